@@ -1,0 +1,1 @@
+//! Tape-based automatic differentiation for scalars and tensors.
