@@ -1,1 +1,24 @@
-//! Tape-based automatic differentiation for scalars and tensors.
+//! Tape-based automatic differentiation for scalars and tensors, and models shrunk to their shortest program.
+mod error;
+pub(crate) mod kernels;
+pub mod nn;
+mod ops;
+mod real;
+mod tape;
+mod tensor;
+
+pub use error::{Error, OpError, Result};
+pub use ops::{Fuse, FuseInput, Fused};
+pub use real::{Dual, Lane, Mask, Number, Real};
+pub use tape::{
+    Argument, Block, CustomOp, Float, GradCheck, Gradients, Listing, Random, Row, Scalar, Tape, TapeNumber,
+    Var, gradcheck, hessian, hvp, jacobian, jvp,
+};
+pub use tensor::{Element, Index, Shape, Tensor, trim_pool};
+
+/// What [`fuse!`] expands to; not for direct use.
+#[doc(hidden)]
+pub mod fusing {
+    pub use crate::kernels::map::Expr;
+    pub use smallvec::SmallVec;
+}

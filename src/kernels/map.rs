@@ -1,0 +1,213 @@
+//! Element by element: one expression over N operands of one shape, strided or broadcast, into new data.
+//! The expression is compiled once for each instruction set and element type; operands that don't lie in
+//! row-major order are brought into small blocks first, so that every inner loop sees plain slices.
+use super::{
+    isa::{Isa, isa},
+    lane_math::LaneMath,
+    strided::{Axes, copy_run, for_runs, merge_axes},
+    threads,
+};
+use crate::{
+    real::{Lane, Number, Real},
+    tensor::{Element, Layout, Shape, Tensor},
+};
+use std::ops::{Add, Div, Mul, Sub};
+
+/// An expression over N numbers of any kind.
+pub trait Expr<const N: usize>: Copy + Sync {
+    /// Its value.
+    fn eval<R: Real>(&self, x: [R; N]) -> R
+    where
+        f64: Add<R, Output = R> + Sub<R, Output = R> + Mul<R, Output = R> + Div<R, Output = R>;
+}
+
+/// An expression of the crate's own, which writes its constants as `R::of(…)` and so needs less.
+pub(crate) trait NumberExpr<const N: usize>: Copy + Sync {
+    fn eval<R: Number>(&self, x: [R; N]) -> R;
+}
+
+impl<E: NumberExpr<N>, const N: usize> Expr<N> for E {
+    #[inline(always)]
+    fn eval<R: Real>(&self, x: [R; N]) -> R
+    where
+        f64: Add<R, Output = R> + Sub<R, Output = R> + Mul<R, Output = R> + Div<R, Output = R>,
+    {
+        NumberExpr::eval(self, x)
+    }
+}
+
+/// An expression with several results, such as the gradients of all its arguments.
+pub(crate) trait MultiExpr<const N: usize, const M: usize>: Copy + Sync {
+    fn eval<R: Real>(&self, x: [R; N]) -> [R; M]
+    where
+        f64: Add<R, Output = R> + Sub<R, Output = R> + Mul<R, Output = R> + Div<R, Output = R>;
+}
+
+#[derive(Clone, Copy)]
+struct Single<E>(E);
+
+impl<E: Expr<N>, const N: usize> MultiExpr<N, 1> for Single<E> {
+    #[inline(always)]
+    fn eval<R: Real>(&self, x: [R; N]) -> [R; 1]
+    where
+        f64: Add<R, Output = R> + Sub<R, Output = R> + Mul<R, Output = R> + Div<R, Output = R>,
+    {
+        [self.0.eval(x)]
+    }
+}
+
+/// Elements of the blocks that strided operands are brought into.
+const BLOCK: usize = 512;
+/// Fewest elements worth a task of their own. Splitting never changes a result: elements are independent.
+const GRAIN: usize = 16 * 1024;
+
+/// The expression over operands that broadcast to `shape`.
+pub(crate) fn map<T: LaneMath + Element, E: Expr<N>, const N: usize>(
+    e: E,
+    x: [&Tensor<T>; N],
+    shape: &Shape,
+) -> crate::error::Checked<Tensor<T>> {
+    let [y] = map_many(Single(e), x, shape)?;
+    Ok(y)
+}
+
+/// Several expressions over the same operands, in one pass.
+pub(crate) fn map_many<T: LaneMath + Element, E: MultiExpr<N, M>, const N: usize, const M: usize>(
+    e: E,
+    x: [&Tensor<T>; N],
+    shape: &Shape,
+) -> crate::error::Checked<[Tensor<T>; M]> {
+    let mut out: [Tensor<T>; M] = std::array::from_fn(|_| Tensor::build(shape.clone(), |_| ()));
+    let mut slices = out.each_mut().map(|t| t.try_mut_slice().unwrap_or_default());
+    // The common case needs no walking: every operand has the shape and lies in row-major order.
+    let mut plain: [&[T]; N] = [&[]; N];
+    let mut all_plain = true;
+    for (p, t) in plain.iter_mut().zip(x) {
+        match t.as_slice() {
+            Some(s) if t.shape() == shape => *p = s,
+            _ => all_plain = false,
+        }
+    }
+    if all_plain {
+        parallel(shape.numel(), &mut slices, |from, to, out| run(e, plain.map(|p| &p[from..to]), out));
+    } else {
+        let mut layouts: [Layout; N] = std::array::from_fn(|_| Layout::contiguous(Shape::default()));
+        for (l, t) in layouts.iter_mut().zip(x) {
+            *l = t.layout().expand(shape)?;
+        }
+        if shape.numel() > 0 {
+            walk(e, x.map(Tensor::buffer), &layouts, &mut slices);
+        }
+    }
+    Ok(out)
+}
+
+/// Splits the range 0..n and the outputs among threads.
+fn parallel<T: Element, const M: usize>(
+    n: usize,
+    out: &mut [&mut [T]; M],
+    f: impl Fn(usize, usize, [&mut [T]; M]) + Sync,
+) {
+    if n < 2 * GRAIN || threads::threads() == 1 {
+        return f(0, n, out.each_mut().map(|o| &mut **o));
+    }
+    let parts = threads::threads().min(n / GRAIN);
+    let size = n.div_ceil(parts).next_multiple_of(64);
+    threads::for_parts(out, n, size, f);
+}
+
+fn walk<T: LaneMath + Element, E: MultiExpr<N, M>, const N: usize, const M: usize>(
+    e: E,
+    data: [&[T]; N],
+    layouts: &[Layout; N],
+    out: &mut [&mut [T]; M],
+) {
+    let axes: Axes<N> = merge_axes(&layouts[0].shape, std::array::from_fn(|k| layouts[k].strides.as_slice()));
+    let start = std::array::from_fn(|k| layouts[k].offset as isize);
+    let (len, steps) = axes[axes.len() - 1];
+    let n = layouts[0].shape.numel();
+    if n < 2 * GRAIN || threads::threads() == 1 || n / len < 2 {
+        walk_runs(e, data, &axes, start, 0, n / len, out.each_mut().map(|o| &mut **o), len, steps);
+        return;
+    }
+    let parts = threads::threads().min(n / GRAIN).min(n / len);
+    let runs = (n / len).div_ceil(parts);
+    threads::for_parts(out, n, runs * len, |from, to, out| {
+        walk_runs(e, data, &axes, start, from / len, to / len, out, len, steps);
+    });
+}
+
+#[allow(clippy::too_many_arguments)]
+fn walk_runs<T: LaneMath + Element, E: MultiExpr<N, M>, const N: usize, const M: usize>(
+    e: E,
+    data: [&[T]; N],
+    axes: &Axes<N>,
+    start: [isize; N],
+    from: usize,
+    to: usize,
+    mut out: [&mut [T]; M],
+    len: usize,
+    steps: [isize; N],
+) {
+    let mut blocks = [[T::default(); BLOCK]; N];
+    for_runs(axes, start, from, to, |run_index, at| {
+        let base = (run_index - from) * len;
+        for first in (0..len).step_by(BLOCK) {
+            let size = BLOCK.min(len - first);
+            let mut k = 0;
+            let x: [&[T]; N] = blocks.each_mut().map(|block| {
+                let p = at[k] + first as isize * steps[k];
+                let operand = data[k];
+                k += 1;
+                if steps[k - 1] == 1 {
+                    &operand[p as usize..p as usize + size]
+                } else {
+                    copy_run(operand, p, steps[k - 1], &mut block[..size]);
+                    &block[..size]
+                }
+            });
+            run(e, x, out.each_mut().map(|o| &mut o[base + first..base + first + size]));
+        }
+    });
+}
+
+/// The expression over plain slices of one length, compiled for the machine's instructions.
+#[inline]
+fn run<T: LaneMath + Element, E: MultiExpr<N, M>, const N: usize, const M: usize>(
+    e: E,
+    x: [&[T]; N],
+    out: [&mut [T]; M],
+) {
+    #[cfg(target_arch = "x86_64")]
+    if isa() >= Isa::Avx2 {
+        #[target_feature(enable = "avx2,fma")]
+        fn vector<T: LaneMath + Element, E: MultiExpr<N, M>, const N: usize, const M: usize>(
+            e: E,
+            x: [&[T]; N],
+            out: [&mut [T]; M],
+        ) {
+            body::<T, E, N, M, true>(e, x, out);
+        }
+        // SAFETY: isa() reports Avx2 only where the processor has avx2 and fma.
+        return unsafe { vector(e, x, out) };
+    }
+    body::<T, E, N, M, { cfg!(target_arch = "aarch64") }>(e, x, out);
+}
+
+#[inline(always)]
+fn body<T: LaneMath + Element, E: MultiExpr<N, M>, const N: usize, const M: usize, const FMA: bool>(
+    e: E,
+    x: [&[T]; N],
+    mut out: [&mut [T]; M],
+) {
+    let n = out.first().map_or(0, |o| o.len());
+    // Slices of one length let the compiler drop the bounds checks, which would keep the loop scalar.
+    let x = x.map(|s| &s[..n]);
+    let mut out = out.each_mut().map(|o| &mut o[..n]);
+    for i in 0..n {
+        let y = e.eval(x.map(|s| Lane::<T, FMA>(s[i])));
+        for (o, v) in out.iter_mut().zip(y) {
+            o[i] = v.0;
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Loops over slices and strides: vector code, threads, and all the `unsafe` there is but for the tape's statement buffer.
+pub(crate) mod accumulate;
+pub(crate) mod isa;
+pub(crate) mod lane_math;
+pub(crate) mod map;
+pub(crate) mod matmul;
+pub(crate) mod reduce;
+pub(crate) mod special;
+pub(crate) mod strided;
+pub(crate) mod threads;

@@ -1,0 +1,249 @@
+//! Folding axes away: sums, products, largest and smallest. The order of additions depends on the shape alone, never on
+//! the number of threads.
+use super::{
+    isa::{Isa, isa},
+    threads,
+};
+use crate::{
+    tape::Float,
+    tensor::{Shape, Tensor},
+};
+use smallvec::SmallVec;
+
+/// A way to fold many numbers into one.
+pub(crate) trait Fold: Copy + Sync {
+    fn start<T: Float>(self) -> T;
+    fn step<T: Float>(self, acc: T, x: T) -> T;
+    /// Combines two partial results.
+    fn merge<T: Float>(self, a: T, b: T) -> T {
+        self.step(a, b)
+    }
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Sum;
+#[derive(Clone, Copy)]
+pub(crate) struct Product;
+/// The largest; NaN if there is one.
+#[derive(Clone, Copy)]
+pub(crate) struct Largest;
+/// The smallest; NaN if there is one.
+#[derive(Clone, Copy)]
+pub(crate) struct Smallest;
+
+impl Fold for Sum {
+    #[inline(always)]
+    fn start<T: Float>(self) -> T {
+        T::of(0.0)
+    }
+    #[inline(always)]
+    fn step<T: Float>(self, acc: T, x: T) -> T {
+        acc + x
+    }
+}
+
+impl Fold for Product {
+    #[inline(always)]
+    fn start<T: Float>(self) -> T {
+        T::of(1.0)
+    }
+    #[inline(always)]
+    fn step<T: Float>(self, acc: T, x: T) -> T {
+        acc * x
+    }
+}
+
+impl Fold for Largest {
+    #[inline(always)]
+    fn start<T: Float>(self) -> T {
+        T::of(f64::NEG_INFINITY)
+    }
+    #[inline(always)]
+    fn step<T: Float>(self, acc: T, x: T) -> T {
+        T::select(acc.greater_equal(x) | acc.is_nan(), acc, x)
+    }
+}
+
+impl Fold for Smallest {
+    #[inline(always)]
+    fn start<T: Float>(self) -> T {
+        T::of(f64::INFINITY)
+    }
+    #[inline(always)]
+    fn step<T: Float>(self, acc: T, x: T) -> T {
+        T::select(acc.less_equal(x) | acc.is_nan(), acc, x)
+    }
+}
+
+/// Accumulators that run side by side in a row.
+const LANES: usize = 32;
+/// Elements whose sum is taken before it joins the others: keeps rounding errors of long f32 sums small.
+const BLOCK: usize = 1024;
+/// Elements per task.
+const GRAIN: usize = 32 * 1024;
+
+/// Folds the given axes (sorted, unique) of `x` into size 1 (with `keep`) or away.
+pub(crate) fn fold<T: Float, F: Fold>(f: F, x: &Tensor<T>, axes: &[usize], keep: bool) -> Tensor<T> {
+    let (kept, full) = shapes(x.shape(), axes, keep);
+    let Some([outer, n, inner]) = three_axes(x.shape(), axes).filter(|_| x.is_contiguous()) else {
+        // Bring the folded axes to the end; then they are one run.
+        let order: SmallVec<[isize; 6]> = (0..x.rank())
+            .filter(|a| !axes.contains(a))
+            .chain(axes.iter().copied())
+            .map(|a| a as isize)
+            .collect();
+        let moved = x.layout().permute(&order).map(|l| x.view(l).contiguous());
+        let Ok(moved) = moved else { return x.clone() };
+        let outer = kept.numel();
+        return Tensor::build(full, |out| {
+            rows(f, moved.as_slice().unwrap_or_default(), outer, moved.numel() / outer.max(1), out);
+        });
+    };
+    let data = x.as_slice().unwrap_or_default();
+    Tensor::build(full, |out| {
+        if inner == 1 {
+            rows(f, data, outer, n, out);
+        } else {
+            columns(f, data, n, inner, out);
+        }
+    })
+}
+
+/// Shape without the axes, and shape of the result.
+fn shapes(shape: &Shape, axes: &[usize], keep: bool) -> (Shape, Shape) {
+    let left: Shape = shape.iter().enumerate().filter(|(i, _)| !axes.contains(i)).map(|(_, &d)| d).collect();
+    let full = if keep {
+        shape.iter().enumerate().map(|(i, &d)| if axes.contains(&i) { 1 } else { d }).collect()
+    } else {
+        left.clone()
+    };
+    (left, full)
+}
+
+/// The shape as `[outer, folded, inner]`, if the folded axes are neighbours.
+fn three_axes(shape: &Shape, axes: &[usize]) -> Option<[usize; 3]> {
+    let (Some(&first), Some(&last)) = (axes.first(), axes.last()) else {
+        return Some([shape.numel(), 1, 1]);
+    };
+    let product = |r: &[usize]| r.iter().product::<usize>();
+    (last - first + 1 == axes.len())
+        .then(|| [product(&shape[..first]), product(&shape[first..=last]), product(&shape[last + 1..])])
+}
+
+/// One result per row of `n` elements.
+fn rows<T: Float, F: Fold>(f: F, data: &[T], outer: usize, n: usize, out: &mut [T]) {
+    if n == 0 {
+        out.fill(f.start());
+        return;
+    }
+    if outer == 1 && n >= 2 * GRAIN {
+        // One long row: partial results of fixed pieces, combined in order.
+        let mut parts: SmallVec<[T; 256]> = SmallVec::from_elem(f.start(), n.div_ceil(GRAIN));
+        threads::for_chunks(&mut parts, 1, |i, part| {
+            let end = ((i + 1) * GRAIN).min(n);
+            part[0] = row(f, &data[i * GRAIN..end]);
+        });
+        out[0] = parts.iter().fold(f.start(), |a, &b| f.merge(a, b));
+        return;
+    }
+    let chunk = (GRAIN / n).max(1);
+    threads::for_chunks(out, chunk, |first, out| {
+        for (i, o) in out.iter_mut().enumerate() {
+            let start = (first + i) * n;
+            *o = row(f, &data[start..start + n]);
+        }
+    });
+}
+
+fn row<T: Float, F: Fold>(f: F, x: &[T]) -> T {
+    #[cfg(target_arch = "x86_64")]
+    if isa() >= Isa::Avx2 {
+        #[target_feature(enable = "avx2,fma")]
+        fn vector<T: Float, F: Fold>(f: F, x: &[T]) -> T {
+            row_body(f, x)
+        }
+        // SAFETY: isa() reports Avx2 only where the processor has avx2 and fma.
+        return unsafe { vector(f, x) };
+    }
+    row_body(f, x)
+}
+
+#[inline(always)]
+fn row_body<T: Float, F: Fold>(f: F, x: &[T]) -> T {
+    let mut total = f.start();
+    for block in x.chunks(BLOCK) {
+        let mut lanes = [f.start::<T>(); LANES];
+        let (body, tail) = block.as_chunks::<LANES>();
+        for chunk in body {
+            for (l, &v) in lanes.iter_mut().zip(chunk) {
+                *l = f.step(*l, v);
+            }
+        }
+        let mut width = LANES / 2;
+        while width > 0 {
+            for i in 0..width {
+                lanes[i] = f.merge(lanes[i], lanes[i + width]);
+            }
+            width /= 2;
+        }
+        let part = tail.iter().fold(lanes[0], |a, &v| f.step(a, v));
+        total = f.merge(total, part);
+    }
+    total
+}
+
+/// `out[o, i] = fold over n of data[o, n, i]`.
+fn columns<T: Float, F: Fold>(f: F, data: &[T], n: usize, inner: usize, out: &mut [T]) {
+    if inner == 0 {
+        return;
+    }
+    // A strip of columns at a time, so that its accumulators stay in the first cache.
+    let strip = inner.min(BLOCK);
+    let chunk = if n * inner >= 2 * GRAIN { strip } else { inner };
+    let per_outer = inner.div_ceil(chunk);
+    let mut pieces: SmallVec<[&mut [T]; 32]> = SmallVec::new();
+    for row in out.chunks_mut(inner) {
+        pieces.extend(row.chunks_mut(chunk));
+    }
+    threads::for_chunks(&mut pieces, (GRAIN / (n * chunk).max(1)).max(1), |first, pieces| {
+        for (k, piece) in pieces.iter_mut().enumerate() {
+            let (o, column) = ((first + k) / per_outer, (first + k) % per_outer * chunk);
+            column_strip(f, data, o * n * inner + column, n, inner, piece);
+        }
+    });
+}
+
+fn column_strip<T: Float, F: Fold>(f: F, data: &[T], start: usize, n: usize, step: usize, out: &mut [T]) {
+    #[cfg(target_arch = "x86_64")]
+    if isa() >= Isa::Avx2 {
+        #[target_feature(enable = "avx2,fma")]
+        fn vector<T: Float, F: Fold>(f: F, data: &[T], start: usize, n: usize, step: usize, out: &mut [T]) {
+            strip_body(f, data, start, n, step, out)
+        }
+        // SAFETY: isa() reports Avx2 only where the processor has avx2 and fma.
+        return unsafe { vector(f, data, start, n, step, out) };
+    }
+    strip_body(f, data, start, n, step, out)
+}
+
+#[inline(always)]
+fn strip_body<T: Float, F: Fold>(f: F, data: &[T], start: usize, n: usize, step: usize, out: &mut [T]) {
+    out.fill(f.start());
+    let mut part = [f.start::<T>(); BLOCK];
+    for out in out.chunks_mut(BLOCK).enumerate() {
+        let (shift, out) = (out.0 * BLOCK, out.1);
+        let part = &mut part[..out.len()];
+        for first in (0..n).step_by(64) {
+            part.fill(f.start());
+            for r in first..(first + 64).min(n) {
+                let row = &data[start + shift + r * step..][..part.len()];
+                for (p, &v) in part.iter_mut().zip(row) {
+                    *p = f.step(*p, v);
+                }
+            }
+            for (o, &p) in out.iter_mut().zip(part.iter()) {
+                *o = f.merge(*o, p);
+            }
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Walking strided data: copies into row-major order, and the common order of several operands.
+use crate::tensor::{Element, Layout};
+use smallvec::SmallVec;
+
+/// Axes with the steps of K operands, neighbours merged where all operands allow it; never empty.
+pub(crate) type Axes<const K: usize> = SmallVec<[(usize, [isize; K]); 6]>;
+
+/// Merges neighbouring axes that every operand walks in one go, and drops axes of size 1.
+pub(crate) fn merge_axes<const K: usize>(shape: &[usize], strides: [&[isize]; K]) -> Axes<K> {
+    let mut axes: Axes<K> = SmallVec::new();
+    for (i, &size) in shape.iter().enumerate() {
+        if size == 1 {
+            continue;
+        }
+        let steps: [isize; K] = std::array::from_fn(|k| strides[k][i]);
+        if let Some((n, last)) = axes.last_mut()
+            && (0..K).all(|k| last[k] == steps[k] * size as isize)
+        {
+            *n *= size;
+            *last = steps;
+        } else {
+            axes.push((size, steps));
+        }
+    }
+    if axes.is_empty() {
+        axes.push((1, [0; K]));
+    }
+    axes
+}
+
+/// Calls `f(offsets)` once for each run along the last axis, in row-major order, for runs `from..to`.
+pub(crate) fn for_runs<const K: usize>(
+    axes: &Axes<K>,
+    start: [isize; K],
+    from: usize,
+    to: usize,
+    mut f: impl FnMut(usize, [isize; K]),
+) {
+    let outer = &axes[..axes.len() - 1];
+    let mut index: SmallVec<[usize; 6]> = SmallVec::from_elem(0, outer.len());
+    let mut at = start;
+    let mut rest = from;
+    for (i, (size, steps)) in outer.iter().enumerate().rev() {
+        index[i] = rest % size;
+        rest /= size;
+        for k in 0..K {
+            at[k] += index[i] as isize * steps[k];
+        }
+    }
+    for run in from..to {
+        f(run, at);
+        for (i, (size, steps)) in outer.iter().enumerate().rev() {
+            index[i] += 1;
+            for k in 0..K {
+                at[k] += steps[k];
+            }
+            if index[i] < *size {
+                break;
+            }
+            index[i] = 0;
+            for k in 0..K {
+                at[k] -= *size as isize * steps[k];
+            }
+        }
+    }
+}
+
+/// Copies the elements that a layout describes into row-major order.
+pub(crate) fn gather<T: Element>(source: &[T], layout: &Layout, out: &mut [T]) {
+    if out.is_empty() {
+        return;
+    }
+    let axes = merge_axes(&layout.shape, [&layout.strides]);
+    if let [(rows, [1]), (columns, [step])] = axes[..]
+        && step > 1
+    {
+        return transpose(source, layout.offset, rows, columns, step as usize, out);
+    }
+    let (run, [step]) = axes[axes.len() - 1];
+    let runs = out.len() / run;
+    for_runs(&axes, [layout.offset as isize], 0, runs, |i, [at]| {
+        copy_run(source, at, step, &mut out[i * run..(i + 1) * run]);
+    });
+}
+
+/// Fills `out` with elements `step` apart from `at` on.
+#[inline]
+pub(crate) fn copy_run<T: Element>(source: &[T], at: isize, step: isize, out: &mut [T]) {
+    let first = at as usize;
+    match step {
+        1 => out.copy_from_slice(&source[first..first + out.len()]),
+        0 => out.fill(source[first]),
+        _ => {
+            let mut p = at;
+            for o in out {
+                *o = source[p as usize];
+                p += step;
+            }
+        }
+    }
+}
+
+/// `out[i, j] = source[offset + i + j * step]` in square blocks, so that both sides stay in cache.
+fn transpose<T: Element>(
+    source: &[T],
+    offset: usize,
+    rows: usize,
+    columns: usize,
+    step: usize,
+    out: &mut [T],
+) {
+    const BLOCK: usize = 16;
+    for i in (0..rows).step_by(BLOCK) {
+        let height = BLOCK.min(rows - i);
+        for j in (0..columns).step_by(BLOCK) {
+            let width = BLOCK.min(columns - j);
+            for a in 0..height {
+                let row = &mut out[(i + a) * columns + j..(i + a) * columns + j + width];
+                for (b, o) in row.iter_mut().enumerate() {
+                    *o = source[offset + i + a + (j + b) * step];
+                }
+            }
+        }
+    }
+}

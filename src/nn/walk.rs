@@ -1,0 +1,310 @@
+//! Finding the parameters of a model: a serde serialiser that writes nothing and notices [`Param`]s.
+use super::Param;
+use crate::tape::Float;
+use serde::ser::{self, Serialize, Serializer};
+use smallvec::SmallVec;
+use std::{cell::RefCell, fmt, thread::LocalKey};
+
+/// The name under which a parameter announces itself to the walk.
+pub(super) const PARAM: &str = "kolmo::Param";
+
+/// What a parameter hands to its serialiser: its tensor, or, to a walk that listens, its handle.
+pub(super) struct Probe<'a, T: Float>(pub &'a Param<T>);
+
+/// Where the walk on this thread waits for a handle.
+#[doc(hidden)]
+pub struct Catch<T: Float> {
+    listening: bool,
+    caught: Option<Param<T>>,
+}
+
+impl<T: Float> Catch<T> {
+    pub(crate) const EMPTY: Catch<T> = Catch { listening: false, caught: None };
+}
+
+pub(crate) type CatchKey<T> = &'static LocalKey<RefCell<Catch<T>>>;
+
+impl<T: Float> Serialize for Probe<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let caught = T::catch().with_borrow_mut(|c| {
+            if c.listening {
+                c.caught = Some(self.0.clone());
+            }
+            c.listening
+        });
+        if caught { serializer.serialize_unit() } else { self.0.value().serialize(serializer) }
+    }
+}
+
+/// Where in a model the walk is; prints as a dotted name: `blocks.0.attn.weight`.
+#[derive(Clone, Debug, Default)]
+pub struct Path(SmallVec<[Segment; 8]>);
+
+#[derive(Clone, Debug)]
+enum Segment {
+    Field(&'static str),
+    Index(usize),
+    Key(String),
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, segment) in self.0.iter().enumerate() {
+            if i > 0 {
+                f.write_str(".")?;
+            }
+            match segment {
+                Segment::Field(name) => f.write_str(name)?,
+                Segment::Index(i) => write!(f, "{i}")?,
+                Segment::Key(key) => f.write_str(key)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Calls `f` with each parameter of a model and its place, in the order of the model's fields. A parameter that
+/// appears twice (tied weights) is visited at its first place only.
+///
+/// A model is any type that serde can serialise. Only parameters of element type `T` are visited; fields that
+/// serde skips are not seen.
+pub fn visit_params<T: Float, M: Serialize + ?Sized>(model: &M, mut f: impl FnMut(&Path, &Param<T>)) {
+    thread_local!(static SEEN: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) });
+    // Taken out while in use: a visit may start another one.
+    let mut seen = SEEN.take();
+    seen.clear();
+    let mut path = Path::default();
+    let mut visit = |path: &Path, p: &Param<T>| {
+        if !seen.contains(&p.id()) {
+            seen.push(p.id());
+            f(path, p);
+        }
+    };
+    // Only a model's own Serialize could fail; then the walk ends there.
+    let _ = model.serialize(Walker { path: &mut path, visit: &mut visit });
+    SEEN.set(seen);
+}
+
+/// The parameters of a model with their dotted names, in order.
+///
+/// ```
+/// use kolmo::nn::{Param, named_params};
+/// use kolmo::Tensor;
+///
+/// #[derive(serde::Serialize)]
+/// struct Layer {
+///     weight: Param,
+///     scale: f32,
+/// }
+/// #[derive(serde::Serialize)]
+/// struct Model {
+///     layers: Vec<Layer>,
+/// }
+/// let layer = || Layer { weight: Param::new(Tensor::zeros([2, 2])), scale: 1.0 };
+/// let model = Model { layers: vec![layer(), layer()] };
+/// let names: Vec<String> = named_params::<f32, _>(&model).into_iter().map(|(name, _)| name).collect();
+/// assert_eq!(names, ["layers.0.weight", "layers.1.weight"]);
+/// ```
+pub fn named_params<T: Float, M: Serialize + ?Sized>(model: &M) -> Vec<(String, Param<T>)> {
+    let mut found = Vec::new();
+    visit_params(model, |path, p: &Param<T>| found.push((path.to_string(), p.clone())));
+    found
+}
+
+struct Walker<'a, T: Float> {
+    path: &'a mut Path,
+    visit: &'a mut dyn FnMut(&Path, &Param<T>),
+}
+
+impl<T: Float> Walker<'_, T> {
+    fn again(&mut self) -> Walker<'_, T> {
+        Walker { path: self.path, visit: self.visit }
+    }
+
+    fn inside<V: Serialize + ?Sized>(&mut self, segment: Segment, value: &V) -> Result<(), Stop> {
+        self.path.0.push(segment);
+        let result = value.serialize(self.again());
+        self.path.0.pop();
+        result
+    }
+}
+
+/// A walk can't go on; only a model's own `Serialize` can cause this.
+#[derive(Debug)]
+struct Stop;
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the model's Serialize failed")
+    }
+}
+
+impl std::error::Error for Stop {}
+
+impl ser::Error for Stop {
+    fn custom<M: fmt::Display>(_: M) -> Stop {
+        Stop
+    }
+}
+
+/// A sequence or map on the walk: the walker and how many elements it has passed.
+struct Elements<'a, T: Float>(Walker<'a, T>, usize, Option<String>);
+
+macro_rules! nothing {
+    ($($f:ident($t:ty))*) => {$(
+        fn $f(self, _: $t) -> Result<(), Stop> { Ok(()) }
+    )*};
+}
+
+impl<'a, T: Float> Serializer for Walker<'a, T> {
+    type Ok = ();
+    type Error = Stop;
+    type SerializeSeq = Elements<'a, T>;
+    type SerializeTuple = Elements<'a, T>;
+    type SerializeTupleStruct = Elements<'a, T>;
+    type SerializeTupleVariant = Elements<'a, T>;
+    type SerializeMap = Elements<'a, T>;
+    type SerializeStruct = Elements<'a, T>;
+    type SerializeStructVariant = Elements<'a, T>;
+
+    nothing! {
+        serialize_bool(bool) serialize_i8(i8) serialize_i16(i16) serialize_i32(i32) serialize_i64(i64)
+        serialize_u8(u8) serialize_u16(u16) serialize_u32(u32) serialize_u64(u64) serialize_f32(f32)
+        serialize_f64(f64) serialize_char(char) serialize_str(&str) serialize_bytes(&[u8])
+        serialize_unit_struct(&'static str)
+    }
+    fn serialize_none(self) -> Result<(), Stop> {
+        Ok(())
+    }
+    fn serialize_some<V: Serialize + ?Sized>(self, value: &V) -> Result<(), Stop> {
+        value.serialize(self)
+    }
+    fn serialize_unit(self) -> Result<(), Stop> {
+        Ok(())
+    }
+    fn serialize_unit_variant(self, _: &'static str, _: u32, _: &'static str) -> Result<(), Stop> {
+        Ok(())
+    }
+    fn serialize_newtype_struct<V: Serialize + ?Sized>(
+        mut self,
+        name: &'static str,
+        value: &V,
+    ) -> Result<(), Stop> {
+        if name != PARAM {
+            return value.serialize(self);
+        }
+        T::catch().with_borrow_mut(|c| c.listening = true);
+        let result = value.serialize(self.again());
+        let caught = T::catch().with_borrow_mut(|c| {
+            c.listening = false;
+            c.caught.take()
+        });
+        if let Some(param) = caught {
+            (self.visit)(self.path, &param);
+        }
+        result
+    }
+    fn serialize_newtype_variant<V: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        _: u32,
+        _: &'static str,
+        value: &V,
+    ) -> Result<(), Stop> {
+        value.serialize(self)
+    }
+    fn serialize_seq(self, _: Option<usize>) -> Result<Elements<'a, T>, Stop> {
+        Ok(Elements(self, 0, None))
+    }
+    fn serialize_tuple(self, _: usize) -> Result<Elements<'a, T>, Stop> {
+        Ok(Elements(self, 0, None))
+    }
+    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Elements<'a, T>, Stop> {
+        Ok(Elements(self, 0, None))
+    }
+    fn serialize_tuple_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        _: &'static str,
+        _: usize,
+    ) -> Result<Elements<'a, T>, Stop> {
+        Ok(Elements(self, 0, None))
+    }
+    fn serialize_map(self, _: Option<usize>) -> Result<Elements<'a, T>, Stop> {
+        Ok(Elements(self, 0, None))
+    }
+    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Elements<'a, T>, Stop> {
+        Ok(Elements(self, 0, None))
+    }
+    fn serialize_struct_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        _: &'static str,
+        _: usize,
+    ) -> Result<Elements<'a, T>, Stop> {
+        Ok(Elements(self, 0, None))
+    }
+}
+
+macro_rules! elements {
+    ($($trait:ident $f:ident)*) => {$(
+        impl<T: Float> ser::$trait for Elements<'_, T> {
+            type Ok = ();
+            type Error = Stop;
+            fn $f<V: Serialize + ?Sized>(&mut self, value: &V) -> Result<(), Stop> {
+                self.1 += 1;
+                self.0.inside(Segment::Index(self.1 - 1), value)
+            }
+            fn end(self) -> Result<(), Stop> { Ok(()) }
+        }
+    )*};
+}
+elements! {
+    SerializeSeq serialize_element SerializeTuple serialize_element
+    SerializeTupleStruct serialize_field SerializeTupleVariant serialize_field
+}
+
+macro_rules! fields {
+    ($($trait:ident)*) => {$(
+        impl<T: Float> ser::$trait for Elements<'_, T> {
+            type Ok = ();
+            type Error = Stop;
+            fn serialize_field<V: Serialize + ?Sized>(&mut self, name: &'static str, value: &V) -> Result<(), Stop> {
+                self.0.inside(Segment::Field(name), value)
+            }
+            fn end(self) -> Result<(), Stop> { Ok(()) }
+        }
+    )*};
+}
+fields!(SerializeStruct SerializeStructVariant);
+
+impl<T: Float> ser::SerializeMap for Elements<'_, T> {
+    type Ok = ();
+    type Error = Stop;
+    fn serialize_key<K: Serialize + ?Sized>(&mut self, key: &K) -> Result<(), Stop> {
+        // Keys of maps are texts or numbers, which print through serde's own formatter.
+        self.2 = Some(key_text(key));
+        Ok(())
+    }
+    fn serialize_value<V: Serialize + ?Sized>(&mut self, value: &V) -> Result<(), Stop> {
+        self.1 += 1;
+        let segment = self.2.take().map_or(Segment::Index(self.1 - 1), Segment::Key);
+        self.0.inside(segment, value)
+    }
+    fn end(self) -> Result<(), Stop> {
+        Ok(())
+    }
+}
+
+/// A map's key as text.
+fn key_text<K: Serialize + ?Sized>(key: &K) -> String {
+    struct Show<'a, K: ?Sized>(&'a K);
+    impl<K: Serialize + ?Sized> fmt::Display for Show<'_, K> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            self.0.serialize(f)
+        }
+    }
+    Show(key).to_string()
+}

@@ -1,0 +1,79 @@
+//! `+ - * /` for owned and borrowed values and plain numbers on either side.
+use super::binary::Binary;
+use crate::tape::{Float, Scalar, Var};
+use std::ops::{Add, Div, Mul, Neg, Sub};
+
+macro_rules! operators {
+    ($($trait:ident $f:ident)*) => {$(
+        operators!(pair $trait $f, Var<'t, T>, Var<'t, T>);
+        operators!(pair $trait $f, Var<'t, T>, &Var<'t, T>);
+        operators!(pair $trait $f, &Var<'t, T>, Var<'t, T>);
+        operators!(pair $trait $f, &Var<'t, T>, &Var<'t, T>);
+        operators!(number $trait $f, Var<'t, T>);
+        operators!(number $trait $f, &Var<'t, T>);
+        operators!(scalar $trait $f, Var<'t, T>);
+        operators!(scalar $trait $f, &Var<'t, T>);
+    )*};
+    (pair $trait:ident $f:ident, $a:ty, $b:ty) => {
+        impl<'t, T: Float> $trait<$b> for $a {
+            type Output = Var<'t, T>;
+            #[track_caller]
+            fn $f(self, other: $b) -> Var<'t, T> {
+                self.tape().apply(Binary::$trait, &[&self, &other])
+            }
+        }
+    };
+    (number $trait:ident $f:ident, $a:ty) => {
+        impl<'t, T: Float> $trait<f64> for $a {
+            type Output = Var<'t, T>;
+            #[track_caller]
+            fn $f(self, other: f64) -> Var<'t, T> {
+                let number = self.tape().constant(T::from_f64(other));
+                self.tape().apply(Binary::$trait, &[&self, &number])
+            }
+        }
+        impl<'t, T: Float> $trait<$a> for f64 {
+            type Output = Var<'t, T>;
+            #[track_caller]
+            fn $f(self, other: $a) -> Var<'t, T> {
+                let number = other.tape().constant(T::from_f64(self));
+                other.tape().apply(Binary::$trait, &[&number, &other])
+            }
+        }
+    };
+    (scalar $trait:ident $f:ident, $a:ty) => {
+        impl<'t, T: Float> $trait<Scalar<'t, T>> for $a {
+            type Output = Var<'t, T>;
+            #[track_caller]
+            fn $f(self, other: Scalar<'t, T>) -> Var<'t, T> {
+                let other = self.tape().lift(other);
+                self.tape().apply(Binary::$trait, &[&self, &other])
+            }
+        }
+        impl<'t, T: Float> $trait<$a> for Scalar<'t, T> {
+            type Output = Var<'t, T>;
+            #[track_caller]
+            fn $f(self, other: $a) -> Var<'t, T> {
+                let this = other.tape().lift(self);
+                other.tape().apply(Binary::$trait, &[&this, &other])
+            }
+        }
+    };
+}
+operators!(Add add Sub sub Mul mul Div div);
+
+impl<'t, T: Float> Neg for Var<'t, T> {
+    type Output = Var<'t, T>;
+    #[track_caller]
+    fn neg(self) -> Var<'t, T> {
+        Var::neg(&self)
+    }
+}
+
+impl<'t, T: Float> Neg for &Var<'t, T> {
+    type Output = Var<'t, T>;
+    #[track_caller]
+    fn neg(self) -> Var<'t, T> {
+        Var::neg(self)
+    }
+}

@@ -1,0 +1,229 @@
+//! Functions of two tensors that broadcast to each other, element by element, and the choice between two by a mask.
+//! Values and derivatives are the rows of `real::table`.
+use super::{RESULT, Rule, operands};
+use crate::{
+    error::Checked,
+    kernels::map::{NumberExpr, map},
+    real::{
+        Number,
+        table::{elementary, slope_a, slope_b, value},
+    },
+    tape::{Float, Var, sweep::Step},
+    tensor::{Tensor, shape::broadcast},
+};
+
+macro_rules! keep {
+    (a) => {
+        1
+    };
+    (b) => {
+        2
+    };
+    (y) => {
+        RESULT
+    };
+}
+
+macro_rules! binary {
+    (
+        base { $($base:tt)* }
+        made { $($made:tt)* }
+        pairs { $( $(#[$pm:meta])* $pn:ident $pv:ident [$($pka:ident)*] [$($pkb:ident)*] |$pva:ident, $pvb:ident| $pe:expr, |$pa:ident, $pb:ident, $py:ident, $pg:ident| $pda:expr, $pdb:expr; )* }
+        operators { $( $(#[$om:meta])* $on:ident $ov:ident [$($oka:ident)*] [$($okb:ident)*] |$ova:ident, $ovb:ident| $oe:expr, |$oa:ident, $ob:ident, $oy:ident, $og:ident| $oda:expr, $odb:expr; )* }
+    ) => {
+        binary! { all $( $pn $pv [$($pka)*] [$($pkb)*]; )* $( $on $ov [$($oka)*] [$($okb)*]; )* }
+
+        impl<'t, T: Float> Var<'t, T> {
+            $(
+                $(#[$pm])*
+                #[track_caller]
+                pub fn $pn(&self, other: &Var<'t, T>) -> Var<'t, T> {
+                    self.tape().apply(Binary::$pv, &[self, other])
+                }
+            )*
+        }
+    };
+    (all $( $name:ident $variant:ident [$($ka:ident)*] [$($kb:ident)*]; )*) => {
+        /// A function of two tensors.
+        #[derive(Clone, Copy, Debug, PartialEq)]
+        pub(crate) enum Binary {
+            $( $variant, )*
+        }
+
+        /// The functions themselves, and their derivatives in a, b, y and the gradient of y.
+        mod exprs {
+            use super::*;
+            $(
+                #[derive(Clone, Copy)]
+                pub struct $variant;
+                impl NumberExpr<2> for $variant {
+                    #[inline(always)]
+                    fn eval<R: Number>(&self, [a, b]: [R; 2]) -> R {
+                        value::$name(a, b)
+                    }
+                }
+            )*
+            pub mod a {
+                use super::*;
+                $(
+                    #[derive(Clone, Copy)]
+                    pub struct $variant;
+                    impl NumberExpr<4> for $variant {
+                        #[inline(always)]
+                        fn eval<R: Number>(&self, [a, b, y, g]: [R; 4]) -> R {
+                            slope_a::$name(a, b, y, g)
+                        }
+                    }
+                )*
+            }
+            pub mod b {
+                use super::*;
+                $(
+                    #[derive(Clone, Copy)]
+                    pub struct $variant;
+                    impl NumberExpr<4> for $variant {
+                        #[inline(always)]
+                        fn eval<R: Number>(&self, [a, b, y, g]: [R; 4]) -> R {
+                            slope_b::$name(a, b, y, g)
+                        }
+                    }
+                )*
+            }
+        }
+
+        impl<T: Float> Rule<T> for Binary {
+            fn name(&self) -> &str {
+                match self {
+                    $( Binary::$variant => stringify!($name), )*
+                }
+            }
+
+            fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {
+                let [a, b] = operands(x)?;
+                let shape = broadcast(a.shape(), b.shape())?;
+                match self {
+                    $( Binary::$variant => map(exprs::$variant, [a, b], &shape), )*
+                }
+            }
+
+            fn keeps(&self, wanted: u32) -> u32 {
+                match self {
+                    $( Binary::$variant => {
+                        let (a, b): (u32, u32) = (0 $(| keep!($ka))*, 0 $(| keep!($kb))*);
+                        a * (wanted & 1) | b * (wanted >> 1 & 1)
+                    } )*
+                }
+            }
+
+            fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
+                let g = step.grad().clone();
+                if let Binary::Add | Binary::Sub = self {
+                    // The gradient itself, not a copy of it.
+                    for i in 0..2 {
+                        if step.wants(i) {
+                            let part = g.sum_to(&step.input_shape(i));
+                            step.give(i, if i == 1 && *self == Binary::Sub { -part } else { part });
+                        }
+                    }
+                    return;
+                }
+                let wanted = step.wants(0) as u32 | (step.wants(1) as u32) << 1;
+                let keep = Rule::<T>::keeps(self, wanted);
+                // What the derivative doesn't read may be anything of the right shape.
+                let a = if keep & 1 != 0 { step.input(0) } else { g.clone() };
+                let b = if keep & 2 != 0 { step.input(1) } else { g.clone() };
+                let y = if keep & RESULT != 0 { step.output() } else { g.clone() };
+                match self {
+                    $( Binary::$variant => {
+                        step.give_expr(0, exprs::a::$variant, [&a, &b, &y, &g]);
+                        step.give_expr(1, exprs::b::$variant, [&a, &b, &y, &g]);
+                    } )*
+                }
+            }
+        }
+    };
+}
+elementary!(binary);
+
+impl<'t, T: Float> Var<'t, T> {
+    /// `self` to the power of `exponent`, broadcasting. At base 0 the derivatives are PyTorch's.
+    #[track_caller]
+    pub fn pow(&self, exponent: &Var<'t, T>) -> Var<'t, T> {
+        self.tape().apply(Binary::Pow, &[self, exponent])
+    }
+
+    /// `self` to the power of a number.
+    #[track_caller]
+    pub fn powf(&self, exponent: f64) -> Var<'t, T> {
+        let exponent = self.tape().constant(T::from_f64(exponent));
+        self.tape().apply(Binary::Pow, &[self, &exponent])
+    }
+
+    /// The angle of the point (`x`, `self`), in radians. The derivative at the origin is 0.
+    #[track_caller]
+    pub fn atan2(&self, x: &Var<'t, T>) -> Var<'t, T> {
+        self.tape().apply(Binary::Atan2, &[self, x])
+    }
+
+    /// The remainder of `self / other` rounded towards zero, with the sign of `self`.
+    #[track_caller]
+    pub fn fmod(&self, other: &Var<'t, T>) -> Var<'t, T> {
+        self.tape().apply(Binary::Fmod, &[self, other])
+    }
+
+    /// `self` where the mask is true, else `other`; all three broadcast. A gradient goes to what was chosen, and
+    /// zero to the other: a NaN there does not spread unless it comes from further back.
+    #[track_caller]
+    pub fn where_(&self, mask: &Tensor<bool>, other: &Var<'t, T>) -> Var<'t, T> {
+        let mask = self.tape().constant(mask.cast::<T>());
+        self.tape().apply(Where, &[&mask, self, other])
+    }
+
+    /// The same with a mask of zeros and ones on the tape, which gets no gradient.
+    #[track_caller]
+    pub(crate) fn where_one(&self, mask: &Var<'t, T>, other: &Var<'t, T>) -> Var<'t, T> {
+        self.tape().apply(Where, &[mask, self, other])
+    }
+}
+
+/// Operands: a mask of zeros and ones, what is taken at ones, what is taken at zeros.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Where;
+
+macro_rules! choice {
+    ($name:ident, |$m:ident, $a:ident, $b:ident| $e:expr) => {
+        #[derive(Clone, Copy)]
+        struct $name;
+        impl NumberExpr<3> for $name {
+            #[inline(always)]
+            fn eval<R: Number>(&self, [$m, $a, $b]: [R; 3]) -> R {
+                $e
+            }
+        }
+    };
+}
+choice!(Choose, |m, a, b| R::select(m.equal(R::of(0.0)), b, a));
+choice!(Kept, |m, g, _g| R::select(m.equal(R::of(0.0)), R::of(0.0), g));
+choice!(Dropped, |m, g, _g| R::select(m.equal(R::of(0.0)), g, R::of(0.0)));
+
+impl<T: Float> Rule<T> for Where {
+    fn name(&self) -> &str {
+        "where"
+    }
+
+    fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {
+        let [m, a, b] = operands(x)?;
+        let shape = broadcast(&broadcast(m.shape(), a.shape())?, b.shape())?;
+        map(Choose, [m, a, b], &shape)
+    }
+
+    fn keeps(&self, _: u32) -> u32 {
+        1
+    }
+
+    fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
+        let (m, g) = (step.input(0), step.grad().clone());
+        step.give_expr(1, Kept, [&m, &g, &g]);
+        step.give_expr(2, Dropped, [&m, &g, &g]);
+    }
+}

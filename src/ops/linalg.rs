@@ -1,0 +1,226 @@
+//! Matrix products and what is made of them.
+use super::{Rule, operands};
+use crate::{
+    error::Checked,
+    kernels::matmul::{self, Mat, MatMut},
+    tape::{Float, Var, sweep::Step},
+    tensor::{Shape, Tensor, shape::broadcast},
+};
+
+/// A linear operation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Linalg {
+    /// `[…, m, k] × […, k, n] -> […, m, n]`, with equal leading axes.
+    Matmul,
+    /// `[m, in], [out, in], [out] -> [m, out]`: x·Wᵀ + b.
+    Linear,
+}
+
+impl<T: Float> Rule<T> for Linalg {
+    fn name(&self) -> &str {
+        match self {
+            Linalg::Matmul => "matmul",
+            Linalg::Linear => "linear",
+        }
+    }
+
+    fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {
+        match self {
+            Linalg::Matmul => {
+                let [a, b] = operands(x)?;
+                product(a, b)
+            }
+            Linalg::Linear => {
+                let [x, w, b] = operands(x)?;
+                linear(x, w, b)
+            }
+        }
+    }
+
+    fn keeps(&self, wanted: u32) -> u32 {
+        (wanted & 1) << 1 | wanted >> 1 & 1
+    }
+
+    fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
+        let g = step.grad().clone();
+        match self {
+            Linalg::Matmul => {
+                if step.wants(0) {
+                    let b = step.input(1);
+                    step.give(0, g.tape().apply(Linalg::Matmul, &[&g, &b.transpose(-1, -2)]));
+                }
+                if step.wants(1) {
+                    let a = step.input(0);
+                    step.give(1, g.tape().apply(Linalg::Matmul, &[&a.transpose(-1, -2), &g]));
+                }
+            }
+            Linalg::Linear => {
+                if step.wants(0) {
+                    let w = step.input(1);
+                    step.give(0, g.tape().apply(Linalg::Matmul, &[&g, &w]));
+                }
+                if step.wants(1) {
+                    let x = step.input(0);
+                    step.give(1, g.tape().apply(Linalg::Matmul, &[&g.t(), &x]));
+                }
+                if step.wants(2) {
+                    step.give(2, g.sum_dim(&[0], false));
+                }
+            }
+        }
+    }
+}
+
+/// The matrix of the last two axes of `t` at `offset`.
+fn matrix<'a, T: Float>(t: &'a Tensor<T>, offset: usize) -> Mat<'a, T> {
+    let (l, r) = (t.layout(), t.rank());
+    Mat {
+        data: t.buffer().get(offset..).unwrap_or_default(),
+        rows: l.shape[r - 2],
+        cols: l.shape[r - 1],
+        row_stride: l.strides[r - 2],
+        col_stride: l.strides[r - 1],
+    }
+}
+
+/// Operands whose last two axes the kernel can walk: no negative steps.
+fn walkable<T: Float>(t: &Tensor<T>) -> Tensor<T> {
+    if t.strides().iter().any(|&s| s < 0) { t.contiguous() } else { t.clone() }
+}
+
+fn product<T: Float>(a: &Tensor<T>, b: &Tensor<T>) -> Checked<Tensor<T>> {
+    let (ra, rb) = (a.rank(), b.rank());
+    if ra < 2 || ra != rb || a.shape()[..ra - 2] != b.shape()[..rb - 2] {
+        return Err(format!("{} x {}: matrices with the same leading axes are needed", a.shape(), b.shape()));
+    }
+    let (m, k, n) = (a.shape()[ra - 2], a.shape()[ra - 1], b.shape()[rb - 1]);
+    if b.shape()[rb - 2] != k {
+        let other = b.shape()[rb - 2];
+        return Err(format!("{} x {}: inner sizes {k} and {other} differ", a.shape(), b.shape()));
+    }
+    let mut shape = Shape::new(&a.shape()[..ra - 2]);
+    let batch = shape.numel();
+    shape.push(m);
+    shape.push(n);
+    let (a, b) = (walkable(a), walkable(b));
+    let mut out = Tensor::build(shape, |_| ());
+    let starts = |t: &Tensor<T>| -> Vec<usize> {
+        let lead = t.layout().shape[..t.rank() - 2].to_vec();
+        let mut at = vec![t.layout().offset];
+        for (size, &stride) in lead.iter().zip(t.strides()) {
+            at = at.iter().flat_map(|&p| (0..*size).map(move |i| p + i * stride as usize)).collect();
+        }
+        at
+    };
+    let data = out.try_mut_slice().unwrap_or_default();
+    if batch == 1 {
+        let c = MatMut { data, rows: m, cols: n, row_stride: n as isize, col_stride: 1 };
+        matmul::matmul(
+            T::of(1.0),
+            matrix(&a, a.layout().offset),
+            matrix(&b, b.layout().offset),
+            T::of(0.0),
+            c,
+        );
+        return Ok(out);
+    }
+    let (sa, sb) = (starts(&a), starts(&b));
+    matmul::batched_matmul(data, m, n, |i| matrix(&a, sa[i]), |i| matrix(&b, sb[i]));
+    Ok(out)
+}
+
+fn linear<T: Float>(x: &Tensor<T>, w: &Tensor<T>, b: &Tensor<T>) -> Checked<Tensor<T>> {
+    if x.rank() != 2 || w.rank() != 2 || x.shape()[1] != w.shape()[1] || *b.shape() != [w.shape()[0]] {
+        return Err(format!(
+            "input {}, weight {}, bias {}: [batch, in], [out, in] and [out] are needed",
+            x.shape(),
+            w.shape(),
+            b.shape()
+        ));
+    }
+    let (m, n) = (x.shape()[0], w.shape()[0]);
+    let (x, w, b) = (walkable(x), walkable(w), b.contiguous());
+    let bias = b.as_slice().unwrap_or_default();
+    Ok(Tensor::build(Shape::from([m, n]), |out| {
+        for row in out.chunks_exact_mut(n.max(1)) {
+            row.copy_from_slice(bias);
+        }
+        let mut wt = matrix(&w, w.layout().offset);
+        (wt.rows, wt.cols) = (wt.cols, wt.rows);
+        (wt.row_stride, wt.col_stride) = (wt.col_stride, wt.row_stride);
+        let c = MatMut { data: out, rows: m, cols: n, row_stride: n as isize, col_stride: 1 };
+        matmul::matmul(T::of(1.0), matrix(&x, x.layout().offset), wt, T::of(1.0), c);
+    }))
+}
+
+impl<'t, T: Float> Var<'t, T> {
+    /// Matrix product as in NumPy and PyTorch: `[m, k] × [k, n] -> [m, n]`; leading axes broadcast; a vector
+    /// on the left is a row, on the right a column, and that axis is dropped again.
+    #[track_caller]
+    pub fn matmul(&self, other: &Var<'t, T>) -> Var<'t, T> {
+        if self.failed_id().is_some() || other.failed_id().is_some() {
+            return self.tape().apply(Linalg::Matmul, &[self, other]);
+        }
+        let (ra, rb) = (self.rank(), other.rank());
+        if ra == 0 || rb == 0 {
+            let message = format!("{} x {}: both need at least one axis", self.shape(), other.shape());
+            return self.tape().fail_op("matmul", message, &[self, other]);
+        }
+        let inner = (self.dim(-1), other.dim(if rb == 1 { 0 } else { -2 }));
+        if inner.0 != inner.1 {
+            let message = format!(
+                "{} x {}: inner sizes {} and {} differ",
+                self.shape(),
+                other.shape(),
+                inner.0,
+                inner.1
+            );
+            return self.tape().fail_op("matmul", message, &[self, other]);
+        }
+        if ra == 2 && rb == 2 {
+            return self.tape().apply(Linalg::Matmul, &[self, other]);
+        }
+        let a = if ra == 1 { self.reshape_to(&[1, self.dim(0)].into()) } else { self.clone() };
+        let b = if rb == 1 { other.reshape_to(&[other.dim(0), 1].into()) } else { other.clone() };
+        let lead = match broadcast(&a.shape()[..a.rank() - 2], &b.shape()[..b.rank() - 2]) {
+            Ok(lead) => lead,
+            Err(message) => return self.tape().fail_op("matmul", message, &[self, other]),
+        };
+        let with = |v: &Var<'t, T>| {
+            let shape = lead.iter().chain(&v.shape()[v.rank() - 2..]).copied().collect();
+            v.expand_to(&shape)
+        };
+        let mut y = self.tape().apply(Linalg::Matmul, &[&with(&a), &with(&b)]);
+        let mut shape = y.shape().clone();
+        if rb == 1 {
+            shape.remove(shape.rank() - 1);
+        }
+        if ra == 1 {
+            shape.remove(shape.rank() - if rb == 1 { 1 } else { 2 });
+        }
+        if shape.rank() != y.rank() {
+            y = y.reshape_to(&shape);
+        }
+        y
+    }
+
+    /// `x·Wᵀ + b`: `[…, in]`, weight `[out, in]`, bias `[out]` to `[…, out]`.
+    #[track_caller]
+    pub fn linear(&self, weight: &Var<'t, T>, bias: Option<&Var<'t, T>>) -> Var<'t, T> {
+        let Some(bias) = bias.filter(|_| self.rank() >= 1 && weight.rank() == 2) else {
+            let y = if weight.rank() == 2 { self.matmul(&weight.t()) } else { self.matmul(weight) };
+            return match bias {
+                Some(b) => y + b,
+                None => y,
+            };
+        };
+        if self.rank() == 2 {
+            return self.tape().apply(Linalg::Linear, &[self, weight, bias]);
+        }
+        let (lead, last) = self.shape().split_at(self.rank() - 1);
+        let flat = self.reshape_to(&[lead.iter().product(), last[0]].into());
+        let y = self.tape().apply(Linalg::Linear, &[&flat, weight, bias]);
+        let shape: Shape = lead.iter().copied().chain([y.dim(-1)]).collect();
+        if y.failed_id().is_some() { y } else { y.reshape_to(&shape) }
+    }
+}

@@ -1,0 +1,114 @@
+//! The operations, one file per family: what each computes, which shapes it takes, and its derivative, side by side.
+//!
+//! A derivative is a program over [`Var`](crate::Var)s. Run on constants it is eager and fast; run on recorded
+//! values it is itself recorded, which is all that higher derivatives need.
+mod arith;
+mod binary;
+mod fused;
+mod linalg;
+mod reduce;
+mod shape;
+mod unary;
+
+pub use fused::{Fuse, FuseInput, Fused};
+
+use crate::{
+    error::Checked,
+    tape::{Float, mixed::Mixed, sweep::Step},
+    tensor::Tensor,
+};
+use std::{borrow::Cow, sync::Arc};
+
+/// What an operation is: its name, its value and its derivative.
+pub(crate) trait Rule<T: Float> {
+    /// Name, as in the listing and in errors.
+    fn name(&self) -> &str;
+
+    /// The options, as the listing shows them after the operands: `dim=[1], keepdim=true`.
+    fn options(&self) -> Cow<'static, str> {
+        Cow::Borrowed("")
+    }
+
+    /// The value; or what is wrong with the operands' shapes or values, and what would be accepted.
+    fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>>;
+
+    /// Which values the derivative reads, if it is wanted for the operands in the bit mask `wanted`: operands by
+    /// bit, and [`RESULT`].
+    fn keeps(&self, wanted: u32) -> u32;
+
+    /// Gives each operand that wants it its gradient.
+    fn backward<'t>(&self, step: &mut Step<'_, 't, T>);
+}
+
+/// The bit of the result in [`Rule::keeps`].
+pub(crate) const RESULT: u32 = 1 << crate::tape::node::OUTPUT;
+
+/// An operation on tensors as a tape records it.
+pub(crate) enum Op<T: Float> {
+    Input,
+    /// A parameter, by its id.
+    Param(u64),
+    Unary(unary::Unary),
+    Binary(binary::Binary),
+    Where(binary::Where),
+    Fused(fused::FusedOp<T>),
+    Linalg(linalg::Linalg),
+    Reduce(reduce::Reduce),
+    Shape(shape::ShapeOp),
+    Mixed(Mixed),
+    /// A user's operation, a checkpointed block: rules behind a pointer.
+    Custom(Arc<dyn Rule<T>>),
+}
+
+impl<T: Float> Op<T> {
+    pub fn rule(&self) -> &dyn Rule<T> {
+        match self {
+            Op::Input => &Leaf("input"),
+            Op::Param(_) => &Leaf("param"),
+            Op::Unary(op) => op,
+            Op::Binary(op) => op,
+            Op::Where(op) => op,
+            Op::Fused(op) => op,
+            Op::Linalg(op) => op,
+            Op::Reduce(op) => op,
+            Op::Shape(op) => op,
+            Op::Mixed(op) => op,
+            Op::Custom(op) => &**op,
+        }
+    }
+}
+
+macro_rules! from {
+    ($($variant:ident($t:ty))*) => {$(
+        impl<T: Float> From<$t> for Op<T> {
+            fn from(op: $t) -> Op<T> {
+                Op::$variant(op)
+            }
+        }
+    )*};
+}
+from! {
+    Unary(unary::Unary) Binary(binary::Binary) Where(binary::Where) Fused(fused::FusedOp<T>) Linalg(linalg::Linalg)
+    Reduce(reduce::Reduce) Shape(shape::ShapeOp) Mixed(Mixed)
+}
+
+/// Inputs and parameters: nothing is computed and nothing flows on.
+struct Leaf(&'static str);
+
+impl<T: Float> Rule<T> for Leaf {
+    fn name(&self) -> &str {
+        self.0
+    }
+    fn forward(&self, _: &[&Tensor<T>]) -> Checked<Tensor<T>> {
+        Err("a leaf computes nothing".into())
+    }
+    fn keeps(&self, _: u32) -> u32 {
+        0
+    }
+    fn backward<'t>(&self, _: &mut Step<'_, 't, T>) {}
+}
+
+/// Operands that a rule needs; a message where the tape was given fewer.
+pub(crate) fn operands<'a, T: Float, const N: usize>(x: &[&'a Tensor<T>]) -> Checked<[&'a Tensor<T>; N]> {
+    <[&Tensor<T>; N]>::try_from(x).map_err(|_| format!("takes {N} operands, not {}", x.len()))
+}

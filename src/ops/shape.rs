@@ -1,0 +1,282 @@
+//! Operations that move elements and compute nothing: mostly views, whose gradients are views too.
+use super::{Rule, operands};
+use crate::{
+    error::Checked,
+    kernels::strided::{for_runs, merge_axes},
+    tape::{Float, Tape, Var, sweep::Step},
+    tensor::{Shape, Tensor, shape::infer},
+};
+use smallvec::SmallVec;
+use std::borrow::Cow;
+
+/// A rearrangement of elements.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum ShapeOp {
+    Reshape(Shape),
+    Permute(SmallVec<[isize; 6]>),
+    Expand(Shape),
+    /// Every `step`-th of an axis: axis, start, length, step (positive).
+    Slice {
+        axis: usize,
+        start: usize,
+        len: usize,
+        step: usize,
+    },
+    /// The opposite of `Slice`: zeros of the shape, with the operand put in.
+    Unslice {
+        shape: Shape,
+        axis: usize,
+        start: usize,
+        step: usize,
+    },
+    Flip(SmallVec<[isize; 6]>),
+    /// Operands one after the other along an axis, with their sizes there.
+    Cat {
+        axis: usize,
+        sizes: SmallVec<[usize; 4]>,
+    },
+}
+
+impl<T: Float> Rule<T> for ShapeOp {
+    fn name(&self) -> &str {
+        match self {
+            ShapeOp::Reshape(_) => "reshape",
+            ShapeOp::Permute(_) => "permute",
+            ShapeOp::Expand(_) => "expand",
+            ShapeOp::Slice { .. } => "slice",
+            ShapeOp::Unslice { .. } => "unslice",
+            ShapeOp::Flip(_) => "flip",
+            ShapeOp::Cat { .. } => "cat",
+        }
+    }
+
+    fn options(&self) -> Cow<'static, str> {
+        Cow::Owned(match self {
+            ShapeOp::Reshape(_) | ShapeOp::Expand(_) => String::new(),
+            ShapeOp::Permute(axes) | ShapeOp::Flip(axes) => format!("{axes:?}"),
+            ShapeOp::Slice { axis, start, len, step } => {
+                format!("dim={axis}, start={start}, length={len}, step={step}")
+            }
+            ShapeOp::Unslice { axis, start, step, .. } => format!("dim={axis}, start={start}, step={step}"),
+            ShapeOp::Cat { axis, .. } => format!("dim={axis}"),
+        })
+    }
+
+    fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {
+        if let ShapeOp::Cat { axis, .. } = self {
+            return cat(x, *axis);
+        }
+        let [x] = operands(x)?;
+        Ok(match self {
+            ShapeOp::Reshape(shape) if shape.numel() == x.numel() => x.reshaped(shape),
+            ShapeOp::Reshape(shape) => return Err(format!("{} elements don't fit shape {shape}", x.numel())),
+            ShapeOp::Permute(axes) => x.view(x.layout().permute(axes)?),
+            ShapeOp::Expand(shape) => x.view(x.layout().expand(shape)?),
+            ShapeOp::Slice { axis, start, len, step } => {
+                x.view(x.layout().slice(*axis as isize, *start, *len, *step as isize)?)
+            }
+            ShapeOp::Unslice { shape, axis, start, step } => put(x, shape, *axis, *start, *step)?,
+            ShapeOp::Flip(axes) => x.view(x.layout().flip(axes)?),
+            ShapeOp::Cat { axis, .. } => cat(&[x], *axis)?,
+        })
+    }
+
+    fn keeps(&self, _: u32) -> u32 {
+        0
+    }
+
+    fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
+        let (g, shape) = (step.grad().clone(), step.input_shape(0));
+        match self {
+            ShapeOp::Reshape(_) => step.give(0, g.reshape_to(&shape)),
+            ShapeOp::Permute(axes) => {
+                let rank = axes.len();
+                let mut back: SmallVec<[isize; 6]> = SmallVec::from_elem(0, rank);
+                for (i, &a) in axes.iter().enumerate() {
+                    back[a.rem_euclid(rank as isize) as usize] = i as isize;
+                }
+                step.give(0, g.permute(&back));
+            }
+            ShapeOp::Expand(_) => step.give(0, g.sum_to(&shape)),
+            ShapeOp::Slice { axis, start, step: by, .. } => {
+                let op = ShapeOp::Unslice { shape, axis: *axis, start: *start, step: *by };
+                step.give(0, g.tape().apply(op, &[&g]));
+            }
+            ShapeOp::Unslice { axis, start, step: by, .. } => {
+                let op = ShapeOp::Slice { axis: *axis, start: *start, len: shape[*axis], step: *by };
+                step.give(0, g.tape().apply(op, &[&g]));
+            }
+            ShapeOp::Flip(axes) => step.give(0, g.flip(axes)),
+            ShapeOp::Cat { axis, sizes } => {
+                let mut start = 0;
+                for (i, &len) in sizes.iter().enumerate() {
+                    if step.wants(i) {
+                        let op = ShapeOp::Slice { axis: *axis, start, len, step: 1 };
+                        step.give(i, g.tape().apply(op, &[&g]));
+                    }
+                    start += len;
+                }
+            }
+        }
+    }
+}
+
+/// Tensors one after the other along an axis.
+fn cat<T: Float>(x: &[&Tensor<T>], axis: usize) -> Checked<Tensor<T>> {
+    let mut shape = x.first().ok_or("no tensors were given")?.shape().clone();
+    let mut total = 0;
+    for t in x {
+        let fits =
+            t.rank() == shape.rank() && (0..shape.rank()).all(|i| i == axis || t.shape()[i] == shape[i]);
+        if !fits || axis >= shape.rank() {
+            return Err(format!("{} and {shape} don't agree outside axis {axis}", t.shape()));
+        }
+        total += t.shape()[axis];
+    }
+    shape.set(axis, total);
+    let inner: usize = shape[axis + 1..].iter().product();
+    let outer: usize = shape[..axis].iter().product();
+    let sources: SmallVec<[Tensor<T>; 4]> = x.iter().map(|t| t.contiguous()).collect();
+    Ok(Tensor::build(shape, |out| {
+        let mut start = 0;
+        for t in &sources {
+            let (width, data) = (t.shape()[axis] * inner, t.as_slice().unwrap_or_default());
+            for o in 0..outer {
+                let at = o * total * inner + start;
+                out[at..at + width].copy_from_slice(&data[o * width..(o + 1) * width]);
+            }
+            start += width;
+        }
+    }))
+}
+
+/// Zeros with `x` put in at every `step`-th index of an axis from `start` on.
+fn put<T: Float>(x: &Tensor<T>, shape: &Shape, axis: usize, start: usize, step: usize) -> Checked<Tensor<T>> {
+    let mut out = Tensor::zeros(shape);
+    let target = out.layout().slice(axis as isize, start, x.shape()[axis], step as isize)?;
+    let source = x.contiguous();
+    let axes = merge_axes(&target.shape, [&target.strides]);
+    let (len, [by]) = axes[axes.len() - 1];
+    let (data, runs) = (source.as_slice().unwrap_or_default(), x.numel() / len.max(1));
+    let slice = out.as_mut_slice();
+    for_runs(&axes, [target.offset as isize], 0, runs, |i, [at]| {
+        for (k, &v) in data[i * len..(i + 1) * len].iter().enumerate() {
+            slice[(at + k as isize * by) as usize] = v;
+        }
+    });
+    Ok(out)
+}
+
+impl<'t, T: Float> Var<'t, T> {
+    /// The same elements under another shape; one size may be -1.
+    #[track_caller]
+    pub fn reshape(&self, shape: impl AsRef<[isize]>) -> Var<'t, T> {
+        match infer(self.numel(), shape.as_ref()) {
+            Ok(shape) => self.tape().apply(ShapeOp::Reshape(shape), &[self]),
+            Err(message) => self.tape().fail_op("reshape", message, &[self]),
+        }
+    }
+
+    /// The same elements under another shape of as many elements.
+    #[track_caller]
+    pub(crate) fn reshape_to(&self, shape: &Shape) -> Var<'t, T> {
+        if self.shape() == shape {
+            return self.clone();
+        }
+        self.tape().apply(ShapeOp::Reshape(shape.clone()), &[self])
+    }
+
+    /// The same value as a statement of its own.
+    #[track_caller]
+    pub(crate) fn alias(&self) -> Var<'t, T> {
+        self.tape().apply(ShapeOp::Reshape(self.shape().clone()), &[self])
+    }
+
+    /// The axes in another order.
+    #[track_caller]
+    pub fn permute(&self, dims: &[isize]) -> Var<'t, T> {
+        self.tape().apply(ShapeOp::Permute(SmallVec::from_slice(dims)), &[self])
+    }
+
+    /// Two axes exchanged.
+    #[track_caller]
+    pub fn transpose(&self, dim0: isize, dim1: isize) -> Var<'t, T> {
+        let (a, b) = match (self.shape().axis(dim0), self.shape().axis(dim1)) {
+            (Ok(a), Ok(b)) => (a, b),
+            (Err(m), _) | (_, Err(m)) => return self.tape().fail_op("transpose", m, &[self]),
+        };
+        let mut order: SmallVec<[isize; 6]> = (0..self.rank() as isize).collect();
+        if self.rank() > 0 {
+            order.swap(a, b);
+        }
+        self.tape().apply(ShapeOp::Permute(order), &[self])
+    }
+
+    /// The transpose of a matrix; vectors and single elements stay as they are.
+    #[track_caller]
+    pub fn t(&self) -> Var<'t, T> {
+        match self.rank() {
+            0 | 1 => self.clone(),
+            2 => self.transpose(0, 1),
+            n => self.tape().fail_op("t", format!("takes at most 2 axes, not {n}; use transpose"), &[self]),
+        }
+    }
+
+    /// Axes of size 1 repeated, and new axes in front; -1 keeps a size.
+    #[track_caller]
+    pub fn expand(&self, shape: impl AsRef<[isize]>) -> Var<'t, T> {
+        let sizes = shape.as_ref();
+        let lead = sizes.len().saturating_sub(self.rank());
+        let mut target = Shape::default();
+        for (i, &s) in sizes.iter().enumerate() {
+            match s {
+                -1 if i >= lead => target.push(self.shape()[i - lead]),
+                s if s >= 0 => target.push(s as usize),
+                s => {
+                    let message =
+                        format!("size {s} in {sizes:?}: -1 keeps the size of an axis that is there");
+                    return self.tape().fail_op("expand", message, &[self]);
+                }
+            }
+        }
+        self.tape().apply(ShapeOp::Expand(target), &[self])
+    }
+
+    #[track_caller]
+    pub(crate) fn expand_to(&self, shape: &Shape) -> Var<'t, T> {
+        if self.shape() == shape {
+            return self.clone();
+        }
+        self.tape().apply(ShapeOp::Expand(shape.clone()), &[self])
+    }
+
+    /// `length` indices of an axis from `start` on.
+    #[track_caller]
+    pub fn narrow(&self, dim: isize, start: usize, length: usize) -> Var<'t, T> {
+        match self.shape().axis(dim) {
+            Ok(axis) => self.tape().apply(ShapeOp::Slice { axis, start, len: length, step: 1 }, &[self]),
+            Err(message) => self.tape().fail_op("narrow", message, &[self]),
+        }
+    }
+
+    /// The axes walked backwards.
+    #[track_caller]
+    pub fn flip(&self, dims: &[isize]) -> Var<'t, T> {
+        self.tape().apply(ShapeOp::Flip(SmallVec::from_slice(dims)), &[self])
+    }
+}
+
+impl<T: Float> Tape<T> {
+    /// Tensors one after the other along an axis; all other sizes agree.
+    #[track_caller]
+    pub fn cat<'t>(&'t self, tensors: &[&Var<'t, T>], dim: isize) -> Var<'t, T> {
+        let Some(first) = tensors.first() else { return self.fail_op("cat", "no tensors were given", &[]) };
+        match first.shape().axis(dim) {
+            Ok(axis) => {
+                let sizes = tensors.iter().map(|t| t.shape()[axis]).collect();
+                self.apply(ShapeOp::Cat { axis, sizes }, tensors)
+            }
+            Err(message) => self.fail_op("cat", message, tensors),
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Functions of one tensor, element by element. Values and derivatives are the rows of `real::table`.
+use super::{RESULT, Rule, operands};
+use crate::{
+    error::Checked,
+    kernels::map::{NumberExpr, map},
+    real::{
+        Number,
+        table::{elementary, slope},
+    },
+    tape::{Float, Var, sweep::Step},
+    tensor::Tensor,
+};
+use std::borrow::Cow;
+
+/// Which values a derivative reads, from the letters of the table.
+macro_rules! keep {
+    (x) => {
+        1
+    };
+    (y) => {
+        RESULT
+    };
+}
+
+macro_rules! unary {
+    (
+        base { $( $(#[$bm:meta])* $bn:ident $bv:ident ($($bp:ident),*) [$($bk:ident)*] $bf:tt |$bx:ident, $by:ident, $bg:ident| $bd:expr; )* }
+        made { $( $(#[$mm:meta])* $mn:ident $mv:ident ($($mp:ident),*) [$($mk:ident)*] |$mvx:ident| $me:expr, |$mx:ident, $my:ident, $mg:ident| $md:expr; )* }
+        $($rest:tt)*
+    ) => {
+        unary! { all $( $(#[$bm])* $bn $bv ($($bp),*) [$($bk)*]; )* $( $(#[$mm])* $mn $mv ($($mp),*) [$($mk)*]; )* }
+    };
+    (all $( $(#[$m:meta])* $name:ident $variant:ident ($($p:ident),*) [$($keep:ident)*]; )*) => {
+        /// A function of one tensor, with its options.
+        #[derive(Clone, Copy, Debug, PartialEq)]
+        pub(crate) enum Unary {
+            Neg,
+            $( $variant { $($p: f64),* }, )*
+        }
+
+        /// The functions themselves.
+        mod value {
+            use super::*;
+            $(
+                #[derive(Clone, Copy)]
+                pub struct $variant { $(pub $p: f64),* }
+                impl NumberExpr<1> for $variant {
+                    #[inline(always)]
+                    fn eval<R: Number>(&self, [x]: [R; 1]) -> R {
+                        Number::$name(x $(, self.$p)*)
+                    }
+                }
+            )*
+        }
+
+        /// Their derivatives, in x, y and the gradient of y.
+        mod derivative {
+            use super::*;
+            $(
+                #[derive(Clone, Copy)]
+                pub struct $variant { $(pub $p: f64),* }
+                impl NumberExpr<3> for $variant {
+                    #[inline(always)]
+                    fn eval<R: Number>(&self, [x, y, g]: [R; 3]) -> R {
+                        slope::$name(x, y, g $(, self.$p)*)
+                    }
+                }
+            )*
+        }
+
+        impl<T: Float> Rule<T> for Unary {
+            fn name(&self) -> &str {
+                match self {
+                    Unary::Neg => "neg",
+                    $( Unary::$variant { .. } => stringify!($name), )*
+                }
+            }
+
+            fn options(&self) -> Cow<'static, str> {
+                match self {
+                    Unary::Neg => Cow::Borrowed(""),
+                    $( Unary::$variant { $($p),* } => {
+                        let list: &[(&str, f64)] = &[$((stringify!($p), *$p)),*];
+                        let list: Vec<String> = list.iter().map(|(n, v)| format!("{n}={v}")).collect();
+                        Cow::Owned(list.join(", "))
+                    } )*
+                }
+            }
+
+            fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {
+                let [x] = operands(x)?;
+                match *self {
+                    Unary::Neg => map(Neg, [x], x.shape()),
+                    $( Unary::$variant { $($p),* } => map(value::$variant { $($p),* }, [x], x.shape()), )*
+                }
+            }
+
+            fn keeps(&self, _: u32) -> u32 {
+                match self {
+                    Unary::Neg => 0,
+                    $( Unary::$variant { .. } => 0 $(| keep!($keep))*, )*
+                }
+            }
+
+            fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
+                let g = step.grad().clone();
+                let keep = Rule::<T>::keeps(self, 1);
+                // What the derivative doesn't read may be anything of the right shape.
+                let x = if keep & 1 != 0 { step.input(0) } else { g.clone() };
+                let y = if keep & RESULT != 0 { step.output() } else { g.clone() };
+                match *self {
+                    Unary::Neg => step.give(0, -g),
+                    $( Unary::$variant { $($p),* } => step.give_expr(0, derivative::$variant { $($p),* }, [&x, &y, &g]), )*
+                }
+            }
+        }
+
+        impl<'t, T: Float> Var<'t, T> {
+            $(
+                $(#[$m])*
+                #[track_caller]
+                pub fn $name(&self $(, $p: f64)*) -> Var<'t, T> {
+                    self.tape().apply(Unary::$variant { $($p),* }, &[self])
+                }
+            )*
+
+            /// The negative
+            #[track_caller]
+            #[allow(clippy::should_implement_trait)] // `-x` is implemented too; the name is the listing's.
+            pub fn neg(&self) -> Var<'t, T> {
+                self.tape().apply(Unary::Neg, &[self])
+            }
+        }
+    };
+}
+elementary!(unary);
+
+#[derive(Clone, Copy)]
+struct Neg;
+
+impl NumberExpr<1> for Neg {
+    #[inline(always)]
+    fn eval<R: Number>(&self, [x]: [R; 1]) -> R {
+        -x
+    }
+}

@@ -1,0 +1,157 @@
+//! Dual numbers: a value and its derivatives along N directions, carried forward through every function.
+use super::{
+    Number,
+    table::{self, slope, slope_a, slope_b},
+};
+use std::ops::{Add, Div, Mul, Neg, Sub};
+
+/// A number and its derivatives along `N` directions: `re + Σ epsᵢ εᵢ` with `εᵢ εⱼ = 0`.
+///
+/// ```
+/// use kolmo::{Dual, Number};
+/// let x = Dual::variable(2.0, 0); // d/dx
+/// let y: Dual<f64, 1> = x * x * x;
+/// assert_eq!((y.re, y.eps[0]), (8.0, 12.0));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Dual<R = f64, const N: usize = 1> {
+    /// The value.
+    pub re: R,
+    /// The derivative along each direction.
+    pub eps: [R; N],
+}
+
+impl<R: Number, const N: usize> Dual<R, N> {
+    /// A number that doesn't depend on anything.
+    #[inline(always)]
+    pub fn constant(re: R) -> Self {
+        Dual { re, eps: [R::of(0.0); N] }
+    }
+
+    /// The variable of direction `i`: derivative 1 along it, 0 along the others.
+    #[inline(always)]
+    pub fn variable(re: R, i: usize) -> Self {
+        Dual { re, eps: std::array::from_fn(|k| R::of((k == i) as u8 as f64)) }
+    }
+
+    #[inline(always)]
+    fn map(self, re: R, slope: impl Fn(R) -> R) -> Self {
+        Dual { re, eps: self.eps.map(slope) }
+    }
+
+    #[inline(always)]
+    fn zip(self, other: Self, re: R, a: impl Fn(R) -> R, b: impl Fn(R) -> R) -> Self {
+        Dual { re, eps: std::array::from_fn(|i| a(self.eps[i]) + b(other.eps[i])) }
+    }
+}
+
+macro_rules! dual {
+    (
+        base { $( $(#[$bm:meta])* $bn:ident $bv:ident ($($bp:ident),*) [$($bk:ident)*] $bf:tt |$bx:ident, $by:ident, $bg:ident| $bd:expr; )* }
+        made { $( $(#[$mm:meta])* $mn:ident $mv:ident ($($mp:ident),*) [$($mk:ident)*] |$mvx:ident| $me:expr, |$mx:ident, $my:ident, $mg:ident| $md:expr; )* }
+        pairs { $( $(#[$pm:meta])* $pn:ident $pv:ident [$($pka:ident)*] [$($pkb:ident)*] |$pva:ident, $pvb:ident| $pe:expr, |$pa:ident, $pb:ident, $py:ident, $pg:ident| $pda:expr, $pdb:expr; )* }
+        operators { $( $(#[$om:meta])* $on:ident $ov:ident [$($oka:ident)*] [$($okb:ident)*] |$ova:ident, $ovb:ident| $oe:expr, |$oa:ident, $ob:ident, $oy:ident, $og:ident| $oda:expr, $odb:expr; )* }
+    ) => {
+        impl<R: Number, const N: usize> Number for Dual<R, N> {
+            type Mask = R::Mask;
+            #[inline(always)]
+            fn of(value: f64) -> Self {
+                Dual::constant(R::of(value))
+            }
+            #[inline(always)]
+            fn primal(self) -> f64 {
+                self.re.primal()
+            }
+            #[inline(always)]
+            fn less(self, other: Self) -> R::Mask {
+                self.re.less(other.re)
+            }
+            #[inline(always)]
+            fn less_equal(self, other: Self) -> R::Mask {
+                self.re.less_equal(other.re)
+            }
+            #[inline(always)]
+            fn equal(self, other: Self) -> R::Mask {
+                self.re.equal(other.re)
+            }
+            #[inline(always)]
+            fn select(mask: R::Mask, a: Self, b: Self) -> Self {
+                Dual {
+                    re: R::select(mask, a.re, b.re),
+                    eps: std::array::from_fn(|i| R::select(mask, a.eps[i], b.eps[i])),
+                }
+            }
+            #[inline(always)]
+            fn is_zero(self) -> bool {
+                self.re.is_zero() && self.eps.iter().all(|e| e.is_zero())
+            }
+            $( #[inline(always)] fn $bn(self $(, $bp: f64)*) -> Self {
+                let y = self.re.$bn($($bp),*);
+                self.map(y, |e| slope::$bn(self.re, y, e $(, $bp)*))
+            } )*
+            $( #[inline(always)] fn $mn(self $(, $mp: f64)*) -> Self {
+                let y = table::value::$mn(self.re $(, $mp)*);
+                self.map(y, |e| slope::$mn(self.re, y, e $(, $mp)*))
+            } )*
+            $( #[inline(always)] fn $pn(self, other: Self) -> Self {
+                let y = table::value::$pn(self.re, other.re);
+                self.zip(other, y, |e| slope_a::$pn(self.re, other.re, y, e), |e| slope_b::$pn(self.re, other.re, y, e))
+            } )*
+            #[inline(always)]
+            fn pow(self, other: Self) -> Self {
+                let y = self.re.pow(other.re);
+                // The derivative at a constant exponent must not see log of a negative base.
+                let b = |e: R| if e.is_zero() { e } else { slope_b::pow(self.re, other.re, y, e) };
+                self.zip(other, y, |e| slope_a::pow(self.re, other.re, y, e), b)
+            }
+            #[inline(always)]
+            fn atan2(self, other: Self) -> Self {
+                let y = self.re.atan2(other.re);
+                self.zip(other, y, |e| slope_a::atan2(self.re, other.re, y, e), |e| slope_b::atan2(self.re, other.re, y, e))
+            }
+            #[inline(always)]
+            fn fmod(self, other: Self) -> Self {
+                let y = self.re.fmod(other.re);
+                self.zip(other, y, |e| slope_a::fmod(self.re, other.re, y, e), |e| slope_b::fmod(self.re, other.re, y, e))
+            }
+        }
+    };
+}
+table::elementary!(dual);
+
+macro_rules! operators {
+    ($($trait:ident $f:ident |$a:ident, $b:ident| $re:expr, |$e:ident, $d:ident| $eps:expr;)*) => {$(
+        impl<R: Number, const N: usize> $trait for Dual<R, N> {
+            type Output = Self;
+            #[inline(always)]
+            fn $f(self, other: Self) -> Self {
+                let ($a, $b) = (self, other);
+                Dual { re: $re, eps: std::array::from_fn(|i| { let ($e, $d) = ($a.eps[i], $b.eps[i]); $eps }) }
+            }
+        }
+        impl<R: Number, const N: usize> $trait<f64> for Dual<R, N> {
+            type Output = Self;
+            #[inline(always)]
+            fn $f(self, other: f64) -> Self { $trait::$f(self, <Self as Number>::of(other)) }
+        }
+        impl<R: Number, const N: usize> $trait<Dual<R, N>> for f64 {
+            type Output = Dual<R, N>;
+            #[inline(always)]
+            fn $f(self, other: Dual<R, N>) -> Dual<R, N> { $trait::$f(<Dual<R, N> as Number>::of(self), other) }
+        }
+    )*};
+}
+operators! {
+    Add add |a, b| a.re + b.re, |e, d| e + d;
+    Sub sub |a, b| a.re - b.re, |e, d| e - d;
+    Mul mul |a, b| a.re * b.re, |e, d| e * b.re + a.re * d;
+    Div div |a, b| a.re / b.re, |e, d| (e - a.re / b.re * d) / b.re;
+}
+
+impl<R: Number, const N: usize> Neg for Dual<R, N> {
+    type Output = Self;
+    #[inline(always)]
+    fn neg(self) -> Self {
+        Dual { re: -self.re, eps: self.eps.map(|e| -e) }
+    }
+}

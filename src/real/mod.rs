@@ -1,0 +1,92 @@
+//! Arithmetic that is generic over what a number is: a plain float, a lane of a vector loop, a dual number, a
+//! scalar on a tape. An expression is written once and runs on all of them.
+mod base;
+mod dual;
+mod lane;
+pub(crate) mod table;
+
+pub use dual::Dual;
+pub use lane::Lane;
+
+use std::{
+    fmt::Debug,
+    ops::{Add, BitAnd, BitOr, Div, Mul, Neg, Not, Sub},
+};
+
+/// The outcome of a comparison of [`Number`]s; combine with `&`, `|` and `!`.
+pub trait Mask: Copy + BitAnd<Output = Self> + BitOr<Output = Self> + Not<Output = Self> {}
+
+impl<M: Copy + BitAnd<Output = M> + BitOr<Output = M> + Not<Output = M>> Mask for M {}
+
+macro_rules! number_trait {
+    (
+        base { $( $(#[$bm:meta])* $bn:ident $bv:ident ($($bp:ident),*) [$($bk:ident)*] $bf:tt |$bx:ident, $by:ident, $bg:ident| $bd:expr; )* }
+        made { $( $(#[$mm:meta])* $mn:ident $mv:ident ($($mp:ident),*) [$($mk:ident)*] |$mvx:ident| $me:expr, |$mx:ident, $my:ident, $mg:ident| $md:expr; )* }
+        pairs { $( $(#[$pm:meta])* $pn:ident $pv:ident [$($pka:ident)*] [$($pkb:ident)*] |$pva:ident, $pvb:ident| $pe:expr, |$pa:ident, $pb:ident, $py:ident, $pg:ident| $pda:expr, $pdb:expr; )* }
+        operators { $($operators:tt)* }
+    ) => {
+        /// What arithmetic needs: the four operations, comparison by masks, and the elementary functions.
+        ///
+        /// Implemented by `f32`, `f64`, [`Dual`], [`Lane`] and the scalars of a tape. Branches are written with
+        /// masks and [`select`](Number::select), so that the same expression runs in vector loops.
+        pub trait Number:
+            Copy
+            + Debug
+            + Add<Output = Self>
+            + Sub<Output = Self>
+            + Mul<Output = Self>
+            + Div<Output = Self>
+            + Neg<Output = Self>
+        {
+            /// What comparisons give.
+            type Mask: Mask;
+            /// A constant.
+            fn of(value: f64) -> Self;
+            /// The plain value, without derivatives.
+            fn primal(self) -> f64;
+            /// `self < other`
+            fn less(self, other: Self) -> Self::Mask;
+            /// `self <= other`
+            fn less_equal(self, other: Self) -> Self::Mask;
+            /// `self == other`
+            fn equal(self, other: Self) -> Self::Mask;
+            /// `self > other`
+            fn greater(self, other: Self) -> Self::Mask {
+                other.less(self)
+            }
+            /// `self >= other`
+            fn greater_equal(self, other: Self) -> Self::Mask {
+                other.less_equal(self)
+            }
+            /// Whether the value is NaN.
+            fn is_nan(self) -> Self::Mask {
+                !self.equal(self)
+            }
+            /// `a` where the mask is true, else `b`.
+            fn select(mask: Self::Mask, a: Self, b: Self) -> Self;
+            /// Whether this is a constant zero: no value, no derivatives.
+            fn is_zero(self) -> bool;
+            /// `self` to the power of `exponent`.
+            fn pow(self, exponent: Self) -> Self;
+            /// The angle of the point (`x`, `self`), in radians.
+            fn atan2(self, x: Self) -> Self;
+            /// The remainder of `self / other` rounded towards zero, with the sign of `self`.
+            fn fmod(self, other: Self) -> Self;
+            $( $(#[$bm])* fn $bn(self $(, $bp: f64)*) -> Self; )*
+            $( $(#[$mm])* fn $mn(self $(, $mp: f64)*) -> Self { table::value::$mn(self $(, $mp)*) } )*
+            $( $(#[$pm])* fn $pn(self, other: Self) -> Self { table::value::$pn(self, other) } )*
+        }
+    };
+}
+table::elementary!(number_trait);
+
+/// A [`Number`] that mixes with plain `f64` constants: what expressions in [`fuse!`](crate::fuse) are generic over.
+pub trait Real:
+    Number + Add<f64, Output = Self> + Sub<f64, Output = Self> + Mul<f64, Output = Self> + Div<f64, Output = Self>
+{
+}
+
+impl<R> Real for R where
+    R: Number + Add<f64, Output = R> + Sub<f64, Output = R> + Mul<f64, Output = R> + Div<f64, Output = R>
+{
+}

@@ -1,0 +1,84 @@
+//! A user's own operation with a user's own derivative.
+use super::{Float, Var, sweep::Step};
+use crate::{
+    error::{Checked, Error, Result},
+    ops::{Op, RESULT, Rule},
+    tensor::Tensor,
+};
+use std::sync::Arc;
+
+/// An operation that the crate doesn't have: its value, and its derivative as a program over the tape.
+///
+/// ```
+/// use kolmo::{CustomOp, Result, Tape, Tensor, Var};
+///
+/// /// The cube of each element.
+/// struct Cube;
+///
+/// impl CustomOp<f64> for Cube {
+///     fn name(&self) -> &str {
+///         "cube"
+///     }
+///     fn forward(&self, x: &[&Tensor<f64>]) -> Result<Tensor<f64>> {
+///         Tensor::new(x[0].shape(), x[0].to_vec().iter().map(|v| v * v * v).collect())
+///     }
+///     fn backward<'t>(&self, x: &[Var<'t, f64>], _y: &Var<'t, f64>, grad: &Var<'t, f64>) -> Vec<Option<Var<'t, f64>>> {
+///         vec![Some(grad * &x[0] * &x[0] * 3.0)]
+///     }
+/// }
+///
+/// let tape = Tape::new();
+/// let x = tape.input([2.0, 3.0]);
+/// let grads = tape.custom(Cube, &[&x]).sum().backward()?;
+/// assert_eq!(grads.get(&x).unwrap().to_vec(), [12.0, 27.0]);
+/// # Ok::<(), kolmo::Error>(())
+/// ```
+pub trait CustomOp<T: Float>: Send + Sync {
+    /// Name, as in listings and errors.
+    fn name(&self) -> &str;
+    /// The value. An error becomes a failed value.
+    fn forward(&self, inputs: &[&Tensor<T>]) -> Result<Tensor<T>>;
+    /// The gradient of each input from that of the output, `None` for no dependence. Written with operations on
+    /// [`Var`]s it can be differentiated again.
+    fn backward<'t>(
+        &self,
+        inputs: &[Var<'t, T>],
+        output: &Var<'t, T>,
+        grad: &Var<'t, T>,
+    ) -> Vec<Option<Var<'t, T>>>;
+}
+
+pub(super) fn wrap<T: Float>(op: impl CustomOp<T> + 'static) -> Op<T> {
+    Op::Custom(Arc::new(Custom(op)))
+}
+
+struct Custom<C>(C);
+
+impl<T: Float, C: CustomOp<T>> Rule<T> for Custom<C> {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {
+        self.0.forward(x).map_err(|e| e.to_string())
+    }
+
+    fn keeps(&self, _: u32) -> u32 {
+        u32::MAX | RESULT
+    }
+
+    fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
+        let inputs: Vec<_> = (0..step.inputs()).map(|i| step.input(i)).collect();
+        let grads = self.0.backward(&inputs, &step.output(), step.grad());
+        if grads.len() != inputs.len() {
+            let message =
+                format!("its derivative gave {} gradients for {} operands", grads.len(), inputs.len());
+            return step.fail(Error::op(self.0.name(), message, None));
+        }
+        for (i, grad) in grads.into_iter().enumerate() {
+            if let Some(grad) = grad {
+                step.give(i, grad);
+            }
+        }
+    }
+}

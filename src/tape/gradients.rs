@@ -1,0 +1,108 @@
+//! What `backward` gives: plain tensors by variable or parameter, plain numbers by scalar.
+use super::{Float, Scalar, Tape, TapeNumber, TensorPart, Var};
+use crate::{nn::Param, tensor::Tensor};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
+
+/// Gradients of one number with respect to the inputs and parameters of a tape. Independent of the tape's life.
+pub struct Gradients<T: TapeNumber> {
+    epoch: u64,
+    scalars: Vec<T>,
+    pub(crate) leaves: <T::Tensors as TensorPart<T>>::Leaves,
+    cursor: Cell<usize>,
+    stash: Rc<Stash<T>>,
+}
+
+/// Memory of dropped gradients, for the next ones.
+#[doc(hidden)]
+pub struct Stash<T: TapeNumber> {
+    scalars: RefCell<Vec<T>>,
+    pub(crate) leaves: RefCell<<T::Tensors as TensorPart<T>>::Leaves>,
+}
+
+impl<T: TapeNumber> Default for Stash<T> {
+    fn default() -> Self {
+        Stash { scalars: RefCell::default(), leaves: RefCell::default() }
+    }
+}
+
+impl<T: TapeNumber> Stash<T> {
+    /// `n` zeros.
+    pub(crate) fn scalars(&self, n: usize) -> Vec<T> {
+        let mut scalars = self.scalars.take();
+        scalars.clear();
+        scalars.resize(n, T::of(0.0));
+        scalars
+    }
+}
+
+/// The gradient of one input or parameter.
+#[doc(hidden)]
+pub struct Leaf<T: Float> {
+    pub(crate) node: u32,
+    /// The parameter's id; 0 for inputs.
+    pub(crate) param: u64,
+    pub(crate) grad: Tensor<T>,
+}
+
+impl<T: TapeNumber> Gradients<T> {
+    pub(crate) fn new(
+        tape: &Tape<T>,
+        scalars: Vec<T>,
+        leaves: <T::Tensors as TensorPart<T>>::Leaves,
+    ) -> Gradients<T> {
+        Gradients { epoch: tape.epoch(), scalars, leaves, cursor: Cell::new(0), stash: tape.stash.clone() }
+    }
+
+    /// The derivative with respect to a scalar; zero if it plays no part.
+    pub fn scalar(&self, x: Scalar<'_, T>) -> T {
+        let known = x.tape().is_some_and(|t| t.epoch() == self.epoch);
+        self.scalars.get(x.id() as usize).copied().filter(|_| known).unwrap_or(T::of(0.0))
+    }
+}
+
+impl<T: Float> Gradients<T> {
+    /// The gradient with respect to an input; `None` if the result doesn't depend on it or it is no input.
+    pub fn get(&self, x: &Var<'_, T>) -> Option<&Tensor<T>> {
+        let node = x.node().filter(|_| x.tape().epoch() == self.epoch)?;
+        self.leaves.iter().find(|leaf| leaf.node == node).map(|leaf| &leaf.grad)
+    }
+
+    /// The gradient with respect to a parameter; `None` if the result doesn't depend on it.
+    pub fn param(&self, p: &Param<T>) -> Option<&Tensor<T>> {
+        self.by_id(p.id())
+    }
+
+    /// Parameters are mostly asked for in one order, so the search starts where the last one ended.
+    pub(crate) fn by_id(&self, id: u64) -> Option<&Tensor<T>> {
+        let (n, start) = (self.leaves.len(), self.cursor.get());
+        (0..n).map(|i| (start + i) % n).find(|&i| self.leaves[i].param == id).map(|i| {
+            self.cursor.set(i + n - 1);
+            &self.leaves[i].grad
+        })
+    }
+
+    /// Multiplies every gradient of an input or parameter by a number.
+    pub fn scale(&mut self, factor: f64) {
+        for leaf in &mut self.leaves {
+            for v in leaf.grad.as_mut_slice() {
+                *v = *v * T::from_f64(factor);
+            }
+        }
+    }
+
+    /// The 2-norm of all gradients of inputs and parameters taken as one vector.
+    pub fn norm(&self) -> f64 {
+        let squares = |t: &Tensor<T>| t.to_vec().iter().map(|v| v.to_f64() * v.to_f64()).sum::<f64>();
+        self.leaves.iter().map(|leaf| squares(&leaf.grad)).sum::<f64>().sqrt()
+    }
+}
+
+impl<T: TapeNumber> Drop for Gradients<T> {
+    fn drop(&mut self) {
+        self.stash.scalars.replace(std::mem::take(&mut self.scalars));
+        T::Tensors::recycle(&mut self.leaves, &self.stash);
+    }
+}

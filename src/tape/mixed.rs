@@ -1,0 +1,155 @@
+//! Where scalars and tensors meet on the tape: an element taken out as a scalar, scalars put together to a tensor.
+use super::{CustomOp, Float, Scalar, Tape, Var, node::NONE, sweep::Step, var::CONSTANT};
+use crate::{
+    error::{Checked, Error},
+    ops::{Op, Rule},
+    tensor::{Shape, Tensor},
+};
+use smallvec::{SmallVec, smallvec};
+use std::borrow::Cow;
+
+/// A statement between the two kinds.
+pub(crate) enum Mixed {
+    /// One element of a tensor, by its position in row-major order, as a scalar.
+    At(usize),
+    /// Scalars, by their ids, as the elements of a tensor.
+    Stack(Vec<u32>),
+}
+
+impl Mixed {
+    pub fn gives_scalar(&self) -> bool {
+        matches!(self, Mixed::At(_))
+    }
+
+    /// The scalar operands, for listings.
+    pub fn scalars(&self) -> &[u32] {
+        match self {
+            Mixed::At(_) => &[],
+            Mixed::Stack(ids) => ids,
+        }
+    }
+}
+
+impl<T: Float> Rule<T> for Mixed {
+    fn name(&self) -> &str {
+        match self {
+            Mixed::At(_) => "at",
+            Mixed::Stack(_) => "stack_scalars",
+        }
+    }
+
+    fn options(&self) -> Cow<'static, str> {
+        match self {
+            Mixed::At(position) => Cow::Owned(format!("position={position}")),
+            Mixed::Stack(_) => Cow::Borrowed(""),
+        }
+    }
+
+    fn forward(&self, _: &[&Tensor<T>]) -> Checked<Tensor<T>> {
+        Err("is recorded together with its value".into())
+    }
+
+    fn keeps(&self, _: u32) -> u32 {
+        0
+    }
+
+    fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
+        if step.graph() {
+            step.fail(Error::op(
+                Rule::<T>::name(self),
+                "scalar statements keep numbers, so a gradient through them can't be differentiated again; \
+                 use backward(), or a tape of dual numbers",
+                None,
+            ));
+            return;
+        }
+        match self {
+            Mixed::At(position) => {
+                let g = step.scalar_grad();
+                step.give_element(0, *position, g);
+            }
+            Mixed::Stack(ids) => {
+                let g = step.grad().tensor().contiguous();
+                for (&id, &v) in ids.iter().zip(g.as_slice().unwrap_or_default()) {
+                    if id != 0 {
+                        step.give_scalar(id, v);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<'t, T: Float> Var<'t, T> {
+    /// One element as a scalar. An index outside the shape gives NaN and an error on the tape.
+    #[track_caller]
+    pub fn at(&self, index: impl AsRef<[usize]>) -> Scalar<'t, T> {
+        let index = index.as_ref();
+        let tape = self.tape();
+        if let Some(failure) = self.failure() {
+            return tape.fail_scalar(&failure.to_string());
+        }
+        let Some(value) = self.tensor().get(index) else {
+            return tape.fail_scalar(&format!("at: index {index:?} is outside shape {}", self.shape()));
+        };
+        let Some(node) = self.node().filter(|_| tape.is_recording()) else {
+            return Scalar::constant(value);
+        };
+        let strides = self.shape().contiguous_strides();
+        let position = index.iter().zip(strides).map(|(&i, s)| i * s as usize).sum();
+        let statement = tape.statements.len().0 as u32;
+        tape.push_node(Op::Mixed(Mixed::At(position)), smallvec![node], Shape::default(), SmallVec::new());
+        Scalar::recorded(tape, value, statement)
+    }
+
+    /// All elements as scalars, in row-major order.
+    #[track_caller]
+    pub fn scalars(&self) -> Vec<Scalar<'t, T>> {
+        let mut index = vec![0; self.rank()];
+        let mut out = Vec::with_capacity(self.numel());
+        for _ in 0..self.numel() {
+            out.push(self.at(&index));
+            for (i, n) in index.iter_mut().zip(self.shape().iter()).rev() {
+                *i += 1;
+                if *i < *n {
+                    break;
+                }
+                *i = 0;
+            }
+        }
+        out
+    }
+}
+
+impl<T: Float> Tape<T> {
+    /// Scalars as the elements of a tensor of this shape, in row-major order.
+    #[track_caller]
+    pub fn stack<'t>(&'t self, scalars: &[Scalar<'t, T>], shape: impl Into<Shape>) -> Var<'t, T> {
+        let shape = shape.into();
+        let value = match Tensor::new(shape.clone(), scalars.iter().map(|s| s.value()).collect()) {
+            Ok(value) => value,
+            Err(e) => return self.fail_op("stack", e.to_string(), &[]),
+        };
+        if scalars.iter().any(|s| s.tape().is_some_and(|t| !std::ptr::eq(t, self))) {
+            return self.fail_op("stack", "two tapes: a scalar was recorded on another tape", &[]);
+        }
+        if !self.is_recording() || scalars.iter().all(|s| s.id() == 0) {
+            return Var::new(self, value, CONSTANT);
+        }
+        let ids = scalars.iter().map(|s| s.id()).collect();
+        let id = self.push_node(Op::Mixed(Mixed::Stack(ids)), smallvec![NONE], shape, SmallVec::new());
+        Var::new(self, value, id)
+    }
+
+    /// A scalar as a tensor of rank 0.
+    #[track_caller]
+    pub fn lift<'t>(&'t self, scalar: Scalar<'t, T>) -> Var<'t, T> {
+        self.stack(&[scalar], [])
+    }
+
+    /// Applies a user's operation.
+    #[track_caller]
+    pub fn custom<'t>(&'t self, op: impl CustomOp<T> + 'static, inputs: &[&Var<'t, T>]) -> Var<'t, T> {
+        self.apply(super::custom::wrap(op), inputs)
+    }
+}

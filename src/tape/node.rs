@@ -1,0 +1,271 @@
+//! The table of tensor operations: what each was, what it was given, and the values its derivative will read.
+use super::{
+    Float, Gradients, Tape, TapeNumber, TensorPart,
+    gradients::{Leaf, Stash},
+    sweep::Sweep,
+    var::{CONSTANT, FAILED, Var},
+};
+use crate::{
+    error::{Error, Result},
+    nn::Param,
+    ops::Op,
+    tensor::{Element, Shape, Tensor},
+};
+use smallvec::SmallVec;
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    panic::Location,
+};
+
+/// No node: the operand was a constant.
+pub(crate) const NONE: u32 = u32::MAX;
+/// The slot of the result among the values that a node keeps.
+pub(crate) const OUTPUT: u8 = 31;
+
+/// A recorded operation.
+pub(crate) struct Node<T: Float> {
+    pub op: Op<T>,
+    /// The operands' nodes, [`NONE`] for constants.
+    pub inputs: SmallVec<[u32; 4]>,
+    /// Shape of the result.
+    pub shape: Shape,
+    pub statement: u32,
+    /// Operands (by position) and the result ([`OUTPUT`]) that the derivative reads.
+    pub kept: SmallVec<[(u8, Tensor<T>); 2]>,
+    /// Whether a sweep has freed what was kept.
+    pub spent: bool,
+    pub site: &'static Location<'static>,
+}
+
+/// The tensors' part of a tape.
+#[doc(hidden)]
+pub struct TensorTape<T: Float> {
+    pub(crate) nodes: RefCell<Vec<Node<T>>>,
+    failures: RefCell<Vec<Error>>,
+    /// The values of parameters that were asked for in this step.
+    params: RefCell<HashMap<u64, (u32, Tensor<T>)>>,
+    scalar_failed: Cell<bool>,
+    pub(crate) scratch: RefCell<Sweep<T>>,
+}
+
+impl<T: Float> Default for TensorTape<T> {
+    fn default() -> Self {
+        TensorTape {
+            nodes: RefCell::default(),
+            failures: RefCell::default(),
+            params: RefCell::default(),
+            scalar_failed: Cell::new(false),
+            scratch: RefCell::default(),
+        }
+    }
+}
+
+impl<T: Float> TensorPart<T> for TensorTape<T> {
+    type Leaves = Vec<Leaf<T>>;
+
+    fn clear(&self) {
+        self.nodes.borrow_mut().clear();
+        self.failures.borrow_mut().clear();
+        self.params.borrow_mut().clear();
+        self.scalar_failed.set(false);
+    }
+
+    fn backward(tape: &Tape<T>, adjoints: Vec<T>) -> Result<Gradients<T>> {
+        tape.sweep_all(None, adjoints)
+    }
+
+    fn failure(&self) -> Option<Error> {
+        self.failures.borrow().first().filter(|_| self.scalar_failed.get()).cloned()
+    }
+
+    fn fail(&self, error: Error) -> u32 {
+        self.scalar_failed.set(true);
+        self.failures.borrow_mut().push(error);
+        0
+    }
+
+    fn recycle(leaves: &mut Vec<Leaf<T>>, stash: &Stash<T>) {
+        leaves.clear();
+        stash.leaves.replace(std::mem::take(leaves));
+    }
+}
+
+impl<T: Float> Tape<T> {
+    /// A tensor that is not differentiated.
+    pub fn constant(&self, value: impl Into<Tensor<T>>) -> Var<'_, T> {
+        Var::new(self, value.into(), CONSTANT)
+    }
+
+    /// A tensor that gradients are taken with respect to.
+    #[track_caller]
+    pub fn input(&self, value: impl Into<Tensor<T>>) -> Var<'_, T> {
+        self.leaf(Op::Input, value.into())
+    }
+
+    /// A parameter of a model as the model uses it: its tensor, through its parametrisation if it has one.
+    /// Asked for twice in a step, it is the same value.
+    #[track_caller]
+    pub fn param(&self, p: &Param<T>) -> Var<'_, T> {
+        p.on(self)
+    }
+
+    /// The parameter's own tensor as a leaf of the tape.
+    #[track_caller]
+    pub(crate) fn param_leaf(&self, id: u64, value: impl FnOnce() -> Tensor<T>) -> Var<'_, T> {
+        if !self.is_recording() {
+            return self.constant(value());
+        }
+        if let Some((node, value)) = self.tensors.params.borrow().get(&id) {
+            return Var::new(self, value.clone(), *node);
+        }
+        let leaf = self.leaf(Op::Param(id), value());
+        if let Some(node) = leaf.node() {
+            self.tensors.params.borrow_mut().insert(id, (node, leaf.tensor().clone()));
+        }
+        leaf
+    }
+
+    #[track_caller]
+    fn leaf(&self, op: Op<T>, value: Tensor<T>) -> Var<'_, T> {
+        if !self.is_recording() {
+            return self.constant(value);
+        }
+        let id = self.push_node(op, SmallVec::new(), value.shape().clone(), SmallVec::new());
+        Var::new(self, value, id)
+    }
+
+    /// The values of parameters are let go, so that an optimiser can write them in place.
+    pub(crate) fn forget_params(&self) {
+        self.tensors.params.borrow_mut().clear();
+    }
+
+    #[track_caller]
+    pub(crate) fn push_node(
+        &self,
+        op: Op<T>,
+        inputs: SmallVec<[u32; 4]>,
+        shape: Shape,
+        kept: SmallVec<[(u8, Tensor<T>); 2]>,
+    ) -> u32 {
+        let mut nodes = self.tensors.nodes.borrow_mut();
+        let index = nodes.len() as u32;
+        let statement = self.statements.push_tensor(index);
+        nodes.push(Node { op, inputs, shape, statement, kept, spent: false, site: Location::caller() });
+        index
+    }
+
+    /// Runs an operation, and records it if an operand is recorded. This is the one way onto the tape.
+    #[track_caller]
+    pub(crate) fn apply<'t>(&'t self, op: impl Into<Op<T>>, inputs: &[&Var<'t, T>]) -> Var<'t, T> {
+        let op = op.into();
+        let mut recorded = false;
+        for v in inputs {
+            if let Some(failure) = v.failed_id() {
+                if std::ptr::eq(v.tape(), self) {
+                    return Var::new(self, Tensor::full([0], T::default()), failure);
+                }
+                return self.fail_op(
+                    op.rule().name(),
+                    v.failure().map_or_else(String::new, |e| e.to_string()),
+                    &[],
+                );
+            }
+            if !std::ptr::eq(v.tape(), self) {
+                return self.fail_op(
+                    op.rule().name(),
+                    "two tapes: the operands were recorded on different tapes",
+                    &[],
+                );
+            }
+            recorded |= v.node().is_some();
+        }
+        let tensors: SmallVec<[&Tensor<T>; 4]> = inputs.iter().map(|v| v.tensor()).collect();
+        let value = match op.rule().forward(&tensors) {
+            Ok(value) => value,
+            Err(message) => return self.fail_op(op.rule().name(), message, inputs),
+        };
+        if self.settings.anomalies.get() && has_anomaly(&value) && !tensors.iter().any(|t| has_anomaly(t)) {
+            let hint = anomaly_hint(op.rule().name());
+            return self.fail_op(op.rule().name(), format!("the value has NaN or infinity{hint}"), inputs);
+        }
+        if !recorded || !self.is_recording() {
+            return Var::new(self, value, CONSTANT);
+        }
+        let nodes: SmallVec<[u32; 4]> = inputs.iter().map(|v| v.node().unwrap_or(NONE)).collect();
+        let wanted = nodes.iter().enumerate().fold(0u32, |m, (i, &n)| m | (((n != NONE) as u32) << i));
+        let keep = op.rule().keeps(wanted);
+        let mut kept = SmallVec::new();
+        for (i, v) in inputs.iter().enumerate() {
+            if keep >> i & 1 == 1 {
+                kept.push((i as u8, v.tensor().clone()));
+            }
+        }
+        if keep >> OUTPUT & 1 == 1 {
+            kept.push((OUTPUT, value.clone()));
+        }
+        let id = self.push_node(op, nodes, value.shape().clone(), kept);
+        Var::new(self, value, id)
+    }
+
+    /// A failed value: the error stays on the tape, and whatever is computed from the value fails with it.
+    #[cold]
+    #[track_caller]
+    pub(crate) fn fail_op(
+        &self,
+        op: &str,
+        message: impl Into<String>,
+        operands: &[&Var<'_, T>],
+    ) -> Var<'_, T> {
+        let mut error = crate::error::OpError {
+            op: op.to_string(),
+            message: message.into(),
+            site: Some(Location::caller()),
+            operands: String::new(),
+        };
+        let nodes = self.tensors.nodes.borrow();
+        for v in operands {
+            if let Some(node) = v.node().and_then(|n| nodes.get(n as usize)) {
+                let sep = if error.operands.is_empty() { "" } else { ", " };
+                let text = format!("{sep}%{} = {} {}", node.statement, node.op.rule().name(), node.shape);
+                error.operands.push_str(&text);
+            }
+        }
+        drop(nodes);
+        self.fail_with(Error::Op(Box::new(error)))
+    }
+
+    #[cold]
+    pub(crate) fn fail_with(&self, error: Error) -> Var<'_, T> {
+        let mut failures = self.tensors.failures.borrow_mut();
+        let id = FAILED | (failures.len() as u32 & !FAILED & (FAILED - 2));
+        failures.push(error);
+        Var::new(self, Tensor::full([0], T::default()), id)
+    }
+
+    pub(crate) fn failure(&self, id: u32) -> Error {
+        let failures = self.tensors.failures.borrow();
+        let known = failures.get((id & !FAILED) as usize);
+        known.cloned().unwrap_or_else(|| Error::op("value", "the operation failed", None))
+    }
+}
+
+pub(crate) fn has_anomaly<T: Element>(t: &Tensor<T>) -> bool {
+    t.contiguous().as_slice().unwrap_or_default().iter().any(|v| !v.to_f64().is_finite())
+}
+
+/// The usual cause, where an operation has one.
+fn anomaly_hint(op: &str) -> &'static str {
+    match op {
+        "sqrt" | "rsqrt" | "pow" => "; guard the input (sqrt of 0 has an infinite derivative)",
+        "log" | "log2" | "log10" | "div" => "; guard the input against 0",
+        "softmax" | "log_softmax" | "logsumexp" => "; is a whole row masked with -inf?",
+        _ => "",
+    }
+}
+
+impl<T: TapeNumber> Tape<T> {
+    pub(crate) fn mark(&self) -> (usize, usize, usize) {
+        self.statements.len()
+    }
+}

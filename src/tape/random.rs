@@ -1,0 +1,68 @@
+//! Random numbers that depend on a seed and a position alone, so that they are the same on any number of threads.
+
+/// A stream of random numbers: a seed and how many were drawn. Saved and restored, it goes on where it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Random {
+    seed: u64,
+    drawn: u64,
+}
+
+impl Random {
+    /// The stream of a seed, from its start.
+    pub fn new(seed: u64) -> Random {
+        Random { seed, drawn: 0 }
+    }
+
+    /// Sets `n` numbers aside and gives the stream that starts with them.
+    pub(crate) fn split(&mut self, n: usize) -> Random {
+        let part = *self;
+        self.drawn = self.drawn.wrapping_add(n as u64);
+        part
+    }
+
+    /// 64 random bits for position `i` of this stream (SplitMix64 of Steele, Lea and Flood, 2014).
+    #[inline(always)]
+    pub fn bits(&self, i: u64) -> u64 {
+        const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+        let key = mix(self.seed.wrapping_add(GOLDEN));
+        mix(key.wrapping_add(self.drawn.wrapping_add(i).wrapping_add(1).wrapping_mul(GOLDEN)))
+    }
+
+    /// A number uniform in [0, 1) for position `i`.
+    #[inline(always)]
+    pub fn uniform(&self, i: u64) -> f64 {
+        (self.bits(i) >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
+    }
+}
+
+#[inline(always)]
+fn mix(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+impl<T: super::TapeNumber> super::Tape<T> {
+    /// Starts the tape's random stream (for dropout and the like) from a seed.
+    pub fn seed(&self, seed: u64) {
+        self.settings.random.set(Random::new(seed));
+    }
+
+    /// The tape's random stream where it is now, to be saved.
+    pub fn random(&self) -> Random {
+        self.settings.random.get()
+    }
+
+    /// Goes on with a saved random stream.
+    pub fn set_random(&self, random: Random) {
+        self.settings.random.set(random);
+    }
+
+    /// The next `n` random numbers of the tape.
+    pub(crate) fn draw(&self, n: usize) -> Random {
+        let mut random = self.settings.random.get();
+        let part = random.split(n);
+        self.settings.random.set(random);
+        part
+    }
+}

@@ -1,0 +1,281 @@
+//! One number on a tape. Each operation computes its value and its partial derivatives at once and leaves one
+//! statement; nothing is kept but numbers.
+use super::{Tape, TapeNumber};
+use crate::{
+    error::{Error, Result},
+    real::{
+        Number,
+        table::{self, slope, slope_a, slope_b},
+    },
+};
+use std::{
+    cmp::Ordering,
+    fmt,
+    ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign},
+};
+
+/// One number on a [`Tape`]: `Copy`, with its value inline.
+///
+/// ```
+/// let tape = kolmo::Tape::<f64>::new();
+/// let (x, y) = (tape.scalar(0.5), tape.scalar(3.0));
+/// let z = (x * y).sin() + 2.0 * x;
+/// let grads = z.backward()?;
+/// assert_eq!(grads.scalar(x), (1.5f64).cos() * 3.0 + 2.0);
+/// # Ok::<(), kolmo::Error>(())
+/// ```
+#[derive(Clone, Copy)]
+pub struct Scalar<'t, T: TapeNumber = f64> {
+    tape: Option<&'t Tape<T>>,
+    value: T,
+    id: u32,
+}
+
+impl<'t, T: TapeNumber> Scalar<'t, T> {
+    /// A number that no tape records.
+    #[inline(always)]
+    pub fn constant(value: T) -> Self {
+        Scalar { tape: None, value, id: 0 }
+    }
+
+    #[inline(always)]
+    pub(crate) fn recorded(tape: &'t Tape<T>, value: T, id: u32) -> Self {
+        Scalar { tape: Some(tape), value, id }
+    }
+
+    /// The value.
+    #[inline(always)]
+    pub fn value(self) -> T {
+        self.value
+    }
+
+    /// The position on the tape; 0 for constants.
+    #[inline(always)]
+    pub fn id(self) -> u32 {
+        self.id
+    }
+
+    pub(crate) fn tape(self) -> Option<&'t Tape<T>> {
+        self.tape
+    }
+
+    /// Gradients of this number with respect to everything before it on the tape.
+    pub fn backward(self) -> Result<super::Gradients<T>> {
+        match self.tape {
+            Some(tape) => tape.backward_scalar(self.id),
+            None => Err(Error::op("backward", "a constant has no gradients: nothing recorded it", None)),
+        }
+    }
+
+    /// An operation with N arguments whose value and partial derivatives are known: one statement.
+    #[inline(always)]
+    pub fn statement<const N: usize>(value: T, arguments: [(Self, T); N]) -> Self {
+        let tape = arguments.iter().fold(None, |tape, (a, _)| tape.or(a.tape));
+        match tape {
+            Some(tape) => {
+                if arguments.iter().any(|(a, _)| a.tape.is_some_and(|t| !std::ptr::eq(t, tape))) {
+                    return tape.fail_scalar("two tapes: the operands were recorded on different tapes");
+                }
+                Scalar::recorded(tape, value, tape.statements.push(arguments.map(|(a, d)| (a.id, d))))
+            }
+            None => Scalar::constant(value),
+        }
+    }
+
+    #[inline(always)]
+    fn unary(self, value: T, slope: T) -> Self {
+        match self.tape {
+            Some(tape) => Scalar::recorded(tape, value, tape.statements.push([(self.id, slope)])),
+            None => Scalar::constant(value),
+        }
+    }
+
+    #[inline(always)]
+    fn binary(self, other: Self, value: T, a: T, b: T) -> Self {
+        let tape = match (self.tape, other.tape) {
+            (Some(s), Some(o)) if !std::ptr::eq(s, o) => {
+                return s.fail_scalar("two tapes: the operands were recorded on different tapes");
+            }
+            (Some(tape), Some(_)) => tape,
+            (Some(_), None) => return self.unary(value, a),
+            (None, _) => return other.unary(value, b),
+        };
+        Scalar::recorded(tape, value, tape.statements.push([(self.id, a), (other.id, b)]))
+    }
+}
+
+macro_rules! scalar {
+    (
+        base { $( $(#[$bm:meta])* $bn:ident $bv:ident ($($bp:ident),*) [$($bk:ident)*] $bf:tt |$bx:ident, $by:ident, $bg:ident| $bd:expr; )* }
+        made { $( $(#[$mm:meta])* $mn:ident $mv:ident ($($mp:ident),*) [$($mk:ident)*] |$mvx:ident| $me:expr, |$mx:ident, $my:ident, $mg:ident| $md:expr; )* }
+        pairs { $( $(#[$pm:meta])* $pn:ident $pv:ident [$($pka:ident)*] [$($pkb:ident)*] |$pva:ident, $pvb:ident| $pe:expr, |$pa:ident, $pb:ident, $py:ident, $pg:ident| $pda:expr, $pdb:expr; )* }
+        operators { $($operators:tt)* }
+    ) => {
+        impl<'t, T: TapeNumber> Number for Scalar<'t, T> {
+            type Mask = T::Mask;
+            #[inline(always)]
+            fn of(value: f64) -> Self {
+                Scalar::constant(T::of(value))
+            }
+            #[inline(always)]
+            fn primal(self) -> f64 {
+                self.value.primal()
+            }
+            #[inline(always)]
+            fn less(self, other: Self) -> T::Mask {
+                self.value.less(other.value)
+            }
+            #[inline(always)]
+            fn less_equal(self, other: Self) -> T::Mask {
+                self.value.less_equal(other.value)
+            }
+            #[inline(always)]
+            fn equal(self, other: Self) -> T::Mask {
+                self.value.equal(other.value)
+            }
+            #[inline(always)]
+            fn select(mask: T::Mask, a: Self, b: Self) -> Self {
+                let one = |m| T::select(m, T::of(1.0), T::of(0.0));
+                a.binary(b, T::select(mask, a.value, b.value), one(mask), one(!mask))
+            }
+            #[inline(always)]
+            fn is_zero(self) -> bool {
+                self.id == 0 && self.value.is_zero()
+            }
+            $( #[inline(always)] fn $bn(self $(, $bp: f64)*) -> Self {
+                let y = self.value.$bn($($bp),*);
+                self.unary(y, slope::$bn(self.value, y, T::of(1.0) $(, $bp)*))
+            } )*
+            $( #[inline(always)] fn $mn(self $(, $mp: f64)*) -> Self {
+                let y = table::value::$mn(self.value $(, $mp)*);
+                self.unary(y, slope::$mn(self.value, y, T::of(1.0) $(, $mp)*))
+            } )*
+            $( #[inline(always)] fn $pn(self, other: Self) -> Self {
+                let y = table::value::$pn(self.value, other.value);
+                scalar!(pair self other y $pn)
+            } )*
+            #[inline(always)]
+            fn pow(self, other: Self) -> Self {
+                let y = self.value.pow(other.value);
+                scalar!(pair self other y pow)
+            }
+            #[inline(always)]
+            fn atan2(self, other: Self) -> Self {
+                let y = self.value.atan2(other.value);
+                scalar!(pair self other y atan2)
+            }
+            #[inline(always)]
+            fn fmod(self, other: Self) -> Self {
+                let y = self.value.fmod(other.value);
+                scalar!(pair self other y fmod)
+            }
+        }
+        /// The elementary functions, also without the trait [`Number`] in scope.
+        impl<'t, T: TapeNumber> Scalar<'t, T> {
+            $( $(#[$bm])* #[inline(always)] pub fn $bn(self $(, $bp: f64)*) -> Self { <Self as Number>::$bn(self $(, $bp)*) } )*
+            $( $(#[$mm])* #[inline(always)] pub fn $mn(self $(, $mp: f64)*) -> Self { <Self as Number>::$mn(self $(, $mp)*) } )*
+            $( $(#[$pm])* #[inline(always)] pub fn $pn(self, other: Self) -> Self { <Self as Number>::$pn(self, other) } )*
+            /// `self` to the power of `exponent`
+            #[inline(always)]
+            pub fn pow(self, exponent: Self) -> Self { <Self as Number>::pow(self, exponent) }
+            /// The angle of the point (`x`, `self`), in radians
+            #[inline(always)]
+            pub fn atan2(self, x: Self) -> Self { <Self as Number>::atan2(self, x) }
+        }
+    };
+    // A constant operand's derivative is neither computed nor able to spoil the other's with a NaN.
+    (pair $self:ident $other:ident $y:ident $name:ident) => {{
+        let one = T::of(1.0);
+        let a = if $self.id == 0 { one } else { slope_a::$name($self.value, $other.value, $y, one) };
+        let b = if $other.id == 0 { one } else { slope_b::$name($self.value, $other.value, $y, one) };
+        $self.binary($other, $y, a, b)
+    }};
+}
+table::elementary!(scalar);
+
+macro_rules! operators {
+    ($($trait:ident $f:ident $assign:ident $g:ident |$a:ident, $b:ident, $y:ident| $da:expr, $db:expr;)*) => {$(
+        impl<'t, T: TapeNumber> $trait for Scalar<'t, T> {
+            type Output = Self;
+            #[inline(always)]
+            fn $f(self, other: Self) -> Self {
+                let ($a, $b) = (self.value, other.value);
+                let $y = $trait::$f($a, $b);
+                self.binary(other, $y, $da, $db)
+            }
+        }
+        impl<'t, T: TapeNumber> $trait<f64> for Scalar<'t, T> {
+            type Output = Self;
+            #[inline(always)]
+            fn $f(self, other: f64) -> Self {
+                let ($a, $b) = (self.value, T::of(other));
+                let $y = $trait::$f($a, $b);
+                self.unary($y, $da)
+            }
+        }
+        impl<'t, T: TapeNumber> $trait<Scalar<'t, T>> for f64 {
+            type Output = Scalar<'t, T>;
+            #[inline(always)]
+            fn $f(self, other: Scalar<'t, T>) -> Scalar<'t, T> {
+                let ($a, $b) = (T::of(self), other.value);
+                let $y = $trait::$f($a, $b);
+                other.unary($y, $db)
+            }
+        }
+        impl<'t, T: TapeNumber> $assign for Scalar<'t, T> {
+            #[inline(always)]
+            fn $g(&mut self, other: Self) { *self = $trait::$f(*self, other); }
+        }
+        impl<'t, T: TapeNumber> $assign<f64> for Scalar<'t, T> {
+            #[inline(always)]
+            fn $g(&mut self, other: f64) { *self = $trait::$f(*self, other); }
+        }
+    )*};
+}
+
+#[allow(unused_variables)]
+mod operators {
+    use super::*;
+    operators! {
+        Add add AddAssign add_assign |a, b, y| T::of(1.0), T::of(1.0);
+        Sub sub SubAssign sub_assign |a, b, y| T::of(1.0), T::of(-1.0);
+        Mul mul MulAssign mul_assign |a, b, y| b, a;
+        Div div DivAssign div_assign |a, b, y| T::of(1.0) / b, -(y / b);
+    }
+}
+
+impl<T: TapeNumber> Neg for Scalar<'_, T> {
+    type Output = Self;
+    #[inline(always)]
+    fn neg(self) -> Self {
+        self.unary(-self.value, T::of(-1.0))
+    }
+}
+
+impl<T: TapeNumber> std::iter::Sum for Scalar<'_, T> {
+    fn sum<I: Iterator<Item = Self>>(iter: I) -> Self {
+        iter.reduce(|a, b| a + b).unwrap_or(Scalar::constant(T::of(0.0)))
+    }
+}
+
+/// Comparison by value, so that ordinary control flow works.
+impl<T: TapeNumber> PartialEq for Scalar<'_, T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.primal() == other.primal()
+    }
+}
+
+impl<T: TapeNumber> PartialOrd for Scalar<'_, T> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        self.primal().partial_cmp(&other.primal())
+    }
+}
+
+impl<T: TapeNumber> fmt::Debug for Scalar<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.id {
+            0 => write!(f, "{:?}", self.value),
+            id => write!(f, "%{id} = {:?}", self.value),
+        }
+    }
+}

@@ -1,0 +1,455 @@
+//! The reverse sweep: walks the tape backwards and lets every operation's rule turn the adjoint of its result into
+//! adjoints of its operands.
+use super::{
+    Float, Gradients, Tape, Var,
+    gradients::Leaf,
+    node::{NONE, Node, OUTPUT, has_anomaly},
+    statements::Stop,
+    var::CONSTANT,
+};
+use crate::{
+    error::{Error, Result},
+    kernels::{accumulate, map::Expr},
+    ops::Op,
+    tensor::{Shape, Tensor},
+};
+
+/// The adjoint of a node so far; recorded itself if the sweep is to be differentiated.
+pub(crate) struct Adjoint<T: Float> {
+    value: Tensor<T>,
+    id: u32,
+}
+
+/// The state of a sweep.
+pub(crate) struct Sweep<T: Float> {
+    adjoints: Vec<Option<Adjoint<T>>>,
+    pub scalars: Vec<T>,
+    /// Nodes that what is wanted depends on; empty means all.
+    needed: Vec<bool>,
+    /// Whether the rules' own operations are recorded.
+    graph: bool,
+    /// Whether kept values are freed on the way.
+    free: bool,
+    /// The sweep ends here.
+    floor: usize,
+    /// Nodes whose rules don't run: the sweep ends at them too.
+    cut: Vec<u32>,
+    error: Option<Error>,
+}
+
+impl<T: Float> Default for Sweep<T> {
+    fn default() -> Self {
+        Sweep {
+            adjoints: Vec::new(),
+            scalars: Vec::new(),
+            needed: Vec::new(),
+            graph: false,
+            free: false,
+            floor: 0,
+            cut: Vec::new(),
+            error: None,
+        }
+    }
+}
+
+/// One node's turn in a sweep: what its rule may read and where it puts the operands' gradients.
+pub struct Step<'s, 't, T: Float> {
+    tape: &'t Tape<T>,
+    node: &'s Node<T>,
+    index: u32,
+    grad: Var<'t, T>,
+    sweep: &'s mut Sweep<T>,
+}
+
+impl<'t, T: Float> Step<'_, 't, T> {
+    /// The tape.
+    pub fn tape(&self) -> &'t Tape<T> {
+        self.tape
+    }
+
+    /// The gradient of the result.
+    pub fn grad(&self) -> &Var<'t, T> {
+        &self.grad
+    }
+
+    /// Whether the gradient of an operand is wanted.
+    pub fn wants(&self, input: usize) -> bool {
+        match self.node.inputs.get(input) {
+            Some(&n) => n != NONE && (self.sweep.needed.is_empty() || self.sweep.needed[n as usize]),
+            None => false,
+        }
+    }
+
+    /// Whether the rule's own operations are recorded, to be differentiated again.
+    pub(crate) fn graph(&self) -> bool {
+        self.sweep.graph
+    }
+
+    /// An operand that the rule said it keeps.
+    pub fn input(&self, input: usize) -> Var<'t, T> {
+        self.kept(input as u8, self.node.inputs.get(input).copied().unwrap_or(NONE))
+    }
+
+    /// The result, if the rule said it keeps it.
+    pub fn output(&self) -> Var<'t, T> {
+        self.kept(OUTPUT, self.index)
+    }
+
+    fn kept(&self, slot: u8, node: u32) -> Var<'t, T> {
+        match self.node.kept.iter().find(|(s, _)| *s == slot) {
+            Some((_, value)) => {
+                let id = if self.sweep.graph { node } else { CONSTANT };
+                Var::new(self.tape, value.clone(), id)
+            }
+            None => self.tape.fail_op("backward", "a value that the rule reads was not kept", &[]),
+        }
+    }
+
+    /// The shape of an operand that is recorded.
+    pub(crate) fn input_shape(&self, input: usize) -> Shape {
+        let nodes = self.tape.tensors.nodes.borrow();
+        let node = self.node.inputs.get(input).and_then(|&n| nodes.get(n as usize));
+        node.map_or_else(Shape::default, |n| n.shape.clone())
+    }
+
+    /// The number of operands.
+    pub(crate) fn inputs(&self) -> usize {
+        self.node.inputs.len()
+    }
+
+    /// Adds to the gradient of an operand. Ignored if it is not wanted.
+    pub fn give(&mut self, input: usize, grad: Var<'t, T>) {
+        if self.wants(input) {
+            let target = self.node.inputs[input];
+            self.sweep.add(self.tape, target, grad, self.node);
+        }
+    }
+
+    /// Adds an expression in `[x, y, grad]` to the gradient of an operand: one fused pass, or a program over the
+    /// tape if the sweep is to be differentiated. The result is summed to the operand's shape if that was broadcast.
+    pub(crate) fn give_expr<E: Expr<N>, const N: usize>(&mut self, input: usize, e: E, x: [&Var<'t, T>; N]) {
+        if !self.wants(input) {
+            return;
+        }
+        let full = super::traced::eval(e, x, self.sweep.graph);
+        let shape = self.input_shape(input);
+        let grad = if *full.shape() == shape { full } else { full.sum_to(&shape) };
+        self.give(input, grad);
+    }
+
+    /// Adds to the adjoint of a scalar statement.
+    pub(crate) fn give_scalar(&mut self, id: u32, grad: T) {
+        if let Some(slot) = self.sweep.scalars.get_mut(id as usize) {
+            *slot = *slot + grad;
+        }
+    }
+
+    /// The adjoint of this node's own statement, for nodes whose result is a scalar.
+    pub(crate) fn scalar_grad(&self) -> T {
+        self.sweep.scalars.get(self.node.statement as usize).copied().unwrap_or(T::of(0.0))
+    }
+
+    /// Adds to one element of the gradient of an operand.
+    pub(crate) fn give_element(&mut self, input: usize, position: usize, grad: T) {
+        if !self.wants(input) {
+            return;
+        }
+        let target = self.node.inputs[input] as usize;
+        let shape = self.input_shape(input);
+        let slot = &mut self.sweep.adjoints[target];
+        let adjoint = slot.get_or_insert_with(|| Adjoint { value: Tensor::zeros(shape), id: CONSTANT });
+        if let Some(element) = adjoint.value.as_mut_slice().get_mut(position) {
+            *element = *element + grad;
+        }
+    }
+
+    /// Ends the sweep with an error.
+    pub(crate) fn fail(&mut self, error: Error) {
+        self.sweep.error.get_or_insert(error);
+    }
+}
+
+impl<T: Float> Sweep<T> {
+    fn add(&mut self, tape: &Tape<T>, target: u32, grad: Var<'_, T>, by: &Node<T>) {
+        if let Some(failure) = grad.failure() {
+            self.error.get_or_insert(failure);
+            return;
+        }
+        let expected = tape.tensors.nodes.borrow().get(target as usize).map(|n| n.shape.clone());
+        if expected.as_ref().is_some_and(|s| s != grad.shape()) {
+            let message = format!(
+                "the gradient has shape {}, but the operand has {}",
+                grad.shape(),
+                expected.unwrap_or_default()
+            );
+            self.error.get_or_insert(Error::op(by.op.rule().name(), message, Some(by.site)));
+            return;
+        }
+        if tape.settings.anomalies.get() && has_anomaly(grad.tensor()) {
+            let message = "the gradient of an operand has NaN or infinity";
+            self.error.get_or_insert(Error::op(by.op.rule().name(), message, Some(by.site)));
+            return;
+        }
+        let Some(slot) = self.adjoints.get_mut(target as usize) else { return };
+        *slot = Some(match slot.take() {
+            None => Adjoint { id: grad.raw_id(), value: grad.into_tensor() },
+            Some(a) if self.graph => {
+                let sum = Var::new(tape, a.value, a.id) + grad;
+                Adjoint { id: sum.raw_id(), value: sum.into_tensor() }
+            }
+            Some(a) => Adjoint { value: accumulate::add(a.value, grad.tensor()), id: CONSTANT },
+        });
+    }
+
+    fn reset(&mut self, nodes: usize, graph: bool, free: bool, floor: usize) {
+        self.adjoints.clear();
+        self.adjoints.resize_with(nodes, || None);
+        self.needed.clear();
+        self.graph = graph;
+        self.free = free;
+        self.floor = floor;
+        self.cut.clear();
+        self.error = None;
+    }
+
+    /// Marks what depends on the wanted nodes, so that no other gradient is computed.
+    fn mark(&mut self, nodes: &[Node<T>], wanted: &[u32]) {
+        self.needed.resize(nodes.len(), false);
+        for &w in wanted {
+            if let Some(mark) = self.needed.get_mut(w as usize) {
+                *mark = true;
+            }
+        }
+        for (i, node) in nodes.iter().enumerate() {
+            let reached = |&n: &u32| n != NONE && self.needed[n as usize];
+            if matches!(node.op, Op::Mixed(_)) || node.inputs.iter().any(reached) {
+                self.needed[i] = true;
+            }
+        }
+    }
+
+    /// Walks from `stop` down to the floor. Gradients of inputs and parameters go to `leaves`.
+    fn run(&mut self, tape: &Tape<T>, mut stop: Stop, mut leaves: Option<&mut Vec<Leaf<T>>>) -> Result<()> {
+        let mut scalars = std::mem::take(&mut self.scalars);
+        while tape.statements.sweep(&mut scalars, &mut stop, self.floor) {
+            std::mem::swap(&mut self.scalars, &mut scalars);
+            self.step(tape, stop.node, leaves.as_deref_mut());
+            std::mem::swap(&mut self.scalars, &mut scalars);
+            if let Some(error) = self.error.take() {
+                self.adjoints.clear();
+                return Err(error);
+            }
+        }
+        self.scalars = scalars;
+        Ok(())
+    }
+
+    fn step(&mut self, tape: &Tape<T>, index: usize, leaves: Option<&mut Vec<Leaf<T>>>) {
+        if self.cut.contains(&(index as u32)) {
+            return;
+        }
+        let adjoint = self.adjoints.get_mut(index).and_then(Option::take);
+        let Some(mut node) = tape.tensors.nodes.borrow_mut().get_mut(index).map(Node::lend) else { return };
+        let gives_scalar = matches!(&node.op, Op::Mixed(m) if m.gives_scalar());
+        match (adjoint, &node.op) {
+            (Some(a), Op::Input | Op::Param(_)) => match leaves {
+                Some(leaves) => {
+                    let param = if let Op::Param(id) = node.op { id } else { 0 };
+                    leaves.push(Leaf { node: index as u32, param, grad: a.value });
+                }
+                None => self.adjoints[index] = Some(a),
+            },
+            (None, _) if !gives_scalar => {}
+            (adjoint, _) => {
+                let grad = match &adjoint {
+                    Some(a) => Var::new(tape, a.value.clone(), a.id),
+                    None => tape.constant(Tensor::full([0], T::default())),
+                };
+                // What is asked for by `grad` must survive its own turn.
+                let keep = self.needed.len() > index && leaves.is_none();
+                if node.spent {
+                    self.error = Some(Error::op(
+                        "backward",
+                        format!(
+                            "%{} = {} was swept before and its values were freed; use backward_retain() for the first sweep",
+                            node.statement,
+                            node.op.rule().name()
+                        ),
+                        Some(node.site),
+                    ));
+                } else {
+                    let own = if keep { adjoint } else { None };
+                    let mut step = Step { tape, node: &node, index: index as u32, grad, sweep: self };
+                    node.op.rule().backward(&mut step);
+                    if own.is_some() {
+                        self.adjoints[index] = own;
+                    }
+                }
+                if self.free && !node.kept.is_empty() {
+                    node.kept.clear();
+                    node.spent = true;
+                }
+            }
+        }
+        if let Some(place) = tape.tensors.nodes.borrow_mut().get_mut(index) {
+            *place = node;
+        }
+    }
+}
+
+impl<T: Float> Node<T> {
+    /// The node itself, out of the table while its rule runs, since the rule may record; its shape stays there.
+    fn lend(&mut self) -> Node<T> {
+        Node {
+            op: std::mem::replace(&mut self.op, Op::Input),
+            inputs: std::mem::take(&mut self.inputs),
+            shape: self.shape.clone(),
+            statement: self.statement,
+            kept: std::mem::take(&mut self.kept),
+            spent: self.spent,
+            site: self.site,
+        }
+    }
+}
+
+impl<T: Float> Tape<T> {
+    fn end(&self) -> Stop {
+        let (statement, argument, _) = self.statements.len();
+        Stop { statement, argument, node: 0 }
+    }
+
+    fn check_room(&self) -> Result<()> {
+        if self.statements.is_full() {
+            return Err(Error::op(
+                "backward",
+                "the tape has more than 2³² arguments; reset it more often",
+                None,
+            ));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn backward_from(&self, y: &Var<'_, T>, free: bool) -> Result<Gradients<T>> {
+        self.check_room()?;
+        if y.numel() != 1 {
+            let message = format!("needs a single element, not shape {}; sum() or mean() first", y.shape());
+            return Err(Error::op("backward", message, None));
+        }
+        let Some(node) = y.node() else {
+            return Err(Error::op("backward", "a constant has no gradients: nothing recorded it", None));
+        };
+        let n = if self.statements.len().2 > 0 { self.statements.len().0 } else { 0 };
+        let mut sweep = self.tensors.scratch.take();
+        sweep.reset(self.tensors.nodes.borrow().len(), false, free, 0);
+        if let Some(slot) = sweep.adjoints.get_mut(node as usize) {
+            *slot = Some(Adjoint { value: Tensor::ones(y.shape()), id: CONSTANT });
+        }
+        self.collect(sweep, self.stash.scalars(n))
+    }
+
+    /// A sweep from scalar adjoints that are already seeded.
+    pub(crate) fn sweep_all(&self, _: Option<()>, adjoints: Vec<T>) -> Result<Gradients<T>> {
+        let mut sweep = self.tensors.scratch.take();
+        sweep.reset(self.tensors.nodes.borrow().len(), false, false, 0);
+        self.collect(sweep, adjoints)
+    }
+
+    fn collect(&self, mut sweep: Sweep<T>, scalars: Vec<T>) -> Result<Gradients<T>> {
+        sweep.scalars = scalars;
+        let mut leaves = self.stash.leaves.take();
+        leaves.clear();
+        if sweep.free {
+            self.forget_params();
+        }
+        let swept = self.no_grad(|| sweep.run(self, self.end(), Some(&mut leaves)));
+        let scalars = std::mem::take(&mut sweep.scalars);
+        self.tensors.scratch.replace(sweep);
+        swept?;
+        Ok(Gradients::new(self, scalars, leaves))
+    }
+
+    /// Vector-Jacobian products: the gradients of Σ ys·seeds with respect to `xs`, zeros where there is no dependence.
+    /// With `graph` they are recorded themselves. With a `floor`, the sweep ends at that statement and at `xs`.
+    pub(crate) fn vjp<'t>(
+        &'t self,
+        ys: &[&Var<'t, T>],
+        seeds: &[&Var<'t, T>],
+        xs: &[&Var<'t, T>],
+        graph: bool,
+        floor: Option<usize>,
+    ) -> Result<Vec<Var<'t, T>>> {
+        self.check_room()?;
+        for v in ys.iter().chain(seeds).chain(xs) {
+            v.ok()?;
+        }
+        let mut sweep = Sweep::default();
+        sweep.reset(self.tensors.nodes.borrow().len(), graph, false, floor.unwrap_or(0));
+        let wanted: Vec<u32> = xs.iter().filter_map(|x| x.node()).collect();
+        sweep.mark(&self.tensors.nodes.borrow(), &wanted);
+        if floor.is_some() {
+            sweep.cut = wanted;
+        }
+        if self.statements.len().2 > 0 {
+            sweep.scalars = self.stash.scalars(self.statements.len().0);
+        }
+        let before = self.settings.recording.replace(graph);
+        for (y, seed) in ys.iter().zip(seeds) {
+            if let Some(node) = y.node() {
+                let this = self.tensors.nodes.borrow_mut().get_mut(node as usize).map(|n| Node {
+                    op: Op::Input,
+                    inputs: Default::default(),
+                    shape: n.shape.clone(),
+                    statement: n.statement,
+                    kept: Default::default(),
+                    spent: false,
+                    site: n.site,
+                });
+                if let Some(this) = this {
+                    sweep.add(self, node, (*seed).clone(), &this);
+                }
+            }
+        }
+        let result = match sweep.error.take() {
+            Some(error) => Err(error),
+            None => sweep.run(self, self.end(), None),
+        };
+        self.settings.recording.set(before);
+        result?;
+        Ok(xs
+            .iter()
+            .map(|x| match x.node().and_then(|n| sweep.adjoints.get(n as usize)) {
+                Some(Some(a)) => Var::new(self, a.value.clone(), a.id),
+                _ => self.constant(Tensor::zeros(x.shape())),
+            })
+            .collect())
+    }
+}
+
+impl<'t, T: Float> Var<'t, T> {
+    /// The gradients of this single element with respect to the given values (inputs or intermediate ones), as
+    /// values that are recorded themselves and can be differentiated again. Zeros where there is no dependence.
+    ///
+    /// ```
+    /// let tape = kolmo::Tape::<f64>::new();
+    /// let x = tape.input(2.0);
+    /// let y = &x * &x * &x;
+    /// let dy = y.grad(&[&x])?.remove(0); // 3x²
+    /// let ddy = dy.grad(&[&x])?.remove(0); // 6x
+    /// assert_eq!((dy.item()?, ddy.item()?), (12.0, 12.0));
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
+    pub fn grad(&self, xs: &[&Var<'t, T>]) -> Result<Vec<Var<'t, T>>> {
+        self.ok()?;
+        if self.numel() != 1 {
+            let message =
+                format!("needs a single element, not shape {}; sum() or mean() first", self.shape());
+            return Err(Error::op("grad", message, None));
+        }
+        self.vjp(&self.tape().constant(Tensor::ones(self.shape())), xs)
+    }
+
+    /// The vector-Jacobian product: gradients of `Σ self · seed`, recorded themselves.
+    pub fn vjp(&self, seed: &Var<'t, T>, xs: &[&Var<'t, T>]) -> Result<Vec<Var<'t, T>>> {
+        self.tape().vjp(&[self], &[seed], xs, true, None)
+    }
+}

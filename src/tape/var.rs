@@ -1,0 +1,161 @@
+//! A tensor value that a tape may have recorded.
+use super::{Float, Gradients, Tape};
+use crate::{
+    error::{Error, Result},
+    tensor::{Shape, Tensor},
+};
+use std::fmt;
+
+/// The id of values that no tape records.
+pub(crate) const CONSTANT: u32 = u32::MAX;
+/// Marks the id of a failed value; the other bits are the number of the failure.
+pub(crate) const FAILED: u32 = 1 << 31;
+
+/// A tensor on a tape: all arithmetic on tensors lives here. Cheap to clone.
+///
+/// Operations that can't be done (shapes that don't fit, an index out of range) give a *failed* value: whatever
+/// is computed from it fails with the same error, and [`backward`](Var::backward), [`value`](Var::value) and
+/// [`item`](Var::item) report it with the operation, the shapes and the source line.
+///
+/// ```
+/// let tape = kolmo::Tape::<f32>::new();
+/// let x = tape.constant([1.0, 2.0, 3.0]);
+/// let y = (&x * 2.0 + 1.0).sum();
+/// assert_eq!(y.item()?, 15.0);
+/// let bad = &x + tape.constant([1.0, 2.0]);
+/// assert!(bad.value().unwrap_err().to_string().contains("[3] and [2] don't broadcast"));
+/// # Ok::<(), kolmo::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Var<'t, T: Float = f32> {
+    tape: &'t Tape<T>,
+    value: Tensor<T>,
+    id: u32,
+}
+
+impl<'t, T: Float> Var<'t, T> {
+    pub(crate) fn new(tape: &'t Tape<T>, value: Tensor<T>, id: u32) -> Self {
+        Var { tape, value, id }
+    }
+
+    /// The tape that this value belongs to.
+    pub fn tape(&self) -> &'t Tape<T> {
+        self.tape
+    }
+
+    /// The value.
+    pub fn value(&self) -> Result<&Tensor<T>> {
+        self.ok()?;
+        Ok(&self.value)
+    }
+
+    /// The only element of a tensor that has one.
+    pub fn item(&self) -> Result<T> {
+        self.ok()?;
+        self.value.item()
+    }
+
+    /// The elements in row-major order.
+    pub fn to_vec(&self) -> Result<Vec<T>> {
+        Ok(self.value()?.to_vec())
+    }
+
+    /// The sizes of the axes; `[0]` if the value failed.
+    pub fn shape(&self) -> &Shape {
+        self.value.shape()
+    }
+
+    /// Size of an axis, counted from the end if negative; 0 if there is no such axis or the value failed.
+    pub fn dim(&self, axis: isize) -> usize {
+        if self.failed_id().is_some() { 0 } else { self.value.dim(axis) }
+    }
+
+    /// The sizes of exactly N axes. With another rank they are all 0 and an error stays on the tape.
+    #[track_caller]
+    pub fn dims<const N: usize>(&self) -> [usize; N] {
+        if self.failed_id().is_some() {
+            return [0; N];
+        }
+        <[usize; N]>::try_from(&self.shape()[..]).unwrap_or_else(|_| {
+            self.tape.fail_op("dims", format!("shape {} has not {N} axes", self.shape()), &[self]);
+            [0; N]
+        })
+    }
+
+    /// Number of axes.
+    pub fn rank(&self) -> usize {
+        self.value.rank()
+    }
+
+    /// Number of elements.
+    pub fn numel(&self) -> usize {
+        self.value.numel()
+    }
+
+    /// Whether gradients flow through this value.
+    pub fn is_recorded(&self) -> bool {
+        self.node().is_some()
+    }
+
+    /// The same value as a constant: no gradient flows through it.
+    pub fn detach(&self) -> Var<'t, T> {
+        let id = self.failed_id().unwrap_or(CONSTANT);
+        Var { tape: self.tape, value: self.value.clone(), id }
+    }
+
+    /// The gradients of this single element with respect to all inputs and parameters. Values that were kept
+    /// for this are freed, as in PyTorch: a second sweep over them needs [`backward_retain`](Var::backward_retain) first.
+    pub fn backward(&self) -> Result<Gradients<T>> {
+        self.ok()?;
+        self.tape.backward_from(self, true)
+    }
+
+    /// The same, but keeps what another sweep needs.
+    pub fn backward_retain(&self) -> Result<Gradients<T>> {
+        self.ok()?;
+        self.tape.backward_from(self, false)
+    }
+
+    /// The error, if this value or one that it was computed from failed.
+    pub fn ok(&self) -> Result<()> {
+        match self.failed_id() {
+            Some(id) => Err(self.tape.failure(id)),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn failure(&self) -> Option<Error> {
+        self.ok().err()
+    }
+
+    pub(crate) fn tensor(&self) -> &Tensor<T> {
+        &self.value
+    }
+
+    pub(crate) fn into_tensor(self) -> Tensor<T> {
+        self.value
+    }
+
+    /// The node of a recorded value.
+    pub(crate) fn node(&self) -> Option<u32> {
+        (self.id & FAILED == 0).then_some(self.id)
+    }
+
+    pub(crate) fn raw_id(&self) -> u32 {
+        self.id
+    }
+
+    pub(crate) fn failed_id(&self) -> Option<u32> {
+        (self.id & FAILED != 0 && self.id != CONSTANT).then_some(self.id)
+    }
+}
+
+impl<T: Float> fmt::Debug for Var<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.failure(), self.node()) {
+            (Some(e), _) => write!(f, "failed: {e}"),
+            (None, Some(_)) => write!(f, "recorded {:?}", self.value),
+            (None, None) => write!(f, "constant {:?}", self.value),
+        }
+    }
+}

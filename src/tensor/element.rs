@@ -1,0 +1,67 @@
+//! What a tensor may hold: the number types of Rust and bool, and how they convert into each other.
+use super::storage::{Pool, PoolKey};
+use std::{cell::RefCell, fmt};
+
+/// A type that a [`Tensor`](super::Tensor) can hold: `f32`, `f64`, integers, `bool`.
+pub trait Element: Copy + Default + PartialEq + fmt::Debug + Send + Sync + 'static {
+    /// Name of the type, as in a listing: `f32`, `u32`, `bool`.
+    const NAME: &'static str;
+    #[doc(hidden)]
+    fn pool() -> PoolKey<Self>;
+    #[doc(hidden)]
+    fn to_f64(self) -> f64;
+    #[doc(hidden)]
+    fn from_f64(v: f64) -> Self;
+}
+
+/// Integers that may serve as indices and class labels: all but `bool` and floats.
+pub trait Index: Element {
+    /// The value as a signed number; what doesn't fit becomes -1, which is an index of nothing.
+    fn to_i64(self) -> i64;
+}
+
+macro_rules! element {
+    ($($t:ident, $from:expr, $to:expr;)*) => {$(
+        impl Element for $t {
+            const NAME: &'static str = stringify!($t);
+            fn pool() -> PoolKey<$t> {
+                thread_local!(static POOL: RefCell<Pool<$t>> = const { RefCell::new(Pool::new()) });
+                &POOL
+            }
+            #[inline(always)]
+            fn to_f64(self) -> f64 { $to(self) }
+            #[inline(always)]
+            fn from_f64(v: f64) -> $t { $from(v) }
+        }
+    )*};
+}
+
+macro_rules! plain {
+    ($($t:ident)*) => {
+        element!($($t, |v| v as $t, |v| v as f64;)*);
+    };
+}
+
+plain!(f32 f64 u8 i8 u16 i16 u32 i32 u64 i64);
+element!(bool, |v: f64| v != 0.0, |v: bool| v as u8 as f64;);
+
+macro_rules! index {
+    ($($t:ident)*) => {$(
+        impl Index for $t {
+            fn to_i64(self) -> i64 { i64::try_from(self).unwrap_or(-1) }
+        }
+    )*};
+}
+
+index!(u8 i8 u16 i16 u32 i32 u64 i64);
+
+/// Gives the memory that this thread keeps for reuse back to the system.
+pub fn trim_pool() {
+    fn trim<T: Element>() {
+        let _ = T::pool().try_with(|pool| pool.try_borrow_mut().map(|mut p| p.clear()));
+    }
+    trim::<f32>();
+    trim::<f64>();
+    trim::<u32>();
+    trim::<bool>();
+}

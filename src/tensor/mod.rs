@@ -1,0 +1,293 @@
+//! Plain n-dimensional data: strided, cheap to clone, copied only when a shared buffer is written.
+//! Access, views and conversion live here; arithmetic is recorded on a tape and lives in `ops`.
+mod create;
+mod element;
+mod layout;
+mod print;
+mod serial;
+pub(crate) mod shape;
+pub(crate) mod storage;
+
+pub use element::{Element, Index, trim_pool};
+pub(crate) use layout::Layout;
+pub use shape::Shape;
+
+use crate::{
+    error::{Error, Result},
+    kernels::strided,
+};
+use storage::Storage;
+
+/// An n-dimensional array of numbers.
+///
+/// Cloning and taking a view share the data; writing to shared data copies it first.
+///
+/// ```
+/// use kolmo::Tensor;
+/// let x = Tensor::from([[1.0f32, 2.0, 3.0], [4.0, 5.0, 6.0]]);
+/// assert_eq!(x.shape(), &[2, 3]);
+/// assert_eq!(x.transpose(0, 1)?.to_vec(), [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
+/// # Ok::<(), kolmo::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Tensor<T: Element = f32> {
+    storage: Storage<T>,
+    layout: Layout,
+}
+
+impl<T: Element> Tensor<T> {
+    /// A tensor of this shape (sizes) over the elements in row-major order.
+    pub fn new(shape: impl Into<Shape>, data: Vec<T>) -> Result<Tensor<T>> {
+        let shape = shape.into();
+        if shape.numel() != data.len() {
+            return Err(Error::invalid(
+                "Tensor::new",
+                format!("{} elements don't fill shape {shape}, which has {}", data.len(), shape.numel()),
+            ));
+        }
+        Ok(Tensor { storage: Storage::from_vec(data), layout: Layout::contiguous(shape) })
+    }
+
+    /// A new contiguous tensor from the pool, every element of which `write` sets.
+    pub(crate) fn build(shape: Shape, write: impl FnOnce(&mut [T])) -> Tensor<T> {
+        let n = shape.numel();
+        let mut storage = Storage::take(n);
+        if let Some(buffer) = storage.get_mut().and_then(|b| b.get_mut(..n)) {
+            write(buffer);
+        }
+        Tensor { storage, layout: Layout::contiguous(shape) }
+    }
+
+    /// The same data through another layout, which must have been derived from this tensor's own.
+    pub(crate) fn view(&self, layout: Layout) -> Tensor<T> {
+        debug_assert!(layout.range().1 <= self.storage.as_slice().len());
+        Tensor { storage: self.storage.clone(), layout }
+    }
+
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The sizes of the axes.
+    pub fn shape(&self) -> &Shape {
+        &self.layout.shape
+    }
+
+    /// Size of an axis, counted from the end if negative; 0 if there is no such axis.
+    pub fn dim(&self, axis: isize) -> usize {
+        self.layout.shape.dim(axis)
+    }
+
+    /// Number of axes.
+    pub fn rank(&self) -> usize {
+        self.layout.shape.rank()
+    }
+
+    /// Number of elements.
+    pub fn numel(&self) -> usize {
+        self.layout.shape.numel()
+    }
+
+    /// Steps between neighbours along each axis, in elements.
+    pub fn strides(&self) -> &[isize] {
+        &self.layout.strides
+    }
+
+    /// Whether the elements lie one after the other in row-major order.
+    pub fn is_contiguous(&self) -> bool {
+        self.layout.is_contiguous()
+    }
+
+    /// Whether both share their memory.
+    pub fn shares_data(&self, other: &Tensor<T>) -> bool {
+        self.storage.same(&other.storage)
+    }
+
+    /// The elements in row-major order, if they lie so.
+    pub fn as_slice(&self) -> Option<&[T]> {
+        let n = self.numel();
+        if !self.is_contiguous() {
+            return None;
+        }
+        self.storage.as_slice().get(self.layout.offset..self.layout.offset + n)
+    }
+
+    /// The whole buffer that the layout points into.
+    pub(crate) fn buffer(&self) -> &[T] {
+        self.storage.as_slice()
+    }
+
+    /// This tensor if its elements lie in row-major order, else a copy whose elements do.
+    pub fn contiguous(&self) -> Tensor<T> {
+        if self.is_contiguous() {
+            return self.clone();
+        }
+        Tensor::build(self.shape().clone(), |out| strided::gather(self.buffer(), &self.layout, out))
+    }
+
+    /// The elements in row-major order.
+    pub fn to_vec(&self) -> Vec<T> {
+        match self.as_slice() {
+            Some(slice) => slice.to_vec(),
+            None => {
+                let mut out = vec![T::default(); self.numel()];
+                strided::gather(self.buffer(), &self.layout, &mut out);
+                out
+            }
+        }
+    }
+
+    /// The elements in row-major order for writing. Data that is shared or strided is copied first.
+    pub fn as_mut_slice(&mut self) -> &mut [T] {
+        let n = self.numel();
+        if !self.is_contiguous() || self.storage.get_mut().is_none() {
+            let copy =
+                Tensor::build(self.shape().clone(), |out| strided::gather(self.buffer(), &self.layout, out));
+            *self = copy;
+        }
+        let start = self.layout.offset;
+        self.storage.get_mut().and_then(|b| b.get_mut(start..start + n)).unwrap_or_default()
+    }
+
+    /// The same, only if no copy is needed.
+    pub(crate) fn try_mut_slice(&mut self) -> Option<&mut [T]> {
+        let (n, start) = (self.numel(), self.layout.offset);
+        if !self.is_contiguous() {
+            return None;
+        }
+        self.storage.get_mut().and_then(|b| b.get_mut(start..start + n))
+    }
+
+    /// Position of an element in the buffer.
+    fn position(&self, index: &[usize]) -> Option<usize> {
+        if index.len() != self.rank() || index.iter().zip(self.shape().iter()).any(|(i, d)| i >= d) {
+            return None;
+        }
+        let steps = index.iter().zip(&self.layout.strides).map(|(&i, s)| i as isize * s);
+        usize::try_from(self.layout.offset as isize + steps.sum::<isize>()).ok()
+    }
+
+    /// One element; `None` outside the shape.
+    pub fn get(&self, index: impl AsRef<[usize]>) -> Option<T> {
+        self.position(index.as_ref()).and_then(|p| self.buffer().get(p)).copied()
+    }
+
+    /// Writes one element. Shared data is copied first.
+    pub fn set(&mut self, index: impl AsRef<[usize]>, value: T) -> Result<()> {
+        let index = index.as_ref();
+        if self.position(index).is_none() {
+            let message = format!("{index:?} is outside shape {}", self.shape());
+            return Err(Error::invalid("Tensor::set", message));
+        }
+        let at =
+            index.iter().zip(self.shape().contiguous_strides()).map(|(&i, s)| i * s as usize).sum::<usize>();
+        if let Some(slot) = self.as_mut_slice().get_mut(at) {
+            *slot = value;
+        }
+        Ok(())
+    }
+
+    /// The only element of a tensor that has one.
+    pub fn item(&self) -> Result<T> {
+        if self.numel() != 1 {
+            let message = format!("shape {} has {} elements, not one", self.shape(), self.numel());
+            return Err(Error::invalid("item", message));
+        }
+        self.buffer().get(self.layout.offset).copied().ok_or_else(|| Error::invalid("item", "no element"))
+    }
+
+    /// Another element type: floats are rounded towards zero to integers, `bool` is 0 or 1.
+    pub fn cast<U: Element>(&self) -> Tensor<U> {
+        let source = self.contiguous();
+        Tensor::build(self.shape().clone(), |out| {
+            for (o, v) in out.iter_mut().zip(source.as_slice().unwrap_or_default()) {
+                *o = U::from_f64(v.to_f64());
+            }
+        })
+    }
+
+    /// The same elements under another shape; one size may be -1. Copies only if the strides demand it.
+    pub fn reshape(&self, sizes: impl AsRef<[isize]>) -> Result<Tensor<T>> {
+        let shape = named("reshape", shape::infer(self.numel(), sizes.as_ref()))?;
+        Ok(self.reshaped(&shape))
+    }
+
+    /// Reshape to a shape with the same number of elements.
+    pub(crate) fn reshaped(&self, shape: &Shape) -> Tensor<T> {
+        debug_assert_eq!(shape.numel(), self.numel());
+        match self.layout.reshape(shape) {
+            Some(layout) => self.view(layout),
+            None => {
+                let copy = self.contiguous();
+                Tensor { layout: Layout::contiguous(shape.clone()), storage: copy.storage.clone() }
+            }
+        }
+    }
+
+    /// The axes in another order, as a view.
+    pub fn permute(&self, axes: &[isize]) -> Result<Tensor<T>> {
+        Ok(self.view(named("permute", self.layout.permute(axes))?))
+    }
+
+    /// Two axes exchanged, as a view.
+    pub fn transpose(&self, a: isize, b: isize) -> Result<Tensor<T>> {
+        Ok(self.view(named("transpose", self.layout.transpose(a, b))?))
+    }
+
+    /// `len` indices of an axis from `start` on, as a view.
+    pub fn narrow(&self, axis: isize, start: usize, len: usize) -> Result<Tensor<T>> {
+        Ok(self.view(named("narrow", self.layout.slice(axis, start, len, 1))?))
+    }
+
+    /// One index of an axis, which is dropped, as a view.
+    pub fn select(&self, axis: isize, index: isize) -> Result<Tensor<T>> {
+        Ok(self.view(named("select", self.layout.select(axis, index))?))
+    }
+
+    /// Axes of size 1 repeated to the shape, as a view.
+    pub fn expand(&self, shape: impl Into<Shape>) -> Result<Tensor<T>> {
+        Ok(self.view(named("expand", self.layout.expand(&shape.into()))?))
+    }
+
+    /// An axis of size 1 put in before `axis`, as a view.
+    pub fn unsqueeze(&self, axis: isize) -> Result<Tensor<T>> {
+        Ok(self.view(named("unsqueeze", self.layout.unsqueeze(axis))?))
+    }
+
+    /// The given axes walked backwards, as a view.
+    pub fn flip(&self, axes: &[isize]) -> Result<Tensor<T>> {
+        Ok(self.view(named("flip", self.layout.flip(axes))?))
+    }
+
+    /// Rows (indices of axis 0) in the given order, copied.
+    pub fn rows(&self, index: &[usize]) -> Result<Tensor<T>> {
+        let (n, row) = (self.dim(0), self.shape().iter().skip(1).product::<usize>());
+        if let Some(bad) = index.iter().find(|&&i| i >= n) {
+            return Err(Error::invalid("rows", format!("row {bad} is outside shape {}", self.shape())));
+        }
+        let source = self.contiguous();
+        let data = source.as_slice().unwrap_or_default();
+        let mut shape = self.shape().clone();
+        if shape.rank() == 0 {
+            return Err(Error::invalid("rows", "a tensor of rank 0 has no rows"));
+        }
+        shape.set(0, index.len());
+        Ok(Tensor::build(shape, |out| {
+            for (o, &i) in out.chunks_exact_mut(row.max(1)).zip(index) {
+                o.copy_from_slice(&data[i * row..(i + 1) * row]);
+            }
+        }))
+    }
+}
+
+/// Gives a message the name of the function that it comes from.
+fn named<V>(what: &'static str, result: crate::error::Checked<V>) -> Result<V> {
+    result.map_err(|message| Error::invalid(what, message))
+}
+
+impl<T: Element> PartialEq for Tensor<T> {
+    /// Equal shapes and elements; NaN differs from itself, as in Rust.
+    fn eq(&self, other: &Tensor<T>) -> bool {
+        self.shape() == other.shape() && self.contiguous().as_slice() == other.contiguous().as_slice()
+    }
+}

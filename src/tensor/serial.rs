@@ -1,0 +1,25 @@
+//! Tensors through serde: `{"shape": [2, 3], "data": [...]}`, checked on the way in.
+use super::{Element, Shape, Tensor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser::SerializeStruct};
+
+impl<T: Element + Serialize> Serialize for Tensor<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut s = serializer.serialize_struct("Tensor", 2)?;
+        s.serialize_field("shape", self.shape())?;
+        s.serialize_field("data", &self.to_vec())?;
+        s.end()
+    }
+}
+
+impl<'de, T: Element + Deserialize<'de>> Deserialize<'de> for Tensor<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Tensor<T>, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename = "Tensor")]
+        struct Plain<T> {
+            shape: Shape,
+            data: Vec<T>,
+        }
+        let plain = Plain::deserialize(deserializer)?;
+        Tensor::new(plain.shape, plain.data).map_err(de::Error::custom)
+    }
+}

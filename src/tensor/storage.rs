@@ -1,0 +1,183 @@
+//! Reference-counted buffers and the pool that they come from and go back to. A buffer is handed
+//! out with whatever it held before: whoever takes one writes every element that it later reads.
+use super::Element;
+use std::{cell::RefCell, sync::Arc, thread::LocalKey};
+
+/// A shared buffer, at least as long as the tensors that use it. `None` stands for no elements.
+///
+/// When the last owner drops it, the buffer goes back to the pool of the thread it is dropped on, with its
+/// reference count and all: the steady state of a training loop asks the system for nothing.
+pub(crate) struct Storage<T: Element>(Option<Arc<Vec<T>>>);
+
+impl<T: Element> Storage<T> {
+    /// A buffer of at least `n` elements with arbitrary content, owned by the caller alone.
+    pub fn take(n: usize) -> Storage<T> {
+        if n == 0 {
+            return Storage(None);
+        }
+        let pooled = T::pool().try_with(|pool| pool.try_borrow_mut().ok().and_then(|mut p| p.take(n)));
+        match pooled {
+            Ok(Some(buffer)) => Storage(Some(buffer)),
+            _ => Storage(Some(Arc::new(vec![T::default(); class_size(n)]))),
+        }
+    }
+
+    /// Takes over a vector.
+    pub fn from_vec(data: Vec<T>) -> Storage<T> {
+        if data.is_empty() { Storage(None) } else { Storage(Some(Arc::new(data))) }
+    }
+
+    pub fn as_slice(&self) -> &[T] {
+        match &self.0 {
+            Some(buffer) => buffer,
+            None => &[],
+        }
+    }
+
+    /// The buffer for writing, if nobody else holds it.
+    pub fn get_mut(&mut self) -> Option<&mut [T]> {
+        match &mut self.0 {
+            Some(buffer) => Arc::get_mut(buffer).map(Vec::as_mut_slice),
+            None => Some(&mut []),
+        }
+    }
+
+    /// Whether both are the same buffer.
+    pub fn same(&self, other: &Storage<T>) -> bool {
+        match (&self.0, &other.0) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+}
+
+impl<T: Element> Clone for Storage<T> {
+    fn clone(&self) -> Storage<T> {
+        Storage(self.0.clone())
+    }
+}
+
+impl<T: Element> Drop for Storage<T> {
+    fn drop(&mut self) {
+        if let Some(buffer) = self.0.take()
+            && Arc::strong_count(&buffer) == 1
+        {
+            // Where the thread is ending or the pool is in use, the buffer is simply freed.
+            let _ = T::pool().try_with(|pool| {
+                if let Ok(mut pool) = pool.try_borrow_mut() {
+                    pool.give(buffer);
+                }
+            });
+        }
+    }
+}
+
+/// Free buffers of one element type on one thread, by size class.
+pub struct Pool<T> {
+    classes: Vec<Vec<Arc<Vec<T>>>>,
+    held: usize,
+    out: usize,
+    peak: usize,
+}
+
+impl<T> Pool<T> {
+    pub(crate) const fn new() -> Pool<T> {
+        Pool { classes: Vec::new(), held: 0, out: 0, peak: 0 }
+    }
+
+    fn take(&mut self, n: usize) -> Option<Arc<Vec<T>>> {
+        let found = self.classes.get_mut(class(n)).and_then(Vec::pop);
+        if let Some(buffer) = &found {
+            self.held -= buffer.len();
+        }
+        self.out += class_size(n);
+        self.peak = self.peak.max(self.out);
+        found
+    }
+
+    /// Keeps a buffer for reuse, unless the pool would then hold more than this thread ever had in use
+    /// at once: buffers that come from other threads must not pile up here.
+    fn give(&mut self, buffer: Arc<Vec<T>>) {
+        let n = buffer.len();
+        self.out = self.out.saturating_sub(n);
+        let c = class(n);
+        if class_size(n) != n || self.held + n > self.peak {
+            return;
+        }
+        if self.classes.len() <= c {
+            self.classes.resize_with(c + 1, Vec::new);
+        }
+        if let Some(free) = self.classes.get_mut(c) {
+            free.push(buffer);
+            self.held += n;
+        }
+    }
+
+    /// Gives the free buffers back to the system.
+    pub(crate) fn clear(&mut self) {
+        self.classes.clear();
+        self.held = 0;
+        self.peak = self.out;
+    }
+}
+
+pub(crate) type PoolKey<T> = &'static LocalKey<RefCell<Pool<T>>>;
+
+const SMALLEST: usize = 16;
+
+/// Number of the size class of n elements: four classes to each power of two, so at most a quarter is wasted.
+fn class(n: usize) -> usize {
+    if n <= SMALLEST {
+        return 0;
+    }
+    let m = n - 1;
+    let exponent = m.ilog2();
+    let quarter = (m >> (exponent - 2)) & 3;
+    ((exponent - 4) as usize) * 4 + quarter + 1
+}
+
+/// Elements in a buffer of the class that n falls into.
+fn class_size(n: usize) -> usize {
+    if n <= SMALLEST {
+        return SMALLEST;
+    }
+    let step = 1usize << ((n - 1).ilog2() - 2);
+    n.div_ceil(step).saturating_mul(step)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_holds_every_length_that_maps_to_it() {
+        let mut last = (0, SMALLEST);
+        for n in 1..5000 {
+            let (c, size) = (class(n), class_size(n));
+            assert!(size >= n && size <= (n + n / 4).max(SMALLEST), "{n} -> {size}");
+            assert_eq!(class(size), c, "{n}: a returned buffer must come back to its class");
+            assert!(c >= last.0 && (c == last.0) == (size == last.1), "{n}");
+            last = (c, size);
+        }
+    }
+
+    #[test]
+    fn dropped_buffers_are_handed_out_again() {
+        let a = Storage::<f64>::take(1000);
+        let address = a.as_slice().as_ptr();
+        let shared = a.clone();
+        drop(a);
+        assert!(shared.as_slice().as_ptr() == address, "a shared buffer stays");
+        drop(shared);
+        assert_eq!(Storage::<f64>::take(990).as_slice().as_ptr(), address);
+    }
+
+    #[test]
+    fn a_pool_holds_no_more_than_was_ever_in_use() {
+        let mut pool = Pool::<f32>::new();
+        assert!(pool.take(64).is_none());
+        pool.give(Arc::new(vec![0.0; 64]));
+        pool.give(Arc::new(vec![0.0; 64]));
+        assert_eq!(pool.held, 64);
+    }
+}
