@@ -1,1 +1,3 @@
 //! Tape-based automatic differentiation for scalars and tensors.
+pub(crate) mod kernels;
+pub use kernels::threads::{set_threads, threads};

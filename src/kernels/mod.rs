@@ -1,0 +1,4 @@
+//! Loops over plain slices and strides, with the vector instructions and threads of the machine. Knows no tape;
+//! nearly all `unsafe` of the crate is here.
+pub(crate) mod isa;
+pub(crate) mod threads;
