@@ -8,6 +8,7 @@ mod tape;
 mod tensor;
 
 pub use error::{Error, OpError, Result};
+pub use kernels::threads::{set_threads, threads};
 pub use ops::{Fuse, FuseInput, Fused};
 pub use real::{Dual, Lane, Mask, Number, Real};
 pub use tape::{

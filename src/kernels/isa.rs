@@ -1,0 +1,77 @@
+//! Which instructions the vector loops may use: found out once, at run time.
+//! `KOLMO_ISA=portable|avx2|avx512` lowers the choice, for tests and comparisons; it never raises it.
+#![allow(dead_code)]
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+
+/// Instruction sets that kernels are compiled for, each including those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Isa {
+    /// What every machine of the target has.
+    Portable,
+    /// x86-64 with AVX2 and FMA: 256-bit vectors.
+    Avx2,
+    /// Avx2 and AVX-512 F, BW, DQ and VL: 512-bit vectors.
+    Avx512,
+}
+
+const ALL: [Isa; 3] = [Isa::Portable, Isa::Avx2, Isa::Avx512];
+
+/// Not decided yet, or the choice's place in `ALL` plus one.
+static CHOICE: AtomicU8 = AtomicU8::new(0);
+
+/// The best instruction set that this machine has and `KOLMO_ISA` allows.
+#[inline]
+pub(crate) fn isa() -> Isa {
+    match CHOICE.load(Relaxed) {
+        1 => Isa::Portable,
+        2 => Isa::Avx2,
+        3 => Isa::Avx512,
+        _ => decide(),
+    }
+}
+
+#[cold]
+fn decide() -> Isa {
+    let best = detect();
+    let wish = std::env::var("KOLMO_ISA").ok().and_then(|name| named(&name));
+    let choice = wish.map_or(best, |w| w.min(best));
+    CHOICE.store(choice as u8 + 1, Relaxed);
+    choice
+}
+
+fn named(name: &str) -> Option<Isa> {
+    ALL.into_iter().find(|isa| format!("{isa:?}").eq_ignore_ascii_case(name.trim()))
+}
+
+fn detect() -> Isa {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        let wide = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl");
+        return if wide { Isa::Avx512 } else { Isa::Avx2 };
+    }
+    Isa::Portable
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_variable() {
+        assert_eq!(named("portable"), Some(Isa::Portable));
+        assert_eq!(named("AVX2"), Some(Isa::Avx2));
+        assert_eq!(named(" avx512 "), Some(Isa::Avx512));
+        assert_eq!(named("sse9"), None);
+    }
+
+    #[test]
+    fn the_choice_is_kept_and_never_above_the_machine() {
+        let first = isa();
+        assert!(first <= detect());
+        assert_eq!(isa(), first);
+        assert_eq!(ALL[first as usize], first);
+    }
+}

@@ -1,0 +1,408 @@
+//! A small fork-join pool: tasks `0..n` of one closure, run by the caller and a few waiting workers.
+//! It allocates nothing per call, and what is split is the caller's business: a result must not depend
+//! on which thread ran which task, so that it doesn't depend on the number of threads either.
+#![allow(dead_code)]
+use std::{
+    any::Any,
+    hint::spin_loop,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::{
+        Arc, Mutex, PoisonError, TryLockError,
+        atomic::{
+            AtomicBool, AtomicPtr, AtomicU64, AtomicUsize,
+            Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
+        },
+    },
+    thread::{self, Thread},
+    time::{Duration, Instant},
+};
+
+/// Most threads that may be asked for.
+const MAX_THREADS: usize = 256;
+
+/// How long a worker without work stays awake. Waking a sleeping thread costs more than most kernels
+/// take, and kernels come in bursts.
+const AWAKE: Duration = Duration::from_micros(50);
+
+/// Zero until somebody asks or sets.
+static THREADS: AtomicUsize = AtomicUsize::new(0);
+
+/// Sets how many threads kernels may use, the caller's included; at least 1 and at most 256.
+///
+/// Results don't depend on it, to the bit.
+pub fn set_threads(n: usize) {
+    THREADS.store(n.clamp(1, MAX_THREADS), Relaxed);
+}
+
+/// How many threads kernels may use: what [`set_threads`] said, else the environment variable
+/// `KOLMO_NUM_THREADS`, else as many as the machine runs at once.
+pub fn threads() -> usize {
+    match THREADS.load(Relaxed) {
+        0 => first_threads(),
+        n => n,
+    }
+}
+
+#[cold]
+fn first_threads() -> usize {
+    let asked = std::env::var("KOLMO_NUM_THREADS").ok().and_then(|v| v.trim().parse().ok());
+    let n = asked
+        .filter(|&n| n > 0)
+        .or_else(|| thread::available_parallelism().ok().map(|n| n.get()))
+        .unwrap_or(1)
+        .clamp(1, MAX_THREADS);
+    // A set_threads on another thread in the meantime wins.
+    THREADS.compare_exchange(0, n, Relaxed, Relaxed).map_or_else(|set| set, |_| n)
+}
+
+/// Runs `f(0)` to `f(tasks - 1)`, each exactly once, and returns when all are done.
+///
+/// The caller takes part. Inside a task, and while another thread uses the pool, all tasks run in the
+/// caller, in order. If tasks panic, those not yet begun are skipped and one of the panics goes on in the caller.
+pub(crate) fn parallel_for(tasks: usize, f: &(dyn Fn(usize) + Sync)) {
+    let helpers = threads().min(tasks).saturating_sub(1);
+    // Only one job at a time has the workers; a nested call finds the lock taken as well.
+    let pool = if helpers == 0 { None } else { try_pool() };
+    let Some(mut pool) = pool else {
+        return (0..tasks).for_each(f);
+    };
+    while pool.len() < helpers {
+        match Worker::spawn(pool.len()) {
+            Some(worker) => pool.push(worker),
+            None => break,
+        }
+    }
+    let helpers = &pool[..helpers.min(pool.len())];
+    let job = Job { f, tasks, next: AtomicUsize::new(0), panic: Mutex::new(None) };
+    OFFER.open(&job, helpers.len());
+    helpers.iter().for_each(Worker::wake);
+    job.work();
+    OFFER.close();
+    drop(pool);
+    if let Some(payload) = job.panic.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        resume_unwind(payload);
+    }
+}
+
+/// Runs `f(start, part)` for the pieces of `out` that are `size` long (the last may be shorter).
+pub(crate) fn for_chunks<T: Send>(out: &mut [T], size: usize, f: impl Fn(usize, &mut [T]) + Sync) {
+    let n = out.len();
+    for_parts(&mut [out], n, size, |start, _, [part]| f(start, part));
+}
+
+/// Runs `f(start, end, parts)` for the pieces of the range `0..n` that are `size` long (the last may be
+/// shorter), where `parts` are the elements `start..end` of each output, as far as it has them.
+pub(crate) fn for_parts<T: Send, const M: usize>(
+    out: &mut [&mut [T]; M],
+    n: usize,
+    size: usize,
+    f: impl Fn(usize, usize, [&mut [T]; M]) + Sync,
+) {
+    let size = size.max(1);
+    let out = Outputs(out.each_mut().map(|o| (o.as_mut_ptr(), o.len())));
+    parallel_for(n.div_ceil(size), &|i| {
+        let (start, end) = (i * size, n.min((i + 1) * size));
+        // SAFETY: the ranges of different tasks don't overlap, each task runs once, and `out` stays
+        // mutably borrowed until all are done.
+        f(start, end, unsafe { out.part(start, end) });
+    });
+}
+
+/// Start and length of slices that tasks share out among themselves.
+struct Outputs<T, const M: usize>([(*mut T, usize); M]);
+
+// SAFETY: a task only reaches the elements through `part`, whose callers keep the ranges apart; so an
+// element is used by one thread at a time, which `T: Send` allows.
+unsafe impl<T: Send, const M: usize> Sync for Outputs<T, M> {}
+
+impl<T, const M: usize> Outputs<T, M> {
+    /// The elements `start..end` of each slice, cut off at its end.
+    ///
+    /// # Safety
+    /// The slices must still be borrowed for the pool, and ranges in use at the same time must not overlap.
+    unsafe fn part<'a>(&self, start: usize, end: usize) -> [&'a mut [T]; M] {
+        self.0.map(|(first, len)| {
+            let (start, end) = (start.min(len), end.min(len));
+            // SAFETY: start <= end <= len, and the caller answers for the rest.
+            unsafe { std::slice::from_raw_parts_mut(first.add(start), end - start) }
+        })
+    }
+}
+
+/// One call of [`parallel_for`], on its caller's stack.
+struct Job<'a> {
+    f: &'a (dyn Fn(usize) + Sync),
+    tasks: usize,
+    next: AtomicUsize,
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
+}
+
+impl Job<'_> {
+    /// Takes tasks until none is left. Never unwinds.
+    fn work(&self) {
+        let run = || {
+            loop {
+                let task = self.next.fetch_add(1, Relaxed);
+                if task >= self.tasks {
+                    return;
+                }
+                (self.f)(task);
+            }
+        };
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(run)) {
+            self.next.store(self.tasks, Relaxed);
+            let mut first = self.panic.lock().unwrap_or_else(PoisonError::into_inner);
+            if first.is_none() {
+                *first = Some(payload);
+            } else {
+                // Dropping a payload may panic in its turn, which no one here could answer.
+                std::mem::forget(payload);
+            }
+        }
+    }
+}
+
+/// Where the job of the moment lies and who may take part: the one thing callers and workers share.
+///
+/// `state` is, from the low end: how many workers are at it (16 bits), how many may be (16; zero means
+/// closed), and the number of the job (32).
+#[repr(align(128))]
+struct Offer {
+    state: AtomicU64,
+    job: AtomicPtr<()>,
+}
+
+static OFFER: Offer = Offer { state: AtomicU64::new(0), job: AtomicPtr::new(std::ptr::null_mut()) };
+
+const BUSY: u64 = 0xffff;
+const WANTED: u64 = 0xffff << 16;
+
+impl Offer {
+    /// Offers a job to the first `helpers` workers. Only the holder of the pool may call it, and must call `close`
+    /// before the job goes away.
+    fn open(&self, job: &Job, helpers: usize) {
+        self.job.store((&raw const *job).cast_mut().cast(), Relaxed);
+        let number = (self.state.load(Relaxed) >> 32).wrapping_add(1);
+        self.state.store(number << 32 | (helpers as u64) << 16, SeqCst);
+    }
+
+    /// Lets nobody else in, and waits until the workers at it have finished.
+    fn close(&self) {
+        let mut state = self.state.fetch_and(!WANTED, AcqRel);
+        let mut turns = 0_u32;
+        while state & BUSY != 0 {
+            turns = turns.saturating_add(1);
+            if turns < 1 << 10 {
+                spin_loop()
+            } else {
+                thread::yield_now()
+            }
+            state = self.state.load(Acquire);
+        }
+    }
+
+    /// The number of the open job if worker `index` is wanted for it and it isn't the job `last`.
+    fn offered(&self, index: usize, last: u64) -> Option<u64> {
+        let state = self.state.load(SeqCst);
+        let number = state >> 32;
+        ((state & WANTED) >> 16 > index as u64 && number != last).then_some(number)
+    }
+
+    /// Takes part in the job with this number, if it is still open.
+    fn join(&self, number: u64) {
+        let mut state = self.state.load(Relaxed);
+        loop {
+            if state >> 32 != number || state & WANTED == 0 {
+                return;
+            }
+            match self.state.compare_exchange_weak(state, state + 1, Acquire, Relaxed) {
+                Ok(_) => break,
+                Err(now) => state = now,
+            }
+        }
+        let job = self.job.load(Relaxed).cast_const().cast::<Job>();
+        // SAFETY: the exchange counted this worker in while the job was open, and `close`, which comes before the
+        // job's end, waits until it is counted out again. The exchange also makes the job's fields visible.
+        unsafe { &*job }.work();
+        self.state.fetch_sub(1, Release);
+    }
+}
+
+static POOL: Mutex<Vec<Worker>> = Mutex::new(Vec::new());
+
+fn try_pool() -> Option<std::sync::MutexGuard<'static, Vec<Worker>>> {
+    match POOL.try_lock() {
+        Ok(pool) => Some(pool),
+        Err(TryLockError::Poisoned(pool)) => Some(pool.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
+}
+
+struct Worker {
+    thread: Thread,
+    asleep: Arc<AtomicBool>,
+}
+
+impl Worker {
+    fn spawn(index: usize) -> Option<Worker> {
+        let asleep = Arc::new(AtomicBool::new(false));
+        let flag = asleep.clone();
+        let builder = thread::Builder::new().name(format!("kolmo-{}", index + 1));
+        let handle = builder.spawn(move || Worker::run(index, &flag)).ok()?;
+        Some(Worker { thread: handle.thread().clone(), asleep })
+    }
+
+    /// The worker says that it sleeps and then looks at the offer; the caller changes the offer and then looks whether
+    /// the worker sleeps. Both in sequentially consistent order, so at least one of them sees the other.
+    fn wake(&self) {
+        if self.asleep.load(SeqCst) && self.asleep.swap(false, SeqCst) {
+            self.thread.unpark();
+        }
+    }
+
+    fn run(index: usize, asleep: &AtomicBool) {
+        let mut last = 0;
+        loop {
+            if let Some(number) = Worker::watch(index, last) {
+                OFFER.join(number);
+                last = number;
+                continue;
+            }
+            asleep.store(true, SeqCst);
+            while asleep.load(SeqCst) && OFFER.offered(index, last).is_none() {
+                thread::park();
+            }
+            asleep.store(false, SeqCst);
+        }
+    }
+
+    /// Waits for a job for a short while, wide awake.
+    fn watch(index: usize, last: u64) -> Option<u64> {
+        let since = Instant::now();
+        loop {
+            for _ in 0..32 {
+                if let Some(number) = OFFER.offered(index, last) {
+                    return Some(number);
+                }
+                spin_loop();
+            }
+            let waited = since.elapsed();
+            if waited > AWAKE {
+                return None;
+            }
+            // Others may need the processor more.
+            if waited > AWAKE / 4 {
+                thread::yield_now();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_task_runs_once() {
+        for n in [1, 2, 3, 8] {
+            set_threads(n);
+            for tasks in [0, 1, 2, 3, 7, 50] {
+                let counts: Vec<AtomicUsize> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
+                parallel_for(tasks, &|i| {
+                    counts[i].fetch_add(1, Relaxed);
+                });
+                assert!(counts.iter().all(|c| c.load(Relaxed) == 1), "{tasks} tasks on {n} threads");
+            }
+        }
+    }
+
+    #[test]
+    fn writes_of_tasks_are_seen_by_the_caller() {
+        set_threads(4);
+        let mut out = [0_usize; 103];
+        for round in 1..20 {
+            for_chunks(&mut out, 10, |start, part| {
+                for (i, o) in part.iter_mut().enumerate() {
+                    *o += (start + i) * round;
+                }
+            });
+        }
+        let sum: usize = (1..20).sum();
+        assert!(out.iter().enumerate().all(|(i, &o)| o == i * sum));
+    }
+
+    #[test]
+    fn parts_of_several_outputs_go_together() {
+        set_threads(3);
+        let (mut a, mut b) = ([0_u32; 20], [0_u32; 15]);
+        for_parts(&mut [&mut a, &mut b], 20, 8, |start, end, [a, b]| {
+            assert_eq!(a.len(), end - start);
+            assert_eq!(b.len(), end.min(15) - start.min(15));
+            a.fill(start as u32 + 1);
+            b.fill(start as u32 + 1);
+        });
+        assert_eq!(a, [1, 1, 1, 1, 1, 1, 1, 1, 9, 9, 9, 9, 9, 9, 9, 9, 17, 17, 17, 17]);
+        assert_eq!(b, a[..15]);
+        for_parts(&mut [&mut a], 0, 0, |_, _, _| unreachable!("there is no part"));
+    }
+
+    #[test]
+    fn nested_calls_run_in_the_task() {
+        set_threads(3);
+        let total = AtomicUsize::new(0);
+        parallel_for(5, &|i| {
+            parallel_for(4, &|j| {
+                total.fetch_add(10 * i + j, Relaxed);
+            });
+        });
+        assert_eq!(total.into_inner(), 4 * 100 + 5 * 6);
+    }
+
+    #[test]
+    fn a_panic_reaches_the_caller_and_the_pool_lives_on() {
+        set_threads(3);
+        for bad in [0, 5, 9] {
+            let caught = catch_unwind(|| {
+                parallel_for(10, &|i| assert_ne!(i, bad, "this task fails"));
+            });
+            assert!(caught.is_err());
+            // Every task at once: all panics but one are swallowed.
+            assert!(catch_unwind(|| parallel_for(10, &|i| panic!("task {i} fails"))).is_err());
+        }
+        let sum = AtomicUsize::new(0);
+        parallel_for(10, &|i| {
+            sum.fetch_add(i, Relaxed);
+        });
+        assert_eq!(sum.into_inner(), 45);
+    }
+
+    #[test]
+    fn callers_on_several_threads_at_once_while_the_number_changes() {
+        let rounds = if cfg!(miri) { 5 } else { 2000 };
+        thread::scope(|scope| {
+            for caller in 0..3_usize {
+                scope.spawn(move || {
+                    for round in 0..rounds {
+                        set_threads(1 + (round + caller) % 4);
+                        let mut out = [0_usize; 24];
+                        for_chunks(&mut out, 1 + round % 6, |start, part| {
+                            for (i, o) in part.iter_mut().enumerate() {
+                                *o = round ^ (start + i);
+                            }
+                        });
+                        assert!(out.iter().enumerate().all(|(i, &o)| o == round ^ i));
+                        if round % 512 == 1 {
+                            // Long enough for workers to fall asleep.
+                            thread::sleep(AWAKE * 4);
+                        }
+                    }
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn the_number_of_threads_is_kept_within_bounds() {
+        assert!((1..=MAX_THREADS).contains(&threads()));
+    }
+}
