@@ -3,6 +3,7 @@ mod error;
 pub(crate) mod kernels;
 pub mod nn;
 mod ops;
+pub mod optim;
 mod real;
 mod tape;
 mod tensor;

@@ -8,3 +8,4 @@ pub(crate) mod reduce;
 pub(crate) mod special;
 pub(crate) mod strided;
 pub(crate) mod threads;
+pub(crate) mod update;

@@ -1,6 +1,7 @@
-//! A parameter: a shared handle to a tensor that training changes.
+//! A parameter: a shared handle to a tensor that training changes, and what stands between it and its use.
 use super::walk;
 use crate::{
+    error::{Error, Result},
     tape::{Float, Tape, Var},
     tensor::{Shape, Tensor},
 };
@@ -27,13 +28,22 @@ struct Inner<T: Float> {
 struct State<T: Float> {
     value: Tensor<T>,
     trainable: bool,
+    /// Ones where a weight is kept, zeros where it was pruned.
+    mask: Option<Tensor<T>>,
+    custom: Vec<Arc<dyn Parametrize<T>>>,
+}
+
+/// What a user puts between the stored tensor and the value that the model sees: a few operations on the tape.
+pub trait Parametrize<T: Float>: Send + Sync {
+    /// The weight as the model uses it, of the same shape.
+    fn apply<'t>(&self, weight: &Var<'t, T>) -> Var<'t, T>;
 }
 
 impl<T: Float> Param<T> {
     /// A trainable parameter.
     pub fn new(value: impl Into<Tensor<T>>) -> Param<T> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let state = RwLock::new(State { value: value.into(), trainable: true });
+        let state = RwLock::new(State { value: value.into(), trainable: true, mask: None, custom: Vec::new() });
         Param(Arc::new(Inner { id: NEXT.fetch_add(1, Ordering::Relaxed), state }))
     }
 
@@ -81,15 +91,65 @@ impl<T: Float> Param<T> {
         self.write().trainable = on;
     }
 
-    /// The parameter on a tape: a leaf, or a constant if it is frozen.
+    /// Keeps the weights where the mask is true and holds the others at zero, in training too. `None` lifts the mask:
+    /// pruned weights are then what they last were.
+    pub fn set_mask(&self, mask: Option<&Tensor<bool>>) -> Result<()> {
+        let mut state = self.write();
+        if let Some(mask) = mask.filter(|m| m.shape() != state.value.shape()) {
+            let message = format!("the mask has shape {}, the parameter {}", mask.shape(), state.value.shape());
+            return Err(Error::invalid("set_mask", message));
+        }
+        state.mask = mask.map(Tensor::cast);
+        Ok(())
+    }
+
+    /// Which weights are kept; `None` if all are.
+    pub fn mask(&self) -> Option<Tensor<bool>> {
+        self.read().mask.as_ref().map(Tensor::cast)
+    }
+
+    /// Puts an operation between the tensor and its use, after those that are there.
+    pub fn parametrize(&self, by: impl Parametrize<T> + 'static) {
+        self.write().custom.push(Arc::new(by));
+    }
+
+    /// The weight as the model uses it, outside any tape.
+    pub fn effective(&self) -> Result<Tensor<T>> {
+        let tape = Tape::inference();
+        let value = self.on(&tape);
+        Ok(value.value()?.clone())
+    }
+
+    /// Makes what stands between the tensor and its use permanent: the tensor becomes what the model sees.
+    pub fn bake(&self) -> Result<()> {
+        let value = self.effective()?;
+        let mut state = self.write();
+        state.value = value;
+        state.mask = None;
+        state.custom.clear();
+        Ok(())
+    }
+
+    /// The parameter on a tape: a leaf, or a constant if it is frozen, through its parametrisation.
     #[track_caller]
     pub(crate) fn on<'t>(&self, tape: &'t Tape<T>) -> Var<'t, T> {
         let state = self.read();
-        if state.trainable {
-            tape.param_leaf(self.id(), || state.value.clone())
+        if let Some(known) = tape.known_param(self.id()) {
+            return known;
+        }
+        let mut value = if state.trainable {
+            tape.param_leaf(self.id(), state.value.clone())
         } else {
             tape.constant(&state.value)
+        };
+        if let Some(mask) = &state.mask {
+            value = value * tape.constant(mask);
         }
+        for custom in &state.custom {
+            value = custom.apply(&value);
+        }
+        tape.remember_param(self.id(), &value);
+        value
     }
 }
 
@@ -106,13 +166,13 @@ impl<T: Float> From<Tensor<T>> for Param<T> {
 }
 
 impl<T: Float> Serialize for Param<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         serializer.serialize_newtype_struct(walk::PARAM, &walk::Probe(self))
     }
 }
 
 impl<'de, T: Float + Deserialize<'de>> Deserialize<'de> for Param<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Param<T>, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Param<T>, D::Error> {
         Tensor::deserialize(deserializer).map(Param::new)
     }
 }

@@ -112,18 +112,20 @@ impl<T: Float> Tape<T> {
 
     /// The parameter's own tensor as a leaf of the tape.
     #[track_caller]
-    pub(crate) fn param_leaf(&self, id: u64, value: impl FnOnce() -> Tensor<T>) -> Var<'_, T> {
-        if !self.is_recording() {
-            return self.constant(value());
+    pub(crate) fn param_leaf(&self, id: u64, value: Tensor<T>) -> Var<'_, T> {
+        self.leaf(Op::Param(id), value)
+    }
+
+    /// The value of a parameter that was asked for before in this step.
+    pub(crate) fn known_param(&self, id: u64) -> Option<Var<'_, T>> {
+        let params = self.tensors.params.borrow();
+        params.get(&id).filter(|_| self.is_recording()).map(|(node, value)| Var::new(self, value.clone(), *node))
+    }
+
+    pub(crate) fn remember_param(&self, id: u64, value: &Var<'_, T>) {
+        if let Some(node) = value.node() {
+            self.tensors.params.borrow_mut().insert(id, (node, value.tensor().clone()));
         }
-        if let Some((node, value)) = self.tensors.params.borrow().get(&id) {
-            return Var::new(self, value.clone(), *node);
-        }
-        let leaf = self.leaf(Op::Param(id), value());
-        if let Some(node) = leaf.node() {
-            self.tensors.params.borrow_mut().insert(id, (node, leaf.tensor().clone()));
-        }
-        leaf
     }
 
     #[track_caller]

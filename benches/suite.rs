@@ -1,0 +1,132 @@
+//! The workloads that kolmo is compared on with its peers: `suite WORKLOADS [THREADS]`, workloads separated by commas.
+//! Each prints one line of JSON with the median and least time of a step and a checksum of what was computed.
+//! `$BENCH_BUDGET` is the time to spend on each in seconds. Models are built as a user of the crate would.
+#[path = "suite/scalar.rs"]
+mod scalar;
+#[path = "suite/timing.rs"]
+mod timing;
+
+use kolmo::{
+    Gradients, Result, Shape, Tape, Tensor, Var, fuse,
+    nn::{Layer, Linear, Param, Relu, Sequential, Tanh},
+    optim::{Adam, Optimizer, Sgd},
+};
+use serde::Serialize;
+use timing::{fill, labels, measure};
+
+fn main() {
+    // Cargo passes --bench; what is left are the words of the user.
+    let words: Vec<String> = std::env::args().skip(1).filter(|w| !w.starts_with("--")).collect();
+    let all = "mlp_tiny,mlp300,mlp1200,elementwise,matmul1024,infer_mlp300_b1,infer_mlp300_b64,scalar_chain,scalar_chain_fused";
+    let threads = words.get(1).and_then(|t| t.parse().ok()).unwrap_or_else(kolmo::threads);
+    kolmo::set_threads(threads);
+    for workload in words.first().map_or(all, String::as_str).split(',') {
+        if let Err(error) = run(workload, threads) {
+            println!(
+                "{{\"peer\":\"kolmo\",\"workload\":\"{workload}\",\"threads\":{threads},\"error\":{:?}}}",
+                error.to_string()
+            );
+        }
+    }
+}
+
+fn run(workload: &str, threads: usize) -> Result<()> {
+    match workload {
+        "mlp_tiny" => {
+            let net = Sequential((linear(0, 2, 16), Tanh, linear(1, 16, 16), Tanh, linear(2, 16, 1)));
+            let (x, y) = (tensor(100, [32, 2], 1.0), tensor(101, [32, 1], 1.0));
+            train(workload, threads, net, Sgd::new(0.05), move |net, tape| {
+                let d = net.forward(&tape.constant(&x)) - tape.constant(&y);
+                (&d * &d).mean()
+            })
+        }
+        "mlp300" => {
+            let (x, y) = (tensor(100, [64, 784], 1.0), Tensor::from(labels(64, 10, 7, 3)));
+            train(workload, threads, mlp([784, 300, 100, 10]), Adam::new(1e-3), move |net, tape| {
+                net.forward(&tape.constant(&x)).cross_entropy(&y)
+            })
+        }
+        "mlp1200" => {
+            let (x, y) = (tensor(100, [128, 784], 1.0), Tensor::from(labels(128, 10, 7, 3)));
+            let sgd = Sgd::new(0.02).momentum(0.9);
+            train(workload, threads, mlp([784, 1200, 1200, 10]), sgd, move |net, tape| {
+                net.forward(&tape.constant(&x)).cross_entropy(&y)
+            })
+        }
+        "elementwise" => {
+            let n = 1 << 20;
+            let [x, w, b] = [1, 2, 3].map(|seed| tensor(seed, [n], 1.0));
+            let f = fuse!(|x, w, b| (x * w + b).tanh() * x.sigmoid());
+            let mut tape = Tape::new();
+            measure("kolmo", workload, threads, || {
+                tape.reset();
+                let [x, w, b] = [&x, &w, &b].map(|t| tape.input(t));
+                let y = f.apply([&x, &w, &b]).sum();
+                let _: Gradients<f32> = y.backward()?;
+                Ok(y.item()? / n as f32)
+            })
+        }
+        "matmul1024" => {
+            let [a, b] = [1, 2].map(|seed| tensor(seed, [1024, 1024], 1.0));
+            let mut tape = Tape::new();
+            measure("kolmo", workload, threads, || {
+                tape.reset();
+                let (a, b) = (tape.input(&a), tape.input(&b));
+                let y = a.matmul(&b).square().sum();
+                let _: Gradients<f32> = y.backward()?;
+                Ok(y.item()? / 1024f32.powi(3))
+            })
+        }
+        "infer_mlp300_b1" => infer(workload, threads, 1),
+        "infer_mlp300_b64" => infer(workload, threads, 64),
+        "scalar_chain" => scalar::chain(false),
+        "scalar_chain_fused" => scalar::chain(true),
+        _ => {
+            let error = format!("no workload of that name; there are those of the help text of {}", file!());
+            println!("{{\"peer\":\"kolmo\",\"workload\":\"{workload}\",\"threads\":{threads},\"error\":{error:?}}}");
+            Ok(())
+        }
+    }
+}
+
+fn tensor(seed: u32, shape: impl Into<Shape>, scale: f32) -> Tensor {
+    let shape = shape.into();
+    let data = fill(seed, shape.numel(), scale);
+    Tensor::from_fn(shape, |i| data[i])
+}
+
+/// Layer number `l` of a multilayer perceptron, with the peers' weights.
+fn linear(l: u32, inputs: usize, outputs: usize) -> Linear {
+    let scale = 1.0 / (inputs as f32).sqrt();
+    Linear {
+        weight: Param::new(tensor(2 * l, [outputs, inputs], scale)),
+        bias: Some(Param::new(tensor(2 * l + 1, [outputs], scale))),
+    }
+}
+
+fn mlp(s: [usize; 4]) -> Sequential<(Linear, Relu, Linear, Relu, Linear)> {
+    Sequential((linear(0, s[0], s[1]), Relu, linear(1, s[1], s[2]), Relu, linear(2, s[2], s[3])))
+}
+
+fn train<M: Serialize>(
+    workload: &str,
+    threads: usize,
+    model: M,
+    mut optimizer: impl Optimizer,
+    loss: impl for<'t> Fn(&M, &'t Tape) -> Var<'t>,
+) -> Result<()> {
+    let mut tape = Tape::new();
+    measure("kolmo", workload, threads, || {
+        tape.reset();
+        let loss = loss(&model, &tape);
+        let grads = loss.backward()?;
+        optimizer.step(&model, &grads)?;
+        loss.item()
+    })
+}
+
+fn infer(workload: &str, threads: usize, batch: usize) -> Result<()> {
+    let (net, x) = (mlp([784, 300, 100, 10]), tensor(100, [batch, 784], 1.0));
+    let tape = Tape::inference();
+    measure("kolmo", workload, threads, || net.forward(&tape.constant(&x)).sum().item())
+}

@@ -1,0 +1,73 @@
+//! Inputs that every peer computes alike, and the timing loop.
+use kolmo::Result;
+use std::time::Instant;
+
+/// Uniform in [-scale, scale) from an integer hash of seed and position: the same bits in every language.
+pub fn fill(seed: u32, n: usize, scale: f32) -> Vec<f32> {
+    let hash = |i: u32| {
+        let mut x = i.wrapping_mul(2_654_435_761) ^ seed.wrapping_mul(40_503).wrapping_add(12_345);
+        x ^= x >> 16;
+        x = x.wrapping_mul(0x85EB_CA6B);
+        x ^= x >> 13;
+        x = x.wrapping_mul(0xC2B2_AE35);
+        x ^ x >> 16
+    };
+    (0..n as u32).map(|i| ((hash(i) >> 8) as f32 / 16_777_216.0 * 2.0 - 1.0) * scale).collect()
+}
+
+pub fn labels(n: usize, classes: usize, a: usize, b: usize) -> Vec<u32> {
+    (0..n).map(|i| ((i * a + b) % classes) as u32).collect()
+}
+
+/// Trained much longer on its one batch, a model gets gradients so small that moments become denormal.
+fn max_steps(workload: &str) -> usize {
+    if ["mlp300", "mlp1200"].contains(&workload) { 400 } else { usize::MAX }
+}
+
+/// Seconds to spend on a workload.
+pub fn budget() -> f64 {
+    std::env::var("BENCH_BUDGET").ok().and_then(|v| v.parse().ok()).unwrap_or(1.0)
+}
+
+/// Runs `step` for about the budget in at least seven repeats and prints the times. The result of the
+/// tenth call is the checksum.
+pub fn measure(peer: &str, workload: &str, threads: usize, mut step: impl FnMut() -> Result<f32>) -> Result<()> {
+    let begin = Instant::now();
+    let mut value = step()?;
+    let first = begin.elapsed().as_secs_f64();
+    for _ in 0..9 {
+        value = step()?;
+    }
+    let begin = Instant::now();
+    step()?;
+    step()?;
+    let one = (begin.elapsed().as_secs_f64() / 2.0).max(1e-8);
+    let inner = ((budget() / 20.0 / one) as usize).min(max_steps(workload) / 20).max(1);
+    let (mut times, start, mut done) = (Vec::new(), Instant::now(), 0);
+    while times.len() < 7 || (start.elapsed().as_secs_f64() < budget() && done < max_steps(workload)) {
+        let begin = Instant::now();
+        for _ in 0..inner {
+            step()?;
+        }
+        times.push(begin.elapsed().as_secs_f64() / inner as f64);
+        done += inner;
+    }
+    let samples = times.iter().map(|v| format!("{v:.9}")).collect::<Vec<_>>().join(",");
+    times.sort_by(f64::total_cmp);
+    println!(
+        "{{\"peer\":\"{peer}\",\"workload\":\"{workload}\",\"threads\":{threads},\"median_s\":{},\"min_s\":{},\
+         \"repeats\":{},\"checksum\":{value},\"peak_rss_mb\":{},\"first_step_s\":{first},\"samples\":[{samples}]}}",
+        times[times.len() / 2],
+        times[0],
+        times.len(),
+        peak_rss_mb()
+    );
+    Ok(())
+}
+
+/// The most memory that the process ever held; 0 where the system doesn't tell.
+pub fn peak_rss_mb() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|l| l.starts_with("VmHWM")).unwrap_or_default();
+    line.split_whitespace().nth(1).and_then(|kb| kb.parse::<f64>().ok()).map_or(0.0, |kb| kb / 1024.0)
+}

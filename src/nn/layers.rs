@@ -1,0 +1,181 @@
+//! Layers with one input and one output: linear, activations, dropout, and layers in a row.
+use super::{Param, init};
+use crate::{
+    tape::{Float, Var},
+    tensor::Tensor,
+};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+/// One value in, one value out: what [`Sequential`] is made of. Models themselves need no trait.
+pub trait Layer<T: Float = f32> {
+    /// The layer's value.
+    fn forward<'t>(&self, x: &Var<'t, T>) -> Var<'t, T>;
+}
+
+/// `x·Wᵀ + b`: `[…, in] -> […, out]`.
+///
+/// ```
+/// use kolmo::{Random, Tape, Tensor, nn::{Layer, Linear}};
+/// let layer = Linear::<f32>::new(3, 2, &mut Random::new(0));
+/// let tape = Tape::new();
+/// assert_eq!(layer.forward(&tape.constant(Tensor::ones([5, 3]))).shape(), &[5, 2]);
+/// ```
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+pub struct Linear<T: Float = f32> {
+    /// `[out, in]`
+    pub weight: Param<T>,
+    /// `[out]`
+    pub bias: Option<Param<T>>,
+}
+
+impl<T: Float> Linear<T> {
+    /// A layer with PyTorch's starting values: weight and bias uniform within ±1/√in.
+    pub fn new(in_features: usize, out_features: usize, rng: &mut impl Rng) -> Self {
+        let bound = 1.0 / (in_features.max(1) as f64).sqrt();
+        Linear {
+            weight: Param::new(init::uniform([out_features, in_features], -bound, bound, rng)),
+            bias: Some(Param::new(init::uniform([out_features], -bound, bound, rng))),
+        }
+    }
+
+    /// The same layer without bias.
+    pub fn without_bias(self) -> Self {
+        Linear { bias: None, ..self }
+    }
+}
+
+impl<T: Float> Layer<T> for Linear<T> {
+    #[track_caller]
+    fn forward<'t>(&self, x: &Var<'t, T>) -> Var<'t, T> {
+        let weight = x.tape().param(&self.weight);
+        let bias = self.bias.as_ref().map(|b| x.tape().param(b));
+        x.linear(&weight, bias.as_ref())
+    }
+}
+
+macro_rules! activations {
+    ($($(#[$m:meta])* $name:ident $f:ident;)*) => {$(
+        $(#[$m])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+        pub struct $name;
+
+        impl<T: Float> Layer<T> for $name {
+            #[track_caller]
+            fn forward<'t>(&self, x: &Var<'t, T>) -> Var<'t, T> {
+                x.$f()
+            }
+        }
+    )*};
+}
+activations! {
+    /// `max(x, 0)`
+    Relu relu;
+    /// Hyperbolic tangent
+    Tanh tanh;
+    /// `1 / (1 + e⁻ˣ)`
+    Sigmoid sigmoid;
+    /// `x · sigmoid(x)`
+    Silu silu;
+}
+
+/// In training, sets each element to zero with probability `p` and scales the others by `1 / (1 - p)`; in
+/// evaluation, does nothing. Mode and random numbers are the tape's.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Dropout {
+    /// Probability of zero, from 0 to 1.
+    pub p: f64,
+}
+
+impl Dropout {
+    /// Dropout with this probability of zero.
+    pub fn new(p: f64) -> Self {
+        Dropout { p }
+    }
+}
+
+impl<T: Float> Layer<T> for Dropout {
+    #[track_caller]
+    fn forward<'t>(&self, x: &Var<'t, T>) -> Var<'t, T> {
+        x.dropout(self.p)
+    }
+}
+
+impl<'t, T: Float> Var<'t, T> {
+    /// See [`Dropout`].
+    #[track_caller]
+    pub fn dropout(&self, p: f64) -> Var<'t, T> {
+        let tape = self.tape();
+        if !(0.0..=1.0).contains(&p) {
+            return tape.fail_op("dropout", format!("probability {p} is not between 0 and 1"), &[self]);
+        }
+        if !tape.is_training() || p == 0.0 || self.failed_id().is_some() {
+            return self.clone();
+        }
+        let random = tape.draw(self.numel());
+        let keep = if p < 1.0 { T::from_f64(1.0 / (1.0 - p)) } else { T::of(0.0) };
+        let mask = Tensor::from_fn(self.shape(), |i| if random.uniform(i as u64) < p { T::of(0.0) } else { keep });
+        self * tape.constant(mask)
+    }
+}
+
+/// Layers one after the other: a tuple of up to twelve of any kinds, or a `Vec` of one kind.
+///
+/// ```
+/// use kolmo::{Random, Tape, Tensor, nn::{Layer, Linear, Relu, Sequential, named_params}};
+/// let rng = &mut Random::new(0);
+/// let net = Sequential((Linear::<f32>::new(4, 8, rng), Relu, Linear::new(8, 2, rng)));
+/// let tape = Tape::new();
+/// assert_eq!(net.forward(&tape.constant(Tensor::ones([1, 4]))).shape(), &[1, 2]);
+/// assert_eq!(named_params::<f32, _>(&net)[2].0, "2.weight");
+/// ```
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Sequential<L>(pub L);
+
+impl<T: Float, L: Layer<T>> Layer<T> for Sequential<L> {
+    #[track_caller]
+    fn forward<'t>(&self, x: &Var<'t, T>) -> Var<'t, T> {
+        self.0.forward(x)
+    }
+}
+
+impl<T: Float, L: Layer<T>> Layer<T> for Vec<L> {
+    #[track_caller]
+    fn forward<'t>(&self, x: &Var<'t, T>) -> Var<'t, T> {
+        let mut x = x.clone();
+        for layer in self {
+            x = layer.forward(&x);
+        }
+        x
+    }
+}
+
+macro_rules! tuples {
+    ($($first:ident $($l:ident)*;)*) => {$(
+        impl<T: Float, $first: Layer<T>, $($l: Layer<T>),*> Layer<T> for ($first, $($l,)*) {
+            #[track_caller]
+            #[allow(non_snake_case)]
+            fn forward<'t>(&self, x: &Var<'t, T>) -> Var<'t, T> {
+                let ($first, $($l,)*) = self;
+                let x = $first.forward(x);
+                $(let x = $l.forward(&x);)*
+                x
+            }
+        }
+    )*};
+}
+tuples! {
+    A;
+    A B;
+    A B C;
+    A B C D;
+    A B C D E;
+    A B C D E F;
+    A B C D E F G;
+    A B C D E F G H;
+    A B C D E F G H I;
+    A B C D E F G H I J;
+    A B C D E F G H I J K;
+    A B C D E F G H I J K L;
+}
