@@ -1,4 +1,5 @@
 //! Tape-based automatic differentiation for scalars and tensors, and models shrunk to their shortest program.
+pub mod compress;
 mod error;
 pub(crate) mod kernels;
 pub mod nn;

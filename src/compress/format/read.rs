@@ -1,0 +1,373 @@
+//! From bytes to an artifact. Nothing in the file is believed before it has been checked, and buffers grow only
+//! as elements are really decoded.
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    Artifact, CHECKSUM_BYTES, Entry, EntryData, FormatError, HEADER_RATIO, HEADER_SLACK, MAGIC,
+    MAX_CENTROIDS, MAX_ELEMENTS, MAX_PERIOD, MAX_RANK, Result, VERSION, crc32, flag, from_bits, from_ordered,
+    scaled,
+};
+use crate::compress::{
+    coding::{BitCoder, Decoder, max_decisions},
+    models::{Exhausted, Grid, IntModel, TextModel, code_codes, code_mask, code_values},
+};
+
+pub(super) fn decode(bytes: &[u8]) -> Result<Artifact> {
+    let found = |bytes: &[u8]| format!("{bytes:02x?}");
+    let start = bytes.get(..MAGIC.len()).unwrap_or(bytes);
+    if start != MAGIC {
+        return Err(damaged("magic", 0, found(MAGIC), found(start)));
+    }
+    match bytes.get(MAGIC.len()) {
+        Some(&VERSION) => {}
+        Some(other) => return Err(damaged("version", MAGIC.len(), VERSION, other)),
+        None => return Err(damaged("version", MAGIC.len(), VERSION, "the end of the file")),
+    }
+    let end = bytes.len().saturating_sub(CHECKSUM_BYTES).max(MAGIC.len() + 1);
+    let (body, checksum) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
+    let expected = crc32(body).to_le_bytes();
+    if checksum != expected {
+        return Err(damaged("checksum of the bytes before it", end, found(&expected), found(checksum)));
+    }
+
+    let mut outer = Cursor { what: "header".into(), bytes: body, position: MAGIC.len() + 1, base: Some(0) };
+    let plain_and_flat = outer.number("length", u64::from(u32::MAX))?;
+    let (plain, flat) = ((plain_and_flat >> 1) as usize, plain_and_flat & 1 == 1);
+    let coded_length = outer.number("coded length", body.len() as u64)? as usize;
+    let header_offset = outer.position;
+    let coded = outer.take("coded bytes", coded_length)?;
+    let header = decode_header(coded, plain, flat, header_offset)?;
+    let mut table = Cursor { what: "header".into(), bytes: &header, position: 0, base: None };
+    table.base = flat.then_some(header_offset);
+    let mut artifact = Artifact { meta: read_meta(&mut table)?, entries: Vec::new() };
+
+    let count = table.number("number of entries", bytes.len() as u64)?;
+    let mut names = BTreeSet::new();
+    let mut name = Vec::new();
+    for _ in 0..count {
+        table.what = format!("header: entry {}", artifact.entries.len());
+        let shared = table.number("length of the shared part of the name", name.len() as u64)? as usize;
+        name.truncate(shared);
+        name.extend_from_slice(table.bytes("name")?);
+        let text = table.text(name.clone())?;
+        if !names.insert(text.clone()) {
+            return Err(table.error("a name not used before", format!("{text:?}")));
+        }
+        table.what = format!("entry {text:?}");
+        let entry = read_entry(text, &mut table, &mut outer)?;
+        artifact.entries.push(entry);
+    }
+    table.end()?;
+    outer.what = "file".into();
+    outer.end()?;
+    Ok(artifact)
+}
+
+fn damaged(what: &str, offset: usize, expected: impl ToString, found: impl ToString) -> FormatError {
+    FormatError::Damaged {
+        what: what.into(),
+        offset,
+        expected: expected.to_string(),
+        found: found.to_string(),
+    }
+}
+
+/// The plain bytes of the header.
+fn decode_header(coded: &[u8], plain: usize, flat: bool, offset: usize) -> Result<Vec<u8>> {
+    let most = if flat { coded.len() } else { HEADER_RATIO * coded.len() + HEADER_SLACK };
+    if plain > most || flat && plain < most {
+        let expected = format!("{} {most} bytes", if flat { "exactly" } else { "at most" });
+        return Err(damaged("length of the header", offset, expected, plain));
+    }
+    if flat {
+        return Ok(coded.to_vec());
+    }
+    let mut decoder = Decoder::new(coded);
+    let mut model = TextModel::new();
+    let header = (0..plain).map(|_| model.code(&mut decoder, 0)).collect();
+    finish(&decoder, "header", offset)?;
+    Ok(header)
+}
+
+fn read_meta(table: &mut Cursor) -> Result<BTreeMap<String, String>> {
+    let count = table.number("number of meta keys", table.bytes.len() as u64)?;
+    let mut meta = BTreeMap::new();
+    for _ in 0..count {
+        let key = table.bytes("meta key")?.to_vec();
+        let key = table.text(key)?;
+        if meta.last_key_value().is_some_and(|(last, _)| *last >= key) {
+            return Err(table.error("meta keys in ascending order", format!("{key:?}")));
+        }
+        let value = table.bytes("meta value")?.to_vec();
+        let value = table.text(value)?;
+        meta.insert(key, value);
+    }
+    Ok(meta)
+}
+
+/// The rest of an entry's line in the table, and its sections from the file.
+fn read_entry(name: String, table: &mut Cursor, file: &mut Cursor) -> Result<Entry> {
+    let rank = table.number("number of axes", MAX_RANK as u64)?;
+    let mut shape = Vec::new();
+    let mut elements = 1usize;
+    for _ in 0..rank {
+        let size = table.number("size of an axis", MAX_ELEMENTS as u64)? as usize;
+        shape.push(size);
+        elements = elements.saturating_mul(size);
+    }
+    if elements > MAX_ELEMENTS {
+        return Err(table.error("at most 2^31 elements", format!("shape {shape:?}")));
+    }
+    let flags = table.number("kind", flag::ALL)?;
+    file.what.clone_from(&table.what);
+    let data = match flags & flag::KIND {
+        flag::DENSE | flag::HALF => {
+            let width = if flags & flag::KIND == flag::DENSE { 32 } else { 16 };
+            if flags & !(flag::KIND | flag::FLAT) != 0 {
+                return Err(table.error("a known kind", format!("{flags:#x}")));
+            }
+            let values = read_values(table, file, elements, width, flags & flag::FLAT != 0)?;
+            if width == 32 { EntryData::Dense(values) } else { EntryData::Half(values) }
+        }
+        _ => read_codebook(table, file, &shape, elements, flags)?,
+    };
+    Ok(Entry { name, shape, data })
+}
+
+fn read_values(
+    table: &mut Cursor,
+    file: &mut Cursor,
+    count: usize,
+    width: u32,
+    flat: bool,
+) -> Result<Vec<f32>> {
+    let (offset, section) = file.section(table, "values")?;
+    let bytes = width as usize / 8;
+    file.can_hold("values", section, count as u64 * u64::from(width), flat)?;
+    let mut decoder = Decoder::new(section);
+    let bits = code_values(&mut decoder, count, bytes, flat, |_| 0);
+    let bits = file.decoded("values", offset, &decoder, bits)?;
+    Ok(bits.into_iter().map(|bits| from_bits(bits, width)).collect())
+}
+
+fn read_codebook(
+    table: &mut Cursor,
+    file: &mut Cursor,
+    shape: &[usize],
+    elements: usize,
+    flags: u64,
+) -> Result<EntryData> {
+    let (masked, apart) = (flags & flag::MASK != 0, flags & flag::COMMON != 0);
+    if masked && apart || !masked && !apart && flags & (flag::MASK_FLAT | flag::INVERTED) != 0 {
+        return Err(table.error("a kind with one mask at most", format!("{flags:#x}")));
+    }
+    let k = table.number("number of centroids", MAX_CENTROIDS as u64)? as usize;
+    let common =
+        if apart { Some(table.number("code set apart", (k as u64).saturating_sub(1))? as u32) } else { None };
+    let period =
+        if flags & flag::PERIOD != 0 { table.number("period", MAX_PERIOD as u64)? as usize } else { 1 };
+    let grid = Grid::new(shape, period);
+
+    let mask_section = if masked || apart { Some(file.later(table, "length of the mask")?) } else { None };
+    let codebook_length = file.later(table, "length of the codebook")?;
+    let codes_length = file.later(table, "length of the codes")?;
+    let mask = match mask_section {
+        None => None,
+        Some(length) => {
+            let (offset, section) = file.part("mask", length)?;
+            let flat = flags & flag::MASK_FLAT != 0;
+            file.can_hold("mask", section, elements as u64, flat)?;
+            let mut decoder = Decoder::new(section);
+            let mask = code_mask(&mut decoder, grid, flat, |_| false);
+            let mut mask = file.decoded("mask", offset, &decoder, mask)?;
+            if flags & flag::INVERTED != 0 {
+                mask.iter_mut().for_each(|keep| *keep = !*keep);
+            }
+            Some(mask)
+        }
+    };
+
+    let width = if flags & flag::WIDE != 0 { 32 } else { 16 };
+    let centroids = read_centroids(file, codebook_length, k, width, flags >> flag::FORM_SHIFT & 3)?;
+
+    let (offset, section) = file.part("codes", codes_length)?;
+    let kept = mask.as_ref().map_or(elements, |mask| mask.iter().filter(|&&keep| keep).count());
+    let flat = flags & flag::FLAT != 0;
+    file.can_hold("codes", section, kept as u64, flat)?;
+    let mut decoder = Decoder::new(section);
+    let codes = code_codes(&mut decoder, grid, mask.as_deref(), k, flat, |_| 0);
+    let codes = file.decoded("codes", offset, &decoder, codes)?;
+    if let Some(code) = codes.iter().find(|&&code| code as usize >= k) {
+        return Err(damaged(&format!("{}: codes", file.what), offset, format!("codes less than {k}"), code));
+    }
+    let (mask, codes) = match (mask, common) {
+        (Some(others), Some(common)) => {
+            let mut rest = codes.into_iter();
+            let all = others.iter().map(|&other| if other { rest.next().unwrap_or(common) } else { common });
+            (None, all.collect())
+        }
+        (mask, _) => (mask, codes),
+    };
+    Ok(EntryData::Codebook { mask, codes, centroids, centroid_bits: width })
+}
+
+fn read_centroids(file: &mut Cursor, length: usize, k: usize, width: u32, form: u64) -> Result<Vec<f32>> {
+    let (offset, section) = file.part("codebook", length)?;
+    let mut decoder = Decoder::new(section);
+    let bits = match form {
+        0 | 1 => {
+            let bytes = width as usize / 8;
+            code_values(&mut decoder, k, bytes, form == 0, |_| 0)
+        }
+        2 => {
+            let mut model = IntModel::new();
+            let mut order = 0i64;
+            let mut bits = Vec::with_capacity(k);
+            for _ in 0..k {
+                order += model.code(&mut decoder, 0);
+                let Some(value) = from_ordered(order, width) else {
+                    let what = format!("{}: codebook", file.what);
+                    return Err(damaged(
+                        &what,
+                        offset,
+                        format!("differences within {width}-bit floats"),
+                        order,
+                    ));
+                };
+                bits.push(value);
+            }
+            Ok(bits)
+        }
+        _ => {
+            let scale = f32::from_bits(decoder.code_raw(0, 32) as u32);
+            let zero = decoder.code_raw(0, 8) as usize;
+            Ok((0..k).map(|index| super::to_bits(scaled(index, zero, scale), width)).collect())
+        }
+    };
+    let bits = file.decoded("codebook", offset, &decoder, bits)?;
+    Ok(bits.into_iter().map(|bits| from_bits(bits, width)).collect())
+}
+
+/// Whether a decoder has used its section, all of it and no more.
+fn finish(decoder: &Decoder, what: &str, offset: usize) -> Result<()> {
+    match decoder.unread() {
+        _ if decoder.exhausted() => Err(damaged(what, offset, "enough bytes", "the end too early")),
+        0 => Ok(()),
+        unread => Err(damaged(what, offset, "no bytes left over", format!("{unread} more"))),
+    }
+}
+
+/// Reads fields from bytes, and knows where it is for the errors.
+struct Cursor<'a> {
+    /// The part of the file that is being read.
+    what: String,
+    bytes: &'a [u8],
+    position: usize,
+    /// The file offset of `bytes`; `None` if they are decoded ones, in which case errors say so.
+    base: Option<usize>,
+}
+
+impl<'a> Cursor<'a> {
+    fn error(&self, expected: impl ToString, found: impl ToString) -> FormatError {
+        match self.base {
+            Some(base) => damaged(&self.what, base + self.position, expected, found),
+            None => damaged(
+                &format!("{} (offset in the decoded header)", self.what),
+                self.position,
+                expected,
+                found,
+            ),
+        }
+    }
+
+    fn take(&mut self, field: &str, length: usize) -> Result<&'a [u8]> {
+        let rest = self.bytes.get(self.position..).unwrap_or(&[]);
+        let taken = rest.get(..length);
+        let error = || self.error(format!("{length} bytes of {field}"), format!("{} left", rest.len()));
+        let taken = taken.ok_or_else(error)?;
+        self.position += length;
+        Ok(taken)
+    }
+
+    /// A number in groups of seven bits, at most `most`.
+    fn number(&mut self, field: &str, most: u64) -> Result<u64> {
+        let start = self.position;
+        let mut number = 0u64;
+        for shift in (0..63).step_by(7) {
+            let &[byte] = self.take(field, 1)? else { break };
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                if number > most {
+                    self.position = start;
+                    return Err(self.error(format!("{field} of at most {most}"), number));
+                }
+                return Ok(number);
+            }
+        }
+        self.position = start;
+        Err(self.error(format!("{field} in at most 9 bytes"), "more"))
+    }
+
+    fn bytes(&mut self, field: &str) -> Result<&'a [u8]> {
+        let length = self.number(field, self.bytes.len() as u64)?;
+        self.take(field, length as usize)
+    }
+
+    fn text(&self, bytes: Vec<u8>) -> Result<String> {
+        String::from_utf8(bytes).map_err(|error| self.error("UTF-8", error))
+    }
+
+    fn end(&self) -> Result<()> {
+        match self.bytes.len() - self.position {
+            0 => Ok(()),
+            more => Err(self.error("the end", format!("{more} more bytes"))),
+        }
+    }
+
+    /// A section's length, from the table; its bytes come later in the file.
+    fn later(&self, table: &mut Cursor, field: &str) -> Result<usize> {
+        Ok(table.number(field, self.bytes.len() as u64)? as usize)
+    }
+
+    /// The next bytes of the file, and where they begin.
+    fn part(&mut self, field: &str, length: usize) -> Result<(usize, &'a [u8])> {
+        let offset = self.position;
+        Ok((offset, self.take(field, length)?))
+    }
+
+    fn section(&mut self, table: &mut Cursor, field: &str) -> Result<(usize, &'a [u8])> {
+        let length = self.later(table, field)?;
+        self.part(field, length)
+    }
+
+    /// Refuses counts that the bytes can't hold, before anything is made for them: a flat section holds 8
+    /// decisions in a byte (and the coder may leave out 4 bytes), a predicted one many more.
+    fn can_hold(&self, field: &str, section: &[u8], decisions: u64, flat: bool) -> Result<()> {
+        let most = if flat { 8 * (section.len() as u64 + 8) } else { max_decisions(section.len()) };
+        if decisions <= most {
+            return Ok(());
+        }
+        let what = format!("{}: {field}", self.what);
+        let found = format!("{decisions}");
+        Err(damaged(
+            &what,
+            self.position,
+            format!("at most {most} decisions in {} bytes", section.len()),
+            found,
+        ))
+    }
+
+    fn decoded<V>(
+        &self,
+        field: &str,
+        offset: usize,
+        decoder: &Decoder,
+        values: Result<V, Exhausted>,
+    ) -> Result<V> {
+        let what = format!("{}: {field}", self.what);
+        match values {
+            Ok(values) => finish(decoder, &what, offset).map(|()| values),
+            Err(Exhausted) => Err(damaged(&what, offset, "enough bytes", "the end too early")),
+        }
+    }
+}

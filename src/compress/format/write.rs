@@ -1,0 +1,338 @@
+//! From an artifact to bytes: checks that it can be stored, and tries the few ways to store each part.
+use super::{
+    Artifact, CHECKSUM_BYTES, CodebookForm, Entry, EntryData, FormatError, HEADER_RATIO, HEADER_SLACK, MAGIC,
+    MAX_CENTROIDS, MAX_ELEMENTS, MAX_PERIOD, MAX_RANK, Part, PartSize, Result, Sizes, VERSION, crc32, flag,
+    from_bits, ordered, scaled, to_bits,
+};
+use crate::compress::{
+    coding::{BitCoder, Encoder},
+    models::{Grid, IntModel, TextModel, code_bits, code_codes, code_mask, code_values},
+};
+
+/// The bytes of a file, and where they go.
+pub(super) fn encode(artifact: &Artifact) -> Result<(Vec<u8>, Sizes)> {
+    let mut meta = Vec::new();
+    put_number(&mut meta, artifact.meta.len() as u64);
+    for text in artifact.meta.iter().flat_map(|(key, value)| [key, value]) {
+        put_number(&mut meta, text.len() as u64);
+        meta.extend_from_slice(text.as_bytes());
+    }
+
+    let mut table = Vec::new();
+    put_number(&mut table, artifact.entries.len() as u64);
+    let mut names = std::collections::BTreeSet::new();
+    let mut sections = Vec::new();
+    let mut parts = Vec::new();
+    let mut previous: &[u8] = &[];
+    for entry in &artifact.entries {
+        if !names.insert(entry.name.as_str()) {
+            return Err(unwritable(entry, "name", "one not used before", "it a second time"));
+        }
+        let name = entry.name.as_bytes();
+        let shared = previous.iter().zip(name).take_while(|(a, b)| a == b).count();
+        put_number(&mut table, shared as u64);
+        put_number(&mut table, (name.len() - shared) as u64);
+        table.extend_from_slice(&name[shared..]);
+        previous = name;
+        put_number(&mut table, entry.shape.len() as u64);
+        for &size in &entry.shape {
+            put_number(&mut table, size as u64);
+        }
+        for (part, section) in encode_entry(entry, &mut table)? {
+            parts.push(PartSize { entry: Some(entry.name.clone()), part, bytes: section.len() });
+            sections.push(section);
+        }
+    }
+
+    let section_bytes: usize = sections.iter().map(Vec::len).sum();
+    let (flat, header, meta_bytes) = encode_header(&meta, &table, artifact.entries.len(), section_bytes);
+    let mut bytes = MAGIC.to_vec();
+    bytes.push(VERSION);
+    put_number(&mut bytes, (meta.len() + table.len()) as u64 * 2 + u64::from(flat));
+    put_number(&mut bytes, header.len() as u64);
+    let line = |part, bytes| PartSize { entry: None, part, bytes };
+    let mut sizes = Sizes::default();
+    sizes.parts.push(line(Part::Header, bytes.len() + header.len() - meta_bytes));
+    sizes.parts.push(line(Part::Meta, meta_bytes));
+    sizes.parts.append(&mut parts);
+    sizes.parts.push(line(Part::Checksum, CHECKSUM_BYTES));
+    bytes.extend(header);
+    sections.iter().for_each(|section| bytes.extend_from_slice(section));
+    let checksum = crc32(&bytes);
+    bytes.extend(checksum.to_le_bytes());
+    Ok((bytes, sizes))
+}
+
+/// The header's bytes, whether they are as they are, and how many of them the meta data takes.
+fn encode_header(meta: &[u8], table: &[u8], entries: usize, section_bytes: usize) -> (bool, Vec<u8>, usize) {
+    let mut encoder = Encoder::new();
+    let mut model = TextModel::new();
+    for &byte in meta {
+        model.code(&mut encoder, byte);
+    }
+    let meta_bytes = encoder.written();
+    for &byte in table {
+        model.code(&mut encoder, byte);
+    }
+    let coded = encoder.finish();
+    let plain = meta.len() + table.len();
+    // Within what a reader accepts: a header of that length, and not more entries than bytes in the file.
+    let accepted =
+        plain <= HEADER_RATIO * coded.len() + HEADER_SLACK && entries <= coded.len() + section_bytes;
+    if coded.len() < plain && accepted {
+        let meta_bytes = meta_bytes.min(coded.len());
+        return (false, coded, meta_bytes);
+    }
+    (true, [meta, table].concat(), meta.len())
+}
+
+/// Little-endian groups of seven bits, each but the last with the top bit set.
+fn put_number(bytes: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+}
+
+fn unwritable(entry: &Entry, part: &str, expected: &str, found: impl ToString) -> FormatError {
+    FormatError::Unwritable {
+        what: format!("entry {:?}: {part}", entry.name),
+        expected: expected.to_string(),
+        found: found.to_string(),
+    }
+}
+
+fn check_count(entry: &Entry, part: &str, expected: usize, found: usize) -> Result<()> {
+    if expected == found { Ok(()) } else { Err(unwritable(entry, part, &expected.to_string(), found)) }
+}
+
+/// What a model made of its input, as bytes. A model can't fail while it writes.
+fn section<T, E>(write: impl FnOnce(&mut Encoder) -> Result<T, E>) -> Vec<u8> {
+    let mut encoder = Encoder::new();
+    let _ = write(&mut encoder);
+    encoder.finish()
+}
+
+/// The shorter of two sections, and whether that is the flat one.
+fn shorter(coded: Vec<u8>, flat_bits: usize, flat: impl FnOnce() -> Vec<u8>) -> (Vec<u8>, bool) {
+    if flat_bits.div_ceil(8) < coded.len() { (flat(), true) } else { (coded, false) }
+}
+
+/// The sections of an entry; what a reader must know of them goes into the table.
+fn encode_entry(entry: &Entry, table: &mut Vec<u8>) -> Result<Vec<(Part, Vec<u8>)>> {
+    if entry.shape.len() > MAX_RANK {
+        return Err(unwritable(entry, "shape", &format!("at most {MAX_RANK} axes"), entry.shape.len()));
+    }
+    let elements = (entry.shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size)))
+        .filter(|&elements| elements <= MAX_ELEMENTS && entry.shape.iter().all(|&size| size <= MAX_ELEMENTS))
+        .ok_or_else(|| unwritable(entry, "shape", "at most 2^31 elements", format!("{:?}", entry.shape)))?;
+    match &entry.data {
+        EntryData::Dense(values) | EntryData::Half(values) => {
+            check_count(entry, "number of values", elements, values.len())?;
+            let (kind, width) =
+                if matches!(entry.data, EntryData::Dense(_)) { (flag::DENSE, 32) } else { (flag::HALF, 16) };
+            let bits = rounded(entry, "value", values, width)?;
+            let (section, flat) = encode_values(&bits, width);
+            put_number(table, kind | if flat { flag::FLAT } else { 0 });
+            put_number(table, section.len() as u64);
+            Ok(vec![(Part::Values, section)])
+        }
+        EntryData::Codebook { mask, codes, centroids, centroid_bits } => {
+            if let Some(mask) = mask {
+                check_count(entry, "length of the mask", elements, mask.len())?;
+            }
+            let kept = mask.as_ref().map_or(elements, |mask| mask.iter().filter(|&&keep| keep).count());
+            check_count(entry, "number of codes", kept, codes.len())?;
+            if centroids.len() > MAX_CENTROIDS {
+                return Err(unwritable(entry, "codebook", "at most 256 centroids", centroids.len()));
+            }
+            if let Some(code) = codes.iter().find(|&&code| code as usize >= centroids.len()) {
+                return Err(unwritable(entry, "code", &format!("less than {}", centroids.len()), code));
+            }
+            let wide = match centroid_bits {
+                16 => 0,
+                32 => flag::WIDE,
+                other => return Err(unwritable(entry, "centroid_bits", "16 or 32", other)),
+            };
+            let bits = rounded(entry, "centroid", centroids, *centroid_bits)?;
+            let (codebook, form) = encode_codebook(&bits, *centroid_bits);
+            let coded = encode_weights(&entry.shape, mask.as_deref(), codes, centroids.len());
+            put_number(table, flag::CODEBOOK | wide | coded.flags | (form as u64) << flag::FORM_SHIFT);
+            put_number(table, centroids.len() as u64);
+            if let Some(code) = coded.common {
+                put_number(table, u64::from(code));
+            }
+            if coded.period > 1 {
+                put_number(table, coded.period as u64);
+            }
+            let mut sections = Vec::new();
+            sections.extend(coded.mask.map(|mask| (Part::Mask, mask)));
+            sections.extend([(Part::Codebook, codebook), (Part::Codes, coded.codes)]);
+            sections.iter().for_each(|(_, section)| put_number(table, section.len() as u64));
+            Ok(sections)
+        }
+    }
+}
+
+/// The bits that values are stored as.
+fn rounded(entry: &Entry, part: &str, values: &[f32], width: u32) -> Result<Vec<u32>> {
+    let bits: Vec<u32> = values.iter().map(|&value| to_bits(value, width)).collect();
+    match values
+        .iter()
+        .zip(&bits)
+        .find(|&(&value, &bits)| value.is_finite() && !from_bits(bits, width).is_finite())
+    {
+        Some((value, _)) => Err(unwritable(entry, part, "within the range of half precision, ±65504", value)),
+        None => Ok(bits),
+    }
+}
+
+fn encode_values(bits: &[u32], width: u32) -> (Vec<u8>, bool) {
+    let bytes = width as usize / 8;
+    let write = |flat| section(|encoder| code_values(encoder, bits.len(), bytes, flat, |index| bits[index]));
+    shorter(write(false), bits.len() * width as usize, || write(true))
+}
+
+fn encode_codebook(bits: &[u32], width: u32) -> (Vec<u8>, CodebookForm) {
+    let (values, flat) = encode_values(bits, width);
+    let deltas = section(|encoder| {
+        let mut model = IntModel::new();
+        let mut previous = 0;
+        for &value in bits {
+            let order = ordered(value, width);
+            model.code(encoder, order - previous);
+            previous = order;
+        }
+        Ok::<_, ()>(())
+    });
+    let uniform = uniform_scale(bits, width).map(|(zero, scale)| {
+        section(|encoder| {
+            encoder.code_raw(u64::from(scale.to_bits()), 32);
+            encoder.code_raw(zero as u64, 8);
+            Ok::<_, ()>(())
+        })
+    });
+    let form = if flat { CodebookForm::Flat } else { CodebookForm::Values };
+    let mut best = (values, form);
+    let others =
+        [Some((deltas, CodebookForm::Deltas)), uniform.map(|uniform| (uniform, CodebookForm::Scaled))];
+    for other in others.into_iter().flatten() {
+        if other.0.len() < best.0.len() {
+            best = other;
+        }
+    }
+    best
+}
+
+/// The zero point and the scale, if the centroids are exactly those of a uniform quantiser with a code for zero.
+fn uniform_scale(bits: &[u32], width: u32) -> Option<(usize, f32)> {
+    let zero = bits.iter().position(|&value| from_bits(value, width) == 0.0)?;
+    let (index, &value) = bits.iter().enumerate().rfind(|&(index, _)| index != zero)?;
+    // The last centroid gives the scale to within its rounding: try the floats around.
+    let estimate = from_bits(value, width) / (index as f32 - zero as f32);
+    let exact = |scale: f32| {
+        (bits.iter().enumerate()).all(|(index, &value)| to_bits(scaled(index, zero, scale), width) == value)
+    };
+    [estimate, estimate.next_up(), estimate.next_down()]
+        .into_iter()
+        .find(|&scale| exact(scale))
+        .map(|scale| (zero, scale))
+}
+
+/// The mask and the codes of a codebook entry, and how they are stored.
+struct Weights {
+    flags: u64,
+    common: Option<u32>,
+    period: usize,
+    mask: Option<Vec<u8>>,
+    codes: Vec<u8>,
+}
+
+impl Weights {
+    fn len(&self) -> usize {
+        self.codes.len() + self.mask.as_ref().map_or(0, Vec::len)
+    }
+}
+
+/// Without a mask, the most frequent code may be set apart as a mask would be: the shorter way is taken.
+fn encode_weights(shape: &[usize], mask: Option<&[bool]>, codes: &[u32], k: usize) -> Weights {
+    if mask.is_some() {
+        return best_period(shape, mask, codes, k);
+    }
+    let plain = best_period(shape, None, codes, k);
+    let mut counts = vec![0usize; k];
+    codes.iter().for_each(|&code| counts[code as usize] += 1);
+    let Some((common, _)) = counts.iter().enumerate().max_by_key(|&(_, count)| count).filter(|_| k > 1)
+    else {
+        return plain;
+    };
+    let others: Vec<bool> = codes.iter().map(|&code| code as usize != common).collect();
+    let rest: Vec<u32> = codes.iter().copied().filter(|&code| code as usize != common).collect();
+    let mut apart = best_period(shape, Some(&others), &rest, k);
+    apart.flags = apart.flags & !flag::MASK | flag::COMMON;
+    apart.common = Some(common as u32);
+    if apart.len() < plain.len() { apart } else { plain }
+}
+
+/// Tries the periods that the columns suggest and keeps the best.
+fn best_period(shape: &[usize], mask: Option<&[bool]>, codes: &[u32], k: usize) -> Weights {
+    // Which weights are kept, or how far their codes are from the middle.
+    let weight = |index: usize| match mask {
+        Some(mask) => f64::from(u8::from(mask[index])),
+        None => (f64::from(codes[index]) - k as f64 / 2.0).abs(),
+    };
+    let mut best = encode_grid(shape, 1, mask, codes, k);
+    for period in periods(shape, weight) {
+        let other = encode_grid(shape, period, mask, codes, k);
+        if other.len() < best.len() {
+            best = other;
+        }
+    }
+    best
+}
+
+fn encode_grid(shape: &[usize], period: usize, mask: Option<&[bool]>, codes: &[u32], k: usize) -> Weights {
+    let grid = Grid::new(shape, period);
+    let mut flags = if period > 1 { flag::PERIOD } else { 0 };
+    let coded_mask = mask.map(|mask| {
+        let inverted = mask.iter().filter(|&&keep| keep).count() > mask.len() / 2;
+        let write = |flat| section(|encoder| code_mask(encoder, grid, flat, |index| mask[index] != inverted));
+        let (section, flat) = shorter(write(false), mask.len(), || write(true));
+        flags |= flag::MASK;
+        flags |= if flat { flag::MASK_FLAT } else { 0 } | if inverted { flag::INVERTED } else { 0 };
+        section
+    });
+    let write = |flat| section(|encoder| code_codes(encoder, grid, mask, k, flat, |index| codes[index]));
+    let (codes, flat) = shorter(write(false), codes.len() * code_bits(k) as usize, || write(true));
+    flags |= if flat { flag::FLAT } else { 0 };
+    Weights { flags, common: None, period, mask: coded_mask, codes }
+}
+
+/// Widths that the columns may be images of: those of a convolution's kernel, and the lag from 3 up at which the
+/// sums of the columns resemble themselves most.
+fn periods(shape: &[usize], weight: impl Fn(usize) -> f64) -> Vec<usize> {
+    const MOST_COLUMNS: usize = 1 << 13;
+    const LONGEST: usize = 1 << 9;
+    let Grid { rows, cols, .. } = Grid::new(shape, 1);
+    let mut candidates = match shape {
+        [_, _, width] => vec![*width],
+        [_, _, height, width] => vec![*width, height * width],
+        _ => Vec::new(),
+    };
+    let used = cols.min(MOST_COLUMNS);
+    let sums: Vec<f64> = (0..used).map(|col| (0..rows).map(|row| weight(row * cols + col)).sum()).collect();
+    let mean = sums.iter().sum::<f64>() / used.max(1) as f64;
+    let covariance = |lag: usize| {
+        let products = sums.iter().zip(sums.iter().skip(lag)).map(|(a, b)| (a - mean) * (b - mean));
+        products.sum::<f64>() / (used - lag) as f64
+    };
+    let curve: Vec<f64> = (0..=(used / 3).min(LONGEST)).map(covariance).collect();
+    let peaks =
+        curve.windows(3).enumerate().skip(2).filter(|(_, w)| w[1] > w[0] && w[1] >= w[2] && w[1] > 0.0);
+    candidates.extend(peaks.max_by(|(_, a), (_, b)| a[1].total_cmp(&b[1])).map(|(index, _)| index + 1));
+    candidates.retain(|&period| 1 < period && period < cols.min(MAX_PERIOD));
+    candidates.sort_unstable();
+    candidates.dedup();
+    candidates
+}
