@@ -1,7 +1,9 @@
 //! Tape-based automatic differentiation for scalars and tensors, and models shrunk to their shortest program.
 pub mod compress;
+pub mod data;
 mod error;
 pub(crate) mod kernels;
+pub mod metrics;
 pub mod nn;
 mod ops;
 pub mod optim;

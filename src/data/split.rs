@@ -1,0 +1,102 @@
+//! Splitting, shuffling and scaling.
+use crate::{
+    error::{Error, Result},
+    tape::Random,
+    tensor::Tensor,
+};
+use rand::seq::SliceRandom;
+use serde::{Deserialize, Serialize};
+
+/// The numbers below `n` in two shuffled parts, for training and for testing. The test part has `⌈fraction · n⌉`, as in
+/// scikit-learn. The same seed gives the same split.
+pub fn train_test_split(n: usize, test_fraction: f64, seed: u64) -> Result<(Vec<usize>, Vec<usize>)> {
+    if !(0.0..=1.0).contains(&test_fraction) {
+        return Err(Error::invalid("train_test_split", format!("fraction {test_fraction} is not between 0 and 1")));
+    }
+    let mut order: Vec<usize> = (0..n).collect();
+    order.shuffle(&mut Random::new(seed));
+    let train = order.split_off((test_fraction * n as f64).ceil() as usize);
+    Ok((train, order))
+}
+
+/// The numbers below `n`, shuffled, in batches; the last may be smaller.
+pub fn batches(n: usize, size: usize, rng: &mut Random) -> impl Iterator<Item = Vec<usize>> + use<> {
+    let mut order: Vec<usize> = (0..n).collect();
+    order.shuffle(rng);
+    let size = size.max(1);
+    (0..n.div_ceil(size)).map(move |i| order[i * size..((i + 1) * size).min(n)].to_vec())
+}
+
+/// Shifts and scales each column to mean 0 and deviation 1, with the numbers of the data it was fitted to. A
+/// constant column is only shifted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Standardize {
+    mean: Vec<f32>,
+    std: Vec<f32>,
+}
+
+impl Standardize {
+    /// Means and deviations (divided by n, as in scikit-learn) of the columns of `[n, columns]`.
+    pub fn fit(x: &Tensor<f32>) -> Result<Standardize> {
+        if x.rank() != 2 || x.dim(0) == 0 {
+            return Err(Error::invalid("Standardize", format!("takes [n, columns] with n > 0, not {}", x.shape())));
+        }
+        let (n, columns) = (x.dim(0) as f64, x.dim(1));
+        let data = x.to_vec();
+        let (mut sum, mut squares) = (vec![0.0f64; columns], vec![0.0f64; columns]);
+        for row in data.chunks_exact(columns.max(1)) {
+            row.iter().zip(&mut sum).for_each(|(&v, s)| *s += v as f64);
+        }
+        for row in data.chunks_exact(columns.max(1)) {
+            for ((&v, &s), q) in row.iter().zip(&sum).zip(&mut squares) {
+                *q += (v as f64 - s / n).powi(2);
+            }
+        }
+        let std = squares.iter().map(|q| if *q > 0.0 { (q / n).sqrt() as f32 } else { 1.0 }).collect();
+        Ok(Standardize { mean: sum.iter().map(|s| (s / n) as f32).collect(), std })
+    }
+
+    /// The data shifted and scaled.
+    pub fn apply(&self, x: &Tensor<f32>) -> Result<Tensor<f32>> {
+        let columns = self.mean.len();
+        if x.rank() != 2 || x.dim(1) != columns {
+            return Err(Error::invalid("Standardize", format!("was fitted to {columns} columns, not {}", x.shape())));
+        }
+        let data = x.to_vec();
+        Ok(Tensor::from_fn(x.shape(), |i| (data[i] - self.mean[i % columns]) / self.std[i % columns]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_split_takes_each_number_once_and_repeats_with_its_seed() {
+        let (train, test) = train_test_split(10, 0.25, 3).unwrap();
+        assert_eq!((train.len(), test.len()), (7, 3));
+        let mut all: Vec<usize> = train.iter().chain(&test).copied().collect();
+        all.sort();
+        assert_eq!(all, (0..10).collect::<Vec<_>>());
+        assert_eq!(train_test_split(10, 0.25, 3).unwrap().0, train);
+        assert_ne!(train_test_split(10, 0.25, 4).unwrap().0, train);
+        assert!(train_test_split(10, 1.5, 0).is_err());
+    }
+
+    #[test]
+    fn batches_cover_everything_once() {
+        let mut seen: Vec<usize> = batches(10, 4, &mut Random::new(1)).flatten().collect();
+        assert_ne!(seen, (0..10).collect::<Vec<_>>());
+        seen.sort();
+        assert_eq!(seen, (0..10).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn standardised_columns_have_mean_zero_and_deviation_one() {
+        let x = Tensor::from([[1.0, 5.0], [3.0, 5.0], [5.0, 5.0]]);
+        let y = Standardize::fit(&x).unwrap().apply(&x).unwrap().to_vec();
+        let s = (8.0f32 / 3.0).sqrt();
+        assert_eq!(y, [-2.0 / s, 0.0, 0.0, 0.0, 2.0 / s, 0.0]);
+        assert!(Standardize::fit(&Tensor::zeros([0, 2])).is_err());
+    }
+}

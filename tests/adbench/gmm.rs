@@ -1,0 +1,132 @@
+//! The likelihood of a Gaussian mixture with a Wishart prior, with ADBench's sign of the prior:
+//! F = -ND/2 log 2π + Σᵢ lse(βᵢ) - N lse(α) + S - K·C, βᵢₖ = αₖ + Σ qₖ - ½ |Qₖ (xᵢ - μₖ)|².
+use kolmo::{Number, Result, Scalar, Tape, Tensor};
+use std::f64::consts::{LN_2, PI};
+
+pub struct Input {
+    d: usize,
+    k: usize,
+    n: usize,
+    alphas: Vec<f64>,
+    means: Vec<f64>,
+    /// Per component: d logarithms of the diagonal, then the lower triangle column by column.
+    icf: Vec<f64>,
+    x: Vec<f64>,
+    gamma: f64,
+    m: f64,
+}
+
+type Program = fn(&Input) -> Result<(f64, Vec<f64>)>;
+pub const PROGRAMS: [(&str, Program); 3] = [("scalars", scalars), ("tensors", tensors), ("mixed", mixed)];
+
+pub fn read(text: &str) -> Input {
+    let mut words = text.split_whitespace().map(|w| w.parse::<f64>().unwrap());
+    let [d, k, n] = std::array::from_fn(|_| words.next().unwrap() as usize);
+    let mut take = |count: usize| -> Vec<f64> { words.by_ref().take(count).collect() };
+    let (alphas, means, icf, x) = (take(k), take(k * d), take(k * (d + d * (d - 1) / 2)), take(n * d));
+    let last = take(2);
+    Input { d, k, n, alphas, means, icf, x, gamma: last[0], m: last[1] }
+}
+
+impl Input {
+    /// -ND/2 log 2π - K·C: what depends on no parameter.
+    fn constant(&self) -> f64 {
+        let (d, k, n) = (self.d as f64, self.k as f64, self.n as f64);
+        let nu = d + self.m + 1.0;
+        let log_gamma: f64 = d * (d - 1.0) / 4.0 * PI.ln()
+            + (1..=self.d).map(|j| Number::lgamma(nu / 2.0 + (1.0 - j as f64) / 2.0)).sum::<f64>();
+        let c = nu * d * (self.gamma.ln() - 0.5 * LN_2) - log_gamma;
+        -n * d / 2.0 * (2.0 * PI).ln() - k * c
+    }
+}
+
+fn logsumexp<'t>(v: &[Scalar<'t>]) -> Scalar<'t> {
+    let max = v.iter().map(|s| s.value()).fold(f64::NEG_INFINITY, f64::max);
+    v.iter().map(|&s| (s - max).exp()).sum::<Scalar>().log() + max
+}
+
+/// βᵢₖ for every point and component, row by row, and S of the prior.
+fn betas<'t>(p: &Input, alphas: &[Scalar<'t>], means: &[Scalar<'t>], icf: &[Scalar<'t>]) -> (Vec<Scalar<'t>>, Scalar<'t>) {
+    let d = p.d;
+    let (mut betas, mut prior) = (Vec::new(), Scalar::of(0.0));
+    let per = d + d * (d - 1) / 2;
+    let parts: Vec<_> = (0..p.k)
+        .map(|k| {
+            let (q, l) = icf[k * per..(k + 1) * per].split_at(d);
+            let (diagonal, sum): (Vec<_>, Scalar) = (q.iter().map(|q| q.exp()).collect(), q.iter().copied().sum());
+            let squares: Scalar = diagonal.iter().chain(l).map(|v| v.square()).sum();
+            prior += squares * (0.5 * p.gamma * p.gamma) - sum * p.m;
+            (diagonal, l, sum)
+        })
+        .collect();
+    for x in p.x.chunks(d) {
+        for (k, (diagonal, l, sum)) in parts.iter().enumerate() {
+            let centred: Vec<_> = x.iter().zip(&means[k * d..]).map(|(&x, &m)| x - m).collect();
+            let mut y: Vec<_> = diagonal.iter().zip(&centred).map(|(&q, &c)| q * c).collect();
+            let mut next = l.iter();
+            for i in 0..d {
+                for (row, &entry) in (i + 1..d).zip(next.by_ref()) {
+                    y[row] += entry * centred[i];
+                }
+            }
+            betas.push(alphas[k] + *sum - y.iter().map(|v| v.square()).sum::<Scalar>() * 0.5);
+        }
+    }
+    (betas, prior)
+}
+
+fn gradient_of(tape: &Tape<f64>, y: Scalar<'_>, inputs: &[&[Scalar<'_>]]) -> Result<(f64, Vec<f64>)> {
+    let grads = y.backward()?;
+    assert!(!tape.is_empty());
+    Ok((y.value(), inputs.iter().flat_map(|v| v.iter().map(|&s| grads.scalar(s))).collect()))
+}
+
+fn scalars(p: &Input) -> Result<(f64, Vec<f64>)> {
+    let tape = Tape::new();
+    let [alphas, means, icf] = [&p.alphas, &p.means, &p.icf].map(|v| tape.scalars(v));
+    let (betas, prior) = betas(p, &alphas, &means, &icf);
+    let points: Scalar = betas.chunks(p.k).map(logsumexp).sum();
+    let y = points - logsumexp(&alphas) * p.n as f64 + prior + p.constant();
+    gradient_of(&tape, y, &[&alphas, &means, &icf])
+}
+
+/// Scalars inside, where the triangular products are; tensors outside, for the sums over components.
+fn mixed(p: &Input) -> Result<(f64, Vec<f64>)> {
+    let tape = Tape::new();
+    let [alphas, means, icf] = [&p.alphas, &p.means, &p.icf].map(|v| tape.scalars(v));
+    let (betas, prior) = betas(p, &alphas, &means, &icf);
+    let points = tape.stack(&betas, [p.n, p.k]).logsumexp(&[1], false).sum();
+    let weights = tape.stack(&alphas, [p.k]).logsumexp(&[0], false) * p.n as f64;
+    let y = points - weights + prior * tape.constant(1.0) + p.constant();
+    let grads = y.backward()?;
+    let all = alphas.iter().chain(&means).chain(&icf);
+    Ok((y.item()?, all.map(|&s| grads.scalar(s)).collect()))
+}
+
+fn tensors(p: &Input) -> Result<(f64, Vec<f64>)> {
+    let (d, k, n) = (p.d, p.k, p.n);
+    let lower = d * (d - 1) / 2;
+    let tape = Tape::new();
+    let alphas = tape.input(p.alphas.clone());
+    let means = tape.input(Tensor::new([k, 1, d], p.means.clone())?);
+    let icf = tape.input(Tensor::new([k, d + lower], p.icf.clone())?);
+    let (q, l) = (icf.narrow(1, 0, d), icf.narrow(1, d, lower));
+    // Where each entry of the lower triangle goes, as a matrix of zeros and ones.
+    let mut place = Tensor::zeros([lower, d * d]);
+    let columns = (0..d).flat_map(|i| (i + 1..d).map(move |j| (i, j)));
+    for (entry, (i, j)) in columns.enumerate() {
+        place.set([entry, j * d + i], 1.0)?;
+    }
+    let (rows, size) = (k as isize, d as isize);
+    let diagonal = q.exp();
+    let triangle = l.matmul(&tape.constant(place)).reshape([rows, size, size]);
+    let matrix = triangle + diagonal.reshape([rows, size, 1]) * tape.constant(Tensor::eye(d));
+    let centred = tape.constant(Tensor::new([1, n, d], p.x.clone())?) - &means;
+    let y = centred.matmul(&matrix.transpose(1, 2));
+    let betas = (&alphas + q.sum_dim(&[1], false)).reshape([rows, 1]) - y.square().sum_dim(&[2], false) * 0.5;
+    let prior = (diagonal.square().sum() + l.square().sum()) * (0.5 * p.gamma * p.gamma) - q.sum() * p.m;
+    let y = betas.logsumexp(&[0], false).sum() - alphas.logsumexp(&[0], false) * n as f64 + prior + p.constant();
+    let grads = y.backward()?;
+    let gradient = [&alphas, &means, &icf].iter().flat_map(|v| grads.get(v).unwrap().to_vec()).collect();
+    Ok((y.item()?, gradient))
+}
