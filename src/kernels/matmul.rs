@@ -1,4 +1,26 @@
-use crate::real::Number;
+//! `C = alpha A B + beta C` for matrices with any strides: which kernel computes it, and how it is split among
+//! threads. The result has the same bits on any number of threads. Shapes are checked by the operations above.
+#![allow(dead_code)]
+mod tile;
+mod vector;
+mod vector_product;
+
+#[cfg(test)]
+mod tests;
+
+use super::{
+    isa::{Isa, isa},
+    threads,
+};
+use std::{
+    cell::Cell,
+    ops::{Add, Mul},
+};
+use tile::{Scratch, tiles};
+use vector_product::{dots, row_sums};
+
+/// A matrix to read: element `(i, j)` is `data[i * row_stride + j * col_stride]`. Strides are not negative.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Mat<'a, T> {
     pub data: &'a [T],
     pub rows: usize,
@@ -6,6 +28,9 @@ pub(crate) struct Mat<'a, T> {
     pub row_stride: isize,
     pub col_stride: isize,
 }
+
+/// A matrix to write, like [`Mat`]; no two elements may share a place.
+#[derive(Debug)]
 pub(crate) struct MatMut<'a, T> {
     pub data: &'a mut [T],
     pub rows: usize,
@@ -13,36 +38,294 @@ pub(crate) struct MatMut<'a, T> {
     pub row_stride: isize,
     pub col_stride: isize,
 }
-pub trait MatmulElement: Number {}
-impl MatmulElement for f32 {}
-impl MatmulElement for f64 {}
-pub(crate) fn matmul<T: MatmulElement>(alpha: T, a: Mat<T>, b: Mat<T>, beta: T, c: MatMut<T>) {
-    for i in 0..c.rows {
-        for j in 0..c.cols {
-            let mut s = T::of(0.0);
-            for k in 0..a.cols {
-                s = s + a.data[(i as isize * a.row_stride + k as isize * a.col_stride) as usize]
-                    * b.data[(k as isize * b.row_stride + j as isize * b.col_stride) as usize];
-            }
-            let o = &mut c.data[(i as isize * c.row_stride + j as isize * c.col_stride) as usize];
-            *o = if beta.is_zero() { alpha * s } else { alpha * s + beta * *o };
-        }
+
+/// Whether all elements lie in a slice of `len`.
+fn fits(len: usize, rows: usize, cols: usize, row_stride: isize, col_stride: isize) -> bool {
+    let span = |size: usize, stride: isize| usize::try_from(stride).ok()?.checked_mul(size - 1);
+    let last = || span(rows, row_stride)?.checked_add(span(cols, col_stride)?);
+    rows == 0 || cols == 0 || last().is_some_and(|last| last < len)
+}
+
+impl<T> MatMut<'_, T> {
+    /// Whether each element has a place of its own: one axis steps over all of the other.
+    fn is_injective(&self) -> bool {
+        let over = |outer: isize, size: usize, inner: isize| {
+            inner >= 1 && (size as isize).checked_mul(inner).is_some_and(|reach| outer >= reach)
+        };
+        self.rows <= 1 && (self.cols <= 1 || self.col_stride >= 1)
+            || self.cols <= 1 && self.row_stride >= 1
+            || over(self.row_stride, self.cols, self.col_stride)
+            || over(self.col_stride, self.rows, self.row_stride)
     }
 }
-pub(crate) fn batched_matmul<'a, T: MatmulElement + 'a>(
+
+/// Floats that matrix products are made of.
+pub trait MatmulElement:
+    Copy + PartialEq + Add<Output = Self> + Mul<Output = Self> + Send + Sync + 'static
+{
+    #[doc(hidden)]
+    const ZERO: Self;
+    #[doc(hidden)]
+    const ONE: Self;
+    /// # Safety
+    /// The views must be valid for the sizes, and the kernel must suit the strides.
+    #[doc(hidden)]
+    unsafe fn compute(kernel: Kernel, x: &Product<Self>);
+}
+
+/// Where element `(0, 0)` lies and the steps to its neighbours.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct View<T> {
+    data: *mut T,
+    row: isize,
+    col: isize,
+}
+
+impl<T> View<T> {
+    /// # Safety
+    /// The element must be one of the matrix, or one past its end along an axis if nothing is read there.
+    #[inline(always)]
+    unsafe fn at(self, i: usize, j: usize) -> View<T> {
+        // SAFETY: the caller's.
+        View { data: unsafe { self.data.offset(i as isize * self.row + j as isize * self.col) }, ..self }
+    }
+
+    fn turned(self) -> View<T> {
+        View { row: self.col, col: self.row, ..self }
+    }
+}
+
+/// A checked product `[m, k] x [k, n] -> [m, n]`.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct Product<T> {
+    m: usize,
+    n: usize,
+    k: usize,
+    alpha: T,
+    beta: T,
+    a: View<T>,
+    b: View<T>,
+    c: View<T>,
+}
+
+// SAFETY: a product reads a and b and writes c; those who run parts of one at the same time give them parts of c that
+// don't overlap.
+unsafe impl<T: Sync + Send> Sync for Product<T> {}
+
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kernel {
+    Tiles,
+    Dots,
+    RowSums,
+}
+
+/// `c = alpha a b + beta c`; with `beta` 0, what was in `c` doesn't matter.
+///
+/// Returns whether it was done: matrices that don't fit each other or their data are left alone.
+pub(crate) fn matmul<T: MatmulElement>(alpha: T, a: Mat<T>, b: Mat<T>, beta: T, c: MatMut<T>) -> bool {
+    let Some(product) = Product::checked(alpha, a, b, beta, c) else {
+        return false;
+    };
+    product.run();
+    true
+}
+
+/// The products of `count` pairs of matrices, `a(i) b(i)`, each to its `m x n` elements of `c`.
+///
+/// Returns whether all were done.
+pub(crate) fn batched_matmul<'a, T: MatmulElement>(
     c: &mut [T],
     m: usize,
     n: usize,
     a: impl Fn(usize) -> Mat<'a, T> + Sync,
     b: impl Fn(usize) -> Mat<'a, T> + Sync,
+) -> bool {
+    let size = m * n;
+    if size == 0 || !c.len().is_multiple_of(size) {
+        return c.is_empty();
+    }
+    let one = |i: usize, c: &mut [T]| {
+        let c = MatMut { data: c, rows: m, cols: n, row_stride: n as isize, col_stride: 1 };
+        matmul(T::ONE, a(i), b(i), T::ZERO, c)
+    };
+    let work = size.saturating_mul(a(0).cols).max(1);
+    let count = c.len() / size;
+    let done = std::sync::atomic::AtomicBool::new(true);
+    let several = |first: usize, c: &mut [T]| {
+        for (i, c) in c.chunks_exact_mut(size).enumerate() {
+            if !one(first / size + i, c) {
+                done.store(false, std::sync::atomic::Ordering::Relaxed);
+            }
+        }
+    };
+    if work >= LARGE || count == 1 {
+        // Each is worth splitting for itself.
+        several(0, c);
+    } else {
+        let each = GRAIN.div_ceil(work).max(count.div_ceil(4 * threads::threads()));
+        threads::for_chunks(c, each * size, several);
+    }
+    done.into_inner()
+}
+
+/// Multiply-adds worth a task of their own.
+const GRAIN: usize = 1 << 17;
+/// Multiply-adds from which a matrix of a batch is split by itself.
+const LARGE: usize = 1 << 24;
+
+impl<T: MatmulElement> Product<T> {
+    fn checked(alpha: T, a: Mat<T>, b: Mat<T>, beta: T, c: MatMut<T>) -> Option<Product<T>> {
+        let ok = a.cols == b.rows
+            && a.rows == c.rows
+            && b.cols == c.cols
+            && fits(a.data.len(), a.rows, a.cols, a.row_stride, a.col_stride)
+            && fits(b.data.len(), b.rows, b.cols, b.row_stride, b.col_stride)
+            && fits(c.data.len(), c.rows, c.cols, c.row_stride, c.col_stride)
+            && c.is_injective();
+        ok.then(|| Product {
+            m: a.rows,
+            n: b.cols,
+            k: a.cols,
+            alpha,
+            beta,
+            a: View { data: a.data.as_ptr().cast_mut(), row: a.row_stride, col: a.col_stride },
+            b: View { data: b.data.as_ptr().cast_mut(), row: b.row_stride, col: b.col_stride },
+            c: View { data: c.data.as_mut_ptr(), row: c.row_stride, col: c.col_stride },
+        })
+    }
+
+    /// The same product as `Cᵀ = Bᵀ Aᵀ`.
+    fn turned(self) -> Product<T> {
+        let (a, b, c) = (self.b.turned(), self.a.turned(), self.c.turned());
+        Product { m: self.n, n: self.m, a, b, c, ..self }
+    }
+
+    fn run(mut self) {
+        if self.m == 0 || self.n == 0 {
+            return;
+        }
+        // An axis of size 1 may have any stride; 1 is the most useful.
+        for (size, stride) in [
+            (self.m, &mut self.a.row),
+            (self.m, &mut self.c.row),
+            (self.n, &mut self.b.col),
+            (self.n, &mut self.c.col),
+        ] {
+            if size == 1 {
+                *stride = 1;
+            }
+        }
+        match self.k {
+            // Nothing is read, and no place may be reckoned from an empty slice.
+            0 => (self.a.row, self.a.col, self.b.row, self.b.col) = (0, 0, 0, 0),
+            1 => (self.a.col, self.b.row) = (1, 1),
+            _ => {}
+        }
+        let (kernel, product) = self.plan();
+        product.split(kernel);
+    }
+
+    /// Chooses by the shapes and strides of the whole product, never by the number of threads.
+    fn plan(self) -> (Kernel, Product<T>) {
+        let x = if self.n == 1 && self.m > 1 { self.turned() } else { self };
+        if x.m == 1 && x.b.col == 1 && x.c.col == 1 {
+            return (Kernel::RowSums, x);
+        }
+        let along_k = x.a.col == 1 && x.b.row == 1;
+        if along_k && x.m.min(x.n) <= 4 {
+            return (Kernel::Dots, x);
+        }
+        let x = self;
+        let turn = if x.b.col == 1 { x.a.row == 1 && x.c.col != 1 } else { x.a.row == 1 || x.n > 2 * x.m };
+        (Kernel::Tiles, if turn { x.turned() } else { x })
+    }
+
+    fn split(self, kernel: Kernel) {
+        let work = self.m.saturating_mul(self.n).saturating_mul(self.k);
+        let parts = threads::threads().min(work / GRAIN);
+        if parts < 2 {
+            // SAFETY: the product was checked, and the kernel chosen for its strides.
+            return unsafe { T::compute(kernel, &self) };
+        }
+        let by_columns = self.n >= self.m;
+        let (size, grain) = if by_columns { (self.n, 48) } else { (self.m, 8) };
+        let step = size.div_ceil(parts).next_multiple_of(grain);
+        let whole = &self;
+        threads::parallel_for(size.div_ceil(step), &|i| {
+            let (start, size) = (i * step, step.min(size - i * step));
+            // SAFETY: start is below the size of the axis, tasks have different columns or rows of c, and each
+            // is a product that was checked as part of the whole.
+            unsafe {
+                let part = if by_columns {
+                    Product { n: size, b: whole.b.at(0, start), c: whole.c.at(0, start), ..*whole }
+                } else {
+                    Product { m: size, a: whole.a.at(start, 0), c: whole.c.at(start, 0), ..*whole }
+                };
+                T::compute(kernel, &part);
+            }
+        });
+    }
+}
+
+macro_rules! element {
+    ($($t:ident $plain:literal $avx2:ident $avx512:ident)*) => {$(
+        impl MatmulElement for $t {
+            const ZERO: $t = 0.0;
+            const ONE: $t = 1.0;
+
+            unsafe fn compute(kernel: Kernel, x: &Product<$t>) {
+                thread_local!(static SCRATCH: Cell<Option<Box<Scratch<$t>>>> = const { Cell::new(None) });
+                #[cfg(target_arch = "x86_64")]
+                #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+                unsafe fn avx512(kernel: Kernel, x: &Product<$t>, scratch: &mut Scratch<$t>) {
+                    // SAFETY: the caller's.
+                    unsafe { compute::<vector::$avx512, 8, 3>(kernel, x, scratch) }
+                }
+                #[cfg(target_arch = "x86_64")]
+                #[target_feature(enable = "avx2,fma")]
+                unsafe fn avx2(kernel: Kernel, x: &Product<$t>, scratch: &mut Scratch<$t>) {
+                    // SAFETY: the caller's.
+                    unsafe { compute::<vector::$avx2, 4, 3>(kernel, x, scratch) }
+                }
+                let mut scratch = SCRATCH.try_with(Cell::take).ok().flatten().unwrap_or_else(Scratch::new);
+                // SAFETY: isa() reports what the machine has; the rest is the caller's.
+                unsafe {
+                    match isa() {
+                        #[cfg(target_arch = "x86_64")]
+                        Isa::Avx512 => avx512(kernel, x, &mut scratch),
+                        #[cfg(target_arch = "x86_64")]
+                        Isa::Avx2 => avx2(kernel, x, &mut scratch),
+                        _ => compute::<vector::Plain<$t, $plain>, 4, 2>(kernel, x, &mut scratch),
+                    }
+                }
+                // A thread that is just ending has no use for it any more.
+                let _ = SCRATCH.try_with(|place| place.set(Some(scratch)));
+            }
+        }
+    )*};
+}
+element! {
+    f32 4 F32x8 F32x16
+    f64 2 F64x4 F64x8
+}
+
+/// # Safety
+/// The machine must have the vector's instructions; the rest as for `MatmulElement::compute`.
+#[inline(always)]
+unsafe fn compute<V: vector::Vector<T: MatmulElement>, const R: usize, const NV: usize>(
+    kernel: Kernel,
+    x: &Product<V::T>,
+    scratch: &mut Scratch<V::T>,
 ) {
-    for (i, c) in c.chunks_mut(m * n).enumerate() {
-        matmul(
-            T::of(1.0),
-            a(i),
-            b(i),
-            T::of(0.0),
-            MatMut { data: c, rows: m, cols: n, row_stride: n as isize, col_stride: 1 },
-        );
+    // SAFETY: the caller's.
+    unsafe {
+        match kernel {
+            Kernel::Tiles => tiles::<V, R, NV>(x, scratch),
+            Kernel::Dots => dots::<V>(x),
+            Kernel::RowSums => row_sums::<V>(x),
+        }
     }
 }

@@ -1,0 +1,249 @@
+//! Vectors of floats for the products' inner loops, one type per instruction set and element.
+//! Knows nothing of matrices.
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::*;
+
+/// A register full of floats.
+///
+/// # Safety
+/// All functions: the machine must have the type's instructions. Those with a pointer: it must be valid for as
+/// many elements as the function touches.
+pub(super) trait Vector: Copy {
+    type T: Copy;
+    const LANES: usize;
+    /// `x` in every lane.
+    unsafe fn splat(x: Self::T) -> Self;
+    /// Reads `LANES` elements.
+    unsafe fn load(p: *const Self::T) -> Self;
+    /// Reads the first `n <= LANES` elements and nothing behind them; the other lanes are zero.
+    unsafe fn load_first(p: *const Self::T, n: usize) -> Self;
+    /// Writes `LANES` elements.
+    unsafe fn store(self, p: *mut Self::T);
+    /// Writes the first `n <= LANES` elements and nothing behind them.
+    unsafe fn store_first(self, p: *mut Self::T, n: usize);
+    /// `self * b + c`.
+    unsafe fn mul_add(self, b: Self, c: Self) -> Self;
+    unsafe fn mul(self, b: Self) -> Self;
+    /// The sum of all lanes, in a fixed order.
+    unsafe fn sum(self) -> Self::T;
+    /// Side of the squares that `transpose` turns.
+    const SQUARE: usize;
+    /// `to[i * to_step + j] = from[j * from_step + i]` for a square.
+    unsafe fn transpose(from: *const Self::T, from_step: isize, to: *mut Self::T, to_step: usize);
+}
+
+macro_rules! x86 {
+    ($($name:ident $t:ident $lanes:literal $raw:ident {
+        $splat:ident $load:ident $store:ident $fma:ident $mul:ident
+        first($p:ident, $n:ident) $load_first:expr;
+        put($v:ident, $q:ident, $m:ident) $store_first:expr;
+        sum($x:ident) $sum:expr;
+        $square:literal $transpose:ident
+    })*) => {$(
+        #[cfg(target_arch = "x86_64")]
+        #[derive(Clone, Copy)]
+        pub(super) struct $name($raw);
+
+        // SAFETY of the unsafe blocks: the trait's contract is that of the instructions.
+        #[cfg(target_arch = "x86_64")]
+        impl Vector for $name {
+            type T = $t;
+            const LANES: usize = $lanes;
+            #[inline(always)]
+            unsafe fn splat(x: $t) -> Self {
+                unsafe { Self($splat(x)) }
+            }
+            #[inline(always)]
+            unsafe fn load(p: *const $t) -> Self {
+                unsafe { Self($load(p)) }
+            }
+            #[inline(always)]
+            unsafe fn load_first($p: *const $t, $n: usize) -> Self {
+                unsafe { Self($load_first) }
+            }
+            #[inline(always)]
+            unsafe fn store(self, p: *mut $t) {
+                unsafe { $store(p, self.0) }
+            }
+            #[inline(always)]
+            unsafe fn store_first(self, $q: *mut $t, $m: usize) {
+                let $v = self.0;
+                unsafe { $store_first }
+            }
+            #[inline(always)]
+            unsafe fn mul_add(self, b: Self, c: Self) -> Self {
+                unsafe { Self($fma(self.0, b.0, c.0)) }
+            }
+            #[inline(always)]
+            unsafe fn mul(self, b: Self) -> Self {
+                unsafe { Self($mul(self.0, b.0)) }
+            }
+            #[inline(always)]
+            unsafe fn sum(self) -> $t {
+                let $x = self.0;
+                unsafe { $sum }
+            }
+            const SQUARE: usize = $square;
+            #[inline(always)]
+            unsafe fn transpose(from: *const $t, from_step: isize, to: *mut $t, to_step: usize) {
+                unsafe { $transpose(from, from_step, to, to_step) }
+            }
+        }
+    )*};
+}
+
+x86! {
+    F32x16 f32 16 __m512 {
+        _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_fmadd_ps _mm512_mul_ps
+        first(p, n) _mm512_maskz_loadu_ps(((1_u32 << n) - 1) as __mmask16, p);
+        put(v, p, n) _mm512_mask_storeu_ps(p, ((1_u32 << n) - 1) as __mmask16, v);
+        sum(v) _mm512_reduce_add_ps(v);
+        8 transpose_8
+    }
+    F64x8 f64 8 __m512d {
+        _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_fmadd_pd _mm512_mul_pd
+        first(p, n) _mm512_maskz_loadu_pd(((1_u32 << n) - 1) as __mmask8, p);
+        put(v, p, n) _mm512_mask_storeu_pd(p, ((1_u32 << n) - 1) as __mmask8, v);
+        sum(v) _mm512_reduce_add_pd(v);
+        4 transpose_4
+    }
+    F32x8 f32 8 __m256 {
+        _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_fmadd_ps _mm256_mul_ps
+        first(p, n) _mm256_maskload_ps(p, first_of_8(n));
+        put(v, p, n) _mm256_maskstore_ps(p, first_of_8(n), v);
+        sum(v) {
+            let four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+        };
+        8 transpose_8
+    }
+    F64x4 f64 4 __m256d {
+        _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_fmadd_pd _mm256_mul_pd
+        first(p, n) _mm256_maskload_pd(p, first_of_4(n));
+        put(v, p, n) _mm256_maskstore_pd(p, first_of_4(n), v);
+        sum(v) {
+            let two = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd::<1>(v));
+            _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)))
+        };
+        4 transpose_4
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn first_of_8(n: usize) -> __m256i {
+    // SAFETY: only called from AVX2 code.
+    unsafe { _mm256_cmpgt_epi32(_mm256_set1_epi32(n as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn first_of_4(n: usize) -> __m256i {
+    // SAFETY: only called from AVX2 code.
+    unsafe { _mm256_cmpgt_epi64(_mm256_set1_epi64x(n as i64), _mm256_setr_epi64x(0, 1, 2, 3)) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn transpose_8(from: *const f32, from_step: isize, to: *mut f32, to_step: usize) {
+    // SAFETY: only called from AVX2 code, for squares that lie in bounds.
+    unsafe {
+        let row = |j: isize| _mm256_loadu_ps(from.offset(j * from_step));
+        let pair = |j| (_mm256_unpacklo_ps(row(j), row(j + 1)), _mm256_unpackhi_ps(row(j), row(j + 1)));
+        // Four rows to four vectors, each with the same two columns (i and i + 4) of the four rows.
+        let four = |j| {
+            let ((a, b), (c, d)) = (pair(j), pair(j + 2));
+            [
+                _mm256_shuffle_ps::<0x44>(a, c),
+                _mm256_shuffle_ps::<0xee>(a, c),
+                _mm256_shuffle_ps::<0x44>(b, d),
+                _mm256_shuffle_ps::<0xee>(b, d),
+            ]
+        };
+        for (i, (low, high)) in four(0).into_iter().zip(four(4)).enumerate() {
+            _mm256_storeu_ps(to.add(i * to_step), _mm256_permute2f128_ps::<0x20>(low, high));
+            _mm256_storeu_ps(to.add((i + 4) * to_step), _mm256_permute2f128_ps::<0x31>(low, high));
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn transpose_4(from: *const f64, from_step: isize, to: *mut f64, to_step: usize) {
+    // SAFETY: only called from AVX2 code, for squares that lie in bounds.
+    unsafe {
+        let row = |j: isize| _mm256_loadu_pd(from.offset(j * from_step));
+        let pair = |j| [_mm256_unpacklo_pd(row(j), row(j + 1)), _mm256_unpackhi_pd(row(j), row(j + 1))];
+        for (i, (low, high)) in pair(0).into_iter().zip(pair(2)).enumerate() {
+            _mm256_storeu_pd(to.add(i * to_step), _mm256_permute2f128_pd::<0x20>(low, high));
+            _mm256_storeu_pd(to.add((i + 2) * to_step), _mm256_permute2f128_pd::<0x31>(low, high));
+        }
+    }
+}
+
+/// 128 bits of whatever vectors the target has, left to the compiler.
+#[derive(Clone, Copy)]
+pub(super) struct Plain<T, const N: usize>([T; N]);
+
+macro_rules! plain {
+    ($($t:ident $lanes:literal)*) => {$(
+        // SAFETY of the unsafe blocks: the trait's contract on pointers; no special instructions are needed.
+        impl Vector for Plain<$t, $lanes> {
+            type T = $t;
+            const LANES: usize = $lanes;
+            #[inline(always)]
+            unsafe fn splat(x: $t) -> Self {
+                Self([x; $lanes])
+            }
+            #[inline(always)]
+            unsafe fn load(p: *const $t) -> Self {
+                unsafe { Self(p.cast::<[$t; $lanes]>().read()) }
+            }
+            #[inline(always)]
+            unsafe fn load_first(p: *const $t, n: usize) -> Self {
+                Self(std::array::from_fn(|i| if i < n { unsafe { *p.add(i) } } else { 0.0 }))
+            }
+            #[inline(always)]
+            unsafe fn store(self, p: *mut $t) {
+                unsafe { p.cast::<[$t; $lanes]>().write(self.0) }
+            }
+            #[inline(always)]
+            unsafe fn store_first(self, p: *mut $t, n: usize) {
+                for (i, x) in self.0.into_iter().enumerate().take(n) {
+                    unsafe { *p.add(i) = x }
+                }
+            }
+            #[inline(always)]
+            unsafe fn mul_add(self, b: Self, c: Self) -> Self {
+                Self(std::array::from_fn(|i| {
+                    // Where it isn't an instruction, the fused form is a slow library call.
+                    if cfg!(any(target_arch = "aarch64", target_feature = "fma")) {
+                        self.0[i].mul_add(b.0[i], c.0[i])
+                    } else {
+                        self.0[i] * b.0[i] + c.0[i]
+                    }
+                }))
+            }
+            #[inline(always)]
+            unsafe fn mul(self, b: Self) -> Self {
+                Self(std::array::from_fn(|i| self.0[i] * b.0[i]))
+            }
+            #[inline(always)]
+            unsafe fn sum(self) -> $t {
+                self.0.into_iter().sum()
+            }
+            const SQUARE: usize = $lanes;
+            #[inline(always)]
+            unsafe fn transpose(from: *const $t, from_step: isize, to: *mut $t, to_step: usize) {
+                for j in 0..$lanes {
+                    for i in 0..$lanes {
+                        unsafe { *to.add(i * to_step + j) = *from.offset(j as isize * from_step + i as isize) }
+                    }
+                }
+            }
+        }
+    )*};
+}
+
+plain! { f32 4 f64 2 }
