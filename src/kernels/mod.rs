@@ -3,6 +3,8 @@ pub(crate) mod accumulate;
 pub(crate) mod isa;
 pub(crate) mod lane_math;
 pub(crate) mod map;
+pub(crate) mod math32;
+pub(crate) mod math64;
 pub(crate) mod matmul;
 pub(crate) mod reduce;
 pub(crate) mod special;
