@@ -171,8 +171,10 @@ pub(crate) fn batched_matmul<'a, T: MatmulElement>(
     done.into_inner()
 }
 
-/// Multiply-adds worth a task of their own.
+/// Multiply-adds worth a task of their own, about two microseconds.
 const GRAIN: usize = 1 << 17;
+/// The same for products with a vector, which wait for memory.
+const VECTOR_GRAIN: usize = 1 << 15;
 /// Multiply-adds from which a matrix of a batch is split by itself.
 const LARGE: usize = 1 << 24;
 
@@ -235,7 +237,7 @@ impl<T: MatmulElement> Product<T> {
             return (Kernel::RowSums, x);
         }
         let along_k = x.a.col == 1 && x.b.row == 1;
-        if along_k && x.m.min(x.n) <= 4 {
+        if along_k && x.m.min(x.n) <= 8 {
             return (Kernel::Dots, x);
         }
         let x = self;
@@ -245,7 +247,8 @@ impl<T: MatmulElement> Product<T> {
 
     fn split(self, kernel: Kernel) {
         let work = self.m.saturating_mul(self.n).saturating_mul(self.k);
-        let parts = threads::threads().min(work / GRAIN);
+        let grain = if kernel == Kernel::Tiles { GRAIN } else { VECTOR_GRAIN };
+        let parts = threads::threads().min(work / grain);
         if parts < 2 {
             // SAFETY: the product was checked, and the kernel chosen for its strides.
             return unsafe { T::compute(kernel, &self) };
@@ -282,13 +285,13 @@ macro_rules! element {
                 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
                 unsafe fn avx512(kernel: Kernel, x: &Product<$t>, scratch: &mut Scratch<$t>) {
                     // SAFETY: the caller's.
-                    unsafe { compute::<vector::$avx512, 8, 3>(kernel, x, scratch) }
+                    unsafe { compute::<vector::$avx512, 8, 2>(kernel, x, scratch) }
                 }
                 #[cfg(target_arch = "x86_64")]
                 #[target_feature(enable = "avx2,fma")]
                 unsafe fn avx2(kernel: Kernel, x: &Product<$t>, scratch: &mut Scratch<$t>) {
                     // SAFETY: the caller's.
-                    unsafe { compute::<vector::$avx2, 4, 3>(kernel, x, scratch) }
+                    unsafe { compute::<vector::$avx2, 6, 2>(kernel, x, scratch) }
                 }
                 let mut scratch = SCRATCH.try_with(Cell::take).ok().flatten().unwrap_or_else(Scratch::new);
                 // SAFETY: isa() reports what the machine has; the rest is the caller's.

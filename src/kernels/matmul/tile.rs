@@ -7,10 +7,10 @@ use std::mem::MaybeUninit;
 /// Steps along k that a panel holds.
 const KC: usize = 256;
 /// Rows of A that are packed at a time.
-const MC: usize = 128;
+const MC: usize = 192;
 /// Most rows and columns (in elements) of a tile.
 const MAX_ROWS: usize = 8;
-const MAX_COLS: usize = 48;
+const MAX_COLS: usize = 32;
 
 /// Where packed panels lie while a block is computed.
 #[repr(align(64))]
@@ -57,7 +57,13 @@ pub(super) unsafe fn tiles<V: Vector<T: MatmulElement>, const R: usize, const NV
                 if b.col != 1 || !n.is_multiple_of(V::LANES) || m > 4 * R {
                     b = unsafe { pack_columns::<V>(b, k, n, scratch.b.as_mut_ptr().cast()) };
                 }
+                let next = if j + width < x.n && b.row != 1 { k.div_ceil(m.div_ceil(R)) } else { 0 };
                 for r in (0..m).step_by(R) {
+                    let from = r / R * next;
+                    for q in from..k.min(from + next) {
+                        // SAFETY: row p + q and column j + width are in B.
+                        unsafe { prefetch(x.b.at(p + q, j + width).data, width) };
+                    }
                     unsafe {
                         let a = if pack_a {
                             View { data: packed_a.add(r * k), row: 1, col: R as isize }
@@ -70,6 +76,17 @@ pub(super) unsafe fn tiles<V: Vector<T: MatmulElement>, const R: usize, const NV
                 }
             }
         }
+    }
+}
+
+/// Asks for elements that will soon be needed to be brought near; none of them is read.
+#[inline(always)]
+fn prefetch<T>(data: *const T, len: usize) {
+    #[cfg(target_arch = "x86_64")]
+    for line in (0..len * size_of::<T>()).step_by(64) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: every x86-64 machine has the instruction, and it reads nothing, whatever the address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(data.cast::<i8>().wrapping_add(line)) };
     }
 }
 
@@ -167,6 +184,11 @@ unsafe fn tile<V: Vector<T: MatmulElement>, const R: usize, const NV: usize>(x: 
     // SAFETY: the caller's views have R x k, k x NV vectors, and R x n elements.
     unsafe {
         let mut sums = [[V::splat(V::T::ZERO); NV]; R];
+        if x.c.col == 1 {
+            for i in 0..R {
+                prefetch(x.c.at(i, 0).data, NV * V::LANES);
+            }
+        }
         for p in 0..x.k {
             let from = x.b.at(p, 0).data;
             let mut b = [V::splat(V::T::ZERO); NV];
@@ -205,22 +227,32 @@ unsafe fn tile<V: Vector<T: MatmulElement>, const R: usize, const NV: usize>(x: 
     }
 }
 
-/// Adds a tile to a C whose columns don't lie side by side.
+/// Adds a tile to a C whose columns don't lie side by side: column by column, since these may be far apart.
 #[inline(always)]
 unsafe fn scatter<V: Vector<T: MatmulElement>, const R: usize, const NV: usize>(
     x: &Product<V::T>,
     tile: &[[V; NV]; R],
 ) {
-    let mut line = [MaybeUninit::<V::T>::uninit(); MAX_COLS];
-    for (i, row) in tile.iter().enumerate() {
-        // SAFETY: a row of the tile is no longer than the line, and x.n no longer than the row.
-        unsafe {
-            for (j, v) in row.iter().enumerate() {
-                v.mul(V::splat(x.alpha)).store(line.as_mut_ptr().cast::<V::T>().add(j * V::LANES));
+    let mut rows = [[V::T::ZERO; MAX_COLS]; MAX_ROWS];
+    let mut columns = [[V::T::ZERO; MAX_ROWS]; MAX_COLS];
+    // SAFETY: rows and columns hold a whole tile and are made of whole squares; x.n is no more than its width.
+    unsafe {
+        let alpha = V::splat(x.alpha);
+        for (values, to) in tile.iter().zip(&mut rows) {
+            for (j, v) in values.iter().enumerate() {
+                v.mul(alpha).store(to.as_mut_ptr().add(j * V::LANES));
             }
-            for (j, value) in line.iter().enumerate().take(x.n) {
-                let c = x.c.at(i, j).data;
-                let value = value.assume_init();
+        }
+        for j in (0..NV * V::LANES).step_by(V::SQUARE) {
+            for i in (0..R).step_by(V::SQUARE) {
+                let to = columns[j].as_mut_ptr().add(i);
+                V::transpose(rows[i].as_ptr().add(j), MAX_COLS as isize, to, MAX_ROWS);
+            }
+        }
+        for (j, column) in columns.iter().enumerate().take(x.n) {
+            let c = x.c.at(0, j);
+            for (i, &value) in column.iter().enumerate().take(R) {
+                let c = c.at(i, 0).data;
                 *c = if x.beta == V::T::ZERO { value } else { value + x.beta * *c };
             }
         }

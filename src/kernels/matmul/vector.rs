@@ -144,41 +144,57 @@ unsafe fn first_of_4(n: usize) -> __m256i {
     unsafe { _mm256_cmpgt_epi64(_mm256_set1_epi64x(n as i64), _mm256_setr_epi64x(0, 1, 2, 3)) }
 }
 
+// No closures here: one that the compiler doesn't inline would lose the caller's instructions.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-unsafe fn transpose_8(from: *const f32, from_step: isize, to: *mut f32, to_step: usize) {
+unsafe fn transpose_8(from: *const f32, step: isize, to: *mut f32, to_step: usize) {
     // SAFETY: only called from AVX2 code, for squares that lie in bounds.
     unsafe {
-        let row = |j: isize| _mm256_loadu_ps(from.offset(j * from_step));
-        let pair = |j| (_mm256_unpacklo_ps(row(j), row(j + 1)), _mm256_unpackhi_ps(row(j), row(j + 1)));
-        // Four rows to four vectors, each with the same two columns (i and i + 4) of the four rows.
-        let four = |j| {
-            let ((a, b), (c, d)) = (pair(j), pair(j + 2));
-            [
-                _mm256_shuffle_ps::<0x44>(a, c),
-                _mm256_shuffle_ps::<0xee>(a, c),
-                _mm256_shuffle_ps::<0x44>(b, d),
-                _mm256_shuffle_ps::<0xee>(b, d),
-            ]
-        };
-        for (i, (low, high)) in four(0).into_iter().zip(four(4)).enumerate() {
-            _mm256_storeu_ps(to.add(i * to_step), _mm256_permute2f128_ps::<0x20>(low, high));
-            _mm256_storeu_ps(to.add((i + 4) * to_step), _mm256_permute2f128_ps::<0x31>(low, high));
+        let low = four_rows(from, step);
+        let high = four_rows(from.offset(4 * step), step);
+        for i in 0..4 {
+            _mm256_storeu_ps(to.add(i * to_step), _mm256_permute2f128_ps::<0x20>(low[i], high[i]));
+            _mm256_storeu_ps(to.add((i + 4) * to_step), _mm256_permute2f128_ps::<0x31>(low[i], high[i]));
         }
+    }
+}
+
+/// Vector i holds columns i and i + 4 of four rows of eight.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn four_rows(from: *const f32, step: isize) -> [__m256; 4] {
+    // SAFETY: the caller's.
+    unsafe {
+        let first = _mm256_loadu_ps(from);
+        let second = _mm256_loadu_ps(from.offset(step));
+        let third = _mm256_loadu_ps(from.offset(2 * step));
+        let fourth = _mm256_loadu_ps(from.offset(3 * step));
+        let (a, b) = (_mm256_unpacklo_ps(first, second), _mm256_unpackhi_ps(first, second));
+        let (c, d) = (_mm256_unpacklo_ps(third, fourth), _mm256_unpackhi_ps(third, fourth));
+        [
+            _mm256_shuffle_ps::<0x44>(a, c),
+            _mm256_shuffle_ps::<0xee>(a, c),
+            _mm256_shuffle_ps::<0x44>(b, d),
+            _mm256_shuffle_ps::<0xee>(b, d),
+        ]
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-unsafe fn transpose_4(from: *const f64, from_step: isize, to: *mut f64, to_step: usize) {
+unsafe fn transpose_4(from: *const f64, step: isize, to: *mut f64, to_step: usize) {
     // SAFETY: only called from AVX2 code, for squares that lie in bounds.
     unsafe {
-        let row = |j: isize| _mm256_loadu_pd(from.offset(j * from_step));
-        let pair = |j| [_mm256_unpacklo_pd(row(j), row(j + 1)), _mm256_unpackhi_pd(row(j), row(j + 1))];
-        for (i, (low, high)) in pair(0).into_iter().zip(pair(2)).enumerate() {
-            _mm256_storeu_pd(to.add(i * to_step), _mm256_permute2f128_pd::<0x20>(low, high));
-            _mm256_storeu_pd(to.add((i + 2) * to_step), _mm256_permute2f128_pd::<0x31>(low, high));
-        }
+        let first = _mm256_loadu_pd(from);
+        let second = _mm256_loadu_pd(from.offset(step));
+        let third = _mm256_loadu_pd(from.offset(2 * step));
+        let fourth = _mm256_loadu_pd(from.offset(3 * step));
+        let (a, b) = (_mm256_unpacklo_pd(first, second), _mm256_unpackhi_pd(first, second));
+        let (c, d) = (_mm256_unpacklo_pd(third, fourth), _mm256_unpackhi_pd(third, fourth));
+        _mm256_storeu_pd(to, _mm256_permute2f128_pd::<0x20>(a, c));
+        _mm256_storeu_pd(to.add(to_step), _mm256_permute2f128_pd::<0x20>(b, d));
+        _mm256_storeu_pd(to.add(2 * to_step), _mm256_permute2f128_pd::<0x31>(a, c));
+        _mm256_storeu_pd(to.add(3 * to_step), _mm256_permute2f128_pd::<0x31>(b, d));
     }
 }
 
