@@ -1,6 +1,5 @@
 //! Which instructions the vector loops may use: found out once, at run time.
 //! `KOLMO_ISA=portable|avx2|avx512` lowers the choice, for tests and comparisons; it never raises it.
-#![allow(dead_code)]
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 /// Instruction sets that kernels are compiled for, each including those before it.

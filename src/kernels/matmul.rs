@@ -1,6 +1,5 @@
 //! `C = alpha A B + beta C` for matrices with any strides: which kernel computes it, and how it is split among
 //! threads. The result has the same bits on any number of threads. Shapes are checked by the operations above.
-#![allow(dead_code)]
 mod tile;
 mod vector;
 mod vector_product;

@@ -1,7 +1,6 @@
 //! A small fork-join pool: tasks `0..n` of one closure, run by the caller and a few waiting workers.
 //! It allocates nothing per call, and what is split is the caller's business: a result must not depend
 //! on which thread ran which task, so that it doesn't depend on the number of threads either.
-#![allow(dead_code)]
 use std::{
     any::Any,
     hint::spin_loop,
