@@ -9,10 +9,10 @@
 //! | `exp` `exp2` | 1.1 |
 //! | `expm1` | 1.6 |
 //! | `log` `log1p` | 1.0 |
-//! | `log2` `log10` | 1.9, 2.0 |
+//! | `log2` `log10` | 2.0 |
 //! | `sin` `cos`, for arguments up to 10⁹ | 1.6 |
 //! | `tanh` `sigmoid` `softplus` | 1.4, 1.8, 1.7 |
-//! | `erf` | 1.5 |
+//! | `erf` | 1.6 |
 //! | the others, on `f64` inside ([`wide`]) | 0.51 |
 //!
 //! Subnormal arguments and results are kept. Special points are those of C.
