@@ -27,3 +27,8 @@ pub mod fusing {
     pub use crate::kernels::map::Expr;
     pub use smallvec::SmallVec;
 }
+
+// The README's programs are compiled and run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
