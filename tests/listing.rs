@@ -44,7 +44,7 @@ fn scalars_tensors_and_fused_expressions_in_one_list() -> Result<()> {
 fn tensors_and_models_go_through_serde() -> Result<()> {
     let x = Tensor::<f64>::from([[1.5, -2.0], [0.25, f64::MAX]]);
     let json = serde_json::to_string(&x).unwrap();
-    assert_eq!(json, r#"{"shape":[2,2],"data":[1.5,-2.0,0.25,1.7976931348623157e308]}"#);
+    assert_eq!(json, r#"{"shape":[2,2],"data":[1.5,-2.0,0.25,1.7976931348623157e+308]}"#);
     assert_eq!(serde_json::from_str::<Tensor<f64>>(&json).unwrap(), x);
     assert!(serde_json::from_str::<Tensor<f64>>(r#"{"shape":[3],"data":[1.0]}"#).is_err());
 

@@ -16,7 +16,6 @@
 //! | the others, on `f64` inside ([`wide`]) | 0.51 |
 //!
 //! Subnormal arguments and results are kept. Special points are those of C.
-#![allow(dead_code, unused_imports)]
 mod erf;
 mod exp;
 mod inverse;
