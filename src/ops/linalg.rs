@@ -7,11 +7,13 @@ use crate::{
     tensor::{Shape, Tensor, shape::broadcast},
 };
 
+use std::borrow::Cow;
+
 /// A linear operation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Linalg {
-    /// `[…, m, k] × […, k, n] -> […, m, n]`, with equal leading axes.
-    Matmul,
+    /// `[…, m, k] × […, k, n] -> […, m, n]`, with equal leading axes; an operand may be taken transposed.
+    Matmul { transpose_a: bool, transpose_b: bool },
     /// `[m, in], [out, in], [out] -> [m, out]`: x·Wᵀ + b.
     Linear,
 }
@@ -19,16 +21,25 @@ pub(crate) enum Linalg {
 impl<T: Float> Rule<T> for Linalg {
     fn name(&self) -> &str {
         match self {
-            Linalg::Matmul => "matmul",
+            Linalg::Matmul { .. } => "matmul",
             Linalg::Linear => "linear",
         }
     }
 
+    fn options(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Linalg::Matmul { transpose_a: true, transpose_b: true } => "transpose both",
+            Linalg::Matmul { transpose_a: true, .. } => "transpose first",
+            Linalg::Matmul { transpose_b: true, .. } => "transpose second",
+            _ => "",
+        })
+    }
+
     fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {
         match self {
-            Linalg::Matmul => {
+            Linalg::Matmul { transpose_a, transpose_b } => {
                 let [a, b] = operands(x)?;
-                product(a, b)
+                product(&turned(a, *transpose_a)?, &turned(b, *transpose_b)?)
             }
             Linalg::Linear => {
                 let [x, w, b] = operands(x)?;
@@ -44,24 +55,27 @@ impl<T: Float> Rule<T> for Linalg {
     fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
         let g = step.grad().clone();
         match self {
-            Linalg::Matmul => {
+            Linalg::Matmul { transpose_a: ta, transpose_b: tb } => {
+                // For y = a·b: ā = ȳ·bᵀ and b̄ = aᵀ·ȳ; where an operand was transposed, the transpose of that.
                 if step.wants(0) {
                     let b = step.input(1);
-                    step.give(0, g.tape().apply(Linalg::Matmul, &[&g, &b.transpose(-1, -2)]));
+                    let a = if *ta { multiply(&b, *tb, &g, true) } else { multiply(&g, false, &b, !tb) };
+                    step.give(0, a);
                 }
                 if step.wants(1) {
                     let a = step.input(0);
-                    step.give(1, g.tape().apply(Linalg::Matmul, &[&a.transpose(-1, -2), &g]));
+                    let b = if *tb { multiply(&g, true, &a, *ta) } else { multiply(&a, !ta, &g, false) };
+                    step.give(1, b);
                 }
             }
             Linalg::Linear => {
                 if step.wants(0) {
                     let w = step.input(1);
-                    step.give(0, g.tape().apply(Linalg::Matmul, &[&g, &w]));
+                    step.give(0, multiply(&g, false, &w, false));
                 }
                 if step.wants(1) {
                     let x = step.input(0);
-                    step.give(1, g.tape().apply(Linalg::Matmul, &[&g.t(), &x]));
+                    step.give(1, multiply(&g, true, &x, false));
                 }
                 if step.wants(2) {
                     step.give(2, g.sum_dim(&[0], false));
@@ -69,6 +83,16 @@ impl<T: Float> Rule<T> for Linalg {
             }
         }
     }
+}
+
+/// The product of two operands, each taken as it is or transposed.
+#[track_caller]
+fn multiply<'t, T: Float>(a: &Var<'t, T>, transpose_a: bool, b: &Var<'t, T>, transpose_b: bool) -> Var<'t, T> {
+    a.tape().apply(Linalg::Matmul { transpose_a, transpose_b }, &[a, b])
+}
+
+fn turned<T: Float>(t: &Tensor<T>, transpose: bool) -> Checked<Tensor<T>> {
+    if transpose { Ok(t.view(t.layout().transpose(-1, -2)?)) } else { Ok(t.clone()) }
 }
 
 /// The matrix of the last two axes of `t` at `offset`.
@@ -159,7 +183,7 @@ impl<'t, T: Float> Var<'t, T> {
     #[track_caller]
     pub fn matmul(&self, other: &Var<'t, T>) -> Var<'t, T> {
         if self.failed_id().is_some() || other.failed_id().is_some() {
-            return self.tape().apply(Linalg::Matmul, &[self, other]);
+            return multiply(self, false, other, false);
         }
         let (ra, rb) = (self.rank(), other.rank());
         if ra == 0 || rb == 0 {
@@ -178,7 +202,7 @@ impl<'t, T: Float> Var<'t, T> {
             return self.tape().fail_op("matmul", message, &[self, other]);
         }
         if ra == 2 && rb == 2 {
-            return self.tape().apply(Linalg::Matmul, &[self, other]);
+            return multiply(self, false, other, false);
         }
         let a = if ra == 1 { self.reshape_to(&[1, self.dim(0)].into()) } else { self.clone() };
         let b = if rb == 1 { other.reshape_to(&[other.dim(0), 1].into()) } else { other.clone() };
@@ -190,7 +214,7 @@ impl<'t, T: Float> Var<'t, T> {
             let shape = lead.iter().chain(&v.shape()[v.rank() - 2..]).copied().collect();
             v.expand_to(&shape)
         };
-        let mut y = self.tape().apply(Linalg::Matmul, &[&with(&a), &with(&b)]);
+        let mut y = multiply(&with(&a), false, &with(&b), false);
         let mut shape = y.shape().clone();
         if rb == 1 {
             shape.remove(shape.rank() - 1);
@@ -208,7 +232,11 @@ impl<'t, T: Float> Var<'t, T> {
     #[track_caller]
     pub fn linear(&self, weight: &Var<'t, T>, bias: Option<&Var<'t, T>>) -> Var<'t, T> {
         let Some(bias) = bias.filter(|_| self.rank() >= 1 && weight.rank() == 2) else {
-            let y = if weight.rank() == 2 { self.matmul(&weight.t()) } else { self.matmul(weight) };
+            let y = match (self.rank(), weight.rank()) {
+                (2, 2) => multiply(self, false, weight, true),
+                (_, 2) => self.matmul(&weight.t()),
+                _ => self.matmul(weight),
+            };
             return match bias {
                 Some(b) => y + b,
                 None => y,

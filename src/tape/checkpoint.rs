@@ -1,7 +1,7 @@
 //! Less memory for more time: a block whose inner values are not kept but computed again in the reverse sweep.
 use super::{Float, Random, Tape, Var, node::NONE, sweep::Step};
 use crate::{
-    error::Checked,
+    error::{Checked, Result},
     nn::Param,
     ops::{Op, Rule},
     tensor::Tensor,
@@ -65,31 +65,8 @@ impl<T: Float, B: Block<T>> Rule<T> for Checkpoint<B> {
         let n = step.inputs() - self.params;
         let inputs: Vec<Var<'t, T>> = (0..n).map(|i| step.input(i)).collect();
         let before = tape.random();
-        let recording = tape.settings.recording.replace(true);
         tape.set_random(self.random);
-        let grads = if step.graph() {
-            // The parameters are on the tape already, so the block finds the same leaves.
-            let floor = tape.mark().0;
-            let inputs: Vec<Var<'t, T>> = inputs.iter().map(Var::alias).collect();
-            let y = self.block.forward(&inputs);
-            let leaves: Vec<Var<'t, T>> = self.block.params().iter().map(|p| tape.param(p)).collect();
-            let all: Vec<&Var<'t, T>> = inputs.iter().chain(&leaves).collect();
-            tape.vjp(&[&y], &[step.grad()], &all, true, Some(floor))
-        } else {
-            // A piece of tape of its own, swept and taken off again.
-            let (floor, nodes) = (tape.mark(), tape.tensors.nodes.borrow().len());
-            tape.forget_params();
-            let fresh: Vec<Var<'t, T>> = inputs.iter().map(|v| tape.input(v.tensor())).collect();
-            let leaves: Vec<Var<'t, T>> = self.block.params().iter().map(|p| tape.param(p)).collect();
-            let y = self.block.forward(&fresh);
-            let all: Vec<&Var<'t, T>> = fresh.iter().chain(&leaves).collect();
-            let grads = tape.vjp(&[&y], &[step.grad()], &all, false, Some(floor.0));
-            tape.forget_params();
-            tape.tensors.nodes.borrow_mut().truncate(nodes);
-            tape.statements.truncate(floor.0, floor.1, floor.2);
-            grads
-        };
-        tape.settings.recording.set(recording);
+        let grads = if step.graph() { self.recorded(step, &inputs) } else { self.apart(step, &inputs) };
         tape.set_random(before);
         match grads {
             Ok(grads) => {
@@ -99,5 +76,39 @@ impl<T: Float, B: Block<T>> Rule<T> for Checkpoint<B> {
             }
             Err(error) => step.fail(error),
         }
+    }
+}
+
+impl<B> Checkpoint<B> {
+    /// The block again on the tape itself, for gradients that are differentiated again. Its parameters are there
+    /// already, so it finds the same leaves.
+    fn recorded<'t, T: Float>(&self, step: &Step<'_, 't, T>, inputs: &[Var<'t, T>]) -> Result<Vec<Var<'t, T>>>
+    where
+        B: Block<T>,
+    {
+        let (tape, floor) = (step.tape(), step.tape().mark().0);
+        let inputs: Vec<Var<'t, T>> = inputs.iter().map(Var::alias).collect();
+        let y = self.block.forward(&inputs);
+        let leaves: Vec<Var<'t, T>> = self.block.params().iter().map(|p| tape.param(p)).collect();
+        let all: Vec<&Var<'t, T>> = inputs.iter().chain(&leaves).collect();
+        tape.vjp(&[&y], &[step.grad()], &all, true, Some(floor))
+    }
+
+    /// The block on a tape of its own, which is gone afterwards.
+    fn apart<'t, T: Float>(&self, step: &Step<'_, 't, T>, inputs: &[Var<'t, T>]) -> Result<Vec<Var<'t, T>>>
+    where
+        B: Block<T>,
+    {
+        let inner = Tape::new();
+        inner.set_random(self.random);
+        inner.set_training(step.tape().is_training());
+        inner.detect_anomalies(step.tape().settings.anomalies.get());
+        let fresh: Vec<Var<'_, T>> = inputs.iter().map(|v| inner.input(v.tensor())).collect();
+        let leaves: Vec<Var<'_, T>> = self.block.params().iter().map(|p| inner.param(p)).collect();
+        let y = self.block.forward(&fresh);
+        let all: Vec<&Var<'_, T>> = fresh.iter().chain(&leaves).collect();
+        let seed = inner.constant(step.grad().tensor());
+        let grads = inner.vjp(&[&y], &[&seed], &all, false, None)?;
+        Ok(grads.into_iter().map(|g| step.tape().constant(g.into_tensor())).collect())
     }
 }

@@ -96,7 +96,7 @@ impl<'t, T: Float> Var<'t, T> {
             return Scalar::constant(value);
         };
         let strides = self.shape().contiguous_strides();
-        let position = index.iter().zip(strides).map(|(&i, s)| i * s as usize).sum();
+        let position = index.iter().zip(&strides).map(|(&i, &s)| i * s as usize).sum();
         let statement = tape.statements.len().0 as u32;
         tape.push_node(Op::Mixed(Mixed::At(position)), smallvec![node], Shape::default(), SmallVec::new());
         Scalar::recorded(tape, value, statement)

@@ -182,24 +182,32 @@ impl<T: Float> Tape<T> {
             }
             recorded |= v.node().is_some();
         }
-        let tensors: SmallVec<[&Tensor<T>; 4]> = inputs.iter().map(|v| v.tensor()).collect();
-        let value = match op.rule().forward(&tensors) {
+        let computed = match inputs {
+            [x] => op.rule().forward(&[x.tensor()]),
+            [x, y] => op.rule().forward(&[x.tensor(), y.tensor()]),
+            [x, y, z] => op.rule().forward(&[x.tensor(), y.tensor(), z.tensor()]),
+            _ => op.rule().forward(&inputs.iter().map(|v| v.tensor()).collect::<SmallVec<[&Tensor<T>; 8]>>()),
+        };
+        let value = match computed {
             Ok(value) => value,
             Err(message) => return self.fail_op(op.rule().name(), message, inputs),
         };
-        if self.settings.anomalies.get() && has_anomaly(&value) && !tensors.iter().any(|t| has_anomaly(t)) {
+        if self.settings.anomalies.get() && has_anomaly(&value) && !inputs.iter().any(|v| has_anomaly(v.tensor())) {
             let hint = anomaly_hint(op.rule().name());
             return self.fail_op(op.rule().name(), format!("the value has NaN or infinity{hint}"), inputs);
         }
         if !recorded || !self.is_recording() {
             return Var::new(self, value, CONSTANT);
         }
-        let nodes: SmallVec<[u32; 4]> = inputs.iter().map(|v| v.node().unwrap_or(NONE)).collect();
-        let wanted = nodes.iter().enumerate().fold(0u32, |m, (i, &n)| m | (((n != NONE) as u32) << i));
+        let (mut nodes, mut wanted) = (SmallVec::new(), 0u32);
+        for (i, v) in inputs.iter().enumerate() {
+            nodes.push(v.node().unwrap_or(NONE));
+            wanted |= (v.node().is_some() as u32) << (i as u32 & 31);
+        }
         let keep = op.rule().keeps(wanted);
         let mut kept = SmallVec::new();
         for (i, v) in inputs.iter().enumerate() {
-            if keep >> i & 1 == 1 {
+            if i < OUTPUT as usize && keep >> i & 1 == 1 {
                 kept.push((i as u8, v.tensor().clone()));
             }
         }

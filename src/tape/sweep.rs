@@ -56,6 +56,8 @@ impl<T: Float> Default for Sweep<T> {
 pub struct Step<'s, 't, T: Float> {
     tape: &'t Tape<T>,
     node: &'s Node<T>,
+    /// The nodes before this one; none if they are in the tape's table, where a recording sweep leaves them.
+    before: &'s [Node<T>],
     index: u32,
     grad: Var<'t, T>,
     sweep: &'s mut Sweep<T>,
@@ -107,9 +109,8 @@ impl<'t, T: Float> Step<'_, 't, T> {
 
     /// The shape of an operand that is recorded.
     pub(crate) fn input_shape(&self, input: usize) -> Shape {
-        let nodes = self.tape.tensors.nodes.borrow();
-        let node = self.node.inputs.get(input).and_then(|&n| nodes.get(n as usize));
-        node.map_or_else(Shape::default, |n| n.shape.clone())
+        let node = self.node.inputs.get(input).copied().unwrap_or(NONE);
+        with_node(self.tape, self.before, node, |n| n.shape.clone()).unwrap_or_default()
     }
 
     /// The number of operands.
@@ -121,7 +122,7 @@ impl<'t, T: Float> Step<'_, 't, T> {
     pub fn give(&mut self, input: usize, grad: Var<'t, T>) {
         if self.wants(input) {
             let target = self.node.inputs[input];
-            self.sweep.add(self.tape, target, grad, self.node);
+            self.sweep.add(self.tape, target, grad, self.before, self.node);
         }
     }
 
@@ -170,18 +171,15 @@ impl<'t, T: Float> Step<'_, 't, T> {
 }
 
 impl<T: Float> Sweep<T> {
-    fn add(&mut self, tape: &Tape<T>, target: u32, grad: Var<'_, T>, by: &Node<T>) {
+    fn add(&mut self, tape: &Tape<T>, target: u32, grad: Var<'_, T>, nodes: &[Node<T>], by: &Node<T>) {
         if let Some(failure) = grad.failure() {
             self.error.get_or_insert(failure);
             return;
         }
-        let expected = tape.tensors.nodes.borrow().get(target as usize).map(|n| n.shape.clone());
-        if expected.as_ref().is_some_and(|s| s != grad.shape()) {
-            let message = format!(
-                "the gradient has shape {}, but the operand has {}",
-                grad.shape(),
-                expected.unwrap_or_default()
-            );
+        let fits = with_node(tape, nodes, target, |n| n.shape == *grad.shape());
+        if fits == Some(false) {
+            let expected = with_node(tape, nodes, target, |n| n.shape.clone()).unwrap_or_default();
+            let message = format!("the gradient has shape {}, but the operand has {expected}", grad.shape());
             self.error.get_or_insert(Error::op(by.op.rule().name(), message, Some(by.site)));
             return;
         }
@@ -190,6 +188,11 @@ impl<T: Float> Sweep<T> {
             self.error.get_or_insert(Error::op(by.op.rule().name(), message, Some(by.site)));
             return;
         }
+        self.collect(tape, target, grad);
+    }
+
+    /// Adds a gradient of the right shape to what is there.
+    fn collect(&mut self, tape: &Tape<T>, target: u32, grad: Var<'_, T>) {
         let Some(slot) = self.adjoints.get_mut(target as usize) else { return };
         *slot = Some(match slot.take() {
             None => Adjoint { id: grad.raw_id(), value: grad.into_tensor() },
@@ -230,75 +233,94 @@ impl<T: Float> Sweep<T> {
 
     /// Walks from `stop` down to the floor. Gradients of inputs and parameters go to `leaves`.
     fn run(&mut self, tape: &Tape<T>, mut stop: Stop, mut leaves: Option<&mut Vec<Leaf<T>>>) -> Result<()> {
+        // Where nothing is recorded, the nodes are taken out of the table as a whole; else one by one.
+        let mut nodes = if self.graph { Vec::new() } else { tape.tensors.nodes.take() };
         let mut scalars = std::mem::take(&mut self.scalars);
-        while tape.statements.sweep(&mut scalars, &mut stop, self.floor) {
+        while self.error.is_none() && tape.statements.sweep(&mut scalars, &mut stop, self.floor) {
             std::mem::swap(&mut self.scalars, &mut scalars);
-            self.step(tape, stop.node, leaves.as_deref_mut());
-            std::mem::swap(&mut self.scalars, &mut scalars);
-            if let Some(error) = self.error.take() {
-                self.adjoints.clear();
-                return Err(error);
+            if self.graph {
+                let lent = tape.tensors.nodes.borrow_mut().get_mut(stop.node).map(Node::lend);
+                if let Some(mut node) = lent {
+                    self.step(tape, &mut node, &[], stop.node, leaves.as_deref_mut());
+                    if let Some(place) = tape.tensors.nodes.borrow_mut().get_mut(stop.node) {
+                        *place = node;
+                    }
+                }
+            } else if let Some((node, before)) = nodes.get_mut(..=stop.node).and_then(<[_]>::split_last_mut) {
+                self.step(tape, node, before, stop.node, leaves.as_deref_mut());
             }
+            std::mem::swap(&mut self.scalars, &mut scalars);
         }
         self.scalars = scalars;
-        Ok(())
+        if !self.graph {
+            tape.tensors.nodes.replace(nodes);
+        }
+        match self.error.take() {
+            Some(error) => {
+                self.adjoints.clear();
+                Err(error)
+            }
+            None => Ok(()),
+        }
     }
 
-    fn step(&mut self, tape: &Tape<T>, index: usize, leaves: Option<&mut Vec<Leaf<T>>>) {
+    fn step(
+        &mut self,
+        tape: &Tape<T>,
+        node: &mut Node<T>,
+        before: &[Node<T>],
+        index: usize,
+        leaves: Option<&mut Vec<Leaf<T>>>,
+    ) {
         if self.cut.contains(&(index as u32)) {
             return;
         }
         let adjoint = self.adjoints.get_mut(index).and_then(Option::take);
-        let Some(mut node) = tape.tensors.nodes.borrow_mut().get_mut(index).map(Node::lend) else { return };
         let gives_scalar = matches!(&node.op, Op::Mixed(m) if m.gives_scalar());
-        match (adjoint, &node.op) {
-            (Some(a), Op::Input | Op::Param(_)) => match leaves {
-                Some(leaves) => {
-                    let param = if let Op::Param(id) = node.op { id } else { 0 };
-                    leaves.push(Leaf { node: index as u32, param, grad: a.value });
-                }
-                None => self.adjoints[index] = Some(a),
-            },
-            (None, _) if !gives_scalar => {}
-            (adjoint, _) => {
-                let grad = match &adjoint {
-                    Some(a) => Var::new(tape, a.value.clone(), a.id),
-                    None => tape.constant(Tensor::full([0], T::default())),
-                };
-                // What is asked for by `grad` must survive its own turn.
-                let keep = self.needed.len() > index && leaves.is_none();
-                if node.spent {
-                    self.error = Some(Error::op(
-                        "backward",
-                        format!(
-                            "%{} = {} was swept before and its values were freed; use backward_retain() for the first sweep",
-                            node.statement,
-                            node.op.rule().name()
-                        ),
-                        Some(node.site),
-                    ));
-                } else {
-                    let own = if keep { adjoint } else { None };
-                    let mut step = Step { tape, node: &node, index: index as u32, grad, sweep: self };
-                    node.op.rule().backward(&mut step);
-                    if own.is_some() {
-                        self.adjoints[index] = own;
+        let grad = match (adjoint, &node.op) {
+            (Some(a), Op::Input | Op::Param(_)) => {
+                match leaves {
+                    Some(leaves) => {
+                        let param = if let Op::Param(id) = node.op { id } else { 0 };
+                        leaves.push(Leaf { node: index as u32, param, grad: a.value });
                     }
+                    None => self.adjoints[index] = Some(a),
                 }
-                if self.free && !node.kept.is_empty() {
-                    node.kept.clear();
-                    node.spent = true;
-                }
+                return;
             }
+            (Some(a), _) => {
+                // What is asked for by `grad` must survive its own turn.
+                if leaves.is_none() && self.needed.len() > index {
+                    self.adjoints[index] = Some(Adjoint { value: a.value.clone(), id: a.id });
+                }
+                Var::new(tape, a.value, a.id)
+            }
+            (None, _) if gives_scalar => tape.constant(Tensor::full([0], T::default())),
+            (None, _) => return,
+        };
+        if node.spent {
+            self.error = Some(Error::op(
+                "backward",
+                format!(
+                    "%{} = {} was swept before and its values were freed; use backward_retain() for the first sweep",
+                    node.statement,
+                    node.op.rule().name()
+                ),
+                Some(node.site),
+            ));
+            return;
         }
-        if let Some(place) = tape.tensors.nodes.borrow_mut().get_mut(index) {
-            *place = node;
+        let mut step = Step { tape, node, before, index: index as u32, grad, sweep: self };
+        node.op.rule().backward(&mut step);
+        if self.free && !node.kept.is_empty() {
+            node.kept.clear();
+            node.spent = true;
         }
     }
 }
 
 impl<T: Float> Node<T> {
-    /// The node itself, out of the table while its rule runs, since the rule may record; its shape stays there.
+    /// The node itself, out of the table while its rule runs, since the rule records; its shape stays there.
     fn lend(&mut self) -> Node<T> {
         Node {
             op: std::mem::replace(&mut self.op, Op::Input),
@@ -309,6 +331,14 @@ impl<T: Float> Node<T> {
             spent: self.spent,
             site: self.site,
         }
+    }
+}
+
+/// Looks at a node, in the part of the table that is at hand or in the tape's.
+fn with_node<T: Float, R>(tape: &Tape<T>, at_hand: &[Node<T>], node: u32, f: impl Fn(&Node<T>) -> R) -> Option<R> {
+    match at_hand.get(node as usize) {
+        Some(n) => Some(f(n)),
+        None => tape.tensors.nodes.borrow().get(node as usize).map(f),
     }
 }
 
@@ -394,25 +424,16 @@ impl<T: Float> Tape<T> {
         }
         let before = self.settings.recording.replace(graph);
         for (y, seed) in ys.iter().zip(seeds) {
+            if y.shape() != seed.shape() {
+                self.settings.recording.set(before);
+                let message = format!("the seed has shape {}, the value {}", seed.shape(), y.shape());
+                return Err(Error::op("vjp", message, None));
+            }
             if let Some(node) = y.node() {
-                let this = self.tensors.nodes.borrow_mut().get_mut(node as usize).map(|n| Node {
-                    op: Op::Input,
-                    inputs: Default::default(),
-                    shape: n.shape.clone(),
-                    statement: n.statement,
-                    kept: Default::default(),
-                    spent: false,
-                    site: n.site,
-                });
-                if let Some(this) = this {
-                    sweep.add(self, node, (*seed).clone(), &this);
-                }
+                sweep.collect(self, node, (*seed).clone());
             }
         }
-        let result = match sweep.error.take() {
-            Some(error) => Err(error),
-            None => sweep.run(self, self.end(), None),
-        };
+        let result = sweep.run(self, self.end(), None);
         self.settings.recording.set(before);
         result?;
         Ok(xs

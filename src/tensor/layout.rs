@@ -53,7 +53,7 @@ impl Layout {
         // Runs of axes of the old shape that are contiguous among themselves can be cut anew.
         let old: SmallVec<[(usize, isize); 6]> =
             self.shape.iter().copied().zip(self.strides.iter().copied()).filter(|&(d, _)| d != 1).collect();
-        let mut strides: Strides = SmallVec::from_elem(0, shape.rank());
+        let mut strides = Strides::from_elem(0, shape.rank());
         let (mut i, mut j) = (0, 0);
         while j < shape.rank() {
             if shape[j] == 1 {
@@ -161,7 +161,7 @@ impl Layout {
         let lead = shape.rank().checked_sub(rank).ok_or_else(|| {
             format!("{} has more axes than {shape}, to which it should be expanded", self.shape)
         })?;
-        let mut strides: Strides = SmallVec::from_elem(0, lead);
+        let mut strides = Strides::from_elem(0, lead);
         for i in 0..rank {
             let (have, want) = (self.shape[i], shape[lead + i]);
             if have == want {

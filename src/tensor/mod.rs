@@ -1,6 +1,7 @@
 //! Plain n-dimensional data: strided, cheap to clone, copied only when a shared buffer is written.
 //! Access, views and conversion live here; arithmetic is recorded on a tape and lives in `ops`.
 mod create;
+mod dims;
 mod element;
 mod layout;
 mod print;
@@ -180,7 +181,7 @@ impl<T: Element> Tensor<T> {
             return Err(Error::invalid("Tensor::set", message));
         }
         let at =
-            index.iter().zip(self.shape().contiguous_strides()).map(|(&i, s)| i * s as usize).sum::<usize>();
+            index.iter().zip(&self.shape().contiguous_strides()).map(|(&i, &s)| i * s as usize).sum::<usize>();
         if let Some(slot) = self.as_mut_slice().get_mut(at) {
             *slot = value;
         }

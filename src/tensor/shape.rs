@@ -1,21 +1,21 @@
 //! Sizes, strides and the arithmetic on them: broadcasting, axes, reshaping. No data.
 use crate::error::Checked;
+use super::dims::Dims;
 use smallvec::SmallVec;
 use std::{fmt, ops::Deref};
 
 /// Sizes of the axes of a tensor. Up to six axes it needs no allocation.
 ///
 /// Indexing never panics: an axis that isn't there has size 0, a range that isn't there is empty.
-#[derive(Clone, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
-#[serde(transparent)]
-pub struct Shape(SmallVec<[usize; 6]>);
+#[derive(Clone, PartialEq, Default)]
+pub struct Shape(Dims<usize>);
 
-pub(crate) type Strides = SmallVec<[isize; 6]>;
+pub(crate) type Strides = Dims<isize>;
 
 impl Shape {
     /// The sizes as a shape.
     pub fn new(sizes: &[usize]) -> Shape {
-        Shape(SmallVec::from_slice(sizes))
+        Shape(Dims::from_slice(sizes))
     }
 
     /// Number of elements: the product of the sizes, 1 for rank 0. Saturates rather than overflows.
@@ -51,12 +51,14 @@ impl Shape {
     }
 
     pub(crate) fn set(&mut self, at: usize, size: usize) {
-        self.0[at] = size;
+        if let Some(place) = self.0.get_mut(at) {
+            *place = size;
+        }
     }
 
     /// Strides of a row-major tensor of this shape.
     pub(crate) fn contiguous_strides(&self) -> Strides {
-        let mut strides: Strides = SmallVec::from_elem(0, self.rank());
+        let mut strides = Strides::from_elem(0, self.rank());
         let mut step = 1isize;
         for (stride, &size) in strides.iter_mut().zip(self.0.iter()).rev() {
             *stride = step;
@@ -170,15 +172,29 @@ macro_rules! ranges {
 ranges!(std::ops::Range<usize> std::ops::RangeTo<usize> std::ops::RangeFrom<usize>
     std::ops::RangeInclusive<usize> std::ops::RangeFull);
 
+impl Eq for Shape {}
+
+impl serde::Serialize for Shape {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.as_slice().serialize(serializer)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Shape {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Shape, D::Error> {
+        Vec::deserialize(deserializer).map(Shape::from)
+    }
+}
+
 impl fmt::Debug for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
+        fmt::Debug::fmt(self.0.as_slice(), f)
     }
 }
 
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
+        fmt::Debug::fmt(self.0.as_slice(), f)
     }
 }
 
