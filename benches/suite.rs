@@ -83,7 +83,9 @@ fn run(workload: &str, threads: usize) -> Result<()> {
         "scalar_chain_fused" => scalar::chain(true),
         _ => {
             let error = format!("no workload of that name; there are those of the help text of {}", file!());
-            println!("{{\"peer\":\"kolmo\",\"workload\":\"{workload}\",\"threads\":{threads},\"error\":{error:?}}}");
+            println!(
+                "{{\"peer\":\"kolmo\",\"workload\":\"{workload}\",\"threads\":{threads},\"error\":{error:?}}}"
+            );
             Ok(())
         }
     }

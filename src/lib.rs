@@ -3,6 +3,7 @@ pub mod compress;
 pub mod data;
 mod error;
 pub(crate) mod kernels;
+pub mod loss;
 pub mod metrics;
 pub mod nn;
 mod ops;

@@ -45,7 +45,11 @@ fn a_larger_gmm_by_norm_and_sum_of_its_gradient() -> Result<()> {
     for (name, run) in gmm::PROGRAMS {
         let (value, gradient) = run(&input)?;
         let found = [value, norm(&gradient), gradient.iter().sum()];
-        assert_close(name, &found, &["objective", "gradient_l2", "gradient_sum"].map(|k| golden[k].as_f64().unwrap()));
+        assert_close(
+            name,
+            &found,
+            &["objective", "gradient_l2", "gradient_sum"].map(|k| golden[k].as_f64().unwrap()),
+        );
     }
     Ok(())
 }
@@ -56,6 +60,10 @@ fn lstm_of_scalars() -> Result<()> {
     let (value, gradient) = lstm::scalars(&input)?;
     // More digits of the objective than expected.json has: ADBench's own run.
     assert_close("objective", &[value], &[0.666665179558852]);
-    assert_close("gradient", &gradient, &numbers(&expected()["expected"]["lstm/lstm_l2_c1024.txt"]["gradient"]));
+    assert_close(
+        "gradient",
+        &gradient,
+        &numbers(&expected()["expected"]["lstm/lstm_l2_c1024.txt"]["gradient"]),
+    );
     Ok(())
 }

@@ -29,7 +29,8 @@ fn train(threads: usize) -> Result<(Vec<u32>, Vec<u32>)> {
         sgd.step(&net, &grads)?;
         losses.push(loss.item()?.to_bits());
     }
-    let weights = named_params::<f32, _>(&net).iter().flat_map(|(_, p)| p.value().to_vec()).map(f32::to_bits).collect();
+    let weights =
+        named_params::<f32, _>(&net).iter().flat_map(|(_, p)| p.value().to_vec()).map(f32::to_bits).collect();
     Ok((losses, weights))
 }
 

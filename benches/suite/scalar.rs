@@ -6,10 +6,7 @@ use std::{hint::black_box, time::Instant};
 /// Turns of the loop, each of twelve operations.
 const TURNS: usize = 83_334;
 
-fn plain<R: Real>(mut x: R, mut y: R) -> R
-where
-    R: std::ops::Neg<Output = R>,
-{
+fn plain<R: Real>(mut x: R, mut y: R) -> R {
     let mut s = x;
     for _ in 0..TURNS {
         x = x.sin() * y + x / (y * y + 1.0);
@@ -60,7 +57,8 @@ pub fn chain(with_fuse: bool) -> Result<()> {
         v.sort_by(f64::total_cmp);
         v[v.len() / 2]
     };
-    let (p, r, b, total) = (median(&mut primal), median(&mut record), median(&mut reverse), median(&mut both));
+    let (p, r, b, total) =
+        (median(&mut primal), median(&mut record), median(&mut reverse), median(&mut both));
     let ns = 1e9 / (TURNS * 12) as f64;
     println!(
         "{{\"peer\":\"kolmo\",\"workload\":\"scalar_chain{}\",\"threads\":1,\"median_s\":{total},\"min_s\":{},\

@@ -31,7 +31,12 @@ pub fn budget() -> f64 {
 
 /// Runs `step` for about the budget in at least seven repeats and prints the times. The result of the
 /// tenth call is the checksum.
-pub fn measure(peer: &str, workload: &str, threads: usize, mut step: impl FnMut() -> Result<f32>) -> Result<()> {
+pub fn measure(
+    peer: &str,
+    workload: &str,
+    threads: usize,
+    mut step: impl FnMut() -> Result<f32>,
+) -> Result<()> {
     let begin = Instant::now();
     let mut value = step()?;
     let first = begin.elapsed().as_secs_f64();

@@ -21,7 +21,8 @@ pub fn read_idx(path: impl AsRef<Path>) -> Result<Tensor<u8>> {
     } else {
         Box::new(file)
     };
-    let wrong = |at: usize, message: String| Error::format(path.display().to_string(), format!("byte {at}"), message);
+    let wrong =
+        |at: usize, message: String| Error::format(path.display().to_string(), format!("byte {at}"), message);
     let mut word = [0u8; 4];
     let mut next = |word: &mut [u8; 4]| reader.read_exact(word).map_err(|e| Error::io(path, e));
     next(&mut word)?;
@@ -61,7 +62,11 @@ pub fn mnist(folder: impl AsRef<Path>) -> Result<[(Tensor<f32>, Tensor<u32>); 2]
         let labels = open(&format!("{part}-labels-idx1-ubyte"))?;
         let (n, pixels) = (images.dim(0), images.shape()[1..].iter().product::<usize>());
         if images.rank() != 3 || labels.rank() != 1 || labels.numel() != n {
-            let message = format!("{part}: images {} and labels {} don't belong together", images.shape(), labels.shape());
+            let message = format!(
+                "{part}: images {} and labels {} don't belong together",
+                images.shape(),
+                labels.shape()
+            );
             return Err(Error::format(folder.display().to_string(), part, message));
         }
         let bytes = images.to_vec();

@@ -11,7 +11,10 @@ use serde::{Deserialize, Serialize};
 /// scikit-learn. The same seed gives the same split.
 pub fn train_test_split(n: usize, test_fraction: f64, seed: u64) -> Result<(Vec<usize>, Vec<usize>)> {
     if !(0.0..=1.0).contains(&test_fraction) {
-        return Err(Error::invalid("train_test_split", format!("fraction {test_fraction} is not between 0 and 1")));
+        return Err(Error::invalid(
+            "train_test_split",
+            format!("fraction {test_fraction} is not between 0 and 1"),
+        ));
     }
     let mut order: Vec<usize> = (0..n).collect();
     order.shuffle(&mut Random::new(seed));
@@ -39,7 +42,10 @@ impl Standardize {
     /// Means and deviations (divided by n, as in scikit-learn) of the columns of `[n, columns]`.
     pub fn fit(x: &Tensor<f32>) -> Result<Standardize> {
         if x.rank() != 2 || x.dim(0) == 0 {
-            return Err(Error::invalid("Standardize", format!("takes [n, columns] with n > 0, not {}", x.shape())));
+            return Err(Error::invalid(
+                "Standardize",
+                format!("takes [n, columns] with n > 0, not {}", x.shape()),
+            ));
         }
         let (n, columns) = (x.dim(0) as f64, x.dim(1));
         let data = x.to_vec();
@@ -60,7 +66,10 @@ impl Standardize {
     pub fn apply(&self, x: &Tensor<f32>) -> Result<Tensor<f32>> {
         let columns = self.mean.len();
         if x.rank() != 2 || x.dim(1) != columns {
-            return Err(Error::invalid("Standardize", format!("was fitted to {columns} columns, not {}", x.shape())));
+            return Err(Error::invalid(
+                "Standardize",
+                format!("was fitted to {columns} columns, not {}", x.shape()),
+            ));
         }
         let data = x.to_vec();
         Ok(Tensor::from_fn(x.shape(), |i| (data[i] - self.mean[i % columns]) / self.std[i % columns]))

@@ -22,12 +22,14 @@ pub(crate) trait Fold: Copy + Sync {
 
 #[derive(Clone, Copy)]
 pub(crate) struct Sum;
+#[allow(dead_code)]
 #[derive(Clone, Copy)]
 pub(crate) struct Product;
 /// The largest; NaN if there is one.
 #[derive(Clone, Copy)]
 pub(crate) struct Largest;
 /// The smallest; NaN if there is one.
+#[allow(dead_code)]
 #[derive(Clone, Copy)]
 pub(crate) struct Smallest;
 

@@ -13,6 +13,7 @@ pub(crate) fn erfc(x: f64) -> f64 {
 }
 
 /// The inverse of [`erf`]: infinite at ±1, NaN beyond.
+#[allow(dead_code)]
 pub(crate) fn erfinv(x: f64) -> f64 {
     let a = x.abs();
     if a.is_nan() || a > 1.0 {

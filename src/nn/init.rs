@@ -58,14 +58,24 @@ pub fn xavier_normal<T: Float>(shape: impl Into<Shape>, gain: f64, rng: &mut imp
 }
 
 /// He's uniform values: bound `gain · √(3 / fan)`, with `gain = √2` for ReLU.
-pub fn kaiming_uniform<T: Float>(shape: impl Into<Shape>, gain: f64, fan: Fan, rng: &mut impl Rng) -> Result<Tensor<T>> {
+pub fn kaiming_uniform<T: Float>(
+    shape: impl Into<Shape>,
+    gain: f64,
+    fan: Fan,
+    rng: &mut impl Rng,
+) -> Result<Tensor<T>> {
     let shape = shape.into();
     let bound = gain * (3.0 / pick(&shape, fan)?).sqrt();
     Ok(uniform(shape, -bound, bound, rng))
 }
 
 /// He's normal values: deviation `gain / √fan`, with `gain = √2` for ReLU.
-pub fn kaiming_normal<T: Float>(shape: impl Into<Shape>, gain: f64, fan: Fan, rng: &mut impl Rng) -> Result<Tensor<T>> {
+pub fn kaiming_normal<T: Float>(
+    shape: impl Into<Shape>,
+    gain: f64,
+    fan: Fan,
+    rng: &mut impl Rng,
+) -> Result<Tensor<T>> {
     let shape = shape.into();
     let std = gain / pick(&shape, fan)?.sqrt();
     Ok(normal(shape, 0.0, std, rng))

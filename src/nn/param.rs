@@ -43,7 +43,8 @@ impl<T: Float> Param<T> {
     /// A trainable parameter.
     pub fn new(value: impl Into<Tensor<T>>) -> Param<T> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let state = RwLock::new(State { value: value.into(), trainable: true, mask: None, custom: Vec::new() });
+        let state =
+            RwLock::new(State { value: value.into(), trainable: true, mask: None, custom: Vec::new() });
         Param(Arc::new(Inner { id: NEXT.fetch_add(1, Ordering::Relaxed), state }))
     }
 
@@ -96,7 +97,8 @@ impl<T: Float> Param<T> {
     pub fn set_mask(&self, mask: Option<&Tensor<bool>>) -> Result<()> {
         let mut state = self.write();
         if let Some(mask) = mask.filter(|m| m.shape() != state.value.shape()) {
-            let message = format!("the mask has shape {}, the parameter {}", mask.shape(), state.value.shape());
+            let message =
+                format!("the mask has shape {}, the parameter {}", mask.shape(), state.value.shape());
             return Err(Error::invalid("set_mask", message));
         }
         state.mask = mask.map(Tensor::cast);

@@ -87,7 +87,12 @@ impl<T: Float> Rule<T> for Linalg {
 
 /// The product of two operands, each taken as it is or transposed.
 #[track_caller]
-fn multiply<'t, T: Float>(a: &Var<'t, T>, transpose_a: bool, b: &Var<'t, T>, transpose_b: bool) -> Var<'t, T> {
+fn multiply<'t, T: Float>(
+    a: &Var<'t, T>,
+    transpose_a: bool,
+    b: &Var<'t, T>,
+    transpose_b: bool,
+) -> Var<'t, T> {
     a.tape().apply(Linalg::Matmul { transpose_a, transpose_b }, &[a, b])
 }
 

@@ -124,6 +124,7 @@ macro_rules! operators {
         impl<R: Number, const N: usize> $trait for Dual<R, N> {
             type Output = Self;
             #[inline(always)]
+            #[allow(clippy::suspicious_arithmetic_impl)] // the product and quotient rules
             fn $f(self, other: Self) -> Self {
                 let ($a, $b) = (self, other);
                 Dual { re: $re, eps: std::array::from_fn(|i| { let ($e, $d) = ($a.eps[i], $b.eps[i]); $eps }) }

@@ -119,7 +119,10 @@ impl<T: Float> Tape<T> {
     /// The value of a parameter that was asked for before in this step.
     pub(crate) fn known_param(&self, id: u64) -> Option<Var<'_, T>> {
         let params = self.tensors.params.borrow();
-        params.get(&id).filter(|_| self.is_recording()).map(|(node, value)| Var::new(self, value.clone(), *node))
+        params
+            .get(&id)
+            .filter(|_| self.is_recording())
+            .map(|(node, value)| Var::new(self, value.clone(), *node))
     }
 
     pub(crate) fn remember_param(&self, id: u64, value: &Var<'_, T>) {
@@ -192,7 +195,10 @@ impl<T: Float> Tape<T> {
             Ok(value) => value,
             Err(message) => return self.fail_op(op.rule().name(), message, inputs),
         };
-        if self.settings.anomalies.get() && has_anomaly(&value) && !inputs.iter().any(|v| has_anomaly(v.tensor())) {
+        if self.settings.anomalies.get()
+            && has_anomaly(&value)
+            && !inputs.iter().any(|v| has_anomaly(v.tensor()))
+        {
             let hint = anomaly_hint(op.rule().name());
             return self.fail_op(op.rule().name(), format!("the value has NaN or infinity{hint}"), inputs);
         }

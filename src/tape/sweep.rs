@@ -335,7 +335,12 @@ impl<T: Float> Node<T> {
 }
 
 /// Looks at a node, in the part of the table that is at hand or in the tape's.
-fn with_node<T: Float, R>(tape: &Tape<T>, at_hand: &[Node<T>], node: u32, f: impl Fn(&Node<T>) -> R) -> Option<R> {
+fn with_node<T: Float, R>(
+    tape: &Tape<T>,
+    at_hand: &[Node<T>],
+    node: u32,
+    f: impl Fn(&Node<T>) -> R,
+) -> Option<R> {
     match at_hand.get(node as usize) {
         Some(n) => Some(f(n)),
         None => tape.tensors.nodes.borrow().get(node as usize).map(f),

@@ -62,7 +62,7 @@ impl<T: Float> std::fmt::Debug for Traced<'_, '_, T> {
     }
 }
 
-fn push<'a, 't, T: Float>(arena: &'a Arena<'t, T>, v: Var<'t, T>) -> u32 {
+fn push<'t, T: Float>(arena: &Arena<'t, T>, v: Var<'t, T>) -> u32 {
     let mut arena = arena.borrow_mut();
     arena.push(v);
     arena.len() as u32 - 1

@@ -7,7 +7,8 @@ const INLINE: usize = 6;
 pub(crate) struct Dims<D> {
     len: u32,
     inline: [D; INLINE],
-    /// All elements, once there are more than fit in place.
+    /// All elements, once there are more than fit in place; boxed, since it is rare and lists are copied all the time.
+    #[allow(clippy::box_collection)]
     heap: Option<Box<Vec<D>>>,
 }
 

@@ -180,8 +180,11 @@ impl<T: Element> Tensor<T> {
             let message = format!("{index:?} is outside shape {}", self.shape());
             return Err(Error::invalid("Tensor::set", message));
         }
-        let at =
-            index.iter().zip(&self.shape().contiguous_strides()).map(|(&i, &s)| i * s as usize).sum::<usize>();
+        let at = index
+            .iter()
+            .zip(&self.shape().contiguous_strides())
+            .map(|(&i, &s)| i * s as usize)
+            .sum::<usize>();
         if let Some(slot) = self.as_mut_slice().get_mut(at) {
             *slot = value;
         }
@@ -253,6 +256,17 @@ impl<T: Element> Tensor<T> {
     /// An axis of size 1 put in before `axis`, as a view.
     pub fn unsqueeze(&self, axis: isize) -> Result<Tensor<T>> {
         Ok(self.view(named("unsqueeze", self.layout.unsqueeze(axis))?))
+    }
+
+    /// The given axes dropped where their size is 1 (all such axes for none given), as a view.
+    pub fn squeeze(&self, axes: &[isize]) -> Result<Tensor<T>> {
+        let axes = Some(axes).filter(|a| !a.is_empty());
+        Ok(self.view(named("squeeze", self.layout.squeeze(axes))?))
+    }
+
+    /// The diagonal of two axes, `offset` places to the right, as a new last axis, as a view.
+    pub fn diagonal(&self, offset: isize, dim1: isize, dim2: isize) -> Result<Tensor<T>> {
+        Ok(self.view(named("diagonal", self.layout.diagonal(offset, dim1, dim2))?))
     }
 
     /// The given axes walked backwards, as a view.

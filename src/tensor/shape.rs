@@ -1,6 +1,6 @@
 //! Sizes, strides and the arithmetic on them: broadcasting, axes, reshaping. No data.
-use crate::error::Checked;
 use super::dims::Dims;
+use crate::error::Checked;
 use smallvec::SmallVec;
 use std::{fmt, ops::Deref};
 
@@ -135,7 +135,7 @@ pub(crate) fn infer(numel: usize, sizes: &[isize]) -> Checked<Shape> {
         shape.push(s.max(0) as usize);
     }
     let fits = match open {
-        Some(i) if known > 0 && numel % known == 0 => {
+        Some(i) if known > 0 && numel.is_multiple_of(known) => {
             shape.set(i, numel / known);
             true
         }

@@ -46,14 +46,20 @@ fn logsumexp<'t>(v: &[Scalar<'t>]) -> Scalar<'t> {
 }
 
 /// βᵢₖ for every point and component, row by row, and S of the prior.
-fn betas<'t>(p: &Input, alphas: &[Scalar<'t>], means: &[Scalar<'t>], icf: &[Scalar<'t>]) -> (Vec<Scalar<'t>>, Scalar<'t>) {
+fn betas<'t>(
+    p: &Input,
+    alphas: &[Scalar<'t>],
+    means: &[Scalar<'t>],
+    icf: &[Scalar<'t>],
+) -> (Vec<Scalar<'t>>, Scalar<'t>) {
     let d = p.d;
     let (mut betas, mut prior) = (Vec::new(), Scalar::of(0.0));
     let per = d + d * (d - 1) / 2;
     let parts: Vec<_> = (0..p.k)
         .map(|k| {
             let (q, l) = icf[k * per..(k + 1) * per].split_at(d);
-            let (diagonal, sum): (Vec<_>, Scalar) = (q.iter().map(|q| q.exp()).collect(), q.iter().copied().sum());
+            let (diagonal, sum): (Vec<_>, Scalar) =
+                (q.iter().map(|q| q.exp()).collect(), q.iter().copied().sum());
             let squares: Scalar = diagonal.iter().chain(l).map(|v| v.square()).sum();
             prior += squares * (0.5 * p.gamma * p.gamma) - sum * p.m;
             (diagonal, l, sum)
@@ -125,7 +131,8 @@ fn tensors(p: &Input) -> Result<(f64, Vec<f64>)> {
     let y = centred.matmul(&matrix.transpose(1, 2));
     let betas = (&alphas + q.sum_dim(&[1], false)).reshape([rows, 1]) - y.square().sum_dim(&[2], false) * 0.5;
     let prior = (diagonal.square().sum() + l.square().sum()) * (0.5 * p.gamma * p.gamma) - q.sum() * p.m;
-    let y = betas.logsumexp(&[0], false).sum() - alphas.logsumexp(&[0], false) * n as f64 + prior + p.constant();
+    let y =
+        betas.logsumexp(&[0], false).sum() - alphas.logsumexp(&[0], false) * n as f64 + prior + p.constant();
     let grads = y.backward()?;
     let gradient = [&alphas, &means, &icf].iter().flat_map(|v| grads.get(v).unwrap().to_vec()).collect();
     Ok((y.item()?, gradient))

@@ -35,9 +35,10 @@ pub fn scalars(p: &Input) -> Result<(f64, Vec<f64>)> {
             let (weights, biases) = main[8 * layer * b..8 * (layer + 1) * b].split_at(4 * b);
             let (hidden, cell) = state[2 * layer * b..2 * (layer + 1) * b].split_at_mut(b);
             for i in 0..b {
-                let gate = |g: usize, v: Scalar<'_>| v * weights[g * b + i] + biases[g * b + i];
-                let (forget, input) = (gate(0, x[i]).sigmoid(), gate(1, hidden[i]).sigmoid());
-                let (output, change) = (gate(2, x[i]).sigmoid(), gate(3, hidden[i]).tanh());
+                let [forget, input, output, change] = [(0, x[i]), (1, hidden[i]), (2, x[i]), (3, hidden[i])]
+                    .map(|(gate, v)| v * weights[gate * b + i] + biases[gate * b + i]);
+                let (forget, input, output) = (forget.sigmoid(), input.sigmoid(), output.sigmoid());
+                let change = change.tanh();
                 cell[i] = cell[i] * forget + input * change;
                 hidden[i] = output * cell[i].tanh();
                 x[i] = hidden[i];

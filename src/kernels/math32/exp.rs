@@ -94,6 +94,7 @@ pub fn sigmoid<const FMA: bool>(x: f32) -> f32 {
 
 /// `ln(1 + eˣ)`.
 #[inline(always)]
+#[allow(dead_code)]
 pub fn softplus<const FMA: bool>(x: f32) -> f32 {
     at_least(x, 0.0) + log1p::<FMA>(exp::<FMA>(-x.abs()))
 }

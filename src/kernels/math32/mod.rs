@@ -27,6 +27,7 @@ mod trig;
 mod wide;
 
 pub use erf::{erf, erfc};
+#[allow(unused_imports)]
 pub use exp::{cosh, exp, exp2, expm1, sigmoid, sinh, softplus, tanh};
 pub use inverse::{acos, acosh, asin, asinh, atan, atan2, atanh};
 pub use log::{log, log1p, log2, log10};
