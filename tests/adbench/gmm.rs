@@ -70,9 +70,9 @@ fn betas<'t>(
             let centred: Vec<_> = x.iter().zip(&means[k * d..]).map(|(&x, &m)| x - m).collect();
             let mut y: Vec<_> = diagonal.iter().zip(&centred).map(|(&q, &c)| q * c).collect();
             let mut next = l.iter();
-            for i in 0..d {
-                for (row, &entry) in (i + 1..d).zip(next.by_ref()) {
-                    y[row] += entry * centred[i];
+            for (i, &c) in centred.iter().enumerate() {
+                for (y, &entry) in y[i + 1..].iter_mut().zip(next.by_ref()) {
+                    *y += entry * c;
                 }
             }
             betas.push(alphas[k] + *sum - y.iter().map(|v| v.square()).sum::<Scalar>() * 0.5);
