@@ -1,5 +1,5 @@
 //! `+ - * /` for owned and borrowed values and plain numbers on either side.
-use super::binary::Binary;
+use super::{binary::Binary, unary::Unary};
 use crate::tape::{Float, Scalar, Var};
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
@@ -27,20 +27,26 @@ macro_rules! operators {
         impl<'t, T: Float> $trait<f64> for $a {
             type Output = Var<'t, T>;
             #[track_caller]
-            fn $f(self, other: f64) -> Var<'t, T> {
-                let number = self.tape().constant(T::from_f64(other));
-                self.tape().apply(Binary::$trait, &[&self, &number])
+            fn $f(self, number: f64) -> Var<'t, T> {
+                self.tape().apply(operators!(right $trait number), &[&self])
             }
         }
         impl<'t, T: Float> $trait<$a> for f64 {
             type Output = Var<'t, T>;
             #[track_caller]
             fn $f(self, other: $a) -> Var<'t, T> {
-                let number = other.tape().constant(T::from_f64(self));
-                other.tape().apply(Binary::$trait, &[&number, &other])
+                other.tape().apply(operators!(left $trait self), &[&other])
             }
         }
     };
+    (right Add $n:expr) => { Unary::AddNumber { number: $n } };
+    (right Sub $n:expr) => { Unary::AddNumber { number: -$n } };
+    (right Mul $n:expr) => { Unary::MulNumber { number: $n } };
+    (right Div $n:expr) => { Unary::DivNumber { number: $n } };
+    (left Add $n:expr) => { Unary::AddNumber { number: $n } };
+    (left Sub $n:expr) => { Unary::RsubNumber { number: $n } };
+    (left Mul $n:expr) => { Unary::MulNumber { number: $n } };
+    (left Div $n:expr) => { Unary::RdivNumber { number: $n } };
     (scalar $trait:ident $f:ident, $a:ty) => {
         impl<'t, T: Float> $trait<Scalar<'t, T>> for $a {
             type Output = Var<'t, T>;

@@ -155,8 +155,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// `self` to the power of a number.
     #[track_caller]
     pub fn powf(&self, exponent: f64) -> Var<'t, T> {
-        let exponent = self.tape().constant(T::from_f64(exponent));
-        self.tape().apply(Binary::Pow, &[self, &exponent])
+        self.pow_number(exponent)
     }
 
     /// The angle of the point (`x`, `self`), in radians. The derivative at the origin is 0.

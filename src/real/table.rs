@@ -92,6 +92,137 @@ macro_rules! elementary {
             /// `x · sigmoid(x)`, also called swish
             silu Silu() [x] |x| x * x.sigmoid(),
                 |x, y, g| { let s = x.sigmoid(); g * s * (x * (R::of(1.0) - s) + R::of(1.0)) };
+            /// `x + number`
+            add_number AddNumber(number) [] |x| x + R::of(number), |x, y, g| g;
+            /// `x · number`
+            mul_number MulNumber(number) [] |x| x * R::of(number), |x, y, g| g * R::of(number);
+            /// `x / number`
+            div_number DivNumber(number) [] |x| x / R::of(number), |x, y, g| g / R::of(number);
+            /// `number - x`
+            rsub_number RsubNumber(number) [] |x| R::of(number) - x, |x, y, g| -g;
+            /// `number / x`
+            rdiv_number RdivNumber(number) [x y] |x| R::of(number) / x, |x, y, g| -(g * y / x);
+            /// The part behind the point: `x - trunc(x)`
+            frac Frac() [] |x| x - x.trunc(), |x, y, g| g;
+            /// Degrees to radians
+            deg2rad Deg2rad() [] |x| x * R::of(std::f64::consts::PI / 180.0), |x, y, g| g * R::of(std::f64::consts::PI / 180.0);
+            /// Radians to degrees
+            rad2deg Rad2deg() [] |x| x * R::of(180.0 / std::f64::consts::PI), |x, y, g| g * R::of(180.0 / std::f64::consts::PI);
+            /// `sin(πx) / (πx)`, 1 at 0
+            sinc Sinc() [x] |x| { let p = x * R::of(std::f64::consts::PI); R::select(x.equal(R::of(0.0)), R::of(1.0), p.sin() / p) },
+                |x, y, g| {
+                    let zero = x.equal(R::of(0.0));
+                    let p = R::select(zero, R::of(1.0), x) * R::of(std::f64::consts::PI);
+                    R::select(zero, R::of(0.0), g * (p * p.cos() - p.sin()) / (p * p) * R::of(std::f64::consts::PI))
+                };
+            /// `ln(x / (1 - x))`, of x clamped to [eps, 1 - eps] if eps is not negative
+            logit Logit(eps) [x] |x| {
+                    let x = if eps < 0.0 { x } else { table::value::clamp(x, eps, 1.0 - eps) };
+                    (x / (R::of(1.0) - x)).log()
+                },
+                |x, y, g| {
+                    let slope = g / (x * (R::of(1.0) - x));
+                    let (low, beyond) = if eps < 0.0 { (0.0, f64::NAN) } else { (eps, 0.0) };
+                    R::select(x.less(R::of(low)) | x.greater(R::of(1.0 - low)), R::of(beyond), slope)
+                };
+            /// NaN and infinities replaced
+            nan_to_num NanToNum(nan, posinf, neginf) [x]
+                |x| {
+                    let x = R::select(x.is_nan(), R::of(nan), x);
+                    let x = R::select(x.equal(R::of(f64::INFINITY)), R::of(posinf), x);
+                    R::select(x.equal(R::of(f64::NEG_INFINITY)), R::of(neginf), x)
+                },
+                |x, y, g| R::select((x - x).equal(R::of(0.0)), g, R::of(0.0));
+            /// Not below `min` nor above `max`; derivative 0 at the bounds
+            clamp Clamp(min, max) [x]
+                |x| { let x = R::select(x.less(R::of(min)), R::of(min), x); R::select(x.greater(R::of(max)), R::of(max), x) },
+                |x, y, g| R::select(x.greater(R::of(min)) & x.less(R::of(max)), g, R::of(0.0));
+            /// `x` to the power of a number
+            pow_number PowNumber(exponent) [x] |x| x.pow(R::of(exponent)),
+                |x, y, g| if exponent == 0.0 { g * R::of(0.0) } else { g * R::of(exponent) * x.pow(R::of(exponent - 1.0)) };
+            /// `min(max(x, 0), 6)`
+            relu6 Relu6() [x] |x| table::value::hardtanh(x, 0.0, 6.0), |x, y, g| table::slope::hardtanh(x, y, g, 0.0, 6.0);
+            /// `x` between `min_val` and `max_val`, which it doesn't leave
+            hardtanh Hardtanh(min_val, max_val) [x] |x| table::value::clamp(x, min_val, max_val),
+                |x, y, g| R::select(x.less_equal(R::of(min_val)) | x.greater_equal(R::of(max_val)), R::of(0.0), g);
+            /// `x` where positive, else `alpha · (eˣ - 1)`
+            elu Elu(alpha) [x]
+                |x| R::select(x.greater(R::of(0.0)), x, R::select(x.greater(R::of(0.0)), R::of(0.0), x).expm1() * R::of(alpha)),
+                |x, y, g| {
+                    let up = x.greater(R::of(0.0));
+                    R::select(up, g, g * R::of(alpha) * R::select(up, R::of(0.0), x).exp())
+                };
+            /// `elu` scaled so that activations keep mean 0 and variance 1 (Klambauer et al., 2017)
+            selu Selu() [x] |x| table::value::elu(x, SELU_ALPHA) * R::of(SELU_SCALE),
+                |x, y, g| table::slope::elu(x, y, g, SELU_ALPHA) * R::of(SELU_SCALE);
+            /// `x` where positive, else `alpha · (e^(x/alpha) - 1)`
+            celu Celu(alpha) [x]
+                |x| R::select(x.greater(R::of(0.0)), x, R::select(x.greater(R::of(0.0)), R::of(0.0), x / R::of(alpha)).expm1() * R::of(alpha)),
+                |x, y, g| {
+                    let up = x.greater(R::of(0.0));
+                    R::select(up, g, g * R::select(up, R::of(0.0), x / R::of(alpha)).exp())
+                };
+            /// `x · Φ(x)` with the distribution function of the normal distribution
+            gelu Gelu() [x] |x| x * R::of(0.5) * ((x * R::of(std::f64::consts::FRAC_1_SQRT_2)).erf() + R::of(1.0)),
+                |x, y, g| {
+                    let cdf = ((x * R::of(std::f64::consts::FRAC_1_SQRT_2)).erf() + R::of(1.0)) * R::of(0.5);
+                    let pdf = (x * x * R::of(-0.5)).exp() * R::of(0.5 * std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2);
+                    g * (cdf + x * pdf)
+                };
+            /// `gelu` by its approximation with tanh
+            gelu_tanh GeluTanh() [x] |x| {
+                    let inner = (x + x * x * x * R::of(0.044715)) * R::of(SQRT_2_OVER_PI);
+                    x * R::of(0.5) * (inner.tanh() + R::of(1.0))
+                },
+                |x, y, g| {
+                    let t = ((x + x * x * x * R::of(0.044715)) * R::of(SQRT_2_OVER_PI)).tanh();
+                    let inner = (x * x * R::of(3.0 * 0.044715) + R::of(1.0)) * R::of(SQRT_2_OVER_PI);
+                    g * R::of(0.5) * (t + R::of(1.0) + x * (R::of(1.0) - t * t) * inner)
+                };
+            /// `ln(1 + e^(beta·x)) / beta`; `x` itself where `beta·x > threshold`
+            softplus Softplus(beta, threshold) [x] |x| {
+                    let z = x * R::of(beta);
+                    let over = z.greater(R::of(threshold));
+                    R::select(over, x, R::select(over, R::of(0.0), z).exp().log1p() / R::of(beta))
+                },
+                |x, y, g| {
+                    let z = x * R::of(beta);
+                    R::select(z.greater(R::of(threshold)), g, g * z.sigmoid())
+                };
+            /// `x · tanh(softplus(x))`
+            mish Mish() [x] |x| x * table::value::softplus(x, 1.0, 20.0).tanh(),
+                |x, y, g| {
+                    let t = table::value::softplus(x, 1.0, 20.0).tanh();
+                    g * (t + x * x.sigmoid() * (R::of(1.0) - t * t))
+                };
+            /// `x · relu6(x + 3) / 6`; derivative 0 at -3, 1 at 3
+            hardswish Hardswish() [x] |x| x * table::value::relu6(x + R::of(3.0)) / R::of(6.0),
+                |x, y, g| R::select(x.less_equal(R::of(-3.0)), R::of(0.0),
+                    R::select(x.less(R::of(3.0)), g * (x / R::of(3.0) + R::of(0.5)), g));
+            /// `relu6(x + 3) / 6`
+            hardsigmoid Hardsigmoid() [x] |x| table::value::relu6(x + R::of(3.0)) / R::of(6.0),
+                |x, y, g| R::select(x.greater(R::of(-3.0)) & x.less(R::of(3.0)), g / R::of(6.0), R::of(0.0));
+            /// `ln(sigmoid(x))`, without overflow
+            logsigmoid Logsigmoid() [x] |x| R::select(x.greater(R::of(0.0)), R::of(0.0), x) - (-x.abs()).exp().log1p(),
+                |x, y, g| g * (-x).sigmoid();
+            /// `x / (1 + |x|)`
+            softsign Softsign() [x] |x| x / (x.abs() + R::of(1.0)),
+                |x, y, g| { let d = x.abs() + R::of(1.0); g / (d * d) };
+            /// `x - tanh(x)`
+            tanhshrink Tanhshrink() [x] |x| x - x.tanh(), |x, y, g| { let t = x.tanh(); g * t * t };
+            /// `x` outside [-lambd, lambd], else 0
+            hardshrink Hardshrink(lambd) [x]
+                |x| R::select(x.greater_equal(R::of(-lambd)) & x.less_equal(R::of(lambd)), R::of(0.0), x),
+                |x, y, g| R::select(x.greater_equal(R::of(-lambd)) & x.less_equal(R::of(lambd)), R::of(0.0), g);
+            /// `x` moved towards 0 by `lambd`, 0 within [-lambd, lambd]
+            softshrink Softshrink(lambd) [x]
+                |x| R::select(x.greater(R::of(lambd)), x - R::of(lambd),
+                    R::select(x.less(R::of(-lambd)), x + R::of(lambd), x * R::of(0.0))),
+                |x, y, g| R::select(x.greater_equal(R::of(-lambd)) & x.less_equal(R::of(lambd)), R::of(0.0), g);
+            /// `x` where above the threshold, else `value`
+            threshold Threshold(threshold, value) [x]
+                |x| R::select(x.less_equal(R::of(threshold)), R::of(value), x),
+                |x, y, g| R::select(x.less_equal(R::of(threshold)), R::of(0.0), g);
         }
         pairs {
             /// The larger of both, NaN if one is; on a tie each gets half of the gradient
@@ -99,6 +230,62 @@ macro_rules! elementary {
                 |a, b, y, g|
                 R::select(a.equal(b), g * R::of(0.5), R::select(a.less(b), R::of(0.0), g)),
                 R::select(a.equal(b), g * R::of(0.5), R::select(b.less(a), R::of(0.0), g));
+            /// The smaller of both, NaN if one is; on a tie each gets half of the gradient
+            minimum Minimum [a b] [a b] |a, b| R::select(a.less(b) | a.is_nan(), a, b),
+                |a, b, y, g|
+                R::select(a.equal(b), g * R::of(0.5), R::select(a.greater(b), R::of(0.0), g)),
+                R::select(a.equal(b), g * R::of(0.5), R::select(b.greater(a), R::of(0.0), g));
+            /// The larger of both, the other if one is NaN; on a tie each gets half of the gradient
+            fmax Fmax [a b] [a b] |a, b| R::select(a.greater_equal(b) | b.is_nan(), a, b),
+                |a, b, y, g|
+                R::select(a.equal(b), g * R::of(0.5), R::select(a.greater(b) | b.is_nan(), g, R::of(0.0))),
+                R::select(a.equal(b), g * R::of(0.5), R::select(a.greater(b) | b.is_nan(), R::of(0.0), g));
+            /// The smaller of both, the other if one is NaN; on a tie each gets half of the gradient
+            fmin Fmin [a b] [a b] |a, b| R::select(a.less_equal(b) | b.is_nan(), a, b),
+                |a, b, y, g|
+                R::select(a.equal(b), g * R::of(0.5), R::select(a.less(b) | b.is_nan(), g, R::of(0.0))),
+                R::select(a.equal(b), g * R::of(0.5), R::select(a.less(b) | b.is_nan(), R::of(0.0), g));
+            /// `√(a² + b²)`, without overflow
+            hypot Hypot [a y] [b y] |a, b| {
+                    let (a, b) = (a.abs(), b.abs());
+                    let (large, small) = (R::select(a.less(b), b, a), R::select(a.less(b), a, b));
+                    let ratio = small / R::select(large.equal(R::of(0.0)), R::of(1.0), large);
+                    R::select(large.equal(R::of(f64::INFINITY)), large, large * (ratio * ratio + R::of(1.0)).sqrt())
+                },
+                |a, b, y, g| g * a / y, g * b / y;
+            /// The remainder of `a / b` rounded down, with the sign of `b`
+            remainder Remainder [] [a b] |a, b| {
+                    let r = a.fmod(b);
+                    let turn = (r.less(R::of(0.0)) & b.greater(R::of(0.0))) | (r.greater(R::of(0.0)) & b.less(R::of(0.0)));
+                    R::select(turn, r + b, r)
+                },
+                |a, b, y, g| g, -(g * (a / b).floor());
+            /// `a · ln b`, 0 where `a` is 0 and `b` no NaN
+            xlogy Xlogy [a b] [a b] |a, b| R::select(a.equal(R::of(0.0)) & !b.is_nan(), R::of(0.0), a * b.log()),
+                |a, b, y, g|
+                R::select(a.equal(R::of(0.0)) & b.less_equal(R::of(0.0)), R::of(0.0), g * b.log()),
+                g * a / b;
+            /// `ln(eᵃ + eᵇ)`, without overflow
+            logaddexp Logaddexp [a b] [a b] |a, b| {
+                    let top = R::select(a.greater(b), a, b);
+                    let gap = R::select(a.equal(b), R::of(0.0), -(a - b).abs());
+                    R::select(a.is_nan(), a, top + gap.exp().log1p())
+                },
+                |a, b, y, g| g * (a - b).sigmoid(), g * (b - a).sigmoid();
+            /// The size of `a` with the sign of `b`
+            copysign Copysign [a y] [] |a, b| {
+                    let negative = b.less(R::of(0.0)) | (R::of(1.0) / b).less(R::of(0.0));
+                    R::select(negative, -a.abs(), a.abs())
+                },
+                |a, b, y, g| R::select(a.equal(R::of(0.0)), R::of(0.0), g * y.sign() * a.sign()), g * R::of(0.0);
+            /// `a / b` rounded down; derivative 0
+            div_floor DivFloor [] [] |a, b| {
+                    let r = table::value::remainder(a, b);
+                    R::select(b.equal(R::of(0.0)), a / b, ((a - r) / b).round())
+                },
+                |a, b, y, g| g * R::of(0.0), g * R::of(0.0);
+            /// `a / b` rounded towards zero; derivative 0
+            div_trunc DivTrunc [] [] |a, b| (a / b).trunc(), |a, b, y, g| g * R::of(0.0), g * R::of(0.0);
         }
         operators {
             add Add [] [] |a, b| a + b, |a, b, y, g| g, g;
@@ -120,6 +307,10 @@ macro_rules! elementary {
 }
 pub(crate) use elementary;
 
+const SELU_ALPHA: f64 = 1.673_263_242_354_377_2;
+const SELU_SCALE: f64 = 1.050_700_987_355_480_5;
+const SQRT_2_OVER_PI: f64 = 0.797_884_560_802_865_4;
+
 macro_rules! functions {
     (
         base { $( $(#[$bm:meta])* $bn:ident $bv:ident ($($bp:ident),*) [$($bk:ident)*] $bf:tt |$bx:ident, $by:ident, $bg:ident| $bd:expr; )* }
@@ -129,7 +320,8 @@ macro_rules! functions {
     ) => {
         /// The values of the functions that are expressions in others.
         pub(crate) mod value {
-            use crate::real::Number;
+            use super::{SELU_ALPHA, SELU_SCALE, SQRT_2_OVER_PI};
+            use crate::real::{Number, table};
             $( #[inline(always)] pub fn $mn<R: Number>($mvx: R $(, $mp: f64)*) -> R { $me } )*
             $( #[inline(always)] pub fn $pn<R: Number>($pva: R, $pvb: R) -> R { $pe } )*
             $( #[inline(always)] pub fn $on<R: Number>($ova: R, $ovb: R) -> R { $oe } )*
@@ -137,7 +329,8 @@ macro_rules! functions {
         /// The derivatives: argument(s), result and gradient of the result to the gradient of the argument.
         #[allow(unused_variables)]
         pub(crate) mod slope {
-            use crate::real::Number;
+            use super::{SELU_ALPHA, SELU_SCALE, SQRT_2_OVER_PI};
+            use crate::real::{Number, table};
             $( #[inline(always)] pub fn $bn<R: Number>($bx: R, $by: R, $bg: R $(, $bp: f64)*) -> R { $bd } )*
             $( #[inline(always)] pub fn $mn<R: Number>($mx: R, $my: R, $mg: R $(, $mp: f64)*) -> R { $md } )*
         }
