@@ -170,10 +170,10 @@ pub(crate) fn batched_matmul<'a, T: MatmulElement>(
     done.into_inner()
 }
 
-/// Multiply-adds worth a task of their own, about two microseconds.
+/// Multiply-adds worth a task of their own: about two microseconds, where a fork-join costs a half.
 const GRAIN: usize = 1 << 17;
 /// The same for products with a vector, which wait for memory.
-const VECTOR_GRAIN: usize = 1 << 15;
+const VECTOR_GRAIN: usize = 1 << 16;
 /// Multiply-adds from which a matrix of a batch is split by itself.
 const LARGE: usize = 1 << 24;
 
@@ -240,6 +240,8 @@ impl<T: MatmulElement> Product<T> {
             return (Kernel::Dots, x);
         }
         let x = self;
+        // Vectors run along the columns: best where both B's and C's lie side by side, else where B's do, else
+        // along the shorter axis, which has less to transpose.
         let turn = if x.b.col == 1 { x.a.row == 1 && x.c.col != 1 } else { x.a.row == 1 || x.n > 2 * x.m };
         (Kernel::Tiles, if turn { x.turned() } else { x })
     }
@@ -253,7 +255,8 @@ impl<T: MatmulElement> Product<T> {
             return unsafe { T::compute(kernel, &self) };
         }
         let by_columns = self.n >= self.m;
-        let (size, grain) = if by_columns { (self.n, 48) } else { (self.m, 8) };
+        // Whole tiles of every instruction set.
+        let (size, grain) = if by_columns { (self.n, 32) } else { (self.m, 24) };
         let step = size.div_ceil(parts).next_multiple_of(grain);
         let whole = &self;
         threads::parallel_for(size.div_ceil(step), &|i| {
@@ -326,7 +329,9 @@ unsafe fn compute<V: vector::Vector<T: MatmulElement>, const R: usize, const NV:
     unsafe {
         match kernel {
             Kernel::Tiles => tiles::<V, R, NV>(x, scratch),
-            Kernel::Dots => dots::<V>(x),
+            // As many sums as the registers hold; a machine with tiles of 8 rows has 32.
+            Kernel::Dots if R == 8 => dots::<V, 4>(x),
+            Kernel::Dots => dots::<V, 2>(x),
             Kernel::RowSums => row_sums::<V>(x),
         }
     }

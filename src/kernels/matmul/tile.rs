@@ -6,8 +6,10 @@ use std::mem::MaybeUninit;
 
 /// Steps along k that a panel holds.
 const KC: usize = 256;
-/// Rows of A that are packed at a time.
-const MC: usize = 192;
+/// Rows of A that are worked on at a time.
+const MC: usize = 240;
+/// Panels of B that make it worth while to pack an A whose rows could be read in place.
+const MANY: usize = 4;
 /// Most rows and columns (in elements) of a tile.
 const MAX_ROWS: usize = 8;
 const MAX_COLS: usize = 32;
@@ -37,7 +39,11 @@ pub(super) unsafe fn tiles<V: Vector<T: MatmulElement>, const R: usize, const NV
 ) {
     const { assert!(R <= MAX_ROWS && MC.is_multiple_of(R) && NV * V::LANES <= MAX_COLS) }
     let width = NV * V::LANES;
-    let pack_a = x.a.col != 1;
+    let pack_a = match x.a {
+        View { col: 1, .. } => R.is_multiple_of(V::SQUARE) && x.n > MANY * width,
+        View { row: 1, .. } => x.n > width,
+        _ => true,
+    };
     // One round even when there is nothing to add up: beta has its say.
     for p in (0..x.k.max(1)).step_by(KC) {
         let k = KC.min(x.k - p);
@@ -71,7 +77,12 @@ pub(super) unsafe fn tiles<V: Vector<T: MatmulElement>, const R: usize, const NV
                             a.at(r, 0)
                         };
                         let c = x.c.at(i + r, j);
-                        any_rows::<V, R, NV>(Product { m: R.min(m - r), n, k, a, b, c, beta, ..*x });
+                        let part = Product { m: R.min(m - r), n, k, a, b, c, beta, ..*x };
+                        if pack_a {
+                            any_rows::<V, R, NV, true>(part);
+                        } else {
+                            any_rows::<V, R, NV, false>(part);
+                        }
                     }
                 }
             }
@@ -92,11 +103,27 @@ fn prefetch<T>(data: *const T, len: usize) {
 
 /// Rows of A in strips of `R`, each strip one column of `R` elements after the other.
 #[inline(always)]
-unsafe fn pack_rows<V: Vector, const R: usize>(a: View<V::T>, m: usize, k: usize, to: *mut V::T) {
-    for p in 0..k {
-        for r in (0..m).step_by(R) {
-            // SAFETY: the caller's view has m x k elements, its scratch m (up to a whole strip) times k.
-            unsafe {
+unsafe fn pack_rows<V: Vector<T: MatmulElement>, const R: usize>(
+    a: View<V::T>,
+    m: usize,
+    k: usize,
+    to: *mut V::T,
+) {
+    // SAFETY: the caller's view has m x k elements, its scratch m (up to a whole strip) times k.
+    unsafe {
+        if a.col == 1 && R.is_multiple_of(V::SQUARE) {
+            for r in (0..m).step_by(R) {
+                for p in (0..k).step_by(V::SQUARE) {
+                    for i in (0..R).step_by(V::SQUARE) {
+                        let to = to.add(r * k + p * R + i);
+                        square::<V>(a.turned(), p, k, r + i, m, to, R);
+                    }
+                }
+            }
+            return;
+        }
+        for p in 0..k {
+            for r in (0..m).step_by(R) {
                 let (from, to) = (a.at(r, p), to.add(r * k + p * R));
                 if from.row == 1 && m - r >= R {
                     std::ptr::copy_nonoverlapping(from.data, to, R);
@@ -105,6 +132,32 @@ unsafe fn pack_rows<V: Vector, const R: usize>(a: View<V::T>, m: usize, k: usize
                         *to.add(i) = *from.at(i, 0).data;
                     }
                 }
+            }
+        }
+    }
+}
+
+/// `to[i * to_step + j] = from[p + i, q + j]` for a square, as far as `from`, with `rows` and `columns`, has elements;
+/// zero in the columns behind them.
+#[inline(always)]
+unsafe fn square<V: Vector<T: MatmulElement>>(
+    from: View<V::T>,
+    p: usize,
+    rows: usize,
+    q: usize,
+    columns: usize,
+    to: *mut V::T,
+    to_step: usize,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        if from.row == 1 && p + V::SQUARE <= rows && q + V::SQUARE <= columns {
+            return V::transpose(from.at(p, q).data, from.col, to, to_step);
+        }
+        for i in 0..V::SQUARE.min(rows - p) {
+            for j in 0..V::SQUARE {
+                let zero = V::T::ZERO;
+                *to.add(i * to_step + j) = if q + j < columns { *from.at(p + i, q + j).data } else { zero };
             }
         }
     }
@@ -129,20 +182,9 @@ unsafe fn pack_columns<V: Vector<T: MatmulElement>>(
                 }
             }
         } else {
-            let whole = if b.row == 1 { V::SQUARE } else { usize::MAX };
             for j in (0..width).step_by(V::SQUARE) {
                 for p in (0..k).step_by(V::SQUARE) {
-                    let to = to.add(p * width + j);
-                    if n.saturating_sub(j) >= whole && k - p >= whole {
-                        V::transpose(b.at(p, j).data, b.col, to, width);
-                        continue;
-                    }
-                    for q in 0..V::SQUARE.min(k - p) {
-                        for i in 0..V::SQUARE {
-                            let zero = V::T::ZERO;
-                            *to.add(q * width + i) = if j + i < n { *b.at(p + q, j + i).data } else { zero };
-                        }
-                    }
+                    square::<V>(b, p, k, j, n, to.add(p * width + j), width);
                 }
             }
         }
@@ -150,57 +192,94 @@ unsafe fn pack_columns<V: Vector<T: MatmulElement>>(
     View { data: to, row: width as isize, col: 1 }
 }
 
-/// A tile with up to `R` rows and `NV` vectors.
+/// A tile with up to `F` rows, all of them in a packed strip of `F` rows or none.
 #[inline(always)]
-unsafe fn any_rows<V: Vector<T: MatmulElement>, const R: usize, const NV: usize>(x: Product<V::T>) {
-    macro_rules! rows {
-        ($($r:literal)*) => {
-            match x.m {
-                // SAFETY: the caller's.
-                $($r if $r <= R => unsafe { any_columns::<V, $r, NV>(x) },)*
-                _ => {}
+unsafe fn any_rows<V: Vector<T: MatmulElement>, const F: usize, const NV: usize, const PACKED: bool>(
+    mut x: Product<V::T>,
+) {
+    // SAFETY: the caller's; parts have as many rows as are left.
+    unsafe {
+        if x.m == F {
+            return any_columns::<V, F, F, NV, PACKED>(x);
+        }
+        while x.m > 0 {
+            let done = match x.m {
+                4.. => {
+                    any_columns::<V, F, 4, NV, PACKED>(x);
+                    4
+                }
+                2.. => {
+                    any_columns::<V, F, 2, NV, PACKED>(x);
+                    2
+                }
+                _ => {
+                    any_columns::<V, F, 1, NV, PACKED>(x);
+                    1
+                }
+            };
+            x.m -= done;
+            if x.m > 0 {
+                (x.a, x.c) = (x.a.at(done, 0), x.c.at(done, 0));
             }
-        };
+        }
     }
-    rows!(8 7 6 5 4 3 2 1)
 }
 
 #[inline(always)]
-unsafe fn any_columns<V: Vector<T: MatmulElement>, const R: usize, const NV: usize>(x: Product<V::T>) {
+unsafe fn any_columns<
+    V: Vector<T: MatmulElement>,
+    const F: usize,
+    const R: usize,
+    const NV: usize,
+    const PACKED: bool,
+>(
+    x: Product<V::T>,
+) {
     // SAFETY: the caller's.
     unsafe {
-        match x.n.div_ceil(V::LANES) {
-            3 if NV >= 3 => tile::<V, R, 3>(x),
-            2 if NV >= 2 => tile::<V, R, 2>(x),
-            1 => tile::<V, R, 1>(x),
-            _ => {}
-        }
+        if NV >= 2 && x.n > V::LANES { tile::<V, F, R, 2, PACKED>(x) } else { tile::<V, F, R, 1, PACKED>(x) }
     }
 }
 
 /// One tile: `R` rows, `NV` vectors of columns, of which the last may reach beyond C but not beyond B.
 #[inline(always)]
-unsafe fn tile<V: Vector<T: MatmulElement>, const R: usize, const NV: usize>(x: Product<V::T>) {
+unsafe fn tile<
+    V: Vector<T: MatmulElement>,
+    const F: usize,
+    const R: usize,
+    const NV: usize,
+    const PACKED: bool,
+>(
+    x: Product<V::T>,
+) {
     // SAFETY: the caller's views have R x k, k x NV vectors, and R x n elements.
     unsafe {
-        let mut sums = [[V::splat(V::T::ZERO); NV]; R];
         if x.c.col == 1 {
             for i in 0..R {
                 prefetch(x.c.at(i, 0).data, NV * V::LANES);
             }
         }
-        for p in 0..x.k {
-            let from = x.b.at(p, 0).data;
-            let mut b = [V::splat(V::T::ZERO); NV];
-            for (j, b) in b.iter_mut().enumerate() {
-                *b = V::load(from.add(j * V::LANES));
+        // Known steps and few pointers leave registers to the sums.
+        let (row, step) = if PACKED { (1, F as isize) } else { (x.a.row, x.a.col) };
+        let mut sums = [[V::splat(V::T::ZERO); NV]; R];
+        let (mut a, mut b) = (x.a.data, x.b.data);
+        let mut a_high = a.wrapping_offset(4 * row);
+        for _ in 0..x.k {
+            let mut from = [V::splat(V::T::ZERO); NV];
+            for (j, from) in from.iter_mut().enumerate() {
+                *from = V::load(b.add(j * V::LANES));
             }
-            for (i, row) in sums.iter_mut().enumerate() {
-                let a = V::splat(*x.a.at(i, p).data);
-                for j in 0..NV {
-                    row[j] = a.mul_add(b[j], row[j]);
+            for (i, sums) in sums.iter_mut().enumerate() {
+                let a =
+                    if i < 4 { a.offset(i as isize * row) } else { a_high.offset((i - 4) as isize * row) };
+                let a = V::splat(*a);
+                for (sum, &b) in sums.iter_mut().zip(&from) {
+                    *sum = a.mul_add(b, *sum);
                 }
             }
+            a = a.wrapping_offset(step);
+            a_high = a_high.wrapping_offset(step);
+            b = b.wrapping_offset(x.b.row);
         }
         if x.c.col != 1 {
             return scatter::<V, R, NV>(&x, &sums);
@@ -238,15 +317,17 @@ unsafe fn scatter<V: Vector<T: MatmulElement>, const R: usize, const NV: usize>(
     // SAFETY: rows and columns hold a whole tile and are made of whole squares; x.n is no more than its width.
     unsafe {
         let alpha = V::splat(x.alpha);
-        for (values, to) in tile.iter().zip(&mut rows) {
+        let by_rows = rows.as_mut_ptr().cast::<V::T>();
+        let by_columns = columns.as_mut_ptr().cast::<V::T>();
+        for (i, values) in tile.iter().enumerate() {
             for (j, v) in values.iter().enumerate() {
-                v.mul(alpha).store(to.as_mut_ptr().add(j * V::LANES));
+                v.mul(alpha).store(by_rows.add(i * MAX_COLS + j * V::LANES));
             }
         }
         for j in (0..NV * V::LANES).step_by(V::SQUARE) {
             for i in (0..R).step_by(V::SQUARE) {
-                let to = columns[j].as_mut_ptr().add(i);
-                V::transpose(rows[i].as_ptr().add(j), MAX_COLS as isize, to, MAX_ROWS);
+                let to = by_columns.add(j * MAX_ROWS + i);
+                V::transpose(by_rows.add(i * MAX_COLS + j), MAX_COLS as isize, to, MAX_ROWS);
             }
         }
         for (j, column) in columns.iter().enumerate().take(x.n) {

@@ -2,26 +2,26 @@
 //! Splitting the columns changes no element's order of additions.
 use super::{MatmulElement, Product, vector::Vector};
 
-/// Products of few rows of A with columns of B that both lie along k: dot products, up to 4 x 4 at a time.
+/// Products of few rows of A with columns of B that both lie along k: dot products, up to `R` x 4 at a time.
 ///
 /// # Safety
 /// As for `tiles`; and `a.col` and `b.row` must be 1.
 #[inline(always)]
-pub(super) unsafe fn dots<V: Vector<T: MatmulElement>>(x: &Product<V::T>) {
+pub(super) unsafe fn dots<V: Vector<T: MatmulElement>, const R: usize>(x: &Product<V::T>) {
     let mut i = 0;
     while i < x.m {
-        let m = if x.m - i >= 4 { 4 } else { 1 };
+        let m = if x.m - i >= R { R } else { 1 };
         let mut j = 0;
         while j < x.n {
             let n = if x.n - j >= 4 { 4 } else { 1 };
             // SAFETY: i + m and j + n stay within the product.
             unsafe {
                 let part = Product { a: x.a.at(i, 0), b: x.b.at(0, j), c: x.c.at(i, j), ..*x };
-                match (m, n) {
-                    (4, 4) => dot_tile::<V, 4, 4>(part),
-                    (4, _) => dot_tile::<V, 4, 1>(part),
-                    (_, 4) => dot_tile::<V, 1, 4>(part),
-                    _ => dot_tile::<V, 1, 1>(part),
+                match (m == R, n == 4) {
+                    (true, true) => dot_tile::<V, R, 4>(part),
+                    (true, false) => dot_tile::<V, R, 1>(part),
+                    (false, true) => dot_tile::<V, 1, 4>(part),
+                    (false, false) => dot_tile::<V, 1, 1>(part),
                 }
             }
             j += n;
