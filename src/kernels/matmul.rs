@@ -66,6 +66,8 @@ pub trait MatmulElement:
     const ZERO: Self;
     #[doc(hidden)]
     const ONE: Self;
+    #[doc(hidden)]
+    fn prepare();
     /// # Safety
     /// The views must be valid for the sizes, and the kernel must suit the strides.
     #[doc(hidden)]
@@ -119,6 +121,12 @@ pub enum Kernel {
     Tiles,
     Dots,
     RowSums,
+}
+
+/// Allocates what the products of this thread will need, which otherwise the first of them does.
+pub(super) fn prepare_thread() {
+    f32::prepare();
+    f64::prepare();
 }
 
 /// `c = alpha a b + beta c`; with `beta` 0, what was in `c` doesn't matter.
@@ -277,12 +285,18 @@ impl<T: MatmulElement> Product<T> {
 
 macro_rules! element {
     ($($t:ident $plain:literal $avx2:ident $avx512:ident)*) => {$(
+        const _: () = {
+        thread_local!(static SCRATCH: Cell<Option<Box<Scratch<$t>>>> = const { Cell::new(None) });
+
         impl MatmulElement for $t {
             const ZERO: $t = 0.0;
             const ONE: $t = 1.0;
 
+            fn prepare() {
+                SCRATCH.set(Some(Scratch::new()));
+            }
+
             unsafe fn compute(kernel: Kernel, x: &Product<$t>) {
-                thread_local!(static SCRATCH: Cell<Option<Box<Scratch<$t>>>> = const { Cell::new(None) });
                 #[cfg(target_arch = "x86_64")]
                 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
                 unsafe fn avx512(kernel: Kernel, x: &Product<$t>, scratch: &mut Scratch<$t>) {
@@ -310,6 +324,7 @@ macro_rules! element {
                 let _ = SCRATCH.try_with(|place| place.set(Some(scratch)));
             }
         }
+        };
     )*};
 }
 element! {

@@ -244,10 +244,14 @@ struct Worker {
 
 impl Worker {
     fn spawn(index: usize) -> Option<Worker> {
-        let asleep = Arc::new(AtomicBool::new(false));
+        let asleep = Arc::new(AtomicBool::new(true));
         let flag = asleep.clone();
         let builder = thread::Builder::new().name(format!("kolmo-{}", index + 1));
         let handle = builder.spawn(move || Worker::run(index, &flag)).ok()?;
+        // What the worker allocates belongs to this call and not to a later one, in whose time it would fall by chance.
+        while asleep.load(Acquire) {
+            thread::yield_now();
+        }
         Some(Worker { thread: handle.thread().clone(), asleep })
     }
 
@@ -260,6 +264,8 @@ impl Worker {
     }
 
     fn run(index: usize, asleep: &AtomicBool) {
+        super::matmul::prepare_thread();
+        asleep.store(false, Release);
         let mut last = 0;
         loop {
             if let Some(number) = Worker::watch(index, last) {
