@@ -1,5 +1,6 @@
 //! The one error type of the crate, and the plain message that operations fail with before the tape
 //! adds their name and the caller's line.
+use crate::compress::FormatError;
 use std::{fmt, panic::Location, sync::Arc};
 
 /// What went wrong, with the values that clash and what would be accepted.
@@ -35,6 +36,18 @@ pub enum Error {
         /// What was expected and what was found.
         message: String,
     },
+    /// A `.kolmo` file is damaged, or a model can't be stored in one.
+    #[error("{0}")]
+    Artifact(Arc<FormatError>),
+}
+
+impl From<FormatError> for Error {
+    fn from(error: FormatError) -> Error {
+        match error {
+            FormatError::Io { path, source } => Error::Io { path, source: Arc::new(source) },
+            other => Error::Artifact(Arc::new(other)),
+        }
+    }
 }
 
 /// Shorthand for results with the crate's [`Error`].

@@ -1,11 +1,47 @@
-//! Models made small: entropy coding and the `.kolmo` file.
+//! Models made small: pruning, shared values, distillation; entropy coding and the `.kolmo` file; lengths in bits.
 //!
-//! What a model is and how it is pruned or quantised is said elsewhere; here are numbers, bits and bytes.
+//! A model is pruned with [`prune`], its weights tied to a few values with [`quantize`], trained against a larger one
+//! with [`distill`]; [`pack`] makes an [`Artifact`] of it, which is written to a file, and [`unpack`] puts a
+//! file into a model. [`description_length`] tells what all of that comes to.
 
 pub mod coding;
+pub mod distill;
 pub mod format;
 mod half;
+mod length;
 mod models;
+mod pack;
+pub mod prune;
+pub mod quantize;
 
 pub use format::{Artifact, Entry, EntryData, FormatError, Part, PartSize, Sizes};
 pub use half::{f16_bits, f16_to_f32, round_to_f16};
+pub use length::{data_length, description_length};
+pub use pack::{pack, unpack};
+
+use crate::tensor::Shape;
+
+/// The usual choice of what is pruned and quantised: weights of two axes or more, not biases and gains.
+pub fn matrices(_name: &str, shape: &Shape) -> bool {
+    shape.rank() >= 2
+}
+
+/// Every parameter.
+pub fn everything(_name: &str, _shape: &Shape) -> bool {
+    true
+}
+
+/// Runs the body for each parameter that is a field of the model, those of `f32` first, then those of `f64`.
+macro_rules! each_field {
+    ($model:expr, |$name:ident, $p:ident| $body:expr) => {{
+        crate::nn::walk::visit_fields($model, |path, $p: &crate::nn::Param<f32>| {
+            let $name = path.to_string();
+            $body
+        });
+        crate::nn::walk::visit_fields($model, |path, $p: &crate::nn::Param<f64>| {
+            let $name = path.to_string();
+            $body
+        });
+    }};
+}
+use each_field;

@@ -2,6 +2,7 @@
 pub mod init;
 mod layers;
 mod param;
+mod param_serial;
 pub(crate) mod walk;
 
 pub use layers::{Dropout, Layer, Linear, Relu, Sequential, Sigmoid, Silu, Tanh};

@@ -1,11 +1,11 @@
 //! A parameter: a shared handle to a tensor that training changes, and what stands between it and its use.
-use super::walk;
+//! Its way through serde is in `param_serial`.
 use crate::{
     error::{Error, Result},
+    ops::codebook::NO_CODE,
     tape::{Float, Tape, Var},
     tensor::{Shape, Tensor},
 };
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::{
     fmt,
     sync::{
@@ -16,7 +16,10 @@ use std::{
 
 /// A trainable tensor of a model. Cloning it gives another handle to the same tensor: that is how weights are tied.
 ///
-/// Through serde a parameter is its tensor.
+/// Between the tensor and the value that a model sees may stand a [codebook](Param::set_codebook), a
+/// [mask](Param::set_mask) and a user's [own operations](Param::parametrize), in this order.
+///
+/// Through serde a parameter is its tensor, with mask and codebook if it has them.
 #[derive(Clone)]
 pub struct Param<T: Float = f32>(Arc<Inner<T>>);
 
@@ -30,7 +33,31 @@ struct State<T: Float> {
     trainable: bool,
     /// Ones where a weight is kept, zeros where it was pruned.
     mask: Option<Tensor<T>>,
+    codebook: Option<Codebook<T>>,
     custom: Vec<Arc<dyn Parametrize<T>>>,
+}
+
+/// A few values that stand for many weights.
+struct Codebook<T: Float> {
+    codes: Tensor<u32>,
+    /// The same, with [`NO_CODE`] where the mask prunes.
+    kept: Tensor<u32>,
+    centroids: Param<T>,
+}
+
+impl<T: Float> State<T> {
+    /// Brings the codes in use up to date with the mask.
+    fn apply_mask(&mut self) {
+        let Some(book) = &mut self.codebook else { return };
+        book.kept = match &self.mask {
+            None => book.codes.clone(),
+            Some(mask) => {
+                let (mask, codes) = (mask.to_vec(), book.codes.to_vec());
+                let zero = T::default();
+                Tensor::from_fn(book.codes.shape(), |i| if mask[i] == zero { NO_CODE } else { codes[i] })
+            }
+        };
+    }
 }
 
 /// What a user puts between the stored tensor and the value that the model sees: a few operations on the tape.
@@ -43,8 +70,7 @@ impl<T: Float> Param<T> {
     /// A trainable parameter.
     pub fn new(value: impl Into<Tensor<T>>) -> Param<T> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let state =
-            RwLock::new(State { value: value.into(), trainable: true, mask: None, custom: Vec::new() });
+        let state = RwLock::new(State { value: value.into(), trainable: true, mask: None, codebook: None, custom: Vec::new() });
         Param(Arc::new(Inner { id: NEXT.fetch_add(1, Ordering::Relaxed), state }))
     }
 
@@ -87,9 +113,13 @@ impl<T: Float> Param<T> {
         self.read().trainable
     }
 
-    /// Freezes the parameter (`false`) or lets it be trained again.
+    /// Freezes the parameter and its codebook (`false`) or lets them be trained again.
     pub fn set_trainable(&self, on: bool) {
-        self.write().trainable = on;
+        let mut state = self.write();
+        state.trainable = on;
+        if let Some(book) = &state.codebook {
+            book.centroids.set_trainable(on);
+        }
     }
 
     /// Keeps the weights where the mask is true and holds the others at zero, in training too. `None` lifts the mask:
@@ -102,12 +132,76 @@ impl<T: Float> Param<T> {
             return Err(Error::invalid("set_mask", message));
         }
         state.mask = mask.map(Tensor::cast);
+        state.apply_mask();
         Ok(())
     }
 
     /// Which weights are kept; `None` if all are.
     pub fn mask(&self) -> Option<Tensor<bool>> {
         self.read().mask.as_ref().map(Tensor::cast)
+    }
+
+    /// Ties the weights to a few shared values: the weight as the model uses it is `centroids[codes]`, times the mask if
+    /// there is one. `codes` has the parameter's shape, `centroids` is `[k]`, and every code is below `k`.
+    ///
+    /// The centroids are a parameter of their own, which [`visit_params`](super::visit_params) shows as
+    /// `<name>.codebook`: optimisers train them, and leave the tensor underneath alone. Passing a [`Param`] that
+    /// another parameter uses too shares one codebook between both.
+    ///
+    /// ```
+    /// use kolmo::{Tape, Tensor, nn::Param, optim::{Optimizer, Sgd}};
+    /// let p = Param::new(Tensor::from([0.9f32, -0.4, 1.1]));
+    /// p.set_codebook(Tensor::from([1u32, 0, 1]), Tensor::from([-0.4f32, 1.0]))?;
+    /// let tape = Tape::new();
+    /// let grads = tape.param(&p).sum().backward()?;
+    /// Sgd::new(0.1).step(&p, &grads)?;
+    /// assert_eq!(p.effective()?.to_vec(), [0.8, -0.5, 0.8]); // the gradient of a shared value is a sum
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
+    pub fn set_codebook(&self, codes: Tensor<u32>, centroids: impl Into<Param<T>>) -> Result<()> {
+        let centroids: Param<T> = centroids.into();
+        // A codebook with a codebook of its own could lead back here.
+        if centroids.id() == self.id() || centroids.codebook().is_some() {
+            return Err(Error::invalid("set_codebook", "the centroids can't have a codebook themselves"));
+        }
+        let (k, mut state) = (centroids.shape(), self.write());
+        let wrong = |message| Err(Error::invalid("set_codebook", message));
+        if codes.shape() != state.value.shape() {
+            return wrong(format!("the codes have shape {}, the parameter {}", codes.shape(), state.value.shape()));
+        }
+        if k.rank() != 1 {
+            return wrong(format!("the centroids have shape {k}, not [k]"));
+        }
+        if let Some(bad) = codes.to_vec().iter().find(|&&code| code as usize >= k.numel()) {
+            return wrong(format!("code {bad} has no centroid: there are {}", k.numel()));
+        }
+        state.codebook = Some(Codebook { kept: codes.clone(), codes, centroids });
+        state.apply_mask();
+        Ok(())
+    }
+
+    /// The codes and the centroids, if the weights are tied to a codebook.
+    pub fn codebook(&self) -> Option<(Tensor<u32>, Param<T>)> {
+        self.read().codebook.as_ref().map(|book| (book.codes.clone(), book.centroids.clone()))
+    }
+
+    /// Unties the weights: they are what they were before they had a codebook.
+    pub fn remove_codebook(&self) {
+        self.write().codebook = None;
+    }
+
+    /// Whether a user's own operations stand between the tensor and its use.
+    pub(crate) fn has_custom(&self) -> bool {
+        !self.read().custom.is_empty()
+    }
+
+    /// Replaces everything at once: nothing that was between the tensor and its use stays.
+    pub(crate) fn replace(&self, value: Tensor<T>) {
+        let mut state = self.write();
+        state.value = value;
+        state.mask = None;
+        state.codebook = None;
+        state.custom.clear();
     }
 
     /// Puts an operation between the tensor and its use, after those that are there.
@@ -124,11 +218,7 @@ impl<T: Float> Param<T> {
 
     /// Makes what stands between the tensor and its use permanent: the tensor becomes what the model sees.
     pub fn bake(&self) -> Result<()> {
-        let value = self.effective()?;
-        let mut state = self.write();
-        state.value = value;
-        state.mask = None;
-        state.custom.clear();
+        self.replace(self.effective()?);
         Ok(())
     }
 
@@ -139,13 +229,14 @@ impl<T: Float> Param<T> {
         if let Some(known) = tape.known_param(self.id()) {
             return known;
         }
-        let mut value = if state.trainable {
-            tape.param_leaf(self.id(), state.value.clone())
-        } else {
-            tape.constant(&state.value)
+        let mut value = match (&state.codebook, &state.mask) {
+            (Some(book), _) => book.centroids.on(tape).lookup(&book.kept),
+            (None, _) if !state.trainable => tape.constant(&state.value),
+            (None, _) => tape.param_leaf(self.id(), state.value.clone()),
         };
-        if let Some(mask) = &state.mask {
-            value = value * tape.constant(mask);
+        if let (None, Some(mask)) = (&state.codebook, &state.mask) {
+            // Not a product: a pruned weight is +0, whatever stands underneath.
+            value = value.where_one(&tape.constant(mask), &tape.constant(T::default()));
         }
         for custom in &state.custom {
             value = custom.apply(&value);
@@ -164,17 +255,5 @@ impl<T: Float> fmt::Debug for Param<T> {
 impl<T: Float> From<Tensor<T>> for Param<T> {
     fn from(value: Tensor<T>) -> Param<T> {
         Param::new(value)
-    }
-}
-
-impl<T: Float> Serialize for Param<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        serializer.serialize_newtype_struct(walk::PARAM, &walk::Probe(self))
-    }
-}
-
-impl<'de, T: Float + Deserialize<'de>> Deserialize<'de> for Param<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Param<T>, D::Error> {
-        Tensor::deserialize(deserializer).map(Param::new)
     }
 }

@@ -1,5 +1,5 @@
 //! Finding the parameters of a model: a serde serialiser that writes nothing and notices [`Param`]s.
-use super::Param;
+use super::{Param, param_serial};
 use crate::tape::Float;
 use serde::ser::{self, Serialize, Serializer};
 use smallvec::SmallVec;
@@ -8,7 +8,7 @@ use std::{cell::RefCell, fmt, thread::LocalKey};
 /// The name under which a parameter announces itself to the walk.
 pub(super) const PARAM: &str = "kolmo::Param";
 
-/// What a parameter hands to its serialiser: its tensor, or, to a walk that listens, its handle.
+/// What a parameter hands to its serialiser: what it holds, or, to a walk that listens, its handle.
 pub(super) struct Probe<'a, T: Float>(pub &'a Param<T>);
 
 /// Where the walk on this thread waits for a handle.
@@ -32,7 +32,7 @@ impl<T: Float> Serialize for Probe<'_, T> {
             }
             c.listening
         });
-        if caught { serializer.serialize_unit() } else { self.0.value().serialize(serializer) }
+        if caught { serializer.serialize_unit() } else { param_serial::write(self.0, serializer) }
     }
 }
 
@@ -66,9 +66,20 @@ impl fmt::Display for Path {
 /// Calls `f` with each parameter of a model and its place, in the order of the model's fields. A parameter that
 /// appears twice (tied weights) is visited at its first place only.
 ///
+/// A parameter whose weights are tied to a codebook is followed by its centroids, under `<name>.codebook`.
+///
 /// A model is any type that serde can serialise. Only parameters of element type `T` are visited; fields that
 /// serde skips are not seen.
-pub fn visit_params<T: Float, M: Serialize + ?Sized>(model: &M, mut f: impl FnMut(&Path, &Param<T>)) {
+pub fn visit_params<T: Float, M: Serialize + ?Sized>(model: &M, f: impl FnMut(&Path, &Param<T>)) {
+    walk(model, true, f);
+}
+
+/// The same without codebooks: the parameters that the model's fields are.
+pub(crate) fn visit_fields<T: Float, M: Serialize + ?Sized>(model: &M, f: impl FnMut(&Path, &Param<T>)) {
+    walk(model, false, f);
+}
+
+fn walk<T: Float, M: Serialize + ?Sized>(model: &M, codebooks: bool, mut f: impl FnMut(&Path, &Param<T>)) {
     thread_local!(static SEEN: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) });
     // Taken out while in use: a visit may start another one.
     let mut seen = SEEN.take();
@@ -81,7 +92,7 @@ pub fn visit_params<T: Float, M: Serialize + ?Sized>(model: &M, mut f: impl FnMu
         }
     };
     // Only a model's own Serialize could fail; then the walk ends there.
-    let _ = model.serialize(Walker { path: &mut path, visit: &mut visit });
+    let _ = model.serialize(Walker { path: &mut path, visit: &mut visit, codebooks });
     SEEN.set(seen);
 }
 
@@ -114,11 +125,12 @@ pub fn named_params<T: Float, M: Serialize + ?Sized>(model: &M) -> Vec<(String, 
 struct Walker<'a, T: Float> {
     path: &'a mut Path,
     visit: &'a mut dyn FnMut(&Path, &Param<T>),
+    codebooks: bool,
 }
 
 impl<T: Float> Walker<'_, T> {
     fn again(&mut self) -> Walker<'_, T> {
-        Walker { path: self.path, visit: self.visit }
+        Walker { path: self.path, visit: self.visit, codebooks: self.codebooks }
     }
 
     fn inside<V: Serialize + ?Sized>(&mut self, segment: Segment, value: &V) -> Result<(), Stop> {
@@ -201,6 +213,11 @@ impl<'a, T: Float> Serializer for Walker<'a, T> {
         });
         if let Some(param) = caught {
             (self.visit)(self.path, &param);
+            if let Some((_, centroids)) = param.codebook().filter(|_| self.codebooks) {
+                self.path.0.push(Segment::Field("codebook"));
+                (self.visit)(self.path, &centroids);
+                self.path.0.pop();
+            }
         }
         result
     }

@@ -4,6 +4,7 @@
 //! values it is itself recorded, which is all that higher derivatives need.
 mod arith;
 mod binary;
+pub(crate) mod codebook;
 mod fused;
 mod linalg;
 mod reduce;
@@ -50,6 +51,7 @@ pub(crate) enum Op<T: Float> {
     Param(u64),
     Unary(unary::Unary),
     Binary(binary::Binary),
+    Codebook(codebook::Codebook),
     Where(binary::Where),
     Fused(fused::FusedOp<T>),
     Linalg(linalg::Linalg),
@@ -67,6 +69,7 @@ impl<T: Float> Op<T> {
             Op::Param(_) => &Leaf("param"),
             Op::Unary(op) => op,
             Op::Binary(op) => op,
+            Op::Codebook(op) => op,
             Op::Where(op) => op,
             Op::Fused(op) => op,
             Op::Linalg(op) => op,
@@ -88,7 +91,7 @@ macro_rules! from {
     )*};
 }
 from! {
-    Unary(unary::Unary) Binary(binary::Binary) Where(binary::Where) Fused(fused::FusedOp<T>) Linalg(linalg::Linalg)
+    Unary(unary::Unary) Binary(binary::Binary) Codebook(codebook::Codebook) Where(binary::Where) Fused(fused::FusedOp<T>) Linalg(linalg::Linalg)
     Reduce(reduce::Reduce) Shape(shape::ShapeOp) Mixed(Mixed)
 }
 

@@ -1,0 +1,161 @@
+//! Models to artifacts and back, by the dotted names of their parameters. Nothing is lost on the way: what is stored in
+//! 16 bits is what 16 bits hold exactly. How the bytes are made is said in `format`.
+use super::{Artifact, Entry, EntryData, each_field, round_to_f16};
+use crate::{
+    error::{Error, Result},
+    nn::Param,
+    tape::Float,
+    tensor::{Shape, Tensor},
+};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// The model as an artifact, with text about it.
+///
+/// Each parameter is written as the model uses it: one with a codebook as mask, codes and centroids; any other as
+/// its values, zero where a mask prunes. Values and centroids take 16 bits if all of a parameter's are
+/// half-precision numbers ([`round_to_half`](super::quantize::round_to_half) makes them so), else 32. Parameters of
+/// `f64` are rounded to `f32`.
+///
+/// ```
+/// use kolmo::{Random, compress::{Artifact, matrices, pack, prune::{self, Amount}, quantize, unpack}, nn::Linear};
+/// let net = Linear::<f32>::new(64, 10, &mut Random::new(0));
+/// prune::global(&net, Amount::Density(0.1), matrices)?;
+/// quantize::codebooks(&net, 8, matrices)?;
+/// quantize::round_to_half(&net);
+/// let bytes = pack(&net, &[("architecture", "64-10")])?.to_bytes()?;
+/// assert!(bytes.len() < 250); // 2600 as plain numbers
+///
+/// let copy = Linear::<f32>::new(64, 10, &mut Random::new(1));
+/// unpack(&Artifact::from_bytes(&bytes)?, &copy)?;
+/// assert_eq!(copy.weight.effective()?, net.weight.effective()?);
+/// # Ok::<(), kolmo::Error>(())
+/// ```
+///
+/// # Errors
+/// A parametrisation fails; a codebook has more than 256 centroids.
+pub fn pack<M: Serialize + ?Sized>(model: &M, meta: &[(&str, &str)]) -> Result<Artifact> {
+    let mut entries = Vec::new();
+    each_field!(model, |name, p| entries.push(entry(name, p)));
+    let meta = meta.iter().map(|(key, text)| (key.to_string(), text.to_string())).collect();
+    Ok(Artifact { meta, entries: entries.into_iter().collect::<Result<_>>()? })
+}
+
+fn entry<T: Float>(name: String, p: &Param<T>) -> Result<Entry> {
+    let shape = p.shape().to_vec();
+    let data = match p.codebook().filter(|_| !p.has_custom()) {
+        Some((codes, centroids)) => tied(&codes.to_vec(), &floats(&centroids.value()), p.mask().map(|m| m.to_vec())),
+        None => {
+            let values = floats(&p.effective()?);
+            if fits_half(&values) { EntryData::Half(values) } else { EntryData::Dense(values) }
+        }
+    };
+    Ok(Entry { name, shape, data })
+}
+
+/// Codes of kept weights only, over the centroids that these use, sorted: that way they take the fewest bytes.
+fn tied(codes: &[u32], centroids: &[f32], mask: Option<Vec<bool>>) -> EntryData {
+    let kept = |i: usize| mask.as_ref().is_none_or(|mask| mask[i]);
+    let codes: Vec<u32> = codes.iter().enumerate().filter(|(i, _)| kept(*i)).map(|(_, &code)| code).collect();
+    let value = |code: u32| centroids[code as usize];
+    let mut sorted: Vec<f32> = codes.iter().map(|&code| value(code)).collect();
+    sorted.sort_by(f32::total_cmp);
+    sorted.dedup_by_key(|v| v.to_bits());
+    let place = |code: &u32| sorted.partition_point(|v| v.total_cmp(&value(*code)).is_lt()) as u32;
+    let codes = codes.iter().map(place).collect();
+    let mask = mask.filter(|mask| mask.iter().any(|&keep| !keep));
+    let centroid_bits = if fits_half(&sorted) { 16 } else { 32 };
+    EntryData::Codebook { mask, codes, centroids: sorted, centroid_bits }
+}
+
+fn floats<T: Float>(t: &Tensor<T>) -> Vec<f32> {
+    t.to_vec().iter().map(|v| v.to_f64() as f32).collect()
+}
+
+fn fits_half(values: &[f32]) -> bool {
+    values.iter().all(|&v| round_to_f16(v).to_bits() == v.to_bits())
+}
+
+/// Puts an artifact's tensors into the parameters of the same names. A parameter becomes what the file says: plain
+/// values, or a codebook with its mask; what stood between its tensor and its use before is gone.
+///
+/// # Errors
+/// Names that the artifact doesn't have, or has too many, and shapes that differ are all told at once; so are
+/// entries whose lengths don't fit their shapes. The model is as it was then.
+pub fn unpack<M: Serialize + ?Sized>(artifact: &Artifact, model: &M) -> Result<()> {
+    let mut entries: BTreeMap<&str, &Entry> = BTreeMap::new();
+    let mut wrong = Vec::new();
+    for entry in &artifact.entries {
+        if entries.insert(&entry.name, entry).is_some() {
+            wrong.push(format!("twice in the artifact: {}", entry.name));
+        }
+    }
+    let mut jobs: Vec<Box<dyn FnOnce() -> Result<()>>> = Vec::new();
+    let (mut missing, mut shapes) = (Vec::new(), Vec::new());
+    each_field!(model, |name, p| match entries.remove(name.as_str()) {
+        None => missing.push(name),
+        Some(entry) if entry.shape[..] != p.shape()[..] => {
+            shapes.push(format!("{name} {} in the artifact, {} in the model", Shape::new(&entry.shape), p.shape()));
+        }
+        Some(entry) => match plan(entry, p.clone()) {
+            Ok(job) => jobs.push(job),
+            Err(message) => wrong.push(format!("{name}: {message}")),
+        },
+    });
+    let mut list = |what: &str, names: Vec<String>| {
+        if !names.is_empty() {
+            wrong.push(format!("{what}: {}", names.join(", ")));
+        }
+    };
+    list("missing from the artifact", missing);
+    list("not in the model", entries.into_keys().map(str::to_string).collect());
+    list("of another shape", shapes);
+    if !wrong.is_empty() {
+        return Err(Error::invalid("unpack", wrong.join("; ")));
+    }
+    jobs.into_iter().try_for_each(|job| job())
+}
+
+/// Checks an entry and says how to put it into its parameter.
+fn plan<T: Float>(entry: &Entry, p: Param<T>) -> Result<Box<dyn FnOnce() -> Result<()>>, String> {
+    let shape = p.shape();
+    let n = shape.numel();
+    let value = |data: Vec<f32>| {
+        if data.len() != n {
+            return Err(format!("{} values don't fill shape {shape}", data.len()));
+        }
+        Ok(Tensor::from_fn(&shape, |i| T::from_f64(f64::from(data[i]))))
+    };
+    let dense = value(entry.data.to_dense())?;
+    let EntryData::Codebook { mask, codes, centroids, .. } = &entry.data else {
+        return Ok(Box::new(move || {
+            p.replace(dense);
+            Ok(())
+        }));
+    };
+    let keep = mask.clone().unwrap_or_else(|| vec![true; n]);
+    let kept = keep.iter().filter(|&&keep| keep).count();
+    if keep.len() != n || kept != codes.len() {
+        return Err(format!("{} codes for {kept} kept weights of {} in shape {shape}", codes.len(), keep.len()));
+    }
+    if let Some(bad) = codes.iter().find(|&&code| code as usize >= centroids.len()) {
+        return Err(format!("code {bad} has no centroid: there are {}", centroids.len()));
+    }
+    // A parameter has a code everywhere, a file only where weights are kept.
+    let mut next = codes.iter();
+    let all = Tensor::from_fn(&shape, |i| if keep[i] { next.next().copied().unwrap_or(0) } else { 0 });
+    let centroids = if centroids.is_empty() { vec![T::default()] } else { values(&entry.data) };
+    let keep = mask.is_some().then(|| Tensor::from_fn(&shape, |i| keep[i]));
+    Ok(Box::new(move || {
+        p.replace(dense);
+        p.set_codebook(all, Tensor::from(centroids))?;
+        p.set_mask(keep.as_ref())
+    }))
+}
+
+/// The centroids as a reader of the file would see them.
+fn values<T: Float>(data: &EntryData) -> Vec<T> {
+    let EntryData::Codebook { centroids, centroid_bits, .. } = data else { return Vec::new() };
+    let stored = |v: f32| if *centroid_bits == 16 { round_to_f16(v) } else { v };
+    centroids.iter().map(|&v| T::from_f64(f64::from(stored(v)))).collect()
+}

@@ -1,0 +1,209 @@
+//! Pruning: which weights go, by magnitude, over a whole model or layer by layer. It sets masks on parameters; what is
+//! pruned stays zero in training. Making files of it is left to `pack`.
+use super::each_field;
+use crate::{
+    error::{Error, Result},
+    nn::Param,
+    tape::Float,
+    tensor::{Shape, Tensor},
+};
+use serde::Serialize;
+
+/// How many weights go.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Amount {
+    /// This share of the weights that are still there, rounded half to even as in PyTorch.
+    Fraction(f64),
+    /// So many of the weights that are still there.
+    Count(usize),
+    /// As many as it takes to leave this share of all weights. None if fewer are there already.
+    Density(f64),
+}
+
+impl Amount {
+    /// How many go of `kept` weights that are left of `total`.
+    fn count(self, kept: usize, total: usize) -> Result<usize> {
+        let share = |share: f64, of: usize| match share {
+            0.0..=1.0 => Ok((share * of as f64).round_ties_even() as usize),
+            _ => Err(Error::invalid("prune", format!("{share} is not between 0 and 1"))),
+        };
+        match self {
+            Amount::Fraction(fraction) => share(fraction, kept),
+            Amount::Count(count) if count <= kept => Ok(count),
+            Amount::Count(count) => Err(Error::invalid("prune", format!("{count} weights can't go: {kept} are left"))),
+            Amount::Density(density) => Ok(kept.saturating_sub(share(density, total)?)),
+        }
+    }
+}
+
+/// How many weights there are, and how many of them are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Weights {
+    /// Weights that no mask prunes.
+    pub kept: usize,
+    /// All weights.
+    pub total: usize,
+}
+
+impl Weights {
+    /// The share that is kept; 1 if there are no weights.
+    pub fn density(&self) -> f64 {
+        if self.total == 0 { 1.0 } else { self.kept as f64 / self.total as f64 }
+    }
+}
+
+/// Counts the weights of the parameters that `filter` picks by name and shape.
+pub fn count<M: Serialize + ?Sized>(model: &M, filter: impl Fn(&str, &Shape) -> bool) -> Weights {
+    let mut weights = Weights::default();
+    let mut add = |mask: Option<Tensor<bool>>, total: usize| {
+        weights.total += total;
+        weights.kept += mask.map_or(total, |mask| mask.to_vec().iter().filter(|&&keep| keep).count());
+    };
+    each_field!(model, |name, p| {
+        if filter(&name, &p.shape()) {
+            add(p.mask(), p.shape().numel());
+        }
+    });
+    weights
+}
+
+/// Prunes the smallest weights by magnitude of all the parameters that `filter` picks by name and shape, taken together
+/// (Han et al., 2015). Weights pruned before stay so. Of equal ones the first go.
+///
+/// ```
+/// use kolmo::{Tensor, compress::{matrices, prune::{self, Amount}}, nn::Param};
+/// let p = Param::new(Tensor::from([[0.1f32, -0.5], [0.4, -0.2]]));
+/// let weights = prune::global(&p, Amount::Density(0.5), matrices)?;
+/// assert_eq!((weights.kept, weights.total), (2, 4));
+/// assert_eq!(p.effective()?.to_vec(), [0.0, -0.5, 0.4, 0.0]);
+/// # Ok::<(), kolmo::Error>(())
+/// ```
+///
+/// # Errors
+/// A share outside of 0 to 1, a count larger than what is left, a parametrisation that fails. Nothing is pruned then.
+pub fn global<M: Serialize + ?Sized>(
+    model: &M,
+    amount: Amount,
+    filter: impl Fn(&str, &Shape) -> bool,
+) -> Result<Weights> {
+    let mut found = find(model, filter)?;
+    prune(&mut found.iter_mut().collect::<Vec<_>>(), amount)?;
+    finish(&found)
+}
+
+/// The same for each parameter by itself: every layer loses the same share.
+pub fn layerwise<M: Serialize + ?Sized>(
+    model: &M,
+    amount: Amount,
+    filter: impl Fn(&str, &Shape) -> bool,
+) -> Result<Weights> {
+    let mut found = find(model, filter)?;
+    for layer in &mut found {
+        prune(&mut [layer], amount)?;
+    }
+    finish(&found)
+}
+
+/// The gradual schedule of Zhu and Gupta (2017), for densities or sparsities: `target + (initial - target)·(1 - t)³`
+/// after `step` of `steps` steps, with `t = step / steps`. It prunes fast while much can go, and slowly at the end.
+///
+/// ```
+/// use kolmo::compress::prune::cubic;
+/// assert_eq!((cubic(1.0, 0.2, 0, 4), cubic(1.0, 0.2, 2, 4), cubic(1.0, 0.2, 4, 4)), (1.0, 0.3, 0.2));
+/// ```
+pub fn cubic(initial: f64, target: f64, step: usize, steps: usize) -> f64 {
+    let left = 1.0 - step.min(steps) as f64 / steps.max(1) as f64;
+    target + (initial - target) * left.powi(3)
+}
+
+/// A parameter to be pruned: its magnitudes, which weights are kept, and the way to tell it.
+struct Found {
+    shape: Shape,
+    magnitude: Vec<f64>,
+    keep: Vec<bool>,
+    set: Box<dyn Fn(&Tensor<bool>) -> Result<()>>,
+}
+
+fn find<M: Serialize + ?Sized>(model: &M, filter: impl Fn(&str, &Shape) -> bool) -> Result<Vec<Found>> {
+    fn read<T: Float>(p: &Param<T>) -> Result<Found> {
+        let p = p.clone();
+        let value = p.effective()?;
+        Ok(Found {
+            shape: value.shape().clone(),
+            magnitude: value.to_vec().iter().map(|v| v.to_f64().abs()).collect(),
+            keep: p.mask().map_or_else(|| vec![true; value.numel()], |mask| mask.to_vec()),
+            set: Box::new(move |mask| p.set_mask(Some(mask))),
+        })
+    }
+    let mut found = Vec::new();
+    each_field!(model, |name, p| {
+        if filter(&name, &p.shape()) {
+            found.push(read(p));
+        }
+    });
+    found.into_iter().collect()
+}
+
+/// Lets the smallest of the kept weights of a group go.
+fn prune(group: &mut [&mut Found], amount: Amount) -> Result<()> {
+    let total = group.iter().map(|f| f.keep.len()).sum();
+    let mut kept: Vec<(f64, usize, usize)> = Vec::new();
+    for (layer, f) in group.iter().enumerate() {
+        let places = f.magnitude.iter().zip(&f.keep).enumerate().filter(|(_, (_, keep))| **keep);
+        kept.extend(places.map(|(i, (&magnitude, _))| (magnitude, layer, i)));
+    }
+    let count = amount.count(kept.len(), total)?;
+    if count == 0 {
+        return Ok(());
+    }
+    let order = |a: &(f64, usize, usize), b: &(f64, usize, usize)| a.0.total_cmp(&b.0).then((a.1, a.2).cmp(&(b.1, b.2)));
+    if count < kept.len() {
+        kept.select_nth_unstable_by(count, order);
+    }
+    for &(_, layer, i) in kept.iter().take(count) {
+        group[layer].keep[i] = false;
+    }
+    Ok(())
+}
+
+/// Sets the masks, once all is known to be well.
+fn finish(found: &[Found]) -> Result<Weights> {
+    let mut weights = Weights::default();
+    for f in found {
+        (f.set)(&Tensor::new(&f.shape, f.keep.clone())?)?;
+        weights.total += f.keep.len();
+        weights.kept += f.keep.iter().filter(|&&keep| keep).count();
+    }
+    Ok(weights)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compress::{everything, matrices};
+
+    #[test]
+    fn a_fraction_is_of_what_is_still_there() {
+        let p = Param::new(Tensor::<f64>::arange(1.0, 11.0));
+        for kept in [8, 6, 5] {
+            // 0.2 of 10 is 2, of 8 is 1.6, of 6 is 1.2.
+            assert_eq!(global(&p, Amount::Fraction(0.2), everything).unwrap().kept, kept);
+        }
+        assert_eq!(p.effective().unwrap().to_vec(), [0.0, 0.0, 0.0, 0.0, 0.0, 6.0, 7.0, 8.0, 9.0, 10.0]);
+        assert_eq!(count(&p, everything).density(), 0.5);
+        assert!(global(&p, Amount::Count(6), everything).is_err());
+        assert!(global(&p, Amount::Fraction(f64::NAN), everything).is_err());
+        assert_eq!(count(&p, everything).kept, 5);
+    }
+
+    #[test]
+    fn global_ranks_layers_together_and_layerwise_each_by_itself() {
+        let model = || vec![Param::new(Tensor::from([[1.0f32, 2.0]])), Param::new(Tensor::from([[3.0, 4.0]]))];
+        let (a, b) = (model(), model());
+        global(&a, Amount::Density(0.5), matrices).unwrap();
+        layerwise(&b, Amount::Density(0.5), matrices).unwrap();
+        let effective = |m: &[Param]| m.iter().flat_map(|p| p.effective().unwrap().to_vec()).collect::<Vec<_>>();
+        assert_eq!(effective(&a), [0.0, 0.0, 3.0, 4.0]);
+        assert_eq!(effective(&b), [0.0, 2.0, 0.0, 4.0]);
+    }
+}

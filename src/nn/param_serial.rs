@@ -1,0 +1,93 @@
+//! Parameters through serde: `{"shape": [2], "data": [0.5, 0.25]}`, and with what stands between tensor and use
+//! `"mask": [true, false]` and `"codebook": {"codes": [1, 0], "centroids": [-0.5, 0.5]}`. All is checked on the way in.
+use super::{Param, walk};
+use crate::{
+    tape::Float,
+    tensor::{Shape, Tensor},
+};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{self, Visitor},
+    ser::SerializeStruct,
+};
+use std::{fmt, marker::PhantomData};
+
+#[derive(Serialize, Deserialize)]
+struct Codebook<T> {
+    codes: Vec<u32>,
+    centroids: Vec<T>,
+}
+
+/// Writes what a parameter holds. Formats that don't name their fields always have all four of them.
+pub(super) fn write<T: Float, S: Serializer>(p: &Param<T>, serializer: S) -> Result<S::Ok, S::Error> {
+    let value = p.value();
+    let mask = p.mask().map(|mask| mask.to_vec());
+    let codebook = p.codebook().map(|(codes, centroids)| Codebook {
+        codes: codes.to_vec(),
+        centroids: centroids.value().to_vec(),
+    });
+    let all = !serializer.is_human_readable();
+    let (with_mask, with_codebook) = (all || mask.is_some(), all || codebook.is_some());
+    let fields = 2 + usize::from(with_mask) + usize::from(with_codebook);
+    let mut s = serializer.serialize_struct("Param", fields)?;
+    s.serialize_field("shape", value.shape())?;
+    s.serialize_field("data", &value.to_vec())?;
+    if with_mask {
+        s.serialize_field("mask", &mask)?;
+    }
+    if with_codebook {
+        s.serialize_field("codebook", &codebook)?;
+    }
+    s.end()
+}
+
+impl<T: Float> Serialize for Param<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_newtype_struct(walk::PARAM, &walk::Probe(self))
+    }
+}
+
+impl<'de, T: Float + Deserialize<'de>> Deserialize<'de> for Param<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Param<T>, D::Error> {
+        deserializer.deserialize_newtype_struct(walk::PARAM, Newtype(PhantomData))
+    }
+}
+
+struct Newtype<T>(PhantomData<T>);
+
+impl<'de, T: Float + Deserialize<'de>> Visitor<'de> for Newtype<T> {
+    type Value = Param<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a parameter")
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Param<T>, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename = "Param")]
+        struct Plain<T> {
+            shape: Shape,
+            data: Vec<T>,
+            #[serde(default = "none")]
+            mask: Option<Vec<bool>>,
+            #[serde(default = "none")]
+            codebook: Option<Codebook<T>>,
+        }
+        // `default` alone would ask that T has one.
+        fn none<V>() -> Option<V> {
+            None
+        }
+        let plain: Plain<T> = Plain::deserialize(deserializer)?;
+        let build = || -> crate::Result<Param<T>> {
+            let p = Param::new(Tensor::new(plain.shape.clone(), plain.data)?);
+            if let Some(mask) = plain.mask {
+                p.set_mask(Some(&Tensor::new(plain.shape.clone(), mask)?))?;
+            }
+            if let Some(book) = plain.codebook {
+                p.set_codebook(Tensor::new(plain.shape, book.codes)?, Tensor::from(book.centroids))?;
+            }
+            Ok(p)
+        };
+        build().map_err(de::Error::custom)
+    }
+}
