@@ -41,7 +41,8 @@ pub fn soft_target<'t, T: Float, I: Index>(
 fn divergence<'t, T: Float>(student: &Var<'t, T>, teacher: &Var<'t, T>, temperature: f64) -> Var<'t, T> {
     let tape = student.tape();
     if student.shape() != teacher.shape() || student.rank() != 2 {
-        let message = format!("takes scores [n, classes] twice, not {} and {}", student.shape(), teacher.shape());
+        let message =
+            format!("takes scores [n, classes] twice, not {} and {}", student.shape(), teacher.shape());
         return tape.fail_op("soft_target", message, &[student, teacher]);
     }
     if !(temperature > 0.0 && temperature.is_finite()) {

@@ -35,7 +35,11 @@ pub fn description_length<M: Serialize + ?Sized>(model: &M) -> Result<u64> {
 pub fn data_length<T: Float, I: Index>(scores: &Tensor<T>, targets: &Tensor<I>) -> Result<f64> {
     let (n, classes) = (scores.dim(0), scores.dim(1));
     if scores.rank() != 2 || *targets.shape() != [n] {
-        let message = format!("takes scores [n, classes] and targets [n], not {} and {}", scores.shape(), targets.shape());
+        let message = format!(
+            "takes scores [n, classes] and targets [n], not {} and {}",
+            scores.shape(),
+            targets.shape()
+        );
         return Err(Error::invalid("data_length", message));
     }
     let mut bits = 0.0;

@@ -44,7 +44,9 @@ pub fn pack<M: Serialize + ?Sized>(model: &M, meta: &[(&str, &str)]) -> Result<A
 fn entry<T: Float>(name: String, p: &Param<T>) -> Result<Entry> {
     let shape = p.shape().to_vec();
     let data = match p.codebook().filter(|_| !p.has_custom()) {
-        Some((codes, centroids)) => tied(&codes.to_vec(), &floats(&centroids.value()), p.mask().map(|m| m.to_vec())),
+        Some((codes, centroids)) => {
+            tied(&codes.to_vec(), &floats(&centroids.value()), p.mask().map(|m| m.to_vec()))
+        }
         None => {
             let values = floats(&p.effective()?);
             if fits_half(&values) { EntryData::Half(values) } else { EntryData::Dense(values) }
@@ -95,7 +97,11 @@ pub fn unpack<M: Serialize + ?Sized>(artifact: &Artifact, model: &M) -> Result<(
     each_field!(model, |name, p| match entries.remove(name.as_str()) {
         None => missing.push(name),
         Some(entry) if entry.shape[..] != p.shape()[..] => {
-            shapes.push(format!("{name} {} in the artifact, {} in the model", Shape::new(&entry.shape), p.shape()));
+            shapes.push(format!(
+                "{name} {} in the artifact, {} in the model",
+                Shape::new(&entry.shape),
+                p.shape()
+            ));
         }
         Some(entry) => match plan(entry, p.clone()) {
             Ok(job) => jobs.push(job),
@@ -136,7 +142,11 @@ fn plan<T: Float>(entry: &Entry, p: Param<T>) -> Result<Box<dyn FnOnce() -> Resu
     let keep = mask.clone().unwrap_or_else(|| vec![true; n]);
     let kept = keep.iter().filter(|&&keep| keep).count();
     if keep.len() != n || kept != codes.len() {
-        return Err(format!("{} codes for {kept} kept weights of {} in shape {shape}", codes.len(), keep.len()));
+        return Err(format!(
+            "{} codes for {kept} kept weights of {} in shape {shape}",
+            codes.len(),
+            keep.len()
+        ));
     }
     if let Some(bad) = codes.iter().find(|&&code| code as usize >= centroids.len()) {
         return Err(format!("code {bad} has no centroid: there are {}", centroids.len()));

@@ -30,7 +30,9 @@ impl Amount {
         match self {
             Amount::Fraction(fraction) => share(fraction, kept),
             Amount::Count(count) if count <= kept => Ok(count),
-            Amount::Count(count) => Err(Error::invalid("prune", format!("{count} weights can't go: {kept} are left"))),
+            Amount::Count(count) => {
+                Err(Error::invalid("prune", format!("{count} weights can't go: {kept} are left")))
+            }
             Amount::Density(density) => Ok(kept.saturating_sub(share(density, total)?)),
         }
     }
@@ -156,7 +158,9 @@ fn prune(group: &mut [&mut Found], amount: Amount) -> Result<()> {
     if count == 0 {
         return Ok(());
     }
-    let order = |a: &(f64, usize, usize), b: &(f64, usize, usize)| a.0.total_cmp(&b.0).then((a.1, a.2).cmp(&(b.1, b.2)));
+    let order = |a: &(f64, usize, usize), b: &(f64, usize, usize)| {
+        a.0.total_cmp(&b.0).then((a.1, a.2).cmp(&(b.1, b.2)))
+    };
     if count < kept.len() {
         kept.select_nth_unstable_by(count, order);
     }
@@ -198,11 +202,13 @@ mod tests {
 
     #[test]
     fn global_ranks_layers_together_and_layerwise_each_by_itself() {
-        let model = || vec![Param::new(Tensor::from([[1.0f32, 2.0]])), Param::new(Tensor::from([[3.0, 4.0]]))];
+        let model =
+            || vec![Param::new(Tensor::from([[1.0f32, 2.0]])), Param::new(Tensor::from([[3.0, 4.0]]))];
         let (a, b) = (model(), model());
         global(&a, Amount::Density(0.5), matrices).unwrap();
         layerwise(&b, Amount::Density(0.5), matrices).unwrap();
-        let effective = |m: &[Param]| m.iter().flat_map(|p| p.effective().unwrap().to_vec()).collect::<Vec<_>>();
+        let effective =
+            |m: &[Param]| m.iter().flat_map(|p| p.effective().unwrap().to_vec()).collect::<Vec<_>>();
         assert_eq!(effective(&a), [0.0, 0.0, 3.0, 4.0]);
         assert_eq!(effective(&b), [0.0, 2.0, 0.0, 4.0]);
     }

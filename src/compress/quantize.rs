@@ -95,7 +95,9 @@ impl Sums {
     fn means(&self, bounds: &[usize]) -> Vec<f64> {
         let starts = [0].into_iter().chain(bounds.iter().copied());
         let filled = starts.zip(bounds).filter(|(from, to)| from < to);
-        filled.map(|(from, &to)| self.mean + (self.first[to] - self.first[from]) / (to - from) as f64).collect()
+        filled
+            .map(|(from, &to)| self.mean + (self.first[to] - self.first[from]) / (to - from) as f64)
+            .collect()
     }
 }
 
@@ -179,7 +181,11 @@ pub fn share_values<T: Float>(p: &Param<T>, k: usize) -> Result<()> {
 /// assert_eq!(p.effective()?.to_vec(), [1.0, -0.5, 1.0, -0.5]);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
-pub fn codebooks<M: Serialize + ?Sized>(model: &M, k: usize, filter: impl Fn(&str, &Shape) -> bool) -> Result<()> {
+pub fn codebooks<M: Serialize + ?Sized>(
+    model: &M,
+    k: usize,
+    filter: impl Fn(&str, &Shape) -> bool,
+) -> Result<()> {
     let mut result = Ok(());
     each_field!(model, |name, p| {
         if result.is_ok() && filter(&name, &p.shape()) {
@@ -255,7 +261,8 @@ mod tests {
     #[test]
     fn the_nearest_centroid_is_found() {
         let centroids = [-1.0, 0.0, 4.0];
-        let codes: Vec<u32> = [-9.0, -0.6, -0.5, -0.4, 1.9, 2.1, 9.0].map(|v| nearest(&centroids, v)).to_vec();
+        let codes: Vec<u32> =
+            [-9.0, -0.6, -0.5, -0.4, 1.9, 2.1, 9.0].map(|v| nearest(&centroids, v)).to_vec();
         assert_eq!(codes, [0, 0, 0, 1, 1, 2, 2]);
     }
 

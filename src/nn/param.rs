@@ -70,7 +70,13 @@ impl<T: Float> Param<T> {
     /// A trainable parameter.
     pub fn new(value: impl Into<Tensor<T>>) -> Param<T> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let state = RwLock::new(State { value: value.into(), trainable: true, mask: None, codebook: None, custom: Vec::new() });
+        let state = RwLock::new(State {
+            value: value.into(),
+            trainable: true,
+            mask: None,
+            codebook: None,
+            custom: Vec::new(),
+        });
         Param(Arc::new(Inner { id: NEXT.fetch_add(1, Ordering::Relaxed), state }))
     }
 
@@ -167,7 +173,11 @@ impl<T: Float> Param<T> {
         let (k, mut state) = (centroids.shape(), self.write());
         let wrong = |message| Err(Error::invalid("set_codebook", message));
         if codes.shape() != state.value.shape() {
-            return wrong(format!("the codes have shape {}, the parameter {}", codes.shape(), state.value.shape()));
+            return wrong(format!(
+                "the codes have shape {}, the parameter {}",
+                codes.shape(),
+                state.value.shape()
+            ));
         }
         if k.rank() != 1 {
             return wrong(format!("the centroids have shape {k}, not [k]"));

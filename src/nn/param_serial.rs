@@ -22,10 +22,9 @@ struct Codebook<T> {
 pub(super) fn write<T: Float, S: Serializer>(p: &Param<T>, serializer: S) -> Result<S::Ok, S::Error> {
     let value = p.value();
     let mask = p.mask().map(|mask| mask.to_vec());
-    let codebook = p.codebook().map(|(codes, centroids)| Codebook {
-        codes: codes.to_vec(),
-        centroids: centroids.value().to_vec(),
-    });
+    let codebook = p
+        .codebook()
+        .map(|(codes, centroids)| Codebook { codes: codes.to_vec(), centroids: centroids.value().to_vec() });
     let all = !serializer.is_human_readable();
     let (with_mask, with_codebook) = (all || mask.is_some(), all || codebook.is_some());
     let fields = 2 + usize::from(with_mask) + usize::from(with_codebook);

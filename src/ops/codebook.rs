@@ -56,7 +56,11 @@ impl<T: Float> Rule<T> for Codebook {
             }
             Codebook::Collect { codes, k } => {
                 if x.shape() != codes.shape() {
-                    return Err(format!("takes the shape of the codes, {}, not {}", codes.shape(), x.shape()));
+                    return Err(format!(
+                        "takes the shape of the codes, {}, not {}",
+                        codes.shape(),
+                        x.shape()
+                    ));
                 }
                 // Many small numbers go into few sums: in f64, and always in the same order.
                 let mut sums = vec![0.0f64; *k];
@@ -77,7 +81,9 @@ impl<T: Float> Rule<T> for Codebook {
     fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
         let g = step.grad().clone();
         let op = match self {
-            Codebook::Lookup { codes } => Codebook::Collect { codes: codes.clone(), k: step.input_shape(0).numel() },
+            Codebook::Lookup { codes } => {
+                Codebook::Collect { codes: codes.clone(), k: step.input_shape(0).numel() }
+            }
             Codebook::Collect { codes, .. } => Codebook::Lookup { codes: codes.clone() },
         };
         step.give(0, g.tape().apply(op, &[&g]));
@@ -110,10 +116,10 @@ mod tests {
         let codes = codes.clone();
         GradCheck::new()
             .second_order()
-            .check(move |x| x[0].lookup(&codes).tanh() * &x[1], &[
-                Tensor::from([0.3, -0.2, 0.9]),
-                Tensor::linspace(-1.0, 1.0, 6).reshape([2, 3]).unwrap(),
-            ])
+            .check(
+                move |x| x[0].lookup(&codes).tanh() * &x[1],
+                &[Tensor::from([0.3, -0.2, 0.9]), Tensor::linspace(-1.0, 1.0, 6).reshape([2, 3]).unwrap()],
+            )
             .unwrap();
     }
 
