@@ -77,6 +77,18 @@ pub(crate) fn map_many<T: LaneMath + Element, E: MultiExpr<N, M>, const N: usize
     x: [&Tensor<T>; N],
     shape: &Shape,
 ) -> crate::error::Checked<[Tensor<T>; M]> {
+    drive(&|x, out| run(e, x, out), x, shape)
+}
+
+/// An expression over plain slices of one length. Only this is compiled for each expression: what finds
+/// and splits the slices is the same for all, or the crate would take minutes to compile.
+type Kernel<'a, T, const N: usize, const M: usize> = &'a (dyn Fn([&[T]; N], [&mut [T]; M]) + Sync);
+
+fn drive<T: Element, const N: usize, const M: usize>(
+    kernel: Kernel<T, N, M>,
+    x: [&Tensor<T>; N],
+    shape: &Shape,
+) -> crate::error::Checked<[Tensor<T>; M]> {
     let mut out: [Tensor<T>; M] = std::array::from_fn(|_| Tensor::build(shape.clone(), |_| ()));
     let mut slices = out.each_mut().map(|t| t.try_mut_slice().unwrap_or_default());
     // The common case needs no walking: every operand has the shape and lies in row-major order.
@@ -89,14 +101,14 @@ pub(crate) fn map_many<T: LaneMath + Element, E: MultiExpr<N, M>, const N: usize
         }
     }
     if all_plain {
-        parallel(shape.numel(), &mut slices, |from, to, out| run(e, plain.map(|p| &p[from..to]), out));
+        parallel(shape.numel(), &mut slices, |from, to, out| kernel(plain.map(|p| &p[from..to]), out));
     } else {
         let mut layouts: [Layout; N] = std::array::from_fn(|_| Layout::contiguous(Shape::default()));
         for (l, t) in layouts.iter_mut().zip(x) {
             *l = t.layout().expand(shape)?;
         }
         if shape.numel() > 0 {
-            walk(e, x.map(Tensor::buffer), &layouts, &mut slices);
+            walk(kernel, x.map(Tensor::buffer), &layouts, &mut slices);
         }
     }
     Ok(out)
@@ -116,8 +128,8 @@ fn parallel<T: Element, const M: usize>(
     threads::for_parts(out, n, size, f);
 }
 
-fn walk<T: LaneMath + Element, E: MultiExpr<N, M>, const N: usize, const M: usize>(
-    e: E,
+fn walk<T: Element, const N: usize, const M: usize>(
+    kernel: Kernel<T, N, M>,
     data: [&[T]; N],
     layouts: &[Layout; N],
     out: &mut [&mut [T]; M],
@@ -127,19 +139,19 @@ fn walk<T: LaneMath + Element, E: MultiExpr<N, M>, const N: usize, const M: usiz
     let (len, steps) = axes[axes.len() - 1];
     let n = layouts[0].shape.numel();
     if n < 2 * GRAIN || threads::threads() == 1 || n / len < 2 {
-        walk_runs(e, data, &axes, start, 0, n / len, out.each_mut().map(|o| &mut **o), len, steps);
+        walk_runs(kernel, data, &axes, start, 0, n / len, out.each_mut().map(|o| &mut **o), len, steps);
         return;
     }
     let parts = threads::threads().min(n / GRAIN).min(n / len);
     let runs = (n / len).div_ceil(parts);
     threads::for_parts(out, n, runs * len, |from, to, out| {
-        walk_runs(e, data, &axes, start, from / len, to / len, out, len, steps);
+        walk_runs(kernel, data, &axes, start, from / len, to / len, out, len, steps);
     });
 }
 
 #[allow(clippy::too_many_arguments)]
-fn walk_runs<T: LaneMath + Element, E: MultiExpr<N, M>, const N: usize, const M: usize>(
-    e: E,
+fn walk_runs<T: Element, const N: usize, const M: usize>(
+    kernel: Kernel<T, N, M>,
     data: [&[T]; N],
     axes: &Axes<N>,
     start: [isize; N],
@@ -166,7 +178,7 @@ fn walk_runs<T: LaneMath + Element, E: MultiExpr<N, M>, const N: usize, const M:
                     &block[..size]
                 }
             });
-            run(e, x, out.each_mut().map(|o| &mut o[base + first..base + first + size]));
+            kernel(x, out.each_mut().map(|o| &mut o[base + first..base + first + size]));
         }
     });
 }

@@ -6,7 +6,7 @@ use std::{
     hint::spin_loop,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{
-        Arc, Mutex, PoisonError, TryLockError,
+        Arc, Barrier, Mutex, PoisonError, TryLockError,
         atomic::{
             AtomicBool, AtomicPtr, AtomicU64, AtomicUsize,
             Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
@@ -244,14 +244,19 @@ struct Worker {
 
 impl Worker {
     fn spawn(index: usize) -> Option<Worker> {
-        let asleep = Arc::new(AtomicBool::new(true));
-        let flag = asleep.clone();
+        let asleep = Arc::new(AtomicBool::new(false));
+        let ready = Arc::new(Barrier::new(2));
+        let (flag, prepared) = (asleep.clone(), ready.clone());
         let builder = thread::Builder::new().name(format!("kolmo-{}", index + 1));
-        let handle = builder.spawn(move || Worker::run(index, &flag)).ok()?;
+        let run = move || {
+            super::matmul::prepare_thread();
+            prepared.wait();
+            drop(prepared);
+            Worker::run(index, &flag);
+        };
+        let handle = builder.spawn(run).ok()?;
         // What the worker allocates belongs to this call and not to a later one, in whose time it would fall by chance.
-        while asleep.load(Acquire) {
-            thread::yield_now();
-        }
+        ready.wait();
         Some(Worker { thread: handle.thread().clone(), asleep })
     }
 
@@ -264,8 +269,6 @@ impl Worker {
     }
 
     fn run(index: usize, asleep: &AtomicBool) {
-        super::matmul::prepare_thread();
-        asleep.store(false, Release);
         let mut last = 0;
         loop {
             if let Some(number) = Worker::watch(index, last) {

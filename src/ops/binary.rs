@@ -127,6 +127,11 @@ macro_rules! binary {
                     }
                     return;
                 }
+                if *self == Binary::Mul && step.same(0, 1) {
+                    let x = step.input(0);
+                    step.give_expr(0, SquareSlope, [&x, &g]);
+                    return;
+                }
                 let wanted = step.wants(0) as u32 | (step.wants(1) as u32) << 1;
                 let keep = Rule::<T>::keeps(self, wanted);
                 // What the derivative doesn't read may be anything of the right shape.
@@ -144,6 +149,18 @@ macro_rules! binary {
     };
 }
 elementary!(binary);
+
+/// The derivative of a product of a value with itself, in one pass.
+#[derive(Clone, Copy)]
+struct SquareSlope;
+
+impl NumberExpr<2> for SquareSlope {
+    #[inline(always)]
+    fn eval<R: Number>(&self, [x, g]: [R; 2]) -> R {
+        let xg = x * g;
+        xg + xg
+    }
+}
 
 impl<'t, T: Float> Var<'t, T> {
     /// `self` to the power of `exponent`, broadcasting. At base 0 the derivatives are PyTorch's.

@@ -39,7 +39,7 @@ impl<T: Float> Rule<T> for Linalg {
         match self {
             Linalg::Matmul { transpose_a, transpose_b } => {
                 let [a, b] = operands(x)?;
-                product(&turned(a, *transpose_a)?, &turned(b, *transpose_b)?)
+                product(a, *transpose_a, b, *transpose_b)
             }
             Linalg::Linear => {
                 let [x, w, b] = operands(x)?;
@@ -96,65 +96,75 @@ fn multiply<'t, T: Float>(
     a.tape().apply(Linalg::Matmul { transpose_a, transpose_b }, &[a, b])
 }
 
-fn turned<T: Float>(t: &Tensor<T>, transpose: bool) -> Checked<Tensor<T>> {
-    if transpose { Ok(t.view(t.layout().transpose(-1, -2)?)) } else { Ok(t.clone()) }
-}
-
-/// The matrix of the last two axes of `t` at `offset`.
-fn matrix<'a, T: Float>(t: &'a Tensor<T>, offset: usize) -> Mat<'a, T> {
+/// The matrix of the last two axes of `t` at `offset`, or its transpose.
+fn matrix<T: Float>(t: &Tensor<T>, offset: usize, transpose: bool) -> Mat<'_, T> {
     let (l, r) = (t.layout(), t.rank());
+    let (row, col) = if transpose { (r - 1, r - 2) } else { (r - 2, r - 1) };
     Mat {
         data: t.buffer().get(offset..).unwrap_or_default(),
-        rows: l.shape[r - 2],
-        cols: l.shape[r - 1],
-        row_stride: l.strides[r - 2],
-        col_stride: l.strides[r - 1],
+        rows: l.shape[row],
+        cols: l.shape[col],
+        row_stride: l.strides[row],
+        col_stride: l.strides[col],
     }
 }
 
 /// Operands whose last two axes the kernel can walk: no negative steps.
-fn walkable<T: Float>(t: &Tensor<T>) -> Tensor<T> {
-    if t.strides().iter().any(|&s| s < 0) { t.contiguous() } else { t.clone() }
+fn walkable<T: Float>(t: &Tensor<T>) -> Cow<'_, Tensor<T>> {
+    if t.strides().iter().any(|&s| s < 0) { Cow::Owned(t.contiguous()) } else { Cow::Borrowed(t) }
 }
 
-fn product<T: Float>(a: &Tensor<T>, b: &Tensor<T>) -> Checked<Tensor<T>> {
+/// Where each matrix of a batch begins.
+fn starts<T: Float>(t: &Tensor<T>) -> Vec<usize> {
+    let mut at = vec![t.layout().offset];
+    for (&size, &stride) in t.shape()[..t.rank() - 2].iter().zip(t.strides()) {
+        at = at.iter().flat_map(|&p| (0..size).map(move |i| p + i * stride as usize)).collect();
+    }
+    at
+}
+
+fn product<T: Float>(
+    a: &Tensor<T>,
+    transpose_a: bool,
+    b: &Tensor<T>,
+    transpose_b: bool,
+) -> Checked<Tensor<T>> {
     let (ra, rb) = (a.rank(), b.rank());
     if ra < 2 || ra != rb || a.shape()[..ra - 2] != b.shape()[..rb - 2] {
         return Err(format!("{} x {}: matrices with the same leading axes are needed", a.shape(), b.shape()));
     }
-    let (m, k, n) = (a.shape()[ra - 2], a.shape()[ra - 1], b.shape()[rb - 1]);
-    if b.shape()[rb - 2] != k {
-        let other = b.shape()[rb - 2];
-        return Err(format!("{} x {}: inner sizes {k} and {other} differ", a.shape(), b.shape()));
+    let (a, b) = (walkable(a), walkable(b));
+    let (left, right) =
+        (matrix(&a, a.layout().offset, transpose_a), matrix(&b, b.layout().offset, transpose_b));
+    let (m, n) = (left.rows, right.cols);
+    if left.cols != right.rows {
+        return Err(format!(
+            "{} x {}: inner sizes {} and {} differ",
+            a.shape(),
+            b.shape(),
+            left.cols,
+            right.rows
+        ));
     }
     let mut shape = Shape::new(&a.shape()[..ra - 2]);
     let batch = shape.numel();
     shape.push(m);
     shape.push(n);
-    let (a, b) = (walkable(a), walkable(b));
     let mut out = Tensor::build(shape, |_| ());
-    let starts = |t: &Tensor<T>| -> Vec<usize> {
-        let lead = t.layout().shape[..t.rank() - 2].to_vec();
-        let mut at = vec![t.layout().offset];
-        for (size, &stride) in lead.iter().zip(t.strides()) {
-            at = at.iter().flat_map(|&p| (0..*size).map(move |i| p + i * stride as usize)).collect();
-        }
-        at
-    };
     let data = out.try_mut_slice().unwrap_or_default();
     if batch == 1 {
         let c = MatMut { data, rows: m, cols: n, row_stride: n as isize, col_stride: 1 };
-        matmul::matmul(
-            T::of(1.0),
-            matrix(&a, a.layout().offset),
-            matrix(&b, b.layout().offset),
-            T::of(0.0),
-            c,
+        matmul::matmul(T::of(1.0), left, right, T::of(0.0), c);
+    } else {
+        let (sa, sb) = (starts(&a), starts(&b));
+        matmul::batched_matmul(
+            data,
+            m,
+            n,
+            |i| matrix(&a, sa[i], transpose_a),
+            |i| matrix(&b, sb[i], transpose_b),
         );
-        return Ok(out);
     }
-    let (sa, sb) = (starts(&a), starts(&b));
-    matmul::batched_matmul(data, m, n, |i| matrix(&a, sa[i]), |i| matrix(&b, sb[i]));
     Ok(out)
 }
 
@@ -168,17 +178,16 @@ fn linear<T: Float>(x: &Tensor<T>, w: &Tensor<T>, b: &Tensor<T>) -> Checked<Tens
         ));
     }
     let (m, n) = (x.shape()[0], w.shape()[0]);
-    let (x, w, b) = (walkable(x), walkable(w), b.contiguous());
-    let bias = b.as_slice().unwrap_or_default();
+    let (x, w) = (walkable(x), walkable(w));
+    let gathered = if b.as_slice().is_some() { None } else { Some(b.contiguous()) };
+    let bias = gathered.as_ref().unwrap_or(b).as_slice().unwrap_or_default();
     Ok(Tensor::build(Shape::from([m, n]), |out| {
         for row in out.chunks_exact_mut(n.max(1)) {
             row.copy_from_slice(bias);
         }
-        let mut wt = matrix(&w, w.layout().offset);
-        (wt.rows, wt.cols) = (wt.cols, wt.rows);
-        (wt.row_stride, wt.col_stride) = (wt.col_stride, wt.row_stride);
         let c = MatMut { data: out, rows: m, cols: n, row_stride: n as isize, col_stride: 1 };
-        matmul::matmul(T::of(1.0), matrix(&x, x.layout().offset), wt, T::of(1.0), c);
+        let (x, wt) = (matrix(&x, x.layout().offset, false), matrix(&w, w.layout().offset, true));
+        matmul::matmul(T::of(1.0), x, wt, T::of(1.0), c);
     }))
 }
 

@@ -15,18 +15,22 @@ pub(crate) type Axes = SmallVec<[usize; 6]>;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Reduce {
     Sum { axes: Axes, keep: bool },
+    Mean { axes: Axes, keep: bool },
 }
 
 impl<T: Float> Rule<T> for Reduce {
     fn name(&self) -> &str {
         match self {
             Reduce::Sum { .. } => "sum",
+            Reduce::Mean { .. } => "mean",
         }
     }
 
     fn options(&self) -> Cow<'static, str> {
         match self {
-            Reduce::Sum { axes, keep } => Cow::Owned(format!("dim={axes:?}, keepdim={keep}")),
+            Reduce::Sum { axes, keep } | Reduce::Mean { axes, keep } => {
+                Cow::Owned(format!("dim={axes:?}, keepdim={keep}"))
+            }
         }
     }
 
@@ -34,6 +38,11 @@ impl<T: Float> Rule<T> for Reduce {
         let [x] = operands(x)?;
         match self {
             Reduce::Sum { axes, keep } => Ok(fold(reduce::Sum, x, axes, *keep)),
+            Reduce::Mean { axes, keep } => {
+                let (n, mut mean) = (T::of(count(x.shape(), axes)), fold(reduce::Sum, x, axes, *keep));
+                mean.as_mut_slice().iter_mut().for_each(|v| *v = *v / n);
+                Ok(mean)
+            }
         }
     }
 
@@ -45,8 +54,16 @@ impl<T: Float> Rule<T> for Reduce {
         let (g, shape) = (step.grad().clone(), step.input_shape(0));
         match self {
             Reduce::Sum { axes, .. } => step.give(0, g.spread(axes, &shape)),
+            Reduce::Mean { axes, .. } => {
+                step.give(0, (g / count(&shape, axes)).spread(axes, &shape));
+            }
         }
     }
+}
+
+/// The number of elements that are folded into one.
+fn count(shape: &Shape, axes: &[usize]) -> f64 {
+    axes.iter().map(|&a| shape[a]).product::<usize>() as f64
 }
 
 impl<'t, T: Float> Var<'t, T> {
@@ -69,14 +86,17 @@ impl<'t, T: Float> Var<'t, T> {
     /// The mean of all elements, of rank 0.
     #[track_caller]
     pub fn mean(&self) -> Var<'t, T> {
-        self.sum() / self.numel() as f64
+        let axes = (0..self.rank()).collect();
+        self.tape().apply(Reduce::Mean { axes, keep: false }, &[self])
     }
 
     /// The mean over axes, which stay with size 1 if `keepdim`. No axes means all of them.
     #[track_caller]
     pub fn mean_dim(&self, dim: &[isize], keepdim: bool) -> Var<'t, T> {
-        let n: usize = self.axes(dim).map_or(1, |axes| axes.iter().map(|&a| self.shape()[a]).product());
-        self.sum_dim(dim, keepdim) / n as f64
+        match self.axes(dim) {
+            Ok(axes) => self.tape().apply(Reduce::Mean { axes, keep: keepdim }, &[self]),
+            Err(message) => self.tape().fail_op("mean", message, &[self]),
+        }
     }
 
     /// The axes as sorted indices; none given means all.

@@ -40,7 +40,7 @@ impl<T: Float> Tape<T> {
             return value;
         }
         let nodes = all.iter().map(|v| v.node().unwrap_or(NONE)).collect();
-        let kept = inputs.iter().enumerate().map(|(i, v)| (i as u8, v.tensor().clone())).collect();
+        let kept = inputs.iter().enumerate().map(|(i, v)| (i as u8, v.tensor().clone()));
         let rule = Checkpoint { block, random, params: params.len() };
         let id = self.push_node(Op::Custom(Arc::new(rule)), nodes, value.shape().clone(), kept);
         Var::new(self, value.into_tensor(), id)

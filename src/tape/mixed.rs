@@ -5,7 +5,7 @@ use crate::{
     ops::{Op, Rule},
     tensor::{Shape, Tensor},
 };
-use smallvec::{SmallVec, smallvec};
+use smallvec::smallvec;
 use std::borrow::Cow;
 
 /// A statement between the two kinds.
@@ -98,7 +98,7 @@ impl<'t, T: Float> Var<'t, T> {
         let strides = self.shape().contiguous_strides();
         let position = index.iter().zip(&strides).map(|(&i, &s)| i * s as usize).sum();
         let statement = tape.statements.len().0 as u32;
-        tape.push_node(Op::Mixed(Mixed::At(position)), smallvec![node], Shape::default(), SmallVec::new());
+        tape.push_node(Op::Mixed(Mixed::At(position)), smallvec![node], Shape::default(), []);
         Scalar::recorded(tape, value, statement)
     }
 
@@ -137,7 +137,7 @@ impl<T: Float> Tape<T> {
             return Var::new(self, value, CONSTANT);
         }
         let ids = scalars.iter().map(|s| s.id()).collect();
-        let id = self.push_node(Op::Mixed(Mixed::Stack(ids)), smallvec![NONE], shape, SmallVec::new());
+        let id = self.push_node(Op::Mixed(Mixed::Stack(ids)), smallvec![NONE], shape, []);
         Var::new(self, value, id)
     }
 

@@ -31,17 +31,21 @@ pub(crate) struct Node<T: Float> {
     /// Shape of the result.
     pub shape: Shape,
     pub statement: u32,
-    /// Operands (by position) and the result ([`OUTPUT`]) that the derivative reads.
-    pub kept: SmallVec<[(u8, Tensor<T>); 2]>,
+    /// Where the values that the derivative reads begin in the tape's list of them, and how many there are.
+    pub kept: (u32, u32),
     /// Whether a sweep has freed what was kept.
     pub spent: bool,
     pub site: &'static Location<'static>,
 }
 
+/// A value that a derivative reads: of an operand (by position) or the result ([`OUTPUT`]). A sweep may free it.
+pub(crate) type Kept<T> = (u8, Option<Tensor<T>>);
+
 /// The tensors' part of a tape.
 #[doc(hidden)]
 pub struct TensorTape<T: Float> {
     pub(crate) nodes: RefCell<Vec<Node<T>>>,
+    pub(crate) kept: RefCell<Vec<Kept<T>>>,
     failures: RefCell<Vec<Error>>,
     /// The values of parameters that were asked for in this step.
     params: RefCell<HashMap<u64, (u32, Tensor<T>)>>,
@@ -53,6 +57,7 @@ impl<T: Float> Default for TensorTape<T> {
     fn default() -> Self {
         TensorTape {
             nodes: RefCell::default(),
+            kept: RefCell::default(),
             failures: RefCell::default(),
             params: RefCell::default(),
             scalar_failed: Cell::new(false),
@@ -66,6 +71,7 @@ impl<T: Float> TensorPart<T> for TensorTape<T> {
 
     fn clear(&self) {
         self.nodes.borrow_mut().clear();
+        self.kept.borrow_mut().clear();
         self.failures.borrow_mut().clear();
         self.params.borrow_mut().clear();
         self.scalar_failed.set(false);
@@ -136,7 +142,7 @@ impl<T: Float> Tape<T> {
         if !self.is_recording() {
             return self.constant(value);
         }
-        let id = self.push_node(op, SmallVec::new(), value.shape().clone(), SmallVec::new());
+        let id = self.push_node(op, SmallVec::new(), value.shape().clone(), []);
         Var::new(self, value, id)
     }
 
@@ -151,8 +157,14 @@ impl<T: Float> Tape<T> {
         op: Op<T>,
         inputs: SmallVec<[u32; 4]>,
         shape: Shape,
-        kept: SmallVec<[(u8, Tensor<T>); 2]>,
+        kept: impl IntoIterator<Item = (u8, Tensor<T>)>,
     ) -> u32 {
+        let mut values = self.tensors.kept.borrow_mut();
+        let first = values.len();
+        for (slot, value) in kept {
+            values.push((slot, Some(value)));
+        }
+        let kept = (first as u32, (values.len() - first) as u32);
         let mut nodes = self.tensors.nodes.borrow_mut();
         let index = nodes.len() as u32;
         let statement = self.statements.push_tensor(index);
@@ -211,16 +223,10 @@ impl<T: Float> Tape<T> {
             wanted |= (v.node().is_some() as u32) << (i as u32 & 31);
         }
         let keep = op.rule().keeps(wanted);
-        let mut kept = SmallVec::new();
-        for (i, v) in inputs.iter().enumerate() {
-            if i < OUTPUT as usize && keep >> i & 1 == 1 {
-                kept.push((i as u8, v.tensor().clone()));
-            }
-        }
-        if keep >> OUTPUT & 1 == 1 {
-            kept.push((OUTPUT, value.clone()));
-        }
-        let id = self.push_node(op, nodes, value.shape().clone(), kept);
+        let kept = inputs.iter().enumerate().filter(|(i, _)| *i < OUTPUT as usize && keep >> i & 1 == 1);
+        let kept = kept.map(|(i, v)| (i as u8, v.tensor().clone()));
+        let result = (keep >> OUTPUT & 1 == 1).then(|| (OUTPUT, value.clone()));
+        let id = self.push_node(op, nodes, value.shape().clone(), kept.chain(result));
         Var::new(self, value, id)
     }
 

@@ -82,6 +82,12 @@ impl<'t, T: Float> Step<'_, 't, T> {
         }
     }
 
+    /// Whether two operands are one value.
+    pub(crate) fn same(&self, a: usize, b: usize) -> bool {
+        let node = |i: usize| self.node.inputs.get(i).filter(|&&n| n != NONE);
+        node(a).is_some_and(|n| node(b) == Some(n))
+    }
+
     /// Whether the rule's own operations are recorded, to be differentiated again.
     pub(crate) fn graph(&self) -> bool {
         self.sweep.graph
@@ -98,12 +104,14 @@ impl<'t, T: Float> Step<'_, 't, T> {
     }
 
     fn kept(&self, slot: u8, node: u32) -> Var<'t, T> {
-        match self.node.kept.iter().find(|(s, _)| *s == slot) {
-            Some((_, value)) => {
+        let kept = self.tape.tensors.kept.borrow();
+        let values = kept.get(self.node.kept_range()).unwrap_or_default();
+        match values.iter().find(|(s, _)| *s == slot) {
+            Some((_, Some(value))) => {
                 let id = if self.sweep.graph { node } else { CONSTANT };
                 Var::new(self.tape, value.clone(), id)
             }
-            None => self.tape.fail_op("backward", "a value that the rule reads was not kept", &[]),
+            _ => self.tape.fail_op("backward", "a value that the rule reads was not kept", &[]),
         }
     }
 
@@ -133,8 +141,8 @@ impl<'t, T: Float> Step<'_, 't, T> {
             return;
         }
         let full = super::traced::eval(e, x, self.sweep.graph);
-        let shape = self.input_shape(input);
-        let grad = if *full.shape() == shape { full } else { full.sum_to(&shape) };
+        let same = with_node(self.tape, self.before, self.node.inputs[input], |n| n.shape == *full.shape());
+        let grad = if same == Some(true) { full } else { full.sum_to(&self.input_shape(input)) };
         self.give(input, grad);
     }
 
@@ -312,14 +320,22 @@ impl<T: Float> Sweep<T> {
         }
         let mut step = Step { tape, node, before, index: index as u32, grad, sweep: self };
         node.op.rule().backward(&mut step);
-        if self.free && !node.kept.is_empty() {
-            node.kept.clear();
+        if self.free && node.kept.1 > 0 {
+            let mut kept = tape.tensors.kept.borrow_mut();
+            kept.get_mut(node.kept_range())
+                .unwrap_or_default()
+                .iter_mut()
+                .for_each(|(_, value)| *value = None);
             node.spent = true;
         }
     }
 }
 
 impl<T: Float> Node<T> {
+    fn kept_range(&self) -> std::ops::Range<usize> {
+        self.kept.0 as usize..(self.kept.0 + self.kept.1) as usize
+    }
+
     /// The node itself, out of the table while its rule runs, since the rule records; its shape stays there.
     fn lend(&mut self) -> Node<T> {
         Node {
@@ -327,7 +343,7 @@ impl<T: Float> Node<T> {
             inputs: std::mem::take(&mut self.inputs),
             shape: self.shape.clone(),
             statement: self.statement,
-            kept: std::mem::take(&mut self.kept),
+            kept: self.kept,
             spent: self.spent,
             site: self.site,
         }

@@ -26,8 +26,14 @@ pub(crate) fn eval<'t, T: Float, E: Expr<N>, const N: usize>(
         return (*failed).clone();
     }
     if !record {
-        let shape = x.iter().try_fold(Shape::default(), |s, v| broadcast(&s, v.shape()));
-        return match shape.and_then(|shape| map(e, x.map(Var::tensor), &shape)) {
+        let first = x[0].shape();
+        let value = if x.iter().all(|v| v.shape() == first) {
+            map(e, x.map(Var::tensor), first)
+        } else {
+            let shape = x.iter().try_fold(Shape::default(), |s, v| broadcast(&s, v.shape()));
+            shape.and_then(|shape| map(e, x.map(Var::tensor), &shape))
+        };
+        return match value {
             Ok(value) => tape.constant(value),
             Err(message) => tape.fail_op("map", message, &x),
         };
