@@ -71,7 +71,7 @@ pub(crate) fn digamma(x: f64) -> f64 {
 }
 
 /// The n-th derivative of [`digamma`]; from n = 171 on, digits are lost as n grows. The poles at zero and the
-/// negative integers give +∞ for odd n and, as in PyTorch, -∞ for even n.
+/// negative integers give +∞ for odd n (a large number for n = 1) and -∞ for even n, as in PyTorch.
 pub(crate) fn polygamma(n: u32, x: f64) -> f64 {
     if n == 0 {
         return digamma(x);
@@ -80,6 +80,13 @@ pub(crate) fn polygamma(n: u32, x: f64) -> f64 {
     let sign = if n.is_multiple_of(2) { -1.0 } else { 1.0 };
     if x > 0.0 {
         return sign * zeta_factorial(n, x);
+    }
+    if x == f64::NEG_INFINITY {
+        return f64::NAN; // as in PyTorch
+    }
+    if n == 1 && x < 0.0 && x == x.trunc() {
+        // PyTorch's reflection: in floating point sin(πx) is 0 only at 0, so that the poles are large but finite.
+        return (std::f64::consts::PI / (std::f64::consts::PI * x).sin()).powi(2);
     }
     if x == x.trunc() {
         return sign * f64::INFINITY;
@@ -233,7 +240,8 @@ mod tests {
             close("polygamma", x, polygamma(n, x), want, 1e-13);
         }
         let inf = f64::INFINITY;
-        assert_eq!([polygamma(1, 0.0), polygamma(1, -0.0), polygamma(1, -3.0), polygamma(3, -1.0)], [inf; 4]);
+        assert_eq!([polygamma(1, 0.0), polygamma(1, -0.0), polygamma(3, -1.0)], [inf; 3]);
+        close("trigamma", -3.0, polygamma(1, -3.0), 7.3119890525788305e31, 1e-6);
         assert_eq!([polygamma(2, 0.0), polygamma(2, -3.0)], [-inf; 2]);
         assert_eq!([polygamma(1, inf), polygamma(2, inf)], [0.0; 2]);
         assert_eq!(polygamma(0, 3.3), digamma(3.3));

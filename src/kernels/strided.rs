@@ -36,6 +36,9 @@ pub(crate) fn for_runs<const K: usize>(
     to: usize,
     mut f: impl FnMut(usize, [isize; K]),
 ) {
+    if from >= to {
+        return; // There may be axes without elements.
+    }
     let outer = &axes[..axes.len() - 1];
     let mut index: SmallVec<[usize; 6]> = SmallVec::from_elem(0, outer.len());
     let mut at = start;

@@ -5,12 +5,15 @@
 mod arith;
 mod binary;
 pub(crate) mod codebook;
+mod compare;
 mod fused;
 mod linalg;
+mod pointwise;
 mod reduce;
 mod shape;
 mod unary;
 
+pub use compare::{Close, Operand};
 pub use fused::{Fuse, FuseInput, Fused};
 
 use crate::{

@@ -89,6 +89,7 @@ macro_rules! unary {
 
             fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {
                 let [x] = operands(x)?;
+                self.check()?;
                 match *self {
                     Unary::Neg => map(Neg, [x], x.shape()),
                     $( Unary::$variant { $($p),* } => map(value::$variant { $($p),* }, [x], x.shape()), )*
@@ -134,6 +135,23 @@ macro_rules! unary {
     };
 }
 elementary!(unary);
+
+impl Unary {
+    /// Options that have no meaning.
+    fn check(&self) -> Checked<()> {
+        match *self {
+            Unary::Softshrink { lambd } if lambd < 0.0 => Err(format!("lambd {lambd} is negative")),
+            Unary::Hardtanh { min_val, max_val } if min_val > max_val => {
+                Err(format!("min_val {min_val} is above max_val {max_val}"))
+            }
+            Unary::Celu { alpha: 0.0 } => Err("alpha 0 divides by zero".into()),
+            Unary::Polygamma { n } if n < 0.0 || n.fract() != 0.0 => {
+                Err(format!("order {n} is no derivative; it is 0 or a whole number above"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
 
 #[derive(Clone, Copy)]
 struct Neg;

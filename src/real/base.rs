@@ -40,7 +40,7 @@ macro_rules! shared {
             } else if self < 0.0 {
                 -1.0
             } else {
-                self * 0.0
+                0.0 // also of NaN, as in PyTorch
             }
         }
         #[inline(always)]

@@ -54,7 +54,7 @@ macro_rules! elementary {
             sigmoid Sigmoid() [y] heavy |x, y, g| g * y * (R::of(1.0) - y);
             /// Absolute value; derivative 0 at 0
             abs Abs() [x] light |x, y, g| g * x.sign();
-            /// -1, 0 or 1; derivative 0
+            /// -1, 0 or 1, 0 for NaN; derivative 0
             sign Sign() [] light |x, y, g| g * R::of(0.0);
             /// Largest whole number that is not larger; derivative 0
             floor Floor() [] light |x, y, g| g * R::of(0.0);
@@ -111,22 +111,28 @@ macro_rules! elementary {
             /// `sin(πx) / (πx)`, 1 at 0
             sinc Sinc() [x] |x| { let p = x * R::of(std::f64::consts::PI); R::select(x.equal(R::of(0.0)), R::of(1.0), p.sin() / p) },
                 |x, y, g| {
-                    let zero = x.equal(R::of(0.0));
-                    let p = R::select(zero, R::of(1.0), x) * R::of(std::f64::consts::PI);
-                    R::select(zero, R::of(0.0), g * (p * p.cos() - p.sin()) / (p * p) * R::of(std::f64::consts::PI))
+                    // 0 also where the square underflows.
+                    let zero = (x * x * R::of(std::f64::consts::PI)).equal(R::of(0.0));
+                    let x = R::select(zero, R::of(1.0), x);
+                    let p = x * R::of(std::f64::consts::PI);
+                    R::select(zero, R::of(0.0), g * (p * p.cos() - p.sin()) / (p * x))
                 };
             /// `ln(x / (1 - x))`, of x clamped to [eps, 1 - eps] if eps is not negative
             logit Logit(eps) [x] |x| {
-                    let x = if eps < 0.0 { x } else { table::value::clamp(x, eps, 1.0 - eps) };
+                    let (low, high) = (R::of(eps), R::of(1.0 - eps));
+                    let inside = R::select(x.less(low), low, R::select(x.greater(high), high, x));
+                    let x = if eps < 0.0 { x } else { inside };
                     (x / (R::of(1.0) - x)).log()
                 },
                 |x, y, g| {
                     let slope = g / (x * (R::of(1.0) - x));
                     let (low, beyond) = if eps < 0.0 { (0.0, f64::NAN) } else { (eps, 0.0) };
+                    // An infinity with the sign of g also at -0.
+                    let slope = R::select(x.equal(R::of(0.0)), g * R::of(f64::INFINITY), slope);
                     R::select(x.less(R::of(low)) | x.greater(R::of(1.0 - low)), R::of(beyond), slope)
                 };
-            /// NaN and infinities replaced
-            nan_to_num NanToNum(nan, posinf, neginf) [x]
+            /// `x` with NaN and the infinities replaced by these
+            replace_nonfinite ReplaceNonfinite(nan, posinf, neginf) [x]
                 |x| {
                     let x = R::select(x.is_nan(), R::of(nan), x);
                     let x = R::select(x.equal(R::of(f64::INFINITY)), R::of(posinf), x);
@@ -137,6 +143,12 @@ macro_rules! elementary {
             clamp Clamp(min, max) [x]
                 |x| { let x = R::select(x.less(R::of(min)), R::of(min), x); R::select(x.greater(R::of(max)), R::of(max), x) },
                 |x, y, g| R::select(x.greater(R::of(min)) & x.less(R::of(max)), g, R::of(0.0));
+            /// Not below `min`; derivative 0 at `min`
+            clamp_min ClampMin(min) [x] |x| R::select(x.less(R::of(min)), R::of(min), x),
+                |x, y, g| R::select(x.greater(R::of(min)), g, R::of(0.0));
+            /// Not above `max`; derivative 0 at `max`
+            clamp_max ClampMax(max) [x] |x| R::select(x.greater(R::of(max)), R::of(max), x),
+                |x, y, g| R::select(x.less(R::of(max)), g, R::of(0.0));
             /// `x` to the power of a number
             pow_number PowNumber(exponent) [x] |x| x.pow(R::of(exponent)),
                 |x, y, g| if exponent == 0.0 { g * R::of(0.0) } else { g * R::of(exponent) * x.pow(R::of(exponent - 1.0)) };
@@ -149,8 +161,8 @@ macro_rules! elementary {
             elu Elu(alpha) [x]
                 |x| R::select(x.greater(R::of(0.0)), x, R::select(x.greater(R::of(0.0)), R::of(0.0), x).expm1() * R::of(alpha)),
                 |x, y, g| {
-                    let up = x.greater(R::of(0.0));
-                    R::select(up, g, g * R::of(alpha) * R::select(up, R::of(0.0), x).exp())
+                    let low = x.less_equal(R::of(0.0));
+                    R::select(low, g * R::of(alpha) * R::select(low, x, R::of(0.0)).exp(), g)
                 };
             /// `elu` scaled so that activations keep mean 0 and variance 1 (Klambauer et al., 2017)
             selu Selu() [x] |x| table::value::elu(x, SELU_ALPHA) * R::of(SELU_SCALE),
@@ -159,8 +171,8 @@ macro_rules! elementary {
             celu Celu(alpha) [x]
                 |x| R::select(x.greater(R::of(0.0)), x, R::select(x.greater(R::of(0.0)), R::of(0.0), x / R::of(alpha)).expm1() * R::of(alpha)),
                 |x, y, g| {
-                    let up = x.greater(R::of(0.0));
-                    R::select(up, g, g * R::select(up, R::of(0.0), x / R::of(alpha)).exp())
+                    let low = x.less_equal(R::of(0.0));
+                    R::select(low, g * R::select(low, x / R::of(alpha), R::of(0.0)).exp(), g)
                 };
             /// `x · Φ(x)` with the distribution function of the normal distribution
             gelu Gelu() [x] |x| x * R::of(0.5) * ((x * R::of(std::f64::consts::FRAC_1_SQRT_2)).erf() + R::of(1.0)),
@@ -205,9 +217,9 @@ macro_rules! elementary {
             /// `ln(sigmoid(x))`, without overflow
             logsigmoid Logsigmoid() [x] |x| R::select(x.greater(R::of(0.0)), R::of(0.0), x) - (-x.abs()).exp().log1p(),
                 |x, y, g| g * (-x).sigmoid();
-            /// `x / (1 + |x|)`
+            /// `x / (1 + |x|)`, NaN at infinity with its derivative, as in PyTorch
             softsign Softsign() [x] |x| x / (x.abs() + R::of(1.0)),
-                |x, y, g| { let d = x.abs() + R::of(1.0); g / (d * d) };
+                |x, y, g| { let d = x.abs() + R::of(1.0); g / (d * d) + (d - d) };
             /// `x - tanh(x)`
             tanhshrink Tanhshrink() [x] |x| x - x.tanh(), |x, y, g| { let t = x.tanh(); g * t * t };
             /// `x` outside [-lambd, lambd], else 0
@@ -302,6 +314,10 @@ macro_rules! elementary {
                 { let r = a * a + b * b; R::select(r.equal(R::of(0.0)), R::of(0.0), -(g * a / r)) };
             /// The remainder of `self / other` rounded towards zero, with the sign of `self`
             fmod Fmod [] [a b] |a, b| a.fmod(b), |a, b, y, g| g, -(g * (a / b).trunc());
+            /// `self` where positive, else `weight · self`
+            prelu Prelu [a b] [a b] |a, b| R::select(a.greater(R::of(0.0)), a, a * b), |a, b, y, g|
+                R::select(a.greater(R::of(0.0)), g, g * b),
+                R::select(a.greater(R::of(0.0)), R::of(0.0), g * a);
         }
     } };
 }

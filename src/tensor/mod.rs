@@ -60,7 +60,11 @@ impl<T: Element> Tensor<T> {
     }
 
     /// The same data through another layout, which must have been derived from this tensor's own.
-    pub(crate) fn view(&self, layout: Layout) -> Tensor<T> {
+    pub(crate) fn view(&self, mut layout: Layout) -> Tensor<T> {
+        if layout.shape.numel() == 0 {
+            // A part of no elements may begin anywhere, also behind the buffer's end.
+            layout.offset = 0;
+        }
         debug_assert!(layout.range().1 <= self.storage.as_slice().len());
         Tensor { storage: self.storage.clone(), layout }
     }

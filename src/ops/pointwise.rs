@@ -1,0 +1,127 @@
+//! Operations element by element that are composed of others: they need no derivatives of their own.
+use super::{binary::Binary, compare::Operand};
+use crate::{
+    tape::{Float, Var},
+    tensor::{Shape, Tensor},
+};
+
+impl<'t, T: Float> Var<'t, T> {
+    /// A number to the power of each element: `baseˣ`.
+    #[track_caller]
+    pub fn rpow(&self, base: f64) -> Var<'t, T> {
+        self.tape().constant(T::of(base)).pow(self)
+    }
+
+    /// The point between `self` and `end` at `weight`: `self + weight · (end - self)`; all broadcast.
+    #[track_caller]
+    pub fn lerp<'a>(&self, end: &Var<'t, T>, weight: impl Into<Operand<'a, 't, T>>) -> Var<'t, T>
+    where
+        't: 'a,
+    {
+        match weight.into() {
+            // From the nearer end, so that a weight of 1 gives `end` itself.
+            Operand::Number(w) if w.abs() >= 0.5 => end - (end - self) * (1.0 - w),
+            Operand::Number(w) => self + (end - self) * w,
+            Operand::Var(w) => self + w * (end - self),
+        }
+    }
+
+    /// `self + value · tensor1 · tensor2`; all broadcast.
+    #[track_caller]
+    pub fn addcmul(&self, tensor1: &Var<'t, T>, tensor2: &Var<'t, T>, value: f64) -> Var<'t, T> {
+        let product = tensor1 * tensor2;
+        if value == 1.0 { self + product } else { self + product * value }
+    }
+
+    /// `self + value · tensor1 / tensor2`; all broadcast.
+    #[track_caller]
+    pub fn addcdiv(&self, tensor1: &Var<'t, T>, tensor2: &Var<'t, T>, value: f64) -> Var<'t, T> {
+        let quotient = tensor1 / tensor2;
+        if value == 1.0 { self + quotient } else { self + quotient * value }
+    }
+
+    /// Not below `min` nor above `max`, which are tensors that broadcast; `max` wins where it is below `min`. On a
+    /// bound, value and bound each get half of the gradient: the derivative at a bound that is a number
+    /// ([`clamp`](Var::clamp)) is 0.
+    #[track_caller]
+    pub fn clamp_tensor(&self, min: Option<&Var<'t, T>>, max: Option<&Var<'t, T>>) -> Var<'t, T> {
+        match (min, max) {
+            (Some(min), Some(max)) => self.maximum(min).minimum(max),
+            (Some(min), None) => self.maximum(min),
+            (None, Some(max)) => self.minimum(max),
+            (None, None) => {
+                self.tape().fail_op("clamp", "takes a lower bound, an upper one, or both", &[self])
+            }
+        }
+    }
+
+    /// Rounded to this number of decimals, halves to even; derivative 0. Negative numbers round to tens, hundreds, ….
+    #[track_caller]
+    pub fn round_decimals(&self, decimals: i32) -> Var<'t, T> {
+        let scale = 10f64.powi(decimals.saturating_abs());
+        match decimals {
+            0 => self.round(),
+            1.. => (self * scale).round() / scale,
+            _ => (self / scale).round() * scale,
+        }
+    }
+
+    /// NaN, infinity and negative infinity replaced by numbers; the infinities by default by the largest and smallest
+    /// finite number of the type.
+    #[track_caller]
+    pub fn nan_to_num(&self, nan: f64, posinf: Option<f64>, neginf: Option<f64>) -> Var<'t, T> {
+        let largest = if T::of(f64::MAX).primal().is_finite() { f64::MAX } else { f32::MAX as f64 };
+        self.replace_nonfinite(nan, posinf.unwrap_or(largest), neginf.unwrap_or(-largest))
+    }
+
+    /// `self` where positive, else `weight · self`, with one weight for all or one for each channel (axis 1).
+    /// The derivative at 0 is the weight.
+    #[track_caller]
+    pub fn prelu(&self, weight: &Var<'t, T>) -> Var<'t, T> {
+        let channels = if self.rank() > 1 { self.dim(1) } else { 1 };
+        let n = weight.numel();
+        if self.ok().is_ok() && weight.ok().is_ok() && (weight.rank() > 1 || (n != 1 && n != channels)) {
+            let message = format!(
+                "weights of shape {}; input {} takes 1 or {channels} of them",
+                weight.shape(),
+                self.shape()
+            );
+            return self.tape().fail_op("prelu", message, &[self, weight]);
+        }
+        let shape: Shape = (0..self.rank()).map(|axis| if axis == 1 { n } else { 1 }).collect();
+        let weight = if n == 1 { weight.reshape([]) } else { weight.reshape_to(&shape) };
+        self.tape().apply(Binary::Prelu, &[self, &weight])
+    }
+
+    /// `self` where positive, else `self` times a slope: in training random between `lower` and `upper` for each
+    /// element, in evaluation their mean (Xu et al., 2015). PyTorch's bounds are 1/8 and 1/3.
+    #[track_caller]
+    pub fn rrelu(&self, lower: f64, upper: f64) -> Var<'t, T> {
+        let tape = self.tape();
+        if lower > upper {
+            return tape.fail_op("rrelu", format!("lower {lower} is above upper {upper}"), &[self]);
+        }
+        if !tape.is_training() {
+            return self.leaky_relu((lower + upper) / 2.0);
+        }
+        let random = tape.draw(self.numel());
+        let slope = |i: usize| T::of(lower + (upper - lower) * random.uniform(i as u64));
+        tape.apply(Binary::Prelu, &[self, &tape.constant(Tensor::from_fn(self.shape(), slope))])
+    }
+
+    /// The gated linear unit: the first half of an axis times the sigmoid of its second half (Dauphin et al., 2017).
+    #[track_caller]
+    pub fn glu(&self, dim: isize) -> Var<'t, T> {
+        let axis = match self.shape().axis(dim) {
+            Ok(axis) => axis,
+            Err(message) => return self.tape().fail_op("glu", message, &[self]),
+        };
+        let size = self.dim(axis as isize);
+        if self.ok().is_ok() && (self.rank() == 0 || size % 2 == 1) {
+            let message =
+                format!("axis {dim} of shape {} can't be halved; its size must be even", self.shape());
+            return self.tape().fail_op("glu", message, &[self]);
+        }
+        self.narrow(dim, 0, size / 2) * self.narrow(dim, size / 2, size / 2).sigmoid()
+    }
+}
