@@ -11,6 +11,8 @@ mod linalg;
 mod pointwise;
 mod reduce;
 mod shape;
+#[cfg(test)]
+mod table_tests;
 mod unary;
 
 pub use compare::{Close, Operand};
