@@ -7,6 +7,7 @@ mod activation;
 mod binary;
 mod case;
 mod index;
+mod layout;
 mod linalg;
 mod loss;
 mod read;

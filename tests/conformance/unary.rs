@@ -2,6 +2,8 @@
 use crate::case::{Arg, Call, Outs, one, unknown};
 use kolmo::{Float, Var};
 
+type Function<'t, T> = fn(&Var<'t, T>) -> Var<'t, T>;
+
 pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
     macro_rules! plain {
         ($($name:ident)*) => {
@@ -23,7 +25,7 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
             }
         };
     }
-    let function: Option<fn(&Var<'t, T>) -> Var<'t, T>> = plain! {
+    let function: Option<Function<'t, T>> = plain! {
         neg abs sign exp exp2 expm1 log log1p log2 log10 sqrt rsqrt sin cos tan asin acos atan sinh cosh tanh asinh
         acosh atanh sigmoid square reciprocal floor ceil trunc frac erf erfc lgamma digamma sinc deg2rad rad2deg
     };
