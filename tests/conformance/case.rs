@@ -97,9 +97,8 @@ pub struct Call<'t, T: Float> {
     pub tape: &'t Tape<T>,
     pub op: String,
     pub args: Vec<Arg<'t, T>>,
+    /// The keyword arguments, and `forward_kwargs`, `buffers` and other such keys of a case.
     pub kwargs: BTreeMap<String, Arg<'t, T>>,
-    /// `forward_kwargs`, `buffers` and other keys of a case that the call depends on.
-    pub extra: BTreeMap<String, Arg<'t, T>>,
 }
 
 fn wrong<V>(i: usize, name: &str, found: &str, wanted: &str) -> Result<V, Stop> {
@@ -290,17 +289,18 @@ impl<'c, 't, T: Float> Reader<'c, 't, T> {
     /// The whole call.
     pub fn call(&mut self) -> Call<'t, T> {
         let json = &self.case.json;
-        let map = |this: &mut Self, items: &Value| match this.arg(items) {
-            Arg::Map(map) => map,
-            _ => BTreeMap::new(),
-        };
         let args = self.case.items("args").iter().map(|a| self.arg(a)).collect();
-        let kwargs = map(self, &json["kwargs"]);
-        let extra = ["forward_kwargs", "buffers", "groups", "lr_by_step", "schedules", "milestones"]
-            .into_iter()
-            .filter_map(|key| Some((key.to_string(), self.arg(json.get(key)?))))
-            .collect();
-        Call { tape: self.tape, op: self.case.op.clone(), args, kwargs, extra }
+        let mut kwargs = BTreeMap::new();
+        for (name, item) in json["kwargs"].as_object().into_iter().flatten() {
+            kwargs.insert(name.clone(), self.arg(item));
+        }
+        // Other keys of a case that the call depends on.
+        for key in ["forward_kwargs", "buffers", "groups", "lr_by_step", "schedules", "milestones"] {
+            if let Some(item) = json.get(key) {
+                kwargs.insert(key.to_string(), self.arg(item));
+            }
+        }
+        Call { tape: self.tape, op: self.case.op.clone(), args, kwargs }
     }
 
     /// The values that are differentiated, in the case's order; all must be arguments of the call.
