@@ -99,7 +99,7 @@ fn scalars_and_tensors_meet_in_one_sweep() -> Result<()> {
     let tape = Tape::<f64>::new();
     let x = tape.input([[1.0, 2.0], [3.0, 4.0]]);
     let s = x.at([0, 1]).sin() * x.at([1, 0]);
-    let y = (s * &x).sum() + tape.stack(&[s, s * 2.0], [2]).sum();
+    let y = (s * &x).sum() + tape.from_scalars(&[s, s * 2.0], [2]).sum();
     let grads = y.backward()?;
     // y = s · (Σx + 3), s = sin(x01) x10
     let (s, total) = (2f64.sin() * 3.0, 13.0);

@@ -2,7 +2,7 @@
 //! Its way through serde is in `param_serial`.
 use crate::{
     error::{Error, Result},
-    ops::codebook::NO_CODE,
+    ops::take::NOWHERE,
     tape::{Float, Tape, Var},
     tensor::{Shape, Tensor},
 };
@@ -40,7 +40,7 @@ struct State<T: Float> {
 /// A few values that stand for many weights.
 struct Codebook<T: Float> {
     codes: Tensor<u32>,
-    /// The same, with [`NO_CODE`] where the mask prunes.
+    /// The same, with [`NOWHERE`] where the mask prunes.
     kept: Tensor<u32>,
     centroids: Param<T>,
 }
@@ -54,7 +54,7 @@ impl<T: Float> State<T> {
             Some(mask) => {
                 let (mask, codes) = (mask.to_vec(), book.codes.to_vec());
                 let zero = T::default();
-                Tensor::from_fn(book.codes.shape(), |i| if mask[i] == zero { NO_CODE } else { codes[i] })
+                Tensor::from_fn(book.codes.shape(), |i| if mask[i] == zero { NOWHERE } else { codes[i] })
             }
         };
     }
@@ -240,7 +240,7 @@ impl<T: Float> Param<T> {
             return known;
         }
         let mut value = match (&state.codebook, &state.mask) {
-            (Some(book), _) => book.centroids.on(tape).lookup(&book.kept),
+            (Some(book), _) => book.centroids.on(tape).elements(book.kept.clone()),
             (None, _) if !state.trainable => tape.constant(&state.value),
             (None, _) => tape.param_leaf(self.id(), state.value.clone()),
         };

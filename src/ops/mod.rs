@@ -4,19 +4,30 @@
 //! values it is itself recorded, which is all that higher derivatives need.
 mod arith;
 mod binary;
-pub(crate) mod codebook;
 mod compare;
 mod fused;
+mod getitem;
+mod index;
 mod linalg;
 mod pointwise;
 mod reduce;
+mod scatter;
 mod shape;
+mod sort;
 #[cfg(test)]
 mod table_tests;
+pub(crate) mod take;
 mod unary;
+mod views;
+mod pad;
 
 pub use compare::{Close, Operand};
 pub use fused::{Fuse, FuseInput, Fused};
+pub use getitem::Select;
+pub use pad::Pad;
+pub use scatter::Scatter;
+pub use sort::Unique;
+pub use views::Indexing;
 
 use crate::{
     error::Checked,
@@ -56,7 +67,7 @@ pub(crate) enum Op<T: Float> {
     Param(u64),
     Unary(unary::Unary),
     Binary(binary::Binary),
-    Codebook(codebook::Codebook),
+    Take(take::Take),
     Where(binary::Where),
     Fused(fused::FusedOp<T>),
     Linalg(linalg::Linalg),
@@ -74,7 +85,7 @@ impl<T: Float> Op<T> {
             Op::Param(_) => &Leaf("param"),
             Op::Unary(op) => op,
             Op::Binary(op) => op,
-            Op::Codebook(op) => op,
+            Op::Take(op) => op,
             Op::Where(op) => op,
             Op::Fused(op) => op,
             Op::Linalg(op) => op,
@@ -96,7 +107,7 @@ macro_rules! from {
     )*};
 }
 from! {
-    Unary(unary::Unary) Binary(binary::Binary) Codebook(codebook::Codebook) Where(binary::Where) Fused(fused::FusedOp<T>) Linalg(linalg::Linalg)
+    Unary(unary::Unary) Binary(binary::Binary) Take(take::Take) Where(binary::Where) Fused(fused::FusedOp<T>) Linalg(linalg::Linalg)
     Reduce(reduce::Reduce) Shape(shape::ShapeOp) Mixed(Mixed)
 }
 

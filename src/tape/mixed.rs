@@ -124,14 +124,14 @@ impl<'t, T: Float> Var<'t, T> {
 impl<T: Float> Tape<T> {
     /// Scalars as the elements of a tensor of this shape, in row-major order.
     #[track_caller]
-    pub fn stack<'t>(&'t self, scalars: &[Scalar<'t, T>], shape: impl Into<Shape>) -> Var<'t, T> {
+    pub fn from_scalars<'t>(&'t self, scalars: &[Scalar<'t, T>], shape: impl Into<Shape>) -> Var<'t, T> {
         let shape = shape.into();
         let value = match Tensor::new(shape.clone(), scalars.iter().map(|s| s.value()).collect()) {
             Ok(value) => value,
-            Err(e) => return self.fail_op("stack", e.to_string(), &[]),
+            Err(e) => return self.fail_op("from_scalars", e.to_string(), &[]),
         };
         if scalars.iter().any(|s| s.tape().is_some_and(|t| !std::ptr::eq(t, self))) {
-            return self.fail_op("stack", "two tapes: a scalar was recorded on another tape", &[]);
+            return self.fail_op("from_scalars", "two tapes: a scalar was recorded on another tape", &[]);
         }
         if !self.is_recording() || scalars.iter().all(|s| s.id() == 0) {
             return Var::new(self, value, CONSTANT);
@@ -144,7 +144,7 @@ impl<T: Float> Tape<T> {
     /// A scalar as a tensor of rank 0.
     #[track_caller]
     pub fn lift<'t>(&'t self, scalar: Scalar<'t, T>) -> Var<'t, T> {
-        self.stack(&[scalar], [])
+        self.from_scalars(&[scalar], [])
     }
 
     /// Applies a user's operation.

@@ -54,7 +54,7 @@ pub trait TapeNumber: Number {
 
 /// A float that tensors on a tape are made of: `f32` or `f64`.
 pub trait Float:
-    Element + LaneMath + MatmulElement + TapeNumber<Tensors = TensorTape<Self>> + serde::Serialize
+    Element + PartialOrd + LaneMath + MatmulElement + TapeNumber<Tensors = TensorTape<Self>> + serde::Serialize
 {
     #[doc(hidden)]
     fn catch() -> CatchKey<Self>;

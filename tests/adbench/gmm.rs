@@ -101,8 +101,8 @@ fn mixed(p: &Input) -> Result<(f64, Vec<f64>)> {
     let tape = Tape::new();
     let [alphas, means, icf] = [&p.alphas, &p.means, &p.icf].map(|v| tape.scalars(v));
     let (betas, prior) = betas(p, &alphas, &means, &icf);
-    let points = tape.stack(&betas, [p.n, p.k]).logsumexp(&[1], false).sum();
-    let weights = tape.stack(&alphas, [p.k]).logsumexp(&[0], false) * p.n as f64;
+    let points = tape.from_scalars(&betas, [p.n, p.k]).logsumexp(&[1], false).sum();
+    let weights = tape.from_scalars(&alphas, [p.k]).logsumexp(&[0], false) * p.n as f64;
     let y = points - weights + prior * tape.constant(1.0) + p.constant();
     let grads = y.backward()?;
     let all = alphas.iter().chain(&means).chain(&icf);

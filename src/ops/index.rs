@@ -1,0 +1,245 @@
+//! Elements and slices chosen by tensors of indices. All come down to the two ways of reading in `take`.
+use super::take::{NOWHERE, Take};
+use crate::{
+    error::Checked,
+    kernels::strided::{for_runs, merge_axes},
+    tape::{Float, Var},
+    tensor::{Element, Index, Shape, Tensor},
+};
+
+/// The value of a check; where it failed, or the operand had failed before, the function returns that failure.
+macro_rules! valid {
+    ($x:expr, $name:literal, $checked:expr) => {
+        match $checked {
+            _ if $x.failed_id().is_some() => return $x.clone(),
+            Ok(value) => value,
+            Err(message) => return $x.tape().fail_op($name, message, &[$x]),
+        }
+    };
+}
+pub(crate) use valid;
+
+/// Indices below `size`, of which negative ones may count from the end.
+pub(crate) fn indices<I: Index>(index: &Tensor<I>, size: usize, negative: bool) -> Checked<Tensor<u32>> {
+    let n = i64::try_from(size).unwrap_or(i64::MAX);
+    let list = index.to_vec();
+    let wrapped = |i: I| {
+        let i = i.to_i64();
+        if negative && i < 0 { i + n } else { i }
+    };
+    if let Some(bad) = list.iter().find(|&&i| !(0..n).contains(&wrapped(i))) {
+        let from = if negative { -n } else { 0 };
+        let range = if n == 0 { "none is".into() } else { format!("{from} to {} are", n - 1) };
+        return Err(format!("index {} is out of range for size {n}: {range} accepted", bad.to_i64()));
+    }
+    small(&Shape::new(&[size]))?;
+    Ok(Tensor::from_fn(index.shape(), |i| wrapped(list[i]) as u32))
+}
+
+/// That positions fit into the 32 bits that they are kept in.
+pub(crate) fn small(shape: &Shape) -> Checked<()> {
+    let numel = shape.iter().try_fold(1usize, |n, &size| n.checked_mul(size));
+    match numel.and_then(|n| u32::try_from(n).ok()) {
+        Some(n) if n != NOWHERE => Ok(()),
+        _ => Err(format!("{shape} has more elements than can be indexed, 2³² - 2")),
+    }
+}
+
+/// Positions in a tensor of shape `shape` of the elements that `gather` takes: everywhere the place of the index
+/// itself, except along `axis`.
+pub(crate) fn positions(shape: &Shape, axis: usize, index: &Tensor<u32>) -> Checked<Tensor<u32>> {
+    small(shape)?;
+    let fits = shape.rank() == index.rank()
+        && (0..shape.rank()).all(|a| a == axis || index.shape()[a] <= shape[a]);
+    if !fits {
+        return Err(format!(
+            "the index has shape {}, but must have as many axes as {shape} and be no larger outside axis {axis}",
+            index.shape()
+        ));
+    }
+    if shape.rank() == 0 || index.numel() == 0 {
+        return Ok(index.clone());
+    }
+    let mut strides = shape.contiguous_strides();
+    let along = strides[axis];
+    strides[axis] = 0;
+    let axes = merge_axes(index.shape(), [&strides]);
+    let (run, [step]) = axes[axes.len() - 1];
+    let source = index.contiguous();
+    let list = source.as_slice().unwrap_or_default();
+    Ok(Tensor::build(index.shape().clone(), |out| {
+        for_runs(&axes, [0], 0, list.len() / run, |i, [at]| {
+            let part = i * run..(i + 1) * run;
+            for (k, (o, &j)) in out[part.clone()].iter_mut().zip(&list[part]).enumerate() {
+                *o = (at + k as isize * step + j as isize * along) as u32;
+            }
+        });
+    }))
+}
+
+/// The axis and the positions of `gather` and `scatter`.
+pub(crate) fn along<I: Index>(shape: &Shape, dim: isize, index: &Tensor<I>) -> Checked<Tensor<u32>> {
+    let axis = shape.axis(dim)?;
+    let size = shape.get(axis).copied().unwrap_or(1);
+    let index = if index.numel() == 0 { Tensor::zeros(index.shape()) } else { indices(index, size, false)? };
+    if index.numel() == 0 && index.rank() != shape.rank() {
+        return Ok(index);
+    }
+    if shape.rank() == 0 && index.rank() == 1 {
+        return Ok(index);
+    }
+    if shape.rank() == 1 && index.rank() == 0 {
+        return Ok(index);
+    }
+    positions(shape, axis, &index)
+}
+
+/// A list of indices: one axis, or none for a single index.
+pub(crate) fn list<I: Index>(index: &Tensor<I>, size: usize) -> Checked<Tensor<u32>> {
+    if index.rank() > 1 {
+        return Err(format!("the index has shape {}, but must have one axis", index.shape()));
+    }
+    let index = indices(index, size, false)?;
+    Ok(index.reshaped(&Shape::new(&[index.numel()])))
+}
+
+/// The positions where a mask, broadcast to `shape`, is true, in order.
+pub(crate) fn true_positions(mask: &Tensor<bool>, shape: &Shape) -> Checked<Tensor<u32>> {
+    small(shape)?;
+    let mask = mask.view(mask.layout().expand(shape)?).to_vec();
+    let found: Vec<u32> = mask.iter().enumerate().filter(|(_, m)| **m).map(|(i, _)| i as u32).collect();
+    Ok(Tensor::from(found))
+}
+
+impl<'t, T: Float> Var<'t, T> {
+    /// `y[i][j] = x[index[i][j]][j]` for `dim` 0, and so on: along `dim` the element that the index names, along all
+    /// other axes the index's own place. The index has as many axes as `x` and is no larger, except along `dim`.
+    ///
+    /// ```
+    /// use kolmo::{Tape, Tensor};
+    /// let tape = Tape::<f32>::new();
+    /// let x = tape.input([[1.0, 2.0], [3.0, 4.0]]);
+    /// let y = x.gather(1, &Tensor::from([[0, 0], [1, 0]]));
+    /// assert_eq!(y.to_vec()?, [1.0, 1.0, 4.0, 3.0]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn gather<I: Index>(&self, dim: isize, index: &Tensor<I>) -> Var<'t, T> {
+        let positions = valid!(self, "gather", along(self.shape(), dim, index));
+        self.elements(positions)
+    }
+
+    /// The slices along `dim` that a list of indices names, in its order; one may be named several times.
+    #[track_caller]
+    pub fn index_select<I: Index>(&self, dim: isize, index: &Tensor<I>) -> Var<'t, T> {
+        let axis = valid!(self, "index_select", self.shape().axis(dim));
+        let size = self.shape().get(axis).copied().unwrap_or(1);
+        let index = valid!(self, "index_select", list(index, size));
+        if self.rank() == 0 {
+            let message = "a tensor of rank 0 has one element to select";
+            let one = if index.numel() == 1 { Ok(()) } else { Err(message.to_string()) };
+            valid!(self, "index_select", one);
+            return self.clone();
+        }
+        self.slices(axis, index)
+    }
+
+    /// The elements at these positions of the flattened tensor, in the shape of the index; negative ones count from
+    /// the end.
+    #[track_caller]
+    pub fn take<I: Index>(&self, index: &Tensor<I>) -> Var<'t, T> {
+        valid!(self, "take", small(self.shape()));
+        let positions = valid!(self, "take", indices(index, self.numel(), true));
+        self.elements(positions)
+    }
+
+    /// As [`gather`](Var::gather), but index and tensor broadcast to each other outside `dim`; with no `dim`, the
+    /// flattened index takes from the flattened tensor. What `argsort` gives is what this takes.
+    #[track_caller]
+    pub fn take_along_dim<I: Index>(&self, index: &Tensor<I>, dim: impl Into<Option<isize>>) -> Var<'t, T> {
+        let Some(dim) = dim.into() else {
+            return self.take(&index.reshaped(&Shape::new(&[index.numel()])));
+        };
+        let axis = valid!(self, "take_along_dim", self.shape().axis(dim));
+        if self.rank() != index.rank() {
+            let message =
+                format!("the index has shape {}, but must have as many axes as {}", index.shape(), self.shape());
+            return self.tape().fail_op("take_along_dim", message, &[self]);
+        }
+        let (mut ours, mut theirs) = (self.shape().clone(), index.shape().clone());
+        if self.rank() > 0 {
+            (ours.set(axis, 1), theirs.set(axis, 1));
+        }
+        let both = valid!(self, "take_along_dim", crate::tensor::shape::broadcast(&ours, &theirs));
+        (ours, theirs) = (both.clone(), both);
+        if self.rank() > 0 {
+            (ours.set(axis, self.shape()[axis]), theirs.set(axis, index.shape()[axis]));
+        }
+        let index = valid!(self, "take_along_dim", index.layout().expand(&theirs).map(|l| index.view(l)));
+        let size = ours.get(axis).copied().unwrap_or(1);
+        let index = valid!(self, "take_along_dim", indices(&index, size, true));
+        self.expand_to(&ours).gather(dim, &index)
+    }
+
+    /// The elements where a mask, which broadcasts, is true, as a list.
+    #[track_caller]
+    pub fn masked_select(&self, mask: &Tensor<bool>) -> Var<'t, T> {
+        let both = crate::tensor::shape::broadcast(self.shape(), mask.shape());
+        let shape = valid!(self, "masked_select", both);
+        let positions = valid!(self, "masked_select", true_positions(mask, &shape));
+        self.expand_to(&shape).elements(positions)
+    }
+
+    /// A row of the table `[n, d]` for each index: `[…] -> […, d]`. With `padding_idx`, the row of that index gets no
+    /// gradient.
+    #[track_caller]
+    pub fn embedding<I: Index>(&self, index: &Tensor<I>, padding_idx: impl Into<Option<isize>>) -> Var<'t, T> {
+        if self.rank() != 2 && self.failed_id().is_none() {
+            let message = format!("the table has shape {}, but must have two axes", self.shape());
+            return self.tape().fail_op("embedding", message, &[self]);
+        }
+        let rows = valid!(self, "embedding", indices(index, self.dim(0), false));
+        let n = self.dim(0) as isize;
+        let shape: Shape = index.shape().iter().copied().chain([self.dim(1)]).collect();
+        let padding = match padding_idx.into() {
+            None => NOWHERE,
+            Some(p) if p >= -n && p < n => p.rem_euclid(n) as u32,
+            Some(p) => {
+                let message = format!("padding_idx {p} is out of range: {} to {} are accepted", -n, n - 1);
+                return self.tape().fail_op("embedding", message, &[self]);
+            }
+        };
+        let index = rows.reshaped(&Shape::new(&[rows.numel()]));
+        self.tape().apply(Take::Rows { axis: 0, index, padding }, &[self]).reshape_to(&shape)
+    }
+}
+
+impl<I: Index> Tensor<I> {
+    /// For each class label `[…]` a row `[…, num_classes]` of zeros with a one at the label. By default there are as
+    /// many classes as the largest label needs.
+    ///
+    /// # Errors
+    /// If a label is negative or not below `num_classes`.
+    pub fn one_hot<T: Element>(&self, num_classes: impl Into<Option<usize>>) -> crate::Result<Tensor<T>> {
+        let most = self.to_vec().into_iter().map(Index::to_i64).max();
+        let classes = match (num_classes.into(), most) {
+            (Some(classes), _) => classes,
+            (None, Some(most)) => most.saturating_add(1).max(0) as usize,
+            (None, None) => {
+                return Err(crate::Error::invalid("one_hot", "without labels the number of classes must be given"));
+            }
+        };
+        let index = indices(self, classes, false).map_err(|m| crate::Error::invalid("one_hot", m))?;
+        let shape: Shape = self.shape().iter().copied().chain([classes]).collect();
+        small(&shape).map_err(|m| crate::Error::invalid("one_hot", m))?;
+        let mut out = Tensor::<T>::zeros(shape);
+        if classes > 0 {
+            for (row, &i) in out.as_mut_slice().chunks_exact_mut(classes).zip(&index.to_vec()) {
+                if let Some(place) = row.get_mut(i as usize) {
+                    *place = T::from_f64(1.0);
+                }
+            }
+        }
+        Ok(out)
+    }
+}

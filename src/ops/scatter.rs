@@ -1,0 +1,262 @@
+//! Writing by index: each operation gives a new tensor in which chosen places have other values.
+use super::{
+    index::{along, list, true_positions, valid},
+    take::NOWHERE,
+};
+use crate::{
+    error::Checked,
+    tape::{Float, Var},
+    tensor::{Index, Shape, Tensor},
+};
+
+/// How [`Var::scatter_reduce`] folds the values that go to one place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scatter {
+    Sum,
+    Prod,
+    Mean,
+    /// The largest; equal ones share the gradient.
+    Amax,
+    /// The smallest; equal ones share the gradient.
+    Amin,
+}
+
+/// For each place of a tensor with `n` elements the last element that goes there, or [`NOWHERE`].
+fn winners(positions: &[u32], n: usize) -> Vec<u32> {
+    let mut winners = vec![NOWHERE; n];
+    for (i, &p) in positions.iter().enumerate() {
+        if let Some(w) = winners.get_mut(p as usize) {
+            *w = i as u32;
+        }
+    }
+    winners
+}
+
+impl<'t, T: Float> Var<'t, T> {
+    /// The part of `src` that an index of this shape names, as `scatter` reads it.
+    #[track_caller]
+    fn source(&self, name: &str, src: &Var<'t, T>, index: &Shape) -> Var<'t, T> {
+        if src.failed_id().is_some() || self.failed_id().is_some() {
+            return if self.failed_id().is_some() { self.clone() } else { src.clone() };
+        }
+        let fits = src.rank() == index.rank() && index.iter().zip(src.shape().iter()).all(|(i, s)| i <= s);
+        if !fits && index.numel() > 0 {
+            let message = format!("the index has shape {index}, larger than the source's {}", src.shape());
+            return self.tape().fail_op(name, message, &[self, src]);
+        }
+        let mut part = src.clone();
+        for (axis, &size) in index.iter().enumerate().take(src.rank()) {
+            if part.dim(axis as isize) != size {
+                part = part.narrow(axis as isize, 0, size);
+            }
+        }
+        part
+    }
+
+    /// This tensor with the elements of `src` at the places that `winners` gives.
+    #[track_caller]
+    fn overwritten(&self, src: &Var<'t, T>, winners: Vec<u32>) -> Var<'t, T> {
+        let shape = self.shape().clone();
+        let mask = Tensor::from_fn(&shape, |i| winners[i] != NOWHERE);
+        src.elements(Tensor::from_fn(&shape, |i| winners[i])).where_(&mask, self)
+    }
+
+    /// `y = x`, but `y[index[i][j]][j] = src[i][j]` for `dim` 0, and so on. Where an index names a place twice, the last
+    /// value stays, and only it gets a gradient.
+    #[track_caller]
+    pub fn scatter<I: Index>(&self, dim: isize, index: &Tensor<I>, src: &Var<'t, T>) -> Var<'t, T> {
+        let positions = valid!(self, "scatter", along(self.shape(), dim, index));
+        let src = self.source("scatter", src, index.shape());
+        if src.failed_id().is_some() || positions.numel() == 0 {
+            return if src.failed_id().is_some() { src } else { self.clone() };
+        }
+        self.overwritten(&src, winners(&positions.to_vec(), self.numel()))
+    }
+
+    /// [`scatter`](Var::scatter) of one number to all places of the index.
+    #[track_caller]
+    pub fn scatter_value<I: Index>(&self, dim: isize, index: &Tensor<I>, value: f64) -> Var<'t, T> {
+        let src = self.tape().constant(Tensor::full(index.shape(), T::from_f64(value)));
+        self.scatter(dim, index, &src)
+    }
+
+    /// `y = x`, but `y[index[i][j]][j] += src[i][j]` for `dim` 0, and so on.
+    #[track_caller]
+    pub fn scatter_add<I: Index>(&self, dim: isize, index: &Tensor<I>, src: &Var<'t, T>) -> Var<'t, T> {
+        let positions = valid!(self, "scatter_add", along(self.shape(), dim, index));
+        let src = self.source("scatter_add", src, index.shape());
+        if src.failed_id().is_some() || positions.numel() == 0 {
+            return if src.failed_id().is_some() { src } else { self.clone() };
+        }
+        self + src.add_at(positions, self.shape())
+    }
+
+    /// Each place of this tensor folded with the elements of `src` that the index sends there, as in
+    /// [`scatter`](Var::scatter); without the tensor's own value if `include_self` is false and something comes there.
+    #[track_caller]
+    pub fn scatter_reduce<I: Index>(
+        &self,
+        dim: isize,
+        index: &Tensor<I>,
+        src: &Var<'t, T>,
+        reduce: Scatter,
+        include_self: bool,
+    ) -> Var<'t, T> {
+        let positions = valid!(self, "scatter_reduce", along(self.shape(), dim, index));
+        let src = self.source("scatter_reduce", src, index.shape());
+        if src.failed_id().is_some() || positions.numel() == 0 {
+            return if src.failed_id().is_some() { src } else { self.clone() };
+        }
+        let (shape, places) = (self.shape().clone(), positions.to_vec());
+        let mut counts = vec![0u32; self.numel()];
+        for &p in &places {
+            counts[p as usize] += 1;
+        }
+        let touched = Tensor::from_fn(&shape, |i| counts[i] > 0);
+        let start = match reduce {
+            _ if include_self => self.clone(),
+            Scatter::Sum | Scatter::Mean => self.masked_fill(&touched, 0.0),
+            Scatter::Prod => self.masked_fill(&touched, 1.0),
+            Scatter::Amax => self.masked_fill(&touched, f64::NEG_INFINITY),
+            Scatter::Amin => self.masked_fill(&touched, f64::INFINITY),
+        };
+        let neutral = match reduce {
+            Scatter::Sum | Scatter::Mean => {
+                let sum = start + src.add_at(positions, &shape);
+                if reduce == Scatter::Sum {
+                    return sum;
+                }
+                let own = include_self as u32;
+                let n = Tensor::from_fn(&shape, |i| T::of((counts[i] + own).max(1) as f64));
+                return sum / self.tape().constant(n);
+            }
+            Scatter::Prod => 1.0,
+            Scatter::Amax => f64::NEG_INFINITY,
+            Scatter::Amin => f64::INFINITY,
+        };
+        // The first, second, third … element for each place, laid side by side and folded.
+        let mut rounds: Vec<Vec<u32>> = Vec::new();
+        let mut seen = vec![0usize; self.numel()];
+        for (i, &p) in places.iter().enumerate() {
+            let round = seen[p as usize];
+            seen[p as usize] += 1;
+            if rounds.len() <= round {
+                rounds.push(vec![NOWHERE; self.numel()]);
+            }
+            rounds[round][p as usize] = i as u32;
+        }
+        let mut parts = vec![start.unsqueeze(-1)];
+        for round in rounds {
+            let none = Tensor::from_fn(&shape, |i| round[i] == NOWHERE);
+            let part = src.elements(Tensor::from_fn(&shape, |i| round[i])).masked_fill(&none, neutral);
+            parts.push(part.unsqueeze(-1));
+        }
+        let all = self.tape().cat(&parts.iter().collect::<Vec<_>>(), -1);
+        match reduce {
+            _ => all.sum(),
+        }
+    }
+
+    /// `y = x`, but slice `index[i]` along `dim` has `alpha` times slice `i` of `source` added.
+    #[track_caller]
+    pub fn index_add<I: Index>(
+        &self,
+        dim: isize,
+        index: &Tensor<I>,
+        source: &Var<'t, T>,
+        alpha: f64,
+    ) -> Var<'t, T> {
+        let (axis, rows) = valid!(self, "index_add", self.slices_of(dim, index));
+        let source = self.rows_of("index_add", axis, &rows, source);
+        if source.failed_id().is_some() {
+            return source;
+        }
+        let source = if alpha == 1.0 { source } else { source * alpha };
+        if self.rank() == 0 {
+            return self + source.sum();
+        }
+        let op = super::take::Take::AddRows { axis, index: rows, size: self.shape()[axis] };
+        self + self.tape().apply(op, &[&source])
+    }
+
+    /// `y = x`, but slice `index[i]` along `dim` is slice `i` of `source`; of several for one place the last stays.
+    #[track_caller]
+    pub fn index_copy<I: Index>(&self, dim: isize, index: &Tensor<I>, source: &Var<'t, T>) -> Var<'t, T> {
+        let (axis, rows) = valid!(self, "index_copy", self.slices_of(dim, index));
+        let source = self.rows_of("index_copy", axis, &rows, source);
+        if source.failed_id().is_some() || rows.numel() == 0 {
+            return if source.failed_id().is_some() { source } else { self.clone() };
+        }
+        if self.rank() == 0 {
+            return source.reshape_to(self.shape());
+        }
+        let winners = winners(&rows.to_vec(), self.shape()[axis]);
+        let mask = self.mask_along(axis, |i| winners[i] != NOWHERE);
+        let chosen = winners.iter().map(|&w| if w == NOWHERE { 0 } else { w }).collect::<Vec<_>>();
+        source.slices(axis, Tensor::from(chosen)).where_(&mask, self)
+    }
+
+    /// `y = x`, but the slices along `dim` that the index names hold one number.
+    #[track_caller]
+    pub fn index_fill<I: Index>(&self, dim: isize, index: &Tensor<I>, value: f64) -> Var<'t, T> {
+        let (axis, rows) = valid!(self, "index_fill", self.slices_of(dim, index));
+        if self.rank() == 0 {
+            return self.masked_fill(&Tensor::full(Shape::default(), rows.numel() > 0), value);
+        }
+        let winners = winners(&rows.to_vec(), self.shape()[axis]);
+        self.masked_fill(&self.mask_along(axis, |i| winners[i] != NOWHERE), value)
+    }
+
+    /// `y = x`, but the number where the mask, which broadcasts, is true.
+    #[track_caller]
+    pub fn masked_fill(&self, mask: &Tensor<bool>, value: f64) -> Var<'t, T> {
+        self.tape().constant(T::from_f64(value)).where_(mask, self)
+    }
+
+    /// `y = x`, but where the mask, which broadcasts to `x`, is true, the elements of `source`, one after the other.
+    #[track_caller]
+    pub fn masked_scatter(&self, mask: &Tensor<bool>, source: &Var<'t, T>) -> Var<'t, T> {
+        let shape = valid!(self, "masked_scatter", crate::tensor::shape::broadcast(self.shape(), mask.shape()));
+        let x = self.expand_to(&shape);
+        let places = valid!(self, "masked_scatter", true_positions(mask, &shape));
+        if source.failed_id().is_some() {
+            return source.clone();
+        }
+        if places.numel() > source.numel() {
+            let message =
+                format!("the mask chooses {} places, but the source has {}", places.numel(), source.shape());
+            return self.tape().fail_op("masked_scatter", message, &[self, source]);
+        }
+        x.overwritten(source, winners(&places.to_vec(), shape.numel()))
+    }
+
+    fn slices_of<I: Index>(&self, dim: isize, index: &Tensor<I>) -> Checked<(usize, Tensor<u32>)> {
+        let axis = self.shape().axis(dim)?;
+        Ok((axis, list(index, self.shape().get(axis).copied().unwrap_or(1))?))
+    }
+
+    /// A source with this tensor's shape but as many slices along the axis as there are indices.
+    #[track_caller]
+    fn rows_of(&self, name: &str, axis: usize, rows: &Tensor<u32>, source: &Var<'t, T>) -> Var<'t, T> {
+        if source.failed_id().is_some() {
+            return source.clone();
+        }
+        let mut shape = self.shape().clone();
+        if self.rank() == 0 {
+            shape = source.shape().clone();
+        } else {
+            shape.set(axis, rows.numel());
+        }
+        let scalar = source.rank() == 0 && shape.numel() == 1;
+        if source.numel() != shape.numel() || (*source.shape() != shape && !scalar) || shape.numel() < rows.numel() {
+            let message = format!("the source has shape {}, but must have {shape}", source.shape());
+            return self.tape().fail_op(name, message, &[self, source]);
+        }
+        source.reshape_to(&shape)
+    }
+
+    fn mask_along(&self, axis: usize, f: impl Fn(usize) -> bool) -> Tensor<bool> {
+        let shape: Shape = (0..self.rank()).map(|a| if a == axis { self.shape()[a] } else { 1 }).collect();
+        Tensor::from_fn(shape, f)
+    }
+}

@@ -1,0 +1,208 @@
+//! The two ways of reading elements by index, and their transposes that add into places: the foundation of gathering,
+//! scattering, embeddings and codebooks. The derivative of each is the other, so all orders come for free.
+use super::{Rule, operands};
+use crate::{
+    error::Checked,
+    tape::{Float, Var, sweep::Step},
+    tensor::{Shape, Tensor},
+};
+use std::borrow::Cow;
+
+/// The position of a place that has no value: it is zero and gives no gradient.
+pub(crate) const NOWHERE: u32 = u32::MAX;
+
+/// Reading by index, and adding by index.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Take {
+    /// The elements at these positions of the flattened operand; the result has the shape of the positions.
+    Elements { positions: Tensor<u32> },
+    /// Zeros of a shape, to which each element is added at its position.
+    AddElements { positions: Tensor<u32>, shape: Shape },
+    /// The slices with these indices along an axis, zeros at [`NOWHERE`]; those with index `padding` give no gradient.
+    Rows { axis: usize, index: Tensor<u32>, padding: u32 },
+    /// Zeros with `size` slices along an axis, to which each slice is added at its index.
+    AddRows { axis: usize, index: Tensor<u32>, size: usize },
+}
+
+impl<T: Float> Rule<T> for Take {
+    fn name(&self) -> &str {
+        match self {
+            Take::Elements { .. } => "take",
+            Take::AddElements { .. } => "take_transposed",
+            Take::Rows { .. } => "index_select",
+            Take::AddRows { .. } => "index_select_transposed",
+        }
+    }
+
+    fn options(&self) -> Cow<'static, str> {
+        Cow::Owned(match self {
+            Take::Elements { positions } | Take::AddElements { positions, .. } => {
+                format!("index={}", positions.shape())
+            }
+            Take::Rows { axis, index, .. } | Take::AddRows { axis, index, .. } => {
+                format!("dim={axis}, index={}", index.shape())
+            }
+        })
+    }
+
+    fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {
+        let [x] = operands(x)?;
+        let source = x.contiguous();
+        let values = source.as_slice().unwrap_or_default();
+        match self {
+            Take::Elements { positions } => {
+                let positions = positions.contiguous();
+                let list = positions.as_slice().unwrap_or_default();
+                if let Some(bad) = list.iter().find(|&&p| p != NOWHERE && p as usize >= values.len()) {
+                    return Err(format!("there is no element {bad}: {} has {}", x.shape(), values.len()));
+                }
+                // NOWHERE is far outside, so one look tells both.
+                Ok(Tensor::build(positions.shape().clone(), |out| {
+                    for (o, &p) in out.iter_mut().zip(list) {
+                        *o = values.get(p as usize).copied().unwrap_or_default();
+                    }
+                }))
+            }
+            Take::AddElements { positions, shape } => {
+                if x.shape() != positions.shape() {
+                    return Err(format!("takes the shape of the index, {}, not {}", positions.shape(), x.shape()));
+                }
+                // Many small numbers may go into few sums: in f64, and always in the same order.
+                let mut sums = vec![0.0f64; shape.numel()];
+                for (v, &p) in values.iter().zip(positions.contiguous().as_slice().unwrap_or_default()) {
+                    if let Some(sum) = sums.get_mut(p as usize) {
+                        *sum += v.to_f64();
+                    }
+                }
+                Ok(Tensor::from_fn(shape.clone(), |i| T::from_f64(sums[i])))
+            }
+            Take::Rows { axis, index, .. } => {
+                let (mut shape, size) = (x.shape().clone(), x.dim(*axis as isize));
+                let index = index.contiguous();
+                let list = index.as_slice().unwrap_or_default();
+                if let Some(bad) = list.iter().find(|&&i| i != NOWHERE && i as usize >= size) {
+                    return Err(format!("index {bad} is out of range for axis {axis} of {}", x.shape()));
+                }
+                shape.set(*axis, list.len());
+                let row: usize = shape[axis + 1..].iter().product();
+                Ok(Tensor::build(shape, |out| {
+                    if row == 0 || list.is_empty() {
+                        return;
+                    }
+                    if size == 0 {
+                        return out.fill(T::default());
+                    }
+                    for (out, block) in
+                        out.chunks_exact_mut(row * list.len()).zip(values.chunks_exact(row * size))
+                    {
+                        for (o, &i) in out.chunks_exact_mut(row).zip(list) {
+                            match block.get(i as usize * row..(i as usize + 1) * row) {
+                                Some(slice) => o.copy_from_slice(slice),
+                                None => o.fill(T::default()),
+                            }
+                        }
+                    }
+                }))
+            }
+            Take::AddRows { axis, index, size } => {
+                let mut shape = x.shape().clone();
+                let index = index.contiguous();
+                let list = index.as_slice().unwrap_or_default();
+                if x.rank() <= *axis || x.shape()[*axis] != list.len() {
+                    return Err(format!("{} doesn't have {} slices along axis {axis}", x.shape(), list.len()));
+                }
+                shape.set(*axis, *size);
+                let row: usize = shape[axis + 1..].iter().product();
+                let mut out = Tensor::zeros(shape);
+                if row > 0 && !list.is_empty() && *size > 0 {
+                    let sums = out.as_mut_slice().chunks_exact_mut(row * size);
+                    for (sums, block) in sums.zip(values.chunks_exact(row * list.len())) {
+                        for (v, &i) in block.chunks_exact(row).zip(list) {
+                            let sum = sums.get_mut(i as usize * row..(i as usize + 1) * row).unwrap_or_default();
+                            sum.iter_mut().zip(v).for_each(|(sum, &v)| *sum = *sum + v);
+                        }
+                    }
+                }
+                Ok(out)
+            }
+        }
+    }
+
+    fn keeps(&self, _: u32) -> u32 {
+        0
+    }
+
+    fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
+        let g = step.grad().clone();
+        let op = match self {
+            Take::Elements { positions } => {
+                Take::AddElements { positions: positions.clone(), shape: step.input_shape(0) }
+            }
+            Take::AddElements { positions, .. } => Take::Elements { positions: positions.clone() },
+            Take::Rows { axis, index, padding } => {
+                let kept = |index: &Tensor<u32>| {
+                    let list = index.to_vec();
+                    Tensor::from_fn(index.shape(), |i| if list[i] == *padding { NOWHERE } else { list[i] })
+                };
+                let index = if *padding == NOWHERE { index.clone() } else { kept(index) };
+                Take::AddRows { axis: *axis, index, size: step.input_shape(0)[*axis] }
+            }
+            Take::AddRows { axis, index, .. } => {
+                Take::Rows { axis: *axis, index: index.clone(), padding: NOWHERE }
+            }
+        };
+        step.give(0, g.tape().apply(op, &[&g]));
+    }
+}
+
+impl<'t, T: Float> Var<'t, T> {
+    /// The elements at these positions of the flattened tensor, zero at [`NOWHERE`].
+    #[track_caller]
+    pub(crate) fn elements(&self, positions: Tensor<u32>) -> Var<'t, T> {
+        self.tape().apply(Take::Elements { positions }, &[self])
+    }
+
+    /// The transpose of [`Var::elements`]: zeros of a shape with each element added at its position.
+    #[track_caller]
+    pub(crate) fn add_at(&self, positions: Tensor<u32>, shape: &Shape) -> Var<'t, T> {
+        self.tape().apply(Take::AddElements { positions, shape: shape.clone() }, &[self])
+    }
+
+    /// The slices with these indices, which are known to be in range, along an axis.
+    #[track_caller]
+    pub(crate) fn slices(&self, axis: usize, index: Tensor<u32>) -> Var<'t, T> {
+        self.tape().apply(Take::Rows { axis, index, padding: NOWHERE }, &[self])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{GradCheck, Tape};
+
+    #[test]
+    fn places_with_one_position_share_value_and_gradient() {
+        let codes = Tensor::new([2, 3], vec![0, 2, NOWHERE, 2, 2, 1]).unwrap();
+        let tape = Tape::<f64>::new();
+        let values = tape.input([10.0, 20.0, 30.0]);
+        let w = values.elements(codes.clone());
+        assert_eq!(w.to_vec().unwrap(), [10.0, 30.0, 0.0, 30.0, 30.0, 20.0]);
+        let weights = tape.constant([[1.0, 2.0, 4.0], [8.0, 16.0, 32.0]]);
+        let grads = (w * weights).sum().backward().unwrap();
+        assert_eq!(grads.get(&values).unwrap().to_vec(), [1.0, 32.0, 26.0]);
+        GradCheck::new()
+            .second_order()
+            .check(
+                move |x| x[0].elements(codes.clone()).tanh() * &x[1],
+                &[Tensor::from([0.3, -0.2, 0.9]), Tensor::linspace(-1.0, 1.0, 6).reshape([2, 3]).unwrap()],
+            )
+            .unwrap();
+    }
+
+    #[test]
+    fn a_position_outside_is_an_error() {
+        let tape = Tape::<f32>::new();
+        let w = tape.input([1.0, 2.0]).elements(Tensor::from([0u32, 2]));
+        assert!(w.value().unwrap_err().to_string().contains("no element 2: [2] has 2"));
+    }
+}

@@ -1,0 +1,421 @@
+//! Shapes taken apart and put together: what follows from the views and joins in `shape`.
+use super::{index::valid, shape::ShapeOp};
+use crate::{
+    error::Checked,
+    tape::{Float, Tape, Var},
+    tensor::{Index, Shape, Tensor, shape::axes_of, shape::axis_of, shape::infer},
+};
+
+/// How the grids of [`Tape::meshgrid`] are laid out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Indexing {
+    /// As matrices: the first list varies along the first axis.
+    #[default]
+    Ij,
+    /// As pictures: the first list varies along the second axis.
+    Xy,
+}
+
+/// Lengths and ends of the parts of an axis at the given places, which are cut to it.
+fn parts_at(size: usize, at: &[isize]) -> Vec<(usize, usize)> {
+    let n = size as isize;
+    let place = |i: isize| if i < 0 { (i + n).max(0) } else { i.min(n) } as usize;
+    let mut start = 0;
+    let ends = at.iter().map(|&i| place(i)).chain([size]);
+    ends.map(|end| {
+        let part = (start, end.saturating_sub(start));
+        start = end;
+        part
+    })
+    .collect()
+}
+
+impl<'t, T: Float> Var<'t, T> {
+    /// The axes from `start_dim` to `end_dim` as one; a tensor of rank 0 becomes a list.
+    #[track_caller]
+    pub fn flatten(&self, start_dim: isize, end_dim: isize) -> Var<'t, T> {
+        let start = valid!(self, "flatten", self.shape().axis(start_dim));
+        let end = valid!(self, "flatten", self.shape().axis(end_dim));
+        if start > end {
+            let message = format!("start_dim {start_dim} comes after end_dim {end_dim} in {}", self.shape());
+            return self.tape().fail_op("flatten", message, &[self]);
+        }
+        if self.rank() == 0 {
+            return self.reshape_to(&Shape::new(&[1]));
+        }
+        let s = self.shape();
+        let middle = s[start..=end].iter().product();
+        let shape = s[..start].iter().copied().chain([middle]).chain(s[end + 1..].iter().copied()).collect();
+        self.reshape_to(&shape)
+    }
+
+    /// All elements as a list.
+    #[track_caller]
+    pub fn ravel(&self) -> Var<'t, T> {
+        self.flatten(0, -1)
+    }
+
+    /// One axis as several; one size may be -1.
+    #[track_caller]
+    pub fn unflatten(&self, dim: isize, sizes: &[isize]) -> Var<'t, T> {
+        let axis = valid!(self, "unflatten", self.shape().axis(dim));
+        let size = self.shape().get(axis).copied().unwrap_or(1);
+        let parts = valid!(self, "unflatten", infer(size, sizes));
+        if parts.numel() != size || sizes.is_empty() {
+            let message = format!("sizes {sizes:?} don't multiply to {size}, the size of axis {dim}");
+            return self.tape().fail_op("unflatten", message, &[self]);
+        }
+        let s = self.shape();
+        let behind = s.get(axis + 1..).unwrap_or_default();
+        let shape = s[..axis].iter().chain(parts.iter()).chain(behind).copied().collect();
+        self.reshape_to(&shape)
+    }
+
+    /// Axes moved to other places; the others keep their order.
+    #[track_caller]
+    pub fn movedim(&self, source: &[isize], destination: &[isize]) -> Var<'t, T> {
+        valid!(self, "movedim", axes_of(source, self.rank()));
+        valid!(self, "movedim", axes_of(destination, self.rank()));
+        if source.len() != destination.len() {
+            let message = format!("{source:?} and {destination:?} name different numbers of axes");
+            return self.tape().fail_op("movedim", message, &[self]);
+        }
+        let rank = self.rank() as isize;
+        let (from, to): (Vec<isize>, Vec<isize>) =
+            source.iter().zip(destination).map(|(s, d)| (s.rem_euclid(rank.max(1)), d.rem_euclid(rank.max(1)))).unzip();
+        let mut rest = (0..rank).filter(|a| !from.contains(a));
+        let order: Vec<isize> = (0..rank)
+            .filter_map(|place| match to.iter().position(|&d| d == place) {
+                Some(i) => Some(from[i]),
+                None => rest.next(),
+            })
+            .collect();
+        self.permute(&order)
+    }
+
+    /// An axis of size 1 put in before axis `dim`, which may be one past the last.
+    #[track_caller]
+    pub fn unsqueeze(&self, dim: isize) -> Var<'t, T> {
+        let axis = valid!(self, "unsqueeze", axis_of(dim, self.rank() + 1));
+        let mut shape = self.shape().clone();
+        shape.insert(axis, 1);
+        self.reshape_to(&shape)
+    }
+
+    /// Axes of size 1 dropped: those of `dims` that have it, or all if none are given.
+    #[track_caller]
+    pub fn squeeze(&self, dims: &[isize]) -> Var<'t, T> {
+        let dims = Some(dims).filter(|d| !d.is_empty());
+        let layout = valid!(self, "squeeze", self.tensor().layout().squeeze(dims));
+        self.reshape_to(&layout.shape)
+    }
+
+    /// One index of an axis, negative from the end; the axis goes away.
+    #[track_caller]
+    pub fn select(&self, dim: isize, index: isize) -> Var<'t, T> {
+        let layout = valid!(self, "select", self.tensor().layout().select(dim, index));
+        let axis = valid!(self, "select", self.shape().axis(dim));
+        let start = index.rem_euclid(self.shape()[axis].max(1) as isize) as usize;
+        self.strided(axis, start, 1, 1).reshape_to(&layout.shape)
+    }
+
+    /// Every `step`-th of an axis from `start` on, `len` of them.
+    #[track_caller]
+    pub(crate) fn strided(&self, axis: usize, start: usize, len: usize, step: usize) -> Var<'t, T> {
+        self.tape().apply(ShapeOp::Slice { axis, start, len, step }, &[self])
+    }
+
+    /// The parts of an axis with the given starts and lengths.
+    #[track_caller]
+    fn parts(&self, axis: usize, parts: impl IntoIterator<Item = (usize, usize)>) -> Vec<Var<'t, T>> {
+        let mut found = Vec::new();
+        for (start, len) in parts {
+            found.push(self.strided(axis, start, len, 1));
+        }
+        found
+    }
+
+    /// Parts of `split_size` indices of an axis each; the last may be smaller.
+    #[track_caller]
+    pub fn split(&self, split_size: usize, dim: isize) -> Vec<Var<'t, T>> {
+        let size = match self.axis_to_split(dim) {
+            Ok((_, size)) if split_size == 0 && size > 0 => {
+                let message = format!("parts of 0 indices never make up the {size} of axis {dim}");
+                return vec![self.tape().fail_op("split", message, &[self])];
+            }
+            Ok((_, size)) => size,
+            Err(message) => return vec![self.failed_here("split", message)],
+        };
+        let (n, step) = (size.div_ceil(split_size.max(1)).max(1), split_size);
+        let sizes: Vec<usize> = (0..n).map(|i| step.min(size - (i * step).min(size))).collect();
+        self.split_with_sizes(&sizes, dim)
+    }
+
+    /// Parts of the given sizes, which add up to the axis.
+    #[track_caller]
+    pub fn split_with_sizes(&self, sizes: &[usize], dim: isize) -> Vec<Var<'t, T>> {
+        let (axis, size) = match self.axis_to_split(dim) {
+            Ok(found) => found,
+            Err(message) => return vec![self.failed_here("split", message)],
+        };
+        let total = sizes.iter().try_fold(0usize, |a, &b| a.checked_add(b));
+        if total != Some(size) {
+            let message = format!("sizes {sizes:?} don't add up to {size}, the size of axis {dim}");
+            return vec![self.failed_here("split", message)];
+        }
+        let mut start = 0;
+        let parts = sizes.iter().map(|&len| {
+            start += len;
+            (start - len, len)
+        });
+        self.parts(axis, parts)
+    }
+
+    /// At most `chunks` parts of an axis, all of one size but the last.
+    #[track_caller]
+    pub fn chunk(&self, chunks: usize, dim: isize) -> Vec<Var<'t, T>> {
+        match self.axis_to_split(dim) {
+            Ok(_) if chunks == 0 => vec![self.failed_here("chunk", "takes at least 1 part, not 0".into())],
+            Ok((_, 0)) => self.split_with_sizes(&vec![0; chunks], dim),
+            Ok((_, size)) => self.split(size.div_ceil(chunks), dim),
+            Err(message) => vec![self.failed_here("chunk", message)],
+        }
+    }
+
+    /// Exactly `sections` parts of an axis, whose sizes differ by at most 1.
+    #[track_caller]
+    pub fn tensor_split(&self, sections: usize, dim: isize) -> Vec<Var<'t, T>> {
+        match self.axis_to_split(dim) {
+            Ok(_) if sections == 0 => {
+                vec![self.failed_here("tensor_split", "takes at least 1 part, not 0".into())]
+            }
+            Ok((_, size)) => {
+                let (each, more) = (size / sections, size % sections);
+                let sizes: Vec<usize> = (0..sections).map(|i| each + (i < more) as usize).collect();
+                self.split_with_sizes(&sizes, dim)
+            }
+            Err(message) => vec![self.failed_here("tensor_split", message)],
+        }
+    }
+
+    /// The parts of an axis between the given indices, which are cut to it and may count from the end.
+    #[track_caller]
+    pub fn tensor_split_at(&self, indices: &[isize], dim: isize) -> Vec<Var<'t, T>> {
+        match self.axis_to_split(dim) {
+            Ok((axis, size)) => self.parts(axis, parts_at(size, indices)),
+            Err(message) => vec![self.failed_here("tensor_split", message)],
+        }
+    }
+
+    /// All indices of an axis, one by one; the axis goes away.
+    #[track_caller]
+    pub fn unbind(&self, dim: isize) -> Vec<Var<'t, T>> {
+        let (axis, size) = match self.axis_to_split(dim) {
+            Ok(found) => found,
+            Err(message) => return vec![self.failed_here("unbind", message)],
+        };
+        let mut shape = self.shape().clone();
+        shape.remove(axis);
+        let mut found = Vec::with_capacity(size);
+        for i in 0..size {
+            found.push(self.strided(axis, i, 1, 1).reshape_to(&shape));
+        }
+        found
+    }
+
+    fn axis_to_split(&self, dim: isize) -> Checked<(usize, usize)> {
+        if self.rank() == 0 {
+            return Err("a tensor of rank 0 has no axis to split".into());
+        }
+        let axis = self.shape().axis(dim)?;
+        Ok((axis, self.shape()[axis]))
+    }
+
+    /// A failure of this operation, or the one that this value had before.
+    #[track_caller]
+    fn failed_here(&self, name: &str, message: String) -> Var<'t, T> {
+        if self.failed_id().is_some() { self.clone() } else { self.tape().fail_op(name, message, &[self]) }
+    }
+
+    /// The elements shifted along axes; what leaves at one end comes in at the other. Without axes, the flattened
+    /// tensor is shifted.
+    #[track_caller]
+    pub fn roll(&self, shifts: &[isize], dims: &[isize]) -> Var<'t, T> {
+        if dims.is_empty() && shifts.len() == 1 && self.failed_id().is_none() {
+            return self.ravel().roll(shifts, &[0]).reshape_to(self.shape());
+        }
+        if shifts.len() != dims.len() {
+            let message = format!("shifts {shifts:?} and axes {dims:?} differ in number");
+            return self.failed_here("roll", message);
+        }
+        if self.rank() == 0 && !dims.is_empty() {
+            return self.failed_here("roll", format!("a tensor of rank 0 has no axes {dims:?}"));
+        }
+        let mut x = self.clone();
+        for (&shift, &dim) in shifts.iter().zip(dims) {
+            let axis = valid!(self, "roll", self.shape().axis(dim));
+            let size = self.shape().get(axis).copied().unwrap_or(0);
+            if size == 0 || shift.rem_euclid(size as isize) == 0 {
+                continue;
+            }
+            let by = shift.rem_euclid(size as isize) as usize;
+            let (head, tail) = (x.strided(axis, 0, size - by, 1), x.strided(axis, size - by, by, 1));
+            x = self.tape().cat(&[&tail, &head], axis as isize);
+        }
+        x
+    }
+
+    /// Turned by `k` quarters in the plane of two axes, from the first towards the second.
+    #[track_caller]
+    pub fn rot90(&self, k: isize, dims: [isize; 2]) -> Var<'t, T> {
+        let axes = valid!(self, "rot90", axes_of(&dims, self.rank()));
+        if self.rank() < 2 || axes.len() != 2 {
+            let message = format!("takes two different axes of at least two, not {dims:?} of {}", self.shape());
+            return self.failed_here("rot90", message);
+        }
+        match k.rem_euclid(4) {
+            0 => self.clone(),
+            1 => self.flip(&dims[1..]).transpose(dims[0], dims[1]),
+            2 => self.flip(&dims),
+            _ => self.flip(&dims[..1]).transpose(dims[0], dims[1]),
+        }
+    }
+
+    /// The tensor repeated along each axis as often as `repeats` says; further ones in front are new axes.
+    #[track_caller]
+    pub fn repeat(&self, repeats: &[usize]) -> Var<'t, T> {
+        let Some(lead) = repeats.len().checked_sub(self.rank()) else {
+            let message = format!("{repeats:?} has fewer numbers than {} has axes", self.shape());
+            return self.failed_here("repeat", message);
+        };
+        let sizes = std::iter::repeat_n(1, lead).chain(self.shape().iter().copied());
+        let mut apart = Shape::default();
+        let (mut wide, mut shape) = (Shape::default(), Shape::default());
+        for (size, &n) in sizes.zip(repeats) {
+            apart.push(1);
+            apart.push(size);
+            wide.push(n);
+            wide.push(size);
+            shape.push(size.saturating_mul(n));
+        }
+        let numel = shape.iter().try_fold(1usize, |a, &b| a.checked_mul(b));
+        let possible = numel.filter(|n| *n <= isize::MAX as usize / size_of::<T>());
+        valid!(self, "repeat", possible.ok_or_else(|| format!("{repeats:?} times {} is too large", self.shape())));
+        self.reshape_to(&apart).expand_to(&wide).reshape_to(&shape)
+    }
+
+    /// As [`repeat`](Var::repeat), but missing numbers, for the first axes, are 1.
+    #[track_caller]
+    pub fn tile(&self, dims: &[usize]) -> Var<'t, T> {
+        let missing = self.rank().saturating_sub(dims.len());
+        let repeats: Vec<usize> = std::iter::repeat_n(1, missing).chain(dims.iter().copied()).collect();
+        self.repeat(&repeats)
+    }
+
+    /// Every index of an axis repeated; `repeats` has a number for each of them, or one for all. Without an axis, the
+    /// flattened tensor's.
+    #[track_caller]
+    pub fn repeat_interleave<I: Index>(&self, repeats: &Tensor<I>, dim: impl Into<Option<isize>>) -> Var<'t, T> {
+        let Some(dim) = dim.into() else {
+            return self.ravel().repeat_interleave(repeats, 0);
+        };
+        let x = if self.rank() == 0 { self.ravel() } else { self.clone() };
+        let axis = valid!(&x, "repeat_interleave", x.shape().axis(dim));
+        let (counts, size) = (repeats.to_vec(), x.shape()[axis]);
+        if repeats.rank() > 1 || (counts.len() != size && counts.len() != 1) {
+            let message =
+                format!("repeats has shape {}, but must have one number or {size}, a list", repeats.shape());
+            return x.failed_here("repeat_interleave", message);
+        }
+        let mut index: Vec<u32> = Vec::new();
+        for i in 0..size {
+            let n = counts[if counts.len() == 1 { 0 } else { i }].to_i64();
+            let n = usize::try_from(n).map_err(|_| format!("{n} repeats: the number must not be negative"));
+            index.extend(std::iter::repeat_n(i as u32, valid!(&x, "repeat_interleave", n)));
+        }
+        x.slices(axis, Tensor::from(index))
+    }
+
+    /// All windows of `size` indices of an axis, `step` apart, as a new last axis.
+    #[track_caller]
+    pub fn unfold(&self, dimension: isize, size: usize, step: usize) -> Var<'t, T> {
+        let axis = valid!(self, "unfold", self.shape().axis(dimension));
+        let len = self.shape().get(axis).copied().unwrap_or(1);
+        if size > len || step == 0 {
+            let message = format!(
+                "windows of {size}, {step} apart, on axis {dimension} of {}: the size must be at most {len}, the step at least 1",
+                self.shape()
+            );
+            return self.failed_here("unfold", message);
+        }
+        if self.rank() == 0 {
+            return self.ravel().strided(0, 0, size, 1);
+        }
+        let n = (len - size) / step + 1;
+        let index: Vec<u32> = (0..n).flat_map(|w| (0..size).map(move |k| (w * step + k) as u32)).collect();
+        let s = self.shape();
+        let shape = s[..axis].iter().copied().chain([n, size]).chain(s[axis + 1..].iter().copied()).collect();
+        self.slices(axis, Tensor::from(index)).reshape_to(&shape).movedim(&[axis as isize + 1], &[-1])
+    }
+}
+
+impl<T: Float> Tape<T> {
+    /// Tensors of one shape along a new axis.
+    #[track_caller]
+    pub fn stack<'t>(&'t self, tensors: &[&Var<'t, T>], dim: isize) -> Var<'t, T> {
+        let Some(first) = tensors.first() else { return self.fail_op("stack", "no tensors were given", &[]) };
+        if let Some(failed) = tensors.iter().find(|t| t.failed_id().is_some()) {
+            return (*failed).clone();
+        }
+        if let Some(other) = tensors.iter().find(|t| t.shape() != first.shape()) {
+            let message = format!("takes tensors of one shape, not {} and {}", first.shape(), other.shape());
+            return self.fail_op("stack", message, tensors);
+        }
+        let mut flat = Vec::with_capacity(tensors.len());
+        for t in tensors {
+            flat.push(t.unsqueeze(dim));
+        }
+        self.cat(&flat.iter().collect::<Vec<_>>(), dim)
+    }
+
+    /// Tensors side by side: along the second axis, lists along their only one.
+    #[track_caller]
+    pub fn hstack<'t>(&'t self, tensors: &[&Var<'t, T>]) -> Var<'t, T> {
+        let mut rows = Vec::with_capacity(tensors.len());
+        for t in tensors {
+            rows.push(if t.rank() == 0 { t.ravel() } else { (*t).clone() });
+        }
+        let dim = if rows.first().is_some_and(|t| t.rank() > 1) { 1 } else { 0 };
+        self.cat(&rows.iter().collect::<Vec<_>>(), dim)
+    }
+
+    /// Tensors below each other: along the first axis, lists as rows.
+    #[track_caller]
+    pub fn vstack<'t>(&'t self, tensors: &[&Var<'t, T>]) -> Var<'t, T> {
+        let mut rows = Vec::with_capacity(tensors.len());
+        for t in tensors {
+            rows.push(if t.rank() < 2 { t.ravel().unsqueeze(0) } else { (*t).clone() });
+        }
+        self.cat(&rows.iter().collect::<Vec<_>>(), 0)
+    }
+
+    /// For lists of coordinates, each as a tensor over the grid that they span.
+    #[track_caller]
+    pub fn meshgrid<'t>(&'t self, tensors: &[&Var<'t, T>], indexing: Indexing) -> Vec<Var<'t, T>> {
+        let mut order: Vec<usize> = (0..tensors.len()).collect();
+        if indexing == Indexing::Xy && order.len() > 1 {
+            order.swap(0, 1);
+        }
+        let grid: Shape = order.iter().map(|&i| tensors[i].numel()).collect();
+        let mut found = Vec::with_capacity(tensors.len());
+        for (i, t) in tensors.iter().enumerate() {
+            if t.rank() > 1 {
+                let message = format!("takes lists, not shape {}", t.shape());
+                return vec![t.failed_here("meshgrid", message)];
+            }
+            let mine = order.iter().map(|&o| if o == i { t.numel() } else { 1 }).collect();
+            found.push(t.reshape_to(&mine).expand_to(&grid));
+        }
+        found
+    }
+}
