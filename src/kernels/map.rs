@@ -183,6 +183,11 @@ fn walk_runs<T: Element, const N: usize, const M: usize>(
     });
 }
 
+/// An expression over slices of one length.
+pub(crate) fn over<T: LaneMath + Element, E: Expr<N>, const N: usize>(e: E, x: [&[T]; N], out: &mut [T]) {
+    run(Single(e), x, [out]);
+}
+
 /// The expression over plain slices of one length, compiled for the machine's instructions.
 #[inline]
 fn run<T: LaneMath + Element, E: MultiExpr<N, M>, const N: usize, const M: usize>(

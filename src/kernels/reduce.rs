@@ -1,4 +1,4 @@
-//! Folding axes away: sums, products, largest and smallest. The order of additions depends on the shape alone, never on
+//! Folding axes away: sums, largest and smallest. The order of additions depends on the shape alone, never on
 //! the number of threads.
 use super::{
     isa::{Isa, isa},
@@ -22,14 +22,10 @@ pub(crate) trait Fold: Copy + Sync {
 
 #[derive(Clone, Copy)]
 pub(crate) struct Sum;
-#[allow(dead_code)]
-#[derive(Clone, Copy)]
-pub(crate) struct Product;
 /// The largest; NaN if there is one.
 #[derive(Clone, Copy)]
 pub(crate) struct Largest;
 /// The smallest; NaN if there is one.
-#[allow(dead_code)]
 #[derive(Clone, Copy)]
 pub(crate) struct Smallest;
 
@@ -41,17 +37,6 @@ impl Fold for Sum {
     #[inline(always)]
     fn step<T: Float>(self, acc: T, x: T) -> T {
         acc + x
-    }
-}
-
-impl Fold for Product {
-    #[inline(always)]
-    fn start<T: Float>(self) -> T {
-        T::of(1.0)
-    }
-    #[inline(always)]
-    fn step<T: Float>(self, acc: T, x: T) -> T {
-        acc * x
     }
 }
 
@@ -157,7 +142,8 @@ fn rows<T: Float, F: Fold>(f: F, data: &[T], outer: usize, n: usize, out: &mut [
     });
 }
 
-fn row<T: Float, F: Fold>(f: F, x: &[T]) -> T {
+/// All elements of a slice folded.
+pub(crate) fn row<T: Float, F: Fold>(f: F, x: &[T]) -> T {
     #[cfg(target_arch = "x86_64")]
     if isa() >= Isa::Avx2 {
         #[target_feature(enable = "avx2,fma")]

@@ -121,11 +121,15 @@ impl<'t, T: Float> Var<'t, T> {
                 _ => 1,
             })
             .sum();
-        let left = self.rank().checked_sub(named).filter(|_| {
-            items.iter().filter(|item| matches!(item, Select::Ellipsis)).count() <= 1
-        });
+        let left = self
+            .rank()
+            .checked_sub(named)
+            .filter(|_| items.iter().filter(|item| matches!(item, Select::Ellipsis)).count() <= 1);
         let left = left.ok_or_else(|| {
-            format!("{named} axes are named (an ellipsis at most once), but the tensor has shape {}", self.shape())
+            format!(
+                "{named} axes are named (an ellipsis at most once), but the tensor has shape {}",
+                self.shape()
+            )
         });
         let left = valid!(self, "index", left);
         let (mut x, mut axis) = (self.clone(), 0usize);
@@ -162,7 +166,10 @@ impl<'t, T: Float> Var<'t, T> {
                     let fits = if *mask.shape() == *here {
                         Ok(())
                     } else {
-                        Err(format!("the mask has shape {}, but the axes it is for have {here:?}", mask.shape()))
+                        Err(format!(
+                            "the mask has shape {}, but the axes it is for have {here:?}",
+                            mask.shape()
+                        ))
                     };
                     valid!(self, "index", fits);
                     if mask.rank() == 0 {

@@ -49,8 +49,8 @@ pub(crate) fn small(shape: &Shape) -> Checked<()> {
 /// itself, except along `axis`.
 pub(crate) fn positions(shape: &Shape, axis: usize, index: &Tensor<u32>) -> Checked<Tensor<u32>> {
     small(shape)?;
-    let fits = shape.rank() == index.rank()
-        && (0..shape.rank()).all(|a| a == axis || index.shape()[a] <= shape[a]);
+    let fits =
+        shape.rank() == index.rank() && (0..shape.rank()).all(|a| a == axis || index.shape()[a] <= shape[a]);
     if !fits {
         return Err(format!(
             "the index has shape {}, but must have as many axes as {shape} and be no larger outside axis {axis}",
@@ -162,8 +162,11 @@ impl<'t, T: Float> Var<'t, T> {
         };
         let axis = valid!(self, "take_along_dim", self.shape().axis(dim));
         if self.rank() != index.rank() {
-            let message =
-                format!("the index has shape {}, but must have as many axes as {}", index.shape(), self.shape());
+            let message = format!(
+                "the index has shape {}, but must have as many axes as {}",
+                index.shape(),
+                self.shape()
+            );
             return self.tape().fail_op("take_along_dim", message, &[self]);
         }
         let (mut ours, mut theirs) = (self.shape().clone(), index.shape().clone());
@@ -193,7 +196,11 @@ impl<'t, T: Float> Var<'t, T> {
     /// A row of the table `[n, d]` for each index: `[…] -> […, d]`. With `padding_idx`, the row of that index gets no
     /// gradient.
     #[track_caller]
-    pub fn embedding<I: Index>(&self, index: &Tensor<I>, padding_idx: impl Into<Option<isize>>) -> Var<'t, T> {
+    pub fn embedding<I: Index>(
+        &self,
+        index: &Tensor<I>,
+        padding_idx: impl Into<Option<isize>>,
+    ) -> Var<'t, T> {
         if self.rank() != 2 && self.failed_id().is_none() {
             let message = format!("the table has shape {}, but must have two axes", self.shape());
             return self.tape().fail_op("embedding", message, &[self]);
@@ -226,7 +233,10 @@ impl<I: Index> Tensor<I> {
             (Some(classes), _) => classes,
             (None, Some(most)) => most.saturating_add(1).max(0) as usize,
             (None, None) => {
-                return Err(crate::Error::invalid("one_hot", "without labels the number of classes must be given"));
+                return Err(crate::Error::invalid(
+                    "one_hot",
+                    "without labels the number of classes must be given",
+                ));
             }
         };
         let index = indices(self, classes, false).map_err(|m| crate::Error::invalid("one_hot", m))?;

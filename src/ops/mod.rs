@@ -5,21 +5,24 @@
 mod arith;
 mod binary;
 mod compare;
+mod extremum;
 mod fused;
 mod getitem;
 mod index;
 mod linalg;
+mod pad;
 mod pointwise;
 mod reduce;
+mod scan;
 mod scatter;
 mod shape;
+mod softmax;
 mod sort;
 #[cfg(test)]
 mod table_tests;
 pub(crate) mod take;
 mod unary;
 mod views;
-mod pad;
 
 pub use compare::{Close, Operand};
 pub use fused::{Fuse, FuseInput, Fused};
@@ -67,6 +70,9 @@ pub(crate) enum Op<T: Float> {
     Param(u64),
     Unary(unary::Unary),
     Binary(binary::Binary),
+    Extremum(extremum::Extremum),
+    Cumsum(scan::Cumsum),
+    Softmax(softmax::Softmax),
     Take(take::Take),
     Where(binary::Where),
     Fused(fused::FusedOp<T>),
@@ -85,6 +91,9 @@ impl<T: Float> Op<T> {
             Op::Param(_) => &Leaf("param"),
             Op::Unary(op) => op,
             Op::Binary(op) => op,
+            Op::Extremum(op) => op,
+            Op::Cumsum(op) => op,
+            Op::Softmax(op) => op,
             Op::Take(op) => op,
             Op::Where(op) => op,
             Op::Fused(op) => op,
@@ -107,7 +116,7 @@ macro_rules! from {
     )*};
 }
 from! {
-    Unary(unary::Unary) Binary(binary::Binary) Take(take::Take) Where(binary::Where) Fused(fused::FusedOp<T>) Linalg(linalg::Linalg)
+    Unary(unary::Unary) Binary(binary::Binary) Extremum(extremum::Extremum) Cumsum(scan::Cumsum) Softmax(softmax::Softmax) Take(take::Take) Where(binary::Where) Fused(fused::FusedOp<T>) Linalg(linalg::Linalg)
     Reduce(reduce::Reduce) Shape(shape::ShapeOp) Mixed(Mixed)
 }
 

@@ -1,5 +1,5 @@
-//! Sums and means over axes.
-use super::{Rule, operands};
+//! Sums, means, variances, products and norms over axes.
+use super::{Rule, index::valid, operands};
 use crate::{
     error::Checked,
     kernels::reduce::{self, fold},
@@ -99,8 +99,152 @@ impl<'t, T: Float> Var<'t, T> {
         }
     }
 
+    /// The variance of all elements: `Σ (x - mean)² / (n - correction)`. Correction 1 (Bessel's) is PyTorch's default.
+    #[track_caller]
+    pub fn var(&self, correction: f64) -> Var<'t, T> {
+        self.var_dim(&[], correction, false)
+    }
+
+    /// The variance over axes; see [`var`](Var::var). No axes means all of them.
+    #[track_caller]
+    pub fn var_dim(&self, dim: &[isize], correction: f64, keepdim: bool) -> Var<'t, T> {
+        let axes = valid!(self, "var", self.axes(dim));
+        let d = self - self.mean_dim(dim, true);
+        let n = (count(self.shape(), &axes) - correction).max(0.0);
+        (&d * &d).sum_dim(dim, keepdim) / n
+    }
+
+    /// The standard deviation of all elements, the root of [`var`](Var::var). Where all are equal its gradient is 0.
+    #[track_caller]
+    pub fn std(&self, correction: f64) -> Var<'t, T> {
+        self.std_dim(&[], correction, false)
+    }
+
+    /// The standard deviation over axes; see [`std`](Var::std). No axes means all of them.
+    #[track_caller]
+    pub fn std_dim(&self, dim: &[isize], correction: f64, keepdim: bool) -> Var<'t, T> {
+        self.var_dim(dim, correction, keepdim).root(0.5)
+    }
+
+    /// `xᵖ`, but with gradient 0 where x is 0.
+    #[track_caller]
+    fn root(&self, p: f64) -> Var<'t, T> {
+        let power = |x: &Var<'t, T>| if p == 0.5 { x.sqrt() } else { x.powf(p) };
+        let zero = match self.eq(0.0) {
+            Ok(zero) if zero.to_vec().contains(&true) => zero,
+            _ => return power(self),
+        };
+        let at_zero = 0.0f64.powf(p);
+        power(&self.masked_fill(&zero, 1.0)).masked_fill(&zero, at_zero)
+    }
+
+    /// The product of all elements. Its gradient is right at zeros too: nothing is divided.
+    #[track_caller]
+    pub fn prod(&self) -> Var<'t, T> {
+        valid!(self, "prod", self.axes(&[]));
+        self.reshape_to(&Shape::new(&[self.numel()])).prod_dim(0, false)
+    }
+
+    /// The product over an axis; see [`prod`](Var::prod).
+    #[track_caller]
+    pub fn prod_dim(&self, dim: isize, keepdim: bool) -> Var<'t, T> {
+        let axis = valid!(self, "prod", self.shape().axis(dim));
+        if self.rank() == 0 {
+            return self.clone();
+        }
+        let mut shape = self.shape().clone();
+        shape.set(axis, 1);
+        let mut x = self.clone();
+        if self.shape()[axis] == 0 {
+            return self.tape().constant(Tensor::ones(&shape)).squeezed(axis, keepdim);
+        }
+        // Halves are multiplied with each other until one slice is left.
+        while x.shape()[axis] > 1 {
+            let n = x.shape()[axis];
+            let half = n / 2;
+            let y = x.strided(axis, 0, half, 1) * x.strided(axis, half, half, 1);
+            x = match n % 2 {
+                0 => y,
+                _ => self.tape().cat(&[&y, &x.strided(axis, n - 1, 1, 1)], axis as isize),
+            };
+        }
+        x.squeezed(axis, keepdim)
+    }
+
+    /// An axis of size 1 dropped, unless it is to stay.
+    #[track_caller]
+    pub(crate) fn squeezed(&self, axis: usize, keepdim: bool) -> Var<'t, T> {
+        if keepdim || self.failed_id().is_some() {
+            return self.clone();
+        }
+        let mut shape = self.shape().clone();
+        shape.remove(axis);
+        self.reshape_to(&shape)
+    }
+
+    /// The sum over axes without what is NaN. No axes means all of them.
+    #[track_caller]
+    pub fn nansum(&self, dim: &[isize], keepdim: bool) -> Var<'t, T> {
+        let nan = valid!(self, "nansum", self.isnan().map_err(|e| e.to_string()));
+        self.masked_fill(&nan, 0.0).sum_dim(dim, keepdim)
+    }
+
+    /// The mean over axes without what is NaN. No axes means all of them.
+    #[track_caller]
+    pub fn nanmean(&self, dim: &[isize], keepdim: bool) -> Var<'t, T> {
+        let nan = valid!(self, "nanmean", self.isnan().map_err(|e| e.to_string()));
+        let axes = valid!(self, "nanmean", self.axes(dim));
+        let numbers = fold(reduce::Sum, &nan.logical_not().cast::<T>(), &axes, keepdim);
+        self.masked_fill(&nan, 0.0).sum_dim(dim, keepdim) / self.tape().constant(numbers)
+    }
+
+    /// The vector norm `(Σ |x|ᵖ)^(1/p)` over axes: for `p` infinite the largest magnitude (the smallest for -∞), for 0 the
+    /// number of elements that are not 0. Where the norm is 0 its gradient is 0. No axes means all of them.
+    #[track_caller]
+    pub fn norm(&self, p: f64, dim: &[isize], keepdim: bool) -> Var<'t, T> {
+        valid!(self, "norm", self.axes(dim));
+        if p == f64::INFINITY {
+            return self.abs().amax(dim, keepdim);
+        }
+        if p == f64::NEG_INFINITY {
+            return self.abs().amin(dim, keepdim);
+        }
+        if p == 0.0 {
+            let other = valid!(self, "norm", self.ne(0.0).map_err(|e| e.to_string()));
+            return self.tape().constant(other.cast::<T>()).sum_dim(dim, keepdim)
+                + self.sum_dim(dim, keepdim) * 0.0;
+        }
+        if p == 1.0 {
+            return self.abs().sum_dim(dim, keepdim);
+        }
+        if p == 2.0 {
+            return (self * self).sum_dim(dim, keepdim).root(0.5);
+        }
+        self.abs().root(p).sum_dim(dim, keepdim).root(1.0 / p)
+    }
+
+    /// Differences of neighbours along an axis, taken `n` times.
+    #[track_caller]
+    pub fn diff(&self, n: usize, dim: isize) -> Var<'t, T> {
+        let axis = valid!(self, "diff", self.shape().axis(dim));
+        if self.rank() == 0 {
+            let message = "a tensor of rank 0 has no neighbours to compare".to_string();
+            valid!(self, "diff", Err::<(), _>(message));
+        }
+        let mut x = self.clone();
+        for _ in 0..n {
+            let size = x.shape()[axis];
+            let len = size.saturating_sub(1);
+            x = x.strided(axis, size - len, len, 1) - x.strided(axis, 0, len, 1);
+        }
+        x
+    }
+
     /// The axes as sorted indices; none given means all.
     pub(crate) fn axes(&self, dim: &[isize]) -> Checked<Axes> {
+        if self.rank() > 64 {
+            return Err(format!("takes at most 64 axes, not {}", self.rank()));
+        }
         if dim.is_empty() || self.rank() == 0 {
             axes_of(dim, self.rank()).map(|_| (0..self.rank()).collect())
         } else {

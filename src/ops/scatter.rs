@@ -153,7 +153,9 @@ impl<'t, T: Float> Var<'t, T> {
         }
         let all = self.tape().cat(&parts.iter().collect::<Vec<_>>(), -1);
         match reduce {
-            _ => all.sum(),
+            Scatter::Amax => all.amax(&[-1], false),
+            Scatter::Amin => all.amin(&[-1], false),
+            _ => all.prod_dim(-1, false),
         }
     }
 
@@ -216,7 +218,8 @@ impl<'t, T: Float> Var<'t, T> {
     /// `y = x`, but where the mask, which broadcasts to `x`, is true, the elements of `source`, one after the other.
     #[track_caller]
     pub fn masked_scatter(&self, mask: &Tensor<bool>, source: &Var<'t, T>) -> Var<'t, T> {
-        let shape = valid!(self, "masked_scatter", crate::tensor::shape::broadcast(self.shape(), mask.shape()));
+        let shape =
+            valid!(self, "masked_scatter", crate::tensor::shape::broadcast(self.shape(), mask.shape()));
         let x = self.expand_to(&shape);
         let places = valid!(self, "masked_scatter", true_positions(mask, &shape));
         if source.failed_id().is_some() {
@@ -248,7 +251,10 @@ impl<'t, T: Float> Var<'t, T> {
             shape.set(axis, rows.numel());
         }
         let scalar = source.rank() == 0 && shape.numel() == 1;
-        if source.numel() != shape.numel() || (*source.shape() != shape && !scalar) || shape.numel() < rows.numel() {
+        if source.numel() != shape.numel()
+            || (*source.shape() != shape && !scalar)
+            || shape.numel() < rows.numel()
+        {
             let message = format!("the source has shape {}, but must have {shape}", source.shape());
             return self.tape().fail_op(name, message, &[self, source]);
         }

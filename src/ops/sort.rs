@@ -20,7 +20,7 @@ impl<T: Element + PartialOrd> Tensor<T> {
     /// # Errors
     /// If there is no such axis.
     pub fn argsort(&self, dim: isize, descending: bool) -> crate::Result<Tensor<u32>> {
-        let found = self.order_along(dim, |line, _| {
+        let found = self.order_along(dim, |line| {
             let mut order_of: Vec<u32> = (0..line.len() as u32).collect();
             order_of.sort_by(|&i, &j| {
                 let ordering = order(&line[i as usize], &line[j as usize]);
@@ -32,19 +32,15 @@ impl<T: Element + PartialOrd> Tensor<T> {
     }
 
     /// A list of indices for each line along `dim`, the same number for all.
-    fn order_along(&self, dim: isize, f: impl Fn(&[T], usize) -> Vec<u32>) -> Checked<Tensor<u32>> {
+    pub(crate) fn order_along(&self, dim: isize, f: impl Fn(&[T]) -> Vec<u32>) -> Checked<Tensor<u32>> {
         let axis = self.shape().axis(dim)?;
         if self.rank() == 0 {
-            let found = f(&self.to_vec(), 0);
+            let found = f(&self.to_vec());
             return Ok(Tensor::from(found).reshaped(&Shape::default()));
         }
         let last = self.view(self.layout().transpose(axis as isize, -1)?);
         let (lines, n) = (last.to_vec(), self.shape()[axis]);
-        let found: Vec<Vec<u32>> = if n == 0 {
-            Vec::new()
-        } else {
-            lines.chunks_exact(n).enumerate().map(|(i, line)| f(line, i)).collect()
-        };
+        let found: Vec<Vec<u32>> = if n == 0 { Vec::new() } else { lines.chunks_exact(n).map(f).collect() };
         let mut shape = last.shape().clone();
         shape.set(shape.rank() - 1, found.first().map_or(n, Vec::len));
         let sorted = Tensor::from(found.concat()).reshaped(&shape);
@@ -122,7 +118,7 @@ impl<'t, T: Float> Var<'t, T> {
 
     /// The elements in an order along an axis.
     #[track_caller]
-    fn in_order(&self, dim: isize, index: &Tensor<u32>) -> Var<'t, T> {
+    pub(crate) fn in_order(&self, dim: isize, index: &Tensor<u32>) -> Var<'t, T> {
         if self.rank() == 0 {
             return self.reshape_to(index.shape());
         }
@@ -136,7 +132,11 @@ fn place<T: PartialOrd>(line: impl Fn(usize) -> T, n: usize, v: &T, right: bool)
     while low < high {
         let mid = low + (high - low) / 2;
         let ordering = order(&line(mid), v);
-        if ordering == Ordering::Less || (right && ordering == Ordering::Equal) { low = mid + 1 } else { high = mid }
+        if ordering == Ordering::Less || (right && ordering == Ordering::Equal) {
+            low = mid + 1
+        } else {
+            high = mid
+        }
     }
     low as u32
 }
@@ -157,7 +157,9 @@ impl<T: Element + PartialOrd> Tensor<T> {
         let fail = |message: String| Err(crate::Error::invalid("searchsorted", message));
         let lead = self.rank().saturating_sub(1);
         let fits = self.rank() == 1
-            || (self.rank() == values.rank() && self.rank() > 1 && self.shape()[..lead] == values.shape()[..lead]);
+            || (self.rank() == values.rank()
+                && self.rank() > 1
+                && self.shape()[..lead] == values.shape()[..lead]);
         if !fits {
             return fail(format!(
                 "sorted values {} and values {}: one axis, or the same axes but the last, are needed",

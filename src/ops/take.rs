@@ -65,7 +65,11 @@ impl<T: Float> Rule<T> for Take {
             }
             Take::AddElements { positions, shape } => {
                 if x.shape() != positions.shape() {
-                    return Err(format!("takes the shape of the index, {}, not {}", positions.shape(), x.shape()));
+                    return Err(format!(
+                        "takes the shape of the index, {}, not {}",
+                        positions.shape(),
+                        x.shape()
+                    ));
                 }
                 // Many small numbers may go into few sums: in f64, and always in the same order.
                 let mut sums = vec![0.0f64; shape.numel()];
@@ -109,7 +113,11 @@ impl<T: Float> Rule<T> for Take {
                 let index = index.contiguous();
                 let list = index.as_slice().unwrap_or_default();
                 if x.rank() <= *axis || x.shape()[*axis] != list.len() {
-                    return Err(format!("{} doesn't have {} slices along axis {axis}", x.shape(), list.len()));
+                    return Err(format!(
+                        "{} doesn't have {} slices along axis {axis}",
+                        x.shape(),
+                        list.len()
+                    ));
                 }
                 shape.set(*axis, *size);
                 let row: usize = shape[axis + 1..].iter().product();
@@ -118,7 +126,8 @@ impl<T: Float> Rule<T> for Take {
                     let sums = out.as_mut_slice().chunks_exact_mut(row * size);
                     for (sums, block) in sums.zip(values.chunks_exact(row * list.len())) {
                         for (v, &i) in block.chunks_exact(row).zip(list) {
-                            let sum = sums.get_mut(i as usize * row..(i as usize + 1) * row).unwrap_or_default();
+                            let sum =
+                                sums.get_mut(i as usize * row..(i as usize + 1) * row).unwrap_or_default();
                             sum.iter_mut().zip(v).for_each(|(sum, &v)| *sum = *sum + v);
                         }
                     }

@@ -81,8 +81,11 @@ impl<'t, T: Float> Var<'t, T> {
             return self.tape().fail_op("movedim", message, &[self]);
         }
         let rank = self.rank() as isize;
-        let (from, to): (Vec<isize>, Vec<isize>) =
-            source.iter().zip(destination).map(|(s, d)| (s.rem_euclid(rank.max(1)), d.rem_euclid(rank.max(1)))).unzip();
+        let (from, to): (Vec<isize>, Vec<isize>) = source
+            .iter()
+            .zip(destination)
+            .map(|(s, d)| (s.rem_euclid(rank.max(1)), d.rem_euclid(rank.max(1))))
+            .unzip();
         let mut rest = (0..rank).filter(|a| !from.contains(a));
         let order: Vec<isize> = (0..rank)
             .filter_map(|place| match to.iter().position(|&d| d == place) {
@@ -270,7 +273,8 @@ impl<'t, T: Float> Var<'t, T> {
     pub fn rot90(&self, k: isize, dims: [isize; 2]) -> Var<'t, T> {
         let axes = valid!(self, "rot90", axes_of(&dims, self.rank()));
         if self.rank() < 2 || axes.len() != 2 {
-            let message = format!("takes two different axes of at least two, not {dims:?} of {}", self.shape());
+            let message =
+                format!("takes two different axes of at least two, not {dims:?} of {}", self.shape());
             return self.failed_here("rot90", message);
         }
         match k.rem_euclid(4) {
@@ -300,7 +304,11 @@ impl<'t, T: Float> Var<'t, T> {
         }
         let numel = shape.iter().try_fold(1usize, |a, &b| a.checked_mul(b));
         let possible = numel.filter(|n| *n <= isize::MAX as usize / size_of::<T>());
-        valid!(self, "repeat", possible.ok_or_else(|| format!("{repeats:?} times {} is too large", self.shape())));
+        valid!(
+            self,
+            "repeat",
+            possible.ok_or_else(|| format!("{repeats:?} times {} is too large", self.shape()))
+        );
         self.reshape_to(&apart).expand_to(&wide).reshape_to(&shape)
     }
 
@@ -315,7 +323,11 @@ impl<'t, T: Float> Var<'t, T> {
     /// Every index of an axis repeated; `repeats` has a number for each of them, or one for all. Without an axis, the
     /// flattened tensor's.
     #[track_caller]
-    pub fn repeat_interleave<I: Index>(&self, repeats: &Tensor<I>, dim: impl Into<Option<isize>>) -> Var<'t, T> {
+    pub fn repeat_interleave<I: Index>(
+        &self,
+        repeats: &Tensor<I>,
+        dim: impl Into<Option<isize>>,
+    ) -> Var<'t, T> {
         let Some(dim) = dim.into() else {
             return self.ravel().repeat_interleave(repeats, 0);
         };

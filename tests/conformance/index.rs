@@ -47,13 +47,9 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
         "masked_scatter" => one(x()?.masked_scatter(&c.bools(1, "mask")?, &c.var(2, "source")?)),
         "__getitem__" => one(x()?.index(items(c)?)),
         "sort" => pair(x()?.sort(c.int(1, "dim", -1)?, c.flag(2, "descending", false)?)),
-        "argsort" => {
-            one(x()?.value()?.argsort(c.int(1, "dim", -1)?, c.flag(2, "descending", false)?)?)
-        }
+        "argsort" => one(x()?.value()?.argsort(c.int(1, "dim", -1)?, c.flag(2, "descending", false)?)?),
         "msort" => one(x()?.msort()),
-        "topk" => {
-            pair(x()?.topk(c.size(1, "k", None)?, c.int(2, "dim", -1)?, c.flag(3, "largest", true)?))
-        }
+        "topk" => pair(x()?.topk(c.size(1, "k", None)?, c.int(2, "dim", -1)?, c.flag(3, "largest", true)?)),
         "kthvalue" => {
             pair(x()?.kthvalue(c.size(1, "k", None)?, c.int(2, "dim", -1)?, c.flag(3, "keepdim", false)?))
         }
@@ -97,9 +93,7 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
             }
             Ok(outs)
         }
-        "nn.functional.embedding" => {
-            one(x()?.embedding(&c.ints(1, "input")?, c.int_opt(2, "padding_idx")?))
-        }
+        "nn.functional.embedding" => one(x()?.embedding(&c.ints(1, "input")?, c.int_opt(2, "padding_idx")?)),
         "nn.functional.one_hot" => {
             let classes = c.int(1, "num_classes", -1)?;
             let classes = usize::try_from(classes).ok();

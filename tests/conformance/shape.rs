@@ -25,7 +25,9 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
         "hstack" => joined(c, |list, _| c.tape.hstack(list)),
         "vstack" => joined(c, |list, _| c.tape.vstack(list)),
         "split" => match c.get(1, "split_size") {
-            Some(Arg::List(_)) => all(x()?.split_with_sizes(&sizes(c, 1, "split_size")?, c.int(2, "dim", 0)?)),
+            Some(Arg::List(_)) => {
+                all(x()?.split_with_sizes(&sizes(c, 1, "split_size")?, c.int(2, "dim", 0)?))
+            }
             _ => all(x()?.split(c.size(1, "split_size", None)?, c.int(2, "dim", 0)?)),
         },
         "split_with_sizes" => all(x()?.split_with_sizes(&sizes(c, 1, "split_sizes")?, c.int(2, "dim", 0)?)),
@@ -54,7 +56,8 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
             // PyTorch's start may count from the end.
             let size = x.shape().get(dim.rem_euclid(x.rank().max(1) as isize) as usize).copied().unwrap_or(0);
             let start = if start < 0 { start + size as isize } else { start };
-            let start = usize::try_from(start).map_err(|_| Stop::Unrepresentable("a negative start".into()))?;
+            let start =
+                usize::try_from(start).map_err(|_| Stop::Unrepresentable("a negative start".into()))?;
             one(x.narrow(dim, start, c.size(3, "length", None)?))
         }
         "slice" => {

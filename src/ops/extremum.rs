@@ -1,0 +1,334 @@
+//! Largest, smallest and middle elements. Without an index, equal ones share the gradient; where an index is given, the
+//! gradient goes to the element that it names.
+use super::{RESULT, Rule, index::valid, operands, reduce::Axes};
+use crate::{
+    error::{Checked, Result},
+    kernels::{
+        map::{NumberExpr, map},
+        reduce::{Largest, Smallest, Sum, fold},
+    },
+    real::Number,
+    tape::{Float, Var, sweep::Step},
+    tensor::{Element, Shape, Tensor},
+};
+use std::borrow::Cow;
+
+/// The largest or smallest over axes (sorted, unique).
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Extremum {
+    largest: bool,
+    axes: Axes,
+    keep: bool,
+}
+
+/// 1 where both are equal or NaN, else 0.
+#[derive(Clone, Copy)]
+struct Same;
+
+impl NumberExpr<2> for Same {
+    #[inline(always)]
+    fn eval<R: Number>(&self, [x, y]: [R; 2]) -> R {
+        R::select(x.equal(y) | (x.is_nan() & y.is_nan()), R::of(1.0), R::of(0.0))
+    }
+}
+
+impl<T: Float> Rule<T> for Extremum {
+    fn name(&self) -> &str {
+        if self.largest { "amax" } else { "amin" }
+    }
+
+    fn options(&self) -> Cow<'static, str> {
+        Cow::Owned(format!("dim={:?}, keepdim={}", self.axes, self.keep))
+    }
+
+    fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {
+        let [x] = operands(x)?;
+        if let Some(&a) = self.axes.iter().find(|&&a| x.shape()[a] == 0) {
+            return Err(format!("axis {a} of {} has no elements to compare", x.shape()));
+        }
+        Ok(match self.largest {
+            true => fold(Largest, x, &self.axes, self.keep),
+            false => fold(Smallest, x, &self.axes, self.keep),
+        })
+    }
+
+    fn keeps(&self, _: u32) -> u32 {
+        1 | RESULT
+    }
+
+    fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
+        let (x, y, g) = (step.input(0), step.output(), step.grad().clone());
+        let spread = y.detach().spread(&self.axes, x.shape());
+        let same = match map(Same, [x.tensor(), spread.tensor()], x.shape()) {
+            Ok(same) => same,
+            Err(message) => return step.fail(crate::Error::op("amax", message, None)),
+        };
+        let ties = x.tape().constant(fold(Sum, &same, &self.axes, self.keep));
+        let shape = x.shape().clone();
+        step.give(0, (g / ties).spread(&self.axes, &shape) * x.tape().constant(same));
+    }
+}
+
+/// For each line along an axis (of the flattened tensor for `None`) the index that `find` gives, which is asked only for
+/// lines that have elements.
+fn lines<T: Element + PartialOrd>(
+    x: &Tensor<T>,
+    dim: Option<isize>,
+    keepdim: bool,
+    find: impl Fn(&[T]) -> usize,
+) -> Checked<Tensor<u32>> {
+    let rank = x.rank();
+    let (x, axis) = match dim {
+        None => (x.reshaped(&Shape::new(&[x.numel()])), 0),
+        Some(dim) => (x.clone(), x.shape().axis(dim)?),
+    };
+    let n = x.shape().get(axis).copied().unwrap_or(1);
+    if n == 0 {
+        return Err(format!("axis {axis} of {} has no elements to compare", x.shape()));
+    }
+    let found = x.order_along(axis as isize, |line| vec![find(line) as u32])?;
+    if dim.is_none() || rank == 0 {
+        return Ok(found.reshaped(&Shape::new(&vec![1; if keepdim { rank } else { 0 }])));
+    }
+    let mut shape = found.shape().clone();
+    if !keepdim {
+        shape.remove(axis);
+    }
+    Ok(found.reshaped(&shape))
+}
+
+fn nan<T: PartialOrd>(v: &T) -> bool {
+    v.partial_cmp(v).is_none()
+}
+
+/// The first place of the largest (smallest) element; of the first NaN if there is one.
+fn extreme<T: PartialOrd>(line: &[T], largest: bool) -> usize {
+    let mut best = 0;
+    for (i, v) in line.iter().enumerate() {
+        let old = &line[best];
+        if nan(old) {
+            break;
+        }
+        if nan(v) || (largest && v > old) || (!largest && v < old) {
+            best = i;
+        }
+    }
+    best
+}
+
+impl<T: Element + PartialOrd> Tensor<T> {
+    /// Where the largest element along `dim` is, the first if there are several; for `None`, in the flattened tensor.
+    ///
+    /// # Errors
+    /// If there is no such axis, or it has no elements.
+    pub fn argmax(&self, dim: impl Into<Option<isize>>, keepdim: bool) -> Result<Tensor<u32>> {
+        let found = lines(self, dim.into(), keepdim, |line| extreme(line, true));
+        found.map_err(|m| crate::Error::invalid("argmax", m))
+    }
+
+    /// Where the smallest element along `dim` is; see [`argmax`](Tensor::argmax).
+    ///
+    /// # Errors
+    /// If there is no such axis, or it has no elements.
+    pub fn argmin(&self, dim: impl Into<Option<isize>>, keepdim: bool) -> Result<Tensor<u32>> {
+        let found = lines(self, dim.into(), keepdim, |line| extreme(line, false));
+        found.map_err(|m| crate::Error::invalid("argmin", m))
+    }
+}
+
+impl<T: Element> Tensor<T> {
+    /// Whether all elements along the axes are other than zero (`true`). No axes means all of them.
+    ///
+    /// # Errors
+    /// If there are no such axes.
+    pub fn all(&self, dim: &[isize], keepdim: bool) -> Result<Tensor<bool>> {
+        let (found, n) = self.nonzeros("all", dim, keepdim)?;
+        let counts = found.to_vec();
+        Ok(Tensor::from_fn(found.shape(), |i| counts[i] as usize == n))
+    }
+
+    /// Whether any element along the axes is other than zero (`true`). No axes means all of them.
+    ///
+    /// # Errors
+    /// If there are no such axes.
+    pub fn any(&self, dim: &[isize], keepdim: bool) -> Result<Tensor<bool>> {
+        let (found, _) = self.nonzeros("any", dim, keepdim)?;
+        Ok(found.cast())
+    }
+
+    /// How many elements along the axes are other than zero (`true`). No axes means all of them.
+    ///
+    /// # Errors
+    /// If there are no such axes.
+    pub fn count_nonzero(&self, dim: &[isize]) -> Result<Tensor<u32>> {
+        Ok(self.nonzeros("count_nonzero", dim, false)?.0)
+    }
+
+    /// The numbers of elements that aren't zero, and of those that were counted for each.
+    fn nonzeros(&self, name: &'static str, dim: &[isize], keepdim: bool) -> Result<(Tensor<u32>, usize)> {
+        let rank = self.rank();
+        let checked = crate::tensor::shape::axes_of(dim, rank);
+        let mut axes = checked.map_err(|m| crate::Error::invalid(name, m))?;
+        if dim.is_empty() || rank == 0 {
+            axes = (0..rank).collect();
+        }
+        let kept: Vec<usize> = (0..rank).filter(|a| !axes.contains(a)).collect();
+        let order: Vec<isize> = kept.iter().chain(&axes).map(|&a| a as isize).collect();
+        let moved = self.permute(&order)?.to_vec();
+        let n: usize = axes.iter().map(|&a| self.shape()[a]).product();
+        let outer: usize = kept.iter().map(|&a| self.shape()[a]).product();
+        let zero = T::from_f64(0.0);
+        let shape: Shape = (0..rank)
+            .filter(|a| keepdim || kept.contains(a))
+            .map(|a| if kept.contains(&a) { self.shape()[a] } else { 1 })
+            .collect();
+        let count = |i: usize| moved[i * n..(i + 1) * n].iter().filter(|v| **v != zero).count() as u32;
+        let counts: Vec<u32> = (0..outer).map(count).collect();
+        Ok((Tensor::from(counts).reshaped(&shape), n))
+    }
+}
+
+impl<'t, T: Float> Var<'t, T> {
+    #[track_caller]
+    fn extremum(&self, name: &str, dim: &[isize], keep: bool, largest: bool) -> Var<'t, T> {
+        match self.axes(dim) {
+            Ok(axes) => self.tape().apply(Extremum { largest, axes, keep }, &[self]),
+            Err(message) if self.failed_id().is_none() => self.tape().fail_op(name, message, &[self]),
+            Err(_) => self.clone(),
+        }
+    }
+
+    /// The largest element over axes; equal ones share the gradient. No axes means all of them.
+    #[track_caller]
+    pub fn amax(&self, dim: &[isize], keepdim: bool) -> Var<'t, T> {
+        self.extremum("amax", dim, keepdim, true)
+    }
+
+    /// The smallest element over axes; equal ones share the gradient. No axes means all of them.
+    #[track_caller]
+    pub fn amin(&self, dim: &[isize], keepdim: bool) -> Var<'t, T> {
+        self.extremum("amin", dim, keepdim, false)
+    }
+
+    /// The largest of all elements.
+    #[track_caller]
+    pub fn max(&self) -> Var<'t, T> {
+        self.amax(&[], false)
+    }
+
+    /// The smallest of all elements.
+    #[track_caller]
+    pub fn min(&self) -> Var<'t, T> {
+        self.amin(&[], false)
+    }
+
+    /// The largest element along an axis, and where it is: the first of several, which gets all the gradient.
+    #[track_caller]
+    pub fn max_dim(&self, dim: isize, keepdim: bool) -> (Var<'t, T>, Tensor<u32>) {
+        self.chosen("max", dim, keepdim, |line| extreme(line, true))
+    }
+
+    /// The smallest element along an axis, and where it is; see [`max_dim`](Var::max_dim).
+    #[track_caller]
+    pub fn min_dim(&self, dim: isize, keepdim: bool) -> (Var<'t, T>, Tensor<u32>) {
+        self.chosen("min", dim, keepdim, |line| extreme(line, false))
+    }
+
+    /// The median of all elements, of an even number the lower of the middle two; equal ones share the gradient.
+    #[track_caller]
+    pub fn median(&self) -> Var<'t, T> {
+        let place = valid!(self, "median", lines(self.tensor(), None, false, middle));
+        let values = self.tensor().to_vec();
+        let Some(&median) = place.to_vec().first().and_then(|&i| values.get(i as usize)) else {
+            return self.clone();
+        };
+        valid!(self, "median", super::index::small(self.shape()));
+        let equal = |v: &T| *v == median || (nan(v) && nan(&median));
+        let ties: Vec<u32> =
+            values.iter().enumerate().filter(|(_, v)| equal(v)).map(|(i, _)| i as u32).collect();
+        self.elements(Tensor::from(ties)).amax(&[], false)
+    }
+
+    /// The median along an axis, of an even number the lower of the middle two, and where it is.
+    #[track_caller]
+    pub fn median_dim(&self, dim: isize, keepdim: bool) -> (Var<'t, T>, Tensor<u32>) {
+        self.chosen("median", dim, keepdim, middle)
+    }
+
+    /// The elements along an axis that `find` chooses, and where they are.
+    #[track_caller]
+    fn chosen(
+        &self,
+        name: &str,
+        dim: isize,
+        keepdim: bool,
+        find: impl Fn(&[T]) -> usize,
+    ) -> (Var<'t, T>, Tensor<u32>) {
+        let none = || Tensor::zeros([0]);
+        if self.failed_id().is_some() {
+            return (self.clone(), none());
+        }
+        let index = match lines(self.tensor(), Some(dim), true, find) {
+            Ok(index) => index,
+            Err(message) => return (self.tape().fail_op(name, message, &[self]), none()),
+        };
+        let y = self.gather(dim, &index);
+        if keepdim || self.rank() == 0 {
+            return (y, index);
+        }
+        let axis = self.shape().axis(dim).unwrap_or(0);
+        let y = y.squeezed(axis, false);
+        let index = index.reshaped(y.shape());
+        (y, index)
+    }
+
+    /// The largest element so far along an axis, and where it is, the last of several.
+    #[track_caller]
+    pub fn cummax(&self, dim: isize) -> (Var<'t, T>, Tensor<u32>) {
+        self.best_so_far("cummax", dim, |new, old| new >= old)
+    }
+
+    /// The smallest element so far along an axis, and where it is, the last of several.
+    #[track_caller]
+    pub fn cummin(&self, dim: isize) -> (Var<'t, T>, Tensor<u32>) {
+        self.best_so_far("cummin", dim, |new, old| new <= old)
+    }
+
+    #[track_caller]
+    fn best_so_far(
+        &self,
+        name: &str,
+        dim: isize,
+        better: impl Fn(&T, &T) -> bool,
+    ) -> (Var<'t, T>, Tensor<u32>) {
+        let none = || Tensor::zeros([0]);
+        if self.failed_id().is_some() {
+            return (self.clone(), none());
+        }
+        let index = self.tensor().order_along(dim, |line| {
+            let mut best = 0;
+            (0..line.len())
+                .map(|i| {
+                    if nan(&line[i]) || (!nan(&line[best]) && better(&line[i], &line[best])) {
+                        best = i;
+                    }
+                    best as u32
+                })
+                .collect()
+        });
+        match index {
+            Ok(index) => (self.in_order(dim, &index), index),
+            Err(message) => (self.tape().fail_op(name, message, &[self]), none()),
+        }
+    }
+}
+
+/// Where the median is: the first NaN if there is one, else the lower of the middle two.
+fn middle<T: PartialOrd>(line: &[T]) -> usize {
+    if let Some(first) = line.iter().position(nan) {
+        return first;
+    }
+    let mut order: Vec<usize> = (0..line.len()).collect();
+    order.sort_by(|&a, &b| line[a].partial_cmp(&line[b]).unwrap_or(std::cmp::Ordering::Equal));
+    order.get(line.len().saturating_sub(1) / 2).copied().unwrap_or(0)
+}

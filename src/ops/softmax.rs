@@ -1,0 +1,190 @@
+//! Exponentials that are shifted by the largest of their line, so that none overflows: softmax, its logarithm, and the
+//! logarithm of their sum.
+use super::{RESULT, Rule, index::valid, operands, reduce::Axes};
+use crate::{
+    error::Checked,
+    kernels::{
+        map::{self, NumberExpr},
+        reduce::{Largest, Sum, fold, row},
+        threads,
+    },
+    real::Number,
+    tape::{Float, Var, sweep::Step},
+    tensor::{Shape, Tensor},
+};
+use std::borrow::Cow;
+
+/// What is made of the exponentials.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Softmax {
+    /// `eˣ / Σ eˣ` along an axis.
+    Plain { axis: usize },
+    /// Its logarithm, `x - log Σ eˣ`.
+    Log { axis: usize },
+    /// `log Σ eˣ` over axes, which stay with size 1 if `keep`.
+    LogSum { axes: Axes, keep: bool },
+}
+
+macro_rules! expr {
+    ($name:ident { $($c:ident)? } $n:literal |$args:pat_param| $e:expr) => {
+        #[derive(Clone, Copy)]
+        struct $name { $($c: f64)? }
+        impl NumberExpr<$n> for $name {
+            #[inline(always)]
+            fn eval<R: Number>(&self, $args: [R; $n]) -> R {
+                $(let $c = R::of(self.$c);)?
+                $e
+            }
+        }
+    };
+}
+expr!(ExpBelow { top } 1 |[x]| (x - top).exp());
+expr!(Less { by } 1 |[x]| x - by);
+// The derivatives, in operand, result, gradient and its sum.
+expr!(PlainSlope {} 3 |[y, g, s]| y * (g - s));
+expr!(LogSlope {} 3 |[y, g, s]| g - y.exp() * s);
+expr!(LogSumSlope {} 3 |[x, y, g]| (x - y).exp() * g);
+expr!(ExpTop {} 2 |[x, top]| (x - top).exp());
+
+/// Lines that a task takes, in elements.
+const GRAIN: usize = 8 * 1024;
+
+/// Each line of `n` elements turned into its softmax or, with `log`, the logarithm of that.
+fn lines<T: Float>(x: &[T], n: usize, log: bool, out: &mut [T]) {
+    let rows = (GRAIN / n).max(1);
+    threads::for_chunks(out, rows * n, |start, out| {
+        for (k, out) in out.chunks_exact_mut(n).enumerate() {
+            let x = &x[start + k * n..][..n];
+            let top = row(Largest, x).to_f64();
+            map::over(ExpBelow { top }, [x], out);
+            let sum = row(Sum, out);
+            if log {
+                // The largest first: what is left is exact where the sum is 1.
+                let rest = Number::log(sum);
+                map::over(Less { by: top }, [x], out);
+                out.iter_mut().for_each(|o| *o = *o - rest);
+            } else {
+                let by = T::of(1.0) / sum;
+                out.iter_mut().for_each(|o| *o = *o * by);
+            }
+        }
+    });
+}
+
+impl<T: Float> Rule<T> for Softmax {
+    fn name(&self) -> &str {
+        match self {
+            Softmax::Plain { .. } => "softmax",
+            Softmax::Log { .. } => "log_softmax",
+            Softmax::LogSum { .. } => "logsumexp",
+        }
+    }
+
+    fn options(&self) -> Cow<'static, str> {
+        Cow::Owned(match self {
+            Softmax::Plain { axis } | Softmax::Log { axis } => format!("dim={axis}"),
+            Softmax::LogSum { axes, keep } => format!("dim={axes:?}, keepdim={keep}"),
+        })
+    }
+
+    fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {
+        let [x] = operands(x)?;
+        let (axis, log) = match self {
+            Softmax::Plain { axis } => (*axis as isize, false),
+            Softmax::Log { axis } => (*axis as isize, true),
+            Softmax::LogSum { axes, keep } => return log_sum(x, axes, *keep),
+        };
+        if x.numel() == 0 {
+            return Ok(x.clone());
+        }
+        let last = x.view(x.layout().transpose(axis, -1)?);
+        let (source, n) = (last.contiguous(), last.dim(-1).max(1));
+        let data = source.as_slice().unwrap_or_default();
+        let y = Tensor::build(last.shape().clone(), |out| lines(data, n, log, out));
+        Ok(y.view(y.layout().transpose(axis, -1)?))
+    }
+
+    fn keeps(&self, _: u32) -> u32 {
+        match self {
+            Softmax::LogSum { .. } => 1 | RESULT,
+            _ => RESULT,
+        }
+    }
+
+    fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
+        let (y, g) = (step.output(), step.grad().clone());
+        match self {
+            Softmax::Plain { axis } => {
+                let sum = (&g * &y).sum_dim(&[*axis as isize], true);
+                step.give_expr(0, PlainSlope {}, [&y, &g, &sum]);
+            }
+            Softmax::Log { axis } => {
+                let sum = g.sum_dim(&[*axis as isize], true);
+                step.give_expr(0, LogSlope {}, [&y, &g, &sum]);
+            }
+            Softmax::LogSum { axes, .. } => {
+                let x = step.input(0);
+                let [y, g] = [y, g].map(|v| v.with_axes(axes, x.shape()));
+                step.give_expr(0, LogSumSlope {}, [&x, &y, &g]);
+            }
+        }
+    }
+}
+
+fn log_sum<T: Float>(x: &Tensor<T>, axes: &Axes, keep: bool) -> Checked<Tensor<T>> {
+    let top = fold(Largest, x, axes, true);
+    // Where the largest is infinite, it must not be subtracted from itself.
+    let top = Tensor::from_fn(top.shape(), {
+        let values = top.to_vec();
+        move |i| if values[i].to_f64().is_infinite() { T::of(0.0) } else { values[i] }
+    });
+    let sums = fold(Sum, &map::map(ExpTop {}, [x, &top], x.shape())?, axes, true);
+    let (tops, sums) = (top.to_vec(), sums.to_vec());
+    let y = Tensor::from_fn(top.shape(), |i| tops[i] + Number::log(sums[i]));
+    Ok(match keep {
+        true => y,
+        false => y.reshaped(&fold(Sum, &y, axes, false).shape().clone()),
+    })
+}
+
+impl<'t, T: Float> Var<'t, T> {
+    /// A result of folding axes away, with those axes back as size 1.
+    #[track_caller]
+    fn with_axes(&self, axes: &[usize], full: &Shape) -> Var<'t, T> {
+        let ones = full.iter().enumerate().map(|(i, &d)| if axes.contains(&i) { 1 } else { d });
+        self.reshape_to(&ones.collect())
+    }
+
+    /// `eˣ / Σ eˣ` along an axis, without overflow.
+    #[track_caller]
+    pub fn softmax(&self, dim: isize) -> Var<'t, T> {
+        let axis = valid!(self, "softmax", self.shape().axis(dim));
+        if self.rank() == 0 {
+            return self.ravel().softmax(0).reshape_to(self.shape());
+        }
+        self.tape().apply(Softmax::Plain { axis }, &[self])
+    }
+
+    /// `e⁻ˣ / Σ e⁻ˣ` along an axis.
+    #[track_caller]
+    pub fn softmin(&self, dim: isize) -> Var<'t, T> {
+        (-self).softmax(dim)
+    }
+
+    /// The logarithm of [`softmax`](Var::softmax), precise where that rounds to 0 or 1.
+    #[track_caller]
+    pub fn log_softmax(&self, dim: isize) -> Var<'t, T> {
+        let axis = valid!(self, "log_softmax", self.shape().axis(dim));
+        if self.rank() == 0 {
+            return self.ravel().log_softmax(0).reshape_to(self.shape());
+        }
+        self.tape().apply(Softmax::Log { axis }, &[self])
+    }
+
+    /// `log Σ eˣ` over axes, without overflow. No axes means all of them.
+    #[track_caller]
+    pub fn logsumexp(&self, dim: &[isize], keepdim: bool) -> Var<'t, T> {
+        let axes = valid!(self, "logsumexp", self.axes(dim));
+        self.tape().apply(Softmax::LogSum { axes, keep: keepdim }, &[self])
+    }
+}
