@@ -14,7 +14,7 @@ mod tensor;
 
 pub use error::{Error, OpError, Result};
 pub use kernels::threads::{set_threads, threads};
-pub use ops::{Close, Fuse, FuseInput, Fused, Indexing, Operand, Pad, Scatter, Select, Unique};
+pub use ops::{Close, Fuse, FuseInput, Fused, Indexing, MatrixNorm, Operand, Pad, Scatter, Select, Unique};
 pub use real::{Dual, Lane, Mask, Number, Real};
 pub use tape::{
     Argument, Block, CustomOp, Float, GradCheck, Gradients, Listing, Random, Row, Scalar, Tape, TapeNumber,

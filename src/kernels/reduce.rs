@@ -1,4 +1,4 @@
-//! Folding axes away: sums, largest and smallest. The order of additions depends on the shape alone, never on
+//! Folding axes away: sums, products, largest and smallest. The order of additions depends on the shape alone, never on
 //! the number of threads.
 use super::{
     isa::{Isa, isa},
@@ -22,6 +22,8 @@ pub(crate) trait Fold: Copy + Sync {
 
 #[derive(Clone, Copy)]
 pub(crate) struct Sum;
+#[derive(Clone, Copy)]
+pub(crate) struct Product;
 /// The largest; NaN if there is one.
 #[derive(Clone, Copy)]
 pub(crate) struct Largest;
@@ -37,6 +39,17 @@ impl Fold for Sum {
     #[inline(always)]
     fn step<T: Float>(self, acc: T, x: T) -> T {
         acc + x
+    }
+}
+
+impl Fold for Product {
+    #[inline(always)]
+    fn start<T: Float>(self) -> T {
+        T::of(1.0)
+    }
+    #[inline(always)]
+    fn step<T: Float>(self, acc: T, x: T) -> T {
+        acc * x
     }
 }
 

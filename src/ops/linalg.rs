@@ -152,6 +152,9 @@ fn product<T: Float>(
     shape.push(n);
     let mut out = Tensor::build(shape, |_| ());
     let data = out.try_mut_slice().unwrap_or_default();
+    if batch == 0 {
+        return Ok(out);
+    }
     if batch == 1 {
         let c = MatMut { data, rows: m, cols: n, row_stride: n as isize, col_stride: 1 };
         matmul::matmul(T::of(1.0), left, right, T::of(0.0), c);

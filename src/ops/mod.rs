@@ -5,6 +5,8 @@
 mod arith;
 mod binary;
 mod compare;
+mod diagonals;
+mod einsum;
 mod extremum;
 mod fused;
 mod getitem;
@@ -12,11 +14,13 @@ mod index;
 mod linalg;
 mod pad;
 mod pointwise;
+mod products;
 mod reduce;
 mod scan;
 mod scatter;
 mod shape;
 mod softmax;
+mod solve;
 mod sort;
 #[cfg(test)]
 mod table_tests;
@@ -28,6 +32,7 @@ pub use compare::{Close, Operand};
 pub use fused::{Fuse, FuseInput, Fused};
 pub use getitem::Select;
 pub use pad::Pad;
+pub use products::MatrixNorm;
 pub use scatter::Scatter;
 pub use sort::Unique;
 pub use views::Indexing;
@@ -71,8 +76,9 @@ pub(crate) enum Op<T: Float> {
     Unary(unary::Unary),
     Binary(binary::Binary),
     Extremum(extremum::Extremum),
-    Cumsum(scan::Cumsum),
+    Scan(scan::Scan),
     Softmax(softmax::Softmax),
+    Solve(solve::Solve),
     Take(take::Take),
     Where(binary::Where),
     Fused(fused::FusedOp<T>),
@@ -92,8 +98,9 @@ impl<T: Float> Op<T> {
             Op::Unary(op) => op,
             Op::Binary(op) => op,
             Op::Extremum(op) => op,
-            Op::Cumsum(op) => op,
+            Op::Scan(op) => op,
             Op::Softmax(op) => op,
+            Op::Solve(op) => op,
             Op::Take(op) => op,
             Op::Where(op) => op,
             Op::Fused(op) => op,
@@ -116,7 +123,7 @@ macro_rules! from {
     )*};
 }
 from! {
-    Unary(unary::Unary) Binary(binary::Binary) Extremum(extremum::Extremum) Cumsum(scan::Cumsum) Softmax(softmax::Softmax) Take(take::Take) Where(binary::Where) Fused(fused::FusedOp<T>) Linalg(linalg::Linalg)
+    Unary(unary::Unary) Binary(binary::Binary) Extremum(extremum::Extremum) Scan(scan::Scan) Softmax(softmax::Softmax) Solve(solve::Solve) Take(take::Take) Where(binary::Where) Fused(fused::FusedOp<T>) Linalg(linalg::Linalg)
     Reduce(reduce::Reduce) Shape(shape::ShapeOp) Mixed(Mixed)
 }
 

@@ -1,5 +1,5 @@
 //! Sums, means, variances, products and norms over axes.
-use super::{Rule, index::valid, operands};
+use super::{RESULT, Rule, index::valid, operands};
 use crate::{
     error::Checked,
     kernels::reduce::{self, fold},
@@ -14,8 +14,19 @@ pub(crate) type Axes = SmallVec<[usize; 6]>;
 /// A reduction over axes (sorted, unique).
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Reduce {
-    Sum { axes: Axes, keep: bool },
-    Mean { axes: Axes, keep: bool },
+    Sum {
+        axes: Axes,
+        keep: bool,
+    },
+    Mean {
+        axes: Axes,
+        keep: bool,
+    },
+    /// Of elements that aren't 0.
+    Prod {
+        axes: Axes,
+        keep: bool,
+    },
 }
 
 impl<T: Float> Rule<T> for Reduce {
@@ -23,12 +34,13 @@ impl<T: Float> Rule<T> for Reduce {
         match self {
             Reduce::Sum { .. } => "sum",
             Reduce::Mean { .. } => "mean",
+            Reduce::Prod { .. } => "prod",
         }
     }
 
     fn options(&self) -> Cow<'static, str> {
         match self {
-            Reduce::Sum { axes, keep } | Reduce::Mean { axes, keep } => {
+            Reduce::Sum { axes, keep } | Reduce::Mean { axes, keep } | Reduce::Prod { axes, keep } => {
                 Cow::Owned(format!("dim={axes:?}, keepdim={keep}"))
             }
         }
@@ -43,11 +55,12 @@ impl<T: Float> Rule<T> for Reduce {
                 mean.as_mut_slice().iter_mut().for_each(|v| *v = *v / n);
                 Ok(mean)
             }
+            Reduce::Prod { axes, keep } => Ok(fold(reduce::Product, x, axes, *keep)),
         }
     }
 
     fn keeps(&self, _: u32) -> u32 {
-        0
+        if let Reduce::Prod { .. } = self { 1 | RESULT } else { 0 }
     }
 
     fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
@@ -56,6 +69,10 @@ impl<T: Float> Rule<T> for Reduce {
             Reduce::Sum { axes, .. } => step.give(0, g.spread(axes, &shape)),
             Reduce::Mean { axes, .. } => {
                 step.give(0, (g / count(&shape, axes)).spread(axes, &shape));
+            }
+            Reduce::Prod { axes, .. } => {
+                let product = (g * step.output()).spread(axes, &shape);
+                step.give(0, product / step.input(0));
             }
         }
     }
@@ -131,14 +148,14 @@ impl<'t, T: Float> Var<'t, T> {
     fn root(&self, p: f64) -> Var<'t, T> {
         let power = |x: &Var<'t, T>| if p == 0.5 { x.sqrt() } else { x.powf(p) };
         let zero = match self.eq(0.0) {
-            Ok(zero) if zero.to_vec().contains(&true) => zero,
+            Ok(zero) if self.has_zeros() => zero,
             _ => return power(self),
         };
         let at_zero = 0.0f64.powf(p);
         power(&self.masked_fill(&zero, 1.0)).masked_fill(&zero, at_zero)
     }
 
-    /// The product of all elements. Its gradient is right at zeros too: nothing is divided.
+    /// The product of all elements. Its gradient is right at zeros too.
     #[track_caller]
     pub fn prod(&self) -> Var<'t, T> {
         valid!(self, "prod", self.axes(&[]));
@@ -152,13 +169,12 @@ impl<'t, T: Float> Var<'t, T> {
         if self.rank() == 0 {
             return self.clone();
         }
-        let mut shape = self.shape().clone();
-        shape.set(axis, 1);
-        let mut x = self.clone();
-        if self.shape()[axis] == 0 {
-            return self.tape().constant(Tensor::ones(&shape)).squeezed(axis, keepdim);
+        if !self.has_zeros() || self.shape()[axis] == 0 {
+            let axes = [axis].into_iter().collect();
+            return self.tape().apply(Reduce::Prod { axes, keep: keepdim }, &[self]);
         }
-        // Halves are multiplied with each other until one slice is left.
+        // Nothing can be divided: halves are multiplied with each other until one slice is left.
+        let mut x = self.clone();
         while x.shape()[axis] > 1 {
             let n = x.shape()[axis];
             let half = n / 2;
@@ -169,6 +185,11 @@ impl<'t, T: Float> Var<'t, T> {
             };
         }
         x.squeezed(axis, keepdim)
+    }
+
+    /// Whether an element is 0.
+    pub(crate) fn has_zeros(&self) -> bool {
+        self.tensor().to_vec().contains(&T::of(0.0))
     }
 
     /// An axis of size 1 dropped, unless it is to stay.

@@ -1,6 +1,6 @@
-//! Running sums and products along an axis. The sum is an operation of its own; the others double the reach of a
-//! shifted copy until it spans the axis, so their derivatives are those of the single steps, right at zeros too.
-use super::{Rule, index::valid, operands};
+//! Running sums and products along an axis. What has no rule of its own doubles the reach of a shifted copy until it
+//! spans the axis: its derivatives are those of the single steps, right at zeros too.
+use super::{RESULT, Rule, index::valid, operands};
 use crate::{
     error::Checked,
     tape::{Float, Var, sweep::Step},
@@ -8,53 +8,82 @@ use crate::{
 };
 use std::borrow::Cow;
 
-/// The running sum along an axis, from its end if `reverse`.
+/// A running fold along an axis.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Cumsum {
-    axis: usize,
-    reverse: bool,
+pub(crate) enum Scan {
+    /// The sum, from the end if `reverse`.
+    Sum { axis: usize, reverse: bool },
+    /// The product of elements that aren't 0.
+    Prod { axis: usize },
 }
 
-impl<T: Float> Rule<T> for Cumsum {
+impl<T: Float> Rule<T> for Scan {
     fn name(&self) -> &str {
-        "cumsum"
+        match self {
+            Scan::Sum { .. } => "cumsum",
+            Scan::Prod { .. } => "cumprod",
+        }
     }
 
     fn options(&self) -> Cow<'static, str> {
-        Cow::Owned(format!("dim={}, reverse={}", self.axis, self.reverse))
+        Cow::Owned(match self {
+            Scan::Sum { axis, reverse: false } | Scan::Prod { axis } => format!("dim={axis}"),
+            Scan::Sum { axis, reverse: true } => format!("dim={axis}, reverse"),
+        })
     }
 
     fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {
         let [x] = operands(x)?;
-        let source = x.contiguous();
-        let data = source.as_slice().unwrap_or_default();
-        let n = x.shape().get(self.axis).copied().unwrap_or(1);
-        let inner = x.shape().get(self.axis + 1..).unwrap_or_default().iter().product::<usize>();
-        Ok(Tensor::build(x.shape().clone(), |out| {
-            if out.is_empty() {
-                return;
-            }
-            for (out, x) in out.chunks_exact_mut(n * inner).zip(data.chunks_exact(n * inner)) {
-                for i in 0..inner {
-                    let mut sum = T::of(0.0);
-                    for k in 0..n {
-                        let at = if self.reverse { n - 1 - k } else { k } * inner + i;
-                        sum = sum + x[at];
-                        out[at] = sum;
-                    }
-                }
-            }
-        }))
+        Ok(match *self {
+            Scan::Sum { axis, reverse } => running(x, axis, reverse, T::of(0.0), |a, b| a + b),
+            Scan::Prod { axis } => running(x, axis, false, T::of(1.0), |a, b| a * b),
+        })
     }
 
     fn keeps(&self, _: u32) -> u32 {
-        0
+        if let Scan::Prod { .. } = self { 1 | RESULT } else { 0 }
     }
 
     fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
         let g = step.grad().clone();
-        step.give(0, g.tape().apply(Cumsum { axis: self.axis, reverse: !self.reverse }, &[&g]));
+        match *self {
+            Scan::Sum { axis, reverse } => {
+                step.give(0, g.tape().apply(Scan::Sum { axis, reverse: !reverse }, &[&g]));
+            }
+            Scan::Prod { axis } => {
+                let products = g.tape().apply(Scan::Sum { axis, reverse: true }, &[&(g * step.output())]);
+                step.give(0, products / step.input(0));
+            }
+        }
     }
+}
+
+fn running<T: Float>(
+    x: &Tensor<T>,
+    axis: usize,
+    reverse: bool,
+    start: T,
+    f: impl Fn(T, T) -> T,
+) -> Tensor<T> {
+    let source = x.contiguous();
+    let data = source.as_slice().unwrap_or_default();
+    let n = x.shape().get(axis).copied().unwrap_or(1);
+    let inner = x.shape().get(axis + 1..).unwrap_or_default().iter().product::<usize>();
+    Tensor::build(x.shape().clone(), |out| {
+        if out.is_empty() {
+            return;
+        }
+        for (out, x) in out.chunks_exact_mut(n * inner).zip(data.chunks_exact(n * inner)) {
+            for i in 0..inner {
+                let mut so_far = start;
+                for k in 0..n {
+                    let at = if reverse { n - 1 - k } else { k } * inner + i;
+                    so_far = f(so_far, x[at]);
+                    out[at] = so_far;
+                }
+            }
+        }
+    })
 }
 
 impl<'t, T: Float> Var<'t, T> {
@@ -62,13 +91,16 @@ impl<'t, T: Float> Var<'t, T> {
     #[track_caller]
     pub fn cumsum(&self, dim: isize) -> Var<'t, T> {
         let axis = valid!(self, "cumsum", self.shape().axis(dim));
-        self.tape().apply(Cumsum { axis, reverse: false }, &[self])
+        self.tape().apply(Scan::Sum { axis, reverse: false }, &[self])
     }
 
     /// The product of the elements so far along an axis.
     #[track_caller]
     pub fn cumprod(&self, dim: isize) -> Var<'t, T> {
         let axis = valid!(self, "cumprod", self.shape().axis(dim));
+        if !self.has_zeros() {
+            return self.tape().apply(Scan::Prod { axis }, &[self]);
+        }
         self.doubling(axis, |late, early| late * early)
     }
 

@@ -43,7 +43,6 @@ expr!(Less { by } 1 |[x]| x - by);
 // The derivatives, in operand, result, gradient and its sum.
 expr!(PlainSlope {} 3 |[y, g, s]| y * (g - s));
 expr!(LogSlope {} 3 |[y, g, s]| g - y.exp() * s);
-expr!(LogSumSlope {} 3 |[x, y, g]| (x - y).exp() * g);
 expr!(ExpTop {} 2 |[x, top]| (x - top).exp());
 
 /// Lines that a task takes, in elements.
@@ -106,26 +105,29 @@ impl<T: Float> Rule<T> for Softmax {
 
     fn keeps(&self, _: u32) -> u32 {
         match self {
-            Softmax::LogSum { .. } => 1 | RESULT,
+            Softmax::LogSum { .. } => 1,
             _ => RESULT,
         }
     }
 
     fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
-        let (y, g) = (step.output(), step.grad().clone());
+        let g = step.grad().clone();
         match self {
             Softmax::Plain { axis } => {
+                let y = step.output();
                 let sum = (&g * &y).sum_dim(&[*axis as isize], true);
                 step.give_expr(0, PlainSlope {}, [&y, &g, &sum]);
             }
             Softmax::Log { axis } => {
+                let y = step.output();
                 let sum = g.sum_dim(&[*axis as isize], true);
                 step.give_expr(0, LogSlope {}, [&y, &g, &sum]);
             }
             Softmax::LogSum { axes, .. } => {
+                // Not e^(x - y): y is rounded by more than its small differences to x.
                 let x = step.input(0);
-                let [y, g] = [y, g].map(|v| v.with_axes(axes, x.shape()));
-                step.give_expr(0, LogSumSlope {}, [&x, &y, &g]);
+                let g = g.with_axes(axes, x.shape());
+                step.give(0, x.softmax_over(axes) * g);
             }
         }
     }
@@ -153,6 +155,21 @@ impl<'t, T: Float> Var<'t, T> {
     fn with_axes(&self, axes: &[usize], full: &Shape) -> Var<'t, T> {
         let ones = full.iter().enumerate().map(|(i, &d)| if axes.contains(&i) { 1 } else { d });
         self.reshape_to(&ones.collect())
+    }
+
+    /// The softmax over several axes at once.
+    #[track_caller]
+    fn softmax_over(&self, axes: &[usize]) -> Var<'t, T> {
+        if let [axis] = axes {
+            return self.softmax(*axis as isize);
+        }
+        let last: Vec<isize> = (0..axes.len()).map(|i| i as isize - axes.len() as isize).collect();
+        let axes: Vec<isize> = axes.iter().map(|&a| a as isize).collect();
+        let moved = self.movedim(&axes, &last);
+        let lead = &moved.shape()[..moved.rank() - axes.len()];
+        let n = moved.shape()[lead.len()..].iter().product();
+        let rows: Shape = lead.iter().copied().chain([n]).collect();
+        moved.reshape_to(&rows).softmax(-1).reshape_to(moved.shape()).movedim(&last, &axes)
     }
 
     /// `eˣ / Σ eˣ` along an axis, without overflow.

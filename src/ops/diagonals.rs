@@ -1,0 +1,94 @@
+//! Diagonals and triangles of matrices.
+use super::index::{small, valid};
+use crate::{
+    error::Checked,
+    tape::{Float, Var},
+    tensor::{Shape, Tensor, shape::axis_of},
+};
+
+impl<'t, T: Float> Var<'t, T> {
+    /// The diagonal of two axes, `offset` places to the right, as a new last axis.
+    #[track_caller]
+    pub fn diagonal(&self, offset: isize, dim1: isize, dim2: isize) -> Var<'t, T> {
+        valid!(self, "diagonal", small(self.shape()));
+        let numbers = Tensor::from_fn(self.shape(), |i| i as u32);
+        let layout = valid!(self, "diagonal", numbers.layout().diagonal(offset, dim1, dim2));
+        self.elements(numbers.view(layout))
+    }
+
+    /// The opposite of [`diagonal`](Var::diagonal): zeros with the last axis as the diagonal of two new axes, which are
+    /// `dim1` and `dim2` of the result.
+    #[track_caller]
+    pub fn diag_embed(&self, offset: isize, dim1: isize, dim2: isize) -> Var<'t, T> {
+        let (shape, positions) = valid!(self, "diag_embed", embedded(self.shape(), offset, dim1, dim2));
+        self.add_at(positions, &shape)
+    }
+
+    /// Of a list, the matrix with that diagonal; of a matrix, its diagonal, `diagonal` places to the right.
+    #[track_caller]
+    pub fn diag(&self, diagonal: isize) -> Var<'t, T> {
+        match self.rank() {
+            1 => self.diag_embed(diagonal, 0, 1),
+            2 => self.diagonal(diagonal, 0, 1),
+            n => {
+                let message = format!("takes one axis or two, not {n}");
+                valid!(self, "diag", Err::<Var<'t, T>, _>(message))
+            }
+        }
+    }
+
+    /// The sum of the diagonal of a matrix.
+    #[track_caller]
+    pub fn trace(&self) -> Var<'t, T> {
+        let matrix = (self.rank() == 2).then_some(());
+        valid!(self, "trace", matrix.ok_or_else(|| format!("takes a matrix, not {}", self.shape())));
+        self.diagonal(0, 0, 1).sum()
+    }
+
+    /// The lower triangle of matrices, up to `diagonal` places to the right of the diagonal; zero elsewhere.
+    #[track_caller]
+    pub fn tril(&self, diagonal: isize) -> Var<'t, T> {
+        self.triangle("tril", |i, j| j - i <= diagonal)
+    }
+
+    /// The upper triangle of matrices, from `diagonal` places to the right of the diagonal on; zero elsewhere.
+    #[track_caller]
+    pub fn triu(&self, diagonal: isize) -> Var<'t, T> {
+        self.triangle("triu", |i, j| j - i >= diagonal)
+    }
+
+    #[track_caller]
+    fn triangle(&self, name: &str, kept: impl Fn(isize, isize) -> bool) -> Var<'t, T> {
+        if self.failed_id().is_some() {
+            return self.clone();
+        }
+        let rank = self.rank();
+        if rank < 2 {
+            let message = format!("takes matrices, at least two axes, not {}", self.shape());
+            return self.tape().fail_op(name, message, &[self]);
+        }
+        let (m, n) = (self.shape()[rank - 2], self.shape()[rank - 1].max(1));
+        let mask =
+            Tensor::from_fn([m, self.shape()[rank - 1]], |at| !kept((at / n) as isize, (at % n) as isize));
+        self.masked_fill(&mask, 0.0)
+    }
+}
+
+/// Shape of `diag_embed`'s result, and where in it each element goes.
+fn embedded(shape: &Shape, offset: isize, dim1: isize, dim2: isize) -> Checked<(Shape, Tensor<u32>)> {
+    let n = *shape.last().ok_or("a tensor of rank 0 has no diagonal")?;
+    let rank = shape.rank() + 1;
+    let (a, b) = (axis_of(dim1, rank)?, axis_of(dim2, rank)?);
+    if a == b {
+        return Err(format!("a diagonal needs two different axes, not {dim1} and {dim2}"));
+    }
+    let side = n.saturating_add(offset.unsigned_abs());
+    let mut full = Shape::new(&shape[..shape.rank() - 1]);
+    for axis in [a.min(b), a.max(b)] {
+        full.insert(axis, side);
+    }
+    small(&full)?;
+    let numbers = Tensor::from_fn(&full, |i| i as u32);
+    let layout = numbers.layout().diagonal(offset, dim1, dim2)?;
+    Ok((full, numbers.view(layout).contiguous()))
+}

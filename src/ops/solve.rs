@@ -1,0 +1,370 @@
+//! Systems of linear equations and factorisations, for each matrix of a batch. Their derivatives are solutions of such
+//! systems again, so they can be differentiated as often as wanted.
+use super::{RESULT, Rule, index::valid, operands};
+use crate::{
+    error::Checked,
+    kernels::dense::{Lu, Svd, cholesky, svd, triangular},
+    real::Number,
+    tape::{Float, Var, sweep::Step},
+    tensor::{Shape, Tensor, shape::broadcast},
+};
+use std::borrow::Cow;
+
+/// An operation on square matrices `[…, n, n]`; the last two on any `[…, m, n]`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Solve {
+    /// `A⁻¹ B`, for B `[…, n, k]` with the same leading axes.
+    General,
+    /// The same for a triangle A.
+    Triangular {
+        upper: bool,
+        unit: bool,
+    },
+    Det,
+    /// The logarithm of the magnitude of the determinant.
+    LogAbsDet,
+    /// The lower triangle L of `A = L Lᵀ`.
+    Cholesky,
+    /// The singular values in descending order.
+    SingularValues,
+    /// Of A and g `[…, k]`: `U diag(g) Vᵀ`, which is the derivative of the singular values.
+    SingularProduct,
+}
+
+/// Rows and columns of the last two axes, and how many matrices there are.
+fn matrices<T: Float>(x: &Tensor<T>) -> Checked<(usize, usize, usize)> {
+    let rank = x.rank();
+    if rank < 2 {
+        return Err(format!("{} has no matrices: at least two axes are needed", x.shape()));
+    }
+    Ok((x.shape()[rank - 2], x.shape()[rank - 1], x.shape()[..rank - 2].iter().product()))
+}
+
+fn square<T: Float>(x: &Tensor<T>) -> Checked<(usize, usize)> {
+    let (m, n, count) = matrices(x)?;
+    if m != n {
+        return Err(format!("{} has matrices of {m} x {n}, but they must be square", x.shape()));
+    }
+    Ok((n, count))
+}
+
+/// A result for each matrix, `size` elements each.
+fn each<T: Float>(
+    x: &Tensor<T>,
+    shape: Shape,
+    size: usize,
+    mut f: impl FnMut(usize, &[T], &mut [T]) -> Checked<()>,
+) -> Checked<Tensor<T>> {
+    let (m, n, count) = matrices(x)?;
+    let source = x.contiguous();
+    let data = source.as_slice().unwrap_or_default();
+    let mut out = Tensor::zeros(shape);
+    let slice = out.as_mut_slice();
+    for i in 0..count {
+        f(i, &data[i * m * n..(i + 1) * m * n], &mut slice[i * size..(i + 1) * size])?;
+    }
+    Ok(out)
+}
+
+fn lead<T: Float>(x: &Tensor<T>) -> Shape {
+    Shape::new(&x.shape()[..x.rank() - 2])
+}
+
+/// Solves for each matrix, with what `f` makes of matrix and right-hand side.
+fn solved<T: Float>(
+    x: &[&Tensor<T>],
+    f: impl Fn(&[T], usize, &[T], usize, &mut [T]) -> Checked<()>,
+) -> Checked<Tensor<T>> {
+    let [a, b] = operands(x)?;
+    let (n, _) = square(a)?;
+    if b.rank() != a.rank() || lead(a) != lead(b) || b.dim(-2) != n {
+        return Err(format!(
+            "matrices {} and right-hand sides {} don't fit each other",
+            a.shape(),
+            b.shape()
+        ));
+    }
+    let k = b.dim(-1);
+    let source = b.contiguous();
+    let sides = source.as_slice().unwrap_or_default();
+    each(a, b.shape().clone(), n * k, |i, a, out| f(a, n, &sides[i * n * k..(i + 1) * n * k], k, out))
+}
+
+impl<T: Float> Rule<T> for Solve {
+    fn name(&self) -> &str {
+        match self {
+            Solve::General => "solve",
+            Solve::Triangular { .. } => "solve_triangular",
+            Solve::Det => "det",
+            Solve::LogAbsDet => "logabsdet",
+            Solve::Cholesky => "cholesky",
+            Solve::SingularValues => "svdvals",
+            Solve::SingularProduct => "svd_product",
+        }
+    }
+
+    fn options(&self) -> Cow<'static, str> {
+        match self {
+            Solve::Triangular { upper, unit } => Cow::Owned(format!("upper={upper}, unitriangular={unit}")),
+            _ => Cow::Borrowed(""),
+        }
+    }
+
+    fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {
+        let first = *x.first().ok_or("takes a matrix")?;
+        match *self {
+            Solve::General => solved(x, |a, n, b, k, out| {
+                let lu = Lu::new(a, n);
+                match lu.singular() {
+                    Some(i) => Err(format!("the matrix is singular: pivot {i} is zero")),
+                    None => Ok(lu.solve(b, k, out)),
+                }
+            }),
+            Solve::Triangular { upper, unit } => solved(x, |a, n, b, k, out| {
+                out.copy_from_slice(b);
+                triangular(a, n, out, k, upper, unit);
+                Ok(())
+            }),
+            Solve::Det => {
+                let (n, _) = square(first)?;
+                each(first, lead(first), 1, |_, a, out| Ok(out[0] = Lu::new(a, n).determinant()))
+            }
+            Solve::LogAbsDet => {
+                let (n, _) = square(first)?;
+                each(first, lead(first), 1, |_, a, out| {
+                    let zero = T::of(0.0);
+                    Ok(out[0] = Lu::new(a, n).diagonal().fold(zero, |sum, d| sum + Number::log(d.abs())))
+                })
+            }
+            Solve::Cholesky => {
+                let (n, _) = square(first)?;
+                each(first, first.shape().clone(), n * n, |i, a, out| {
+                    cholesky(a, n, out).map_err(|minor| {
+                        format!("matrix {i} is not positive definite: its leading minor of order {minor} isn't positive")
+                    })
+                })
+            }
+            Solve::SingularValues => {
+                let (m, n, _) = matrices(first)?;
+                let k = m.min(n);
+                let mut shape = lead(first);
+                shape.push(k);
+                each(first, shape, k, |_, a, out| {
+                    out.iter_mut().zip(svd(a, m, n).s).for_each(|(o, s)| *o = T::of(s));
+                    Ok(())
+                })
+            }
+            Solve::SingularProduct => {
+                let [a, g] = operands(x)?;
+                let (m, n, _) = matrices(a)?;
+                let (k, weights) = (m.min(n), g.to_vec());
+                each(a, a.shape().clone(), m * n, |i, a, out| {
+                    let Svd { u, v, .. } = svd(a, m, n);
+                    for (&g, (u, v)) in weights[i * k..(i + 1) * k].iter().zip(u.iter().zip(&v)) {
+                        for (row, &u) in out.chunks_exact_mut(n.max(1)).zip(u) {
+                            row.iter_mut().zip(v).for_each(|(o, &v)| *o = *o + g * T::of(u * v));
+                        }
+                    }
+                    Ok(())
+                })
+            }
+        }
+    }
+
+    fn keeps(&self, wanted: u32) -> u32 {
+        match self {
+            Solve::General | Solve::Triangular { .. } => 1 | (wanted & 1) * RESULT,
+            Solve::Det => 1 | RESULT,
+            Solve::LogAbsDet | Solve::SingularValues => 1,
+            Solve::Cholesky => RESULT,
+            Solve::SingularProduct => 1,
+        }
+    }
+
+    fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
+        let g = step.grad().clone();
+        let tape = step.tape();
+        match *self {
+            // For X = A⁻¹B: the gradient of B is A⁻ᵀ·X̄, that of A is minus it times Xᵀ.
+            Solve::General => {
+                let right = tape.apply(Solve::General, &[&step.input(0).mt(), &g]);
+                if step.wants(0) {
+                    step.give(0, -right.matmul(&step.output().mt()));
+                }
+                step.give(1, right);
+            }
+            Solve::Triangular { upper, unit } => {
+                let op = Solve::Triangular { upper: !upper, unit };
+                let right = tape.apply(op, &[&step.input(0).mt(), &g]);
+                if step.wants(0) {
+                    let full = -right.matmul(&step.output().mt());
+                    let skip = unit as isize;
+                    step.give(0, if upper { full.triu(skip) } else { full.tril(-skip) });
+                }
+                step.give(1, right);
+            }
+            Solve::Det => {
+                let (a, y) = (step.input(0), step.output());
+                let singular = y.tensor().to_vec().iter().any(|d| d.to_f64() == 0.0);
+                let cofactors =
+                    if singular { a.cofactors() } else { y.unsqueeze(-1).unsqueeze(-1) * a.inv().mt() };
+                step.give(0, g.unsqueeze(-1).unsqueeze(-1) * cofactors);
+            }
+            Solve::LogAbsDet => {
+                let inverse = step.input(0).inv().mt();
+                step.give(0, g.unsqueeze(-1).unsqueeze(-1) * inverse);
+            }
+            // Murray, Differentiation of the Cholesky decomposition (arXiv:1602.07527), symmetric form.
+            Solve::Cholesky => {
+                let l = step.output();
+                let p = l.mt().matmul(&g.tril(0));
+                let halved = p.tril(-1) + (&p - &p.tril(-1)).tril(0) * 0.5;
+                let turned = l.mt();
+                let left = tape.apply(Solve::Triangular { upper: true, unit: false }, &[&turned, &halved]);
+                let both = tape.apply(Solve::Triangular { upper: true, unit: false }, &[&turned, &left.mt()]);
+                step.give(0, (&both + both.mt()) * 0.5);
+            }
+            Solve::SingularValues => {
+                let a = step.input(0);
+                step.give(0, tape.apply(Solve::SingularProduct, &[&a, &g]));
+            }
+            Solve::SingularProduct => {
+                let message = "the singular values have no second derivative here";
+                step.fail(crate::Error::op("svdvals", message, None));
+            }
+        }
+    }
+}
+
+impl<'t, T: Float> Var<'t, T> {
+    /// The last two axes exchanged.
+    #[track_caller]
+    pub(crate) fn mt(&self) -> Var<'t, T> {
+        self.transpose(-2, -1)
+    }
+
+    /// The cofactors of square matrices, as determinants of their minors: right for singular ones too.
+    #[track_caller]
+    fn cofactors(&self) -> Var<'t, T> {
+        let (n, count) = valid!(self, "det", square(self.tensor()));
+        if n < 2 {
+            return self.tape().constant(Tensor::ones(self.shape()));
+        }
+        let m = n - 1;
+        let past = |k: usize, skipped: usize| if k < skipped { k } else { k + 1 };
+        let positions = Tensor::from_fn([count, n * n, m, m], |at| {
+            let (matrix, minor, place) = (at / (m * m * n * n), at / (m * m) % (n * n), at % (m * m));
+            let (row, column) = (past(place / m, minor / n), past(place % m, minor % n));
+            (matrix * n * n + row * n + column) as u32
+        });
+        let signs =
+            Tensor::from_fn([n, n], |i| T::of(if (i / n + i % n).is_multiple_of(2) { 1.0 } else { -1.0 }));
+        let minors = self.elements(positions).det().reshape_to(self.shape());
+        minors * self.tape().constant(signs)
+    }
+
+    /// The solution X of `A X = B`, where this is A `[…, n, n]`; B is `[…, n, k]`, or `[…, n]` for a single vector each. With
+    /// `left` false, of `X A = B`. Leading axes broadcast. A singular A is an error.
+    #[track_caller]
+    pub fn solve(&self, b: &Var<'t, T>, left: bool) -> Var<'t, T> {
+        valid!(self, "solve", square(self.tensor()));
+        valid!(b, "solve", Ok::<_, String>(()));
+        let vector = b.rank() == 1 || (b.rank() + 1 == self.rank() && *b.shape() == self.shape()[..b.rank()]);
+        if vector {
+            return self.solve(&b.unsqueeze(-1), left).squeezed_last();
+        }
+        if !left {
+            return self.mt().solve(&b.mt(), true).mt();
+        }
+        self.systems("solve", Solve::General, b)
+    }
+
+    /// As [`solve`](Var::solve) for a triangle A, of which only that triangle is read; its diagonal counts as 1 if
+    /// `unitriangular`.
+    #[track_caller]
+    pub fn solve_triangular(
+        &self,
+        b: &Var<'t, T>,
+        upper: bool,
+        left: bool,
+        unitriangular: bool,
+    ) -> Var<'t, T> {
+        if !left {
+            return self.mt().solve_triangular(&b.mt(), !upper, true, unitriangular).mt();
+        }
+        self.systems("solve_triangular", Solve::Triangular { upper, unit: unitriangular }, b)
+    }
+
+    #[track_caller]
+    fn squeezed_last(&self) -> Var<'t, T> {
+        if self.failed_id().is_some() { self.clone() } else { self.squeezed(self.rank() - 1, false) }
+    }
+
+    /// Matrices and right-hand sides with their leading axes broadcast to each other.
+    #[track_caller]
+    fn systems(&self, name: &str, op: Solve, b: &Var<'t, T>) -> Var<'t, T> {
+        if self.failed_id().is_some() || b.failed_id().is_some() {
+            return if self.failed_id().is_some() { self.clone() } else { b.clone() };
+        }
+        if self.rank() < 2 || b.rank() < 2 {
+            let message = format!("{} and {}: both need at least two axes", self.shape(), b.shape());
+            return self.tape().fail_op(name, message, &[self, b]);
+        }
+        let (ours, theirs) = (lead(self.tensor()), lead(b.tensor()));
+        let both = match broadcast(&ours, &theirs) {
+            Ok(both) => both,
+            Err(message) => return self.tape().fail_op(name, message, &[self, b]),
+        };
+        let whole =
+            |v: &Var<'t, T>| both.iter().chain(&v.shape()[v.rank() - 2..]).copied().collect::<Shape>();
+        self.tape().apply(op, &[&self.expand_to(&whole(self)), &b.expand_to(&whole(b))])
+    }
+
+    /// The inverse of square matrices. A singular one is an error.
+    #[track_caller]
+    pub fn inv(&self) -> Var<'t, T> {
+        let (n, _) = valid!(self, "inv", square(self.tensor()));
+        let eye = self.tape().constant(Tensor::eye(n)).expand_to(self.shape());
+        self.tape().apply(Solve::General, &[self, &eye])
+    }
+
+    /// The determinant of square matrices. Its gradient, the cofactors, is right for singular ones too (PyTorch's is 0).
+    #[track_caller]
+    pub fn det(&self) -> Var<'t, T> {
+        self.tape().apply(Solve::Det, &[self])
+    }
+
+    /// Sign and logarithm of the magnitude of the determinant of square matrices; 0 and -∞ for a singular one.
+    #[track_caller]
+    pub fn slogdet(&self) -> (Var<'t, T>, Var<'t, T>) {
+        let log = self.tape().apply(Solve::LogAbsDet, &[self]);
+        if log.failed_id().is_some() {
+            return (log.clone(), log);
+        }
+        let n = self.dim(-1);
+        let sign = each(self.tensor(), lead(self.tensor()), 1, |_, a, out| {
+            let lu = Lu::new(a, n);
+            let sign =
+                lu.diagonal().fold(1.0, |s, d| s * if d.to_f64() == 0.0 { 0.0 } else { d.to_f64().signum() });
+            Ok(out[0] = T::of(if lu.is_odd() { -sign } else { sign }))
+        });
+        match sign {
+            Ok(sign) => (self.tape().constant(sign), log),
+            Err(message) => (self.tape().fail_op("slogdet", message, &[self]), log),
+        }
+    }
+
+    /// The triangle L with `L Lᵀ = A` of symmetric positive definite matrices, or with `upper` its transpose. Only the
+    /// lower triangle is read. A matrix that isn't positive definite is an error.
+    #[track_caller]
+    pub fn cholesky(&self, upper: bool) -> Var<'t, T> {
+        let l = self.tape().apply(Solve::Cholesky, &[self]);
+        if upper { l.mt() } else { l }
+    }
+
+    /// The singular values of matrices, in descending order; they can be differentiated once.
+    #[track_caller]
+    pub fn svdvals(&self) -> Var<'t, T> {
+        self.tape().apply(Solve::SingularValues, &[self])
+    }
+}
