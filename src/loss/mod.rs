@@ -1,23 +1,54 @@
-//! Losses: how far a model's answer is from what it should be.
+//! Losses: how far a model's answer is from what it should be. Each is a method of the answer, takes the target and
+//! PyTorch's options, and is folded by a [`Reduction`].
+mod binary;
+pub(crate) mod classes;
+mod distance;
+mod likelihood;
+
+pub use classes::CrossEntropy;
+pub use distance::TripletMargin;
+
 use crate::{
+    error::Checked,
     tape::{Float, Var},
-    tensor::{Index, Tensor},
+    tensor::{Shape, shape::broadcast},
 };
 
-impl<'t, T: Float> Var<'t, T> {
-    /// The mean cross entropy of scores `[n, classes]` and class indices `[n]`.
+/// What becomes of the losses of single elements.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reduction {
+    /// Their mean.
+    #[default]
+    Mean,
+    /// Their sum.
+    Sum,
+    /// Their sum divided by the size of the first axis.
+    BatchMean,
+    /// They stay as they are.
+    None,
+}
+
+impl Reduction {
     #[track_caller]
-    pub fn cross_entropy<I: Index>(&self, targets: &Tensor<I>) -> Var<'t, T> {
-        let [n, classes] = self.dims();
-        let targets = targets.contiguous();
-        let targets = targets.as_slice().unwrap_or_default();
-        let fits = targets.len() == n && targets.iter().all(|t| (0..classes as i64).contains(&t.to_i64()));
-        if !fits {
-            let message = format!("scores {} need as many targets from 0 to {classes} - 1", self.shape());
-            return self.tape().fail_op("cross_entropy", message, &[self]);
+    fn of<'t, T: Float>(self, losses: Var<'t, T>) -> Var<'t, T> {
+        match self {
+            Reduction::Mean => losses.mean(),
+            Reduction::Sum => losses.sum(),
+            Reduction::BatchMean => {
+                let n = losses.shape().first().copied().unwrap_or(1);
+                losses.sum() / n as f64
+            }
+            Reduction::None => losses,
         }
-        let chosen = |i: usize| T::of((targets[i / classes].to_i64() == (i % classes) as i64) as u8 as f64);
-        let chosen = self.tape().constant(Tensor::from_fn([n, classes], chosen));
-        (self.logsumexp(&[1], false).sum() - (self * chosen).sum()) / n as f64
     }
+}
+
+/// That two operands broadcast to each other, and to what.
+fn common<T: Float>(a: &Var<'_, T>, b: &Var<'_, T>) -> Checked<Shape> {
+    broadcast(a.shape(), b.shape())
+}
+
+/// That an option is in its range.
+fn accepted(ok: bool, message: impl FnOnce() -> String) -> Checked<()> {
+    if ok { Ok(()) } else { Err(message()) }
 }

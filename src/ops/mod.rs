@@ -10,7 +10,7 @@ mod einsum;
 mod extremum;
 mod fused;
 mod getitem;
-mod index;
+pub(crate) mod index;
 mod linalg;
 mod pad;
 mod pointwise;
@@ -19,7 +19,7 @@ mod reduce;
 mod scan;
 mod scatter;
 mod shape;
-mod softmax;
+pub(crate) mod softmax;
 mod solve;
 mod sort;
 #[cfg(test)]
@@ -39,6 +39,7 @@ pub use views::Indexing;
 
 use crate::{
     error::Checked,
+    loss::classes::MeanCrossEntropy,
     tape::{Float, mixed::Mixed, sweep::Step},
     tensor::Tensor,
 };
@@ -77,6 +78,7 @@ pub(crate) enum Op<T: Float> {
     Binary(binary::Binary),
     Extremum(extremum::Extremum),
     Scan(scan::Scan),
+    CrossEntropy(MeanCrossEntropy),
     Softmax(softmax::Softmax),
     Solve(solve::Solve),
     Take(take::Take),
@@ -99,6 +101,7 @@ impl<T: Float> Op<T> {
             Op::Binary(op) => op,
             Op::Extremum(op) => op,
             Op::Scan(op) => op,
+            Op::CrossEntropy(op) => op,
             Op::Softmax(op) => op,
             Op::Solve(op) => op,
             Op::Take(op) => op,
@@ -123,7 +126,7 @@ macro_rules! from {
     )*};
 }
 from! {
-    Unary(unary::Unary) Binary(binary::Binary) Extremum(extremum::Extremum) Scan(scan::Scan) Softmax(softmax::Softmax) Solve(solve::Solve) Take(take::Take) Where(binary::Where) Fused(fused::FusedOp<T>) Linalg(linalg::Linalg)
+    Unary(unary::Unary) Binary(binary::Binary) Extremum(extremum::Extremum) Scan(scan::Scan) CrossEntropy(MeanCrossEntropy) Softmax(softmax::Softmax) Solve(solve::Solve) Take(take::Take) Where(binary::Where) Fused(fused::FusedOp<T>) Linalg(linalg::Linalg)
     Reduce(reduce::Reduce) Shape(shape::ShapeOp) Mixed(Mixed)
 }
 

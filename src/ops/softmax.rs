@@ -49,7 +49,7 @@ expr!(ExpTop {} 2 |[x, top]| (x - top).exp());
 const GRAIN: usize = 8 * 1024;
 
 /// Each line of `n` elements turned into its softmax or, with `log`, the logarithm of that.
-fn lines<T: Float>(x: &[T], n: usize, log: bool, out: &mut [T]) {
+pub(crate) fn lines<T: Float>(x: &[T], n: usize, log: bool, out: &mut [T]) {
     let rows = (GRAIN / n).max(1);
     threads::for_chunks(out, rows * n, |start, out| {
         for (k, out) in out.chunks_exact_mut(n).enumerate() {

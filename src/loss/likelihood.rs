@@ -1,0 +1,85 @@
+//! Negative logarithms of likelihoods under a distribution that the answer describes.
+use super::{Reduction, accepted, common};
+use crate::{
+    fuse,
+    ops::index::valid,
+    tape::{Float, Var},
+    tensor::{Shape, Tensor},
+};
+use std::f64::consts::PI;
+
+impl<'t, T: Float> Var<'t, T> {
+    /// Kullback-Leibler divergence of the target from the answer, which is a logarithm of probabilities: `t (ln t - x)`, or with
+    /// `log_target` `eᵗ (t - x)`. [`Reduction::BatchMean`] is the mathematical one.
+    #[track_caller]
+    pub fn kl_div(&self, target: &Var<'t, T>, log_target: bool, reduction: Reduction) -> Var<'t, T> {
+        valid!(self, "kl_div", common(self, target));
+        reduction.of(match log_target {
+            true => fuse!(|x, t| t.exp() * (t - x)).apply([self, target]),
+            false => target.xlogy(target) - self * target,
+        })
+    }
+
+    /// Of a Poisson distribution with rate `eˣ` (`x` itself without `log_input`): `eˣ - t x`, or `x - t ln(x + eps)`. With
+    /// `full` plus Stirling's approximation of `ln t!` for targets above 1. PyTorch's default for `eps` is 1e-8.
+    #[track_caller]
+    pub fn poisson_nll_loss(
+        &self,
+        target: &Var<'t, T>,
+        log_input: bool,
+        full: bool,
+        eps: f64,
+        reduction: Reduction,
+    ) -> Var<'t, T> {
+        valid!(self, "poisson_nll_loss", common(self, target));
+        let mut losses = match log_input {
+            true => fuse!(|x, t| x.exp() - t * x).apply([self, target]),
+            false => fuse!([eps] | x, t | x - t * (x + eps).log()).apply([self, target]),
+        };
+        if full {
+            let large = valid!(self, "poisson_nll_loss", target.gt(1.0).map_err(|e| e.to_string()));
+            let turn = 2.0 * PI;
+            let stirling = fuse!([turn] | t | t * t.log() - t + 0.5 * (turn * t).log()).apply([target]);
+            let zero = self.tape().constant(T::of(0.0));
+            losses = losses + stirling.where_(&large, &zero);
+        }
+        reduction.of(losses)
+    }
+
+    /// Of a normal distribution with this mean and the variance `var`: `½ (ln var + (x - t)² / var)`, with `full` plus
+    /// `½ ln 2π`. The variance is at least `eps` (PyTorch's default 1e-6), which its gradient doesn't notice; it may lack the
+    /// last axis or have it with size 1.
+    #[track_caller]
+    pub fn gaussian_nll_loss(
+        &self,
+        target: &Var<'t, T>,
+        var: &Var<'t, T>,
+        full: bool,
+        eps: f64,
+        reduction: Reduction,
+    ) -> Var<'t, T> {
+        valid!(self, "gaussian_nll_loss", common(self, target));
+        valid!(var, "gaussian_nll_loss", Ok::<_, String>(()));
+        let (lead, last) = self.shape().split_at(self.rank().saturating_sub(1));
+        let lacks = *var.shape() == *lead && self.rank() > 0;
+        let kept: Shape = lead.iter().copied().chain(last.iter().map(|_| 1)).collect();
+        let fits = var.numel() == 1 || var.shape() == self.shape() || *var.shape() == kept || lacks;
+        let fits = accepted(fits, || {
+            format!("the variance has shape {}, but must have {} or {kept}", var.shape(), self.shape())
+        });
+        valid!(self, "gaussian_nll_loss", fits);
+        let values = var.tensor().to_vec();
+        let negative = values.iter().find(|v| v.to_f64() < 0.0);
+        valid!(
+            self,
+            "gaussian_nll_loss",
+            accepted(negative.is_none(), || format!("a variance of {negative:?}"))
+        );
+        let raised = |i: usize| T::of((eps - values[i].to_f64()).max(0.0));
+        let raise = self.tape().constant(Tensor::from_fn(var.shape(), raised));
+        let var =
+            if lacks && *var.shape() != *self.shape() { (var + raise).unsqueeze(-1) } else { var + raise };
+        let losses = fuse!(|x, t, v| 0.5 * (v.log() + (x - t) * (x - t) / v)).apply([self, target, &var]);
+        reduction.of(if full { losses + 0.5 * (2.0 * PI).ln() } else { losses })
+    }
+}
