@@ -1,11 +1,16 @@
 //! Derivatives of first and second order against central differences, a family of operations in each test. Elementary
 //! functions are checked from their table, inside the crate.
+mod linalg;
+mod losses;
+mod moving;
+mod reduce;
+
 use kolmo::*;
 
-type Function = for<'t> fn(&[Var<'t, f64>]) -> Var<'t, f64>;
+pub type Function = for<'t> fn(&[Var<'t, f64>]) -> Var<'t, f64>;
 
 /// Checks each function at its inputs, and that the plain sweep gives what the recorded one does.
-fn check_all(functions: &[(&str, Function, Vec<Tensor<f64>>)]) {
+pub fn check_all(functions: &[(&str, Function, Vec<Tensor<f64>>)]) {
     for (name, f, inputs) in functions {
         GradCheck::new().second_order().check(f, inputs).unwrap_or_else(|e| panic!("{name}: {e}"));
         let tape = Tape::new();
@@ -24,12 +29,12 @@ fn check_all(functions: &[(&str, Function, Vec<Tensor<f64>>)]) {
 }
 
 /// Numbers from -1.9 to 1.9 in no order, none near another, none a whole number.
-fn numbers(shape: impl Into<Shape>) -> Tensor<f64> {
+pub fn numbers(shape: impl Into<Shape>) -> Tensor<f64> {
     Tensor::from_fn(shape, |i| ((i * 37 + 11) % 97) as f64 / 97.0 * 3.8 - 1.903)
 }
 
 /// The same from 0.2 to 2.
-fn positive(shape: impl Into<Shape>) -> Tensor<f64> {
+pub fn positive(shape: impl Into<Shape>) -> Tensor<f64> {
     Tensor::from_fn(shape, |i| ((i * 53 + 7) % 89) as f64 / 89.0 * 1.8 + 0.203)
 }
 
