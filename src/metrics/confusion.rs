@@ -1,0 +1,352 @@
+//! Which class was taken for which, and all that follows from those counts. Rankings and probabilities are left to
+//! the files beside this one.
+use super::{labels, no_class, predicted_labels};
+use crate::{
+    error::{Error, Result},
+    tensor::{Element, Index, Tensor},
+};
+
+/// More classes would take more than half a gigabyte of counts.
+const MAX_CLASSES: usize = 1 << 13;
+
+/// How often each class was taken for each: rows are targets, columns are predictions.
+///
+/// It can be filled batch by batch.
+///
+/// ```
+/// use kolmo::{Tensor, metrics::{Average, ConfusionMatrix}};
+/// let mut matrix = ConfusionMatrix::new(3)?;
+/// matrix.update(&Tensor::from([[0.9f32, 0.1, 0.0], [0.2, 0.3, 0.5]]), &Tensor::from([0u32, 1]))?;
+/// matrix.update(&Tensor::from([1u32, 2]), &Tensor::from([1u32, 2]))?;
+/// assert_eq!(matrix.counts().to_vec(), [1, 0, 0, 0, 1, 1, 0, 0, 1]);
+/// assert_eq!(matrix.accuracy(), 0.75);
+/// assert_eq!(matrix.precision_recall_f1(Average::Macro, 0.0).precision, 2.5 / 3.0);
+/// # Ok::<(), kolmo::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConfusionMatrix {
+    classes: usize,
+    counts: Vec<u64>,
+}
+
+/// What the entries of a normalised [`ConfusionMatrix`] are shares of.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Normalize {
+    /// Of the samples with this target: rows add up to 1.
+    True,
+    /// Of the samples with this prediction: columns add up to 1.
+    Pred,
+    /// Of all samples.
+    All,
+}
+
+/// How much a disagreement of classes `i` and `j` weighs in [`ConfusionMatrix::cohen_kappa`].
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum KappaWeights {
+    /// All the same.
+    #[default]
+    None,
+    /// `|i - j|`, for classes that have an order.
+    Linear,
+    /// `(i - j)²`.
+    Quadratic,
+}
+
+/// How the figures of several classes become one.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Average {
+    /// The mean over classes; those that are NaN are left out.
+    #[default]
+    Macro,
+    /// The figure of all classes' counts together.
+    Micro,
+    /// The mean over classes, weighted by how many targets each has.
+    Weighted,
+}
+
+/// Precision `tp / (tp + fp)`, recall `tp / (tp + fn)` and their harmonic mean `2 tp / (2 tp + fp + fn)`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PrecisionRecallF1 {
+    /// The share of the class's predictions that are right.
+    pub precision: f64,
+    /// The share of the class's targets that are found.
+    pub recall: f64,
+    /// The harmonic mean of both.
+    pub f1: f64,
+    /// How many targets it is of.
+    pub support: u64,
+}
+
+impl PrecisionRecallF1 {
+    fn new(hits: u64, predicted: u64, support: u64, zero_division: f64) -> PrecisionRecallF1 {
+        let ratio = |a: u64, b: u64| if b == 0 { zero_division } else { a as f64 / b as f64 };
+        PrecisionRecallF1 {
+            precision: ratio(hits, predicted),
+            recall: ratio(hits, support),
+            f1: ratio(2 * hits, predicted + support),
+            support,
+        }
+    }
+}
+
+/// The weighted mean of what isn't NaN; weights that are all zero count as equal ones.
+fn mean(values: impl Iterator<Item = (f64, f64)> + Clone) -> f64 {
+    let defined = values.filter(|(v, _)| !v.is_nan());
+    let total: f64 = defined.clone().map(|(_, w)| w).sum();
+    if total > 0.0 {
+        defined.map(|(v, w)| v * w).sum::<f64>() / total
+    } else {
+        defined.clone().map(|(v, _)| v).sum::<f64>() / defined.count() as f64
+    }
+}
+
+impl ConfusionMatrix {
+    /// No samples yet, of this many classes.
+    ///
+    /// # Errors
+    /// No classes, or more than 8192.
+    pub fn new(classes: usize) -> Result<ConfusionMatrix> {
+        if classes == 0 || classes > MAX_CLASSES {
+            let message = format!("takes 1 to {MAX_CLASSES} classes, not {classes}");
+            return Err(Error::invalid("ConfusionMatrix", message));
+        }
+        Ok(ConfusionMatrix { classes, counts: vec![0; classes * classes] })
+    }
+
+    /// Of all these samples; the classes are 0 to the largest that occurs. See [`update`](Self::update).
+    pub fn of<P: Element, I: Index>(predictions: &Tensor<P>, targets: &Tensor<I>) -> Result<ConfusionMatrix> {
+        let predicted = predicted_labels("ConfusionMatrix", predictions, targets)?;
+        let targets = labels(targets);
+        let last = predicted.iter().chain(&targets).max().copied().unwrap_or_default();
+        let mut matrix =
+            ConfusionMatrix::new(usize::try_from(last).map_or(1, |last| last.saturating_add(1)))?;
+        matrix.add(predicted, targets)?;
+        Ok(matrix)
+    }
+
+    /// Counts more samples. Predictions are labels `[n]`, or scores `[n, classes]` the largest of which is the
+    /// predicted class; targets are `[n]`.
+    ///
+    /// # Errors
+    /// Shapes that don't fit, no samples, NaN among the scores, a label that is none of the classes; nothing is counted then.
+    pub fn update<P: Element, I: Index>(
+        &mut self,
+        predictions: &Tensor<P>,
+        targets: &Tensor<I>,
+    ) -> Result<()> {
+        self.add(predicted_labels("ConfusionMatrix", predictions, targets)?, labels(targets))
+    }
+
+    fn add(&mut self, predicted: Vec<i64>, targets: Vec<i64>) -> Result<()> {
+        let classes = self.classes;
+        let known = |label: i64| usize::try_from(label).is_ok_and(|l| l < classes);
+        if let Some(&odd) = predicted.iter().chain(&targets).find(|l| !known(**l)) {
+            return Err(Error::invalid("ConfusionMatrix", no_class(odd, classes)));
+        }
+        for (p, t) in predicted.into_iter().zip(targets) {
+            if let Some(count) = self.counts.get_mut(t as usize * classes + p as usize) {
+                *count += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Number of classes.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// The counts, `[classes, classes]`.
+    pub fn counts(&self) -> Tensor<u64> {
+        self.square(|i| self.counts.get(i).copied().unwrap_or_default())
+    }
+
+    /// The counts as shares, `[classes, classes]`; 0 where there is nothing to share.
+    pub fn normalized(&self, normalize: Normalize) -> Tensor<f64> {
+        let (rows, columns, all) = (self.support(), self.predicted(), self.samples());
+        let whole = |row: u64, column: u64| match normalize {
+            Normalize::True => row,
+            Normalize::Pred => column,
+            Normalize::All => all,
+        };
+        let wholes = rows.iter().flat_map(|&r| columns.iter().map(move |&c| whole(r, c)));
+        let shares: Vec<f64> =
+            self.counts.iter().zip(wholes).map(|(&n, whole)| n as f64 / whole.max(1) as f64).collect();
+        self.square(|i| shares.get(i).copied().unwrap_or_default())
+    }
+
+    fn square<E: Element>(&self, entry: impl FnMut(usize) -> E) -> Tensor<E> {
+        Tensor::from_fn([self.classes, self.classes], entry)
+    }
+
+    /// How many targets each class has.
+    fn support(&self) -> Vec<u64> {
+        self.counts.chunks_exact(self.classes).map(|row| row.iter().sum()).collect()
+    }
+
+    /// How many predictions each class has.
+    fn predicted(&self) -> Vec<u64> {
+        (0..self.classes).map(|c| self.counts.iter().skip(c).step_by(self.classes).sum()).collect()
+    }
+
+    /// How many targets of each class were found.
+    fn hits(&self) -> impl Iterator<Item = u64> {
+        self.counts.iter().step_by(self.classes + 1).copied()
+    }
+
+    fn samples(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// The share of samples whose prediction is the target; NaN without samples.
+    pub fn accuracy(&self) -> f64 {
+        self.hits().sum::<u64>() as f64 / self.samples() as f64
+    }
+
+    /// The mean recall of the classes that have targets; NaN without samples.
+    pub fn balanced_accuracy(&self) -> f64 {
+        let recall = |(hits, support): (u64, u64)| hits as f64 / support as f64;
+        let recalls: Vec<f64> = self.hits().zip(self.support()).map(recall).collect();
+        mean(recalls.iter().map(|&r| (r, 1.0)))
+    }
+
+    /// Matthews' correlation of predictions and targets, for any number of classes (Gorodkin's R_K):
+    ///
+    /// `(c s - Σ pₖ tₖ) / √((s² - Σ pₖ²)(s² - Σ tₖ²))` with `c` hits of `s` samples, `pₖ` predictions and `tₖ` targets of
+    /// class k. 0 if predictions or targets are all the same.
+    pub fn matthews_corrcoef(&self) -> f64 {
+        let (predicted, support) = (self.predicted(), self.support());
+        let dot = |a: &[u64], b: &[u64]| a.iter().zip(b).map(|(&x, &y)| x as f64 * y as f64).sum::<f64>();
+        let (hits, samples) = (self.hits().sum::<u64>() as f64, self.samples() as f64);
+        let spread = |a: &[u64]| samples * samples - dot(a, a);
+        let product = spread(&predicted) * spread(&support);
+        if product == 0.0 { 0.0 } else { (hits * samples - dot(&predicted, &support)) / product.sqrt() }
+    }
+
+    /// Cohen's kappa: `1 - Σ wᵢⱼ nᵢⱼ / Σ wᵢⱼ eᵢⱼ`, where `eᵢⱼ` are the counts that chance would give. NaN if chance can't
+    /// disagree, as when there is only one class.
+    pub fn cohen_kappa(&self, weights: KappaWeights) -> f64 {
+        let (rows, columns, samples) = (self.support(), self.predicted(), self.samples() as f64);
+        let weight = |i: usize, j: usize| match weights {
+            KappaWeights::None => (i != j) as u8 as f64,
+            KappaWeights::Linear => i.abs_diff(j) as f64,
+            KappaWeights::Quadratic => (i.abs_diff(j) as f64).powi(2),
+        };
+        let (mut seen, mut by_chance) = (0.0, 0.0);
+        for ((i, row), counts) in rows.iter().enumerate().zip(self.counts.chunks_exact(self.classes)) {
+            for ((j, column), &n) in columns.iter().enumerate().zip(counts) {
+                seen += weight(i, j) * n as f64;
+                by_chance += weight(i, j) * (*row as f64 * *column as f64 / samples);
+            }
+        }
+        if by_chance == 0.0 { f64::NAN } else { 1.0 - seen / by_chance }
+    }
+
+    /// Precision, recall and F1 of each class. `zero_division` stands where there is nothing to divide by: 0, 1 or NaN.
+    pub fn per_class(&self, zero_division: f64) -> Vec<PrecisionRecallF1> {
+        let totals = self.predicted().into_iter().zip(self.support());
+        let figures = self.hits().zip(totals);
+        figures.map(|(hits, (p, t))| PrecisionRecallF1::new(hits, p, t, zero_division)).collect()
+    }
+
+    /// Precision, recall and F1 as an average over classes. `zero_division` stands where there is nothing to divide by; classes
+    /// that are NaN are left out of a mean, and a mean of nothing is NaN.
+    pub fn precision_recall_f1(&self, average: Average, zero_division: f64) -> PrecisionRecallF1 {
+        let samples = self.samples();
+        if average == Average::Micro {
+            return PrecisionRecallF1::new(self.hits().sum(), samples, samples, zero_division);
+        }
+        let classes = self.per_class(zero_division);
+        let over = |figure: fn(&PrecisionRecallF1) -> f64| {
+            let weight = |c: &PrecisionRecallF1| match average {
+                Average::Weighted => c.support as f64,
+                _ => 1.0,
+            };
+            mean(classes.iter().map(|c| (figure(c), weight(c))))
+        };
+        PrecisionRecallF1 {
+            precision: over(|c| c.precision),
+            recall: over(|c| c.recall),
+            f1: over(|c| c.f1),
+            support: samples,
+        }
+    }
+
+    /// Precision, recall and F1 of one class against the other.
+    ///
+    /// # Errors
+    /// More than two classes occur, or two others.
+    pub fn binary(&self, positive: usize, zero_division: f64) -> Result<PrecisionRecallF1> {
+        let (predicted, support) = (self.predicted(), self.support());
+        let totals = predicted.iter().zip(&support);
+        let present: Vec<usize> =
+            totals.enumerate().filter(|(_, (p, t))| **p + **t > 0).map(|(class, _)| class).collect();
+        if present.len() > 2 || (present.len() == 2 && !present.contains(&positive)) {
+            let message = format!("takes two classes, one of them the positive {positive}, not {present:?}");
+            return Err(Error::invalid("ConfusionMatrix::binary", message));
+        }
+        let of = |counts: &[u64]| counts.get(positive).copied().unwrap_or_default();
+        let hits = self.hits().nth(positive).unwrap_or_default();
+        Ok(PrecisionRecallF1::new(hits, of(&predicted), of(&support), zero_division))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ints(v: &[i64]) -> Tensor<i64> {
+        Tensor::from(v)
+    }
+
+    #[test]
+    fn batches_count_as_one_set() {
+        let (p, t) = ([0, 2, 1, 1, 0, 2], [0, 1, 1, 2, 0, 2]);
+        let mut parts = ConfusionMatrix::new(3).unwrap();
+        for i in 0..3 {
+            parts.update(&ints(&p[2 * i..2 * i + 2]), &ints(&t[2 * i..2 * i + 2])).unwrap();
+        }
+        assert_eq!(parts, ConfusionMatrix::of(&ints(&p), &ints(&t)).unwrap());
+        assert_eq!(parts.counts().to_vec(), [2, 0, 0, 0, 1, 1, 0, 1, 1]);
+    }
+
+    #[test]
+    fn a_batch_with_an_unknown_label_counts_nothing() {
+        let mut matrix = ConfusionMatrix::new(2).unwrap();
+        let error = matrix.update(&ints(&[0, 1]), &ints(&[0, 2])).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "ConfusionMatrix: label 2 is none of 2 classes, they are numbered from 0"
+        );
+        assert!(matrix.update(&ints(&[-1]), &ints(&[0])).is_err());
+        assert_eq!(matrix, ConfusionMatrix::new(2).unwrap());
+    }
+
+    #[test]
+    fn a_label_does_not_decide_how_much_is_allocated() {
+        assert!(ConfusionMatrix::of(&ints(&[0]), &ints(&[i64::MAX])).is_err());
+        assert!(ConfusionMatrix::of(&ints(&[-1]), &ints(&[-2])).is_err());
+        assert!(ConfusionMatrix::new(0).is_err() && ConfusionMatrix::new(usize::MAX).is_err());
+    }
+
+    #[test]
+    fn without_samples_shares_are_zero_and_means_undefined() {
+        let matrix = ConfusionMatrix::new(2).unwrap();
+        assert_eq!(matrix.normalized(Normalize::All).to_vec(), [0.0; 4]);
+        assert!(matrix.accuracy().is_nan() && matrix.balanced_accuracy().is_nan());
+        assert!(matrix.cohen_kappa(KappaWeights::Linear).is_nan());
+        assert_eq!(matrix.matthews_corrcoef(), 0.0);
+        assert_eq!(matrix.precision_recall_f1(Average::Weighted, 1.0).f1, 1.0);
+        assert!(matrix.precision_recall_f1(Average::Macro, f64::NAN).recall.is_nan());
+    }
+
+    #[test]
+    fn the_positive_class_may_be_missing_beside_one_other_only() {
+        let zeros = ConfusionMatrix::of(&ints(&[0, 0]), &ints(&[0, 0])).unwrap();
+        assert_eq!(zeros.binary(1, 0.5).unwrap().precision, 0.5);
+        let both = ConfusionMatrix::of(&ints(&[0, 1]), &ints(&[0, 0])).unwrap();
+        assert_eq!(both.binary(0, 0.0).unwrap().recall, 0.5);
+        assert!(both.binary(2, 0.0).is_err());
+        assert!(ConfusionMatrix::of(&ints(&[0, 1]), &ints(&[0, 2])).unwrap().binary(1, 0.0).is_err());
+    }
+}

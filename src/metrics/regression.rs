@@ -1,0 +1,130 @@
+//! How far predicted numbers are from the true ones.
+use crate::{
+    error::{Error, Result},
+    tape::Float,
+    tensor::Tensor,
+};
+
+/// Pairs of prediction and target, of tensors of one shape.
+fn pairs<T: Float>(
+    what: &'static str,
+    predictions: &Tensor<T>,
+    targets: &Tensor<T>,
+) -> Result<Vec<(f64, f64)>> {
+    if predictions.shape() != targets.shape() || targets.numel() == 0 {
+        let message = format!(
+            "takes predictions and targets of one shape with at least one element, not {} and {}",
+            predictions.shape(),
+            targets.shape()
+        );
+        return Err(Error::invalid(what, message));
+    }
+    let numbers = |t: &Tensor<T>| t.to_vec().into_iter().map(|v| v.to_f64());
+    Ok(numbers(predictions).zip(numbers(targets)).collect())
+}
+
+/// The mean of `(prediction - target)²` over all elements.
+///
+/// ```
+/// use kolmo::{Tensor, metrics::mean_squared_error};
+/// assert_eq!(mean_squared_error(&Tensor::from([1.0f32, 4.0]), &Tensor::from([1.0, 2.0]))?, 2.0);
+/// # Ok::<(), kolmo::Error>(())
+/// ```
+///
+/// # Errors
+/// Shapes that differ or have no elements.
+pub fn mean_squared_error<T: Float>(predictions: &Tensor<T>, targets: &Tensor<T>) -> Result<f64> {
+    let pairs = pairs("mean_squared_error", predictions, targets)?;
+    Ok(pairs.iter().map(|(p, t)| (p - t) * (p - t)).sum::<f64>() / pairs.len() as f64)
+}
+
+/// The mean of `|prediction - target|` over all elements.
+///
+/// ```
+/// use kolmo::{Tensor, metrics::mean_absolute_error};
+/// assert_eq!(mean_absolute_error(&Tensor::from([1.0f32, 4.0]), &Tensor::from([1.0, 2.0]))?, 1.0);
+/// # Ok::<(), kolmo::Error>(())
+/// ```
+///
+/// # Errors
+/// Shapes that differ or have no elements.
+pub fn mean_absolute_error<T: Float>(predictions: &Tensor<T>, targets: &Tensor<T>) -> Result<f64> {
+    let pairs = pairs("mean_absolute_error", predictions, targets)?;
+    Ok(pairs.iter().map(|(p, t)| (p - t).abs()).sum::<f64>() / pairs.len() as f64)
+}
+
+/// The coefficient of determination, `1 - Σ (t - p)² / Σ (t - mean t)²`: 1 is perfect, 0 as good as always
+/// predicting the mean. Predictions and targets are `[n]`, or `[n, outputs]` for the mean over outputs.
+///
+/// Where all targets are the same it is undefined: with `force_finite` 1 for perfect predictions and 0 for others,
+/// without it NaN and -∞. Of fewer than two samples it is NaN.
+///
+/// ```
+/// use kolmo::{Tensor, metrics::r2_score};
+/// let (p, t) = (Tensor::from([1.0f64, 2.0, 2.0]), Tensor::from([1.0, 2.0, 3.0]));
+/// assert_eq!(r2_score(&p, &t, true)?, 0.5);
+/// # Ok::<(), kolmo::Error>(())
+/// ```
+///
+/// # Errors
+/// Shapes that differ, have no elements or are of another rank.
+pub fn r2_score<T: Float>(predictions: &Tensor<T>, targets: &Tensor<T>, force_finite: bool) -> Result<f64> {
+    let pairs = pairs("r2_score", predictions, targets)?;
+    let outputs = match targets.rank() {
+        1 => 1,
+        2 => targets.dim(1),
+        _ => {
+            let message = format!("takes [n] or [n, outputs], not {}", targets.shape());
+            return Err(Error::invalid("r2_score", message));
+        }
+    };
+    let n = targets.dim(0);
+    if n < 2 {
+        return Ok(f64::NAN);
+    }
+    let score = |output: usize| {
+        let column = || pairs.iter().skip(output).step_by(outputs);
+        let mean = column().map(|(_, t)| t).sum::<f64>() / n as f64;
+        let residual: f64 = column().map(|(p, t)| (t - p) * (t - p)).sum();
+        let total: f64 = column().map(|(_, t)| (t - mean) * (t - mean)).sum();
+        match total == 0.0 && force_finite {
+            true => (residual == 0.0) as u8 as f64,
+            false => 1.0 - residual / total,
+        }
+    };
+    Ok((0..outputs).map(score).sum::<f64>() / outputs as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r2_of_equal_targets_is_finite_on_request() {
+        let (same, other) = (Tensor::from([2.0f64, 2.0]), Tensor::from([2.0, 3.0]));
+        assert_eq!(r2_score(&same, &same, true).unwrap(), 1.0);
+        assert_eq!(r2_score(&other, &same, true).unwrap(), 0.0);
+        assert!(r2_score(&same, &same, false).unwrap().is_nan());
+        assert_eq!(r2_score(&other, &same, false).unwrap(), f64::NEG_INFINITY);
+        assert!(r2_score(&Tensor::from([1.0f64]), &Tensor::from([1.0]), true).unwrap().is_nan());
+    }
+
+    #[test]
+    fn r2_of_several_outputs_is_their_mean() {
+        let p = Tensor::from([[1.0f64, 5.0], [2.0, 5.0], [2.0, 8.0]]);
+        let t = Tensor::from([[1.0f64, 5.0], [2.0, 5.0], [3.0, 8.0]]);
+        assert_eq!(r2_score(&p, &t, true).unwrap(), 0.75);
+    }
+
+    #[test]
+    fn shapes_must_be_the_same() {
+        let (a, b) = (Tensor::<f32>::zeros([2, 1]), Tensor::<f32>::zeros([2]));
+        let error = mean_squared_error(&a, &b).unwrap_err().to_string();
+        assert!(error.contains("not [2, 1] and [2]"), "{error}");
+        assert!(mean_absolute_error(&a, &b).is_err() && r2_score(&a, &b, true).is_err());
+        let empty = Tensor::<f32>::zeros([0]);
+        assert!(mean_squared_error(&empty, &empty).is_err());
+        let scalar = Tensor::scalar(1.0f32);
+        assert!(r2_score(&scalar, &scalar, true).is_err());
+    }
+}
