@@ -10,6 +10,7 @@ mod index;
 mod layout;
 mod linalg;
 mod loss;
+mod metrics;
 mod read;
 mod reduce;
 mod run;
@@ -32,7 +33,7 @@ fn dispatch<'t, T: Float>(call: &Call<'t, T>) -> Outs<'t, T> {
             }
         )*};
     }
-    first!(unary binary activation reduce linalg shape index loss);
+    first!(unary binary activation reduce linalg shape index loss metrics);
     unknown()
 }
 

@@ -221,6 +221,8 @@ fn compare(case: &Case, found: &Found, bound: Bound) -> Result<(), String> {
             (Plain::Ints(t), Some(Stored::Ints(e))) => {
                 exact(&what, t, e).or_else(|why| if ties(case, found, t, e) { Ok(()) } else { Err(why) })?
             }
+            // Counts that the reference keeps as floats.
+            (Plain::Ints(t), Some(Stored::Floats(e))) => exact(&what, &t.cast::<f64>(), e)?,
             (Plain::Bools(t), Some(Stored::Bools(e))) => exact(&what, t, e)?,
             (Plain::Num(v), Some(Stored::Floats(e))) if e.rank() == 0 => {
                 floats(&what, &Tensor::scalar(*v), e, Order::First, bound)?
