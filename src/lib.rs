@@ -2,6 +2,7 @@
 pub mod compress;
 pub mod data;
 mod error;
+mod ids;
 pub(crate) mod kernels;
 pub mod loss;
 pub mod metrics;

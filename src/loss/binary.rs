@@ -56,7 +56,7 @@ impl<T: Float> Rule<T> for BinaryCrossEntropy {
     }
 
     fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
-        let (p, g) = (step.input(0), step.grad().clone());
+        let (p, g) = (step.input(0), step.take_grad());
         if step.wants(0) {
             step.give_expr(0, SlopeOfP, [&p, &step.input(1), &g]);
         }

@@ -233,7 +233,7 @@ impl<T: Float> Rule<T> for MeanCrossEntropy {
     }
 
     fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
-        let (x, g) = (step.input(0), step.grad().clone());
+        let (x, g) = (step.input(0), step.take_grad());
         let (n, classes) = (self.targets.numel(), x.dim(1));
         if step.graph() {
             let hot = |i: usize| T::of((self.targets()[i / classes] as usize == i % classes) as u8 as f64);

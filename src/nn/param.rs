@@ -114,6 +114,14 @@ impl<T: Float> Param<T> {
         f(&mut self.write().value)
     }
 
+    /// Changes the tensor in place, unless it is frozen.
+    pub(crate) fn train(&self, f: impl FnOnce(&mut Tensor<T>)) {
+        let mut state = self.write();
+        if state.trainable {
+            f(&mut state.value);
+        }
+    }
+
     /// Whether optimisers change it.
     pub fn is_trainable(&self) -> bool {
         self.read().trainable

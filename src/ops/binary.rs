@@ -116,7 +116,7 @@ macro_rules! binary {
             }
 
             fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
-                let g = step.grad().clone();
+                let g = step.take_grad();
                 if let Binary::Add | Binary::Sub = self {
                     // The gradient itself, not a copy of it.
                     for i in 0..2 {
@@ -135,13 +135,14 @@ macro_rules! binary {
                 let wanted = step.wants(0) as u32 | (step.wants(1) as u32) << 1;
                 let keep = Rule::<T>::keeps(self, wanted);
                 // What the derivative doesn't read may be anything of the right shape.
-                let a = if keep & 1 != 0 { step.input(0) } else { g.clone() };
-                let b = if keep & 2 != 0 { step.input(1) } else { g.clone() };
-                let y = if keep & RESULT != 0 { step.output() } else { g.clone() };
+                let kept_a = (keep & 1 != 0).then(|| step.input(0));
+                let kept_b = (keep & 2 != 0).then(|| step.input(1));
+                let kept_y = (keep & RESULT != 0).then(|| step.output());
+                let [a, b, y] = [&kept_a, &kept_b, &kept_y].map(|v| v.as_ref().unwrap_or(&g));
                 match self {
                     $( Binary::$variant => {
-                        step.give_expr(0, exprs::a::$variant, [&a, &b, &y, &g]);
-                        step.give_expr(1, exprs::b::$variant, [&a, &b, &y, &g]);
+                        step.give_expr(0, exprs::a::$variant, [a, b, y, &g]);
+                        step.give_expr(1, exprs::b::$variant, [a, b, y, &g]);
                     } )*
                 }
             }
@@ -238,7 +239,7 @@ impl<T: Float> Rule<T> for Where {
     }
 
     fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
-        let (m, g) = (step.input(0), step.grad().clone());
+        let (m, g) = (step.input(0), step.take_grad());
         step.give_expr(1, Kept, [&m, &g, &g]);
         step.give_expr(2, Dropped, [&m, &g, &g]);
     }

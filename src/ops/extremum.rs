@@ -57,7 +57,7 @@ impl<T: Float> Rule<T> for Extremum {
     }
 
     fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
-        let (x, y, g) = (step.input(0), step.output(), step.grad().clone());
+        let (x, y, g) = (step.input(0), step.output(), step.take_grad());
         let spread = y.detach().spread(&self.axes, x.shape());
         let same = match map(Same, [x.tensor(), spread.tensor()], x.shape()) {
             Ok(same) => same,

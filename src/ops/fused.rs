@@ -158,7 +158,7 @@ macro_rules! arities {
                 },
                 backward: |constants, step| {
                     let x: [Var<'_, T>; $n] = std::array::from_fn(|i| step.input(i));
-                    let g = step.grad().clone();
+                    let g = step.take_grad();
                     if step.graph() {
                         // The expression again as single operations, and their sweep, both recorded.
                         let tape = step.tape();

@@ -53,7 +53,7 @@ impl<T: Float> Rule<T> for Linalg {
     }
 
     fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
-        let g = step.grad().clone();
+        let g = step.take_grad();
         match self {
             Linalg::Matmul { transpose_a: ta, transpose_b: tb } => {
                 // For y = a·b: ā = ȳ·bᵀ and b̄ = aᵀ·ȳ; where an operand was transposed, the transpose of that.

@@ -64,7 +64,7 @@ impl<T: Float> Rule<T> for Reduce {
     }
 
     fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
-        let (g, shape) = (step.grad().clone(), step.input_shape(0));
+        let (g, shape) = (step.take_grad(), step.input_shape(0));
         match self {
             Reduce::Sum { axes, .. } => step.give(0, g.spread(axes, &shape)),
             Reduce::Mean { axes, .. } => {

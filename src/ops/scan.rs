@@ -45,7 +45,7 @@ impl<T: Float> Rule<T> for Scan {
     }
 
     fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
-        let g = step.grad().clone();
+        let g = step.take_grad();
         match *self {
             Scan::Sum { axis, reverse } => {
                 step.give(0, g.tape().apply(Scan::Sum { axis, reverse: !reverse }, &[&g]));

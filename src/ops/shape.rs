@@ -86,7 +86,7 @@ impl<T: Float> Rule<T> for ShapeOp {
     }
 
     fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
-        let (g, shape) = (step.grad().clone(), step.input_shape(0));
+        let (g, shape) = (step.take_grad(), step.input_shape(0));
         match self {
             ShapeOp::Reshape(_) => step.give(0, g.reshape_to(&shape)),
             ShapeOp::Permute(axes) => {

@@ -111,7 +111,7 @@ impl<T: Float> Rule<T> for Softmax {
     }
 
     fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
-        let g = step.grad().clone();
+        let g = step.take_grad();
         match self {
             Softmax::Plain { axis } => {
                 let y = step.output();

@@ -182,7 +182,7 @@ impl<T: Float> Rule<T> for Solve {
     }
 
     fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
-        let g = step.grad().clone();
+        let g = step.take_grad();
         let tape = step.tape();
         match *self {
             // For X = A⁻¹B: the gradient of B is A⁻ᵀ·X̄, that of A is minus it times Xᵀ.

@@ -142,7 +142,7 @@ impl<T: Float> Rule<T> for Take {
     }
 
     fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
-        let g = step.grad().clone();
+        let g = step.take_grad();
         let op = match self {
             Take::Elements { positions } => {
                 Take::AddElements { positions: positions.clone(), shape: step.input_shape(0) }

@@ -104,14 +104,15 @@ macro_rules! unary {
             }
 
             fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
-                let g = step.grad().clone();
+                let g = step.take_grad();
                 let keep = Rule::<T>::keeps(self, 1);
                 // What the derivative doesn't read may be anything of the right shape.
-                let x = if keep & 1 != 0 { step.input(0) } else { g.clone() };
-                let y = if keep & RESULT != 0 { step.output() } else { g.clone() };
+                let kept_x = (keep & 1 != 0).then(|| step.input(0));
+                let kept_y = (keep & RESULT != 0).then(|| step.output());
+                let (x, y) = (kept_x.as_ref().unwrap_or(&g), kept_y.as_ref().unwrap_or(&g));
                 match *self {
-                    Unary::Neg => step.give(0, -g),
-                    $( Unary::$variant { $($p),* } => step.give_expr(0, derivative::$variant { $($p),* }, [&x, &y, &g]), )*
+                    Unary::Neg => step.give(0, -&g),
+                    $( Unary::$variant { $($p),* } => step.give_expr(0, derivative::$variant { $($p),* }, [x, y, &g]), )*
                 }
             }
         }

@@ -7,12 +7,12 @@ pub use sgd::Sgd;
 
 use crate::{
     error::{Error, Result},
+    ids::IdMap,
     nn::{Param, visit_params},
     tape::{Float, Gradients},
     tensor::Tensor,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
 
 /// Changes the parameters of a model by their gradients.
 ///
@@ -49,11 +49,11 @@ struct Slot<T: Float> {
 
 /// The memory of an optimiser, by parameter.
 #[derive(Clone, Debug)]
-struct State<T: Float>(HashMap<u64, Slot<T>>);
+struct State<T: Float>(IdMap<Slot<T>>);
 
 impl<T: Float> Default for State<T> {
     fn default() -> Self {
-        State(HashMap::new())
+        State(IdMap::default())
     }
 }
 
@@ -67,27 +67,29 @@ impl<T: Float> State<T> {
     ) -> Result<()> {
         let mut error = None;
         visit_params(model, |path, p: &Param<T>| {
-            let Some(grad) = grads.param(p).filter(|_| p.is_trainable() && error.is_none()) else { return };
+            let Some(grad) = grads.param(p).filter(|_| error.is_none()) else { return };
             let slot = self.0.entry(p.id()).or_insert_with(|| Slot {
                 tensors: (0..K).map(|_| Tensor::zeros(grad.shape())).collect(),
                 steps: 0,
             });
             let same = slot.tensors.iter().all(|t| t.shape() == grad.shape());
-            let shape = p.shape();
-            if !same || shape != *grad.shape() {
-                error = Some(Error::invalid(
-                    "optimizer",
-                    format!("{path} has shape {shape}, its gradient {}, unlike before", grad.shape()),
-                ));
-                return;
-            }
-            slot.steps += 1;
-            let steps = slot.steps;
-            let grad = grad.contiguous();
-            let mut tensors = slot.tensors.iter_mut();
-            let state: [&mut [T]; K] =
-                std::array::from_fn(|_| tensors.next().map(Tensor::as_mut_slice).unwrap_or_default());
-            p.update(|value| f(value.as_mut_slice(), state, grad.as_slice().unwrap_or_default(), steps));
+            p.train(|value| {
+                if !same || value.shape() != grad.shape() {
+                    let message = format!(
+                        "{path} has shape {}, its gradient {}, unlike before",
+                        value.shape(),
+                        grad.shape()
+                    );
+                    error = Some(Error::invalid("optimizer", message));
+                    return;
+                }
+                slot.steps += 1;
+                let grad = grad.contiguous();
+                let mut tensors = slot.tensors.iter_mut();
+                let state: [&mut [T]; K] =
+                    std::array::from_fn(|_| tensors.next().map(Tensor::as_mut_slice).unwrap_or_default());
+                f(value.as_mut_slice(), state, grad.as_slice().unwrap_or_default(), slot.steps);
+            });
         });
         error.map_or(Ok(()), Err)
     }

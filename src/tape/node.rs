@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    ids::IdMap,
     nn::Param,
     ops::Op,
     tensor::{Element, Shape, Tensor},
@@ -14,7 +15,6 @@ use crate::{
 use smallvec::SmallVec;
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap,
     panic::Location,
 };
 
@@ -48,7 +48,7 @@ pub struct TensorTape<T: Float> {
     pub(crate) kept: RefCell<Vec<Kept<T>>>,
     failures: RefCell<Vec<Error>>,
     /// The values of parameters that were asked for in this step.
-    params: RefCell<HashMap<u64, (u32, Tensor<T>)>>,
+    params: RefCell<IdMap<(u32, Tensor<T>)>>,
     scalar_failed: Cell<bool>,
     pub(crate) scratch: RefCell<Sweep<T>>,
 }

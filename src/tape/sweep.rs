@@ -74,6 +74,12 @@ impl<'t, T: Float> Step<'_, 't, T> {
         &self.grad
     }
 
+    /// The gradient of the result, for rules that need it once: afterwards it is gone.
+    pub(crate) fn take_grad(&mut self) -> Var<'t, T> {
+        let gone = Var::new(self.tape, Tensor::full([0], T::default()), CONSTANT);
+        std::mem::replace(&mut self.grad, gone)
+    }
+
     /// Whether the gradient of an operand is wanted.
     pub fn wants(&self, input: usize) -> bool {
         match self.node.inputs.get(input) {

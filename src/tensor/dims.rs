@@ -16,6 +16,7 @@ pub(crate) enum Dims<D> {
 }
 
 impl<D: Copy + Default> Dims<D> {
+    #[inline]
     pub fn new() -> Self {
         Dims::Inline { len: 0, items: [D::default(); INLINE] }
     }
@@ -32,6 +33,7 @@ impl<D: Copy + Default> Dims<D> {
         Dims::Inline { len: list.len() as u8, items }
     }
 
+    #[inline]
     pub fn from_elem(item: D, len: usize) -> Self {
         if len > INLINE {
             return Dims::Heap(Box::new(vec![item; len]));
@@ -39,6 +41,7 @@ impl<D: Copy + Default> Dims<D> {
         Dims::Inline { len: len as u8, items: [item; INLINE] }
     }
 
+    #[inline]
     pub fn push(&mut self, item: D) {
         self.insert(self.as_slice().len(), item);
     }

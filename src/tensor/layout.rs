@@ -12,12 +12,14 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
+    #[inline]
     pub fn contiguous(shape: Shape) -> Layout {
         let strides = shape.contiguous_strides();
         Layout { shape, strides, offset: 0 }
     }
 
     /// Whether the elements lie one after the other in row-major order.
+    #[inline]
     pub fn is_contiguous(&self) -> bool {
         let mut step = 1isize;
         for (&size, &stride) in self.shape.iter().zip(&self.strides).rev() {

@@ -14,16 +14,19 @@ pub(crate) type Strides = Dims<isize>;
 
 impl Shape {
     /// The sizes as a shape.
+    #[inline]
     pub fn new(sizes: &[usize]) -> Shape {
         Shape(Dims::from_slice(sizes))
     }
 
     /// Number of elements: the product of the sizes, 1 for rank 0. Saturates rather than overflows.
+    #[inline]
     pub fn numel(&self) -> usize {
         self.0.iter().fold(1usize, |n, &d| n.saturating_mul(d))
     }
 
     /// Number of axes.
+    #[inline]
     pub fn rank(&self) -> usize {
         self.0.len()
     }
@@ -34,10 +37,12 @@ impl Shape {
     }
 
     /// The axis as an index from 0, or a message that says which would be accepted.
+    #[inline]
     pub(crate) fn axis(&self, axis: isize) -> Checked<usize> {
         axis_of(axis, self.rank())
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, size: usize) {
         self.0.push(size);
     }
@@ -50,6 +55,7 @@ impl Shape {
         self.0.remove(at)
     }
 
+    #[inline]
     pub(crate) fn set(&mut self, at: usize, size: usize) {
         if let Some(place) = self.0.get_mut(at) {
             *place = size;
@@ -57,6 +63,7 @@ impl Shape {
     }
 
     /// Strides of a row-major tensor of this shape.
+    #[inline]
     pub(crate) fn contiguous_strides(&self) -> Strides {
         let mut strides = Strides::from_elem(0, self.rank());
         let mut step = 1isize;
