@@ -1,7 +1,10 @@
 //! Images to learn from: the digits inside the crate, or MNIST from a folder.
 use crate::Result;
 use kolmo::{Random, Tensor, data, nn::init};
-use std::path::Path;
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
 
 /// Training and test images.
 pub struct Images {
@@ -28,32 +31,36 @@ impl Images {
         Ok(Images { name: "digits".into(), train: all.rows(&train)?, test: all.rows(&test)? })
     }
 
-    /// A set in the form of MNIST, from the folder or from `mnist` in it.
-    pub fn mnist(folder: &Path) -> Result<Images> {
+    /// MNIST or a set of the same form: from the folder, or from `mnist` in it. Without a folder, from `$KOLMO_DATA` or from
+    /// `../shared/data`.
+    pub fn mnist(folder: Option<&Path>) -> Result<Images> {
         const FILES: [&str; 4] = [
             "train-images-idx3-ubyte",
             "train-labels-idx1-ubyte",
             "t10k-images-idx3-ubyte",
             "t10k-labels-idx1-ubyte",
         ];
-        let there = |folder: &Path, name: &str| {
-            folder.join(name).is_file() || folder.join(format!("{name}.gz")).is_file()
-        };
+        let folder = folder.map(PathBuf::from);
+        let folder = folder
+            .or_else(|| env::var_os("KOLMO_DATA").map(PathBuf::from))
+            .unwrap_or_else(|| PathBuf::from("../shared/data"));
         let inner = folder.join("mnist");
-        let folder = if inner.is_dir() { &inner } else { folder };
-        let missing: Vec<&str> = FILES.into_iter().filter(|name| !there(folder, name)).collect();
+        let folder = if inner.is_dir() { inner } else { folder };
+        let there =
+            |name: &str| [name.to_string(), format!("{name}.gz")].iter().any(|n| folder.join(n).is_file());
+        let missing: Vec<&str> = FILES.into_iter().filter(|name| !there(name)).collect();
         if !missing.is_empty() {
             return Err(format!(
                 "{} has no {}.\nMNIST is four files, {}, plain or with .gz; they can be downloaded from \
-                 https://storage.googleapis.com/cvdf-datasets/mnist/ and are looked for in the folder given by --data or \
-                 $KOLMO_DATA, or in mnist inside it. Without either, digits that are part of the crate are used.",
+                 https://storage.googleapis.com/cvdf-datasets/mnist/. Say --data DIR or set $KOLMO_DATA; the files may \
+                 also lie in mnist inside that folder. Without --data, digits that are part of the crate are used.",
                 folder.display(),
                 missing.join(", "),
                 FILES.join(", "),
             )
             .into());
         }
-        let [train, test] = data::mnist(folder)?.map(|(images, labels)| Set { images, labels });
+        let [train, test] = data::mnist(&folder)?.map(|(images, labels)| Set { images, labels });
         Ok(Images { name: folder.display().to_string(), train, test })
     }
 

@@ -4,7 +4,8 @@
 //!
 //! ```sh
 //! cargo run --release --example shrink                     # handwritten digits that are part of the crate
-//! cargo run --release --example shrink -- --data DIR       # MNIST from a folder
+//! cargo run --release --example shrink -- --data           # MNIST, from $KOLMO_DATA or ../shared/data
+//! cargo run --release --example shrink -- --data DIR       # MNIST, or a set of the same form, from a folder
 //! ```
 mod images;
 mod model;
@@ -33,9 +34,9 @@ pub type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 /// Trains a network, prunes, quantises and distils it, and writes what comes of it to small files.
 #[derive(Parser)]
 pub struct Options {
-    /// Folder with the four files of MNIST, or of a set of the same form; without it, the digits inside the crate
-    #[arg(long, value_name = "DIR", env = "KOLMO_DATA")]
-    pub data: Option<PathBuf>,
+    /// MNIST instead of the digits inside the crate. Without DIR: $KOLMO_DATA, then ../shared/data
+    #[arg(long, value_name = "DIR", num_args = 0..=1)]
+    pub data: Option<Option<PathBuf>>,
     /// The same seed gives the same files, byte for byte
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
@@ -67,7 +68,7 @@ pub fn run(options: &Options) -> Result<Report> {
     let start = Instant::now();
     let (mut images, mut recipe) = match &options.data {
         None => (Images::digits()?, Recipe::digits()),
-        Some(folder) => (Images::mnist(folder)?, Recipe::mnist()),
+        Some(folder) => (Images::mnist(folder.as_deref())?, Recipe::mnist()),
     };
     if options.held_out {
         images = images.hold_out()?;

@@ -111,7 +111,7 @@ pub fn layerwise<M: Serialize + ?Sized>(
 ///
 /// ```
 /// use kolmo::compress::prune::cubic;
-/// assert_eq!((cubic(1.0, 0.2, 0, 4), cubic(1.0, 0.2, 2, 4), cubic(1.0, 0.2, 4, 4)), (1.0, 0.3, 0.2));
+/// assert_eq!((cubic(1.0, 0.25, 0, 2), cubic(1.0, 0.25, 1, 2), cubic(1.0, 0.25, 2, 2)), (1.0, 0.34375, 0.25));
 /// ```
 pub fn cubic(initial: f64, target: f64, step: usize, steps: usize) -> f64 {
     let left = 1.0 - step.min(steps) as f64 / steps.max(1) as f64;

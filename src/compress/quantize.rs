@@ -48,7 +48,11 @@ pub fn kmeans(values: &[f64], k: usize) -> Vec<f64> {
         }
         bounds = refined;
     }
-    let mut centroids = sums.means(&bounds);
+    let starts = [0].into_iter().chain(bounds.iter().copied());
+    let clusters = starts.zip(&bounds).filter(|(from, to)| from < to).map(|(from, &to)| &sorted[from..to]);
+    // From the values themselves: no rounding of the running sums comes in, and equal values give themselves.
+    let mut centroids: Vec<f64> =
+        clusters.map(|c| c[0] + c.iter().map(|v| v - c[0]).sum::<f64>() / c.len() as f64).collect();
     centroids.dedup();
     centroids
 }
