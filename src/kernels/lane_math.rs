@@ -1,22 +1,30 @@
 //! Which implementation of each transcendental function runs inside a kernel's loop: the crate's own vectorisable ones,
 //! or, for rare functions of `f64`, the standard library's.
-use super::{math32, math64};
+use super::{map::Forms, math32, math64};
 use crate::real::Number;
 
 macro_rules! lane_math {
     (own64 { $($both:ident)* } std64 { $($name:ident)* } pairs { $($pair:ident)* }) => {
         /// Functions for the inside of vector loops; `FMA` says that fused multiply-add is an instruction.
         pub trait LaneMath: Number<Mask = bool> {
+            #[doc(hidden)]
+            fn over<E: Forms<N>, const N: usize>(e: &E, x: [&[Self]; N], out: &mut [Self]);
             $(#[doc(hidden)] fn $both<const FMA: bool>(x: Self) -> Self;)*
             $(#[doc(hidden)] fn $name<const FMA: bool>(x: Self) -> Self;)*
             $(#[doc(hidden)] fn $pair<const FMA: bool>(a: Self, b: Self) -> Self;)*
         }
         impl LaneMath for f32 {
+            fn over<E: Forms<N>, const N: usize>(e: &E, x: [&[f32]; N], out: &mut [f32]) {
+                e.over_f32(x, out);
+            }
             $(#[inline(always)] fn $both<const FMA: bool>(x: f32) -> f32 { math32::$both::<FMA>(x) })*
             $(#[inline(always)] fn $name<const FMA: bool>(x: f32) -> f32 { math32::$name::<FMA>(x) })*
             $(#[inline(always)] fn $pair<const FMA: bool>(a: f32, b: f32) -> f32 { math32::$pair::<FMA>(a, b) })*
         }
         impl LaneMath for f64 {
+            fn over<E: Forms<N>, const N: usize>(e: &E, x: [&[f64]; N], out: &mut [f64]) {
+                e.over_f64(x, out);
+            }
             $(#[inline(always)] fn $both<const FMA: bool>(x: f64) -> f64 { math64::$both::<FMA>(x) })*
             $(#[inline(always)] fn $name<const FMA: bool>(x: f64) -> f64 { Number::$name(x) })*
             $(#[inline(always)] fn $pair<const FMA: bool>(a: f64, b: f64) -> f64 { Number::$pair(a, b) })*

@@ -19,11 +19,31 @@ pub trait Expr<const N: usize>: Copy + Sync {
     fn eval<R: Real>(&self, x: [R; N]) -> R
     where
         f64: Add<R, Output = R> + Sub<R, Output = R> + Mul<R, Output = R> + Div<R, Output = R>;
+
+    /// Its values over slices of one length.
+    #[doc(hidden)]
+    #[inline]
+    fn over<T: LaneMath + Element>(&self, x: [&[T]; N], out: &mut [T]) {
+        run(Single(*self), x, [out]);
+    }
 }
 
 /// An expression of the crate's own, which writes its constants as `R::of(…)` and so needs less.
 pub(crate) trait NumberExpr<const N: usize>: Copy + Sync {
     fn eval<R: Number>(&self, x: [R; N]) -> R;
+
+    /// Its values over slices of one length.
+    #[inline]
+    fn over<T: LaneMath + Element>(&self, x: [&[T]; N], out: &mut [T]) {
+        run(Single(*self), x, [out]);
+    }
+}
+
+/// An expression of many forms, each with a loop of its own. These functions, which have no parameters of type, are
+/// compiled in this crate, once, and not in every crate that uses it.
+pub trait Forms<const N: usize> {
+    fn over_f32(&self, x: [&[f32]; N], out: &mut [f32]);
+    fn over_f64(&self, x: [&[f64]; N], out: &mut [f64]);
 }
 
 impl<E: NumberExpr<N>, const N: usize> Expr<N> for E {
@@ -33,6 +53,11 @@ impl<E: NumberExpr<N>, const N: usize> Expr<N> for E {
         f64: Add<R, Output = R> + Sub<R, Output = R> + Mul<R, Output = R> + Div<R, Output = R>,
     {
         NumberExpr::eval(self, x)
+    }
+
+    #[inline]
+    fn over<T: LaneMath + Element>(&self, x: [&[T]; N], out: &mut [T]) {
+        NumberExpr::over(self, x, out);
     }
 }
 
@@ -67,7 +92,7 @@ pub(crate) fn map<T: LaneMath + Element, E: Expr<N>, const N: usize>(
     x: [&Tensor<T>; N],
     shape: &Shape,
 ) -> crate::error::Checked<Tensor<T>> {
-    let [y] = map_many(Single(e), x, shape)?;
+    let [y] = drive(&|x, [out]| e.over(x, out), x, shape)?;
     Ok(y)
 }
 
@@ -181,11 +206,6 @@ fn walk_runs<T: Element, const N: usize, const M: usize>(
             kernel(x, out.each_mut().map(|o| &mut o[base + first..base + first + size]));
         }
     });
-}
-
-/// An expression over slices of one length.
-pub(crate) fn over<T: LaneMath + Element, E: Expr<N>, const N: usize>(e: E, x: [&[T]; N], out: &mut [T]) {
-    run(Single(e), x, [out]);
 }
 
 /// The expression over plain slices of one length, compiled for the machine's instructions.

@@ -1,15 +1,18 @@
 //! Functions of two tensors that broadcast to each other, element by element, and the choice between two by a mask.
 //! Values and derivatives are the rows of `real::table`.
-use super::{RESULT, Rule, operands};
+use super::{RESULT, Rule, forms, operands};
 use crate::{
     error::Checked,
-    kernels::map::{NumberExpr, map},
+    kernels::{
+        lane_math::LaneMath,
+        map::{Forms, NumberExpr, map},
+    },
     real::{
         Number,
         table::{elementary, slope_a, slope_b, value},
     },
     tape::{Float, Var, sweep::Step},
-    tensor::{Tensor, shape::broadcast},
+    tensor::{Element, Tensor, shape::broadcast},
 };
 
 macro_rules! keep {
@@ -91,6 +94,46 @@ macro_rules! binary {
             }
         }
 
+        impl NumberExpr<2> for Binary {
+            fn eval<R: Number>(&self, [a, b]: [R; 2]) -> R {
+                match self {
+                    $( Binary::$variant => value::$name(a, b), )*
+                }
+            }
+            fn over<T: LaneMath + Element>(&self, x: [&[T]; 2], out: &mut [T]) {
+                T::over(self, x, out);
+            }
+        }
+
+        impl NumberExpr<4> for Slope {
+            fn eval<R: Number>(&self, [a, b, y, g]: [R; 4]) -> R {
+                match self {
+                    $( Slope::A(Binary::$variant) => slope_a::$name(a, b, y, g),
+                    Slope::B(Binary::$variant) => slope_b::$name(a, b, y, g), )*
+                }
+            }
+            fn over<T: LaneMath + Element>(&self, x: [&[T]; 4], out: &mut [T]) {
+                T::over(self, x, out);
+            }
+        }
+
+        impl Binary {
+            fn forms<T: LaneMath + Element>(&self, x: [&[T]; 2], out: &mut [T]) {
+                match self {
+                    $( Binary::$variant => exprs::$variant.over(x, out), )*
+                }
+            }
+        }
+
+        impl Slope {
+            fn forms<T: LaneMath + Element>(&self, x: [&[T]; 4], out: &mut [T]) {
+                match self {
+                    $( Slope::A(Binary::$variant) => exprs::a::$variant.over(x, out),
+                    Slope::B(Binary::$variant) => exprs::b::$variant.over(x, out), )*
+                }
+            }
+        }
+
         impl<T: Float> Rule<T> for Binary {
             fn name(&self) -> &str {
                 match self {
@@ -101,9 +144,7 @@ macro_rules! binary {
             fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {
                 let [a, b] = operands(x)?;
                 let shape = broadcast(a.shape(), b.shape())?;
-                match self {
-                    $( Binary::$variant => map(exprs::$variant, [a, b], &shape), )*
-                }
+                map(*self, [a, b], &shape)
             }
 
             fn keeps(&self, wanted: u32) -> u32 {
@@ -139,17 +180,23 @@ macro_rules! binary {
                 let kept_b = (keep & 2 != 0).then(|| step.input(1));
                 let kept_y = (keep & RESULT != 0).then(|| step.output());
                 let [a, b, y] = [&kept_a, &kept_b, &kept_y].map(|v| v.as_ref().unwrap_or(&g));
-                match self {
-                    $( Binary::$variant => {
-                        step.give_expr(0, exprs::a::$variant, [a, b, y, &g]);
-                        step.give_expr(1, exprs::b::$variant, [a, b, y, &g]);
-                    } )*
-                }
+                step.give_expr(0, Slope::A(*self), [a, b, y, &g]);
+                step.give_expr(1, Slope::B(*self), [a, b, y, &g]);
             }
         }
     };
 }
 elementary!(binary);
+
+/// The derivatives of a function, in a, b, y and the gradient of y.
+#[derive(Clone, Copy)]
+enum Slope {
+    A(Binary),
+    B(Binary),
+}
+
+forms!(Binary, 2);
+forms!(Slope, 4);
 
 /// The derivative of a product of a value with itself, in one pass.
 #[derive(Clone, Copy)]

@@ -45,6 +45,23 @@ use crate::{
 };
 use std::{borrow::Cow, sync::Arc};
 
+/// Compiles all forms of an expression for each element type.
+macro_rules! forms {
+    ($e:ty, $n:literal) => {
+        impl Forms<$n> for $e {
+            #[inline(never)]
+            fn over_f32(&self, x: [&[f32]; $n], out: &mut [f32]) {
+                self.forms(x, out);
+            }
+            #[inline(never)]
+            fn over_f64(&self, x: [&[f64]; $n], out: &mut [f64]) {
+                self.forms(x, out);
+            }
+        }
+    };
+}
+use forms;
+
 /// What an operation is: its name, its value and its derivative.
 pub(crate) trait Rule<T: Float> {
     /// Name, as in the listing and in errors.

@@ -55,12 +55,12 @@ pub(crate) fn lines<T: Float>(x: &[T], n: usize, log: bool, out: &mut [T]) {
         for (k, out) in out.chunks_exact_mut(n).enumerate() {
             let x = &x[start + k * n..][..n];
             let top = row(Largest, x).to_f64();
-            map::over(ExpBelow { top }, [x], out);
+            ExpBelow { top }.over([x], out);
             let sum = row(Sum, out);
             if log {
                 // The largest first: what is left is exact where the sum is 1.
                 let rest = Number::log(sum);
-                map::over(Less { by: top }, [x], out);
+                Less { by: top }.over([x], out);
                 out.iter_mut().for_each(|o| *o = *o - rest);
             } else {
                 let by = T::of(1.0) / sum;

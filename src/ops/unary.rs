@@ -1,14 +1,17 @@
 //! Functions of one tensor, element by element. Values and derivatives are the rows of `real::table`.
-use super::{RESULT, Rule, operands};
+use super::{RESULT, Rule, forms, operands};
 use crate::{
     error::Checked,
-    kernels::map::{NumberExpr, map},
+    kernels::{
+        lane_math::LaneMath,
+        map::{Forms, NumberExpr, map},
+    },
     real::{
         Number,
         table::{elementary, slope},
     },
     tape::{Float, Var, sweep::Step},
-    tensor::Tensor,
+    tensor::{Element, Tensor},
 };
 use std::borrow::Cow;
 
@@ -68,6 +71,48 @@ macro_rules! unary {
             )*
         }
 
+        impl NumberExpr<1> for Unary {
+            fn eval<R: Number>(&self, [x]: [R; 1]) -> R {
+                match *self {
+                    Unary::Neg => -x,
+                    $( Unary::$variant { $($p),* } => Number::$name(x $(, $p)*), )*
+                }
+            }
+            fn over<T: LaneMath + Element>(&self, x: [&[T]; 1], out: &mut [T]) {
+                T::over(self, x, out);
+            }
+        }
+
+        impl NumberExpr<3> for Slope {
+            fn eval<R: Number>(&self, [x, y, g]: [R; 3]) -> R {
+                match self.0 {
+                    Unary::Neg => -g,
+                    $( Unary::$variant { $($p),* } => slope::$name(x, y, g $(, $p)*), )*
+                }
+            }
+            fn over<T: LaneMath + Element>(&self, x: [&[T]; 3], out: &mut [T]) {
+                T::over(self, x, out);
+            }
+        }
+
+        impl Unary {
+            fn forms<T: LaneMath + Element>(&self, x: [&[T]; 1], out: &mut [T]) {
+                match *self {
+                    Unary::Neg => Neg.over(x, out),
+                    $( Unary::$variant { $($p),* } => value::$variant { $($p),* }.over(x, out), )*
+                }
+            }
+        }
+
+        impl Slope {
+            fn forms<T: LaneMath + Element>(&self, x: [&[T]; 3], out: &mut [T]) {
+                match self.0 {
+                    Unary::Neg => Neg.over([x[2]], out),
+                    $( Unary::$variant { $($p),* } => derivative::$variant { $($p),* }.over(x, out), )*
+                }
+            }
+        }
+
         impl<T: Float> Rule<T> for Unary {
             fn name(&self) -> &str {
                 match self {
@@ -90,10 +135,7 @@ macro_rules! unary {
             fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {
                 let [x] = operands(x)?;
                 self.check()?;
-                match *self {
-                    Unary::Neg => map(Neg, [x], x.shape()),
-                    $( Unary::$variant { $($p),* } => map(value::$variant { $($p),* }, [x], x.shape()), )*
-                }
+                map(*self, [x], x.shape())
             }
 
             fn keeps(&self, _: u32) -> u32 {
@@ -110,10 +152,7 @@ macro_rules! unary {
                 let kept_x = (keep & 1 != 0).then(|| step.input(0));
                 let kept_y = (keep & RESULT != 0).then(|| step.output());
                 let (x, y) = (kept_x.as_ref().unwrap_or(&g), kept_y.as_ref().unwrap_or(&g));
-                match *self {
-                    Unary::Neg => step.give(0, -&g),
-                    $( Unary::$variant { $($p),* } => step.give_expr(0, derivative::$variant { $($p),* }, [x, y, &g]), )*
-                }
+                step.give_expr(0, Slope(*self), [x, y, &g]);
             }
         }
 
@@ -136,6 +175,13 @@ macro_rules! unary {
     };
 }
 elementary!(unary);
+
+/// The derivative of a function, in x, y and the gradient of y.
+#[derive(Clone, Copy)]
+struct Slope(Unary);
+
+forms!(Unary, 1);
+forms!(Slope, 3);
 
 impl Unary {
     /// Options that have no meaning.
