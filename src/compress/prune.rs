@@ -123,8 +123,10 @@ struct Found {
     shape: Shape,
     magnitude: Vec<f64>,
     keep: Vec<bool>,
-    set: Box<dyn Fn(&Tensor<bool>) -> Result<()>>,
+    set: SetMask,
 }
+
+type SetMask = Box<dyn Fn(&Tensor<bool>) -> Result<()>>;
 
 fn find<M: Serialize + ?Sized>(model: &M, filter: impl Fn(&str, &Shape) -> bool) -> Result<Vec<Found>> {
     fn read<T: Float>(p: &Param<T>) -> Result<Found> {

@@ -171,12 +171,14 @@ impl<'t, T: Float> Var<'t, T> {
         }
         let (mut ours, mut theirs) = (self.shape().clone(), index.shape().clone());
         if self.rank() > 0 {
-            (ours.set(axis, 1), theirs.set(axis, 1));
+            ours.set(axis, 1);
+            theirs.set(axis, 1);
         }
         let both = valid!(self, "take_along_dim", crate::tensor::shape::broadcast(&ours, &theirs));
         (ours, theirs) = (both.clone(), both);
         if self.rank() > 0 {
-            (ours.set(axis, self.shape()[axis]), theirs.set(axis, index.shape()[axis]));
+            ours.set(axis, self.shape()[axis]);
+            theirs.set(axis, index.shape()[axis]);
         }
         let index = valid!(self, "take_along_dim", index.layout().expand(&theirs).map(|l| index.view(l)));
         let size = ours.get(axis).copied().unwrap_or(1);

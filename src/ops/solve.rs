@@ -115,10 +115,11 @@ impl<T: Float> Rule<T> for Solve {
         match *self {
             Solve::General => solved(x, |a, n, b, k, out| {
                 let lu = Lu::new(a, n);
-                match lu.singular() {
-                    Some(i) => Err(format!("the matrix is singular: pivot {i} is zero")),
-                    None => Ok(lu.solve(b, k, out)),
+                if let Some(i) = lu.singular() {
+                    return Err(format!("the matrix is singular: pivot {i} is zero"));
                 }
+                lu.solve(b, k, out);
+                Ok(())
             }),
             Solve::Triangular { upper, unit } => solved(x, |a, n, b, k, out| {
                 out.copy_from_slice(b);
@@ -127,13 +128,17 @@ impl<T: Float> Rule<T> for Solve {
             }),
             Solve::Det => {
                 let (n, _) = square(first)?;
-                each(first, lead(first), 1, |_, a, out| Ok(out[0] = Lu::new(a, n).determinant()))
+                each(first, lead(first), 1, |_, a, out| {
+                    out[0] = Lu::new(a, n).determinant();
+                    Ok(())
+                })
             }
             Solve::LogAbsDet => {
                 let (n, _) = square(first)?;
                 each(first, lead(first), 1, |_, a, out| {
                     let zero = T::of(0.0);
-                    Ok(out[0] = Lu::new(a, n).diagonal().fold(zero, |sum, d| sum + Number::log(d.abs())))
+                    out[0] = Lu::new(a, n).diagonal().fold(zero, |sum, d| sum + Number::log(d.abs()));
+                    Ok(())
                 })
             }
             Solve::Cholesky => {
@@ -173,7 +178,7 @@ impl<T: Float> Rule<T> for Solve {
 
     fn keeps(&self, wanted: u32) -> u32 {
         match self {
-            Solve::General | Solve::Triangular { .. } => 1 | (wanted & 1) * RESULT,
+            Solve::General | Solve::Triangular { .. } => 1 | ((wanted & 1) * RESULT),
             Solve::Det => 1 | RESULT,
             Solve::LogAbsDet | Solve::SingularValues => 1,
             Solve::Cholesky => RESULT,
@@ -346,7 +351,8 @@ impl<'t, T: Float> Var<'t, T> {
             let lu = Lu::new(a, n);
             let sign =
                 lu.diagonal().fold(1.0, |s, d| s * if d.to_f64() == 0.0 { 0.0 } else { d.to_f64().signum() });
-            Ok(out[0] = T::of(if lu.is_odd() { -sign } else { sign }))
+            out[0] = T::of(if lu.is_odd() { -sign } else { sign });
+            Ok(())
         });
         match sign {
             Ok(sign) => (self.tape().constant(sign), log),
