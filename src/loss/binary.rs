@@ -6,7 +6,7 @@ use crate::{
     kernels::map::{NumberExpr, map},
     ops::{Rule, index::valid, operands},
     real::Number,
-    tape::{Float, Var, sweep::Step},
+    tape::{Float, Var, step::Step},
     tensor::Tensor,
 };
 use std::sync::Arc;

@@ -3,7 +3,7 @@ use super::{Reduction, accepted};
 use crate::{
     error::Checked,
     ops::{Rule, index::valid, operands, softmax::lines, take::NOWHERE},
-    tape::{Float, Var, sweep::Step},
+    tape::{Float, Var, step::Step},
     tensor::{Index, Shape, Tensor},
 };
 use std::borrow::Cow;

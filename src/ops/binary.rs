@@ -11,7 +11,7 @@ use crate::{
         Number,
         table::{elementary, slope_a, slope_b, value},
     },
-    tape::{Float, Var, sweep::Step},
+    tape::{Float, Var, step::Step},
     tensor::{Element, Tensor, shape::broadcast},
 };
 

@@ -8,7 +8,7 @@ use crate::{
         reduce::{Largest, Smallest, Sum, fold},
     },
     real::Number,
-    tape::{Float, Var, sweep::Step},
+    tape::{Float, Var, step::Step},
     tensor::{Element, Shape, Tensor},
 };
 use std::borrow::Cow;

@@ -5,7 +5,7 @@ use crate::{
     error::Checked,
     kernels::map::{Expr, MultiExpr, map, map_many},
     real::{Dual, Real},
-    tape::{Float, Scalar, TapeNumber, Var, sweep::Step, traced},
+    tape::{Float, Scalar, TapeNumber, Var, step::Step, traced},
     tensor::{Tensor, shape::broadcast},
 };
 use smallvec::SmallVec;

@@ -3,7 +3,7 @@ use super::{Rule, operands};
 use crate::{
     error::Checked,
     kernels::matmul::{self, Mat, MatMut},
-    tape::{Float, Var, sweep::Step},
+    tape::{Float, Var, step::Step},
     tensor::{Shape, Tensor, shape::broadcast},
 };
 

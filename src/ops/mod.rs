@@ -16,6 +16,7 @@ mod pad;
 mod pointwise;
 mod products;
 mod reduce;
+mod repeats;
 mod scan;
 mod scatter;
 mod shape;
@@ -40,7 +41,7 @@ pub use views::Indexing;
 use crate::{
     error::Checked,
     loss::classes::MeanCrossEntropy,
-    tape::{Float, mixed::Mixed, sweep::Step},
+    tape::{Float, mixed::Mixed, step::Step},
     tensor::Tensor,
 };
 use std::{borrow::Cow, sync::Arc};

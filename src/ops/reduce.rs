@@ -3,7 +3,7 @@ use super::{RESULT, Rule, index::valid, operands};
 use crate::{
     error::Checked,
     kernels::reduce::{self, fold},
-    tape::{Float, Var, sweep::Step},
+    tape::{Float, Var, step::Step},
     tensor::{Shape, Tensor, shape::axes_of},
 };
 use smallvec::SmallVec;

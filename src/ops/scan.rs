@@ -3,7 +3,7 @@
 use super::{RESULT, Rule, index::valid, operands};
 use crate::{
     error::Checked,
-    tape::{Float, Var, sweep::Step},
+    tape::{Float, Var, step::Step},
     tensor::Tensor,
 };
 use std::borrow::Cow;

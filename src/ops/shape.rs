@@ -3,7 +3,7 @@ use super::{Rule, operands};
 use crate::{
     error::Checked,
     kernels::strided::{for_runs, merge_axes},
-    tape::{Float, Tape, Var, sweep::Step},
+    tape::{Float, Tape, Var, step::Step},
     tensor::{Shape, Tensor, shape::infer},
 };
 use smallvec::SmallVec;

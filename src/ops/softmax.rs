@@ -9,7 +9,7 @@ use crate::{
         threads,
     },
     real::Number,
-    tape::{Float, Var, sweep::Step},
+    tape::{Float, Var, step::Step},
     tensor::{Shape, Tensor},
 };
 use std::borrow::Cow;

@@ -5,7 +5,7 @@ use crate::{
     error::Checked,
     kernels::dense::{Lu, Svd, cholesky, svd, triangular},
     real::Number,
-    tape::{Float, Var, sweep::Step},
+    tape::{Float, Var, step::Step},
     tensor::{Shape, Tensor, shape::broadcast},
 };
 use std::borrow::Cow;

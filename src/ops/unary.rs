@@ -10,7 +10,7 @@ use crate::{
         Number,
         table::{elementary, slope},
     },
-    tape::{Float, Var, sweep::Step},
+    tape::{Float, Var, step::Step},
     tensor::{Element, Tensor},
 };
 use std::borrow::Cow;

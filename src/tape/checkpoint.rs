@@ -1,5 +1,5 @@
 //! Less memory for more time: a block whose inner values are not kept but computed again in the reverse sweep.
-use super::{Float, Random, Tape, Var, node::NONE, sweep::Step};
+use super::{Float, Random, Tape, Var, node::NONE, step::Step};
 use crate::{
     error::{Checked, Result},
     nn::Param,

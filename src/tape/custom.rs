@@ -1,5 +1,5 @@
 //! A user's own operation with a user's own derivative.
-use super::{Float, Var, sweep::Step};
+use super::{Float, Var, step::Step};
 use crate::{
     error::{Checked, Error, Result},
     ops::{Op, RESULT, Rule},

@@ -1,5 +1,5 @@
 //! Where scalars and tensors meet on the tape: an element taken out as a scalar, scalars put together to a tensor.
-use super::{CustomOp, Float, Scalar, Tape, Var, node::NONE, sweep::Step, var::CONSTANT};
+use super::{CustomOp, Float, Scalar, Tape, Var, node::NONE, step::Step, var::CONSTANT};
 use crate::{
     error::{Checked, Error},
     ops::{Op, Rule},

@@ -14,7 +14,8 @@ pub(crate) mod node;
 mod random;
 mod scalar;
 mod statements;
-pub(crate) mod sweep;
+pub(crate) mod step;
+mod sweep;
 pub(crate) mod traced;
 mod var;
 

@@ -78,7 +78,7 @@ impl<T: Float> TensorPart<T> for TensorTape<T> {
     }
 
     fn backward(tape: &Tape<T>, adjoints: Vec<T>) -> Result<Gradients<T>> {
-        tape.sweep_all(None, adjoints)
+        tape.sweep_all(adjoints)
     }
 
     fn failure(&self) -> Option<Error> {

@@ -3,38 +3,39 @@
 use super::{
     Float, Gradients, Tape, Var,
     gradients::Leaf,
-    node::{NONE, Node, OUTPUT, has_anomaly},
+    node::{NONE, Node, has_anomaly},
     statements::Stop,
+    step::{Step, with_node},
     var::CONSTANT,
 };
 use crate::{
     error::{Error, Result},
-    kernels::{accumulate, map::Expr},
+    kernels::accumulate,
     ops::Op,
-    tensor::{Shape, Tensor},
+    tensor::Tensor,
 };
 
 /// The adjoint of a node so far; recorded itself if the sweep is to be differentiated.
 pub(crate) struct Adjoint<T: Float> {
-    value: Tensor<T>,
-    id: u32,
+    pub value: Tensor<T>,
+    pub id: u32,
 }
 
 /// The state of a sweep.
 pub(crate) struct Sweep<T: Float> {
-    adjoints: Vec<Option<Adjoint<T>>>,
+    pub adjoints: Vec<Option<Adjoint<T>>>,
     pub scalars: Vec<T>,
     /// Nodes that what is wanted depends on; empty means all.
-    needed: Vec<bool>,
+    pub needed: Vec<bool>,
     /// Whether the rules' own operations are recorded.
-    graph: bool,
+    pub graph: bool,
     /// Whether kept values are freed on the way.
     free: bool,
     /// The sweep ends here.
     floor: usize,
     /// Nodes whose rules don't run: the sweep ends at them too.
     cut: Vec<u32>,
-    error: Option<Error>,
+    pub error: Option<Error>,
 }
 
 impl<T: Float> Default for Sweep<T> {
@@ -52,140 +53,8 @@ impl<T: Float> Default for Sweep<T> {
     }
 }
 
-/// One node's turn in a sweep: what its rule may read and where it puts the operands' gradients.
-pub struct Step<'s, 't, T: Float> {
-    tape: &'t Tape<T>,
-    node: &'s Node<T>,
-    /// The nodes before this one; none if they are in the tape's table, where a recording sweep leaves them.
-    before: &'s [Node<T>],
-    index: u32,
-    grad: Var<'t, T>,
-    sweep: &'s mut Sweep<T>,
-}
-
-impl<'t, T: Float> Step<'_, 't, T> {
-    /// The tape.
-    pub fn tape(&self) -> &'t Tape<T> {
-        self.tape
-    }
-
-    /// The gradient of the result.
-    pub fn grad(&self) -> &Var<'t, T> {
-        &self.grad
-    }
-
-    /// The gradient of the result, for rules that need it once: afterwards it is gone.
-    pub(crate) fn take_grad(&mut self) -> Var<'t, T> {
-        let gone = Var::new(self.tape, Tensor::full([0], T::default()), CONSTANT);
-        std::mem::replace(&mut self.grad, gone)
-    }
-
-    /// Whether the gradient of an operand is wanted.
-    pub fn wants(&self, input: usize) -> bool {
-        match self.node.inputs.get(input) {
-            Some(&n) => n != NONE && (self.sweep.needed.is_empty() || self.sweep.needed[n as usize]),
-            None => false,
-        }
-    }
-
-    /// Whether two operands are one value.
-    pub(crate) fn same(&self, a: usize, b: usize) -> bool {
-        let node = |i: usize| self.node.inputs.get(i).filter(|&&n| n != NONE);
-        node(a).is_some_and(|n| node(b) == Some(n))
-    }
-
-    /// Whether the rule's own operations are recorded, to be differentiated again.
-    pub(crate) fn graph(&self) -> bool {
-        self.sweep.graph
-    }
-
-    /// An operand that the rule said it keeps.
-    pub fn input(&self, input: usize) -> Var<'t, T> {
-        self.kept(input as u8, self.node.inputs.get(input).copied().unwrap_or(NONE))
-    }
-
-    /// The result, if the rule said it keeps it.
-    pub fn output(&self) -> Var<'t, T> {
-        self.kept(OUTPUT, self.index)
-    }
-
-    fn kept(&self, slot: u8, node: u32) -> Var<'t, T> {
-        let kept = self.tape.tensors.kept.borrow();
-        let values = kept.get(self.node.kept_range()).unwrap_or_default();
-        match values.iter().find(|(s, _)| *s == slot) {
-            Some((_, Some(value))) => {
-                let id = if self.sweep.graph { node } else { CONSTANT };
-                Var::new(self.tape, value.clone(), id)
-            }
-            _ => self.tape.fail_op("backward", "a value that the rule reads was not kept", &[]),
-        }
-    }
-
-    /// The shape of an operand that is recorded.
-    pub(crate) fn input_shape(&self, input: usize) -> Shape {
-        let node = self.node.inputs.get(input).copied().unwrap_or(NONE);
-        with_node(self.tape, self.before, node, |n| n.shape.clone()).unwrap_or_default()
-    }
-
-    /// The number of operands.
-    pub(crate) fn inputs(&self) -> usize {
-        self.node.inputs.len()
-    }
-
-    /// Adds to the gradient of an operand. Ignored if it is not wanted.
-    pub fn give(&mut self, input: usize, grad: Var<'t, T>) {
-        if self.wants(input) {
-            let target = self.node.inputs[input];
-            self.sweep.add(self.tape, target, grad, self.before, self.node);
-        }
-    }
-
-    /// Adds an expression in `[x, y, grad]` to the gradient of an operand: one fused pass, or a program over the
-    /// tape if the sweep is to be differentiated. The result is summed to the operand's shape if that was broadcast.
-    pub(crate) fn give_expr<E: Expr<N>, const N: usize>(&mut self, input: usize, e: E, x: [&Var<'t, T>; N]) {
-        if !self.wants(input) {
-            return;
-        }
-        let full = super::traced::eval(e, x, self.sweep.graph);
-        let same = with_node(self.tape, self.before, self.node.inputs[input], |n| n.shape == *full.shape());
-        let grad = if same == Some(true) { full } else { full.sum_to(&self.input_shape(input)) };
-        self.give(input, grad);
-    }
-
-    /// Adds to the adjoint of a scalar statement.
-    pub(crate) fn give_scalar(&mut self, id: u32, grad: T) {
-        if let Some(slot) = self.sweep.scalars.get_mut(id as usize) {
-            *slot = *slot + grad;
-        }
-    }
-
-    /// The adjoint of this node's own statement, for nodes whose result is a scalar.
-    pub(crate) fn scalar_grad(&self) -> T {
-        self.sweep.scalars.get(self.node.statement as usize).copied().unwrap_or(T::of(0.0))
-    }
-
-    /// Adds to one element of the gradient of an operand.
-    pub(crate) fn give_element(&mut self, input: usize, position: usize, grad: T) {
-        if !self.wants(input) {
-            return;
-        }
-        let target = self.node.inputs[input] as usize;
-        let shape = self.input_shape(input);
-        let slot = &mut self.sweep.adjoints[target];
-        let adjoint = slot.get_or_insert_with(|| Adjoint { value: Tensor::zeros(shape), id: CONSTANT });
-        if let Some(element) = adjoint.value.as_mut_slice().get_mut(position) {
-            *element = *element + grad;
-        }
-    }
-
-    /// Ends the sweep with an error.
-    pub(crate) fn fail(&mut self, error: Error) {
-        self.sweep.error.get_or_insert(error);
-    }
-}
-
 impl<T: Float> Sweep<T> {
-    fn add(&mut self, tape: &Tape<T>, target: u32, grad: Var<'_, T>, nodes: &[Node<T>], by: &Node<T>) {
+    pub fn add(&mut self, tape: &Tape<T>, target: u32, grad: Var<'_, T>, nodes: &[Node<T>], by: &Node<T>) {
         if let Some(failure) = grad.failure() {
             self.error.get_or_insert(failure);
             return;
@@ -337,38 +206,6 @@ impl<T: Float> Sweep<T> {
     }
 }
 
-impl<T: Float> Node<T> {
-    fn kept_range(&self) -> std::ops::Range<usize> {
-        self.kept.0 as usize..(self.kept.0 + self.kept.1) as usize
-    }
-
-    /// The node itself, out of the table while its rule runs, since the rule records; its shape stays there.
-    fn lend(&mut self) -> Node<T> {
-        Node {
-            op: std::mem::replace(&mut self.op, Op::Input),
-            inputs: std::mem::take(&mut self.inputs),
-            shape: self.shape.clone(),
-            statement: self.statement,
-            kept: self.kept,
-            spent: self.spent,
-            site: self.site,
-        }
-    }
-}
-
-/// Looks at a node, in the part of the table that is at hand or in the tape's.
-fn with_node<T: Float, R>(
-    tape: &Tape<T>,
-    at_hand: &[Node<T>],
-    node: u32,
-    f: impl Fn(&Node<T>) -> R,
-) -> Option<R> {
-    match at_hand.get(node as usize) {
-        Some(n) => Some(f(n)),
-        None => tape.tensors.nodes.borrow().get(node as usize).map(f),
-    }
-}
-
 impl<T: Float> Tape<T> {
     fn end(&self) -> Stop {
         let (statement, argument, _) = self.statements.len();
@@ -405,7 +242,7 @@ impl<T: Float> Tape<T> {
     }
 
     /// A sweep from scalar adjoints that are already seeded.
-    pub(crate) fn sweep_all(&self, _: Option<()>, adjoints: Vec<T>) -> Result<Gradients<T>> {
+    pub(crate) fn sweep_all(&self, adjoints: Vec<T>) -> Result<Gradients<T>> {
         let mut sweep = self.tensors.scratch.take();
         sweep.reset(self.tensors.nodes.borrow().len(), false, false, 0);
         self.collect(sweep, adjoints)
