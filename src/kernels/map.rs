@@ -161,20 +161,12 @@ fn walk<T: Element, const N: usize, const M: usize>(
 ) {
     let axes: Axes<N> = merge_axes(&layouts[0].shape, std::array::from_fn(|k| layouts[k].strides.as_slice()));
     let start = std::array::from_fn(|k| layouts[k].offset as isize);
-    let (len, steps) = axes[axes.len() - 1];
-    let n = layouts[0].shape.numel();
-    if n < 2 * GRAIN || threads::threads() == 1 || n / len < 2 {
-        walk_runs(kernel, data, &axes, start, 0, n / len, out.each_mut().map(|o| &mut **o), len, steps);
-        return;
-    }
-    let parts = threads::threads().min(n / GRAIN).min(n / len);
-    let runs = (n / len).div_ceil(parts);
-    threads::for_parts(out, n, runs * len, |from, to, out| {
-        walk_runs(kernel, data, &axes, start, from / len, to / len, out, len, steps);
+    parallel(layouts[0].shape.numel(), out, |from, to, out| {
+        walk_runs(kernel, data, &axes, start, from, to, out)
     });
 }
 
-#[allow(clippy::too_many_arguments)]
+/// The elements `from..to`, in pieces of the runs along the last axis.
 fn walk_runs<T: Element, const N: usize, const M: usize>(
     kernel: Kernel<T, N, M>,
     data: [&[T]; N],
@@ -183,27 +175,26 @@ fn walk_runs<T: Element, const N: usize, const M: usize>(
     from: usize,
     to: usize,
     mut out: [&mut [T]; M],
-    len: usize,
-    steps: [isize; N],
 ) {
     let mut blocks = [[T::default(); BLOCK]; N];
-    for_runs(axes, start, from, to, |run_index, at| {
-        let base = (run_index - from) * len;
-        for first in (0..len).step_by(BLOCK) {
-            let size = BLOCK.min(len - first);
+    let (len, steps) = axes[axes.len() - 1];
+    for_runs(axes, start, from / len, to.div_ceil(len), |run, at| {
+        let (first, last) = (from.max(run * len), to.min((run + 1) * len));
+        for begin in (first..last).step_by(BLOCK) {
+            let (size, skipped) = (BLOCK.min(last - begin), (begin - run * len) as isize);
             let mut k = 0;
             let x: [&[T]; N] = blocks.each_mut().map(|block| {
-                let p = at[k] + first as isize * steps[k];
-                let operand = data[k];
+                let (operand, step) = (data[k], steps[k]);
+                let p = at[k] + skipped * step;
                 k += 1;
-                if steps[k - 1] == 1 {
+                if step == 1 {
                     &operand[p as usize..p as usize + size]
                 } else {
-                    copy_run(operand, p, steps[k - 1], &mut block[..size]);
+                    copy_run(operand, p, step, &mut block[..size]);
                     &block[..size]
                 }
             });
-            kernel(x, out.each_mut().map(|o| &mut o[base + first..base + first + size]));
+            kernel(x, out.each_mut().map(|o| &mut o[begin - from..begin - from + size]));
         }
     });
 }

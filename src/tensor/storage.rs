@@ -7,7 +7,7 @@ use std::{cell::RefCell, sync::Arc, thread::LocalKey};
 ///
 /// When the last owner drops it, the buffer goes back to the pool of the thread it is dropped on, with its
 /// reference count and all: the steady state of a training loop asks the system for nothing.
-pub(crate) struct Storage<T: Element>(Option<Arc<Vec<T>>>);
+pub(crate) struct Storage<T: Element>(Option<Arc<Buffer<T>>>);
 
 impl<T: Element> Storage<T> {
     /// A buffer of at least `n` elements with arbitrary content, owned by the caller alone.
@@ -18,18 +18,18 @@ impl<T: Element> Storage<T> {
         let pooled = T::pool().try_with(|pool| pool.try_borrow_mut().ok().and_then(|mut p| p.take(n)));
         match pooled {
             Ok(Some(buffer)) => Storage(Some(buffer)),
-            _ => Storage(Some(Arc::new(vec![T::default(); class_size(n)]))),
+            _ => Storage(Some(Arc::new(Buffer::new(class_size(n))))),
         }
     }
 
     /// Takes over a vector.
     pub fn from_vec(data: Vec<T>) -> Storage<T> {
-        if data.is_empty() { Storage(None) } else { Storage(Some(Arc::new(data))) }
+        if data.is_empty() { Storage(None) } else { Storage(Some(Arc::new(data.into()))) }
     }
 
     pub fn as_slice(&self) -> &[T] {
         match &self.0 {
-            Some(buffer) => buffer,
+            Some(buffer) => buffer.as_slice(),
             None => &[],
         }
     }
@@ -37,7 +37,7 @@ impl<T: Element> Storage<T> {
     /// The buffer for writing, if nobody else holds it.
     pub fn get_mut(&mut self) -> Option<&mut [T]> {
         match &mut self.0 {
-            Some(buffer) => Arc::get_mut(buffer).map(Vec::as_mut_slice),
+            Some(buffer) => Arc::get_mut(buffer).map(Buffer::as_mut_slice),
             None => Some(&mut []),
         }
     }
@@ -72,9 +72,43 @@ impl<T: Element> Drop for Storage<T> {
     }
 }
 
+/// Elements from the first place that is a multiple of a cache line: vectors then lie in one line each.
+pub(crate) struct Buffer<T> {
+    data: Vec<T>,
+    start: usize,
+    len: usize,
+}
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
+impl<T: Element> Buffer<T> {
+    fn new(len: usize) -> Buffer<T> {
+        let data = vec![T::default(); len + LINE / size_of::<T>()];
+        let start = data.as_ptr().align_offset(LINE).min(data.len() - len);
+        Buffer { data, start, len }
+    }
+}
+
+impl<T> Buffer<T> {
+    fn as_slice(&self) -> &[T] {
+        &self.data[self.start..self.start + self.len]
+    }
+
+    fn as_mut_slice(&mut self) -> &mut [T] {
+        &mut self.data[self.start..self.start + self.len]
+    }
+}
+
+impl<T> From<Vec<T>> for Buffer<T> {
+    fn from(data: Vec<T>) -> Buffer<T> {
+        Buffer { start: 0, len: data.len(), data }
+    }
+}
+
 /// Free buffers of one element type on one thread, by size class.
 pub struct Pool<T> {
-    classes: Vec<Vec<Arc<Vec<T>>>>,
+    classes: Vec<Vec<Arc<Buffer<T>>>>,
     held: usize,
     out: usize,
     peak: usize,
@@ -85,10 +119,10 @@ impl<T> Pool<T> {
         Pool { classes: Vec::new(), held: 0, out: 0, peak: 0 }
     }
 
-    fn take(&mut self, n: usize) -> Option<Arc<Vec<T>>> {
+    fn take(&mut self, n: usize) -> Option<Arc<Buffer<T>>> {
         let found = self.classes.get_mut(class(n)).and_then(Vec::pop);
         if let Some(buffer) = &found {
-            self.held -= buffer.len();
+            self.held -= buffer.len;
         }
         self.out += class_size(n);
         self.peak = self.peak.max(self.out);
@@ -97,8 +131,8 @@ impl<T> Pool<T> {
 
     /// Keeps a buffer for reuse, unless the pool would then hold more than this thread ever had in use
     /// at once: buffers that come from other threads must not pile up here.
-    fn give(&mut self, buffer: Arc<Vec<T>>) {
-        let n = buffer.len();
+    fn give(&mut self, buffer: Arc<Buffer<T>>) {
+        let n = buffer.len;
         self.out = self.out.saturating_sub(n);
         let c = class(n);
         if class_size(n) != n || self.held + n > self.peak {
@@ -176,8 +210,8 @@ mod tests {
     fn a_pool_holds_no_more_than_was_ever_in_use() {
         let mut pool = Pool::<f32>::new();
         assert!(pool.take(64).is_none());
-        pool.give(Arc::new(vec![0.0; 64]));
-        pool.give(Arc::new(vec![0.0; 64]));
+        pool.give(Arc::new(Buffer::new(64)));
+        pool.give(Arc::new(Buffer::new(64)));
         assert_eq!(pool.held, 64);
     }
 }

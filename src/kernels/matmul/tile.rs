@@ -7,7 +7,7 @@ use std::mem::MaybeUninit;
 /// Steps along k that a panel holds.
 const KC: usize = 256;
 /// Rows of A that are worked on at a time.
-const MC: usize = 240;
+const MC: usize = 528;
 /// Panels of B that make it worth while to pack an A whose rows could be read in place.
 const MANY: usize = 4;
 /// Most rows and columns (in elements) of a tile.
@@ -44,12 +44,14 @@ pub(super) unsafe fn tiles<V: Vector<T: MatmulElement>, const R: usize, const NV
         View { row: 1, .. } => x.n > width,
         _ => true,
     };
+    // Blocks of nearly one size: a small one would have B packed for few rows.
+    let rows = x.m.div_ceil(x.m.div_ceil(MC)).next_multiple_of(R);
     // One round even when there is nothing to add up: beta has its say.
     for p in (0..x.k.max(1)).step_by(KC) {
         let k = KC.min(x.k - p);
         let beta = if p == 0 { x.beta } else { V::T::ONE };
-        for i in (0..x.m).step_by(MC) {
-            let m = MC.min(x.m - i);
+        for i in (0..x.m).step_by(rows) {
+            let m = rows.min(x.m - i);
             // SAFETY: here and below, all indices are below the sizes of the product, and panels are no larger
             // than their scratch.
             let a = unsafe { x.a.at(i, p) };
@@ -68,7 +70,7 @@ pub(super) unsafe fn tiles<V: Vector<T: MatmulElement>, const R: usize, const NV
                     let from = r / R * next;
                     for q in from..k.min(from + next) {
                         // SAFETY: row p + q and column j + width are in B.
-                        unsafe { prefetch(x.b.at(p + q, j + width).data, width) };
+                        unsafe { prefetch::<_, 3>(x.b.at(p + q, j + width).data, width) };
                     }
                     unsafe {
                         let a = if pack_a {
@@ -92,12 +94,12 @@ pub(super) unsafe fn tiles<V: Vector<T: MatmulElement>, const R: usize, const NV
 
 /// Asks for elements that will soon be needed to be brought near; none of them is read.
 #[inline(always)]
-fn prefetch<T>(data: *const T, len: usize) {
+fn prefetch<T, const HINT: i32>(data: *const T, len: usize) {
     #[cfg(target_arch = "x86_64")]
     for line in (0..len * size_of::<T>()).step_by(64) {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        use std::arch::x86_64::_mm_prefetch;
         // SAFETY: every x86-64 machine has the instruction, and it reads nothing, whatever the address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(data.cast::<i8>().wrapping_add(line)) };
+        unsafe { _mm_prefetch::<HINT>(data.cast::<i8>().wrapping_add(line)) };
     }
 }
 
@@ -256,7 +258,7 @@ unsafe fn tile<
     unsafe {
         if x.c.col == 1 {
             for i in 0..R {
-                prefetch(x.c.at(i, 0).data, NV * V::LANES);
+                prefetch::<_, 3>(x.c.at(i, 0).data, NV * V::LANES);
             }
         }
         // Known steps and few pointers leave registers to the sums.
@@ -265,6 +267,9 @@ unsafe fn tile<
         let (mut a, mut b) = (x.a.data, x.b.data);
         let mut a_high = a.wrapping_offset(4 * row);
         for _ in 0..x.k {
+            if PACKED {
+                prefetch::<_, 3>(a.wrapping_add(128), 1);
+            }
             let mut from = [V::splat(V::T::ZERO); NV];
             for (j, from) in from.iter_mut().enumerate() {
                 *from = V::load(b.add(j * V::LANES));
