@@ -42,3 +42,32 @@ fn a_training_run_has_the_same_bits_on_one_two_and_three_threads() -> Result<()>
     assert!(train(3)? == one);
     Ok(())
 }
+
+/// Large enough to be split, also where one operand is a single number, a row or a column, or turned.
+#[test]
+fn broadcast_operands_are_split_without_a_trace() -> Result<()> {
+    let (rows, columns) = (70, 1001);
+    let number = |i: usize| (i % 997) as f64 / 100.0;
+    let large = Tensor::<f64>::from_fn([rows, columns], number);
+    let turned = Tensor::<f64>::from_fn([columns, rows], number);
+    let row = Tensor::<f64>::from_fn([columns], |j| j as f64);
+    let column = Tensor::<f64>::from_fn([rows, 1], |i| i as f64 * 1e4);
+    for threads in 1..=3 {
+        kolmo::set_threads(threads);
+        let tape = Tape::new();
+        let [x, t, r, c] = [&large, &turned, &row, &column].map(|t| tape.constant(t));
+        let at = |i: usize| (i / columns, i % columns);
+        let check = |name: &str, y: kolmo::Var<f64>, expected: &dyn Fn(usize) -> f64| -> Result<()> {
+            let wrong =
+                y.value()?.to_vec().iter().enumerate().find(|(i, v)| **v != expected(*i)).map(|(i, _)| i);
+            assert_eq!(wrong, None, "{name} on {threads} threads");
+            Ok(())
+        };
+        check("row", &x + &r, &|i| number(i) + at(i).1 as f64)?;
+        check("column", &x * &c, &|i| number(i) * (at(i).0 as f64 * 1e4))?;
+        check("turned", &x - t.t(), &|i| number(i) - number(at(i).1 * rows + at(i).0))?;
+        let flat = x.reshape(&[-1]);
+        check("number", &flat * tape.constant(3.0), &|i| number(i) * 3.0)?;
+    }
+    Ok(())
+}

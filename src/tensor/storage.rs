@@ -207,6 +207,16 @@ mod tests {
     }
 
     #[test]
+    fn buffers_begin_at_a_cache_line() {
+        for n in [1, 17, 1000, 100_000] {
+            let taken = Storage::<f32>::take(n);
+            assert!(taken.as_slice().len() >= n);
+            assert_eq!(taken.as_slice().as_ptr().align_offset(LINE), 0, "{n} elements");
+        }
+        assert_eq!(Storage::from_vec(vec![1_u8, 2]).as_slice(), [1, 2], "a vector stays where it is");
+    }
+
+    #[test]
     fn a_pool_holds_no_more_than_was_ever_in_use() {
         let mut pool = Pool::<f32>::new();
         assert!(pool.take(64).is_none());
