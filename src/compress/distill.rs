@@ -1,6 +1,7 @@
 //! Distillation: losses that let a small model learn from a large one (Hinton, Vinyals and Dean, 2015). The large model runs
 //! on constants; its output is never differentiated.
 use crate::{
+    loss::Reduction,
     tape::{Float, Var},
     tensor::{Index, Tensor},
 };
@@ -34,6 +35,39 @@ pub fn soft_target<'t, T: Float, I: Index>(
     }
     let soft = divergence(student, teacher, temperature) * (alpha * temperature * temperature);
     if alpha == 1.0 { soft } else { soft + hard() * (1.0 - alpha) }
+}
+
+/// A student's hidden features, brought to the teacher's width by a matrix that learns along, against the teacher's:
+/// `mean((student · Wᵀ - teacher)²)` (Romero et al., 2015): `[n, s], [n, t], [t, s] -> []`.
+#[track_caller]
+pub fn hint<'t, T: Float>(student: &Var<'t, T>, teacher: &Var<'t, T>, regressor: &Var<'t, T>) -> Var<'t, T> {
+    student.linear(regressor, None).mse_loss(&teacher.detach(), Reduction::Mean)
+}
+
+/// Where the channels of two convolutions are active: `Σ |a|ᵖ` over channels, each image's map divided by its norm, the
+/// mean squared difference (Zagoruyko and Komodakis, 2017). `[n, c, …], [n, d, …] -> []` with the same `…`.
+#[track_caller]
+pub fn attention_transfer<'t, T: Float>(student: &Var<'t, T>, teacher: &Var<'t, T>, p: f64) -> Var<'t, T> {
+    let map = |a: &Var<'t, T>| {
+        let powers = if p == 1.0 { a.abs() } else { a.abs().powf(p) };
+        let map = powers.sum_dim(&[1], false).flatten(1, -1);
+        let norm = map.norm(2.0, &[1], true).clamp_min(1e-12);
+        map / norm
+    };
+    map(student).mse_loss(&map(&teacher.detach()), Reduction::Mean)
+}
+
+/// The distances between the examples of a batch, in units of their mean: the student's against the teacher's by
+/// `smooth_l1_loss` (RKD-D of Park et al., 2019). `[n, s], [n, t] -> []`.
+#[track_caller]
+pub fn relational_distance<'t, T: Float>(student: &Var<'t, T>, teacher: &Var<'t, T>) -> Var<'t, T> {
+    let distances = |x: &Var<'t, T>| {
+        let apart = (x.unsqueeze(1) - x.unsqueeze(0)).norm(2.0, &[2], false);
+        let positive = apart.tensor().to_vec().iter().filter(|d| d.to_f64() > 0.0).count();
+        let mean = apart.sum() / positive.max(1) as f64;
+        if positive == 0 { apart } else { apart / mean }
+    };
+    distances(student).smooth_l1_loss(&distances(&teacher.detach()), 1.0, Reduction::Mean)
 }
 
 /// `KL(softmax(teacher / T) ‖ softmax(student / T))`, summed over classes, the mean over the batch.

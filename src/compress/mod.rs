@@ -4,6 +4,7 @@
 //! with [`distill`]; [`pack`] makes an [`Artifact`] of it, which is written to a file, and [`unpack`] puts a
 //! file into a model. [`description_length`] tells what all of that comes to.
 
+mod affine;
 pub mod coding;
 pub mod distill;
 pub mod format;
@@ -14,6 +15,7 @@ mod pack;
 pub mod prune;
 pub mod quantize;
 
+pub use affine::Affine;
 pub use format::{Artifact, Entry, EntryData, FormatError, Part, PartSize, Sizes};
 pub use half::{f16_bits, f16_to_f32, round_to_f16};
 pub use length::{data_length, description_length};

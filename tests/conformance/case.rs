@@ -21,7 +21,7 @@ pub enum Arg<'t, T: Float> {
     Text(String),
     None,
     List(Vec<Arg<'t, T>>),
-    Map,
+    Map(BTreeMap<String, Arg<'t, T>>),
     Slice(Option<i64>, Option<i64>, Option<i64>),
     Ellipsis,
 }
@@ -118,7 +118,7 @@ impl<'t, T: Float> Arg<'t, T> {
             Arg::Text(_) => "a string",
             Arg::None => "nothing",
             Arg::List(_) => "a list",
-            Arg::Map => "a dictionary",
+            Arg::Map(_) => "a dictionary",
             Arg::Slice(..) => "a slice",
             Arg::Ellipsis => "an ellipsis",
         }
@@ -354,7 +354,7 @@ impl<'c, 't, T: Float> Reader<'c, 't, T> {
                 } else if let Some(name) = only("dtype").and_then(Value::as_str) {
                     Arg::Text(name.to_string())
                 } else {
-                    Arg::Map
+                    Arg::Map(map.iter().map(|(k, v)| (k.clone(), self.arg(v))).collect())
                 }
             }
         }
@@ -374,11 +374,15 @@ impl<'c, 't, T: Float> Reader<'c, 't, T> {
 pub fn wanted(case: &Case) -> Vec<(String, Value)> {
     let name = |item: &Value| item["t"].as_str().map(str::to_string);
     let args = case.items("args");
-    let named = case.items("wrt").iter().zip(case.items("grads")).filter_map(|(wrt, grad)| {
+    // Without `wrt`, gradients are those of the first arguments.
+    let first = Value::from_iter(0..case.items("grads").len());
+    let wrt = case.json.get("wrt").unwrap_or(&first).as_array().map_or(&[][..], Vec::as_slice);
+    let named = wrt.iter().zip(case.items("grads")).filter_map(|(wrt, grad)| {
         let at = wrt.as_u64().and_then(|i| args.get(i as usize));
         Some((at.map_or_else(|| wrt.as_str().map(str::to_string), name)?, grad.clone()))
     });
     let mut wanted: Vec<(String, Value)> = named.collect();
+    wanted.extend(case.json.get("grad").and_then(|grad| Some((name(args.first()?)?, grad.clone()))));
     // Layers: gradients by position of the inputs and by name of the parameters, which are the last argument.
     if let Some((params, inputs)) = args.split_last() {
         let mut tensors = Vec::new();

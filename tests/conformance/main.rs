@@ -6,6 +6,7 @@
 mod activation;
 mod binary;
 mod case;
+mod compress;
 mod index;
 mod layout;
 mod linalg;
@@ -33,7 +34,7 @@ fn dispatch<'t, T: Float>(call: &Call<'t, T>) -> Outs<'t, T> {
             }
         )*};
     }
-    first!(unary binary activation reduce linalg shape index loss metrics);
+    first!(unary binary activation reduce linalg shape index loss metrics compress);
     unknown()
 }
 

@@ -146,6 +146,9 @@ fn evaluate<T: Float>(case: &Case, form: Form, second: bool) -> Result<Found, St
         let cotangents = case.items("cotangents");
         let weighted = outs.iter().enumerate().filter_map(|(i, out)| match (out, cotangents.get(i)) {
             (Out::Var(y), Some(item)) => Some((y, reader.constant(item)?)),
+            (Out::Var(y), None) if case.json.get("cotangent").is_some() => {
+                Some((y, reader.constant(&case.json["cotangent"])?))
+            }
             (Out::Var(y), None) => Some((y, tape.constant(Tensor::ones(y.shape())))),
             _ => None,
         });
