@@ -2,6 +2,7 @@
 pub mod compress;
 pub mod data;
 mod error;
+mod files;
 mod ids;
 pub(crate) mod kernels;
 pub mod loss;
@@ -12,6 +13,7 @@ pub mod optim;
 mod real;
 mod tape;
 mod tensor;
+pub mod train;
 
 pub use error::{Error, OpError, Result};
 pub use kernels::threads::{set_threads, threads};

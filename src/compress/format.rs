@@ -3,7 +3,8 @@
 mod read;
 mod write;
 
-use std::{collections::BTreeMap, fmt, fs, io::Write as _, path::Path};
+use crate::files::write_atomically;
+use std::{collections::BTreeMap, fmt, fs, path::Path};
 
 /// The first bytes of every file; the version follows.
 const MAGIC: &[u8; 4] = b"klmo";
@@ -171,25 +172,8 @@ impl Artifact {
     /// As [`to_bytes`](Artifact::to_bytes), and [`FormatError::Io`].
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        let bytes = self.to_bytes()?;
-        let mut temporary = path.as_os_str().to_owned();
-        temporary.push(format!(".{}.tmp", std::process::id()));
-        let write = || {
-            let mut file = fs::File::create(&temporary)?;
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            fs::rename(&temporary, path)?;
-            // The new name is on the disk once its directory is; not every system can open one.
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            if let Ok(directory) = fs::File::open(parent.unwrap_or(Path::new("."))) {
-                let _ = directory.sync_all();
-            }
-            Ok(())
-        };
-        write().map_err(|source| {
-            let _ = fs::remove_file(&temporary);
-            FormatError::Io { path: path.display().to_string(), source }
-        })
+        write_atomically(path, &self.to_bytes()?)
+            .map_err(|source| FormatError::Io { path: path.display().to_string(), source })
     }
 
     /// Reads an artifact from a file.

@@ -1,0 +1,93 @@
+//! Weights from and to safetensors files, with PyTorch's names.
+use kolmo::{
+    Random, Result, Tape, Tensor,
+    nn::{Layer, Linear, Param, Sequential, Tanh, named_params},
+    train::{load_safetensors, save_safetensors},
+};
+use std::path::{Path, PathBuf};
+
+type Mlp = Sequential<(Linear, Tanh, Linear)>;
+
+fn mlp(seed: u64) -> Mlp {
+    let rng = &mut Random::new(seed);
+    Sequential((Linear::new(4, 8, rng), Tanh, Linear::new(8, 3, rng)))
+}
+
+fn data(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/interchange").join(name)
+}
+
+fn temporary(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
+}
+
+/// The inputs and outputs that PyTorch computed, as two parameters.
+#[derive(serde::Serialize)]
+struct Recorded {
+    x: Param,
+    y: Param,
+}
+
+fn bits(net: &Mlp) -> Vec<(String, Vec<u32>)> {
+    let named = named_params::<f32, _>(net).into_iter();
+    named.map(|(name, p)| (name, p.value().to_vec().iter().map(|v| v.to_bits()).collect())).collect()
+}
+
+#[test]
+fn a_file_of_pytorch_gives_pytorchs_outputs_and_goes_back_unchanged() -> Result<()> {
+    let recorded = Recorded { x: Param::new(Tensor::zeros([5, 4])), y: Param::new(Tensor::zeros([5, 3])) };
+    load_safetensors(&recorded, data("mlp_io.safetensors"))?;
+    let net = mlp(0);
+    load_safetensors(&net, data("mlp.safetensors"))?;
+    let tape = Tape::inference();
+    let y = net.forward(&tape.constant(recorded.x.value())).value()?.to_vec();
+    for (i, (found, expected)) in y.iter().zip(recorded.y.value().to_vec()).enumerate() {
+        assert!((found - expected).abs() < 1e-6, "output {i}: {found}, expected {expected}");
+    }
+    // `torch_mlp.py check` reads this one.
+    let path = temporary("mlp_of_kolmo.safetensors");
+    save_safetensors(&net, &path)?;
+    let copy = mlp(1);
+    load_safetensors(&copy, &path)?;
+    assert_eq!(bits(&copy), bits(&net));
+    Ok(())
+}
+
+#[test]
+fn what_does_not_fit_is_told_by_name_and_changes_nothing() -> Result<()> {
+    let other = temporary("other.safetensors");
+    let rng = &mut Random::new(0);
+    save_safetensors(&Sequential((Linear::<f32>::new(4, 9, rng), Linear::<f32>::new(8, 3, rng))), &other)?;
+    let net = mlp(2);
+    let before = bits(&net);
+    let error = load_safetensors(&net, &other).unwrap_err().to_string();
+    for part in [
+        "missing from the file: 2.weight, 2.bias",
+        "not in the model: 1.bias, 1.weight",
+        "0.weight is [9, 4] in the file, [8, 4] in the model",
+    ] {
+        assert!(error.contains(part), "{error}: expected to read {part}");
+    }
+    let torn = temporary("torn.safetensors");
+    let bytes = std::fs::read(data("mlp.safetensors")).unwrap();
+    for len in [0, 4, 8, 40, bytes.len() / 2, bytes.len() - 1] {
+        std::fs::write(&torn, &bytes[..len]).unwrap();
+        assert!(load_safetensors(&net, &torn).is_err(), "{len} bytes of {}", bytes.len());
+    }
+    assert!(load_safetensors(&net, temporary("none.safetensors")).is_err());
+    assert_eq!(bits(&net), before);
+    Ok(())
+}
+
+#[test]
+fn what_a_model_uses_is_saved() -> Result<()> {
+    let p = Param::new(Tensor::from([1.0f32, 2.0, 3.0]));
+    p.set_codebook(Tensor::from([0u32, 1, 0]), Tensor::from([0.5f32, -2.0]))?;
+    p.set_mask(Some(&Tensor::from([true, true, false])))?;
+    let path = temporary("tied.safetensors");
+    save_safetensors(&vec![p.clone()], &path)?;
+    let copy = vec![Param::new(Tensor::<f64>::zeros([3]))];
+    load_safetensors(&copy, &path)?;
+    assert_eq!(copy[0].value().to_vec(), [0.5, -2.0, 0.0]);
+    Ok(())
+}
