@@ -2,7 +2,7 @@
 use crate::{
     error::{Error, Result},
     tape::Random,
-    tensor::Tensor,
+    tensor::{Index, Tensor},
 };
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
@@ -76,6 +76,63 @@ impl Standardize {
     }
 }
 
+/// Brings each column from its range in the data it was fitted to into 0 to 1. A constant column becomes 0.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MinMax {
+    min: Vec<f32>,
+    range: Vec<f32>,
+}
+
+impl MinMax {
+    /// The ranges of the columns of `[n, columns]`.
+    ///
+    /// # Errors
+    /// Another rank, or no rows.
+    pub fn fit(x: &Tensor<f32>) -> Result<MinMax> {
+        if x.rank() != 2 || x.dim(0) == 0 {
+            let message = format!("takes [n, columns] with n > 0, not {}", x.shape());
+            return Err(Error::invalid("MinMax", message));
+        }
+        let columns = x.dim(1);
+        let (mut min, mut max) = (vec![f32::INFINITY; columns], vec![f32::NEG_INFINITY; columns]);
+        for row in x.to_vec().chunks_exact(columns.max(1)) {
+            for ((&v, low), high) in row.iter().zip(&mut min).zip(&mut max) {
+                (*low, *high) = (low.min(v), high.max(v));
+            }
+        }
+        let range = min.iter().zip(&max).map(|(a, b)| if b > a { b - a } else { 1.0 }).collect();
+        Ok(MinMax { min, range })
+    }
+
+    /// The data in units of the ranges.
+    ///
+    /// # Errors
+    /// Another number of columns.
+    pub fn apply(&self, x: &Tensor<f32>) -> Result<Tensor<f32>> {
+        let columns = self.min.len();
+        if x.rank() != 2 || x.dim(1) != columns {
+            let message = format!("was fitted to {columns} columns, not {}", x.shape());
+            return Err(Error::invalid("MinMax", message));
+        }
+        let data = x.to_vec();
+        Ok(Tensor::from_fn(x.shape(), |i| (data[i] - self.min[i % columns]) / self.range[i % columns]))
+    }
+}
+
+/// Classes as rows with a single 1: `[…] -> […, classes]`.
+///
+/// # Errors
+/// A label that is not below `classes`.
+pub fn one_hot<I: Index>(labels: &Tensor<I>, classes: usize) -> Result<Tensor<f32>> {
+    let values: Vec<i64> = labels.to_vec().iter().map(|l| l.to_i64()).collect();
+    if let Some(bad) = values.iter().find(|&&l| l < 0 || l as usize >= classes) {
+        return Err(Error::invalid("one_hot", format!("label {bad} is none of {classes} classes")));
+    }
+    let mut shape = labels.shape().clone();
+    shape.push(classes);
+    Ok(Tensor::from_fn(shape, |i| if values[i / classes] as usize == i % classes { 1.0 } else { 0.0 }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,5 +164,18 @@ mod tests {
         let s = (8.0f32 / 3.0).sqrt();
         assert_eq!(y, [-2.0 / s, 0.0, 0.0, 0.0, 2.0 / s, 0.0]);
         assert!(Standardize::fit(&Tensor::zeros([0, 2])).is_err());
+    }
+
+    #[test]
+    fn ranges_become_zero_to_one_and_labels_rows() {
+        let x = Tensor::from([[1.0f32, 5.0], [3.0, 5.0], [5.0, 5.0]]);
+        let y = MinMax::fit(&x).unwrap().apply(&x).unwrap();
+        assert_eq!(y.to_vec(), [0.0, 0.0, 0.5, 0.0, 1.0, 0.0]);
+        assert!(MinMax::fit(&x).unwrap().apply(&Tensor::zeros([2, 3])).is_err());
+        assert_eq!(
+            one_hot(&Tensor::from([1u32, 0]), 3).unwrap(),
+            Tensor::from([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+        );
+        assert!(one_hot(&Tensor::from([3i64]), 3).is_err() && one_hot(&Tensor::from([-1i64]), 3).is_err());
     }
 }

@@ -1,0 +1,182 @@
+//! Batches made ahead on a thread of their own, in an order that the seed and the epoch decide.
+use crate::{
+    error::{Error, Result},
+    tape::Random,
+};
+use rand::seq::SliceRandom;
+use std::{
+    sync::mpsc::{Receiver, sync_channel},
+    thread::{self, JoinHandle},
+};
+
+/// Which examples come when. What a batch is made of, and how, is the business of the function given to
+/// [`batches`](Loader::batches); it gets random numbers that belong to the seed, the epoch and the batch. So a run that is
+/// taken up again in the middle of an epoch sees the same batches as one that was never broken off.
+///
+/// ```
+/// use kolmo::data::{self, Loader};
+/// let (images, labels) = data::digits();
+/// let loader = Loader::new(labels.numel(), 64).seed(1);
+/// for batch in loader.batches(0, move |rows, _rng| Ok((images.rows(rows)?, labels.rows(rows)?))) {
+///     let (x, y) = batch?;
+///     assert_eq!(x.dim(0), y.numel());
+/// }
+/// # Ok::<(), kolmo::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loader {
+    n: usize,
+    size: usize,
+    seed: u64,
+    shuffle: bool,
+    drop_last: bool,
+}
+
+/// Batches that wait for the one who takes them.
+const AHEAD: usize = 2;
+
+impl Loader {
+    /// Batches of `size` of the examples `0..n`, shuffled; the last may be smaller.
+    pub fn new(n: usize, size: usize) -> Loader {
+        Loader { n, size: size.max(1), seed: 0, shuffle: true, drop_last: false }
+    }
+
+    /// What the order and the random numbers come from (default 0).
+    pub fn seed(self, seed: u64) -> Loader {
+        Loader { seed, ..self }
+    }
+
+    /// Whether the order changes from epoch to epoch (default yes).
+    pub fn shuffle(self, shuffle: bool) -> Loader {
+        Loader { shuffle, ..self }
+    }
+
+    /// Whether a smaller batch at the end is left out (default no).
+    pub fn drop_last(self, drop_last: bool) -> Loader {
+        Loader { drop_last, ..self }
+    }
+
+    /// Batches in an epoch.
+    pub fn len(&self) -> usize {
+        if self.drop_last { self.n / self.size } else { self.n.div_ceil(self.size) }
+    }
+
+    /// Whether an epoch has no batch.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The batches of an epoch, as `make` makes them of the numbers of their examples, on another thread. Its error is an
+    /// item and ends the epoch; so is the refusal of the system to give a thread.
+    pub fn batches<B, F>(&self, epoch: u64, make: F) -> Batches<B>
+    where
+        B: Send + 'static,
+        F: FnMut(&[usize], &mut Random) -> Result<B> + Send + 'static,
+    {
+        self.batches_from(epoch, 0, make)
+    }
+
+    /// The same from batch `first` on: the rest of an epoch that was begun before.
+    pub fn batches_from<B, F>(&self, epoch: u64, first: usize, mut make: F) -> Batches<B>
+    where
+        B: Send + 'static,
+        F: FnMut(&[usize], &mut Random) -> Result<B> + Send + 'static,
+    {
+        let (size, count) = (self.size, self.len());
+        let mut order: Vec<usize> = (0..self.n).collect();
+        let stream = Random::new(Random::new(self.seed).bits(epoch));
+        if self.shuffle {
+            order.shuffle(&mut Random::new(stream.bits(0)));
+        }
+        let (sender, receiver) = sync_channel(AHEAD - 1);
+        let work = move || {
+            for batch in first..count {
+                let rows = &order[batch * size..((batch + 1) * size).min(order.len())];
+                let made = make(rows, &mut Random::new(stream.bits(1 + batch as u64)));
+                let failed = made.is_err();
+                // Nobody listens any more if the epoch is broken off.
+                if sender.send(made).is_err() || failed {
+                    return;
+                }
+            }
+        };
+        let thread = thread::Builder::new().name("kolmo-loader".into()).spawn(work);
+        let failure = thread.as_ref().err().map(|e| Error::invalid("Loader", format!("no thread: {e}")));
+        Batches { receiver, thread: thread.ok(), failure }
+    }
+}
+
+/// The batches of an epoch that are still to come; see [`Loader::batches`].
+pub struct Batches<B> {
+    receiver: Receiver<Result<B>>,
+    thread: Option<JoinHandle<()>>,
+    failure: Option<Error>,
+}
+
+impl<B> Iterator for Batches<B> {
+    type Item = Result<B>;
+
+    fn next(&mut self) -> Option<Result<B>> {
+        if let Some(failure) = self.failure.take() {
+            return Some(Err(failure));
+        }
+        if let Ok(batch) = self.receiver.recv() {
+            return Some(batch);
+        }
+        // The thread has ended. If it panicked, so does whoever waited for it.
+        if let Some(Err(payload)) = self.thread.take().map(JoinHandle::join) {
+            std::panic::resume_unwind(payload);
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(loader: Loader, epoch: u64, first: usize) -> Vec<(Vec<usize>, u64)> {
+        let made = loader.batches_from(epoch, first, |rows, random| Ok((rows.to_vec(), random.bits(0))));
+        made.collect::<Result<_>>().unwrap()
+    }
+
+    #[test]
+    fn an_epoch_has_every_example_once_and_another_order_than_the_next() {
+        let loader = Loader::new(10, 4).seed(3);
+        let first = rows(loader, 0, 0);
+        assert_eq!(first.iter().map(|b| b.0.len()).collect::<Vec<_>>(), [4, 4, 2]);
+        let mut all: Vec<usize> = first.iter().flat_map(|b| b.0.clone()).collect();
+        all.sort();
+        assert_eq!(all, (0..10).collect::<Vec<_>>());
+        assert_ne!(rows(loader, 1, 0), first);
+        assert_eq!(rows(loader, 0, 0), first, "the same epoch again");
+        assert_ne!(rows(loader.seed(4), 0, 0), first);
+        assert_eq!(rows(loader.shuffle(false), 7, 0)[1].0, [4, 5, 6, 7]);
+        assert_eq!((loader.drop_last(true).len(), rows(loader.drop_last(true), 0, 0).len()), (2, 2));
+        assert!(rows(Loader::new(0, 4), 0, 0).is_empty() && Loader::new(0, 4).is_empty());
+    }
+
+    #[test]
+    fn an_epoch_taken_up_again_goes_on_as_it_would_have() {
+        let loader = Loader::new(50, 7).seed(1);
+        let whole = rows(loader, 5, 0);
+        for first in 0..=loader.len() {
+            assert_eq!(rows(loader, 5, first), whole[first..]);
+        }
+    }
+
+    #[test]
+    fn an_error_is_an_item_and_a_panic_goes_on_in_the_one_who_waits() {
+        let mut seen = 0;
+        let failing = Loader::new(9, 1).shuffle(false).batches(0, |rows, _| {
+            if rows == [3] { Err(Error::invalid("test", "no fourth")) } else { Ok(()) }
+        });
+        let outcomes: Vec<bool> = failing.map(|b| b.is_ok()).inspect(|_| seen += 1).collect();
+        assert_eq!(outcomes, [true, true, true, false]);
+        let panicking =
+            || Loader::new(2, 1).batches(0, |_, _| -> Result<()> { panic!("on purpose") }).count();
+        assert!(std::panic::catch_unwind(panicking).is_err());
+        // Broken off early: the thread must not wait for ever, nor the test for the thread.
+        drop(Loader::new(1000, 1).batches(0, |_, _| Ok(vec![0u8; 1000])));
+    }
+}
