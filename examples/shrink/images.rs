@@ -1,6 +1,9 @@
 //! Images to learn from: the digits inside the crate, or MNIST from a folder.
 use crate::Result;
-use kolmo::{Random, Tensor, data, nn::init};
+use kolmo::{
+    Random, Tensor,
+    data::{self, Augment},
+};
 use std::{
     env,
     path::{Path, PathBuf},
@@ -81,26 +84,10 @@ impl Set {
         Ok(Set { images: self.images.rows(rows)?, labels: self.labels.rows(rows)? })
     }
 
-    /// The images as nobody has seen them: each moved by up to `shift` pixels down and to the right, or up and to the left, by
-    /// linear interpolation, with normal noise on every pixel.
-    pub fn varied(&self, shift: f64, noise: f64, rng: &mut Random) -> Tensor {
-        let [n, pixels] = [self.images.dim(0), self.images.dim(1)];
-        let side = pixels.isqrt();
-        let (images, noise) =
-            (self.images.to_vec(), init::normal::<f32>([n, pixels], 0.0, noise, rng).to_vec());
-        let moves = init::uniform::<f32>([n, 2], -shift, shift, rng).to_vec();
-        Tensor::from_fn([n, pixels], |i| {
-            let (image, row, column) = (i / pixels, i % pixels / side, i % side);
-            let (y, x) = (row as f32 + moves[2 * image], column as f32 + moves[2 * image + 1]);
-            let (top, left) = (y.floor(), x.floor());
-            let (down, right) = (y - top, x - left);
-            let pixel = |y: f32, x: f32| {
-                let inside = y >= 0.0 && x >= 0.0 && y < side as f32 && x < side as f32;
-                if inside { images[image * pixels + y as usize * side + x as usize] } else { 0.0 }
-            };
-            let upper = pixel(top, left) * (1.0 - right) + pixel(top, left + 1.0) * right;
-            let lower = pixel(top + 1.0, left) * (1.0 - right) + pixel(top + 1.0, left + 1.0) * right;
-            upper * (1.0 - down) + lower * down + noise[i]
-        })
+    /// The images as nobody has seen them.
+    pub fn varied(&self, augment: &Augment, rng: &mut Random) -> Result<Tensor> {
+        let (pixels, side) = (self.images.dim(1) as isize, self.images.dim(1).isqrt() as isize);
+        let square = self.images.reshape([-1, 1, side, side])?;
+        Ok(augment.apply(&square, rng)?.reshape([-1, pixels])?)
     }
 }

@@ -4,7 +4,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use kolmo::{
     Random, Tape,
     compress::distill::soft_target,
-    data,
+    data::{self, Augment},
     optim::{Adam, Optimizer},
 };
 use std::f64::consts::PI;
@@ -24,10 +24,9 @@ pub struct Recipe {
     /// The share of weights that pruning leaves.
     pub teacher_density: f64,
     pub student_density: f64,
-    /// Images in a batch, how many pixels they are moved at most, and the deviation of the noise on them.
+    /// Images in a batch, and what happens to them.
     batch: usize,
-    shift: f64,
-    noise: f64,
+    augment: Augment,
     /// Epochs of the first training, after each round of pruning, after the last one, after each layer's
     /// quantisation, and of all shared values at the end.
     pub train: usize,
@@ -45,8 +44,7 @@ impl Recipe {
             teacher_density: 0.085,
             student_density: 0.105,
             batch: 64,
-            shift: 0.6,
-            noise: 0.15,
+            augment: Augment { translate: 0.6, noise: 0.15, ..Augment::default() },
             train: 300,
             round: 60,
             prune: 240,
@@ -62,8 +60,7 @@ impl Recipe {
             teacher_density: 0.05,
             student_density: 0.08,
             batch: 128,
-            shift: 1.0,
-            noise: 0.1,
+            augment: Augment { translate: 1.0, noise: 0.1, ..Augment::default() },
             train: 12,
             round: 1,
             prune: 8,
@@ -131,14 +128,14 @@ impl<'a> Training<'a> {
 
     /// Trains for so many epochs.
     pub fn run(&mut self, net: &Mlp, goal: Goal, epochs: usize) -> Result<()> {
-        let Recipe { batch, shift, noise, .. } = self.recipe;
+        let Recipe { batch, augment, .. } = self.recipe;
         let mut optimizer = Adam::new(LR);
         let mut tape = Tape::new();
         let (mut step, steps) = (0, epochs * self.set.len().div_ceil(batch));
         for _ in 0..epochs {
             for rows in data::batches(self.set.len(), batch, &mut self.rng) {
                 let batch = self.set.rows(&rows)?;
-                let x = tape.constant(batch.varied(shift, noise, &mut self.rng));
+                let x = tape.constant(batch.varied(&augment, &mut self.rng)?);
                 let scores = net.forward(&x);
                 let mut loss = match goal {
                     Goal::Labels => scores.cross_entropy(&batch.labels),
