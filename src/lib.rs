@@ -17,7 +17,10 @@ pub mod train;
 
 pub use error::{Error, OpError, Result};
 pub use kernels::threads::{set_threads, threads};
-pub use ops::{Close, Fuse, FuseInput, Fused, Indexing, MatrixNorm, Operand, Pad, Scatter, Select, Unique};
+pub use ops::{
+    Close, ConvOptions, Fuse, FuseInput, Fused, Indexing, MatrixNorm, Operand, Pad, Padding, Scatter, Select,
+    Sizes, Unique,
+};
 pub use real::{Dual, Lane, Mask, Number, Real};
 pub use tape::{
     Argument, Block, CustomOp, Float, GradCheck, Gradients, Listing, Random, Row, Scalar, Tape, TapeNumber,

@@ -5,6 +5,7 @@
 mod arith;
 mod binary;
 mod compare;
+pub(crate) mod conv;
 mod diagonals;
 mod einsum;
 mod extremum;
@@ -30,6 +31,7 @@ mod unary;
 mod views;
 
 pub use compare::{Close, Operand};
+pub use conv::{ConvOptions, Padding, Sizes};
 pub use fused::{Fuse, FuseInput, Fused};
 pub use getitem::Select;
 pub use pad::Pad;
@@ -94,6 +96,7 @@ pub(crate) enum Op<T: Float> {
     Param(u64),
     Unary(unary::Unary),
     Binary(binary::Binary),
+    Conv(Box<conv::Conv>),
     Extremum(extremum::Extremum),
     Scan(scan::Scan),
     CrossEntropy(MeanCrossEntropy),
@@ -117,6 +120,7 @@ impl<T: Float> Op<T> {
             Op::Param(_) => &Leaf("param"),
             Op::Unary(op) => op,
             Op::Binary(op) => op,
+            Op::Conv(op) => &**op,
             Op::Extremum(op) => op,
             Op::Scan(op) => op,
             Op::CrossEntropy(op) => op,
@@ -146,6 +150,12 @@ macro_rules! from {
 from! {
     Unary(unary::Unary) Binary(binary::Binary) Extremum(extremum::Extremum) Scan(scan::Scan) CrossEntropy(MeanCrossEntropy) Softmax(softmax::Softmax) Solve(solve::Solve) Take(take::Take) Where(binary::Where) Fused(fused::FusedOp<T>) Linalg(linalg::Linalg)
     Reduce(reduce::Reduce) Shape(shape::ShapeOp) Mixed(Mixed)
+}
+
+impl<T: Float> From<conv::Conv> for Op<T> {
+    fn from(op: conv::Conv) -> Op<T> {
+        Op::Conv(Box::new(op))
+    }
 }
 
 /// Inputs and parameters: nothing is computed and nothing flows on.

@@ -7,6 +7,7 @@ mod activation;
 mod binary;
 mod case;
 mod compress;
+mod conv;
 mod index;
 mod layout;
 mod linalg;
@@ -34,7 +35,7 @@ fn dispatch<'t, T: Float>(call: &Call<'t, T>) -> Outs<'t, T> {
             }
         )*};
     }
-    first!(unary binary activation reduce linalg shape index loss metrics compress);
+    first!(unary binary activation reduce linalg shape index loss metrics compress conv);
     unknown()
 }
 
