@@ -33,7 +33,7 @@ impl Affine {
     /// One scale and zero point for a whole tensor.
     ///
     /// # Errors
-    /// A scale that is not positive and finite, `qmin` above `qmax`.
+    /// A scale that is not positive and finite, `qmin` above `qmax`, a zero point that is not between them.
     pub fn per_tensor(scale: f64, zero_point: i64, qmin: i64, qmax: i64) -> Result<Affine> {
         Affine::new(vec![scale], vec![zero_point], None, qmin, qmax)
     }
@@ -68,6 +68,9 @@ impl Affine {
         }
         if qmin > qmax {
             return error(format!("qmin {qmin} is above qmax {qmax}"));
+        }
+        if let Some(bad) = zero_points.iter().find(|z| !(qmin..=qmax).contains(z)) {
+            return error(format!("zero point {bad} is not between qmin {qmin} and qmax {qmax}"));
         }
         Ok(Affine { scales, zero_points, axis, qmin, qmax })
     }
