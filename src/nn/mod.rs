@@ -1,10 +1,15 @@
 //! Parameters, the walk that finds them in a model, layers and initialisers.
+mod conv;
 pub mod init;
 mod layers;
 mod param;
 mod param_serial;
 pub(crate) mod walk;
 
+pub use conv::{
+    AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool1d, AvgPool2d, Conv1d, Conv2d, ConvTranspose1d,
+    ConvTranspose2d, Dropout2d, Flatten, MaxPool1d, MaxPool2d, Upsample,
+};
 pub use layers::{Dropout, Layer, Linear, Relu, Sequential, Sigmoid, Silu, Tanh};
 pub use param::{Param, Parametrize};
 pub use walk::{Path, named_params, visit_params};

@@ -7,10 +7,11 @@ use crate::{
     tape::{Float, Var, step::Step},
     tensor::{Shape, Tensor},
 };
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
 /// A number for each axis, or one for all.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sizes(Vec<usize>);
 
 impl From<usize> for Sizes {
@@ -32,6 +33,11 @@ impl From<&[usize]> for Sizes {
 }
 
 impl Sizes {
+    /// One for each of so many axes.
+    pub(crate) fn each(&self, axes: usize) -> impl Iterator<Item = usize> + '_ {
+        (0..axes).map(|i| self.0.get(i).or(self.0.first()).copied().unwrap_or(1))
+    }
+
     /// One for each of the last `axes` of three; `rest` for those before.
     pub(crate) fn spread(&self, what: &str, axes: usize, rest: usize) -> Checked<[usize; 3]> {
         if self.0.len() != 1 && self.0.len() != axes {
@@ -46,7 +52,7 @@ impl Sizes {
 }
 
 /// Zeros around the input of a convolution.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Padding {
     /// So many before the first element of an axis, and after the last.
     Zeros(Sizes),
@@ -61,7 +67,7 @@ impl<S: Into<Sizes>> From<S> for Padding {
 }
 
 /// Options of convolutions, with PyTorch's names and defaults.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConvOptions {
     stride: Sizes,
     padding: Padding,
@@ -106,6 +112,10 @@ impl ConvOptions {
     /// Steps from one element of a window to the next (default 1).
     pub fn dilation(self, dilation: impl Into<Sizes>) -> ConvOptions {
         ConvOptions { dilation: dilation.into(), ..self }
+    }
+
+    pub(crate) fn groups_or_one(&self) -> usize {
+        self.groups.max(1)
     }
 
     /// Groups of channels that don't see each other (default 1).

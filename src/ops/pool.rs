@@ -7,9 +7,10 @@ use crate::{
     tape::{Float, Var},
     tensor::{Shape, Tensor},
 };
+use serde::{Deserialize, Serialize};
 
 /// Options of pooling, with PyTorch's names and defaults.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PoolOptions {
     kernel_size: Sizes,
     stride: Option<Sizes>,

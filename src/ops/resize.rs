@@ -5,9 +5,10 @@ use crate::{
     tape::{Float, Var},
     tensor::{Shape, Tensor},
 };
+use serde::{Deserialize, Serialize};
 
 /// To which size [`Var::interpolate`] goes.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Resize {
     /// These sizes of the last axes, or one for all.
     Size(Sizes),
@@ -16,7 +17,7 @@ pub enum Resize {
 }
 
 /// How [`Var::interpolate`] finds the values between elements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Interpolation {
     /// The nearest element before.
     Nearest,

@@ -1,0 +1,195 @@
+//! Layers for signals and images: convolutions, pooling, and what changes shapes between them and linear layers.
+use super::{Layer, Param, init};
+use crate::{
+    ops::{ConvOptions, Interpolation, Padding, PoolOptions, Resize, Sizes},
+    tape::{Float, Var},
+    tensor::{Shape, Tensor},
+};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+macro_rules! convolutions {
+    ($($(#[$m:meta])* $name:ident $f:ident $axes:literal $transposed:literal;)*) => {$(
+        $(#[$m])*
+        #[derive(Clone, Debug, Serialize, Deserialize)]
+        #[serde(bound(deserialize = "T: Deserialize<'de>"))]
+        pub struct $name<T: Float = f32> {
+            /// The kernels.
+            pub weight: Param<T>,
+            /// One number for each output channel.
+            pub bias: Option<Param<T>>,
+            options: ConvOptions,
+        }
+
+        impl<T: Float> $name<T> {
+            /// A layer with stride 1, no padding and PyTorch's starting values: weight and bias uniform within
+            /// ±1/√(inputs that an output reads).
+            pub fn new(in_channels: usize, out_channels: usize, kernel_size: impl Into<Sizes>, rng: &mut impl Rng) -> Self {
+                $name::with(in_channels, out_channels, kernel_size, ConvOptions::new(), rng)
+            }
+
+            /// The same with other options. Sizes that don't go together are an error when the layer is used.
+            pub fn with(
+                in_channels: usize,
+                out_channels: usize,
+                kernel_size: impl Into<Sizes>,
+                options: ConvOptions,
+                rng: &mut impl Rng,
+            ) -> Self {
+                let (first, second) = if $transposed { (in_channels, out_channels) } else { (out_channels, in_channels) };
+                let kernel: Vec<usize> = kernel_size.into().each($axes).collect();
+                let each = second / options.groups_or_one();
+                let shape: Shape = [first, each].into_iter().chain(kernel).collect();
+                let reads: usize = shape.iter().skip(1).product();
+                let bound = 1.0 / (reads.max(1) as f64).sqrt();
+                $name {
+                    weight: Param::new(init::uniform(shape, -bound, bound, rng)),
+                    bias: Some(Param::new(init::uniform([out_channels], -bound, bound, rng))),
+                    options,
+                }
+            }
+
+            /// The same layer without bias.
+            pub fn without_bias(self) -> Self {
+                $name { bias: None, ..self }
+            }
+
+            /// The same layer with zeros around its input.
+            pub fn padding(self, padding: impl Into<Padding>) -> Self {
+                $name { options: self.options.padding(padding), ..self }
+            }
+
+            /// The same layer with this distance between windows.
+            pub fn stride(self, stride: impl Into<Sizes>) -> Self {
+                $name { options: self.options.stride(stride), ..self }
+            }
+        }
+
+        impl<T: Float> Layer<T> for $name<T> {
+            #[track_caller]
+            fn forward<'t>(&self, x: &Var<'t, T>) -> Var<'t, T> {
+                let weight = x.tape().param(&self.weight);
+                let bias = self.bias.as_ref().map(|b| x.tape().param(b));
+                x.$f(&weight, bias.as_ref(), &self.options)
+            }
+        }
+    )*};
+}
+convolutions! {
+    /// Convolution of `[n, in, length]`; weights `[out, in / groups, kernel]`.
+    Conv1d conv1d 1 false;
+    /// Convolution of `[n, in, height, width]`; weights `[out, in / groups, kernel, kernel]`.
+    ///
+    /// ```
+    /// use kolmo::{Random, Tape, Tensor, nn::{Conv2d, Layer}};
+    /// let layer = Conv2d::<f32>::new(3, 8, 3, &mut Random::new(0)).padding(1).stride(2);
+    /// let tape = Tape::new();
+    /// assert_eq!(layer.forward(&tape.constant(Tensor::ones([2, 3, 16, 16]))).shape(), &[2, 8, 8, 8]);
+    /// ```
+    Conv2d conv2d 2 false;
+    /// Transposed convolution of `[n, in, length]`; weights `[in, out / groups, kernel]`.
+    ConvTranspose1d conv_transpose1d 1 true;
+    /// Transposed convolution of `[n, in, height, width]`; weights `[in, out / groups, kernel, kernel]`.
+    ConvTranspose2d conv_transpose2d 2 true;
+}
+
+macro_rules! pools {
+    ($($(#[$m:meta])* $name:ident $f:ident;)*) => {$(
+        $(#[$m])*
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        pub struct $name(pub PoolOptions);
+
+        impl $name {
+            /// Windows of this size, one beside the other.
+            pub fn new(kernel_size: impl Into<Sizes>) -> Self {
+                $name(PoolOptions::new(kernel_size))
+            }
+        }
+
+        impl<T: Float> Layer<T> for $name {
+            #[track_caller]
+            fn forward<'t>(&self, x: &Var<'t, T>) -> Var<'t, T> {
+                x.$f(&self.0)
+            }
+        }
+    )*};
+}
+pools! {
+    /// Largest elements of windows of `[n, channels, length]`.
+    MaxPool1d max_pool1d;
+    /// Largest elements of windows of `[n, channels, height, width]`.
+    MaxPool2d max_pool2d;
+    /// Means of windows of `[n, channels, length]`.
+    AvgPool1d avg_pool1d;
+    /// Means of windows of `[n, channels, height, width]`.
+    AvgPool2d avg_pool2d;
+}
+
+/// Means of so many windows along height and width; `None` keeps an axis. `[n, c, h, w] -> [n, c, h', w']`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdaptiveAvgPool2d(pub [Option<usize>; 2]);
+
+impl<T: Float> Layer<T> for AdaptiveAvgPool2d {
+    #[track_caller]
+    fn forward<'t>(&self, x: &Var<'t, T>) -> Var<'t, T> {
+        x.adaptive_avg_pool2d(&self.0)
+    }
+}
+
+/// Largest elements of so many windows along height and width; `None` keeps an axis. `[n, c, h, w] -> [n, c, h', w']`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdaptiveMaxPool2d(pub [Option<usize>; 2]);
+
+impl<T: Float> Layer<T> for AdaptiveMaxPool2d {
+    #[track_caller]
+    fn forward<'t>(&self, x: &Var<'t, T>) -> Var<'t, T> {
+        x.adaptive_max_pool2d(&self.0).0
+    }
+}
+
+/// All axes but the first as one: `[n, …] -> [n, k]`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flatten;
+
+impl<T: Float> Layer<T> for Flatten {
+    #[track_caller]
+    fn forward<'t>(&self, x: &Var<'t, T>) -> Var<'t, T> {
+        x.flatten(1, -1)
+    }
+}
+
+/// Elements at other distances along all axes but the first two; see [`Var::interpolate`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Upsample {
+    /// How much larger.
+    pub to: Resize,
+    /// What comes between.
+    pub mode: Interpolation,
+}
+
+impl<T: Float> Layer<T> for Upsample {
+    #[track_caller]
+    fn forward<'t>(&self, x: &Var<'t, T>) -> Var<'t, T> {
+        x.interpolate(&self.to, self.mode)
+    }
+}
+
+/// In training, sets whole channels of `[n, channels, …]` to zero with probability `p` and scales the others by
+/// `1 / (1 - p)` (Tompson et al., 2015); in evaluation, does nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Dropout2d {
+    /// Probability of zero, from 0 to 1.
+    pub p: f64,
+}
+
+impl<T: Float> Layer<T> for Dropout2d {
+    #[track_caller]
+    fn forward<'t>(&self, x: &Var<'t, T>) -> Var<'t, T> {
+        if x.failed_id().is_some() || x.rank() < 2 {
+            return x.dropout(self.p);
+        }
+        let channels: Shape =
+            x.shape().iter().take(2).copied().chain(std::iter::repeat_n(1, x.rank() - 2)).collect();
+        x * x.tape().constant(Tensor::ones(&channels)).dropout(self.p)
+    }
+}
