@@ -7,8 +7,8 @@ mod scalar;
 mod timing;
 
 use kolmo::{
-    Gradients, Result, Shape, Tape, Tensor, Var, fuse,
-    nn::{Layer, Linear, Param, Relu, Sequential, Tanh},
+    Gradients, Random, Result, Shape, Tape, Tensor, Var, fuse,
+    nn::{Conv2d, Flatten, Layer, Linear, MaxPool2d, Param, Relu, Sequential, Tanh},
     optim::{Adam, Optimizer, Sgd},
 };
 use serde::Serialize;
@@ -17,7 +17,8 @@ use timing::{fill, labels, measure};
 fn main() {
     // Cargo passes --bench; what is left are the words of the user.
     let words: Vec<String> = std::env::args().skip(1).filter(|w| !w.starts_with("--")).collect();
-    let all = "mlp_tiny,mlp300,mlp1200,elementwise,matmul1024,infer_mlp300_b1,infer_mlp300_b64,scalar_chain,scalar_chain_fused";
+    let all = "mlp_tiny,mlp300,mlp1200,lenet5,elementwise,matmul1024,infer_mlp300_b1,infer_mlp300_b64,infer_lenet5_b1,\
+               infer_lenet5_b64,scalar_chain,scalar_chain_fused";
     let threads = words.get(1).and_then(|t| t.parse().ok()).unwrap_or_else(kolmo::threads);
     kolmo::set_threads(threads);
     for workload in words.first().map_or(all, String::as_str).split(',') {
@@ -77,8 +78,16 @@ fn run(workload: &str, threads: usize) -> Result<()> {
                 Ok(y.item()? / 1024f32.powi(3))
             })
         }
-        "infer_mlp300_b1" => infer(workload, threads, 1),
-        "infer_mlp300_b64" => infer(workload, threads, 64),
+        "lenet5" => {
+            let (x, y) = (tensor(100, [64, 1, 28, 28], 1.0), Tensor::from(labels(64, 10, 7, 3)));
+            train(workload, threads, lenet(), Sgd::new(0.02).momentum(0.9), move |net, tape| {
+                net.forward(&tape.constant(&x)).cross_entropy(&y)
+            })
+        }
+        "infer_mlp300_b1" => infer(workload, threads, mlp([784, 300, 100, 10]), [1, 784]),
+        "infer_mlp300_b64" => infer(workload, threads, mlp([784, 300, 100, 10]), [64, 784]),
+        "infer_lenet5_b1" => infer(workload, threads, lenet(), [1, 1, 28, 28]),
+        "infer_lenet5_b64" => infer(workload, threads, lenet(), [64, 1, 28, 28]),
         "scalar_chain" => scalar::chain(false),
         "scalar_chain_fused" => scalar::chain(true),
         _ => {
@@ -110,6 +119,22 @@ fn mlp(s: [usize; 4]) -> Sequential<(Linear, Relu, Linear, Relu, Linear)> {
     Sequential((linear(0, s[0], s[1]), Relu, linear(1, s[1], s[2]), Relu, linear(2, s[2], s[3])))
 }
 
+/// A convolution with the peers' weights.
+fn conv(l: u32, inputs: usize, outputs: usize, kernel: usize) -> Conv2d {
+    let scale = 1.0 / ((inputs * kernel * kernel) as f32).sqrt();
+    let layer = Conv2d::new(inputs, outputs, kernel, &mut Random::new(0));
+    layer.weight.set(tensor(2 * l, [outputs, inputs, kernel, kernel], scale));
+    Conv2d { bias: Some(Param::new(tensor(2 * l + 1, [outputs], scale))), ..layer }
+}
+
+type Lenet = Sequential<(Conv2d, MaxPool2d, Conv2d, MaxPool2d, Flatten, Linear, Relu, Linear)>;
+
+fn lenet() -> Lenet {
+    let (first, second) = (conv(0, 1, 20, 5), conv(1, 20, 50, 5));
+    let pool = || MaxPool2d::new(2);
+    Sequential((first, pool(), second, pool(), Flatten, linear(2, 800, 500), Relu, linear(3, 500, 10)))
+}
+
 fn train<M: Serialize>(
     workload: &str,
     threads: usize,
@@ -127,8 +152,8 @@ fn train<M: Serialize>(
     })
 }
 
-fn infer(workload: &str, threads: usize, batch: usize) -> Result<()> {
-    let (net, x) = (mlp([784, 300, 100, 10]), tensor(100, [batch, 784], 1.0));
+fn infer(workload: &str, threads: usize, net: impl Layer, shape: impl Into<Shape>) -> Result<()> {
+    let x = tensor(100, shape, 1.0);
     let tape = Tape::inference();
     measure("kolmo", workload, threads, || net.forward(&tape.constant(&x)).sum().item())
 }

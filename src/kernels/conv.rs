@@ -63,40 +63,43 @@ impl Geometry {
     }
 
     /// Calls `f` for each stretch of the matrix of windows that lies in one row of the output: the row of the matrix and the
-    /// column, the length, and where its elements lie in the sample: how many there are no elements for, the first, how many.
+    /// column, the length, and where its elements lie in the sample.
+    #[inline(always)]
     fn stretches(&self, from: usize, len: usize, mut f: impl FnMut(usize, usize, usize, Stretch)) {
-        let [_, rows, columns] = self.output;
+        let [_, lines, columns] = self.output;
         let [kd, kh, kw] = self.kernel;
-        let [_, height, width] = self.input;
+        let [depth, height, width] = self.input;
+        let first_place = [from / columns / lines, from / columns % lines, from % columns];
         for row in 0..self.window() {
             let (channel, k) = (row / (kd * kh * kw), row % (kd * kh * kw));
-            let k = [k / (kh * kw), k / kw % kh, k % kw];
-            let source = |axis: usize, o: usize| {
-                let at = (o * self.stride[axis] + k[axis] * self.dilation[axis]) as isize
-                    - self.padding[axis] as isize;
-                usize::try_from(at).ok().filter(|&i| i < self.input[axis])
-            };
+            // Where the first window of each axis has this element; behind the end if before the beginning.
+            let begin = |axis: usize, k: usize| (k * self.dilation[axis]).wrapping_sub(self.padding[axis]);
+            let [d0, h0, w0] = [begin(0, k / (kh * kw)), begin(1, k / kw % kh), begin(2, k % kw)];
             // Columns of the output whose element is inside the input: from `first` up to `end`.
-            let (offset, step) = (k[2] * self.dilation[2], self.stride[2]);
+            let (offset, step) = (k % kw * self.dilation[2], self.stride[2]);
             let first = self.padding[2].saturating_sub(offset).div_ceil(step);
             let end = (width + self.padding[2]).saturating_sub(offset).div_ceil(step);
-            let mut p = from;
-            while p < from + len {
-                let (plane, line, column) = (p / columns / rows, p / columns % rows, p % columns);
-                let size = (columns - column).min(from + len - p);
-                let stretch = match (source(0, plane), source(1, line)) {
-                    (Some(d), Some(h)) => {
-                        let (low, high) =
-                            (first.clamp(column, column + size), end.clamp(column, column + size));
-                        let count = high.saturating_sub(low);
-                        let at = ((channel * self.input[0] + d) * height + h) * width;
-                        let start = (low * step + offset).wrapping_sub(self.padding[2]);
-                        Stretch { before: low - column, start: at.wrapping_add(start), count }
-                    }
-                    _ => Stretch { before: size, start: 0, count: 0 },
+            let [mut plane, mut line, mut column] = first_place;
+            let mut p = 0;
+            while p < len {
+                let size = (columns - column).min(len - p);
+                let d = d0.wrapping_add(plane * self.stride[0]);
+                let h = h0.wrapping_add(line * self.stride[1]);
+                let stretch = if d < depth && h < height {
+                    let (low, high) = (first.clamp(column, column + size), end.clamp(column, column + size));
+                    let at = ((channel * depth + d) * height + h) * width;
+                    let start = at.wrapping_add(w0).wrapping_add(low * step);
+                    Stretch { before: low - column, start, count: high.saturating_sub(low) }
+                } else {
+                    Stretch { before: size, start: 0, count: 0 }
                 };
-                f(row, p - from, size, stretch);
+                f(row, p, size, stretch);
                 p += size;
+                column = 0;
+                line += 1;
+                if line == lines {
+                    (plane, line) = (plane + 1, 0);
+                }
             }
         }
     }
@@ -112,7 +115,7 @@ impl Geometry {
             to[..s.before].fill(T::default());
             let inside = &mut to[s.before..s.before + s.count];
             if step == 1 {
-                inside.copy_from_slice(&x[s.start..s.start + s.count]);
+                copy(&x[s.start..s.start + s.count], inside);
             } else {
                 inside.iter_mut().zip(x[s.start..].iter().step_by(step)).for_each(|(o, &v)| *o = v);
             }
@@ -137,6 +140,14 @@ struct Stretch {
     before: usize,
     start: usize,
     count: usize,
+}
+
+/// Rows of images are short: a call of the system's copy would take longer than the copying.
+#[inline(always)]
+fn copy<T: Copy>(from: &[T], to: &mut [T]) {
+    let ((from, rest), (to, last)) = (from.as_chunks::<8>(), to.as_chunks_mut::<8>());
+    to.iter_mut().zip(from).for_each(|(t, f)| *t = *f);
+    last.iter_mut().zip(rest).for_each(|(t, f)| *t = *f);
 }
 
 fn matrix<T>(data: &[T], rows: usize, cols: usize, row_stride: usize) -> Mat<'_, T> {

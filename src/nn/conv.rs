@@ -18,7 +18,8 @@ macro_rules! convolutions {
             pub weight: Param<T>,
             /// One number for each output channel.
             pub bias: Option<Param<T>>,
-            options: ConvOptions,
+            /// Stride, padding, dilation, groups.
+            pub options: ConvOptions,
         }
 
         impl<T: Float> $name<T> {

@@ -162,6 +162,12 @@ impl Windows {
         &self.places[w * self.len..(w + 1) * self.len]
     }
 
+    /// The places of each window where there are elements.
+    fn elements(&self) -> Vec<Vec<u32>> {
+        let real = |w| self.window(w).iter().copied().filter(|&p| p != NOWHERE).collect();
+        (0..self.count).map(real).collect()
+    }
+
     /// The number of elements in each window.
     fn real(&self) -> Vec<f64> {
         let count = |w| self.window(w).iter().filter(|&&p| p != NOWHERE).count() as f64;
@@ -169,64 +175,73 @@ impl Windows {
     }
 }
 
-/// The flat positions in each channel's plane of the first largest element of every window; a NaN is the largest.
-fn largest<T: Float>(x: &Tensor<T>, windows: &[Windows]) -> (Tensor<u32>, Shape) {
-    let axes = windows.len();
-    let lead = &x.shape()[..x.rank() - axes];
+/// The flat positions of the first largest element of every window; a NaN is the largest.
+fn largest<T: Float>(x: &Tensor<T>, windows: &[Windows]) -> Tensor<u32> {
+    let (lead, axes) = x.shape().split_at(x.rank() - windows.len());
     let shape: Shape = lead.iter().copied().chain(windows.iter().map(|w| w.count)).collect();
-    let plane: usize = x.shape()[lead.len()..].iter().product();
-    let width = x.shape().last().copied().unwrap_or(1);
-    let every = Windows { places: vec![0], count: 1, len: 1, padded: Vec::new() };
-    let (rows, columns) = match windows {
-        [columns] => (&every, columns),
-        [rows, columns, ..] => (rows, columns),
-        [] => (&every, &every),
+    let (plane, width) = (axes.iter().product::<usize>(), axes.last().copied().unwrap_or(1));
+    // One axis is an image of one line.
+    let line = vec![vec![0]];
+    let elements: Vec<Vec<Vec<u32>>> = windows.iter().map(Windows::elements).collect();
+    let (rows, columns) = match &elements[..] {
+        [rows, columns] => (rows, columns),
+        [columns] => (&line, columns),
+        _ => (&line, &line),
     };
     let x = x.contiguous();
     let data = x.as_slice().unwrap_or_default();
-    let per_plane = rows.count * columns.count;
-    let positions = Tensor::build(shape.clone(), |out: &mut [u32]| {
-        for_chunks(out, per_plane.max(1), |start, out| {
-            let data = &data[start / per_plane.max(1) * plane..][..plane];
-            for (o, place) in out.iter_mut().enumerate() {
-                let (mut best, mut at) = (T::default(), NOWHERE);
-                for &r in rows.window(o / columns.count) {
-                    for &c in columns.window(o % columns.count) {
-                        if r == NOWHERE || c == NOWHERE {
-                            continue;
-                        }
-                        let p = r as usize * width + c as usize;
-                        let v = data[p];
-                        if at == NOWHERE || v > best || (v.to_f64().is_nan() && !best.to_f64().is_nan()) {
-                            (best, at) = (v, p as u32);
-                        }
-                    }
+    let per_plane = (rows.len() * columns.len()).max(1);
+    Tensor::build(shape, |out: &mut [u32]| {
+        for_chunks(out, per_plane, |start, out| {
+            let offset = start / per_plane * plane;
+            let data = &data[offset..offset + plane];
+            for (out, rows) in out.chunks_exact_mut(columns.len().max(1)).zip(rows) {
+                for (place, columns) in out.iter_mut().zip(columns) {
+                    *place = offset as u32 + first_largest(data, width, rows, columns);
                 }
-                *place = at;
             }
         });
-    });
-    (positions, shape)
+    })
+}
+
+/// The position of the first largest of the elements in these rows and columns, of which there is at least one.
+#[inline(always)]
+fn first_largest<T: Float>(data: &[T], width: usize, rows: &[u32], columns: &[u32]) -> u32 {
+    let mut best: Option<(T, u32)> = None;
+    for &r in rows {
+        for &c in columns {
+            let at = r * width as u32 + c;
+            let v = data[at as usize];
+            match best {
+                // Not above and not below either: one of both is NaN.
+                Some((most, _)) if v <= most || (most.partial_cmp(&most).is_none()) => {}
+                _ => best = Some((v, at)),
+            }
+        }
+    }
+    best.map_or(0, |(_, at)| at)
 }
 
 impl<'t, T: Float> Var<'t, T> {
-    /// The largest elements and their places.
+    /// The largest elements and their flat positions, of which there are none where something failed.
     #[track_caller]
-    fn max_windows(&self, name: &str, windows: Checked<Vec<Windows>>) -> (Var<'t, T>, Tensor<i64>) {
-        if self.failed_id().is_some() {
-            return (self.clone(), Tensor::zeros([0]));
+    fn max_windows(&self, name: &str, windows: Checked<Vec<Windows>>) -> (Var<'t, T>, Tensor<u32>) {
+        let windows = windows.and_then(|w| small(self.shape()).map(|()| w));
+        match windows {
+            _ if self.failed_id().is_some() => (self.clone(), Tensor::zeros([0])),
+            Err(message) => (self.tape().fail_op(name, message, &[self]), Tensor::zeros([0])),
+            Ok(windows) => {
+                let positions = largest(self.tensor(), &windows);
+                (self.elements(positions.clone()), positions)
+            }
         }
-        let windows = match windows.and_then(|w| small(self.shape()).map(|()| w)) {
-            Ok(windows) => windows,
-            Err(message) => return (self.tape().fail_op(name, message, &[self]), Tensor::zeros([0])),
-        };
-        let (local, shape) = largest(self.tensor(), &windows);
-        let axes = windows.len();
-        let plane: usize = self.shape()[self.rank() - axes..].iter().product();
-        let per_plane: usize = windows.iter().map(|w| w.count).product();
-        let places = local.to_vec();
-        let flat = Tensor::from_fn(&shape, |i| (i / per_plane.max(1) * plane) as u32 + places[i]);
-        (self.elements(flat), local.cast())
+    }
+
+    /// With positions within the elements of a channel.
+    fn within_channel(&self, (y, flat): (Var<'t, T>, Tensor<u32>), axes: usize) -> (Var<'t, T>, Tensor<i64>) {
+        let plane: usize = self.shape().iter().rev().take(axes).product();
+        let positions = flat.to_vec();
+        (y, Tensor::from_fn(flat.shape(), |i| (positions[i] as usize % plane.max(1)) as i64))
     }
 
     /// The sums of windows.
@@ -317,13 +332,14 @@ macro_rules! pools {
                 /// The gradient goes to the first of equal ones.
                 #[track_caller]
                 pub fn $max(&self, options: &PoolOptions) -> Var<'t, T> {
-                    self.$indices(options).0
+                    self.max_windows(stringify!($max), options.windows(self.shape(), $axes)).0
                 }
 
                 #[doc = concat!("[`", stringify!($max), "`](Var::", stringify!($max), "), and the position of each in its channel's elements.")]
                 #[track_caller]
                 pub fn $indices(&self, options: &PoolOptions) -> (Var<'t, T>, Tensor<i64>) {
-                    self.max_windows(stringify!($max), options.windows(self.shape(), $axes))
+                    let found = self.max_windows(stringify!($max), options.windows(self.shape(), $axes));
+                    self.within_channel(found, $axes)
                 }
 
                 #[doc = concat!("The mean of each window of `[n, channels, ", $sizes, "]` (`n` may be missing).")]
@@ -336,7 +352,8 @@ macro_rules! pools {
                 /// each; `None` keeps an axis as it is.
                 #[track_caller]
                 pub fn $adaptive_max(&self, output_size: &[Option<usize>]) -> (Var<'t, T>, Tensor<i64>) {
-                    self.max_windows(stringify!($adaptive_max), self.adaptive(output_size, $axes))
+                    let found = self.max_windows(stringify!($adaptive_max), self.adaptive(output_size, $axes));
+                    self.within_channel(found, $axes)
                 }
 
                 /// The means of so many windows, which share each axis out among them; `None` keeps an axis as it is.
