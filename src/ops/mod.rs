@@ -13,6 +13,7 @@ mod fused;
 mod getitem;
 pub(crate) mod index;
 mod linalg;
+mod norm;
 mod pad;
 mod pointwise;
 mod pool;

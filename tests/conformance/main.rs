@@ -13,6 +13,7 @@ mod layout;
 mod linalg;
 mod loss;
 mod metrics;
+mod norm;
 mod read;
 mod reduce;
 mod run;
@@ -35,7 +36,7 @@ fn dispatch<'t, T: Float>(call: &Call<'t, T>) -> Outs<'t, T> {
             }
         )*};
     }
-    first!(unary binary activation reduce linalg shape index loss metrics compress conv);
+    first!(unary binary activation reduce linalg shape index loss metrics compress conv norm);
     unknown()
 }
 

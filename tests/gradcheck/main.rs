@@ -1,6 +1,6 @@
 //! Derivatives of first and second order against central differences, a family of operations in each test. Elementary
 //! functions are checked from their table, inside the crate.
-mod images;
+mod layers;
 mod linalg;
 mod losses;
 mod moving;

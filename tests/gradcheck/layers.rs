@@ -1,4 +1,4 @@
-//! Convolution, pooling, resizing.
+//! What layers are made of: convolution, pooling, resizing, normalisation.
 use crate::{check_all, numbers};
 use kolmo::{ConvOptions, Interpolation, Padding, PoolOptions, Resize};
 
@@ -70,5 +70,35 @@ fn pools_and_sizes() {
         ),
         ("pixel_shuffle", |x| x[0].pixel_shuffle(2).square(), vec![numbers([1, 4, 2, 3])]),
         ("im2col", |x| x[0].im2col(2, 1, 1, 2).square(), vec![numbers([1, 2, 3, 3])]),
+    ]);
+}
+
+#[test]
+fn normalisation_and_distances() {
+    let vectors = || vec![numbers([2, 4, 3]), numbers([4]), numbers([4])];
+    check_all(&[
+        ("batch_norm", |x| x[0].batch_norm(None, Some(&x[1]), Some(&x[2]), 1e-3), vectors()),
+        (
+            "batch_norm by running statistics",
+            |x| x[0].batch_norm(Some((&x[1], &x[2].square())), None, None, 0.1),
+            vectors(),
+        ),
+        ("instance_norm", |x| x[0].instance_norm(None, Some(&x[1]), Some(&x[2]), 0.1), vectors()),
+        ("group_norm", |x| x[0].group_norm(2, Some(&x[1]), Some(&x[2]), 1e-3), vectors()),
+        (
+            "layer_norm",
+            |x| x[0].layer_norm(&[3], Some(&x[1]), Some(&x[2]), 1e-3),
+            vec![numbers([2, 2, 3]), numbers([3]), numbers([3])],
+        ),
+        ("rms_norm", |x| x[0].rms_norm(&[3], Some(&x[1]), None), vec![numbers([2, 2, 3]), numbers([3])]),
+        ("local_response_norm", |x| x[0].local_response_norm(3, 0.5, 0.75, 1.0), vec![numbers([1, 4, 3])]),
+        ("normalize", |x| x[0].normalize(2.0, 1, 1e-12), vec![numbers([2, 3])]),
+        (
+            "cosine_similarity",
+            |x| x[0].cosine_similarity(&x[1], 1, 1e-8),
+            vec![numbers([2, 3]), numbers([1, 3])],
+        ),
+        ("cdist", |x| x[0].cdist(&x[1].exp(), 2.0), vec![numbers([2, 3]), numbers([3, 3])]),
+        ("renorm", |x| x[0].renorm(2.0, 0, 0.5), vec![numbers([2, 3])]),
     ]);
 }

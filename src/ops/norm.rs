@@ -1,0 +1,255 @@
+//! Normalisation by means, deviations and norms, and distances: programs of other operations. The number of axes that
+//! `batch_norm` and its relatives take for channels is 1: `[n, channels, …]`.
+use super::{index::valid, take::NOWHERE};
+use crate::{
+    error::Checked,
+    tape::{Float, Var},
+    tensor::{Shape, Tensor},
+};
+
+/// Weight and bias of a normalisation, each perhaps missing.
+type Affine<'a, 't, T> = (Option<&'a Var<'t, T>>, Option<&'a Var<'t, T>>);
+
+impl<'t, T: Float> Var<'t, T> {
+    /// Mean 0 and variance 1 over some axes: `(x - mean) / √(var + eps)`, with the variance divided by n.
+    fn standardized(&self, dims: &[isize], eps: f64) -> Var<'t, T> {
+        let apart = self - self.mean_dim(dims, true);
+        let variance = apart.square().mean_dim(dims, true);
+        apart * (variance + eps).rsqrt()
+    }
+
+    /// One weight and bias for each channel, axis 1.
+    fn by_channel(&self, name: &str, (weight, bias): Affine<'_, 't, T>) -> Var<'t, T> {
+        let channels = self.shape().get(1).copied().unwrap_or(1);
+        let mut y = self.clone();
+        for (i, part) in [weight, bias].into_iter().enumerate() {
+            let Some(part) = part else { continue };
+            if part.failed_id().is_some() {
+                return part.clone();
+            }
+            if *part.shape() != [channels] {
+                let message =
+                    format!("weight and bias have the {channels} channels' shape, not {}", part.shape());
+                return self.tape().fail_op(name, message, &[self, part]);
+            }
+            let mut shape = Shape::new(&vec![1; self.rank()]);
+            shape.set(1, channels);
+            let part = part.reshape_to(&shape);
+            y = if i == 0 { y * part } else { y + part };
+        }
+        y
+    }
+
+    /// All axes but the first two; without any, those are not enough.
+    fn inner_axes(&self, least: usize) -> Checked<Vec<isize>> {
+        if self.rank() < least {
+            return Err(format!("takes [n, channels, …] of rank {least} at least, not {}", self.shape()));
+        }
+        Ok((2..self.rank() as isize).collect())
+    }
+
+    /// Batch normalisation (Ioffe and Szegedy, 2015) of `[n, channels, …]`: by mean and variance of each channel in the batch,
+    /// or, with `running`, by those given. Weight, bias and running statistics are `[channels]`.
+    #[track_caller]
+    pub fn batch_norm(
+        &self,
+        running: Option<(&Var<'t, T>, &Var<'t, T>)>,
+        weight: Option<&Var<'t, T>>,
+        bias: Option<&Var<'t, T>>,
+        eps: f64,
+    ) -> Var<'t, T> {
+        if running.is_some() && self.numel() == 0 && self.failed_id().is_none() {
+            return self.clone();
+        }
+        let mut axes = valid!(self, "batch_norm", self.inner_axes(2));
+        axes.insert(0, 0);
+        let y = match running {
+            Some((mean, variance)) => {
+                let centred = self.by_channel("batch_norm", (None, Some(&-mean)));
+                centred.by_channel("batch_norm", (Some(&(variance + eps).rsqrt()), None))
+            }
+            None => {
+                let each: usize = self.numel() / self.shape()[1].max(1);
+                if each == 1 {
+                    let message = format!("one value for each channel of {} has no variance", self.shape());
+                    return self.tape().fail_op("batch_norm", message, &[self]);
+                }
+                self.standardized(&axes, eps)
+            }
+        };
+        y.by_channel("batch_norm", (weight, bias))
+    }
+
+    /// Instance normalisation (Ulyanov et al., 2016) of `[n, channels, …]`: each channel of each sample by its own mean and
+    /// variance, or, with `running`, by those given.
+    #[track_caller]
+    pub fn instance_norm(
+        &self,
+        running: Option<(&Var<'t, T>, &Var<'t, T>)>,
+        weight: Option<&Var<'t, T>>,
+        bias: Option<&Var<'t, T>>,
+        eps: f64,
+    ) -> Var<'t, T> {
+        let axes = valid!(self, "instance_norm", self.inner_axes(3));
+        if running.is_some() {
+            return self.batch_norm(running, weight, bias, eps);
+        }
+        if self.shape()[2..].iter().product::<usize>() == 1 {
+            let message = format!("one value for each channel of {} has no variance", self.shape());
+            return self.tape().fail_op("instance_norm", message, &[self]);
+        }
+        self.standardized(&axes, eps).by_channel("instance_norm", (weight, bias))
+    }
+
+    /// Group normalisation (Wu and He, 2018) of `[n, channels, …]`: each group of channels of each sample by its mean and
+    /// variance; weight and bias are `[channels]`.
+    #[track_caller]
+    pub fn group_norm(
+        &self,
+        num_groups: usize,
+        weight: Option<&Var<'t, T>>,
+        bias: Option<&Var<'t, T>>,
+        eps: f64,
+    ) -> Var<'t, T> {
+        valid!(self, "group_norm", self.inner_axes(2));
+        let (n, channels) = (self.shape()[0], self.shape()[1]);
+        if num_groups == 0 || channels % num_groups != 0 || self.shape()[2..].contains(&0) {
+            let message = format!(
+                "{num_groups} groups don't divide the {channels} channels of {}, or these are empty",
+                self.shape()
+            );
+            return self.tape().fail_op("group_norm", message, &[self]);
+        }
+        let each = self.numel() / (n * num_groups).max(1);
+        let grouped = self.reshape_to(&Shape::new(&[n, num_groups, each]));
+        let y = grouped.standardized(&[2], eps).reshape_to(self.shape());
+        y.by_channel("group_norm", (weight, bias))
+    }
+
+    /// The last axes, which must be these.
+    fn normalized_axes(&self, shape: &[usize]) -> Checked<Vec<isize>> {
+        if shape.is_empty() || !self.shape().ends_with(shape) {
+            return Err(format!("normalised shape {shape:?} is not the end of {}", self.shape()));
+        }
+        Ok((1..=shape.len() as isize).map(|i| -i).collect())
+    }
+
+    /// Layer normalisation (Ba et al., 2016): the last axes, which are `normalized_shape`, by their mean and variance, then
+    /// times `weight` plus `bias` of that shape.
+    #[track_caller]
+    pub fn layer_norm(
+        &self,
+        normalized_shape: &[usize],
+        weight: Option<&Var<'t, T>>,
+        bias: Option<&Var<'t, T>>,
+        eps: f64,
+    ) -> Var<'t, T> {
+        let axes = valid!(self, "layer_norm", self.normalized_axes(normalized_shape));
+        let y = self.standardized(&axes, eps);
+        y.elementwise("layer_norm", normalized_shape, (weight, bias))
+    }
+
+    /// `x / √(mean(x²) + eps) · weight` over the last axes, which are `normalized_shape` (Zhang and Sennrich, 2019). `eps` is by
+    /// default the type's smallest step at 1.
+    #[track_caller]
+    pub fn rms_norm(
+        &self,
+        normalized_shape: &[usize],
+        weight: Option<&Var<'t, T>>,
+        eps: Option<f64>,
+    ) -> Var<'t, T> {
+        let axes = valid!(self, "rms_norm", self.normalized_axes(normalized_shape));
+        let epsilon = if size_of::<T>() == 4 { f64::from(f32::EPSILON) } else { f64::EPSILON };
+        let y = self * (self.square().mean_dim(&axes, true) + eps.unwrap_or(epsilon)).rsqrt();
+        y.elementwise("rms_norm", normalized_shape, (weight, None))
+    }
+
+    fn elementwise(&self, name: &str, shape: &[usize], (weight, bias): Affine<'_, 't, T>) -> Var<'t, T> {
+        for part in [weight, bias].into_iter().flatten() {
+            if part.failed_id().is_none() && *part.shape() != *shape {
+                let message = format!("weight and bias have shape {shape:?}, not {}", part.shape());
+                return self.tape().fail_op(name, message, &[self, part]);
+            }
+        }
+        let scaled = weight.map(|w| self * w);
+        let y = scaled.as_ref().unwrap_or(self);
+        bias.map_or_else(|| y.clone(), |b| y + b)
+    }
+
+    /// Each element divided by `(k + alpha · mean(x²))^beta` over `size` neighbouring channels, axis 1 (Krizhevsky et al.,
+    /// 2012); channels that aren't there count as 0.
+    #[track_caller]
+    pub fn local_response_norm(&self, size: usize, alpha: f64, beta: f64, k: f64) -> Var<'t, T> {
+        valid!(self, "local_response_norm", self.inner_axes(3));
+        if size == 0 {
+            return self.tape().fail_op("local_response_norm", "size 0 has no neighbours", &[self]);
+        }
+        let channels = self.shape()[1];
+        let near = |i: usize| (i / size + i % size).checked_sub(size / 2).filter(|&c| c < channels);
+        let places = Tensor::from_fn([channels * size], |i| near(i).map_or(NOWHERE, |c| c as u32));
+        let mut apart: Shape = self.shape()[..2].iter().copied().collect();
+        apart.push(size);
+        self.shape()[2..].iter().for_each(|&d| apart.push(d));
+        let sums = self.square().slices(1, places).reshape_to(&apart).sum_dim(&[2], false);
+        self / (sums * (alpha / size as f64) + k).powf(beta)
+    }
+
+    /// Vectors along an axis divided by their norm, or by `eps` if that is larger (defaults of PyTorch: p 2, dim 1, eps 1e-12).
+    #[track_caller]
+    pub fn normalize(&self, p: f64, dim: isize, eps: f64) -> Var<'t, T> {
+        self / self.norm(p, &[dim], true).clamp_min(eps)
+    }
+
+    /// The cosine of the angle between vectors along an axis, with norms of `eps` at least (defaults of PyTorch: dim 1,
+    /// eps 1e-8); operands broadcast.
+    #[track_caller]
+    pub fn cosine_similarity(&self, other: &Var<'t, T>, dim: isize, eps: f64) -> Var<'t, T> {
+        let shape = crate::tensor::shape::broadcast(self.shape(), other.shape());
+        let shape = valid!(self, "cosine_similarity", shape);
+        let unit = |v: &Var<'t, T>| v.expand_to(&shape).normalize(2.0, dim, eps);
+        (unit(self) * unit(other)).sum_dim(&[dim], false)
+    }
+
+    /// The norm of the differences along the last axis, to each of which `eps` is added (defaults of PyTorch: p 2, eps 1e-6);
+    /// operands broadcast.
+    #[track_caller]
+    pub fn pairwise_distance(&self, other: &Var<'t, T>, p: f64, eps: f64, keepdim: bool) -> Var<'t, T> {
+        (self - other + eps).norm(p, &[-1], keepdim)
+    }
+
+    /// The distances of all pairs: `[…, p, m], […, r, m] -> […, p, r]`. The derivative at a distance of 0 is 0.
+    #[track_caller]
+    pub fn cdist(&self, other: &Var<'t, T>, p: f64) -> Var<'t, T> {
+        if self.failed_id().is_none()
+            && other.failed_id().is_none()
+            && (self.rank() < 2 || other.rank() < 2 || self.dim(-1) != other.dim(-1) || p < 0.0)
+        {
+            let message = format!(
+                "takes […, p, m], […, r, m] and a norm from 0 on, not {}, {} and {p}",
+                self.shape(),
+                other.shape()
+            );
+            return self.tape().fail_op("cdist", message, &[self, other]);
+        }
+        (self.unsqueeze(-2) - other.unsqueeze(-3)).norm(p, &[-1], false)
+    }
+
+    /// The slices along an axis whose norm is above `maxnorm`, scaled down to it.
+    #[track_caller]
+    pub fn renorm(&self, p: f64, dim: isize, maxnorm: f64) -> Var<'t, T> {
+        let axis = valid!(self, "renorm", self.shape().axis(dim));
+        if self.rank() < 2 || p.is_nan() || p <= 0.0 || maxnorm < 0.0 {
+            let message = format!(
+                "takes two axes at least, p > 0 and maxnorm >= 0, not {}, {p} and {maxnorm}",
+                self.shape()
+            );
+            return self.tape().fail_op("renorm", message, &[self]);
+        }
+        let others: Vec<isize> = (0..self.rank() as isize).filter(|&a| a != axis as isize).collect();
+        let norms = self.norm(p, &others, true);
+        let values = norms.tensor().to_vec();
+        let large = Tensor::from_fn(norms.shape(), |i| values[i].to_f64() > maxnorm);
+        let one = self.tape().constant(T::of(1.0));
+        self * (maxnorm / (norms + 1e-7)).where_(&large, &one)
+    }
+}
