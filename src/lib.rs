@@ -18,8 +18,8 @@ pub mod train;
 pub use error::{Error, OpError, Result};
 pub use kernels::threads::{set_threads, threads};
 pub use ops::{
-    Close, ConvOptions, Fuse, FuseInput, Fused, Indexing, Interpolation, MatrixNorm, Operand, Pad, Padding,
-    PoolOptions, Resize, Scatter, Select, Sizes, Unique,
+    Attention, AttentionMask, Close, ConvOptions, Fuse, FuseInput, Fused, Indexing, Interpolation,
+    MatrixNorm, Operand, Pad, Padding, PoolOptions, Resize, Scatter, Select, Sizes, Unique,
 };
 pub use real::{Dual, Lane, Mask, Number, Real};
 pub use tape::{

@@ -2,6 +2,7 @@
 mod conv;
 pub mod init;
 mod layers;
+mod norm;
 mod param;
 mod param_serial;
 pub(crate) mod walk;
@@ -11,5 +12,6 @@ pub use conv::{
     ConvTranspose2d, Dropout2d, Flatten, MaxPool1d, MaxPool2d, Upsample,
 };
 pub use layers::{Dropout, Layer, Linear, Relu, Sequential, Sigmoid, Silu, Tanh};
+pub use norm::{BatchNorm, BatchNorm1d, BatchNorm2d, Embedding, GroupNorm, InstanceNorm, LayerNorm, RmsNorm};
 pub use param::{Param, Parametrize};
 pub use walk::{Path, named_params, visit_params};

@@ -3,6 +3,7 @@
 //! A derivative is a program over [`Var`](crate::Var)s. Run on constants it is eager and fast; run on recorded
 //! values it is itself recorded, which is all that higher derivatives need.
 mod arith;
+mod attention;
 mod binary;
 mod compare;
 pub(crate) mod conv;
@@ -33,6 +34,7 @@ pub(crate) mod take;
 mod unary;
 mod views;
 
+pub use attention::{Attention, AttentionMask};
 pub use compare::{Close, Operand};
 pub use conv::{ConvOptions, Padding, Sizes};
 pub use fused::{Fuse, FuseInput, Fused};

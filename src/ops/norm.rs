@@ -70,8 +70,11 @@ impl<'t, T: Float> Var<'t, T> {
             }
             None => {
                 let each: usize = self.numel() / self.shape()[1].max(1);
-                if each == 1 {
-                    let message = format!("one value for each channel of {} has no variance", self.shape());
+                if each == 1 || eps <= 0.0 {
+                    let message = format!(
+                        "takes more than one value for each channel, and eps above 0, not {} and {eps}",
+                        self.shape()
+                    );
                     return self.tape().fail_op("batch_norm", message, &[self]);
                 }
                 self.standardized(&axes, eps)

@@ -13,6 +13,7 @@ mod layout;
 mod linalg;
 mod loss;
 mod metrics;
+mod modules;
 mod norm;
 mod read;
 mod reduce;
@@ -36,7 +37,7 @@ fn dispatch<'t, T: Float>(call: &Call<'t, T>) -> Outs<'t, T> {
             }
         )*};
     }
-    first!(unary binary activation reduce linalg shape index loss metrics compress conv norm);
+    first!(unary binary activation reduce linalg shape index loss metrics compress conv norm modules);
     unknown()
 }
 

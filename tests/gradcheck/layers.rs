@@ -1,6 +1,8 @@
 //! What layers are made of: convolution, pooling, resizing, normalisation.
 use crate::{check_all, numbers};
-use kolmo::{ConvOptions, Interpolation, Padding, PoolOptions, Resize};
+use kolmo::{
+    Attention, AttentionMask, ConvOptions, Interpolation, Padding, PoolOptions, Resize, Result, Tape, Tensor,
+};
 
 #[test]
 fn convolutions() {
@@ -101,4 +103,49 @@ fn normalisation_and_distances() {
         ("cdist", |x| x[0].cdist(&x[1].exp(), 2.0), vec![numbers([2, 3]), numbers([3, 3])]),
         ("renorm", |x| x[0].renorm(2.0, 0, 0.5), vec![numbers([2, 3])]),
     ]);
+}
+
+#[test]
+fn attention() {
+    let operands = || vec![numbers([2, 2, 3]), numbers([2, 3, 3]), numbers([2, 3, 2])];
+    check_all(&[
+        ("all pairs", |x| x[0].scaled_dot_product_attention(&x[1], &x[2], &Attention::default()), operands()),
+        (
+            "earlier keys",
+            |x| {
+                let causal = Attention { is_causal: true, scale: Some(0.5), ..Attention::default() };
+                x[0].scaled_dot_product_attention(&x[1], &x[2], &causal)
+            },
+            operands(),
+        ),
+        (
+            "a bias",
+            |x| {
+                let mask = Some(AttentionMask::Add(x[3].clone()));
+                x[0].scaled_dot_product_attention(&x[1], &x[2], &Attention { mask, ..Attention::default() })
+            },
+            vec![numbers([2, 2, 3]), numbers([2, 3, 3]), numbers([2, 3, 2]), numbers([2, 3])],
+        ),
+    ]);
+}
+
+#[test]
+fn a_query_that_sees_nothing_gives_zeros_and_no_nan() -> Result<()> {
+    let tape = Tape::<f64>::new();
+    let [q, k, v] = [[3, 2], [3, 2], [3, 2]].map(|shape| tape.input(numbers(shape)));
+    let lower = Tensor::from_fn([3, 3], |i| i % 3 <= i / 3);
+    let attend = |mask: Option<Tensor<bool>>, is_causal: bool| {
+        let mask = mask.map(AttentionMask::Keep);
+        q.scaled_dot_product_attention(&k, &v, &Attention { mask, is_causal, ..Attention::default() })
+    };
+    assert_eq!(attend(Some(lower), false).value()?, attend(None, true).value()?);
+    let blind = Tensor::from_fn([3, 3], |i| i >= 3);
+    let y = attend(Some(blind), false);
+    assert_eq!(y.value()?.to_vec()[..2], [0.0, 0.0]);
+    let grads = y.square().sum().backward()?;
+    for x in [&q, &k, &v] {
+        assert!(grads.get(x).unwrap().to_vec().iter().all(|g| g.is_finite()));
+    }
+    assert!(attend(Some(Tensor::from([true])), true).value().is_err());
+    Ok(())
 }

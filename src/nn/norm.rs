@@ -1,0 +1,253 @@
+//! Normalising layers, with PyTorch's names for weights and statistics, and embeddings.
+use super::{Layer, Param, init};
+use crate::{
+    tape::{Float, Var},
+    tensor::{Index, Shape, Tensor},
+};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+/// Statistics of past batches: parameters that no optimiser changes.
+fn statistics<T: Float>(value: Tensor<T>) -> Param<T> {
+    let p = Param::new(value);
+    p.set_trainable(false);
+    p
+}
+
+/// Batch normalisation of `[n, channels, …]`. In training each channel is normalised by the batch's mean and variance,
+/// and the running ones move towards them; in evaluation by the running ones. The mode is the tape's.
+///
+/// ```
+/// use kolmo::{Tape, Tensor, nn::{BatchNorm2d, Layer}};
+/// let layer = BatchNorm2d::<f32>::new(3);
+/// let tape = Tape::new();
+/// let y = layer.forward(&tape.constant(Tensor::from_fn([2, 3, 4, 4], |i| i as f32)));
+/// assert!(y.mean().item()?.abs() < 1e-6);
+/// assert_eq!(layer.num_batches_tracked.value().item()?, 1.0);
+/// # Ok::<(), kolmo::Error>(())
+/// ```
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+pub struct BatchNorm<T: Float = f32> {
+    /// `[channels]`, ones at first.
+    pub weight: Option<Param<T>>,
+    /// `[channels]`, zeros at first.
+    pub bias: Option<Param<T>>,
+    /// `[channels]`
+    pub running_mean: Param<T>,
+    /// `[channels]`, divided by n - 1.
+    pub running_var: Param<T>,
+    /// Batches that the running statistics are made of.
+    pub num_batches_tracked: Param<T>,
+    /// The share of the newest batch in the running statistics (default 0.1); `None` for the mean of all batches.
+    pub momentum: Option<f64>,
+    /// Added to variances (default 1e-5).
+    pub eps: f64,
+}
+
+/// [`BatchNorm`] of `[n, channels]` or `[n, channels, length]`.
+pub type BatchNorm1d<T = f32> = BatchNorm<T>;
+/// [`BatchNorm`] of `[n, channels, height, width]`.
+pub type BatchNorm2d<T = f32> = BatchNorm<T>;
+
+impl<T: Float> BatchNorm<T> {
+    /// A layer that only normalises, until it is trained.
+    pub fn new(channels: usize) -> Self {
+        BatchNorm {
+            weight: Some(Param::new(Tensor::ones([channels]))),
+            bias: Some(Param::new(Tensor::zeros([channels]))),
+            running_mean: statistics(Tensor::zeros([channels])),
+            running_var: statistics(Tensor::ones([channels])),
+            num_batches_tracked: statistics(Tensor::scalar(T::default())),
+            momentum: Some(0.1),
+            eps: 1e-5,
+        }
+    }
+
+    /// Moves the running statistics towards those of a batch.
+    fn track(&self, x: &Var<'_, T>) {
+        let tape = x.tape();
+        tape.no_grad(|| {
+            let x = x.detach();
+            let mut axes: Vec<isize> = (2..x.rank() as isize).collect();
+            axes.push(0);
+            let (mean, variance) = (x.mean_dim(&axes, false), x.var_dim(&axes, 1.0, false));
+            if mean.failed_id().is_some() || *mean.shape() != self.running_mean.shape() {
+                return;
+            }
+            let count = self.num_batches_tracked.value().to_vec().first().map_or(0.0, |v| v.to_f64()) + 1.0;
+            self.num_batches_tracked.set(Tensor::scalar(T::from_f64(count)));
+            let share = self.momentum.unwrap_or(1.0 / count);
+            for (p, new) in [(&self.running_mean, mean), (&self.running_var, variance)] {
+                let old = tape.constant(p.value());
+                let moved = old * (1.0 - share) + new * share;
+                p.set(moved.tensor().clone());
+            }
+        });
+    }
+}
+
+impl<T: Float> Layer<T> for BatchNorm<T> {
+    #[track_caller]
+    fn forward<'t>(&self, x: &Var<'t, T>) -> Var<'t, T> {
+        let tape = x.tape();
+        let part = |p: &Option<Param<T>>| p.as_ref().map(|p| tape.param(p));
+        let (weight, bias) = (part(&self.weight), part(&self.bias));
+        if tape.is_training() {
+            let y = x.batch_norm(None, weight.as_ref(), bias.as_ref(), self.eps);
+            if y.failed_id().is_none() && x.numel() > 0 {
+                self.track(x);
+            }
+            return y;
+        }
+        let (mean, variance) = (tape.param(&self.running_mean), tape.param(&self.running_var));
+        x.batch_norm(Some((&mean, &variance)), weight.as_ref(), bias.as_ref(), self.eps)
+    }
+}
+
+macro_rules! affine {
+    ($($(#[$m:meta])* $name:ident { $($field:ident: $t:ty),* } |$x:ident, $layer:ident, $w:ident, $b:ident| $e:expr;)*) => {$(
+        $(#[$m])*
+        #[derive(Clone, Debug, Serialize, Deserialize)]
+        #[serde(bound(deserialize = "T: Deserialize<'de>"))]
+        pub struct $name<T: Float = f32> {
+            /// Ones at first.
+            pub weight: Option<Param<T>>,
+            /// Zeros at first.
+            pub bias: Option<Param<T>>,
+            $(#[allow(missing_docs)] pub $field: $t,)*
+            /// Added to variances (default 1e-5).
+            pub eps: f64,
+        }
+
+        impl<T: Float> Layer<T> for $name<T> {
+            #[track_caller]
+            fn forward<'t>(&self, $x: &Var<'t, T>) -> Var<'t, T> {
+                let part = |p: &Option<Param<T>>| p.as_ref().map(|p| $x.tape().param(p));
+                let ($layer, $w, $b) = (self, part(&self.weight), part(&self.bias));
+                $e
+            }
+        }
+
+        impl<T: Float> $name<T> {
+            fn of($($field: $t,)* sizes: impl Into<Shape>) -> Self {
+                let sizes = sizes.into();
+                $name {
+                    weight: Some(Param::new(Tensor::ones(&sizes))),
+                    bias: Some(Param::new(Tensor::zeros(&sizes))),
+                    $($field,)*
+                    eps: 1e-5,
+                }
+            }
+        }
+    )*};
+}
+affine! {
+    /// Layer normalisation of the last axes, which have this shape.
+    LayerNorm { normalized_shape: Vec<usize> }
+        |x, layer, w, b| x.layer_norm(&layer.normalized_shape, w.as_ref(), b.as_ref(), layer.eps);
+    /// Group normalisation of `[n, channels, …]`.
+    GroupNorm { num_groups: usize }
+        |x, layer, w, b| x.group_norm(layer.num_groups, w.as_ref(), b.as_ref(), layer.eps);
+    /// Instance normalisation of `[n, channels, …]`: each channel of each sample by itself.
+    InstanceNorm {}
+        |x, layer, w, b| x.instance_norm(None, w.as_ref(), b.as_ref(), layer.eps);
+}
+
+impl<T: Float> LayerNorm<T> {
+    /// A layer for inputs whose last axes have these sizes.
+    pub fn new(normalized_shape: impl Into<Shape>) -> Self {
+        let shape = normalized_shape.into();
+        LayerNorm::of(shape.to_vec(), shape)
+    }
+}
+
+impl<T: Float> GroupNorm<T> {
+    /// A layer for so many groups of so many channels. Groups that don't divide the channels are an error when it is used.
+    pub fn new(num_groups: usize, num_channels: usize) -> Self {
+        GroupNorm::of(num_groups, [num_channels])
+    }
+}
+
+impl<T: Float> InstanceNorm<T> {
+    /// A layer for so many channels, as PyTorch's without weights and running statistics.
+    pub fn new() -> Self {
+        InstanceNorm { weight: None, bias: None, ..InstanceNorm::of([0]) }
+    }
+
+    /// The same with weight and bias for each channel.
+    pub fn affine(num_features: usize) -> Self {
+        InstanceNorm::of([num_features])
+    }
+}
+
+impl<T: Float> Default for InstanceNorm<T> {
+    fn default() -> Self {
+        InstanceNorm::new()
+    }
+}
+
+/// Division by the root of the mean square over the last axes, which have this shape.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+pub struct RmsNorm<T: Float = f32> {
+    /// Ones at first.
+    pub weight: Option<Param<T>>,
+    /// The last axes of inputs.
+    pub normalized_shape: Vec<usize>,
+    /// Added to mean squares; by default the type's smallest step at 1.
+    pub eps: Option<f64>,
+}
+
+impl<T: Float> RmsNorm<T> {
+    /// A layer for inputs whose last axes have these sizes.
+    pub fn new(normalized_shape: impl Into<Shape>) -> Self {
+        let shape = normalized_shape.into();
+        RmsNorm {
+            weight: Some(Param::new(Tensor::ones(&shape))),
+            normalized_shape: shape.to_vec(),
+            eps: None,
+        }
+    }
+}
+
+impl<T: Float> Layer<T> for RmsNorm<T> {
+    #[track_caller]
+    fn forward<'t>(&self, x: &Var<'t, T>) -> Var<'t, T> {
+        let weight = self.weight.as_ref().map(|p| x.tape().param(p));
+        x.rms_norm(&self.normalized_shape, weight.as_ref(), self.eps)
+    }
+}
+
+/// A vector for each of a number of things: indices `[…] -> […, dim]`.
+///
+/// ```
+/// use kolmo::{Random, Tape, Tensor, nn::Embedding};
+/// let letters = Embedding::<f32>::new(26, 8, &mut Random::new(0));
+/// let tape = Tape::new();
+/// assert_eq!(letters.forward(&tape, &Tensor::from([[7u32, 4], [11, 11]])).shape(), &[2, 2, 8]);
+/// ```
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+pub struct Embedding<T: Float = f32> {
+    /// `[number of things, dim]`
+    pub weight: Param<T>,
+    /// The vector of this index gets no gradient.
+    pub padding_idx: Option<isize>,
+}
+
+impl<T: Float> Embedding<T> {
+    /// Normal vectors, as PyTorch's.
+    pub fn new(num_embeddings: usize, embedding_dim: usize, rng: &mut impl Rng) -> Self {
+        Embedding {
+            weight: Param::new(init::normal([num_embeddings, embedding_dim], 0.0, 1.0, rng)),
+            padding_idx: None,
+        }
+    }
+
+    /// The vectors of the indices.
+    #[track_caller]
+    pub fn forward<'t, I: Index>(&self, tape: &'t crate::Tape<T>, index: &Tensor<I>) -> Var<'t, T> {
+        tape.param(&self.weight).embedding(index, self.padding_idx)
+    }
+}

@@ -1,0 +1,107 @@
+//! Attention: weighted means of values, by the likeness of queries and keys.
+use crate::{
+    tape::{Float, Var},
+    tensor::Tensor,
+};
+
+/// What a query may not see, or sees less of; it broadcasts to `[…, queries, keys]`.
+#[derive(Clone)]
+pub enum AttentionMask<'t, T: Float> {
+    /// Only pairs that are true take part. A query without any gives zeros.
+    Keep(Tensor<bool>),
+    /// Added to the scores.
+    Add(Var<'t, T>),
+}
+
+/// Options of [`Var::scaled_dot_product_attention`], with PyTorch's names and defaults.
+#[derive(Clone)]
+pub struct Attention<'t, T: Float> {
+    /// Which pairs take part (default: all).
+    pub mask: Option<AttentionMask<'t, T>>,
+    /// Whether a query sees only keys up to its own place (default no); instead of a mask.
+    pub is_causal: bool,
+    /// Probability that a weight is dropped in training (default 0).
+    pub dropout_p: f64,
+    /// What scores are multiplied by (default `1 / √d`).
+    pub scale: Option<f64>,
+}
+
+impl<T: Float> Default for Attention<'_, T> {
+    fn default() -> Self {
+        Attention { mask: None, is_causal: false, dropout_p: 0.0, scale: None }
+    }
+}
+
+impl<'t, T: Float> Var<'t, T> {
+    /// `softmax(q·kᵀ · scale + mask) · v` (Vaswani et al., 2017): `self` are queries `[…, l, d]`, keys `[…, s, d]`, values
+    /// `[…, s, e]`. Where there are more heads (third axis from the end) of queries than of keys, neighbouring ones share.
+    #[track_caller]
+    pub fn scaled_dot_product_attention(
+        &self,
+        key: &Var<'t, T>,
+        value: &Var<'t, T>,
+        options: &Attention<'t, T>,
+    ) -> Var<'t, T> {
+        let operands = [self, key, value];
+        if let Some(failed) = operands.iter().find(|v| v.failed_id().is_some()) {
+            return (*failed).clone();
+        }
+        if operands.iter().any(|v| v.rank() < 2)
+            || self.dim(-1) != key.dim(-1)
+            || key.dim(-2) != value.dim(-2)
+        {
+            let message = format!(
+                "takes queries […, l, d], keys […, s, d] and values […, s, e], not {}, {} and {}",
+                self.shape(),
+                key.shape(),
+                value.shape()
+            );
+            return self.tape().fail_op("scaled_dot_product_attention", message, &operands);
+        }
+        if options.is_causal && options.mask.is_some() {
+            let message = "takes a mask or is_causal, not both";
+            return self.tape().fail_op("scaled_dot_product_attention", message, &operands);
+        }
+        let (key, value) = (self.shared(key), self.shared(value));
+        let scale = options.scale.unwrap_or(1.0 / (self.dim(-1).max(1) as f64).sqrt());
+        let mut scores = (self * scale).matmul(&key.mt());
+        let (queries, keys) = (self.dim(-2), key.dim(-2));
+        if options.is_causal {
+            let later = Tensor::from_fn([queries, keys], |i| i % keys.max(1) > i / keys.max(1));
+            scores = scores.masked_fill(&later, f64::NEG_INFINITY);
+        }
+        let mut without = None;
+        match &options.mask {
+            Some(AttentionMask::Add(bias)) => scores = scores + bias,
+            Some(AttentionMask::Keep(keep)) => {
+                // Rows that see nothing are left as they are, and their results set to 0: no NaN comes up.
+                let width = keep.dim(-1).max(1);
+                let values = keep.to_vec();
+                let blind: Vec<bool> = values.chunks(width).map(|row| !row.contains(&true)).collect();
+                let hidden = Tensor::from_fn(keep.shape(), |i| !values[i] && !blind[i / width]);
+                scores = scores.masked_fill(&hidden, f64::NEG_INFINITY);
+                if blind.contains(&true) {
+                    without = Some(Tensor::from_fn(keep.shape(), |i| blind[i / width]));
+                }
+            }
+            None => {}
+        }
+        let mut weights = scores.softmax(-1);
+        if let Some(blind) = without {
+            weights = weights.masked_fill(&blind, 0.0);
+        }
+        weights.dropout(options.dropout_p).matmul(&value)
+    }
+
+    /// Keys or values with each head repeated for as many heads of queries as there are to it.
+    fn shared(&self, other: &Var<'t, T>) -> Var<'t, T> {
+        if self.rank() < 3 || other.rank() < 3 {
+            return other.clone();
+        }
+        let (own, heads) = (self.dim(-3), other.dim(-3));
+        if heads == own || heads == 0 || own % heads != 0 || heads == 1 {
+            return other.clone();
+        }
+        other.repeat_interleave(&Tensor::from([(own / heads) as u32]), Some(-3))
+    }
+}

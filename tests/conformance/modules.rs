@@ -1,0 +1,157 @@
+//! PyTorch's modules: most are calls of a function with the module's parameters, options and buffers.
+use crate::case::{Arg, Call, Out, Outs, Stop, one, unknown};
+use kolmo::{
+    Attention, AttentionMask, Float, Tensor, Var,
+    nn::{BatchNorm, Layer, Param},
+};
+use std::collections::BTreeMap;
+
+/// Past the arguments: by its keyword alone.
+const KEYWORD: usize = usize::MAX;
+
+type Named<'t, T> = BTreeMap<String, Arg<'t, T>>;
+
+fn named<'t, T: Float>(map: &Named<'t, T>, name: &str) -> Option<Var<'t, T>> {
+    map.get(name).and_then(|a| if let Arg::Var(v) = a { Some(v.clone()) } else { None })
+}
+
+pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
+    if c.op == "nn.functional.scaled_dot_product_attention" {
+        return attention(c);
+    }
+    if c.op == "layers.batch_norm_running" {
+        return running(c);
+    }
+    let Some(module) = c.op.strip_prefix("module.") else { return unknown() };
+    c.tape.set_training(c.flag(KEYWORD, "training", true)?);
+    let none = BTreeMap::new();
+    let (params, inputs) = match c.args.split_last() {
+        Some((Arg::Map(params), inputs)) => (params, inputs),
+        _ => (&none, &c.args[..]),
+    };
+    let buffers = if let Some(Arg::Map(buffers)) = c.kwargs.get("buffers") { buffers } else { &none };
+    if module.starts_with("BatchNorm") {
+        return batch_norm(c, params, buffers);
+    }
+    if module.starts_with("InstanceNorm") && buffers.contains_key("running_mean") {
+        return unknown();
+    }
+    if module == "InstanceNorm2d" && c.var(0, "input")?.rank() == 3 {
+        // One sample without an axis for it.
+        return one(c
+            .var(0, "input")?
+            .unsqueeze(0)
+            .instance_norm(None, None, None, c.num(KEYWORD, "eps", 1e-5)?)
+            .squeeze(&[0]));
+    }
+    let function = match module {
+        "AdaptiveAvgPool1d" => "adaptive_avg_pool1d",
+        "AdaptiveAvgPool2d" => "adaptive_avg_pool2d",
+        "AvgPool1d" => "avg_pool1d",
+        "AvgPool2d" => "avg_pool2d",
+        "MaxPool1d" => "max_pool1d",
+        "MaxPool2d" => "max_pool2d",
+        "BCEWithLogitsLoss" => "binary_cross_entropy_with_logits",
+        "CrossEntropyLoss" => "cross_entropy",
+        "NLLLoss" => "nll_loss",
+        "HuberLoss" => "huber_loss",
+        "SmoothL1Loss" => "smooth_l1_loss",
+        "KLDivLoss" => "kl_div",
+        "Conv1d" => "conv1d",
+        "Conv2d" => "conv2d",
+        "ConvTranspose1d" => "conv_transpose1d",
+        "ConvTranspose2d" => "conv_transpose2d",
+        "ELU" => "elu",
+        "GELU" => "gelu",
+        "GLU" => "glu",
+        "Hardtanh" => "hardtanh",
+        "PReLU" => "prelu",
+        "Softplus" => "softplus",
+        "Threshold" => "threshold",
+        "LogSoftmax" => "log_softmax",
+        "Softmax" => "softmax",
+        "Embedding" => "embedding",
+        "Linear" => "linear",
+        "GroupNorm" => "group_norm",
+        "LayerNorm" => "layer_norm",
+        "RMSNorm" => "rms_norm",
+        "InstanceNorm1d" | "InstanceNorm2d" => "instance_norm",
+        _ => return unknown(),
+    };
+    let mut kwargs: Named<'t, T> = c.kwargs.clone();
+    let mut args = inputs.to_vec();
+    if let Some(Arg::Map(forward)) = c.kwargs.get("forward_kwargs") {
+        args.extend(forward.get("input").cloned());
+    }
+    // Weights stand in second place for what has no other argument there.
+    for (name, value) in params {
+        kwargs.insert(name.clone(), value.clone());
+    }
+    if module == "Embedding" {
+        args.insert(0, params.get("weight").cloned().unwrap_or(Arg::None));
+    }
+    let op = format!("nn.functional.{function}");
+    let outs = crate::dispatch(&Call { tape: c.tape, op, args, kwargs })?;
+    // Weights of a loss are buffers that don't change.
+    Ok(outs.into_iter().chain(buffers.values().filter_map(out)).collect())
+}
+
+fn out<'t, T: Float>(arg: &Arg<'t, T>) -> Option<Out<'t, T>> {
+    match arg {
+        Arg::Var(v) => Some(v.clone().into()),
+        Arg::Ints(t) => Some(t.clone().into()),
+        _ => None,
+    }
+}
+
+/// Value and gradients from the function, statistics from the layer.
+fn batch_norm<'t, T: Float>(c: &Call<'t, T>, params: &Named<'t, T>, buffers: &Named<'t, T>) -> Outs<'t, T> {
+    let x = c.var(0, "input")?;
+    let eps = c.num(KEYWORD, "eps", 1e-5)?;
+    let (weight, bias) = (named(params, "weight"), named(params, "bias"));
+    let (mean, variance) = (named(buffers, "running_mean"), named(buffers, "running_var"));
+    let running = mean.as_ref().zip(variance.as_ref());
+    let y = x.batch_norm(running.filter(|_| !c.tape.is_training()), weight.as_ref(), bias.as_ref(), eps);
+    let Some((mean, variance)) = running else { return one(y) };
+    let mut layer = BatchNorm::<T>::new(mean.numel());
+    (layer.eps, layer.weight, layer.bias) = (eps, None, None);
+    layer.momentum = match c.kwargs.get("momentum") {
+        Some(Arg::None) => None,
+        _ => Some(c.num(KEYWORD, "momentum", 0.1)?),
+    };
+    layer.running_mean = Param::new(mean.value()?.clone());
+    layer.running_var = Param::new(variance.value()?.clone());
+    layer.forward(&x).ok()?;
+    let after = |p: &Param<T>| Out::Var(c.tape.constant(p.value()));
+    Ok(vec![y.into(), after(&layer.running_mean), after(&layer.running_var)])
+}
+
+fn attention<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
+    let mask = match c.get(3, "attn_mask") {
+        None => None,
+        Some(Arg::Bools(keep)) => Some(AttentionMask::Keep(keep.clone())),
+        Some(Arg::Var(bias)) => Some(AttentionMask::Add(bias.clone())),
+        Some(other) => return Err(Stop::Unrepresentable(format!("a mask is no {}", other.kind()))),
+    };
+    let options = Attention {
+        mask,
+        is_causal: c.flag(5, "is_causal", false)?,
+        dropout_p: 0.0,
+        scale: c.num_opt(6, "scale")?,
+    };
+    if c.num(4, "dropout_p", 0.0)? > 0.0 {
+        return Err(Stop::Unrepresentable("what is dropped depends on PyTorch's random numbers".into()));
+    }
+    let (q, k, v) = (c.var(0, "query")?, c.var(1, "key")?, c.var(2, "value")?);
+    one(q.scaled_dot_product_attention(&k, &v, &options))
+}
+
+/// Statistics of a batch normalisation from their start.
+fn running<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
+    let layer = BatchNorm::<T>::new(c.size(KEYWORD, "features", None)?);
+    let layer = BatchNorm { momentum: Some(c.num(KEYWORD, "momentum", 0.1)?), ..layer };
+    c.tape.set_training(c.text(KEYWORD, "mode", "train")? == "train");
+    let y = layer.forward(&c.var(0, "input")?);
+    let after = |t: Tensor<T>| Out::Var(c.tape.constant(t));
+    Ok(vec![y.into(), after(layer.running_mean.value()), after(layer.running_var.value())])
+}
