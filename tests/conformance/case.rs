@@ -21,7 +21,7 @@ pub enum Arg<'t, T: Float> {
     Text(String),
     None,
     List(Vec<Arg<'t, T>>),
-    Map,
+    Map(BTreeMap<String, Arg<'t, T>>),
     Slice(Option<i64>, Option<i64>, Option<i64>),
     Ellipsis,
 }
@@ -118,7 +118,7 @@ impl<'t, T: Float> Arg<'t, T> {
             Arg::Text(_) => "a string",
             Arg::None => "nothing",
             Arg::List(_) => "a list",
-            Arg::Map => "a dictionary",
+            Arg::Map(_) => "a dictionary",
             Arg::Slice(..) => "a slice",
             Arg::Ellipsis => "an ellipsis",
         }
@@ -354,7 +354,7 @@ impl<'c, 't, T: Float> Reader<'c, 't, T> {
                 } else if let Some(name) = only("dtype").and_then(Value::as_str) {
                     Arg::Text(name.to_string())
                 } else {
-                    Arg::Map
+                    Arg::Map(map.iter().map(|(k, v)| (k.clone(), self.arg(v))).collect())
                 }
             }
         }

@@ -11,6 +11,7 @@ mod layout;
 mod linalg;
 mod loss;
 mod metrics;
+mod optim;
 mod read;
 mod reduce;
 mod run;
@@ -33,7 +34,7 @@ fn dispatch<'t, T: Float>(call: &Call<'t, T>) -> Outs<'t, T> {
             }
         )*};
     }
-    first!(unary binary activation reduce linalg shape index loss metrics);
+    first!(unary binary activation reduce linalg shape index loss metrics optim);
     unknown()
 }
 
