@@ -3,20 +3,30 @@
 mod adagrad;
 mod adam;
 mod adamax;
+mod ema;
 mod lion;
 mod nadam;
+mod plateau;
 mod radam;
 mod rmsprop;
 mod rule;
+mod schedule;
 mod sgd;
 
 pub use adagrad::{Adadelta, Adagrad};
 pub use adam::{Adam, AdamW};
 pub use adamax::Adamax;
+pub use ema::Ema;
 pub use lion::Lion;
 pub use nadam::NAdam;
+pub use plateau::{ReduceLrOnPlateau, Threshold};
 pub use radam::RAdam;
 pub use rmsprop::RmsProp;
+pub use schedule::{
+    AnySchedule, ChainedLr, ConstantLr, CosineAnnealingLr, CosineAnnealingWarmRestarts, CyclicLr, CyclicMode,
+    ExponentialLr, LinearLr, MultiStepLr, OneCycleLr, PolynomialLr, Schedule, SequentialLr, StepLr,
+    WarmupCosineLr,
+};
 pub use sgd::Sgd;
 
 use crate::{

@@ -15,6 +15,7 @@ mod optim;
 mod read;
 mod reduce;
 mod run;
+mod schedule;
 mod shape;
 mod unary;
 
@@ -34,7 +35,7 @@ fn dispatch<'t, T: Float>(call: &Call<'t, T>) -> Outs<'t, T> {
             }
         )*};
     }
-    first!(unary binary activation reduce linalg shape index loss metrics optim);
+    first!(unary binary activation reduce linalg shape index loss metrics optim schedule);
     unknown()
 }
 
