@@ -66,7 +66,7 @@ fn broadcast_operands_are_split_without_a_trace() -> Result<()> {
         check("row", &x + &r, &|i| number(i) + at(i).1 as f64)?;
         check("column", &x * &c, &|i| number(i) * (at(i).0 as f64 * 1e4))?;
         check("turned", &x - t.t(), &|i| number(i) - number(at(i).1 * rows + at(i).0))?;
-        let flat = x.reshape(&[-1]);
+        let flat = x.reshape([-1]);
         check("number", &flat * tape.constant(3.0), &|i| number(i) * 3.0)?;
     }
     Ok(())
