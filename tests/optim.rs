@@ -1,5 +1,5 @@
 //! Optimisers beyond the reference trajectories: resuming, groups, options that make no sense.
-use kolmo::{Gradients, Result, Tape, Tensor, nn::Param, optim::*};
+use kolmo::{Float, Gradients, Result, Tape, Tensor, Var, nn::Param, optim::*};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -119,12 +119,64 @@ fn options_that_make_no_sense_are_errors_and_change_nothing() -> Result<()> {
 #[test]
 fn schedules_come_back_from_a_file() -> Result<()> {
     let chained =
-        ChainedLr::new(CyclicLr::new(0.1, 1.0).mode(CyclicMode::ExpRange(0.9))).and(StepLr::new(1.0, 2u64));
-    let schedule = SequentialLr::new(WarmupCosineLr::new(0.1, 3u64, 9u64)).then(5, chained);
+        ChainedLr::new(CyclicLr::new(0.1, 1.0).mode(CyclicMode::ExpRange(0.9))).and(StepLr::new(1.0, 2));
+    let schedule = SequentialLr::new(WarmupCosineLr::new(0.1, 3, 9)).then(5, chained);
     let schedule = AnySchedule::from(schedule);
     let again: AnySchedule = serde_json::from_str(&serde_json::to_string(&schedule).unwrap()).unwrap();
     assert_eq!(again, schedule);
     let rates = (0..9).map(|t| again.lr(t)).collect::<Result<Vec<_>>>()?;
     assert_eq!(rates[..4], [0.025, 0.05, 0.1 * 3.0 / 4.0, 0.1]);
+    Ok(())
+}
+
+/// Rosenbrock's curved valley, whose floor is 0 at (1, 1).
+fn rosenbrock<'t, T: Float>(tape: &'t Tape<T>, p: &Param<T>) -> Var<'t, T> {
+    let x = tape.param(p);
+    let (a, b) = (x.narrow(0, 0, 1), x.narrow(0, 1, 1));
+    let (valley, rest) = (b - &a * &a, 1.0 - a);
+    (&valley * &valley * 100.0 + &rest * &rest).sum()
+}
+
+#[test]
+fn lbfgs_finds_the_end_of_a_curved_valley() -> Result<()> {
+    let single = Param::<f32>::new(Tensor::from([-1.2, 1.0]));
+    let mut lbfgs = Lbfgs::new(1.0).strong_wolfe(true).max_iter(100);
+    assert!((lbfgs.minimize(&single, |tape| rosenbrock(tape, &single))? - 24.2).abs() < 1e-4);
+    // In a valley with a curvature of 0.4, a loss within rounding of 0 leaves a weight this much room.
+    assert!(single.value().to_vec().iter().all(|x| (x - 1.0).abs() < 1e-3), "{:?}", single.value());
+    let double = Param::<f64>::new(Tensor::from([-1.2, 1.0]));
+    let mut lbfgs = Lbfgs::new(1.0).strong_wolfe(true).max_iter(100).tolerance_change(0.0);
+    lbfgs.minimize(&double, |tape| rosenbrock(tape, &double))?;
+    assert!(double.value().to_vec().iter().all(|x| (x - 1.0).abs() < 1e-6), "{:?}", double.value());
+    Ok(())
+}
+
+#[test]
+fn lbfgs_resumes_from_a_file_and_refuses_another_model() -> Result<()> {
+    let run = |through_file: bool| -> Result<(Vec<f64>, Lbfgs)> {
+        let p = Param::<f64>::new(Tensor::from([-1.2, 1.0]));
+        let mut lbfgs = Lbfgs::new(1.0).strong_wolfe(true).max_iter(3);
+        for _ in 0..3 {
+            lbfgs.minimize(&p, |tape| rosenbrock(tape, &p))?;
+            if through_file {
+                lbfgs = serde_json::from_str(&serde_json::to_string(&lbfgs).unwrap()).unwrap();
+            }
+        }
+        Ok((p.value().to_vec(), lbfgs))
+    };
+    let ((whole, _), (resumed, mut lbfgs)) = (run(false)?, run(true)?);
+    // serde_json may read a number back one unit in the last place off.
+    assert!(whole.iter().zip(&resumed).all(|(a, b)| (a - b).abs() < 1e-12), "{whole:?} {resumed:?}");
+    let other = Param::<f64>::new(Tensor::from([1.0]));
+    let error = lbfgs.minimize(&other, |tape| tape.param(&other).sum()).unwrap_err().to_string();
+    assert!(error.contains("2 weights, this one has 1"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn a_failing_loss_leaves_the_weights() -> Result<()> {
+    let p = Param::<f64>::new(Tensor::from([2.0, 3.0]));
+    assert!(Lbfgs::new(1.0).minimize(&p, |tape| tape.param(&p).reshape([5])).is_err());
+    assert_eq!(p.value().to_vec(), [2.0, 3.0]);
     Ok(())
 }

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 /// ```
 /// use kolmo::{Tensor, nn::Param, optim::Ema};
 /// let p = Param::new(Tensor::from([1.0f32]));
-/// let mut ema = Ema::new(0.75);
+/// let mut ema: Ema = Ema::new(0.75);
 /// ema.update(&p)?;
 /// p.set([5.0]);
 /// ema.update(&p)?;

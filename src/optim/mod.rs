@@ -4,6 +4,8 @@ mod adagrad;
 mod adam;
 mod adamax;
 mod ema;
+mod lbfgs;
+mod line_search;
 mod lion;
 mod nadam;
 mod plateau;
@@ -11,22 +13,24 @@ mod radam;
 mod rmsprop;
 mod rule;
 mod schedule;
+mod sequence;
 mod sgd;
 
 pub use adagrad::{Adadelta, Adagrad};
 pub use adam::{Adam, AdamW};
 pub use adamax::Adamax;
 pub use ema::Ema;
+pub use lbfgs::Lbfgs;
 pub use lion::Lion;
 pub use nadam::NAdam;
 pub use plateau::{ReduceLrOnPlateau, Threshold};
 pub use radam::RAdam;
 pub use rmsprop::RmsProp;
 pub use schedule::{
-    AnySchedule, ChainedLr, ConstantLr, CosineAnnealingLr, CosineAnnealingWarmRestarts, CyclicLr, CyclicMode,
-    ExponentialLr, LinearLr, MultiStepLr, OneCycleLr, PolynomialLr, Schedule, SequentialLr, StepLr,
-    WarmupCosineLr,
+    ConstantLr, CosineAnnealingLr, CosineAnnealingWarmRestarts, CyclicLr, CyclicMode, ExponentialLr,
+    LinearLr, MultiStepLr, OneCycleLr, PolynomialLr, Schedule, StepLr, WarmupCosineLr,
 };
+pub use sequence::{AnySchedule, ChainedLr, SequentialLr};
 pub use sgd::Sgd;
 
 use crate::{
@@ -70,7 +74,7 @@ pub trait Optimizer<T: Float = f32> {
     /// let grads = Tape::new().param(&p).sum().backward()?;
     /// adam.step(&p, &grads)?;
     /// let text = serde_json::to_string(&adam.state(&p)).unwrap();
-    /// let mut resumed = Adam::new(0.1);
+    /// let mut resumed: Adam = Adam::new(0.1);
     /// resumed.load_state(&p, serde_json::from_str(&text).unwrap())?;
     /// # Ok::<(), kolmo::Error>(())
     /// ```
@@ -79,7 +83,8 @@ pub trait Optimizer<T: Float = f32> {
     fn load_state<M: Serialize + ?Sized>(&mut self, model: &M, state: OptimState<T>) -> Result<()>;
 }
 
-/// What an optimiser remembers: its learning rate, and tensors and step count by the name of each parameter.
+/// What an optimiser remembers: its learning rate, and tensors and step count by the name of each parameter. For the same
+/// bits after reading it needs a format that keeps every `f64`: `serde_json` does with its feature `float_roundtrip`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(bound(deserialize = "T: Deserialize<'de>"))]
 pub struct OptimState<T: Float = f32> {

@@ -1,5 +1,6 @@
 //! Learning rates as functions of the step, under the names of `torch.optim.lr_scheduler`. A schedule holds its options
 //! and no state: a run that goes on at step t asks for the rate at t.
+use super::AnySchedule;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
@@ -53,13 +54,13 @@ macro_rules! schedule {
 
         impl $name {
             /// With the other options at their defaults.
-            pub fn new($($need: impl Into<$nt>),*) -> Self {
-                $name { $($need: $need.into(),)* $($($option: $default,)*)? }
+            pub fn new($($need: $nt),*) -> Self {
+                $name { $($need,)* $($($option: $default,)*)? }
             }
             $($(
                 $(#[$om])*
-                pub fn $option(self, $option: impl Into<$ot>) -> Self {
-                    $name { $option: $option.into(), ..self }
+                pub fn $option(self, $option: $ot) -> Self {
+                    $name { $option, ..self }
                 }
             )*)?
         }
@@ -81,6 +82,12 @@ macro_rules! schedule {
 
 schedule! {
     /// `lr · γ^⌊t / step_size⌋`
+    ///
+    /// ```
+    /// use kolmo::optim::{StepLr, Schedule};
+    /// assert_eq!(StepLr::new(0.1, 30).gamma(0.5).lr(30)?, 0.05);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     StepLr { lr: f64, step_size: u64;
         /// γ (default 0.1).
         gamma: f64 = 0.1
@@ -93,6 +100,12 @@ schedule! {
 
 schedule! {
     /// `lr · γⁿ` after n of the milestones.
+    ///
+    /// ```
+    /// use kolmo::optim::{MultiStepLr, Schedule};
+    /// assert_eq!(MultiStepLr::new(1.0, vec![10, 20]).gamma(0.5).lr(20)?, 0.25);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     MultiStepLr { lr: f64, milestones: Vec<u64>;
         /// γ (default 0.1).
         gamma: f64 = 0.1
@@ -102,17 +115,29 @@ schedule! {
 
 schedule! {
     /// `lr · γᵗ`
+    ///
+    /// ```
+    /// use kolmo::optim::{ExponentialLr, Schedule};
+    /// assert_eq!(ExponentialLr::new(1.0, 0.5).lr(2)?, 0.25);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     ExponentialLr { lr: f64, gamma: f64 }
     |s, t| Ok(s.lr * s.gamma.powf(t as f64))
 }
 
 schedule! {
     /// `lr · factor` for the first `total_iters` steps, then `lr`.
+    ///
+    /// ```
+    /// use kolmo::optim::{ConstantLr, Schedule};
+    /// assert_eq!(ConstantLr::new(1.0).factor(0.5).lr(4)?, 0.5);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     ConstantLr { lr: f64;
         /// The factor, from 0 to 1 (default 1/3).
         factor: f64 = 1.0 / 3.0,
         /// The number of steps with the factor (default 5).
-        total_iters: u64 = 5u64
+        total_iters: u64 = 5
     }
     |s, t| {
         if !(0.0..=1.0).contains(&s.factor) {
@@ -124,13 +149,19 @@ schedule! {
 
 schedule! {
     /// From `lr · start_factor` in a straight line to `lr · end_factor`, and on at that: a warm-up.
+    ///
+    /// ```
+    /// use kolmo::optim::{LinearLr, Schedule};
+    /// assert_eq!(LinearLr::new(1.0).start_factor(0.5).total_iters(10).lr(5)?, 0.75);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     LinearLr { lr: f64;
         /// The factor at step 0, above 0 and up to 1 (default 1/3).
         start_factor: f64 = 1.0 / 3.0,
         /// The factor from step `total_iters` on, from 0 to 1 (default 1).
         end_factor: f64 = 1.0,
         /// The number of steps from one to the other (default 5).
-        total_iters: u64 = 5u64
+        total_iters: u64 = 5
     }
     |s, t| {
         let (start, end) = (s.start_factor, s.end_factor);
@@ -145,6 +176,12 @@ schedule! {
 
 schedule! {
     /// `lr · (1 - t / total_iters)^power`, then 0.
+    ///
+    /// ```
+    /// use kolmo::optim::{PolynomialLr, Schedule};
+    /// assert_eq!(PolynomialLr::new(1.0, 10).power(2.0).lr(5)?, 0.25);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     PolynomialLr { lr: f64, total_iters: u64;
         /// The power (default 1).
         power: f64 = 1.0
@@ -157,6 +194,12 @@ schedule! {
 
 schedule! {
     /// `eta_min + (lr - eta_min)(1 + cos(πt / t_max)) / 2` (Loshchilov and Hutter, 2017); it rises again after `t_max`.
+    ///
+    /// ```
+    /// use kolmo::optim::{CosineAnnealingLr, Schedule};
+    /// assert_eq!(CosineAnnealingLr::new(1.0, 10).eta_min(0.5).lr(10)?, 0.5);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     CosineAnnealingLr { lr: f64, t_max: u64;
         /// The lowest rate (default 0).
         eta_min: f64 = 0.0
@@ -170,9 +213,15 @@ schedule! {
 schedule! {
     /// Cosine annealing that starts anew after `t_0` steps, then after `t_0 · t_mult`, `t_0 · t_mult²`, …
     /// (Loshchilov and Hutter, 2017).
+    ///
+    /// ```
+    /// use kolmo::optim::{CosineAnnealingWarmRestarts, Schedule};
+    /// assert_eq!(CosineAnnealingWarmRestarts::new(1.0, 10).t_mult(2).lr(30)?, 1.0);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     CosineAnnealingWarmRestarts { lr: f64, t_0: u64;
         /// How much longer each round is than the last (default 1).
-        t_mult: u64 = 1u64,
+        t_mult: u64 = 1,
         /// The lowest rate (default 0).
         eta_min: f64 = 0.0
     }
@@ -193,6 +242,12 @@ schedule! {
 
 schedule! {
     /// Up to `max_lr` and down again over `total_steps` (Smith and Topin, 2018), and on at the last rate.
+    ///
+    /// ```
+    /// use kolmo::optim::{OneCycleLr, Schedule};
+    /// assert_eq!(OneCycleLr::new(1.0, 100).lr(29)?, 1.0);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     OneCycleLr { max_lr: f64, total_steps: u64;
         /// The part of the steps in which the rate rises (default 0.3).
         pct_start: f64 = 0.3,
@@ -241,9 +296,15 @@ pub enum CyclicMode {
 
 schedule! {
     /// From `base_lr` to `max_lr` and back in straight lines, over and over (Smith, 2017).
+    ///
+    /// ```
+    /// use kolmo::optim::{CyclicLr, Schedule};
+    /// assert_eq!(CyclicLr::new(0.5, 1.0).step_size_up(10).lr(10)?, 1.0);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     CyclicLr { base_lr: f64, max_lr: f64;
         /// Steps on the way up (default 2000).
-        step_size_up: u64 = 2000u64,
+        step_size_up: u64 = 2000,
         /// Steps on the way down (default: as many as up).
         step_size_down: Option<u64> = None,
         /// How the height changes (default [`CyclicMode::Triangular`]).
@@ -268,6 +329,12 @@ schedule! {
 schedule! {
     /// A straight line to `lr` over `warmup` steps, `lr · (t + 1) / (warmup + 1)`, so that the first step moves
     /// something; then half a cosine that reaches `eta_min` at step `total`.
+    ///
+    /// ```
+    /// use kolmo::optim::{WarmupCosineLr, Schedule};
+    /// assert_eq!(WarmupCosineLr::new(1.0, 3, 100).lr(1)?, 0.5);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     WarmupCosineLr { lr: f64, warmup: u64, total: u64;
         /// The lowest rate (default 0).
         eta_min: f64 = 0.0
@@ -282,117 +349,5 @@ schedule! {
         }
         let part = (t.min(s.total) - s.warmup) as f64 / (s.total - s.warmup) as f64;
         Ok(cosine(s.lr, s.eta_min, part))
-    }
-}
-
-/// Schedules in turn: each counts its steps from 0 when its turn comes, as PyTorch's `SequentialLR`.
-///
-/// ```
-/// use kolmo::optim::{CosineAnnealingLr, LinearLr, Schedule, SequentialLr};
-/// let warm_up = LinearLr::new(0.1).start_factor(0.1).total_iters(10u64);
-/// let schedule = SequentialLr::new(warm_up).then(10, CosineAnnealingLr::new(0.1, 90u64));
-/// assert_eq!((schedule.lr(0)?, schedule.lr(10)?), (0.010000000000000002, 0.1));
-/// # Ok::<(), kolmo::Error>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SequentialLr {
-    first: Box<AnySchedule>,
-    then: Vec<(u64, AnySchedule)>,
-}
-
-impl SequentialLr {
-    /// Starts with this one.
-    pub fn new(first: impl Into<AnySchedule>) -> Self {
-        SequentialLr { first: Box::new(first.into()), then: Vec::new() }
-    }
-
-    /// From step `milestone` on it is another one's turn.
-    pub fn then(mut self, milestone: u64, next: impl Into<AnySchedule>) -> Self {
-        self.then.push((milestone, next.into()));
-        self
-    }
-}
-
-impl Schedule for SequentialLr {
-    fn lr(&self, step: u64) -> Result<f64> {
-        if !self.then.is_sorted_by_key(|(milestone, _)| *milestone) {
-            return Err(Error::invalid("SequentialLr", "the milestones are not in order"));
-        }
-        match self.then.iter().rfind(|(milestone, _)| *milestone <= step) {
-            Some((milestone, schedule)) => schedule.lr(step - milestone),
-            None => self.first.lr(step),
-        }
-    }
-}
-
-/// The product of several schedules' rates: all but one have the rate 1 and act as factors. What PyTorch's
-/// `ChainedScheduler` does with schedules that multiply.
-///
-/// ```
-/// use kolmo::optim::{ChainedLr, ExponentialLr, LinearLr, Schedule};
-/// let schedule = ChainedLr::new(ExponentialLr::new(0.1, 0.5)).and(LinearLr::new(1.0).start_factor(0.5));
-/// assert_eq!(schedule.lr(0)?, 0.05);
-/// # Ok::<(), kolmo::Error>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ChainedLr(Vec<AnySchedule>);
-
-impl ChainedLr {
-    /// One schedule.
-    pub fn new(first: impl Into<AnySchedule>) -> Self {
-        ChainedLr(vec![first.into()])
-    }
-
-    /// Times another one.
-    pub fn and(mut self, next: impl Into<AnySchedule>) -> Self {
-        self.0.push(next.into());
-        self
-    }
-}
-
-impl Schedule for ChainedLr {
-    fn lr(&self, step: u64) -> Result<f64> {
-        self.0.iter().try_fold(1.0, |product, schedule| Ok(product * schedule.lr(step)?))
-    }
-}
-
-/// Any of the schedules, to be one of several or read from a file.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs)]
-pub enum AnySchedule {
-    StepLr(StepLr),
-    MultiStepLr(MultiStepLr),
-    ExponentialLr(ExponentialLr),
-    ConstantLr(ConstantLr),
-    LinearLr(LinearLr),
-    PolynomialLr(PolynomialLr),
-    CosineAnnealingLr(CosineAnnealingLr),
-    CosineAnnealingWarmRestarts(CosineAnnealingWarmRestarts),
-    OneCycleLr(OneCycleLr),
-    CyclicLr(CyclicLr),
-    WarmupCosineLr(WarmupCosineLr),
-    SequentialLr(SequentialLr),
-    ChainedLr(ChainedLr),
-}
-
-impl Schedule for AnySchedule {
-    fn lr(&self, step: u64) -> Result<f64> {
-        macro_rules! each {
-            ($($name:ident)*) => { match self { $(AnySchedule::$name(schedule) => schedule.lr(step),)* } };
-        }
-        each!(StepLr MultiStepLr ExponentialLr ConstantLr LinearLr PolynomialLr CosineAnnealingLr
-            CosineAnnealingWarmRestarts OneCycleLr CyclicLr WarmupCosineLr SequentialLr ChainedLr)
-    }
-}
-
-impl From<SequentialLr> for AnySchedule {
-    fn from(schedule: SequentialLr) -> AnySchedule {
-        AnySchedule::SequentialLr(schedule)
-    }
-}
-
-impl From<ChainedLr> for AnySchedule {
-    fn from(schedule: ChainedLr) -> AnySchedule {
-        AnySchedule::ChainedLr(schedule)
     }
 }

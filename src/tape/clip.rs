@@ -38,7 +38,7 @@ impl<T: Float> Gradients<T> {
         }
         let norm = if norm_type == 2.0 { self.norm() } else { self.p_norm(norm_type) };
         let factor = max_norm / (norm + 1e-6);
-        if !(factor >= 1.0) {
+        if factor < 1.0 || factor.is_nan() {
             self.scale(factor);
         }
         Ok(norm)
@@ -65,7 +65,7 @@ impl<T: Float> Gradients<T> {
     /// # Ok::<(), kolmo::Error>(())
     /// ```
     pub fn clip_value(&mut self, clip_value: f64) -> Result<()> {
-        if !(clip_value >= 0.0) {
+        if clip_value < 0.0 || clip_value.is_nan() {
             return Err(Error::invalid("clip_value", format!("{clip_value} is not at least 0")));
         }
         let (low, high) = (T::from_f64(-clip_value), T::from_f64(clip_value));

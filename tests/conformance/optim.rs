@@ -3,7 +3,7 @@ use crate::case::{Arg, Call, Out, Outs, Stop, unknown};
 use kolmo::{
     Float, Gradients, Result, Tape, Tensor,
     nn::Param,
-    optim::{Adadelta, Adagrad, Adam, AdamW, Adamax, Group, NAdam, Optimizer, RAdam, RmsProp, Sgd},
+    optim::{Adadelta, Adagrad, Adam, AdamW, Adamax, Group, Lbfgs, NAdam, Optimizer, RAdam, RmsProp, Sgd},
 };
 
 /// What a named option is, by its keyword.
@@ -71,6 +71,7 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
         "optim.adadelta" => {
             run!(Adadelta::<T>::new(lr()?).rho(num("rho", 0.9)?).eps(num("eps", 1e-6)?), 0.0)
         }
+        "optim.lbfgs_rosenbrock" => rosenbrock(c),
         "clip.norm" => {
             let (params, mut grads) = given(c)?;
             let norm = grads.clip_norm(c.num(KEY, "max_norm", None)?, num("norm_type", 2.0)?)?;
@@ -84,6 +85,32 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
         }
         _ => unknown(),
     }
+}
+
+/// Minimises `Σ 100(xᵢ₊₁ - xᵢ²)² + (1 - xᵢ)²`; the point after each call.
+fn rosenbrock<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
+    if T::NAME == "f32" {
+        // Forty line searches along a curved valley magnify the rounding of each loss beyond any useful bound;
+        // that f32 gets to the minimum is tested in tests/optim.rs.
+        return Err(Stop::Unrepresentable("the path, not the minimum, depends on rounding".to_string()));
+    }
+    let p = Param::new(c.var(0, "x")?.value()?.clone());
+    let n = p.shape().numel().saturating_sub(1);
+    let mut lbfgs = Lbfgs::new(c.num(KEY, "lr", 1.0)?)
+        .max_iter(c.size(KEY, "max_iter", 20)?)
+        .history_size(c.size(KEY, "history_size", 100)?)
+        .strong_wolfe(c.text(KEY, "line_search_fn", "")? == "strong_wolfe");
+    let mut outs = Vec::new();
+    for _ in 0..c.size(KEY, "steps", None)? {
+        lbfgs.minimize(&p, |tape| {
+            let x = tape.param(&p);
+            let (a, b) = (x.narrow(0, 0, n), x.narrow(0, 1, n));
+            let (valley, rest) = (b - &a * &a, 1.0 - a);
+            (&valley * &valley * 100.0 + &rest * &rest).sum()
+        })?;
+        outs.push(Out::Var(c.tape.constant(p.value())));
+    }
+    Ok(outs)
 }
 
 /// Parameter groups by index as groups by name: the model is a list, so its parameters are named 0, 1, ….
