@@ -48,7 +48,7 @@ impl Rule for Sums {
     }
 
     fn step<T: Float>(&self, task: Task<'_, T>) {
-        let rate = task.lr / (1.0 + (task.steps - 1) as f64 * self.lr_decay);
+        let rate = task.lr / (1.0 + task.steps.saturating_sub(1) as f64 * self.lr_decay);
         let step = Summed { rate, eps: self.eps, slope: task.added() };
         task.run(step);
     }

@@ -155,7 +155,7 @@ impl Lbfgs {
         round: impl Fn(f64) -> f64,
         mut evaluate: impl FnMut(&[f64]) -> Result<(f64, Vec<f64>)>,
     ) -> Result<f64> {
-        let most = self.max_eval.unwrap_or(self.max_iter * 5 / 4);
+        let most = self.max_eval.unwrap_or(self.max_iter.saturating_add(self.max_iter / 4));
         let (mut f, mut grad) = evaluate(x)?;
         let (first, mut evaluations) = (f, 1);
         if largest(&grad) <= self.tolerance_grad {

@@ -3,6 +3,11 @@ use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// By how much a figure must be better than the best one to count.
+///
+/// ```
+/// use kolmo::optim::{ReduceLrOnPlateau, Threshold};
+/// let schedule = ReduceLrOnPlateau::new(0.1).threshold(Threshold::Absolute(0.01));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Threshold {
     /// By this part of the best figure.
@@ -116,7 +121,7 @@ impl ReduceLrOnPlateau {
         if better {
             (self.best, self.bad) = (Some(figure), 0);
         } else {
-            self.bad += 1;
+            self.bad = self.bad.saturating_add(1);
         }
         if self.cooling > 0 {
             (self.cooling, self.bad) = (self.cooling - 1, 0);

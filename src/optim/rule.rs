@@ -158,11 +158,13 @@ impl<T: Float, R: Rule> Base<T, R> {
                 let same = slot.tensors.iter().all(|t| t.shape() == grad.shape());
                 if !same || value.shape() != grad.shape() || slot.tensors.len() != rule.memory() {
                     let (shape, by) = (value.shape(), grad.shape());
-                    let message = format!("{path} has shape {shape}, its gradient {by}, unlike before");
+                    let message = format!(
+                        "{path} has shape {shape}, its gradient {by}; a shape or option is not what it was before"
+                    );
                     error = Some(Error::invalid(R::NAME, message));
                     return;
                 }
-                slot.steps += 1;
+                slot.steps = slot.steps.saturating_add(1);
                 let grad = grad.contiguous();
                 rule.step(Task {
                     weights: value.as_mut_slice(),

@@ -284,6 +284,13 @@ schedule! {
 }
 
 /// How the height of a [`CyclicLr`]'s cycles changes.
+///
+/// ```
+/// use kolmo::optim::{CyclicLr, CyclicMode, Schedule};
+/// let schedule = CyclicLr::new(0.0, 1.0).step_size_up(10).mode(CyclicMode::Triangular2);
+/// assert_eq!((schedule.lr(10)?, schedule.lr(30)?), (1.0, 0.5));
+/// # Ok::<(), kolmo::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum CyclicMode {
     /// All are as high as the first.

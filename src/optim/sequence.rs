@@ -75,6 +75,14 @@ impl Schedule for ChainedLr {
 }
 
 /// Any of the schedules, to be one of several or read from a file.
+///
+/// ```
+/// use kolmo::optim::{AnySchedule, Schedule};
+/// let text = r#"{"StepLr": {"lr": 0.1, "step_size": 30, "gamma": 0.5}}"#;
+/// let schedule: AnySchedule = serde_json::from_str(text).unwrap();
+/// assert_eq!(schedule.lr(30)?, 0.05);
+/// # Ok::<(), kolmo::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum AnySchedule {

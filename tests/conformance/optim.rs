@@ -3,7 +3,9 @@ use crate::case::{Arg, Call, Out, Outs, Stop, unknown};
 use kolmo::{
     Float, Gradients, Result, Tape, Tensor,
     nn::Param,
-    optim::{Adadelta, Adagrad, Adam, AdamW, Adamax, Group, Lbfgs, NAdam, Optimizer, RAdam, RmsProp, Sgd},
+    optim::{
+        Adadelta, Adagrad, Adam, AdamW, Adamax, Group, Lbfgs, Lion, NAdam, Optimizer, RAdam, RmsProp, Sgd,
+    },
 };
 
 /// What a named option is, by its keyword.
@@ -70,6 +72,10 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
         }
         "optim.adadelta" => {
             run!(Adadelta::<T>::new(lr()?).rho(num("rho", 0.9)?).eps(num("eps", 1e-6)?), 0.0)
+        }
+        "optim.lion" => {
+            let (b1, b2) = if c.get(KEY, "betas").is_none() { (0.9, 0.99) } else { betas()? };
+            run!(Lion::<T>::new(lr()?).betas(b1, b2), 0.0)
         }
         "optim.lbfgs_rosenbrock" => rosenbrock(c),
         "clip.norm" => {

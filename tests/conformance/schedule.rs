@@ -3,9 +3,9 @@ use crate::case::{Arg, Call, Outs, Stop, one, unknown};
 use kolmo::{
     Float, Tensor,
     optim::{
-        AnySchedule, ConstantLr, CosineAnnealingLr, CosineAnnealingWarmRestarts, CyclicLr, ExponentialLr,
-        LinearLr, MultiStepLr, OneCycleLr, PolynomialLr, ReduceLrOnPlateau, Schedule, SequentialLr, StepLr,
-        Threshold,
+        AnySchedule, ConstantLr, CosineAnnealingLr, CosineAnnealingWarmRestarts, CyclicLr, CyclicMode,
+        ExponentialLr, LinearLr, MultiStepLr, OneCycleLr, PolynomialLr, ReduceLrOnPlateau, Schedule,
+        SequentialLr, StepLr, Threshold,
     },
 };
 use std::collections::BTreeMap;
@@ -91,14 +91,16 @@ fn schedule<'t, T: Float>(
             cycle.three_phase(c.flag(KEY, "three_phase", false)?).into()
         }
         "schedule.cyclic" => {
-            let mode = c.text(KEY, "mode", "triangular")?;
-            if mode != "triangular" {
-                return Err(Stop::Unsupported(format!("mode {mode:?} is not mapped")));
-            }
+            let mode = match c.text(KEY, "mode", "triangular")?.as_str() {
+                "triangular" => CyclicMode::Triangular,
+                "triangular2" => CyclicMode::Triangular2,
+                "exp_range" => CyclicMode::ExpRange(num("gamma", Some(1.0))?),
+                other => return Err(Stop::Unrepresentable(format!("no mode {other:?}"))),
+            };
             let cyclic = CyclicLr::new(num("base_lr", None)?, num("max_lr", None)?);
             let cyclic = cyclic.step_size_up(size("step_size_up", Some(2000))?);
             let down = c.int_opt(KEY, "step_size_down")?.map(|v| v as u64);
-            cyclic.step_size_down(down).into()
+            cyclic.step_size_down(down).mode(mode).into()
         }
         other => return Err(Stop::Unsupported(format!("no schedule {other:?}"))),
     })
