@@ -1,95 +1,73 @@
 //! Adam and AdamW.
-use super::{Optimizer, State};
-use crate::{
-    error::Result,
-    kernels::update::{Update, update},
-    tape::{Float, Gradients},
-};
-use serde::Serialize;
+use super::rule::{Rule, Slope, Task, betas, moments, optimizer};
+use crate::{error::Checked, kernels::update::Update, tape::Float};
 
 macro_rules! adam {
-    ($(#[$m:meta])* $name:ident, $default_decay:expr, $decoupled:expr) => {
-        $(#[$m])*
-        #[derive(Clone, Debug)]
-        pub struct $name<T: Float = f32> {
-            lr: f64,
+    ($(#[$m:meta])* $name:ident($rule:ident), $decay:literal, $decoupled:literal) => {
+        optimizer! {
+            $(#[$m])*
+            $name($rule) weight_decay = $decay
+            /// Added to the root of the second moment (default 1e-8).
+            eps: f64,
+            /// Divides by the largest second moment so far rather than the current one (Reddi et al., 2018).
+            amsgrad: bool,
+        }
+        betas!($name, 0.9, 0.999);
+
+        #[derive(Clone, Copy, Debug)]
+        struct $rule {
             betas: (f64, f64),
             eps: f64,
-            weight_decay: f64,
             amsgrad: bool,
-            state: State<T>,
         }
 
-        impl<T: Float> $name<T> {
-            /// PyTorch's defaults with this learning rate.
-            pub fn new(lr: f64) -> Self {
-                Self { lr, betas: (0.9, 0.999), eps: 1e-8, weight_decay: $default_decay, amsgrad: false, state: State::default() }
-            }
-
-            /// Decay rates of the two moments (default 0.9 and 0.999).
-            pub fn betas(self, beta1: f64, beta2: f64) -> Self {
-                Self { betas: (beta1, beta2), ..self }
-            }
-
-            /// Added to the root of the second moment (default 1e-8).
-            pub fn eps(self, eps: f64) -> Self {
-                Self { eps, ..self }
-            }
-
-            /// Weight decay λ.
-            pub fn weight_decay(self, weight_decay: f64) -> Self {
-                Self { weight_decay, ..self }
-            }
-
-            /// Divides by the largest second moment so far rather than the current one (Reddi et al., 2018).
-            pub fn amsgrad(self, amsgrad: bool) -> Self {
-                Self { amsgrad, ..self }
-            }
+        impl $rule {
+            const DEFAULT: Self = $rule { betas: (0.9, 0.999), eps: 1e-8, amsgrad: false };
         }
 
-        impl<T: Float> Optimizer<T> for $name<T> {
-            fn step<M: Serialize + ?Sized>(&mut self, model: &M, grads: &Gradients<T>) -> Result<()> {
+        impl Rule for $rule {
+            const NAME: &'static str = stringify!($name);
+
+            fn check(&self) -> Checked<()> {
+                moments(self.betas, self.eps)
+            }
+
+            fn memory(&self) -> usize {
+                2 + usize::from(self.amsgrad)
+            }
+
+            fn step<T: Float>(&self, task: Task<'_, T>) {
                 let (b1, b2) = self.betas;
-                let (lr, decay) = (self.lr, self.weight_decay);
-                let at = |steps: u64| {
-                    let correct = |b: f64| 1.0 - b.powi(i32::try_from(steps).unwrap_or(i32::MAX));
-                    Moments {
-                        b1,
-                        b2,
-                        eps: self.eps,
-                        rate: lr / correct(b1),
-                        root: correct(b2).sqrt(),
-                        shrink: if $decoupled { 1.0 - lr * decay } else { 1.0 },
-                        decay: if $decoupled { 0.0 } else { decay },
-                    }
-                };
-                if self.amsgrad {
-                    return self.state.each(model, grads, |w, [m, v, top], g, n| update(at(n), [w, m, v, top], g));
-                }
-                self.state.each(model, grads, |w, [m, v], g, n| update(at(n), [w, m, v], g))
-            }
-
-            fn lr(&self) -> f64 {
-                self.lr
-            }
-
-            fn set_lr(&mut self, lr: f64) {
-                self.lr = lr;
+                let (rate, root) = (task.lr / task.correction(b1), task.correction(b2).sqrt());
+                let slope = if $decoupled { task.decoupled() } else { task.added() };
+                let step = Moments { b1, b2, eps: self.eps, rate, root, slope };
+                if self.amsgrad { task.run::<_, 4>(step) } else { task.run::<_, 3>(step) }
             }
         }
     };
 }
 
 adam! {
-    /// Adam (Kingma and Ba, 2015), as `torch.optim.Adam`: weight decay is added to the gradient (default 0).
-    Adam, 0.0, false
+    /// Adam (Kingma and Ba, 2015), as `torch.optim.Adam`: weight decay is added to the gradient,
+    /// `g += λw; m = β₁m + (1-β₁)g; v = β₂v + (1-β₂)g²; w -= lr/(1-β₁ᵗ) · m / (√v/√(1-β₂ᵗ) + ε)`.
+    ///
+    /// ```
+    /// use kolmo::optim::Adam;
+    /// let adam: Adam = Adam::new(1e-3).betas(0.9, 0.99);
+    /// ```
+    Adam(Coupled), 0.0, false
 }
 adam! {
-    /// Adam with weight decay apart from the gradient (Loshchilov and Hutter, 2019), as `torch.optim.AdamW` (default 0.01).
-    AdamW, 0.01, true
+    /// Adam with weight decay apart from the gradient (Loshchilov and Hutter, 2019), as `torch.optim.AdamW`:
+    /// `w *= 1 - lr·λ`, then the step of [`Adam`] without decay.
+    ///
+    /// ```
+    /// use kolmo::optim::AdamW;
+    /// let adam: AdamW = AdamW::new(1e-3).weight_decay(0.1);
+    /// ```
+    AdamW(Decoupled), 0.01, true
 }
 
-/// `m = β₁m + (1-β₁)g; v = β₂v + (1-β₂)g²; w -= lr/(1-β₁ᵗ) · m / (√v/√(1-β₂ᵗ) + ε)`.
 #[derive(Clone, Copy)]
 struct Moments {
     b1: f64,
@@ -97,17 +75,16 @@ struct Moments {
     eps: f64,
     rate: f64,
     root: f64,
-    shrink: f64,
-    decay: f64,
+    slope: Slope,
 }
 
 impl Moments {
     #[inline(always)]
-    fn moments<T: Float>(&self, w: T, m: T, v: T, grad: T) -> [T; 4] {
-        let g = grad + T::of(self.decay) * w;
+    fn moments<T: Float>(&self, w: T, m: T, v: T, grad: T) -> [T; 3] {
+        let (g, w) = self.slope.at(w, grad);
         let m = m + T::of(1.0 - self.b1) * (g - m);
         let v = T::of(self.b2) * v + T::of(1.0 - self.b2) * (g * g);
-        [w * T::of(self.shrink), m, v, g]
+        [w, m, v]
     }
 
     #[inline(always)]
@@ -119,7 +96,7 @@ impl Moments {
 impl Update<3> for Moments {
     #[inline(always)]
     fn step<T: Float>(&self, [w, m, v]: [T; 3], grad: T) -> [T; 3] {
-        let [w, m, v, _] = self.moments(w, m, v, grad);
+        let [w, m, v] = self.moments(w, m, v, grad);
         [w - self.change(m, v), m, v]
     }
 }
@@ -127,7 +104,7 @@ impl Update<3> for Moments {
 impl Update<4> for Moments {
     #[inline(always)]
     fn step<T: Float>(&self, [w, m, v, top]: [T; 4], grad: T) -> [T; 4] {
-        let [w, m, v, _] = self.moments(w, m, v, grad);
+        let [w, m, v] = self.moments(w, m, v, grad);
         let top = T::select(top.less(v), v, top);
         [w - self.change(m, top), m, v, top]
     }

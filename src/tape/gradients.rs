@@ -83,21 +83,6 @@ impl<T: Float> Gradients<T> {
             &self.leaves[i].grad
         })
     }
-
-    /// Multiplies every gradient of an input or parameter by a number.
-    pub fn scale(&mut self, factor: f64) {
-        for leaf in &mut self.leaves {
-            for v in leaf.grad.as_mut_slice() {
-                *v = *v * T::from_f64(factor);
-            }
-        }
-    }
-
-    /// The 2-norm of all gradients of inputs and parameters taken as one vector.
-    pub fn norm(&self) -> f64 {
-        let squares = |t: &Tensor<T>| t.to_vec().iter().map(|v| v.to_f64() * v.to_f64()).sum::<f64>();
-        self.leaves.iter().map(|leaf| squares(&leaf.grad)).sum::<f64>().sqrt()
-    }
 }
 
 impl<T: TapeNumber> Drop for Gradients<T> {

@@ -4,6 +4,7 @@
 //! scalar statements; `node` the table of tensor operations; `sweep` walks both backwards; the rest
 //! are programs over these.
 mod checkpoint;
+mod clip;
 mod custom;
 mod functional;
 mod gradcheck;

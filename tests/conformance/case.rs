@@ -300,6 +300,13 @@ impl<'c, 't, T: Float> Reader<'c, 't, T> {
                 kwargs.insert(key.to_string(), self.arg(item));
             }
         }
+        // A minimiser makes as many steps, a schedule is asked for as many rates, as the case has.
+        kwargs.insert("steps".to_string(), Arg::Int(self.case.items("outputs").len() as i64));
+        if let Some(Stored::Floats(rates)) =
+            self.case.items("outputs").first().and_then(|item| self.case.stored(item))
+        {
+            kwargs.insert("rates".to_string(), Arg::Int(rates.numel() as i64));
+        }
         Call { tape: self.tape, op: self.case.op.clone(), args, kwargs }
     }
 

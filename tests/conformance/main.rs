@@ -15,9 +15,11 @@ mod loss;
 mod metrics;
 mod modules;
 mod norm;
+mod optim;
 mod read;
 mod reduce;
 mod run;
+mod schedule;
 mod shape;
 mod unary;
 
@@ -37,7 +39,7 @@ fn dispatch<'t, T: Float>(call: &Call<'t, T>) -> Outs<'t, T> {
             }
         )*};
     }
-    first!(unary binary activation reduce linalg shape index loss metrics compress conv norm modules);
+    first!(unary binary activation reduce linalg shape index loss metrics compress conv norm modules optim schedule);
     unknown()
 }
 

@@ -83,12 +83,16 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
     if let Some(Arg::Map(forward)) = c.kwargs.get("forward_kwargs") {
         args.extend(forward.get("input").cloned());
     }
-    // Weights stand in second place for what has no other argument there.
+    // The constructor's `bias` only says whether there is one.
+    kwargs.retain(|name, value| name != "bias" || !matches!(value, Arg::Bool(_)));
     for (name, value) in params {
         kwargs.insert(name.clone(), value.clone());
     }
-    if module == "Embedding" {
-        args.insert(0, params.get("weight").cloned().unwrap_or(Arg::None));
+    let weight = params.get("weight").cloned().unwrap_or(Arg::None);
+    match module {
+        "Embedding" => args.insert(0, weight),
+        "Linear" => args.push(weight),
+        _ => {}
     }
     let op = format!("nn.functional.{function}");
     let outs = crate::dispatch(&Call { tape: c.tape, op, args, kwargs })?;
