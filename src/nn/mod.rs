@@ -5,6 +5,7 @@ mod layers;
 mod norm;
 mod param;
 mod param_serial;
+mod recurrent;
 pub(crate) mod walk;
 
 pub use conv::{
@@ -14,4 +15,5 @@ pub use conv::{
 pub use layers::{Dropout, Layer, Linear, Relu, Sequential, Sigmoid, Silu, Tanh};
 pub use norm::{BatchNorm, BatchNorm1d, BatchNorm2d, Embedding, GroupNorm, InstanceNorm, LayerNorm, RmsNorm};
 pub use param::{Param, Parametrize};
+pub use recurrent::{Cell, Recurrent, State};
 pub use walk::{Path, named_params, visit_params};

@@ -1,8 +1,8 @@
 //! PyTorch's modules: most are calls of a function with the module's parameters, options and buffers.
 use crate::case::{Arg, Call, Out, Outs, Stop, one, unknown};
 use kolmo::{
-    Attention, AttentionMask, Float, Tensor, Var,
-    nn::{BatchNorm, Layer, Param},
+    Attention, AttentionMask, Float, Random, Tensor, Var,
+    nn::{BatchNorm, Cell, Layer, Param, Recurrent, State},
 };
 use std::collections::BTreeMap;
 
@@ -21,6 +21,9 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
     }
     if c.op == "layers.batch_norm_running" {
         return running(c);
+    }
+    if let Some(outs) = recurrent(c) {
+        return outs;
     }
     let Some(module) = c.op.strip_prefix("module.") else { return unknown() };
     c.tape.set_training(c.flag(KEYWORD, "training", true)?);
@@ -158,4 +161,65 @@ fn running<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
     let y = layer.forward(&c.var(0, "input")?);
     let after = |t: Tensor<T>| Out::Var(c.tape.constant(t));
     Ok(vec![y.into(), after(layer.running_mean.value()), after(layer.running_var.value())])
+}
+
+/// Recurrent layers and cells; `None` for anything else.
+fn recurrent<'t, T: Float>(c: &Call<'t, T>) -> Option<Outs<'t, T>> {
+    let name = c.op.strip_prefix("module.").or(c.op.strip_prefix("layers."))?.to_uppercase();
+    let (kind, single) = name.strip_suffix("CELL").map_or((name.as_str(), false), |kind| (kind, true));
+    let cell = match kind {
+        "LSTM" => Cell::Lstm,
+        "GRU" => Cell::Gru,
+        "RNN" if c.text(KEYWORD, "nonlinearity", "tanh").ok()? == "relu" => Cell::Relu,
+        "RNN" => Cell::Tanh,
+        _ => return None,
+    };
+    Some(run_recurrent(c, cell, single))
+}
+
+fn run_recurrent<'t, T: Float>(c: &Call<'t, T>, cell: Cell, single: bool) -> Outs<'t, T> {
+    let (params, inputs) = match c.args.split_last() {
+        Some((Arg::Map(params), inputs)) => (Some(params), inputs),
+        _ => (None, &c.args[..]),
+    };
+    let hidden = c.size(KEYWORD, if c.op.starts_with("layers.") { "hidden" } else { "hidden_size" }, None)?;
+    let layers = c.size(KEYWORD, "num_layers", c.size(KEYWORD, "layers", 1)?)?;
+    let bidirectional = c.flag(KEYWORD, "bidirectional", false)?;
+    let width = c.size(KEYWORD, "input_size", 1)?;
+    let layer = Recurrent::<T>::new(cell, width, hidden, layers, bidirectional, &mut Random::new(0));
+    // The state: one tensor after the input, two, or a list of two.
+    let mut states = Vec::new();
+    for arg in inputs.iter().skip(1) {
+        match arg {
+            Arg::Var(v) => states.push(v.clone()),
+            Arg::List(items) => states.extend(
+                items.iter().filter_map(|a| if let Arg::Var(v) = a { Some(v.clone()) } else { None }),
+            ),
+            _ => {}
+        }
+    }
+    let mut x = c.var(0, "input")?;
+    let batch_first = c.flag(KEYWORD, "batch_first", false)? && x.rank() == 3;
+    if single {
+        x = x.unsqueeze(0);
+        states.iter_mut().for_each(|s| *s = s.unsqueeze(0));
+    } else if batch_first {
+        x = x.transpose(0, 1);
+    }
+    let mut states = states.into_iter();
+    let state = states.next().map(|hidden| State { hidden, cell: states.next() });
+    let (y, end) = match params {
+        Some(params) => layer.forward_with(&x, state.as_ref(), |name| {
+            named(params, if single { name.trim_end_matches("_l0") } else { name })
+        }),
+        None => layer.forward(&x, state.as_ref()),
+    };
+    let mut outs: Vec<Out<'t, T>> = Vec::new();
+    let last = |v: Var<'t, T>| if single { v.squeeze(&[0]) } else { v };
+    if !single {
+        outs.push(if batch_first { y.transpose(0, 1) } else { y }.into());
+    }
+    outs.push(last(end.hidden).into());
+    outs.extend(end.cell.map(|v| last(v).into()));
+    Ok(outs)
 }

@@ -1,0 +1,230 @@
+//! Recurrent layers: sequences of vectors, with a state that goes along. Weights have PyTorch's names and layouts:
+//! `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, the next layer's with `l1`, those of the way back with `_reverse`.
+use super::{Param, init};
+use crate::tape::{Float, Tape, Var};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What a recurrent layer does in one step; `x` and `h` stand for `W_ih·x + b_ih` and `W_hh·h + b_hh`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Cell {
+    /// `h' = tanh(x + h)`
+    Tanh,
+    /// `h' = max(x + h, 0)`
+    Relu,
+    /// Hochreiter and Schmidhuber (1997): with `i, f, g, o` of `x + h`, `c' = σ(f)·c + σ(i)·tanh(g)`, `h' = σ(o)·tanh(c')`.
+    Lstm,
+    /// Cho et al. (2014): with `r, z` of `σ(x + h)` and `n = tanh(xₙ + r·hₙ)`, `h' = (1 - z)·n + z·h`.
+    Gru,
+}
+
+impl Cell {
+    /// Rows of the weights for each element of the state.
+    fn gates(self) -> usize {
+        match self {
+            Cell::Tanh | Cell::Relu => 1,
+            Cell::Gru => 3,
+            Cell::Lstm => 4,
+        }
+    }
+
+    /// The next state from `[n, gates·hidden]` of both parts and the state before.
+    fn step<'t, T: Float>(self, x: &Var<'t, T>, h: &Var<'t, T>, state: &State<'t, T>) -> State<'t, T> {
+        let size = state.hidden.dim(-1);
+        let gate = |v: &Var<'t, T>, i: usize| v.strided(1, i * size, size, 1);
+        match self {
+            Cell::Tanh => State { hidden: (x + h).tanh(), cell: None },
+            Cell::Relu => State { hidden: (x + h).relu(), cell: None },
+            Cell::Lstm => {
+                let all = x + h;
+                let [i, f, o] = [0, 1, 3].map(|k| gate(&all, k).sigmoid());
+                let new = i * gate(&all, 2).tanh();
+                let cell = state.cell.as_ref().map_or_else(|| new.clone(), |c| f * c + &new);
+                State { hidden: o * cell.tanh(), cell: Some(cell) }
+            }
+            Cell::Gru => {
+                let [r, z] = [0, 1].map(|k| (gate(x, k) + gate(h, k)).sigmoid());
+                let n = (gate(x, 2) + r * gate(h, 2)).tanh();
+                State { hidden: &n + z * (&state.hidden - &n), cell: None }
+            }
+        }
+    }
+}
+
+/// The state of a recurrent layer: `[layers · directions, n, hidden]`, the ways back after those forth in each layer.
+#[derive(Clone)]
+pub struct State<'t, T: Float = f32> {
+    /// What is also the output of the last layer.
+    pub hidden: Var<'t, T>,
+    /// The memory of an [`Cell::Lstm`].
+    pub cell: Option<Var<'t, T>>,
+}
+
+/// Layers of recurrent cells, one upon the other.
+///
+/// ```
+/// use kolmo::{Random, Tape, Tensor, nn::{Cell, Recurrent}};
+/// let layer = Recurrent::<f32>::new(Cell::Lstm, 3, 5, 2, true, &mut Random::new(0));
+/// let tape = Tape::new();
+/// let (y, state) = layer.forward(&tape.constant(Tensor::ones([7, 4, 3])), None); // 7 steps, 4 sequences
+/// assert_eq!((y.shape().to_vec(), state.hidden.shape().to_vec()), (vec![7, 4, 10], vec![4, 4, 5]));
+/// ```
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+pub struct Recurrent<T: Float = f32> {
+    /// What happens in a step.
+    pub cell: Cell,
+    /// Length of the state.
+    pub hidden_size: usize,
+    /// Layers.
+    pub num_layers: usize,
+    /// Whether a second state goes from the end to the beginning; the output then has both side by side.
+    pub bidirectional: bool,
+    /// Probability that an output between two layers is dropped in training.
+    pub dropout: f64,
+    /// Weights and biases by name.
+    #[serde(flatten)]
+    pub params: BTreeMap<String, Param<T>>,
+}
+
+impl<T: Float> Recurrent<T> {
+    /// Layers with biases and PyTorch's starting values: all uniform within ±1/√hidden.
+    pub fn new(
+        cell: Cell,
+        input_size: usize,
+        hidden_size: usize,
+        num_layers: usize,
+        bidirectional: bool,
+        rng: &mut impl Rng,
+    ) -> Self {
+        let bound = 1.0 / (hidden_size.max(1) as f64).sqrt();
+        let (rows, directions) = (cell.gates() * hidden_size, 1 + usize::from(bidirectional));
+        let mut params = BTreeMap::new();
+        for layer in 0..num_layers {
+            let width = if layer == 0 { input_size } else { directions * hidden_size };
+            for way in ["", "_reverse"].into_iter().take(directions) {
+                let mut add = |name: &str, shape: &[usize]| {
+                    let value = init::uniform(shape, -bound, bound, rng);
+                    params.insert(format!("{name}_l{layer}{way}"), Param::new(value));
+                };
+                add("weight_ih", &[rows, width]);
+                add("weight_hh", &[rows, hidden_size]);
+                add("bias_ih", &[rows]);
+                add("bias_hh", &[rows]);
+            }
+        }
+        Recurrent { cell, hidden_size, num_layers, bidirectional, dropout: 0.0, params }
+    }
+
+    /// Outputs of the last layer, `[steps, n, directions · hidden]`, and the states at the end, from inputs `[steps, n, input]`
+    /// and the states at the beginning, which are zeros by default. For one sequence the axis `n` may be missing everywhere.
+    #[track_caller]
+    pub fn forward<'t>(&self, x: &Var<'t, T>, state: Option<&State<'t, T>>) -> (Var<'t, T>, State<'t, T>) {
+        let tape = x.tape();
+        self.forward_with(x, state, |name| self.params.get(name).map(|p| tape.param(p)))
+    }
+
+    /// The same with weights from elsewhere, by name; biases may be missing.
+    #[track_caller]
+    pub fn forward_with<'t>(
+        &self,
+        x: &Var<'t, T>,
+        state: Option<&State<'t, T>>,
+        weight: impl Fn(&str) -> Option<Var<'t, T>>,
+    ) -> (Var<'t, T>, State<'t, T>) {
+        self.over(x, state, &weight)
+    }
+
+    #[track_caller]
+    fn over<'t>(
+        &self,
+        x: &Var<'t, T>,
+        state: Option<&State<'t, T>>,
+        weight: &dyn Fn(&str) -> Option<Var<'t, T>>,
+    ) -> (Var<'t, T>, State<'t, T>) {
+        let tape = x.tape();
+        if x.rank() == 2 && x.failed_id().is_none() {
+            // One sequence: without the axis n.
+            let with = |v: &Var<'t, T>| v.unsqueeze(1);
+            let state = state.map(|s| State { hidden: with(&s.hidden), cell: s.cell.as_ref().map(with) });
+            let (y, end) = self.over(&with(x), state.as_ref(), weight);
+            let without = |v: Var<'t, T>| v.squeeze(&[1]);
+            return (without(y), State { hidden: without(end.hidden), cell: end.cell.map(without) });
+        }
+        let directions = 1 + usize::from(self.bidirectional);
+        let failed = |message: String| {
+            let failed = tape.fail_op("recurrent", message, &[x]);
+            (failed.clone(), State { hidden: failed, cell: None })
+        };
+        if x.failed_id().is_none() && (x.rank() != 3 || x.dim(0) == 0 || self.num_layers == 0) {
+            return failed(format!("takes [steps, n, input] with a step at least, not {}", x.shape()));
+        }
+        let expected = [self.num_layers * directions, x.dim(1), self.hidden_size];
+        let given = state.iter().flat_map(|s| [Some(&s.hidden), s.cell.as_ref()]).flatten();
+        if let Some(wrong) = given.clone().find(|v| v.failed_id().is_none() && *v.shape() != expected) {
+            return failed(format!("the state has shape {}, not {expected:?}", wrong.shape()));
+        }
+        let (mut y, mut ends) = (x.clone(), Vec::new());
+        for layer in 0..self.num_layers {
+            if layer > 0 {
+                y = y.dropout(self.dropout);
+            }
+            let mut ways = Vec::new();
+            for way in 0..directions {
+                let suffix = format!("_l{layer}{}", if way == 1 { "_reverse" } else { "" });
+                let part = |name: &str| weight(&format!("{name}{suffix}"));
+                let (Some(w_ih), Some(w_hh)) = (part("weight_ih"), part("weight_hh")) else {
+                    return failed(format!("there is no weight_ih{suffix} or no weight_hh{suffix}"));
+                };
+                let begin = state.map(|s| {
+                    let row = |v: &Var<'t, T>| v.select(0, (layer * directions + way) as isize);
+                    State { hidden: row(&s.hidden), cell: s.cell.as_ref().map(row) }
+                });
+                let weights = Weights { w_ih, w_hh, b_ih: part("bias_ih"), b_hh: part("bias_hh") };
+                let (out, end) = self.run(&y, begin, &weights, way == 1);
+                ways.push(out);
+                ends.push(end);
+            }
+            y = if ways.len() == 1 { ways.remove(0) } else { tape.cat(&ways.iter().collect::<Vec<_>>(), -1) };
+        }
+        let hidden: Vec<&Var<'t, T>> = ends.iter().map(|s| &s.hidden).collect();
+        let cell: Vec<&Var<'t, T>> = ends.iter().filter_map(|s| s.cell.as_ref()).collect();
+        let cell = (!cell.is_empty()).then(|| tape.stack(&cell, 0));
+        (y, State { hidden: tape.stack(&hidden, 0), cell })
+    }
+
+    /// One layer in one direction: outputs `[steps, n, hidden]` and the last state `[n, hidden]`.
+    fn run<'t>(
+        &self,
+        x: &Var<'t, T>,
+        begin: Option<State<'t, T>>,
+        w: &Weights<'t, T>,
+        back: bool,
+    ) -> (Var<'t, T>, State<'t, T>) {
+        let tape: &'t Tape<T> = x.tape();
+        // The inputs' part of all steps is one product.
+        let inputs = x.linear(&w.w_ih, w.b_ih.as_ref());
+        let zeros = || tape.constant(crate::Tensor::zeros([x.dim(1), self.hidden_size]));
+        let mut state = begin.unwrap_or_else(|| State { hidden: zeros(), cell: None });
+        let steps = x.dim(0);
+        let mut outs = Vec::with_capacity(steps);
+        for k in 0..steps {
+            let at = if back { steps - 1 - k } else { k };
+            let h = state.hidden.linear(&w.w_hh, w.b_hh.as_ref());
+            state = self.cell.step(&inputs.select(0, at as isize), &h, &state);
+            outs.push(state.hidden.clone());
+        }
+        if back {
+            outs.reverse();
+        }
+        (tape.stack(&outs.iter().collect::<Vec<_>>(), 0), state)
+    }
+}
+
+struct Weights<'t, T: Float> {
+    w_ih: Var<'t, T>,
+    w_hh: Var<'t, T>,
+    b_ih: Option<Var<'t, T>>,
+    b_hh: Option<Var<'t, T>>,
+}
