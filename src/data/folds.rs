@@ -23,9 +23,8 @@ pub fn k_fold(n: usize, k: usize, seed: u64) -> Result<Vec<(Vec<usize>, Vec<usiz
     let mut order: Vec<usize> = (0..n).collect();
     order.shuffle(&mut Random::new(seed));
     let mut fold_of = vec![0; n];
-    order.iter().enumerate().for_each(|(place, &i)| fold_of[i] = place * k / n);
-    // The larger folds come first, as in scikit-learn.
-    fold_of.iter_mut().for_each(|f| *f = k - 1 - *f);
+    // In turn, so that the larger folds come first, as in scikit-learn.
+    order.iter().enumerate().for_each(|(place, &i)| fold_of[i] = place % k);
     Ok(folds(&fold_of, k))
 }
 
