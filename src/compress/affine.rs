@@ -134,7 +134,9 @@ impl Affine {
     /// As [`quantize`](Affine::quantize).
     pub fn dequantize<T: Float>(&self, codes: &Tensor<i64>) -> Result<Tensor<T>> {
         let codes_of = codes.to_vec();
-        self.each(codes.shape(), |i, scale, zero| T::from_f64((codes_of[i] - zero) as f64 * scale))
+        self.each(codes.shape(), |i, scale, zero| {
+            T::from_f64(codes_of[i].saturating_sub(zero) as f64 * scale)
+        })
     }
 
     /// The code before it is clamped; a float, since it may be anything.

@@ -80,6 +80,10 @@ impl Augment {
         if let Some((name, value, most)) = options.iter().find(|(_, v, most)| !(0.0..=*most).contains(v)) {
             return Err(Error::invalid("Augment", format!("{name} {value} is not between 0 and {most}")));
         }
+        if self.crop.max(self.cutout) > 1 << 16 {
+            let message = format!("crop {} and cutout {} are pixels, at most 65536", self.crop, self.cutout);
+            return Err(Error::invalid("Augment", message));
+        }
         let size = channels * height * width;
         let mut streams: Vec<Random> = Vec::new();
         streams.resize_with(n, || rng.split(NUMBERS + 2 * size));

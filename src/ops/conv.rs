@@ -267,7 +267,7 @@ fn plan(
     };
     let (n, channels, kernel, own) = (x[0], x[1], sizes(w), sizes(x));
     // Weights are [out, in / groups, …]. To the transposed convolution input and output are the other way round.
-    let (inputs, outputs) = (w[1] * groups, w[0]);
+    let (inputs, outputs) = (w[1].saturating_mul(groups), w[0]);
     let read = if transposed { outputs } else { inputs };
     if channels != read || outputs % groups != 0 || outputs == 0 || inputs == 0 {
         return Err(format!(
@@ -281,7 +281,7 @@ fn plan(
     if let Some(bias) = bias.filter(|b| ***b != [features]) {
         return Err(format!("the bias has shape {bias}, the output {features} channels"));
     }
-    let span = |i: usize| dilation[i] * (kernel[i] - 1) + 1;
+    let span = |i: usize| dilation[i].saturating_mul(kernel[i] - 1).saturating_add(1);
     let padding = match &options.padding {
         Padding::Zeros(zeros) => zeros.spread("padding", axes, 0)?,
         Padding::Same if transposed || stride != [1; 3] => {
@@ -299,14 +299,15 @@ fn plan(
                     extra[i], stride[i], dilation[i]
                 ));
             }
-            let whole = (own[i] - 1) * stride[i] + span(i) + extra[i];
-            other[i] = whole.checked_sub(2 * padding[i]).filter(|&size| size > 0).ok_or_else(|| {
-                format!("padding {} leaves nothing of the {whole} elements of an axis", padding[i])
-            })?;
+            let whole =
+                (own[i] - 1).saturating_mul(stride[i]).saturating_add(span(i)).saturating_add(extra[i]);
+            other[i] = whole.checked_sub(padding[i].saturating_mul(2)).filter(|&size| size > 0).ok_or_else(
+                || format!("padding {} leaves nothing of the {whole} elements of an axis", padding[i]),
+            )?;
         }
     } else {
         for i in 3 - axes..3 {
-            let padded = own[i] + 2 * padding[i];
+            let padded = padding[i].saturating_mul(2).saturating_add(own[i]);
             other[i] = match options.padding {
                 Padding::Same => own[i],
                 Padding::Zeros(_) if padded < span(i) => {

@@ -184,8 +184,9 @@ impl<'t, T: Float> Var<'t, T> {
     #[track_caller]
     pub fn local_response_norm(&self, size: usize, alpha: f64, beta: f64, k: f64) -> Var<'t, T> {
         valid!(self, "local_response_norm", self.inner_axes(3));
-        if size == 0 {
-            return self.tape().fail_op("local_response_norm", "size 0 has no neighbours", &[self]);
+        if !(1..1 << 16).contains(&size) {
+            let message = format!("size {size} is not from 1 to 65535");
+            return self.tape().fail_op("local_response_norm", message, &[self]);
         }
         let channels = self.shape()[1];
         let near = |i: usize| (i / size + i % size).checked_sub(size / 2).filter(|&c| c < channels);

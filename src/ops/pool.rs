@@ -88,7 +88,7 @@ impl PoolOptions {
                 if padding > span / 2 {
                     return Err(format!("padding {padding} is more than half a window of {span} elements"));
                 }
-                let padded = size + 2 * padding;
+                let padded = padding.saturating_mul(2).saturating_add(size);
                 if span > padded {
                     return Err(format!(
                         "a window of {span} elements doesn't fit the {padded} of an axis of {shape}"

@@ -81,8 +81,8 @@ impl<'t, T: Float> Var<'t, T> {
             }
             Resize::Scale(scale) => return Err(format!("scale {scale} is not positive and finite")),
         };
-        if sizes.contains(&0) {
-            return Err(format!("makes {shape} empty: {sizes:?}"));
+        if sizes.iter().any(|s| !(1..1 << 24).contains(s)) {
+            return Err(format!("makes an axis of {shape} empty or too long: {sizes:?}"));
         }
         let step = |size: usize, out: usize| match to {
             Resize::Size(_) => size as f64 / out as f64,
@@ -96,7 +96,7 @@ impl<'t, T: Float> Var<'t, T> {
     pub fn pixel_shuffle(&self, upscale_factor: usize) -> Var<'t, T> {
         let (lead, [c, h, w]) = valid!(self, "pixel_shuffle", self.image());
         let r = upscale_factor;
-        if r == 0 || c % (r * r) != 0 {
+        if r == 0 || r > c.max(1) || c % (r * r) != 0 {
             let message = format!("{c} channels of {} aren't a multiple of {r}²", self.shape());
             return self.tape().fail_op("pixel_shuffle", message, &[self]);
         }
@@ -112,7 +112,7 @@ impl<'t, T: Float> Var<'t, T> {
     pub fn pixel_unshuffle(&self, downscale_factor: usize) -> Var<'t, T> {
         let (lead, [c, h, w]) = valid!(self, "pixel_unshuffle", self.image());
         let r = downscale_factor;
-        if r == 0 || h % r != 0 || w % r != 0 {
+        if r == 0 || r > h.max(w).max(1) || h % r != 0 || w % r != 0 {
             let message = format!("height and width of {} aren't multiples of {r}", self.shape());
             return self.tape().fail_op("pixel_unshuffle", message, &[self]);
         }
@@ -155,7 +155,11 @@ impl<'t, T: Float> Var<'t, T> {
         };
         let count = |size: usize, k: usize, d: usize, p: usize, s: usize| {
             let span = d.saturating_mul(k.saturating_sub(1)).saturating_add(1);
-            let room = (size + 2 * p).checked_sub(span).filter(|_| k > 0 && d > 0 && s > 0);
+            let room = p
+                .saturating_mul(2)
+                .saturating_add(size)
+                .checked_sub(span)
+                .filter(|_| k > 0 && d > 0 && s > 0);
             room.map(|room| room / s + 1).ok_or_else(|| {
                 format!("windows of {k} elements, {d} apart, {s} from one to the next, don't fit {size} with padding {p}")
             })
