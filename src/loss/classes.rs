@@ -200,7 +200,7 @@ impl MeanCrossEntropy {
     fn probabilities<T: Float>(x: &Tensor<T>) -> Tensor<T> {
         let source = x.contiguous();
         let (data, n) = (source.as_slice().unwrap_or_default(), x.dim(1));
-        Tensor::build(x.shape().clone(), |out| lines(data, n, false, out))
+        Tensor::build(x.shape().clone(), |out| lines(data, n, false, 0, out))
     }
 }
 
@@ -217,7 +217,7 @@ impl<T: Float> Rule<T> for MeanCrossEntropy {
         let [x] = operands(x)?;
         let (source, n) = (x.contiguous(), x.dim(1));
         let data = source.as_slice().unwrap_or_default();
-        let logs = Tensor::build(x.shape().clone(), |out| lines(data, n, true, out));
+        let logs = Tensor::build(x.shape().clone(), |out| lines(data, n, true, 0, out));
         let logs = logs.as_slice().unwrap_or_default();
         let sum = self
             .targets()

@@ -1,4 +1,5 @@
 //! Parameters, the walk that finds them in a model, layers and initialisers.
+mod attention;
 mod conv;
 pub mod init;
 mod layers;
@@ -6,8 +7,10 @@ mod norm;
 mod param;
 mod param_serial;
 mod recurrent;
+mod transformer;
 pub(crate) mod walk;
 
+pub use attention::{Masks, MultiheadAttention};
 pub use conv::{
     AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool1d, AvgPool2d, Conv1d, Conv2d, ConvTranspose1d,
     ConvTranspose2d, Dropout2d, Flatten, MaxPool1d, MaxPool2d, Upsample,
@@ -16,4 +19,8 @@ pub use layers::{Dropout, Layer, Linear, Relu, Sequential, Sigmoid, Silu, Tanh};
 pub use norm::{BatchNorm, BatchNorm1d, BatchNorm2d, Embedding, GroupNorm, InstanceNorm, LayerNorm, RmsNorm};
 pub use param::{Param, Parametrize};
 pub use recurrent::{Cell, Recurrent, State};
+pub use transformer::{
+    FeedForward, TransformerDecoder, TransformerDecoderLayer, TransformerEncoder, TransformerEncoderLayer,
+    TransformerOptions, sinusoidal_positions,
+};
 pub use walk::{Path, named_params, visit_params};

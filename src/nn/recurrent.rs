@@ -122,33 +122,11 @@ impl<T: Float> Recurrent<T> {
     #[track_caller]
     pub fn forward<'t>(&self, x: &Var<'t, T>, state: Option<&State<'t, T>>) -> (Var<'t, T>, State<'t, T>) {
         let tape = x.tape();
-        self.forward_with(x, state, |name| self.params.get(name).map(|p| tape.param(p)))
-    }
-
-    /// The same with weights from elsewhere, by name; biases may be missing.
-    #[track_caller]
-    pub fn forward_with<'t>(
-        &self,
-        x: &Var<'t, T>,
-        state: Option<&State<'t, T>>,
-        weight: impl Fn(&str) -> Option<Var<'t, T>>,
-    ) -> (Var<'t, T>, State<'t, T>) {
-        self.over(x, state, &weight)
-    }
-
-    #[track_caller]
-    fn over<'t>(
-        &self,
-        x: &Var<'t, T>,
-        state: Option<&State<'t, T>>,
-        weight: &dyn Fn(&str) -> Option<Var<'t, T>>,
-    ) -> (Var<'t, T>, State<'t, T>) {
-        let tape = x.tape();
         if x.rank() == 2 && x.failed_id().is_none() {
             // One sequence: without the axis n.
             let with = |v: &Var<'t, T>| v.unsqueeze(1);
             let state = state.map(|s| State { hidden: with(&s.hidden), cell: s.cell.as_ref().map(with) });
-            let (y, end) = self.over(&with(x), state.as_ref(), weight);
+            let (y, end) = self.forward(&with(x), state.as_ref());
             let without = |v: Var<'t, T>| v.squeeze(&[1]);
             return (without(y), State { hidden: without(end.hidden), cell: end.cell.map(without) });
         }
@@ -173,7 +151,7 @@ impl<T: Float> Recurrent<T> {
             let mut ways = Vec::new();
             for way in 0..directions {
                 let suffix = format!("_l{layer}{}", if way == 1 { "_reverse" } else { "" });
-                let part = |name: &str| weight(&format!("{name}{suffix}"));
+                let part = |name: &str| self.params.get(&format!("{name}{suffix}")).map(|p| tape.param(p));
                 let (Some(w_ih), Some(w_hh)) = (part("weight_ih"), part("weight_hh")) else {
                     return failed(format!("there is no weight_ih{suffix} or no weight_hh{suffix}"));
                 };

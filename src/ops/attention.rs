@@ -62,35 +62,32 @@ impl<'t, T: Float> Var<'t, T> {
             let message = "takes a mask or is_causal, not both";
             return self.tape().fail_op("scaled_dot_product_attention", message, &operands);
         }
-        let (key, value) = (self.shared(key), self.shared(value));
+        self.attention_weights(&self.shared(key), options).matmul(&self.shared(value))
+    }
+
+    /// The weights by which values are summed, `[…, l, s]`, dropout included.
+    #[track_caller]
+    pub(crate) fn attention_weights(&self, key: &Var<'t, T>, options: &Attention<'t, T>) -> Var<'t, T> {
         let scale = options.scale.unwrap_or(1.0 / (self.dim(-1).max(1) as f64).sqrt());
-        let mut scores = (self * scale).matmul(&key.mt());
-        let (queries, keys) = (self.dim(-2), key.dim(-2));
-        if options.is_causal {
-            let later = Tensor::from_fn([queries, keys], |i| i % keys.max(1) > i / keys.max(1));
-            scores = scores.masked_fill(&later, f64::NEG_INFINITY);
-        }
-        let mut without = None;
-        match &options.mask {
-            Some(AttentionMask::Add(bias)) => scores = scores + bias,
+        let scores = (self * scale).matmul(&key.mt());
+        let weights = match &options.mask {
+            None if options.is_causal => scores.causal_softmax(),
+            None => scores.softmax(-1),
+            Some(AttentionMask::Add(bias)) => (scores + bias).softmax(-1),
             Some(AttentionMask::Keep(keep)) => {
                 // Rows that see nothing are left as they are, and their results set to 0: no NaN comes up.
                 let width = keep.dim(-1).max(1);
                 let values = keep.to_vec();
                 let blind: Vec<bool> = values.chunks(width).map(|row| !row.contains(&true)).collect();
                 let hidden = Tensor::from_fn(keep.shape(), |i| !values[i] && !blind[i / width]);
-                scores = scores.masked_fill(&hidden, f64::NEG_INFINITY);
-                if blind.contains(&true) {
-                    without = Some(Tensor::from_fn(keep.shape(), |i| blind[i / width]));
+                let weights = scores.masked_fill(&hidden, f64::NEG_INFINITY).softmax(-1);
+                match blind.contains(&true) {
+                    true => weights.masked_fill(&Tensor::from_fn(keep.shape(), |i| blind[i / width]), 0.0),
+                    false => weights,
                 }
             }
-            None => {}
-        }
-        let mut weights = scores.softmax(-1);
-        if let Some(blind) = without {
-            weights = weights.masked_fill(&blind, 0.0);
-        }
-        weights.dropout(options.dropout_p).matmul(&value)
+        };
+        weights.dropout(options.dropout_p)
     }
 
     /// Keys or values with each head repeated for as many heads of queries as there are to it.

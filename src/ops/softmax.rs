@@ -19,6 +19,8 @@ use std::borrow::Cow;
 pub(crate) enum Softmax {
     /// `eˣ / Σ eˣ` along an axis.
     Plain { axis: usize },
+    /// Along the last axis, where row i has only its first i + 1 elements; the others give 0.
+    Causal,
     /// Its logarithm, `x - log Σ eˣ`.
     Log { axis: usize },
     /// `log Σ eˣ` over axes, which stay with size 1 if `keep`.
@@ -48,12 +50,16 @@ expr!(ExpTop {} 2 |[x, top]| (x - top).exp());
 /// Lines that a task takes, in elements.
 const GRAIN: usize = 8 * 1024;
 
-/// Each line of `n` elements turned into its softmax or, with `log`, the logarithm of that.
-pub(crate) fn lines<T: Float>(x: &[T], n: usize, log: bool, out: &mut [T]) {
+/// Each line of `n` elements turned into its softmax or, with `log`, the logarithm of that. With `queries`, of each so many
+/// lines the i-th has its first i + 1 elements only, and zeros after them.
+pub(crate) fn lines<T: Float>(x: &[T], n: usize, log: bool, queries: usize, out: &mut [T]) {
     let rows = (GRAIN / n).max(1);
     threads::for_chunks(out, rows * n, |start, out| {
         for (k, out) in out.chunks_exact_mut(n).enumerate() {
-            let x = &x[start + k * n..][..n];
+            let line = (start / n + k).checked_rem(queries).map_or(n, |i| n.min(i + 1));
+            let x = &x[start + k * n..][..line];
+            let (out, after) = out.split_at_mut(line);
+            after.fill(T::default());
             let top = row(Largest, x).to_f64();
             ExpBelow { top }.over([x], out);
             let sum = row(Sum, out);
@@ -74,6 +80,7 @@ impl<T: Float> Rule<T> for Softmax {
     fn name(&self) -> &str {
         match self {
             Softmax::Plain { .. } => "softmax",
+            Softmax::Causal => "causal_softmax",
             Softmax::Log { .. } => "log_softmax",
             Softmax::LogSum { .. } => "logsumexp",
         }
@@ -83,12 +90,14 @@ impl<T: Float> Rule<T> for Softmax {
         Cow::Owned(match self {
             Softmax::Plain { axis } | Softmax::Log { axis } => format!("dim={axis}"),
             Softmax::LogSum { axes, keep } => format!("dim={axes:?}, keepdim={keep}"),
+            Softmax::Causal => String::new(),
         })
     }
 
     fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {
         let [x] = operands(x)?;
         let (axis, log) = match self {
+            Softmax::Causal => (-1, false),
             Softmax::Plain { axis } => (*axis as isize, false),
             Softmax::Log { axis } => (*axis as isize, true),
             Softmax::LogSum { axes, keep } => return log_sum(x, axes, *keep),
@@ -99,7 +108,8 @@ impl<T: Float> Rule<T> for Softmax {
         let last = x.view(x.layout().transpose(axis, -1)?);
         let (source, n) = (last.contiguous(), last.dim(-1).max(1));
         let data = source.as_slice().unwrap_or_default();
-        let y = Tensor::build(last.shape().clone(), |out| lines(data, n, log, out));
+        let queries = if *self == Softmax::Causal { last.dim(-2) } else { 0 };
+        let y = Tensor::build(last.shape().clone(), |out| lines(data, n, log, queries, out));
         Ok(y.view(y.layout().transpose(axis, -1)?))
     }
 
@@ -113,9 +123,10 @@ impl<T: Float> Rule<T> for Softmax {
     fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
         let g = step.take_grad();
         match self {
-            Softmax::Plain { axis } => {
+            Softmax::Plain { .. } | Softmax::Causal => {
+                let axis = if let Softmax::Plain { axis } = self { *axis as isize } else { -1 };
                 let y = step.output();
-                let sum = (&g * &y).sum_dim(&[*axis as isize], true);
+                let sum = (&g * &y).sum_dim(&[axis], true);
                 step.give_expr(0, PlainSlope {}, [&y, &g, &sum]);
             }
             Softmax::Log { axis } => {
@@ -180,6 +191,12 @@ impl<'t, T: Float> Var<'t, T> {
             return self.ravel().softmax(0).reshape_to(self.shape());
         }
         self.tape().apply(Softmax::Plain { axis }, &[self])
+    }
+
+    /// The softmax of the rows of `[…, l, s]`, of which the i-th has only its first i + 1 elements.
+    #[track_caller]
+    pub(crate) fn causal_softmax(&self) -> Var<'t, T> {
+        self.tape().apply(Softmax::Causal, &[self])
     }
 
     /// `e⁻ˣ / Σ e⁻ˣ` along an axis.

@@ -49,6 +49,8 @@ pub struct TensorTape<T: Float> {
     failures: RefCell<Vec<Error>>,
     /// The values of parameters that were asked for in this step.
     params: RefCell<IdMap<(u32, Tensor<T>)>>,
+    /// The values that stand for parameters in this step.
+    substitutes: RefCell<IdMap<(u32, Tensor<T>)>>,
     scalar_failed: Cell<bool>,
     pub(crate) scratch: RefCell<Sweep<T>>,
 }
@@ -60,6 +62,7 @@ impl<T: Float> Default for TensorTape<T> {
             kept: RefCell::default(),
             failures: RefCell::default(),
             params: RefCell::default(),
+            substitutes: RefCell::default(),
             scalar_failed: Cell::new(false),
             scratch: RefCell::default(),
         }
@@ -74,6 +77,7 @@ impl<T: Float> TensorPart<T> for TensorTape<T> {
         self.kept.borrow_mut().clear();
         self.failures.borrow_mut().clear();
         self.params.borrow_mut().clear();
+        self.substitutes.borrow_mut().clear();
         self.scalar_failed.set(false);
     }
 
@@ -116,6 +120,36 @@ impl<T: Float> Tape<T> {
         p.on(self)
     }
 
+    /// Lets a value of this tape stand for a parameter until the next [`reset`](Tape::reset): a model's layers then compute with
+    /// it, and gradients go to what it was computed from. Masks and codebooks of the parameter are passed over.
+    ///
+    /// ```
+    /// use kolmo::{Random, Tape, Tensor, nn::{Layer, Linear}};
+    /// let layer = Linear::<f64>::new(2, 1, &mut Random::new(0)).without_bias();
+    /// let tape = Tape::new();
+    /// let w = tape.input([[3.0, 4.0]]);
+    /// tape.substitute(&layer.weight, &(&w * 2.0));
+    /// let y = layer.forward(&tape.constant([[1.0, 10.0]])).sum();
+    /// assert_eq!(y.item()?, 86.0);
+    /// assert_eq!(y.backward()?.get(&w).unwrap().to_vec(), [2.0, 20.0]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
+    ///
+    /// What it is good for: gradients through a step of an optimiser (MAML), networks whose weights another network makes.
+    /// With a shape that is not the parameter's, the parameter is a failed value.
+    #[track_caller]
+    pub fn substitute<'t>(&'t self, p: &Param<T>, value: &Var<'t, T>) {
+        let shape = p.shape();
+        let fits = value.failed_id().is_some() || *value.shape() == shape;
+        let failed = (!fits).then(|| {
+            let message =
+                format!("a value of shape {} can't stand for a parameter of {shape}", value.shape());
+            self.fail_op("substitute", message, &[value])
+        });
+        let value = failed.as_ref().unwrap_or(value);
+        self.tensors.substitutes.borrow_mut().insert(p.id(), (value.raw_id(), value.tensor().clone()));
+    }
+
     /// The parameter's own tensor as a leaf of the tape.
     #[track_caller]
     pub(crate) fn param_leaf(&self, id: u64, value: Tensor<T>) -> Var<'_, T> {
@@ -124,6 +158,9 @@ impl<T: Float> Tape<T> {
 
     /// The value of a parameter that was asked for before in this step.
     pub(crate) fn known_param(&self, id: u64) -> Option<Var<'_, T>> {
+        if let Some((node, value)) = self.tensors.substitutes.borrow().get(&id) {
+            return Some(Var::new(self, value.clone(), *node));
+        }
         let params = self.tensors.params.borrow();
         params
             .get(&id)

@@ -128,6 +128,14 @@ impl<'t, T: Float> Var<'t, T> {
         self.ok().err()
     }
 
+    /// Whether both are one value.
+    pub(crate) fn same_as(&self, other: &Var<'t, T>) -> bool {
+        let place = |v: &Var<'t, T>| (v.id, v.value.layout().offset, v.value.shape().clone());
+        let same_data =
+            || self.value.shares_data(&other.value) && self.value.strides() == other.value.strides();
+        place(self) == place(other) && same_data()
+    }
+
     pub(crate) fn tensor(&self) -> &Tensor<T> {
         &self.value
     }

@@ -21,6 +21,7 @@ mod reduce;
 mod run;
 mod schedule;
 mod shape;
+mod transformer;
 mod unary;
 
 use case::{Call, Outs, Stop, unknown};
@@ -39,7 +40,7 @@ fn dispatch<'t, T: Float>(call: &Call<'t, T>) -> Outs<'t, T> {
             }
         )*};
     }
-    first!(unary binary activation reduce linalg shape index loss metrics compress conv norm modules optim schedule);
+    first!(unary binary activation reduce linalg shape index loss metrics compress conv norm transformer modules optim schedule);
     unknown()
 }
 

@@ -1,24 +1,21 @@
 //! PyTorch's modules: most are calls of a function with the module's parameters, options and buffers.
-use crate::case::{Arg, Call, Out, Outs, Stop, one, unknown};
+use crate::case::{Arg, Call, Out, Outs, one, unknown};
 use kolmo::{
-    Attention, AttentionMask, Float, Random, Tensor, Var,
+    Float, Random, Tensor, Var,
     nn::{BatchNorm, Cell, Layer, Param, Recurrent, State},
 };
 use std::collections::BTreeMap;
 
 /// Past the arguments: by its keyword alone.
-const KEYWORD: usize = usize::MAX;
+pub const KEYWORD: usize = usize::MAX;
 
-type Named<'t, T> = BTreeMap<String, Arg<'t, T>>;
+pub type Named<'t, T> = BTreeMap<String, Arg<'t, T>>;
 
-fn named<'t, T: Float>(map: &Named<'t, T>, name: &str) -> Option<Var<'t, T>> {
+pub fn named<'t, T: Float>(map: &Named<'t, T>, name: &str) -> Option<Var<'t, T>> {
     map.get(name).and_then(|a| if let Arg::Var(v) = a { Some(v.clone()) } else { None })
 }
 
 pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
-    if c.op == "nn.functional.scaled_dot_product_attention" {
-        return attention(c);
-    }
     if c.op == "layers.batch_norm_running" {
         return running(c);
     }
@@ -133,26 +130,6 @@ fn batch_norm<'t, T: Float>(c: &Call<'t, T>, params: &Named<'t, T>, buffers: &Na
     Ok(vec![y.into(), after(&layer.running_mean), after(&layer.running_var)])
 }
 
-fn attention<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
-    let mask = match c.get(3, "attn_mask") {
-        None => None,
-        Some(Arg::Bools(keep)) => Some(AttentionMask::Keep(keep.clone())),
-        Some(Arg::Var(bias)) => Some(AttentionMask::Add(bias.clone())),
-        Some(other) => return Err(Stop::Unrepresentable(format!("a mask is no {}", other.kind()))),
-    };
-    let options = Attention {
-        mask,
-        is_causal: c.flag(5, "is_causal", false)?,
-        dropout_p: 0.0,
-        scale: c.num_opt(6, "scale")?,
-    };
-    if c.num(4, "dropout_p", 0.0)? > 0.0 {
-        return Err(Stop::Unrepresentable("what is dropped depends on PyTorch's random numbers".into()));
-    }
-    let (q, k, v) = (c.var(0, "query")?, c.var(1, "key")?, c.var(2, "value")?);
-    one(q.scaled_dot_product_attention(&k, &v, &options))
-}
-
 /// Statistics of a batch normalisation from their start.
 fn running<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
     let layer = BatchNorm::<T>::new(c.size(KEYWORD, "features", None)?);
@@ -186,7 +163,7 @@ fn run_recurrent<'t, T: Float>(c: &Call<'t, T>, cell: Cell, single: bool) -> Out
     let layers = c.size(KEYWORD, "num_layers", c.size(KEYWORD, "layers", 1)?)?;
     let bidirectional = c.flag(KEYWORD, "bidirectional", false)?;
     let width = c.size(KEYWORD, "input_size", 1)?;
-    let layer = Recurrent::<T>::new(cell, width, hidden, layers, bidirectional, &mut Random::new(0));
+    let mut layer = Recurrent::<T>::new(cell, width, hidden, layers, bidirectional, &mut Random::new(0));
     // The state: one tensor after the input, two, or a list of two.
     let mut states = Vec::new();
     for arg in inputs.iter().skip(1) {
@@ -208,12 +185,17 @@ fn run_recurrent<'t, T: Float>(c: &Call<'t, T>, cell: Cell, single: bool) -> Out
     }
     let mut states = states.into_iter();
     let state = states.next().map(|hidden| State { hidden, cell: states.next() });
-    let (y, end) = match params {
-        Some(params) => layer.forward_with(&x, state.as_ref(), |name| {
-            named(params, if single { name.trim_end_matches("_l0") } else { name })
-        }),
-        None => layer.forward(&x, state.as_ref()),
-    };
+    if let Some(params) = params {
+        let given = |name: &str| named(params, if single { name.trim_end_matches("_l0") } else { name });
+        layer.params.retain(|name, _| given(name).is_some());
+        for (name, p) in &layer.params {
+            given(name).iter().for_each(|value| {
+                p.set(Tensor::zeros(value.shape()));
+                c.tape.substitute(p, value);
+            });
+        }
+    }
+    let (y, end) = layer.forward(&x, state.as_ref());
     let mut outs: Vec<Out<'t, T>> = Vec::new();
     let last = |v: Var<'t, T>| if single { v.squeeze(&[0]) } else { v };
     if !single {

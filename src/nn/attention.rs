@@ -1,0 +1,220 @@
+//! Multi-head attention with PyTorch's names and layouts of weights. Sequences are `[n, length, width]` or, for one,
+//! `[length, width]`.
+use super::{Layer, Linear, Param, init};
+use crate::{
+    error::{Error, Result},
+    ops::{Attention, AttentionMask, Pad},
+    tape::{Float, Var},
+    tensor::Tensor,
+};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+/// What the queries of a layer may see; all by default.
+///
+/// What is true takes part, as in [`Var::scaled_dot_product_attention`]; the masks of PyTorch's layers say the opposite.
+#[derive(Clone)]
+pub struct Masks<'t, T: Float = f32> {
+    /// Pairs of queries and keys, `[l, s]`, or whatever broadcasts to `[n, heads, l, s]`.
+    pub pairs: Option<AttentionMask<'t, T>>,
+    /// Keys, `[n, s]`, for sequences of different lengths; `[s]` without the axis n.
+    pub keys: Option<Tensor<bool>>,
+    /// Whether a query sees only keys up to its own place.
+    pub is_causal: bool,
+}
+
+impl<T: Float> Default for Masks<'_, T> {
+    fn default() -> Self {
+        Masks { pairs: None, keys: None, is_causal: false }
+    }
+}
+
+impl<'t, T: Float> Masks<'t, T> {
+    /// Each query sees the keys up to its own place.
+    pub fn causal() -> Self {
+        Masks { is_causal: true, ..Masks::default() }
+    }
+
+    /// All in one, for as many queries and keys, and `extra` keys more that everybody sees.
+    #[track_caller]
+    fn options(&self, x: &Var<'t, T>, queries: usize, keys: usize, extra: usize) -> Attention<'t, T> {
+        if self.keys.is_none() && self.pairs.is_none() && (extra == 0 || !self.is_causal) {
+            return Attention { is_causal: self.is_causal, ..Attention::default() };
+        }
+        let tape = x.tape();
+        // Ones and zeros, which broadcast and multiply as any numbers.
+        let sees = |i: usize| !self.is_causal || i % keys.max(1) <= i / keys.max(1);
+        let mut keep = tape.constant(Tensor::from_fn([queries, keys], sees).cast::<T>());
+        if let Some(mask) = &self.keys {
+            let mask = tape.constant(mask.cast::<T>());
+            keep = keep * if mask.rank() == 2 { mask.unsqueeze(1).unsqueeze(1) } else { mask };
+        }
+        let mut bias = None;
+        match &self.pairs {
+            Some(AttentionMask::Keep(pairs)) => keep = keep * tape.constant(pairs.cast::<T>()),
+            Some(AttentionMask::Add(pairs)) => bias = Some(pairs * &keep),
+            None => {}
+        }
+        let with = |v: Var<'t, T>, value: f64| match extra {
+            0 => v,
+            _ => v.pad(&[0, extra as isize], Pad::Constant(value)),
+        };
+        let keep = with(keep, 1.0);
+        let mask = match (bias, keep.failed_id()) {
+            (Some(bias), None) => {
+                let hidden = keep.tensor().to_vec();
+                let hidden = Tensor::from_fn(keep.shape(), |i| hidden[i] == T::default());
+                AttentionMask::Add(with(bias, 0.0).masked_fill(&hidden, f64::NEG_INFINITY))
+            }
+            (Some(bias), Some(_)) => AttentionMask::Add(bias),
+            (None, None) => AttentionMask::Keep(keep.tensor().cast()),
+            (None, Some(_)) => AttentionMask::Add(keep),
+        };
+        Attention { mask: Some(mask), ..Attention::default() }
+    }
+}
+
+/// Attention by several heads, each of which sees its own projections of queries, keys and values (Vaswani et al., 2017).
+///
+/// ```
+/// use kolmo::{Random, Tape, Tensor, nn::{Masks, MultiheadAttention}};
+/// let layer = MultiheadAttention::<f32>::new(8, 2, &mut Random::new(0))?;
+/// let tape = Tape::new();
+/// let x = tape.constant(Tensor::ones([4, 5, 8])); // 4 sequences of 5
+/// assert_eq!(layer.forward(&x, &x, &x, &Masks::causal()).shape(), &[4, 5, 8]);
+/// # Ok::<(), kolmo::Error>(())
+/// ```
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+pub struct MultiheadAttention<T: Float = f32> {
+    /// Projections of queries, keys and values, one below the other: `[3 · embed, embed]`.
+    pub in_proj_weight: Param<T>,
+    /// `[3 · embed]`, zeros at first.
+    pub in_proj_bias: Option<Param<T>>,
+    /// From the heads' results, side by side, to the output.
+    pub out_proj: Linear<T>,
+    /// A key that every query sees besides the others, `[1, 1, embed]` (default none).
+    pub bias_k: Option<Param<T>>,
+    /// Its value.
+    pub bias_v: Option<Param<T>>,
+    /// Whether every query sees a key and value of zeros too (default no).
+    pub add_zero_attn: bool,
+    /// Heads.
+    pub num_heads: usize,
+    /// Probability that a weight of the attention is dropped in training (default 0).
+    pub dropout: f64,
+}
+
+impl<T: Float> MultiheadAttention<T> {
+    /// A layer with PyTorch's starting values.
+    ///
+    /// # Errors
+    /// The heads don't divide the width.
+    pub fn new(embed_dim: usize, num_heads: usize, rng: &mut impl Rng) -> Result<Self> {
+        if num_heads == 0 || !embed_dim.is_multiple_of(num_heads) {
+            let message = format!("{num_heads} heads don't divide a width of {embed_dim}");
+            return Err(Error::invalid("MultiheadAttention", message));
+        }
+        let out_proj = Linear::new(embed_dim, embed_dim, rng);
+        if let Some(bias) = &out_proj.bias {
+            bias.set(Tensor::zeros([embed_dim]));
+        }
+        Ok(MultiheadAttention {
+            in_proj_weight: Param::new(init::xavier_uniform([3 * embed_dim, embed_dim], 1.0, rng)?),
+            in_proj_bias: Some(Param::new(Tensor::zeros([3 * embed_dim]))),
+            out_proj,
+            bias_k: None,
+            bias_v: None,
+            add_zero_attn: false,
+            num_heads,
+            dropout: 0.0,
+        })
+    }
+
+    /// Queries `[n, l, embed]`, keys and values `[n, s, embed]` to `[n, l, embed]`. For self-attention give one value thrice.
+    #[track_caller]
+    pub fn forward<'t>(
+        &self,
+        query: &Var<'t, T>,
+        key: &Var<'t, T>,
+        value: &Var<'t, T>,
+        masks: &Masks<'t, T>,
+    ) -> Var<'t, T> {
+        self.forward_with_weights(query, key, value, masks).0
+    }
+
+    /// The same, and beside it the weights by which values were summed, `[n, heads, l, s]`.
+    #[track_caller]
+    pub fn forward_with_weights<'t>(
+        &self,
+        query: &Var<'t, T>,
+        key: &Var<'t, T>,
+        value: &Var<'t, T>,
+        masks: &Masks<'t, T>,
+    ) -> (Var<'t, T>, Var<'t, T>) {
+        let operands = [query, key, value];
+        if let Some(failed) = operands.iter().find(|v| v.failed_id().is_some()) {
+            return ((*failed).clone(), (*failed).clone());
+        }
+        if query.rank() == 2 {
+            let [query, key, value] = operands.map(|v| v.unsqueeze(0));
+            let (y, weights) = self.forward_with_weights(&query, &key, &value, masks);
+            return (y.squeeze(&[0]), weights.squeeze(&[0]));
+        }
+        let (tape, width) = (query.tape(), self.out_proj.weight.shape().dim(-1));
+        if operands.iter().any(|v| v.rank() != 3 || v.dim(-1) != width) || self.num_heads == 0 {
+            let message = format!(
+                "takes queries, keys and values [n, length, {width}], not {}, {} and {}",
+                query.shape(),
+                key.shape(),
+                value.shape()
+            );
+            let failed = tape.fail_op("MultiheadAttention", message, &operands);
+            return (failed.clone(), failed);
+        }
+        let [q, mut k, mut v] = self.projected(query, key, value);
+        let keys = k.dim(1);
+        let own = [&self.bias_k, &self.bias_v].map(|p| p.as_ref().map(|p| tape.param(p)));
+        if let [Some(bias_k), Some(bias_v)] = own {
+            let longer = |x: &Var<'t, T>, bias: &Var<'t, T>| {
+                let each = bias.expand_to(&[x.dim(0), 1, width].into_iter().collect());
+                tape.cat(&[x, &each], 1)
+            };
+            (k, v) = (longer(&k, &bias_k), longer(&v, &bias_v));
+        }
+        if self.add_zero_attn {
+            [k, v] = [k, v].map(|x| x.pad(&[0, 0, 0, 1], Pad::Constant(0.0)));
+        }
+        let options = Attention {
+            dropout_p: self.dropout,
+            ..masks.options(query, query.dim(1), keys, k.dim(1) - keys)
+        };
+        let heads = |x: &Var<'t, T>| {
+            let sizes = [x.dim(0), x.dim(1), self.num_heads, width / self.num_heads];
+            x.reshape_to(&sizes.into_iter().collect()).transpose(1, 2)
+        };
+        let weights = heads(&q).attention_weights(&heads(&k), &options);
+        let y = weights.matmul(&heads(&v)).transpose(1, 2).reshape_to(q.shape());
+        (self.out_proj.forward(&y), weights)
+    }
+
+    /// Queries, keys and values of all heads side by side.
+    #[track_caller]
+    fn projected<'t>(&self, query: &Var<'t, T>, key: &Var<'t, T>, value: &Var<'t, T>) -> [Var<'t, T>; 3] {
+        let tape = query.tape();
+        let weight = tape.param(&self.in_proj_weight);
+        let bias = self.in_proj_bias.as_ref().map(|b| tape.param(b));
+        let width = query.dim(-1);
+        if query.same_as(key) && query.same_as(value) {
+            let all = query.linear(&weight, bias.as_ref());
+            return [0, 1, 2].map(|i| all.strided(2, i * width, width, 1));
+        }
+        let mut part = 0;
+        [query, key, value].map(|x| {
+            let rows = |v: &Var<'t, T>| v.strided(0, part * width, width, 1);
+            let y = x.linear(&rows(&weight), bias.as_ref().map(rows).as_ref());
+            part += 1;
+            y
+        })
+    }
+}

@@ -1,0 +1,366 @@
+//! The blocks of transformers (Vaswani et al., 2017), and what tells them the places of a sequence's elements. Names of
+//! parameters are PyTorch's; sequences are `[n, length, width]`.
+use super::{Layer, LayerNorm, Linear, Masks, MultiheadAttention};
+use crate::{
+    error::Result,
+    tape::{Float, Var},
+    tensor::Tensor,
+};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+/// The function between the two products of a transformer's feed-forward part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FeedForward {
+    /// `max(x, 0)`
+    #[default]
+    Relu,
+    /// `x · Φ(x)`
+    Gelu,
+}
+
+impl FeedForward {
+    #[track_caller]
+    fn of<'t, T: Float>(self, x: &Var<'t, T>) -> Var<'t, T> {
+        match self {
+            FeedForward::Relu => x.relu(),
+            FeedForward::Gelu => x.gelu(),
+        }
+    }
+}
+
+/// What a transformer's layers are made from, with PyTorch's defaults.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TransformerOptions {
+    /// Width of the layer between the two products (2048).
+    pub dim_feedforward: usize,
+    /// Probability that a part's result, or a weight of the attention, is dropped in training (0.1).
+    pub dropout: f64,
+    /// Between the two products (ReLU).
+    pub activation: FeedForward,
+    /// Whether normalisation comes before each part (no: after the sum with its input).
+    pub norm_first: bool,
+    /// Whether products and normalisations have biases (yes).
+    pub bias: bool,
+}
+
+impl Default for TransformerOptions {
+    fn default() -> Self {
+        TransformerOptions {
+            dim_feedforward: 2048,
+            dropout: 0.1,
+            activation: FeedForward::Relu,
+            norm_first: false,
+            bias: true,
+        }
+    }
+}
+
+/// The two products of a layer, and how its parts are put together.
+macro_rules! layer {
+    ($(#[$m:meta])* $name:ident { $($(#[$fm:meta])* $field:ident: $t:ty),* }) => {
+        $(#[$m])*
+        #[derive(Clone, Debug, Serialize, Deserialize)]
+        #[serde(bound(deserialize = "T: Deserialize<'de>"))]
+        pub struct $name<T: Float = f32> {
+            $($(#[$fm])* pub $field: $t,)*
+            /// `[dim_feedforward, d_model]`
+            pub linear1: Linear<T>,
+            /// `[d_model, dim_feedforward]`
+            pub linear2: Linear<T>,
+            /// Between the two.
+            pub activation: FeedForward,
+            /// Whether normalisation comes before each part.
+            pub norm_first: bool,
+            /// Probability that a part's result is dropped in training.
+            pub dropout: f64,
+        }
+
+        impl<T: Float> $name<T> {
+            /// `x + part(norm(x))`, or `norm(x + part(x))`.
+            #[track_caller]
+            fn part<'t>(
+                &self,
+                x: &Var<'t, T>,
+                norm: &LayerNorm<T>,
+                part: impl Fn(&Var<'t, T>) -> Var<'t, T>,
+            ) -> Var<'t, T> {
+                if self.norm_first {
+                    x + part(&norm.forward(x)).dropout(self.dropout)
+                } else {
+                    norm.forward(&(x + part(x).dropout(self.dropout)))
+                }
+            }
+
+            #[track_caller]
+            fn feed_forward<'t>(&self, x: &Var<'t, T>) -> Var<'t, T> {
+                self.linear2.forward(&self.activation.of(&self.linear1.forward(x)).dropout(self.dropout))
+            }
+        }
+    };
+}
+
+layer! {
+    /// Attention of a sequence to itself, then two products for each of its elements, both added to what came in.
+    TransformerEncoderLayer {
+        /// Attention to the sequence itself.
+        self_attn: MultiheadAttention<T>,
+        /// Of the attention.
+        norm1: LayerNorm<T>,
+        /// Of the products.
+        norm2: LayerNorm<T>
+    }
+}
+
+layer! {
+    /// Attention of a sequence to itself, then to another one, the encoder's, then two products for each element.
+    TransformerDecoderLayer {
+        /// Attention to the sequence itself.
+        self_attn: MultiheadAttention<T>,
+        /// Attention to the encoder's results.
+        multihead_attn: MultiheadAttention<T>,
+        /// Of the attention to itself.
+        norm1: LayerNorm<T>,
+        /// Of the attention to the other.
+        norm2: LayerNorm<T>,
+        /// Of the products.
+        norm3: LayerNorm<T>
+    }
+}
+
+/// Layers of a width, with or without biases.
+struct Parts<'r, R> {
+    d_model: usize,
+    heads: usize,
+    options: TransformerOptions,
+    rng: &'r mut R,
+}
+
+impl<R: Rng> Parts<'_, R> {
+    fn attention<T: Float>(&mut self) -> Result<MultiheadAttention<T>> {
+        let new = MultiheadAttention::new(self.d_model, self.heads, self.rng)?;
+        let new = MultiheadAttention { dropout: self.options.dropout, ..new };
+        if self.options.bias {
+            return Ok(new);
+        }
+        Ok(MultiheadAttention { in_proj_bias: None, out_proj: new.out_proj.without_bias(), ..new })
+    }
+
+    fn linear<T: Float>(&mut self, inputs: usize, outputs: usize) -> Linear<T> {
+        let new = Linear::new(inputs, outputs, self.rng);
+        if self.options.bias { new } else { new.without_bias() }
+    }
+
+    fn norm<T: Float>(&self) -> LayerNorm<T> {
+        let new = LayerNorm::new([self.d_model]);
+        if self.options.bias { new } else { LayerNorm { bias: None, ..new } }
+    }
+}
+
+impl<T: Float> TransformerEncoderLayer<T> {
+    /// A layer of this width and as many heads.
+    ///
+    /// # Errors
+    /// The heads don't divide the width.
+    pub fn new(
+        d_model: usize,
+        heads: usize,
+        options: TransformerOptions,
+        rng: &mut impl Rng,
+    ) -> Result<Self> {
+        let mut parts = Parts { d_model, heads, options, rng };
+        Ok(TransformerEncoderLayer {
+            self_attn: parts.attention()?,
+            linear1: parts.linear(d_model, options.dim_feedforward),
+            linear2: parts.linear(options.dim_feedforward, d_model),
+            norm1: parts.norm(),
+            norm2: parts.norm(),
+            activation: options.activation,
+            norm_first: options.norm_first,
+            dropout: options.dropout,
+        })
+    }
+
+    /// `[n, length, d_model]` to the same shape.
+    #[track_caller]
+    pub fn forward<'t>(&self, x: &Var<'t, T>, masks: &Masks<'t, T>) -> Var<'t, T> {
+        let x = self.part(x, &self.norm1, |x| self.self_attn.forward(x, x, x, masks));
+        self.part(&x, &self.norm2, |x| self.feed_forward(x))
+    }
+}
+
+impl<T: Float> TransformerDecoderLayer<T> {
+    /// A layer of this width and as many heads.
+    ///
+    /// # Errors
+    /// The heads don't divide the width.
+    pub fn new(
+        d_model: usize,
+        heads: usize,
+        options: TransformerOptions,
+        rng: &mut impl Rng,
+    ) -> Result<Self> {
+        let mut parts = Parts { d_model, heads, options, rng };
+        Ok(TransformerDecoderLayer {
+            self_attn: parts.attention()?,
+            multihead_attn: parts.attention()?,
+            linear1: parts.linear(d_model, options.dim_feedforward),
+            linear2: parts.linear(options.dim_feedforward, d_model),
+            norm1: parts.norm(),
+            norm2: parts.norm(),
+            norm3: parts.norm(),
+            activation: options.activation,
+            norm_first: options.norm_first,
+            dropout: options.dropout,
+        })
+    }
+
+    /// `[n, length, d_model]` to the same shape; `memory` is `[n, other length, d_model]`.
+    #[track_caller]
+    pub fn forward<'t>(
+        &self,
+        x: &Var<'t, T>,
+        memory: &Var<'t, T>,
+        masks: &Masks<'t, T>,
+        memory_masks: &Masks<'t, T>,
+    ) -> Var<'t, T> {
+        let x = self.part(x, &self.norm1, |x| self.self_attn.forward(x, x, x, masks));
+        let x = self.part(&x, &self.norm2, |x| self.multihead_attn.forward(x, memory, memory, memory_masks));
+        self.part(&x, &self.norm3, |x| self.feed_forward(x))
+    }
+}
+
+/// Encoder layers one after the other, and a normalisation at the end where [`norm_first`](TransformerOptions::norm_first) is
+/// set.
+///
+/// ```
+/// use kolmo::{Random, Tape, Tensor, nn::{Masks, TransformerEncoder, TransformerOptions}};
+/// let options = TransformerOptions { dim_feedforward: 32, ..Default::default() };
+/// let encoder = TransformerEncoder::<f32>::new(8, 2, 3, options, &mut Random::new(0))?;
+/// let tape = Tape::new();
+/// let y = encoder.forward(&tape.constant(Tensor::ones([4, 5, 8])), &Masks::default());
+/// assert_eq!(y.shape(), &[4, 5, 8]);
+/// # Ok::<(), kolmo::Error>(())
+/// ```
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+pub struct TransformerEncoder<T: Float = f32> {
+    /// The layers.
+    pub layers: Vec<TransformerEncoderLayer<T>>,
+    /// After the last.
+    pub norm: Option<LayerNorm<T>>,
+}
+
+impl<T: Float> TransformerEncoder<T> {
+    /// As many layers of this width and as many heads.
+    ///
+    /// # Errors
+    /// The heads don't divide the width.
+    pub fn new(
+        d_model: usize,
+        heads: usize,
+        num_layers: usize,
+        options: TransformerOptions,
+        rng: &mut impl Rng,
+    ) -> Result<Self> {
+        let layers = (0..num_layers).map(|_| TransformerEncoderLayer::new(d_model, heads, options, rng));
+        let layers = layers.collect::<Result<_>>()?;
+        let norm = options.norm_first.then(|| Parts { d_model, heads, options, rng }.norm());
+        Ok(TransformerEncoder { layers, norm })
+    }
+
+    /// `[n, length, d_model]` to the same shape.
+    #[track_caller]
+    pub fn forward<'t>(&self, x: &Var<'t, T>, masks: &Masks<'t, T>) -> Var<'t, T> {
+        let mut x = x.clone();
+        for layer in &self.layers {
+            x = layer.forward(&x, masks);
+        }
+        self.norm.as_ref().map_or_else(|| x.clone(), |norm| norm.forward(&x))
+    }
+}
+
+/// Decoder layers one after the other, and a normalisation at the end where [`norm_first`](TransformerOptions::norm_first) is
+/// set.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+pub struct TransformerDecoder<T: Float = f32> {
+    /// The layers.
+    pub layers: Vec<TransformerDecoderLayer<T>>,
+    /// After the last.
+    pub norm: Option<LayerNorm<T>>,
+}
+
+impl<T: Float> TransformerDecoder<T> {
+    /// As many layers of this width and as many heads.
+    ///
+    /// # Errors
+    /// The heads don't divide the width.
+    pub fn new(
+        d_model: usize,
+        heads: usize,
+        num_layers: usize,
+        options: TransformerOptions,
+        rng: &mut impl Rng,
+    ) -> Result<Self> {
+        let layers = (0..num_layers).map(|_| TransformerDecoderLayer::new(d_model, heads, options, rng));
+        let layers = layers.collect::<Result<_>>()?;
+        let norm = options.norm_first.then(|| Parts { d_model, heads, options, rng }.norm());
+        Ok(TransformerDecoder { layers, norm })
+    }
+
+    /// `[n, length, d_model]` to the same shape; `memory` is `[n, other length, d_model]`.
+    #[track_caller]
+    pub fn forward<'t>(
+        &self,
+        x: &Var<'t, T>,
+        memory: &Var<'t, T>,
+        masks: &Masks<'t, T>,
+        memory_masks: &Masks<'t, T>,
+    ) -> Var<'t, T> {
+        let mut x = x.clone();
+        for layer in &self.layers {
+            x = layer.forward(&x, memory, masks, memory_masks);
+        }
+        self.norm.as_ref().map_or_else(|| x.clone(), |norm| norm.forward(&x))
+    }
+}
+
+/// The sines and cosines that tell a transformer the places (Vaswani et al., 2017, 3.5), `[length, width]`: at place p
+/// `sin(p / 10000^(2i / width))` in column 2i, and the cosine beside it. To be added to embeddings.
+pub fn sinusoidal_positions<T: Float>(length: usize, width: usize) -> Tensor<T> {
+    Tensor::from_fn([length, width], |k| {
+        let (place, i) = (k / width, k % width);
+        let angle = place as f64 / 10000f64.powf((i - i % 2) as f64 / width as f64);
+        T::from_f64(if i % 2 == 0 { angle.sin() } else { angle.cos() })
+    })
+}
+
+impl<'t, T: Float> Var<'t, T> {
+    /// Rotary places (Su et al., 2021) for queries and keys `[…, length, d]` with an even `d`: at place p, which counts from
+    /// `start`, the elements i and i + d/2 are turned as a point in the plane by the angle `p / base^(2i / d)`, with base 10000
+    /// as a rule. The products of queries and keys then depend on their distance alone.
+    #[track_caller]
+    pub fn rotary(&self, start: usize, base: f64) -> Var<'t, T> {
+        if self.failed_id().is_some() {
+            return self.clone();
+        }
+        let (length, d) = (self.dim(-2), self.dim(-1));
+        if self.rank() < 2 || d % 2 == 1 || base.is_nan() || base <= 0.0 {
+            let message = format!(
+                "takes […, length, d] with an even d, and a base above 0, not {} and {base}",
+                self.shape()
+            );
+            return self.tape().fail_op("rotary", message, &[self]);
+        }
+        let half = d / 2;
+        let table = |f: fn(f64) -> f64| {
+            let value =
+                |k: usize| f((start + k / half) as f64 / base.powf((2 * (k % half)) as f64 / d as f64));
+            self.tape().constant(Tensor::from_fn([length, half], |k| T::from_f64(value(k))))
+        };
+        let (cos, sin) = (table(f64::cos), table(f64::sin));
+        let [a, b] = [0, half].map(|first| self.strided(self.rank() - 1, first, half, 1));
+        self.tape().cat(&[&(&a * &cos - &b * &sin), &(b * cos + a * sin)], -1)
+    }
+}
