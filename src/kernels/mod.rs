@@ -10,6 +10,7 @@ pub(crate) mod math64;
 pub(crate) mod matmul;
 pub(crate) mod reduce;
 pub(crate) mod special;
+pub(crate) mod standardize;
 pub(crate) mod strided;
 pub(crate) mod threads;
 pub(crate) mod update;

@@ -28,6 +28,7 @@ mod shape;
 pub(crate) mod softmax;
 mod solve;
 mod sort;
+mod standardize;
 #[cfg(test)]
 mod table_tests;
 pub(crate) mod take;
@@ -109,6 +110,7 @@ pub(crate) enum Op<T: Float> {
     CrossEntropy(MeanCrossEntropy),
     Softmax(softmax::Softmax),
     Solve(solve::Solve),
+    Standardize(standardize::Standardize),
     Take(take::Take),
     Where(binary::Where),
     Fused(fused::FusedOp<T>),
@@ -133,6 +135,7 @@ impl<T: Float> Op<T> {
             Op::CrossEntropy(op) => op,
             Op::Softmax(op) => op,
             Op::Solve(op) => op,
+            Op::Standardize(op) => op,
             Op::Take(op) => op,
             Op::Where(op) => op,
             Op::Fused(op) => op,
@@ -155,7 +158,7 @@ macro_rules! from {
     )*};
 }
 from! {
-    Unary(unary::Unary) Binary(binary::Binary) Extremum(extremum::Extremum) Scan(scan::Scan) CrossEntropy(MeanCrossEntropy) Softmax(softmax::Softmax) Solve(solve::Solve) Take(take::Take) Where(binary::Where) Fused(fused::FusedOp<T>) Linalg(linalg::Linalg)
+    Unary(unary::Unary) Binary(binary::Binary) Extremum(extremum::Extremum) Scan(scan::Scan) CrossEntropy(MeanCrossEntropy) Softmax(softmax::Softmax) Solve(solve::Solve) Standardize(standardize::Standardize) Take(take::Take) Where(binary::Where) Fused(fused::FusedOp<T>) Linalg(linalg::Linalg)
     Reduce(reduce::Reduce) Shape(shape::ShapeOp) Mixed(Mixed)
 }
 

@@ -1,43 +1,70 @@
 //! Normalisation by means, deviations and norms, and distances: programs of other operations. The number of axes that
 //! `batch_norm` and its relatives take for channels is 1: `[n, channels, …]`.
-use super::{index::valid, take::NOWHERE};
+use super::{index::valid, standardize::Standardize, take::NOWHERE};
 use crate::{
     error::Checked,
+    kernels::standardize::{Groups, moments},
     tape::{Float, Var},
     tensor::{Shape, Tensor},
 };
+
+/// Where the channels of `[n, channels, …]` lie.
+fn channels(shape: &Shape) -> Groups {
+    Groups { outer: shape[0], groups: shape[1], inner: shape[2..].iter().product() }
+}
 
 /// Weight and bias of a normalisation, each perhaps missing.
 type Affine<'a, 't, T> = (Option<&'a Var<'t, T>>, Option<&'a Var<'t, T>>);
 
 impl<'t, T: Float> Var<'t, T> {
-    /// Mean 0 and variance 1 over some axes: `(x - mean) / √(var + eps)`, with the variance divided by n.
-    fn standardized(&self, dims: &[isize], eps: f64) -> Var<'t, T> {
-        let apart = self - self.mean_dim(dims, true);
-        let variance = apart.square().mean_dim(dims, true);
-        apart * (variance + eps).rsqrt()
+    /// Mean 0 and variance 1 in each group: `(x - mean) / √(var + eps)`, with the variance divided by n, times the weight
+    /// plus the bias.
+    fn standardized(&self, op: Standardize, (weight, bias): Affine<'_, 't, T>) -> Var<'t, T> {
+        if self.numel() == 0 {
+            return self.clone();
+        }
+        match (weight, bias) {
+            (Some(w), Some(b)) => self.tape().apply(op, &[self, w, b]),
+            (Some(w), None) => self.tape().apply(op, &[self, w]),
+            (None, Some(b)) => {
+                let sizes = if op.by_place { self.shape().clone() } else { self.channel_sizes() };
+                let lead = sizes.rank() - b.rank();
+                let sizes = if op.by_place { sizes[lead..].iter().copied().collect() } else { sizes };
+                self.tape().apply(op, &[self]) + b.reshape_to(&sizes)
+            }
+            (None, None) => self.tape().apply(op, &[self]),
+        }
+    }
+
+    /// `[1, channels, 1, …]`
+    fn channel_sizes(&self) -> Shape {
+        (0..self.rank()).map(|axis| if axis == 1 { self.shape()[1] } else { 1 }).collect()
+    }
+
+    /// What is wrong with a weight or bias that should have this shape.
+    fn unfit(&self, name: &str, shape: &[usize], (weight, bias): Affine<'_, 't, T>) -> Option<Var<'t, T>> {
+        for part in [weight, bias].into_iter().flatten() {
+            if part.failed_id().is_some() {
+                return Some(part.clone());
+            }
+            if *part.shape() != *shape {
+                let message = format!("weight and bias have shape {shape:?}, not {}", part.shape());
+                return Some(self.tape().fail_op(name, message, &[self, part]));
+            }
+        }
+        None
     }
 
     /// One weight and bias for each channel, axis 1.
-    fn by_channel(&self, name: &str, (weight, bias): Affine<'_, 't, T>) -> Var<'t, T> {
+    fn by_channel(&self, name: &str, affine: Affine<'_, 't, T>) -> Var<'t, T> {
         let channels = self.shape().get(1).copied().unwrap_or(1);
-        let mut y = self.clone();
-        for (i, part) in [weight, bias].into_iter().enumerate() {
-            let Some(part) = part else { continue };
-            if part.failed_id().is_some() {
-                return part.clone();
-            }
-            if *part.shape() != [channels] {
-                let message =
-                    format!("weight and bias have the {channels} channels' shape, not {}", part.shape());
-                return self.tape().fail_op(name, message, &[self, part]);
-            }
-            let mut shape = Shape::new(&vec![1; self.rank()]);
-            shape.set(1, channels);
-            let part = part.reshape_to(&shape);
-            y = if i == 0 { y * part } else { y + part };
+        if let Some(failed) = self.unfit(name, &[channels], affine) {
+            return failed;
         }
-        y
+        let sizes = self.channel_sizes();
+        let scaled = affine.0.map(|w| self * w.reshape_to(&sizes));
+        let y = scaled.as_ref().unwrap_or(self);
+        affine.1.map_or_else(|| y.clone(), |b| y + b.reshape_to(&sizes))
     }
 
     /// All axes but the first two; without any, those are not enough.
@@ -61,12 +88,12 @@ impl<'t, T: Float> Var<'t, T> {
         if running.is_some() && self.numel() == 0 && self.failed_id().is_none() {
             return self.clone();
         }
-        let mut axes = valid!(self, "batch_norm", self.inner_axes(2));
-        axes.insert(0, 0);
-        let y = match running {
+        valid!(self, "batch_norm", self.inner_axes(2));
+        match running {
             Some((mean, variance)) => {
                 let centred = self.by_channel("batch_norm", (None, Some(&-mean)));
-                centred.by_channel("batch_norm", (Some(&(variance + eps).rsqrt()), None))
+                let scaled = centred.by_channel("batch_norm", (Some(&(variance + eps).rsqrt()), None));
+                scaled.by_channel("batch_norm", (weight, bias))
             }
             None => {
                 let each: usize = self.numel() / self.shape()[1].max(1);
@@ -77,10 +104,18 @@ impl<'t, T: Float> Var<'t, T> {
                     );
                     return self.tape().fail_op("batch_norm", message, &[self]);
                 }
-                self.standardized(&axes, eps)
+                if let Some(failed) = self.unfit("batch_norm", &self.shape()[1..2], (weight, bias)) {
+                    return failed;
+                }
+                let op = Standardize { name: "batch_norm", at: channels(self.shape()), eps, by_place: false };
+                self.standardized(op, (weight, bias))
             }
-        };
-        y.by_channel("batch_norm", (weight, bias))
+        }
+    }
+
+    /// Mean and variance (divided by n) of each channel of `[n, channels, …]`.
+    pub(crate) fn channel_moments(&self) -> (Tensor<T>, Tensor<T>) {
+        moments(self.tensor(), channels(self.shape()))
     }
 
     /// Instance normalisation (Ulyanov et al., 2016) of `[n, channels, …]`: each channel of each sample by its own mean and
@@ -93,15 +128,18 @@ impl<'t, T: Float> Var<'t, T> {
         bias: Option<&Var<'t, T>>,
         eps: f64,
     ) -> Var<'t, T> {
-        let axes = valid!(self, "instance_norm", self.inner_axes(3));
+        valid!(self, "instance_norm", self.inner_axes(3));
         if running.is_some() {
             return self.batch_norm(running, weight, bias, eps);
         }
-        if self.shape()[2..].iter().product::<usize>() == 1 {
+        let inner = self.shape()[2..].iter().product::<usize>();
+        if inner == 1 {
             let message = format!("one value for each channel of {} has no variance", self.shape());
             return self.tape().fail_op("instance_norm", message, &[self]);
         }
-        self.standardized(&axes, eps).by_channel("instance_norm", (weight, bias))
+        let at = Groups { outer: 1, groups: self.shape()[0] * self.shape()[1], inner };
+        let op = Standardize { name: "instance_norm", at, eps, by_place: false };
+        self.standardized(op, (None, None)).by_channel("instance_norm", (weight, bias))
     }
 
     /// Group normalisation (Wu and He, 2018) of `[n, channels, …]`: each group of channels of each sample by its mean and
@@ -123,10 +161,10 @@ impl<'t, T: Float> Var<'t, T> {
             );
             return self.tape().fail_op("group_norm", message, &[self]);
         }
-        let each = self.numel() / (n * num_groups).max(1);
-        let grouped = self.reshape_to(&Shape::new(&[n, num_groups, each]));
-        let y = grouped.standardized(&[2], eps).reshape_to(self.shape());
-        y.by_channel("group_norm", (weight, bias))
+        let groups = n * num_groups;
+        let at = Groups { outer: 1, groups, inner: self.numel() / groups.max(1) };
+        let op = Standardize { name: "group_norm", at, eps, by_place: false };
+        self.standardized(op, (None, None)).by_channel("group_norm", (weight, bias))
     }
 
     /// The last axes, which must be these.
@@ -147,9 +185,13 @@ impl<'t, T: Float> Var<'t, T> {
         bias: Option<&Var<'t, T>>,
         eps: f64,
     ) -> Var<'t, T> {
-        let axes = valid!(self, "layer_norm", self.normalized_axes(normalized_shape));
-        let y = self.standardized(&axes, eps);
-        y.elementwise("layer_norm", normalized_shape, (weight, bias))
+        valid!(self, "layer_norm", self.normalized_axes(normalized_shape));
+        if let Some(failed) = self.unfit("layer_norm", normalized_shape, (weight, bias)) {
+            return failed;
+        }
+        let inner = normalized_shape.iter().product::<usize>();
+        let at = Groups { outer: 1, groups: self.numel() / inner.max(1), inner };
+        self.standardized(Standardize { name: "layer_norm", at, eps, by_place: true }, (weight, bias))
     }
 
     /// `x / √(mean(x²) + eps) · weight` over the last axes, which are `normalized_shape` (Zhang and Sennrich, 2019). `eps` is by
@@ -164,19 +206,10 @@ impl<'t, T: Float> Var<'t, T> {
         let axes = valid!(self, "rms_norm", self.normalized_axes(normalized_shape));
         let epsilon = if size_of::<T>() == 4 { f64::from(f32::EPSILON) } else { f64::EPSILON };
         let y = self * (self.square().mean_dim(&axes, true) + eps.unwrap_or(epsilon)).rsqrt();
-        y.elementwise("rms_norm", normalized_shape, (weight, None))
-    }
-
-    fn elementwise(&self, name: &str, shape: &[usize], (weight, bias): Affine<'_, 't, T>) -> Var<'t, T> {
-        for part in [weight, bias].into_iter().flatten() {
-            if part.failed_id().is_none() && *part.shape() != *shape {
-                let message = format!("weight and bias have shape {shape:?}, not {}", part.shape());
-                return self.tape().fail_op(name, message, &[self, part]);
-            }
+        if let Some(failed) = self.unfit("rms_norm", normalized_shape, (weight, None)) {
+            return failed;
         }
-        let scaled = weight.map(|w| self * w);
-        let y = scaled.as_ref().unwrap_or(self);
-        bias.map_or_else(|| y.clone(), |b| y + b)
+        weight.map_or_else(|| y.clone(), |w| &y * w)
     }
 
     /// Each element divided by `(k + alpha · mean(x²))^beta` over `size` neighbouring channels, axis 1 (Krizhevsky et al.,

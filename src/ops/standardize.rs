@@ -1,0 +1,104 @@
+//! Groups of numbers brought to mean 0 and variance 1, scaled and shifted, as one operation: layer, batch, group and
+//! instance normalisation in training.
+use super::{Rule, operands};
+use crate::{
+    error::Checked,
+    kernels::standardize::{Affine, Groups, backward, forward},
+    tape::{Float, Var, step::Step},
+    tensor::{Shape, Tensor},
+};
+use std::borrow::Cow;
+
+/// `(x - mean) / √(variance + eps) · weight + bias`. Operands are x, perhaps the weight, perhaps the bias.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Standardize {
+    pub name: &'static str,
+    pub at: Groups,
+    pub eps: f64,
+    /// Whether weight and bias have an element for each place in a group's parts, not for each group.
+    pub by_place: bool,
+}
+
+impl Standardize {
+    fn affine<'a, T: Float>(&self, weight: Option<&'a [T]>, bias: Option<&'a [T]>) -> Affine<'a, T> {
+        match (weight, self.by_place) {
+            (None, _) => Affine::None,
+            (Some(w), true) => Affine::ByPlace(w, bias),
+            (Some(w), false) => Affine::ByGroup(w, bias),
+        }
+    }
+
+    fn parts(&self) -> Shape {
+        Shape::new(&[self.at.outer, self.at.groups, self.at.inner])
+    }
+
+    /// The gradients as a program over the tape.
+    fn recorded<'t, T: Float>(&self, step: &mut Step<'_, 't, T>) {
+        let shape = step.input(0).shape().clone();
+        let (x, g) = (step.input(0).reshape_to(&self.parts()), step.grad().reshape_to(&self.parts()));
+        let sizes = if self.by_place { [1, 1, self.at.inner] } else { [1, self.at.groups, 1] };
+        let mean = |v: &Var<'t, T>| v.mean_dim(&[0, 2], true);
+        let apart = &x - mean(&x);
+        let scale = (mean(&apart.square()) + self.eps).rsqrt();
+        let y = apart * &scale;
+        if step.wants(0) {
+            let g = if step.inputs() > 1 { &g * step.input(1).reshape_to(&Shape::new(&sizes)) } else { g.clone() };
+            let slope = (&g - mean(&g) - &y * mean(&(&g * &y))) * scale;
+            step.give(0, slope.reshape_to(&shape));
+        }
+        let axes: &[isize] = if self.by_place { &[0, 1] } else { &[0, 2] };
+        for (input, full) in [(1, &g * &y), (2, g)] {
+            if step.wants(input) {
+                let own = step.input_shape(input);
+                step.give(input, full.sum_dim(axes, false).reshape_to(&own));
+            }
+        }
+    }
+}
+
+impl<T: Float> Rule<T> for Standardize {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn options(&self) -> Cow<'static, str> {
+        Cow::Owned(format!("eps={}", self.eps))
+    }
+
+    fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {
+        let (x, [weight, bias]) = match x {
+            [x, rest @ ..] => (*x, [rest.first(), rest.get(1)]),
+            [] => (operands::<T, 1>(x)?[0], [None, None]),
+        };
+        let [weight, bias] = [weight, bias].map(|t| t.map(|t| t.contiguous()));
+        let [w, b] = [&weight, &bias].map(|t| t.as_ref().and_then(|t| t.as_slice()));
+        let affine = self.affine(w, b);
+        let source = x.contiguous();
+        Ok(forward(source.as_slice().unwrap_or_default(), x.shape(), self.at, self.eps, affine))
+    }
+
+    fn keeps(&self, _: u32) -> u32 {
+        // The bias is not read.
+        0b11
+    }
+
+    fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
+        if step.graph() {
+            return self.recorded(step);
+        }
+        let tape = step.tape();
+        let (x, g) = (step.input(0), step.take_grad());
+        let weight = (step.inputs() > 1).then(|| step.input(1).tensor().contiguous());
+        let affine = self.affine(weight.as_ref().and_then(|w| w.as_slice()), None);
+        let [source, slopes] = [x.tensor().contiguous(), g.tensor().contiguous()];
+        let [source, slopes] = [&source, &slopes].map(|t| t.as_slice().unwrap_or_default());
+        let all = backward(source, slopes, x.shape(), self.at, self.eps, affine);
+        step.give(0, tape.constant(all.x));
+        for (input, grad) in [(1, all.weight), (2, all.bias)] {
+            if let Some(grad) = grad.filter(|_| step.wants(input)) {
+                let own = step.input_shape(input);
+                step.give(input, tape.constant(grad.reshaped(&own)));
+            }
+        }
+    }
+}
