@@ -1,23 +1,28 @@
 //! The workloads that kolmo is compared on with its peers: `suite WORKLOADS [THREADS]`, workloads separated by commas.
 //! Each prints one line of JSON with the median and least time of a step and a checksum of what was computed.
 //! `$BENCH_BUDGET` is the time to spend on each in seconds. Models are built as a user of the crate would.
+#[path = "../examples/char_gpt/model.rs"]
+mod gpt;
+#[path = "suite/models.rs"]
+mod models;
 #[path = "suite/scalar.rs"]
 mod scalar;
 #[path = "suite/timing.rs"]
 mod timing;
 
 use kolmo::{
-    Gradients, Random, Result, Shape, Tape, Tensor, Var, fuse,
-    nn::{Conv2d, Flatten, Layer, Linear, MaxPool2d, Param, Relu, Sequential, Tanh},
-    optim::{Adam, Optimizer, Sgd},
+    Gradients, Result, Shape, Tape, Tensor, Var, fuse,
+    nn::{Layer, Sequential, Tanh},
+    optim::{Adam, AdamW, Optimizer, Sgd},
 };
+use models::{GruChar, cnn, gpt_nano, lenet, linear, mlp, tensor};
 use serde::Serialize;
-use timing::{fill, labels, measure};
+use timing::{labels, measure};
 
 fn main() {
     // Cargo passes --bench; what is left are the words of the user.
     let words: Vec<String> = std::env::args().skip(1).filter(|w| !w.starts_with("--")).collect();
-    let all = "mlp_tiny,mlp300,mlp1200,lenet5,elementwise,matmul1024,infer_mlp300_b1,infer_mlp300_b64,infer_lenet5_b1,\
+    let all = "mlp_tiny,mlp300,mlp1200,lenet5,cnn3,gpt_nano,gru_char,elementwise,matmul1024,infer_mlp300_b1,infer_mlp300_b64,infer_lenet5_b1,\
                infer_lenet5_b64,scalar_chain,scalar_chain_fused";
     let threads = words.get(1).and_then(|t| t.parse().ok()).unwrap_or_else(kolmo::threads);
     kolmo::set_threads(threads);
@@ -84,6 +89,27 @@ fn run(workload: &str, threads: usize) -> Result<()> {
                 net.forward(&tape.constant(&x)).cross_entropy(&y)
             })
         }
+        "cnn3" => {
+            let (x, y) = (tensor(100, [32, 3, 32, 32], 1.0), Tensor::from(labels(32, 10, 7, 3)));
+            train(workload, threads, cnn(), Adam::new(1e-3), move |net, tape| {
+                net.forward(&tape.constant(&x)).cross_entropy(&y)
+            })
+        }
+        "gpt_nano" => {
+            let [x, y] = [(31, 7), (17, 5)].map(|(a, b)| Tensor::from(labels(12 * 64, 65, a, b)));
+            let (x, y) = (x.reshape([12, 64])?, y.reshape([12, 64])?);
+            let adam = AdamW::new(1e-3).weight_decay(0.01);
+            train(workload, threads, gpt_nano()?, adam, move |net, tape| net.loss(tape, &x, &y))
+        }
+        "gru_char" => {
+            let [x, y] = [(31, 7), (17, 5)].map(|(a, b)| Tensor::from(labels(16 * 64, 65, a, b)));
+            // Steps first.
+            let (x, y) = (x.reshape([16, 64])?.transpose(0, 1)?, y.reshape([16, 64])?.transpose(0, 1)?);
+            let y = y.contiguous().reshape([-1])?;
+            train(workload, threads, GruChar::new(), Adam::new(1e-3), move |net, tape| {
+                net.forward(tape, &x).reshape([-1, 65]).cross_entropy(&y)
+            })
+        }
         "infer_mlp300_b1" => infer(workload, threads, mlp([784, 300, 100, 10]), [1, 784]),
         "infer_mlp300_b64" => infer(workload, threads, mlp([784, 300, 100, 10]), [64, 784]),
         "infer_lenet5_b1" => infer(workload, threads, lenet(), [1, 1, 28, 28]),
@@ -98,41 +124,6 @@ fn run(workload: &str, threads: usize) -> Result<()> {
             Ok(())
         }
     }
-}
-
-fn tensor(seed: u32, shape: impl Into<Shape>, scale: f32) -> Tensor {
-    let shape = shape.into();
-    let data = fill(seed, shape.numel(), scale);
-    Tensor::from_fn(shape, |i| data[i])
-}
-
-/// Layer number `l` of a multilayer perceptron, with the peers' weights.
-fn linear(l: u32, inputs: usize, outputs: usize) -> Linear {
-    let scale = 1.0 / (inputs as f32).sqrt();
-    Linear {
-        weight: Param::new(tensor(2 * l, [outputs, inputs], scale)),
-        bias: Some(Param::new(tensor(2 * l + 1, [outputs], scale))),
-    }
-}
-
-fn mlp(s: [usize; 4]) -> Sequential<(Linear, Relu, Linear, Relu, Linear)> {
-    Sequential((linear(0, s[0], s[1]), Relu, linear(1, s[1], s[2]), Relu, linear(2, s[2], s[3])))
-}
-
-/// A convolution with the peers' weights.
-fn conv(l: u32, inputs: usize, outputs: usize, kernel: usize) -> Conv2d {
-    let scale = 1.0 / ((inputs * kernel * kernel) as f32).sqrt();
-    let layer = Conv2d::new(inputs, outputs, kernel, &mut Random::new(0));
-    layer.weight.set(tensor(2 * l, [outputs, inputs, kernel, kernel], scale));
-    Conv2d { bias: Some(Param::new(tensor(2 * l + 1, [outputs], scale))), ..layer }
-}
-
-type Lenet = Sequential<(Conv2d, MaxPool2d, Conv2d, MaxPool2d, Flatten, Linear, Relu, Linear)>;
-
-fn lenet() -> Lenet {
-    let (first, second) = (conv(0, 1, 20, 5), conv(1, 20, 50, 5));
-    let pool = || MaxPool2d::new(2);
-    Sequential((first, pool(), second, pool(), Flatten, linear(2, 800, 500), Relu, linear(3, 500, 10)))
 }
 
 fn train<M: Serialize>(

@@ -21,7 +21,8 @@ pub fn labels(n: usize, classes: usize, a: usize, b: usize) -> Vec<u32> {
 
 /// Trained much longer on its one batch, a model gets gradients so small that moments become denormal.
 fn max_steps(workload: &str) -> usize {
-    if ["mlp300", "mlp1200"].contains(&workload) { 400 } else { usize::MAX }
+    let short = ["mlp300", "mlp1200", "lenet5", "cnn3", "gpt_nano", "gru_char"];
+    if short.contains(&workload) { 400 } else { usize::MAX }
 }
 
 /// Seconds to spend on a workload.

@@ -110,16 +110,16 @@ impl Geometry {
         self.stretches(from, len, |row, column, size, s| {
             let to = &mut to[row * len + column..][..size];
             if s.count == 0 {
-                return to.fill(T::default());
+                return zero(to);
             }
-            to[..s.before].fill(T::default());
+            zero(&mut to[..s.before]);
             let inside = &mut to[s.before..s.before + s.count];
             if step == 1 {
                 copy(&x[s.start..s.start + s.count], inside);
             } else {
                 inside.iter_mut().zip(x[s.start..].iter().step_by(step)).for_each(|(o, &v)| *o = v);
             }
-            to[s.before + s.count..].fill(T::default());
+            zero(&mut to[s.before + s.count..]);
         });
     }
 
@@ -129,7 +129,11 @@ impl Geometry {
         self.stretches(from, len, |row, column, _, s| {
             if s.count > 0 {
                 let columns = &columns[row * len + column + s.before..][..s.count];
-                x[s.start..].iter_mut().step_by(step).zip(columns).for_each(|(x, &v)| *x = *x + v);
+                if step == 1 {
+                    x[s.start..][..s.count].iter_mut().zip(columns).for_each(|(x, &v)| *x = *x + v);
+                } else {
+                    x[s.start..].iter_mut().step_by(step).zip(columns).for_each(|(x, &v)| *x = *x + v);
+                }
             }
         });
     }
@@ -148,6 +152,17 @@ fn copy<T: Copy>(from: &[T], to: &mut [T]) {
     let ((from, rest), (to, last)) = (from.as_chunks::<8>(), to.as_chunks_mut::<8>());
     to.iter_mut().zip(from).for_each(|(t, f)| *t = *f);
     last.iter_mut().zip(rest).for_each(|(t, f)| *t = *f);
+}
+
+/// The same goes for filling.
+#[inline(always)]
+fn zero<T: Float>(to: &mut [T]) {
+    let (to, last) = to.as_chunks_mut::<8>();
+    to.iter_mut().for_each(|t| *t = [T::default(); 8]);
+    for t in last {
+        // Opaque, or it becomes that call.
+        *t = std::hint::black_box(T::default());
+    }
 }
 
 fn matrix<T>(data: &[T], rows: usize, cols: usize, row_stride: usize) -> Mat<'_, T> {

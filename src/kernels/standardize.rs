@@ -41,7 +41,7 @@ pub(crate) struct Slopes<T: Float> {
 const GRAIN: usize = 16 * 1024;
 /// Elements that are summed before their sum joins the others, in f64.
 const BLOCK: usize = 1024;
-const LANES: usize = 16;
+const LANES: usize = 32;
 
 /// Compiles a function for each instruction set.
 macro_rules! vectorised {
@@ -88,7 +88,14 @@ fn sums<T: Float, const N: usize>(n: usize, f: impl Fn(usize) -> [T; N]) -> [f64
             }
         }
         for k in 0..N {
-            total[k] += lanes[k].iter().map(|v| v.to_f64()).sum::<f64>();
+            let mut width = LANES / 2;
+            while width > 0 {
+                for l in 0..width {
+                    lanes[k][l] = lanes[k][l] + lanes[k][l + width];
+                }
+                width /= 2;
+            }
+            total[k] += lanes[k][0].to_f64();
         }
     }
     total
@@ -234,7 +241,13 @@ pub(crate) fn moments<T: Float>(x: &Tensor<T>, at: Groups) -> (Tensor<T>, Tensor
 }
 
 /// `(x - mean) / √(variance + eps) · weight + bias`; `x` in row-major order.
-pub(crate) fn forward<T: Float>(x: &[T], shape: &Shape, at: Groups, eps: f64, affine: Affine<T>) -> Tensor<T> {
+pub(crate) fn forward<T: Float>(
+    x: &[T],
+    shape: &Shape,
+    at: Groups,
+    eps: f64,
+    affine: Affine<T>,
+) -> Tensor<T> {
     let all = at.each(|g| at.standard(x, g, eps));
     let all = all.as_slice().unwrap_or_default();
     Tensor::build(shape.clone(), |out| {

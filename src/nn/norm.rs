@@ -68,17 +68,17 @@ impl<T: Float> BatchNorm<T> {
     fn track(&self, x: &Var<'_, T>) {
         let tape = x.tape();
         tape.no_grad(|| {
-            let x = x.detach();
-            let mut axes: Vec<isize> = (2..x.rank() as isize).collect();
-            axes.push(0);
-            let (mean, variance) = (x.mean_dim(&axes, false), x.var_dim(&axes, 1.0, false));
-            if mean.failed_id().is_some() || *mean.shape() != self.running_mean.shape() {
+            let each = x.numel() / x.dim(1).max(1);
+            let (mean, variance) = x.channel_moments();
+            if *mean.shape() != self.running_mean.shape() {
                 return;
             }
+            // Divided by n - 1.
+            let variance = tape.constant(variance) * (each as f64 / (each as f64 - 1.0));
             let count = self.num_batches_tracked.value().to_vec().first().map_or(0.0, |v| v.to_f64()) + 1.0;
             self.num_batches_tracked.set(Tensor::scalar(T::from_f64(count)));
             let share = self.momentum.unwrap_or(1.0 / count);
-            for (p, new) in [(&self.running_mean, mean), (&self.running_var, variance)] {
+            for (p, new) in [(&self.running_mean, tape.constant(mean)), (&self.running_var, variance)] {
                 let old = tape.constant(p.value());
                 let moved = old * (1.0 - share) + new * share;
                 p.set(moved.tensor().clone());

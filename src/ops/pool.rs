@@ -191,17 +191,68 @@ fn largest<T: Float>(x: &Tensor<T>, windows: &[Windows]) -> Tensor<u32> {
     let x = x.contiguous();
     let data = x.as_slice().unwrap_or_default();
     let per_plane = (rows.len() * columns.len()).max(1);
+    let columns = Columns::new(columns);
     Tensor::build(shape, |out: &mut [u32]| {
         for_chunks(out, per_plane, |start, out| {
             let offset = start / per_plane * plane;
             let data = &data[offset..offset + plane];
-            for (out, rows) in out.chunks_exact_mut(columns.len().max(1)).zip(rows) {
-                for (place, columns) in out.iter_mut().zip(columns) {
-                    *place = offset as u32 + first_largest(data, width, rows, columns);
-                }
+            for (out, rows) in out.chunks_exact_mut(columns.count()).zip(rows) {
+                columns.largest(data, width, rows, out);
+                out.iter_mut().for_each(|place| *place += offset as u32);
             }
         });
     })
+}
+
+/// The columns of the windows in a line of an image.
+enum Columns<'a> {
+    /// All windows have as many columns: the first ones of all windows, the second ones, …
+    Even(Vec<Vec<u32>>, usize),
+    Uneven(&'a [Vec<u32>]),
+}
+
+impl Columns<'_> {
+    fn new(columns: &[Vec<u32>]) -> Columns<'_> {
+        let len = columns.first().map_or(0, Vec::len);
+        if columns.iter().any(|c| c.len() != len) {
+            return Columns::Uneven(columns);
+        }
+        Columns::Even((0..len).map(|k| columns.iter().map(|c| c[k]).collect()).collect(), columns.len())
+    }
+
+    fn count(&self) -> usize {
+        match self {
+            Columns::Even(_, count) => *count,
+            Columns::Uneven(columns) => columns.len(),
+        }
+        .max(1)
+    }
+
+    /// The positions of the largest elements of a line of windows, which have these rows.
+    #[inline(always)]
+    fn largest<T: Float>(&self, data: &[T], width: usize, rows: &[u32], out: &mut [u32]) {
+        let columns = match self {
+            Columns::Even(columns, _) => columns,
+            Columns::Uneven(columns) => {
+                for (place, columns) in out.iter_mut().zip(*columns) {
+                    *place = first_largest(data, width, rows, columns);
+                }
+                return;
+            }
+        };
+        // All windows side by side, one element of each after the other: without branches, which would be missed often.
+        for (k, (&row, columns)) in rows.iter().flat_map(|r| columns.iter().map(move |c| (r, c))).enumerate()
+        {
+            let start = row * width as u32;
+            for (place, &column) in out.iter_mut().zip(columns) {
+                let at = start + column;
+                let (v, most) = (data[at as usize], data[*place as usize * (k > 0) as usize]);
+                let nan = |v: T| v.partial_cmp(&v).is_none();
+                let larger = (k == 0) | (v > most) | (nan(v) & !nan(most));
+                *place = if larger { at } else { *place };
+            }
+        }
+    }
 }
 
 /// The position of the first largest of the elements in these rows and columns, of which there is at least one.
@@ -232,7 +283,8 @@ impl<'t, T: Float> Var<'t, T> {
             Err(message) => (self.tape().fail_op(name, message, &[self]), Tensor::zeros([0])),
             Ok(windows) => {
                 let positions = largest(self.tensor(), &windows);
-                (self.elements(positions.clone()), positions)
+                let samples = if self.rank() > windows.len() + 1 { self.dim(0) } else { 1 };
+                (self.elements_in_blocks(positions.clone(), samples), positions)
             }
         }
     }

@@ -42,7 +42,11 @@ impl Standardize {
         let scale = (mean(&apart.square()) + self.eps).rsqrt();
         let y = apart * &scale;
         if step.wants(0) {
-            let g = if step.inputs() > 1 { &g * step.input(1).reshape_to(&Shape::new(&sizes)) } else { g.clone() };
+            let g = if step.inputs() > 1 {
+                &g * step.input(1).reshape_to(&Shape::new(&sizes))
+            } else {
+                g.clone()
+            };
             let slope = (&g - mean(&g) - &y * mean(&(&g * &y))) * scale;
             step.give(0, slope.reshape_to(&shape));
         }

@@ -3,6 +3,7 @@
 use super::{Rule, operands};
 use crate::{
     error::Checked,
+    kernels::threads::for_chunks,
     tape::{Float, Var, step::Step},
     tensor::{Shape, Tensor},
 };
@@ -14,10 +15,11 @@ pub(crate) const NOWHERE: u32 = u32::MAX;
 /// Reading by index, and adding by index.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Take {
-    /// The elements at these positions of the flattened operand; the result has the shape of the positions.
-    Elements { positions: Tensor<u32> },
+    /// The elements at these positions of the flattened operand; the result has the shape of the positions. Of both as many
+    /// equal blocks belong to each other: the positions of a block point into the same block of the operand.
+    Elements { positions: Tensor<u32>, blocks: usize },
     /// Zeros of a shape, to which each element is added at its position.
-    AddElements { positions: Tensor<u32>, shape: Shape },
+    AddElements { positions: Tensor<u32>, shape: Shape, blocks: usize },
     /// The slices with these indices along an axis, zeros at [`NOWHERE`]; those with index `padding` give no gradient.
     Rows { axis: usize, index: Tensor<u32>, padding: u32 },
     /// Zeros with `size` slices along an axis, to which each slice is added at its index.
@@ -36,7 +38,7 @@ impl<T: Float> Rule<T> for Take {
 
     fn options(&self) -> Cow<'static, str> {
         Cow::Owned(match self {
-            Take::Elements { positions } | Take::AddElements { positions, .. } => {
+            Take::Elements { positions, .. } | Take::AddElements { positions, .. } => {
                 format!("index={}", positions.shape())
             }
             Take::Rows { axis, index, .. } | Take::AddRows { axis, index, .. } => {
@@ -50,7 +52,7 @@ impl<T: Float> Rule<T> for Take {
         let source = x.contiguous();
         let values = source.as_slice().unwrap_or_default();
         match self {
-            Take::Elements { positions } => {
+            Take::Elements { positions, blocks } => {
                 let positions = positions.contiguous();
                 let list = positions.as_slice().unwrap_or_default();
                 if let Some(bad) = list.iter().find(|&&p| p != NOWHERE && p as usize >= values.len()) {
@@ -58,12 +60,14 @@ impl<T: Float> Rule<T> for Take {
                 }
                 // NOWHERE is far outside, so one look tells both.
                 Ok(Tensor::build(positions.shape().clone(), |out| {
-                    for (o, &p) in out.iter_mut().zip(list) {
-                        *o = values.get(p as usize).copied().unwrap_or_default();
-                    }
+                    for_chunks(out, list.len() / blocks, |start, out| {
+                        for (o, &p) in out.iter_mut().zip(&list[start..]) {
+                            *o = values.get(p as usize).copied().unwrap_or_default();
+                        }
+                    });
                 }))
             }
-            Take::AddElements { positions, shape } => {
+            Take::AddElements { positions, shape, blocks } => {
                 if x.shape() != positions.shape() {
                     return Err(format!(
                         "takes the shape of the index, {}, not {}",
@@ -71,14 +75,31 @@ impl<T: Float> Rule<T> for Take {
                         x.shape()
                     ));
                 }
-                // Many small numbers may go into few sums: in f64, and always in the same order.
-                let mut sums = vec![0.0f64; shape.numel()];
-                for (v, &p) in values.iter().zip(positions.contiguous().as_slice().unwrap_or_default()) {
-                    if let Some(sum) = sums.get_mut(p as usize) {
-                        *sum += v.to_f64();
+                let positions = positions.contiguous();
+                let list = positions.as_slice().unwrap_or_default();
+                if list.len() > shape.numel() {
+                    // Many small numbers may go into few sums: in f64, and always in the same order.
+                    let mut sums = vec![0.0f64; shape.numel()];
+                    for (v, &p) in values.iter().zip(list) {
+                        if let Some(sum) = sums.get_mut(p as usize) {
+                            *sum += v.to_f64();
+                        }
                     }
+                    return Ok(Tensor::from_fn(shape.clone(), |i| T::from_f64(sums[i])));
                 }
-                Ok(Tensor::from_fn(shape.clone(), |i| T::from_f64(sums[i])))
+                let (block, each) = (shape.numel() / blocks, list.len() / blocks);
+                Ok(Tensor::build(shape.clone(), |out| {
+                    for_chunks(out, block, |start, out| {
+                        out.fill(T::default());
+                        let own = start / block.max(1) * each..;
+                        for (&v, &p) in values[own.clone()].iter().zip(&list[own]).take(each) {
+                            // NOWHERE is far outside.
+                            if let Some(sum) = out.get_mut((p as usize).wrapping_sub(start)) {
+                                *sum = *sum + v;
+                            }
+                        }
+                    });
+                }))
             }
             Take::Rows { axis, index, .. } => {
                 let (mut shape, size) = (x.shape().clone(), x.dim(*axis as isize));
@@ -144,10 +165,14 @@ impl<T: Float> Rule<T> for Take {
     fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
         let g = step.take_grad();
         let op = match self {
-            Take::Elements { positions } => {
-                Take::AddElements { positions: positions.clone(), shape: step.input_shape(0) }
+            Take::Elements { positions, blocks } => Take::AddElements {
+                positions: positions.clone(),
+                shape: step.input_shape(0),
+                blocks: *blocks,
+            },
+            Take::AddElements { positions, blocks, .. } => {
+                Take::Elements { positions: positions.clone(), blocks: *blocks }
             }
-            Take::AddElements { positions, .. } => Take::Elements { positions: positions.clone() },
             Take::Rows { axis, index, padding } => {
                 let kept = |index: &Tensor<u32>| {
                     let list = index.to_vec();
@@ -168,13 +193,19 @@ impl<'t, T: Float> Var<'t, T> {
     /// The elements at these positions of the flattened tensor, zero at [`NOWHERE`].
     #[track_caller]
     pub(crate) fn elements(&self, positions: Tensor<u32>) -> Var<'t, T> {
-        self.tape().apply(Take::Elements { positions }, &[self])
+        self.elements_in_blocks(positions, 1)
+    }
+
+    /// The same, of as many equal blocks of positions and elements that belong to each other.
+    #[track_caller]
+    pub(crate) fn elements_in_blocks(&self, positions: Tensor<u32>, blocks: usize) -> Var<'t, T> {
+        self.tape().apply(Take::Elements { positions, blocks: blocks.max(1) }, &[self])
     }
 
     /// The transpose of [`Var::elements`]: zeros of a shape with each element added at its position.
     #[track_caller]
     pub(crate) fn add_at(&self, positions: Tensor<u32>, shape: &Shape) -> Var<'t, T> {
-        self.tape().apply(Take::AddElements { positions, shape: shape.clone() }, &[self])
+        self.tape().apply(Take::AddElements { positions, shape: shape.clone(), blocks: 1 }, &[self])
     }
 
     /// The slices with these indices, which are known to be in range, along an axis.
