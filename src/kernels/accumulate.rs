@@ -1,6 +1,12 @@
 //! Adding a gradient to one that is there already, in place where nobody else holds it.
-use super::map::{NumberExpr, map};
+use super::{
+    map::{NumberExpr, map},
+    threads::for_chunks,
+};
 use crate::{real::Number, tape::Float, tensor::Tensor};
+
+/// Elements of a task.
+const GRAIN: usize = 32 * 1024;
 
 #[derive(Clone, Copy)]
 struct Plus;
@@ -15,9 +21,9 @@ impl NumberExpr<2> for Plus {
 /// `a + b` for tensors of one shape.
 pub(crate) fn add<T: Float>(mut a: Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
     if let (Some(target), Some(source)) = (a.try_mut_slice(), b.as_slice()) {
-        for (t, &s) in target.iter_mut().zip(source) {
-            *t = *t + s;
-        }
+        for_chunks(target, GRAIN, |start, target| {
+            target.iter_mut().zip(&source[start..]).for_each(|(t, &s)| *t = *t + s);
+        });
         return a;
     }
     // The shapes were compared before, so the operands fit.

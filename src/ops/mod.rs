@@ -24,7 +24,7 @@ mod repeats;
 mod resize;
 mod scan;
 mod scatter;
-mod shape;
+pub(crate) mod shape;
 pub(crate) mod softmax;
 mod solve;
 mod sort;

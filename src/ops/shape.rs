@@ -4,7 +4,7 @@ use crate::{
     error::Checked,
     kernels::strided::{for_runs, merge_axes},
     tape::{Float, Tape, Var, step::Step},
-    tensor::{Shape, Tensor, shape::infer},
+    tensor::{Layout, Shape, Tensor, shape::infer},
 };
 use smallvec::SmallVec;
 use std::borrow::Cow;
@@ -75,7 +75,11 @@ impl<T: Float> Rule<T> for ShapeOp {
             ShapeOp::Slice { axis, start, len, step } => {
                 x.view(x.layout().slice(*axis as isize, *start, *len, *step as isize)?)
             }
-            ShapeOp::Unslice { shape, axis, start, step } => put(x, shape, *axis, *start, *step)?,
+            ShapeOp::Unslice { shape, axis, start, step } => {
+                let mut out = Tensor::zeros(shape);
+                add_to_slice(x, &mut out, *axis, *start, *step)?;
+                out
+            }
             ShapeOp::Flip(axes) => x.view(x.layout().flip(axes)?),
             ShapeOp::Cat { axis, .. } => cat(&[x], *axis)?,
         })
@@ -99,6 +103,9 @@ impl<T: Float> Rule<T> for ShapeOp {
             }
             ShapeOp::Expand(_) => step.give(0, g.sum_to(&shape)),
             ShapeOp::Slice { axis, start, step: by, .. } => {
+                if step.give_slice(0, &g, [*axis, *start, *by]) {
+                    return;
+                }
                 let op = ShapeOp::Unslice { shape, axis: *axis, start: *start, step: *by };
                 step.give(0, g.tape().apply(op, &[&g]));
             }
@@ -150,21 +157,37 @@ fn cat<T: Float>(x: &[&Tensor<T>], axis: usize) -> Checked<Tensor<T>> {
     }))
 }
 
-/// Zeros with `x` put in at every `step`-th index of an axis from `start` on.
-fn put<T: Float>(x: &Tensor<T>, shape: &Shape, axis: usize, start: usize, step: usize) -> Checked<Tensor<T>> {
-    let mut out = Tensor::zeros(shape);
-    let target = out.layout().slice(axis as isize, start, x.shape()[axis], step as isize)?;
+/// Adds `x` to every `step`-th index of an axis from `start` on.
+pub(crate) fn add_to_slice<T: Float>(
+    x: &Tensor<T>,
+    out: &mut Tensor<T>,
+    axis: usize,
+    start: usize,
+    step: usize,
+) -> Checked<()> {
+    let target = Layout::contiguous(out.shape().clone()).slice(
+        axis as isize,
+        start,
+        x.shape()[axis],
+        step as isize,
+    )?;
     let source = x.contiguous();
     let axes = merge_axes(&target.shape, [&target.strides]);
     let (len, [by]) = axes[axes.len() - 1];
     let (data, runs) = (source.as_slice().unwrap_or_default(), x.numel() / len.max(1));
     let slice = out.as_mut_slice();
     for_runs(&axes, [target.offset as isize], 0, runs, |i, [at]| {
-        for (k, &v) in data[i * len..(i + 1) * len].iter().enumerate() {
-            slice[(at + k as isize * by) as usize] = v;
+        let data = &data[i * len..(i + 1) * len];
+        if by == 1 {
+            slice[at as usize..].iter_mut().zip(data).for_each(|(o, &v)| *o = *o + v);
+        } else {
+            for (k, &v) in data.iter().enumerate() {
+                let o = &mut slice[(at + k as isize * by) as usize];
+                *o = *o + v;
+            }
         }
     });
-    Ok(out)
+    Ok(())
 }
 
 impl<'t, T: Float> Var<'t, T> {

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     error::Error,
     kernels::map::Expr,
-    ops::Op,
+    ops::{Op, shape::add_to_slice},
     tensor::{Shape, Tensor},
 };
 
@@ -99,6 +99,26 @@ impl<'t, T: Float> Step<'_, 't, T> {
             let target = self.node.inputs[input];
             self.sweep.add(self.tape, target, grad, self.before, self.node);
         }
+    }
+
+    /// Adds to every `step`-th index of an axis of the gradient of an operand, in place: many slices of one tensor don't
+    /// cost a whole gradient each. False if the gradient must be a value of its own, and nothing was done.
+    pub(crate) fn give_slice(
+        &mut self,
+        input: usize,
+        grad: &Var<'t, T>,
+        [axis, start, step]: [usize; 3],
+    ) -> bool {
+        if self.sweep.graph || grad.failed_id().is_some() || self.tape.settings.anomalies.get() {
+            return false;
+        }
+        if !self.wants(input) {
+            return true;
+        }
+        let shape = self.input_shape(input);
+        let slot = &mut self.sweep.adjoints[self.node.inputs[input] as usize];
+        let adjoint = slot.get_or_insert_with(|| Adjoint { value: Tensor::zeros(shape), id: CONSTANT });
+        add_to_slice(grad.tensor(), &mut adjoint.value, axis, start, step).is_ok()
     }
 
     /// Adds an expression in `[x, y, grad]` to the gradient of an operand: one fused pass, or a program over the
