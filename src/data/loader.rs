@@ -4,6 +4,7 @@ use crate::{
     tape::Random,
 };
 use rand::seq::SliceRandom;
+use serde::{Deserialize, Serialize};
 use std::{
     sync::mpsc::{Receiver, sync_channel},
     thread::{self, JoinHandle},
@@ -23,7 +24,7 @@ use std::{
 /// }
 /// # Ok::<(), kolmo::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Loader {
     n: usize,
     size: usize,

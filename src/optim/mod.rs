@@ -88,17 +88,17 @@ pub trait Optimizer<T: Float = f32> {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(bound(deserialize = "T: Deserialize<'de>"))]
 pub struct OptimState<T: Float = f32> {
-    lr: f64,
-    params: BTreeMap<String, Slot<T>>,
+    pub(crate) lr: f64,
+    pub(crate) params: BTreeMap<String, Slot<T>>,
 }
 
 /// What an optimiser remembers of one parameter: tensors of its shape, how many steps it made, a number of the rule's.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(bound(deserialize = "T: Deserialize<'de>"))]
-struct Slot<T: Float> {
-    tensors: Vec<Tensor<T>>,
-    steps: u64,
-    number: f64,
+pub(crate) struct Slot<T: Float> {
+    pub tensors: Vec<Tensor<T>>,
+    pub steps: u64,
+    pub number: f64,
 }
 
 /// Some parameters of a model, by name, with another learning rate or weight decay than the others.

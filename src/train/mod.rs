@@ -1,4 +1,12 @@
-//! Around a training loop: weights to files and back.
+//! Around a training loop: the loop itself, its history, checkpoints, when to stop, weights to files and back.
+mod checkpoint;
+mod history;
+mod stopping;
+mod trainer;
 mod weights;
 
+pub use checkpoint::{load_checkpoint, save_checkpoint};
+pub use history::{History, Record};
+pub use stopping::EarlyStopping;
+pub use trainer::Trainer;
 pub use weights::{load_safetensors, save_safetensors};

@@ -18,26 +18,61 @@ use std::{collections::BTreeMap, path::Path};
 /// # Errors
 /// The file can't be written; a parametrisation fails.
 pub fn save_safetensors<M: Serialize + ?Sized>(model: &M, path: impl AsRef<Path>) -> Result<()> {
-    let mut tensors: Vec<(String, Dtype, Shape, Vec<u8>)> = Vec::new();
-    fn bytes<T: Float, const N: usize>(p: &Param<T>, word: fn(f64) -> [u8; N]) -> Result<(Shape, Vec<u8>)> {
-        let value = p.effective()?;
-        Ok((value.shape().clone(), value.to_vec().iter().flat_map(|v| word(v.to_f64())).collect()))
+    let mut entries = Vec::new();
+    fn add<T: Float>(fields: Vec<(String, Param<T>)>, entries: &mut Vec<Entry>) -> Result<()> {
+        for (name, p) in fields {
+            entries.push(Entry::new(name, &p.effective()?));
+        }
+        Ok(())
     }
-    for (name, p) in fields::<f32, M>(model) {
-        let (shape, data) = bytes(&p, |v| (v as f32).to_le_bytes())?;
-        tensors.push((name, Dtype::F32, shape, data));
+    add(fields::<f32, M>(model), &mut entries)?;
+    add(fields::<f64, M>(model), &mut entries)?;
+    write(path.as_ref(), "save_safetensors", entries, None)
+}
+
+/// A tensor of a file.
+pub(super) struct Entry {
+    name: String,
+    dtype: Dtype,
+    shape: Shape,
+    data: Vec<u8>,
+}
+
+impl Entry {
+    pub(super) fn new<T: Float>(name: String, value: &Tensor<T>) -> Entry {
+        let (dtype, data) = match size_of::<T>() {
+            4 => {
+                (Dtype::F32, value.to_vec().iter().flat_map(|v| (v.to_f64() as f32).to_le_bytes()).collect())
+            }
+            _ => (Dtype::F64, value.to_vec().iter().flat_map(|v| v.to_f64().to_le_bytes()).collect()),
+        };
+        Entry { name, dtype, shape: value.shape().clone(), data }
     }
-    for (name, p) in fields::<f64, M>(model) {
-        let (shape, data) = bytes(&p, f64::to_le_bytes)?;
-        tensors.push((name, Dtype::F64, shape, data));
+
+    pub(super) fn mask(name: String, value: &Tensor<bool>) -> Entry {
+        let data = value.to_vec().iter().map(|&v| v.into()).collect();
+        Entry { name, dtype: Dtype::BOOL, shape: value.shape().clone(), data }
     }
-    let wrong = |e: safetensors::SafeTensorError| Error::invalid("save_safetensors", e.to_string());
-    let views = tensors.iter().map(|(name, dtype, shape, data)| {
-        Ok((name.as_str(), TensorView::new(*dtype, shape.to_vec(), data).map_err(wrong)?))
-    });
-    let views = views.collect::<Result<Vec<_>>>()?;
-    let file = safetensors::serialize(views, None).map_err(wrong)?;
-    let path = path.as_ref();
+
+    pub(super) fn codes(name: String, value: &Tensor<u32>) -> Entry {
+        let data = value.to_vec().iter().flat_map(|v| v.to_le_bytes()).collect();
+        Entry { name, dtype: Dtype::U32, shape: value.shape().clone(), data }
+    }
+}
+
+/// Writes a file, whole or not at all.
+pub(super) fn write(
+    path: &Path,
+    what: &'static str,
+    entries: Vec<Entry>,
+    metadata: Option<(String, String)>,
+) -> Result<()> {
+    let wrong = |e: safetensors::SafeTensorError| Error::invalid(what, e.to_string());
+    let mut views = Vec::new();
+    for e in &entries {
+        views.push((e.name.as_str(), TensorView::new(e.dtype, e.shape.to_vec(), &e.data).map_err(wrong)?));
+    }
+    let file = safetensors::serialize(views, metadata.map(|pair| [pair].into())).map_err(wrong)?;
     write_atomically(path, &file).map_err(|e| Error::io(path, e))
 }
 
@@ -74,29 +109,33 @@ pub fn load_safetensors<M: Serialize + ?Sized>(model: &M, path: impl AsRef<Path>
     }
     plan(fields::<f32, M>(model), &mut left, &mut missing, &mut wrong, &mut jobs);
     plan(fields::<f64, M>(model), &mut left, &mut missing, &mut wrong, &mut jobs);
-    let lists = [
-        ("missing from the file", missing),
-        ("not in the model", left.into_keys().collect()),
-        ("unfit", wrong),
-    ];
-    let told = lists.iter().filter(|(_, names)| !names.is_empty());
-    let told: Vec<String> = told.map(|(what, names)| format!("{what}: {}", names.join(", "))).collect();
-    if !told.is_empty() {
-        return Err(Error::invalid("load_safetensors", told.join("; ")));
-    }
+    refuse("load_safetensors", missing, left.into_keys().collect(), wrong)?;
     jobs.into_iter().for_each(|job| job());
     Ok(())
 }
 
+/// An error if a file's names and those of a model aren't the same, or tensors are unfit.
+pub(super) fn refuse(
+    what: &'static str,
+    missing: Vec<String>,
+    left: Vec<String>,
+    unfit: Vec<String>,
+) -> Result<()> {
+    let lists = [("missing from the file", missing), ("not in the model", left), ("unfit", unfit)];
+    let told = lists.iter().filter(|(_, names)| !names.is_empty());
+    let told: Vec<String> = told.map(|(what, names)| format!("{what}: {}", names.join(", "))).collect();
+    if told.is_empty() { Ok(()) } else { Err(Error::invalid(what, told.join("; "))) }
+}
+
 /// The parameters that are fields of the model; the centroids of codebooks are not.
-fn fields<T: Float, M: Serialize + ?Sized>(model: &M) -> Vec<(String, Param<T>)> {
+pub(super) fn fields<T: Float, M: Serialize + ?Sized>(model: &M) -> Vec<(String, Param<T>)> {
     let all = named_params::<T, M>(model);
     let tied: Vec<u64> = all.iter().filter_map(|(_, p)| Some(p.codebook()?.1.id())).collect();
     all.into_iter().filter(|(_, p)| !tied.contains(&p.id())).collect()
 }
 
 /// The file's tensor as the parameter needs it.
-fn value<T: Float>(view: &TensorView, shape: &Shape) -> Result<Tensor<T>, String> {
+pub(super) fn value<T: Float>(view: &TensorView, shape: &Shape) -> Result<Tensor<T>, String> {
     if *view.shape() != shape[..] {
         return Err(format!("is {} in the file, {shape} in the model", Shape::new(view.shape())));
     }

@@ -1,0 +1,62 @@
+//! When to stop.
+use serde::{Deserialize, Serialize};
+
+/// Says when a number has not become better for some time: the loss on examples that are not trained on, as a rule.
+///
+/// ```
+/// use kolmo::train::EarlyStopping;
+/// let mut stopping = EarlyStopping::new(2);
+/// let losses = [0.9, 0.5, 0.6, 0.4, 0.4, 0.45];
+/// assert_eq!(losses.iter().position(|&loss| stopping.should_stop(loss)), Some(5));
+/// assert_eq!(stopping.best(), Some(0.4));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EarlyStopping {
+    patience: u32,
+    min_delta: f64,
+    maximize: bool,
+    best: Option<f64>,
+    waited: u32,
+}
+
+impl EarlyStopping {
+    /// Stops after so many numbers in a row that are no better than the best before them.
+    pub fn new(patience: u32) -> EarlyStopping {
+        EarlyStopping { patience, min_delta: 0.0, maximize: false, best: None, waited: 0 }
+    }
+
+    /// What is better by no more than this doesn't count (default 0).
+    pub fn min_delta(self, min_delta: f64) -> EarlyStopping {
+        EarlyStopping { min_delta, ..self }
+    }
+
+    /// Larger is better, as with accuracies (default: smaller, as with losses).
+    pub fn maximize(self) -> EarlyStopping {
+        EarlyStopping { maximize: true, ..self }
+    }
+
+    /// Takes the next number in; true if it is time to stop. NaN is never better.
+    pub fn should_stop(&mut self, value: f64) -> bool {
+        let better = match (self.best, self.maximize) {
+            (None, _) => !value.is_nan(),
+            (Some(best), false) => value < best - self.min_delta,
+            (Some(best), true) => value > best + self.min_delta,
+        };
+        if better {
+            (self.best, self.waited) = (Some(value), 0);
+        } else {
+            self.waited = self.waited.saturating_add(1);
+        }
+        self.waited >= self.patience.max(1)
+    }
+
+    /// Whether the last number was the best so far.
+    pub fn is_best(&self) -> bool {
+        self.best.is_some() && self.waited == 0
+    }
+
+    /// The best number so far.
+    pub fn best(&self) -> Option<f64> {
+        self.best
+    }
+}

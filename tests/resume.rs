@@ -1,0 +1,150 @@
+//! A run that is killed, several times and at any moment, ends with the very bits of an unbroken one, whatever the number
+//! of threads before and after.
+use kolmo::{
+    Random, Result, Tape,
+    compress::{
+        matrices,
+        prune::{self, Amount},
+    },
+    data::{self, Augment, Loader},
+    metrics::accuracy,
+    nn::{BatchNorm1d, Dropout, Layer, Linear, Relu, Sequential},
+    optim::{AdamW, OneCycleLr},
+    train::{EarlyStopping, Trainer, load_checkpoint, save_checkpoint, save_safetensors},
+};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread::sleep,
+    time::Duration,
+};
+
+const FOLDER: &str = "KOLMO_TEST_RESUME";
+const FILES: [&str; 4] = ["weights.safetensors", "best.safetensors", "history.jsonl", "run.checkpoint"];
+
+/// A run with everything that has a state: random batches, dropout, running statistics, moments, a schedule, a mask that
+/// comes in the middle.
+fn train(folder: &Path) -> Result<()> {
+    let (x, y) = data::digits();
+    let rng = &mut Random::new(1);
+    let net = Sequential((
+        Linear::<f32>::new(64, 32, rng),
+        BatchNorm1d::new(32),
+        Relu,
+        Dropout::new(0.2),
+        Linear::new(32, 10, rng),
+    ));
+    let augment = Augment { noise: 0.5, ..Augment::default() };
+    let schedule = OneCycleLr::new(1e-2, 225);
+    let rows = (x.clone(), y.clone());
+    Trainer::new(Loader::new(1450, 50).seed(2), 15)
+        .seed(3)
+        .progress(false)
+        .schedule(&schedule)
+        .accumulate(2)
+        .clip_norm(1.0)
+        .early_stopping(EarlyStopping::new(100).maximize())
+        .best(folder.join("best.safetensors"))
+        .history(folder.join("history.jsonl"))
+        .checkpoint(folder.join("run.checkpoint"), 2)
+        .fit(
+            &net,
+            &mut AdamW::new(1e-2),
+            move |index, rng| {
+                let images = rows.0.rows(index)?.reshape([-1, 1, 8, 8])?;
+                Ok((augment.apply(&images, rng)?.reshape([-1, 64])?, rows.1.rows(index)?))
+            },
+            |tape, (x, y)| net.forward(&tape.constant(x)).cross_entropy(y),
+            || {
+                if net.0.0.weight.mask().is_none() {
+                    prune::global(&net, Amount::Density(0.5), matrices)?;
+                }
+                let (tape, held) = (Tape::inference(), (1450..1797).collect::<Vec<_>>());
+                let scores = net.forward(&tape.constant(x.rows(&held)?));
+                Ok(vec![("accuracy", accuracy(scores.value()?, &y.rows(&held)?)?)])
+            },
+        )?;
+    save_safetensors(&net, folder.join("weights.safetensors"))
+}
+
+/// The process that is killed. Alone it does nothing.
+#[test]
+#[ignore = "run by the test beside it"]
+fn child() {
+    if let Some(folder) = env::var_os(FOLDER) {
+        train(Path::new(&folder)).unwrap();
+    }
+}
+
+fn start(folder: &Path, threads: u64) -> Child {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.args(["--exact", "child", "--ignored"]).env(FOLDER, folder);
+    command.env("KOLMO_NUM_THREADS", threads.to_string());
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+fn folder(name: &str) -> PathBuf {
+    let folder = env::temp_dir().join(format!("kolmo-resume-{name}-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+#[test]
+fn a_killed_run_ends_as_an_unbroken_one() {
+    let (whole, broken) = (folder("whole"), folder("broken"));
+    assert!(start(&whole, 2).wait().unwrap().success());
+    let moments = Random::new(std::process::id().into());
+    let checkpoint = broken.join("run.checkpoint");
+    let mut kills = 0;
+    while kills < 6 {
+        let before = fs::read(&checkpoint).ok();
+        let mut run = start(&broken, 1 + kills % 2);
+        // It has gone on when the checkpoint is another one; then it dies within some steps.
+        while fs::read(&checkpoint).ok() == before && run.try_wait().unwrap().is_none() {
+            sleep(Duration::from_millis(1));
+        }
+        sleep(Duration::from_micros(moments.bits(kills) % 40_000));
+        if run.try_wait().unwrap().is_some() {
+            break;
+        }
+        run.kill().unwrap();
+        run.wait().unwrap();
+        kills += 1;
+    }
+    assert!(start(&broken, 1).wait().unwrap().success());
+    assert!(kills > 0, "the run was over before it could be killed");
+    for file in FILES {
+        let [a, b] = [&whole, &broken].map(|f| fs::read(f.join(file)).unwrap());
+        assert!(a == b, "{file} differs after {kills} kills");
+    }
+    // Nothing half written is left, but what a kill may have left under a temporary name.
+    let names = fs::read_dir(&whole).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+    assert_eq!(names.filter(|n| !FILES.contains(&n.as_str())).count(), 0);
+    [whole, broken].iter().for_each(|f| fs::remove_dir_all(f).unwrap());
+}
+
+#[test]
+fn a_checkpoint_that_does_not_fit_changes_nothing() {
+    let path = folder("unfit").join("run.checkpoint");
+    let small = Linear::<f32>::new(3, 2, &mut Random::new(0));
+    save_checkpoint(&path, &small, &AdamW::<f32>::new(0.1), &"here").unwrap();
+    let large = Linear::<f32>::new(4, 2, &mut Random::new(1));
+    let before = large.weight.value().to_vec();
+    let mut adam = AdamW::<f32>::new(0.5);
+    let error = load_checkpoint::<f32, _, _, String>(&path, &large, &mut adam).unwrap_err().to_string();
+    assert!(error.contains("weight is [2, 3] in the file, [2, 4] in the model"), "{error}");
+    assert_eq!(large.weight.value().to_vec(), before);
+    let bare = Linear::<f32>::new(3, 2, &mut Random::new(1)).without_bias();
+    let error = load_checkpoint::<f32, _, _, String>(&path, &bare, &mut adam).unwrap_err().to_string();
+    assert!(error.contains("not in the model: model.bias"), "{error}");
+    let run: String = load_checkpoint(&path, &small, &mut adam).unwrap();
+    assert_eq!((run.as_str(), kolmo::optim::Optimizer::<f32>::lr(&adam)), ("here", 0.1));
+    // Cut off or changed anywhere, it is an error and not a panic.
+    let bytes = fs::read(&path).unwrap();
+    for cut in 0..bytes.len() {
+        fs::write(&path, &bytes[..cut]).unwrap();
+        assert!(load_checkpoint::<f32, _, _, String>(&path, &small, &mut adam).is_err());
+    }
+    fs::remove_dir_all(path.parent().unwrap()).unwrap();
+}
