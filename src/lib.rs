@@ -10,6 +10,8 @@ pub mod metrics;
 pub mod nn;
 mod ops;
 pub mod optim;
+#[cfg(feature = "plot")]
+pub mod plot;
 mod real;
 mod tape;
 mod tensor;
