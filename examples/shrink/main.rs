@@ -7,6 +7,7 @@
 //! cargo run --release --example shrink -- --data           # MNIST, from $KOLMO_DATA or ../shared/data
 //! cargo run --release --example shrink -- --data DIR       # MNIST, or a set of the same form, from a folder
 //! ```
+#[path = "../common/images.rs"]
 mod images;
 mod model;
 mod plot;

@@ -1,4 +1,4 @@
-//! Data for training: the digits inside the crate, IDX and CSV files, splits and folds, scaling, shuffled batches that are
+//! Data for training: the digits inside the crate, IDX and CSV files, text, splits and folds, scaling, shuffled batches that are
 //! made ahead, augmentation.
 mod augment;
 mod digits;
@@ -7,6 +7,7 @@ mod idx;
 mod loader;
 mod split;
 mod table;
+mod text;
 
 pub use augment::{Augment, mixup};
 pub use digits::digits;
@@ -15,3 +16,4 @@ pub use idx::{mnist, read_idx};
 pub use loader::{Batches, Loader};
 pub use split::{MinMax, Standardize, batches, one_hot, train_test_split};
 pub use table::Table;
+pub use text::{Characters, random_blocks};

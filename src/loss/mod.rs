@@ -4,9 +4,11 @@ mod binary;
 pub(crate) mod classes;
 mod distance;
 mod likelihood;
+mod penalty;
 
 pub use classes::CrossEntropy;
 pub use distance::TripletMargin;
+pub use penalty::{elastic_net_penalty, l1_penalty, l2_penalty};
 
 use crate::{
     error::Checked,

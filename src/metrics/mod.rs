@@ -10,7 +10,9 @@ mod ranking;
 mod regression;
 
 pub use confusion::{Average, ConfusionMatrix, KappaWeights, Normalize, PrecisionRecallF1};
-pub use probability::{brier_score, expected_calibration_error, log_loss};
+pub use probability::{
+    CalibrationCurve, brier_score, calibration_curve, expected_calibration_error, log_loss,
+};
 pub use ranking::{
     PrecisionRecallCurve, RocCurve, average_precision, precision_recall_curve, roc_auc, roc_auc_ovr,
     roc_curve, top_k_accuracy,

@@ -83,6 +83,64 @@ pub fn expected_calibration_error<T: Float, I: Index>(
     Ok(gaps.sum::<f64>() / rows.len())
 }
 
+/// A reliability diagram: what came true where a model was how sure; see [`calibration_curve`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct CalibrationCurve {
+    /// The share of samples in each bin that are of class 1.
+    pub observed: Vec<f64>,
+    /// The mean of their probabilities.
+    pub predicted: Vec<f64>,
+    /// How many they are.
+    pub counts: Vec<usize>,
+}
+
+/// Sorts samples by their probability of class 1, `[n]`, into bins and compares it with their targets, `[n]` of 0 and 1. Bins
+/// are equal parts of 0 to 1, or, with `quantile`, have equally many samples; those without samples are left out.
+///
+/// ```
+/// use kolmo::{Tensor, metrics::calibration_curve};
+/// let p = Tensor::from([0.1f64, 0.2, 0.8, 0.9]);
+/// let curve = calibration_curve(&p, &Tensor::from([0u32, 1, 1, 1]), 2, false)?;
+/// assert_eq!((curve.observed, curve.counts), (vec![0.5, 1.0], vec![2, 2]));
+/// # Ok::<(), kolmo::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`log_loss`]; no bins.
+pub fn calibration_curve<T: Float, I: Index>(
+    probabilities: &Tensor<T>,
+    targets: &Tensor<I>,
+    bins: usize,
+    quantile: bool,
+) -> Result<CalibrationCurve> {
+    if probabilities.rank() != 1 || bins == 0 {
+        let message = format!("takes [n] and at least one bin, not {} and {bins}", probabilities.shape());
+        return Err(Error::invalid("calibration_curve", message));
+    }
+    let rows = Rows::of_probabilities("calibration_curve", probabilities, targets)?;
+    let mut samples: Vec<(f64, usize)> = rows.iter().map(|(row, target)| (row[1], target)).collect();
+    samples.sort_by(|a, b| a.0.total_cmp(&b.0));
+    // As NumPy's percentile: between neighbours by the fraction.
+    let edge = |k: usize| {
+        let part = k as f64 / bins as f64;
+        if !quantile {
+            return part;
+        }
+        let at = part * (samples.len() - 1) as f64;
+        let (low, high) = (samples[at.floor() as usize].0, samples[at.ceil() as usize].0);
+        low + (high - low) * at.fract()
+    };
+    let edges: Vec<f64> = (1..bins).map(edge).collect();
+    let mut curve = CalibrationCurve { observed: Vec::new(), predicted: Vec::new(), counts: Vec::new() };
+    for bin in samples.chunk_by(|a, b| !edges.iter().any(|&edge| a.0 <= edge && edge < b.0)) {
+        let n = bin.len() as f64;
+        curve.observed.push(bin.iter().map(|s| s.1 as f64).sum::<f64>() / n);
+        curve.predicted.push(bin.iter().map(|s| s.0).sum::<f64>() / n);
+        curve.counts.push(bin.len());
+    }
+    Ok(curve)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,6 +170,22 @@ mod tests {
         // Both in (0.5, 0.75]: sure by 0.75 and 0.625, one of two right.
         let p = Tensor::from([[0.75f64, 0.25], [0.625, 0.375]]);
         assert_eq!(expected_calibration_error(&p, &Tensor::from([0u32, 1]), 4).unwrap(), 0.1875);
+    }
+
+    #[test]
+    fn calibration_curves_are_those_of_scikit_learn() {
+        let p = Tensor::from([0.05f64, 0.1, 0.2, 0.25, 0.4, 0.45, 0.5, 0.75, 0.8, 0.95]);
+        let y = Tensor::from([0u32, 0, 1, 0, 0, 1, 1, 1, 0, 1]);
+        let close = |a: &[f64], b: &[f64]| {
+            assert!(a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12), "{a:?} {b:?}");
+        };
+        let even = calibration_curve(&p, &y, 4, false).unwrap();
+        close(&even.observed, &[0.25, 2.0 / 3.0, 1.0, 0.5]);
+        close(&even.predicted, &[0.15, 0.45, 0.75, 0.875]);
+        let quantile = calibration_curve(&p, &y, 4, true).unwrap();
+        close(&quantile.observed, &[1.0 / 3.0, 0.0, 1.0, 2.0 / 3.0]);
+        close(&quantile.predicted, &[0.35 / 3.0, 0.325, 0.475, 2.5 / 3.0]);
+        assert_eq!(quantile.counts, [3, 2, 2, 3]);
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Images to learn from: the digits inside the crate, or MNIST from a folder.
+//! Images to learn from, for several examples: the digits inside the crate, or MNIST from a folder.
+#![allow(dead_code)] // Not every example needs all of it.
 use crate::Result;
 use kolmo::{
     Random, Tensor,

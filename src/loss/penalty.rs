@@ -1,0 +1,90 @@
+//! Penalties on the parameters of a model, to be added to a loss.
+use crate::{
+    nn::{Param, visit_params},
+    tape::{Float, Tape, Var},
+};
+use serde::Serialize;
+
+/// `Σ |w|` over all parameters that `takes` says yes to by name: draws weights to exactly zero (Tibshirani, 1996).
+///
+/// ```
+/// use kolmo::{Random, Tape, loss::l1_penalty, nn::{Layer, Linear}};
+/// let net = Linear::<f32>::new(3, 2, &mut Random::new(0));
+/// let tape = Tape::new();
+/// let loss = net.forward(&tape.constant([[1.0, 2.0, 3.0]])).square().mean();
+/// let loss = loss + l1_penalty(&tape, &net, |name| name.ends_with("weight")) * 1e-3;
+/// assert!(loss.backward()?.param(&net.weight).is_some());
+/// # Ok::<(), kolmo::Error>(())
+/// ```
+#[track_caller]
+pub fn l1_penalty<'t, T: Float, M: Serialize + ?Sized>(
+    tape: &'t Tape<T>,
+    model: &M,
+    takes: impl Fn(&str) -> bool,
+) -> Var<'t, T> {
+    total(tape, model, takes, |w| w.abs().sum())
+}
+
+/// `Σ w²` over all parameters that `takes` says yes to by name. With plain gradient descent half of it, times the weight decay,
+/// is the same as that; with Adam it is not, and [`AdamW`](crate::optim::AdamW) mostly does better.
+#[track_caller]
+pub fn l2_penalty<'t, T: Float, M: Serialize + ?Sized>(
+    tape: &'t Tape<T>,
+    model: &M,
+    takes: impl Fn(&str) -> bool,
+) -> Var<'t, T> {
+    total(tape, model, takes, |w| w.square().sum())
+}
+
+/// `Σ (l1_ratio·|w| + (1 - l1_ratio)/2 · w²)` over all parameters that `takes` says yes to by name (Zou and Hastie, 2005; the
+/// weights are scikit-learn's).
+#[track_caller]
+pub fn elastic_net_penalty<'t, T: Float, M: Serialize + ?Sized>(
+    tape: &'t Tape<T>,
+    model: &M,
+    l1_ratio: f64,
+    takes: impl Fn(&str) -> bool,
+) -> Var<'t, T> {
+    total(tape, model, takes, |w| w.abs().sum() * l1_ratio + w.square().sum() * ((1.0 - l1_ratio) / 2.0))
+}
+
+#[track_caller]
+fn total<'t, T: Float, M: Serialize + ?Sized>(
+    tape: &'t Tape<T>,
+    model: &M,
+    takes: impl Fn(&str) -> bool,
+    of: impl Fn(&Var<'t, T>) -> Var<'t, T>,
+) -> Var<'t, T> {
+    let mut sum: Option<Var<'t, T>> = None;
+    visit_params(model, |path, p: &Param<T>| {
+        if takes(&path.to_string()) {
+            let part = of(&tape.param(p));
+            sum = Some(sum.take().map_or(part.clone(), |sum| sum + part));
+        }
+    });
+    sum.unwrap_or_else(|| tape.constant(T::of(0.0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Tensor, nn::Linear};
+
+    #[test]
+    fn penalties_take_what_the_names_say() {
+        let net = Linear {
+            weight: Param::new(Tensor::<f64>::from([[1.0, -2.0]])),
+            bias: Some(Param::new(Tensor::from([4.0]))),
+        };
+        let tape = Tape::new();
+        let weights = |name: &str| name == "weight";
+        assert_eq!(l1_penalty(&tape, &net, weights).item().unwrap(), 3.0);
+        assert_eq!(l1_penalty(&tape, &net, |_| true).item().unwrap(), 7.0);
+        assert_eq!(l2_penalty(&tape, &net, weights).item().unwrap(), 5.0);
+        assert_eq!(l2_penalty(&tape, &net, |_| false).item().unwrap(), 0.0);
+        let elastic = elastic_net_penalty(&tape, &net, 0.5, weights);
+        assert_eq!(elastic.item().unwrap(), 1.5 + 1.25);
+        let grads = elastic.backward().unwrap();
+        assert_eq!(grads.param(&net.weight).unwrap().to_vec(), [1.0, -1.5]);
+    }
+}
