@@ -63,28 +63,33 @@ impl<T: Float> BatchNorm<T> {
             eps: 1e-5,
         }
     }
+}
 
-    /// Moves the running statistics towards those of a batch.
-    fn track(&self, x: &Var<'_, T>) {
-        let tape = x.tape();
-        tape.no_grad(|| {
-            let each = x.numel() / x.dim(1).max(1);
-            let (mean, variance) = x.channel_moments();
-            if *mean.shape() != self.running_mean.shape() {
-                return;
-            }
-            // Divided by n - 1.
-            let variance = tape.constant(variance) * (each as f64 / (each as f64 - 1.0));
-            let count = self.num_batches_tracked.value().to_vec().first().map_or(0.0, |v| v.to_f64()) + 1.0;
-            self.num_batches_tracked.set(Tensor::scalar(T::from_f64(count)));
-            let share = self.momentum.unwrap_or(1.0 / count);
-            for (p, new) in [(&self.running_mean, tape.constant(mean)), (&self.running_var, variance)] {
-                let old = tape.constant(p.value());
-                let moved = old * (1.0 - share) + new * share;
-                p.set(moved.tensor().clone());
-            }
-        });
+/// Moves running mean, variance and number of batches towards those of a batch, where the variance is divided by n, and n is
+/// `each`.
+fn track<T: Float>(
+    x: &Var<'_, T>,
+    [running_mean, running_var, batches]: [&Param<T>; 3],
+    momentum: Option<f64>,
+    (mean, variance): (Tensor<T>, Tensor<T>),
+    each: usize,
+) {
+    if *mean.shape() != running_mean.shape() {
+        return;
     }
+    let tape = x.tape();
+    tape.no_grad(|| {
+        // Divided by n - 1.
+        let variance = tape.constant(variance) * (each as f64 / (each as f64 - 1.0));
+        let count = batches.value().to_vec().first().map_or(0.0, |v| v.to_f64()) + 1.0;
+        batches.set(Tensor::scalar(T::from_f64(count)));
+        let share = momentum.unwrap_or(1.0 / count);
+        for (p, new) in [(running_mean, tape.constant(mean)), (running_var, variance)] {
+            let old = tape.constant(p.value());
+            let moved = old * (1.0 - share) + new * share;
+            p.set(moved.tensor().clone());
+        }
+    });
 }
 
 impl<T: Float> Layer<T> for BatchNorm<T> {
@@ -96,7 +101,9 @@ impl<T: Float> Layer<T> for BatchNorm<T> {
         if tape.is_training() {
             let y = x.batch_norm(None, weight.as_ref(), bias.as_ref(), self.eps);
             if y.failed_id().is_none() && x.numel() > 0 {
-                self.track(x);
+                let running = [&self.running_mean, &self.running_var, &self.num_batches_tracked];
+                let each = x.numel() / x.dim(1).max(1);
+                track(x, running, self.momentum, x.channel_moments(), each);
             }
             return y;
         }
@@ -149,9 +156,6 @@ affine! {
     /// Group normalisation of `[n, channels, …]`.
     GroupNorm { num_groups: usize }
         |x, layer, w, b| x.group_norm(layer.num_groups, w.as_ref(), b.as_ref(), layer.eps);
-    /// Instance normalisation of `[n, channels, …]`: each channel of each sample by itself.
-    InstanceNorm {}
-        |x, layer, w, b| x.instance_norm(None, w.as_ref(), b.as_ref(), layer.eps);
 }
 
 impl<T: Float> LayerNorm<T> {
@@ -169,21 +173,93 @@ impl<T: Float> GroupNorm<T> {
     }
 }
 
+/// Instance normalisation of `[n, channels, …]`: each channel of each sample by its own mean and variance; in evaluation by
+/// the running ones, if there are.
+///
+/// ```
+/// use kolmo::{Tape, Tensor, nn::{InstanceNorm, Layer}};
+/// let tape = Tape::new();
+/// let y = InstanceNorm::<f32>::new().forward(&tape.constant(Tensor::from_fn([2, 3, 4, 4], |i| i as f32)));
+/// assert!(y.mean().item()?.abs() < 1e-6);
+/// # Ok::<(), kolmo::Error>(())
+/// ```
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+pub struct InstanceNorm<T: Float = f32> {
+    /// `[channels]` (default none).
+    pub weight: Option<Param<T>>,
+    /// `[channels]` (default none).
+    pub bias: Option<Param<T>>,
+    /// `[channels]` (default none).
+    pub running_mean: Option<Param<T>>,
+    /// `[channels]`, divided by n - 1 (default none).
+    pub running_var: Option<Param<T>>,
+    /// Batches that the running statistics are made of.
+    pub num_batches_tracked: Option<Param<T>>,
+    /// The share of the newest batch in the running statistics (default 0.1); `None` for the mean of all batches.
+    pub momentum: Option<f64>,
+    /// Added to variances (default 1e-5).
+    pub eps: f64,
+}
+
 impl<T: Float> InstanceNorm<T> {
-    /// A layer for so many channels, as PyTorch's without weights and running statistics.
+    /// A layer as PyTorch's by default, without weights and running statistics.
     pub fn new() -> Self {
-        InstanceNorm { weight: None, bias: None, ..InstanceNorm::of([0]) }
+        InstanceNorm {
+            weight: None,
+            bias: None,
+            running_mean: None,
+            running_var: None,
+            num_batches_tracked: None,
+            momentum: Some(0.1),
+            eps: 1e-5,
+        }
     }
 
     /// The same with weight and bias for each channel.
-    pub fn affine(num_features: usize) -> Self {
-        InstanceNorm::of([num_features])
+    pub fn affine(self, num_features: usize) -> Self {
+        let weight = Some(Param::new(Tensor::ones([num_features])));
+        InstanceNorm { weight, bias: Some(Param::new(Tensor::zeros([num_features]))), ..self }
+    }
+
+    /// The same with running statistics, by which it normalises in evaluation.
+    pub fn track_running_stats(self, num_features: usize) -> Self {
+        InstanceNorm {
+            running_mean: Some(statistics(Tensor::zeros([num_features]))),
+            running_var: Some(statistics(Tensor::ones([num_features]))),
+            num_batches_tracked: Some(statistics(Tensor::scalar(T::default()))),
+            ..self
+        }
     }
 }
 
 impl<T: Float> Default for InstanceNorm<T> {
     fn default() -> Self {
         InstanceNorm::new()
+    }
+}
+
+impl<T: Float> Layer<T> for InstanceNorm<T> {
+    #[track_caller]
+    fn forward<'t>(&self, x: &Var<'t, T>) -> Var<'t, T> {
+        let tape = x.tape();
+        let part = |p: &Option<Param<T>>| p.as_ref().map(|p| tape.param(p));
+        let (weight, bias) = (part(&self.weight), part(&self.bias));
+        let (Some(mean), Some(variance), Some(batches)) =
+            (&self.running_mean, &self.running_var, &self.num_batches_tracked)
+        else {
+            return x.instance_norm(None, weight.as_ref(), bias.as_ref(), self.eps);
+        };
+        if tape.is_training() {
+            let y = x.instance_norm(None, weight.as_ref(), bias.as_ref(), self.eps);
+            if y.failed_id().is_none() && x.numel() > 0 {
+                let each = x.numel() / (x.dim(0) * x.dim(1)).max(1);
+                track(x, [mean, variance, batches], self.momentum, x.instance_moments(), each);
+            }
+            return y;
+        }
+        let running = (&tape.param(mean), &tape.param(variance));
+        x.instance_norm(Some(running), weight.as_ref(), bias.as_ref(), self.eps)
     }
 }
 

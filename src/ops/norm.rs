@@ -118,6 +118,19 @@ impl<'t, T: Float> Var<'t, T> {
         moments(self.tensor(), channels(self.shape()))
     }
 
+    /// The means over the samples of mean and variance (divided by n) of each channel of `[n, channels, …]`.
+    pub(crate) fn instance_moments(&self) -> (Tensor<T>, Tensor<T>) {
+        let (n, channels) = (self.dim(0), self.dim(1));
+        let at = Groups { outer: 1, groups: n * channels, inner: self.numel() / (n * channels).max(1) };
+        let (mean, variance) = moments(self.tensor(), at);
+        let over = |t: Tensor<T>| {
+            let values = t.to_vec();
+            let sum = |c: usize| (0..n).map(|i| values[i * channels + c].to_f64()).sum::<f64>();
+            Tensor::from_fn([channels], |c| T::of(sum(c) / n as f64))
+        };
+        (over(mean), over(variance))
+    }
+
     /// Instance normalisation (Ulyanov et al., 2016) of `[n, channels, …]`: each channel of each sample by its own mean and
     /// variance, or, with `running`, by those given.
     #[track_caller]

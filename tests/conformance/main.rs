@@ -9,6 +9,7 @@ mod case;
 mod compress;
 mod conv;
 mod index;
+mod init;
 mod layout;
 mod linalg;
 mod loss;
@@ -40,7 +41,7 @@ fn dispatch<'t, T: Float>(call: &Call<'t, T>) -> Outs<'t, T> {
             }
         )*};
     }
-    first!(unary binary activation reduce linalg shape index loss metrics compress conv norm transformer modules optim schedule);
+    first!(unary binary activation reduce linalg shape index loss metrics compress conv norm transformer modules optim schedule init);
     unknown()
 }
 

@@ -2,7 +2,7 @@
 use crate::case::{Arg, Call, Out, Outs, one, unknown};
 use kolmo::{
     Float, Random, Tensor, Var,
-    nn::{BatchNorm, Cell, Layer, Param, Recurrent, State},
+    nn::{BatchNorm, Cell, InstanceNorm, Layer, Param, Recurrent, State},
 };
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
         return batch_norm(c, params, buffers);
     }
     if module.starts_with("InstanceNorm") && buffers.contains_key("running_mean") {
-        return unknown();
+        return instance_norm(c, buffers);
     }
     if module == "InstanceNorm2d" && c.var(0, "input")?.rank() == 3 {
         // One sample without an axis for it.
@@ -128,6 +128,28 @@ fn batch_norm<'t, T: Float>(c: &Call<'t, T>, params: &Named<'t, T>, buffers: &Na
     layer.forward(&x).ok()?;
     let after = |p: &Param<T>| Out::Var(c.tape.constant(p.value()));
     Ok(vec![y.into(), after(&layer.running_mean), after(&layer.running_var)])
+}
+
+/// Value and statistics from the layer.
+fn instance_norm<'t, T: Float>(c: &Call<'t, T>, buffers: &Named<'t, T>) -> Outs<'t, T> {
+    let x = c.var(0, "input")?;
+    let mut layer = InstanceNorm::<T>::new().track_running_stats(c.size(KEYWORD, "num_features", None)?);
+    layer.eps = c.num(KEYWORD, "eps", 1e-5)?;
+    layer.momentum = Some(c.num(KEYWORD, "momentum", 0.1)?);
+    for (p, name) in [(&layer.running_mean, "running_mean"), (&layer.running_var, "running_var")] {
+        if let (Some(p), Some(v)) = (p, named(buffers, name)) {
+            p.set(v.value()?.clone());
+        }
+    }
+    // One sample may come without an axis for it.
+    let sample = x.rank() == if c.op.ends_with("1d") { 2 } else { 3 };
+    let y = layer.forward(&if sample { x.unsqueeze(0) } else { x.clone() });
+    let after = |p: &Option<Param<T>>| p.as_ref().map(|p| Out::Var(c.tape.constant(p.value())));
+    let y = if sample { y.squeeze(&[0]) } else { y };
+    Ok([Some(y.into()), after(&layer.running_mean), after(&layer.running_var)]
+        .into_iter()
+        .flatten()
+        .collect())
 }
 
 /// Statistics of a batch normalisation from their start.

@@ -1,0 +1,92 @@
+//! Starting values. Random numbers can't be PyTorch's, but their bounds and deviations are: a generator of zeros gives a
+//! uniform distribution's lower end, and of one normal number and the same one scaled the scale is known.
+use crate::case::{Call, Outs, Stop, one, unknown};
+use kolmo::{
+    Float, Random, Tensor,
+    nn::{
+        Linear,
+        init::{self, Fan, Nonlinearity},
+    },
+};
+
+pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
+    match c.op.as_str() {
+        "init.calculate_gain" => {
+            let named: Nonlinearity = c.text(0, "nonlinearity", "")?.parse()?;
+            let gain = match (named, c.num_opt(1, "param")?) {
+                (Nonlinearity::LeakyRelu(_), Some(slope)) => Nonlinearity::LeakyRelu(slope),
+                _ => named,
+            };
+            one(gain.gain())
+        }
+        "init.gains" => gains(c),
+        "init.kaiming" => kaiming(c),
+        _ => unknown(),
+    }
+}
+
+/// A generator whose every draw is the smallest.
+struct Lowest;
+
+impl rand::TryRng for Lowest {
+    type Error = std::convert::Infallible;
+    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+        Ok(0)
+    }
+    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+        Ok(0)
+    }
+    fn try_fill_bytes(&mut self, target: &mut [u8]) -> Result<(), Self::Error> {
+        target.fill(0);
+        Ok(())
+    }
+}
+
+fn bound<T: Float>(of: impl FnOnce(&mut Lowest) -> Result<Tensor<T>, kolmo::Error>) -> Result<f64, Stop> {
+    Ok(-of(&mut Lowest)?.to_vec()[0].to_f64())
+}
+
+fn deviation<T: Float>(of: impl FnOnce(&mut Random) -> Result<Tensor<T>, kolmo::Error>) -> Result<f64, Stop> {
+    let unit = init::normal::<T>([1], 0.0, 1.0, &mut Random::new(4)).to_vec()[0];
+    Ok(of(&mut Random::new(4))?.to_vec()[0].to_f64() / unit.to_f64())
+}
+
+fn shape<T: Float>(c: &Call<T>) -> Result<kolmo::Shape, Stop> {
+    let sizes = c.dims(0, "shape")?.unwrap_or_default();
+    Ok(sizes.into_iter().map(|d| d as usize).collect())
+}
+
+/// The results by the alphabet of their names, as the cases are read.
+fn gains<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
+    let shape = shape(c)?;
+    let (fan_in, fan_out) = init::fans(&shape)?;
+    let relu = Nonlinearity::Relu.gain();
+    let linear = bound(|rng| Ok(Linear::<T>::new(fan_in, 1, rng).weight.value()))?;
+    Ok(vec![
+        (fan_in as f64).into(),
+        (fan_out as f64).into(),
+        deviation::<T>(|rng| init::kaiming_normal(&shape, relu, Fan::In, rng))?.into(),
+        bound::<T>(|rng| init::kaiming_uniform(&shape, relu, Fan::In, rng))?.into(),
+        linear.into(),
+        deviation::<T>(|rng| init::xavier_normal(&shape, 1.0, rng))?.into(),
+        bound::<T>(|rng| init::xavier_uniform(&shape, 1.0, rng))?.into(),
+    ])
+}
+
+fn kaiming<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
+    let shape = shape(c)?;
+    let (fan_in, fan_out) = init::fans(&shape)?;
+    let (fan, size) = match c.text(usize::MAX, "mode", "fan_in")?.as_str() {
+        "fan_in" => (Fan::In, fan_in),
+        _ => (Fan::Out, fan_out),
+    };
+    let gain = match c.text(usize::MAX, "nonlinearity", "leaky_relu")?.parse()? {
+        Nonlinearity::LeakyRelu(_) => Nonlinearity::LeakyRelu(c.num(usize::MAX, "a", 0.0)?),
+        other => other,
+    };
+    Ok(vec![
+        (size as f64).into(),
+        deviation::<T>(|rng| init::kaiming_normal(&shape, gain.gain(), fan, rng))?.into(),
+        bound::<T>(|rng| init::kaiming_uniform(&shape, gain.gain(), fan, rng))?.into(),
+    ])
+}
