@@ -2,6 +2,7 @@
 //! PyTorch's options, and is folded by a [`Reduction`].
 mod binary;
 pub(crate) mod classes;
+mod ctc;
 mod distance;
 mod likelihood;
 mod penalty;

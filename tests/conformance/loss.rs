@@ -82,8 +82,23 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
             let (full, eps) = (c.flag(far, "full", false)?, c.num(far, "eps", 1e-6)?);
             one(x()?.gaussian_nll_loss(&y()?, &c.operand(2, "var")?, full, eps, r()?))
         }
+        "ctc_loss" => {
+            let (blank, zero) = (c.size(4, "blank", 0)?, c.flag(6, "zero_infinity", false)?);
+            let (inputs, targets) = (lengths(c, 2, "input_lengths")?, lengths(c, 3, "target_lengths")?);
+            one(x()?.ctc_loss(&c.ints(1, "targets")?, &inputs, &targets, blank, r()?, zero))
+        }
         _ => unknown(),
     }
+}
+
+/// Numbers of steps or labels: a tensor or a list.
+fn lengths<T: Float>(c: &Call<'_, T>, i: usize, name: &str) -> Result<Vec<usize>, Stop> {
+    let list = match c.get(i, name) {
+        Some(Arg::Ints(lengths)) => lengths.to_vec(),
+        _ => c.dims(i, name)?.unwrap_or_default().into_iter().map(|d| d as i64).collect(),
+    };
+    let size = |l: i64| usize::try_from(l).map_err(|_| Stop::Unrepresentable(format!("a length of {l}")));
+    list.into_iter().map(size).collect()
 }
 
 fn reduction<T: Float>(c: &Call<'_, T>) -> Result<Reduction, Stop> {
