@@ -1,4 +1,4 @@
-//! Layers with one input and one output: linear, activations, dropout, and layers in a row.
+//! Layers with one input and one output: linear, dropout, and layers in a row.
 use super::{Param, init};
 use crate::{
     tape::{Float, Var},
@@ -53,31 +53,6 @@ impl<T: Float> Layer<T> for Linear<T> {
         let bias = self.bias.as_ref().map(|b| x.tape().param(b));
         x.linear(&weight, bias.as_ref())
     }
-}
-
-macro_rules! activations {
-    ($($(#[$m:meta])* $name:ident $f:ident;)*) => {$(
-        $(#[$m])*
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-        pub struct $name;
-
-        impl<T: Float> Layer<T> for $name {
-            #[track_caller]
-            fn forward<'t>(&self, x: &Var<'t, T>) -> Var<'t, T> {
-                x.$f()
-            }
-        }
-    )*};
-}
-activations! {
-    /// `max(x, 0)`
-    Relu relu;
-    /// Hyperbolic tangent
-    Tanh tanh;
-    /// `1 / (1 + e⁻ˣ)`
-    Sigmoid sigmoid;
-    /// `x · sigmoid(x)`
-    Silu silu;
 }
 
 /// In training, sets each element to zero with probability `p` and scales the others by `1 / (1 - p)`; in

@@ -1,4 +1,5 @@
 //! Parameters, the walk that finds them in a model, layers and initialisers.
+mod activation;
 mod attention;
 mod conv;
 pub mod init;
@@ -10,12 +11,17 @@ mod recurrent;
 mod transformer;
 pub(crate) mod walk;
 
+pub use activation::{
+    Celu, Elu, Gelu, GeluTanh, Glu, Hardshrink, Hardsigmoid, Hardswish, Hardtanh, Identity, LeakyRelu,
+    LogSigmoid, LogSoftmax, Mish, PRelu, Relu, Relu6, Selu, Sigmoid, Silu, Softmax, Softplus, Softshrink,
+    Softsign, Tanh, Tanhshrink,
+};
 pub use attention::{Masks, MultiheadAttention};
 pub use conv::{
     AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool1d, AvgPool2d, Conv1d, Conv2d, ConvTranspose1d,
     ConvTranspose2d, Dropout2d, Flatten, MaxPool1d, MaxPool2d, Upsample,
 };
-pub use layers::{Dropout, Layer, Linear, Relu, Sequential, Sigmoid, Silu, Tanh};
+pub use layers::{Dropout, Layer, Linear, Sequential};
 pub use norm::{BatchNorm, BatchNorm1d, BatchNorm2d, Embedding, GroupNorm, InstanceNorm, LayerNorm, RmsNorm};
 pub use param::{Param, Parametrize};
 pub use recurrent::{Cell, Recurrent, State};

@@ -1,0 +1,164 @@
+//! Activation functions as layers, with PyTorch's options and defaults.
+use super::{Layer, Param};
+use crate::{
+    tape::{Float, Var},
+    tensor::Tensor,
+};
+use serde::{Deserialize, Serialize};
+
+/// Layers that call the method of [`Var`] of their name.
+macro_rules! plain {
+    ($($(#[$m:meta])* $name:ident $f:ident;)*) => {$(
+        $(#[$m])*
+        #[doc = concat!("See [`Var::", stringify!($f), "`].")]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+        pub struct $name;
+
+        impl<T: Float> Layer<T> for $name {
+            #[track_caller]
+            fn forward<'t>(&self, x: &Var<'t, T>) -> Var<'t, T> {
+                x.$f()
+            }
+        }
+    )*};
+}
+
+/// The same with options and what they are by default.
+macro_rules! with_options {
+    ($($(#[$m:meta])* $name:ident $f:ident { $($option:ident: $t:ty = $default:expr),* };)*) => {$(
+        $(#[$m])*
+        #[doc = concat!("See [`Var::", stringify!($f), "`].")]
+        #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+        pub struct $name {
+            $(#[doc = concat!("The option of [`Var::", stringify!($f), "`] (default ", stringify!($default), ").")]
+            pub $option: $t,)*
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                $name { $($option: $default),* }
+            }
+        }
+
+        impl<T: Float> Layer<T> for $name {
+            #[track_caller]
+            fn forward<'t>(&self, x: &Var<'t, T>) -> Var<'t, T> {
+                x.$f($(self.$option),*)
+            }
+        }
+    )*};
+}
+
+plain! {
+    /// `max(x, 0)`.
+    Relu relu;
+    /// Hyperbolic tangent.
+    Tanh tanh;
+    /// `1 / (1 + e⁻ˣ)`.
+    Sigmoid sigmoid;
+    /// `x · sigmoid(x)`.
+    Silu silu;
+    /// `x · Φ(x)`.
+    Gelu gelu;
+    /// `x · Φ(x)`, approximately.
+    GeluTanh gelu_tanh;
+    /// `min(max(x, 0), 6)`.
+    Relu6 relu6;
+    /// A scaled [`Elu`] that keeps mean and variance.
+    Selu selu;
+    /// `x / (1 + |x|)`.
+    Softsign softsign;
+    /// A sigmoid of straight lines.
+    Hardsigmoid hardsigmoid;
+    /// `x · hardsigmoid(x)`.
+    Hardswish hardswish;
+    /// `x · tanh(softplus(x))`.
+    Mish mish;
+    /// `log sigmoid(x)`.
+    LogSigmoid logsigmoid;
+    /// `x - tanh(x)`.
+    Tanhshrink tanhshrink;
+}
+
+with_options! {
+    /// `x`, or `negative_slope · x` below 0.
+    LeakyRelu leaky_relu { negative_slope: f64 = 0.01 };
+    /// `x`, or `alpha · (eˣ - 1)` below 0.
+    Elu elu { alpha: f64 = 1.0 };
+    /// `x`, or `alpha · (e^(x / alpha) - 1)` below 0.
+    Celu celu { alpha: f64 = 1.0 };
+    /// `log(1 + e^(beta · x)) / beta`.
+    Softplus softplus { beta: f64 = 1.0, threshold: f64 = 20.0 };
+    /// `x` between two bounds.
+    Hardtanh hardtanh { min_val: f64 = -1.0, max_val: f64 = 1.0 };
+    /// `x`, or 0 near 0.
+    Hardshrink hardshrink { lambd: f64 = 0.5 };
+    /// `x` moved towards 0.
+    Softshrink softshrink { lambd: f64 = 0.5 };
+    /// Half of an axis, times the sigmoid of the other half.
+    Glu glu { dim: isize = -1 };
+    /// `eˣ / Σ eˣ` along an axis.
+    Softmax softmax { dim: isize = -1 };
+    /// The logarithm of the softmax along an axis.
+    LogSoftmax log_softmax { dim: isize = -1 };
+}
+
+/// `x`, or `weight · x` below 0, with a weight that is trained: one, or one for each channel (axis 1).
+///
+/// ```
+/// use kolmo::{Tape, nn::{Layer, PRelu}};
+/// let y = PRelu::<f32>::new(1).forward(&Tape::new().constant([-4.0, 4.0])).to_vec()?;
+/// assert_eq!(y, [-1.0, 4.0]);
+/// # Ok::<(), kolmo::Error>(())
+/// ```
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+pub struct PRelu<T: Float = f32> {
+    /// `[1]` or `[channels]`, 0.25 at first.
+    pub weight: Param<T>,
+}
+
+impl<T: Float> PRelu<T> {
+    /// A layer with so many weights.
+    pub fn new(num_parameters: usize) -> Self {
+        PRelu { weight: Param::new(Tensor::full([num_parameters], T::of(0.25))) }
+    }
+}
+
+impl<T: Float> Layer<T> for PRelu<T> {
+    #[track_caller]
+    fn forward<'t>(&self, x: &Var<'t, T>) -> Var<'t, T> {
+        x.prelu(&x.tape().param(&self.weight))
+    }
+}
+
+/// The input as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Identity;
+
+impl<T: Float> Layer<T> for Identity {
+    fn forward<'t>(&self, x: &Var<'t, T>) -> Var<'t, T> {
+        x.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Tape;
+
+    #[test]
+    fn options_reach_the_function() {
+        let tape = Tape::<f64>::new();
+        let x = tape.constant([-2.0, 3.0]);
+        fn of<L: Layer<f64>>(layer: L, x: &Var<'_, f64>) -> Vec<f64> {
+            layer.forward(x).to_vec().unwrap()
+        }
+        assert_eq!(of(LeakyRelu::default(), &x), [-0.02, 3.0]);
+        assert_eq!(of(LeakyRelu { negative_slope: 0.5 }, &x), [-1.0, 3.0]);
+        assert_eq!(of(Hardtanh { min_val: -1.5, max_val: 2.0 }, &x), [-1.5, 2.0]);
+        assert_eq!(of(Identity, &x), [-2.0, 3.0]);
+        let sum: f64 = of(Softmax::default(), &x).iter().sum();
+        assert!((sum - 1.0).abs() < 1e-15);
+    }
+}
