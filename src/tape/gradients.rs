@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Gradients of one number with respect to the inputs and parameters of a tape. Independent of the tape's life.
-pub struct Gradients<T: TapeNumber> {
+pub struct Gradients<T: TapeNumber = f32> {
     epoch: u64,
     scalars: Vec<T>,
     pub(crate) leaves: <T::Tensors as TensorPart<T>>::Leaves,
