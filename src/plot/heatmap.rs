@@ -114,8 +114,13 @@ impl Heatmap {
     fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Drawn<B> {
         let (rows, columns) = (self.rows as f64, self.columns as f64);
         let labels = if self.axes.is_some() { 60 } else { 0 };
+        let longest = self.names.iter().map(|n| n.chars().count()).max().unwrap_or(0);
         let mut builder = ChartBuilder::on(area);
-        builder.margin(12).x_label_area_size(labels).y_label_area_size(labels);
+        builder.margin(12).x_label_area_size(labels).y_label_area_size(if labels > 0 {
+            labels.max(40 + 8 * longest as u32)
+        } else {
+            0
+        });
         if !self.title.is_empty() {
             builder.caption(&self.title, (FONT, 22));
         }
@@ -159,6 +164,8 @@ impl Heatmap {
                 Text::new(text.clone(), (x + 0.5, y + 0.5), style)
             }))?;
         }
+        // A white rim keeps dots apart from a field of their colour.
+        chart.draw_series(self.points.iter().map(|&(x, y, _)| Circle::new((x, y), 5, WHITE.filled())))?;
         let dots = self
             .points
             .iter()
