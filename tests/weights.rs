@@ -1,8 +1,8 @@
-//! Weights from and to safetensors files, with PyTorch's names.
+//! Weights from and to safetensors and NumPy's files, with PyTorch's names.
 use kolmo::{
     Random, Result, Tape, Tensor,
     nn::{Layer, Linear, Param, Sequential, Tanh, named_params},
-    train::{load_safetensors, save_safetensors},
+    train::{load_npz, load_safetensors, save_npz, save_safetensors},
 };
 use std::path::{Path, PathBuf};
 
@@ -89,5 +89,18 @@ fn what_a_model_uses_is_saved() -> Result<()> {
     let copy = vec![Param::new(Tensor::<f64>::zeros([3]))];
     load_safetensors(&copy, &path)?;
     assert_eq!(copy[0].value().to_vec(), [0.5, -2.0, 0.0]);
+    Ok(())
+}
+
+#[test]
+fn arrays_of_numpy_go_there_and_back() -> Result<()> {
+    let (net, copy, path) = (mlp(0), mlp(1), temporary("mlp.npz"));
+    save_npz(&net, &path)?;
+    load_npz(&copy, &path)?;
+    assert_eq!(bits(&copy), bits(&net));
+    let smaller = Sequential((Linear::<f32>::new(4, 7, &mut Random::new(0)), Tanh));
+    let error = load_npz(&smaller, &path).unwrap_err().to_string();
+    assert!(error.contains("not in the model: 2.bias, 2.weight"), "{error}");
+    assert!(error.contains("0.weight is [8, 4] in the file, [7, 4] in the model"), "{error}");
     Ok(())
 }

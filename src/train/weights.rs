@@ -2,6 +2,7 @@
 //! named as there reads what `safetensors.torch.save_file(model.state_dict(), …)` wrote, and the other way round.
 use crate::{
     compress::f16_to_f32,
+    data::{NpyArray, read_npz, write_npz},
     error::{Error, Result},
     files::write_atomically,
     nn::{Param, named_params},
@@ -87,12 +88,64 @@ pub fn load_safetensors<M: Serialize + ?Sized>(model: &M, path: impl AsRef<Path>
     let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
     let file = SafeTensors::deserialize(&bytes)
         .map_err(|e| Error::format(path.display().to_string(), "its header", e.to_string()))?;
-    let mut left: BTreeMap<String, TensorView> = file.tensors().into_iter().collect();
+    load("load_safetensors", model, file.tensors().into_iter().collect())
+}
+
+/// Writes the parameters of the model, as the model uses them, as arrays of NumPy by their dotted names.
+///
+/// # Errors
+/// The file can't be written; a parametrisation fails.
+pub fn save_npz<M: Serialize + ?Sized>(model: &M, path: impl AsRef<Path>) -> Result<()> {
+    let mut arrays: Vec<(String, NpyArray)> = Vec::new();
+    for (name, p) in fields::<f32, M>(model) {
+        arrays.push((name, p.effective()?.into()));
+    }
+    for (name, p) in fields::<f64, M>(model) {
+        arrays.push((name, p.effective()?.into()));
+    }
+    write_npz(path, arrays)
+}
+
+/// Puts the arrays of an `.npz` file into the parameters of the same names, as [`load_safetensors`] does.
+///
+/// # Errors
+/// As there.
+pub fn load_npz<M: Serialize + ?Sized>(model: &M, path: impl AsRef<Path>) -> Result<()> {
+    load("load_npz", model, read_npz(path)?)
+}
+
+/// A tensor of a file, of whatever kind.
+trait Stored {
+    /// As a parameter of this shape needs it, or why not.
+    fn value<T: Float>(&self, shape: &Shape) -> Result<Tensor<T>, String>;
+}
+
+impl Stored for TensorView<'_> {
+    fn value<T: Float>(&self, shape: &Shape) -> Result<Tensor<T>, String> {
+        value(self, shape)
+    }
+}
+
+impl Stored for NpyArray {
+    fn value<T: Float>(&self, shape: &Shape) -> Result<Tensor<T>, String> {
+        match self.shape() == shape {
+            true => Ok(self.to_tensor()),
+            false => Err(format!("is {} in the file, {shape} in the model", self.shape())),
+        }
+    }
+}
+
+/// Puts tensors into the parameters of their names, all or none.
+fn load<M: Serialize + ?Sized, S: Stored>(
+    what: &'static str,
+    model: &M,
+    mut left: BTreeMap<String, S>,
+) -> Result<()> {
     let (mut missing, mut wrong) = (Vec::new(), Vec::new());
     let mut jobs: Vec<Box<dyn FnOnce()>> = Vec::new();
-    fn plan<T: Float>(
+    fn plan<T: Float, S: Stored>(
         fields: Vec<(String, Param<T>)>,
-        left: &mut BTreeMap<String, TensorView>,
+        left: &mut BTreeMap<String, S>,
         missing: &mut Vec<String>,
         wrong: &mut Vec<String>,
         jobs: &mut Vec<Box<dyn FnOnce()>>,
@@ -100,7 +153,7 @@ pub fn load_safetensors<M: Serialize + ?Sized>(model: &M, path: impl AsRef<Path>
         for (name, p) in fields {
             match left.remove(&name) {
                 None => missing.push(name),
-                Some(view) => match value::<T>(&view, &p.shape()) {
+                Some(stored) => match stored.value::<T>(&p.shape()) {
                     Ok(value) => jobs.push(Box::new(move || p.replace(value))),
                     Err(message) => wrong.push(format!("{name} {message}")),
                 },
@@ -109,7 +162,7 @@ pub fn load_safetensors<M: Serialize + ?Sized>(model: &M, path: impl AsRef<Path>
     }
     plan(fields::<f32, M>(model), &mut left, &mut missing, &mut wrong, &mut jobs);
     plan(fields::<f64, M>(model), &mut left, &mut missing, &mut wrong, &mut jobs);
-    refuse("load_safetensors", missing, left.into_keys().collect(), wrong)?;
+    refuse(what, missing, left.into_keys().collect(), wrong)?;
     jobs.into_iter().for_each(|job| job());
     Ok(())
 }

@@ -1,0 +1,358 @@
+//! NumPy's files: one array (`.npy`) or several with names (`.npz`, a zip archive), as its format documentation (NEP 1) says.
+use crate::{
+    error::{Error, Result},
+    files::write_atomically,
+    tensor::{Element, Shape, Tensor},
+};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{Cursor, Read, Write},
+    path::Path,
+};
+
+const MAGIC: &[u8; 6] = b"\x93NUMPY";
+/// Longest header that is read; NumPy's own have about a hundred bytes.
+const HEADER: usize = 1 << 16;
+
+/// An array as it stands in a file: its numbers as `f64`, or whole numbers as `i64`.
+///
+/// ```
+/// use kolmo::{Tensor, data::NpyArray};
+/// let array = NpyArray::from(Tensor::<f32>::from([[1.0, 2.0], [3.0, 4.0]]));
+/// let again = NpyArray::parse(&array.to_bytes())?;
+/// assert_eq!(again.to_tensor::<f32>().to_vec(), [1.0, 2.0, 3.0, 4.0]);
+/// # Ok::<(), kolmo::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct NpyArray {
+    values: Values,
+    dtype: &'static str,
+}
+
+#[derive(Clone, Debug)]
+enum Values {
+    Floats(Tensor<f64>),
+    Integers(Tensor<i64>),
+}
+
+/// Element types that can be written, and their names there.
+macro_rules! written {
+    ($($t:ty, $dtype:literal, $kind:ident;)*) => {$(
+        impl From<Tensor<$t>> for NpyArray {
+            fn from(t: Tensor<$t>) -> NpyArray {
+                NpyArray { values: Values::$kind(t.cast()), dtype: $dtype }
+            }
+        }
+    )*};
+}
+written! {
+    f32, "<f4", Floats;
+    f64, "<f8", Floats;
+    i64, "<i8", Integers;
+    u32, "<u4", Integers;
+    u8, "|u1", Integers;
+    bool, "|b1", Integers;
+}
+
+/// One element of a dtype from its bytes, the least significant first.
+macro_rules! read {
+    ($bytes:expr, $t:ty) => {
+        <$t>::from_le_bytes($bytes.try_into().ok()?)
+    };
+}
+
+impl NpyArray {
+    /// The sizes of the axes.
+    pub fn shape(&self) -> &Shape {
+        match &self.values {
+            Values::Floats(t) => t.shape(),
+            Values::Integers(t) => t.shape(),
+        }
+    }
+
+    /// NumPy's name of the element type, such as `<f4`.
+    pub fn dtype(&self) -> &str {
+        self.dtype
+    }
+
+    /// The elements as this type; what it can't hold becomes what `as` makes of it.
+    pub fn to_tensor<E: Element>(&self) -> Tensor<E> {
+        match &self.values {
+            Values::Floats(t) => t.cast(),
+            Values::Integers(t) => t.cast(),
+        }
+    }
+
+    /// Reads the bytes of an `.npy` file: floats of 16, 32 and 64 bits, integers of 8 to 64 bits, bool; either order of bytes and
+    /// of axes.
+    ///
+    /// # Errors
+    /// No such file, a type that isn't read, more or fewer bytes than the shape needs.
+    pub fn parse(bytes: &[u8]) -> Result<NpyArray> {
+        parse(bytes).map_err(|(at, message)| Error::format("npy", format!("byte {at}"), message))
+    }
+
+    /// The bytes of an `.npy` file of version 1.0.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let sizes: Vec<String> = self.shape().iter().map(usize::to_string).collect();
+        let comma = if sizes.len() == 1 { "," } else { "" };
+        let dict = format!(
+            "{{'descr': '{}', 'fortran_order': False, 'shape': ({}{comma}), }}",
+            self.dtype,
+            sizes.join(", ")
+        );
+        // Data begin at a multiple of 64, and a line end stands before them.
+        let width = (dict.len() + 11).next_multiple_of(64) - 11;
+        let header = format!("{dict:<width$}\n");
+        let mut out = [MAGIC, &[1, 0][..], &(header.len() as u16).to_le_bytes(), header.as_bytes()].concat();
+        match (&self.values, self.dtype) {
+            (Values::Floats(t), "<f4") => {
+                out.extend(t.to_vec().iter().flat_map(|&v| (v as f32).to_le_bytes()))
+            }
+            (Values::Floats(t), _) => out.extend(t.to_vec().iter().flat_map(|v| v.to_le_bytes())),
+            (Values::Integers(t), dtype) => {
+                let size = dtype.as_bytes().last().map_or(8, |digit| (digit - b'0') as usize);
+                t.to_vec().iter().for_each(|v| out.extend(&v.to_le_bytes()[..size]));
+            }
+        }
+        out
+    }
+}
+
+type At<V> = std::result::Result<V, (usize, String)>;
+
+fn parse(bytes: &[u8]) -> At<NpyArray> {
+    if bytes.get(..6) != Some(MAGIC) {
+        return Err((0, "this is no file of NumPy: it should begin with \\x93NUMPY".into()));
+    }
+    let (start, len): (usize, usize) = match bytes.get(6..12) {
+        Some(&[1, _, a, b, ..]) => (10, u16::from_le_bytes([a, b]) as usize),
+        Some(&[2 | 3, _, a, b, c, d]) => (12, u32::from_le_bytes([a, b, c, d]) as usize),
+        other => return Err((6, format!("version {other:?} is not 1, 2 or 3"))),
+    };
+    let header = bytes.get(start..start.saturating_add(len.min(HEADER))).filter(|h| h.len() == len);
+    let header = header.and_then(|h| std::str::from_utf8(h).ok());
+    let header = header
+        .ok_or_else(|| (start, format!("the header of {len} bytes is cut off, too long or no text")))?;
+    let field = |name: &str, open: &str, close: char| {
+        let after = header.split_once(&format!("'{name}':")).map(|(_, rest)| rest.trim_start());
+        let inner = after.and_then(|rest| rest.strip_prefix(open)?.split_once(close));
+        inner.map(|(inner, _)| inner).ok_or_else(|| (start, format!("the header {header:?} has no {name}")))
+    };
+    let (descr, order, sizes) =
+        (field("descr", "'", '\'')?, field("fortran_order", "", ',')?, field("shape", "(", ')')?);
+    let mut shape = Shape::default();
+    for size in sizes.split(',').map(str::trim).filter(|s| !s.is_empty()) {
+        shape.push(size.parse().map_err(|_| (start, format!("{size:?} in the shape is no size")))?);
+    }
+    let (big, dtype) = match descr.as_bytes().first() {
+        Some(b'>') => (true, &descr[1..]),
+        Some(b'<' | b'|' | b'=') => (false, &descr[1..]),
+        _ => (false, descr),
+    };
+    let size: usize =
+        dtype.get(1..).and_then(|s| s.parse().ok()).filter(|s| [1, 2, 4, 8].contains(s)).unwrap_or(0);
+    let data = &bytes[start + len..];
+    let needed = shape.iter().try_fold(size, |n, &d| n.checked_mul(d));
+    if size == 0 {
+        return Err((
+            start,
+            format!("elements of type {descr:?} are not read; f2 to f8, i1 to i8, u1 to u8, b1 are"),
+        ));
+    }
+    if needed != Some(data.len()) {
+        let found = data.len();
+        return Err((
+            start + len,
+            format!("shape {shape} of {descr} doesn't fit the {found} bytes that follow"),
+        ));
+    }
+    let values = elements(data, size, big, dtype.as_bytes()[0])
+        .ok_or_else(|| (start, format!("elements of type {descr:?} are not read")))?;
+    let turned = order.trim() == "True";
+    Ok(match values {
+        Elements::Floats(v) => {
+            let dtype = if size == 8 { "<f8" } else { "<f4" };
+            NpyArray { values: Values::Floats(shaped(v, shape, turned)?), dtype }
+        }
+        Elements::Integers(v) => {
+            NpyArray { values: Values::Integers(shaped(v, shape, turned)?), dtype: "<i8" }
+        }
+    })
+}
+
+enum Elements {
+    Floats(Vec<f64>),
+    Integers(Vec<i64>),
+}
+
+/// The elements of a type that is known; numbers above those of `i64` are none.
+fn elements(data: &[u8], size: usize, big: bool, kind: u8) -> Option<Elements> {
+    let words = data.chunks_exact(size).map(|word| {
+        let mut bytes = [0u8; 8];
+        bytes[..size].copy_from_slice(word);
+        if big {
+            bytes[..size].reverse();
+        }
+        bytes
+    });
+    Some(match (kind, size) {
+        (b'f', 2) => Elements::Floats(
+            words
+                .map(|b| Some(crate::compress::f16_to_f32(read!(b[..2], u16)).into()))
+                .collect::<Option<_>>()?,
+        ),
+        (b'f', 4) => Elements::Floats(words.map(|b| Some(read!(b[..4], f32).into())).collect::<Option<_>>()?),
+        (b'f', 8) => Elements::Floats(words.map(f64::from_le_bytes).collect()),
+        (b'i', _) => {
+            // The sign goes on to the left.
+            let shift = 64 - 8 * size as u32;
+            Elements::Integers(words.map(|b| i64::from_le_bytes(b) << shift >> shift).collect())
+        }
+        (b'u' | b'b', _) => Elements::Integers(
+            words.map(|b| i64::try_from(u64::from_le_bytes(b)).ok()).collect::<Option<_>>()?,
+        ),
+        _ => return None,
+    })
+}
+
+/// In row-major order, from a list that may have the first axis fastest.
+fn shaped<E: Element>(values: Vec<E>, shape: Shape, turned: bool) -> At<Tensor<E>> {
+    let wrong = |e: Error| (0, e.to_string());
+    if !turned || shape.rank() < 2 {
+        return Tensor::new(shape, values).map_err(wrong);
+    }
+    let back: Shape = shape.iter().rev().copied().collect();
+    let axes: Vec<isize> = (0..shape.rank() as isize).rev().collect();
+    Tensor::new(back, values).and_then(|t| t.permute(&axes)).map(|t| t.contiguous()).map_err(wrong)
+}
+
+fn named(path: &Path, e: Error) -> Error {
+    match e {
+        Error::Format { offset, message, .. } => Error::format(path.display().to_string(), offset, message),
+        other => other,
+    }
+}
+
+/// The array of an `.npy` file. Errors are those of [`NpyArray::parse`], and of the file.
+pub fn read_npy(path: impl AsRef<Path>) -> Result<NpyArray> {
+    let path = path.as_ref();
+    let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+    NpyArray::parse(&bytes).map_err(|e| named(path, e))
+}
+
+/// Writes an `.npy` file, whole or not at all.
+pub fn write_npy(path: impl AsRef<Path>, array: impl Into<NpyArray>) -> Result<()> {
+    let path = path.as_ref();
+    write_atomically(path, &array.into().to_bytes()).map_err(|e| Error::io(path, e))
+}
+
+/// The arrays of an `.npz` file by name, compressed or not.
+///
+/// # Errors
+/// The file can't be read, is no archive, or one of its members is no array.
+pub fn read_npz(path: impl AsRef<Path>) -> Result<BTreeMap<String, NpyArray>> {
+    let path = path.as_ref();
+    let file = File::open(path).map_err(|e| Error::io(path, e))?;
+    let wrong = |at: &str, message: String| Error::format(path.display().to_string(), at, message);
+    let mut archive = zip::ZipArchive::new(file).map_err(|e| wrong("its directory", e.to_string()))?;
+    let mut arrays = BTreeMap::new();
+    for i in 0..archive.len() {
+        let member = archive.by_index(i).map_err(|e| wrong("its directory", e.to_string()))?;
+        let name = member.name().to_string();
+        // Grows with what is really there, so that a false size can't ask for memory.
+        let (mut bytes, size) = (Vec::new(), member.size());
+        member.take(size).read_to_end(&mut bytes).map_err(|e| wrong(&name, e.to_string()))?;
+        let array = NpyArray::parse(&bytes).map_err(|e| wrong(&name, e.to_string()))?;
+        arrays.insert(name.strip_suffix(".npy").unwrap_or(&name).to_string(), array);
+    }
+    Ok(arrays)
+}
+
+/// Writes arrays with names into an `.npz` file, not compressed, whole or not at all.
+///
+/// ```
+/// use kolmo::{Tensor, data::{read_npz, write_npz}};
+/// let path = std::env::temp_dir().join(format!("kolmo-{}.npz", std::process::id()));
+/// write_npz(&path, [("x", Tensor::<f32>::ones([2, 3]).into()), ("y", Tensor::from([1u32, 0]).into())])?;
+/// let arrays = read_npz(&path)?;
+/// assert_eq!(arrays["x"].shape(), &[2, 3]);
+/// assert_eq!(arrays["y"].to_tensor::<u32>().to_vec(), [1, 0]);
+/// # std::fs::remove_file(path).unwrap();
+/// # Ok::<(), kolmo::Error>(())
+/// ```
+pub fn write_npz<N: AsRef<str>>(
+    path: impl AsRef<Path>,
+    arrays: impl IntoIterator<Item = (N, NpyArray)>,
+) -> Result<()> {
+    let path = path.as_ref();
+    let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    let plain = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    for (name, array) in arrays {
+        let name = name.as_ref();
+        let started = archive.start_file(format!("{name}.npy"), plain.large_file(true));
+        started.map_err(|e| Error::invalid("write_npz", format!("{name}: {e}")))?;
+        archive.write_all(&array.to_bytes()).map_err(|e| Error::io(path, e))?;
+    }
+    let file = archive.finish().map_err(|e| Error::invalid("write_npz", e.to_string()))?;
+    write_atomically(path, &file.into_inner()).map_err(|e| Error::io(path, e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn floats(t: &NpyArray) -> (Vec<usize>, Vec<f64>) {
+        (t.shape().to_vec(), t.to_tensor::<f64>().to_vec())
+    }
+
+    #[test]
+    fn types_and_orders_that_numpy_wrote() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/interchange/");
+        let arrays = read_npz(format!("{folder}numpy.npz")).unwrap();
+        let get = |name: &str| floats(&arrays[name]);
+        let six = (vec![2, 3], vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+        for name in ["f2", "f4", "f8", "big_f4", "fortran", "i1", "i8", "big_u2", "u4"] {
+            assert_eq!(get(name), six, "{name}");
+        }
+        assert_eq!(get("negative"), (vec![3], vec![-1.0, -128.0, 127.0]));
+        assert_eq!(get("bool"), (vec![2], vec![1.0, 0.0]));
+        assert_eq!(get("scalar"), (vec![], vec![2.5]));
+        assert_eq!(get("empty"), (vec![0, 4], vec![]));
+        assert_eq!(arrays["i8"].to_tensor::<i64>().to_vec()[5], 5);
+        assert_eq!(floats(&read_npy(format!("{folder}numpy.npy")).unwrap()), six);
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let bits = |a: NpyArray| NpyArray::parse(&a.to_bytes()).unwrap();
+        let back = bits(Tensor::from([f64::NAN, -0.0, 1e300]).into());
+        assert!(back.to_tensor::<f64>().to_vec()[0].is_nan() && back.dtype() == "<f8");
+        assert_eq!(
+            bits(Tensor::from([i64::MIN, i64::MAX]).into()).to_tensor::<i64>().to_vec(),
+            [i64::MIN, i64::MAX]
+        );
+        assert_eq!(bits(Tensor::from([true, false]).into()).to_tensor::<bool>().to_vec(), [true, false]);
+        assert_eq!(bits(Tensor::<f32>::zeros([0, 3]).into()).shape(), &[0, 3]);
+    }
+
+    #[test]
+    fn damage_is_an_error_and_no_panic() {
+        let good = NpyArray::from(Tensor::from([[1.0f32, 2.0], [3.0, 4.0]])).to_bytes();
+        for cut in 0..good.len() {
+            assert!(NpyArray::parse(&good[..cut]).is_err(), "{cut}");
+        }
+        for at in 0..good.len() - 16 {
+            for flip in [1u8, 0x10, 0x80, 0xff] {
+                let mut bad = good.clone();
+                bad[at] ^= flip;
+                // Some changes say another thing that makes sense; none may panic or ask for memory.
+                let _ = NpyArray::parse(&bad);
+            }
+        }
+        let huge = b"\x93NUMPY\x01\x00\x46\x00{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999999999,)}";
+        let error = NpyArray::parse(&[&huge[..], &[b' '; 8]].concat()).unwrap_err().to_string();
+        assert!(error.contains("npy: at byte"), "{error}");
+    }
+}
