@@ -253,7 +253,7 @@ mod tests {
             (mean - (1.0 + 2.0 * (0.241_970_7 - 0.352_065_3) / (0.691_462_5 - 0.158_655_3))).abs() < 0.03,
             "{mean}"
         );
-        assert_eq!(trunc_normal::<f64>([2], 0.0, 1.0, 90.0, 91.0, &mut Random::new(0)).to_vec(), [91.0; 2]);
+        assert_eq!(trunc_normal::<f64>([2], 0.0, 1.0, 90.0, 91.0, &mut Random::new(0)).to_vec(), [90.0; 2]);
     }
 
     #[test]
