@@ -10,18 +10,12 @@ use std::{
 };
 
 /// How pictures are brought into one form.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ImageOptions {
     /// Height and width that every picture is resized to (default: none, and all must be of one size).
     pub size: Option<(u32, u32)>,
     /// One channel of brightness instead of red, green and blue (default no).
     pub grey: bool,
-}
-
-impl Default for ImageOptions {
-    fn default() -> Self {
-        ImageOptions { size: None, grey: false }
-    }
 }
 
 /// What was found in folders.

@@ -66,6 +66,8 @@ macro_rules! vectorised {
 }
 
 /// Sums of `f(i)` for all i below n, lane by lane and block by block.
+// Plain indices become vector code.
+#[allow(clippy::needless_range_loop)]
 #[inline(always)]
 fn sums<T: Float, const N: usize>(n: usize, f: impl Fn(usize) -> [T; N]) -> [f64; N] {
     let mut total = [0.0; N];
@@ -182,7 +184,7 @@ vectorised! {
 
 impl Groups {
     /// The parts of a group.
-    fn parts<'a, T>(self, x: &'a [T], group: usize) -> impl Iterator<Item = &'a [T]> {
+    fn parts<T>(self, x: &[T], group: usize) -> impl Iterator<Item = &[T]> {
         (0..self.outer).map(move |o| &x[(o * self.groups + group) * self.inner..][..self.inner])
     }
 
