@@ -76,7 +76,7 @@ impl Training {
             let dots = slopes.iter().zip(&v).map(|(g, v)| (g * tape.constant(v)).sum());
             let along = dots.reduce(|a, b| a + b).unwrap_or_else(|| tape.constant(0.0));
             let product = along.grad(&leaves)?;
-            let norm = product.iter().map(|p| Ok(p.square().sum().item()?)).sum::<Result<f32>>()?.sqrt();
+            let norm = product.iter().map(|p| p.square().sum().item()).sum::<Result<f32>>()?.sqrt();
             v = product.iter().map(|p| Ok((p / f64::from(norm)).value()?.clone())).collect::<Result<_>>()?;
             largest = norm;
         }
