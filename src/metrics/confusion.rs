@@ -89,6 +89,12 @@ impl PrecisionRecallF1 {
     }
 }
 
+fn fbeta(beta: f64, hits: u64, predicted: u64, support: u64, zero_division: f64) -> f64 {
+    let square = beta * beta;
+    let below = square * support as f64 + predicted as f64;
+    if below == 0.0 { zero_division } else { (1.0 + square) * hits as f64 / below }
+}
+
 /// The weighted mean of what isn't NaN; weights that are all zero count as equal ones.
 fn mean(values: impl Iterator<Item = (f64, f64)> + Clone) -> f64 {
     let defined = values.filter(|(v, _)| !v.is_nan());
@@ -272,6 +278,33 @@ impl ConfusionMatrix {
         }
     }
 
+    /// F-beta of each class, `(1 + β²) tp / (β² · targets + predictions)`: recall counts β times as much as precision.
+    /// `zero_division` stands where there is nothing to divide by.
+    pub fn fbeta_per_class(&self, beta: f64, zero_division: f64) -> Vec<f64> {
+        let totals = self.predicted().into_iter().zip(self.support());
+        self.hits().zip(totals).map(|(hits, (p, t))| fbeta(beta, hits, p, t, zero_division)).collect()
+    }
+
+    /// F-beta as an average over classes, as [`precision_recall_f1`](ConfusionMatrix::precision_recall_f1) averages.
+    ///
+    /// ```
+    /// use kolmo::{Tensor, metrics::{Average, ConfusionMatrix}};
+    /// let matrix = ConfusionMatrix::of(&Tensor::from([0u32, 1, 1]), &Tensor::from([0u32, 0, 1]))?;
+    /// assert_eq!(matrix.fbeta(2.0, Average::Macro, 0.0), (5.0 / 9.0 + 5.0 / 6.0) / 2.0);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
+    pub fn fbeta(&self, beta: f64, average: Average, zero_division: f64) -> f64 {
+        let (classes, samples) = (self.fbeta_per_class(beta, zero_division), self.samples());
+        match average {
+            Average::Micro => fbeta(beta, self.hits().sum(), samples, samples, zero_division),
+            Average::Macro => mean(classes.iter().map(|&f| (f, 1.0))),
+            Average::Weighted => {
+                let support = self.support();
+                mean(classes.iter().zip(&support).map(|(&f, &t)| (f, t as f64)))
+            }
+        }
+    }
+
     /// Precision, recall and F1 of one class against the other.
     ///
     /// # Errors
@@ -348,5 +381,24 @@ mod tests {
         assert_eq!(both.binary(0, 0.0).unwrap().recall, 0.5);
         assert!(both.binary(2, 0.0).is_err());
         assert!(ConfusionMatrix::of(&ints(&[0, 1]), &ints(&[0, 2])).unwrap().binary(1, 0.0).is_err());
+    }
+
+    #[test]
+    fn fbeta_is_that_of_scikit_learn() {
+        let predicted = Tensor::from([0u32, 1, 1, 1, 2, 0, 2]);
+        let matrix = ConfusionMatrix::of(&predicted, &Tensor::from([0u32, 0, 1, 1, 2, 2, 2])).unwrap();
+        let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-14, "{a} {b}");
+        for (beta, classes, weighted) in [
+            (0.5, [0.5, 5.0 / 7.0, 10.0 / 11.0], 0.7365491651205937),
+            (2.0, [0.5, 10.0 / 11.0, 5.0 / 7.0], 0.7087198515769944),
+        ] {
+            matrix.fbeta_per_class(beta, 0.0).into_iter().zip(classes).for_each(|(a, b)| close(a, b));
+            close(matrix.fbeta(beta, Average::Macro, 0.0), 0.7077922077922079);
+            close(matrix.fbeta(beta, Average::Micro, 0.0), 5.0 / 7.0);
+            close(matrix.fbeta(beta, Average::Weighted, 0.0), weighted);
+        }
+        close(matrix.fbeta(1.0, Average::Macro, 0.0), matrix.precision_recall_f1(Average::Macro, 0.0).f1);
+        let none = ConfusionMatrix::new(2).unwrap();
+        assert_eq!(none.fbeta(2.0, Average::Micro, 0.25), 0.25);
     }
 }
