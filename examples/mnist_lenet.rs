@@ -49,7 +49,10 @@ fn main() -> Result<()> {
         None => Images::digits()?,
     };
     let epochs = options.epochs.unwrap_or(if options.quick { 1 } else { 15 });
-    fs::create_dir_all(&options.out)?;
+    // Runs that aren't the same must not go on from each other's checkpoints.
+    let kind = if options.quick { "quick" } else { "full" };
+    let out = options.out.join(if options.data.is_some() { "mnist" } else { "digits" }).join(kind);
+    fs::create_dir_all(&out)?;
     println!("{} training and {} test images: {}", images.train.len(), images.test.len(), images.name);
 
     let mut rng = Random::new(options.seed);
@@ -86,8 +89,8 @@ fn main() -> Result<()> {
     let history = Trainer::new(loader, epochs)
         .seed(options.seed)
         .schedule(&schedule)
-        .history(options.out.join("history.jsonl"))
-        .checkpoint(options.out.join("run.checkpoint"), 200)
+        .history(out.join("history.jsonl"))
+        .checkpoint(out.join("run.checkpoint"), 200)
         .fit(
             &net,
             &mut AdamW::new(3e-3),
@@ -103,11 +106,11 @@ fn main() -> Result<()> {
         100.0 * right,
         begin.elapsed().as_secs_f64()
     );
-    save_safetensors(&net, options.out.join("weights.safetensors"))?;
-    history.plot(options.out.join("training.svg"))?;
+    save_safetensors(&net, out.join("weights.safetensors"))?;
+    history.plot(out.join("training.svg"))?;
     let matrix = ConfusionMatrix::of(&all, &images.test.labels)?;
-    Heatmap::confusion(&matrix, &[]).save(options.out.join("confusion.svg"))?;
-    println!("checkpoint, history, weights and pictures are in {}", options.out.display());
+    Heatmap::confusion(&matrix, &[]).save(out.join("confusion.svg"))?;
+    println!("checkpoint, history, weights and pictures are in {}", out.display());
     Ok(())
 }
 
