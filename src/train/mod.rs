@@ -9,4 +9,6 @@ pub use checkpoint::{load_checkpoint, save_checkpoint};
 pub use history::{History, Record};
 pub use stopping::EarlyStopping;
 pub use trainer::Trainer;
-pub use weights::{load_npz, load_safetensors, save_npz, save_safetensors};
+#[cfg(feature = "npz")]
+pub use weights::{load_npz, save_npz};
+pub use weights::{load_safetensors, save_safetensors};

@@ -1,8 +1,9 @@
 //! Weights as safetensors files, by the dotted names of parameters. Names and layouts are PyTorch's: a model whose fields are
 //! named as there reads what `safetensors.torch.save_file(model.state_dict(), …)` wrote, and the other way round.
+#[cfg(feature = "npz")]
+use crate::data::{NpyArray, read_npz, write_npz};
 use crate::{
     compress::f16_to_f32,
-    data::{NpyArray, read_npz, write_npz},
     error::{Error, Result},
     files::write_atomically,
     nn::{Param, named_params},
@@ -95,6 +96,7 @@ pub fn load_safetensors<M: Serialize + ?Sized>(model: &M, path: impl AsRef<Path>
 ///
 /// # Errors
 /// The file can't be written; a parametrisation fails.
+#[cfg(feature = "npz")]
 pub fn save_npz<M: Serialize + ?Sized>(model: &M, path: impl AsRef<Path>) -> Result<()> {
     let mut arrays: Vec<(String, NpyArray)> = Vec::new();
     for (name, p) in fields::<f32, M>(model) {
@@ -110,6 +112,7 @@ pub fn save_npz<M: Serialize + ?Sized>(model: &M, path: impl AsRef<Path>) -> Res
 ///
 /// # Errors
 /// As there.
+#[cfg(feature = "npz")]
 pub fn load_npz<M: Serialize + ?Sized>(model: &M, path: impl AsRef<Path>) -> Result<()> {
     load("load_npz", model, read_npz(path)?)
 }
@@ -126,6 +129,7 @@ impl Stored for TensorView<'_> {
     }
 }
 
+#[cfg(feature = "npz")]
 impl Stored for NpyArray {
     fn value<T: Float>(&self, shape: &Shape) -> Result<Tensor<T>, String> {
         match self.shape() == shape {
