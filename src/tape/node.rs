@@ -212,7 +212,12 @@ impl<T: Float> Tape<T> {
     /// Runs an operation, and records it if an operand is recorded. This is the one way onto the tape.
     #[track_caller]
     pub(crate) fn apply<'t>(&'t self, op: impl Into<Op<T>>, inputs: &[&Var<'t, T>]) -> Var<'t, T> {
-        let op = op.into();
+        self.apply_op(op.into(), inputs)
+    }
+
+    // Apart, so that it is not compiled anew for every kind of operation.
+    #[track_caller]
+    fn apply_op<'t>(&'t self, op: Op<T>, inputs: &[&Var<'t, T>]) -> Var<'t, T> {
         let mut recorded = false;
         for v in inputs {
             if let Some(failure) = v.failed_id() {
