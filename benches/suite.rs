@@ -1,6 +1,8 @@
 //! The workloads that kolmo is compared on with its peers: `suite WORKLOADS [THREADS]`, workloads separated by commas.
 //! Each prints one line of JSON with the median and least time of a step and a checksum of what was computed.
 //! `$BENCH_BUDGET` is the time to spend on each in seconds. Models are built as a user of the crate would.
+#[path = "suite/adbench.rs"]
+mod adbench;
 #[path = "../examples/char_gpt/model.rs"]
 mod gpt;
 #[path = "suite/models.rs"]
@@ -23,7 +25,8 @@ fn main() {
     // Cargo passes --bench; what is left are the words of the user.
     let words: Vec<String> = std::env::args().skip(1).filter(|w| !w.starts_with("--")).collect();
     let all = "mlp_tiny,mlp300,mlp1200,lenet5,cnn3,gpt_nano,gru_char,elementwise,matmul1024,infer_mlp300_b1,infer_mlp300_b64,infer_lenet5_b1,\
-               infer_lenet5_b64,scalar_chain,scalar_chain_fused";
+               infer_lenet5_b64,scalar_chain,scalar_chain_fused,adbench_gmm_scalars,adbench_gmm_mixed,\
+               adbench_gmm_tensors,adbench_lstm,adbench_ba,adbench_ba_plain,adbench_ba_preaccumulated";
     let threads = words.get(1).and_then(|t| t.parse().ok()).unwrap_or_else(kolmo::threads);
     kolmo::set_threads(threads);
     for workload in words.first().map_or(all, String::as_str).split(',') {
@@ -116,13 +119,13 @@ fn run(workload: &str, threads: usize) -> Result<()> {
         "infer_lenet5_b64" => infer(workload, threads, lenet(), [64, 1, 28, 28]),
         "scalar_chain" => scalar::chain(false),
         "scalar_chain_fused" => scalar::chain(true),
-        _ => {
+        _ => adbench::run(workload, threads).unwrap_or_else(|| {
             let error = format!("no workload of that name; there are those of the help text of {}", file!());
             println!(
                 "{{\"peer\":\"kolmo\",\"workload\":\"{workload}\",\"threads\":{threads},\"error\":{error:?}}}"
             );
             Ok(())
-        }
+        }),
     }
 }
 

@@ -1,5 +1,5 @@
 //! What `backward` gives: plain tensors by variable or parameter, plain numbers by scalar.
-use super::{Float, Scalar, Tape, TapeNumber, TensorPart, Var};
+use super::{Float, Scalar, Tape, TapeNumber, TensorPart, Var, statements::Local};
 use crate::{nn::Param, tensor::Tensor};
 use std::{
     cell::{Cell, RefCell},
@@ -19,12 +19,13 @@ pub struct Gradients<T: TapeNumber = f32> {
 #[doc(hidden)]
 pub struct Stash<T: TapeNumber> {
     scalars: RefCell<Vec<T>>,
+    pub(crate) local: RefCell<Local<T>>,
     pub(crate) leaves: RefCell<<T::Tensors as TensorPart<T>>::Leaves>,
 }
 
 impl<T: TapeNumber> Default for Stash<T> {
     fn default() -> Self {
-        Stash { scalars: RefCell::default(), leaves: RefCell::default() }
+        Stash { scalars: RefCell::default(), local: RefCell::default(), leaves: RefCell::default() }
     }
 }
 

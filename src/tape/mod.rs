@@ -3,6 +3,7 @@
 //! One id space holds both kinds of statements in the order in which they happened. `statements` is the buffer of
 //! scalar statements; `node` the table of tensor operations; `sweep` walks both backwards; the rest
 //! are programs over these.
+mod block;
 mod checkpoint;
 mod clip;
 mod custom;
@@ -14,6 +15,7 @@ pub(crate) mod mixed;
 pub(crate) mod node;
 mod random;
 mod scalar;
+mod sparse;
 mod statements;
 pub(crate) mod step;
 mod sweep;
@@ -28,6 +30,7 @@ pub use gradients::Gradients;
 pub use listing::{Argument, Listing, Row};
 pub use random::Random;
 pub use scalar::Scalar;
+pub use sparse::{Pattern, Sparse, sparse_hessian, sparse_jacobian};
 pub use var::Var;
 
 use crate::{
@@ -282,8 +285,12 @@ impl<T: TapeNumber> Tape<T> {
         Scalar::constant(T::of(f64::NAN))
     }
 
+    pub(crate) fn recorded_failure(&self) -> Option<Error> {
+        self.tensors.failure()
+    }
+
     pub(crate) fn backward_scalar(&self, id: u32) -> Result<Gradients<T>> {
-        if let Some(failure) = self.tensors.failure() {
+        if let Some(failure) = self.recorded_failure() {
             return Err(failure);
         }
         if self.statements.is_full() {

@@ -171,6 +171,158 @@ impl<T: Number> Statements<T> {
     }
 }
 
+/// Buffers of sweeps over a few statements. Between uses every adjoint is zero and no place is marked.
+pub(crate) struct Local<T> {
+    adjoints: Vec<T>,
+    /// Arguments from outside, and the results' rows of them one after the other.
+    row: Vec<u32>,
+    found: Vec<(u32, T)>,
+    ends: Vec<usize>,
+}
+
+impl<T> Default for Local<T> {
+    fn default() -> Self {
+        Local { adjoints: Vec::new(), row: Vec::new(), found: Vec::new(), ends: Vec::new() }
+    }
+}
+
+impl<T: Number> Statements<T> {
+    /// Replaces the statements after `floor` (as `len` gave it) by one for each of `results` that is among them. False, and nothing done, if
+    /// there are tensor statements or a result has more than 254 arguments.
+    pub fn shorten(&self, local: &mut Local<T>, floor: (usize, usize, usize), results: &[u32]) -> bool {
+        let Local { adjoints, row, found, ends } = local;
+        let short = self.with(|b| {
+            if b.full || b.counts[floor.0..].contains(&TENSOR) {
+                return false;
+            }
+            adjoints.resize(adjoints.len().max(b.counts.len()), T::of(0.0));
+            found.clear();
+            ends.clear();
+            for &result in results.iter().filter(|&&id| id as usize >= floor.0) {
+                adjoints[result as usize] = T::of(1.0);
+                let mut at = b.ids.len();
+                for statement in (floor.0..b.counts.len()).rev() {
+                    let n = b.counts[statement] as usize;
+                    at -= n;
+                    let adjoint = std::mem::replace(&mut adjoints[statement], T::of(0.0));
+                    if adjoint.is_zero() {
+                        continue;
+                    }
+                    for (&id, &partial) in b.ids[at..at + n].iter().zip(&b.partials[at..at + n]) {
+                        let slot = &mut adjoints[id as usize];
+                        if (id as usize) < floor.0 && slot.is_zero() && !row.contains(&id) {
+                            row.push(id);
+                        }
+                        *slot = *slot + adjoint * partial;
+                    }
+                }
+                for id in row.drain(..) {
+                    let adjoint = std::mem::replace(&mut adjoints[id as usize], T::of(0.0));
+                    if id != 0 {
+                        found.push((id, adjoint));
+                    }
+                }
+                ends.push(found.len());
+            }
+            let lengths = ends.iter().scan(0, |start, &end| Some(end - std::mem::replace(start, end)));
+            lengths.max().unwrap_or(0) < TENSOR as usize
+        });
+        if short {
+            self.truncate(floor.0, floor.1, floor.2);
+            let mut rest = &found[..];
+            let mut done = 0;
+            for &end in ends.iter() {
+                let (row, next) = rest.split_at(end - done);
+                self.push_row(row);
+                (rest, done) = (next, end);
+            }
+        }
+        short
+    }
+
+    /// Appends a statement with fewer than 255 arguments.
+    fn push_row(&self, arguments: &[(u32, T)]) {
+        let sink = [(0, T::of(0.0))];
+        let arguments = if arguments.is_empty() { &sink } else { arguments };
+        self.with(|b| {
+            if b.ids.capacity() - b.ids.len() < arguments.len() {
+                grow(b, arguments.len());
+                if b.full {
+                    return;
+                }
+            }
+            b.counts.push(arguments.len() as u8);
+            b.ids.extend(arguments.iter().map(|a| a.0));
+            b.partials.extend(arguments.iter().map(|a| a.1));
+            b.scalars += 1;
+        });
+    }
+
+    /// The rows of a Jacobian: for each of `results` the derivatives with respect to the statements that have a number in
+    /// `columns`, sorted by it. Each row is a sweep over as much of the tape as lies between a result and what it was made from.
+    /// `None` if tensor statements are in between.
+    pub fn rows(
+        &self,
+        results: &[u32],
+        columns: &[u32],
+        mut give: impl FnMut(&mut Vec<(u32, T)>),
+    ) -> Option<()> {
+        self.with(|b| {
+            let mut starts: Vec<u32> = Vec::with_capacity(b.counts.len());
+            let mut at = 0;
+            for &count in &b.counts {
+                starts.push(at);
+                at += if count == TENSOR { 1 } else { count as u32 };
+            }
+            let mut adjoints = vec![T::of(0.0); b.counts.len()];
+            let mut marked = vec![false; b.counts.len()];
+            let (mut row, mut reached) = (Vec::new(), Vec::new());
+            for &result in results {
+                adjoints[result as usize] = T::of(1.0);
+                marked[result as usize] = true;
+                // Statements at and below `statement` that have an adjoint and no column.
+                let (mut statement, mut pending) = (result as usize, 1);
+                if columns[statement] != u32::MAX {
+                    (pending, reached) = (0, vec![result]);
+                }
+                while pending > 0 && statement > 0 {
+                    if marked[statement] && columns[statement] == u32::MAX {
+                        pending -= 1;
+                        marked[statement] = false;
+                        let adjoint = std::mem::replace(&mut adjoints[statement], T::of(0.0));
+                        if b.counts[statement] == TENSOR {
+                            return None;
+                        }
+                        let at = starts[statement] as usize;
+                        let range = at..at + b.counts[statement] as usize;
+                        for (&id, &partial) in b.ids[range.clone()].iter().zip(&b.partials[range]) {
+                            let i = id as usize;
+                            if id == 0 {
+                                continue;
+                            }
+                            adjoints[i] = adjoints[i] + adjoint * partial;
+                            if !marked[i] {
+                                marked[i] = true;
+                                if columns[i] == u32::MAX { pending += 1 } else { reached.push(id) }
+                            }
+                        }
+                    }
+                    statement -= 1;
+                }
+                for id in reached.drain(..) {
+                    marked[id as usize] = false;
+                    let adjoint = std::mem::replace(&mut adjoints[id as usize], T::of(0.0));
+                    row.push((columns[id as usize], adjoint));
+                }
+                row.sort_unstable_by_key(|&(column, _)| column);
+                give(&mut row);
+                row.clear();
+            }
+            Some(())
+        })
+    }
+}
+
 /// Makes room for at least `n` more arguments, and for as many statements as there are arguments.
 #[cold]
 #[inline(never)]

@@ -1,7 +1,10 @@
 //! The likelihood of a Gaussian mixture with a Wishart prior, with ADBench's sign of the prior:
 //! F = -ND/2 log 2π + Σᵢ lse(βᵢ) - N lse(α) + S - K·C, βᵢₖ = αₖ + Σ qₖ - ½ |Qₖ (xᵢ - μₖ)|².
-use kolmo::{Number, Result, Scalar, Tape, Tensor};
-use std::f64::consts::{LN_2, PI};
+use kolmo::{Number, Real, Result, Tape, Tensor};
+use std::{
+    f64::consts::{LN_2, PI},
+    iter::Sum,
+};
 
 pub struct Input {
     d: usize,
@@ -16,7 +19,7 @@ pub struct Input {
     m: f64,
 }
 
-type Program = fn(&Input) -> Result<(f64, Vec<f64>)>;
+pub type Program = fn(&mut Tape<f64>, &Input) -> Result<(f64, Vec<f64>)>;
 pub const PROGRAMS: [(&str, Program); 3] = [("scalars", scalars), ("tensors", tensors), ("mixed", mixed)];
 
 pub fn read(text: &str) -> Input {
@@ -40,65 +43,69 @@ impl Input {
     }
 }
 
-fn logsumexp<'t>(v: &[Scalar<'t>]) -> Scalar<'t> {
-    let max = v.iter().map(|s| s.value()).fold(f64::NEG_INFINITY, f64::max);
-    v.iter().map(|&s| (s - max).exp()).sum::<Scalar>().log() + max
+fn logsumexp<R: Real + Sum>(v: &[R]) -> R {
+    let max = v.iter().map(|s| s.primal()).fold(f64::NEG_INFINITY, f64::max);
+    v.iter().map(|&s| (s - max).exp()).sum::<R>().log() + max
 }
 
 /// βᵢₖ for every point and component, row by row, and S of the prior.
-fn betas<'t>(
-    p: &Input,
-    alphas: &[Scalar<'t>],
-    means: &[Scalar<'t>],
-    icf: &[Scalar<'t>],
-) -> (Vec<Scalar<'t>>, Scalar<'t>) {
+fn betas<R: Real + Sum>(p: &Input, alphas: &[R], means: &[R], icf: &[R]) -> (Vec<R>, R) {
     let d = p.d;
-    let (mut betas, mut prior) = (Vec::new(), Scalar::of(0.0));
+    let mut prior = R::of(0.0);
     let per = d + d * (d - 1) / 2;
-    let parts: Vec<_> = (0..p.k)
-        .map(|k| {
-            let (q, l) = icf[k * per..(k + 1) * per].split_at(d);
-            let (diagonal, sum): (Vec<_>, Scalar) =
-                (q.iter().map(|q| q.exp()).collect(), q.iter().copied().sum());
-            let squares: Scalar = diagonal.iter().chain(l).map(|v| v.square()).sum();
-            prior += squares * (0.5 * p.gamma * p.gamma) - sum * p.m;
-            (diagonal, l, sum)
-        })
-        .collect();
+    let (mut diagonals, mut sums) = (Vec::with_capacity(p.k * d), Vec::with_capacity(p.k));
+    for (part, &alpha) in icf.chunks(per).zip(alphas) {
+        let (q, l) = part.split_at(d);
+        let sum: R = q.iter().copied().sum();
+        diagonals.extend(q.iter().map(|q| q.exp()));
+        let diagonal = &diagonals[diagonals.len() - d..];
+        let squares: R = diagonal.iter().chain(l).map(|v| v.square()).sum();
+        prior = prior + (squares * (0.5 * p.gamma * p.gamma) - sum * p.m);
+        sums.push(alpha + sum);
+    }
+    let mut betas = Vec::with_capacity(p.n * p.k);
+    let (mut centred, mut y) = (vec![prior; d], vec![prior; d]);
     for x in p.x.chunks(d) {
-        for (k, (diagonal, l, sum)) in parts.iter().enumerate() {
-            let centred: Vec<_> = x.iter().zip(&means[k * d..]).map(|(&x, &m)| x - m).collect();
-            let mut y: Vec<_> = diagonal.iter().zip(&centred).map(|(&q, &c)| q * c).collect();
-            let mut next = l.iter();
+        for (k, part) in icf.chunks(per).enumerate() {
+            for i in 0..d {
+                centred[i] = means[k * d + i] - x[i];
+                y[i] = diagonals[k * d + i] * centred[i];
+            }
+            let mut next = part[d..].iter();
             for (i, &c) in centred.iter().enumerate() {
                 for (y, &entry) in y[i + 1..].iter_mut().zip(next.by_ref()) {
-                    *y += entry * c;
+                    *y = *y + entry * c;
                 }
             }
-            betas.push(alphas[k] + *sum - y.iter().map(|v| v.square()).sum::<Scalar>() * 0.5);
+            betas.push(sums[k] - y.iter().map(|v| v.square()).sum::<R>() * 0.5);
         }
     }
     (betas, prior)
 }
 
-fn gradient_of(tape: &Tape<f64>, y: Scalar<'_>, inputs: &[&[Scalar<'_>]]) -> Result<(f64, Vec<f64>)> {
-    let grads = y.backward()?;
-    assert!(!tape.is_empty());
-    Ok((y.value(), inputs.iter().flat_map(|v| v.iter().map(|&s| grads.scalar(s))).collect()))
+fn objective<R: Real + Sum>(p: &Input, alphas: &[R], means: &[R], icf: &[R]) -> R {
+    let (betas, prior) = betas(p, alphas, means, icf);
+    let points: R = betas.chunks(p.k).map(logsumexp).sum();
+    points - logsumexp(alphas) * p.n as f64 + prior + p.constant()
 }
 
-fn scalars(p: &Input) -> Result<(f64, Vec<f64>)> {
-    let tape = Tape::new();
+/// The objective as a plain number.
+pub fn value(p: &Input) -> f64 {
+    objective(p, &p.alphas, &p.means, &p.icf)
+}
+
+pub fn scalars(tape: &mut Tape<f64>, p: &Input) -> Result<(f64, Vec<f64>)> {
+    tape.reset();
     let [alphas, means, icf] = [&p.alphas, &p.means, &p.icf].map(|v| tape.scalars(v));
-    let (betas, prior) = betas(p, &alphas, &means, &icf);
-    let points: Scalar = betas.chunks(p.k).map(logsumexp).sum();
-    let y = points - logsumexp(&alphas) * p.n as f64 + prior + p.constant();
-    gradient_of(&tape, y, &[&alphas, &means, &icf])
+    let y = objective(p, &alphas, &means, &icf);
+    let grads = y.backward()?;
+    let all = alphas.iter().chain(&means).chain(&icf);
+    Ok((y.value(), all.map(|&s| grads.scalar(s)).collect()))
 }
 
 /// Scalars inside, where the triangular products are; tensors outside, for the sums over components.
-fn mixed(p: &Input) -> Result<(f64, Vec<f64>)> {
-    let tape = Tape::new();
+pub fn mixed(tape: &mut Tape<f64>, p: &Input) -> Result<(f64, Vec<f64>)> {
+    tape.reset();
     let [alphas, means, icf] = [&p.alphas, &p.means, &p.icf].map(|v| tape.scalars(v));
     let (betas, prior) = betas(p, &alphas, &means, &icf);
     let points = tape.from_scalars(&betas, [p.n, p.k]).logsumexp(&[1], false).sum();
@@ -109,10 +116,10 @@ fn mixed(p: &Input) -> Result<(f64, Vec<f64>)> {
     Ok((y.item()?, all.map(|&s| grads.scalar(s)).collect()))
 }
 
-fn tensors(p: &Input) -> Result<(f64, Vec<f64>)> {
+pub fn tensors(tape: &mut Tape<f64>, p: &Input) -> Result<(f64, Vec<f64>)> {
     let (d, k, n) = (p.d, p.k, p.n);
     let lower = d * (d - 1) / 2;
-    let tape = Tape::new();
+    tape.reset();
     let alphas = tape.input(p.alphas.clone());
     let means = tape.input(Tensor::new([k, 1, d], p.means.clone())?);
     let icf = tape.input(Tensor::new([k, d + lower], p.icf.clone())?);

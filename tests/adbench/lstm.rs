@@ -1,6 +1,7 @@
 //! An LSTM with diagonal weights that predicts the next character of a text, as ADBench defines it, its two quirks
 //! included: forget and output gates see the input, the others the hidden state; and log(2 + Σ exp).
-use kolmo::{Result, Scalar, Tape};
+use kolmo::{Real, Result, Tape};
+use std::iter::Sum;
 
 pub struct Input {
     layers: usize,
@@ -22,33 +23,47 @@ pub fn read(text: &str) -> Input {
     Input { layers, bits, main, extra, state, sequence: take(length * bits) }
 }
 
-pub fn scalars(p: &Input) -> Result<(f64, Vec<f64>)> {
-    let tape = Tape::new();
-    let (main, extra) = (tape.scalars(&p.main), tape.scalars(&p.extra));
+/// The loss of any kind of number.
+fn loss<R: Real + Sum>(p: &Input, main: &[R], extra: &[R]) -> R {
     let b = p.bits;
-    let mut state: Vec<Scalar> = p.state.iter().map(|&v| Scalar::constant(v)).collect();
-    let mut total = Scalar::constant(0.0);
-    let rows: Vec<&[f64]> = p.sequence.chunks(b).collect();
-    for pair in rows.windows(2) {
-        let mut x: Vec<Scalar> = pair[0].iter().zip(&extra).map(|(&v, &w)| v * w).collect();
+    let mut state: Vec<R> = p.state.iter().map(|&v| R::of(v)).collect();
+    let mut total = R::of(0.0);
+    let (mut x, mut y) = (vec![total; b], vec![total; b]);
+    for pair in p.sequence.chunks(b).collect::<Vec<_>>().windows(2) {
+        for i in 0..b {
+            x[i] = extra[i] * pair[0][i];
+        }
         for layer in 0..p.layers {
             let (weights, biases) = main[8 * layer * b..8 * (layer + 1) * b].split_at(4 * b);
             let (hidden, cell) = state[2 * layer * b..2 * (layer + 1) * b].split_at_mut(b);
             for i in 0..b {
-                let [forget, input, output, change] = [(0, x[i]), (1, hidden[i]), (2, x[i]), (3, hidden[i])]
-                    .map(|(gate, v)| v * weights[gate * b + i] + biases[gate * b + i]);
-                let (forget, input, output) = (forget.sigmoid(), input.sigmoid(), output.sigmoid());
-                let change = change.tanh();
+                let gate = |gate: usize, v: R| v * weights[gate * b + i] + biases[gate * b + i];
+                let (forget, input) = (gate(0, x[i]).sigmoid(), gate(1, hidden[i]).sigmoid());
+                let (output, change) = (gate(2, x[i]).sigmoid(), gate(3, hidden[i]).tanh());
                 cell[i] = cell[i] * forget + input * change;
                 hidden[i] = output * cell[i].tanh();
                 x[i] = hidden[i];
             }
         }
-        let y: Vec<Scalar> = (0..b).map(|i| x[i] * extra[b + i] + extra[2 * b + i]).collect();
-        let norm = (y.iter().map(|v| v.exp()).sum::<Scalar>() + 2.0).log();
-        total += y.iter().zip(pair[1]).map(|(&y, &target)| (y - norm) * target).sum::<Scalar>();
+        for i in 0..b {
+            y[i] = x[i] * extra[b + i] + extra[2 * b + i];
+        }
+        let norm = (y.iter().map(|v| v.exp()).sum::<R>() + 2.0).log();
+        total = total + y.iter().zip(pair[1]).map(|(&y, &target)| (y - norm) * target).sum::<R>();
     }
-    let loss = -total / ((rows.len() - 1) * b) as f64;
+    -total / ((p.sequence.len() / b - 1) * b) as f64
+}
+
+/// The loss as a plain number.
+pub fn value(p: &Input) -> f64 {
+    loss(p, &p.main, &p.extra)
+}
+
+/// The loss and its gradient, of scalars.
+pub fn scalars(tape: &mut Tape<f64>, p: &Input) -> Result<(f64, Vec<f64>)> {
+    tape.reset();
+    let (main, extra) = (tape.scalars(&p.main), tape.scalars(&p.extra));
+    let loss = loss(p, &main, &extra);
     let grads = loss.backward()?;
     Ok((loss.value(), main.iter().chain(&extra).map(|&s| grads.scalar(s)).collect()))
 }

@@ -1,0 +1,77 @@
+//! Blocks of scalar statements made short: a part of a program with few arguments and few results leaves one statement per
+//! result, whatever happened inside. Less memory, and every later sweep passes over it in one go.
+use super::{Scalar, Tape, TapeNumber};
+use crate::real::Dual;
+use std::array;
+
+impl<T: TapeNumber> Tape<T> {
+    /// Runs `block` and replaces what it recorded by one statement per result, whose partial derivatives are found by a
+    /// reverse sweep over the block. Pays where results and outside arguments are few and the statements between them many.
+    ///
+    /// Values inside the block can't be used after it. A block stays as it was recorded if it has tensors in it, or if a
+    /// result depends on more than 254 values from outside.
+    ///
+    /// ```
+    /// let tape = kolmo::Tape::<f64>::new();
+    /// let x = tape.scalar(2.0);
+    /// let [y] = tape.preaccumulate(|| {
+    ///     let mut y = x;
+    ///     for _ in 0..10 {
+    ///         y = y * x + 1.0;
+    ///     }
+    ///     [y]
+    /// });
+    /// assert_eq!(tape.len(), 2); // x and y
+    /// // 11 x¹⁰ + 9 x⁸ + 8 x⁷ + … + 1
+    /// let expected = 11.0 * 1024.0 + (0..9).map(|k| (k + 1) as f64 * 2f64.powi(k)).sum::<f64>();
+    /// assert_eq!(y.backward()?.scalar(x), expected);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
+    pub fn preaccumulate<'t, const M: usize>(
+        &'t self,
+        block: impl FnOnce() -> [Scalar<'t, T>; M],
+    ) -> [Scalar<'t, T>; M] {
+        let floor = self.mark();
+        let results = block();
+        let mut local = self.stash.local.take();
+        let ids = results.map(|y| if y.tape().is_some() { y.id() } else { 0 });
+        let short = self.statements.shorten(&mut local, floor, &ids);
+        self.stash.local.replace(local);
+        match short {
+            true => {
+                let mut next = floor.0 as u32;
+                results.map(|y| {
+                    if (y.id() as usize) < floor.0 || y.tape().is_none() {
+                        return y;
+                    }
+                    next += 1;
+                    Scalar::recorded(self, y.value(), next - 1)
+                })
+            }
+            false => results,
+        }
+    }
+}
+
+impl<'t, T: TapeNumber> Scalar<'t, T> {
+    /// Runs `f` on dual numbers and leaves one statement per result: all partial derivatives come with the values, nothing
+    /// inside is recorded. Like [`fuse!`](crate::fuse) with several results; pays for up to about twenty arguments.
+    ///
+    /// ```
+    /// use kolmo::{Dual, Number, Scalar, Tape};
+    /// let tape = Tape::<f64>::new();
+    /// let polar = [tape.scalar(2.0), tape.scalar(0.5)];
+    /// let [x, y] = Scalar::forward(polar, |[r, phi]| [r * phi.cos(), r * phi.sin()]);
+    /// assert_eq!(tape.len(), 4);
+    /// assert_eq!((x * y).backward()?.scalar(polar[1]), 4.0 * (0.5f64.cos().powi(2) - 0.5f64.sin().powi(2)));
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
+    #[inline(always)]
+    pub fn forward<const N: usize, const M: usize>(
+        x: [Self; N],
+        f: impl FnOnce([Dual<T, N>; N]) -> [Dual<T, N>; M],
+    ) -> [Self; M] {
+        let y = f(array::from_fn(|i| Dual::variable(x[i].value(), i)));
+        y.map(|y| Scalar::statement::<N>(y.re, array::from_fn(|i| (x[i], y.eps[i]))))
+    }
+}
