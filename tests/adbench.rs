@@ -6,7 +6,7 @@ mod gmm;
 #[path = "adbench/lstm.rs"]
 mod lstm;
 
-use kolmo::{Result, Tape};
+use kolmo::{Result, Sparse, Tape};
 
 /// ADBench's rule: |x − y| / max(1, |x| + |y|) at most 1e-8, element by element.
 fn assert_close(what: &str, found: &[f64], expected: &[f64]) {
@@ -15,6 +15,9 @@ fn assert_close(what: &str, found: &[f64], expected: &[f64]) {
         assert!((x - y).abs() / (x.abs() + y.abs()).max(1.0) <= 1e-8, "{what}[{i}]: {x}, expected {y}");
     }
 }
+
+const PROGRAMS: [(&str, gmm::Program); 3] =
+    [("scalars", gmm::scalars), ("tensors", gmm::tensors), ("mixed", gmm::mixed)];
 
 fn expected() -> serde_json::Value {
     serde_json::from_str(include_str!("data/adbench/expected.json")).unwrap()
@@ -32,7 +35,7 @@ fn norm(v: &[f64]) -> f64 {
 fn gmm_of_scalars_of_tensors_and_of_both() -> Result<()> {
     let input = gmm::read(include_str!("data/adbench/gmm_test.txt"));
     let golden = &expected()["expected"]["gmm/test.txt"];
-    for (name, run) in gmm::PROGRAMS {
+    for (name, run) in PROGRAMS {
         let (value, gradient) = run(&mut Tape::new(), &input)?;
         assert_close(name, &[value, gmm::value(&input)], &[golden["objective"].as_f64().unwrap(); 2]);
         assert_close(name, &gradient, &numbers(&golden["gradient"]));
@@ -44,7 +47,7 @@ fn gmm_of_scalars_of_tensors_and_of_both() -> Result<()> {
 fn a_larger_gmm_by_norm_and_sum_of_its_gradient() -> Result<()> {
     let input = gmm::read(include_str!("data/adbench/gmm_d10_K25.txt"));
     let golden = &expected()["measured"]["gmm/gmm_d10_K25.txt"];
-    for (name, run) in gmm::PROGRAMS {
+    for (name, run) in PROGRAMS {
         let (value, gradient) = run(&mut Tape::new(), &input)?;
         let found = [value, norm(&gradient), gradient.iter().sum()];
         assert_close(
@@ -80,7 +83,8 @@ fn sparse_jacobian_of_bundle_adjustment() -> Result<()> {
     let rows: Vec<Vec<f64>> =
         golden["jacobian_rows_of_each_observation"].as_array().unwrap().iter().map(numbers).collect();
     for way in [Way::Plain, Way::Preaccumulated, Way::Forward] {
-        let (values, jacobian) = ba::jacobian(&mut Tape::new(), &input, way)?;
+        let jacobian = &mut Sparse::default();
+        let values = ba::derivatives(&mut Tape::new(), &input, way, jacobian)?;
         let n = input.observations;
         assert_close("values", &values, &ba::values(&input));
         let expected: Vec<f64> = residual.repeat(n).into_iter().chain(vec![weight; n]).collect();

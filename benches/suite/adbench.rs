@@ -8,7 +8,7 @@ mod lstm;
 
 use crate::timing::{budget, peak_rss_mb};
 use ba::Way;
-use kolmo::{Result, Tape};
+use kolmo::{Result, Sparse, Tape};
 use std::{hint::black_box, time::Instant};
 
 /// Runs one of the workloads; `None` if it isn't here.
@@ -36,7 +36,11 @@ pub fn run(workload: &str, threads: usize) -> Option<Result<()>> {
                 _ => Way::Preaccumulated,
             };
             let primal = || ba::values(&p).iter().sum();
-            compare(workload, threads, primal, || Ok(ba::jacobian(tape, &p, way)?.1.csr().2.iter().sum()))
+            let mut jacobian = Sparse::default();
+            compare(workload, threads, primal, || {
+                ba::derivatives(tape, &p, way, &mut jacobian)?;
+                Ok(jacobian.csr().2.iter().sum())
+            })
         }
         _ => return None,
     })
@@ -60,7 +64,8 @@ fn compare(
         times.push(begin.elapsed().as_secs_f64());
     }
     let samples = times.iter().map(|v| format!("{v:.9}")).collect::<Vec<_>>().join(",");
-    [&mut plain, &mut times].map(|v| v.sort_by(f64::total_cmp));
+    plain.sort_by(f64::total_cmp);
+    times.sort_by(f64::total_cmp);
     let (primal, median) = (plain[plain.len() / 2], times[times.len() / 2]);
     println!(
         "{{\"peer\":\"kolmo\",\"workload\":\"{workload}\",\"threads\":{threads},\"median_s\":{median},\"min_s\":{},\

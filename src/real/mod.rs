@@ -64,6 +64,13 @@ macro_rules! number_trait {
             }
             /// `a` where the mask is true, else `b`.
             fn select(mask: Self::Mask, a: Self, b: Self) -> Self;
+            /// `Σ aᵢ·bᵢ` from left to right, up to the end of the shorter one. Of scalars it is one statement, not two per product.
+            #[inline(always)]
+            fn dot(a: &[Self], b: &[Self]) -> Self {
+                let mut products = a.iter().zip(b).map(|(&a, &b)| a * b);
+                let first = products.next().unwrap_or(Self::of(0.0));
+                products.fold(first, |sum, product| sum + product)
+            }
             /// Whether this is a constant zero: no value, no derivatives.
             fn is_zero(self) -> bool;
             /// `self` to the power of `exponent`.

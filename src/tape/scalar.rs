@@ -8,6 +8,7 @@ use crate::{
         table::{self, slope, slope_a, slope_b},
     },
 };
+use smallvec::SmallVec;
 use std::{
     cmp::Ordering,
     fmt,
@@ -120,6 +121,10 @@ macro_rules! scalar {
             #[inline(always)]
             fn primal(self) -> f64 {
                 self.value.primal()
+            }
+            #[inline(always)]
+            fn dot(a: &[Self], b: &[Self]) -> Self {
+                Scalar::products(a, b)
             }
             #[inline(always)]
             fn less(self, other: Self) -> T::Mask {
@@ -252,9 +257,54 @@ impl<T: TapeNumber> Neg for Scalar<'_, T> {
     }
 }
 
+/// One statement with as many arguments as there are terms, from left to right.
 impl<T: TapeNumber> std::iter::Sum for Scalar<'_, T> {
     fn sum<I: Iterator<Item = Self>>(iter: I) -> Self {
-        iter.reduce(|a, b| a + b).unwrap_or(Scalar::constant(T::of(0.0)))
+        let mut terms: SmallVec<[Self; 32]> = iter.collect();
+        while terms.len() > 1 {
+            let most = terms.len().min(LONGEST);
+            let value = terms[1..most].iter().fold(terms[0].value, |sum, x| sum + x.value);
+            let sum = Scalar::linear(value, most, terms[..most].iter().map(|x| (*x, T::of(1.0))));
+            terms.drain(1..most);
+            terms[0] = sum;
+        }
+        terms.first().copied().unwrap_or(Scalar::constant(T::of(0.0)))
+    }
+}
+
+/// The most arguments of one statement.
+const LONGEST: usize = 254;
+
+impl<'t, T: TapeNumber> Scalar<'t, T> {
+    /// A statement with the given arguments, of which there are at most `most`; constants are left out.
+    #[inline(always)]
+    fn linear(value: T, most: usize, arguments: impl Iterator<Item = (Self, T)> + Clone) -> Self {
+        let Some(tape) = arguments.clone().find_map(|(x, _)| x.tape) else { return Scalar::constant(value) };
+        if arguments.clone().any(|(x, _)| x.tape.is_some_and(|t| !std::ptr::eq(t, tape))) {
+            return tape.fail_scalar("two tapes: the operands were recorded on different tapes");
+        }
+        let pairs = arguments.filter(|(x, _)| x.tape.is_some()).map(|(x, d)| (x.id, d));
+        Scalar::recorded(tape, value, tape.statements.push_pairs(most, pairs))
+    }
+
+    #[inline(always)]
+    fn products(a: &[Self], b: &[Self]) -> Self {
+        let n = a.len().min(b.len());
+        let (a, b) = (&a[..n], &b[..n]);
+        let mut sum = Scalar::constant(T::of(0.0));
+        for (a, b) in a.chunks(LONGEST / 2).zip(b.chunks(LONGEST / 2)) {
+            let mut pairs = a.iter().zip(b).map(|(x, y)| x.value * y.value);
+            let first = pairs.next().unwrap_or(T::of(0.0));
+            let value = pairs.fold(first, |sum, product| sum + product);
+            let part = if std::ptr::eq(a, b) {
+                Scalar::linear(value, a.len(), a.iter().map(|x| (*x, x.value + x.value)))
+            } else {
+                let both = a.iter().zip(b).flat_map(|(x, y)| [(*x, y.value), (*y, x.value)]);
+                Scalar::linear(value, 2 * a.len(), both)
+            };
+            sum = if n > LONGEST / 2 { sum + part } else { part };
+        }
+        sum
     }
 }
 

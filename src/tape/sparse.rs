@@ -16,9 +16,20 @@ pub struct Sparse<T> {
     values: Vec<T>,
 }
 
+impl<T> Default for Sparse<T> {
+    fn default() -> Self {
+        Sparse { columns: 0, starts: vec![0], places: Vec::new(), values: Vec::new() }
+    }
+}
+
 impl<T: Copy> Sparse<T> {
-    fn new(columns: usize) -> Self {
-        Sparse { columns, starts: vec![0], places: Vec::new(), values: Vec::new() }
+    /// No rows, in the memory that is there.
+    fn clear(&mut self, columns: usize) {
+        self.columns = columns;
+        self.starts.clear();
+        self.starts.push(0);
+        self.places.clear();
+        self.values.clear();
     }
 
     fn end_row(&mut self) {
@@ -77,7 +88,23 @@ impl<T: TapeNumber> Tape<T> {
     /// # Errors
     /// A scalar of another tape; an argument twice or constant; a tensor operation between arguments and results.
     pub fn sparse_jacobian(&self, ys: &[Scalar<'_, T>], xs: &[Scalar<'_, T>]) -> Result<Sparse<T>> {
+        let mut jacobian = Sparse::default();
+        self.sparse_jacobian_into(ys, xs, &mut jacobian)?;
+        Ok(jacobian)
+    }
+
+    /// The same into a matrix whose memory is used again.
+    ///
+    /// # Errors
+    /// As [`sparse_jacobian`](Tape::sparse_jacobian); the matrix is empty then.
+    pub fn sparse_jacobian_into(
+        &self,
+        ys: &[Scalar<'_, T>],
+        xs: &[Scalar<'_, T>],
+        jacobian: &mut Sparse<T>,
+    ) -> Result<()> {
         let wrong = |message: String| Error::op("sparse_jacobian", message, None);
+        jacobian.clear(0);
         if let Some(failure) = self.recorded_failure() {
             return Err(failure);
         }
@@ -85,29 +112,39 @@ impl<T: TapeNumber> Tape<T> {
         if ys.iter().chain(xs).any(foreign) {
             return Err(wrong("two tapes: a scalar was recorded on another tape".into()));
         }
-        let mut columns = vec![u32::MAX; self.mark().0];
-        for (j, x) in xs.iter().enumerate() {
-            match columns.get_mut(x.id() as usize) {
-                Some(place) if x.id() != 0 && *place == u32::MAX => *place = j as u32,
-                Some(place) if x.id() != 0 => {
-                    return Err(wrong(format!("arguments {place} and {j} are one scalar")));
-                }
-                _ => return Err(wrong(format!("argument {j} is a constant"))),
+        let mut local = self.stash.local.take();
+        let mut columns = std::mem::take(&mut local.columns);
+        columns.clear();
+        columns.resize(self.mark().0, u32::MAX);
+        let arguments = xs.iter().enumerate().try_for_each(|(j, x)| match columns.get_mut(x.id() as usize) {
+            Some(place) if x.id() != 0 && *place == u32::MAX => {
+                *place = j as u32;
+                Ok(())
             }
-        }
-        let mut jacobian = Sparse::new(xs.len());
-        let ids: Vec<u32> = ys.iter().map(|y| y.id()).collect();
-        let rows = self.statements.rows(&ids, &columns, |row| {
-            jacobian.places.extend(row.iter().map(|&(j, _)| j));
-            jacobian.values.extend(row.iter().map(|&(_, v)| v));
-            jacobian.end_row();
+            Some(place) if x.id() != 0 => Err(wrong(format!("arguments {place} and {j} are one scalar"))),
+            _ => Err(wrong(format!("argument {j} is a constant"))),
         });
-        match rows {
-            Some(()) => Ok(jacobian),
-            None => Err(wrong(
-                "a tensor operation lies between arguments and results; use the function of that name, with a pattern".into(),
-            )),
+        let rows = arguments.and_then(|()| {
+            jacobian.clear(xs.len());
+            let give = |row: &[(u32, T)]| {
+                jacobian.places.extend(row.iter().map(|&(j, _)| j));
+                jacobian.values.extend(row.iter().map(|&(_, v)| v));
+                jacobian.end_row();
+            };
+            match self.statements.rows(&mut local, ys.iter().map(|y| y.id()), &columns, give) {
+                true => Ok(()),
+                false => Err(wrong(
+                    "a tensor operation lies between arguments and results; use the function of that name, with a pattern"
+                        .into(),
+                )),
+            }
+        });
+        local.columns = columns;
+        self.stash.local.replace(local);
+        if rows.is_err() {
+            jacobian.clear(0);
         }
+        rows
     }
 }
 
@@ -185,7 +222,7 @@ impl Pattern {
 
     /// Puts the products of the matrix with the sum of each colour's rows or columns in their places.
     fn gather<T: Number>(&self, products: &[Vec<T>], by_rows: bool) -> Sparse<T> {
-        let mut matrix = Sparse::new(self.columns);
+        let mut matrix = Sparse { columns: self.columns, ..Sparse::default() };
         for (i, row) in self.rows.iter().enumerate() {
             for &j in row {
                 let (colour, at) = match by_rows {

@@ -89,6 +89,42 @@ impl<T: Number> Statements<T> {
         })
     }
 
+    /// Appends a statement with at most `most` arguments, fewer than 255. The iterator must be plain arithmetic on copies of numbers.
+    #[inline(always)]
+    pub fn push_pairs(&self, most: usize, arguments: impl Iterator<Item = (u32, T)>) -> u32 {
+        self.with(|b| {
+            let at = b.ids.len();
+            if b.ids.capacity() - at < most.max(1) {
+                grow(b, most.max(1));
+                if b.full {
+                    return 0;
+                }
+            }
+            let statement = b.counts.len();
+            let mut n = 0;
+            for (id, partial) in arguments.take(most) {
+                // SAFETY: there is room for `most` arguments, see `push`.
+                unsafe {
+                    *b.ids.as_mut_ptr().add(at + n) = id;
+                    *b.partials.as_mut_ptr().add(at + n) = partial;
+                }
+                n += 1;
+            }
+            if n == 0 {
+                return 0;
+            }
+            // SAFETY: as in `push`; the first `n` arguments were written.
+            unsafe {
+                *b.counts.as_mut_ptr().add(statement) = n as u8;
+                b.counts.set_len(statement + 1);
+                b.ids.set_len(at + n);
+                b.partials.set_len(at + n);
+            }
+            b.scalars += 1;
+            statement as u32
+        })
+    }
+
     /// Appends the statement of a tensor node and gives its id.
     pub fn push_tensor(&self, node: u32) -> u32 {
         let id = self.push([(node, T::of(0.0))]);
@@ -178,11 +214,24 @@ pub(crate) struct Local<T> {
     row: Vec<u32>,
     found: Vec<(u32, T)>,
     ends: Vec<usize>,
+    /// Where the arguments of each statement begin.
+    starts: Vec<u32>,
+    marked: Vec<bool>,
+    /// The column of each statement in a Jacobian.
+    pub columns: Vec<u32>,
 }
 
 impl<T> Default for Local<T> {
     fn default() -> Self {
-        Local { adjoints: Vec::new(), row: Vec::new(), found: Vec::new(), ends: Vec::new() }
+        Local {
+            adjoints: Vec::new(),
+            row: Vec::new(),
+            found: Vec::new(),
+            ends: Vec::new(),
+            starts: Vec::new(),
+            marked: Vec::new(),
+            columns: Vec::new(),
+        }
     }
 }
 
@@ -190,7 +239,7 @@ impl<T: Number> Statements<T> {
     /// Replaces the statements after `floor` (as `len` gave it) by one for each of `results` that is among them. False, and nothing done, if
     /// there are tensor statements or a result has more than 254 arguments.
     pub fn shorten(&self, local: &mut Local<T>, floor: (usize, usize, usize), results: &[u32]) -> bool {
-        let Local { adjoints, row, found, ends } = local;
+        let Local { adjoints, row, found, ends, .. } = local;
         let short = self.with(|b| {
             if b.full || b.counts[floor.0..].contains(&TENSOR) {
                 return false;
@@ -233,92 +282,101 @@ impl<T: Number> Statements<T> {
             let mut done = 0;
             for &end in ends.iter() {
                 let (row, next) = rest.split_at(end - done);
-                self.push_row(row);
+                let sink = [(0, T::of(0.0))];
+                let arguments = if row.is_empty() { &sink } else { row };
+                self.push_pairs(arguments.len(), arguments.iter().copied());
                 (rest, done) = (next, end);
             }
         }
         short
     }
 
-    /// Appends a statement with fewer than 255 arguments.
-    fn push_row(&self, arguments: &[(u32, T)]) {
-        let sink = [(0, T::of(0.0))];
-        let arguments = if arguments.is_empty() { &sink } else { arguments };
-        self.with(|b| {
-            if b.ids.capacity() - b.ids.len() < arguments.len() {
-                grow(b, arguments.len());
-                if b.full {
-                    return;
-                }
-            }
-            b.counts.push(arguments.len() as u8);
-            b.ids.extend(arguments.iter().map(|a| a.0));
-            b.partials.extend(arguments.iter().map(|a| a.1));
-            b.scalars += 1;
-        });
-    }
-
     /// The rows of a Jacobian: for each of `results` the derivatives with respect to the statements that have a number in
     /// `columns`, sorted by it. Each row is a sweep over as much of the tape as lies between a result and what it was made from.
-    /// `None` if tensor statements are in between.
+    /// False if tensor statements are in between.
     pub fn rows(
         &self,
-        results: &[u32],
+        local: &mut Local<T>,
+        results: impl Iterator<Item = u32>,
         columns: &[u32],
-        mut give: impl FnMut(&mut Vec<(u32, T)>),
-    ) -> Option<()> {
+        mut give: impl FnMut(&[(u32, T)]),
+    ) -> bool {
+        let Local { adjoints, row: reached, found: row, starts, marked, .. } = local;
         self.with(|b| {
-            let mut starts: Vec<u32> = Vec::with_capacity(b.counts.len());
+            starts.clear();
             let mut at = 0;
             for &count in &b.counts {
                 starts.push(at);
                 at += if count == TENSOR { 1 } else { count as u32 };
             }
-            let mut adjoints = vec![T::of(0.0); b.counts.len()];
-            let mut marked = vec![false; b.counts.len()];
-            let (mut row, mut reached) = (Vec::new(), Vec::new());
-            for &result in results {
-                adjoints[result as usize] = T::of(1.0);
-                marked[result as usize] = true;
-                // Statements at and below `statement` that have an adjoint and no column.
-                let (mut statement, mut pending) = (result as usize, 1);
-                if columns[statement] != u32::MAX {
-                    (pending, reached) = (0, vec![result]);
-                }
-                while pending > 0 && statement > 0 {
-                    if marked[statement] && columns[statement] == u32::MAX {
-                        pending -= 1;
-                        marked[statement] = false;
-                        let adjoint = std::mem::replace(&mut adjoints[statement], T::of(0.0));
-                        if b.counts[statement] == TENSOR {
-                            return None;
-                        }
-                        let at = starts[statement] as usize;
-                        let range = at..at + b.counts[statement] as usize;
-                        for (&id, &partial) in b.ids[range.clone()].iter().zip(&b.partials[range]) {
-                            let i = id as usize;
-                            if id == 0 {
-                                continue;
-                            }
-                            adjoints[i] = adjoints[i] + adjoint * partial;
-                            if !marked[i] {
-                                marked[i] = true;
-                                if columns[i] == u32::MAX { pending += 1 } else { reached.push(id) }
-                            }
-                        }
-                    }
-                    statement -= 1;
-                }
-                for id in reached.drain(..) {
-                    marked[id as usize] = false;
-                    let adjoint = std::mem::replace(&mut adjoints[id as usize], T::of(0.0));
-                    row.push((columns[id as usize], adjoint));
-                }
-                row.sort_unstable_by_key(|&(column, _)| column);
-                give(&mut row);
+            let n = b.counts.len();
+            adjoints.resize(adjoints.len().max(n), T::of(0.0));
+            marked.clear();
+            marked.resize(n, false);
+            for result in results {
                 row.clear();
+                let range = |statement: usize| {
+                    let at = starts[statement] as usize;
+                    at..at + b.counts[statement] as usize
+                };
+                let mut statement = result as usize;
+                let single = b.counts[statement] != TENSOR && columns[statement] == u32::MAX;
+                let arguments = if single { &b.ids[range(statement)] } else { &[] };
+                if single && arguments.iter().all(|&id| id == 0 || columns[id as usize] != u32::MAX) {
+                    // Made of columns at once: the statement is the row.
+                    let pairs = arguments.iter().zip(&b.partials[range(statement)]);
+                    row.extend(pairs.filter(|&(&id, _)| id != 0).map(|(&id, &d)| (columns[id as usize], d)));
+                } else {
+                    adjoints[statement] = T::of(1.0);
+                    marked[statement] = true;
+                    // Statements at and below `statement` that have an adjoint and no column.
+                    let mut pending = 1;
+                    if columns[statement] != u32::MAX {
+                        pending = 0;
+                        reached.push(result);
+                    }
+                    while pending > 0 && statement > 0 {
+                        if marked[statement] && columns[statement] == u32::MAX {
+                            pending -= 1;
+                            marked[statement] = false;
+                            let adjoint = std::mem::replace(&mut adjoints[statement], T::of(0.0));
+                            if b.counts[statement] == TENSOR {
+                                adjoints.fill(T::of(0.0));
+                                reached.clear();
+                                return false;
+                            }
+                            for i in range(statement).filter(|&i| b.ids[i] != 0) {
+                                let id = b.ids[i] as usize;
+                                adjoints[id] = adjoints[id] + adjoint * b.partials[i];
+                                if !std::mem::replace(&mut marked[id], true) {
+                                    match columns[id] {
+                                        u32::MAX => pending += 1,
+                                        _ => reached.push(b.ids[i]),
+                                    }
+                                }
+                            }
+                        }
+                        statement -= 1;
+                    }
+                    for id in reached.drain(..) {
+                        marked[id as usize] = false;
+                        let adjoint = std::mem::replace(&mut adjoints[id as usize], T::of(0.0));
+                        row.push((columns[id as usize], adjoint));
+                    }
+                }
+                if !row.is_sorted_by(|a, b| a.0 < b.0) {
+                    row.sort_by_key(|&(column, _)| column);
+                    row.dedup_by(|next, kept| {
+                        let same = next.0 == kept.0;
+                        if same {
+                            kept.1 = kept.1 + next.1;
+                        }
+                        same
+                    });
+                }
+                give(row);
             }
-            Some(())
+            true
         })
     }
 }

@@ -23,11 +23,13 @@ pub fn read(text: &str) -> Input {
     Input { camera, point, weight, feature: [next(), next()], cameras, points, observations }
 }
 
+#[inline(always)]
 fn dot<R: Real>(a: [R; 3], b: [R; 3]) -> R {
     a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 }
 
 /// Rodrigues' formula.
+#[inline(always)]
 fn rotate<R: Real>(r: [R; 3], x: [R; 3]) -> [R; 3] {
     let cross = |a: [R; 3], b: [R; 3]| {
         [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
@@ -96,12 +98,18 @@ pub enum Way {
     Forward,
 }
 
-/// The errors and their Jacobian with respect to cameras, points and weights.
-pub fn jacobian(tape: &mut Tape<f64>, p: &Input, way: Way) -> Result<(Vec<f64>, Sparse<f64>)> {
+/// The errors; their Jacobian with respect to cameras, points and weights goes to `jacobian`.
+pub fn derivatives(
+    tape: &mut Tape<f64>,
+    p: &Input,
+    way: Way,
+    jacobian: &mut Sparse<f64>,
+) -> Result<Vec<f64>> {
     tape.reset();
-    let repeat = |one: &[f64], times: usize| tape.scalars(&one.repeat(times));
-    let (cameras, points) = (repeat(&p.camera, p.cameras), repeat(&p.point, p.points));
-    let weights = repeat(&[p.weight], p.observations);
+    let (cameras, points) = (p.camera.repeat(p.cameras), p.point.repeat(p.points));
+    let all = tape.scalars(&[cameras, points, vec![p.weight; p.observations]].concat());
+    let (cameras, rest) = all.split_at(11 * p.cameras);
+    let (points, weights) = rest.split_at(3 * p.points);
     let mut errors: Vec<Scalar> = Vec::with_capacity(3 * p.observations);
     for (i, &w) in weights.iter().enumerate() {
         let (c, x) = (&cameras[i % p.cameras * 11..], &points[i % p.points * 3..]);
@@ -121,7 +129,6 @@ pub fn jacobian(tape: &mut Tape<f64>, p: &Input, way: Way) -> Result<(Vec<f64>, 
         });
     }
     errors.extend(weights.iter().map(|&w| weight_error(w)));
-    let all: Vec<Scalar> = cameras.iter().chain(&points).chain(&weights).copied().collect();
-    let jacobian = tape.sparse_jacobian(&errors, &all)?;
-    Ok((errors.iter().map(|e| e.value()).collect(), jacobian))
+    tape.sparse_jacobian_into(&errors, &all, jacobian)?;
+    Ok(errors.iter().map(|e| e.value()).collect())
 }

@@ -20,7 +20,6 @@ pub struct Input {
 }
 
 pub type Program = fn(&mut Tape<f64>, &Input) -> Result<(f64, Vec<f64>)>;
-pub const PROGRAMS: [(&str, Program); 3] = [("scalars", scalars), ("tensors", tensors), ("mixed", mixed)];
 
 pub fn read(text: &str) -> Input {
     let mut words = text.split_whitespace().map(|w| w.parse::<f64>().unwrap());
@@ -53,31 +52,32 @@ fn betas<R: Real + Sum>(p: &Input, alphas: &[R], means: &[R], icf: &[R]) -> (Vec
     let d = p.d;
     let mut prior = R::of(0.0);
     let per = d + d * (d - 1) / 2;
-    let (mut diagonals, mut sums) = (Vec::with_capacity(p.k * d), Vec::with_capacity(p.k));
+    // The lower triangles row by row, the diagonal at the end of each.
+    let (mut rows, mut sums) = (Vec::with_capacity(p.k * per), Vec::with_capacity(p.k));
     for (part, &alpha) in icf.chunks(per).zip(alphas) {
         let (q, l) = part.split_at(d);
-        let sum: R = q.iter().copied().sum();
-        diagonals.extend(q.iter().map(|q| q.exp()));
-        let diagonal = &diagonals[diagonals.len() - d..];
-        let squares: R = diagonal.iter().chain(l).map(|v| v.square()).sum();
-        prior = prior + (squares * (0.5 * p.gamma * p.gamma) - sum * p.m);
+        let (sum, start): (R, _) = (q.iter().copied().sum(), rows.len());
+        for (i, &q) in q.iter().enumerate() {
+            // Column j has d - 1 - j entries, of rows j + 1 to d - 1.
+            rows.extend((0..i).map(|j| l[j * (2 * d - 1 - j) / 2 + i - j - 1]));
+            rows.push(q.exp());
+        }
+        prior = prior + (R::dot(&rows[start..], &rows[start..]) * (0.5 * p.gamma * p.gamma) - sum * p.m);
         sums.push(alpha + sum);
     }
     let mut betas = Vec::with_capacity(p.n * p.k);
     let (mut centred, mut y) = (vec![prior; d], vec![prior; d]);
     for x in p.x.chunks(d) {
-        for (k, part) in icf.chunks(per).enumerate() {
+        for (k, mut rest) in rows.chunks(per).enumerate() {
             for i in 0..d {
                 centred[i] = means[k * d + i] - x[i];
-                y[i] = diagonals[k * d + i] * centred[i];
             }
-            let mut next = part[d..].iter();
-            for (i, &c) in centred.iter().enumerate() {
-                for (y, &entry) in y[i + 1..].iter_mut().zip(next.by_ref()) {
-                    *y = *y + entry * c;
-                }
+            for (i, y) in y.iter_mut().enumerate() {
+                let (row, next) = rest.split_at(i + 1);
+                *y = R::dot(row, &centred[..=i]);
+                rest = next;
             }
-            betas.push(sums[k] - y.iter().map(|v| v.square()).sum::<R>() * 0.5);
+            betas.push(sums[k] - R::dot(&y, &y) * 0.5);
         }
     }
     (betas, prior)

@@ -1,6 +1,6 @@
 //! An LSTM with diagonal weights that predicts the next character of a text, as ADBench defines it, its two quirks
 //! included: forget and output gates see the input, the others the hidden state; and log(2 + Σ exp).
-use kolmo::{Real, Result, Tape};
+use kolmo::{FuseInput, Real, Result, Tape, fuse};
 use std::iter::Sum;
 
 pub struct Input {
@@ -24,7 +24,15 @@ pub fn read(text: &str) -> Input {
 }
 
 /// The loss of any kind of number.
-fn loss<R: Real + Sum>(p: &Input, main: &[R], extra: &[R]) -> R {
+fn loss<R>(p: &Input, main: &[R], extra: &[R]) -> R
+where
+    R: Real + Sum + FuseInput<2, Output = R> + FuseInput<3, Output = R> + FuseInput<4, Output = R>,
+{
+    let gate = fuse!(|v, w, b| (v * w + b).sigmoid());
+    let change = fuse!(|v, w, b| (v * w + b).tanh());
+    let mix = fuse!(|c, f, i, g| c * f + i * g);
+    let out = fuse!(|o, c| o * c.tanh());
+    let affine = fuse!(|v, w, b| v * w + b);
     let b = p.bits;
     let mut state: Vec<R> = p.state.iter().map(|&v| R::of(v)).collect();
     let mut total = R::of(0.0);
@@ -37,16 +45,16 @@ fn loss<R: Real + Sum>(p: &Input, main: &[R], extra: &[R]) -> R {
             let (weights, biases) = main[8 * layer * b..8 * (layer + 1) * b].split_at(4 * b);
             let (hidden, cell) = state[2 * layer * b..2 * (layer + 1) * b].split_at_mut(b);
             for i in 0..b {
-                let gate = |gate: usize, v: R| v * weights[gate * b + i] + biases[gate * b + i];
-                let (forget, input) = (gate(0, x[i]).sigmoid(), gate(1, hidden[i]).sigmoid());
-                let (output, change) = (gate(2, x[i]).sigmoid(), gate(3, hidden[i]).tanh());
-                cell[i] = cell[i] * forget + input * change;
-                hidden[i] = output * cell[i].tanh();
+                let part = |gate: usize, v: R| [v, weights[gate * b + i], biases[gate * b + i]];
+                let (forget, input) = (gate.apply(part(0, x[i])), gate.apply(part(1, hidden[i])));
+                let (output, change) = (gate.apply(part(2, x[i])), change.apply(part(3, hidden[i])));
+                cell[i] = mix.apply([cell[i], forget, input, change]);
+                hidden[i] = out.apply([output, cell[i]]);
                 x[i] = hidden[i];
             }
         }
         for i in 0..b {
-            y[i] = x[i] * extra[b + i] + extra[2 * b + i];
+            y[i] = affine.apply([x[i], extra[b + i], extra[2 * b + i]]);
         }
         let norm = (y.iter().map(|v| v.exp()).sum::<R>() + 2.0).log();
         total = total + y.iter().zip(pair[1]).map(|(&y, &target)| (y - norm) * target).sum::<R>();
