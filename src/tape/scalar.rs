@@ -264,7 +264,8 @@ impl<T: TapeNumber> std::iter::Sum for Scalar<'_, T> {
         while terms.len() > 1 {
             let most = terms.len().min(LONGEST);
             let value = terms[1..most].iter().fold(terms[0].value, |sum, x| sum + x.value);
-            let sum = Scalar::linear(value, most, terms[..most].iter().map(|x| (*x, T::of(1.0))));
+            let part = &terms[..most];
+            let sum = Scalar::linear(value, [(part, part)], |x, _| (x.id, T::of(1.0)));
             terms.drain(1..most);
             terms[0] = sum;
         }
@@ -276,15 +277,20 @@ impl<T: TapeNumber> std::iter::Sum for Scalar<'_, T> {
 const LONGEST: usize = 254;
 
 impl<'t, T: TapeNumber> Scalar<'t, T> {
-    /// A statement with the given arguments, of which there are at most `most`; constants are left out.
+    /// A statement whose arguments are the first slices of the parts.
     #[inline(always)]
-    fn linear(value: T, most: usize, arguments: impl Iterator<Item = (Self, T)> + Clone) -> Self {
-        let Some(tape) = arguments.clone().find_map(|(x, _)| x.tape) else { return Scalar::constant(value) };
-        if arguments.clone().any(|(x, _)| x.tape.is_some_and(|t| !std::ptr::eq(t, tape))) {
+    fn linear<const P: usize>(
+        value: T,
+        parts: [(&[Self], &[Self]); P],
+        argument: impl Fn(&Self, &Self) -> (u32, T),
+    ) -> Self {
+        let all = || parts.iter().flat_map(|(x, _)| x.iter());
+        let Some(tape) = all().find_map(|x| x.tape) else { return Scalar::constant(value) };
+        let foreign = |x: &Self| x.tape.is_some_and(|t| !std::ptr::eq(t, tape));
+        if parts.iter().any(|(x, _)| x.iter().fold(false, |any, x| any | foreign(x))) {
             return tape.fail_scalar("two tapes: the operands were recorded on different tapes");
         }
-        let pairs = arguments.filter(|(x, _)| x.tape.is_some()).map(|(x, d)| (x.id, d));
-        Scalar::recorded(tape, value, tape.statements.push_pairs(most, pairs))
+        Scalar::recorded(tape, value, tape.statements.push_slices(parts, argument))
     }
 
     #[inline(always)]
@@ -293,14 +299,14 @@ impl<'t, T: TapeNumber> Scalar<'t, T> {
         let (a, b) = (&a[..n], &b[..n]);
         let mut sum = Scalar::constant(T::of(0.0));
         for (a, b) in a.chunks(LONGEST / 2).zip(b.chunks(LONGEST / 2)) {
-            let mut pairs = a.iter().zip(b).map(|(x, y)| x.value * y.value);
-            let first = pairs.next().unwrap_or(T::of(0.0));
-            let value = pairs.fold(first, |sum, product| sum + product);
+            let mut value = a[0].value * b[0].value;
+            for (x, y) in a[1..].iter().zip(&b[1..]) {
+                value = value + x.value * y.value;
+            }
             let part = if std::ptr::eq(a, b) {
-                Scalar::linear(value, a.len(), a.iter().map(|x| (*x, x.value + x.value)))
+                Scalar::linear(value, [(a, a)], |x, _| (x.id, x.value + x.value))
             } else {
-                let both = a.iter().zip(b).flat_map(|(x, y)| [(*x, y.value), (*y, x.value)]);
-                Scalar::linear(value, 2 * a.len(), both)
+                Scalar::linear(value, [(a, b), (b, a)], |x, y| (x.id, y.value))
             };
             sum = if n > LONGEST / 2 { sum + part } else { part };
         }

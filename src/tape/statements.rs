@@ -89,32 +89,36 @@ impl<T: Number> Statements<T> {
         })
     }
 
-    /// Appends a statement with at most `most` arguments, fewer than 255. The iterator must be plain arithmetic on copies of numbers.
+    /// Appends a statement with the arguments of `parts` one after the other, 1 to 254 of them in all; of each `x` of a part, `argument` tells the
+    /// id and, together with the partner at the same place of the second slice, the partial derivative. Slices of a part are equally long.
     #[inline(always)]
-    pub fn push_pairs(&self, most: usize, arguments: impl Iterator<Item = (u32, T)>) -> u32 {
+    pub fn push_slices<S, const P: usize>(
+        &self,
+        parts: [(&[S], &[S]); P],
+        argument: impl Fn(&S, &S) -> (u32, T),
+    ) -> u32 {
+        let n: usize = parts.iter().map(|(x, _)| x.len()).sum();
+        debug_assert!((1..TENSOR as usize).contains(&n));
         self.with(|b| {
             let at = b.ids.len();
-            if b.ids.capacity() - at < most.max(1) {
-                grow(b, most.max(1));
+            if b.ids.capacity() - at < n {
+                grow(b, n);
                 if b.full {
                     return 0;
                 }
             }
             let statement = b.counts.len();
-            let mut n = 0;
-            for (id, partial) in arguments.take(most) {
-                // SAFETY: there is room for `most` arguments, see `push`.
-                unsafe {
-                    *b.ids.as_mut_ptr().add(at + n) = id;
-                    *b.partials.as_mut_ptr().add(at + n) = partial;
-                }
-                n += 1;
-            }
-            if n == 0 {
-                return 0;
-            }
-            // SAFETY: as in `push`; the first `n` arguments were written.
+            // SAFETY: as in `push`, with room for `n` arguments; a part never writes more of them than its first slice has.
             unsafe {
+                let (mut ids, mut partials) = (b.ids.as_mut_ptr().add(at), b.partials.as_mut_ptr().add(at));
+                for (xs, partners) in parts {
+                    for (k, (x, partner)) in xs.iter().zip(partners).enumerate() {
+                        let (id, partial) = argument(x, partner);
+                        *ids.add(k) = id;
+                        *partials.add(k) = partial;
+                    }
+                    (ids, partials) = (ids.add(xs.len()), partials.add(xs.len()));
+                }
                 *b.counts.as_mut_ptr().add(statement) = n as u8;
                 b.counts.set_len(statement + 1);
                 b.ids.set_len(at + n);
@@ -284,7 +288,7 @@ impl<T: Number> Statements<T> {
                 let (row, next) = rest.split_at(end - done);
                 let sink = [(0, T::of(0.0))];
                 let arguments = if row.is_empty() { &sink } else { row };
-                self.push_pairs(arguments.len(), arguments.iter().copied());
+                self.push_slices([(arguments, arguments)], |x, _| *x);
                 (rest, done) = (next, end);
             }
         }
