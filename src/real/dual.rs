@@ -36,12 +36,21 @@ impl<R: Number, const N: usize> Dual<R, N> {
 
     #[inline(always)]
     fn map(self, re: R, slope: impl Fn(R) -> R) -> Self {
-        Dual { re, eps: self.eps.map(slope) }
+        // Loops, here and below: with many directions, the functions of arrays are calls.
+        let mut eps = self.eps;
+        for e in &mut eps {
+            *e = slope(*e);
+        }
+        Dual { re, eps }
     }
 
     #[inline(always)]
     fn zip(self, other: Self, re: R, a: impl Fn(R) -> R, b: impl Fn(R) -> R) -> Self {
-        Dual { re, eps: std::array::from_fn(|i| a(self.eps[i]) + b(other.eps[i])) }
+        let mut eps = self.eps;
+        for (e, d) in eps.iter_mut().zip(other.eps) {
+            *e = a(*e) + b(d);
+        }
+        Dual { re, eps }
     }
 }
 
@@ -127,7 +136,12 @@ macro_rules! operators {
             #[allow(clippy::suspicious_arithmetic_impl)] // the product and quotient rules
             fn $f(self, other: Self) -> Self {
                 let ($a, $b) = (self, other);
-                Dual { re: $re, eps: std::array::from_fn(|i| { let ($e, $d) = ($a.eps[i], $b.eps[i]); $eps }) }
+                let mut eps = $a.eps;
+                for (place, d) in eps.iter_mut().zip($b.eps) {
+                    let ($e, $d) = (*place, d);
+                    *place = $eps;
+                }
+                Dual { re: $re, eps }
             }
         }
         impl<R: Number, const N: usize> $trait<f64> for Dual<R, N> {
@@ -153,6 +167,6 @@ impl<R: Number, const N: usize> Neg for Dual<R, N> {
     type Output = Self;
     #[inline(always)]
     fn neg(self) -> Self {
-        Dual { re: -self.re, eps: self.eps.map(|e| -e) }
+        self.map(-self.re, |e| -e)
     }
 }

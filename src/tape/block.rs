@@ -8,8 +8,7 @@ impl<T: TapeNumber> Tape<T> {
     /// Runs `block` and replaces what it recorded by one statement per result, whose partial derivatives are found by a
     /// reverse sweep over the block. Pays where results and outside arguments are few and the statements between them many.
     ///
-    /// Values inside the block can't be used after it. A block stays as it was recorded if it has tensors in it, or if a
-    /// result depends on more than 254 values from outside.
+    /// Values inside the block must not be used after it. A block with tensors in it stays as it was recorded.
     ///
     /// ```
     /// let tape = kolmo::Tape::<f64>::new();
@@ -36,20 +35,12 @@ impl<T: TapeNumber> Tape<T> {
         let mut local = self.stash.local.take();
         let ids = results.map(|y| if y.tape().is_some() { y.id() } else { 0 });
         let short = self.statements.shorten(&mut local, floor, &ids);
+        let ids: [u32; M] = array::from_fn(|i| if short { local.ids[i] } else { ids[i] });
         self.stash.local.replace(local);
-        match short {
-            true => {
-                let mut next = floor.0 as u32;
-                results.map(|y| {
-                    if (y.id() as usize) < floor.0 || y.tape().is_none() {
-                        return y;
-                    }
-                    next += 1;
-                    Scalar::recorded(self, y.value(), next - 1)
-                })
-            }
-            false => results,
-        }
+        array::from_fn(|i| match ids[i] {
+            0 => Scalar::constant(results[i].value()),
+            id => Scalar::recorded(self, results[i].value(), id),
+        })
     }
 }
 

@@ -300,7 +300,7 @@ impl<T: TapeNumber> Tape<T> {
                 None,
             ));
         }
-        let mut adjoints = self.stash.scalars(self.statements.len().0);
+        let mut adjoints = self.stash.scalars(self.statements.adjoints());
         match adjoints.get_mut(id as usize) {
             Some(seed) => *seed = T::of(1.0),
             None => return Err(Error::op("backward", "the scalar is not on this tape any more", None)),

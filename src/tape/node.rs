@@ -210,6 +210,7 @@ impl<T: Float> Tape<T> {
     }
 
     /// Runs an operation, and records it if an operand is recorded. This is the one way onto the tape.
+    #[inline]
     #[track_caller]
     pub(crate) fn apply<'t>(&'t self, op: impl Into<Op<T>>, inputs: &[&Var<'t, T>]) -> Var<'t, T> {
         self.apply_op(op.into(), inputs)

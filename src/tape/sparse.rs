@@ -115,7 +115,7 @@ impl<T: TapeNumber> Tape<T> {
         let mut local = self.stash.local.take();
         let mut columns = std::mem::take(&mut local.columns);
         columns.clear();
-        columns.resize(self.mark().0, u32::MAX);
+        columns.resize(self.statements.adjoints(), u32::MAX);
         let arguments = xs.iter().enumerate().try_for_each(|(j, x)| match columns.get_mut(x.id() as usize) {
             Some(place) if x.id() != 0 && *place == u32::MAX => {
                 *place = j as u32;

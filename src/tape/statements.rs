@@ -27,6 +27,8 @@ struct Inner<T> {
     scalars: usize,
     /// Set when ids ran out; from then on statements are constants.
     full: bool,
+    /// The most statements there were before a block was made short: ids of lost values are below it.
+    peak: usize,
 }
 
 /// What the reverse sweep meets below a position: the next tensor statement, or the start.
@@ -45,6 +47,7 @@ impl<T: Number> Statements<T> {
                 partials: Vec::new(),
                 scalars: 0,
                 full: false,
+                peak: 0,
             }),
         };
         statements.push([(0, T::of(0.0))]);
@@ -165,6 +168,12 @@ impl<T: Number> Statements<T> {
     /// Forgets everything but the sink. Keeps the memory.
     pub fn clear(&self) {
         self.truncate(1, 1, 0);
+        self.with(|b| b.peak = 0);
+    }
+
+    /// How many adjoints a sweep needs.
+    pub fn adjoints(&self) -> usize {
+        self.with(|b| b.peak.max(b.counts.len()))
     }
 
     /// The arguments of the statement that end before position `end`, for listings: count, ids and partials.
@@ -214,13 +223,16 @@ impl<T: Number> Statements<T> {
 /// Buffers of sweeps over a few statements. Between uses every adjoint is zero and no place is marked.
 pub(crate) struct Local<T> {
     adjoints: Vec<T>,
-    /// Arguments from outside, and the results' rows of them one after the other.
-    row: Vec<u32>,
-    found: Vec<(u32, T)>,
+    marked: Vec<bool>,
+    /// Where a sweep ends: the statements from outside a block, or those with a column.
+    reached: Vec<u32>,
+    /// The derivatives with respect to them, of one result after the other.
+    row: Vec<(u32, T)>,
     ends: Vec<usize>,
+    /// What the results of a block are afterwards.
+    pub ids: Vec<u32>,
     /// Where the arguments of each statement begin.
     starts: Vec<u32>,
-    marked: Vec<bool>,
     /// The column of each statement in a Jacobian.
     pub columns: Vec<u32>,
 }
@@ -229,47 +241,55 @@ impl<T> Default for Local<T> {
     fn default() -> Self {
         Local {
             adjoints: Vec::new(),
-            row: Vec::new(),
-            found: Vec::new(),
-            ends: Vec::new(),
-            starts: Vec::new(),
             marked: Vec::new(),
+            reached: Vec::new(),
+            row: Vec::new(),
+            ends: Vec::new(),
+            ids: Vec::new(),
+            starts: Vec::new(),
             columns: Vec::new(),
         }
     }
 }
 
 impl<T: Number> Statements<T> {
-    /// Replaces the statements after `floor` (as `len` gave it) by one for each of `results` that is among them. False, and nothing done, if
-    /// there are tensor statements or a result has more than 254 arguments.
+    /// Replaces the statements after `floor` (as `len` gave it) by one for each of `results` that is among them, or a chain of
+    /// several where one can't hold all arguments, and puts the new ids into `local.ids`. False, and nothing done, if there are
+    /// tensor statements.
     pub fn shorten(&self, local: &mut Local<T>, floor: (usize, usize, usize), results: &[u32]) -> bool {
-        let Local { adjoints, row, found, ends, .. } = local;
+        let Local { adjoints, reached, row: found, ends, marked, ids, .. } = local;
+        let (n, adjoints_needed) = (self.len().0, self.adjoints());
+        let inside = |id: u32| (floor.0..n).contains(&(id as usize));
         let short = self.with(|b| {
             if b.full || b.counts[floor.0..].contains(&TENSOR) {
                 return false;
             }
-            adjoints.resize(adjoints.len().max(b.counts.len()), T::of(0.0));
+            b.peak = adjoints_needed;
+            adjoints.resize(adjoints.len().max(b.peak), T::of(0.0));
+            marked.resize(marked.len().max(b.peak), false);
             found.clear();
             ends.clear();
-            for &result in results.iter().filter(|&&id| id as usize >= floor.0) {
+            for &result in results.iter().filter(|&&id| inside(id)) {
                 adjoints[result as usize] = T::of(1.0);
                 let mut at = b.ids.len();
-                for statement in (floor.0..b.counts.len()).rev() {
-                    let n = b.counts[statement] as usize;
-                    at -= n;
+                for statement in (floor.0..n).rev() {
+                    let count = b.counts[statement] as usize;
+                    at -= count;
                     let adjoint = std::mem::replace(&mut adjoints[statement], T::of(0.0));
                     if adjoint.is_zero() {
                         continue;
                     }
-                    for (&id, &partial) in b.ids[at..at + n].iter().zip(&b.partials[at..at + n]) {
-                        let slot = &mut adjoints[id as usize];
-                        if (id as usize) < floor.0 && slot.is_zero() && !row.contains(&id) {
-                            row.push(id);
+                    for (&id, &partial) in b.ids[at..at + count].iter().zip(&b.partials[at..at + count]) {
+                        let i = id as usize;
+                        adjoints[i] = adjoints[i] + adjoint * partial;
+                        if i < floor.0 && !marked[i] {
+                            marked[i] = true;
+                            reached.push(id);
                         }
-                        *slot = *slot + adjoint * partial;
                     }
                 }
-                for id in row.drain(..) {
+                for id in reached.drain(..) {
+                    marked[id as usize] = false;
                     let adjoint = std::mem::replace(&mut adjoints[id as usize], T::of(0.0));
                     if id != 0 {
                         found.push((id, adjoint));
@@ -277,27 +297,40 @@ impl<T: Number> Statements<T> {
                 }
                 ends.push(found.len());
             }
-            let lengths = ends.iter().scan(0, |start, &end| Some(end - std::mem::replace(start, end)));
-            lengths.max().unwrap_or(0) < TENSOR as usize
+            true
         });
-        if short {
-            self.truncate(floor.0, floor.1, floor.2);
-            let mut rest = &found[..];
-            let mut done = 0;
-            for &end in ends.iter() {
-                let (row, next) = rest.split_at(end - done);
-                let sink = [(0, T::of(0.0))];
-                let arguments = if row.is_empty() { &sink } else { row };
-                self.push_slices([(arguments, arguments)], |x, _| *x);
-                (rest, done) = (next, end);
-            }
+        if !short {
+            return false;
         }
-        short
+        self.truncate(floor.0, floor.1, floor.2);
+        ids.clear();
+        let (mut start, mut next) = (0, ends.iter());
+        for &result in results {
+            let mut id = result;
+            if let Some(&end) = next.as_slice().first().filter(|_| inside(result)) {
+                next.next();
+                // The first statement points to the sink, each other one to that before it.
+                id = 0;
+                let mut rest = &found[start..end];
+                while id == 0 || !rest.is_empty() {
+                    let (part, more) = rest.split_at(rest.len().min(TENSOR as usize - 2));
+                    let before = [(id, T::of((id != 0) as u8 as f64))];
+                    id = self.push_slices([(&before, &before), (part, part)], |x, _| *x);
+                    rest = more;
+                    if self.is_full() {
+                        break;
+                    }
+                }
+                start = end;
+            }
+            ids.push(id);
+        }
+        true
     }
 
     /// The rows of a Jacobian: for each of `results` the derivatives with respect to the statements that have a number in
     /// `columns`, sorted by it. Each row is a sweep over as much of the tape as lies between a result and what it was made from.
-    /// False if tensor statements are in between.
+    /// `columns` is as long as `adjoints` says. False if tensor statements are in between.
     pub fn rows(
         &self,
         local: &mut Local<T>,
@@ -305,7 +338,7 @@ impl<T: Number> Statements<T> {
         columns: &[u32],
         mut give: impl FnMut(&[(u32, T)]),
     ) -> bool {
-        let Local { adjoints, row: reached, found: row, starts, marked, .. } = local;
+        let Local { adjoints, reached, row, starts, marked, .. } = local;
         self.with(|b| {
             starts.clear();
             let mut at = 0;
@@ -314,10 +347,9 @@ impl<T: Number> Statements<T> {
                 at += if count == TENSOR { 1 } else { count as u32 };
             }
             let n = b.counts.len();
-            adjoints.resize(adjoints.len().max(n), T::of(0.0));
-            marked.clear();
-            marked.resize(n, false);
-            for result in results {
+            adjoints.resize(adjoints.len().max(columns.len()), T::of(0.0));
+            marked.resize(marked.len().max(columns.len()), false);
+            for result in results.map(|id| if (id as usize) < n { id } else { 0 }) {
                 row.clear();
                 let range = |statement: usize| {
                     let at = starts[statement] as usize;
@@ -346,10 +378,11 @@ impl<T: Number> Statements<T> {
                             let adjoint = std::mem::replace(&mut adjoints[statement], T::of(0.0));
                             if b.counts[statement] == TENSOR {
                                 adjoints.fill(T::of(0.0));
+                                marked.fill(false);
                                 reached.clear();
                                 return false;
                             }
-                            for i in range(statement).filter(|&i| b.ids[i] != 0) {
+                            for i in range(statement).filter(|&i| (1..statement as u32).contains(&b.ids[i])) {
                                 let id = b.ids[i] as usize;
                                 adjoints[id] = adjoints[id] + adjoint * b.partials[i];
                                 if !std::mem::replace(&mut marked[id], true) {

@@ -232,7 +232,7 @@ impl<T: Float> Tape<T> {
         let Some(node) = y.node() else {
             return Err(Error::op("backward", "a constant has no gradients: nothing recorded it", None));
         };
-        let n = if self.statements.len().2 > 0 { self.statements.len().0 } else { 0 };
+        let n = if self.statements.len().2 > 0 { self.statements.adjoints() } else { 0 };
         let mut sweep = self.tensors.scratch.take();
         sweep.reset(self.tensors.nodes.borrow().len(), false, free, 0);
         if let Some(slot) = sweep.adjoints.get_mut(node as usize) {
@@ -284,7 +284,7 @@ impl<T: Float> Tape<T> {
             sweep.cut = wanted;
         }
         if self.statements.len().2 > 0 {
-            sweep.scalars = self.stash.scalars(self.statements.len().0);
+            sweep.scalars = self.stash.scalars(self.statements.adjoints());
         }
         let before = self.settings.recording.replace(graph);
         for (y, seed) in ys.iter().zip(seeds) {

@@ -47,13 +47,17 @@ fn logsumexp<R: Real + Sum>(v: &[R]) -> R {
     v.iter().map(|&s| (s - max).exp()).sum::<R>().log() + max
 }
 
-/// βᵢₖ for every point and component, row by row, and S of the prior.
-fn betas<R: Real + Sum>(p: &Input, alphas: &[R], means: &[R], icf: &[R]) -> (Vec<R>, R) {
-    let d = p.d;
-    let mut prior = R::of(0.0);
-    let per = d + d * (d - 1) / 2;
-    // The lower triangles row by row, the diagonal at the end of each.
+/// The components: lower triangles row by row with the diagonal at the end of each, αₖ + Σ qₖ, and S of the prior.
+struct Components<R> {
+    rows: Vec<R>,
+    sums: Vec<R>,
+    prior: R,
+}
+
+fn components<R: Real + Sum>(p: &Input, alphas: &[R], icf: &[R]) -> Components<R> {
+    let (d, per) = (p.d, p.d + p.d * (p.d - 1) / 2);
     let (mut rows, mut sums) = (Vec::with_capacity(p.k * per), Vec::with_capacity(p.k));
+    let mut prior = R::of(0.0);
     for (part, &alpha) in icf.chunks(per).zip(alphas) {
         let (q, l) = part.split_at(d);
         let (sum, start): (R, _) = (q.iter().copied().sum(), rows.len());
@@ -65,10 +69,16 @@ fn betas<R: Real + Sum>(p: &Input, alphas: &[R], means: &[R], icf: &[R]) -> (Vec
         prior = prior + (R::dot(&rows[start..], &rows[start..]) * (0.5 * p.gamma * p.gamma) - sum * p.m);
         sums.push(alpha + sum);
     }
-    let mut betas = Vec::with_capacity(p.n * p.k);
-    let (mut centred, mut y) = (vec![prior; d], vec![prior; d]);
-    for x in p.x.chunks(d) {
-        for (k, mut rest) in rows.chunks(per).enumerate() {
+    Components { rows, sums, prior }
+}
+
+/// βᵢₖ of some points and every component, point by point.
+fn betas<R: Real + Sum>(p: &Input, points: &[f64], means: &[R], c: &Components<R>) -> Vec<R> {
+    let d = p.d;
+    let mut betas = Vec::with_capacity(points.len() / d * p.k);
+    let (mut centred, mut y) = (vec![c.prior; d], vec![c.prior; d]);
+    for x in points.chunks(d) {
+        for (k, mut rest) in c.rows.chunks(c.rows.len() / p.k).enumerate() {
             for i in 0..d {
                 centred[i] = means[k * d + i] - x[i];
             }
@@ -77,27 +87,38 @@ fn betas<R: Real + Sum>(p: &Input, alphas: &[R], means: &[R], icf: &[R]) -> (Vec
                 *y = R::dot(row, &centred[..=i]);
                 rest = next;
             }
-            betas.push(sums[k] - R::dot(&y, &y) * 0.5);
+            betas.push(c.sums[k] - R::dot(&y, &y) * 0.5);
         }
     }
-    (betas, prior)
+    betas
 }
 
-fn objective<R: Real + Sum>(p: &Input, alphas: &[R], means: &[R], icf: &[R]) -> R {
-    let (betas, prior) = betas(p, alphas, means, icf);
-    let points: R = betas.chunks(p.k).map(logsumexp).sum();
-    points - logsumexp(alphas) * p.n as f64 + prior + p.constant()
+/// Points of one block.
+const BLOCK: usize = 20;
+
+/// The objective of any kind of number; `block` may make short what the points of a block leave on a tape.
+fn objective<R: Real + Sum>(
+    p: &Input,
+    [alphas, means, icf]: [&[R]; 3],
+    block: impl Fn(&dyn Fn() -> R) -> R,
+) -> R {
+    let c = components(p, alphas, icf);
+    let points = p.x.chunks(BLOCK * p.d);
+    let points = points.map(|x| block(&|| betas(p, x, means, &c).chunks(p.k).map(logsumexp).sum()));
+    points.sum::<R>() - logsumexp(alphas) * p.n as f64 + c.prior + p.constant()
 }
 
 /// The objective as a plain number.
 pub fn value(p: &Input) -> f64 {
-    objective(p, &p.alphas, &p.means, &p.icf)
+    objective(p, [&p.alphas, &p.means, &p.icf], |points| points())
 }
 
 pub fn scalars(tape: &mut Tape<f64>, p: &Input) -> Result<(f64, Vec<f64>)> {
     tape.reset();
     let [alphas, means, icf] = [&p.alphas, &p.means, &p.icf].map(|v| tape.scalars(v));
-    let y = objective(p, &alphas, &means, &icf);
+    // A block's statements stay in the cache; on the tape it is a handful.
+    let block = |points: &dyn Fn() -> _| tape.preaccumulate(|| [points()])[0];
+    let y = objective(p, [&alphas, &means, &icf], block);
     let grads = y.backward()?;
     let all = alphas.iter().chain(&means).chain(&icf);
     Ok((y.value(), all.map(|&s| grads.scalar(s)).collect()))
@@ -107,7 +128,8 @@ pub fn scalars(tape: &mut Tape<f64>, p: &Input) -> Result<(f64, Vec<f64>)> {
 pub fn mixed(tape: &mut Tape<f64>, p: &Input) -> Result<(f64, Vec<f64>)> {
     tape.reset();
     let [alphas, means, icf] = [&p.alphas, &p.means, &p.icf].map(|v| tape.scalars(v));
-    let (betas, prior) = betas(p, &alphas, &means, &icf);
+    let c = components(p, &alphas, &icf);
+    let (betas, prior) = (betas(p, &p.x, &means, &c), c.prior);
     let points = tape.from_scalars(&betas, [p.n, p.k]).logsumexp(&[1], false).sum();
     let weights = tape.from_scalars(&alphas, [p.k]).logsumexp(&[0], false) * p.n as f64;
     let y = points - weights + prior * tape.constant(1.0) + p.constant();
