@@ -301,7 +301,7 @@ impl<T: TapeNumber> Tape<T> {
             ));
         }
         let mut adjoints = self.stash.scalars(self.statements.adjoints());
-        match adjoints.get_mut(id as usize) {
+        match adjoints[..self.statements.len().0].get_mut(id as usize) {
             Some(seed) => *seed = T::of(1.0),
             None => return Err(Error::op("backward", "the scalar is not on this tape any more", None)),
         }
