@@ -1,5 +1,8 @@
 //! Blocks of scalars made short, and Jacobians and Hessians that are mostly zeros.
-use kolmo::*;
+use kolmo::{
+    nn::{Layer, Linear, Param, init, named_params},
+    *,
+};
 
 /// A program with branches, constants and inner values that several results share.
 fn tangle<'t>(x: &[Scalar<'t>]) -> [Scalar<'t>; 3] {
@@ -113,5 +116,55 @@ fn sparse_jacobians_of_scalars_and_tensors_are_the_dense_ones() -> Result<()> {
     check(dense, sparse_hessian(chain, &tensor, &pattern)?, pattern.sweeps(), 3);
     assert!(sparse_hessian(chain, &Tensor::zeros([5]), &pattern).is_err());
     assert!(Pattern::new(2, [vec![0, 2]]).unwrap_err().to_string().contains("column 2"));
+    Ok(())
+}
+
+/// A residual part of a network, with dropout.
+#[derive(Clone)]
+struct Residual(Linear<f64>, Linear<f64>);
+
+impl Block<f64> for Residual {
+    fn params(&self) -> Vec<Param<f64>> {
+        named_params(&[&self.0, &self.1]).into_iter().map(|(_, p)| p).collect()
+    }
+    fn forward<'t>(&self, x: &[Var<'t, f64>]) -> Var<'t, f64> {
+        &x[0] + self.1.forward(&self.0.forward(&x[0]).gelu().dropout(0.3)).tanh()
+    }
+}
+
+#[test]
+fn a_budget_of_bytes_is_kept_and_changes_no_bit() -> Result<()> {
+    let rng = &mut Random::new(1);
+    let parts: Vec<Residual> =
+        (0..6).map(|_| Residual(Linear::new(8, 64, rng), Linear::new(64, 8, rng))).collect();
+    let x: Tensor<f64> = init::normal([16, 8], 0.0, 1.0, rng);
+    let run = |bytes: usize| -> Result<(Vec<f64>, usize, Budget)> {
+        let (tape, mut budget) = (Tape::new(), Budget::new(bytes));
+        tape.set_random(Random::new(7));
+        let loss = budget.run(&parts, &tape.input(&x)).square().mean();
+        let kept = tape.kept_bytes();
+        let grads = loss.backward()?;
+        let all = parts.iter().flat_map(Block::params);
+        let mut found: Vec<f64> = all.flat_map(|p| grads.param(&p).unwrap().to_vec()).collect();
+        found.push(loss.item()?);
+        Ok((found, kept, budget))
+    };
+    let (expected, all, free) = run(usize::MAX)?;
+    assert_eq!(free.recomputed(), 0);
+    let mut seen = 0;
+    for bytes in (all / 4..all).step_by(all / 20) {
+        match run(bytes) {
+            Ok((found, kept, budget)) => {
+                assert!(kept <= bytes && budget.planned_bytes() <= bytes, "{kept} of {bytes}: {budget:?}");
+                assert!(budget.recomputed() > 0);
+                assert_eq!(found, expected, "{budget:?}");
+                seen += 1;
+            }
+            Err(error) => assert!(error.to_string().contains("the budget is"), "{error}"),
+        }
+    }
+    assert!(seen > 5, "{seen}");
+    let error = run(1000).unwrap_err().to_string();
+    assert!(error.contains("6 blocks need") && error.contains("the budget is 1000"), "{error}");
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! scalar statements; `node` the table of tensor operations; `sweep` walks both backwards; the rest
 //! are programs over these.
 mod block;
+mod budget;
 mod checkpoint;
 mod clip;
 mod custom;
@@ -22,6 +23,7 @@ mod sweep;
 pub(crate) mod traced;
 mod var;
 
+pub use budget::Budget;
 pub use checkpoint::Block;
 pub use custom::CustomOp;
 pub use functional::{hessian, hvp, jacobian, jvp};

@@ -150,6 +150,11 @@ impl<T: Float> Tape<T> {
         self.tensors.substitutes.borrow_mut().insert(p.id(), (value.raw_id(), value.tensor().clone()));
     }
 
+    /// The values of the parameters that were asked for in this step.
+    pub(crate) fn each_param(&self, f: impl FnMut(&Tensor<T>)) {
+        self.tensors.params.borrow().values().map(|(_, value)| value).for_each(f);
+    }
+
     /// The parameter's own tensor as a leaf of the tape.
     #[track_caller]
     pub(crate) fn param_leaf(&self, id: u64, value: Tensor<T>) -> Var<'_, T> {
