@@ -25,7 +25,7 @@ fn main() {
     // Cargo passes --bench; what is left are the words of the user.
     let words: Vec<String> = std::env::args().skip(1).filter(|w| !w.starts_with("--")).collect();
     let all = "mlp_tiny,mlp300,mlp1200,lenet5,cnn3,gpt_nano,gru_char,elementwise,matmul1024,infer_mlp300_b1,infer_mlp300_b64,infer_lenet5_b1,\
-               infer_lenet5_b64,scalar_chain,scalar_chain_fused,adbench_gmm_scalars,adbench_gmm_mixed,\
+               infer_lenet5_b64,sums_recorded,sums_computed,scalar_chain,scalar_chain_fused,adbench_gmm_scalars,adbench_gmm_mixed,\
                adbench_gmm_tensors,adbench_lstm,adbench_ba,adbench_ba_plain,adbench_ba_preaccumulated";
     let threads = words.get(1).and_then(|t| t.parse().ok()).unwrap_or_else(kolmo::threads);
     kolmo::set_threads(threads);
@@ -117,6 +117,17 @@ fn run(workload: &str, threads: usize) -> Result<()> {
         "infer_mlp300_b64" => infer(workload, threads, mlp([784, 300, 100, 10]), [64, 784]),
         "infer_lenet5_b1" => infer(workload, threads, lenet(), [1, 1, 28, 28]),
         "infer_lenet5_b64" => infer(workload, threads, lenet(), [64, 1, 28, 28]),
+        // A thousand sums of 16 elements, recorded and not: the difference is what recording costs.
+        "sums_recorded" | "sums_computed" => {
+            let recorded = workload == "sums_recorded";
+            let x = tensor(1, [16], 1.0);
+            let mut tape = Tape::new();
+            measure("kolmo", workload, threads, || {
+                tape.reset();
+                let x = if recorded { tape.input(&x) } else { tape.constant(&x) };
+                (0..1000).fold(x.clone(), |sum, _| sum + &x).sum().item()
+            })
+        }
         "scalar_chain" => scalar::chain(false),
         "scalar_chain_fused" => scalar::chain(true),
         _ => adbench::run(workload, threads).unwrap_or_else(|| {
