@@ -114,11 +114,12 @@ fn walkable<T: Float>(t: &Tensor<T>) -> Cow<'_, Tensor<T>> {
     if t.strides().iter().any(|&s| s < 0) { Cow::Owned(t.contiguous()) } else { Cow::Borrowed(t) }
 }
 
-/// Where each matrix of a batch begins.
-fn starts<T: Float>(t: &Tensor<T>) -> Vec<usize> {
-    let mut at = vec![t.layout().offset];
-    for (&size, &stride) in t.shape()[..t.rank() - 2].iter().zip(t.strides()) {
-        at = at.iter().flat_map(|&p| (0..size).map(move |i| p + i * stride as usize)).collect();
+/// Where the matrix of this number begins in a batch of matrices.
+fn start<T: Float>(t: &Tensor<T>, mut number: usize) -> usize {
+    let mut at = t.layout().offset;
+    for (&size, &stride) in t.shape()[..t.rank() - 2].iter().zip(t.strides()).rev() {
+        at += number % size * stride as usize;
+        number /= size;
     }
     at
 }
@@ -159,13 +160,12 @@ fn product<T: Float>(
         let c = MatMut { data, rows: m, cols: n, row_stride: n as isize, col_stride: 1 };
         matmul::matmul(T::of(1.0), left, right, T::of(0.0), c);
     } else {
-        let (sa, sb) = (starts(&a), starts(&b));
         matmul::batched_matmul(
             data,
             m,
             n,
-            |i| matrix(&a, sa[i], transpose_a),
-            |i| matrix(&b, sb[i], transpose_b),
+            |i| matrix(&a, start(&a, i), transpose_a),
+            |i| matrix(&b, start(&b, i), transpose_b),
         );
     }
     Ok(out)
