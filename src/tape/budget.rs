@@ -104,10 +104,10 @@ impl Budget {
             return x.clone();
         }
         let tape = x.tape();
-        if tape.is_recording() {
-            if let Err(error) = self.plan(blocks, x) {
-                return tape.fail_with(error);
-            }
+        if tape.is_recording()
+            && let Err(error) = self.plan(blocks, x)
+        {
+            return tape.fail_with(error);
         }
         let mut y = x.clone();
         for (i, block) in blocks.iter().enumerate() {
