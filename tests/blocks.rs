@@ -57,6 +57,8 @@ fn a_value_that_left_its_short_block_does_no_harm_beyond_wrong_numbers() -> Resu
     assert!((y + lost).backward().is_ok());
     assert!(lost.backward().is_err());
     let [_] = tape.preaccumulate(|| [lost * x]);
+    let [z] = tape.preaccumulate(|| [(0..200).fold(x, |z, _| z + x)]);
+    assert_eq!(z.backward()?.scalar(x), 201.0);
     assert!(tape.sparse_jacobian(&[y, lost, lost * x], &[x]).is_ok());
     Ok(())
 }

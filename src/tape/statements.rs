@@ -92,14 +92,15 @@ impl<T: Number> Statements<T> {
         })
     }
 
-    /// Appends a statement with the arguments of `parts` one after the other, 1 to 254 of them in all; of each `x` of a part, `argument` tells the
-    /// id and, together with the partner at the same place of the second slice, the partial derivative. Slices of a part are equally long.
+    /// Appends a statement with the arguments of `parts` one after the other, 1 to 254 of them in all. Of each `x` of a part `argument`
+    /// tells the id and, together with the partner at the same place of the second slice, the partial derivative.
     #[inline(always)]
     pub fn push_slices<S, const P: usize>(
         &self,
         parts: [(&[S], &[S]); P],
         argument: impl Fn(&S, &S) -> (u32, T),
     ) -> u32 {
+        let parts = parts.map(|(x, y)| (&x[..x.len().min(y.len())], y));
         let n: usize = parts.iter().map(|(x, _)| x.len()).sum();
         debug_assert!((1..TENSOR as usize).contains(&n));
         self.with(|b| {
@@ -111,7 +112,8 @@ impl<T: Number> Statements<T> {
                 }
             }
             let statement = b.counts.len();
-            // SAFETY: as in `push`, with room for `n` arguments; a part never writes more of them than its first slice has.
+            // SAFETY: as in `push`, with room for `n` arguments: each part writes as many as its first slice has, no more
+            // than the second.
             unsafe {
                 let (mut ids, mut partials) = (b.ids.as_mut_ptr().add(at), b.partials.as_mut_ptr().add(at));
                 for (xs, partners) in parts {
@@ -281,6 +283,9 @@ impl<T: Number> Statements<T> {
                     }
                     for (&id, &partial) in b.ids[at..at + count].iter().zip(&b.partials[at..at + count]) {
                         let i = id as usize;
+                        if i >= statement {
+                            continue; // a value lost in a block made short before
+                        }
                         adjoints[i] = adjoints[i] + adjoint * partial;
                         if i < floor.0 && !marked[i] {
                             marked[i] = true;
