@@ -61,6 +61,20 @@ where
     [weight * (px * bent + u0 - feature[0]), weight * (py * bent + v0 - feature[1])]
 }
 
+/// What an observation depends on: its camera, its point, its weight.
+#[inline(always)]
+fn arguments<R: Copy>(camera: &[R], point: &[R], weight: R) -> [R; 15] {
+    std::array::from_fn(|k| {
+        if k < 11 {
+            camera[k]
+        } else if k < 14 {
+            point[k - 11]
+        } else {
+            weight
+        }
+    })
+}
+
 fn weight_error<R: Real>(w: R) -> R {
     R::of(1.0) - w * w
 }
@@ -72,16 +86,7 @@ pub fn values(p: &Input) -> Vec<f64> {
     let weights = vec![p.weight; p.observations];
     for (i, &w) in weights.iter().enumerate() {
         let (c, x) = (&cameras[i % p.cameras], &points[i % p.points]);
-        let v = std::array::from_fn(|k| {
-            if k < 11 {
-                c[k]
-            } else if k < 14 {
-                x[k - 11]
-            } else {
-                w
-            }
-        });
-        errors.extend(project(v, p.feature));
+        errors.extend(project(arguments(c, x, w), p.feature));
     }
     errors.extend(weights.iter().map(|&w| weight_error(w)));
     errors
@@ -113,15 +118,7 @@ pub fn derivatives(
     let mut errors: Vec<Scalar> = Vec::with_capacity(3 * p.observations);
     for (i, &w) in weights.iter().enumerate() {
         let (c, x) = (&cameras[i % p.cameras * 11..], &points[i % p.points * 3..]);
-        let v = std::array::from_fn(|k| {
-            if k < 11 {
-                c[k]
-            } else if k < 14 {
-                x[k - 11]
-            } else {
-                w
-            }
-        });
+        let v = arguments(c, x, w);
         errors.extend(match way {
             Way::Plain => project(v, p.feature),
             Way::Preaccumulated => tape.preaccumulate(|| project(v, p.feature)),
