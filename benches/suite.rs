@@ -13,7 +13,7 @@ mod scalar;
 mod timing;
 
 use kolmo::{
-    Gradients, Result, Shape, Tape, Tensor, Var, fuse,
+    Attention, Gradients, Program, Result, Shape, Tape, Tensor, Var, fuse,
     nn::{Layer, Sequential, Tanh},
     optim::{Adam, AdamW, Optimizer, Sgd},
 };
@@ -25,7 +25,7 @@ fn main() {
     // Cargo passes --bench; what is left are the words of the user.
     let words: Vec<String> = std::env::args().skip(1).filter(|w| !w.starts_with("--")).collect();
     let all = "mlp_tiny,mlp300,mlp1200,lenet5,cnn3,gpt_nano,gru_char,elementwise,matmul1024,infer_mlp300_b1,infer_mlp300_b64,infer_lenet5_b1,\
-               infer_lenet5_b64,sums_recorded,sums_computed,scalar_chain,scalar_chain_fused,adbench_gmm_scalars,adbench_gmm_mixed,\
+               infer_lenet5_b64,attention1024,mlp_tiny_replayed,gelu_by_hand,gelu_by_hand_replayed,sums_recorded,sums_computed,scalar_chain,scalar_chain_fused,adbench_gmm_scalars,adbench_gmm_mixed,\
                adbench_gmm_tensors,adbench_lstm,adbench_ba,adbench_ba_plain,adbench_ba_preaccumulated";
     let threads = words.get(1).and_then(|t| t.parse().ok()).unwrap_or_else(kolmo::threads);
     kolmo::set_threads(threads);
@@ -118,6 +118,44 @@ fn run(workload: &str, threads: usize) -> Result<()> {
         "infer_lenet5_b1" => infer(workload, threads, lenet(), [1, 1, 28, 28]),
         "infer_lenet5_b64" => infer(workload, threads, lenet(), [64, 1, 28, 28]),
         // A thousand sums of 16 elements, recorded and not: the difference is what recording costs.
+        // The step of mlp_tiny, and a program of many operations element by element, recorded once and run again.
+        "mlp_tiny_replayed" => {
+            let net = Sequential((linear(0, 2, 16), Tanh, linear(1, 16, 16), Tanh, linear(2, 16, 1)));
+            let (x, y) = (tensor(100, [32, 2], 1.0), tensor(101, [32, 1], 1.0));
+            let mut sgd = Sgd::new(0.05);
+            let mut program = Program::new(&[&x, &y], &[], |_, x, _| {
+                let d = net.forward(&x[0]) - &x[1];
+                vec![(&d * &d).mean()]
+            })?;
+            measure("kolmo", workload, threads, || {
+                let (values, grads) = program.step(&[&x, &y], &[])?;
+                sgd.step(&net, &grads)?;
+                values[0].item()
+            })
+        }
+        "gelu_by_hand" => {
+            let x = tensor(1, [1 << 20], 1.0);
+            let tape = Tape::inference();
+            measure("kolmo", workload, threads, || gelu(&tape.constant(&x)).sum().item())
+        }
+        "gelu_by_hand_replayed" => {
+            let x = tensor(1, [1 << 20], 1.0);
+            let mut program = Program::new(&[&x], &[], |_, x, _| vec![gelu(&x[0]).sum()])?;
+            measure("kolmo", workload, threads, || program.run(&[&x], &[])?[0].item())
+        }
+        // Eight heads of 1,024 places that see what is before them, and all gradients.
+        "attention1024" => {
+            let x = [1, 2, 3].map(|seed| tensor(seed, [8, 1024, 64], 1.0));
+            let options = Attention { is_causal: true, ..Attention::default() };
+            let mut tape = Tape::new();
+            measure("kolmo", workload, threads, || {
+                tape.reset();
+                let [q, k, v] = x.each_ref().map(|x| tape.input(x));
+                let y = q.scaled_dot_product_attention(&k, &v, &options).square().mean();
+                let _: Gradients<f32> = y.backward()?;
+                y.item()
+            })
+        }
         "sums_recorded" | "sums_computed" => {
             let recorded = workload == "sums_recorded";
             let x = tensor(1, [16], 1.0);
@@ -155,6 +193,12 @@ fn train<M: Serialize>(
         optimizer.step(&model, &grads)?;
         loss.item()
     })
+}
+
+/// An activation as one writes it down, eight operations.
+fn gelu<'t>(x: &Var<'t>) -> Var<'t> {
+    let inner = (x + x * x * x * 0.044715) * 0.797_884_6;
+    x * 0.5 * (inner.tanh() + 1.0)
 }
 
 fn infer(workload: &str, threads: usize, net: impl Layer, shape: impl Into<Shape>) -> Result<()> {

@@ -2,7 +2,13 @@
 use super::{Reduction, accepted};
 use crate::{
     error::Checked,
-    ops::{Rule, index::valid, operands, softmax::lines, take::NOWHERE},
+    ops::{
+        Rule,
+        index::{shared, valid},
+        operands,
+        softmax::lines,
+        take::NOWHERE,
+    },
     tape::{Float, Var, step::Step},
     tensor::{Index, Shape, Tensor},
 };
@@ -192,6 +198,23 @@ pub(crate) struct MeanCrossEntropy {
 }
 
 impl MeanCrossEntropy {
+    /// Other targets of the same number, for scores of as many classes as there were.
+    pub fn retarget(&mut self, targets: Tensor<u32>, classes: usize) -> Checked<()> {
+        match targets.to_vec().iter().find(|&&t| t as usize >= classes) {
+            Some(bad) => {
+                Err(format!("target {bad} is out of range: 0 to {} are accepted", classes as i64 - 1))
+            }
+            None => {
+                self.targets = targets.contiguous();
+                Ok(())
+            }
+        }
+    }
+
+    pub fn targets_are(&self, targets: &Tensor<u32>) -> bool {
+        self.targets.shares_data(targets)
+    }
+
     fn targets(&self) -> &[u32] {
         self.targets.as_slice().unwrap_or_default()
     }
@@ -264,7 +287,8 @@ impl<'t, T: Float> Var<'t, T> {
         if !plain || !list.iter().all(|t| (0..classes).contains(&t.to_i64())) {
             return CrossEntropy::new().apply(self, targets);
         }
-        let targets = Tensor::from_fn(targets.shape(), |i| list[i].to_i64() as u32);
+        let targets =
+            shared(targets).unwrap_or_else(|| Tensor::from_fn(targets.shape(), |i| list[i].to_i64() as u32));
         self.tape().apply(MeanCrossEntropy { targets }, &[self])
     }
 

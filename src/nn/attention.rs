@@ -140,7 +140,7 @@ impl<T: Float> MultiheadAttention<T> {
         value: &Var<'t, T>,
         masks: &Masks<'t, T>,
     ) -> Var<'t, T> {
-        self.forward_with_weights(query, key, value, masks).0
+        self.run(query, key, value, masks, false).0
     }
 
     /// The same, and beside it the weights by which values were summed, `[n, heads, l, s]`.
@@ -152,14 +152,29 @@ impl<T: Float> MultiheadAttention<T> {
         value: &Var<'t, T>,
         masks: &Masks<'t, T>,
     ) -> (Var<'t, T>, Var<'t, T>) {
+        let (y, weights) = self.run(query, key, value, masks, true);
+        let failed = y.clone();
+        (y, weights.unwrap_or(failed))
+    }
+
+    /// The result, and the weights if they are asked for: without them no scores are kept.
+    #[track_caller]
+    fn run<'t>(
+        &self,
+        query: &Var<'t, T>,
+        key: &Var<'t, T>,
+        value: &Var<'t, T>,
+        masks: &Masks<'t, T>,
+        weights: bool,
+    ) -> (Var<'t, T>, Option<Var<'t, T>>) {
         let operands = [query, key, value];
         if let Some(failed) = operands.iter().find(|v| v.failed_id().is_some()) {
-            return ((*failed).clone(), (*failed).clone());
+            return ((*failed).clone(), None);
         }
         if query.rank() == 2 {
             let [query, key, value] = operands.map(|v| v.unsqueeze(0));
-            let (y, weights) = self.forward_with_weights(&query, &key, &value, masks);
-            return (y.squeeze(&[0]), weights.squeeze(&[0]));
+            let (y, weights) = self.run(&query, &key, &value, masks, weights);
+            return (y.squeeze(&[0]), weights.map(|w| w.squeeze(&[0])));
         }
         let (tape, width) = (query.tape(), self.out_proj.weight.shape().dim(-1));
         if operands.iter().any(|v| v.rank() != 3 || v.dim(-1) != width) || self.num_heads == 0 {
@@ -170,7 +185,7 @@ impl<T: Float> MultiheadAttention<T> {
                 value.shape()
             );
             let failed = tape.fail_op("MultiheadAttention", message, &operands);
-            return (failed.clone(), failed);
+            return (failed, None);
         }
         let [q, mut k, mut v] = self.projected(query, key, value);
         let keys = k.dim(1);
@@ -193,9 +208,14 @@ impl<T: Float> MultiheadAttention<T> {
             let sizes = [x.dim(0), x.dim(1), self.num_heads, width / self.num_heads];
             x.reshape_to(&sizes.into_iter().collect()).transpose(1, 2)
         };
-        let weights = heads(&q).attention_weights(&heads(&k), &options);
-        let y = weights.matmul(&heads(&v)).transpose(1, 2).reshape_to(q.shape());
-        (self.out_proj.forward(&y), weights)
+        let shape = q.shape().clone();
+        let [q, k, v] = [&q, &k, &v].map(heads);
+        let weights = weights.then(|| q.attention_weights(&k, &options));
+        let y = match &weights {
+            Some(weights) => weights.matmul(&v),
+            None => q.attend(&k, &v, &options),
+        };
+        (self.out_proj.forward(&y.transpose(1, 2).reshape_to(&shape)), weights)
     }
 
     /// Queries, keys and values of all heads side by side.

@@ -78,6 +78,7 @@ fn track<T: Float>(
         return;
     }
     let tape = x.tape();
+    tape.not_replayable("running statistics are moved in training");
     tape.no_grad(|| {
         // Divided by n - 1.
         let variance = tape.constant(variance) * (each as f64 / (each as f64 - 1.0));

@@ -234,6 +234,11 @@ impl<T: Float> Param<T> {
         Ok(value.value()?.clone())
     }
 
+    /// The weight as the model uses it; the tensor itself if its parametrisation fails, which shows where the model is run.
+    pub(crate) fn effective_or_value(&self) -> Tensor<T> {
+        self.effective().unwrap_or_else(|_| self.value())
+    }
+
     /// Makes what stands between the tensor and its use permanent: the tensor becomes what the model sees.
     pub fn bake(&self) -> Result<()> {
         self.replace(self.effective()?);
@@ -249,8 +254,8 @@ impl<T: Float> Param<T> {
         }
         let mut value = match (&state.codebook, &state.mask) {
             (Some(book), _) => book.centroids.on(tape).elements(book.kept.clone()),
-            (None, _) if !state.trainable => tape.constant(&state.value),
-            (None, _) => tape.param_leaf(self.id(), state.value.clone()),
+            (None, _) if !state.trainable && !tape.is_traced() => tape.constant(&state.value),
+            (None, _) => tape.param_leaf(self, state.value.clone()),
         };
         if let (None, Some(mask)) = (&state.codebook, &state.mask) {
             // Not a product: a pruned weight is +0, whatever stands underneath.

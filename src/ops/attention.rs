@@ -1,4 +1,5 @@
 //! Attention: weighted means of values, by the likeness of queries and keys.
+use super::attend::Attend;
 use crate::{
     tape::{Float, Var},
     tensor::Tensor,
@@ -62,14 +63,34 @@ impl<'t, T: Float> Var<'t, T> {
             let message = "takes a mask or is_causal, not both";
             return self.tape().fail_op("scaled_dot_product_attention", message, &operands);
         }
-        self.attention_weights(&self.shared(key), options).matmul(&self.shared(value))
+        self.attend(&self.shared(key), &self.shared(value), options)
+    }
+
+    /// Attention of operands that fit each other.
+    #[track_caller]
+    pub(crate) fn attend(
+        &self,
+        key: &Var<'t, T>,
+        value: &Var<'t, T>,
+        options: &Attention<'t, T>,
+    ) -> Var<'t, T> {
+        let lead = |v: &Var<'t, T>| v.shape().split_at(v.rank() - 2).0.to_vec();
+        let plain = options.mask.is_none() && (options.dropout_p == 0.0 || !self.tape().is_training());
+        if plain && lead(self) == lead(key) && lead(key) == lead(value) {
+            let op = Attend { causal: options.is_causal, scale: self.attention_scale(options) };
+            return self.tape().apply(op, &[self, key, value]);
+        }
+        self.attention_weights(key, options).matmul(value)
+    }
+
+    fn attention_scale(&self, options: &Attention<'t, T>) -> f64 {
+        options.scale.unwrap_or(1.0 / (self.dim(-1).max(1) as f64).sqrt())
     }
 
     /// The weights by which values are summed, `[…, l, s]`, dropout included.
     #[track_caller]
     pub(crate) fn attention_weights(&self, key: &Var<'t, T>, options: &Attention<'t, T>) -> Var<'t, T> {
-        let scale = options.scale.unwrap_or(1.0 / (self.dim(-1).max(1) as f64).sqrt());
-        let scores = (self * scale).matmul(&key.mt());
+        let scores = (self * self.attention_scale(options)).matmul(&key.mt());
         let weights = match &options.mask {
             None if options.is_causal => scores.causal_softmax(),
             None => scores.softmax(-1),

@@ -33,7 +33,15 @@ pub(crate) fn indices<I: Index>(index: &Tensor<I>, size: usize, negative: bool) 
         return Err(format!("index {} is out of range for size {n}: {range} accepted", bad.to_i64()));
     }
     small(&Shape::new(&[size]))?;
-    Ok(Tensor::from_fn(index.shape(), |i| wrapped(list[i]) as u32))
+    match shared(index) {
+        Some(index) => Ok(index),
+        None => Ok(Tensor::from_fn(index.shape(), |i| wrapped(list[i]) as u32)),
+    }
+}
+
+/// The index itself if it is of the type that operations keep, so that a [`Program`](crate::Program) knows it again.
+pub(crate) fn shared<I: Index>(index: &Tensor<I>) -> Option<Tensor<u32>> {
+    (index as &dyn std::any::Any).downcast_ref::<Tensor<u32>>().map(Tensor::contiguous)
 }
 
 /// That positions fit into the 32 bits that they are kept in.

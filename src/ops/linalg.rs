@@ -97,7 +97,7 @@ fn multiply<'t, T: Float>(
 }
 
 /// The matrix of the last two axes of `t` at `offset`, or its transpose.
-fn matrix<T: Float>(t: &Tensor<T>, offset: usize, transpose: bool) -> Mat<'_, T> {
+pub(super) fn matrix<T: Float>(t: &Tensor<T>, offset: usize, transpose: bool) -> Mat<'_, T> {
     let (l, r) = (t.layout(), t.rank());
     let (row, col) = if transpose { (r - 1, r - 2) } else { (r - 2, r - 1) };
     Mat {
@@ -110,12 +110,12 @@ fn matrix<T: Float>(t: &Tensor<T>, offset: usize, transpose: bool) -> Mat<'_, T>
 }
 
 /// Operands whose last two axes the kernel can walk: no negative steps.
-fn walkable<T: Float>(t: &Tensor<T>) -> Cow<'_, Tensor<T>> {
+pub(super) fn walkable<T: Float>(t: &Tensor<T>) -> Cow<'_, Tensor<T>> {
     if t.strides().iter().any(|&s| s < 0) { Cow::Owned(t.contiguous()) } else { Cow::Borrowed(t) }
 }
 
 /// Where the matrix of this number begins in a batch of matrices.
-fn start<T: Float>(t: &Tensor<T>, mut number: usize) -> usize {
+pub(super) fn start<T: Float>(t: &Tensor<T>, mut number: usize) -> usize {
     let mut at = t.layout().offset;
     for (&size, &stride) in t.shape()[..t.rank() - 2].iter().zip(t.strides()).rev() {
         at += number % size * stride as usize;

@@ -3,8 +3,9 @@
 //! A derivative is a program over [`Var`](crate::Var)s. Run on constants it is eager and fast; run on recorded
 //! values it is itself recorded, which is all that higher derivatives need.
 mod arith;
+mod attend;
 mod attention;
-mod binary;
+pub(crate) mod binary;
 mod compare;
 pub(crate) mod conv;
 mod diagonals;
@@ -13,13 +14,13 @@ mod extremum;
 mod fused;
 mod getitem;
 pub(crate) mod index;
-mod linalg;
+pub(crate) mod linalg;
 mod norm;
 mod pad;
 mod pointwise;
 mod pool;
 mod products;
-mod reduce;
+pub(crate) mod reduce;
 mod repeats;
 mod resize;
 mod scan;
@@ -32,7 +33,7 @@ mod standardize;
 #[cfg(test)]
 mod table_tests;
 pub(crate) mod take;
-mod unary;
+pub(crate) mod unary;
 mod views;
 
 pub use attention::{Attention, AttentionMask};
@@ -104,6 +105,7 @@ pub(crate) enum Op<T: Float> {
     Param(u64),
     Unary(unary::Unary),
     Binary(binary::Binary),
+    Attend(attend::Attend),
     Conv(Box<conv::Conv>),
     Extremum(extremum::Extremum),
     Scan(scan::Scan),
@@ -129,6 +131,7 @@ impl<T: Float> Op<T> {
             Op::Param(_) => &Leaf("param"),
             Op::Unary(op) => op,
             Op::Binary(op) => op,
+            Op::Attend(op) => op,
             Op::Conv(op) => &**op,
             Op::Extremum(op) => op,
             Op::Scan(op) => op,
@@ -148,6 +151,26 @@ impl<T: Float> Op<T> {
     }
 }
 
+impl<T: Float> Op<T> {
+    /// Whether both compute the same of the same operands, as far as that is known.
+    pub fn same(&self, other: &Op<T>) -> bool {
+        match (self, other) {
+            (Op::Attend(a), Op::Attend(b)) => a == b,
+            (Op::Unary(a), Op::Unary(b)) => a == b,
+            (Op::Binary(a), Op::Binary(b)) => a == b,
+            (Op::Extremum(a), Op::Extremum(b)) => a == b,
+            (Op::Scan(a), Op::Scan(b)) => a == b,
+            (Op::Softmax(a), Op::Softmax(b)) => a == b,
+            (Op::Solve(a), Op::Solve(b)) => a == b,
+            (Op::Linalg(a), Op::Linalg(b)) => a == b,
+            (Op::Reduce(a), Op::Reduce(b)) => a == b,
+            (Op::Shape(a), Op::Shape(b)) => a == b,
+            (Op::Where(_), Op::Where(_)) => true,
+            _ => false,
+        }
+    }
+}
+
 macro_rules! from {
     ($($variant:ident($t:ty))*) => {$(
         impl<T: Float> From<$t> for Op<T> {
@@ -158,7 +181,7 @@ macro_rules! from {
     )*};
 }
 from! {
-    Unary(unary::Unary) Binary(binary::Binary) Extremum(extremum::Extremum) Scan(scan::Scan) CrossEntropy(MeanCrossEntropy) Softmax(softmax::Softmax) Solve(solve::Solve) Standardize(standardize::Standardize) Take(take::Take) Where(binary::Where) Fused(fused::FusedOp<T>) Linalg(linalg::Linalg)
+    Attend(attend::Attend) Unary(unary::Unary) Binary(binary::Binary) Extremum(extremum::Extremum) Scan(scan::Scan) CrossEntropy(MeanCrossEntropy) Softmax(softmax::Softmax) Solve(solve::Solve) Standardize(standardize::Standardize) Take(take::Take) Where(binary::Where) Fused(fused::FusedOp<T>) Linalg(linalg::Linalg)
     Reduce(reduce::Reduce) Shape(shape::ShapeOp) Mixed(Mixed)
 }
 

@@ -282,9 +282,8 @@ impl<'t, T: Float> Var<'t, T> {
             _ if self.failed_id().is_some() => (self.clone(), Tensor::zeros([0])),
             Err(message) => (self.tape().fail_op(name, message, &[self]), Tensor::zeros([0])),
             Ok(windows) => {
-                let positions = largest(self.tensor(), &windows);
                 let samples = if self.rank() > windows.len() + 1 { self.dim(0) } else { 1 };
-                (self.elements_in_blocks(positions.clone(), samples), positions)
+                self.chosen_elements(samples, move |x| largest(x, &windows))
             }
         }
     }

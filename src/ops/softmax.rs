@@ -60,20 +60,26 @@ pub(crate) fn lines<T: Float>(x: &[T], n: usize, log: bool, queries: usize, out:
             let x = &x[start + k * n..][..line];
             let (out, after) = out.split_at_mut(line);
             after.fill(T::default());
-            let top = row(Largest, x).to_f64();
-            ExpBelow { top }.over([x], out);
-            let sum = row(Sum, out);
-            if log {
-                // The largest first: what is left is exact where the sum is 1.
-                let rest = Number::log(sum);
-                Less { by: top }.over([x], out);
-                out.iter_mut().for_each(|o| *o = *o - rest);
-            } else {
-                let by = T::of(1.0) / sum;
-                out.iter_mut().for_each(|o| *o = *o * by);
-            }
+            self::line(x, log, out);
         }
     });
+}
+
+/// One line turned into its softmax or the logarithm of that.
+#[inline]
+pub(super) fn line<T: Float>(x: &[T], log: bool, out: &mut [T]) {
+    let top = row(Largest, x).to_f64();
+    ExpBelow { top }.over([x], out);
+    let sum = row(Sum, out);
+    if log {
+        // The largest first: what is left is exact where the sum is 1.
+        let rest = Number::log(sum);
+        Less { by: top }.over([x], out);
+        out.iter_mut().for_each(|o| *o = *o - rest);
+    } else {
+        let by = T::of(1.0) / sum;
+        out.iter_mut().for_each(|o| *o = *o * by);
+    }
 }
 
 impl<T: Float> Rule<T> for Softmax {

@@ -26,6 +26,27 @@ pub(crate) enum Take {
     AddRows { axis: usize, index: Tensor<u32>, size: usize },
 }
 
+impl Take {
+    /// Whether slices are taken by this very index, in whatever shape.
+    pub fn index_is(&self, other: &Tensor<u32>) -> bool {
+        match self {
+            Take::Rows { index, .. } | Take::AddRows { index, .. } => {
+                index.shares_data(other) && index.numel() == other.numel()
+            }
+            _ => false,
+        }
+    }
+
+    /// Other indices, as many as there were.
+    pub fn set_index(&mut self, other: &Tensor<u32>) {
+        let index = match self {
+            Take::Elements { positions, .. } | Take::AddElements { positions, .. } => positions,
+            Take::Rows { index, .. } | Take::AddRows { index, .. } => index,
+        };
+        *index = other.contiguous().reshaped(&index.shape().clone());
+    }
+}
+
 impl<T: Float> Rule<T> for Take {
     fn name(&self) -> &str {
         match self {
@@ -200,6 +221,20 @@ impl<'t, T: Float> Var<'t, T> {
     #[track_caller]
     pub(crate) fn elements_in_blocks(&self, positions: Tensor<u32>, blocks: usize) -> Var<'t, T> {
         self.tape().apply(Take::Elements { positions, blocks: blocks.max(1) }, &[self])
+    }
+
+    /// The elements at the positions that a function of the values chooses, and these positions; a
+    /// [`Program`](crate::Program) chooses anew.
+    #[track_caller]
+    pub(crate) fn chosen_elements(
+        &self,
+        blocks: usize,
+        choose: impl Fn(&Tensor<T>) -> Tensor<u32> + 'static,
+    ) -> (Var<'t, T>, Tensor<u32>) {
+        let positions = choose(self.tensor());
+        let y = self.elements_in_blocks(positions.clone(), blocks);
+        self.tape().note_choice(&y, choose);
+        (y, positions)
     }
 
     /// The transpose of [`Var::elements`]: zeros of a shape with each element added at its position.

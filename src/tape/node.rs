@@ -2,6 +2,7 @@
 use super::{
     Float, Gradients, Tape, TapeNumber, TensorPart,
     gradients::{Leaf, Stash},
+    program::Trace,
     sweep::Sweep,
     var::{CONSTANT, FAILED, Var},
 };
@@ -52,6 +53,8 @@ pub struct TensorTape<T: Float> {
     /// The values that stand for parameters in this step.
     substitutes: RefCell<IdMap<(u32, Tensor<T>)>>,
     scalar_failed: Cell<bool>,
+    /// What a [`Program`](crate::Program) needs to know beyond the nodes, while one is recorded.
+    pub(crate) trace: RefCell<Option<Trace<T>>>,
     pub(crate) scratch: RefCell<Sweep<T>>,
 }
 
@@ -64,6 +67,7 @@ impl<T: Float> Default for TensorTape<T> {
             params: RefCell::default(),
             substitutes: RefCell::default(),
             scalar_failed: Cell::new(false),
+            trace: RefCell::default(),
             scratch: RefCell::default(),
         }
     }
@@ -157,8 +161,31 @@ impl<T: Float> Tape<T> {
 
     /// The parameter's own tensor as a leaf of the tape.
     #[track_caller]
-    pub(crate) fn param_leaf(&self, id: u64, value: Tensor<T>) -> Var<'_, T> {
-        self.leaf(Op::Param(id), value)
+    pub(crate) fn param_leaf(&self, p: &Param<T>, value: Tensor<T>) -> Var<'_, T> {
+        let leaf = self.leaf(Op::Param(p.id()), value);
+        if let (Some(trace), Some(node)) = (&mut *self.tensors.trace.borrow_mut(), leaf.node()) {
+            trace.params.push((node, p.clone()));
+        }
+        leaf
+    }
+
+    /// Whether a program is being recorded: then frozen parameters are leaves too, since a run reads them anew.
+    pub(crate) fn is_traced(&self) -> bool {
+        self.is_recording() && self.tensors.trace.borrow().is_some()
+    }
+
+    /// Notes how the positions of a `take` were found.
+    pub(crate) fn note_choice(&self, y: &Var<'_, T>, choose: impl Fn(&Tensor<T>) -> Tensor<u32> + 'static) {
+        if let (Some(trace), Some(node)) = (&mut *self.tensors.trace.borrow_mut(), y.node()) {
+            trace.choices.push((node, Box::new(choose)));
+        }
+    }
+
+    /// Notes that a layer does something which a program can't do again.
+    pub(crate) fn not_replayable(&self, what: &'static str) {
+        if let Some(trace) = &mut *self.tensors.trace.borrow_mut() {
+            trace.obstacle.get_or_insert(what);
+        }
     }
 
     /// The value of a parameter that was asked for before in this step.
@@ -275,6 +302,9 @@ impl<T: Float> Tape<T> {
         let kept = kept.map(|(i, v)| (i as u8, v.tensor().clone()));
         let result = (keep >> OUTPUT & 1 == 1).then(|| (OUTPUT, value.clone()));
         let id = self.push_node(op, nodes, value.shape().clone(), kept.chain(result));
+        if let Some(trace) = &mut *self.tensors.trace.borrow_mut() {
+            trace.operands(id, inputs);
+        }
         Var::new(self, value, id)
     }
 

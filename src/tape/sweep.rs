@@ -241,6 +241,19 @@ impl<T: Float> Tape<T> {
         self.collect(sweep, self.stash.scalars(n))
     }
 
+    /// The gradients of a single element with respect to the leaves among the nodes that are `needed`.
+    pub(super) fn backward_to(&self, node: u32, needed: &[bool]) -> Result<Gradients<T>> {
+        let mut sweep = self.tensors.scratch.take();
+        let nodes = self.tensors.nodes.borrow();
+        sweep.reset(nodes.len(), false, true, 0);
+        sweep.needed.extend_from_slice(needed);
+        if let (Some(slot), Some(y)) = (sweep.adjoints.get_mut(node as usize), nodes.get(node as usize)) {
+            *slot = Some(Adjoint { value: Tensor::ones(&y.shape), id: CONSTANT });
+        }
+        drop(nodes);
+        self.collect(sweep, Vec::new())
+    }
+
     /// A sweep from scalar adjoints that are already seeded.
     pub(crate) fn sweep_all(&self, adjoints: Vec<T>) -> Result<Gradients<T>> {
         let mut sweep = self.tensors.scratch.take();

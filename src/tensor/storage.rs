@@ -60,6 +60,7 @@ impl<T: Element> Clone for Storage<T> {
 impl<T: Element> Drop for Storage<T> {
     fn drop(&mut self) {
         if let Some(buffer) = self.0.take()
+            && buffer.pooled
             && Arc::strong_count(&buffer) == 1
         {
             // Where the thread is ending or the pool is in use, the buffer is simply freed.
@@ -77,6 +78,8 @@ pub(crate) struct Buffer<T> {
     data: Vec<T>,
     start: usize,
     len: usize,
+    /// Whether it was handed out by a pool, which counts those that are out.
+    pooled: bool,
 }
 
 /// Bytes of a cache line.
@@ -86,7 +89,7 @@ impl<T: Element> Buffer<T> {
     fn new(len: usize) -> Buffer<T> {
         let data = vec![T::default(); len + LINE / size_of::<T>()];
         let start = data.as_ptr().align_offset(LINE).min(data.len() - len);
-        Buffer { data, start, len }
+        Buffer { data, start, len, pooled: true }
     }
 }
 
@@ -102,7 +105,7 @@ impl<T> Buffer<T> {
 
 impl<T> From<Vec<T>> for Buffer<T> {
     fn from(data: Vec<T>) -> Buffer<T> {
-        Buffer { start: 0, len: data.len(), data }
+        Buffer { start: 0, len: data.len(), data, pooled: false }
     }
 }
 
@@ -129,13 +132,14 @@ impl<T> Pool<T> {
         found
     }
 
-    /// Keeps a buffer for reuse, unless the pool would then hold more than this thread ever had in use
-    /// at once: buffers that come from other threads must not pile up here.
+    /// Keeps a buffer for reuse, unless the pool would then hold more than twice what this thread ever had in use at
+    /// once: buffers that come from other threads must not pile up here. Twice, since the classes have their peaks at
+    /// different times.
     fn give(&mut self, buffer: Arc<Buffer<T>>) {
         let n = buffer.len;
         self.out = self.out.saturating_sub(n);
         let c = class(n);
-        if class_size(n) != n || self.held + n > self.peak {
+        if self.held + n > 2 * self.peak {
             return;
         }
         if self.classes.len() <= c {
@@ -217,11 +221,12 @@ mod tests {
     }
 
     #[test]
-    fn a_pool_holds_no_more_than_was_ever_in_use() {
+    fn a_pool_holds_no_more_than_twice_what_was_ever_in_use() {
         let mut pool = Pool::<f32>::new();
         assert!(pool.take(64).is_none());
-        pool.give(Arc::new(Buffer::new(64)));
-        pool.give(Arc::new(Buffer::new(64)));
-        assert_eq!(pool.held, 64);
+        for _ in 0..3 {
+            pool.give(Arc::new(Buffer::new(64)));
+        }
+        assert_eq!(pool.held, 128);
     }
 }

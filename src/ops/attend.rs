@@ -1,0 +1,254 @@
+//! Attention without its scores: a few rows of them are computed, turned into weights and used at a time, and computed
+//! again in the reverse sweep. Memory for `l × s` scores is never needed, and pairs that a causal query doesn't see cost
+//! nothing (the idea of Rabe and Staats, 2021, and of Dao et al., 2022, with whole rows instead of parts of rows).
+use super::{
+    Rule,
+    linalg::{matrix, start, walkable},
+    operands,
+    softmax::line,
+};
+use crate::{
+    error::Checked,
+    kernels::{
+        map::NumberExpr,
+        matmul::{Mat, MatMut, matmul},
+        reduce::{Sum, row},
+        threads,
+    },
+    real::Number,
+    tape::{Float, Var, step::Step},
+    tensor::{Shape, Tensor},
+};
+use std::borrow::Cow;
+
+/// `softmax(q·kᵀ · scale) · v` of queries `[…, l, d]`, keys `[…, s, d]` and values `[…, s, e]` with equal leading axes; with
+/// `causal`, query i sees keys 0 to i.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Attend {
+    pub causal: bool,
+    pub scale: f64,
+}
+
+#[derive(Clone, Copy)]
+struct Product;
+
+impl NumberExpr<2> for Product {
+    #[inline(always)]
+    fn eval<R: Number>(&self, [y, g]: [R; 2]) -> R {
+        y * g
+    }
+}
+
+/// The slope of a score, by its weight and the weight's slope.
+#[derive(Clone, Copy)]
+struct Slope {
+    sum: f64,
+}
+
+impl NumberExpr<2> for Slope {
+    #[inline(always)]
+    fn eval<R: Number>(&self, [y, g]: [R; 2]) -> R {
+        y * (g - R::of(self.sum))
+    }
+}
+
+/// Rows of scores that are there at a time.
+const ROWS: usize = 64;
+
+impl Attend {
+    /// How many keys the rows before `end` see.
+    fn seen(&self, end: usize, keys: usize) -> usize {
+        if self.causal { end.min(keys) } else { keys }
+    }
+
+    /// The weights of rows `from..to`, each of the length that the last sees.
+    fn weights<T: Float>(&self, q: Mat<T>, k: Mat<T>, from: usize, scores: &mut [T], weights: &mut [T]) {
+        let (rows, cols) = (q.rows, k.rows);
+        matmul(T::of(self.scale), q, turned(k), T::of(0.0), dense(scores, rows, cols));
+        for (i, (x, out)) in scores.chunks_exact(cols).zip(weights.chunks_exact_mut(cols)).enumerate() {
+            let own = self.seen(from + i + 1, cols);
+            out[own..].fill(T::default());
+            line(&x[..own], false, &mut out[..own]);
+        }
+    }
+}
+
+/// The rows `from..to` of a matrix.
+fn rows<T>(m: Mat<'_, T>, from: usize, to: usize) -> Mat<'_, T> {
+    let data = m.data.get(from * m.row_stride as usize..).unwrap_or_default();
+    Mat { data, rows: to - from, ..m }
+}
+
+fn turned<T>(m: Mat<'_, T>) -> Mat<'_, T> {
+    Mat { data: m.data, rows: m.cols, cols: m.rows, row_stride: m.col_stride, col_stride: m.row_stride }
+}
+
+fn whole<T>(data: &[T], rows: usize, cols: usize) -> Mat<'_, T> {
+    Mat { data, rows, cols, row_stride: cols as isize, col_stride: 1 }
+}
+
+fn dense<T>(data: &mut [T], rows: usize, cols: usize) -> MatMut<'_, T> {
+    MatMut { data, rows, cols, row_stride: cols as isize, col_stride: 1 }
+}
+
+/// The sizes l, s, d and e.
+fn sizes<T: Float>([q, k, v]: [&Tensor<T>; 3]) -> Checked<[usize; 4]> {
+    let lead = |t: &Tensor<T>| Shape::new(&t.shape()[..t.rank().saturating_sub(2)]);
+    let fits = q.rank() > 1
+        && lead(q) == lead(k)
+        && lead(k) == lead(v)
+        && q.rank() == k.rank()
+        && k.rank() == v.rank();
+    if !fits || q.dim(-1) != k.dim(-1) || k.dim(-2) != v.dim(-2) {
+        return Err(format!(
+            "takes […, l, d], […, s, d] and […, s, e], not {}, {} and {}",
+            q.shape(),
+            k.shape(),
+            v.shape()
+        ));
+    }
+    Ok([q.dim(-2), k.dim(-2), q.dim(-1), v.dim(-1)])
+}
+
+impl<T: Float> Rule<T> for Attend {
+    fn name(&self) -> &str {
+        "attention"
+    }
+
+    fn options(&self) -> Cow<'static, str> {
+        Cow::Owned(format!("is_causal={}, scale={}", self.causal, self.scale))
+    }
+
+    fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {
+        let x: [&Tensor<T>; 3] = operands(x)?;
+        let [l, s, _, e] = sizes(x)?;
+        let [q, k, v] = x.map(walkable);
+        let mut shape = v.shape().clone();
+        shape.set(v.rank() - 2, l);
+        Ok(Tensor::build(shape, |out| {
+            if s == 0 {
+                return out.fill(T::default());
+            }
+            // A task is a block of rows where heads are few, else a head.
+            let heads = out.len() / (l * e).max(1);
+            let each = if heads < 2 * threads::threads() && l % ROWS == 0 { ROWS } else { l };
+            threads::for_chunks(out, each * e, |at, out| {
+                let (head, first) = (at / (l * e), at % (l * e) / e);
+                let [q, k, v] = [&q, &k, &v].map(|t| matrix(t, start(t, head), false));
+                let mut scratch: Tensor<T> = Tensor::build(Shape::from([2, ROWS.min(l), s]), |_| ());
+                let (scores, weights) = halves(&mut scratch);
+                for (block, out) in out.chunks_mut(ROWS * e).enumerate() {
+                    let from = first + block * ROWS;
+                    let n = out.len() / e;
+                    let cols = self.seen(from + n, s);
+                    let (scores, weights) = (&mut scores[..n * cols], &mut weights[..n * cols]);
+                    self.weights(rows(q, from, from + n), rows(k, 0, cols), from, scores, weights);
+                    matmul(
+                        T::of(1.0),
+                        whole(weights, n, cols),
+                        rows(v, 0, cols),
+                        T::of(0.0),
+                        dense(out, n, e),
+                    );
+                }
+            });
+        }))
+    }
+
+    fn keeps(&self, _: u32) -> u32 {
+        0b111
+    }
+
+    fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
+        let x: [Var<'t, T>; 3] = std::array::from_fn(|i| step.input(i));
+        let g = step.take_grad();
+        if step.graph() {
+            // As single operations, whose sweep is recorded.
+            let (tape, floor) = (step.tape(), step.tape().mark().0);
+            let x = x.each_ref().map(Var::alias);
+            let scores = (&x[0] * self.scale).matmul(&x[1].mt());
+            let weights = if self.causal { scores.causal_softmax() } else { scores.softmax(-1) };
+            let y = weights.matmul(&x[2]);
+            match tape.vjp(&[&y], &[&g], &x.each_ref(), true, Some(floor)) {
+                Ok(grads) => grads.into_iter().enumerate().for_each(|(i, d)| step.give(i, d)),
+                Err(error) => step.fail(error),
+            }
+            return;
+        }
+        let [q, k, v] = x.each_ref().map(|x| walkable(x.tensor()));
+        let grads = self.gradients([&q, &k, &v], &walkable(g.tensor()));
+        for (i, d) in grads.into_iter().enumerate() {
+            step.give(i, step.tape().constant(d));
+        }
+    }
+}
+
+impl Attend {
+    /// The gradients of queries, keys and values, which lie beside each other in one buffer, head by head.
+    fn gradients<T: Float>(&self, [q, k, v]: [&Tensor<T>; 3], g: &Tensor<T>) -> [Tensor<T>; 3] {
+        let Ok([l, s, d, e]) = sizes([q, k, v]) else { return [q, k, v].map(Tensor::clone) };
+        let each = [l * d, s * d, s * e];
+        let lead = Shape::new(&q.shape()[..q.rank() - 2]);
+        let total: usize = each.iter().sum();
+        let all = Tensor::build(Shape::from([lead.numel(), total]), |out| {
+            threads::for_chunks(out, total.max(1), |at, out| {
+                let head = at / total;
+                let [q, k, v, g] = [q, k, v, g].map(|t| matrix(t, start(t, head), false));
+                let (dq, rest) = out.split_at_mut(each[0]);
+                let (dk, dv) = rest.split_at_mut(each[1]);
+                dk.fill(T::default());
+                dv.fill(T::default());
+                let mut scratch: [Tensor<T>; 2] =
+                    std::array::from_fn(|_| Tensor::build(Shape::from([2, ROWS.min(l), s]), |_| ()));
+                let [one, two] = scratch.each_mut();
+                let ((scores, weights), (slopes, _)) = (halves(one), halves(two));
+                for from in (0..l).step_by(ROWS) {
+                    let n = ROWS.min(l - from);
+                    let cols = self.seen(from + n, s);
+                    let [scores, weights, slopes] =
+                        [&mut *scores, &mut *weights, &mut *slopes].map(|x| &mut x[..n * cols]);
+                    let (q, g) = (rows(q, from, from + n), rows(g, from, from + n));
+                    let (k, v) = (rows(k, 0, cols), rows(v, 0, cols));
+                    self.weights(q, k, from, scores, weights);
+                    let (zero, one, scale) = (T::of(0.0), T::of(1.0), T::of(self.scale));
+                    matmul(one, turned(whole(weights, n, cols)), g, one, dense(&mut dv[..cols * e], cols, e));
+                    // The slopes of the weights, and from them those of the scores.
+                    matmul(one, g, turned(v), zero, dense(slopes, n, cols));
+                    let lines = scores
+                        .chunks_exact_mut(cols)
+                        .zip(weights.chunks_exact(cols))
+                        .zip(slopes.chunks_exact(cols));
+                    for ((out, y), g) in lines {
+                        Product.over([y, g], out);
+                        Slope { sum: row(Sum, out).to_f64() }.over([y, g], out);
+                    }
+                    matmul(
+                        scale,
+                        whole(scores, n, cols),
+                        k,
+                        zero,
+                        dense(&mut dq[from * d..(from + n) * d], n, d),
+                    );
+                    matmul(
+                        scale,
+                        turned(whole(scores, n, cols)),
+                        q,
+                        one,
+                        dense(&mut dk[..cols * d], cols, d),
+                    );
+                }
+            });
+        });
+        let mut at = 0;
+        [(q, 0), (k, 1), (v, 2)].map(|(t, i)| {
+            let part = all.narrow(1, at, each[i]).map(|part| part.reshaped(t.shape()));
+            at += each[i];
+            part.unwrap_or_else(|_| t.clone())
+        })
+    }
+}
+
+fn halves<T: Float>(scratch: &mut Tensor<T>) -> (&mut [T], &mut [T]) {
+    let data = scratch.try_mut_slice().unwrap_or_default();
+    data.split_at_mut(data.len() / 2)
+}

@@ -1,0 +1,273 @@
+//! How a program comes from a tape: what results need, each expression once.
+use super::{Operand, Program, plan::Plan};
+use crate::{
+    error::{Error, Result},
+    nn::Param,
+    ops::Op,
+    tape::{
+        Float, Tape, Var,
+        node::{NONE, Node, OUTPUT},
+    },
+    tensor::Tensor,
+};
+use smallvec::SmallVec;
+use std::{
+    collections::HashMap,
+    mem::{Discriminant, discriminant},
+};
+
+/// What a tape notes down while a program is recorded: nodes don't keep values that they don't differentiate.
+pub(crate) struct Trace<T: Float> {
+    /// Operands that are constants: node, position, value.
+    constants: Vec<(u32, u8, Tensor<T>)>,
+    /// The parameters behind leaves.
+    pub params: Vec<(u32, Param<T>)>,
+    /// How the positions of a `take` are found from its operand.
+    pub choices: Vec<(u32, Choice<T>)>,
+    /// Something was done that a program can't do.
+    pub obstacle: Option<&'static str>,
+}
+
+/// Finds positions in a tensor from its values.
+pub(crate) type Choice<T> = Box<dyn Fn(&Tensor<T>) -> Tensor<u32>>;
+
+impl<T: Float> Trace<T> {
+    fn new() -> Trace<T> {
+        Trace { constants: Vec::new(), params: Vec::new(), choices: Vec::new(), obstacle: None }
+    }
+
+    /// Notes the constant operands of a node.
+    pub fn operands(&mut self, node: u32, inputs: &[&Var<'_, T>]) {
+        for (i, v) in inputs.iter().enumerate().filter(|(_, v)| v.node().is_none()) {
+            self.constants.push((node, i as u8, v.tensor().clone()));
+        }
+    }
+}
+
+pub(super) type Function<'f, T> =
+    &'f dyn for<'t> Fn(&'t Tape<T>, &[Var<'t, T>], &[Tensor<u32>]) -> Vec<Var<'t, T>>;
+
+/// The program of a function.
+pub(super) fn record<T: Float>(
+    inputs: &[&Tensor<T>],
+    indices: &[&Tensor<u32>],
+    f: Function<'_, T>,
+) -> Result<Program<T>> {
+    // The tensors that the operations will share with these.
+    let owned: Vec<Tensor<u32>> = indices.iter().map(|&i| i.clone()).collect();
+    build(Recorded::of(inputs, &owned, f)?, &owned)
+}
+
+impl<T: Float> Recorded<T> {
+    /// What a function does, as it was recorded.
+    pub fn of(inputs: &[&Tensor<T>], indices: &[Tensor<u32>], f: Function<'_, T>) -> Result<Recorded<T>> {
+        let tape = Tape::<T>::new();
+        tape.tensors.trace.replace(Some(Trace::new()));
+        let random = tape.random();
+        let x: Vec<Var<'_, T>> = inputs.iter().map(|&x| tape.input(x)).collect();
+        let results = f(&tape, &x, indices);
+        results.iter().try_for_each(Var::ok)?;
+        let trace = tape.tensors.trace.take();
+        let Some(Trace { constants, params, choices, obstacle }) = trace else {
+            return Err(Error::invalid("program", "the function recorded a program itself"));
+        };
+        let nodes = tape.tensors.nodes.take();
+        let obstacle = match obstacle {
+            None if tape.random() != random => Some("random numbers were drawn"),
+            None if nodes.iter().any(|n| matches!(n.op, Op::Mixed(_))) => {
+                Some("tensors were made of scalars, or scalars of tensors")
+            }
+            other => other,
+        };
+        if let Some(obstacle) = obstacle {
+            return Err(Error::invalid("program", format!("{obstacle}, which a program can't do again")));
+        }
+        let mut operands: Vec<SmallVec<[Operand<T>; 4]>> =
+            nodes.iter().map(|n| n.inputs.iter().map(|&i| Operand::Node(i)).collect()).collect();
+        for (node, i, value) in constants {
+            if let Some(operand) = operands[node as usize].get_mut(i as usize) {
+                *operand = Operand::Constant(value);
+            }
+        }
+        let results: Vec<Operand<T>> = results
+            .iter()
+            .map(|y| y.node().map_or_else(|| Operand::Constant(y.tensor().clone()), Operand::Node))
+            .collect();
+        let inputs = x.iter().map(|x| (x.node().unwrap_or(NONE), x.shape().clone())).collect();
+        Ok(Recorded { nodes, operands, params, choices, results, inputs })
+    }
+}
+
+/// A tape as it was recorded.
+pub(crate) struct Recorded<T: Float> {
+    pub nodes: Vec<Node<T>>,
+    pub operands: Vec<SmallVec<[Operand<T>; 4]>>,
+    params: Vec<(u32, Param<T>)>,
+    pub choices: Vec<(u32, Choice<T>)>,
+    pub results: Vec<Operand<T>>,
+    inputs: Vec<(u32, crate::tensor::Shape)>,
+}
+
+fn build<T: Float>(mut raw: Recorded<T>, indices: &[Tensor<u32>]) -> Result<Program<T>> {
+    let first = merge(&raw.nodes, &mut raw.operands);
+    for result in &mut raw.results {
+        result.rename(|i| first[i as usize]);
+    }
+    // What results need, and where it goes.
+    let mut alive = vec![false; raw.nodes.len()];
+    raw.results.iter().filter_map(Operand::node).for_each(|i| alive[i as usize] = true);
+    for i in (0..raw.nodes.len()).rev().filter(|&i| first[i] as usize == i) {
+        if alive[i] {
+            raw.operands[i].iter().filter_map(Operand::node).for_each(|j| alive[j as usize] = true);
+        }
+    }
+    let mut places = vec![NONE; raw.nodes.len()];
+    let mut count = 0;
+    for (place, _) in places.iter_mut().zip(&alive).filter(|(_, alive)| **alive) {
+        *place = count;
+        count += 1;
+    }
+    let place = |i: u32| places.get(i as usize).copied().filter(|&p| p != NONE);
+    let params: Vec<(u32, Param<T>)> =
+        raw.params.into_iter().filter_map(|(i, p)| Some((place(i)?, p))).collect();
+    let choices = raw.choices.into_iter().filter_map(|(i, c)| Some((place(i)?, c))).collect();
+    let mut needed = vec![false; count as usize];
+    params.iter().filter(|(_, p)| p.is_trainable()).for_each(|(i, _)| needed[*i as usize] = true);
+    let tape = Tape::<T>::new();
+    let mut operands = Vec::new();
+    for (i, mut node) in raw.nodes.into_iter().enumerate().filter(|(i, _)| alive[*i]) {
+        let own = &mut raw.operands[i];
+        own.iter_mut().for_each(|o| o.rename(|j| places[j as usize]));
+        node.inputs = own.iter().map(|o| o.node().unwrap_or(NONE)).collect();
+        let wants = |j: u32| needed.get(j as usize).copied().unwrap_or(false);
+        let wanted = node.inputs.iter().enumerate().fold(0, |w, (k, &j)| w | (wants(j) as u32) << (k & 31));
+        let mut kept = tape.tensors.kept.borrow_mut();
+        let start = kept.len() as u32;
+        if wanted != 0 {
+            needed[operands.len()] = true;
+            let keep = node.op.rule().keeps(wanted);
+            kept.extend(
+                (0..node.inputs.len().min(OUTPUT as usize) as u8)
+                    .filter_map(|slot| (keep >> slot & 1 == 1).then_some((slot, None))),
+            );
+            kept.extend((keep >> OUTPUT & 1 == 1).then_some((OUTPUT, None)));
+        }
+        node.kept = (start, kept.len() as u32 - start);
+        node.statement = tape.statements.push_tensor(operands.len() as u32);
+        tape.tensors.nodes.borrow_mut().push(node);
+        operands.push(std::mem::take(own));
+    }
+    let users = |index: &Tensor<u32>| -> SmallVec<[u32; 2]> {
+        let nodes = tape.tensors.nodes.borrow();
+        let takes = |op: &Op<T>| match op {
+            Op::Take(op) => op.index_is(index),
+            Op::CrossEntropy(op) => op.targets_are(index),
+            _ => false,
+        };
+        (0..nodes.len() as u32).filter(|&i| takes(&nodes[i as usize].op)).collect()
+    };
+    let indices: Vec<_> = indices.iter().map(|index| (users(index), index.shape().clone())).collect();
+    if let Some(i) = indices.iter().position(|(users, _)| users.is_empty()) {
+        let message = format!(
+            "no operation takes index {i} as it is; cross_entropy without options, embedding and index_select do"
+        );
+        return Err(Error::invalid("program", message));
+    }
+    let mut outputs = raw.results;
+    outputs.iter_mut().for_each(|o| o.rename(|i| places[i as usize]));
+    let plans = [false, true].map(|gradients| {
+        Plan::new(&tape.tensors.nodes.borrow(), &tape.tensors.kept.borrow(), &operands, &outputs, gradients)
+    });
+    let inputs = raw.inputs.into_iter().map(|(i, shape)| (place(i), shape)).collect();
+    let values = vec![None; count as usize];
+    Ok(Program { tape, operands, inputs, indices, params, choices, outputs, needed, plans, values })
+}
+
+/// For each node the first that computes the same. Operands are renamed accordingly.
+fn merge<T: Float>(nodes: &[Node<T>], operands: &mut [SmallVec<[Operand<T>; 4]>]) -> Vec<u32> {
+    type Key<T> = (Discriminant<Op<T>>, SmallVec<[u32; 4]>);
+    let mut known: HashMap<Key<T>, SmallVec<[u32; 2]>> = HashMap::new();
+    let mut first: Vec<u32> = Vec::with_capacity(nodes.len());
+    for i in 0..nodes.len() {
+        operands[i].iter_mut().for_each(|o| o.rename(|j| first[j as usize]));
+        let own = &operands[i];
+        let key = (discriminant(&nodes[i].op), own.iter().map(|o| o.node().unwrap_or(NONE)).collect());
+        let alike = known.entry(key).or_default();
+        let same = |&&j: &&u32| {
+            nodes[i].op.same(&nodes[j as usize].op)
+                && own.iter().zip(&operands[j as usize]).all(|(a, b)| a.same(b))
+        };
+        first.push(alike.iter().find(same).copied().unwrap_or(i as u32));
+        if first[i] as usize == i {
+            alike.push(i as u32);
+        }
+    }
+    first
+}
+
+impl<T: Float> Operand<T> {
+    pub(crate) fn node(&self) -> Option<u32> {
+        match self {
+            Operand::Node(i) => Some(*i),
+            Operand::Constant(_) => None,
+        }
+    }
+
+    fn rename(&mut self, to: impl Fn(u32) -> u32) {
+        if let Operand::Node(i) = self {
+            *i = to(*i);
+        }
+    }
+
+    fn same(&self, other: &Operand<T>) -> bool {
+        match (self, other) {
+            (Operand::Node(a), Operand::Node(b)) => a == b,
+            (Operand::Constant(a), Operand::Constant(b)) => {
+                let bits = |t: &Tensor<T>| t.item().ok().map(|v| v.to_f64().to_bits());
+                let view = |t: &Tensor<T>| (t.shape().clone(), t.strides().to_vec(), t.layout().offset);
+                let one = a.numel() == 1 && a.shape() == b.shape() && bits(a) == bits(b);
+                one || (a.shares_data(b) && view(a) == view(b))
+            }
+            _ => false,
+        }
+    }
+}
+
+impl<T: Float> Program<T> {
+    /// Whether the program computes what the function does, on other values than those it was recorded with.
+    pub(super) fn compare(
+        &mut self,
+        inputs: &[&Tensor<T>],
+        indices: &[&Tensor<u32>],
+        f: Function<'_, T>,
+    ) -> Result<()> {
+        let inputs: Vec<Tensor<T>> = inputs.iter().map(|x| reversed(x)).collect();
+        let indices: Vec<Tensor<u32>> = indices.iter().map(|i| reversed(i)).collect();
+        let tape = Tape::new();
+        let x: Vec<Var<'_, T>> = inputs.iter().map(|x| tape.input(x)).collect();
+        let direct = f(&tape, &x, &indices);
+        direct.iter().try_for_each(Var::ok)?;
+        let again = self.run(&inputs.iter().collect::<Vec<_>>(), &indices.iter().collect::<Vec<_>>())?;
+        let bits = |t: &Tensor<T>| t.to_vec().iter().map(|v| v.to_f64().to_bits()).collect::<Vec<_>>();
+        let same = |(a, b): (&Var<'_, T>, &Tensor<T>)| a.shape() == b.shape() && bits(a.tensor()) == bits(b);
+        let differs = direct.iter().zip(&again).position(|pair| !same(pair));
+        match differs {
+            None if direct.len() == again.len() => Ok(()),
+            None => {
+                Err(Error::invalid("program", "the function gave another number of results when run again"))
+            }
+            Some(i) => {
+                let message = format!(
+                    "result {i} depends on values other than through operations of the tape: on a comparison, on what \
+                     a tensor holds, or on something that changes from run to run"
+                );
+                Err(Error::invalid("program", message))
+            }
+        }
+    }
+}
+
+fn reversed<A: crate::tensor::Element>(t: &Tensor<A>) -> Tensor<A> {
+    let data = t.to_vec();
+    Tensor::from_fn(t.shape(), |i| data[data.len() - 1 - i])
+}

@@ -1,0 +1,208 @@
+//! Programs give what the tape gives, to the bit, with less to do; and say so where they can't.
+use kolmo::{
+    Error, Program, Random, Result, Tape, Tensor, Var,
+    nn::{
+        BatchNorm, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, Relu, Sequential, init, visit_params,
+    },
+    optim::{Adam, Optimizer},
+};
+
+fn bits(t: &Tensor) -> Vec<u32> {
+    t.to_vec().iter().map(|v| v.to_bits()).collect()
+}
+
+fn batch(step: usize, shape: &[usize], classes: u32) -> (Tensor, Tensor<u32>) {
+    let x = init::normal(shape, 0.0, 1.0, &mut Random::new(step as u64));
+    (x, Tensor::from_fn([shape[0]], |i| (i * 7 + step * 3) as u32 % classes))
+}
+
+fn weights(model: &impl serde::Serialize) -> Vec<Vec<u32>> {
+    let mut weights = Vec::new();
+    visit_params(model, |_, p| weights.push(bits(&p.value())));
+    weights
+}
+
+/// Trains a model step by step on the tape, and its twin by a program, on other data each time.
+fn trains_alike<M: Layer + serde::Serialize>(model: impl Fn() -> M, shape: &[usize]) -> Result<()> {
+    let (plain, replayed) = (model(), model());
+    let (mut adam, mut twin) = (Adam::new(1e-2), Adam::new(1e-2));
+    let (x, labels) = batch(0, shape, 5);
+    let mut program = Program::new(&[&x], &[&labels], |_, x, labels| {
+        vec![replayed.forward(&x[0]).cross_entropy(&labels[0])]
+    })?;
+    let mut tape = Tape::new();
+    for step in 1..6 {
+        let (x, labels) = batch(step, shape, 5);
+        tape.reset();
+        let loss = plain.forward(&tape.constant(&x)).cross_entropy(&labels);
+        adam.step(&plain, &loss.backward()?)?;
+        let (values, grads) = program.step(&[&x], &[&labels])?;
+        twin.step(&replayed, &grads)?;
+        assert_eq!(values[0].item()?.to_bits(), loss.item()?.to_bits(), "step {step}");
+    }
+    assert_eq!(weights(&plain), weights(&replayed));
+    Ok(())
+}
+
+#[test]
+fn a_perceptron_trains_to_the_same_bits() -> Result<()> {
+    let model = || {
+        let rng = &mut Random::new(1);
+        Sequential((Linear::<f32>::new(20, 16, rng), Relu, Linear::new(16, 5, rng)))
+    };
+    trains_alike(model, &[8, 20])
+}
+
+#[test]
+fn a_convolutional_network_trains_to_the_same_bits() -> Result<()> {
+    let model = || {
+        let rng = &mut Random::new(1);
+        Sequential((
+            Conv2d::<f32>::new(1, 4, 3, rng),
+            Relu,
+            MaxPool2d::new(2),
+            Flatten,
+            Linear::new(4 * 5 * 5, 5, rng),
+        ))
+    };
+    trains_alike(model, &[6, 1, 12, 12])
+}
+
+/// Enough to fill several blocks and both threads, and not a multiple of anything.
+const MANY: usize = 70_001;
+
+fn curve<'t>(x: &[Var<'t, f32>]) -> Var<'t, f32> {
+    let (a, b) = (&x[0], &x[1]);
+    let s = (a * b + 0.5).sigmoid();
+    ((&s * a).tanh() - b.exp() * 0.25).abs().sqrt() + s / (a * a + 1.0)
+}
+
+#[test]
+fn chains_run_block_by_block_to_the_same_bits() -> Result<()> {
+    for n in [1, 5, 1024, 1500, MANY] {
+        let [a, b]: [Tensor; 2] = [3, 4].map(|seed| init::normal([n], 0.0, 1.0, &mut Random::new(seed)));
+        let mut program = Program::new(&[&a, &b], &[], |_, x, _| vec![curve(x)])?;
+        let [a, b]: [Tensor; 2] = [5, 6].map(|seed| init::normal([n], 0.0, 1.0, &mut Random::new(seed)));
+        let tape = Tape::new();
+        let direct = curve(&[tape.input(&a), tape.input(&b)]);
+        for threads in [1, 2] {
+            kolmo::set_threads(threads);
+            assert_eq!(bits(&program.run(&[&a, &b], &[])?[0]), bits(direct.value()?), "{n} elements");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn what_is_computed_twice_or_for_nobody_is_left_out() -> Result<()> {
+    let x = Tensor::from([0.5f32, 2.0]);
+    let mut program = Program::new(&[&x], &[], |_, x, _| {
+        let x = &x[0];
+        let _nobody = x.exp().sum();
+        vec![(x.tanh() * x.tanh() + 1.0).sum()]
+    })?;
+    assert_eq!(program.len(), 4, "tanh, mul, add, sum");
+    let y = 0.5f32.tanh().powi(2) + 2f32.tanh().powi(2) + 2.0;
+    assert!((program.run(&[&x], &[])?[0].item()? - y).abs() < 1e-5);
+    Ok(())
+}
+
+#[test]
+fn derivatives_inside_a_program_are_replayed_too() -> Result<()> {
+    fn slope<'t>(x: &Var<'t, f64>) -> Var<'t, f64> {
+        let y = (x.relu() * x.sin()).sum();
+        y.grad(&[x]).unwrap().remove(0)
+    }
+    let x = Tensor::from([1.0, 2.0, 3.0]);
+    let mut program = Program::new(&[&x], &[], |_, x, _| vec![slope(&x[0])])?;
+    let dy = program.run(&[&Tensor::from([4.0, 5.0, 6.0])], &[])?;
+    for (dy, x) in dy[0].to_vec().iter().zip([4.0f64, 5.0, 6.0]) {
+        assert!((dy - (x.sin() + x * x.cos())).abs() < 1e-12);
+    }
+    Ok(())
+}
+
+fn refused(
+    x: &Tensor,
+    labels: &[&Tensor<u32>],
+    f: impl for<'t> Fn(&'t Tape, &[Var<'t>], &[Tensor<u32>]) -> Vec<Var<'t>>,
+) -> String {
+    Program::new(&[x], labels, f).map(|_| ()).unwrap_err().to_string()
+}
+
+#[test]
+fn what_a_program_cannot_do_again_is_an_error() {
+    let x = &init::normal([4, 3], 0.0, 1.0, &mut Random::new(0));
+    let labels = &Tensor::from([0u32, 2, 1, 1]);
+    let dropout = Dropout::new(0.5);
+    assert!(refused(x, &[], |_, x, _| vec![dropout.forward(&x[0])]).contains("random numbers"));
+    let norm = BatchNorm::<f32>::new(3);
+    assert!(refused(x, &[], |_, x, _| vec![norm.forward(&x[0])]).contains("running statistics"));
+    let masked = refused(x, &[], |_, x, _| {
+        let mask = x[0].gt(0.0).unwrap();
+        vec![x[0].where_(&mask, &(&x[0] * 2.0))]
+    });
+    assert!(masked.contains("a comparison"), "{masked}");
+    let branch = refused(x, &[], |_, x, _| {
+        let first = x[0].to_vec().unwrap()[0];
+        vec![if first > x[0].to_vec().unwrap()[11] { x[0].exp() } else { x[0].sin() }]
+    });
+    assert!(branch.contains("depends on values"), "{branch}");
+    let unused = refused(x, &[labels], |_, x, _| vec![x[0].sum()]);
+    assert!(unused.contains("no operation takes index 0"), "{unused}");
+    let failed = refused(x, &[labels], |_, x, labels| vec![x[0].reshape([5]).cross_entropy(&labels[0])]);
+    assert!(failed.contains("reshape"), "{failed}");
+}
+
+#[test]
+fn a_run_checks_what_it_is_given_and_loses_nothing() -> Result<()> {
+    let rng = &mut Random::new(0);
+    let net = Linear::<f32>::new(3, 3, rng);
+    let (x, labels) = batch(0, &[4, 3], 3);
+    let mut program =
+        Program::new(&[&x], &[&labels], |_, x, y| vec![net.forward(&x[0]).cross_entropy(&y[0]), x[0].exp()])?;
+    let message = |r: Result<Vec<Tensor>, Error>| r.unwrap_err().to_string();
+    assert!(message(program.run(&[], &[&labels])).contains("recorded with 1 inputs, not 0"));
+    let longer: Tensor = Tensor::zeros([5, 3]);
+    assert!(message(program.run(&[&longer], &[&labels])).contains("had shape [4, 3]"));
+    let wrong = Tensor::from([0u32, 1, 3, 0]);
+    assert!(message(program.run(&[&x], &[&wrong])).contains("target 3 is out of range: 0 to 2"));
+    let before = net.weight.value();
+    net.weight.set(Tensor::zeros([3, 2]));
+    assert!(message(program.run(&[&x], &[&labels])).contains("a parameter has shape [3, 2]"));
+    net.weight.set(before);
+    let values = program.run(&[&x], &[&labels])?;
+    assert_eq!(values[1].shape()[..], [4, 3]);
+    assert!(program.step(&[&x], &[&labels])?.1.param(&net.weight).is_some());
+    Ok(())
+}
+
+#[test]
+fn an_embedding_takes_new_indices() -> Result<()> {
+    let table: Tensor = init::normal([9, 2], 0.0, 1.0, &mut Random::new(0));
+    let index = Tensor::from([[0u32, 4], [8, 1]]);
+    let mut program =
+        Program::new(&[&table], &[&index], |_, x, index| vec![x[0].embedding(&index[0], None)])?;
+    let other = Tensor::from([[3u32, 3], [2, 7]]);
+    let tape = Tape::new();
+    let direct = tape.input(&table).embedding(&other, None);
+    assert_eq!(program.run(&[&table], &[&other])?[0], *direct.value()?);
+    assert!(program.run(&[&table], &[&Tensor::from([[9u32, 0], [0, 0]])]).is_err());
+    Ok(())
+}
+
+#[test]
+fn a_frozen_parameter_is_read_anew_and_gets_no_gradient() -> Result<()> {
+    let rng = &mut Random::new(0);
+    let net = Sequential((Linear::<f32>::new(3, 4, rng), Linear::new(4, 2, rng)));
+    net.0.0.weight.set_trainable(false);
+    let x: Tensor = init::normal([2, 3], 0.0, 1.0, rng);
+    let mut program = Program::new(&[&x], &[], |_, x, _| vec![net.forward(&x[0]).sum()])?;
+    let before = program.run(&[&x], &[])?[0].item()?;
+    net.0.0.weight.update(|w| *w = Tensor::zeros([4, 3]));
+    let (values, grads) = program.step(&[&x], &[])?;
+    assert_ne!(values[0].item()?, before);
+    assert!(grads.param(&net.0.0.weight).is_none());
+    assert!(grads.param(&net.0.1.weight).is_some());
+    Ok(())
+}
