@@ -80,13 +80,23 @@ impl Affine {
     /// # Errors
     /// `bits` not from 1 to 16; a value that is not finite.
     pub fn min_max<T: Float>(x: &Tensor<T>, bits: u32) -> Result<Affine> {
+        let values = finite(x)?;
+        let fold = |f: fn(f64, f64) -> f64| values.iter().copied().fold(0.0, f);
+        Affine::range(fold(f64::min), fold(f64::max), bits)
+    }
+
+    /// Codes from 0 to 2ᵇ - 1 for a range, which is widened to hold 0.
+    ///
+    /// # Errors
+    /// `bits` not from 1 to 16; a bound that is not finite.
+    pub fn range(low: f64, high: f64, bits: u32) -> Result<Affine> {
         let levels = (1i64 << checked_bits(bits, 1)?) - 1;
-        let (mut low, mut high) = (0.0f64, 0.0f64);
-        for v in finite(x)? {
-            (low, high) = (low.min(v), high.max(v));
+        if !(low.is_finite() && high.is_finite()) {
+            return Err(Error::invalid("affine", format!("a range from {low} to {high}")));
         }
-        let scale = step(high - low, levels);
-        Affine::per_tensor(scale, (-low / scale).round_ties_even() as i64, 0, levels)
+        let low = low.min(0.0);
+        let scale = step(high.max(0.0) - low, levels);
+        Affine::per_tensor(scale, ((-low / scale).round_ties_even() as i64).min(levels), 0, levels)
     }
 
     /// For each index of an axis, codes from -(2ᵇ⁻¹ - 1) to 2ᵇ⁻¹ - 1 for the range of its magnitudes, with 0 at 0.
@@ -144,6 +154,12 @@ impl Affine {
         (v / scale).round_ties_even() + zero as f64
     }
 
+    /// The value nearest to `v` that the first scale has a code for.
+    pub(super) fn nearest(&self, v: f64) -> f64 {
+        let (scale, zero) = (self.scales[0], self.zero_points[0]);
+        (self.code(v, scale, zero).clamp(self.qmin as f64, self.qmax as f64) - zero as f64) * scale
+    }
+
     /// A tensor of `f(position, scale, zero point)`.
     fn each<U: Element>(&self, shape: &Shape, f: impl Fn(usize, f64, i64) -> U) -> Result<Tensor<U>> {
         let fail = |message| Error::invalid("affine", message);
@@ -165,7 +181,7 @@ fn channels(shape: &Shape, axis: Option<isize>) -> Checked<(usize, usize)> {
     Ok((shape.get(axis).copied().unwrap_or(1), shape.iter().skip(axis + 1).product::<usize>().max(1)))
 }
 
-fn checked_bits(bits: u32, least: u32) -> Result<u32> {
+pub(super) fn checked_bits(bits: u32, least: u32) -> Result<u32> {
     if (least..=16).contains(&bits) {
         return Ok(bits);
     }
@@ -178,7 +194,7 @@ fn step(range: f64, levels: i64) -> f64 {
     if step > 0.0 { step } else { 1.0 }
 }
 
-fn finite<T: Float>(x: &Tensor<T>) -> Result<Vec<f64>> {
+pub(super) fn finite<T: Float>(x: &Tensor<T>) -> Result<Vec<f64>> {
     let values: Vec<f64> = x.to_vec().iter().map(|v| v.to_f64()).collect();
     match values.iter().find(|v| !v.is_finite()) {
         Some(bad) => Err(Error::invalid("affine", format!("a value is {bad}"))),
@@ -187,6 +203,30 @@ fn finite<T: Float>(x: &Tensor<T>) -> Result<Vec<f64>> {
 }
 
 impl<'t, T: Float> Var<'t, T> {
+    /// Quantised with a step size that is learnt: `round(clamp(x / s, qmin, qmax)) · s` for a step size `s` of one element, or one
+    /// that broadcasts (LSQ; Esser et al., 2020). The gradient of `x` passes straight through inside the range, that of `s` is
+    /// `round(x / s) - x / s` there and the bound outside; it is divided by `√(n · qmax)` as proposed, `n` elements to one size.
+    ///
+    /// ```
+    /// let tape = kolmo::Tape::<f64>::new();
+    /// let (x, s) = (tape.input([0.3, -0.9, 5.0]), tape.input(0.5));
+    /// let y = x.learned_step(&s, -4.0, 3.0);
+    /// assert_eq!(y.to_vec()?, [0.5, -1.0, 1.5]);
+    /// let grads = y.sum().backward()?;
+    /// assert_eq!(grads.get(&x).unwrap().to_vec(), [1.0, 1.0, 0.0]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn learned_step(&self, s: &Var<'t, T>, qmin: f64, qmax: f64) -> Var<'t, T> {
+        let each = self.numel() as f64 / s.numel().max(1) as f64;
+        let share = 1.0 / (each * qmax.abs()).sqrt().max(1.0);
+        // The value of s, and a share of its gradient.
+        let s = s * share + (s - s * share).detach();
+        let code = (self / &s).clamp(qmin, qmax);
+        let rounded = &code + (code.round() - &code).detach();
+        rounded * s
+    }
+
     /// The values that are left of these once they were quantised. The gradient passes straight through where the code
     /// was within its range, and is 0 where it was clamped (Bengio et al., 2013).
     #[track_caller]

@@ -1,6 +1,7 @@
 //! Distillation: losses that let a small model learn from a large one (Hinton, Vinyals and Dean, 2015). The large model runs
 //! on constants; its output is never differentiated.
 use crate::{
+    error::{Error, Result},
     loss::Reduction,
     tape::{Float, Var},
     tensor::{Index, Tensor},
@@ -35,6 +36,27 @@ pub fn soft_target<'t, T: Float, I: Index>(
     }
     let soft = divergence(student, teacher, temperature) * (alpha * temperature * temperature);
     if alpha == 1.0 { soft } else { soft + hard() * (1.0 - alpha) }
+}
+
+/// One set of scores for several teachers: at this temperature their softmax is the mean of the teachers' probabilities. With one
+/// teacher it is that teacher's scores, up to a constant. A student of the same kind as its only teacher is self-distillation.
+///
+/// ```
+/// use kolmo::{Tape, compress::distill::ensemble};
+/// let tape = Tape::<f64>::new();
+/// let (a, b) = (tape.constant([[0.0, 0.0]]), tape.constant([[0.0, 3f64.ln()]]));
+/// let both = ensemble(&[&a, &b], 1.0)?.softmax(1).to_vec()?;
+/// assert!((both[0] - (0.5 + 0.25) / 2.0).abs() < 1e-12);
+/// # Ok::<(), kolmo::Error>(())
+/// ```
+#[track_caller]
+pub fn ensemble<'t, T: Float>(teachers: &[&Var<'t, T>], temperature: f64) -> Result<Var<'t, T>> {
+    let Some((first, rest)) = teachers.split_first() else {
+        return Err(Error::invalid("ensemble", "takes at least one teacher"));
+    };
+    let probabilities = |v: &Var<'t, T>| (v.detach() / temperature).softmax(1);
+    let sum = rest.iter().fold(probabilities(first), |sum, v| sum + probabilities(v));
+    Ok((sum / teachers.len() as f64).log() * temperature)
 }
 
 /// A student's hidden features, brought to the teacher's width by a matrix that learns along, against the teacher's:

@@ -5,21 +5,32 @@
 //! file into a model. [`description_length`] tells what all of that comes to.
 
 mod affine;
+mod calibrate;
 pub mod coding;
+mod compact;
+mod curvature;
 pub mod distill;
 pub mod format;
 mod half;
 mod length;
+mod low_rank;
 mod models;
 mod pack;
 pub mod prune;
 pub mod quantize;
+pub mod scores;
+mod structure;
 
 pub use affine::Affine;
+pub(crate) use compact::ROWS;
+pub use compact::{Int8Linear, SparseLinear};
+pub use curvature::Curvature;
 pub use format::{Artifact, Entry, EntryData, FormatError, Part, PartSize, Sizes};
 pub use half::{f16_bits, f16_to_f32, round_to_f16};
 pub use length::{data_length, description_length};
+pub use low_rank::{hashed, low_rank};
 pub use pack::{pack, unpack};
+pub use structure::Channels;
 
 use crate::tensor::Shape;
 

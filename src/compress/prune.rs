@@ -1,6 +1,6 @@
 //! Pruning: which weights go, by magnitude, over a whole model or layer by layer. It sets masks on parameters; what is
 //! pruned stays zero in training. Making files of it is left to `pack`.
-use super::each_field;
+use super::{each_field, scores::Scores};
 use crate::{
     error::{Error, Result},
     nn::Param,
@@ -93,6 +93,29 @@ pub fn global<M: Serialize + ?Sized>(
     finish(&found)
 }
 
+/// The same by scores instead of magnitudes: the weights of the lowest score go. Parameters without scores are left alone.
+///
+/// # Errors
+/// As [`global`]; not as many scores as weights.
+pub fn by_scores<M: Serialize + ?Sized>(
+    model: &M,
+    scores: &Scores,
+    amount: Amount,
+    filter: impl Fn(&str, &Shape) -> bool,
+) -> Result<Weights> {
+    let mut found = find(model, |name, shape| filter(name, shape) && scores.of(name).is_some())?;
+    for f in &mut found {
+        let own = scores.of(&f.name).unwrap_or_default();
+        if own.len() != f.magnitude.len() {
+            let message = format!("{} scores for {} of shape {}", own.len(), f.name, f.shape);
+            return Err(Error::invalid("prune", message));
+        }
+        f.magnitude = own;
+    }
+    prune(&mut found.iter_mut().collect::<Vec<_>>(), amount)?;
+    finish(&found)
+}
+
 /// The same for each parameter by itself: every layer loses the same share.
 pub fn layerwise<M: Serialize + ?Sized>(
     model: &M,
@@ -130,6 +153,51 @@ pub fn structured<M: Serialize + ?Sized>(
     let mut found = find(model, filter)?;
     for f in &mut found {
         f.prune_slices(amount, p, dim)?;
+    }
+    finish(&found)
+}
+
+/// Prunes blocks of `rows` neighbouring outputs for one input: of each matrix that `filter` picks, taken together, those with
+/// the smallest sum of squares. Amounts are of weights. Blocks of 16 are what [`SparseLinear`](super::SparseLinear) runs fastest.
+///
+/// # Errors
+/// As [`global`]; a parameter that is not a matrix; 0 rows. Nothing is pruned then.
+pub fn blocks<M: Serialize + ?Sized>(
+    model: &M,
+    amount: Amount,
+    rows: usize,
+    filter: impl Fn(&str, &Shape) -> bool,
+) -> Result<Weights> {
+    let mut found = find(model, filter)?;
+    for f in &mut found {
+        let [outputs, inputs] = f.shape[..] else {
+            return Err(Error::invalid("prune", format!("blocks of {} of shape {}", f.name, f.shape)));
+        };
+        if rows == 0 {
+            return Err(Error::invalid("prune", "blocks of 0 rows"));
+        }
+        // All weights of a block are worth the same, so that they go together.
+        for first in (0..outputs).step_by(rows) {
+            let last = outputs.min(first + rows);
+            for input in 0..inputs {
+                let places = (first..last).map(|row| row * inputs + input);
+                let mean =
+                    places.clone().map(|i| f.magnitude[i].powi(2)).sum::<f64>() / (last - first) as f64;
+                places.for_each(|i| f.magnitude[i] = mean);
+            }
+        }
+    }
+    prune(&mut found.iter_mut().collect::<Vec<_>>(), amount)?;
+    // The last block may have been cut in two.
+    for f in &mut found {
+        let [outputs, inputs] = f.shape[..] else { continue };
+        for first in (0..outputs).step_by(rows) {
+            for input in 0..inputs {
+                let places = (first..outputs.min(first + rows)).map(|row| row * inputs + input);
+                let whole = places.clone().any(|i| f.keep[i]);
+                places.for_each(|i| f.keep[i] = whole);
+            }
+        }
     }
     finish(&found)
 }
@@ -176,9 +244,11 @@ pub fn cubic(initial: f64, target: f64, step: usize, steps: usize) -> f64 {
     target + (initial - target) * left.powi(3)
 }
 
-/// A parameter to be pruned: its magnitudes, which weights are kept, and the way to tell it.
+/// A parameter to be pruned: its magnitudes or scores, which weights are kept, and the way to tell it.
 struct Found {
+    name: String,
     shape: Shape,
+    /// What a weight is kept for.
     magnitude: Vec<f64>,
     keep: Vec<bool>,
     set: SetMask,
@@ -221,10 +291,11 @@ impl Found {
 type SetMask = Box<dyn Fn(&Tensor<bool>) -> Result<()>>;
 
 fn find<M: Serialize + ?Sized>(model: &M, filter: impl Fn(&str, &Shape) -> bool) -> Result<Vec<Found>> {
-    fn read<T: Float>(p: &Param<T>) -> Result<Found> {
+    fn read<T: Float>(name: String, p: &Param<T>) -> Result<Found> {
         let p = p.clone();
         let value = p.effective()?;
         Ok(Found {
+            name,
             shape: value.shape().clone(),
             magnitude: value.to_vec().iter().map(|v| v.to_f64().abs()).collect(),
             keep: p.mask().map_or_else(|| vec![true; value.numel()], |mask| mask.to_vec()),
@@ -234,7 +305,7 @@ fn find<M: Serialize + ?Sized>(model: &M, filter: impl Fn(&str, &Shape) -> bool)
     let mut found = Vec::new();
     each_field!(model, |name, p| {
         if filter(&name, &p.shape()) {
-            found.push(read(p));
+            found.push(read(name, p));
         }
     });
     found.into_iter().collect()

@@ -176,6 +176,49 @@ pub fn share_values<T: Float>(p: &Param<T>, k: usize) -> Result<()> {
     p.set_codebook(codes, Tensor::from_fn([centroids.len()], |i| T::from_f64(centroids[i])))
 }
 
+/// Ties a parameter's weights to `-a`, 0 and `a`: those below 0.7 of the mean magnitude become 0, `a` is the mean magnitude of the
+/// others (Li, Zhang and Liu, 2016).
+///
+/// # Errors
+/// As [`share_values`].
+pub fn ternary<T: Float>(p: &Param<T>) -> Result<()> {
+    let weights: Vec<f64> = p.effective()?.to_vec().iter().map(|v| v.to_f64()).collect();
+    let mean = |v: &mut dyn Iterator<Item = f64>| {
+        let (sum, n) = v.fold((0.0, 0), |(sum, n), v| (sum + v, n + 1));
+        if n == 0 { 0.0 } else { sum / n as f64 }
+    };
+    let threshold = 0.7 * mean(&mut weights.iter().map(|w| w.abs()));
+    let a = mean(&mut weights.iter().map(|w| w.abs()).filter(|&w| w > threshold));
+    let code = |w: f64| if w > threshold { 2 } else { u32::from(w >= -threshold) };
+    p.set_codebook(
+        Tensor::from_fn(p.shape(), |i| code(weights[i])),
+        Tensor::from([-a, 0.0, a].map(T::of).to_vec()),
+    )
+}
+
+/// Ties a parameter's weights to `-a` and `a`, the mean magnitude, by their sign (Rastegari et al., 2016).
+///
+/// # Errors
+/// As [`share_values`].
+pub fn binary<T: Float>(p: &Param<T>) -> Result<()> {
+    let weights = p.effective()?.to_vec();
+    let a = weights.iter().map(|w| w.to_f64().abs()).sum::<f64>() / weights.len().max(1) as f64;
+    let codes = Tensor::from_fn(p.shape(), |i| u32::from(weights[i].to_f64() >= 0.0));
+    p.set_codebook(codes, Tensor::from([-a, a].map(T::of).to_vec()))
+}
+
+/// For each of `k` codes the mean of the values that have it; 0 for a code that none has.
+pub(super) fn nearest_mean<T: Float>(values: &[T], codes: &[u32], k: usize) -> Vec<T> {
+    let mut sums = vec![(0.0, 0usize); k];
+    for (v, &code) in values.iter().zip(codes) {
+        if let Some((sum, n)) = sums.get_mut(code as usize) {
+            *sum += v.to_f64();
+            *n += 1;
+        }
+    }
+    sums.iter().map(|&(sum, n)| T::of(sum / n.max(1) as f64)).collect()
+}
+
 /// [`share_values`] for every parameter that `filter` picks by name and shape: each gets a codebook of its own.
 ///
 /// ```

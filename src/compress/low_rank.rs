@@ -1,0 +1,59 @@
+//! Fewer numbers for a matrix: as a product of two thin ones, or as values that hashing shares out.
+use super::quantize::nearest_mean;
+use crate::{
+    error::{Error, Result},
+    kernels::dense::svd,
+    nn::Param,
+    tape::Float,
+    tensor::Tensor,
+};
+
+/// The best approximation `A·B` of rank `rank` to a matrix `[m, n]`: `A` is `[m, rank]`, `B` `[rank, n]` (Eckart and Young,
+/// 1936). The roots of the singular values go to both. A linear layer becomes two, `x·Bᵀ·Aᵀ`.
+///
+/// ```
+/// use kolmo::{Tape, Tensor, compress::low_rank};
+/// let w = Tensor::<f64>::from([[2.0, 4.0], [1.0, 2.0], [3.0, 6.0]]); // of rank 1
+/// let (a, b) = low_rank(&w, 1)?;
+/// let tape = Tape::inference();
+/// let product = tape.constant(a).matmul(&tape.constant(b)).to_vec()?;
+/// assert!(product.iter().zip(w.to_vec()).all(|(p, w)| (p - w).abs() < 1e-12));
+/// # Ok::<(), kolmo::Error>(())
+/// ```
+///
+/// # Errors
+/// No matrix; a rank of 0 or above both sizes; a value that is not finite.
+pub fn low_rank<T: Float>(weight: &Tensor<T>, rank: usize) -> Result<(Tensor<T>, Tensor<T>)> {
+    let fail = |message: String| Err(Error::invalid("low_rank", message));
+    let [m, n] = weight.shape()[..] else {
+        return fail(format!("takes a matrix, not {}", weight.shape()));
+    };
+    if rank == 0 || rank > m.min(n) {
+        return fail(format!("rank {rank} for a matrix of {m} by {n}: 1 to {} are accepted", m.min(n)));
+    }
+    let values = weight.to_vec();
+    if let Some(bad) = values.iter().find(|v| !v.to_f64().is_finite()) {
+        return fail(format!("a value is {bad:?}"));
+    }
+    let parts = svd(&values, m, n);
+    let root = |k: usize| parts.s[k].sqrt();
+    let a = Tensor::from_fn([m, rank], |i| T::of(parts.u[i % rank][i / rank] * root(i % rank)));
+    let b = Tensor::from_fn([rank, n], |i| T::of(parts.v[i / n][i % n] * root(i / n)));
+    Ok((a, b))
+}
+
+/// Ties the weights of a parameter to `k` shared values by a hash of their places, which nobody has to store (Chen et al., 2015):
+/// each value is at first the mean of the weights that share it, and training goes on with the values.
+///
+/// # Errors
+/// `k` is 0; a parametrisation fails.
+pub fn hashed<T: Float>(p: &Param<T>, k: usize, seed: u64) -> Result<()> {
+    if k == 0 {
+        return Err(Error::invalid("hashed", "0 values: takes at least 1"));
+    }
+    let random = crate::Random::new(seed);
+    let codes = Tensor::from_fn(p.shape(), |i| (random.bits(i as u64) % k as u64) as u32);
+    let weights = p.effective()?.to_vec();
+    let centroids = nearest_mean(&weights, &codes.to_vec(), k);
+    p.set_codebook(codes, Tensor::from(centroids))
+}

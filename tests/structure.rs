@@ -1,0 +1,179 @@
+//! Channels cut out of a model: what goes belongs together, and what is left computes what it did.
+use kolmo::{
+    Random, Result, Tape, Tensor, Var,
+    compress::{Channels, prune},
+    nn::{BatchNorm2d, Conv2d, Flatten, Layer, LayerNorm, Linear, MaxPool2d, Param, Relu, Sequential, init},
+};
+use serde::Serialize;
+
+fn normal(shape: &[usize], seed: u64) -> Tensor {
+    init::normal(shape, 0.0, 1.0, &mut Random::new(seed))
+}
+
+/// Sets the odd outputs of a layer to nothing at all.
+fn silence(weight: &Param, bias: Option<&Param>) {
+    let odd = |p: &Param| {
+        p.update(|w| {
+            let each = w.numel() / w.dim(0);
+            w.as_mut_slice().chunks_mut(each).skip(1).step_by(2).for_each(|row| row.fill(0.0));
+        });
+    };
+    odd(weight);
+    bias.into_iter().for_each(odd);
+}
+
+fn output(net: &impl Layer, x: &Tensor) -> Vec<f32> {
+    net.forward(&Tape::inference().constant(x)).to_vec().unwrap()
+}
+
+fn close(a: &[f32], b: &[f32]) {
+    assert_eq!(a.len(), b.len());
+    assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5), "{a:?}\n{b:?}");
+}
+
+#[test]
+fn convolutions_lose_filters_and_what_reads_them_loses_columns() -> Result<()> {
+    let rng = &mut Random::new(0);
+    let net = Sequential((
+        Conv2d::<f32>::new(1, 4, 3, rng),
+        MaxPool2d::new(2),
+        Relu,
+        Conv2d::new(4, 6, 3, rng),
+        Relu,
+        Flatten,
+        Linear::new(6 * 9, 10, rng),
+        Relu,
+        Linear::new(10, 3, rng),
+    ));
+    silence(&net.0.0.weight, net.0.0.bias.as_ref());
+    silence(&net.0.3.weight, net.0.3.bias.as_ref());
+    silence(&net.0.6.weight, net.0.6.bias.as_ref());
+    let x = normal(&[2, 1, 12, 12], 1);
+    let before = output(&net, &x);
+    let channels = Channels::of(&net, &x, |x| net.forward(x))?;
+    assert_eq!(channels.families(), 3);
+    assert_eq!(channels.shrink(&net, 0.5)?, 2 + 3 + 5);
+    assert_eq!(net.0.0.weight.shape()[..], [2, 1, 3, 3]);
+    assert_eq!(net.0.3.weight.shape()[..], [3, 2, 3, 3]);
+    assert_eq!(net.0.6.weight.shape()[..], [5, 27]);
+    assert_eq!(net.0.8.weight.shape()[..], [3, 5]);
+    close(&output(&net, &x), &before);
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Residual {
+    first: Linear,
+    inner: Linear,
+    outer: Linear,
+    last: Linear,
+}
+
+impl Residual {
+    fn forward<'t>(&self, x: &Var<'t>) -> Var<'t> {
+        let x = self.first.forward(x);
+        let x = &x + self.outer.forward(&self.inner.forward(&x).relu());
+        self.last.forward(&x)
+    }
+}
+
+#[test]
+fn a_residual_connection_ties_what_it_adds() -> Result<()> {
+    let rng = &mut Random::new(0);
+    let net = Residual {
+        first: Linear::new(3, 8, rng),
+        inner: Linear::new(8, 6, rng),
+        outer: Linear::new(6, 8, rng),
+        last: Linear::new(8, 2, rng),
+    };
+    for layer in [&net.first, &net.outer, &net.inner] {
+        silence(&layer.weight, layer.bias.as_ref());
+    }
+    let x = normal(&[5, 3], 1);
+    let before = net.forward(&Tape::inference().constant(&x)).to_vec()?;
+    let channels = Channels::of(&net, &x, |x| net.forward(x))?;
+    assert_eq!(channels.families(), 2);
+    channels.shrink(&net, 0.5)?;
+    assert_eq!(net.first.weight.shape()[..], [4, 3]);
+    assert_eq!(net.inner.weight.shape()[..], [3, 4]);
+    assert_eq!(net.outer.weight.shape()[..], [4, 3]);
+    assert_eq!(net.last.weight.shape()[..], [2, 4]);
+    close(&net.forward(&Tape::inference().constant(&x)).to_vec()?, &before);
+    Ok(())
+}
+
+#[test]
+fn batch_normalisation_goes_along() -> Result<()> {
+    let rng = &mut Random::new(0);
+    let net = Sequential((
+        Conv2d::<f32>::new(2, 4, 3, rng).padding(1),
+        BatchNorm2d::new(4),
+        Relu,
+        Conv2d::new(4, 2, 3, rng),
+    ));
+    silence(&net.0.0.weight, net.0.0.bias.as_ref());
+    let x = normal(&[3, 2, 6, 6], 1);
+    let before = output(&net, &x);
+    let channels = Channels::of(&net, &x, |x| net.forward(x))?;
+    channels.shrink(&net, 0.5)?;
+    assert_eq!(net.0.1.running_mean.shape()[..], [2]);
+    assert_eq!(net.0.3.weight.shape()[..], [2, 2, 3, 3]);
+    close(&output(&net, &x), &before);
+    // And it trains.
+    let tape = Tape::new();
+    let grads = net.forward(&tape.constant(&x)).square().sum().backward()?;
+    assert_eq!(grads.param(&net.0.0.weight).unwrap().shape()[..], [2, 2, 3, 3]);
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Beside {
+    left: Linear,
+    right: Linear,
+    last: Linear,
+}
+
+#[test]
+fn concatenated_channels_go_by_their_own_families() -> Result<()> {
+    let rng = &mut Random::new(0);
+    let net =
+        Beside { left: Linear::new(3, 4, rng), right: Linear::new(3, 6, rng), last: Linear::new(10, 2, rng) };
+    for layer in [&net.left, &net.right] {
+        silence(&layer.weight, layer.bias.as_ref());
+    }
+    fn run<'t>(net: &Beside, x: &Var<'t>) -> Var<'t> {
+        net.last.forward(&x.tape().cat(&[&net.left.forward(x), &net.right.forward(x)], 1).relu())
+    }
+    let x = normal(&[5, 3], 1);
+    let before = run(&net, &Tape::inference().constant(&x)).to_vec()?;
+    let channels = Channels::of(&net, &x, |x| run(&net, x))?;
+    assert_eq!(channels.families(), 2);
+    channels.shrink(&net, 0.5)?;
+    assert_eq!([&net.left, &net.right].map(|layer| layer.weight.shape()[0]), [2, 3]);
+    assert_eq!(net.last.weight.shape()[..], [2, 5]);
+    close(&run(&net, &Tape::inference().constant(&x)).to_vec()?, &before);
+    Ok(())
+}
+
+#[test]
+fn what_is_mixed_stays_and_masks_go_along() -> Result<()> {
+    let rng = &mut Random::new(0);
+    let net = Sequential((
+        Linear::<f32>::new(4, 6, rng),
+        LayerNorm::new([6]),
+        Linear::new(6, 8, rng),
+        Relu,
+        Linear::new(8, 2, rng),
+    ));
+    prune::global(&net, prune::Amount::Density(0.7), kolmo::compress::matrices)?;
+    let x = normal(&[5, 4], 1);
+    let channels = Channels::of(&net, &x, |x| net.forward(x))?;
+    assert_eq!(channels.families(), 1, "a layer's mean and variance are over all its channels");
+    channels.shrink(&net, 0.25)?;
+    assert_eq!(net.0.0.weight.shape()[..], [6, 4]);
+    assert_eq!(net.0.2.weight.shape()[..], [6, 6]);
+    assert_eq!(net.0.4.weight.mask().unwrap().shape()[..], [2, 6]);
+    assert!(channels.shrink(&net, 0.25).is_err(), "the model isn't what it was");
+    assert!(channels.shrink(&net, 1.5).is_err());
+    Ok(())
+}
