@@ -1,0 +1,319 @@
+#!/usr/bin/env python3
+"""Reads a .kolmo file, after docs/format.md and nothing else: python3 read_kolmo.py FILE
+
+Needs the standard library and numpy. `read(path)` gives the text about the model and its tensors by name."""
+import struct, sys, zlib
+import numpy as np
+
+LOGISTIC = [22, 36, 60, 98, 162, 267, 439, 724, 1179, 1922, 3108, 4971, 7812, 11955, 17625, 24743, 32768, 40793,
+            47911, 53581, 57724, 60565, 62428, 63614, 64357, 64812, 65097, 65269, 65374, 65438, 65476, 65500, 65514]
+SAMPLE = (b'\2\14architecture\200\1{"layers":[{"type":"Linear","in_features":784,"out_features":300,"bias":true},{"type":'
+          b'"Relu"},{"type":"Conv2d","in_channels":1,"out_channels":20,"kernel_size":[5,5],"stride":[1,1],"padding":[0,0]}'
+          b',{"type":"MaxPool2d"},{"type":"Flatten"}],"dtype":"f32"}\7version\0010\6conv1.weight\0\6conv1.bias\0\13conv2.'
+          b'weight\6\4bias\0\12fc1.weight\2\4\4bias\1\2\12fc2.weight\2\4\4bias\1\2\12fc3.weight\2\4\4bias\1')
+
+
+def squash(x):
+    k, f = divmod(min(max(x, -2047), 2047) + 2048, 128)
+    return (LOGISTIC[k] * (128 - f) + LOGISTIC[k + 1] * f + 64) >> 7
+
+
+STRETCH, _x = [], -2047
+for _i in range(4096):
+    while _x < 2047 and squash(_x) < 16 * _i + 8:
+        _x += 1
+    STRETCH.append(_x)
+
+
+class Decoder:
+    def __init__(self, data):
+        self.data, self.at, self.range, self.code = data, 0, 2**32 - 1, 0
+        for _ in range(4):
+            self.code = self.code << 8 | self.byte()
+
+    def byte(self):
+        self.at += 1
+        if self.at > len(self.data) + 7:
+            raise ValueError("a stream ends too early")
+        return self.data[self.at - 1] if self.at <= len(self.data) else 0
+
+    def bit(self, p):
+        bound = (self.range * p) >> 16
+        bit = self.code < bound
+        if bit:
+            self.range = bound
+        else:
+            self.code -= bound
+            self.range -= bound
+        while self.range < 2**24:
+            self.range, self.code = self.range << 8, (self.code << 8 | self.byte()) & 0xffffffff
+        return int(bit)
+
+    def raw(self, count):
+        value = 0
+        for _ in range(count):
+            value = value << 1 | self.bit(32768)
+        return value
+
+    def end(self):
+        if self.at < len(self.data):
+            raise ValueError("a stream is longer than what it holds")
+
+
+class Predictor:
+    def __init__(self, sizes, sets):
+        self.masks = [(1 << max(size - 1, 0).bit_length()) - 1 for size in sizes]
+        self.tables = [{} for _ in sizes]  # context -> [probability, count]
+        self.weights = [[65536 // len(sizes)] * len(sizes) for _ in range(sets)]
+        self.coded = 0
+
+    def code(self, decoder, contexts, which, known=None):
+        """A decision; with `known`, one that is not read but learnt from."""
+        counters = [t.setdefault(c & m, [1 << 21, 0]) for t, c, m in zip(self.tables, contexts, self.masks)]
+        x = [STRETCH[c[0] >> 10] for c in counters]
+        weights = self.weights[which]
+        q = squash(sum(w * v for w, v in zip(weights, x)) >> 16)
+        bit = decoder.bit(min(max(q, 64), 65472)) if known is None else known
+        rate = 14 - 9 * min(self.coded, 4096) // 4096
+        self.coded += 1
+        error = ((65536 if bit else 0) - q) * rate
+        for i, v in enumerate(x):
+            weights[i] = min(max(weights[i] + ((v * error + 2**17) >> 18), -2**22), 2**22)
+        for c in counters:
+            c[0] += (((2**22 - 1 if bit else 0) - c[0]) * (131072 // (2 * c[1] + 3))) >> 16
+            c[1] = min(c[1] + 1, 1023)
+        return bit
+
+
+def path(k, decide, known=None):
+    """A symbol below k; `decide(node, depth, bit)` codes one of its bits."""
+    bits = max(1, (k - 1).bit_length())
+    node = 1
+    for depth in range(bits):
+        left = bits - depth - 1
+        so_far = (node - (1 << depth)) << 1 | 1
+        bit = 0
+        if not (k > 1 and so_far << left >= k):
+            bit = decide(node, depth, None if known is None else known >> left & 1)
+        node = node << 1 | bit
+    symbol = node - (1 << bits)
+    if symbol >= k:
+        raise ValueError("a symbol is out of range")
+    return symbol
+
+
+class Bytes:
+    """The byte model."""
+
+    def __init__(self, sets):
+        self.predictor = Predictor([1 << 16] * 4, sets)
+
+    def code(self, decoder, v, which, known=None):
+        slot = lambda value, node: ((256 * value + node) % 2**32 * 0x9e3779b1 % 2**32) >> 16
+        decide = lambda node, _, bit: self.predictor.code(decoder, [slot(value, node) for value in v], which, bit)
+        return path(256, decide, known)
+
+
+def text(data, count):
+    model, decoder, last = Bytes(1), Decoder(data), 0
+    out = bytearray()
+    for i in range(len(SAMPLE) + count):
+        known = SAMPLE[i] if i < len(SAMPLE) else None
+        byte = model.code(decoder, [0, last & 0xff, last & 0xffff, last & 0xffffff], 0, known)
+        last = last << 8 | byte
+        if known is None:
+            out.append(byte)
+    decoder.end()
+    return bytes(out)
+
+
+def h(x):
+    return 0 if x < 2 else 2 * (x.bit_length() - 1) + (x >> (x.bit_length() - 2) & 1)
+
+
+def density(ones, seen, least):
+    return max(0, h((2 * ones + 1) * 65536 // (2 * seen + 2)) - (33 - least))
+
+
+def mask(decoder, rows, cols, p, flat, inverted):
+    m = np.zeros((rows, cols), int)
+    if flat:
+        m[:] = [[decoder.raw(1) for _ in range(cols)] for _ in range(rows)]
+        return m != inverted
+    predictor = Predictor([cols if rows > 1 else 1, rows, 128, 1024, 512], 11)
+    ones = [0] * cols
+    grid = m.tolist()
+    for r in range(rows):
+        def at(up, d, c):
+            return grid[r - up][c + d] if r >= up and 0 <= c + d < cols and (up > 0 or d < 0) else 0
+        for c in range(cols):
+            total = lambda d: ones[c + d] if 0 <= c + d < cols else 0
+            near = lambda up, d: at(up, d, c)
+            if p >= 2:
+                third = (near(0, -1) + 2 * near(0, -2) + 4 * near(0, -p) + 8 * near(0, -p - 1) + 16 * near(0, 1 - p)
+                         + 32 * near(0, -2 * p) + 64 * near(1, 0))
+                a = near(0, -p)
+                active = sum(near(0, -t) + near(0, t - 4 - p) + near(0, t - 4 - 2 * p) for t in range(1, 9))
+                s, v = 2 * total(0) + total(-1) + total(1) + total(-p) + total(p), 6 * r + 2
+            else:
+                third = (near(0, -1) + 2 * near(0, -2) + 4 * near(1, 0) + 8 * near(1, -1) + 16 * near(1, 1)
+                         + 32 * near(2, 0))
+                a = near(1, 0)
+                active = sum(near(0, -t) for t in range(1, 9))
+                s, v = 2 * total(0) + total(-1) + total(1), 4 * r + 1
+            contexts = [c, r, third,
+                        64 * density(total(-1), r + 1, 14) + 4 * density(total(1), r, 14) + 2 * near(0, -1) + a,
+                        32 * min(15, active) + density(s, v, 20)]
+            grid[r][c] = predictor.code(decoder, contexts, min(r.bit_length(), 10))
+            ones[c] += grid[r][c]
+    return np.array(grid) != inverted
+
+
+def codes(decoder, kept, p, k, flat):
+    rows, cols = kept.shape
+    bits = max(1, (k - 1).bit_length())
+    if flat:
+        return [decoder.raw(bits) for _ in range(int(kept.sum()))]
+    z = 1 << bits
+    predictor = Predictor([z, z * z, 512 * z, 256 * z, 256 * z, 2048 * z], 8)
+    columns = kept.sum(0).tolist()
+    m = [[0] * cols for _ in range(rows)]
+    mean, out = [128] * cols, []
+    for r in range(rows):
+        row, recent, previous = int(kept[r].sum()), 128, k // 2
+        for c in np.flatnonzero(kept[r]).tolist():
+            col = lambda d: columns[c + d] if 0 <= c + d < cols else 0
+            at = lambda up, d: m[r - up][c + d] if r >= up and 0 <= c + d < cols and (up > 0 or d < 0) else 0
+            w = 2 * col(0) + col(-1) + col(1)
+            if p >= 2:
+                w = 2 * (w + col(-p) + col(p)) // 3
+                f, e = at(0, -1) + 3 * at(0, -p) + 9 * at(0, -p - 1) + 27 * at(0, 1 - p), at(1, 0)
+            else:
+                f, e = at(0, -1) + 3 * at(1, 0) + 9 * at(1, -1) + 27 * at(1, 1), at(0, -2)
+            a = [0, previous, 16 * min(31, h(w + 1)) + min(15, h(row + 1)), 16 * (mean[c] // 16) + recent // 16,
+                 f + 81 * e, 81 * min(15, h(col(0) + 1)) + f]
+            code = path(k, lambda node, depth, _: predictor.code(decoder, [v * z + node for v in a], min(depth, 7)))
+            out.append(code)
+            g = min(7, 8 * abs(2 * code + 1 - k) // k)
+            mean[c] += 8 * g - mean[c] // 4
+            recent += 4 * g - recent // 8
+            previous = code
+            m[r][c] = 1 if 2 * code < k else 2
+    return out
+
+
+def values(decoder, count, width, flat):
+    """Bit patterns of so many numbers of `width` bytes."""
+    if flat:
+        return [decoder.raw(8 * width) for _ in range(count)]
+    model, out, last = Bytes(width), [], 0
+    for _ in range(count):
+        value = 0
+        for j in range(width):
+            v = [0, value & 0xff, last >> 8 * (width - 1 - j) & 0xff, value & 0xffff]
+            value = value << 8 | model.code(decoder, [4 * u + j for u in v], j)
+        out.append(value)
+        last = value
+    return out
+
+
+def floats(bits, width):
+    return np.array(bits, np.uint32 if width == 4 else np.uint16).view(np.float32 if width == 4 else np.float16).astype(np.float32)
+
+
+def codebook(decoder, count, width, form):
+    if form < 2:
+        return floats(values(decoder, count, width, form == 0), width)
+    if form == 3:
+        scale = np.uint32(decoder.raw(32)).view(np.float32)
+        zero = decoder.raw(8)
+        book = np.array([np.float32(i - zero) * scale for i in range(count)], np.float32)
+        return book if width == 4 else book.astype(np.float16).astype(np.float32)
+    predictor, order, previous, out = Predictor([128, 4096], 1), 0, 0, []
+    top = 1 << 8 * width - 1
+    for _ in range(count):
+        digits = path(34, lambda node, _, bit: predictor.code(decoder, [node, 64 * previous + node], 0))
+        size = (1 << digits - 1 | decoder.raw(digits - 1)) if digits else 0
+        if digits and predictor.code(decoder, [64, 0], 0):
+            size = -size
+        previous, order = digits, order + size
+        out.append(order if order >= 0 else top | (-1 - order))
+    return floats(out, width)
+
+
+class Reader:
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def take(self, count):
+        if self.at + count > len(self.data):
+            raise ValueError("the file ends too early")
+        self.at += count
+        return self.data[self.at - count:self.at]
+
+    def number(self):
+        value = 0
+        for shift in range(0, 63, 7):
+            byte = self.take(1)[0]
+            value |= (byte & 127) << shift
+            if byte < 128:
+                return value
+        raise ValueError("a number is too long")
+
+    def string(self):
+        return self.take(self.number())
+
+
+def read(name):
+    data = open(name, "rb").read()
+    if data[:5] != b"klmo\1":
+        raise ValueError("no .kolmo file of version 1")
+    if zlib.crc32(data[:-4]) != struct.unpack("<I", data[-4:])[0]:
+        raise ValueError("the checksum is wrong")
+    file = Reader(data[:-4])
+    file.take(5)
+    length, flat = divmod(file.number(), 2)
+    stored = file.take(file.number())
+    header = Reader(stored if flat else text(stored, length))
+    meta = {key: value for key, value in ((header.string().decode(), header.string().decode()) for _ in range(header.number()))}
+    tensors, previous = {}, b""
+    for _ in range(header.number()):
+        shared = header.number()
+        previous = previous[:shared] + header.string()
+        shape = [header.number() for _ in range(header.number())]
+        rows = shape[0] if len(shape) > 1 else 1
+        cols = int(np.prod(shape)) // max(rows, 1)
+        kind = header.number()
+        width = [4, 2, 2, 4][kind & 3]
+        if kind & 3 < 2:
+            decoder = Decoder(file.take(header.number()))
+            array = floats(values(decoder, rows * cols, width, kind & 4), width)
+            decoder.end()
+        else:
+            k = header.number()
+            common = header.number() if kind & 16 else None
+            period = header.number() if kind & 128 else 1
+            lengths = [header.number() for _ in range(3 if kind & 24 else 2)]
+            kept = np.ones((rows, cols), bool)
+            if kind & 24:
+                decoder = Decoder(file.take(lengths.pop(0)))
+                kept = mask(decoder, rows, cols, period, kind & 32, bool(kind & 64))
+                decoder.end()
+            decoder = Decoder(file.take(lengths[0]))
+            book = codebook(decoder, k, width, kind >> 8 & 3)
+            decoder.end()
+            decoder = Decoder(file.take(lengths[1]))
+            found = codes(decoder, kept, period, k, kind & 4)
+            decoder.end()
+            array = np.full(rows * cols, book[common] if common is not None else 0, np.float32)
+            array[kept.ravel()] = book[found] if found else 0
+        tensors[previous.decode()] = array.reshape(shape)
+    return meta, tensors
+
+
+if __name__ == "__main__":
+    meta, tensors = read(sys.argv[1])
+    for key, value in meta.items():
+        print(f"{key}: {value}")
+    for name, tensor in tensors.items():
+        print(f"{name} {list(tensor.shape)}: {np.count_nonzero(tensor)} not zero, checksum {zlib.crc32(tensor.tobytes()):08x}")

@@ -1,0 +1,82 @@
+//! The reader in Python, which was written after docs/format.md, finds in files what Rust put there.
+use kolmo::compress::{Artifact, Entry, EntryData};
+use std::{collections::BTreeMap, process::Command};
+
+/// Numbers without order that are the same in every run.
+fn number(i: usize) -> f32 {
+    ((i as f64 * 0.7548776662).fract() - 0.5) as f32
+}
+
+fn entry(name: &str, shape: &[usize], data: EntryData) -> Entry {
+    Entry { name: name.into(), shape: shape.to_vec(), data }
+}
+
+fn codes(mask: Option<Vec<bool>>, n: usize, centroids: Vec<f32>, centroid_bits: u32) -> EntryData {
+    let kept = mask.as_ref().map_or(n, |m| m.iter().filter(|&&k| k).count());
+    let k = centroids.len();
+    let code = |i: usize| ((number(3 * i) + 0.5).powi(2) * k as f32) as u32 % k as u32;
+    EntryData::Codebook { mask, codes: (0..kept).map(code).collect(), centroids, centroid_bits }
+}
+
+fn artifact() -> Artifact {
+    let half = |i: usize| kolmo::compress::round_to_f16(number(i));
+    let sorted = |k: usize, f: &dyn Fn(usize) -> f32| {
+        let mut values: Vec<f32> = (0..k).map(f).collect();
+        values.sort_by(f32::total_cmp);
+        values
+    };
+    // A blank border, as of images of 12 × 12, and a convolution.
+    let border = |i: usize| !(3..9).contains(&(i % 12)) || !(3..9).contains(&(i / 12 % 12));
+    let mask = |n: usize| (0..n).map(|i| !border(i) && number(i) > -0.2).collect::<Vec<bool>>();
+    let sparse = |n: usize| (0..n).map(|i| number(7 * i) > 0.3).collect::<Vec<bool>>();
+    let dense = |n: usize| (0..n).map(|i| number(7 * i) > -0.4).collect::<Vec<bool>>();
+    let uniform = (0..16).map(|i| (i as f32 - 5.0) * 0.037).collect();
+    Artifact {
+        meta: BTreeMap::from([("architecture".into(), "a few, für alle".into())]),
+        entries: vec![
+            entry("floats", &[7, 9], EntryData::Dense((0..63).map(number).collect())),
+            entry("halves", &[40], EntryData::Half((0..40).map(half).collect())),
+            entry("image.weight", &[30, 144], codes(Some(mask(30 * 144)), 0, sorted(8, &half), 16)),
+            entry("conv.weight", &[6, 4, 3, 3], codes(Some(sparse(216)), 0, sorted(5, &number), 32)),
+            entry("most", &[20, 30], codes(Some(dense(600)), 0, sorted(3, &half), 16)),
+            entry("all", &[25, 8], codes(None, 200, sorted(2, &half), 16)),
+            entry("uniform", &[50, 8], codes(None, 400, uniform, 32)),
+            entry("one", &[5], codes(None, 5, vec![1.5], 16)),
+            entry("none", &[0, 3], EntryData::Dense(Vec::new())),
+        ],
+    }
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| crc >> 1 ^ if crc & 1 == 1 { 0xedb8_8320 } else { 0 })
+    })
+}
+
+#[test]
+#[ignore = "needs python3 with numpy, or another of that kind named by $PYTHON"]
+fn python_reads_what_was_written() {
+    let artifact = artifact();
+    let path = std::env::temp_dir().join(format!("kolmo-python-{}.kolmo", std::process::id()));
+    artifact.save(&path).unwrap();
+    let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
+    let reader = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/read_kolmo.py");
+    let output = Command::new(python).arg(reader).arg(&path).output().unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for entry in &artifact.entries {
+        let values = entry.data.to_dense();
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let shape: Vec<String> = entry.shape.iter().map(usize::to_string).collect();
+        let line = format!(
+            "{} [{}]: {} not zero, checksum {:08x}",
+            entry.name,
+            shape.join(", "),
+            values.iter().filter(|v| **v != 0.0).count(),
+            crc32(&bytes)
+        );
+        assert!(text.contains(&line), "expected\n{line}\nin\n{text}");
+    }
+    assert!(text.starts_with("architecture: a few, für alle"));
+}
