@@ -68,9 +68,10 @@ impl Images {
         Ok(Images { name: folder.display().to_string(), train, test })
     }
 
-    /// A quarter of the training images takes the place of the test images.
-    pub fn hold_out(self) -> Result<Images> {
-        let (train, held_out) = data::train_test_split(self.train.len(), 0.25, 1)?;
+    /// So many of the training images take the place of the test images.
+    pub fn hold_out(self, n: usize) -> Result<Images> {
+        let (train, held_out) =
+            data::train_test_split(self.train.len(), n as f64 / self.train.len() as f64, 1)?;
         let (train, test) = (self.train.rows(&train)?, self.train.rows(&held_out)?);
         Ok(Images { name: format!("{}, measured on held-out training images", self.name), train, test })
     }

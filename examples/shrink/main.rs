@@ -72,7 +72,8 @@ pub fn run(options: &Options) -> Result<Report> {
         Some(folder) => (Images::mnist(folder.as_deref())?, Recipe::mnist()),
     };
     if options.held_out {
-        images = images.hold_out()?;
+        let quarter = images.train.len() / 4;
+        images = images.hold_out(quarter)?;
     }
     if options.quick {
         recipe = recipe.quick();

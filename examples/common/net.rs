@@ -1,0 +1,127 @@
+//! The networks of the compression examples: convolutions with pooling, then linear layers; and their files.
+#![allow(dead_code)] // Not every example needs all of it.
+use crate::Result;
+use kolmo::{
+    PoolOptions, Random, Tape, Tensor, Var,
+    compress::{Artifact, pack, unpack},
+    nn::{Conv2d, Layer, Linear},
+};
+use serde::Serialize;
+use std::path::Path;
+
+/// Convolutions, each followed by ReLU and 2 × 2 max pooling, then linear layers with ReLU between them.
+#[derive(Serialize)]
+pub struct Net {
+    pub convs: Vec<Conv2d>,
+    pub layers: Vec<Linear>,
+    #[serde(skip)]
+    shape: Shape,
+}
+
+/// Sides of the images and of the kernels, channels, and sizes of the linear layers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Shape {
+    pub side: usize,
+    pub kernel: usize,
+    /// Of the input and of each convolution's output; empty without convolutions.
+    pub channels: Vec<usize>,
+    /// Of the first linear layer's input and of each layer's output.
+    pub widths: Vec<usize>,
+}
+
+impl Shape {
+    /// Linear layers of these widths.
+    pub fn mlp(widths: &[usize]) -> Shape {
+        Shape { side: widths[0].isqrt(), kernel: 0, channels: Vec::new(), widths: widths.to_vec() }
+    }
+
+    /// Convolutions with as many channels, then linear layers of these widths; images of 28 × 28.
+    pub fn conv(kernel: usize, channels: &[usize], widths: &[usize]) -> Shape {
+        let side = channels.iter().fold(28, |side, _| (side + 1 - kernel) / 2);
+        let flat = side * side * channels.last().copied().unwrap_or(0);
+        let widths = [&[flat], widths].concat();
+        Shape { side: 28, kernel, channels: [&[1], channels].concat(), widths }
+    }
+
+    /// Such as `5:1-20-50;800-500-10`.
+    fn text(&self) -> String {
+        let join = |v: &[usize]| v.iter().map(usize::to_string).collect::<Vec<_>>().join("-");
+        match self.channels.is_empty() {
+            true => join(&self.widths),
+            false => format!("{}:{};{}", self.kernel, join(&self.channels), join(&self.widths)),
+        }
+    }
+
+    fn parse(text: &str) -> Option<Shape> {
+        let list = |t: &str| t.split('-').map(|v| v.parse().ok()).collect::<Option<Vec<usize>>>();
+        match text.split_once(';') {
+            None => list(text).filter(|w| w.len() > 1).map(|w| Shape::mlp(&w)),
+            Some((convs, widths)) => {
+                let (kernel, channels) = convs.split_once(':')?;
+                let (channels, widths) = (list(channels)?, list(widths)?);
+                Some(Shape { side: 28, kernel: kernel.parse().ok()?, channels, widths })
+            }
+        }
+    }
+}
+
+impl Net {
+    pub fn new(shape: Shape, rng: &mut Random) -> Net {
+        let convs = shape.channels.windows(2).map(|c| Conv2d::new(c[0], c[1], shape.kernel, rng)).collect();
+        let layers = shape.widths.windows(2).map(|w| Linear::new(w[0], w[1], rng)).collect();
+        Net { convs, layers, shape }
+    }
+
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// `[n, side²] -> [n, classes]`; in training, hidden units are dropped with probability `dropout`, inputs with `first`.
+    pub fn forward_dropping<'t>(&self, x: &Var<'t>, first: f64, dropout: f64) -> Var<'t> {
+        let mut x = x.dropout(first);
+        if !self.convs.is_empty() {
+            let side = self.shape.side as isize;
+            x = x.reshape([-1, 1, side, side]);
+            for conv in &self.convs {
+                // The larger of four first: a quarter of the work for ReLU, and the same.
+                x = conv.forward(&x).max_pool2d(&PoolOptions::new(2)).relu();
+            }
+            x = x.flatten(1, -1);
+        }
+        for (i, layer) in self.layers.iter().enumerate() {
+            x = layer.forward(&if i == 0 { x } else { x.relu().dropout(dropout) });
+        }
+        x
+    }
+
+    /// `[n, side²] -> [n, classes]`
+    pub fn forward<'t>(&self, x: &Var<'t>) -> Var<'t> {
+        self.forward_dropping(x, 0.0, 0.0)
+    }
+
+    /// The same outside of training, a thousand images at a time.
+    pub fn scores(&self, images: &Tensor) -> Result<Tensor> {
+        let mut rows = Vec::new();
+        for start in (0..images.dim(0)).step_by(1000) {
+            let part = images.narrow(0, start, 1000.min(images.dim(0) - start))?;
+            rows.extend(self.forward(&Tape::inference().constant(part)).to_vec()?);
+        }
+        let classes = rows.len() / images.dim(0).max(1);
+        Ok(Tensor::new([images.dim(0), classes], rows)?)
+    }
+
+    /// Writes the network to a file, from which it can be made again without knowing anything else.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        Ok(pack(self, &[("sizes", &self.shape.text())])?.save(path)?)
+    }
+
+    /// The network in a file.
+    pub fn load(path: &Path) -> Result<Net> {
+        let artifact = Artifact::load(path)?;
+        let text = artifact.meta.get("sizes").map(String::as_str).unwrap_or_default();
+        let shape = Shape::parse(text).ok_or_else(|| format!("{}: sizes {text:?}", path.display()))?;
+        let net = Net::new(shape, &mut Random::new(0));
+        unpack(&artifact, &net)?;
+        Ok(net)
+    }
+}
