@@ -1,10 +1,18 @@
 //! The objectives of ADBench (Microsoft, MIT) as programs of scalars, of tensors, and of both, against its golden values.
-#[path = "adbench/ba.rs"]
+#[path = "../examples/adbench/ba.rs"]
 mod ba;
-#[path = "adbench/gmm.rs"]
+#[path = "../examples/adbench/gmm.rs"]
 mod gmm;
-#[path = "adbench/lstm.rs"]
+#[path = "../examples/adbench/hand.rs"]
+mod hand;
+#[path = "../examples/adbench/hand_model.rs"]
+mod hand_model;
+#[path = "../examples/adbench/lstm.rs"]
 mod lstm;
+#[path = "../examples/adbench/numbers.rs"]
+mod numbers;
+#[path = "../examples/adbench/rotation.rs"]
+mod rotation;
 
 use kolmo::{Result, Sparse, Tape};
 
@@ -23,7 +31,7 @@ fn expected() -> serde_json::Value {
     serde_json::from_str(include_str!("data/adbench/expected.json")).unwrap()
 }
 
-fn numbers(value: &serde_json::Value) -> Vec<f64> {
+fn floats(value: &serde_json::Value) -> Vec<f64> {
     value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
 }
 
@@ -33,19 +41,19 @@ fn norm(v: &[f64]) -> f64 {
 
 #[test]
 fn gmm_of_scalars_of_tensors_and_of_both() -> Result<()> {
-    let input = gmm::read(include_str!("data/adbench/gmm_test.txt"));
+    let input = gmm::read("gmm_test", include_str!("data/adbench/gmm_test.txt"))?;
     let golden = &expected()["expected"]["gmm/test.txt"];
     for (name, run) in PROGRAMS {
         let (value, gradient) = run(&mut Tape::new(), &input)?;
         assert_close(name, &[value, gmm::value(&input)], &[golden["objective"].as_f64().unwrap(); 2]);
-        assert_close(name, &gradient, &numbers(&golden["gradient"]));
+        assert_close(name, &gradient, &floats(&golden["gradient"]));
     }
     Ok(())
 }
 
 #[test]
 fn a_larger_gmm_by_norm_and_sum_of_its_gradient() -> Result<()> {
-    let input = gmm::read(include_str!("data/adbench/gmm_d10_K25.txt"));
+    let input = gmm::read("gmm_d10_K25", include_str!("data/adbench/gmm_d10_K25.txt"))?;
     let golden = &expected()["measured"]["gmm/gmm_d10_K25.txt"];
     for (name, run) in PROGRAMS {
         let (value, gradient) = run(&mut Tape::new(), &input)?;
@@ -60,15 +68,32 @@ fn a_larger_gmm_by_norm_and_sum_of_its_gradient() -> Result<()> {
 }
 
 #[test]
+fn gmm_with_the_prior_added_has_the_values_of_gradbench() -> Result<()> {
+    // Objective and norm of the gradient, as GradBench has them, which mended ADBench's sign.
+    let mut small = gmm::read("gmm_test", include_str!("data/adbench/gmm_test.txt"))?;
+    let mut large = gmm::read("gmm_d10_K25", include_str!("data/adbench/gmm_d10_K25.txt"))?;
+    let golden =
+        [(&mut small, [-20.0673605466583, 7.86848792367221]), (&mut large, [-32901.6305036405, 2780.19449108497])];
+    for (input, expected) in golden {
+        input.prior = gmm::Prior::Added;
+        for (name, run) in PROGRAMS {
+            let (value, gradient) = run(&mut Tape::new(), input)?;
+            assert_close(name, &[value, norm(&gradient)], &expected);
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn lstm_of_scalars() -> Result<()> {
-    let input = lstm::read(include_str!("data/adbench/lstm_l2_c1024.txt"));
+    let input = lstm::read("lstm_l2_c1024", include_str!("data/adbench/lstm_l2_c1024.txt"))?;
     let (value, gradient) = lstm::scalars(&mut Tape::new(), &input)?;
     // More digits of the objective than expected.json has: ADBench's own run.
     assert_close("objective", &[value, lstm::value(&input)], &[0.666665179558852; 2]);
     assert_close(
         "gradient",
         &gradient,
-        &numbers(&expected()["expected"]["lstm/lstm_l2_c1024.txt"]["gradient"]),
+        &floats(&expected()["expected"]["lstm/lstm_l2_c1024.txt"]["gradient"]),
     );
     Ok(())
 }
@@ -76,17 +101,17 @@ fn lstm_of_scalars() -> Result<()> {
 #[test]
 fn sparse_jacobian_of_bundle_adjustment() -> Result<()> {
     use ba::Way;
-    let input = ba::read(include_str!("data/adbench/ba_test.txt"));
+    let input = ba::read("ba_test", include_str!("data/adbench/ba_test.txt"))?;
     let golden = &expected()["expected"]["ba/test.txt"];
-    let residual = numbers(&golden["residual_of_each_observation"]);
+    let residual = floats(&golden["residual_of_each_observation"]);
     let weight = golden["weight_residual"].as_f64().unwrap();
     let rows: Vec<Vec<f64>> =
-        golden["jacobian_rows_of_each_observation"].as_array().unwrap().iter().map(numbers).collect();
+        golden["jacobian_rows_of_each_observation"].as_array().unwrap().iter().map(floats).collect();
     for way in [Way::Plain, Way::Preaccumulated, Way::Forward] {
         let jacobian = &mut Sparse::default();
         let values = ba::derivatives(&mut Tape::new(), &input, way, jacobian)?;
-        let n = input.observations;
-        assert_close("values", &values, &ba::values(&input));
+        let n = input.observations.len();
+        assert_close("values", &values, &ba::values(&input, &input.variables));
         let expected: Vec<f64> = residual.repeat(n).into_iter().chain(vec![weight; n]).collect();
         assert_close("values", &values, &expected);
         assert_eq!(jacobian.shape(), [3 * n, 2 * 11 + 10 * 3 + n], "{way:?}");
@@ -101,6 +126,57 @@ fn sparse_jacobian_of_bundle_adjustment() -> Result<()> {
         }
         let d = golden["jacobian_of_weight_residual"].as_f64().unwrap();
         assert_eq!(jacobian.row(2 * n + 3).collect::<Vec<_>>(), [(52 + 3, d)], "{way:?}");
+    }
+    Ok(())
+}
+
+/// The hand of ADBench in a file's pose.
+fn hand(name: &str, text: &str) -> Result<hand::Input> {
+    let files = [
+        ("bones", include_str!("data/adbench/hand_model/bones.txt")),
+        ("vertices", include_str!("data/adbench/hand_model/vertices.txt")),
+        ("triangles", include_str!("data/adbench/hand_model/triangles.txt")),
+    ];
+    hand::read(hand_model::Model::parse(files)?, name, text)
+}
+
+fn hand_three_ways(input: &hand::Input) -> Result<[(&'static str, hand::Derivatives); 3]> {
+    let both = hand::both(input, &hand::skin(&input.model)?)?;
+    let reverse = hand::reverse(&mut Tape::new(), input)?;
+    Ok([("duals", hand::forward(input)), ("a tape", reverse), ("duals and tensors", both)])
+}
+
+#[test]
+fn jacobian_of_hand_tracking() -> Result<()> {
+    for (name, text) in [
+        ("hand/test.txt", include_str!("data/adbench/hand_test.txt")),
+        ("hand/hand_complicated.txt", include_str!("data/adbench/hand_complicated.txt")),
+    ] {
+        let input = hand(name, text)?;
+        let golden = &expected()["expected"][name];
+        let rows: Vec<f64> =
+            golden["jacobian_rows"].as_array().unwrap().iter().flat_map(floats).collect();
+        for (way, found) in hand_three_ways(&input)? {
+            let what = format!("{name} by {way}");
+            assert_close(&what, &found.errors, &floats(&golden["objective"]));
+            assert_eq!(found.columns, if input.on_triangles { 28 } else { 26 }, "{what}");
+            assert_close(&what, &found.jacobian, &rows);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn larger_hands_by_the_norms_of_errors_and_jacobian() -> Result<()> {
+    for (name, text) in [
+        ("hand/hand1_t26_c100.txt", include_str!("data/adbench/hand1_t26_c100.txt")),
+        ("hand/complicated/hand1_t26_c100.txt", include_str!("data/adbench/hand1_complicated_c100.txt")),
+    ] {
+        let golden = &expected()["measured"][name];
+        let norms = ["objective_l2", "jacobian_frobenius"].map(|k| golden[k].as_f64().unwrap());
+        for (way, found) in hand_three_ways(&hand(name, text)?)? {
+            assert_close(&format!("{name} by {way}"), &[norm(&found.errors), norm(&found.jacobian)], &norms);
+        }
     }
     Ok(())
 }

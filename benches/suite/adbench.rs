@@ -1,10 +1,14 @@
 //! The objectives of ADBench: the time of value and derivatives over that of the same program on plain numbers.
-#[path = "../../tests/adbench/ba.rs"]
-pub mod ba;
-#[path = "../../tests/adbench/gmm.rs"]
+#[path = "../../examples/adbench/ba.rs"]
+mod ba;
+#[path = "../../examples/adbench/gmm.rs"]
 mod gmm;
-#[path = "../../tests/adbench/lstm.rs"]
+#[path = "../../examples/adbench/lstm.rs"]
 mod lstm;
+#[path = "../../examples/adbench/numbers.rs"]
+mod numbers;
+#[path = "../../examples/adbench/rotation.rs"]
+mod rotation;
 
 use crate::timing::{budget, peak_rss_mb};
 use ba::Way;
@@ -13,36 +17,36 @@ use std::{hint::black_box, time::Instant};
 
 /// Runs one of the workloads; `None` if it isn't here.
 pub fn run(workload: &str, threads: usize) -> Option<Result<()>> {
-    let tape = &mut Tape::new();
-    let gmm = || gmm::read(include_str!("../../tests/data/adbench/gmm_d10_K25.txt"));
-    let ba = || ba::read(include_str!("../../tests/data/adbench/ba1.txt"));
-    let mut gmm_as = |program: gmm::Program| {
-        let p = gmm();
-        compare(workload, threads, || gmm::value(&p), || Ok(program(tape, &p)?.1.iter().sum()))
-    };
     Some(match workload {
-        "adbench_gmm_scalars" => gmm_as(gmm::scalars),
-        "adbench_gmm_mixed" => gmm_as(gmm::mixed),
-        "adbench_gmm_tensors" => gmm_as(gmm::tensors),
-        "adbench_lstm" => {
-            let p = lstm::read(include_str!("../../tests/data/adbench/lstm_l2_c1024.txt"));
-            compare(workload, threads, || lstm::value(&p), || Ok(lstm::scalars(tape, &p)?.1.iter().sum()))
-        }
-        "adbench_ba" | "adbench_ba_plain" | "adbench_ba_preaccumulated" => {
-            let p = ba();
-            let way = match workload {
-                "adbench_ba_plain" => Way::Plain,
-                "adbench_ba" => Way::Forward,
-                _ => Way::Preaccumulated,
-            };
-            let primal = || ba::values(&p).iter().sum();
-            let mut jacobian = Sparse::default();
-            compare(workload, threads, primal, || {
-                ba::derivatives(tape, &p, way, &mut jacobian)?;
-                Ok(jacobian.csr().2.iter().sum())
-            })
-        }
+        "adbench_gmm_scalars" => mixture(workload, threads, gmm::scalars),
+        "adbench_gmm_mixed" => mixture(workload, threads, gmm::mixed),
+        "adbench_gmm_tensors" => mixture(workload, threads, gmm::tensors),
+        "adbench_lstm" => text(workload, threads),
+        "adbench_ba" => bundle(workload, threads, Way::Forward),
+        "adbench_ba_plain" => bundle(workload, threads, Way::Plain),
+        "adbench_ba_preaccumulated" => bundle(workload, threads, Way::Preaccumulated),
         _ => return None,
+    })
+}
+
+fn mixture(workload: &str, threads: usize, program: gmm::Program) -> Result<()> {
+    let p = gmm::read("gmm_d10_K25", include_str!("../../tests/data/adbench/gmm_d10_K25.txt"))?;
+    let tape = &mut Tape::new();
+    compare(workload, threads, || gmm::value(&p), || Ok(program(tape, &p)?.1.iter().sum()))
+}
+
+fn text(workload: &str, threads: usize) -> Result<()> {
+    let p = lstm::read("lstm_l2_c1024", include_str!("../../tests/data/adbench/lstm_l2_c1024.txt"))?;
+    let tape = &mut Tape::new();
+    compare(workload, threads, || lstm::value(&p), || Ok(lstm::scalars(tape, &p)?.1.iter().sum()))
+}
+
+fn bundle(workload: &str, threads: usize, way: Way) -> Result<()> {
+    let p = ba::read("ba1", include_str!("../../tests/data/adbench/ba1.txt"))?;
+    let (tape, mut jacobian) = (&mut Tape::new(), Sparse::default());
+    compare(workload, threads, || ba::values(&p, &p.variables).iter().sum(), || {
+        ba::derivatives(tape, &p, way, &mut jacobian)?;
+        Ok(jacobian.csr().2.iter().sum())
     })
 }
 

@@ -1,44 +1,75 @@
-//! The likelihood of a Gaussian mixture with a Wishart prior, with ADBench's sign of the prior:
-//! F = -ND/2 log 2π + Σᵢ lse(βᵢ) - N lse(α) + S - K·C, βᵢₖ = αₖ + Σ qₖ - ½ |Qₖ (xᵢ - μₖ)|².
-use kolmo::{Number, Real, Result, Tape, Tensor};
+//! The logarithm of the likelihood of a Gaussian mixture with a Wishart prior, an objective of ADBench:
+//! F = -ND/2 log 2π + Σᵢ lse(βᵢ) - N lse(α) + K·C - S, βᵢₖ = αₖ + Σ qₖ - ½ |Qₖ (xᵢ - μₖ)|², as a program of scalars, of
+//! tensors, and of both. Qₖ is the inverse of the Cholesky factor of a covariance: lower triangular, exp qₖ on the diagonal.
+#![allow(dead_code)] // Not every program needs all of it.
+use super::numbers::Numbers;
+use kolmo::{Number, Real, Result, Tape, Tensor, Var};
 use std::{
     f64::consts::{LN_2, PI},
     iter::Sum,
 };
 
+/// Points, and the parameters of a mixture.
 pub struct Input {
-    d: usize,
-    k: usize,
-    n: usize,
-    alphas: Vec<f64>,
-    means: Vec<f64>,
+    pub d: usize,
+    pub k: usize,
+    pub n: usize,
+    /// Logarithms of the weights, up to a constant.
+    pub alphas: Vec<f64>,
+    pub means: Vec<f64>,
     /// Per component: d logarithms of the diagonal, then the lower triangle column by column.
-    icf: Vec<f64>,
-    x: Vec<f64>,
-    gamma: f64,
-    m: f64,
+    pub icf: Vec<f64>,
+    /// Point by point.
+    pub x: Vec<f64>,
+    pub gamma: f64,
+    pub m: f64,
+    pub prior: Prior,
+}
+
+/// With which sign the prior enters.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Prior {
+    /// As a logarithm of a probability does: + K·C - S.
+    Added,
+    /// The other way round, as in ADBench, whose golden values have it so.
+    Subtracted,
 }
 
 pub type Program = fn(&mut Tape<f64>, &Input) -> Result<(f64, Vec<f64>)>;
 
-pub fn read(text: &str) -> Input {
-    let mut words = text.split_whitespace().map(|w| w.parse::<f64>().unwrap());
-    let [d, k, n] = std::array::from_fn(|_| words.next().unwrap() as usize);
-    let mut take = |count: usize| -> Vec<f64> { words.by_ref().take(count).collect() };
-    let (alphas, means, icf, x) = (take(k), take(k * d), take(k * (d + d * (d - 1) / 2)), take(n * d));
-    let last = take(2);
-    Input { d, k, n, alphas, means, icf, x, gamma: last[0], m: last[1] }
+/// A file of ADBench.
+pub fn read(name: &str, text: &str) -> Result<Input> {
+    let mut numbers = Numbers::new(name, text);
+    let (d, k, n) = (numbers.count(1..=1000)?, numbers.count(1..=10_000)?, numbers.count(1..=100_000_000)?);
+    let input = Input {
+        d,
+        k,
+        n,
+        alphas: numbers.take(k)?,
+        means: numbers.take(k * d)?,
+        icf: numbers.take(k * (d + d * (d - 1) / 2))?,
+        x: numbers.take(n * d)?,
+        gamma: numbers.next()?,
+        m: numbers.next()?,
+        prior: Prior::Subtracted,
+    };
+    numbers.end()?;
+    Ok(input)
 }
 
 impl Input {
-    /// -ND/2 log 2π - K·C: what depends on no parameter.
+    fn sign(&self) -> f64 {
+        if self.prior == Prior::Added { 1.0 } else { -1.0 }
+    }
+
+    /// -ND/2 log 2π + K·C: what depends on no parameter.
     fn constant(&self) -> f64 {
         let (d, k, n) = (self.d as f64, self.k as f64, self.n as f64);
         let nu = d + self.m + 1.0;
         let log_gamma: f64 = d * (d - 1.0) / 4.0 * PI.ln()
             + (1..=self.d).map(|j| Number::lgamma(nu / 2.0 + (1.0 - j as f64) / 2.0)).sum::<f64>();
         let c = nu * d * (self.gamma.ln() - 0.5 * LN_2) - log_gamma;
-        -n * d / 2.0 * (2.0 * PI).ln() - k * c
+        -n * d / 2.0 * (2.0 * PI).ln() + self.sign() * k * c
     }
 }
 
@@ -105,7 +136,7 @@ fn objective<R: Real + Sum>(
     let c = components(p, alphas, icf);
     let points = p.x.chunks(BLOCK * p.d);
     let points = points.map(|x| block(&|| betas(p, x, means, &c).chunks(p.k).map(logsumexp).sum()));
-    points.sum::<R>() - logsumexp(alphas) * p.n as f64 + c.prior + p.constant()
+    points.sum::<R>() - logsumexp(alphas) * p.n as f64 - c.prior * p.sign() + p.constant()
 }
 
 /// The objective as a plain number.
@@ -132,19 +163,16 @@ pub fn mixed(tape: &mut Tape<f64>, p: &Input) -> Result<(f64, Vec<f64>)> {
     let (betas, prior) = (betas(p, &p.x, &means, &c), c.prior);
     let points = tape.from_scalars(&betas, [p.n, p.k]).logsumexp(&[1], false).sum();
     let weights = tape.from_scalars(&alphas, [p.k]).logsumexp(&[0], false) * p.n as f64;
-    let y = points - weights + prior * tape.constant(1.0) + p.constant();
+    let y = points - weights - tape.lift(prior * p.sign()) + p.constant();
     let grads = y.backward()?;
     let all = alphas.iter().chain(&means).chain(&icf);
     Ok((y.item()?, all.map(|&s| grads.scalar(s)).collect()))
 }
 
-pub fn tensors(tape: &mut Tape<f64>, p: &Input) -> Result<(f64, Vec<f64>)> {
-    let (d, k, n) = (p.d, p.k, p.n);
+/// The objective of tensors: alphas `[k]`, means `[k, d]`, inverse covariance factors `[k, d + d (d - 1) / 2]`.
+pub fn of_tensors<'t>(p: &Input, [alphas, means, icf]: [&Var<'t, f64>; 3]) -> Result<Var<'t, f64>> {
+    let (d, k, n, tape) = (p.d, p.k, p.n, alphas.tape());
     let lower = d * (d - 1) / 2;
-    tape.reset();
-    let alphas = tape.input(p.alphas.clone());
-    let means = tape.input(Tensor::new([k, 1, d], p.means.clone())?);
-    let icf = tape.input(Tensor::new([k, d + lower], p.icf.clone())?);
     let (q, l) = (icf.narrow(1, 0, d), icf.narrow(1, d, lower));
     // Where each entry of the lower triangle goes, as a matrix of zeros and ones.
     let mut place = Tensor::zeros([lower, d * d]);
@@ -156,13 +184,26 @@ pub fn tensors(tape: &mut Tape<f64>, p: &Input) -> Result<(f64, Vec<f64>)> {
     let diagonal = q.exp();
     let triangle = l.matmul(&tape.constant(place)).reshape([rows, size, size]);
     let matrix = triangle + diagonal.reshape([rows, size, 1]) * tape.constant(Tensor::eye(d));
-    let centred = tape.constant(Tensor::new([1, n, d], p.x.clone())?) - &means;
+    let centred = tape.constant(Tensor::new([1, n, d], p.x.clone())?) - means.reshape([rows, 1, size]);
     let y = centred.matmul(&matrix.transpose(1, 2));
-    let betas = (&alphas + q.sum_dim(&[1], false)).reshape([rows, 1]) - y.square().sum_dim(&[2], false) * 0.5;
+    let betas = (alphas + q.sum_dim(&[1], false)).reshape([rows, 1]) - y.square().sum_dim(&[2], false) * 0.5;
     let prior = (diagonal.square().sum() + l.square().sum()) * (0.5 * p.gamma * p.gamma) - q.sum() * p.m;
-    let y =
-        betas.logsumexp(&[0], false).sum() - alphas.logsumexp(&[0], false) * n as f64 + prior + p.constant();
+    let points = betas.logsumexp(&[0], false).sum();
+    Ok(points - alphas.logsumexp(&[0], false) * n as f64 - prior * p.sign() + p.constant())
+}
+
+/// The parameters as tensors, in the order of [`of_tensors`].
+pub fn parameters(p: &Input) -> Result<[Tensor<f64>; 3]> {
+    let per = p.d + p.d * (p.d - 1) / 2;
+    let [alphas, means, icf] = [&p.alphas, &p.means, &p.icf].map(|v| v.clone());
+    Ok([Tensor::from(alphas), Tensor::new([p.k, p.d], means)?, Tensor::new([p.k, per], icf)?])
+}
+
+pub fn tensors(tape: &mut Tape<f64>, p: &Input) -> Result<(f64, Vec<f64>)> {
+    tape.reset();
+    let inputs = parameters(p)?.map(|v| tape.input(v));
+    let y = of_tensors(p, inputs.each_ref())?;
     let grads = y.backward()?;
-    let gradient = [&alphas, &means, &icf].iter().flat_map(|v| grads.get(v).unwrap().to_vec()).collect();
+    let gradient = inputs.iter().filter_map(|v| grads.get(v)).flat_map(|g| g.to_vec()).collect();
     Ok((y.item()?, gradient))
 }

@@ -1,5 +1,6 @@
 //! An LSTM with diagonal weights that predicts the next character of a text, as ADBench defines it, its two quirks
 //! included: forget and output gates see the input, the others the hidden state; and log(2 + Σ exp).
+use super::numbers::Numbers;
 use kolmo::{FuseInput, Real, Result, Tape, fuse};
 use std::iter::Sum;
 
@@ -15,12 +16,21 @@ pub struct Input {
     sequence: Vec<f64>,
 }
 
-pub fn read(text: &str) -> Input {
-    let mut words = text.split_whitespace().map(|w| w.parse::<f64>().unwrap());
-    let [layers, length, bits] = std::array::from_fn(|_| words.next().unwrap() as usize);
-    let mut take = |count: usize| -> Vec<f64> { words.by_ref().take(count).collect() };
-    let (main, extra, state) = (take(8 * layers * bits), take(3 * bits), take(2 * layers * bits));
-    Input { layers, bits, main, extra, state, sequence: take(length * bits) }
+/// A file of ADBench.
+pub fn read(name: &str, text: &str) -> Result<Input> {
+    let mut numbers = Numbers::new(name, text);
+    let layers = numbers.count(1..=1000)?;
+    let (length, bits) = (numbers.count(2..=100_000_000)?, numbers.count(1..=1000)?);
+    let input = Input {
+        layers,
+        bits,
+        main: numbers.take(8 * layers * bits)?,
+        extra: numbers.take(3 * bits)?,
+        state: numbers.take(2 * layers * bits)?,
+        sequence: numbers.take(length * bits)?,
+    };
+    numbers.end()?;
+    Ok(input)
 }
 
 /// The loss of any kind of number.
