@@ -86,15 +86,16 @@ fn minimize(input: &mut Input, steps: usize) -> Result<()> {
     for step in 0..=steps {
         let errors = objective::derivatives(&mut tape, input, Way::Forward, &mut jacobian)?;
         let low = input.parts(&input.variables).2.iter().filter(|w| w.abs() < 0.5).count();
-        println!("{step:4} {:8.0e} {:14.6} {low:17}", levenberg.lambda, half_square(&errors));
+        println!("{step:4} {:8.0e} {:14.6e} {low:17}", levenberg.lambda, half_square(&errors));
         let (starts, columns, values) = jacobian.csr();
         let rows = Rows { starts, columns, values };
         let mut variables = input.variables.clone();
         let of = |v: &[f64]| Ok(objective::values(input, v));
-        if step == steps || !levenberg.step(&mut variables, (&errors, &rows), of)? {
+        let more = step < steps && levenberg.step(&mut variables, (&errors, &rows), of)?;
+        input.variables = variables;
+        if !more {
             break;
         }
-        input.variables = variables;
     }
     Ok(())
 }
@@ -144,12 +145,19 @@ fn report(input: &Input, wrong: &[bool]) {
     let weights = input.parts(&input.variables).2;
     let given_up: Vec<bool> = weights.iter().map(|w| w.abs() < 0.5).collect();
     let hits = given_up.iter().zip(wrong).filter(|(a, b)| **a && **b).count();
-    println!("\n{} observations were given up, {hits} of them among the {} wrong ones", count(&given_up), count(wrong));
+    println!(
+        "\n{} observations were given up, {hits} of them among the {} wrong ones",
+        count(&given_up),
+        count(wrong)
+    );
     let scene = &input.variables[..input.variables.len() - weights.len()];
     let unweighted = objective::values(input, &[scene, &vec![1.0; weights.len()]].concat());
     let kept = unweighted.chunks(2).zip(wrong).filter(|(_, wrong)| !**wrong);
     let (sum, n) = kept.fold((0.0, 0), |(sum, n), (e, _)| (sum + e[0] * e[0] + e[1] * e[1], n + 2));
-    println!("the others lie {:.3} pixels off in each direction (they were made with 0.3)", (sum / f64::from(n)).sqrt());
+    println!(
+        "the others lie {:.3} pixels off in each direction (they were made with 0.3)",
+        (sum / f64::from(n)).sqrt()
+    );
 }
 
 fn count(flags: &[bool]) -> usize {

@@ -72,8 +72,10 @@ fn gmm_with_the_prior_added_has_the_values_of_gradbench() -> Result<()> {
     // Objective and norm of the gradient, as GradBench has them, which mended ADBench's sign.
     let mut small = gmm::read("gmm_test", include_str!("data/adbench/gmm_test.txt"))?;
     let mut large = gmm::read("gmm_d10_K25", include_str!("data/adbench/gmm_d10_K25.txt"))?;
-    let golden =
-        [(&mut small, [-20.0673605466583, 7.86848792367221]), (&mut large, [-32901.6305036405, 2780.19449108497])];
+    let golden = [
+        (&mut small, [-20.0673605466583, 7.86848792367221]),
+        (&mut large, [-32901.6305036405, 2780.19449108497]),
+    ];
     for (input, expected) in golden {
         input.prior = gmm::Prior::Added;
         for (name, run) in PROGRAMS {
@@ -154,8 +156,7 @@ fn jacobian_of_hand_tracking() -> Result<()> {
     ] {
         let input = hand(name, text)?;
         let golden = &expected()["expected"][name];
-        let rows: Vec<f64> =
-            golden["jacobian_rows"].as_array().unwrap().iter().flat_map(floats).collect();
+        let rows: Vec<f64> = golden["jacobian_rows"].as_array().unwrap().iter().flat_map(floats).collect();
         for (way, found) in hand_three_ways(&input)? {
             let what = format!("{name} by {way}");
             assert_close(&what, &found.errors, &floats(&golden["objective"]));

@@ -44,10 +44,15 @@ fn text(workload: &str, threads: usize) -> Result<()> {
 fn bundle(workload: &str, threads: usize, way: Way) -> Result<()> {
     let p = ba::read("ba1", include_str!("../../tests/data/adbench/ba1.txt"))?;
     let (tape, mut jacobian) = (&mut Tape::new(), Sparse::default());
-    compare(workload, threads, || ba::values(&p, &p.variables).iter().sum(), || {
-        ba::derivatives(tape, &p, way, &mut jacobian)?;
-        Ok(jacobian.csr().2.iter().sum())
-    })
+    compare(
+        workload,
+        threads,
+        || ba::values(&p, &p.variables).iter().sum(),
+        || {
+            ba::derivatives(tape, &p, way, &mut jacobian)?;
+            Ok(jacobian.csr().2.iter().sum())
+        },
+    )
 }
 
 /// Times both in turn and prints the medians and their ratio.

@@ -36,7 +36,11 @@ pub fn read(model: Model, name: &str, text: &str) -> Result<Input> {
         false => (model.vertices.len(), "vertices"),
     };
     if most == 0 {
-        return Err(Error::Format { what: name.into(), offset: "model".into(), message: format!("it has no {what}") });
+        return Err(Error::Format {
+            what: name.into(),
+            offset: "model".into(),
+            message: format!("it has no {what}"),
+        });
     }
     let points = (0..n).map(|_| Ok(Point { on: numbers.count(0..=most - 1)?, place: numbers.array()? }));
     let points = points.collect::<Result<_>>()?;
@@ -59,7 +63,9 @@ fn bones<R: Real>(model: &Model, pose: &[R]) -> Vec<Affine<R>> {
         let (finger, part) = ((i + 3) / 4, (i + 3) % 4);
         let relative = match (pose.get(2 + 4 * finger..6 + 4 * finger), part) {
             (Some(&[x, z, ..]), 1) if finger > 0 => compose(&base, &bent(x, z)),
-            (Some(&[_, _, x, _]), 2) | (Some(&[_, _, _, x]), 3) if finger > 0 => compose(&base, &bent(x, zero)),
+            (Some(&[_, _, x, _]), 2) | (Some(&[_, _, _, x]), 3) if finger > 0 => {
+                compose(&base, &bent(x, zero))
+            }
             _ => base,
         };
         let all = match bone.parent {
@@ -128,7 +134,11 @@ fn forward_of<const N: usize>(p: &Input) -> Derivatives {
     let pose: Vec<_> = pose.iter().enumerate().map(variable).collect();
     let bones = bones(&p.model, &pose);
     let n = p.points.len();
-    let mut found = Derivatives { errors: Vec::with_capacity(3 * n), jacobian: Vec::with_capacity(3 * n * N), columns: N };
+    let mut found = Derivatives {
+        errors: Vec::with_capacity(3 * n),
+        jacobian: Vec::with_capacity(3 * n * N),
+        columns: N,
+    };
     for (i, point) in p.points.iter().enumerate() {
         let u = std::array::from_fn(|k| Dual::variable(us.get(2 * i + k).copied().unwrap_or(0.0), k));
         for error in errors_of(p, point, u, &bones, &pose) {
@@ -198,7 +208,10 @@ pub fn both(p: &Input, skin: &Tensor<f64>) -> Result<Derivatives> {
             Ok(vertices.index_select(0, &rows(&|point| p.model.triangles[point.on][k])?))
         };
         let u = |k: usize| -> Result<Var<'_, f64>> {
-            Ok(tape.constant(Tensor::new([p.points.len(), 1, 1], us.iter().skip(k).step_by(2).copied().collect())?))
+            Ok(tape.constant(Tensor::new(
+                [p.points.len(), 1, 1],
+                us.iter().skip(k).step_by(2).copied().collect(),
+            )?))
         };
         let (c, u0, u1) = (corner(2)?, u(0)?, u(1)?);
         let (a, b) = (corner(0)? - &c, corner(1)? - &c);

@@ -35,7 +35,8 @@ impl Model {
             let path = folder.join(name);
             Ok((path.display().to_string(), numbers::text(&path)?))
         };
-        let [bones, vertices, triangles] = [file("bones.txt")?, file("vertices.txt")?, file("triangles.txt")?];
+        let [bones, vertices, triangles] =
+            [file("bones.txt")?, file("vertices.txt")?, file("triangles.txt")?];
         let files = [&bones, &vertices, &triangles].map(|(name, text)| (name.as_str(), text.as_str()));
         Model::parse(files)
     }
@@ -88,7 +89,8 @@ impl Model {
         };
         model.bones.push(Bone { parent: None, base: unit([0.0; 3], 0.0), inverse: unit([0.0; 3], 0.0) });
         for finger in 0..5 {
-            let (fan, scale) = (0.8 - 0.35 * f64::from(finger), [0.7, 0.95, 1.0, 0.95, 0.75][finger as usize]);
+            let (fan, scale) =
+                (0.8 - 0.35 * f64::from(finger), [0.7, 0.95, 1.0, 0.95, 0.75][finger as usize]);
             // From each bone to its first joint: nothing, the palm, and two parts of the finger.
             for (i, length) in [0.0, 0.9, 0.4, 0.3].into_iter().enumerate() {
                 let length = length * scale;
@@ -98,7 +100,11 @@ impl Model {
                     _ => (model.bones.len() - 1, unit([0.0, length, 0.0], 0.0)),
                 };
                 let inverse = unit([0.0, -before, 0.0], 0.0);
-                model.bones.push(Bone { parent: Some(parent), base, inverse: compose(&inverse, &unit([0.0; 3], -fan)) });
+                model.bones.push(Bone {
+                    parent: Some(parent),
+                    base,
+                    inverse: compose(&inverse, &unit([0.0; 3], -fan)),
+                });
             }
             model.finger(finger as usize, fan, scale);
         }
@@ -110,15 +116,18 @@ impl Model {
     fn finger(&mut self, finger: usize, fan: f64, scale: f64) {
         let (first, bone) = (self.vertices.len(), 1 + 4 * finger);
         // How far along the finger, the bones that a ring follows, and how much it follows the second.
-        let rings = [(0.3, 0, 0.0), (0.8, 0, 0.2), (0.95, 0, 0.7), (1.1, 1, 0.0), (1.25, 1, 0.3), (1.35, 1, 0.7)];
+        let rings =
+            [(0.3, 0, 0.0), (0.8, 0, 0.2), (0.95, 0, 0.7), (1.1, 1, 0.0), (1.25, 1, 0.3), (1.35, 1, 0.7)];
         let rings = rings.into_iter().chain([(1.45, 2, 0.0), (1.57, 2, 0.3), (1.63, 2, 0.7), (1.8, 2, 1.0)]);
         for (along, one, share) in rings {
             for corner in 0..6 {
                 let (sin, cos) = (f64::from(corner) * std::f64::consts::PI / 3.0).sin_cos();
                 let (across, along, up) = (0.1 * cos, along * scale, 0.1 * sin);
-                let place = [across * fan.cos() - along * fan.sin(), across * fan.sin() + along * fan.cos(), up];
+                let place =
+                    [across * fan.cos() - along * fan.sin(), across * fan.sin() + along * fan.cos(), up];
                 let follow = |bone: usize, w: f64| (bone, [w * place[0], w * place[1], w * place[2], w]);
-                self.vertices.push(Vertex(vec![follow(bone + one, 1.0 - share), follow(bone + one + 1, share)]));
+                self.vertices
+                    .push(Vertex(vec![follow(bone + one, 1.0 - share), follow(bone + one + 1, share)]));
             }
         }
         for i in first..self.vertices.len() - 6 {

@@ -38,7 +38,8 @@ impl Levenberg {
     }
 
     /// Adds a step δ of (JᵀJ + λ diag JᵀJ) δ = -Jᵀ r to the variables: with a small λ that of Gauss and Newton, with a large one a
-    /// short one downhill. One that makes the errors larger is not taken, but tried again with a larger λ. False if none helps.
+    /// short one downhill. One that makes the errors larger is not taken, but tried again with a larger λ. False if no step makes them
+    /// smaller by a millionth.
     pub fn step(
         &mut self,
         variables: &mut Vec<f64>,
@@ -48,10 +49,11 @@ impl Levenberg {
         while self.lambda < DAMPING[2] {
             let delta = solve(jacobian, errors, variables.len(), self.lambda);
             let next: Vec<f64> = variables.iter().zip(delta).map(|(v, d)| v + d).collect();
-            if half_square(&of(&next)?) < half_square(errors) {
+            let (before, after) = (half_square(errors), half_square(&of(&next)?));
+            if after < before {
                 *variables = next;
                 self.lambda = f64::max(self.lambda / 10.0, DAMPING[1]);
-                return Ok(true);
+                return Ok(after < (1.0 - 1e-6) * before);
             }
             self.lambda *= 10.0;
         }
