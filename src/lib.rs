@@ -25,9 +25,9 @@ pub use ops::{
 };
 pub use real::{Dual, Lane, Mask, Number, Real};
 pub use tape::{
-    Argument, Block, Budget, CustomOp, Float, GradCheck, Gradients, Listing, Pattern, Program, Random, Row,
-    Scalar, Sparse, Tape, TapeNumber, Var, gradcheck, hessian, hvp, jacobian, jvp, sparse_hessian,
-    sparse_jacobian,
+    Argument, Block, Budget, Constant, CustomOp, Float, Flow, GradCheck, Gradients, Kept, Listing,
+    Observation, Observed, Pattern, Program, Random, Row, Scalar, Sparse, Tape, TapeNumber, Var, gradcheck,
+    hessian, hvp, jacobian, jvp, sparse_hessian, sparse_jacobian,
 };
 pub use tensor::{Element, Index, Shape, Tensor, trim_pool};
 

@@ -1,6 +1,6 @@
 //! Functions of two tensors that broadcast to each other, element by element, and the choice between two by a mask.
 //! Values and derivatives are the rows of `real::table`.
-use super::{RESULT, Rule, forms, operands};
+use super::{RESULT, Rule, forms, kinks, operands};
 use crate::{
     error::Checked,
     kernels::{
@@ -182,6 +182,20 @@ macro_rules! binary {
                 let [a, b, y] = [&kept_a, &kept_b, &kept_y].map(|v| v.as_ref().unwrap_or(&g));
                 step.give_expr(0, Slope::A(*self), [a, b, y, &g]);
                 step.give_expr(1, Slope::B(*self), [a, b, y, &g]);
+            }
+
+            fn kinks(&self, x: &[&Tensor<T>], y: &Tensor<T>) -> usize {
+                let (name, [a, b]) = (Rule::<T>::name(self), x) else { return 0 };
+                if !kinks::by_pairs(name) {
+                    return 0;
+                }
+                match (a.expand(y.shape()), b.expand(y.shape())) {
+                    (Ok(a), Ok(b)) => {
+                        let pairs = a.to_vec().into_iter().zip(b.to_vec());
+                        pairs.filter(|(a, b)| kinks::is_kink(name, &[], &[a.to_f64(), b.to_f64()])).count()
+                    }
+                    _ => 0,
+                }
             }
         }
     };

@@ -67,6 +67,17 @@ impl<T: Float> Rule<T> for Extremum {
         let shape = x.shape().clone();
         step.give(0, (g / ties).spread(&self.axes, &shape) * x.tape().constant(same));
     }
+
+    fn kinks(&self, x: &[&Tensor<T>], _: &Tensor<T>) -> usize {
+        let [x] = x else { return 0 };
+        let same = |y: &Tensor<T>| map(Same, [x, y], x.shape());
+        let extreme = match self.largest {
+            true => fold(Largest, x, &self.axes, true),
+            false => fold(Smallest, x, &self.axes, true),
+        };
+        let ties = same(&extreme).map(|same| fold(Sum, &same, &self.axes, false).to_vec());
+        ties.unwrap_or_default().iter().filter(|n| n.to_f64() > 1.0).count()
+    }
 }
 
 /// For each line along an axis (of the flattened tensor for `None`) the index that `find` gives, which is asked only for

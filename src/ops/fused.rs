@@ -100,6 +100,7 @@ pub trait FuseInput<const N: usize>: Sized {
     /// What comes out.
     type Output;
     #[doc(hidden)]
+    #[track_caller]
     fn fuse<E: Fuse<N>>(e: E, x: [Self; N]) -> Self::Output;
 }
 
@@ -114,10 +115,11 @@ impl<const N: usize> FuseInput<N> for f64 {
 impl<'t, T: TapeNumber, const N: usize> FuseInput<N> for Scalar<'t, T> {
     type Output = Scalar<'t, T>;
     #[inline(always)]
+    #[track_caller]
     fn fuse<E: Fuse<N>>(e: E, x: [Self; N]) -> Self {
         let duals: [Dual<T, N>; N] = std::array::from_fn(|i| Dual::variable(x[i].value(), i));
         let y = e.eval(duals);
-        Scalar::statement::<N>(y.re, std::array::from_fn(|i| (x[i], y.eps[i])))
+        Scalar::named::<N>("fused", y.re, std::array::from_fn(|i| (x[i], y.eps[i])))
     }
 }
 

@@ -14,6 +14,7 @@ mod extremum;
 mod fused;
 mod getitem;
 pub(crate) mod index;
+pub(crate) mod kinks;
 pub(crate) mod linalg;
 mod norm;
 mod pad;
@@ -93,6 +94,11 @@ pub(crate) trait Rule<T: Float> {
 
     /// Gives each operand that wants it its gradient.
     fn backward<'t>(&self, step: &mut Step<'_, 't, T>);
+
+    /// At how many elements of the result the derivative is one of several possible ones, as far as that is known.
+    fn kinks(&self, _x: &[&Tensor<T>], _y: &Tensor<T>) -> usize {
+        0
+    }
 }
 
 /// The bit of the result in [`Rule::keeps`].

@@ -1,5 +1,5 @@
 //! Functions of one tensor, element by element. Values and derivatives are the rows of `real::table`.
-use super::{RESULT, Rule, forms, operands};
+use super::{RESULT, Rule, forms, kinks, operands};
 use crate::{
     error::Checked,
     kernels::{
@@ -153,6 +153,18 @@ macro_rules! unary {
                 let kept_y = (keep & RESULT != 0).then(|| step.output());
                 let (x, y) = (kept_x.as_ref().unwrap_or(&g), kept_y.as_ref().unwrap_or(&g));
                 step.give_expr(0, Slope(*self), [x, y, &g]);
+            }
+
+            fn kinks(&self, x: &[&Tensor<T>], _: &Tensor<T>) -> usize {
+                let options: &[f64] = match self {
+                    Unary::Neg => &[],
+                    $( Unary::$variant { $($p),* } => &[$(*$p),*], )*
+                };
+                let points = kinks::points(Rule::<T>::name(self), options);
+                match x {
+                    [x] if !points.is_empty() => x.to_vec().iter().filter(|v| points.contains(&v.to_f64())).count(),
+                    _ => 0,
+                }
             }
         }
 

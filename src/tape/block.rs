@@ -1,8 +1,8 @@
 //! Blocks of scalar statements made short: a part of a program with few arguments and few results leaves one statement per
 //! result, whatever happened inside. Less memory, and every later sweep passes over it in one go.
-use super::{Scalar, Tape, TapeNumber};
+use super::{Scalar, Tape, TapeNumber, statements::Note};
 use crate::real::Dual;
-use std::array;
+use std::{array, panic::Location};
 
 impl<T: TapeNumber> Tape<T> {
     /// Runs `block` and replaces what it recorded by one statement per result, whose partial derivatives are found by a
@@ -26,11 +26,12 @@ impl<T: TapeNumber> Tape<T> {
     /// assert_eq!(y.backward()?.scalar(x), expected);
     /// # Ok::<(), kolmo::Error>(())
     /// ```
+    #[track_caller]
     pub fn preaccumulate<'t, const M: usize>(
         &'t self,
         block: impl FnOnce() -> [Scalar<'t, T>; M],
     ) -> [Scalar<'t, T>; M] {
-        let floor = self.mark();
+        let (floor, site) = (self.mark(), Location::caller());
         let results = block();
         let mut local = self.stash.local.take();
         let ids = results.map(|y| if y.tape().is_some() { y.id() } else { 0 });
@@ -39,7 +40,13 @@ impl<T: TapeNumber> Tape<T> {
         self.stash.local.replace(local);
         array::from_fn(|i| match ids[i] {
             0 => Scalar::constant(results[i].value()),
-            id => Scalar::recorded(self, results[i].value(), id),
+            id => {
+                if short && id as usize >= floor.0 {
+                    self.statements
+                        .renote(id, || Note::new("preaccumulate", results[i].value().primal(), site));
+                }
+                Scalar::recorded(self, results[i].value(), id)
+            }
         })
     }
 }
@@ -58,11 +65,16 @@ impl<'t, T: TapeNumber> Scalar<'t, T> {
     /// # Ok::<(), kolmo::Error>(())
     /// ```
     #[inline(always)]
+    #[track_caller]
     pub fn forward<const N: usize, const M: usize>(
         x: [Self; N],
         f: impl FnOnce([Dual<T, N>; N]) -> [Dual<T, N>; M],
     ) -> [Self; M] {
         let y = f(array::from_fn(|i| Dual::variable(x[i].value(), i)));
-        y.map(|y| Scalar::statement::<N>(y.re, array::from_fn(|i| (x[i], y.eps[i]))))
+        let mut results = [Scalar::constant(T::of(0.0)); M];
+        for (result, y) in results.iter_mut().zip(y) {
+            *result = Scalar::named("forward", y.re, array::from_fn::<_, N, _>(|i| (x[i], y.eps[i])));
+        }
+        results
     }
 }

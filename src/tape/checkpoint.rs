@@ -33,7 +33,7 @@ impl<T: Float> Tape<T> {
         if let Some(failed) = all.iter().find(|v| v.failed_id().is_some()) {
             return (*failed).clone();
         }
-        let random = self.random();
+        let (random, began) = (self.random(), self.clock());
         let own: Vec<Var<'t, T>> = inputs.iter().map(|v| v.detach()).collect();
         let value = self.no_grad(|| block.forward(&own));
         if value.failed_id().is_some() || !self.is_recording() || all.iter().all(|v| v.node().is_none()) {
@@ -43,6 +43,7 @@ impl<T: Float> Tape<T> {
         let kept = inputs.iter().enumerate().map(|(i, v)| (i as u8, v.tensor().clone()));
         let rule = Checkpoint { block, random, params: params.len() };
         let id = self.push_node(Op::Custom(Arc::new(rule)), nodes, value.shape().clone(), kept);
+        self.note(id, value.tensor(), &all, began);
         Var::new(self, value.into_tensor(), id)
     }
 }

@@ -2,7 +2,7 @@
 use super::{Float, Tape, node::NONE, statements::TENSOR};
 use crate::{nn::Param, nn::named_params, ops::Op};
 use serde::{Deserialize, Serialize};
-use std::{collections::HashMap, fmt};
+use std::{collections::HashMap, fmt, panic::Location};
 
 /// The statements of a tape at one moment; prints as readable SSA text and goes through serde.
 ///
@@ -29,7 +29,8 @@ pub struct Listing {
 pub struct Row {
     /// Position on the tape.
     pub id: u32,
-    /// Operation; `scalar` for statements of scalars, which are known by their partial derivatives alone.
+    /// Operation; `scalar` for statements of scalars, which are known by their partial derivatives alone unless the tape
+    /// is [observed](Tape::observe).
     pub op: String,
     /// Operands, in order.
     pub arguments: Vec<Argument>,
@@ -41,7 +42,7 @@ pub struct Row {
     pub shape: Option<Vec<usize>>,
     /// Name of the parameter.
     pub name: Option<String>,
-    /// Source line of the caller, `file:line:column`. Scalars don't keep theirs.
+    /// Source line of the caller, `file:line:column`. Scalars keep theirs while the tape is observed.
     pub site: Option<String>,
 }
 
@@ -53,7 +54,7 @@ pub enum Argument {
     /// Something that is not on the tape.
     Constant,
     /// The partial derivative of a scalar statement at an earlier one.
-    Partial(u32, f64),
+    Partial(u32, #[serde(with = "super::observe::numbers::number")] f64),
 }
 
 impl<T: Float> Tape<T> {
@@ -78,8 +79,22 @@ impl<T: Float> Tape<T> {
             }
             if count != TENSOR {
                 let pairs = ids.iter().zip(partials).filter(|(i, _)| **i != 0);
-                let arguments: Vec<_> = pairs.map(|(&i, p)| Argument::Partial(i, p.to_f64())).collect();
-                rows.push(row(if arguments.is_empty() { "input" } else { "scalar" }, arguments));
+                let mut arguments: Vec<_> = pairs.map(|(&i, p)| Argument::Partial(i, p.to_f64())).collect();
+                rows.push(match self.statements.note(id) {
+                    Some(note) => {
+                        for (position, _) in &note.constants {
+                            let position = arguments.len().min(*position as usize);
+                            arguments.insert(position, Argument::Constant);
+                        }
+                        let options = note.options.iter().map(|(name, v)| format!("{name}={v}"));
+                        Row {
+                            options: options.collect::<Vec<_>>().join(", "),
+                            site: note.site.map(site),
+                            ..row(note.name, arguments)
+                        }
+                    }
+                    None => row(if arguments.is_empty() { "input" } else { "scalar" }, arguments),
+                });
                 return;
             }
             let Some(node) = nodes.get(ids[0] as usize) else { return };
@@ -103,7 +118,7 @@ impl<T: Float> Tape<T> {
                 options: node.op.rule().options().into_owned(),
                 shape,
                 name: if let Op::Param(p) = node.op { Some(format!("#{p}")) } else { None },
-                site: Some(format!("{}:{}:{}", node.site.file(), node.site.line(), node.site.column())),
+                site: Some(site(node.site)),
                 ..row(node.op.rule().name(), arguments)
             });
         });
@@ -111,17 +126,29 @@ impl<T: Float> Tape<T> {
     }
 }
 
+fn site(at: &Location<'_>) -> String {
+    format!("{}:{}:{}", at.file(), at.line(), at.column())
+}
+
+/// Gives rows of parameters their names in a model.
+pub(super) fn name_rows<'a, T: Float, M: Serialize + ?Sized>(
+    rows: impl IntoIterator<Item = &'a mut Row>,
+    model: &M,
+) {
+    let params: Vec<(String, Param<T>)> = named_params(model);
+    let names: HashMap<String, String> =
+        params.into_iter().map(|(name, p)| (format!("#{}", p.id()), name)).collect();
+    for row in rows {
+        if let Some(name) = row.name.as_ref().and_then(|n| names.get(n)) {
+            row.name = Some(name.clone());
+        }
+    }
+}
+
 impl Listing {
     /// The listing with the parameters' names in a model.
     pub fn with_names<T: Float, M: Serialize + ?Sized>(mut self, model: &M) -> Listing {
-        let params: Vec<(String, Param<T>)> = named_params(model);
-        let names: HashMap<String, String> =
-            params.into_iter().map(|(name, p)| (format!("#{}", p.id()), name)).collect();
-        for row in &mut self.rows {
-            if let Some(name) = row.name.as_ref().and_then(|n| names.get(n)) {
-                row.name = Some(name.clone());
-            }
-        }
+        name_rows::<T, M>(&mut self.rows, model);
         self
     }
 

@@ -98,7 +98,10 @@ impl<'t, T: Float> Var<'t, T> {
         let strides = self.shape().contiguous_strides();
         let position = index.iter().zip(&strides).map(|(&i, &s)| i * s as usize).sum();
         let statement = tape.statements.len().0 as u32;
-        tape.push_node(Op::Mixed(Mixed::At(position)), smallvec![node], Shape::default(), []);
+        let id = tape.push_node(Op::Mixed(Mixed::At(position)), smallvec![node], Shape::default(), []);
+        if tape.settings.observed.get() {
+            tape.note(id, &Tensor::scalar(value), &[], None);
+        }
         Scalar::recorded(tape, value, statement)
     }
 
@@ -138,6 +141,7 @@ impl<T: Float> Tape<T> {
         }
         let ids = scalars.iter().map(|s| s.id()).collect();
         let id = self.push_node(Op::Mixed(Mixed::Stack(ids)), smallvec![NONE], shape, []);
+        self.note(id, &value, &[], None);
         Var::new(self, value, id)
     }
 

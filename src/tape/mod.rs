@@ -14,6 +14,7 @@ mod gradients;
 mod listing;
 pub(crate) mod mixed;
 pub(crate) mod node;
+mod observe;
 mod program;
 mod random;
 mod scalar;
@@ -31,6 +32,7 @@ pub use functional::{hessian, hvp, jacobian, jvp};
 pub use gradcheck::{GradCheck, gradcheck};
 pub use gradients::Gradients;
 pub use listing::{Argument, Listing, Row};
+pub use observe::{Constant, Flow, Kept, Observation, Observed};
 pub use program::Program;
 pub(crate) use program::{Operand, Recorded};
 pub use random::Random;
@@ -47,7 +49,7 @@ use crate::{
 };
 use gradients::Stash;
 use node::TensorTape;
-use statements::{Statements, Stop};
+use statements::{Note, Statements, Stop};
 use std::{
     cell::{Cell, RefCell},
     fmt,
@@ -171,6 +173,7 @@ pub(crate) struct Settings {
     pub recording: Cell<bool>,
     pub training: Cell<bool>,
     pub anomalies: Cell<bool>,
+    pub observed: Cell<bool>,
     pub random: Cell<Random>,
 }
 
@@ -191,6 +194,7 @@ impl<T: TapeNumber> Tape<T> {
                 recording: Cell::new(true),
                 training: Cell::new(true),
                 anomalies: Cell::new(false),
+                observed: Cell::new(false),
                 random: Cell::new(Random::new(0)),
             },
             stash: Rc::default(),
@@ -224,16 +228,24 @@ impl<T: TapeNumber> Tape<T> {
 
     /// A number that gradients are taken with respect to.
     #[inline]
+    #[track_caller]
     pub fn scalar(&self, value: T) -> Scalar<'_, T> {
+        let site = Location::caller();
         if !self.is_recording() {
             return Scalar::constant(value);
         }
-        Scalar::recorded(self, value, self.statements.push([(0, T::of(0.0))]))
+        let note = || Note::new("input", value.primal(), site);
+        Scalar::recorded(self, value, self.statements.push([(0, T::of(0.0))], note))
     }
 
     /// Numbers that gradients are taken with respect to.
+    #[track_caller]
     pub fn scalars(&self, values: &[T]) -> Vec<Scalar<'_, T>> {
-        values.iter().map(|&v| self.scalar(v)).collect()
+        let mut scalars = Vec::with_capacity(values.len());
+        for &value in values {
+            scalars.push(self.scalar(value));
+        }
+        scalars
     }
 
     /// Whether operations are recorded.

@@ -2,6 +2,7 @@
 use super::{
     Float, Gradients, Tape, TapeNumber, TensorPart,
     gradients::{Leaf, Stash},
+    observe::Watch,
     program::Trace,
     sweep::Sweep,
     var::{CONSTANT, FAILED, Var},
@@ -55,6 +56,8 @@ pub struct TensorTape<T: Float> {
     scalar_failed: Cell<bool>,
     /// What a [`Program`](crate::Program) needs to know beyond the nodes, while one is recorded.
     pub(crate) trace: RefCell<Option<Trace<T>>>,
+    /// What is noted while the tape is observed.
+    pub(super) watch: RefCell<Option<Watch<T>>>,
     pub(crate) scratch: RefCell<Sweep<T>>,
 }
 
@@ -68,6 +71,7 @@ impl<T: Float> Default for TensorTape<T> {
             substitutes: RefCell::default(),
             scalar_failed: Cell::new(false),
             trace: RefCell::default(),
+            watch: RefCell::default(),
             scratch: RefCell::default(),
         }
     }
@@ -83,6 +87,9 @@ impl<T: Float> TensorPart<T> for TensorTape<T> {
         self.params.borrow_mut().clear();
         self.substitutes.borrow_mut().clear();
         self.scalar_failed.set(false);
+        if let Some(watch) = &mut *self.watch.borrow_mut() {
+            watch.clear();
+        }
     }
 
     fn backward(tape: &Tape<T>, adjoints: Vec<T>) -> Result<Gradients<T>> {
@@ -212,6 +219,7 @@ impl<T: Float> Tape<T> {
             return self.constant(value);
         }
         let id = self.push_node(op, SmallVec::new(), value.shape().clone(), []);
+        self.note(id, &value, &[], None);
         Var::new(self, value, id)
     }
 
@@ -272,6 +280,7 @@ impl<T: Float> Tape<T> {
             }
             recorded |= v.node().is_some();
         }
+        let began = self.clock();
         let computed = match inputs {
             [x] => op.rule().forward(&[x.tensor()]),
             [x, y] => op.rule().forward(&[x.tensor(), y.tensor()]),
@@ -302,6 +311,7 @@ impl<T: Float> Tape<T> {
         let kept = kept.map(|(i, v)| (i as u8, v.tensor().clone()));
         let result = (keep >> OUTPUT & 1 == 1).then(|| (OUTPUT, value.clone()));
         let id = self.push_node(op, nodes, value.shape().clone(), kept.chain(result));
+        self.note(id, &value, inputs, began);
         if let Some(trace) = &mut *self.tensors.trace.borrow_mut() {
             trace.operands(id, inputs);
         }

@@ -1,6 +1,6 @@
 //! One number on a tape. Each operation computes its value and its partial derivatives at once and leaves one
 //! statement; nothing is kept but numbers.
-use super::{Tape, TapeNumber};
+use super::{Tape, TapeNumber, statements::Note};
 use crate::{
     error::{Error, Result},
     real::{
@@ -13,6 +13,7 @@ use std::{
     cmp::Ordering,
     fmt,
     ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign},
+    panic::Location,
 };
 
 /// One number on a [`Tape`]: `Copy`, with its value inline.
@@ -70,38 +71,77 @@ impl<'t, T: TapeNumber> Scalar<'t, T> {
 
     /// An operation with N arguments whose value and partial derivatives are known: one statement.
     #[inline(always)]
+    #[track_caller]
     pub fn statement<const N: usize>(value: T, arguments: [(Self, T); N]) -> Self {
+        Self::named("statement", value, arguments)
+    }
+
+    /// The same, with the name that an [`Observation`](super::Observation) shows.
+    #[inline(always)]
+    #[track_caller]
+    pub(crate) fn named<const N: usize>(name: &'static str, value: T, arguments: [(Self, T); N]) -> Self {
+        let site = Location::caller();
         let tape = arguments.iter().fold(None, |tape, (a, _)| tape.or(a.tape));
         match tape {
             Some(tape) => {
                 if arguments.iter().any(|(a, _)| a.tape.is_some_and(|t| !std::ptr::eq(t, tape))) {
                     return tape.fail_scalar("two tapes: the operands were recorded on different tapes");
                 }
-                Scalar::recorded(tape, value, tape.statements.push(arguments.map(|(a, d)| (a.id, d))))
+                let note = || Note::new(name, value.primal(), site).with(arguments.map(|(a, _)| a));
+                Scalar::recorded(tape, value, tape.statements.push(arguments.map(|(a, d)| (a.id, d)), note))
+            }
+            None => Scalar::constant(value),
+        }
+    }
+
+    /// An operation with one argument on the tape. `by` tells what else there is to know of it.
+    #[inline(always)]
+    #[track_caller]
+    fn unary(self, name: &'static str, value: T, slope: T, by: impl FnOnce(&mut Note)) -> Self {
+        let site = Location::caller();
+        match self.tape {
+            Some(tape) => {
+                let note = || {
+                    let mut note = Note::new(name, value.primal(), site);
+                    by(&mut note);
+                    note
+                };
+                Scalar::recorded(tape, value, tape.statements.push([(self.id, slope)], note))
             }
             None => Scalar::constant(value),
         }
     }
 
     #[inline(always)]
-    fn unary(self, value: T, slope: T) -> Self {
-        match self.tape {
-            Some(tape) => Scalar::recorded(tape, value, tape.statements.push([(self.id, slope)])),
-            None => Scalar::constant(value),
-        }
-    }
-
-    #[inline(always)]
-    fn binary(self, other: Self, value: T, a: T, b: T) -> Self {
+    #[track_caller]
+    fn binary(self, other: Self, name: &'static str, value: T, a: T, b: T) -> Self {
+        let site = Location::caller();
         let tape = match (self.tape, other.tape) {
             (Some(s), Some(o)) if !std::ptr::eq(s, o) => {
                 return s.fail_scalar("two tapes: the operands were recorded on different tapes");
             }
             (Some(tape), Some(_)) => tape,
-            (Some(_), None) => return self.unary(value, a),
-            (None, _) => return other.unary(value, b),
+            (Some(_), None) => return self.unary(name, value, a, |note| note.constant(1, other.value)),
+            (None, _) => return other.unary(name, value, b, |note| note.constant(0, self.value)),
         };
-        Scalar::recorded(tape, value, tape.statements.push([(self.id, a), (other.id, b)]))
+        let note = || Note::new(name, value.primal(), site);
+        Scalar::recorded(tape, value, tape.statements.push([(self.id, a), (other.id, b)], note))
+    }
+}
+
+impl Note {
+    fn constant<T: Number>(&mut self, position: u8, value: T) {
+        self.constants.push((position, value.primal()));
+    }
+
+    /// With those of the operands that are constants.
+    fn with<'t, T: TapeNumber + 't>(mut self, operands: impl IntoIterator<Item = Scalar<'t, T>>) -> Note {
+        for (i, x) in (0..).zip(operands) {
+            if x.id == 0 {
+                self.constant(i, x.value);
+            }
+        }
+        self
     }
 }
 
@@ -123,6 +163,7 @@ macro_rules! scalar {
                 self.value.primal()
             }
             #[inline(always)]
+            #[track_caller]
             fn dot(a: &[Self], b: &[Self]) -> Self {
                 Scalar::products(a, b)
             }
@@ -139,37 +180,43 @@ macro_rules! scalar {
                 self.value.equal(other.value)
             }
             #[inline(always)]
+            #[track_caller]
             fn select(mask: T::Mask, a: Self, b: Self) -> Self {
                 let one = |m| T::select(m, T::of(1.0), T::of(0.0));
-                a.binary(b, T::select(mask, a.value, b.value), one(mask), one(!mask))
+                a.binary(b, "select", T::select(mask, a.value, b.value), one(mask), one(!mask))
             }
             #[inline(always)]
             fn is_zero(self) -> bool {
                 self.id == 0 && self.value.is_zero()
             }
-            $( #[inline(always)] fn $bn(self $(, $bp: f64)*) -> Self {
+            $( #[inline(always)] #[track_caller] fn $bn(self $(, $bp: f64)*) -> Self {
                 let y = self.value.$bn($($bp),*);
-                self.unary(y, slope::$bn(self.value, y, T::of(1.0) $(, $bp)*))
+                let slope = slope::$bn(self.value, y, T::of(1.0) $(, $bp)*);
+                self.unary(stringify!($bn), y, slope, |_note| { $( _note.options.push((stringify!($bp), $bp)); )* })
             } )*
-            $( #[inline(always)] fn $mn(self $(, $mp: f64)*) -> Self {
+            $( #[inline(always)] #[track_caller] fn $mn(self $(, $mp: f64)*) -> Self {
                 let y = table::value::$mn(self.value $(, $mp)*);
-                self.unary(y, slope::$mn(self.value, y, T::of(1.0) $(, $mp)*))
+                let slope = slope::$mn(self.value, y, T::of(1.0) $(, $mp)*);
+                self.unary(stringify!($mn), y, slope, |_note| { $( _note.options.push((stringify!($mp), $mp)); )* })
             } )*
-            $( #[inline(always)] fn $pn(self, other: Self) -> Self {
+            $( #[inline(always)] #[track_caller] fn $pn(self, other: Self) -> Self {
                 let y = table::value::$pn(self.value, other.value);
                 scalar!(pair self other y $pn)
             } )*
             #[inline(always)]
+            #[track_caller]
             fn pow(self, other: Self) -> Self {
                 let y = self.value.pow(other.value);
                 scalar!(pair self other y pow)
             }
             #[inline(always)]
+            #[track_caller]
             fn atan2(self, other: Self) -> Self {
                 let y = self.value.atan2(other.value);
                 scalar!(pair self other y atan2)
             }
             #[inline(always)]
+            #[track_caller]
             fn fmod(self, other: Self) -> Self {
                 let y = self.value.fmod(other.value);
                 scalar!(pair self other y fmod)
@@ -177,9 +224,9 @@ macro_rules! scalar {
         }
         /// The elementary functions, also without the trait [`Number`] in scope.
         impl<'t, T: TapeNumber> Scalar<'t, T> {
-            $( $(#[$bm])* #[inline(always)] pub fn $bn(self $(, $bp: f64)*) -> Self { <Self as Number>::$bn(self $(, $bp)*) } )*
-            $( $(#[$mm])* #[inline(always)] pub fn $mn(self $(, $mp: f64)*) -> Self { <Self as Number>::$mn(self $(, $mp)*) } )*
-            $( $(#[$pm])* #[inline(always)] pub fn $pn(self, other: Self) -> Self { <Self as Number>::$pn(self, other) } )*
+            $( $(#[$bm])* #[inline(always)] #[track_caller] pub fn $bn(self $(, $bp: f64)*) -> Self { <Self as Number>::$bn(self $(, $bp)*) } )*
+            $( $(#[$mm])* #[inline(always)] #[track_caller] pub fn $mn(self $(, $mp: f64)*) -> Self { <Self as Number>::$mn(self $(, $mp)*) } )*
+            $( $(#[$pm])* #[inline(always)] #[track_caller] pub fn $pn(self, other: Self) -> Self { <Self as Number>::$pn(self, other) } )*
             /// `self` to the power of `exponent`
             #[inline(always)]
             pub fn pow(self, exponent: Self) -> Self { <Self as Number>::pow(self, exponent) }
@@ -193,7 +240,7 @@ macro_rules! scalar {
         let one = T::of(1.0);
         let a = if $self.id == 0 { one } else { slope_a::$name($self.value, $other.value, $y, one) };
         let b = if $other.id == 0 { one } else { slope_b::$name($self.value, $other.value, $y, one) };
-        $self.binary($other, $y, a, b)
+        $self.binary($other, stringify!($name), $y, a, b)
     }};
 }
 table::elementary!(scalar);
@@ -203,36 +250,41 @@ macro_rules! operators {
         impl<'t, T: TapeNumber> $trait for Scalar<'t, T> {
             type Output = Self;
             #[inline(always)]
+            #[track_caller]
             fn $f(self, other: Self) -> Self {
                 let ($a, $b) = (self.value, other.value);
                 let $y = $trait::$f($a, $b);
-                self.binary(other, $y, $da, $db)
+                self.binary(other, stringify!($f), $y, $da, $db)
             }
         }
         impl<'t, T: TapeNumber> $trait<f64> for Scalar<'t, T> {
             type Output = Self;
             #[inline(always)]
+            #[track_caller]
             fn $f(self, other: f64) -> Self {
                 let ($a, $b) = (self.value, T::of(other));
                 let $y = $trait::$f($a, $b);
-                self.unary($y, $da)
+                self.unary(stringify!($f), $y, $da, |note| note.constant(1, $b))
             }
         }
         impl<'t, T: TapeNumber> $trait<Scalar<'t, T>> for f64 {
             type Output = Scalar<'t, T>;
             #[inline(always)]
+            #[track_caller]
             fn $f(self, other: Scalar<'t, T>) -> Scalar<'t, T> {
                 let ($a, $b) = (T::of(self), other.value);
                 let $y = $trait::$f($a, $b);
-                other.unary($y, $db)
+                other.unary(stringify!($f), $y, $db, |note| note.constant(0, $a))
             }
         }
         impl<'t, T: TapeNumber> $assign for Scalar<'t, T> {
             #[inline(always)]
+            #[track_caller]
             fn $g(&mut self, other: Self) { *self = $trait::$f(*self, other); }
         }
         impl<'t, T: TapeNumber> $assign<f64> for Scalar<'t, T> {
             #[inline(always)]
+            #[track_caller]
             fn $g(&mut self, other: f64) { *self = $trait::$f(*self, other); }
         }
     )*};
@@ -252,20 +304,22 @@ mod operators {
 impl<T: TapeNumber> Neg for Scalar<'_, T> {
     type Output = Self;
     #[inline(always)]
+    #[track_caller]
     fn neg(self) -> Self {
-        self.unary(-self.value, T::of(-1.0))
+        self.unary("neg", -self.value, T::of(-1.0), |_| ())
     }
 }
 
 /// One statement with as many arguments as there are terms, from left to right.
 impl<T: TapeNumber> std::iter::Sum for Scalar<'_, T> {
+    #[track_caller]
     fn sum<I: Iterator<Item = Self>>(iter: I) -> Self {
         let mut terms: SmallVec<[Self; 32]> = iter.collect();
         while terms.len() > 1 {
             let most = terms.len().min(LONGEST);
             let value = terms[1..most].iter().fold(terms[0].value, |sum, x| sum + x.value);
             let part = &terms[..most];
-            let sum = Scalar::linear(value, [(part, part)], |x, _| (x.id, T::of(1.0)));
+            let sum = Scalar::linear("sum", value, [(part, part)], |x, _| (x.id, T::of(1.0)));
             terms.drain(1..most);
             terms[0] = sum;
         }
@@ -279,21 +333,26 @@ const LONGEST: usize = 254;
 impl<'t, T: TapeNumber> Scalar<'t, T> {
     /// A statement whose arguments are the first slices of the parts.
     #[inline(always)]
+    #[track_caller]
     fn linear<const P: usize>(
+        name: &'static str,
         value: T,
         parts: [(&[Self], &[Self]); P],
         argument: impl Fn(&Self, &Self) -> (u32, T),
     ) -> Self {
+        let site = Location::caller();
         let all = || parts.iter().flat_map(|(x, _)| x.iter());
         let Some(tape) = all().find_map(|x| x.tape) else { return Scalar::constant(value) };
         let foreign = |x: &Self| x.tape.is_some_and(|t| !std::ptr::eq(t, tape));
         if parts.iter().any(|(x, _)| x.iter().fold(false, |any, x| any | foreign(x))) {
             return tape.fail_scalar("two tapes: the operands were recorded on different tapes");
         }
-        Scalar::recorded(tape, value, tape.statements.push_slices(parts, argument))
+        let note = || Note::new(name, value.primal(), site).with(all().copied());
+        Scalar::recorded(tape, value, tape.statements.push_slices(parts, argument, note))
     }
 
     #[inline(always)]
+    #[track_caller]
     fn products(a: &[Self], b: &[Self]) -> Self {
         let n = a.len().min(b.len());
         let (a, b) = (&a[..n], &b[..n]);
@@ -304,9 +363,9 @@ impl<'t, T: TapeNumber> Scalar<'t, T> {
                 value = value + x.value * y.value;
             }
             let part = if std::ptr::eq(a, b) {
-                Scalar::linear(value, [(a, a)], |x, _| (x.id, x.value + x.value))
+                Scalar::linear("dot", value, [(a, a)], |x, _| (x.id, x.value + x.value))
             } else {
-                Scalar::linear(value, [(a, b), (b, a)], |x, y| (x.id, y.value))
+                Scalar::linear("dot", value, [(a, b), (b, a)], |x, y| (x.id, y.value))
             };
             sum = if n > LONGEST / 2 { sum + part } else { part };
         }

@@ -8,11 +8,14 @@
 //! ```
 //!
 //! Statement 0 is a sink that constants point to. Every statement has at least one argument, so that the
-//! one check of the room for arguments is a check of the room for statements too.
+//! one check of the room for arguments is a check of the room for statements too. While the tape is observed there is no
+//! room: every statement takes the slow way, which notes what the buffer doesn't hold.
 mod local;
+mod notes;
 
 use crate::real::Number;
 pub(crate) use local::Local;
+pub(crate) use notes::Note;
 use std::cell::UnsafeCell;
 
 /// The count of a statement that stands for an operation on tensors; its argument is the number of the node.
@@ -26,6 +29,10 @@ struct Inner<T> {
     counts: Vec<u8>,
     ids: Vec<u32>,
     partials: Vec<T>,
+    /// How many arguments there may be before the slow way is taken: at most as many as all three vectors have room for.
+    limit: usize,
+    /// What is noted of scalar statements, while they are observed.
+    notes: Option<Vec<Note>>,
     /// Statements that are operations on scalars or scalar inputs.
     scalars: usize,
     /// Set when ids ran out; from then on statements are constants.
@@ -48,12 +55,14 @@ impl<T: Number> Statements<T> {
                 counts: Vec::new(),
                 ids: Vec::new(),
                 partials: Vec::new(),
+                limit: 0,
+                notes: None,
                 scalars: 0,
                 full: false,
                 peak: 0,
             }),
         };
-        statements.push([(0, T::of(0.0))]);
+        statements.push_slow(&[(0, T::of(0.0))]);
         statements.truncate(1, 1, 0);
         statements
     }
@@ -66,21 +75,19 @@ impl<T: Number> Statements<T> {
         f(unsafe { &mut *self.inner.get() })
     }
 
-    /// Appends a statement with N arguments, at least one, and gives its id; 0, a constant's, when ids have run out.
+    /// Appends a statement with N arguments, at least one, and gives its id; 0, a constant's, when ids have run out. `note` is
+    /// asked for while statements are observed.
     // `push_slices` could do this, but a chain of small statements takes 7 % longer with it.
     #[inline(always)]
-    pub fn push<const N: usize>(&self, arguments: [(u32, T); N]) -> u32 {
-        self.with(|b| {
+    pub fn push<const N: usize>(&self, arguments: [(u32, T); N], note: impl FnOnce() -> Note) -> u32 {
+        let pushed = self.with(|b| {
             let at = b.ids.len();
-            if b.ids.capacity() - at < N {
-                grow(b, N);
-                if b.full {
-                    return 0;
-                }
+            if at + N > b.limit {
+                return None;
             }
             let statement = b.counts.len();
-            // SAFETY: grow() keeps counts.capacity() >= ids.capacity() and partials.capacity() >= ids.capacity();
-            // there are never more statements than arguments, so the check above covers all three.
+            // SAFETY: `limit` is no more than the capacity of any of the three; there are never more statements than
+            // arguments, so the check above covers all.
             unsafe {
                 *b.counts.as_mut_ptr().add(statement) = N as u8;
                 for (k, (id, partial)) in arguments.into_iter().enumerate() {
@@ -92,7 +99,27 @@ impl<T: Number> Statements<T> {
                 b.partials.set_len(at + N);
             }
             b.scalars += 1;
-            statement as u32
+            Some(statement as u32)
+        });
+        match pushed {
+            Some(id) => id,
+            None => self.noted(self.push_slow(&arguments), note),
+        }
+    }
+
+    /// Appends a statement where there is no room for it, or where it is observed.
+    #[cold]
+    #[inline(never)]
+    fn push_slow(&self, arguments: &[(u32, T)]) -> u32 {
+        self.with(|b| {
+            if !reserve(b, arguments.len()) {
+                return 0;
+            }
+            b.counts.push(arguments.len() as u8);
+            b.ids.extend(arguments.iter().map(|(id, _)| id));
+            b.partials.extend(arguments.iter().map(|(_, partial)| partial));
+            b.scalars += 1;
+            b.counts.len() as u32 - 1
         })
     }
 
@@ -103,17 +130,16 @@ impl<T: Number> Statements<T> {
         &self,
         parts: [(&[S], &[S]); P],
         argument: impl Fn(&S, &S) -> (u32, T),
+        note: impl FnOnce() -> Note,
     ) -> u32 {
         let parts = parts.map(|(x, y)| (&x[..x.len().min(y.len())], y));
         let n: usize = parts.iter().map(|(x, _)| x.len()).sum();
         debug_assert!((1..TENSOR as usize).contains(&n));
-        self.with(|b| {
+        let (id, slow) = self.with(|b| {
             let at = b.ids.len();
-            if b.ids.capacity() - at < n {
-                grow(b, n);
-                if b.full {
-                    return 0;
-                }
+            let slow = at + n > b.limit;
+            if slow && !reserve(b, n) {
+                return (0, false);
             }
             let statement = b.counts.len();
             // SAFETY: as in `push`, with room for `n` arguments: each part writes as many as its first slice has, no more
@@ -134,13 +160,14 @@ impl<T: Number> Statements<T> {
                 b.partials.set_len(at + n);
             }
             b.scalars += 1;
-            statement as u32
-        })
+            (statement as u32, slow)
+        });
+        if slow { self.noted(id, note) } else { id }
     }
 
     /// Appends the statement of a tensor node and gives its id.
     pub fn push_tensor(&self, node: u32) -> u32 {
-        let id = self.push([(node, T::of(0.0))]);
+        let id = self.push([(node, T::of(0.0))], Note::default);
         self.with(|b| {
             b.scalars -= 1;
             if let Some(last) = b.counts.last_mut().filter(|_| id != 0) {
@@ -168,6 +195,9 @@ impl<T: Number> Statements<T> {
             b.partials.truncate(arguments);
             b.scalars = scalars;
             b.full = false;
+            if let Some(notes) = &mut b.notes {
+                notes.truncate(statements);
+            }
         });
     }
 
@@ -226,18 +256,22 @@ impl<T: Number> Statements<T> {
     }
 }
 
-/// Makes room for at least `n` more arguments, and for as many statements as there are arguments.
+/// Makes room for at least `n` more arguments, and for as many statements as there are arguments. False if ids have run out.
 #[cold]
 #[inline(never)]
-fn grow<T>(b: &mut Inner<T>, n: usize) {
-    let room = (b.ids.capacity() * 2).max(1024).max(b.ids.len() + n);
-    if room >= u32::MAX as usize {
-        b.full = true;
-        return;
+fn reserve<T>(b: &mut Inner<T>, n: usize) -> bool {
+    if b.ids.capacity() - b.ids.len() < n {
+        let room = (b.ids.capacity() * 2).max(1024).max(b.ids.len() + n);
+        if room >= u32::MAX as usize {
+            b.full = true;
+            return false;
+        }
+        b.ids.reserve_exact(room - b.ids.len());
+        // Exactly as much as `ids` got, however much that is: the check on `ids` stands for all three.
+        let room = b.ids.capacity();
+        b.partials.reserve_exact(room - b.partials.len());
+        b.counts.reserve_exact(room - b.counts.len());
     }
-    b.ids.reserve_exact(room - b.ids.len());
-    // Exactly as much as `ids` got, however much that is: the check on `ids` stands for all three.
-    let room = b.ids.capacity();
-    b.partials.reserve_exact(room - b.partials.len());
-    b.counts.reserve_exact(room - b.counts.len());
+    b.limit = if b.notes.is_some() { 0 } else { b.ids.capacity() };
+    true
 }

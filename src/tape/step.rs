@@ -2,6 +2,7 @@
 use super::{
     Float, Tape, Var,
     node::{NONE, Node, OUTPUT},
+    observe::Place,
     sweep::{Adjoint, Sweep},
     traced,
     var::CONSTANT,
@@ -109,7 +110,8 @@ impl<'t, T: Float> Step<'_, 't, T> {
         grad: &Var<'t, T>,
         [axis, start, step]: [usize; 3],
     ) -> bool {
-        if self.sweep.graph || grad.failed_id().is_some() || self.tape.settings.anomalies.get() {
+        let apart = self.sweep.graph || self.sweep.observed || self.tape.settings.anomalies.get();
+        if apart || grad.failed_id().is_some() {
             return false;
         }
         if !self.wants(input) {
@@ -135,6 +137,9 @@ impl<'t, T: Float> Step<'_, 't, T> {
 
     /// Adds to the adjoint of a scalar statement.
     pub(crate) fn give_scalar(&mut self, id: u32, grad: T) {
+        if self.sweep.observed {
+            self.tape.note_flow(self.node.statement, Place::Statement(id), None, Tensor::scalar(grad));
+        }
         if let Some(slot) = self.sweep.scalars.get_mut(id as usize) {
             *slot = *slot + grad;
         }
@@ -151,6 +156,10 @@ impl<'t, T: Float> Step<'_, 't, T> {
             return;
         }
         let target = self.node.inputs[input] as usize;
+        if self.sweep.observed {
+            let to = Place::Node(target as u32);
+            self.tape.note_flow(self.node.statement, to, Some(position), Tensor::scalar(grad));
+        }
         let shape = self.input_shape(input);
         let slot = &mut self.sweep.adjoints[target];
         let adjoint = slot.get_or_insert_with(|| Adjoint { value: Tensor::zeros(shape), id: CONSTANT });

@@ -4,6 +4,7 @@ use super::{
     Float, Gradients, Tape, Var,
     gradients::Leaf,
     node::{NONE, Node, has_anomaly},
+    observe::Place,
     statements::Stop,
     step::{Step, with_node},
     var::CONSTANT,
@@ -31,6 +32,8 @@ pub(crate) struct Sweep<T: Float> {
     pub graph: bool,
     /// Whether kept values are freed on the way.
     free: bool,
+    /// Whether adjoints and contributions are noted.
+    pub observed: bool,
     /// The sweep ends here.
     floor: usize,
     /// Nodes whose rules don't run: the sweep ends at them too.
@@ -46,6 +49,7 @@ impl<T: Float> Default for Sweep<T> {
             needed: Vec::new(),
             graph: false,
             free: false,
+            observed: false,
             floor: 0,
             cut: Vec::new(),
             error: None,
@@ -71,6 +75,9 @@ impl<T: Float> Sweep<T> {
             self.error.get_or_insert(Error::op(by.op.rule().name(), message, Some(by.site)));
             return;
         }
+        if self.observed {
+            tape.note_flow(by.statement, Place::Node(target), None, grad.tensor().clone());
+        }
         self.collect(tape, target, grad);
     }
 
@@ -93,6 +100,7 @@ impl<T: Float> Sweep<T> {
         self.needed.clear();
         self.graph = graph;
         self.free = free;
+        self.observed = false;
         self.floor = floor;
         self.cut.clear();
         self.error = None;
@@ -159,6 +167,9 @@ impl<T: Float> Sweep<T> {
             return;
         }
         let adjoint = self.adjoints.get_mut(index).and_then(Option::take);
+        if self.observed {
+            tape.note_adjoint(index, adjoint.as_ref().map(|a| &a.value));
+        }
         let gives_scalar = matches!(&node.op, Op::Mixed(m) if m.gives_scalar());
         let grad = match (adjoint, &node.op) {
             (Some(a), Op::Input | Op::Param(_)) => {
@@ -193,8 +204,12 @@ impl<T: Float> Sweep<T> {
             ));
             return;
         }
+        let began = if self.observed { tape.clock() } else { None };
         let mut step = Step { tape, node, before, index: index as u32, grad, sweep: self };
         node.op.rule().backward(&mut step);
+        if let Some(began) = began {
+            tape.note_swept(index, began);
+        }
         if self.free && node.kept.1 > 0 {
             let mut kept = tape.tensors.kept.borrow_mut();
             kept.get_mut(node.kept_range())
@@ -238,6 +253,9 @@ impl<T: Float> Tape<T> {
         if let Some(slot) = sweep.adjoints.get_mut(node as usize) {
             *slot = Some(Adjoint { value: Tensor::ones(y.shape()), id: CONSTANT });
         }
+        if self.settings.observed.get() {
+            self.note_sweep(self.tensors.nodes.borrow().get(node as usize).map(|n| n.statement));
+        }
         self.collect(sweep, self.stash.scalars(n))
     }
 
@@ -258,11 +276,15 @@ impl<T: Float> Tape<T> {
     pub(crate) fn sweep_all(&self, adjoints: Vec<T>) -> Result<Gradients<T>> {
         let mut sweep = self.tensors.scratch.take();
         sweep.reset(self.tensors.nodes.borrow().len(), false, false, 0);
+        if self.settings.observed.get() {
+            self.note_sweep(adjoints.iter().rposition(|a| *a != T::default()).map(|id| id as u32));
+        }
         self.collect(sweep, adjoints)
     }
 
     fn collect(&self, mut sweep: Sweep<T>, scalars: Vec<T>) -> Result<Gradients<T>> {
         sweep.scalars = scalars;
+        sweep.observed = self.settings.observed.get();
         let mut leaves = self.stash.leaves.take();
         leaves.clear();
         if sweep.free {
@@ -270,6 +292,9 @@ impl<T: Float> Tape<T> {
         }
         let swept = self.no_grad(|| sweep.run(self, self.end(), Some(&mut leaves)));
         let scalars = std::mem::take(&mut sweep.scalars);
+        if sweep.observed {
+            self.note_scalars(&scalars);
+        }
         self.tensors.scratch.replace(sweep);
         swept?;
         Ok(Gradients::new(self, scalars, leaves))

@@ -1,0 +1,48 @@
+//! To which layer a statement belongs: told by the names of the parameters that it and its operands use.
+use super::Observation;
+use crate::tape::{Argument, Float, listing::name_rows};
+use serde::Serialize;
+
+impl Observation {
+    /// The observation with the parameters' names in a model, and with layers by them. A statement belongs where its parameters
+    /// do, `blocks.0.attn` for `blocks.0.attn.weight`; one without parameters to what its operands have in common, or if that
+    /// is nothing to the layer of the last of them. Statements in a [scope](super::Tape::scope) keep its name.
+    pub fn with_names<T: Float, M: Serialize + ?Sized>(mut self, model: &M) -> Observation {
+        name_rows::<T, M>(self.rows.iter_mut().map(|r| &mut r.row), model);
+        let mut layers: Vec<Option<String>> = Vec::with_capacity(self.rows.len());
+        for seen in &self.rows {
+            let own = seen.row.name.as_ref().filter(|n| !n.starts_with('#'));
+            let layer = match own {
+                Some(name) => Some(name.rsplit_once('.').map_or("", |(layer, _)| layer).to_string()),
+                None => {
+                    let ids = seen.row.arguments.iter().filter_map(|a| match a {
+                        Argument::Value(id) | Argument::Partial(id, _) => {
+                            Some((*id as usize).wrapping_sub(1))
+                        }
+                        Argument::Constant => None,
+                    });
+                    let is_param = |&i: &usize| self.rows.get(i).is_some_and(|r| r.row.name.is_some());
+                    let ids: Vec<usize> = ids.collect();
+                    let params: Vec<usize> = ids.iter().copied().filter(is_param).collect();
+                    let from = if params.is_empty() { &ids } else { &params };
+                    let found = from.iter().filter_map(|&i| Some((i, layers.get(i)?.as_deref()?)));
+                    let found: Vec<(usize, &str)> = found.collect();
+                    let common = found.iter().map(|(_, l)| l.to_string()).reduce(|a, b| common(&a, &b));
+                    let last = || found.iter().max_by_key(|(i, _)| *i).map(|(_, l)| l.to_string());
+                    common.filter(|c| !c.is_empty()).or_else(last)
+                }
+            };
+            layers.push(layer);
+        }
+        for (seen, layer) in self.rows.iter_mut().zip(layers) {
+            seen.layer = seen.layer.take().or(layer.filter(|l| !l.is_empty()));
+        }
+        self
+    }
+}
+
+/// The segments that two dotted names begin with.
+fn common(a: &str, b: &str) -> String {
+    let same = a.split('.').zip(b.split('.')).take_while(|(a, b)| a == b);
+    same.map(|(a, _)| a).collect::<Vec<_>>().join(".")
+}
