@@ -122,7 +122,9 @@ fn what_is_not_finite_survives_json() -> Result<()> {
     let bits = |seen: &Observation| -> Vec<Vec<String>> {
         seen.rows
             .iter()
-            .map(|r| r.value.iter().chain(&r.adjoint).flat_map(|t| t.to_vec()).map(|v| v.to_string()).collect())
+            .map(|r| {
+                r.value.iter().chain(&r.adjoint).flat_map(|t| t.to_vec()).map(|v| v.to_string()).collect()
+            })
             .collect()
     };
     assert_eq!(bits(&back), bits(&seen));
