@@ -1,6 +1,8 @@
 //! Tape-based automatic differentiation for scalars and tensors, and models shrunk to their shortest program.
 pub mod compress;
 pub mod data;
+#[cfg(doctest)]
+mod documents;
 mod error;
 mod files;
 mod ids;
@@ -37,8 +39,3 @@ pub mod fusing {
     pub use crate::kernels::map::Expr;
     pub use smallvec::SmallVec;
 }
-
-// The README's programs are compiled and run with the tests.
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;

@@ -1,0 +1,94 @@
+//! What the documents say about the repository: links lead somewhere, excerpts are in the source, names exist.
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn files(folder: &Path, ext: &str, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()) {
+        if entry.is_dir() {
+            files(&entry, ext, found);
+        } else if entry.extension().is_some_and(|e| e == ext) {
+            found.push(entry);
+        }
+    }
+}
+
+/// The Markdown files of the repository, with their text.
+fn documents() -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    files(&root().join("docs"), "md", &mut found);
+    let top = fs::read_dir(root()).unwrap().map(|e| e.unwrap().path());
+    found.extend(top.filter(|p| p.extension().is_some_and(|e| e == "md")));
+    found.into_iter().map(|p| (p.clone(), fs::read_to_string(p).unwrap())).collect()
+}
+
+/// The source of the crate as one text.
+fn source() -> String {
+    let mut found = Vec::new();
+    files(&root().join("src"), "rs", &mut found);
+    found.iter().map(|p| fs::read_to_string(p).unwrap()).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn every_link_leads_to_a_file() {
+    let mut links = 0;
+    for (path, text) in documents() {
+        for part in text.split("](").skip(1) {
+            let target = part.split([')', '#']).next().unwrap_or_default();
+            if target.is_empty() || target.contains("://") {
+                continue;
+            }
+            links += 1;
+            let file = path.parent().unwrap().join(target);
+            assert!(file.exists(), "{}: {target} is not there", path.display());
+        }
+    }
+    assert!(links > 100, "only {links} links were found");
+}
+
+#[test]
+fn excerpts_are_in_the_source() {
+    let squeeze =
+        |line: &str| line.split("//").next().unwrap_or_default().split_whitespace().collect::<String>();
+    let source: String = source().lines().map(squeeze).collect();
+    let mut lines = 0;
+    for (path, text) in documents() {
+        for block in text.split("```rust,ignore\n").skip(1) {
+            for line in block.split("```").next().unwrap_or_default().lines() {
+                lines += 1;
+                assert!(source.contains(&squeeze(line)), "{}: not in src/: {line}", path.display());
+            }
+        }
+    }
+    assert!(lines > 5, "only {lines} lines of excerpts were found");
+}
+
+#[test]
+fn names_in_the_table_from_pytorch_exist() {
+    let source = source();
+    let words: std::collections::HashSet<&str> =
+        source.split(|c: char| !(c.is_alphanumeric() || c == '_')).collect();
+    let text = fs::read_to_string(root().join("docs/from_pytorch.md")).unwrap();
+    let mut names = 0;
+    for row in text.lines().filter(|l| l.starts_with("| `") || l.starts_with("| ")) {
+        let Some(kolmo) = row.split('|').nth(2) else { continue };
+        // Code stands between backticks: every second part.
+        for code in kolmo.split('`').skip(1).step_by(2) {
+            for word in code.split(|c: char| !(c.is_alphanumeric() || c == '_')) {
+                let own =
+                    ["x", "y", "p", "q", "g", "f", "net", "model", "path", "serde_json", "json", "kolmo"];
+                if word.len() < 2 || word.chars().all(|c| c.is_ascii_digit()) || own.contains(&word) {
+                    continue;
+                }
+                names += 1;
+                assert!(words.contains(word), "{word} of {code} is nowhere in src/");
+            }
+        }
+    }
+    assert!(names > 100, "only {names} names were found");
+}
