@@ -11,6 +11,7 @@ mod compact;
 mod curvature;
 pub mod distill;
 pub mod format;
+mod gates;
 mod half;
 mod length;
 mod low_rank;
@@ -20,17 +21,20 @@ pub mod prune;
 pub mod quantize;
 pub mod scores;
 mod structure;
+mod variational;
 
 pub use affine::Affine;
 pub(crate) use compact::ROWS;
 pub use compact::{Int8Linear, SparseLinear};
 pub use curvature::Curvature;
 pub use format::{Artifact, Entry, EntryData, FormatError, Part, PartSize, Sizes};
+pub use gates::{Gate, Gates};
 pub use half::{f16_bits, f16_to_f32, round_to_f16};
 pub use length::{data_length, description_length};
 pub use low_rank::{hashed, low_rank};
 pub use pack::{pack, unpack};
 pub use structure::Channels;
+pub use variational::Variational;
 
 use crate::tensor::Shape;
 
