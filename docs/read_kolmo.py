@@ -307,6 +307,14 @@ def read(name):
             decoder.end()
             array = np.full(rows * cols, book[common] if common is not None else 0, np.float32)
             array[kept.ravel()] = book[found] if found else 0
+            if kind & 1024:
+                group, width = header.number(), 4 if kind & 2048 else 2
+                each = -(-cols // group) if group else 1
+                decoder = Decoder(file.take(header.number()))
+                scales = floats(values(decoder, rows * each if group else 1, width, kind & 4096), width)
+                decoder.end()
+                places = np.arange(cols) // group if group else np.zeros(cols, int)
+                array *= scales.reshape(-1, each)[:, places].ravel() if group else scales[0]
         tensors[previous.decode()] = array.reshape(shape)
     return meta, tensors
 

@@ -1,10 +1,64 @@
-//! Affine quantisation: numbers as small integers, by a scale and a zero point for a whole tensor or for each index of an
-//! axis. In training, [`Var::fake_quantize`] lets a model feel the rounding and passes gradients straight through it.
+//! Affine quantisation: numbers as small integers, by a scale and a zero point for a whole tensor, for each index of an axis or
+//! for each group of a row. What training makes of it is in `fake`.
 use crate::{
     error::{Checked, Error, Result},
-    tape::{CustomOp, Float, Var},
+    nn::steps::Groups,
+    tape::Float,
     tensor::{Element, Shape, Tensor},
 };
+
+/// Which numbers of a tensor share a scale and a zero point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Along {
+    /// All.
+    Tensor,
+    /// Those with one index of this axis.
+    Axis(isize),
+    /// So many neighbours of a row, a row being all that has one index of the first axis: for a weight `[outputs, inputs]` groups
+    /// along its inputs. A row that isn't a multiple ends in a shorter group; a vector is one row.
+    Groups(usize),
+}
+
+/// The place of each position of a tensor among its scales.
+enum Places {
+    /// So many, and so many elements from one to the next.
+    Axis {
+        count: usize,
+        inner: usize,
+    },
+    Groups(Groups),
+}
+
+impl Places {
+    fn count(&self) -> usize {
+        match self {
+            Places::Axis { count, .. } => *count,
+            Places::Groups(groups) => groups.count(),
+        }
+    }
+
+    fn of(&self, i: usize) -> usize {
+        match self {
+            Places::Axis { count, inner } => i / inner % count,
+            Places::Groups(groups) => groups.of(i),
+        }
+    }
+}
+
+impl Along {
+    fn places(self, shape: &Shape) -> Checked<Places> {
+        match self {
+            Along::Tensor => Ok(Places::Axis { count: 1, inner: 1 }),
+            Along::Axis(axis) => {
+                let axis = shape.axis(axis)?;
+                let inner = shape.iter().skip(axis + 1).product::<usize>().max(1);
+                Ok(Places::Axis { count: shape.get(axis).copied().unwrap_or(1), inner })
+            }
+            Along::Groups(0) => Err("groups of 0 numbers".into()),
+            Along::Groups(group) => Ok(Places::Groups(Groups::new(shape, group))),
+        }
+    }
+}
 
 /// `code = clamp(round(x / scale) + zero_point, qmin, qmax)`, halves to even; back: `(code - zero_point) · scale`
 /// (Jacob et al., 2018).
@@ -20,11 +74,11 @@ use crate::{
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Affine {
-    /// Size of a step: one for all, or one for each index of the axis.
+    /// Size of a step: one for all, or one for each index of the axis, or for each group.
     scales: Vec<f64>,
     /// The code of 0.
     zero_points: Vec<i64>,
-    axis: Option<isize>,
+    along: Along,
     qmin: i64,
     qmax: i64,
 }
@@ -35,7 +89,7 @@ impl Affine {
     /// # Errors
     /// A scale that is not positive and finite, `qmin` above `qmax`, a zero point that is not between them.
     pub fn per_tensor(scale: f64, zero_point: i64, qmin: i64, qmax: i64) -> Result<Affine> {
-        Affine::new(vec![scale], vec![zero_point], None, qmin, qmax)
+        Affine::new(vec![scale], vec![zero_point], Along::Tensor, qmin, qmax)
     }
 
     /// A scale and a zero point for each index of an axis.
@@ -49,13 +103,17 @@ impl Affine {
         qmin: i64,
         qmax: i64,
     ) -> Result<Affine> {
-        Affine::new(scales, zero_points, Some(axis), qmin, qmax)
+        Affine::new(scales, zero_points, Along::Axis(axis), qmin, qmax)
     }
 
-    fn new(
+    /// Scales and zero points for what is `along`, in order.
+    ///
+    /// # Errors
+    /// As [`per_channel`](Affine::per_channel).
+    pub fn new(
         scales: Vec<f64>,
         zero_points: Vec<i64>,
-        axis: Option<isize>,
+        along: Along,
         qmin: i64,
         qmax: i64,
     ) -> Result<Affine> {
@@ -72,7 +130,7 @@ impl Affine {
         if let Some(bad) = zero_points.iter().find(|z| !(qmin..=qmax).contains(z)) {
             return error(format!("zero point {bad} is not between qmin {qmin} and qmax {qmax}"));
         }
-        Ok(Affine { scales, zero_points, axis, qmin, qmax })
+        Ok(Affine { scales, zero_points, along, qmin, qmax })
     }
 
     /// Codes from 0 to 2ᵇ - 1 for the range of the values, which is widened to hold 0.
@@ -80,9 +138,30 @@ impl Affine {
     /// # Errors
     /// `bits` not from 1 to 16; a value that is not finite.
     pub fn min_max<T: Float>(x: &Tensor<T>, bits: u32) -> Result<Affine> {
-        let values = finite(x)?;
-        let fold = |f: fn(f64, f64) -> f64| values.iter().copied().fold(0.0, f);
-        Affine::range(fold(f64::min), fold(f64::max), bits)
+        Affine::min_max_along(x, Along::Tensor, bits)
+    }
+
+    /// The same for the range of the values of each index or group.
+    ///
+    /// ```
+    /// use kolmo::{Tensor, compress::{Affine, Along}};
+    /// let w = Tensor::from([[0.1f32, -0.1, 8.0, 16.0]]); // one step size for all would lose the small ones
+    /// let q = Affine::min_max_along(&w, Along::Groups(2), 4)?;
+    /// let near = q.dequantize::<f32>(&q.quantize(&w)?)?.to_vec();
+    /// assert!((near[0] - 0.1).abs() < 0.01 && (near[2] - 8.0).abs() < 0.6);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `bits` not from 1 to 16; no such axis, or groups of 0; a value that is not finite.
+    pub fn min_max_along<T: Float>(x: &Tensor<T>, along: Along, bits: u32) -> Result<Affine> {
+        let levels = (1i64 << checked_bits(bits, 1)?) - 1;
+        let ranges = ranges(x, along)?;
+        let scales: Vec<f64> = ranges.iter().map(|(low, high)| step(high - low, levels)).collect();
+        let zero =
+            |((low, _), scale): (&(f64, f64), &f64)| ((-low / scale).round_ties_even() as i64).min(levels);
+        let zero_points = ranges.iter().zip(&scales).map(zero).collect();
+        Affine::new(scales, zero_points, along, 0, levels)
     }
 
     /// Codes from 0 to 2ᵇ - 1 for a range, which is widened to hold 0.
@@ -104,17 +183,19 @@ impl Affine {
     /// # Errors
     /// `bits` not from 2 to 16; no such axis; a value that is not finite.
     pub fn symmetric<T: Float>(x: &Tensor<T>, axis: isize, bits: u32) -> Result<Affine> {
+        Affine::symmetric_along(x, Along::Axis(axis), bits)
+    }
+
+    /// The same for the range of the magnitudes of each index or group.
+    ///
+    /// # Errors
+    /// As [`min_max_along`](Affine::min_max_along), with `bits` from 2.
+    pub fn symmetric_along<T: Float>(x: &Tensor<T>, along: Along, bits: u32) -> Result<Affine> {
         let levels = (1i64 << (checked_bits(bits, 2)? - 1)) - 1;
-        let (n, inner) =
-            channels(x.shape(), Some(axis)).map_err(|message| Error::invalid("affine", message))?;
-        let mut largest = vec![0.0f64; n];
-        for (i, v) in finite(x)?.into_iter().enumerate() {
-            if let Some(most) = largest.get_mut(i / inner % n) {
-                *most = most.max(v.abs());
-            }
-        }
-        let scales: Vec<f64> = largest.iter().map(|&most| step(most, levels)).collect();
-        Affine::per_channel(scales, vec![0; n], axis, -levels, levels)
+        let scales: Vec<f64> =
+            ranges(x, along)?.iter().map(|(low, high)| step(high.max(-low), levels)).collect();
+        let zero_points = vec![0; scales.len()];
+        Affine::new(scales, zero_points, along, -levels, levels)
     }
 
     /// Sizes of the steps.
@@ -161,24 +242,38 @@ impl Affine {
     }
 
     /// A tensor of `f(position, scale, zero point)`.
-    fn each<U: Element>(&self, shape: &Shape, f: impl Fn(usize, f64, i64) -> U) -> Result<Tensor<U>> {
+    pub(super) fn each<U: Element>(
+        &self,
+        shape: &Shape,
+        f: impl Fn(usize, f64, i64) -> U,
+    ) -> Result<Tensor<U>> {
         let fail = |message| Error::invalid("affine", message);
-        let (n, inner) = channels(shape, self.axis).map_err(fail)?;
-        if self.scales.len() != n {
-            return Err(fail(format!("{} scales for {n} indices of the axis of {shape}", self.scales.len())));
+        let places = self.along.places(shape).map_err(fail)?;
+        if self.scales.len() != places.count() {
+            let message = format!("{} scales for {shape}, which takes {}", self.scales.len(), places.count());
+            return Err(fail(message));
         }
         Ok(Tensor::from_fn(shape, |i| {
-            let channel = i / inner % n;
-            f(i, self.scales[channel], self.zero_points[channel])
+            let place = places.of(i);
+            f(i, self.scales[place], self.zero_points[place])
         }))
+    }
+
+    /// Whether the code of a value is within the range.
+    pub(super) fn covers(&self, v: f64, scale: f64, zero: i64) -> bool {
+        (self.qmin as f64..=self.qmax as f64).contains(&self.code(v, scale, zero))
     }
 }
 
-/// Indices of the axis, and elements from one index to the next; one index if there is no axis.
-fn channels(shape: &Shape, axis: Option<isize>) -> Checked<(usize, usize)> {
-    let Some(axis) = axis else { return Ok((1, 1)) };
-    let axis = shape.axis(axis)?;
-    Ok((shape.get(axis).copied().unwrap_or(1), shape.iter().skip(axis + 1).product::<usize>().max(1)))
+/// The least and the largest value of each index or group, and 0.
+fn ranges<T: Float>(x: &Tensor<T>, along: Along) -> Result<Vec<(f64, f64)>> {
+    let places = along.places(x.shape()).map_err(|message| Error::invalid("affine", message))?;
+    let mut ranges = vec![(0.0f64, 0.0f64); places.count()];
+    for (i, v) in finite(x)?.into_iter().enumerate() {
+        let (low, high) = &mut ranges[places.of(i)];
+        (*low, *high) = (low.min(v), high.max(v));
+    }
+    Ok(ranges)
 }
 
 pub(super) fn checked_bits(bits: u32, least: u32) -> Result<u32> {
@@ -199,67 +294,5 @@ pub(super) fn finite<T: Float>(x: &Tensor<T>) -> Result<Vec<f64>> {
     match values.iter().find(|v| !v.is_finite()) {
         Some(bad) => Err(Error::invalid("affine", format!("a value is {bad}"))),
         None => Ok(values),
-    }
-}
-
-impl<'t, T: Float> Var<'t, T> {
-    /// Quantised with a step size that is learnt: `round(clamp(x / s, qmin, qmax)) · s` for a step size `s` of one element, or one
-    /// that broadcasts (LSQ; Esser et al., 2020). The gradient of `x` passes straight through inside the range, that of `s` is
-    /// `round(x / s) - x / s` there and the bound outside; it is divided by `√(n · qmax)` as proposed, `n` elements to one size.
-    ///
-    /// ```
-    /// let tape = kolmo::Tape::<f64>::new();
-    /// let (x, s) = (tape.input([0.3, -0.9, 5.0]), tape.input(0.5));
-    /// let y = x.learned_step(&s, -4.0, 3.0);
-    /// assert_eq!(y.to_vec()?, [0.5, -1.0, 1.5]);
-    /// let grads = y.sum().backward()?;
-    /// assert_eq!(grads.get(&x).unwrap().to_vec(), [1.0, 1.0, 0.0]);
-    /// # Ok::<(), kolmo::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn learned_step(&self, s: &Var<'t, T>, qmin: f64, qmax: f64) -> Var<'t, T> {
-        let each = self.numel() as f64 / s.numel().max(1) as f64;
-        let share = 1.0 / (each * qmax.abs()).sqrt().max(1.0);
-        // The value of s, and a share of its gradient.
-        let s = s * share + (s - s * share).detach();
-        let code = (self / &s).clamp(qmin, qmax);
-        let rounded = &code + (code.round() - &code).detach();
-        rounded * s
-    }
-
-    /// The values that are left of these once they were quantised. The gradient passes straight through where the code
-    /// was within its range, and is 0 where it was clamped (Bengio et al., 2013).
-    #[track_caller]
-    pub fn fake_quantize(&self, q: &Affine) -> Var<'t, T> {
-        self.tape().custom(FakeQuantize(q.clone()), &[self])
-    }
-}
-
-struct FakeQuantize(Affine);
-
-impl<T: Float> CustomOp<T> for FakeQuantize {
-    fn name(&self) -> &str {
-        "fake_quantize"
-    }
-
-    fn forward(&self, inputs: &[&Tensor<T>]) -> Result<Tensor<T>> {
-        let [x] = inputs else { return Err(Error::invalid("fake_quantize", "takes one tensor")) };
-        self.0.dequantize(&self.0.quantize(x)?)
-    }
-
-    fn backward<'t>(
-        &self,
-        inputs: &[Var<'t, T>],
-        _: &Var<'t, T>,
-        grad: &Var<'t, T>,
-    ) -> Vec<Option<Var<'t, T>>> {
-        let (q, [x]) = (&self.0, inputs) else { return Vec::new() };
-        let values = x.tensor().to_vec();
-        let (low, high) = (q.qmin as f64, q.qmax as f64);
-        let passed = q.each(x.shape(), |i, scale, zero| {
-            let inside = (low..=high).contains(&q.code(values[i].to_f64(), scale, zero));
-            T::of(if inside { 1.0 } else { 0.0 })
-        });
-        vec![passed.ok().map(|passed| grad * grad.tape().constant(passed))]
     }
 }

@@ -1,10 +1,14 @@
 //! The `.kolmo` file: what an artifact holds, what it weighs, and its way to disk and back. Bytes are made in
-//! `write` and taken apart in `read`; `docs/format.md` describes them for readers in other languages.
+//! `write` and taken apart in `read` and `cursor`; `docs/format.md` describes them for readers in other languages.
+mod cursor;
 mod read;
+mod sizes;
 mod write;
 
-use crate::files::write_atomically;
-use std::{collections::BTreeMap, fmt, fs, path::Path};
+pub use sizes::{Part, PartSize, Sizes};
+
+use crate::{files::write_atomically, nn::steps::Groups};
+use std::{collections::BTreeMap, fs, path::Path};
 
 /// The first bytes of every file; the version follows.
 const MAGIC: &[u8; 4] = b"klmo";
@@ -122,19 +126,50 @@ pub enum EntryData {
         /// 32 to store `centroids` to the bit, 16 to round them to half precision.
         centroid_bits: u32,
     },
+    /// A codebook whose values are multiplied by step sizes.
+    Scaled {
+        /// [`EntryData::Codebook`]; its centroids are whole numbers, as a rule.
+        weights: Box<EntryData>,
+        /// So many neighbours of a row, an index of the first axis, share a step size; the last ones of a row may be fewer. A
+        /// vector is one row. 0 for one step size for all.
+        group: usize,
+        /// The step sizes, row by row.
+        scales: Vec<f32>,
+        /// 32 to store `scales` to the bit, 16 to round them to half precision.
+        scale_bits: u32,
+    },
+}
+
+impl Entry {
+    /// The elements as floats, in row-major order: codes looked up and multiplied by their step sizes, zero where the mask keeps
+    /// nothing. What doesn't fit (which no artifact read from a file has) gives zeros.
+    pub fn to_dense(&self) -> Vec<f32> {
+        let EntryData::Scaled { weights, group, scales, scale_bits } = &self.data else {
+            return self.data.unscaled();
+        };
+        let groups = Groups::new(&self.shape, *group);
+        let scale = |i| scales.get(groups.of(i)).map_or(0.0, |&scale| stored(scale, *scale_bits));
+        weights.unscaled().iter().enumerate().map(|(i, number)| number * scale(i)).collect()
+    }
+}
+
+/// What a value becomes when it is stored in so many bits.
+pub(super) fn stored(value: f32, bits: u32) -> f32 {
+    if bits == 16 { super::round_to_f16(value) } else { value }
 }
 
 impl EntryData {
-    /// The elements as floats, in row-major order: codes looked up, zero where the mask keeps nothing. A code or
-    /// a mask that doesn't fit (which no artifact read from a file has) gives zeros.
-    pub fn to_dense(&self) -> Vec<f32> {
+    /// The elements before they are multiplied by step sizes.
+    pub(super) fn unscaled(&self) -> Vec<f32> {
         match self {
+            EntryData::Scaled { weights, .. } => weights.unscaled(),
             EntryData::Dense(values) => values.clone(),
             EntryData::Half(values) => values.iter().map(|&value| super::round_to_f16(value)).collect(),
             EntryData::Codebook { mask, codes, centroids, centroid_bits } => {
-                let round = |value| if *centroid_bits == 16 { super::round_to_f16(value) } else { value };
-                let mut weights =
-                    codes.iter().map(|&code| centroids.get(code as usize).map_or(0.0, |&value| round(value)));
+                let value = |&code: &u32| {
+                    centroids.get(code as usize).map_or(0.0, |&value| stored(value, *centroid_bits))
+                };
+                let mut weights = codes.iter().map(value);
                 match mask {
                     None => weights.collect(),
                     Some(mask) => mask
@@ -196,75 +231,6 @@ impl Artifact {
     }
 }
 
-/// What a stretch of a file's bytes is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Part {
-    /// Magic, version, lengths, names, shapes and kinds.
-    Header,
-    /// Keys and values of [`Artifact::meta`].
-    Meta,
-    /// Which weights of an entry are kept.
-    Mask,
-    /// The centroids of an entry.
-    Codebook,
-    /// The codes of an entry's kept weights.
-    Codes,
-    /// Floating-point elements of an entry.
-    Values,
-    /// The checksum over all of it.
-    Checksum,
-}
-
-/// One line of a [`Sizes`] ledger.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PartSize {
-    /// The entry's name; `None` for what belongs to the whole file.
-    pub entry: Option<String>,
-    /// What the bytes are for.
-    pub part: Part,
-    /// How many they are.
-    pub bytes: usize,
-}
-
-/// Where the bytes of a file go: its lines add up to the file's length.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sizes {
-    /// In the order of the file.
-    pub parts: Vec<PartSize>,
-}
-
-impl Sizes {
-    /// The file's length in bytes.
-    pub fn total(&self) -> usize {
-        self.parts.iter().map(|line| line.bytes).sum()
-    }
-
-    /// All bytes of one kind, over all entries.
-    pub fn of(&self, part: Part) -> usize {
-        self.parts.iter().filter(|line| line.part == part).map(|line| line.bytes).sum()
-    }
-
-    /// All bytes of one entry, without its share of the header.
-    pub fn entry(&self, name: &str) -> usize {
-        self.parts.iter().filter(|line| line.entry.as_deref() == Some(name)).map(|line| line.bytes).sum()
-    }
-}
-
-/// A table: bytes, part and entry on each line, the total at the end.
-impl fmt::Display for Sizes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for PartSize { entry, part, bytes } in &self.parts {
-            let part = format!("{part:?}").to_lowercase();
-            writeln!(
-                f,
-                "{bytes:>10}  {}",
-                format!("{part:<8}  {}", entry.as_deref().unwrap_or("")).trim_end()
-            )?;
-        }
-        write!(f, "{:>10}  total", self.total())
-    }
-}
-
 /// How the centroids of a codebook are stored; the number stands in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CodebookForm {
@@ -301,7 +267,11 @@ mod flag {
     pub const PERIOD: u64 = 1 << 7;
     /// Bits 8 and 9: the [`CodebookForm`](super::CodebookForm).
     pub const FORM_SHIFT: u32 = 8;
-    pub const ALL: u64 = (1 << 10) - 1;
+    /// Step sizes follow; in 32 bits, else in 16; flat.
+    pub const SCALED: u64 = 1 << 10;
+    pub const WIDE_SCALES: u64 = 1 << 11;
+    pub const FLAT_SCALES: u64 = 1 << 12;
+    pub const ALL: u64 = (1 << 13) - 1;
 }
 
 /// The number that a float's bits have in the order of floats (of `bits` bits, -0 just below 0).

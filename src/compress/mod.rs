@@ -10,6 +10,7 @@ pub mod coding;
 mod compact;
 mod curvature;
 pub mod distill;
+mod fake;
 pub mod format;
 mod gates;
 mod half;
@@ -23,7 +24,7 @@ pub mod scores;
 mod structure;
 mod variational;
 
-pub use affine::Affine;
+pub use affine::{Affine, Along};
 pub(crate) use compact::ROWS;
 pub use compact::{Int8Linear, SparseLinear};
 pub use curvature::Curvature;

@@ -1,9 +1,9 @@
 //! Models to artifacts and back, by the dotted names of their parameters. Nothing is lost on the way: what is stored in
 //! 16 bits is what 16 bits hold exactly. How the bytes are made is said in `format`.
-use super::{Artifact, Entry, EntryData, each_field, round_to_f16};
+use super::{Artifact, Entry, EntryData, each_field, fake::set_numbers, format::stored, round_to_f16};
 use crate::{
     error::{Error, Result},
-    nn::Param,
+    nn::{Param, steps::Groups},
     tape::Float,
     tensor::{Shape, Tensor},
 };
@@ -12,8 +12,9 @@ use std::collections::BTreeMap;
 
 /// The model as an artifact, with text about it.
 ///
-/// Each parameter is written as the model uses it: one with a codebook as mask, codes and centroids; any other as
-/// its values, zero where a mask prunes. Values and centroids take 16 bits if all of a parameter's are
+/// Each parameter is written as the model uses it: one with a codebook as mask, codes and centroids, one with
+/// [step sizes](Param::set_steps) as mask, whole numbers and these; any other as
+/// its values, zero where a mask prunes. Values, centroids and step sizes take 16 bits if all of a parameter's are
 /// half-precision numbers ([`round_to_half`](super::quantize::round_to_half) makes them so), else 32. Parameters of
 /// `f64` are rounded to `f32`.
 ///
@@ -43,6 +44,9 @@ pub fn pack<M: Serialize + ?Sized>(model: &M, meta: &[(&str, &str)]) -> Result<A
 
 fn entry<T: Float>(name: String, p: &Param<T>) -> Result<Entry> {
     let shape = p.shape().to_vec();
+    if let Some(data) = in_steps(p)? {
+        return Ok(Entry { name, shape, data });
+    }
     let data = match p.codebook().filter(|_| !p.has_custom()) {
         Some((codes, centroids)) => {
             tied(&codes.to_vec(), &floats(&centroids.value()), p.mask().map(|m| m.to_vec()))
@@ -53,6 +57,21 @@ fn entry<T: Float>(name: String, p: &Param<T>) -> Result<Entry> {
         }
     };
     Ok(Entry { name, shape, data })
+}
+
+/// Whole numbers and step sizes, if that's what the weights are.
+fn in_steps<T: Float>(p: &Param<T>) -> Result<Option<EntryData>> {
+    let (Some((_, group, _)), Some((numbers, sizes))) = (p.steps(), p.numbers()?) else { return Ok(None) };
+    let mut values = numbers.to_vec();
+    values.sort_unstable();
+    values.dedup();
+    let (Some(&low), Some(&high)) = (values.first(), values.last()) else { return Ok(None) };
+    let codes: Vec<u32> = numbers.to_vec().iter().map(|n| (n - low) as u32).collect();
+    let centroids: Vec<f32> = (low..=high).map(|n| n as f32).collect();
+    let scales: Vec<f32> = sizes.iter().map(|v| v.to_f64() as f32).collect();
+    let scale_bits = if fits_half(&scales) { 16 } else { 32 };
+    let weights = Box::new(tied(&codes, &centroids, p.mask().map(|m| m.to_vec())));
+    Ok(Some(EntryData::Scaled { weights, group, scales, scale_bits }))
 }
 
 /// Codes of kept weights only, over the centroids that these use, sorted: that way they take the fewest bytes.
@@ -126,14 +145,25 @@ pub fn unpack<M: Serialize + ?Sized>(artifact: &Artifact, model: &M) -> Result<(
 fn plan<T: Float>(entry: &Entry, p: Param<T>) -> Result<Box<dyn FnOnce() -> Result<()>>, String> {
     let shape = p.shape();
     let n = shape.numel();
-    let value = |data: Vec<f32>| {
-        if data.len() != n {
-            return Err(format!("{} values don't fill shape {shape}", data.len()));
+    let dense = entry.to_dense();
+    if dense.len() != n {
+        return Err(format!("{} values don't fill shape {shape}", dense.len()));
+    }
+    let dense = Tensor::from_fn(&shape, |i| T::from_f64(f64::from(dense[i])));
+    let (weights, scaled) = match &entry.data {
+        EntryData::Scaled { weights, group, scales, scale_bits } => {
+            let count = Groups::new(&shape, *group).count();
+            if scales.len() != count {
+                return Err(format!(
+                    "{} scales for {shape} in groups of {group}: takes {count}",
+                    scales.len()
+                ));
+            }
+            (&**weights, Some((*group, floats_of(scales, *scale_bits))))
         }
-        Ok(Tensor::from_fn(&shape, |i| T::from_f64(f64::from(data[i]))))
+        data => (data, None),
     };
-    let dense = value(entry.data.to_dense())?;
-    let EntryData::Codebook { mask, codes, centroids, .. } = &entry.data else {
+    let EntryData::Codebook { mask, codes, centroids, .. } = weights else {
         return Ok(Box::new(move || {
             p.replace(dense);
             Ok(())
@@ -154,18 +184,56 @@ fn plan<T: Float>(entry: &Entry, p: Param<T>) -> Result<Box<dyn FnOnce() -> Resu
     // A parameter has a code everywhere, a file only where weights are kept.
     let mut next = codes.iter();
     let all = Tensor::from_fn(&shape, |i| if keep[i] { next.next().copied().unwrap_or(0) } else { 0 });
-    let centroids = if centroids.is_empty() { vec![T::default()] } else { values(&entry.data) };
+    let centroids = if centroids.is_empty() { vec![T::default()] } else { values(weights) };
     let keep = mask.is_some().then(|| Tensor::from_fn(&shape, |i| keep[i]));
+    // What isn't whole numbers of up to eight bits is no work of a quantiser: these are plain values then.
+    let steps = match scaled {
+        None => None,
+        Some((group, sizes)) => match whole(&centroids) {
+            Some((bits, numbers)) if sizes.iter().all(usable) => Some((bits, group, sizes, numbers)),
+            _ => {
+                return Ok(Box::new(move || {
+                    p.replace(dense);
+                    p.set_mask(keep.as_ref())
+                }));
+            }
+        },
+    };
     Ok(Box::new(move || {
         p.replace(dense);
-        p.set_codebook(all, Tensor::from(centroids))?;
+        match steps {
+            None => p.set_codebook(all, Tensor::from(centroids))?,
+            Some((bits, group, sizes, numbers)) => {
+                p.set_steps(bits, group, Tensor::from(sizes))?;
+                let all = all.to_vec();
+                set_numbers(&p, bits, &Tensor::from_fn(p.shape(), |i| numbers[all[i] as usize]))?;
+            }
+        }
         p.set_mask(keep.as_ref())
     }))
 }
 
-/// The centroids as a reader of the file would see them.
+/// Whether it can be a step size.
+fn usable<T: Float>(size: &T) -> bool {
+    size.to_f64() > 0.0 && size.to_f64().is_finite()
+}
+
+/// Values as whole numbers, and how many bits these take, 2 to 8.
+fn whole<T: Float>(values: &[T]) -> Option<(u32, Vec<i32>)> {
+    let numbers: Vec<i32> = values.iter().map(|v| v.to_f64() as i32).collect();
+    let exact = values.iter().zip(&numbers).all(|(v, &n)| v.to_f64() == f64::from(n) && n.abs() < 128);
+    let most = numbers.iter().map(|n| n.abs()).max().unwrap_or(0);
+    let bits = (2..=8).find(|bits| most < 1 << (bits - 1))?;
+    exact.then_some((bits, numbers))
+}
+
+/// What a reader of the file would see.
+fn floats_of<T: Float>(values: &[f32], bits: u32) -> Vec<T> {
+    values.iter().map(|&v| T::from_f64(f64::from(stored(v, bits)))).collect()
+}
+
+/// The centroids of a codebook, as a reader of the file would see them.
 fn values<T: Float>(data: &EntryData) -> Vec<T> {
     let EntryData::Codebook { centroids, centroid_bits, .. } = data else { return Vec::new() };
-    let stored = |v: f32| if *centroid_bits == 16 { round_to_f16(v) } else { v };
-    centroids.iter().map(|&v| T::from_f64(f64::from(stored(v)))).collect()
+    floats_of(centroids, *centroid_bits)
 }

@@ -1,5 +1,6 @@
 //! Quantisation to a shared codebook (Han et al., 2016): k-means over a parameter's kept weights, after which training goes
-//! on with the centroids; and rounding to half precision.
+//! on with the centroids; and rounding to half precision. Whole numbers of steps, and training with them, are in `fake`.
+pub use super::fake::{Quantizer, settle};
 use super::{each_field, half::round_to_f16};
 use crate::{
     error::{Error, Result},

@@ -8,6 +8,7 @@ mod norm;
 mod param;
 mod param_serial;
 mod recurrent;
+pub(crate) mod steps;
 mod transformer;
 pub(crate) mod walk;
 

@@ -1,8 +1,8 @@
 //! A parameter: a shared handle to a tensor that training changes, and what stands between it and its use.
 //! Its way through serde is in `param_serial`.
+use super::steps::{Steps, kept_codes};
 use crate::{
     error::{Error, Result},
-    ops::take::NOWHERE,
     tape::{Float, Tape, Var},
     tensor::{Shape, Tensor},
 };
@@ -17,9 +17,9 @@ use std::{
 /// A trainable tensor of a model. Cloning it gives another handle to the same tensor: that is how weights are tied.
 ///
 /// Between the tensor and the value that a model sees may stand a [codebook](Param::set_codebook), a
-/// [mask](Param::set_mask) and a user's [own operations](Param::parametrize), in this order.
+/// [mask](Param::set_mask), [step sizes](Param::set_steps) and a user's [own operations](Param::parametrize), in this order.
 ///
-/// Through serde a parameter is its tensor, with mask and codebook if it has them.
+/// Through serde a parameter is its tensor, with mask, codebook and step sizes if it has them.
 #[derive(Clone)]
 pub struct Param<T: Float = f32>(Arc<Inner<T>>);
 
@@ -34,13 +34,14 @@ struct State<T: Float> {
     /// Ones where a weight is kept, zeros where it was pruned.
     mask: Option<Tensor<T>>,
     codebook: Option<Codebook<T>>,
+    steps: Option<Steps<T>>,
     custom: Vec<Arc<dyn Parametrize<T>>>,
 }
 
 /// A few values that stand for many weights.
 struct Codebook<T: Float> {
     codes: Tensor<u32>,
-    /// The same, with [`NOWHERE`] where the mask prunes.
+    /// The same, without those that the mask prunes.
     kept: Tensor<u32>,
     centroids: Param<T>,
 }
@@ -49,14 +50,7 @@ impl<T: Float> State<T> {
     /// Brings the codes in use up to date with the mask.
     fn apply_mask(&mut self) {
         let Some(book) = &mut self.codebook else { return };
-        book.kept = match &self.mask {
-            None => book.codes.clone(),
-            Some(mask) => {
-                let (mask, codes) = (mask.to_vec(), book.codes.to_vec());
-                let zero = T::default();
-                Tensor::from_fn(book.codes.shape(), |i| if mask[i] == zero { NOWHERE } else { codes[i] })
-            }
-        };
+        book.kept = kept_codes(&book.codes, self.mask.as_ref());
     }
 }
 
@@ -75,6 +69,7 @@ impl<T: Float> Param<T> {
             trainable: true,
             mask: None,
             codebook: None,
+            steps: None,
             custom: Vec::new(),
         });
         Param(Arc::new(Inner { id: NEXT.fetch_add(1, Ordering::Relaxed), state }))
@@ -127,12 +122,14 @@ impl<T: Float> Param<T> {
         self.read().trainable
     }
 
-    /// Freezes the parameter and its codebook (`false`) or lets them be trained again.
+    /// Freezes the parameter and its codebook or step sizes (`false`) or lets them be trained again.
     pub fn set_trainable(&self, on: bool) {
         let mut state = self.write();
         state.trainable = on;
-        if let Some(book) = &state.codebook {
-            book.centroids.set_trainable(on);
+        match (&state.codebook, &state.steps) {
+            (_, Some(steps)) => steps.sizes.set_trainable(on),
+            (Some(book), None) => book.centroids.set_trainable(on),
+            (None, None) => {}
         }
     }
 
@@ -208,6 +205,39 @@ impl<T: Float> Param<T> {
         self.write().codebook = None;
     }
 
+    /// Makes the weights whole numbers of `bits` bits, 2 to 8, times step sizes: `round(w / s) · s`, from `-(2ᵇ⁻¹ - 1)` to `2ᵇ⁻¹ - 1`
+    /// steps. `group` neighbours of a row (an index of the first axis) share a step size, 0 for all of the tensor.
+    ///
+    /// Without a codebook the weights themselves stay what they are, and are trained through the rounding as if it weren't there; with
+    /// one, its values are multiplied by the step sizes. These are a parameter of their own, `<name>.steps` to
+    /// [`visit_params`](super::visit_params), of one element for each group, which is learnt along unless it is frozen.
+    /// [`quantize::Quantizer`](crate::compress::quantize::Quantizer) does all of this for a model.
+    ///
+    /// # Errors
+    /// Other bits, step sizes of another shape than `[groups]`, or not positive.
+    pub fn set_steps(&self, bits: u32, group: usize, sizes: impl Into<Param<T>>) -> Result<()> {
+        let steps = Steps::new(&self.shape(), bits, group, sizes.into())?;
+        self.write().steps = Some(steps);
+        Ok(())
+    }
+
+    /// Bits, group and sizes of the steps, if the weights are whole numbers of steps.
+    pub fn steps(&self) -> Option<(u32, usize, Param<T>)> {
+        self.read().steps.as_ref().map(|steps| (steps.bits, steps.group, steps.sizes.clone()))
+    }
+
+    /// Lets the weights be any numbers again.
+    pub fn remove_steps(&self) {
+        self.write().steps = None;
+    }
+
+    /// The weights as whole numbers, and their step sizes as they are used; `None` without steps or if more follows them.
+    pub(crate) fn numbers(&self) -> Result<Option<(Tensor<i32>, Vec<T>)>> {
+        let steps = self.read().steps.clone().filter(|_| !self.has_custom());
+        // What steps made of weights is rounded to the same numbers again.
+        steps.map(|steps| steps.numbers(&self.effective()?)).transpose()
+    }
+
     /// Whether a user's own operations stand between the tensor and its use.
     pub(crate) fn has_custom(&self) -> bool {
         !self.read().custom.is_empty()
@@ -219,6 +249,7 @@ impl<T: Float> Param<T> {
         state.value = value;
         state.mask = None;
         state.codebook = None;
+        state.steps = None;
         state.custom.clear();
     }
 
@@ -260,6 +291,9 @@ impl<T: Float> Param<T> {
         if let (None, Some(mask)) = (&state.codebook, &state.mask) {
             // Not a product: a pruned weight is +0, whatever stands underneath.
             value = value.where_one(&tape.constant(mask), &tape.constant(T::default()));
+        }
+        if let Some(steps) = &state.steps {
+            value = if state.codebook.is_some() { steps.scale(&value) } else { steps.round(&value) };
         }
         for custom in &state.custom {
             value = custom.apply(&value);

@@ -1,5 +1,6 @@
 //! Parameters through serde: `{"shape": [2], "data": [0.5, 0.25]}`, and with what stands between tensor and use
-//! `"mask": [true, false]` and `"codebook": {"codes": [1, 0], "centroids": [-0.5, 0.5]}`. All is checked on the way in.
+//! `"mask": [true, false]`, `"codebook": {"codes": [1, 0], "centroids": [-0.5, 0.5]}` and
+//! `"steps": {"bits": 4, "group": 0, "sizes": [0.1]}`. All is checked on the way in.
 use super::{Param, walk};
 use crate::{
     tape::Float,
@@ -18,16 +19,25 @@ struct Codebook<T> {
     centroids: Vec<T>,
 }
 
-/// Writes what a parameter holds. Formats that don't name their fields always have all four of them.
+#[derive(Serialize, Deserialize)]
+struct Steps<T> {
+    bits: u32,
+    group: usize,
+    sizes: Vec<T>,
+}
+
+/// Writes what a parameter holds. Formats that don't name their fields always have all five of them.
 pub(super) fn write<T: Float, S: Serializer>(p: &Param<T>, serializer: S) -> Result<S::Ok, S::Error> {
     let value = p.value();
     let mask = p.mask().map(|mask| mask.to_vec());
     let codebook = p
         .codebook()
         .map(|(codes, centroids)| Codebook { codes: codes.to_vec(), centroids: centroids.value().to_vec() });
+    let steps = p.steps().map(|(bits, group, sizes)| Steps { bits, group, sizes: sizes.value().to_vec() });
     let all = !serializer.is_human_readable();
     let (with_mask, with_codebook) = (all || mask.is_some(), all || codebook.is_some());
-    let fields = 2 + usize::from(with_mask) + usize::from(with_codebook);
+    let with_steps = all || steps.is_some();
+    let fields = 2 + usize::from(with_mask) + usize::from(with_codebook) + usize::from(with_steps);
     let mut s = serializer.serialize_struct("Param", fields)?;
     s.serialize_field("shape", value.shape())?;
     s.serialize_field("data", &value.to_vec())?;
@@ -36,6 +46,9 @@ pub(super) fn write<T: Float, S: Serializer>(p: &Param<T>, serializer: S) -> Res
     }
     if with_codebook {
         s.serialize_field("codebook", &codebook)?;
+    }
+    if with_steps {
+        s.serialize_field("steps", &steps)?;
     }
     s.end()
 }
@@ -71,6 +84,8 @@ impl<'de, T: Float + Deserialize<'de>> Visitor<'de> for Newtype<T> {
             mask: Option<Vec<bool>>,
             #[serde(default = "none")]
             codebook: Option<Codebook<T>>,
+            #[serde(default = "none")]
+            steps: Option<Steps<T>>,
         }
         // `default` alone would ask that T has one.
         fn none<V>() -> Option<V> {
@@ -84,6 +99,9 @@ impl<'de, T: Float + Deserialize<'de>> Visitor<'de> for Newtype<T> {
             }
             if let Some(book) = plain.codebook {
                 p.set_codebook(Tensor::new(plain.shape, book.codes)?, Tensor::from(book.centroids))?;
+            }
+            if let Some(Steps { bits, group, sizes }) = plain.steps {
+                p.set_steps(bits, group, Tensor::from(sizes))?;
             }
             Ok(p)
         };

@@ -66,7 +66,8 @@ impl fmt::Display for Path {
 /// Calls `f` with each parameter of a model and its place, in the order of the model's fields. A parameter that
 /// appears twice (tied weights) is visited at its first place only.
 ///
-/// A parameter whose weights are tied to a codebook is followed by its centroids, under `<name>.codebook`.
+/// A parameter whose weights are tied to a codebook is followed by its centroids, under `<name>.codebook`, one whose weights are
+/// whole numbers of steps by the steps' sizes, under `<name>.steps`.
 ///
 /// A model is any type that serde can serialise. Only parameters of element type `T` are visited; fields that
 /// serde skips are not seen.
@@ -74,12 +75,12 @@ pub fn visit_params<T: Float, M: Serialize + ?Sized>(model: &M, f: impl FnMut(&P
     walk(model, true, f);
 }
 
-/// The same without codebooks: the parameters that the model's fields are.
+/// The same without codebooks and step sizes: the parameters that the model's fields are.
 pub(crate) fn visit_fields<T: Float, M: Serialize + ?Sized>(model: &M, f: impl FnMut(&Path, &Param<T>)) {
     walk(model, false, f);
 }
 
-fn walk<T: Float, M: Serialize + ?Sized>(model: &M, codebooks: bool, mut f: impl FnMut(&Path, &Param<T>)) {
+fn walk<T: Float, M: Serialize + ?Sized>(model: &M, beside: bool, mut f: impl FnMut(&Path, &Param<T>)) {
     thread_local!(static SEEN: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) });
     // Taken out while in use: a visit may start another one.
     let mut seen = SEEN.take();
@@ -92,7 +93,7 @@ fn walk<T: Float, M: Serialize + ?Sized>(model: &M, codebooks: bool, mut f: impl
         }
     };
     // Only a model's own Serialize could fail; then the walk ends there.
-    let _ = model.serialize(Walker { path: &mut path, visit: &mut visit, codebooks });
+    let _ = model.serialize(Walker { path: &mut path, visit: &mut visit, beside });
     SEEN.set(seen);
 }
 
@@ -125,12 +126,12 @@ pub fn named_params<T: Float, M: Serialize + ?Sized>(model: &M) -> Vec<(String, 
 struct Walker<'a, T: Float> {
     path: &'a mut Path,
     visit: &'a mut dyn FnMut(&Path, &Param<T>),
-    codebooks: bool,
+    beside: bool,
 }
 
 impl<T: Float> Walker<'_, T> {
     fn again(&mut self) -> Walker<'_, T> {
-        Walker { path: self.path, visit: self.visit, codebooks: self.codebooks }
+        Walker { path: self.path, visit: self.visit, beside: self.beside }
     }
 
     fn inside<V: Serialize + ?Sized>(&mut self, segment: Segment, value: &V) -> Result<(), Stop> {
@@ -213,9 +214,14 @@ impl<'a, T: Float> Serializer for Walker<'a, T> {
         });
         if let Some(param) = caught {
             (self.visit)(self.path, &param);
-            if let Some((_, centroids)) = param.codebook().filter(|_| self.codebooks) {
+            if let Some((_, centroids)) = param.codebook().filter(|_| self.beside) {
                 self.path.0.push(Segment::Field("codebook"));
                 (self.visit)(self.path, &centroids);
+                self.path.0.pop();
+            }
+            if let Some((_, _, sizes)) = param.steps().filter(|_| self.beside) {
+                self.path.0.push(Segment::Field("steps"));
+                (self.visit)(self.path, &sizes);
                 self.path.0.pop();
             }
         }

@@ -2,7 +2,7 @@
 use kolmo::compress::{Artifact, EntryData, FormatError};
 use proptest::prelude::*;
 
-use super::{Random, lenet, masked, one, small};
+use super::{Random, lenet, masked, one, scaled, small};
 
 #[test]
 fn every_flipped_bit_is_noticed() {
@@ -47,9 +47,11 @@ fn seal(mut body: Vec<u8>) -> Vec<u8> {
 fn damage_with_a_right_checksum_never_panics() {
     let mut random = Random(9);
     let mut errors = 0;
-    let files = [small(), lenet()].map(|artifact| artifact.to_bytes().unwrap());
+    let weights = small().entries.swap_remove(5).data;
+    let with_scales = one(&[10, 20], scaled(&[10, 20], 7, weights));
+    let files = [small(), with_scales, lenet()].map(|artifact| artifact.to_bytes().unwrap());
     for round in 0..2000 {
-        let bytes = &files[usize::from(round % 20 == 0)];
+        let bytes = &files[if round % 20 == 0 { 2 } else { round % 2 }];
         let mut body = bytes[..bytes.len() - 4].to_vec();
         for _ in 0..1 + random.below(4) {
             let at = random.below(body.len() as u64) as usize;
@@ -159,6 +161,23 @@ fn what_does_not_fit_together_is_not_written() {
     assert_eq!(
         message(one(&[1], EntryData::Half(vec![1e6]))),
         "entry \"w\": value: expected within the range of half precision, ±65504, found 1000000"
+    );
+    let weights =
+        || EntryData::Codebook { mask: None, codes: vec![0; 4], centroids: vec![0.5], centroid_bits: 16 };
+    let scaled = |weights, group, scales, scale_bits| {
+        one(&[2, 2], EntryData::Scaled { weights: Box::new(weights), group, scales, scale_bits })
+    };
+    assert_eq!(
+        message(scaled(weights(), 2, vec![1.0; 3], 16)),
+        "entry \"w\": number of scales: expected 2, found 3"
+    );
+    assert_eq!(
+        message(scaled(weights(), 0, vec![1.0], 8)),
+        "entry \"w\": scale_bits: expected 16 or 32, found 8"
+    );
+    assert_eq!(
+        message(scaled(EntryData::Dense(vec![1.0; 4]), 0, vec![1.0], 16)),
+        "entry \"w\": weights with scales: expected a codebook, found something else"
     );
     let mut twice = one(&[], EntryData::Dense(vec![1.0]));
     twice.entries.push(twice.entries[0].clone());

@@ -6,7 +6,7 @@ mod sizes;
 
 use std::collections::BTreeMap;
 
-use kolmo::compress::{Artifact, Entry, EntryData, FormatError, round_to_f16};
+use kolmo::compress::{Artifact, Entry, EntryData, FormatError, Part, round_to_f16};
 use proptest::prelude::*;
 
 /// A small generator of its own, so that no test depends on a crate's stream of numbers.
@@ -111,6 +111,30 @@ fn small() -> Artifact {
     artifact
 }
 
+/// Weights with a scale for each `group` neighbours of a row.
+fn scaled(shape: &[usize], group: usize, weights: EntryData) -> EntryData {
+    let rows = if shape.len() > 1 { shape[0] } else { 1 };
+    let cols = shape.iter().product::<usize>().checked_div(rows).unwrap_or(0);
+    let count = if group == 0 { 1 } else { rows * cols.div_ceil(group) };
+    let scales = (0..count).map(|i| 0.25 + 0.5 * (i % 7) as f32).collect();
+    EntryData::Scaled { weights: Box::new(weights), group, scales, scale_bits: 16 }
+}
+
+#[test]
+fn scales_multiply_the_neighbours_that_share_them() {
+    let codes = vec![0, 1, 2, 2, 1, 0, 2, 2, 2, 2];
+    let weights =
+        EntryData::Codebook { mask: None, codes, centroids: vec![-1.0, 0.0, 1.0], centroid_bits: 16 };
+    let artifact = one(&[2, 5], scaled(&[2, 5], 3, weights));
+    let bytes = artifact.to_bytes().unwrap();
+    let back = Artifact::from_bytes(&bytes).unwrap();
+    assert_eq!(back, artifact);
+    assert_eq!(back.entries[0].to_dense(), [-0.25, 0.0, 0.25, 0.75, 0.0, -1.25, 1.25, 1.25, 1.75, 1.75]);
+    let sizes = artifact.sizes().unwrap();
+    assert_eq!(sizes.total(), bytes.len());
+    assert!((1..=8).contains(&sizes.of(Part::Scales)), "four of 16 bits at most");
+}
+
 #[test]
 fn a_small_file_comes_back_and_its_sizes_add_up() {
     for artifact in [Artifact::default(), small(), lenet()] {
@@ -167,7 +191,7 @@ fn saving_replaces_the_file_and_leaves_nothing_else() {
 
 fn any_entry() -> impl Strategy<Value = (Vec<usize>, EntryData)> {
     let shape = prop::collection::vec(0usize..9, 0..4);
-    (shape, any::<u64>(), 0..6u8, 1..=256usize).prop_map(|(shape, seed, kind, k)| {
+    (shape, any::<u64>(), 0..8u8, 1..=256usize).prop_map(|(shape, seed, kind, k)| {
         let mut random = Random(seed);
         let count: usize = shape.iter().product();
         let density = random.uniform();
@@ -188,7 +212,8 @@ fn any_entry() -> impl Strategy<Value = (Vec<usize>, EntryData)> {
                 let kept = mask.as_ref().map_or(count, |mask| mask.iter().filter(|&&keep| keep).count());
                 let codes =
                     (0..kept).map(|_| random.below(k as u64).min(random.below(k as u64)) as u32).collect();
-                EntryData::Codebook { mask, codes, centroids, centroid_bits }
+                let weights = EntryData::Codebook { mask, codes, centroids, centroid_bits };
+                if kind < 6 { weights } else { scaled(&shape, random.below(9) as usize, weights) }
             }
         };
         (shape, data)

@@ -31,6 +31,13 @@ fn artifact() -> Artifact {
     let sparse = |n: usize| (0..n).map(|i| number(7 * i) > 0.3).collect::<Vec<bool>>();
     let dense = |n: usize| (0..n).map(|i| number(7 * i) > -0.4).collect::<Vec<bool>>();
     let uniform = (0..16).map(|i| (i as f32 - 5.0) * 0.037).collect();
+    let numbers = |k: i32| (0..k).map(|i| (i - k / 2) as f32).collect();
+    let scaled = |weights, group, n: usize, scale_bits| EntryData::Scaled {
+        weights: Box::new(weights),
+        group,
+        scales: (0..n).map(|i| if scale_bits == 16 { half(i).abs() } else { number(i).abs() }).collect(),
+        scale_bits,
+    };
     Artifact {
         meta: BTreeMap::from([("architecture".into(), "a few, für alle".into())]),
         entries: vec![
@@ -42,6 +49,9 @@ fn artifact() -> Artifact {
             entry("all", &[25, 8], codes(None, 200, sorted(2, &half), 16)),
             entry("uniform", &[50, 8], codes(None, 400, uniform, 32)),
             entry("one", &[5], codes(None, 5, vec![1.5], 16)),
+            entry("channels", &[6, 50], scaled(codes(None, 300, numbers(15), 16), 50, 6, 16)),
+            entry("groups", &[5, 3, 3, 3], scaled(codes(Some(sparse(135)), 0, numbers(7), 16), 8, 20, 32)),
+            entry("one scale", &[4, 4], scaled(codes(None, 16, numbers(3), 32), 0, 1, 16)),
             entry("none", &[0, 3], EntryData::Dense(Vec::new())),
         ],
     }
@@ -66,7 +76,7 @@ fn python_reads_what_was_written() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     for entry in &artifact.entries {
-        let values = entry.data.to_dense();
+        let values = entry.to_dense();
         let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         let shape: Vec<String> = entry.shape.iter().map(usize::to_string).collect();
         let line = format!(

@@ -3,13 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Artifact, CHECKSUM_BYTES, Entry, EntryData, FormatError, HEADER_RATIO, HEADER_SLACK, MAGIC,
-    MAX_CENTROIDS, MAX_ELEMENTS, MAX_PERIOD, MAX_RANK, Result, VERSION, crc32, flag, from_bits, from_ordered,
-    scaled,
+    Artifact, CHECKSUM_BYTES, Entry, EntryData, HEADER_RATIO, HEADER_SLACK, MAGIC, MAX_CENTROIDS,
+    MAX_ELEMENTS, MAX_PERIOD, MAX_RANK, Result, VERSION, crc32,
+    cursor::{Cursor, damaged, finish},
+    flag, from_bits, from_ordered, scaled,
 };
-use crate::compress::{
-    coding::{BitCoder, Decoder, max_decisions},
-    models::{Exhausted, Grid, IntModel, TextModel, code_codes, code_mask, code_values},
+use crate::{
+    compress::{
+        coding::{BitCoder, Decoder},
+        models::{Grid, IntModel, TextModel, code_codes, code_mask, code_values},
+    },
+    nn::steps::Groups,
 };
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Artifact> {
@@ -61,15 +65,6 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Artifact> {
     outer.what = "file".into();
     outer.end()?;
     Ok(artifact)
-}
-
-fn damaged(what: &str, offset: usize, expected: impl ToString, found: impl ToString) -> FormatError {
-    FormatError::Damaged {
-        what: what.into(),
-        offset,
-        expected: expected.to_string(),
-        found: found.to_string(),
-    }
 }
 
 /// The plain bytes of the header.
@@ -126,27 +121,52 @@ fn read_entry(name: String, table: &mut Cursor, file: &mut Cursor) -> Result<Ent
             if flags & !(flag::KIND | flag::FLAT) != 0 {
                 return Err(table.error("a known kind", format!("{flags:#x}")));
             }
-            let values = read_values(table, file, elements, width, flags & flag::FLAT != 0)?;
+            let values = read_values(table, file, "values", elements, width, flags & flag::FLAT != 0)?;
             if width == 32 { EntryData::Dense(values) } else { EntryData::Half(values) }
         }
-        _ => read_codebook(table, file, &shape, elements, flags)?,
+        _ => {
+            if flags & flag::SCALED == 0 && flags & (flag::WIDE_SCALES | flag::FLAT_SCALES) != 0 {
+                return Err(table.error("a known kind", format!("{flags:#x}")));
+            }
+            let weights = read_codebook(table, file, &shape, elements, flags)?;
+            if flags & flag::SCALED == 0 {
+                weights
+            } else {
+                read_scaled(weights, table, file, &shape, flags)?
+            }
+        }
     };
     Ok(Entry { name, shape, data })
+}
+
+fn read_scaled(
+    weights: EntryData,
+    table: &mut Cursor,
+    file: &mut Cursor,
+    shape: &[usize],
+    flags: u64,
+) -> Result<EntryData> {
+    let group = table.number("group", MAX_ELEMENTS as u64)? as usize;
+    let count = Groups::new(shape, group).count();
+    let scale_bits = if flags & flag::WIDE_SCALES != 0 { 32 } else { 16 };
+    let scales = read_values(table, file, "scales", count, scale_bits, flags & flag::FLAT_SCALES != 0)?;
+    Ok(EntryData::Scaled { weights: Box::new(weights), group, scales, scale_bits })
 }
 
 fn read_values(
     table: &mut Cursor,
     file: &mut Cursor,
+    what: &str,
     count: usize,
     width: u32,
     flat: bool,
 ) -> Result<Vec<f32>> {
-    let (offset, section) = file.section(table, "values")?;
+    let (offset, section) = file.section(table, what)?;
     let bytes = width as usize / 8;
-    file.can_hold("values", section, count as u64 * u64::from(width), flat)?;
+    file.can_hold(what, section, count as u64 * u64::from(width), flat)?;
     let mut decoder = Decoder::new(section);
     let bits = code_values(&mut decoder, count, bytes, flat, |_| 0);
-    let bits = file.decoded("values", offset, &decoder, bits)?;
+    let bits = file.decoded(what, offset, &decoder, bits)?;
     Ok(bits.into_iter().map(|bits| from_bits(bits, width)).collect())
 }
 
@@ -246,128 +266,4 @@ fn read_centroids(file: &mut Cursor, length: usize, k: usize, width: u32, form: 
     };
     let bits = file.decoded("codebook", offset, &decoder, bits)?;
     Ok(bits.into_iter().map(|bits| from_bits(bits, width)).collect())
-}
-
-/// Whether a decoder has used its section, all of it and no more.
-fn finish(decoder: &Decoder, what: &str, offset: usize) -> Result<()> {
-    match decoder.unread() {
-        _ if decoder.exhausted() => Err(damaged(what, offset, "enough bytes", "the end too early")),
-        0 => Ok(()),
-        unread => Err(damaged(what, offset, "no bytes left over", format!("{unread} more"))),
-    }
-}
-
-/// Reads fields from bytes, and knows where it is for the errors.
-struct Cursor<'a> {
-    /// The part of the file that is being read.
-    what: String,
-    bytes: &'a [u8],
-    position: usize,
-    /// The file offset of `bytes`; `None` if they are decoded ones, in which case errors say so.
-    base: Option<usize>,
-}
-
-impl<'a> Cursor<'a> {
-    fn error(&self, expected: impl ToString, found: impl ToString) -> FormatError {
-        match self.base {
-            Some(base) => damaged(&self.what, base + self.position, expected, found),
-            None => damaged(
-                &format!("{} (offset in the decoded header)", self.what),
-                self.position,
-                expected,
-                found,
-            ),
-        }
-    }
-
-    fn take(&mut self, field: &str, length: usize) -> Result<&'a [u8]> {
-        let rest = self.bytes.get(self.position..).unwrap_or(&[]);
-        let taken = rest.get(..length);
-        let error = || self.error(format!("{length} bytes of {field}"), format!("{} left", rest.len()));
-        let taken = taken.ok_or_else(error)?;
-        self.position += length;
-        Ok(taken)
-    }
-
-    /// A number in groups of seven bits, at most `most`.
-    fn number(&mut self, field: &str, most: u64) -> Result<u64> {
-        let start = self.position;
-        let mut number = 0u64;
-        for shift in (0..63).step_by(7) {
-            let &[byte] = self.take(field, 1)? else { break };
-            number |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                if number > most {
-                    self.position = start;
-                    return Err(self.error(format!("{field} of at most {most}"), number));
-                }
-                return Ok(number);
-            }
-        }
-        self.position = start;
-        Err(self.error(format!("{field} in at most 9 bytes"), "more"))
-    }
-
-    fn bytes(&mut self, field: &str) -> Result<&'a [u8]> {
-        let length = self.number(field, self.bytes.len() as u64)?;
-        self.take(field, length as usize)
-    }
-
-    fn text(&self, bytes: Vec<u8>) -> Result<String> {
-        String::from_utf8(bytes).map_err(|error| self.error("UTF-8", error))
-    }
-
-    fn end(&self) -> Result<()> {
-        match self.bytes.len() - self.position {
-            0 => Ok(()),
-            more => Err(self.error("the end", format!("{more} more bytes"))),
-        }
-    }
-
-    /// A section's length, from the table; its bytes come later in the file.
-    fn later(&self, table: &mut Cursor, field: &str) -> Result<usize> {
-        Ok(table.number(field, self.bytes.len() as u64)? as usize)
-    }
-
-    /// The next bytes of the file, and where they begin.
-    fn part(&mut self, field: &str, length: usize) -> Result<(usize, &'a [u8])> {
-        let offset = self.position;
-        Ok((offset, self.take(field, length)?))
-    }
-
-    fn section(&mut self, table: &mut Cursor, field: &str) -> Result<(usize, &'a [u8])> {
-        let length = self.later(table, field)?;
-        self.part(field, length)
-    }
-
-    /// Refuses counts that the bytes can't hold, before anything is made for them: a flat section holds 8
-    /// decisions in a byte (and the coder may leave out 4 bytes), a predicted one many more.
-    fn can_hold(&self, field: &str, section: &[u8], decisions: u64, flat: bool) -> Result<()> {
-        let most = if flat { 8 * (section.len() as u64 + 8) } else { max_decisions(section.len()) };
-        if decisions <= most {
-            return Ok(());
-        }
-        let what = format!("{}: {field}", self.what);
-        let found = format!("{decisions}");
-        Err(damaged(
-            &what,
-            self.position,
-            format!("at most {most} decisions in {} bytes", section.len()),
-            found,
-        ))
-    }
-
-    fn decoded<V>(
-        &self,
-        field: &str,
-        offset: usize,
-        decoder: &Decoder,
-        values: Result<V, Exhausted>,
-    ) -> Result<V> {
-        let what = format!("{}: {field}", self.what);
-        match values {
-            Ok(values) => finish(decoder, &what, offset).map(|()| values),
-            Err(Exhausted) => Err(damaged(&what, offset, "enough bytes", "the end too early")),
-        }
-    }
 }

@@ -4,9 +4,12 @@ use super::{
     MAX_CENTROIDS, MAX_ELEMENTS, MAX_PERIOD, MAX_RANK, Part, PartSize, Result, Sizes, VERSION, crc32, flag,
     from_bits, ordered, scaled, to_bits,
 };
-use crate::compress::{
-    coding::{BitCoder, Encoder},
-    models::{Grid, IntModel, TextModel, code_bits, code_codes, code_mask, code_values},
+use crate::{
+    compress::{
+        coding::{BitCoder, Encoder},
+        models::{Grid, IntModel, TextModel, code_bits, code_codes, code_mask, code_values},
+    },
+    nn::steps::Groups,
 };
 
 /// The bytes of a file, and where they go.
@@ -127,16 +130,25 @@ fn encode_entry(entry: &Entry, table: &mut Vec<u8>) -> Result<Vec<(Part, Vec<u8>
     let elements = (entry.shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size)))
         .filter(|&elements| elements <= MAX_ELEMENTS && entry.shape.iter().all(|&size| size <= MAX_ELEMENTS))
         .ok_or_else(|| unwritable(entry, "shape", "at most 2^31 elements", format!("{:?}", entry.shape)))?;
-    match &entry.data {
+    let (kind, numbers, sections) = encode_data(entry, elements, &entry.data)?;
+    put_number(table, kind);
+    numbers.iter().for_each(|&number| put_number(table, number as u64));
+    Ok(sections)
+}
+
+/// The kind of an entry's data, the numbers that follow it in the table, and its sections.
+type Encoded = (u64, Vec<usize>, Vec<(Part, Vec<u8>)>);
+
+fn encode_data(entry: &Entry, elements: usize, data: &EntryData) -> Result<Encoded> {
+    match data {
         EntryData::Dense(values) | EntryData::Half(values) => {
             check_count(entry, "number of values", elements, values.len())?;
             let (kind, width) =
-                if matches!(entry.data, EntryData::Dense(_)) { (flag::DENSE, 32) } else { (flag::HALF, 16) };
+                if matches!(data, EntryData::Dense(_)) { (flag::DENSE, 32) } else { (flag::HALF, 16) };
             let bits = rounded(entry, "value", values, width)?;
             let (section, flat) = encode_values(&bits, width);
-            put_number(table, kind | if flat { flag::FLAT } else { 0 });
-            put_number(table, section.len() as u64);
-            Ok(vec![(Part::Values, section)])
+            let kind = kind | if flat { flag::FLAT } else { 0 };
+            Ok((kind, vec![section.len()], vec![(Part::Values, section)]))
         }
         EntryData::Codebook { mask, codes, centroids, centroid_bits } => {
             if let Some(mask) = mask {
@@ -150,28 +162,45 @@ fn encode_entry(entry: &Entry, table: &mut Vec<u8>) -> Result<Vec<(Part, Vec<u8>
             if let Some(code) = codes.iter().find(|&&code| code as usize >= centroids.len()) {
                 return Err(unwritable(entry, "code", &format!("less than {}", centroids.len()), code));
             }
-            let wide = match centroid_bits {
-                16 => 0,
-                32 => flag::WIDE,
-                other => return Err(unwritable(entry, "centroid_bits", "16 or 32", other)),
-            };
+            let wide = checked_width(entry, "centroid_bits", *centroid_bits, flag::WIDE)?;
             let bits = rounded(entry, "centroid", centroids, *centroid_bits)?;
             let (codebook, form) = encode_codebook(&bits, *centroid_bits);
             let coded = encode_weights(&entry.shape, mask.as_deref(), codes, centroids.len());
-            put_number(table, flag::CODEBOOK | wide | coded.flags | (form as u64) << flag::FORM_SHIFT);
-            put_number(table, centroids.len() as u64);
-            if let Some(code) = coded.common {
-                put_number(table, u64::from(code));
-            }
-            if coded.period > 1 {
-                put_number(table, coded.period as u64);
-            }
+            let kind = flag::CODEBOOK | wide | coded.flags | (form as u64) << flag::FORM_SHIFT;
+            let mut numbers = vec![centroids.len()];
+            numbers.extend(coded.common.map(|code| code as usize));
+            numbers.extend(Some(coded.period).filter(|&period| period > 1));
             let mut sections = Vec::new();
             sections.extend(coded.mask.map(|mask| (Part::Mask, mask)));
             sections.extend([(Part::Codebook, codebook), (Part::Codes, coded.codes)]);
-            sections.iter().for_each(|(_, section)| put_number(table, section.len() as u64));
-            Ok(sections)
+            numbers.extend(sections.iter().map(|(_, section)| section.len()));
+            Ok((kind, numbers, sections))
         }
+        EntryData::Scaled { weights, group, scales, scale_bits } => {
+            if !matches!(**weights, EntryData::Codebook { .. }) {
+                return Err(unwritable(entry, "weights with scales", "a codebook", "something else"));
+            }
+            if *group > MAX_ELEMENTS {
+                return Err(unwritable(entry, "group", "at most 2^31", group));
+            }
+            check_count(entry, "number of scales", Groups::new(&entry.shape, *group).count(), scales.len())?;
+            let wide = checked_width(entry, "scale_bits", *scale_bits, flag::WIDE_SCALES)?;
+            let bits = rounded(entry, "scale", scales, *scale_bits)?;
+            let (section, flat) = encode_values(&bits, *scale_bits);
+            let (kind, mut numbers, mut sections) = encode_data(entry, elements, weights)?;
+            numbers.extend([*group, section.len()]);
+            sections.push((Part::Scales, section));
+            Ok((kind | flag::SCALED | wide | if flat { flag::FLAT_SCALES } else { 0 }, numbers, sections))
+        }
+    }
+}
+
+/// The flag of a width of 32 bits, none for 16.
+fn checked_width(entry: &Entry, part: &str, bits: u32, wide: u64) -> Result<u64> {
+    match bits {
+        16 => Ok(0),
+        32 => Ok(wide),
+        other => Err(unwritable(entry, part, "16 or 32", other)),
     }
 }
 

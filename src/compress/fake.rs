@@ -1,0 +1,214 @@
+//! Quantisation that training feels: values are rounded on the way forward, and gradients pass straight through the rounding.
+use super::{Affine, each_field};
+use crate::{
+    error::{Error, Result},
+    nn::{
+        Param,
+        steps::{Groups, round_to_steps, share_of_gradient},
+    },
+    tape::{CustomOp, Float, Var},
+    tensor::{Shape, Tensor},
+};
+use serde::{Deserialize, Serialize};
+
+/// Step sizes that are tried for a group, from what its largest weight asks for downwards.
+const TRIED: usize = 48;
+
+/// Quantisation-aware training: weights become whole numbers of steps as the model uses them, and training goes on with the weights
+/// underneath (straight-through; Bengio et al., 2013).
+///
+/// It needs no special layers: [`attach`](Quantizer::attach) is told to the parameters ([`Param::set_steps`]), the model is trained as
+/// before, [`settle`] makes the whole numbers permanent, and what [`pack`](super::pack) then writes is what was trained.
+///
+/// ```
+/// use kolmo::{Random, compress::{Artifact, matrices, pack, quantize::{Quantizer, settle}, unpack}, nn::Linear};
+/// let net = Linear::<f32>::new(64, 10, &mut Random::new(0));
+/// Quantizer::new(4).groups(32).attach(&net, matrices)?;
+/// let trained = net.weight.effective()?; // after training, that is
+/// settle(&net)?;
+/// let bytes = pack(&net, &[])?.to_bytes()?;
+/// assert!(bytes.len() < 500); // 2600 as plain numbers
+/// let copy = Linear::<f32>::new(64, 10, &mut Random::new(1));
+/// unpack(&Artifact::from_bytes(&bytes)?, &copy)?;
+/// assert_eq!(copy.weight.effective()?, trained);
+/// # Ok::<(), kolmo::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quantizer {
+    bits: u32,
+    group: usize,
+    channels: bool,
+    learned: bool,
+}
+
+impl Quantizer {
+    /// Whole numbers of so many bits, 2 to 8, from `-(2ᵇ⁻¹ - 1)` to `2ᵇ⁻¹ - 1`, with one step size for all of a tensor, which is
+    /// learnt along (LSQ; Esser et al., 2020). Two bits are ternary weights.
+    pub fn new(bits: u32) -> Quantizer {
+        Quantizer { bits, group: 0, channels: false, learned: true }
+    }
+
+    /// A step size for each index of the first axis: each output of a linear layer or convolution.
+    pub fn channels(self) -> Quantizer {
+        Quantizer { channels: true, ..self }
+    }
+
+    /// A step size for each `group` neighbours along the inputs of an output.
+    pub fn groups(self, group: usize) -> Quantizer {
+        Quantizer { group, channels: false, ..self }
+    }
+
+    /// Step sizes stay what they are at first, which is what loses least (in squares) of the weights then.
+    pub fn fixed(self) -> Quantizer {
+        Quantizer { learned: false, ..self }
+    }
+
+    /// Puts the rounding between the weights that `filter` picks by name and shape and their use. Optimisers find the step sizes
+    /// by themselves, as they find codebooks.
+    ///
+    /// # Errors
+    /// Bits that aren't from 2 to 8; a weight that isn't finite, or is tied to a codebook. Nothing has changed then.
+    pub fn attach<M: Serialize + ?Sized>(
+        self,
+        model: &M,
+        filter: impl Fn(&str, &Shape) -> bool,
+    ) -> Result<()> {
+        let mut jobs: Vec<Result<Box<dyn FnOnce() -> Result<()>>>> = Vec::new();
+        each_field!(model, |name, p| {
+            if filter(&name, &p.shape()) {
+                jobs.push(self.plan(name, p.clone()));
+            }
+        });
+        jobs.into_iter().collect::<Result<Vec<_>>>()?.into_iter().try_for_each(|job| job())
+    }
+
+    fn plan<T: Float>(self, name: String, p: Param<T>) -> Result<Box<dyn FnOnce() -> Result<()>>> {
+        let fail = |message: String| Err(Error::invalid("Quantizer", message));
+        if !(2..=8).contains(&self.bits) {
+            return fail(format!("{} bits: takes 2 to 8", self.bits));
+        }
+        if p.codebook().is_some() {
+            return fail(format!("the weights of {name:?} are tied to a codebook already"));
+        }
+        let weights: Vec<f64> = p.effective()?.to_vec().iter().map(|v| v.to_f64()).collect();
+        if let Some(bad) = weights.iter().find(|v| !v.is_finite()) {
+            return fail(format!("{name}: a weight is {bad}"));
+        }
+        let shape = p.shape();
+        let group = if self.channels {
+            (shape.numel() / Groups::new(&shape, 1).rows().max(1)).max(1)
+        } else {
+            self.group
+        };
+        let sizes = self.sizes(&shape, group, &weights);
+        Ok(Box::new(move || {
+            let sizes = Param::new(Tensor::from_fn([sizes.len()], |i| T::of(sizes[i])));
+            sizes.set_trainable(self.learned);
+            p.set_steps(self.bits, group, sizes)
+        }))
+    }
+
+    /// For each group the step size of least squared error among those that are tried.
+    fn sizes(self, shape: &Shape, group: usize, weights: &[f64]) -> Vec<f64> {
+        let groups = Groups::new(shape, group);
+        let most = f64::from((1u32 << (self.bits - 1)) - 1);
+        let mut members = vec![Vec::new(); groups.count()];
+        weights.iter().enumerate().for_each(|(i, &w)| members[groups.of(i)].push(w));
+        let best = |members: &Vec<f64>| {
+            let largest = members.iter().fold(0.0f64, |m, w| m.max(w.abs()));
+            if largest == 0.0 {
+                return 1.0;
+            }
+            let error = |s: f64| -> f64 {
+                members.iter().map(|w| ((w / s).round_ties_even().clamp(-most, most) * s - w).powi(2)).sum()
+            };
+            let tried = (0..TRIED).map(|i| largest / most * (1.0 - 0.8 * i as f64 / TRIED as f64));
+            let errors = tried.map(|s| (error(s), s));
+            errors.min_by(|a, b| a.0.total_cmp(&b.0)).map_or(1.0, |(_, s)| s)
+        };
+        members.iter().map(best).collect()
+    }
+}
+
+/// Makes the whole numbers of [`Quantizer`]s permanent: each weight keeps the number that it has now, whatever is trained. Step
+/// sizes go on to be learnt, unless they are frozen.
+///
+/// # Errors
+/// A parametrisation fails.
+pub fn settle<M: Serialize + ?Sized>(model: &M) -> Result<()> {
+    fn one<T: Float>(p: &Param<T>) -> Result<()> {
+        let (Some((bits, ..)), Some((numbers, _))) = (p.steps(), p.numbers()?) else { return Ok(()) };
+        set_numbers(p, bits, &numbers)
+    }
+    let mut result = Ok(());
+    each_field!(model, |_name, p| {
+        if result.is_ok() {
+            result = one(p);
+        }
+    });
+    result
+}
+
+/// Ties the weights of a parameter with step sizes to these whole numbers of `bits` bits.
+pub(super) fn set_numbers<T: Float>(p: &Param<T>, bits: u32, numbers: &Tensor<i32>) -> Result<()> {
+    let most = (1i32 << (bits - 1)) - 1;
+    let all = numbers.to_vec();
+    let values = Param::new(Tensor::from_fn([2 * most as usize + 1], |i| T::of(f64::from(i as i32 - most))));
+    values.set_trainable(false);
+    p.set_codebook(Tensor::from_fn(numbers.shape(), |i| (all[i].clamp(-most, most) + most) as u32), values)
+}
+
+impl<'t, T: Float> Var<'t, T> {
+    /// Quantised with a step size that is learnt: `round(clamp(x / s, qmin, qmax)) · s` for a step size `s` of one element, or one
+    /// that broadcasts (LSQ; Esser et al., 2020). The gradient of `x` passes straight through inside the range, that of `s` is
+    /// `round(x / s) - x / s` there and the bound outside; it is divided by `√(n · qmax)` as proposed, `n` elements to one size.
+    ///
+    /// ```
+    /// let tape = kolmo::Tape::<f64>::new();
+    /// let (x, s) = (tape.input([0.3, -0.9, 5.0]), tape.input(0.5));
+    /// let y = x.learned_step(&s, -4.0, 3.0);
+    /// assert_eq!(y.to_vec()?, [0.5, -1.0, 1.5]);
+    /// let grads = y.sum().backward()?;
+    /// assert_eq!(grads.get(&x).unwrap().to_vec(), [1.0, 1.0, 0.0]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn learned_step(&self, s: &Var<'t, T>, qmin: f64, qmax: f64) -> Var<'t, T> {
+        let each = self.numel() as f64 / s.numel().max(1) as f64;
+        round_to_steps(self, &share_of_gradient(s, each, qmax.abs()), qmin, qmax)
+    }
+
+    /// The values that are left of these once they were quantised. The gradient passes straight through where the code
+    /// was within its range, and is 0 where it was clamped (Bengio et al., 2013).
+    #[track_caller]
+    pub fn fake_quantize(&self, q: &Affine) -> Var<'t, T> {
+        self.tape().custom(FakeQuantize(q.clone()), &[self])
+    }
+}
+
+struct FakeQuantize(Affine);
+
+impl<T: Float> CustomOp<T> for FakeQuantize {
+    fn name(&self) -> &str {
+        "fake_quantize"
+    }
+
+    fn forward(&self, inputs: &[&Tensor<T>]) -> Result<Tensor<T>> {
+        let [x] = inputs else { return Err(Error::invalid("fake_quantize", "takes one tensor")) };
+        self.0.dequantize(&self.0.quantize(x)?)
+    }
+
+    fn backward<'t>(
+        &self,
+        inputs: &[Var<'t, T>],
+        _: &Var<'t, T>,
+        grad: &Var<'t, T>,
+    ) -> Vec<Option<Var<'t, T>>> {
+        let (q, [x]) = (&self.0, inputs) else { return Vec::new() };
+        let values = x.tensor().to_vec();
+        let passed = q.each(x.shape(), |i, scale, zero| {
+            T::of(if q.covers(values[i].to_f64(), scale, zero) { 1.0 } else { 0.0 })
+        });
+        vec![passed.ok().map(|passed| grad * grad.tape().constant(passed))]
+    }
+}
