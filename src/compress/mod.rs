@@ -20,6 +20,7 @@ mod models;
 mod pack;
 pub mod prune;
 pub mod quantize;
+pub mod recipe;
 pub mod scores;
 mod structure;
 mod variational;
@@ -34,6 +35,7 @@ pub use half::{f16_bits, f16_to_f32, round_to_f16};
 pub use length::{data_length, description_length};
 pub use low_rank::{hashed, low_rank};
 pub use pack::{pack, unpack};
+pub use recipe::{Recipe, Task};
 pub use structure::Channels;
 pub use variational::Variational;
 

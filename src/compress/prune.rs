@@ -39,7 +39,7 @@ impl Amount {
 }
 
 /// How many weights there are, and how many of them are kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Weights {
     /// Weights that no mask prunes.
     pub kept: usize,
