@@ -4,6 +4,15 @@ use crate::compress::FormatError;
 use std::{fmt, panic::Location, sync::Arc};
 
 /// What went wrong, with the values that clash and what would be accepted.
+///
+/// ```
+/// use kolmo::{Error, Tape, Tensor};
+/// let error = Tensor::new([2, 2], vec![1.0f32]).unwrap_err();
+/// assert_eq!(error.to_string(), "Tensor::new: 1 elements don't fill shape [2, 2], which has 4");
+/// let tape = Tape::<f32>::new();
+/// let bad = tape.constant([1.0, 2.0]).reshape([3]);
+/// assert!(matches!(bad.value(), Err(Error::Op(e)) if e.op == "reshape"));
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

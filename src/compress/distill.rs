@@ -61,6 +61,15 @@ pub fn ensemble<'t, T: Float>(teachers: &[&Var<'t, T>], temperature: f64) -> Res
 
 /// A student's hidden features, brought to the teacher's width by a matrix that learns along, against the teacher's:
 /// `mean((student · Wᵀ - teacher)²)` (Romero et al., 2015): `[n, s], [n, t], [t, s] -> []`.
+///
+/// ```
+/// use kolmo::{Tape, compress::distill::hint};
+/// let tape = Tape::<f64>::new();
+/// let (student, teacher) = (tape.input([[1.0, 2.0]]), tape.input([[3.0]]));
+/// let regressor = tape.input([[1.0, 1.0]]);
+/// assert_eq!(hint(&student, &teacher, &regressor).item()?, 0.0);
+/// # Ok::<(), kolmo::Error>(())
+/// ```
 #[track_caller]
 pub fn hint<'t, T: Float>(student: &Var<'t, T>, teacher: &Var<'t, T>, regressor: &Var<'t, T>) -> Var<'t, T> {
     student.linear(regressor, None).mse_loss(&teacher.detach(), Reduction::Mean)

@@ -42,6 +42,11 @@ pub use variational::Variational;
 use crate::tensor::Shape;
 
 /// The usual choice of what is pruned and quantised: weights of two axes or more, not biases and gains.
+///
+/// ```
+/// use kolmo::{Shape, compress::matrices};
+/// assert!(matrices("fc.weight", &Shape::new(&[10, 20])) && !matrices("fc.bias", &Shape::new(&[10])));
+/// ```
 pub fn matrices(_name: &str, shape: &Shape) -> bool {
     shape.rank() >= 2
 }

@@ -10,6 +10,15 @@ use crate::{
 use serde::Serialize;
 
 /// How many weights go.
+///
+/// ```
+/// use kolmo::{Tensor, compress::{everything, prune::{self, Amount}}, nn::Param};
+/// let p = Param::new(Tensor::<f32>::arange(1.0, 11.0));
+/// assert_eq!(prune::global(&p, Amount::Fraction(0.2), everything)?.kept, 8);
+/// assert_eq!(prune::global(&p, Amount::Count(3), everything)?.kept, 5);
+/// assert_eq!(prune::global(&p, Amount::Density(0.1), everything)?.kept, 1);
+/// # Ok::<(), kolmo::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Amount {
     /// This share of the weights that are still there, rounded half to even as in PyTorch.
@@ -117,6 +126,15 @@ pub fn by_scores<M: Serialize + ?Sized>(
 }
 
 /// The same for each parameter by itself: every layer loses the same share.
+///
+/// ```
+/// use kolmo::{Tensor, compress::{everything, prune::{self, Amount}}, nn::Param};
+/// let model = [[1.0f32, 2.0], [30.0, 40.0]].map(|v| Param::new(Tensor::from(v)));
+/// prune::layerwise(&model, Amount::Fraction(0.5), everything)?;
+/// assert_eq!(model[0].effective()?.to_vec(), [0.0, 2.0]);
+/// assert_eq!(model[1].effective()?.to_vec(), [0.0, 40.0]);
+/// # Ok::<(), kolmo::Error>(())
+/// ```
 pub fn layerwise<M: Serialize + ?Sized>(
     model: &M,
     amount: Amount,
@@ -204,6 +222,14 @@ pub fn blocks<M: Serialize + ?Sized>(
 
 /// Keeps the `n` largest magnitudes of every `m` neighbours along the last axis, the pattern that some hardware runs
 /// fast (Mishra et al., 2021).
+///
+/// ```
+/// use kolmo::{Tensor, compress::{everything, prune}, nn::Param};
+/// let p = Param::new(Tensor::from([1.0f32, -3.0, 0.5, 2.0]));
+/// prune::n_of_m(&p, 2, 4, everything)?;
+/// assert_eq!(p.effective()?.to_vec(), [0.0, -3.0, 0.0, 2.0]);
+/// # Ok::<(), kolmo::Error>(())
+/// ```
 ///
 /// # Errors
 /// `n` above `m`; a last axis that isn't a multiple of `m`. Nothing is pruned then.

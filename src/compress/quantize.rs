@@ -152,6 +152,14 @@ fn intervals(sums: &Sums, ends: &[usize], k: usize) -> Vec<usize> {
 /// Ties a parameter's kept weights to at most `k` shared values, found by [`kmeans`]. From then on training changes
 /// the shared values only ([`Param::set_codebook`]).
 ///
+/// ```
+/// use kolmo::{Tensor, compress::quantize::share_values, nn::Param};
+/// let p = Param::new(Tensor::from([0.9f32, 1.1, -0.5, -0.5]));
+/// share_values(&p, 2)?;
+/// assert_eq!(p.effective()?.to_vec(), [1.0, 1.0, -0.5, -0.5]);
+/// # Ok::<(), kolmo::Error>(())
+/// ```
+///
 /// # Errors
 /// `k` is 0 or above 256; a kept weight is not finite; a parametrisation fails.
 pub fn share_values<T: Float>(p: &Param<T>, k: usize) -> Result<()> {
@@ -180,6 +188,14 @@ pub fn share_values<T: Float>(p: &Param<T>, k: usize) -> Result<()> {
 /// Ties a parameter's weights to `-a`, 0 and `a`: those below 0.7 of the mean magnitude become 0, `a` is the mean magnitude of the
 /// others (Li, Zhang and Liu, 2016).
 ///
+/// ```
+/// use kolmo::{Tensor, compress::quantize::ternary, nn::Param};
+/// let p = Param::new(Tensor::from([0.1f32, 2.0, -1.0, 0.0]));
+/// ternary(&p)?;
+/// assert_eq!(p.effective()?.to_vec(), [0.0, 1.5, -1.5, 0.0]);
+/// # Ok::<(), kolmo::Error>(())
+/// ```
+///
 /// # Errors
 /// As [`share_values`].
 pub fn ternary<T: Float>(p: &Param<T>) -> Result<()> {
@@ -198,6 +214,14 @@ pub fn ternary<T: Float>(p: &Param<T>) -> Result<()> {
 }
 
 /// Ties a parameter's weights to `-a` and `a`, the mean magnitude, by their sign (Rastegari et al., 2016).
+///
+/// ```
+/// use kolmo::{Tensor, compress::quantize::binary, nn::Param};
+/// let p = Param::new(Tensor::from([0.5f32, -2.0, 0.5, -1.0]));
+/// binary(&p)?;
+/// assert_eq!(p.effective()?.to_vec(), [1.0, -1.0, 1.0, -1.0]);
+/// # Ok::<(), kolmo::Error>(())
+/// ```
 ///
 /// # Errors
 /// As [`share_values`].

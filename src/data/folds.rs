@@ -30,6 +30,15 @@ pub fn k_fold(n: usize, k: usize, seed: u64) -> Result<Vec<(Vec<usize>, Vec<usiz
 
 /// The same with every class spread evenly over the folds.
 ///
+/// ```
+/// use kolmo::{Tensor, data::stratified_k_fold};
+/// let labels = Tensor::from([0u32, 0, 0, 0, 1, 1]);
+/// for (_, test) in stratified_k_fold(&labels, 2, 0)? {
+///     assert_eq!(test.iter().filter(|&&i| i >= 4).count(), 1); // one of the two in each fold
+/// }
+/// # Ok::<(), kolmo::Error>(())
+/// ```
+///
 /// # Errors
 /// `k` below 2, or above the number of members of the largest class.
 pub fn stratified_k_fold<I: Index>(

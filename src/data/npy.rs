@@ -231,6 +231,15 @@ fn named(path: &Path, e: Error) -> Error {
 }
 
 /// The array of an `.npy` file. Errors are those of [`NpyArray::parse`], and of the file.
+///
+/// ```
+/// use kolmo::{Tensor, data::{read_npy, write_npy}};
+/// let path = std::env::temp_dir().join(format!("kolmo_array_{}.npy", std::process::id()));
+/// write_npy(&path, Tensor::<f32>::from([[1.0, 2.0]]))?;
+/// assert_eq!(read_npy(&path)?.to_tensor::<f32>().to_vec(), [1.0, 2.0]);
+/// # std::fs::remove_file(path).ok();
+/// # Ok::<(), kolmo::Error>(())
+/// ```
 pub fn read_npy(path: impl AsRef<Path>) -> Result<NpyArray> {
     let path = path.as_ref();
     let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;

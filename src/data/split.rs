@@ -9,6 +9,12 @@ use serde::{Deserialize, Serialize};
 
 /// The numbers below `n` in two shuffled parts, for training and for testing. The test part has `⌈fraction · n⌉`, as in
 /// scikit-learn. The same seed gives the same split.
+///
+/// ```
+/// let (train, test) = kolmo::data::train_test_split(10, 0.25, 0)?;
+/// assert_eq!((train.len(), test.len()), (7, 3));
+/// # Ok::<(), kolmo::Error>(())
+/// ```
 pub fn train_test_split(n: usize, test_fraction: f64, seed: u64) -> Result<(Vec<usize>, Vec<usize>)> {
     if !(0.0..=1.0).contains(&test_fraction) {
         return Err(Error::invalid(
@@ -23,6 +29,12 @@ pub fn train_test_split(n: usize, test_fraction: f64, seed: u64) -> Result<(Vec<
 }
 
 /// The numbers below `n`, shuffled, in batches; the last may be smaller.
+///
+/// ```
+/// use kolmo::{Random, data::batches};
+/// let sizes: Vec<usize> = batches(10, 4, &mut Random::new(0)).map(|batch| batch.len()).collect();
+/// assert_eq!(sizes, [4, 4, 2]);
+/// ```
 pub fn batches(n: usize, size: usize, rng: &mut Random) -> impl Iterator<Item = Vec<usize>> + use<> {
     let mut order: Vec<usize> = (0..n).collect();
     order.shuffle(rng);
@@ -32,6 +44,14 @@ pub fn batches(n: usize, size: usize, rng: &mut Random) -> impl Iterator<Item = 
 
 /// Shifts and scales each column to mean 0 and deviation 1, with the numbers of the data it was fitted to. A
 /// constant column is only shifted.
+///
+/// ```
+/// use kolmo::{Tensor, data::Standardize};
+/// let train = Tensor::from([[1.0, 5.0], [3.0, 5.0]]);
+/// let scale = Standardize::fit(&train)?;
+/// assert_eq!(scale.apply(&Tensor::from([[4.0, 6.0]]))?.to_vec(), [2.0, 1.0]);
+/// # Ok::<(), kolmo::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Standardize {
     mean: Vec<f32>,
@@ -77,6 +97,13 @@ impl Standardize {
 }
 
 /// Brings each column from its range in the data it was fitted to into 0 to 1. A constant column becomes 0.
+///
+/// ```
+/// use kolmo::{Tensor, data::MinMax};
+/// let scale = MinMax::fit(&Tensor::from([[1.0, 0.0], [3.0, 10.0]]))?;
+/// assert_eq!(scale.apply(&Tensor::from([[2.0, 20.0]]))?.to_vec(), [0.5, 2.0]);
+/// # Ok::<(), kolmo::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MinMax {
     min: Vec<f32>,
@@ -120,6 +147,12 @@ impl MinMax {
 }
 
 /// Classes as rows with a single 1: `[…] -> […, classes]`.
+///
+/// ```
+/// use kolmo::{Tensor, data::one_hot};
+/// assert_eq!(one_hot(&Tensor::from([2u32, 0]), 3)?.to_vec(), [0.0, 0.0, 1.0, 1.0, 0.0, 0.0]);
+/// # Ok::<(), kolmo::Error>(())
+/// ```
 ///
 /// # Errors
 /// A label that is not below `classes`.

@@ -7,6 +7,15 @@ use crate::{
 };
 
 /// The options of [`TripletMargin::apply`]: margin 1, the norm of order 2, eps 1e-6, no swap.
+///
+/// ```
+/// use kolmo::{Tape, loss::TripletMargin};
+/// let tape = Tape::<f64>::new();
+/// let [anchor, positive, negative] = [[[0.0, 0.0]], [[0.0, 1.0]], [[3.0, 0.0]]].map(|v| tape.input(v));
+/// let loss = TripletMargin::new().margin(2.5).apply(&anchor, &positive, &negative);
+/// assert!((loss.item()? - 0.5).abs() < 1e-5); // 1 - 3 + 2.5
+/// # Ok::<(), kolmo::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TripletMargin {
     margin: f64,

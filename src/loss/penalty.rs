@@ -27,6 +27,14 @@ pub fn l1_penalty<'t, T: Float, M: Serialize + ?Sized>(
 
 /// `Σ w²` over all parameters that `takes` says yes to by name. With plain gradient descent half of it, times the weight decay,
 /// is the same as that; with Adam it is not, and [`AdamW`](crate::optim::AdamW) mostly does better.
+///
+/// ```
+/// use kolmo::{Tape, Tensor, loss::l2_penalty, nn::Param};
+/// let model = [Param::new(Tensor::from([3.0f64])), Param::new(Tensor::from([4.0]))];
+/// let tape = Tape::<f64>::new();
+/// assert_eq!(l2_penalty(&tape, &model, |_| true).item()?, 25.0);
+/// # Ok::<(), kolmo::Error>(())
+/// ```
 #[track_caller]
 pub fn l2_penalty<'t, T: Float, M: Serialize + ?Sized>(
     tape: &'t Tape<T>,

@@ -127,6 +127,13 @@ pools! {
 }
 
 /// Means of so many windows along height and width; `None` keeps an axis. `[n, c, h, w] -> [n, c, h', w']`.
+///
+/// ```
+/// use kolmo::{Tape, Tensor, nn::{AdaptiveAvgPool2d, Layer}};
+/// let x = Tape::<f32>::inference();
+/// let y = AdaptiveAvgPool2d([Some(1), Some(1)]).forward(&x.constant(Tensor::ones([2, 8, 5, 7])));
+/// assert_eq!(y.shape(), &[2, 8, 1, 1]);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdaptiveAvgPool2d(pub [Option<usize>; 2]);
 
@@ -149,6 +156,12 @@ impl<T: Float> Layer<T> for AdaptiveMaxPool2d {
 }
 
 /// All axes but the first as one: `[n, …] -> [n, k]`.
+///
+/// ```
+/// use kolmo::{Tape, Tensor, nn::{Flatten, Layer}};
+/// let tape = Tape::<f32>::inference();
+/// assert_eq!(Flatten.forward(&tape.constant(Tensor::ones([2, 8, 5, 7]))).shape(), &[2, 280]);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flatten;
 

@@ -82,6 +82,12 @@ pub fn fans(shape: &Shape) -> Result<(usize, usize)> {
 }
 
 /// Uniform in `[low, high)`.
+///
+/// ```
+/// use kolmo::{Random, Tensor, nn::init};
+/// let w: Tensor = init::uniform([10, 20], -0.1, 0.1, &mut Random::new(0));
+/// assert!(w.to_vec().iter().all(|v| v.abs() <= 0.1));
+/// ```
 pub fn uniform<T: Float>(shape: impl Into<Shape>, low: f64, high: f64, rng: &mut impl Rng) -> Tensor<T> {
     match Uniform::new(low, high) {
         Ok(d) => Tensor::from_fn(shape, |_| T::from_f64(d.sample(rng))),
@@ -114,6 +120,14 @@ pub fn xavier_normal<T: Float>(shape: impl Into<Shape>, gain: f64, rng: &mut imp
 }
 
 /// He's uniform values: bound `gain · √(3 / fan)`, with `gain = √2` for ReLU.
+///
+/// ```
+/// use kolmo::{Random, Tensor, nn::init::{self, Fan, Nonlinearity}};
+/// let gain = Nonlinearity::Relu.gain();
+/// let w: Tensor = init::kaiming_uniform([64, 100], gain, Fan::In, &mut Random::new(0))?;
+/// assert!(w.to_vec().iter().all(|v| v.abs() <= 0.245)); // √2 · √(3 / 100)
+/// # Ok::<(), kolmo::Error>(())
+/// ```
 pub fn kaiming_uniform<T: Float>(
     shape: impl Into<Shape>,
     gain: f64,

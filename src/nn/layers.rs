@@ -8,6 +8,23 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 /// One value in, one value out: what [`Sequential`] is made of. Models themselves need no trait.
+///
+/// ```
+/// use kolmo::{Tape, Tensor, Var, nn::{Layer, Param, Sequential, Tanh}};
+/// #[derive(serde::Serialize)]
+/// struct Scale {
+///     factor: Param,
+/// }
+/// impl Layer for Scale {
+///     fn forward<'t>(&self, x: &Var<'t>) -> Var<'t> {
+///         x * x.tape().param(&self.factor)
+///     }
+/// }
+/// let net = Sequential((Scale { factor: Param::new(Tensor::from([0.5f32])) }, Tanh));
+/// let tape = Tape::new();
+/// assert_eq!(net.forward(&tape.constant([0.0, 2.0])).to_vec()?[0], 0.0);
+/// # Ok::<(), kolmo::Error>(())
+/// ```
 pub trait Layer<T: Float = f32> {
     /// The layer's value.
     fn forward<'t>(&self, x: &Var<'t, T>) -> Var<'t, T>;
@@ -57,6 +74,17 @@ impl<T: Float> Layer<T> for Linear<T> {
 
 /// In training, sets each element to zero with probability `p` and scales the others by `1 / (1 - p)`; in
 /// evaluation, does nothing. Mode and random numbers are the tape's.
+///
+/// ```
+/// use kolmo::{Tape, Tensor, nn::{Dropout, Layer}};
+/// let x = Tensor::<f32>::ones([1000]);
+/// let tape = Tape::new(); // in training mode
+/// let dropped = Dropout::new(0.4).forward(&tape.constant(&x)).to_vec()?;
+/// assert!(dropped.iter().all(|&v| v == 0.0 || (v - 1.0 / 0.6).abs() < 1e-6));
+/// let eval = Tape::inference();
+/// assert_eq!(Dropout::new(0.4).forward(&eval.constant(&x)).value()?, &x);
+/// # Ok::<(), kolmo::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Dropout {
     /// Probability of zero, from 0 to 1.

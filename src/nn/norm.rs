@@ -265,6 +265,14 @@ impl<T: Float> Layer<T> for InstanceNorm<T> {
 }
 
 /// Division by the root of the mean square over the last axes, which have this shape.
+///
+/// ```
+/// use kolmo::{Tape, nn::{Layer, RmsNorm}};
+/// let tape = Tape::<f64>::new();
+/// let y = RmsNorm::new([2]).forward(&tape.constant([[3.0, 3.0]]));
+/// assert!((y.to_vec()?[0] - 1.0).abs() < 1e-9);
+/// # Ok::<(), kolmo::Error>(())
+/// ```
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(bound(deserialize = "T: Deserialize<'de>"))]
 pub struct RmsNorm<T: Float = f32> {

@@ -20,6 +20,18 @@ use std::{
 /// [mask](Param::set_mask), [step sizes](Param::set_steps) and a user's [own operations](Param::parametrize), in this order.
 ///
 /// Through serde a parameter is its tensor, with mask, codebook and step sizes if it has them.
+///
+/// ```
+/// use kolmo::{Tape, Tensor, nn::Param};
+/// let weight = Param::new(Tensor::from([1.0f32, -2.0]));
+/// let tied = weight.clone(); // the same tensor
+/// weight.set_mask(Some(&Tensor::from([true, false])))?;
+/// let tape = Tape::new();
+/// let w = tape.param(&tied);
+/// assert_eq!(w.to_vec()?, [1.0, 0.0]);
+/// assert_eq!(w.square().sum().backward()?.param(&weight).unwrap().to_vec(), [2.0, 0.0]);
+/// # Ok::<(), kolmo::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Param<T: Float = f32>(Arc<Inner<T>>);
 
@@ -55,6 +67,20 @@ impl<T: Float> State<T> {
 }
 
 /// What a user puts between the stored tensor and the value that the model sees: a few operations on the tape.
+///
+/// ```
+/// use kolmo::{Tensor, Var, nn::{Param, Parametrize}};
+/// struct Positive;
+/// impl Parametrize<f32> for Positive {
+///     fn apply<'t>(&self, weight: &Var<'t>) -> Var<'t> {
+///         weight.exp()
+///     }
+/// }
+/// let p = Param::new(Tensor::from([0.0f32]));
+/// p.parametrize(Positive);
+/// assert_eq!(p.effective()?.to_vec(), [1.0]);
+/// # Ok::<(), kolmo::Error>(())
+/// ```
 pub trait Parametrize<T: Float>: Send + Sync {
     /// The weight as the model uses it, of the same shape.
     fn apply<'t>(&self, weight: &Var<'t, T>) -> Var<'t, T>;

@@ -328,6 +328,12 @@ impl<T: Float> TransformerDecoder<T> {
 
 /// The sines and cosines that tell a transformer the places (Vaswani et al., 2017, 3.5), `[length, width]`: at place p
 /// `sin(p / 10000^(2i / width))` in column 2i, and the cosine beside it. To be added to embeddings.
+///
+/// ```
+/// let places = kolmo::nn::sinusoidal_positions::<f64>(10, 4);
+/// assert_eq!(places.get([0, 1]), Some(1.0));
+/// assert_eq!(places.get([3, 0]), Some(3f64.sin()));
+/// ```
 pub fn sinusoidal_positions<T: Float>(length: usize, width: usize) -> Tensor<T> {
     Tensor::from_fn([length, width], |k| {
         let (place, i) = (k / width, k % width);

@@ -71,6 +71,14 @@ impl fmt::Display for Path {
 ///
 /// A model is any type that serde can serialise. Only parameters of element type `T` are visited; fields that
 /// serde skips are not seen.
+///
+/// ```
+/// use kolmo::{Random, nn::{Linear, Param, visit_params}};
+/// let layer = Linear::<f32>::new(3, 2, &mut Random::new(0));
+/// let mut weights = 0;
+/// visit_params(&layer, |_, p: &Param| weights += p.shape().numel());
+/// assert_eq!(weights, 8);
+/// ```
 pub fn visit_params<T: Float, M: Serialize + ?Sized>(model: &M, f: impl FnMut(&Path, &Param<T>)) {
     walk(model, true, f);
 }

@@ -15,6 +15,14 @@ pub enum AttentionMask<'t, T: Float> {
 }
 
 /// Options of [`Var::scaled_dot_product_attention`], with PyTorch's names and defaults.
+///
+/// ```
+/// use kolmo::{Attention, Tape, Tensor};
+/// let tape = Tape::<f32>::inference();
+/// let x = tape.constant(Tensor::ones([2, 4, 5, 8])); // [batch, heads, length, width]
+/// let y = x.scaled_dot_product_attention(&x, &x, &Attention { is_causal: true, ..Attention::default() });
+/// assert_eq!(y.shape(), &[2, 4, 5, 8]);
+/// ```
 #[derive(Clone)]
 pub struct Attention<'t, T: Float> {
     /// Which pairs take part (default: all).

@@ -29,6 +29,14 @@ impl<'a, 't, T: Float> From<&'a Var<'t, T>> for Operand<'a, 't, T> {
 }
 
 /// How near two numbers must be for [`Var::isclose`]: `|a - b| <= atol + rtol · |b|`.
+///
+/// ```
+/// use kolmo::{Close, Tape};
+/// let tape = Tape::<f64>::inference();
+/// let (a, b) = (tape.constant([1.0, 1.0]), tape.constant([1.001, 2.0]));
+/// assert_eq!(a.isclose(&b, Close::default().rtol(0.01))?.to_vec(), [true, false]);
+/// # Ok::<(), kolmo::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Close {
     rtol: f64,

@@ -67,6 +67,14 @@ impl<S: Into<Sizes>> From<S> for Padding {
 }
 
 /// Options of convolutions, with PyTorch's names and defaults.
+///
+/// ```
+/// use kolmo::{ConvOptions, Tape, Tensor};
+/// let tape = Tape::<f32>::inference();
+/// let (x, w) = (tape.constant(Tensor::ones([1, 4, 8, 8])), tape.constant(Tensor::ones([6, 2, 3, 3])));
+/// let y = x.conv2d(&w, None, &ConvOptions::new().stride(2).padding(1).groups(2));
+/// assert_eq!(y.shape(), &[1, 6, 4, 4]);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConvOptions {
     stride: Sizes,

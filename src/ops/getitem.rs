@@ -13,7 +13,14 @@ pub enum Select {
     /// One index, negative from the end; the axis goes away.
     At(isize),
     /// Every `step`-th index from `start` up to `end`, which are cut to the axis; negative from the end.
-    Slice { start: Option<isize>, end: Option<isize>, step: isize },
+    Slice {
+        /// The first index (default: the first there is, in the direction of the step).
+        start: Option<isize>,
+        /// The index before which it ends (default: none).
+        end: Option<isize>,
+        /// From one index to the next.
+        step: isize,
+    },
     /// As many whole axes as there are left.
     Ellipsis,
     /// A new axis of size 1.

@@ -7,6 +7,15 @@ use crate::{
 };
 
 /// What [`Var::pad`] puts at the ends of an axis.
+///
+/// ```
+/// use kolmo::{Pad, Tape};
+/// let tape = Tape::<f32>::inference();
+/// let x = tape.constant([1.0, 2.0, 3.0]);
+/// assert_eq!(x.pad(&[1, 1], Pad::Constant(0.0)).to_vec()?, [0.0, 1.0, 2.0, 3.0, 0.0]);
+/// assert_eq!(x.pad(&[1, 1], Pad::Reflect).to_vec()?, [2.0, 1.0, 2.0, 3.0, 2.0]);
+/// # Ok::<(), kolmo::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Pad {
     /// A number.

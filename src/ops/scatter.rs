@@ -12,8 +12,11 @@ use crate::{
 /// How [`Var::scatter_reduce`] folds the values that go to one place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scatter {
+    /// Their sum.
     Sum,
+    /// Their product.
     Prod,
+    /// Their mean.
     Mean,
     /// The largest; equal ones share the gradient.
     Amax,

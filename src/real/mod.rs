@@ -88,6 +88,19 @@ macro_rules! number_trait {
 table::elementary!(number_trait);
 
 /// A [`Number`] that mixes with plain `f64` constants: what expressions in [`fuse!`](crate::fuse) are generic over.
+///
+/// ```
+/// use kolmo::{Dual, Real, Tape};
+/// fn f<R: Real>(x: R) -> R {
+///     (x * 2.0).sin()
+/// }
+/// let tape = Tape::<f64>::new();
+/// let x = tape.scalar(0.5);
+/// let d: Dual<f64, 1> = f(Dual::variable(0.5, 0));
+/// assert_eq!(f(x).backward()?.scalar(x), d.eps[0]);
+/// assert_eq!(f(0.5), d.re);
+/// # Ok::<(), kolmo::Error>(())
+/// ```
 pub trait Real:
     Number + Add<f64, Output = Self> + Sub<f64, Output = Self> + Mul<f64, Output = Self> + Div<f64, Output = Self>
 {

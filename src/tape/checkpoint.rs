@@ -9,6 +9,26 @@ use crate::{
 use std::sync::Arc;
 
 /// A part of a model that [`Tape::checkpoint`] can run again: its parameters, and its value.
+///
+/// ```
+/// use kolmo::{Block, Tape, Tensor, Var, nn::Param};
+/// struct Half(Param<f64>);
+/// impl Block<f64> for Half {
+///     fn params(&self) -> Vec<Param<f64>> {
+///         vec![self.0.clone()]
+///     }
+///     fn forward<'t>(&self, x: &[Var<'t, f64>]) -> Var<'t, f64> {
+///         (&x[0] * x[0].tape().param(&self.0)).sin().exp()
+///     }
+/// }
+/// let p = Param::new(Tensor::from([2.0]));
+/// let tape = Tape::new();
+/// let x = tape.input([1.0, 3.0]);
+/// let grads = tape.checkpoint(Half(p.clone()), &[&x]).sum().backward()?;
+/// let plain = (&x * tape.param(&p)).sin().exp().sum().backward()?;
+/// assert_eq!(grads.get(&x).unwrap(), plain.get(&x).unwrap());
+/// # Ok::<(), kolmo::Error>(())
+/// ```
 pub trait Block<T: Float>: Send + Sync {
     /// The parameters that the block uses: their gradients are computed with the block's.
     fn params(&self) -> Vec<Param<T>>;

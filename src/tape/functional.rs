@@ -56,6 +56,13 @@ pub fn hvp<T: Float>(
 }
 
 /// The Jacobian of `f` at `x`: shape of the result followed by the shape of `x`. One sweep per element of the result.
+///
+/// ```
+/// use kolmo::{Tensor, jacobian};
+/// let j = jacobian(|x| x * x.sum(), &Tensor::<f64>::from([1.0, 2.0]))?; // xᵢ · Σ x
+/// assert_eq!(j, Tensor::from([[4.0, 1.0], [2.0, 5.0]]));
+/// # Ok::<(), kolmo::Error>(())
+/// ```
 pub fn jacobian<T: Float>(f: impl for<'t> Fn(&Var<'t, T>) -> Var<'t, T>, x: &Tensor<T>) -> Result<Tensor<T>> {
     let tape = Tape::new();
     let x = tape.input(x);

@@ -6,6 +6,13 @@ use crate::{
 };
 
 /// Compares a function's gradients with central differences in f64; see [`gradcheck`] for the plain call.
+///
+/// ```
+/// use kolmo::{GradCheck, Tensor};
+/// let check = GradCheck::new().second_order().rtol(1e-4);
+/// check.check(|x| (&x[0] * &x[1]).sin(), &[Tensor::from([0.3, -1.0]), Tensor::from([2.0, 0.7])])?;
+/// # Ok::<(), kolmo::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct GradCheck {
     eps: f64,

@@ -7,6 +7,17 @@ use std::{
 };
 
 /// Gradients of one number with respect to the inputs and parameters of a tape. Independent of the tape's life.
+///
+/// ```
+/// use kolmo::{Tape, Tensor, nn::Param};
+/// let tape = Tape::<f64>::new();
+/// let (x, s, p) = (tape.input([1.0, 2.0]), tape.scalar(3.0), Param::new(Tensor::from([4.0, 5.0])));
+/// let grads = (s * (&x * tape.param(&p)).sum()).backward()?;
+/// assert_eq!(grads.get(&x).unwrap().to_vec(), [12.0, 15.0]);
+/// assert_eq!(grads.param(&p).unwrap().to_vec(), [3.0, 6.0]);
+/// assert_eq!(grads.scalar(s), 14.0);
+/// # Ok::<(), kolmo::Error>(())
+/// ```
 pub struct Gradients<T: TapeNumber = f32> {
     epoch: u64,
     scalars: Vec<T>,

@@ -1,6 +1,13 @@
 //! Random numbers that depend on a seed and a position alone, so that they are the same on any number of threads.
 
 /// A stream of random numbers: a seed and how many were drawn. Saved and restored, it goes on where it was.
+///
+/// ```
+/// use kolmo::Random;
+/// let stream = Random::new(7);
+/// assert_eq!(stream.uniform(3), Random::new(7).uniform(3)); // by place, in any order
+/// assert_ne!(stream.bits(0), Random::new(8).bits(0));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Random {
     seed: u64,

@@ -4,9 +4,17 @@ use crate::error::Checked;
 use smallvec::SmallVec;
 use std::{fmt, ops::Deref};
 
-/// Sizes of the axes of a tensor. Up to six axes it needs no allocation.
+/// Sizes of the axes of a tensor. Up to five axes it needs no allocation.
 ///
 /// Indexing never panics: an axis that isn't there has size 0, a range that isn't there is empty.
+///
+/// ```
+/// let x = kolmo::Tensor::<f32>::zeros([2, 3, 4]);
+/// let shape = x.shape();
+/// assert_eq!(shape, &[2, 3, 4]);
+/// assert_eq!((shape.rank(), shape.numel(), shape.dim(-1)), (3, 24, 4));
+/// assert_eq!(shape[1..], [3, 4]);
+/// ```
 #[derive(Clone, PartialEq, Default)]
 pub struct Shape(Dims<usize>);
 

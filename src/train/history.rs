@@ -23,6 +23,14 @@ pub struct Record {
 }
 
 /// All epochs of a run.
+///
+/// ```
+/// use kolmo::train::{History, Record};
+/// let record = |epoch, loss| Record { epoch, step: 10 * epoch, lr: 0.1, loss, metrics: Vec::new() };
+/// let history = History { records: vec![record(1, 2.0), record(2, 1.5)] };
+/// assert_eq!(history.column("loss"), [(1, 2.0), (2, 1.5)]);
+/// assert!(history.to_csv().starts_with("epoch,step,lr,loss"));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct History {

@@ -17,6 +17,18 @@ use std::{collections::BTreeMap, path::Path};
 /// Writes the parameters of the model, as the model uses them (masked, from their codebooks), in full precision. The file is
 /// whole or not there.
 ///
+/// ```
+/// use kolmo::{Random, nn::Linear, train::{load_safetensors, save_safetensors}};
+/// let layer = |seed| Linear::<f32>::new(3, 2, &mut Random::new(seed));
+/// let (a, b) = (layer(0), layer(1));
+/// let path = std::env::temp_dir().join(format!("kolmo_weights_{}.safetensors", std::process::id()));
+/// save_safetensors(&a, &path)?;
+/// load_safetensors(&b, &path)?;
+/// assert_eq!(a.weight.value(), b.weight.value());
+/// # std::fs::remove_file(path).ok();
+/// # Ok::<(), kolmo::Error>(())
+/// ```
+///
 /// # Errors
 /// The file can't be written; a parametrisation fails.
 pub fn save_safetensors<M: Serialize + ?Sized>(model: &M, path: impl AsRef<Path>) -> Result<()> {
