@@ -57,6 +57,7 @@ pub mod data;
 #[cfg(doctest)]
 mod documents;
 mod error;
+mod explore;
 mod files;
 mod ids;
 pub(crate) mod kernels;
@@ -73,6 +74,7 @@ mod tensor;
 pub mod train;
 
 pub use error::{Error, OpError, Result};
+pub use explore::Explorer;
 pub use kernels::threads::{set_threads, threads};
 pub use ops::{
     Attention, AttentionMask, Close, ConvOptions, Fuse, FuseInput, Fused, Indexing, Interpolation,

@@ -8,6 +8,7 @@ mod budget;
 mod checkpoint;
 mod clip;
 mod custom;
+mod dot;
 mod functional;
 mod gradcheck;
 mod gradients;
@@ -33,6 +34,7 @@ pub use gradcheck::{GradCheck, gradcheck};
 pub use gradients::Gradients;
 pub use listing::{Argument, Listing, Row};
 pub use observe::{Constant, Flow, Kept, Observation, Observed};
+pub(crate) use observe::{Difference, numbers};
 pub use program::Program;
 pub(crate) use program::{Operand, Recorded};
 pub use random::Random;
@@ -234,7 +236,7 @@ impl<T: TapeNumber> Tape<T> {
         if !self.is_recording() {
             return Scalar::constant(value);
         }
-        let note = || Note::new("input", value.primal(), site);
+        let note = move || Note::new("input", value.primal(), site);
         Scalar::recorded(self, value, self.statements.push([(0, T::of(0.0))], note))
     }
 

@@ -87,7 +87,7 @@ impl<'t, T: TapeNumber> Scalar<'t, T> {
                 if arguments.iter().any(|(a, _)| a.tape.is_some_and(|t| !std::ptr::eq(t, tape))) {
                     return tape.fail_scalar("two tapes: the operands were recorded on different tapes");
                 }
-                let note = || Note::new(name, value.primal(), site).with(arguments.map(|(a, _)| a));
+                let note = move || Note::new(name, value.primal(), site).with(arguments.map(|(a, _)| a));
                 Scalar::recorded(tape, value, tape.statements.push(arguments.map(|(a, d)| (a.id, d)), note))
             }
             None => Scalar::constant(value),
@@ -101,7 +101,7 @@ impl<'t, T: TapeNumber> Scalar<'t, T> {
         let site = Location::caller();
         match self.tape {
             Some(tape) => {
-                let note = || {
+                let note = move || {
                     let mut note = Note::new(name, value.primal(), site);
                     by(&mut note);
                     note
@@ -121,10 +121,10 @@ impl<'t, T: TapeNumber> Scalar<'t, T> {
                 return s.fail_scalar("two tapes: the operands were recorded on different tapes");
             }
             (Some(tape), Some(_)) => tape,
-            (Some(_), None) => return self.unary(name, value, a, |note| note.constant(1, other.value)),
-            (None, _) => return other.unary(name, value, b, |note| note.constant(0, self.value)),
+            (Some(_), None) => return self.unary(name, value, a, move |note| note.constant(1, other.value)),
+            (None, _) => return other.unary(name, value, b, move |note| note.constant(0, self.value)),
         };
-        let note = || Note::new(name, value.primal(), site);
+        let note = move || Note::new(name, value.primal(), site);
         Scalar::recorded(tape, value, tape.statements.push([(self.id, a), (other.id, b)], note))
     }
 }
@@ -192,12 +192,12 @@ macro_rules! scalar {
             $( #[inline(always)] #[track_caller] fn $bn(self $(, $bp: f64)*) -> Self {
                 let y = self.value.$bn($($bp),*);
                 let slope = slope::$bn(self.value, y, T::of(1.0) $(, $bp)*);
-                self.unary(stringify!($bn), y, slope, |_note| { $( _note.options.push((stringify!($bp), $bp)); )* })
+                self.unary(stringify!($bn), y, slope, move |_note| { $( _note.options.push((stringify!($bp), $bp)); )* })
             } )*
             $( #[inline(always)] #[track_caller] fn $mn(self $(, $mp: f64)*) -> Self {
                 let y = table::value::$mn(self.value $(, $mp)*);
                 let slope = slope::$mn(self.value, y, T::of(1.0) $(, $mp)*);
-                self.unary(stringify!($mn), y, slope, |_note| { $( _note.options.push((stringify!($mp), $mp)); )* })
+                self.unary(stringify!($mn), y, slope, move |_note| { $( _note.options.push((stringify!($mp), $mp)); )* })
             } )*
             $( #[inline(always)] #[track_caller] fn $pn(self, other: Self) -> Self {
                 let y = table::value::$pn(self.value, other.value);
@@ -264,7 +264,7 @@ macro_rules! operators {
             fn $f(self, other: f64) -> Self {
                 let ($a, $b) = (self.value, T::of(other));
                 let $y = $trait::$f($a, $b);
-                self.unary(stringify!($f), $y, $da, |note| note.constant(1, $b))
+                self.unary(stringify!($f), $y, $da, move |note| note.constant(1, $b))
             }
         }
         impl<'t, T: TapeNumber> $trait<Scalar<'t, T>> for f64 {
@@ -274,7 +274,7 @@ macro_rules! operators {
             fn $f(self, other: Scalar<'t, T>) -> Scalar<'t, T> {
                 let ($a, $b) = (T::of(self), other.value);
                 let $y = $trait::$f($a, $b);
-                other.unary(stringify!($f), $y, $db, |note| note.constant(0, $a))
+                other.unary(stringify!($f), $y, $db, move |note| note.constant(0, $a))
             }
         }
         impl<'t, T: TapeNumber> $assign for Scalar<'t, T> {
@@ -347,7 +347,10 @@ impl<'t, T: TapeNumber> Scalar<'t, T> {
         if parts.iter().any(|(x, _)| x.iter().fold(false, |any, x| any | foreign(x))) {
             return tape.fail_scalar("two tapes: the operands were recorded on different tapes");
         }
-        let note = || Note::new(name, value.primal(), site).with(all().copied());
+        let note = move || {
+            let operands = parts.iter().flat_map(|(x, _)| x.iter().copied());
+            Note::new(name, value.primal(), site).with(operands)
+        };
         Scalar::recorded(tape, value, tape.statements.push_slices(parts, argument, note))
     }
 
@@ -363,7 +366,7 @@ impl<'t, T: TapeNumber> Scalar<'t, T> {
                 value = value + x.value * y.value;
             }
             let part = if std::ptr::eq(a, b) {
-                Scalar::linear("dot", value, [(a, a)], |x, _| (x.id, x.value + x.value))
+                Scalar::linear("sum_of_squares", value, [(a, a)], |x, _| (x.id, x.value + x.value))
             } else {
                 Scalar::linear("dot", value, [(a, b), (b, a)], |x, y| (x.id, y.value))
             };

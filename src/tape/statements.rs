@@ -103,7 +103,11 @@ impl<T: Number> Statements<T> {
         });
         match pushed {
             Some(id) => id,
-            None => self.noted(self.push_slow(&arguments), note),
+            None => {
+                // A copy: if the array itself had an address, it would be written to memory on the quick way too.
+                let arguments = arguments;
+                self.noted(self.push_slow(&arguments), note)
+            }
         }
     }
 

@@ -5,8 +5,8 @@ use serde::Serialize;
 
 impl Observation {
     /// The observation with the parameters' names in a model, and with layers by them. A statement belongs where its parameters
-    /// do, `blocks.0.attn` for `blocks.0.attn.weight`; one without parameters to what its operands have in common, or if that
-    /// is nothing to the layer of the last of them. Statements in a [scope](super::Tape::scope) keep its name.
+    /// do, `blocks.0.attn` for `blocks.0.attn.weight`; one without parameters to what its operands have in common, of
+    /// blocks one after the other to the last. Statements in a [scope](super::Tape::scope) keep its name.
     pub fn with_names<T: Float, M: Serialize + ?Sized>(mut self, model: &M) -> Observation {
         name_rows::<T, M>(self.rows.iter_mut().map(|r| &mut r.row), model);
         let mut layers: Vec<Option<String>> = Vec::with_capacity(self.rows.len());
@@ -27,9 +27,9 @@ impl Observation {
                     let from = if params.is_empty() { &ids } else { &params };
                     let found = from.iter().filter_map(|&i| Some((i, layers.get(i)?.as_deref()?)));
                     let found: Vec<(usize, &str)> = found.collect();
+                    let last = found.iter().max_by_key(|(i, _)| *i).map(|(_, l)| *l);
                     let common = found.iter().map(|(_, l)| l.to_string()).reduce(|a, b| common(&a, &b));
-                    let last = || found.iter().max_by_key(|(i, _)| *i).map(|(_, l)| l.to_string());
-                    common.filter(|c| !c.is_empty()).or_else(last)
+                    last.zip(common).map(|(last, common)| numbered(last, &common))
                 }
             };
             layers.push(layer);
@@ -39,6 +39,20 @@ impl Observation {
         }
         self
     }
+}
+
+/// What a layer's name begins with: the segments in common, and the next if it is the number of a block. With nothing in
+/// common, up to the first such number, or all.
+fn numbered(layer: &str, common: &str) -> String {
+    let segments: Vec<&str> = layer.split('.').collect();
+    let is_number = |s: &&str| s.bytes().all(|b| b.is_ascii_digit());
+    let shared = if common.is_empty() { 0 } else { common.split('.').count() };
+    let n = match (shared, segments.get(shared).is_some_and(is_number)) {
+        (0, false) => segments.iter().position(|s| is_number(&s)).map_or(segments.len(), |i| i + 1),
+        (_, true) => shared + 1,
+        _ => shared,
+    };
+    segments[..n].join(".")
 }
 
 /// The segments that two dotted names begin with.

@@ -5,9 +5,11 @@
 //! each step, `layers` to which layer a statement belongs.
 mod layers;
 mod memory;
-pub(super) mod numbers;
+pub(crate) mod numbers;
+mod replay;
 mod watch;
 
+pub(crate) use replay::Difference;
 pub(super) use watch::{Place, Watch};
 
 use super::{Argument, Float, Row, Tape, node::OUTPUT};

@@ -1,0 +1,111 @@
+//! A page that shows a recorded tape statement by statement: open it in a browser.
+//!
+//! ```sh
+//! cargo run --example explore                          # a small network, to explore.html
+//! cargo run --example explore -- --program scalar
+//! cargo run --example explore -- --program gpt --out gpt.html
+//! ```
+#[path = "char_gpt/model.rs"]
+mod model;
+
+use clap::{Parser, ValueEnum};
+use kolmo::{
+    Explorer, Random, Result, Tape, Tensor, Var,
+    nn::{Layer, Linear},
+};
+use model::{Config, Gpt};
+use serde::Serialize;
+use std::path::PathBuf;
+
+#[derive(Parser)]
+struct Options {
+    #[arg(long, value_enum, default_value = "mlp")]
+    program: Program,
+    #[arg(long, value_name = "FILE", default_value = "explore.html")]
+    out: PathBuf,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Program {
+    /// Newton's square root and a few functions, on single numbers
+    Scalar,
+    /// A training step of a network with two hidden layers
+    Mlp,
+    /// A training step of a small transformer
+    Gpt,
+}
+
+fn main() -> Result<()> {
+    let options = Options::parse();
+    match options.program {
+        Program::Scalar => scalar(&options.out)?,
+        Program::Mlp => mlp(&options.out)?,
+        Program::Gpt => gpt(&options.out)?,
+    }
+    println!("open {} in a browser", options.out.display());
+    Ok(())
+}
+
+/// How far from the root of 2 is what Newton finds, and how does that depend on where it starts?
+fn scalar(out: &PathBuf) -> Result<()> {
+    let tape = Tape::<f64>::new();
+    tape.observe(true);
+    let [number, start, angle] = [2.0, 1.0, 0.7].map(|v| tape.scalar(v));
+    let mut root = start;
+    for _ in 0..4 {
+        root = (root + number / root) * 0.5;
+    }
+    let wave = (angle * root).sin() + (angle * angle).exp();
+    let gate = (wave - root).relu() + (root - wave).relu();
+    let unused = (start * 3.0).cos();
+    let loss = (gate * wave).log() + root.square() * angle.tanh();
+    loss.backward()?;
+    println!("loss {:.6}; {:.6} is not part of it", loss.value(), unused.value());
+    Explorer::new(&tape).title("Newton's square root and a few functions").save(out)
+}
+
+#[derive(Serialize)]
+struct Mlp {
+    first: Linear,
+    second: Linear,
+    scores: Linear,
+}
+
+impl Mlp {
+    fn forward<'t>(&self, x: &Var<'t>) -> Var<'t> {
+        let x = self.first.forward(x).relu();
+        let x = self.second.forward(&x).relu();
+        self.scores.forward(&x)
+    }
+}
+
+fn mlp(out: &PathBuf) -> Result<()> {
+    let rng = &mut Random::new(0);
+    let net = Mlp {
+        first: Linear::new(8, 32, rng),
+        second: Linear::new(32, 16, rng),
+        scores: Linear::new(16, 3, rng),
+    };
+    let x = Tensor::from_fn([64, 8], |i| ((i * i) as f32 * 0.37).sin());
+    let labels = Tensor::from_fn([64], |i| (i % 3) as u32);
+    let tape = Tape::new();
+    tape.observe(true);
+    let scores = net.forward(&tape.constant(x));
+    let loss = scores.cross_entropy(&labels);
+    loss.backward()?;
+    println!("loss {:.6}", loss.item()?);
+    Explorer::new(&tape).title("A training step of a small network").names(&net).save(out)
+}
+
+fn gpt(out: &PathBuf) -> Result<()> {
+    let config = Config { vocabulary: 40, block_size: 16, layers: 9, heads: 4, width: 32, dropout: 0.0 };
+    let net = Gpt::new(config, &mut Random::new(0))?;
+    let tokens = Tensor::from_fn([2, 16], |i| (i * 7 % 40) as u32);
+    let next = Tensor::from_fn([2, 16], |i| ((i + 1) * 7 % 40) as u32);
+    let tape = Tape::new();
+    tape.observe(true);
+    let loss = net.loss(&tape, &tokens, &next);
+    loss.backward()?;
+    println!("loss {:.6}, {} statements", loss.item()?, tape.len());
+    Explorer::new(&tape).title("A training step of a small transformer").names(&net).save(out)
+}

@@ -1,0 +1,219 @@
+//! What a page knows of a tape: the rows of an observation with pictures instead of tensors, formulas, and source text.
+use super::{
+    lessons,
+    picture::{Num, Picture},
+    rules::{Formula, formula},
+};
+use crate::tape::{Argument, Difference, Kept, Observation, Observed};
+use serde::Serialize;
+use std::collections::{BTreeMap, HashMap};
+
+/// One tape.
+#[derive(Debug, Serialize)]
+pub(super) struct Data {
+    pub title: String,
+    dtype: String,
+    seed: Option<u32>,
+    rows: Vec<Line>,
+    flows: Vec<Contribution>,
+    formulas: BTreeMap<String, Formula>,
+    sources: Vec<Source>,
+}
+
+/// One statement.
+#[derive(Debug, Serialize)]
+struct Line {
+    id: u32,
+    op: String,
+    options: String,
+    arguments: Vec<Operand>,
+    shape: Option<Vec<usize>>,
+    name: Option<String>,
+    layer: Option<String>,
+    /// Number of the source, line and column in it.
+    site: Option<(usize, u32, u32)>,
+    value: Option<Picture>,
+    adjoint: Option<Picture>,
+    kept: Vec<Kept>,
+    bytes: usize,
+    memory: usize,
+    swept: Option<usize>,
+    nanos: u64,
+    nanos_swept: u64,
+    kinks: usize,
+    /// Σ v · v̄: what the result gains when the value grows by 100 %, to first order.
+    effect: Option<Num>,
+    check: Option<Check>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Operand {
+    Value { id: u32 },
+    Partial { id: u32, partial: Num },
+    Constant { constant: Option<Picture> },
+}
+
+/// Central differences beside the rule's value.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Check {
+    Done { element: usize, step: Num, rule: Num, difference: Num },
+    Not { why: String },
+}
+
+#[derive(Debug, Serialize)]
+struct Contribution {
+    from: u32,
+    to: u32,
+    element: Option<usize>,
+    /// `None` if it is all that the adjoint is.
+    value: Option<Picture>,
+    /// The adjoint so far, with this contribution; only where it is neither the first nor the last.
+    sum: Option<Picture>,
+}
+
+/// The parts of a file that recorded something.
+#[derive(Debug, Serialize)]
+struct Source {
+    file: String,
+    /// Line numbers and text; none if the file can't be read from here.
+    lines: Vec<(u32, String)>,
+}
+
+/// Lines shown before and after one that recorded something.
+const AROUND: u32 = 5;
+
+impl Data {
+    pub fn of(title: &str, seen: &Observation, mut checks: HashMap<u32, Result<Difference, String>>) -> Data {
+        let mut sources = Sources::default();
+        let rows: Vec<Line> = seen
+            .rows
+            .iter()
+            .map(|row| {
+                let check = checks.remove(&row.row.id).map(|check| match check {
+                    Ok(d) => Check::Done {
+                        element: d.element,
+                        step: Num(d.step),
+                        rule: Num(d.rule),
+                        difference: Num(d.difference),
+                    },
+                    Err(why) => Check::Not { why },
+                });
+                line(row, sources.place(row.row.site.as_deref()), check)
+            })
+            .collect();
+        let formulas = rows.iter().filter_map(|row| Some((row.op.clone(), formula(&row.op)?))).collect();
+        Data {
+            title: title.to_string(),
+            dtype: seen.rows.first().map(|r| r.row.dtype.clone()).unwrap_or_default(),
+            seed: seen.seed,
+            rows,
+            flows: contributions(seen),
+            formulas,
+            sources: sources.read(),
+        }
+    }
+}
+
+fn line(row: &Observed, site: Option<(usize, u32, u32)>, check: Option<Check>) -> Line {
+    let constant = |operand: usize| row.constants.iter().find(|c| c.operand == operand);
+    let operands = row.row.arguments.iter().enumerate().map(|(i, argument)| match *argument {
+        Argument::Value(id) if id != 0 => Operand::Value { id },
+        Argument::Partial(id, partial) => Operand::Partial { id, partial: Num(partial) },
+        _ => Operand::Constant { constant: constant(i).map(|c| Picture::of(&c.value)) },
+    });
+    let effect = match (&row.value, &row.adjoint) {
+        (Some(v), Some(a)) if v.numel() == a.numel() => {
+            Some(Num(v.to_vec().iter().zip(a.to_vec()).map(|(v, a)| v * a).sum()))
+        }
+        _ => None,
+    };
+    Line {
+        id: row.row.id,
+        op: row.row.op.clone(),
+        options: row.row.options.clone(),
+        arguments: operands.collect(),
+        shape: row.row.shape.clone(),
+        name: row.row.name.clone(),
+        layer: row.layer.clone(),
+        site,
+        value: row.value.as_ref().map(Picture::of),
+        adjoint: row.adjoint.as_ref().map(Picture::of),
+        kept: row.kept.clone(),
+        bytes: row.bytes,
+        memory: row.memory,
+        swept: row.memory_swept,
+        nanos: row.nanos,
+        nanos_swept: row.nanos_swept,
+        kinks: row.kinks,
+        effect,
+        check,
+    }
+}
+
+fn contributions(seen: &Observation) -> Vec<Contribution> {
+    let mut left: HashMap<u32, usize> = HashMap::new();
+    seen.flows.iter().for_each(|flow| *left.entry(flow.to).or_default() += 1);
+    let all = left.clone();
+    let mut sums: HashMap<u32, Vec<f64>> = HashMap::new();
+    let mut out = Vec::with_capacity(seen.flows.len());
+    for flow in &seen.flows {
+        let part = flow.value.to_vec();
+        let last = left.get_mut(&flow.to).is_some_and(|n| {
+            *n -= 1;
+            *n == 0
+        });
+        let shape = seen.rows.get((flow.to as usize).wrapping_sub(1)).and_then(|r| r.adjoint.as_ref());
+        let size = shape.map_or(part.len(), |a| a.numel());
+        let first = !sums.contains_key(&flow.to);
+        let sum = sums.entry(flow.to).or_insert_with(|| vec![0.0; size]);
+        match flow.element {
+            Some(i) => sum.get_mut(i).into_iter().zip(part).for_each(|(s, p)| *s += p),
+            None => sum.iter_mut().zip(part).for_each(|(s, p)| *s += p),
+        }
+        let whole = (!first || flow.element.is_some()) && !last;
+        let so_far =
+            shape.filter(|_| whole).and_then(|a| crate::Tensor::new(a.shape().clone(), sum.clone()).ok());
+        out.push(Contribution {
+            from: flow.from,
+            to: flow.to,
+            element: flow.element,
+            value: (all.get(&flow.to) != Some(&1) || flow.element.is_some() || shape.is_none())
+                .then(|| Picture::of(&flow.value)),
+            sum: so_far.map(|t| Picture::of(&t)),
+        });
+    }
+    out
+}
+
+/// The files that statements come from, and the lines in them.
+#[derive(Default)]
+struct Sources(Vec<(String, Vec<u32>)>);
+
+impl Sources {
+    /// `file:line:column` with the number of the file.
+    fn place(&mut self, site: Option<&str>) -> Option<(usize, u32, u32)> {
+        let (rest, column) = site?.rsplit_once(':')?;
+        let (file, line) = rest.rsplit_once(':')?;
+        let line = line.parse().ok()?;
+        let known = self.0.iter().position(|(f, _)| f == file);
+        let i = known.unwrap_or_else(|| {
+            self.0.push((file.to_string(), Vec::new()));
+            self.0.len() - 1
+        });
+        self.0[i].1.push(line);
+        Some((i, line, column.parse().ok()?))
+    }
+
+    fn read(self) -> Vec<Source> {
+        let read = |(file, used): (String, Vec<u32>)| {
+            let own = (file == lessons::SOURCE.0).then(|| lessons::SOURCE.1.to_string());
+            let text = own.or_else(|| std::fs::read_to_string(&file).ok()).unwrap_or_default();
+            let near = |n: u32| used.iter().any(|&u| n.abs_diff(u) <= AROUND);
+            let lines = (1..).zip(text.lines()).filter(|(n, _)| near(*n));
+            Source { lines: lines.map(|(n, text)| (n, text.to_string())).collect(), file }
+        };
+        self.0.into_iter().map(read).collect()
+    }
+}

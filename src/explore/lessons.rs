@@ -1,0 +1,190 @@
+//! Ten short lessons, each on a small tape that is recorded when the page is written.
+use super::data::Data;
+use crate::{
+    error::Result,
+    nn::Param,
+    tape::{Block, Tape, Var},
+    tensor::Tensor,
+};
+use serde::Serialize;
+
+/// This file: the programs of the lessons are shown beside their rows.
+pub(super) const SOURCE: (&str, &str) = (file!(), include_str!("lessons.rs"));
+
+#[derive(Debug, Serialize)]
+pub(super) struct Lesson {
+    /// Paragraphs; `%3` leads to that row.
+    text: Vec<&'static str>,
+    tape: Data,
+}
+
+type Program = fn(&Tape<f64>) -> Result<()>;
+
+/// Title, text, program.
+const LESSONS: [(&str, &[&str], Program); 10] = [
+    ("A tape is a list", LIST, list),
+    ("The sweep is one formula", SWEEP, sweep),
+    ("A shared input accumulates", SHARED, shared),
+    ("Why reverse", REVERSE, reverse),
+    ("exp keeps its output", KEEPS, keeps),
+    ("Broadcasting sums back", BROADCAST, broadcast),
+    ("One product, two products back", PRODUCT, product),
+    ("A kink has many slopes", KINK, kink),
+    ("A checkpoint runs again", CHECKPOINT, checkpoint),
+    ("Hessian times vector: a second sweep", SECOND, second),
+];
+
+/// All lessons, recorded anew.
+pub(super) fn all() -> Result<Vec<Lesson>> {
+    let lesson = |&(title, text, program): &(&str, &'static [&'static str], Program)| {
+        let tape = Tape::new();
+        tape.observe(true);
+        program(&tape)?;
+        let seen = tape.observation();
+        let checks = tape.differences(&seen, super::WORK);
+        Ok(Lesson { text: text.to_vec(), tape: Data::of(title, &seen, checks) })
+    };
+    LESSONS.iter().map(lesson).collect()
+}
+
+const LIST: &[&str] = &[
+    "Each operation that ran left one row, in the order in which it ran. %1 and %2 are inputs, %3 is their product, and so on down to the result %5.",
+    "Step with → and watch the values fill in. A row knows two things: which rows it read, and how its value changes with each of them, a plain number beside each operand.",
+    "That is all. Loops, branches and functions leave no trace but the rows of what they did. So one sweep over a list can differentiate any program.",
+];
+
+fn list(tape: &Tape<f64>) -> Result<()> {
+    let (x, y) = (tape.scalar(2.0), tape.scalar(3.0));
+    let z = (x * y).sin() + x;
+    z.backward().map(drop)
+}
+
+const SWEEP: &[&str] = &[
+    "The adjoint v̄ of a row is the derivative of the result with respect to the row's value. The result's own adjoint is 1: that is the seed.",
+    "Now walk upwards. A row whose adjoint is known adds v̄ᵢ · ∂φᵢ/∂vⱼ to the adjoint of each row that it read. It is the chain rule, one link at a time.",
+    "When the walk comes to a row, every row that read it lies below and has had its turn. So its adjoint is complete, and the order of recording, turned round, is always a right order.",
+    "Switch on “predict” and work out the adjoints of %3, %2 and %1 yourself.",
+];
+
+fn sweep(tape: &Tape<f64>) -> Result<()> {
+    let x = tape.scalar(0.5);
+    let y = (x * 3.0).square().log();
+    y.backward().map(drop)
+}
+
+const SHARED: &[&str] = &[
+    "x is read three times: twice by %2 = x · x, once by %3. Three paths lead from x to the result, and the derivative is the sum over all of them.",
+    "The sweep needs no list of paths. %3 adds 1 to x̄. Then %2 adds 3 for its first operand and 3 for its second: 1 + 3 + 3 = 7, which is 2x + 1.",
+    "This is what the plus in v̄ⱼ += … is for. A rule that wrote v̄ⱼ = … would be right on every program that uses each value once, and wrong on all others.",
+];
+
+fn shared(tape: &Tape<f64>) -> Result<()> {
+    let x = tape.scalar(3.0);
+    let y = x * x + x;
+    y.backward().map(drop)
+}
+
+const REVERSE: &[&str] = &[
+    "Five inputs, one result. One sweep, as long as the program itself, gave the derivative with respect to every input.",
+    "The other direction asks: when this one input moves, how does everything below move? It takes a whole run for each input. The differences in an opened row do that, and even two runs for each.",
+    "A network has a million inputs, its weights, and one result, its loss. That is why training goes in reverse. With one input and a million results, forward would win.",
+    "The multiplications are a loop in the program: fold “by loop” shows it as one.",
+];
+
+fn reverse(tape: &Tape<f64>) -> Result<()> {
+    let x = tape.scalars(&[0.5, 1.5, 2.0, -1.0, 3.0]);
+    let mut y = x[0];
+    for &factor in &x[1..] {
+        y *= factor;
+    }
+    y.backward().map(drop)
+}
+
+const KEEPS: &[&str] = &[
+    "A rule reads values that are long computed. They must be kept until the sweep comes by: that is where the memory of training goes.",
+    "%2 = exp keeps its result, since the derivative of eᵃ is eᵃ: 800 bytes. %3 = sin needs its operand, but that is the very same tensor: nothing more is kept.",
+    "%4 multiplies by a number, which the operation itself knows, and %5 sums: nothing is kept for either. Look at the memory curve: it rises once and falls when the sweep has passed %2.",
+];
+
+fn keeps(tape: &Tape<f64>) -> Result<()> {
+    let x = tape.input(Tensor::linspace(-1.0, 1.0, 100));
+    let y = x.exp().sin() * 2.0;
+    y.sum().backward().map(drop)
+}
+
+const BROADCAST: &[&str] = &[
+    "%3 adds a row of four numbers to each row of a matrix: b is used three times, once for each row.",
+    "So its adjoint is a sum of three parts, as with any shared input: the adjoint of the result, summed over the axis along which b was repeated.",
+    "The rule: what is copied on the way down is summed on the way up. The shapes say it all: an adjoint always has the shape of its value.",
+];
+
+fn broadcast(tape: &Tape<f64>) -> Result<()> {
+    let x = tape.input([[1.0, 2.0, 3.0, 4.0], [0.0, 1.0, 0.0, -1.0], [2.0, -2.0, 1.0, 0.5]]);
+    let b = tape.input([0.1, 0.2, 0.3, 0.4]);
+    let y = (&x + &b).square();
+    y.sum().backward().map(drop)
+}
+
+const PRODUCT: &[&str] = &[
+    "%3 = x · w, with shapes [3, 4] and [4, 2]. Its adjoint has its own shape, [3, 2].",
+    "What can x̄ be? It has shape [3, 4] and is made of ȳ [3, 2] and w [4, 2]: only ȳ · wᵀ fits. And w̄, [4, 2], of x and ȳ: xᵀ · ȳ.",
+    "So the way back costs two products where the way down took one, and a training step about three times the work of a prediction. Both operands are kept, each for the other's derivative.",
+];
+
+fn product(tape: &Tape<f64>) -> Result<()> {
+    let x = tape.input(Tensor::from_fn([3, 4], |i| (i as f64).sin()));
+    let w = tape.input(Tensor::from_fn([4, 2], |i| (i as f64).cos()));
+    let y = x.matmul(&w).tanh();
+    y.sum().backward().map(drop)
+}
+
+const KINK: &[&str] = &[
+    "relu has no derivative at 0: to the left the slope is 0, to the right 1. Any number between is a subgradient, and the rule takes 0. %1 is exactly 0, so %2 has a badge.",
+    "Open %1: the rule says 1, all of it from %4, since relu passes nothing on. The differences say 3: they look at both sides, take ½ for relu, and 4 · ½ + 1 = 3. Both are right in their way.",
+    "In training it hardly matters, as it happens to few elements. Where it happens to many, as after initialising with zeros, whole units get no gradient.",
+];
+
+fn kink(tape: &Tape<f64>) -> Result<()> {
+    let x = tape.scalar(0.0);
+    let y = x.relu() * 4.0 + x;
+    y.backward().map(drop)
+}
+
+const CHECKPOINT: &[&str] = &[
+    "The same block of three operations is used twice. First plainly: three rows, and each keeps a tensor.",
+    "The second time inside a checkpoint: one row, %5, which keeps what went in and nothing else, and %4 is kept already. In the sweep the block is run again on a tape of its own, and that is swept.",
+    "The memory curve shows what it saves, the times what it costs: one more run of the block. A long network cut into √n such blocks needs √n of the memory.",
+];
+
+/// The block of the lesson on checkpoints.
+struct Curved;
+
+impl Block<f64> for Curved {
+    fn params(&self) -> Vec<Param<f64>> {
+        Vec::new()
+    }
+    fn forward<'t>(&self, x: &[Var<'t, f64>]) -> Var<'t, f64> {
+        x[0].sin().square().tanh()
+    }
+}
+
+fn checkpoint(tape: &Tape<f64>) -> Result<()> {
+    let x = tape.input(Tensor::linspace(-2.0, 2.0, 200));
+    let plain = x.sin().square().tanh();
+    let again = tape.checkpoint(Curved, &[&plain]);
+    again.sum().backward().map(drop)
+}
+
+const SECOND: &[&str] = &[
+    "The rules are programs over the tape. Asked for a gradient that can be differentiated again, the sweep records what it does: the rows in the scope “gradient” are the derivative of Σ x³, written by the rules.",
+    "Their result is multiplied by a vector v and summed: g(x) · v, one number. Its gradient is H · v, the Hessian times v, and the Hessian itself is never built.",
+    "The sweep over this tape starts at the last row, passes the first sweep's rows and ends at x. Here H is diagonal with 6x, so x̄ = 6x · v. No second set of rules was needed.",
+];
+
+fn second(tape: &Tape<f64>) -> Result<()> {
+    let x = tape.input([1.0, 2.0, 3.0]);
+    let y = (&x * &x * &x).sum();
+    let g = tape.scope("gradient", || y.grad(&[&x]))?.remove(0);
+    let v = tape.constant([1.0, 0.0, -1.0]);
+    (g * v).sum().backward().map(drop)
+}

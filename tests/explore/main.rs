@@ -1,0 +1,252 @@
+//! The page of the tape explorer in a real browser: it opens without errors, shows the tape's numbers, and does what is
+//! asked of it. Without chromedriver the test is left out, except where `CI` is set.
+mod driver;
+
+use driver::{Browser, Outcome};
+use kolmo::{
+    Explorer, Random, Tape, Tensor,
+    nn::{Layer, Linear, Relu, Sequential},
+};
+use serde_json::{Value, json};
+use std::{fs, path::PathBuf};
+
+const RIGHT: &str = "\u{e014}";
+const LEFT: &str = "\u{e012}";
+const END: &str = "\u{e010}";
+
+/// A file that is gone afterwards.
+struct Page(PathBuf);
+
+impl Page {
+    fn new(name: &str) -> Page {
+        Page(std::env::temp_dir().join(format!("kolmo-page-{name}-{}.html", std::process::id())))
+    }
+
+    fn open(&self, browser: &Browser) -> Outcome<()> {
+        browser.open(&format!("file://{}", self.0.display()))?;
+        is(browser, "document.documentElement.dataset.ready", json!("true"))
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Whether an expression has a value on the page.
+#[track_caller]
+fn is(browser: &Browser, expression: &str, expected: Value) -> Outcome<()> {
+    let found = browser.run(&format!("return {expression}"))?;
+    if found == expected { Ok(()) } else { Err(format!("{expression}\n  is {found}\n  not {expected}")) }
+}
+
+fn text(row: u32, cell: &str) -> String {
+    format!("document.querySelector('#row-{row} .{cell}')?.textContent.replace('−', '-')")
+}
+
+#[test]
+fn the_page_shows_the_tape_and_does_what_is_asked() {
+    let browser = match Browser::start() {
+        Ok(Some(browser)) => browser,
+        Ok(None) => {
+            assert!(std::env::var_os("CI").is_none(), "chromedriver is not installed");
+            eprintln!("left out: chromedriver is not installed");
+            return;
+        }
+        Err(message) => panic!("{message}"),
+    };
+    for check in [scalars, folding_and_search, prediction, lessons, escaping] {
+        check(&browser).unwrap_or_else(|message| panic!("{message}"));
+        let console = browser.console().unwrap_or_else(|message| panic!("{message}"));
+        assert!(console.is_empty(), "{console:#?}");
+    }
+}
+
+/// Numbers are the tape's; stepping fills values downwards and adjoints upwards, and lights what it reads and writes.
+fn scalars(browser: &Browser) -> Outcome<()> {
+    let page = Page::new("scalars");
+    let tape = Tape::<f64>::new();
+    tape.observe(true);
+    let x = tape.scalar(1.25); // %1
+    let y = x * x; // %2: 1.5625
+    let z = y + x; // %3: 2.8125
+    let grads = z.backward().map_err(|e| e.to_string())?;
+    tape.explore(&page.0).map_err(|e| e.to_string())?;
+    page.open(browser)?;
+
+    is(browser, "document.querySelectorAll('#rows .row').length", json!(3))?;
+    is(browser, &text(1, "value"), json!(""))?;
+    browser.press(RIGHT)?;
+    is(browser, &text(1, "value"), json!("1.25"))?;
+    is(browser, &text(2, "value"), json!(""))?;
+    browser.press(&RIGHT.repeat(2))?;
+    is(browser, &text(3, "value"), json!("2.8125"))?;
+    is(browser, &text(3, "adjoint"), json!(""))?;
+    // The seed, then %3 gives 1 to both of its operands, then %2 gives 1.25 twice.
+    browser.press(RIGHT)?;
+    is(browser, &text(3, "adjoint"), json!("1"))?;
+    browser.press(RIGHT)?;
+    is(browser, &text(2, "adjoint"), json!("1"))?;
+    is(browser, &text(1, "adjoint"), json!("11/3"))?; // 1, of three parts one
+    is(browser, "[...document.querySelectorAll('.read')].map(r => r.id)", json!(["row-3"]))?;
+    is(browser, "[...document.querySelectorAll('.written')].map(r => r.id)", json!(["row-1", "row-2"]))?;
+    browser.press(RIGHT)?;
+    is(browser, &text(1, "adjoint .number"), json!("3.5"))?;
+    is(
+        browser,
+        "document.querySelector('#row-1 .adjoint .number').title",
+        json!(grads.scalar(x).to_string()),
+    )?;
+    is(
+        browser,
+        "document.querySelector('#formula .equation').textContent.includes('1 · 1.25 = 1.25')",
+        json!(true),
+    )?;
+    is(
+        browser,
+        "document.getElementById('spoken').textContent.startsWith('Sweep, row 2, mul')",
+        json!(true),
+    )?;
+    browser.press(LEFT)?;
+    is(browser, &text(1, "adjoint .number"), json!("1"))?;
+    browser.run(
+        "const s = document.getElementById('head-slider'); s.value = 0; s.dispatchEvent(new Event('input'))",
+    )?;
+    is(browser, &text(1, "value"), json!(""))?;
+    // Every number of every row, to the last digit.
+    let seen = tape.observation();
+    for row in &seen.rows {
+        for (name, tensor) in [("value", &row.value), ("adjoint", &row.adjoint)] {
+            let number = tensor.as_ref().and_then(|t| t.item().ok()).ok_or("no number")?;
+            is(browser, &format!("whole.tape.byId.get({}).{name}.first[0]", row.row.id), json!(number))?;
+        }
+    }
+    // The row opened: differences beside the rule.
+    browser.run("choose(1, {tab: 'statement'})")?;
+    is(browser, "document.querySelector('.check td').textContent", json!("3.5"))
+}
+
+fn network(page: &Page) -> Outcome<()> {
+    let rng = &mut Random::new(3);
+    let net = Sequential((Linear::<f32>::new(4, 6, rng), Relu, Linear::new(6, 2, rng)));
+    let tape = Tape::new();
+    tape.observe(true);
+    let x = tape.constant(Tensor::from_fn([5, 4], |i| (i as f32).sin()));
+    let loss = net.forward(&x).cross_entropy(&Tensor::from([0u32, 1, 1, 0, 1]));
+    loss.backward().map_err(|e| e.to_string())?;
+    Explorer::new(&tape).names(&net).save(&page.0).map_err(|e| e.to_string())
+}
+
+fn folding_and_search(browser: &Browser) -> Outcome<()> {
+    let page = Page::new("network");
+    network(&page)?;
+    page.open(browser)?;
+    let shown = "[...document.querySelectorAll('#rows .row')].map(r => Number(r.id.slice(4)))";
+    is(browser, shown, json!([1, 2, 3, 4, 5, 6, 7, 8]))?;
+    is(browser, "[...document.querySelectorAll('.fold-title')].map(t => t.textContent)", json!(["0", "2"]))?;
+    browser.run("document.querySelector('.fold').click()")?;
+    is(browser, shown, json!([5, 6, 7, 8]))?;
+    is(browser, "document.querySelector('.fold').getAttribute('aria-expanded')", json!("false"))?;
+    // The play head opens what it goes into.
+    browser.run("document.activeElement.blur()")?;
+    browser.press(&RIGHT.repeat(2))?;
+    is(browser, shown, json!([1, 2, 3, 4, 5, 6, 7, 8]))?;
+    let fold = |how: &str| {
+        format!(
+            "const f = document.getElementById('fold'); f.value = '{how}'; f.dispatchEvent(new Event('change'))"
+        )
+    };
+    browser.run(&fold("none"))?;
+    is(browser, "document.querySelectorAll('.fold').length", json!(0))?;
+    browser.run(&fold("line"))?;
+    is(browser, "document.querySelectorAll('.fold').length > 0", json!(true))?;
+    browser.run("document.activeElement.blur()")?;
+    browser.press("/weight")?;
+    is(browser, shown, json!([1, 5]))?;
+    is(browser, "document.getElementById('found').textContent", json!("2 of 8"))?;
+    browser.run("document.activeElement.blur(); change({query: ''})")?;
+    // All panels draw themselves.
+    for (key, inside) in
+        [("2", ".node"), ("3", "table.source"), ("4", "svg.memory"), ("5", ".lesson"), ("1", "h2")]
+    {
+        browser.press(key)?;
+        is(
+            browser,
+            &format!("document.querySelectorAll('.panel:not([hidden]) {inside}').length > 0"),
+            json!(true),
+        )?;
+    }
+    browser.press(END)?;
+    is(browser, "document.querySelectorAll('#row-1 .adjoint svg.heat path').length > 0", json!(true))
+}
+
+fn prediction(browser: &Browser) -> Outcome<()> {
+    let page = Page::new("predict");
+    let tape = Tape::<f64>::new();
+    tape.observe(true);
+    let x = tape.scalar(2.0);
+    (x * 3.0).square().backward().map_err(|e| e.to_string())?; // 9x²: 36
+    tape.explore(&page.0).map_err(|e| e.to_string())?;
+    page.open(browser)?;
+    browser.press("p")?;
+    browser.press(RIGHT)?; // the turn of %3: v̄₂ = 12
+    is(browser, &text(2, "adjoint"), json!("?"))?;
+    is(browser, "document.getElementById('formula').textContent.includes('12 · ')", json!(false))?;
+    let answer = |text: &str| {
+        format!(
+            "document.getElementById('guess').value = '{text}'; document.querySelector('.question').requestSubmit()"
+        )
+    };
+    browser.run(&answer("11"))?;
+    is(browser, "document.getElementById('verdict').textContent", json!("Not that. Again?"))?;
+    is(browser, &text(2, "adjoint"), json!("?"))?;
+    browser.run(&answer("12"))?;
+    is(browser, "document.getElementById('verdict').textContent", json!("Right: 12."))?;
+    is(browser, &text(2, "adjoint"), json!("12"))
+}
+
+fn lessons(browser: &Browser) -> Outcome<()> {
+    let page = Page::new("lessons");
+    network(&page)?;
+    page.open(browser)?;
+    is(browser, "whole.lessons.length", json!(10))?;
+    for i in 0..10 {
+        browser.run(&format!("change({{tab: 'lessons'}}); openLesson({i}); moveTo(state.tape.last)"))?;
+        // Each leads to rows that are there, and its sweep comes to an end.
+        is(
+            browser,
+            "[...document.querySelectorAll('.lesson-text .link')].every(b => state.tape.byId.has(Number(b.textContent.slice(1))))",
+            json!(true),
+        )?;
+        is(browser, "state.tape.seed !== null && state.position === state.tape.last", json!(true))?;
+    }
+    browser.run("openLesson(2); moveTo(state.tape.last)")?;
+    is(browser, &text(1, "adjoint .number"), json!("7"))?;
+    browser.run("openLesson(9); moveTo(state.tape.last)")?;
+    // H · v with H = diag(6x).
+    is(browser, "state.tape.byId.get(1).adjoint.first", json!([6.0, 0.0, -18.0]))?;
+    browser.run("openLesson(-1)")?;
+    is(browser, "state.tape === whole.tape", json!(true))
+}
+
+fn escaping(browser: &Browser) -> Outcome<()> {
+    let page = Page::new("escaping");
+    let tape = Tape::<f64>::new();
+    tape.observe(true);
+    let x = tape.scalar(f64::INFINITY);
+    let y = tape.scope("</script><img src=x onerror=alert(1)>", || x - x * 2.0);
+    y.backward().map_err(|e| e.to_string())?;
+    Explorer::new(&tape).title("<b>").save(&page.0).map_err(|e| e.to_string())?;
+    page.open(browser)?;
+    browser.press(END)?;
+    is(browser, "document.getElementById('title').textContent", json!("<b>"))?;
+    is(browser, "document.querySelectorAll('img, h1 *').length", json!(0))?;
+    is(
+        browser,
+        "document.querySelector('.fold-title').textContent",
+        json!("</script><img src=x onerror=alert(1)>"),
+    )?;
+    is(browser, &text(3, "value"), json!("NaN"))?;
+    is(browser, "document.querySelector('#row-1 .badge.nan').textContent", json!("first NaN or ∞"))
+}
