@@ -37,8 +37,22 @@ impl Drop for Page {
 /// Whether an expression has a value on the page.
 #[track_caller]
 fn is(browser: &Browser, expression: &str, expected: Value) -> Outcome<()> {
+    // JavaScript writes 1.0 as 1.
+    fn same(a: &Value, b: &Value) -> bool {
+        match (a, b) {
+            (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
+            (Value::Array(a), Value::Array(b)) => {
+                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
+            }
+            (a, b) => a == b,
+        }
+    }
     let found = browser.run(&format!("return {expression}"))?;
-    if found == expected { Ok(()) } else { Err(format!("{expression}\n  is {found}\n  not {expected}")) }
+    if same(&found, &expected) {
+        Ok(())
+    } else {
+        Err(format!("{expression}\n  is {found}\n  not {expected}"))
+    }
 }
 
 fn text(row: u32, cell: &str) -> String {
