@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What is convolved with what. Axes that a convolution doesn't have are of size 1.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Geometry {
     pub n: usize,
     pub groups: usize,

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Where the groups lie: element i of part o of group g at `(o · groups + g) · inner + i`.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Groups {
     pub outer: usize,
     pub groups: usize,

@@ -1,18 +1,18 @@
 //! Losses of choices among classes: cross entropy and its relatives, and margins between scores.
+mod mean;
+
+pub(crate) use mean::MeanCrossEntropy;
+
 use super::{Reduction, accepted};
 use crate::{
     error::Checked,
     ops::{
-        Rule,
         index::{shared, valid},
-        operands,
-        softmax::lines,
         take::NOWHERE,
     },
-    tape::{Float, Var, step::Step},
+    tape::{Float, Var},
     tensor::{Index, Shape, Tensor},
 };
-use std::borrow::Cow;
 
 /// The cross entropy of scores and classes, with PyTorch's options.
 ///
@@ -189,89 +189,6 @@ fn class_axis<T: Float>(scores: &Var<'_, T>) -> isize {
 
 fn classes<T: Float>(scores: &Var<'_, T>) -> usize {
     scores.dim(class_axis(scores))
-}
-
-/// The mean cross entropy of `[n, classes]` and one class for each row, in one pass there and one back.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct MeanCrossEntropy {
-    targets: Tensor<u32>,
-}
-
-impl MeanCrossEntropy {
-    /// Other targets of the same number, for scores of as many classes as there were.
-    pub fn retarget(&mut self, targets: Tensor<u32>, classes: usize) -> Checked<()> {
-        match targets.to_vec().iter().find(|&&t| t as usize >= classes) {
-            Some(bad) => {
-                Err(format!("target {bad} is out of range: 0 to {} are accepted", classes as i64 - 1))
-            }
-            None => {
-                self.targets = targets.contiguous();
-                Ok(())
-            }
-        }
-    }
-
-    pub fn targets_are(&self, targets: &Tensor<u32>) -> bool {
-        self.targets.shares_data(targets)
-    }
-
-    fn targets(&self) -> &[u32] {
-        self.targets.as_slice().unwrap_or_default()
-    }
-
-    /// The softmax of the scores.
-    fn probabilities<T: Float>(x: &Tensor<T>) -> Tensor<T> {
-        let source = x.contiguous();
-        let (data, n) = (source.as_slice().unwrap_or_default(), x.dim(1));
-        Tensor::build(x.shape().clone(), |out| lines(data, n, false, 0, out))
-    }
-}
-
-impl<T: Float> Rule<T> for MeanCrossEntropy {
-    fn name(&self) -> &str {
-        "cross_entropy"
-    }
-
-    fn options(&self) -> Cow<'static, str> {
-        Cow::Borrowed("reduction=mean")
-    }
-
-    fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {
-        let [x] = operands(x)?;
-        let (source, n) = (x.contiguous(), x.dim(1));
-        let data = source.as_slice().unwrap_or_default();
-        let logs = Tensor::build(x.shape().clone(), |out| lines(data, n, true, 0, out));
-        let logs = logs.as_slice().unwrap_or_default();
-        let sum = self
-            .targets()
-            .iter()
-            .zip(logs.chunks_exact(n))
-            .map(|(&t, row)| row[t as usize].to_f64())
-            .sum::<f64>();
-        Ok(Tensor::scalar(T::of(-sum / self.targets.numel() as f64)))
-    }
-
-    fn keeps(&self, _: u32) -> u32 {
-        1
-    }
-
-    fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
-        let (x, g) = (step.input(0), step.take_grad());
-        let (n, classes) = (self.targets.numel(), x.dim(1));
-        if step.graph() {
-            let hot = |i: usize| T::of((self.targets()[i / classes] as usize == i % classes) as u8 as f64);
-            let hot = x.tape().constant(Tensor::from_fn(x.shape(), hot));
-            step.give(0, (x.softmax(1) - hot) * (g / n as f64));
-            return;
-        }
-        let scale = g.tensor().item().map_or(T::of(f64::NAN), |g| g / T::of(n as f64));
-        let mut slope = Self::probabilities(x.tensor());
-        for (row, &t) in slope.as_mut_slice().chunks_exact_mut(classes).zip(self.targets()) {
-            row[t as usize] = row[t as usize] - T::of(1.0);
-            row.iter_mut().for_each(|v| *v = *v * scale);
-        }
-        step.give(0, step.tape().constant(slope));
-    }
 }
 
 impl<'t, T: Float> Var<'t, T> {

@@ -19,11 +19,12 @@ use crate::{
     tape::{Float, Var, step::Step},
     tensor::{Shape, Tensor},
 };
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
 /// `softmax(q·kᵀ · scale) · v` of queries `[…, l, d]`, keys `[…, s, d]` and values `[…, s, e]` with equal leading axes; with
 /// `causal`, query i sees keys 0 to i.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Attend {
     pub causal: bool,
     pub scale: f64,
@@ -157,6 +158,13 @@ impl<T: Float> Rule<T> for Attend {
 
     fn keeps(&self, _: u32) -> u32 {
         0b111
+    }
+
+    fn multiply_adds(&self, operands: &[Option<Shape>], result: &Shape) -> Option<usize> {
+        let [Some(q), Some(k), ..] = operands else { return None };
+        let (queries, keys) = (q.dim(-2), k.dim(-2));
+        let scores: usize = (1..=queries).map(|i| self.seen(i, keys)).sum();
+        Some(q.numel() / (queries * q.dim(-1)).max(1) * scores * (q.dim(-1) + result.dim(-1)))
     }
 
     fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {

@@ -1,6 +1,6 @@
 //! Functions of two tensors that broadcast to each other, element by element, and the choice between two by a mask.
 //! Values and derivatives are the rows of `real::table`.
-use super::{RESULT, Rule, forms, kinks, operands};
+use super::{RESULT, Rule, check_shape, forms, kinks, operands};
 use crate::{
     error::Checked,
     kernels::{
@@ -12,8 +12,9 @@ use crate::{
         table::{elementary, slope_a, slope_b, value},
     },
     tape::{Float, Var, step::Step},
-    tensor::{Element, Tensor, shape::broadcast},
+    tensor::{Element, Shape, Tensor, shape::broadcast},
 };
+use serde::{Deserialize, Serialize};
 
 macro_rules! keep {
     (a) => {
@@ -48,7 +49,7 @@ macro_rules! binary {
     };
     (all $( $name:ident $variant:ident [$($ka:ident)*] [$($kb:ident)*]; )*) => {
         /// A function of two tensors.
-        #[derive(Clone, Copy, Debug, PartialEq)]
+        #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
         pub(crate) enum Binary {
             $( $variant, )*
         }
@@ -156,7 +157,12 @@ macro_rules! binary {
                 }
             }
 
-            fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
+                    fn check(&self, x: &[&Tensor<T>], y: &Shape) -> Checked<()> {
+                let [a, b] = operands(x)?;
+                check_shape(&broadcast(a.shape(), b.shape())?, y)
+            }
+
+    fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
                 let g = step.take_grad();
                 if let Binary::Add | Binary::Sub = self {
                     // The gradient itself, not a copy of it.
@@ -297,6 +303,11 @@ impl<T: Float> Rule<T> for Where {
 
     fn keeps(&self, _: u32) -> u32 {
         1
+    }
+
+    fn check(&self, x: &[&Tensor<T>], y: &Shape) -> Checked<()> {
+        let [m, a, b] = operands(x)?;
+        check_shape(&broadcast(&broadcast(m.shape(), a.shape())?, b.shape())?, y)
     }
 
     fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {

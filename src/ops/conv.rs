@@ -1,6 +1,10 @@
 //! Convolution and its transpose over one, two or three axes. The convolution, the gradient of its input and the gradient of its
 //! weights are linear in each of two operands, and the derivatives of each are the other two: so all orders come for free.
-use super::Rule;
+mod options;
+
+pub use options::{ConvOptions, Padding, Sizes};
+
+use super::{Rule, check_shape};
 use crate::{
     error::Checked,
     kernels::conv::{self, Geometry},
@@ -10,130 +14,8 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
-/// A number for each axis, or one for all.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sizes(Vec<usize>);
-
-impl From<usize> for Sizes {
-    fn from(size: usize) -> Sizes {
-        Sizes(vec![size])
-    }
-}
-
-impl<const N: usize> From<[usize; N]> for Sizes {
-    fn from(sizes: [usize; N]) -> Sizes {
-        Sizes(sizes.to_vec())
-    }
-}
-
-impl From<&[usize]> for Sizes {
-    fn from(sizes: &[usize]) -> Sizes {
-        Sizes(sizes.to_vec())
-    }
-}
-
-impl Sizes {
-    /// One for each of so many axes.
-    pub(crate) fn each(&self, axes: usize) -> impl Iterator<Item = usize> + '_ {
-        (0..axes).map(|i| self.0.get(i).or(self.0.first()).copied().unwrap_or(1))
-    }
-
-    /// One for each of the last `axes` of three; `rest` for those before.
-    pub(crate) fn spread(&self, what: &str, axes: usize, rest: usize) -> Checked<[usize; 3]> {
-        if self.0.len() != 1 && self.0.len() != axes {
-            return Err(format!("{what} {:?} needs one number, or one for each of {axes} axes", self.0));
-        }
-        let mut all = [rest; 3];
-        for (i, slot) in all.iter_mut().skip(3 - axes).enumerate() {
-            *slot = self.0.get(i).or(self.0.first()).copied().unwrap_or(rest);
-        }
-        Ok(all)
-    }
-}
-
-/// Zeros around the input of a convolution.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Padding {
-    /// So many before the first element of an axis, and after the last.
-    Zeros(Sizes),
-    /// As many as make the output as large as the input, at stride 1; an odd one comes last.
-    Same,
-}
-
-impl<S: Into<Sizes>> From<S> for Padding {
-    fn from(sizes: S) -> Padding {
-        Padding::Zeros(sizes.into())
-    }
-}
-
-/// Options of convolutions, with PyTorch's names and defaults.
-///
-/// ```
-/// use kolmo::{ConvOptions, Tape, Tensor};
-/// let tape = Tape::<f32>::inference();
-/// let (x, w) = (tape.constant(Tensor::ones([1, 4, 8, 8])), tape.constant(Tensor::ones([6, 2, 3, 3])));
-/// let y = x.conv2d(&w, None, &ConvOptions::new().stride(2).padding(1).groups(2));
-/// assert_eq!(y.shape(), &[1, 6, 4, 4]);
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConvOptions {
-    stride: Sizes,
-    padding: Padding,
-    output_padding: Sizes,
-    dilation: Sizes,
-    groups: usize,
-}
-
-impl Default for ConvOptions {
-    fn default() -> ConvOptions {
-        ConvOptions {
-            stride: 1.into(),
-            padding: 0.into(),
-            output_padding: 0.into(),
-            dilation: 1.into(),
-            groups: 1,
-        }
-    }
-}
-
-impl ConvOptions {
-    /// Stride 1, no padding, dilation 1, one group.
-    pub fn new() -> ConvOptions {
-        ConvOptions::default()
-    }
-
-    /// Steps from one window to the next (default 1).
-    pub fn stride(self, stride: impl Into<Sizes>) -> ConvOptions {
-        ConvOptions { stride: stride.into(), ..self }
-    }
-
-    /// Zeros around the input (default 0).
-    pub fn padding(self, padding: impl Into<Padding>) -> ConvOptions {
-        ConvOptions { padding: padding.into(), ..self }
-    }
-
-    /// Added to the size of a transposed convolution's output, at the end of each axis (default 0).
-    pub fn output_padding(self, output_padding: impl Into<Sizes>) -> ConvOptions {
-        ConvOptions { output_padding: output_padding.into(), ..self }
-    }
-
-    /// Steps from one element of a window to the next (default 1).
-    pub fn dilation(self, dilation: impl Into<Sizes>) -> ConvOptions {
-        ConvOptions { dilation: dilation.into(), ..self }
-    }
-
-    pub(crate) fn groups_or_one(&self) -> usize {
-        self.groups.max(1)
-    }
-
-    /// Groups of channels that don't see each other (default 1).
-    pub fn groups(self, groups: usize) -> ConvOptions {
-        ConvOptions { groups, ..self }
-    }
-}
-
 /// One of the three linear operations; the geometry is that of the convolution all three belong to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Conv {
     /// Input, weights and perhaps bias to output.
     Forward { g: Geometry, axes: usize },
@@ -213,6 +95,46 @@ impl<T: Float> Rule<T> for Conv {
     fn keeps(&self, wanted: u32) -> u32 {
         // Each of the first two operands is read for the other's derivative; the bias for none.
         (wanted & 1) << 1 | wanted >> 1 & 1
+    }
+
+    fn check(&self, x: &[&Tensor<T>], y: &Shape) -> Checked<()> {
+        let (g, axes) = self.parts();
+        let span = |i: usize| g.dilation[i].saturating_mul(g.kernel[i].saturating_sub(1)).saturating_add(1);
+        // As many windows as fit, or as many as the input has elements with padding `Same`.
+        let windows = |i: usize| {
+            let whole = g.padding[i].saturating_mul(2).saturating_add(g.input[i]);
+            let same = g.stride[i] == 1 && g.padding[i] == (span(i) - 1) / 2;
+            let fit = whole
+                .checked_sub(span(i))
+                .and_then(|rest| rest.checked_div(g.stride[i]))
+                .map_or(0, |n| n + 1);
+            if same { fit.max(g.input[i]) } else { fit }
+        };
+        let axis = |i: usize| {
+            let unused = [g.input, g.kernel, g.output, g.stride, g.dilation].iter().all(|s| s[i] == 1)
+                && g.padding[i] == 0;
+            g.kernel[i] > 0
+                && g.dilation[i] > 0
+                && (1..=windows(i)).contains(&g.output[i])
+                && (i + axes >= 3 || unused)
+        };
+        let groups = g.groups > 0 && [g.inputs, g.outputs].iter().all(|n| *n > 0 && n % g.groups == 0);
+        let bias = x.get(2).is_none_or(|b| *b.shape() == [g.outputs]) && x.len() < 4;
+        if !(1..=3).contains(&axes) || !groups || !bias || !(0..3).all(axis) {
+            return Err("sizes, stride, padding and groups don't fit each other".into());
+        }
+        let [input, weight, output] = self.shapes();
+        match self {
+            Conv::Forward { .. } => check_shape(&output, y),
+            Conv::Input { .. } => check_shape(&input, y),
+            Conv::Weight { .. } => check_shape(&weight, y),
+        }
+    }
+
+    fn multiply_adds(&self, _: &[Option<Shape>], _: &Shape) -> Option<usize> {
+        // The same for all three: each weight meets each place of the output.
+        let [_, weight, output] = self.shapes();
+        Some(output.numel() * weight.numel() / self.parts().0.outputs.max(1))
     }
 
     fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {

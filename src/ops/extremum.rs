@@ -1,6 +1,6 @@
 //! Largest, smallest and middle elements. Without an index, equal ones share the gradient; where an index is given, the
 //! gradient goes to the element that it names.
-use super::{RESULT, Rule, index::valid, operands, reduce::Axes};
+use super::{RESULT, Rule, check_axes, index::valid, operands, reduce::Axes};
 use crate::{
     error::{Checked, Result},
     kernels::{
@@ -11,10 +11,11 @@ use crate::{
     tape::{Float, Var, step::Step},
     tensor::{Element, Shape, Tensor},
 };
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
 /// The largest or smallest over axes (sorted, unique).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Extremum {
     largest: bool,
     axes: Axes,
@@ -54,6 +55,11 @@ impl<T: Float> Rule<T> for Extremum {
 
     fn keeps(&self, _: u32) -> u32 {
         1 | RESULT
+    }
+
+    fn check(&self, x: &[&Tensor<T>], _: &Shape) -> Checked<()> {
+        let [x] = operands(x)?;
+        check_axes(&self.axes, x.rank())
     }
 
     fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {

@@ -185,6 +185,10 @@ macro_rules! arities {
                         Err(message) => step.fail(crate::error::Error::op("fused", message, None)),
                     }
                 },
+                unfold: |constants, x| {
+                    let x: [&Var<'_, T>; $n] = x.try_into().ok()?;
+                    Some(traced::eval(E::with(constants), x, true))
+                },
             };
         }
     )*};
@@ -209,12 +213,21 @@ pub(crate) struct FusedTable<T: Float> {
     #[allow(clippy::type_complexity)]
     forward: fn(&[f64], &[&Tensor<T>]) -> Checked<Tensor<T>>,
     backward: for<'a, 'b, 't> fn(&[f64], &'a mut Step<'b, 't, T>),
+    #[allow(clippy::type_complexity)]
+    unfold: for<'a, 't> fn(&[f64], &[&'a Var<'t, T>]) -> Option<Var<'t, T>>,
 }
 
 /// A fused expression on the tape.
 pub(crate) struct FusedOp<T: Float> {
     table: &'static FusedTable<T>,
     constants: SmallVec<[f64; 4]>,
+}
+
+impl<T: Float> FusedOp<T> {
+    /// The expression as the single operations that it is made of; `None` with another number of operands.
+    pub fn unfold<'t>(&self, x: &[&Var<'t, T>]) -> Option<Var<'t, T>> {
+        (self.table.unfold)(&self.constants, x)
+    }
 }
 
 impl<T: Float> Rule<T> for FusedOp<T> {

@@ -1,5 +1,5 @@
 //! Matrix products and what is made of them.
-use super::{Rule, operands};
+use super::{Rule, check_shape, operands};
 use crate::{
     error::Checked,
     kernels::matmul::{self, Mat, MatMut},
@@ -7,10 +7,11 @@ use crate::{
     tensor::{Shape, Tensor, shape::broadcast},
 };
 
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
 /// A linear operation.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Linalg {
     /// `[…, m, k] × […, k, n] -> […, m, n]`, with equal leading axes; an operand may be taken transposed.
     Matmul { transpose_a: bool, transpose_b: bool },
@@ -50,6 +51,31 @@ impl<T: Float> Rule<T> for Linalg {
 
     fn keeps(&self, wanted: u32) -> u32 {
         (wanted & 1) << 1 | wanted >> 1 & 1
+    }
+
+    fn check(&self, x: &[&Tensor<T>], y: &Shape) -> Checked<()> {
+        let (Some(a), Some(b)) = (x.first(), x.get(1)) else {
+            return Err("takes two operands or more".into());
+        };
+        let (rows, columns) = match self {
+            Linalg::Matmul { transpose_a, transpose_b } => {
+                (if *transpose_a { -1 } else { -2 }, if *transpose_b { -2 } else { -1 })
+            }
+            Linalg::Linear => (-2, -2),
+        };
+        let lead = y.get(..y.rank().saturating_sub(2)).unwrap_or_default();
+        let found = lead.iter().copied().chain([a.dim(rows), b.dim(columns)]).collect();
+        check_shape(&found, y)
+    }
+
+    fn multiply_adds(&self, operands: &[Option<Shape>], result: &Shape) -> Option<usize> {
+        let axis = |i: usize, axis| operands.get(i)?.as_ref().map(|shape| shape.dim(axis));
+        let inner = match self {
+            Linalg::Matmul { transpose_a, transpose_b } => axis(0, if *transpose_a { -2 } else { -1 })
+                .or_else(|| axis(1, if *transpose_b { -1 } else { -2 })),
+            Linalg::Linear => axis(1, -1).or_else(|| axis(0, -1)),
+        };
+        Some(result.numel() * inner?)
     }
 
     fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {

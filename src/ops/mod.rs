@@ -24,6 +24,7 @@ mod products;
 pub(crate) mod reduce;
 mod repeats;
 mod resize;
+pub(crate) mod saved;
 mod scan;
 mod scatter;
 pub(crate) mod shape;
@@ -40,6 +41,7 @@ mod views;
 pub use attention::{Attention, AttentionMask};
 pub use compare::{Close, Operand};
 pub use conv::{ConvOptions, Padding, Sizes};
+pub(crate) use fused::FusedOp;
 pub use fused::{Fuse, FuseInput, Fused};
 pub use getitem::Select;
 pub use pad::Pad;
@@ -54,7 +56,7 @@ use crate::{
     error::Checked,
     loss::classes::MeanCrossEntropy,
     tape::{Float, mixed::Mixed, step::Step},
-    tensor::Tensor,
+    tensor::{Shape, Tensor},
 };
 use std::{borrow::Cow, sync::Arc};
 
@@ -91,6 +93,18 @@ pub(crate) trait Rule<T: Float> {
     /// Which values the derivative reads, if it is wanted for the operands in the bit mask `wanted`: operands by
     /// bit, and [`RESULT`].
     fn keeps(&self, wanted: u32) -> u32;
+
+    /// What must be so of options and operands that come from a file, beyond what [`forward`](Rule::forward) looks at
+    /// itself; and that the result has this shape, where it may be larger than the operands.
+    fn check(&self, _x: &[&Tensor<T>], _y: &Shape) -> Checked<()> {
+        Ok(())
+    }
+
+    /// How many products of two numbers are added up to make a result of this shape: 0 for what is no product of matrices;
+    /// `None` if it can't be told, or needs the shape of an operand that is not known.
+    fn multiply_adds(&self, _operands: &[Option<Shape>], _result: &Shape) -> Option<usize> {
+        Some(0)
+    }
 
     /// Gives each operand that wants it its gradient.
     fn backward<'t>(&self, step: &mut Step<'_, 't, T>);
@@ -211,6 +225,19 @@ impl<T: Float> Rule<T> for Leaf {
         0
     }
     fn backward<'t>(&self, _: &mut Step<'_, 't, T>) {}
+}
+
+/// Whether a result has the shape that a file says.
+fn check_shape(found: &Shape, said: &Shape) -> Checked<()> {
+    if found == said { Ok(()) } else { Err(format!("the result has shape {found}, the file says {said}")) }
+}
+
+/// Whether these are axes of a tensor of this rank, sorted and without repetition.
+fn check_axes(axes: &[usize], rank: usize) -> Checked<()> {
+    if axes.windows(2).all(|pair| pair[0] < pair[1]) && axes.last().is_none_or(|&last| last < rank) {
+        return Ok(());
+    }
+    Err(format!("{axes:?} are no axes of a tensor with {rank}, in ascending order"))
 }
 
 /// Operands that a rule needs; a message where the tape was given fewer.

@@ -1,6 +1,10 @@
 //! Normalisation by means, deviations and norms, and distances: programs of other operations. The number of axes that
 //! `batch_norm` and its relatives take for channels is 1: `[n, channels, …]`.
-use super::{index::valid, standardize::Standardize, take::NOWHERE};
+use super::{
+    index::valid,
+    standardize::{Norm, Standardize},
+    take::NOWHERE,
+};
 use crate::{
     error::Checked,
     kernels::standardize::{Groups, moments},
@@ -107,7 +111,7 @@ impl<'t, T: Float> Var<'t, T> {
                 if let Some(failed) = self.unfit("batch_norm", &self.shape()[1..2], (weight, bias)) {
                     return failed;
                 }
-                let op = Standardize { name: "batch_norm", at: channels(self.shape()), eps, by_place: false };
+                let op = Standardize { kind: Norm::Batch, at: channels(self.shape()), eps, by_place: false };
                 self.standardized(op, (weight, bias))
             }
         }
@@ -151,7 +155,7 @@ impl<'t, T: Float> Var<'t, T> {
             return self.tape().fail_op("instance_norm", message, &[self]);
         }
         let at = Groups { outer: 1, groups: self.shape()[0] * self.shape()[1], inner };
-        let op = Standardize { name: "instance_norm", at, eps, by_place: false };
+        let op = Standardize { kind: Norm::Instance, at, eps, by_place: false };
         self.standardized(op, (None, None)).by_channel("instance_norm", (weight, bias))
     }
 
@@ -176,7 +180,7 @@ impl<'t, T: Float> Var<'t, T> {
         }
         let groups = n * num_groups;
         let at = Groups { outer: 1, groups, inner: self.numel() / groups.max(1) };
-        let op = Standardize { name: "group_norm", at, eps, by_place: false };
+        let op = Standardize { kind: Norm::Group, at, eps, by_place: false };
         self.standardized(op, (None, None)).by_channel("group_norm", (weight, bias))
     }
 
@@ -204,7 +208,7 @@ impl<'t, T: Float> Var<'t, T> {
         }
         let inner = normalized_shape.iter().product::<usize>();
         let at = Groups { outer: 1, groups: self.numel() / inner.max(1), inner };
-        self.standardized(Standardize { name: "layer_norm", at, eps, by_place: true }, (weight, bias))
+        self.standardized(Standardize { kind: Norm::Layer, at, eps, by_place: true }, (weight, bias))
     }
 
     /// `x / √(mean(x²) + eps) · weight` over the last axes, which are `normalized_shape` (Zhang and Sennrich, 2019). `eps` is by

@@ -1,18 +1,19 @@
 //! Sums, means, variances, products and norms over axes.
-use super::{RESULT, Rule, index::valid, operands};
+use super::{RESULT, Rule, check_axes, index::valid, operands};
 use crate::{
     error::Checked,
     kernels::reduce::{self, fold},
     tape::{Float, Var, step::Step},
     tensor::{Shape, Tensor, shape::axes_of},
 };
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::borrow::Cow;
 
 pub(crate) type Axes = SmallVec<[usize; 6]>;
 
 /// A reduction over axes (sorted, unique).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Reduce {
     Sum {
         axes: Axes,
@@ -61,6 +62,12 @@ impl<T: Float> Rule<T> for Reduce {
 
     fn keeps(&self, _: u32) -> u32 {
         if let Reduce::Prod { .. } = self { 1 | RESULT } else { 0 }
+    }
+
+    fn check(&self, x: &[&Tensor<T>], _: &Shape) -> Checked<()> {
+        let [x] = operands(x)?;
+        let (Reduce::Sum { axes, .. } | Reduce::Mean { axes, .. } | Reduce::Prod { axes, .. }) = self;
+        check_axes(axes, x.rank())
     }
 
     fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {

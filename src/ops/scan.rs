@@ -1,15 +1,16 @@
 //! Running sums and products along an axis. What has no rule of its own doubles the reach of a shifted copy until it
 //! spans the axis: its derivatives are those of the single steps, right at zeros too.
-use super::{RESULT, Rule, index::valid, operands};
+use super::{RESULT, Rule, check_axes, index::valid, operands};
 use crate::{
     error::Checked,
     tape::{Float, Var, step::Step},
-    tensor::Tensor,
+    tensor::{Shape, Tensor},
 };
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
 /// A running fold along an axis.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Scan {
     /// The sum, from the end if `reverse`.
     Sum { axis: usize, reverse: bool },
@@ -42,6 +43,12 @@ impl<T: Float> Rule<T> for Scan {
 
     fn keeps(&self, _: u32) -> u32 {
         if let Scan::Prod { .. } = self { 1 | RESULT } else { 0 }
+    }
+
+    fn check(&self, x: &[&Tensor<T>], _: &Shape) -> Checked<()> {
+        let [x] = operands(x)?;
+        let (Scan::Sum { axis, .. } | Scan::Prod { axis }) = self;
+        check_axes(&[*axis], x.rank().max(1))
     }
 
     fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {

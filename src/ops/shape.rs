@@ -1,16 +1,17 @@
 //! Operations that move elements and compute nothing: mostly views, whose gradients are views too.
-use super::{Rule, operands};
+use super::{Rule, check_axes, check_shape, operands};
 use crate::{
     error::Checked,
     kernels::strided::{for_runs, merge_axes},
     tape::{Float, Tape, Var, step::Step},
     tensor::{Layout, Shape, Tensor, shape::infer},
 };
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::borrow::Cow;
 
 /// A rearrangement of elements.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum ShapeOp {
     Reshape(Shape),
     Permute(SmallVec<[isize; 6]>),
@@ -87,6 +88,38 @@ impl<T: Float> Rule<T> for ShapeOp {
 
     fn keeps(&self, _: u32) -> u32 {
         0
+    }
+
+    fn check(&self, x: &[&Tensor<T>], y: &Shape) -> Checked<()> {
+        let forward = |step: usize| {
+            if step > 0 && step <= isize::MAX as usize {
+                Ok(())
+            } else {
+                Err(format!("step {step} is not positive"))
+            }
+        };
+        match (self, x) {
+            (ShapeOp::Slice { axis, step, .. }, [x]) => forward(*step).and(check_axes(&[*axis], x.rank())),
+            (ShapeOp::Unslice { shape, axis, step, .. }, [x]) => {
+                let mut own = shape.clone();
+                own.set(*axis, x.shape()[*axis]);
+                if own != *x.shape() {
+                    return Err(format!("{} is no part of {shape} along axis {axis}", x.shape()));
+                }
+                forward(*step).and(check_axes(&[*axis], x.rank())).and(check_shape(shape, y))
+            }
+            (ShapeOp::Expand(shape), _) => check_shape(shape, y),
+            (ShapeOp::Cat { axis, sizes }, x) => {
+                let fits =
+                    x.len() == sizes.len() && x.iter().zip(sizes).all(|(x, size)| x.shape()[*axis] == *size);
+                if fits && sizes.iter().sum::<usize>() == y[*axis] {
+                    Ok(())
+                } else {
+                    Err(format!("operands don't have sizes {sizes:?} along axis {axis}"))
+                }
+            }
+            _ => Ok(()),
+        }
     }
 
     fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {

@@ -1,6 +1,6 @@
 //! Exponentials that are shifted by the largest of their line, so that none overflows: softmax, its logarithm, and the
 //! logarithm of their sum.
-use super::{RESULT, Rule, index::valid, operands, reduce::Axes};
+use super::{RESULT, Rule, check_axes, index::valid, operands, reduce::Axes};
 use crate::{
     error::Checked,
     kernels::{
@@ -12,10 +12,11 @@ use crate::{
     tape::{Float, Var, step::Step},
     tensor::{Shape, Tensor},
 };
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
 /// What is made of the exponentials.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Softmax {
     /// `eˣ / Σ eˣ` along an axis.
     Plain { axis: usize },
@@ -123,6 +124,15 @@ impl<T: Float> Rule<T> for Softmax {
         match self {
             Softmax::LogSum { .. } => 1,
             _ => RESULT,
+        }
+    }
+
+    fn check(&self, x: &[&Tensor<T>], _: &Shape) -> Checked<()> {
+        let [x] = operands(x)?;
+        match self {
+            Softmax::LogSum { axes, .. } => check_axes(axes, x.rank()),
+            Softmax::Plain { axis } | Softmax::Log { axis } => check_axes(&[*axis], x.rank()),
+            Softmax::Causal => check_axes(&[1], x.rank()),
         }
     }
 

@@ -8,10 +8,11 @@ use crate::{
     tape::{Float, Var, step::Step},
     tensor::{Shape, Tensor, shape::broadcast},
 };
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
 /// An operation on square matrices `[…, n, n]`; the last two on any `[…, m, n]`.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Solve {
     /// `A⁻¹ B`, for B `[…, n, k]` with the same leading axes.
     General,
@@ -183,6 +184,19 @@ impl<T: Float> Rule<T> for Solve {
             Solve::LogAbsDet | Solve::SingularValues => 1,
             Solve::Cholesky => RESULT,
             Solve::SingularProduct => 1,
+        }
+    }
+
+    fn check(&self, x: &[&Tensor<T>], _: &Shape) -> Checked<()> {
+        if *self != Solve::SingularProduct {
+            return Ok(());
+        }
+        let [a, g] = operands(x)?;
+        let (m, n, count) = matrices(a)?;
+        if g.numel() == count * m.min(n) {
+            Ok(())
+        } else {
+            Err(format!("{} and {} don't fit", a.shape(), g.shape()))
         }
     }
 

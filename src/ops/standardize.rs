@@ -7,12 +7,22 @@ use crate::{
     tape::{Float, Var, step::Step},
     tensor::{Shape, Tensor},
 };
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
+/// What the groups are, which makes no difference but to the name.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Norm {
+    Batch,
+    Group,
+    Instance,
+    Layer,
+}
+
 /// `(x - mean) / √(variance + eps) · weight + bias`. Operands are x, perhaps the weight, perhaps the bias.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Standardize {
-    pub name: &'static str,
+    pub kind: Norm,
     pub at: Groups,
     pub eps: f64,
     /// Whether weight and bias have an element for each place in a group's parts, not for each group.
@@ -62,7 +72,12 @@ impl Standardize {
 
 impl<T: Float> Rule<T> for Standardize {
     fn name(&self) -> &str {
-        self.name
+        match self.kind {
+            Norm::Batch => "batch_norm",
+            Norm::Group => "group_norm",
+            Norm::Instance => "instance_norm",
+            Norm::Layer => "layer_norm",
+        }
     }
 
     fn options(&self) -> Cow<'static, str> {
@@ -84,6 +99,20 @@ impl<T: Float> Rule<T> for Standardize {
     fn keeps(&self, _: u32) -> u32 {
         // The bias is not read.
         0b11
+    }
+
+    fn check(&self, x: &[&Tensor<T>], _: &Shape) -> Checked<()> {
+        let (first, affine) = x.split_first().ok_or("takes a tensor")?;
+        let n = self.parts().numel();
+        let each = if self.by_place { self.at.inner } else { self.at.groups };
+        if n != first.numel() || affine.len() > 2 || affine.iter().any(|t| t.numel() != each) {
+            return Err(format!(
+                "groups {} don't fit {} and what it is scaled by",
+                self.parts(),
+                first.shape()
+            ));
+        }
+        Ok(())
     }
 
     fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {

@@ -1,19 +1,20 @@
 //! The two ways of reading elements by index, and their transposes that add into places: the foundation of gathering,
 //! scattering, embeddings and codebooks. The derivative of each is the other, so all orders come for free.
-use super::{Rule, operands};
+use super::{Rule, check_axes, check_shape, operands};
 use crate::{
     error::Checked,
     kernels::threads::for_chunks,
     tape::{Float, Var, step::Step},
     tensor::{Shape, Tensor},
 };
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
 /// The position of a place that has no value: it is zero and gives no gradient.
 pub(crate) const NOWHERE: u32 = u32::MAX;
 
 /// Reading by index, and adding by index.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Take {
     /// The elements at these positions of the flattened operand; the result has the shape of the positions. Of both as many
     /// equal blocks belong to each other: the positions of a block point into the same block of the operand.
@@ -181,6 +182,37 @@ impl<T: Float> Rule<T> for Take {
 
     fn keeps(&self, _: u32) -> u32 {
         0
+    }
+
+    fn check(&self, x: &[&Tensor<T>], y: &Shape) -> Checked<()> {
+        let [x] = operands(x)?;
+        let split = |n: usize, blocks: usize| blocks > 0 && n.is_multiple_of(blocks);
+        match self {
+            Take::Elements { positions, blocks }
+                if split(positions.numel(), *blocks) && split(x.numel(), *blocks) =>
+            {
+                check_shape(positions.shape(), y)
+            }
+            Take::AddElements { positions, shape, blocks }
+                if split(positions.numel(), *blocks) && split(shape.numel(), *blocks) =>
+            {
+                check_shape(shape, y)
+            }
+            Take::Elements { blocks, .. } | Take::AddElements { blocks, .. } => {
+                Err(format!("{} and the index don't have {blocks} equal blocks", x.shape()))
+            }
+            Take::Rows { axis, .. } | Take::AddRows { axis, .. } => {
+                check_axes(&[*axis], x.rank())?;
+                let size = match self {
+                    Take::AddRows { size, .. } => *size,
+                    Take::Rows { index, .. } => index.numel(),
+                    _ => 0,
+                };
+                let mut shape = x.shape().clone();
+                shape.set(*axis, size);
+                check_shape(&shape, y)
+            }
+        }
     }
 
     fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {

@@ -13,6 +13,7 @@ use crate::{
     tape::{Float, Var, step::Step},
     tensor::{Element, Tensor},
 };
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
 /// Which values a derivative reads, from the letters of the table.
@@ -35,7 +36,7 @@ macro_rules! unary {
     };
     (all $( $(#[$m:meta])* $name:ident $variant:ident ($($p:ident),*) [$($keep:ident)*]; )*) => {
         /// A function of one tensor, with its options.
-        #[derive(Clone, Copy, Debug, PartialEq)]
+        #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
         pub(crate) enum Unary {
             Neg,
             $( $variant { $($p: f64),* }, )*

@@ -4,6 +4,7 @@ mod base;
 pub(crate) mod by_name;
 mod dual;
 mod lane;
+pub(crate) mod named;
 pub(crate) mod table;
 
 pub use dual::Dual;

@@ -50,6 +50,18 @@ impl Shape {
         axis_of(axis, self.rank())
     }
 
+    /// The index of the element at a position in row-major order, if there is one.
+    pub(crate) fn index_of(&self, mut position: usize) -> Option<Vec<usize>> {
+        if position >= self.numel() {
+            return None;
+        }
+        let mut index = vec![0; self.rank()];
+        for (i, &size) in index.iter_mut().zip(self.iter()).rev() {
+            (*i, position) = (position % size, position / size);
+        }
+        Some(index)
+    }
+
     #[inline]
     pub(crate) fn push(&mut self, size: usize) {
         self.0.push(size);

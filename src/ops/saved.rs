@@ -1,0 +1,69 @@
+//! Operations as they go into files. What comes back is checked against its operands before it is run.
+use super::{
+    Op,
+    attend::Attend,
+    binary::{Binary, Where},
+    conv::Conv,
+    extremum::Extremum,
+    linalg::Linalg,
+    reduce::Reduce,
+    scan::Scan,
+    shape::ShapeOp,
+    softmax::Softmax,
+    solve::Solve,
+    standardize::Standardize,
+    take::Take,
+    unary::Unary,
+};
+use crate::{
+    error::Checked,
+    loss::classes::MeanCrossEntropy,
+    tape::Float,
+    tensor::{Shape, Tensor},
+};
+use serde::{Deserialize, Serialize};
+
+macro_rules! saved {
+    ($($variant:ident($t:ty))*) => {
+        /// An operation without anything that only the program has that recorded it.
+        #[derive(Clone, Debug, Serialize, Deserialize)]
+        pub(crate) enum SavedOp {
+            Where,
+            Conv(Box<Conv>),
+            $($variant($t),)*
+        }
+
+        impl SavedOp {
+            /// The operation for a file; `None` if it can't be in one: it is code of the program.
+            pub fn of<T: Float>(op: &Op<T>) -> Option<SavedOp> {
+                match op {
+                    Op::Where(_) => Some(SavedOp::Where),
+                    Op::Conv(op) => Some(SavedOp::Conv(op.clone())),
+                    $(Op::$variant(op) => Some(SavedOp::$variant(op.clone())),)*
+                    Op::Input | Op::Param(_) | Op::Mixed(_) | Op::Fused(_) | Op::Custom(_) => None,
+                }
+            }
+
+            fn op<T: Float>(&self) -> Op<T> {
+                match self {
+                    SavedOp::Where => Op::Where(Where),
+                    SavedOp::Conv(op) => Op::Conv(op.clone()),
+                    $(SavedOp::$variant(op) => Op::$variant(op.clone()),)*
+                }
+            }
+        }
+    };
+}
+saved! {
+    Attend(Attend) Unary(Unary) Binary(Binary) Extremum(Extremum) Scan(Scan) CrossEntropy(MeanCrossEntropy) Softmax(Softmax)
+    Solve(Solve) Standardize(Standardize) Take(Take) Linalg(Linalg) Reduce(Reduce) Shape(ShapeOp)
+}
+
+impl SavedOp {
+    /// The operation, if it fits these operands and the shape that its result is said to have.
+    pub fn for_operands<T: Float>(&self, x: &[&Tensor<T>], y: &Shape) -> Checked<Op<T>> {
+        let op = self.op();
+        op.rule().check(x, y).map_err(|message| format!("{}: {message}", op.rule().name()))?;
+        Ok(op)
+    }
+}
