@@ -60,6 +60,7 @@ mod error;
 mod explore;
 mod files;
 mod ids;
+pub mod inspect;
 pub(crate) mod kernels;
 pub mod loss;
 pub mod metrics;

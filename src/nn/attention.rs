@@ -223,7 +223,7 @@ impl<T: Float> MultiheadAttention<T> {
     fn projected<'t>(&self, query: &Var<'t, T>, key: &Var<'t, T>, value: &Var<'t, T>) -> [Var<'t, T>; 3] {
         let tape = query.tape();
         let weight = tape.param(&self.in_proj_weight);
-        let bias = self.in_proj_bias.as_ref().map(|b| tape.param(b));
+        let bias = tape.optional_param(&self.in_proj_bias);
         let width = query.dim(-1);
         if query.same_as(key) && query.same_as(value) {
             let all = query.linear(&weight, bias.as_ref());

@@ -67,7 +67,7 @@ impl<T: Float> Layer<T> for Linear<T> {
     #[track_caller]
     fn forward<'t>(&self, x: &Var<'t, T>) -> Var<'t, T> {
         let weight = x.tape().param(&self.weight);
-        let bias = self.bias.as_ref().map(|b| x.tape().param(b));
+        let bias = x.tape().optional_param(&self.bias);
         x.linear(&weight, bias.as_ref())
     }
 }

@@ -299,7 +299,7 @@ impl<T: Float> RmsNorm<T> {
 impl<T: Float> Layer<T> for RmsNorm<T> {
     #[track_caller]
     fn forward<'t>(&self, x: &Var<'t, T>) -> Var<'t, T> {
-        let weight = self.weight.as_ref().map(|p| x.tape().param(p));
+        let weight = x.tape().optional_param(&self.weight);
         x.rms_norm(&self.normalized_shape, weight.as_ref(), self.eps)
     }
 }

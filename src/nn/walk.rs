@@ -38,7 +38,14 @@ impl<T: Float> Serialize for Probe<'_, T> {
 
 /// Where in a model the walk is; prints as a dotted name: `blocks.0.attn.weight`.
 #[derive(Clone, Debug, Default)]
-pub struct Path(SmallVec<[Segment; 8]>);
+pub struct Path(SmallVec<[Segment; 8]>, &'static str);
+
+impl Path {
+    /// The name of the struct whose field the parameter is, such as `Linear`; empty if it is not the field of a struct.
+    pub fn owner(&self) -> &'static str {
+        self.1
+    }
+}
 
 #[derive(Clone, Debug)]
 enum Segment {
@@ -168,8 +175,8 @@ impl ser::Error for Stop {
     }
 }
 
-/// A sequence or map on the walk: the walker and how many elements it has passed.
-struct Elements<'a, T: Float>(Walker<'a, T>, usize, Option<String>);
+/// A sequence, map or struct on the walk: the walker, how many elements it has passed, a map's next key, a struct's name.
+struct Elements<'a, T: Float>(Walker<'a, T>, usize, Option<String>, &'static str);
 
 macro_rules! nothing {
     ($($f:ident($t:ty))*) => {$(
@@ -245,13 +252,13 @@ impl<'a, T: Float> Serializer for Walker<'a, T> {
         value.serialize(self)
     }
     fn serialize_seq(self, _: Option<usize>) -> Result<Elements<'a, T>, Stop> {
-        Ok(Elements(self, 0, None))
+        Ok(Elements(self, 0, None, ""))
     }
     fn serialize_tuple(self, _: usize) -> Result<Elements<'a, T>, Stop> {
-        Ok(Elements(self, 0, None))
+        Ok(Elements(self, 0, None, ""))
     }
     fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Elements<'a, T>, Stop> {
-        Ok(Elements(self, 0, None))
+        Ok(Elements(self, 0, None, ""))
     }
     fn serialize_tuple_variant(
         self,
@@ -260,13 +267,13 @@ impl<'a, T: Float> Serializer for Walker<'a, T> {
         _: &'static str,
         _: usize,
     ) -> Result<Elements<'a, T>, Stop> {
-        Ok(Elements(self, 0, None))
+        Ok(Elements(self, 0, None, ""))
     }
     fn serialize_map(self, _: Option<usize>) -> Result<Elements<'a, T>, Stop> {
-        Ok(Elements(self, 0, None))
+        Ok(Elements(self, 0, None, ""))
     }
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Elements<'a, T>, Stop> {
-        Ok(Elements(self, 0, None))
+    fn serialize_struct(self, name: &'static str, _: usize) -> Result<Elements<'a, T>, Stop> {
+        Ok(Elements(self, 0, None, name))
     }
     fn serialize_struct_variant(
         self,
@@ -275,7 +282,7 @@ impl<'a, T: Float> Serializer for Walker<'a, T> {
         _: &'static str,
         _: usize,
     ) -> Result<Elements<'a, T>, Stop> {
-        Ok(Elements(self, 0, None))
+        Ok(Elements(self, 0, None, ""))
     }
 }
 
@@ -303,6 +310,7 @@ macro_rules! fields {
             type Ok = ();
             type Error = Stop;
             fn serialize_field<V: Serialize + ?Sized>(&mut self, name: &'static str, value: &V) -> Result<(), Stop> {
+                self.0.path.1 = self.3;
                 self.0.inside(Segment::Field(name), value)
             }
             fn end(self) -> Result<(), Stop> { Ok(()) }
@@ -322,6 +330,7 @@ impl<T: Float> ser::SerializeMap for Elements<'_, T> {
     fn serialize_value<V: Serialize + ?Sized>(&mut self, value: &V) -> Result<(), Stop> {
         self.1 += 1;
         let segment = self.2.take().map_or(Segment::Index(self.1 - 1), Segment::Key);
+        self.0.path.1 = self.3;
         self.0.inside(segment, value)
     }
     fn end(self) -> Result<(), Stop> {

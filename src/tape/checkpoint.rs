@@ -4,7 +4,7 @@ use crate::{
     error::{Checked, Result},
     nn::Param,
     ops::{Op, Rule},
-    tensor::Tensor,
+    tensor::{Shape, Tensor},
 };
 use std::sync::Arc;
 
@@ -79,6 +79,10 @@ impl<T: Float, B: Block<T>> Rule<T> for Checkpoint<B> {
 
     fn keeps(&self, _: u32) -> u32 {
         0
+    }
+
+    fn multiply_adds(&self, _: &[Option<Shape>], _: &Shape) -> Option<usize> {
+        None
     }
 
     fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {

@@ -3,7 +3,7 @@ use super::{Float, Var, step::Step};
 use crate::{
     error::{Checked, Error, Result},
     ops::{Op, RESULT, Rule},
-    tensor::Tensor,
+    tensor::{Shape, Tensor},
 };
 use std::sync::Arc;
 
@@ -65,6 +65,10 @@ impl<T: Float, C: CustomOp<T>> Rule<T> for Custom<C> {
 
     fn keeps(&self, _: u32) -> u32 {
         u32::MAX | RESULT
+    }
+
+    fn multiply_adds(&self, _: &[Option<Shape>], _: &Shape) -> Option<usize> {
+        None
     }
 
     fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {

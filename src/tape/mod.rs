@@ -15,7 +15,7 @@ mod gradients;
 mod listing;
 pub(crate) mod mixed;
 pub(crate) mod node;
-mod observe;
+pub(crate) mod observe;
 mod program;
 mod random;
 mod scalar;

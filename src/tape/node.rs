@@ -131,6 +131,16 @@ impl<T: Float> Tape<T> {
         p.on(self)
     }
 
+    /// The same of a parameter that a layer may not have.
+    // Not `map`: the caller's line would be that of a closure.
+    #[track_caller]
+    pub(crate) fn optional_param(&self, p: &Option<Param<T>>) -> Option<Var<'_, T>> {
+        match p {
+            Some(p) => Some(self.param(p)),
+            None => None,
+        }
+    }
+
     /// Lets a value of this tape stand for a parameter until the next [`reset`](Tape::reset): a model's layers then compute with
     /// it, and gradients go to what it was computed from. Masks and codebooks of the parameter are passed over.
     ///
@@ -161,9 +171,13 @@ impl<T: Float> Tape<T> {
         self.tensors.substitutes.borrow_mut().insert(p.id(), (value.raw_id(), value.tensor().clone()));
     }
 
-    /// The values of the parameters that were asked for in this step.
+    /// The tensors of the parameters that were asked for in this step; what a parametrisation made of one is a value like
+    /// others.
     pub(crate) fn each_param(&self, f: impl FnMut(&Tensor<T>)) {
-        self.tensors.params.borrow().values().map(|(_, value)| value).for_each(f);
+        let nodes = self.tensors.nodes.borrow();
+        let own = |node: u32| nodes.get(node as usize).is_some_and(|n| matches!(n.op, Op::Param(_)));
+        let params = self.tensors.params.borrow();
+        params.values().filter(|(node, _)| own(*node)).map(|(_, value)| value).for_each(f);
     }
 
     /// The parameter's own tensor as a leaf of the tape.

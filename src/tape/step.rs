@@ -175,7 +175,7 @@ impl<'t, T: Float> Step<'_, 't, T> {
 }
 
 impl<T: Float> Node<T> {
-    pub(super) fn kept_range(&self) -> std::ops::Range<usize> {
+    pub(crate) fn kept_range(&self) -> std::ops::Range<usize> {
         self.kept.0 as usize..(self.kept.0 + self.kept.1) as usize
     }
 

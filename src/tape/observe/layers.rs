@@ -1,6 +1,6 @@
 //! To which layer a statement belongs: told by the names of the parameters that it and its operands use.
 use super::Observation;
-use crate::tape::{Argument, Float, listing::name_rows};
+use crate::tape::{Argument, Float, Row, listing::name_rows};
 use serde::Serialize;
 
 impl Observation {
@@ -9,36 +9,41 @@ impl Observation {
     /// blocks one after the other to the last. Statements in a [scope](super::Tape::scope) keep its name.
     pub fn with_names<T: Float, M: Serialize + ?Sized>(mut self, model: &M) -> Observation {
         name_rows::<T, M>(self.rows.iter_mut().map(|r| &mut r.row), model);
-        let mut layers: Vec<Option<String>> = Vec::with_capacity(self.rows.len());
-        for seen in &self.rows {
-            let own = seen.row.name.as_ref().filter(|n| !n.starts_with('#'));
-            let layer = match own {
-                Some(name) => Some(name.rsplit_once('.').map_or("", |(layer, _)| layer).to_string()),
-                None => {
-                    let ids = seen.row.arguments.iter().filter_map(|a| match a {
-                        Argument::Value(id) | Argument::Partial(id, _) => {
-                            Some((*id as usize).wrapping_sub(1))
-                        }
-                        Argument::Constant => None,
-                    });
-                    let is_param = |&i: &usize| self.rows.get(i).is_some_and(|r| r.row.name.is_some());
-                    let ids: Vec<usize> = ids.collect();
-                    let params: Vec<usize> = ids.iter().copied().filter(is_param).collect();
-                    let from = if params.is_empty() { &ids } else { &params };
-                    let found = from.iter().filter_map(|&i| Some((i, layers.get(i)?.as_deref()?)));
-                    let found: Vec<(usize, &str)> = found.collect();
-                    let last = found.iter().max_by_key(|(i, _)| *i).map(|(_, l)| *l);
-                    let common = found.iter().map(|(_, l)| l.to_string()).reduce(|a, b| common(&a, &b));
-                    last.zip(common).map(|(last, common)| numbered(last, &common))
-                }
-            };
-            layers.push(layer);
-        }
+        let layers = layers(self.rows.iter().map(|seen| &seen.row));
         for (seen, layer) in self.rows.iter_mut().zip(layers) {
-            seen.layer = seen.layer.take().or(layer.filter(|l| !l.is_empty()));
+            seen.layer = seen.layer.take().or(layer);
         }
         self
     }
+}
+
+/// The layer of each statement of a tape, told by the parameters' names.
+pub(crate) fn layers<'a>(rows: impl Iterator<Item = &'a Row> + Clone) -> Vec<Option<String>> {
+    let params: Vec<bool> = rows.clone().map(|row| row.name.is_some()).collect();
+    let mut layers: Vec<Option<String>> = Vec::with_capacity(params.len());
+    for row in rows {
+        let own = row.name.as_ref().filter(|n| !n.starts_with('#'));
+        let layer = match own {
+            Some(name) => Some(name.rsplit_once('.').map_or("", |(layer, _)| layer).to_string()),
+            None => {
+                let ids = row.arguments.iter().filter_map(|a| match a {
+                    Argument::Value(id) | Argument::Partial(id, _) => Some((*id as usize).wrapping_sub(1)),
+                    Argument::Constant => None,
+                });
+                let ids: Vec<usize> = ids.collect();
+                let is_param = |&i: &usize| params.get(i).copied().unwrap_or(false);
+                let used: Vec<usize> = ids.iter().copied().filter(is_param).collect();
+                let from = if used.is_empty() { &ids } else { &used };
+                let found = from.iter().filter_map(|&i| Some((i, layers.get(i)?.as_deref()?)));
+                let found: Vec<(usize, &str)> = found.collect();
+                let last = found.iter().max_by_key(|(i, _)| *i).map(|(_, l)| *l);
+                let common = found.iter().map(|(_, l)| l.to_string()).reduce(|a, b| common(&a, &b));
+                last.zip(common).map(|(last, common)| numbered(last, &common))
+            }
+        };
+        layers.push(layer);
+    }
+    layers.into_iter().map(|layer| layer.filter(|l| !l.is_empty())).collect()
 }
 
 /// What a layer's name begins with: the segments in common, and the next if it is the number of a block. With nothing in

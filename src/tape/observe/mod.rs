@@ -9,6 +9,7 @@ pub(crate) mod numbers;
 mod replay;
 mod watch;
 
+pub(crate) use layers::layers;
 pub(crate) use replay::Difference;
 pub(super) use watch::{Place, Watch};
 

@@ -1,0 +1,90 @@
+//! Gradients that are one of several possible ones: values that lie on a kink.
+use super::{Origin, table::count};
+use crate::tape::{Float, Observation, Tape};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The statements of an [observed](Tape::observe) tape whose values lie on a kink; see [`Observation::kinks`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Kinks {
+    /// In the order of the statements.
+    pub statements: Vec<Kink>,
+}
+
+/// A statement with values on a kink.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Kink {
+    /// The statement.
+    pub id: u32,
+    /// Where it comes from.
+    #[serde(flatten)]
+    pub origin: Origin,
+    /// How many elements lie on a kink.
+    pub elements: usize,
+    /// How many elements there are.
+    pub of: usize,
+}
+
+impl<T: Float> Tape<T> {
+    /// [`Observation::kinks`] of what was recorded so far.
+    pub fn kinks(&self) -> Kinks {
+        self.observation().kinks()
+    }
+}
+
+impl Observation {
+    /// Where the gradient is a subgradient: `relu` at 0, `maximum` at a tie. There a rule gives one of several slopes, by
+    /// PyTorch's conventions, and finite differences give another. After a sweep, statements that it didn't come to are
+    /// left out.
+    ///
+    /// ```
+    /// let tape = kolmo::Tape::<f32>::new();
+    /// tape.observe(true);
+    /// let y = tape.input([-1.0, 0.0, 2.0, 0.0]).relu().sum();
+    /// y.backward()?;
+    /// let kinks = tape.kinks();
+    /// assert_eq!((kinks.statements[0].elements, kinks.statements[0].of), (2, 4));
+    /// assert!(kinks.to_string().starts_with("this gradient is a subgradient: relu at 0 in "));
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
+    pub fn kinks(&self) -> Kinks {
+        let reached = |seen: &&crate::tape::Observed| self.seed.is_none() || seen.adjoint.is_some();
+        let found = self.rows.iter().filter(|seen| seen.kinks > 0).filter(reached);
+        let kink = |seen: &crate::tape::Observed| Kink {
+            id: seen.row.id,
+            origin: Origin::of(seen),
+            elements: seen.kinks,
+            of: seen.value.as_ref().map_or(seen.kinks, |v| v.numel()).max(seen.kinks),
+        };
+        Kinks { statements: found.map(kink).collect() }
+    }
+}
+
+impl Kink {
+    /// Where the kink lies: `at 0`, `at a tie`.
+    fn place(&self) -> &'static str {
+        match self.origin.op.as_str() {
+            "relu" | "abs" | "leaky_relu" | "prelu" | "sign" => "at 0",
+            "maximum" | "minimum" | "fmax" | "fmin" | "amax" | "amin" => "at a tie",
+            op if op.starts_with("clamp") => "at a bound",
+            _ => "at a kink",
+        }
+    }
+}
+
+impl fmt::Display for Kinks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.statements.is_empty() {
+            return writeln!(f, "no value lies on a kink: the gradient is the only one");
+        }
+        for k in &self.statements {
+            write!(f, "this gradient is a subgradient: {} {}", k.origin.op, k.place())?;
+            match k.origin.line() {
+                Some(line) => write!(f, " in {line}")?,
+                None => write!(f, ", statement %{}", k.id)?,
+            }
+            writeln!(f, ", {} of {}", count(k.elements), count(k.of))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,39 @@
+//! Reports on a program that a tape recorded, and on the model behind it: what only a tape can tell.
+//!
+//! | question | report |
+//! | --- | --- |
+//! | Where does the time go? | [`Observation::profile`](crate::Observation::profile) |
+//! | What is kept for the reverse sweep, and which rule reads it? | [`Tape::memory`](crate::Tape::memory) |
+//! | Is the gradient the only possible one? | [`Observation::kinks`](crate::Observation::kinks) |
+//! | What does rounding cost, and how many bits does each parameter need? | [`Observation::rounding`](crate::Observation::rounding) |
+//! | Where do two runs part? | [`Tape::diff`](crate::Tape::diff) |
+//! | Can the computation be run and checked elsewhere? | [`SavedTape`] |
+//! | Which gradients vanish or explode? | [`Gradients::statistics`](crate::Gradients::statistics) |
+//! | Which units are always zero? | [`Tape::dead_units`](crate::Tape::dead_units) |
+//! | What is the model made of, and what does it cost? | [`summary`] |
+//!
+//! Each report prints as a table and goes through serde. Those on statements tell for each where it comes from, its
+//! [`Origin`], and add up [`By`] operation, layer or source line; `with_names` gives layers the names that they have
+//! in a model.
+mod dead;
+mod diff;
+mod gradient;
+mod kinks;
+mod memory;
+mod origin;
+mod profile;
+mod rounding;
+mod saved;
+mod summary;
+mod table;
+
+pub use dead::{Activation, DeadUnits};
+pub use diff::{Difference, DifferenceKind};
+pub use gradient::{GradientFlag, GradientStatistics, ParameterGradient};
+pub use kinks::{Kink, Kinks};
+pub use memory::{KeptTensor, Memory, MemoryGroup};
+pub use origin::{By, Origin};
+pub use profile::{Call, Profile, ProfileGroup};
+pub use rounding::{Rounding, RoundingError};
+pub use saved::{Replay, SavedTape};
+pub use summary::{Operation, Parameter, Summary, summary};
