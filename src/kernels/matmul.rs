@@ -248,9 +248,18 @@ impl<T: MatmulElement> Product<T> {
             return (Kernel::Dots, x);
         }
         let x = self;
-        // Vectors run along the columns: best where both B's and C's lie side by side, else where B's do, else
-        // along the shorter axis, which has less to transpose.
-        let turn = if x.b.col == 1 { x.a.row == 1 && x.c.col != 1 } else { x.a.row == 1 || x.n > 2 * x.m };
+        // Vectors run along the columns: best where both B's and C's lie side by side, else where B's do, else where
+        // less is wasted on vectors that aren't full, on transposing B and on writing C against its order.
+        let cost = |x: Product<T>| {
+            let steps = x.m.saturating_mul(x.n.next_multiple_of(16)).saturating_mul(x.k) / 16;
+            let write = if x.c.col == 1 { 0 } else { x.m.saturating_mul(x.n) };
+            steps.saturating_add(x.n.saturating_mul(x.k) / 2).saturating_add(write)
+        };
+        let turn = if x.b.col == 1 {
+            x.a.row == 1 && x.c.col != 1
+        } else {
+            x.a.row == 1 || cost(x.turned()) < cost(x)
+        };
         (Kernel::Tiles, if turn { x.turned() } else { x })
     }
 

@@ -124,14 +124,18 @@ unsafe fn pack_rows<V: Vector<T: MatmulElement>, const R: usize>(
             }
             return;
         }
-        for p in 0..k {
-            for r in (0..m).step_by(R) {
-                let (from, to) = (a.at(r, p), to.add(r * k + p * R));
-                if from.row == 1 && m - r >= R {
-                    std::ptr::copy_nonoverlapping(from.data, to, R);
-                } else {
-                    for i in 0..R.min(m - r) {
-                        *to.add(i) = *from.at(i, 0).data;
+        // Two strips at a time: where rows lie side by side, both are in one line of the cache. Strip after strip, since
+        // strips may be apart by a multiple of 4 KB, whose places in the cache are few.
+        for r in (0..m).step_by(2 * R) {
+            for p in 0..k {
+                for r in (r..m.min(r + 2 * R)).step_by(R) {
+                    let (from, to) = (a.at(r, p), to.add(r * k + p * R));
+                    if from.row == 1 && m - r >= R {
+                        std::ptr::copy_nonoverlapping(from.data, to, R);
+                    } else {
+                        for i in 0..R.min(m - r) {
+                            *to.add(i) = *from.at(i, 0).data;
+                        }
                     }
                 }
             }
