@@ -1,9 +1,6 @@
 //! Groups of numbers brought to mean 0 and variance 1, scaled and shifted, and back: what layer and batch normalisation
 //! are made of. Sums are taken in an order that depends on the shape alone.
-use super::{
-    isa::{Isa, isa},
-    threads,
-};
+use super::{isa::vectorised, threads};
 use crate::{
     tape::Float,
     tensor::{Shape, Tensor},
@@ -27,7 +24,8 @@ pub(crate) enum Affine<'a, T> {
     ByPlace(&'a [T], Option<&'a [T]>),
 }
 
-/// Of a group: mean, 1 / deviation, and of the gradients, the mean and the mean product with the standardised numbers.
+/// Of a group: mean, 1 / deviation and variance; or mean, 1 / deviation, and of the gradients, the sum and the sum of products
+/// with the standardised numbers.
 type Stats<T> = [T; 4];
 
 /// Gradients of the operands: numbers, weights, biases.
@@ -42,28 +40,6 @@ const GRAIN: usize = 16 * 1024;
 /// Elements that are summed before their sum joins the others, in f64.
 const BLOCK: usize = 1024;
 const LANES: usize = 32;
-
-/// Compiles a function for each instruction set.
-macro_rules! vectorised {
-    ($(#[$m:meta])* fn $name:ident($($a:ident: $t:ty),*) $(-> $r:ty)? $body:block) => {
-        $(#[$m])*
-        #[allow(clippy::too_many_arguments)]
-        fn $name<T: Float>($($a: $t),*) $(-> $r)? {
-            #[inline(always)]
-            fn body<T: Float>($($a: $t),*) $(-> $r)? $body
-            #[cfg(target_arch = "x86_64")]
-            if isa() >= Isa::Avx2 {
-                #[target_feature(enable = "avx2,fma")]
-                fn vector<T: Float>($($a: $t),*) $(-> $r)? {
-                    body($($a),*)
-                }
-                // SAFETY: isa() reports Avx2 only where the processor has avx2 and fma.
-                return unsafe { vector($($a),*) };
-            }
-            body($($a),*)
-        }
-    };
-}
 
 /// Sums of `f(i)` for all i below n, lane by lane and block by block.
 // Plain indices become vector code.
@@ -104,17 +80,19 @@ fn sums<T: Float, const N: usize>(n: usize, f: impl Fn(usize) -> [T; N]) -> [f64
 }
 
 vectorised! {
-    fn sum(x: &[T]) -> f64 {
-        sums(x.len(), |i| [x[i]])[0]
-    }
-}
-
-vectorised! {
-    fn squares(x: &[T], mean: T) -> f64 {
-        sums(x.len(), |i| {
-            let d = x[i] - mean;
+    /// The mean, and the sum of the squared distances from it.
+    fn centred(x: &[T]) -> [f64; 2] {
+        let n = x.len() as f64;
+        let [total] = sums(x.len(), |i| [x[i]]);
+        let mean = total / n;
+        // The part of the mean that T rounds away counts once.
+        let near = T::of(mean);
+        let lost = mean - near.to_f64();
+        let [squares] = sums(x.len(), |i| {
+            let d = x[i] - near;
             [d * d]
-        })[0]
+        });
+        [mean, squares - lost * lost * n]
     }
 }
 
@@ -188,15 +166,18 @@ impl Groups {
         (0..self.outer).map(move |o| &x[(o * self.groups + group) * self.inner..][..self.inner])
     }
 
-    /// Mean and variance (divided by n) of a group.
+    /// Mean and variance (divided by n) of a group: of pieces that stay in the cache while they are read twice, joined by
+    /// the formula of Chan, Golub and LeVeque (1983).
     fn moments<T: Float>(self, x: &[T], group: usize) -> [f64; 2] {
-        let n = (self.outer * self.inner) as f64;
-        let mean = self.parts(x, group).map(sum).sum::<f64>() / n;
-        // The part of the mean that T rounds away counts once.
-        let near = T::of(mean);
-        let lost = mean - near.to_f64();
-        let variance = self.parts(x, group).map(|part| squares(part, near)).sum::<f64>() / n;
-        let variance = variance - lost * lost;
+        let [mut n, mut mean, mut squares] = [0.0; 3];
+        for piece in self.parts(x, group).flat_map(|part| part.chunks(4 * BLOCK)) {
+            let (size, [own, apart]) = (piece.len() as f64, centred(piece));
+            let (all, distance) = (n + size, own - mean);
+            mean += distance * (size / all);
+            squares += apart + distance * distance * (n * size / all);
+            n = all;
+        }
+        let variance = squares / n;
         // Not max, which would lose NaN.
         [mean, if variance < 0.0 { 0.0 } else { variance }]
     }
@@ -230,16 +211,19 @@ fn stats<T: Float>(all: &[T], group: usize) -> Stats<T> {
     <Stats<T>>::try_from(&all[4 * group..][..4]).unwrap_or([T::of(0.0); 4])
 }
 
-/// Mean and variance of each group, the latter divided by n.
-pub(crate) fn moments<T: Float>(x: &Tensor<T>, at: Groups) -> (Tensor<T>, Tensor<T>) {
-    let source = x.contiguous();
-    let data = source.as_slice().unwrap_or_default();
-    let all = at.each(|g| {
-        let [mean, variance] = at.moments(data, g);
-        [T::of(mean), T::of(variance), T::of(0.0), T::of(0.0)]
-    });
-    let pick = |k: usize| Tensor::from_fn([at.groups], |g| stats(all.as_slice().unwrap_or_default(), g)[k]);
-    (pick(0), pick(1))
+/// Mean, 1 / √(variance + eps) and variance (divided by n) of each group of `x`, which is in row-major order.
+pub(crate) fn statistics<T: Float>(x: &[T], at: Groups, eps: f64) -> Tensor<T> {
+    at.each(|group| {
+        let [mean, variance] = at.moments(x, group);
+        [T::of(mean), T::of(1.0 / (variance + eps).sqrt()), T::of(variance), T::of(0.0)]
+    })
+}
+
+/// Mean and variance of each group, from its statistics.
+pub(crate) fn moments<T: Float>(statistics: &Tensor<T>) -> (Tensor<T>, Tensor<T>) {
+    let all = statistics.as_slice().unwrap_or_default();
+    let pick = |k: usize| Tensor::from_fn([all.len() / 4], |g| stats(all, g)[k]);
+    (pick(0), pick(2))
 }
 
 /// `(x - mean) / √(variance + eps) · weight + bias`; `x` in row-major order.
@@ -247,24 +231,16 @@ pub(crate) fn forward<T: Float>(
     x: &[T],
     shape: &Shape,
     at: Groups,
-    eps: f64,
+    statistics: &Tensor<T>,
     affine: Affine<T>,
 ) -> Tensor<T> {
-    let all = at.each(|g| at.standard(x, g, eps));
-    let all = all.as_slice().unwrap_or_default();
+    let all = statistics.as_slice().unwrap_or_default();
     Tensor::build(shape.clone(), |out| {
         at.over_parts(out, |g, start, out| {
             let [mean, scale, ..] = stats(all, g);
             standardise(&x[start..], mean, scale, affine.of(g), out);
         });
     })
-}
-
-impl Groups {
-    fn standard<T: Float>(self, x: &[T], group: usize, eps: f64) -> Stats<T> {
-        let [mean, variance] = self.moments(x, group);
-        [T::of(mean), T::of(1.0 / (variance + eps).sqrt()), T::of(0.0), T::of(0.0)]
-    }
 }
 
 impl<'a, T: Copy> Affine<'a, T> {
@@ -283,14 +259,15 @@ pub(crate) fn backward<T: Float>(
     g: &[T],
     shape: &Shape,
     at: Groups,
-    eps: f64,
+    statistics: &Tensor<T>,
     affine: Affine<T>,
 ) -> Slopes<T> {
     let n = (at.outer * at.inner) as f64;
     let by_place = if let Affine::ByPlace(w, _) = affine { Some(w) } else { None };
     // For weights by group the sums are first those without the weight: they are its and the bias's gradients.
+    let known = statistics.as_slice().unwrap_or_default();
     let all = at.each(|group| {
-        let [mean, scale, ..] = at.standard(x, group, eps);
+        let [mean, scale, ..] = stats(known, group);
         let mut total = [0.0; 2];
         for (x, g) in at.parts(x, group).zip(at.parts(g, group)) {
             let part = slope_sums(x, g, mean, scale, by_place);

@@ -100,11 +100,11 @@ impl<T: Float> Layer<T> for BatchNorm<T> {
         let part = |p: &Option<Param<T>>| p.as_ref().map(|p| tape.param(p));
         let (weight, bias) = (part(&self.weight), part(&self.bias));
         if tape.is_training() {
-            let y = x.batch_norm(None, weight.as_ref(), bias.as_ref(), self.eps);
+            let (y, moments) = x.batch_norm_by_batch(weight.as_ref(), bias.as_ref(), self.eps);
             if y.failed_id().is_none() && x.numel() > 0 {
                 let running = [&self.running_mean, &self.running_var, &self.num_batches_tracked];
                 let each = x.numel() / x.dim(1).max(1);
-                track(x, running, self.momentum, x.channel_moments(), each);
+                track(x, running, self.momentum, moments, each);
             }
             return y;
         }

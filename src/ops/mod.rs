@@ -132,7 +132,7 @@ pub(crate) enum Op<T: Float> {
     CrossEntropy(MeanCrossEntropy),
     Softmax(softmax::Softmax),
     Solve(solve::Solve),
-    Standardize(standardize::Standardize),
+    Standardize(standardize::Standardized<T>),
     Take(take::Take),
     Where(binary::Where),
     Fused(fused::FusedOp<T>),
@@ -201,7 +201,7 @@ macro_rules! from {
     )*};
 }
 from! {
-    Attend(attend::Attend) Unary(unary::Unary) Binary(binary::Binary) Extremum(extremum::Extremum) Scan(scan::Scan) CrossEntropy(MeanCrossEntropy) Softmax(softmax::Softmax) Solve(solve::Solve) Standardize(standardize::Standardize) Take(take::Take) Where(binary::Where) Fused(fused::FusedOp<T>) Linalg(linalg::Linalg)
+    Attend(attend::Attend) Unary(unary::Unary) Binary(binary::Binary) Extremum(extremum::Extremum) Scan(scan::Scan) CrossEntropy(MeanCrossEntropy) Softmax(softmax::Softmax) Solve(solve::Solve) Standardize(standardize::Standardized<T>) Take(take::Take) Where(binary::Where) Fused(fused::FusedOp<T>) Linalg(linalg::Linalg)
     Reduce(reduce::Reduce) Shape(shape::ShapeOp) Mixed(Mixed)
 }
 

@@ -2,12 +2,12 @@
 //! `batch_norm` and its relatives take for channels is 1: `[n, channels, …]`.
 use super::{
     index::valid,
-    standardize::{Norm, Standardize},
+    standardize::{Norm, Standardize, Standardized},
     take::NOWHERE,
 };
 use crate::{
     error::Checked,
-    kernels::standardize::{Groups, moments},
+    kernels::standardize::{Groups, moments, statistics},
     tape::{Float, Var},
     tensor::{Shape, Tensor},
 };
@@ -21,9 +21,21 @@ fn channels(shape: &Shape) -> Groups {
 type Affine<'a, 't, T> = (Option<&'a Var<'t, T>>, Option<&'a Var<'t, T>>);
 
 impl<'t, T: Float> Var<'t, T> {
+    /// An operation that knows the statistics of this tensor, so that its derivative need not compute them again; in a
+    /// [`Program`](crate::Program), which runs it on other values, it doesn't.
+    fn standardize(&self, kind: Norm, at: Groups, eps: f64, by_place: bool) -> Standardized<T> {
+        let known = (!self.tape().is_traced()).then(|| self.statistics(at, eps));
+        Standardized { how: Standardize { kind, at, eps, by_place }, known }
+    }
+
+    fn statistics(&self, at: Groups, eps: f64) -> Tensor<T> {
+        let x = self.tensor().contiguous();
+        statistics(x.as_slice().unwrap_or_default(), at, eps)
+    }
+
     /// Mean 0 and variance 1 in each group: `(x - mean) / √(var + eps)`, with the variance divided by n, times the weight
     /// plus the bias.
-    fn standardized(&self, op: Standardize, (weight, bias): Affine<'_, 't, T>) -> Var<'t, T> {
+    fn standardized(&self, op: Standardized<T>, (weight, bias): Affine<'_, 't, T>) -> Var<'t, T> {
         if self.numel() == 0 {
             return self.clone();
         }
@@ -31,9 +43,9 @@ impl<'t, T: Float> Var<'t, T> {
             (Some(w), Some(b)) => self.tape().apply(op, &[self, w, b]),
             (Some(w), None) => self.tape().apply(op, &[self, w]),
             (None, Some(b)) => {
-                let sizes = if op.by_place { self.shape().clone() } else { self.channel_sizes() };
+                let sizes = if op.how.by_place { self.shape().clone() } else { self.channel_sizes() };
                 let lead = sizes.rank() - b.rank();
-                let sizes = if op.by_place { sizes[lead..].iter().copied().collect() } else { sizes };
+                let sizes = if op.how.by_place { sizes[lead..].iter().copied().collect() } else { sizes };
                 self.tape().apply(op, &[self]) + b.reshape_to(&sizes)
             }
             (None, None) => self.tape().apply(op, &[self]),
@@ -99,34 +111,49 @@ impl<'t, T: Float> Var<'t, T> {
                 let scaled = centred.by_channel("batch_norm", (Some(&(variance + eps).rsqrt()), None));
                 scaled.by_channel("batch_norm", (weight, bias))
             }
-            None => {
-                let each: usize = self.numel() / self.shape()[1].max(1);
-                if each == 1 || eps <= 0.0 {
-                    let message = format!(
-                        "takes more than one value for each channel, and eps above 0, not {} and {eps}",
-                        self.shape()
-                    );
-                    return self.tape().fail_op("batch_norm", message, &[self]);
-                }
-                if let Some(failed) = self.unfit("batch_norm", &self.shape()[1..2], (weight, bias)) {
-                    return failed;
-                }
-                let op = Standardize { kind: Norm::Batch, at: channels(self.shape()), eps, by_place: false };
-                self.standardized(op, (weight, bias))
-            }
+            None => self.batch_norm_by_batch(weight, bias, eps).0,
         }
     }
 
-    /// Mean and variance (divided by n) of each channel of `[n, channels, …]`.
-    pub(crate) fn channel_moments(&self) -> (Tensor<T>, Tensor<T>) {
-        moments(self.tensor(), channels(self.shape()))
+    /// Batch normalisation by the batch's own mean and variance, and these (the variance divided by n), which are empty where
+    /// something failed.
+    #[track_caller]
+    pub(crate) fn batch_norm_by_batch(
+        &self,
+        weight: Option<&Var<'t, T>>,
+        bias: Option<&Var<'t, T>>,
+        eps: f64,
+    ) -> (Var<'t, T>, (Tensor<T>, Tensor<T>)) {
+        let none = || (Tensor::zeros([0]), Tensor::zeros([0]));
+        let failed = match self.inner_axes(2) {
+            _ if self.failed_id().is_some() => Some(self.clone()),
+            Err(message) => Some(self.tape().fail_op("batch_norm", message, &[self])),
+            Ok(_) if self.numel() / self.shape()[1].max(1) == 1 || eps <= 0.0 => {
+                let message = format!(
+                    "takes more than one value for each channel, and eps above 0, not {} and {eps}",
+                    self.shape()
+                );
+                Some(self.tape().fail_op("batch_norm", message, &[self]))
+            }
+            Ok(_) => self.unfit("batch_norm", &self.shape()[1..2], (weight, bias)),
+        };
+        if let Some(failed) = failed {
+            return (failed, none());
+        }
+        if self.numel() == 0 {
+            return (self.clone(), none());
+        }
+        let op = self.standardize(Norm::Batch, channels(self.shape()), eps, false);
+        let found = op.known.clone();
+        let found = found.unwrap_or_else(|| self.statistics(channels(self.shape()), eps));
+        (self.standardized(op, (weight, bias)), moments(&found))
     }
 
     /// The means over the samples of mean and variance (divided by n) of each channel of `[n, channels, …]`.
     pub(crate) fn instance_moments(&self) -> (Tensor<T>, Tensor<T>) {
         let (n, channels) = (self.dim(0), self.dim(1));
         let at = Groups { outer: 1, groups: n * channels, inner: self.numel() / (n * channels).max(1) };
-        let (mean, variance) = moments(self.tensor(), at);
+        let (mean, variance) = moments(&self.statistics(at, 0.0));
         let over = |t: Tensor<T>| {
             let values = t.to_vec();
             let sum = |c: usize| (0..n).map(|i| values[i * channels + c].to_f64()).sum::<f64>();
@@ -155,7 +182,7 @@ impl<'t, T: Float> Var<'t, T> {
             return self.tape().fail_op("instance_norm", message, &[self]);
         }
         let at = Groups { outer: 1, groups: self.shape()[0] * self.shape()[1], inner };
-        let op = Standardize { kind: Norm::Instance, at, eps, by_place: false };
+        let op = self.standardize(Norm::Instance, at, eps, false);
         self.standardized(op, (None, None)).by_channel("instance_norm", (weight, bias))
     }
 
@@ -180,7 +207,7 @@ impl<'t, T: Float> Var<'t, T> {
         }
         let groups = n * num_groups;
         let at = Groups { outer: 1, groups, inner: self.numel() / groups.max(1) };
-        let op = Standardize { kind: Norm::Group, at, eps, by_place: false };
+        let op = self.standardize(Norm::Group, at, eps, false);
         self.standardized(op, (None, None)).by_channel("group_norm", (weight, bias))
     }
 
@@ -208,7 +235,7 @@ impl<'t, T: Float> Var<'t, T> {
         }
         let inner = normalized_shape.iter().product::<usize>();
         let at = Groups { outer: 1, groups: self.numel() / inner.max(1), inner };
-        self.standardized(Standardize { kind: Norm::Layer, at, eps, by_place: true }, (weight, bias))
+        self.standardized(self.standardize(Norm::Layer, at, eps, true), (weight, bias))
     }
 
     /// `x / √(mean(x²) + eps) · weight` over the last axes, which are `normalized_shape` (Zhang and Sennrich, 2019). `eps` is by

@@ -11,7 +11,7 @@ use super::{
     shape::ShapeOp,
     softmax::Softmax,
     solve::Solve,
-    standardize::Standardize,
+    standardize::{Standardize, Standardized},
     take::Take,
     unary::Unary,
 };
@@ -30,6 +30,7 @@ macro_rules! saved {
         pub(crate) enum SavedOp {
             Where,
             Conv(Box<Conv>),
+            Standardize(Standardize),
             $($variant($t),)*
         }
 
@@ -39,6 +40,7 @@ macro_rules! saved {
                 match op {
                     Op::Where(_) => Some(SavedOp::Where),
                     Op::Conv(op) => Some(SavedOp::Conv(op.clone())),
+                    Op::Standardize(op) => Some(SavedOp::Standardize(op.how)),
                     $(Op::$variant(op) => Some(SavedOp::$variant(op.clone())),)*
                     Op::Input | Op::Param(_) | Op::Mixed(_) | Op::Fused(_) | Op::Custom(_) => None,
                 }
@@ -48,6 +50,7 @@ macro_rules! saved {
                 match self {
                     SavedOp::Where => Op::Where(Where),
                     SavedOp::Conv(op) => Op::Conv(op.clone()),
+                    SavedOp::Standardize(how) => Op::Standardize(Standardized { how: *how, known: None }),
                     $(SavedOp::$variant(op) => Op::$variant(op.clone()),)*
                 }
             }
@@ -56,7 +59,7 @@ macro_rules! saved {
 }
 saved! {
     Attend(Attend) Unary(Unary) Binary(Binary) Extremum(Extremum) Scan(Scan) CrossEntropy(MeanCrossEntropy) Softmax(Softmax)
-    Solve(Solve) Standardize(Standardize) Take(Take) Linalg(Linalg) Reduce(Reduce) Shape(ShapeOp)
+    Solve(Solve) Take(Take) Linalg(Linalg) Reduce(Reduce) Shape(ShapeOp)
 }
 
 impl SavedOp {

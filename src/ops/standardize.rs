@@ -3,7 +3,7 @@
 use super::{Rule, operands};
 use crate::{
     error::Checked,
-    kernels::standardize::{Affine, Groups, backward, forward},
+    kernels::standardize::{Affine, Groups, backward, forward, statistics},
     tape::{Float, Var, step::Step},
     tensor::{Shape, Tensor},
 };
@@ -20,7 +20,7 @@ pub(crate) enum Norm {
 }
 
 /// `(x - mean) / √(variance + eps) · weight + bias`. Operands are x, perhaps the weight, perhaps the bias.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Standardize {
     pub kind: Norm,
     pub at: Groups,
@@ -29,9 +29,21 @@ pub(crate) struct Standardize {
     pub by_place: bool,
 }
 
-impl Standardize {
-    fn affine<'a, T: Float>(&self, weight: Option<&'a [T]>, bias: Option<&'a [T]>) -> Affine<'a, T> {
-        match (weight, self.by_place) {
+/// The operation, with what was found out about its operand.
+#[derive(Clone, Debug)]
+pub(crate) struct Standardized<T: Float> {
+    pub how: Standardize,
+    /// The statistics of x, unless they are to be computed whenever x is given.
+    pub known: Option<Tensor<T>>,
+}
+
+impl<T: Float> Standardized<T> {
+    fn statistics(&self, x: &[T]) -> Tensor<T> {
+        self.known.clone().unwrap_or_else(|| statistics(x, self.how.at, self.how.eps))
+    }
+
+    fn affine<'a>(&self, weight: Option<&'a [T]>, bias: Option<&'a [T]>) -> Affine<'a, T> {
+        match (weight, self.how.by_place) {
             (None, _) => Affine::None,
             (Some(w), true) => Affine::ByPlace(w, bias),
             (Some(w), false) => Affine::ByGroup(w, bias),
@@ -39,17 +51,17 @@ impl Standardize {
     }
 
     fn parts(&self) -> Shape {
-        Shape::new(&[self.at.outer, self.at.groups, self.at.inner])
+        Shape::new(&[self.how.at.outer, self.how.at.groups, self.how.at.inner])
     }
 
     /// The gradients as a program over the tape.
-    fn recorded<'t, T: Float>(&self, step: &mut Step<'_, 't, T>) {
+    fn recorded<'t>(&self, step: &mut Step<'_, 't, T>) {
         let shape = step.input(0).shape().clone();
         let (x, g) = (step.input(0).reshape_to(&self.parts()), step.grad().reshape_to(&self.parts()));
-        let sizes = if self.by_place { [1, 1, self.at.inner] } else { [1, self.at.groups, 1] };
+        let sizes = if self.how.by_place { [1, 1, self.how.at.inner] } else { [1, self.how.at.groups, 1] };
         let mean = |v: &Var<'t, T>| v.mean_dim(&[0, 2], true);
         let apart = &x - mean(&x);
-        let scale = (mean(&apart.square()) + self.eps).rsqrt();
+        let scale = (mean(&apart.square()) + self.how.eps).rsqrt();
         let y = apart * &scale;
         if step.wants(0) {
             let g = if step.inputs() > 1 {
@@ -60,7 +72,7 @@ impl Standardize {
             let slope = (&g - mean(&g) - &y * mean(&(&g * &y))) * scale;
             step.give(0, slope.reshape_to(&shape));
         }
-        let axes: &[isize] = if self.by_place { &[0, 1] } else { &[0, 2] };
+        let axes: &[isize] = if self.how.by_place { &[0, 1] } else { &[0, 2] };
         for (input, full) in [(1, &g * &y), (2, g)] {
             if step.wants(input) {
                 let own = step.input_shape(input);
@@ -70,9 +82,9 @@ impl Standardize {
     }
 }
 
-impl<T: Float> Rule<T> for Standardize {
+impl<T: Float> Rule<T> for Standardized<T> {
     fn name(&self) -> &str {
-        match self.kind {
+        match self.how.kind {
             Norm::Batch => "batch_norm",
             Norm::Group => "group_norm",
             Norm::Instance => "instance_norm",
@@ -81,7 +93,7 @@ impl<T: Float> Rule<T> for Standardize {
     }
 
     fn options(&self) -> Cow<'static, str> {
-        Cow::Owned(format!("eps={}", self.eps))
+        Cow::Owned(format!("eps={}", self.how.eps))
     }
 
     fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {
@@ -93,7 +105,8 @@ impl<T: Float> Rule<T> for Standardize {
         let [w, b] = [&weight, &bias].map(|t| t.as_ref().and_then(|t| t.as_slice()));
         let affine = self.affine(w, b);
         let source = x.contiguous();
-        Ok(forward(source.as_slice().unwrap_or_default(), x.shape(), self.at, self.eps, affine))
+        let source = source.as_slice().unwrap_or_default();
+        Ok(forward(source, x.shape(), self.how.at, &self.statistics(source), affine))
     }
 
     fn keeps(&self, _: u32) -> u32 {
@@ -104,7 +117,7 @@ impl<T: Float> Rule<T> for Standardize {
     fn check(&self, x: &[&Tensor<T>], _: &Shape) -> Checked<()> {
         let (first, affine) = x.split_first().ok_or("takes a tensor")?;
         let n = self.parts().numel();
-        let each = if self.by_place { self.at.inner } else { self.at.groups };
+        let each = if self.how.by_place { self.how.at.inner } else { self.how.at.groups };
         if n != first.numel() || affine.len() > 2 || affine.iter().any(|t| t.numel() != each) {
             return Err(format!(
                 "groups {} don't fit {} and what it is scaled by",
@@ -125,7 +138,7 @@ impl<T: Float> Rule<T> for Standardize {
         let affine = self.affine(weight.as_ref().and_then(|w| w.as_slice()), None);
         let [source, slopes] = [x.tensor().contiguous(), g.tensor().contiguous()];
         let [source, slopes] = [&source, &slopes].map(|t| t.as_slice().unwrap_or_default());
-        let all = backward(source, slopes, x.shape(), self.at, self.eps, affine);
+        let all = backward(source, slopes, x.shape(), self.how.at, &self.statistics(source), affine);
         step.give(0, tape.constant(all.x));
         for (input, grad) in [(1, all.weight), (2, all.bias)] {
             if let Some(grad) = grad.filter(|_| step.wants(input)) {
