@@ -1,5 +1,10 @@
 //! Convolution over up to three axes as products of matrices: windows of the input are laid out as the columns of a matrix,
 //! a block of output positions at a time, so that the buffer stays small. Samples are shared out among threads.
+mod windows;
+
+#[cfg(test)]
+mod tests;
+
 use super::{
     matmul::{Mat, MatMut, matmul},
     threads::for_chunks,
@@ -30,6 +35,8 @@ pub(crate) struct Geometry {
 const BLOCK: usize = 1 << 16;
 /// Pieces of the batch whose weight gradients are summed apart: the same number on any number of threads.
 const PIECES: usize = 8;
+/// Weights whose sums a task adds up.
+const GRAIN: usize = 4096;
 /// Most elements of all those sums.
 const MOST: usize = 1 << 22;
 
@@ -59,109 +66,9 @@ impl Geometry {
     fn blocks(&self) -> (impl Iterator<Item = (usize, usize)> + use<>, usize) {
         let all = volume(self.output);
         let most = (BLOCK / self.window().max(1)).next_multiple_of(32).clamp(32, all.max(32));
+        // Whole lines are laid out faster.
+        let most = if most < all && most > self.output[2] { most - most % self.output[2] } else { most };
         ((0..all).step_by(most).map(move |p| (p, most.min(all - p))), most)
-    }
-
-    /// Calls `f` for each stretch of the matrix of windows that lies in one row of the output: the row of the matrix and the
-    /// column, the length, and where its elements lie in the sample.
-    #[inline(always)]
-    fn stretches(&self, from: usize, len: usize, mut f: impl FnMut(usize, usize, usize, Stretch)) {
-        let [_, lines, columns] = self.output;
-        let [kd, kh, kw] = self.kernel;
-        let [depth, height, width] = self.input;
-        let first_place = [from / columns / lines, from / columns % lines, from % columns];
-        for row in 0..self.window() {
-            let (channel, k) = (row / (kd * kh * kw), row % (kd * kh * kw));
-            // Where the first window of each axis has this element; behind the end if before the beginning.
-            let begin = |axis: usize, k: usize| (k * self.dilation[axis]).wrapping_sub(self.padding[axis]);
-            let [d0, h0, w0] = [begin(0, k / (kh * kw)), begin(1, k / kw % kh), begin(2, k % kw)];
-            // Columns of the output whose element is inside the input: from `first` up to `end`.
-            let (offset, step) = (k % kw * self.dilation[2], self.stride[2]);
-            let first = self.padding[2].saturating_sub(offset).div_ceil(step);
-            let end = (width + self.padding[2]).saturating_sub(offset).div_ceil(step);
-            let [mut plane, mut line, mut column] = first_place;
-            let mut p = 0;
-            while p < len {
-                let size = (columns - column).min(len - p);
-                let d = d0.wrapping_add(plane * self.stride[0]);
-                let h = h0.wrapping_add(line * self.stride[1]);
-                let stretch = if d < depth && h < height {
-                    let (low, high) = (first.clamp(column, column + size), end.clamp(column, column + size));
-                    let at = ((channel * depth + d) * height + h) * width;
-                    let start = at.wrapping_add(w0).wrapping_add(low * step);
-                    Stretch { before: low - column, start, count: high.saturating_sub(low) }
-                } else {
-                    Stretch { before: size, start: 0, count: 0 }
-                };
-                f(row, p, size, stretch);
-                p += size;
-                column = 0;
-                line += 1;
-                if line == lines {
-                    (plane, line) = (plane + 1, 0);
-                }
-            }
-        }
-    }
-
-    /// The windows of one sample's group as the columns of a matrix with rows of `len`.
-    fn lay_out<T: Float>(&self, x: &[T], from: usize, len: usize, to: &mut [T]) {
-        let step = self.stride[2];
-        self.stretches(from, len, |row, column, size, s| {
-            let to = &mut to[row * len + column..][..size];
-            if s.count == 0 {
-                return zero(to);
-            }
-            zero(&mut to[..s.before]);
-            let inside = &mut to[s.before..s.before + s.count];
-            if step == 1 {
-                copy(&x[s.start..s.start + s.count], inside);
-            } else {
-                inside.iter_mut().zip(x[s.start..].iter().step_by(step)).for_each(|(o, &v)| *o = v);
-            }
-            zero(&mut to[s.before + s.count..]);
-        });
-    }
-
-    /// Adds the columns to where they came from.
-    fn put_back<T: Float>(&self, columns: &[T], from: usize, len: usize, x: &mut [T]) {
-        let step = self.stride[2];
-        self.stretches(from, len, |row, column, _, s| {
-            if s.count > 0 {
-                let columns = &columns[row * len + column + s.before..][..s.count];
-                if step == 1 {
-                    x[s.start..][..s.count].iter_mut().zip(columns).for_each(|(x, &v)| *x = *x + v);
-                } else {
-                    x[s.start..].iter_mut().step_by(step).zip(columns).for_each(|(x, &v)| *x = *x + v);
-                }
-            }
-        });
-    }
-}
-
-/// Where the elements of a stretch lie in a sample: `count` of them from `start` on, after `before` without one.
-struct Stretch {
-    before: usize,
-    start: usize,
-    count: usize,
-}
-
-/// Rows of images are short: a call of the system's copy would take longer than the copying.
-#[inline(always)]
-fn copy<T: Copy>(from: &[T], to: &mut [T]) {
-    let ((from, rest), (to, last)) = (from.as_chunks::<8>(), to.as_chunks_mut::<8>());
-    to.iter_mut().zip(from).for_each(|(t, f)| *t = *f);
-    last.iter_mut().zip(rest).for_each(|(t, f)| *t = *f);
-}
-
-/// The same goes for filling.
-#[inline(always)]
-fn zero<T: Float>(to: &mut [T]) {
-    let (to, last) = to.as_chunks_mut::<8>();
-    to.iter_mut().for_each(|t| *t = [T::default(); 8]);
-    for t in last {
-        // Opaque, or it becomes that call.
-        *t = std::hint::black_box(T::default());
     }
 }
 
@@ -246,18 +153,20 @@ pub(crate) fn input_gradient<T: Float>(g: &Geometry, dy: &[T], w: &[T], dx: &mut
 pub(crate) fn weight_gradient<T: Float>(g: &Geometry, x: &[T], dy: &[T], dw: &mut [T]) {
     let (positions, window, rows) = (volume(g.output), g.window(), g.outputs_per_group());
     let (size, sample, weights) = (g.inputs * volume(g.input), g.outputs * positions, g.outputs * window);
-    dw.fill(T::default());
     if weights == 0 || sample == 0 || g.n == 0 {
-        return;
+        return dw.fill(T::default());
     }
     let pieces = PIECES.min(MOST / weights).clamp(1, g.n);
     let each = g.n.div_ceil(pieces);
     let mut sums = buffer::<T>(pieces * weights);
     for_chunks(sums.as_mut_slice(), weights, |start, sum| {
-        sum.fill(T::default());
         let piece = start / weights;
         let mut columns = buffer::<T>(if g.is_plain() { 0 } else { window * g.blocks().1 });
-        for i in piece * each..((piece + 1) * each).min(g.n) {
+        let samples = piece * each..((piece + 1) * each).min(g.n);
+        if samples.is_empty() {
+            sum.fill(T::default());
+        }
+        for i in samples.clone() {
             let (x, dy) = (&x[i * size..][..size], &dy[i * sample..][..sample]);
             for (from, len) in g.blocks().0 {
                 for group in 0..g.groups {
@@ -269,14 +178,19 @@ pub(crate) fn weight_gradient<T: Float>(g: &Geometry, x: &[T], dy: &[T], dw: &mu
                         matrix(columns.as_slice().unwrap_or_default(), window, len, len)
                     };
                     let a = matrix(&dy[group * rows * positions + from..], rows, len, positions);
+                    let beta = T::of(if i == samples.start && from == 0 { 0.0 } else { 1.0 });
                     let data = &mut sum[group * rows * window..][..rows * window];
                     let c = MatMut { data, rows, cols: window, row_stride: window as isize, col_stride: 1 };
-                    matmul(T::of(1.0), a, turned(b), T::of(1.0), c);
+                    matmul(T::of(1.0), a, turned(b), beta, c);
                 }
             }
         }
     });
-    for sum in sums.as_slice().unwrap_or_default().chunks_exact(weights) {
-        dw.iter_mut().zip(sum).for_each(|(d, &s)| *d = *d + s);
-    }
+    let sums = sums.as_slice().unwrap_or_default();
+    for_chunks(dw, GRAIN, |start, dw| {
+        dw.fill(T::default());
+        for sum in sums.chunks_exact(weights) {
+            dw.iter_mut().zip(&sum[start..]).for_each(|(d, &s)| *d = *d + s);
+        }
+    });
 }
