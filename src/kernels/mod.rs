@@ -9,6 +9,7 @@ pub(crate) mod map;
 pub(crate) mod math32;
 pub(crate) mod math64;
 pub(crate) mod matmul;
+pub(crate) mod pool;
 pub(crate) mod reduce;
 pub(crate) mod special;
 pub(crate) mod standardize;

@@ -37,6 +37,7 @@ mod table_tests;
 pub(crate) mod take;
 pub(crate) mod unary;
 mod views;
+mod windows;
 
 pub use attention::{Attention, AttentionMask};
 pub use compare::{Close, Operand};

@@ -1,13 +1,20 @@
 //! Pooling: largest and mean elements of windows along the last axes. Windows are lists of places along each axis; what is
 //! read comes down to reading by position, so derivatives of any order are there.
-use super::{conv::Sizes, index::small, take::NOWHERE};
+use super::{
+    conv::Sizes,
+    index::small,
+    windows::{Windows, largest},
+};
 use crate::{
     error::Checked,
-    kernels::threads::for_chunks,
     tape::{Float, Var},
     tensor::{Shape, Tensor},
 };
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+
+/// The windows along each of the last axes.
+type Axes = SmallVec<[Windows; 3]>;
 
 /// Options of pooling, with PyTorch's names and defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,7 +73,7 @@ impl PoolOptions {
     }
 
     /// The windows along each of the last axes of a shape.
-    fn windows(&self, shape: &Shape, axes: usize) -> Checked<Vec<Windows>> {
+    fn windows(&self, shape: &Shape, axes: usize) -> Checked<Axes> {
         let spatial = spatial(shape, axes)?;
         let kernel = self.kernel_size.spread("kernel_size", axes, 1)?;
         let stride = self.stride.as_ref().unwrap_or(&self.kernel_size).spread("stride", axes, 1)?;
@@ -118,165 +125,10 @@ fn spatial(shape: &Shape, axes: usize) -> Checked<&[usize]> {
     Ok(last)
 }
 
-/// The places that each window along one axis reads, all lists of one length; [`NOWHERE`] where there is no element.
-struct Windows {
-    places: Vec<u32>,
-    count: usize,
-    len: usize,
-    /// Places that count in a mean with padding.
-    padded: Vec<f64>,
-}
-
-impl Windows {
-    fn strided(
-        size: usize,
-        count: usize,
-        kernel: usize,
-        stride: usize,
-        padding: usize,
-        dilation: usize,
-    ) -> Windows {
-        let place = |window: usize, k: usize| {
-            let at = (window * stride + k * dilation).checked_sub(padding).filter(|&at| at < size);
-            at.map_or(NOWHERE, |at| at as u32)
-        };
-        let places = (0..count).flat_map(|w| (0..kernel).map(move |k| place(w, k))).collect();
-        // Padding counts, what a window of ceil_mode reaches beyond it does not.
-        let padded = (0..count).map(|w| (w * stride + kernel).min(size + 2 * padding) - w * stride);
-        Windows { places, count, len: kernel, padded: padded.map(|n| n as f64).collect() }
-    }
-
-    /// So many windows that share the axis out among them.
-    fn adaptive(size: usize, count: usize) -> Windows {
-        let bounds = |w: usize| (w * size / count, ((w + 1) * size).div_ceil(count));
-        let len = (0..count).map(|w| bounds(w).1 - bounds(w).0).max().unwrap_or(1);
-        let place = |w: usize, k: usize| {
-            let (start, end) = bounds(w);
-            if start + k < end { (start + k) as u32 } else { NOWHERE }
-        };
-        let places = (0..count).flat_map(|w| (0..len).map(move |k| place(w, k))).collect();
-        Windows { places, count, len, padded: Vec::new() }
-    }
-
-    fn window(&self, w: usize) -> &[u32] {
-        &self.places[w * self.len..(w + 1) * self.len]
-    }
-
-    /// The places of each window where there are elements.
-    fn elements(&self) -> Vec<Vec<u32>> {
-        let real = |w| self.window(w).iter().copied().filter(|&p| p != NOWHERE).collect();
-        (0..self.count).map(real).collect()
-    }
-
-    /// The number of elements in each window.
-    fn real(&self) -> Vec<f64> {
-        let count = |w| self.window(w).iter().filter(|&&p| p != NOWHERE).count() as f64;
-        (0..self.count).map(count).collect()
-    }
-}
-
-/// The flat positions of the first largest element of every window; a NaN is the largest.
-fn largest<T: Float>(x: &Tensor<T>, windows: &[Windows]) -> Tensor<u32> {
-    let (lead, axes) = x.shape().split_at(x.rank() - windows.len());
-    let shape: Shape = lead.iter().copied().chain(windows.iter().map(|w| w.count)).collect();
-    let (plane, width) = (axes.iter().product::<usize>(), axes.last().copied().unwrap_or(1));
-    // One axis is an image of one line.
-    let line = vec![vec![0]];
-    let elements: Vec<Vec<Vec<u32>>> = windows.iter().map(Windows::elements).collect();
-    let (rows, columns) = match &elements[..] {
-        [rows, columns] => (rows, columns),
-        [columns] => (&line, columns),
-        _ => (&line, &line),
-    };
-    let x = x.contiguous();
-    let data = x.as_slice().unwrap_or_default();
-    let per_plane = (rows.len() * columns.len()).max(1);
-    let columns = Columns::new(columns);
-    Tensor::build(shape, |out: &mut [u32]| {
-        for_chunks(out, per_plane, |start, out| {
-            let offset = start / per_plane * plane;
-            let data = &data[offset..offset + plane];
-            for (out, rows) in out.chunks_exact_mut(columns.count()).zip(rows) {
-                columns.largest(data, width, rows, out);
-                out.iter_mut().for_each(|place| *place += offset as u32);
-            }
-        });
-    })
-}
-
-/// The columns of the windows in a line of an image.
-enum Columns<'a> {
-    /// All windows have as many columns: the first ones of all windows, the second ones, …
-    Even(Vec<Vec<u32>>, usize),
-    Uneven(&'a [Vec<u32>]),
-}
-
-impl Columns<'_> {
-    fn new(columns: &[Vec<u32>]) -> Columns<'_> {
-        let len = columns.first().map_or(0, Vec::len);
-        if columns.iter().any(|c| c.len() != len) {
-            return Columns::Uneven(columns);
-        }
-        Columns::Even((0..len).map(|k| columns.iter().map(|c| c[k]).collect()).collect(), columns.len())
-    }
-
-    fn count(&self) -> usize {
-        match self {
-            Columns::Even(_, count) => *count,
-            Columns::Uneven(columns) => columns.len(),
-        }
-        .max(1)
-    }
-
-    /// The positions of the largest elements of a line of windows, which have these rows.
-    #[inline(always)]
-    fn largest<T: Float>(&self, data: &[T], width: usize, rows: &[u32], out: &mut [u32]) {
-        let columns = match self {
-            Columns::Even(columns, _) => columns,
-            Columns::Uneven(columns) => {
-                for (place, columns) in out.iter_mut().zip(*columns) {
-                    *place = first_largest(data, width, rows, columns);
-                }
-                return;
-            }
-        };
-        // All windows side by side, one element of each after the other: without branches, which would be missed often.
-        for (k, (&row, columns)) in rows.iter().flat_map(|r| columns.iter().map(move |c| (r, c))).enumerate()
-        {
-            let start = row * width as u32;
-            for (place, &column) in out.iter_mut().zip(columns) {
-                let at = start + column;
-                let (v, most) = (data[at as usize], data[*place as usize * (k > 0) as usize]);
-                let nan = |v: T| v.partial_cmp(&v).is_none();
-                let larger = (k == 0) | (v > most) | (nan(v) & !nan(most));
-                *place = if larger { at } else { *place };
-            }
-        }
-    }
-}
-
-/// The position of the first largest of the elements in these rows and columns, of which there is at least one.
-#[inline(always)]
-fn first_largest<T: Float>(data: &[T], width: usize, rows: &[u32], columns: &[u32]) -> u32 {
-    let mut best: Option<(T, u32)> = None;
-    for &r in rows {
-        for &c in columns {
-            let at = r * width as u32 + c;
-            let v = data[at as usize];
-            match best {
-                // Not above and not below either: one of both is NaN.
-                Some((most, _)) if v <= most || (most.partial_cmp(&most).is_none()) => {}
-                _ => best = Some((v, at)),
-            }
-        }
-    }
-    best.map_or(0, |(_, at)| at)
-}
-
 impl<'t, T: Float> Var<'t, T> {
     /// The largest elements and their flat positions, of which there are none where something failed.
     #[track_caller]
-    fn max_windows(&self, name: &str, windows: Checked<Vec<Windows>>) -> (Var<'t, T>, Tensor<u32>) {
+    fn max_windows(&self, name: &str, windows: Checked<Axes>) -> (Var<'t, T>, Tensor<u32>) {
         let windows = windows.and_then(|w| small(self.shape()).map(|()| w));
         match windows {
             _ if self.failed_id().is_some() => (self.clone(), Tensor::zeros([0])),
@@ -304,7 +156,7 @@ impl<'t, T: Float> Var<'t, T> {
             shape.set(axis, w.count);
             let (before, after) = (&shape[..axis + 1], &shape[axis + 1..]);
             let apart: Shape = before.iter().chain(&[w.len]).chain(after).copied().collect();
-            let read = sums.slices(axis, Tensor::from(w.places.clone()));
+            let read = sums.slices(axis, Tensor::from(w.places()));
             sums = read.reshape_to(&apart).sum_dim(&[axis as isize + 1], false);
         }
         sums
@@ -336,8 +188,7 @@ impl<'t, T: Float> Var<'t, T> {
             Ok(windows) => match options.divisor_override {
                 Some(divisor) => self.sum_windows(&windows) / divisor,
                 None => {
-                    let count =
-                        |w: &Windows| if options.count_include_pad { w.padded.clone() } else { w.real() };
+                    let count = |w: &Windows| if options.count_include_pad { w.padded() } else { w.real() };
                     let counts: Vec<Vec<f64>> = windows.iter().map(count).collect();
                     self.mean_windows(&windows, &counts)
                 }
@@ -345,7 +196,7 @@ impl<'t, T: Float> Var<'t, T> {
         }
     }
 
-    fn adaptive(&self, output_size: &[Option<usize>], axes: usize) -> Checked<Vec<Windows>> {
+    fn adaptive(&self, output_size: &[Option<usize>], axes: usize) -> Checked<Axes> {
         let sizes = spatial(self.shape(), axes)?;
         if output_size.len() != axes && output_size.len() != 1 {
             return Err(format!(
