@@ -21,7 +21,7 @@ const MAX_THREADS: usize = 256;
 
 /// How long a worker without work stays awake. Waking a sleeping thread costs more than most kernels
 /// take, and kernels come in bursts.
-const AWAKE: Duration = Duration::from_micros(50);
+const AWAKE: Duration = Duration::from_micros(200);
 
 /// Zero until somebody asks or sets.
 static THREADS: AtomicUsize = AtomicUsize::new(0);
@@ -72,10 +72,10 @@ pub(crate) fn parallel_for(tasks: usize, f: &(dyn Fn(usize) + Sync)) {
         }
     }
     let helpers = &pool[..helpers.min(pool.len())];
-    let job = Job { f, tasks, next: AtomicUsize::new(0), panic: Mutex::new(None) };
+    let job = Job::new(f, tasks, helpers.len() + 1);
     OFFER.open(&job, helpers.len());
     helpers.iter().for_each(Worker::wake);
-    job.work();
+    job.work(0);
     OFFER.close();
     drop(pool);
     if let Some(payload) = job.panic.into_inner().unwrap_or_else(PoisonError::into_inner) {
@@ -128,28 +128,47 @@ impl<T, const M: usize> Outputs<T, M> {
     }
 }
 
+/// Most shares that the tasks of a job are divided into.
+const SHARES: usize = 16;
+
 /// One call of [`parallel_for`], on its caller's stack.
+///
+/// Each thread has a share of neighbouring tasks, and takes those of the others when its own are done. So what one kernel
+/// writes, the next one reads mostly in the same thread, whose cache has it.
 struct Job<'a> {
     f: &'a (dyn Fn(usize) + Sync),
     tasks: usize,
-    next: AtomicUsize,
+    shares: usize,
+    /// How many tasks of each share have been taken.
+    taken: [AtomicUsize; SHARES],
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
-impl Job<'_> {
-    /// Takes tasks until none is left. Never unwinds.
-    fn work(&self) {
+impl<'a> Job<'a> {
+    fn new(f: &'a (dyn Fn(usize) + Sync), tasks: usize, threads: usize) -> Job<'a> {
+        let shares = threads.clamp(1, SHARES);
+        Job { f, tasks, shares, taken: [const { AtomicUsize::new(0) }; SHARES], panic: Mutex::new(None) }
+    }
+
+    /// Takes tasks until none is left, those of the own share first. Never unwinds.
+    fn work(&self, thread: usize) {
         let run = || {
-            loop {
-                let task = self.next.fetch_add(1, Relaxed);
-                if task >= self.tasks {
-                    return;
+            for k in 0..self.shares {
+                let share = (thread + k) % self.shares;
+                let begin = |share: usize| (share * self.tasks).div_ceil(self.shares);
+                let (first, end) = (begin(share), begin(share + 1));
+                let Some(taken) = self.taken.get(share) else { return };
+                loop {
+                    let task = first.saturating_add(taken.fetch_add(1, Relaxed));
+                    if task >= end {
+                        break;
+                    }
+                    (self.f)(task);
                 }
-                (self.f)(task);
             }
         };
         if let Err(payload) = catch_unwind(AssertUnwindSafe(run)) {
-            self.next.store(self.tasks, Relaxed);
+            self.taken.iter().for_each(|taken| taken.store(self.tasks, Relaxed));
             let mut first = self.panic.lock().unwrap_or_else(PoisonError::into_inner);
             if first.is_none() {
                 *first = Some(payload);
@@ -207,8 +226,8 @@ impl Offer {
         ((state & WANTED) >> 16 > index as u64 && number != last).then_some(number)
     }
 
-    /// Takes part in the job with this number, if it is still open.
-    fn join(&self, number: u64) {
+    /// Lets worker `index` take part in the job with this number, if it is still open.
+    fn join(&self, index: usize, number: u64) {
         let mut state = self.state.load(Relaxed);
         loop {
             if state >> 32 != number || state & WANTED == 0 {
@@ -222,7 +241,7 @@ impl Offer {
         let job = self.job.load(Relaxed).cast_const().cast::<Job>();
         // SAFETY: the exchange counted this worker in while the job was open, and `close`, which comes before the
         // job's end, waits until it is counted out again. The exchange also makes the job's fields visible.
-        unsafe { &*job }.work();
+        unsafe { &*job }.work(index + 1);
         self.state.fetch_sub(1, Release);
     }
 }
@@ -272,7 +291,7 @@ impl Worker {
         let mut last = 0;
         loop {
             if let Some(number) = Worker::watch(index, last) {
-                OFFER.join(number);
+                OFFER.join(index, number);
                 last = number;
                 continue;
             }
