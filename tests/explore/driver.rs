@@ -20,11 +20,11 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// A browser with an empty profile; `None` where there is no chromedriver.
-    pub fn start() -> Outcome<Option<Browser>> {
+    /// A browser with an empty profile.
+    pub fn start() -> Outcome<Browser> {
         let started =
             Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
-        let Ok(mut driver) = started else { return Ok(None) };
+        let mut driver = started.map_err(|e| format!("chromedriver: {e}"))?;
         let Some(port) = driver.stdout.take().and_then(port) else {
             let _ = driver.kill();
             return Err("chromedriver did not say on which port it listens".into());
@@ -52,7 +52,7 @@ impl Browser {
         }}});
         let session = browser.send("POST", "/session", &wanted)?;
         browser.session = session["sessionId"].as_str().unwrap_or_default().to_string();
-        Ok(Some(browser))
+        Ok(browser)
     }
 
     pub fn open(&self, url: &str) -> Outcome<()> {

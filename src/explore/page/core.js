@@ -28,6 +28,19 @@ function change(values) {
   if (changed.size) for (const f of listeners) f(changed);
 }
 
+const TABS = ["statement", "graph", "source", "memory", "lessons"];
+// First of all, so that what is drawn into a panel has its size.
+onChange((changed) => changed.has("tab") && showTab());
+
+function showTab() {
+  for (const name of TABS) {
+    const on = name === state.tab;
+    $(`tab-${name}`).setAttribute("aria-selected", String(on));
+    $(`tab-${name}`).tabIndex = on ? 0 : -1;
+    $(`panel-${name}`).hidden = !on;
+  }
+}
+
 const $ = (id) => document.getElementById(id);
 
 // An element: make("td", {class: "num"}, "text", child, …). Functions are listeners, null children are left out.

@@ -73,7 +73,8 @@ function ruleOf(tape, row) {
     const number = a.partial !== undefined ? [make("span", { class: "muted" }, `  ∂${v(row.id)}/∂${v(a.id)} = `), make("b", {}, short(a.partial))] : [];
     out.push(equation(reference(a.id, true), " += ", ...(text ? put(tape, row, text) : partials.length ? [reference(row.id, true), ` · ∂${v(row.id)}/∂${v(a.id)}`] : ["by a rule of its own"]), ...number));
   });
-  if (formula?.note) out.push(make("p", { class: "note" }, formula.note));
+  const note = row.scalar && !row.kinks ? "" : formula?.note;
+  if (note) out.push(make("p", { class: "note" }, note));
   return out;
 }
 

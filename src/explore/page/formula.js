@@ -59,8 +59,14 @@ function forwardStep(tape, row) {
     : [];
   return [
     equation(...left, ...terms, ...numbers, " = ", valueOf(row.value)),
-    formula?.note ? make("p", { class: "note" }, formula.note) : null,
+    make("p", { class: "note" }, remark(row, formula)),
   ];
+}
+
+// What is kept and broadcast are matters of tensors.
+function remark(row, formula) {
+  if (row.scalar && !row.kinks) return "Its partial derivatives are numbers, computed together with the value: nothing else is kept.";
+  return formula?.note ?? "";
 }
 
 const pictureOf = (tape, a) => (a.id !== undefined ? tape.byId.get(a.id)?.value : a.constant);
@@ -91,7 +97,7 @@ function sweepStep(tape, step) {
   const shown = turn.slice(0, 6).map((c, i) => contribution(tape, row, c, hide, i));
   if (!turn.length) shown.push(make("p", { class: "note" }, "Its operands are constants, or nobody asked for their gradients."));
   if (turn.length > 6) shown.push(make("p", { class: "note" }, `and ${turn.length - 6} more`));
-  const note = tape.formulas[row.op]?.note;
+  const note = row.scalar ? "" : tape.formulas[row.op]?.note;
   const general = make("p", { class: "note" }, make("span", { class: "general" }, "v̄ⱼ += v̄ᵢ · ∂φᵢ/∂vⱼ"), ` with i = ${row.id}, ${statementText(row)}.`, note && !hide ? ` ${note}` : "");
   return [make("div", { class: "equations" }, ...shown), hide ? question(tape, step) : null, general];
 }

@@ -1,8 +1,5 @@
 // Opens the tape and connects buttons and keys.
-const TABS = ["statement", "graph", "source", "memory", "lessons"];
-
 onChange((changed) => {
-  if (changed.has("tab")) showTab();
   if (changed.has("tape")) drawTitle();
 });
 
@@ -25,15 +22,6 @@ function drawTitle() {
   $("facts").textContent = facts.join(" · ");
   const places = (f) => tape.rows.some(f);
   $("warn").textContent = places((r) => r.badges.some((b) => b.kind === "nan")) ? "This tape has values that are not finite: search for “finite” or “NaN”." : "";
-}
-
-function showTab() {
-  for (const name of TABS) {
-    const on = name === state.tab;
-    $(`tab-${name}`).setAttribute("aria-selected", String(on));
-    $(`tab-${name}`).tabIndex = on ? 0 : -1;
-    $(`panel-${name}`).hidden = !on;
-  }
 }
 
 function start() {

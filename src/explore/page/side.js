@@ -98,7 +98,7 @@ function drawMemory() {
   const largest = tape.rows.filter((r) => r.bytes && !r.scalar).sort((a, b) => b.bytes - a.bytes).slice(0, 8);
   const total = tape.rows.reduce((s, r) => s + r.bytes, 0) || 1;
   fill($("panel-memory"),
-    make("p", { class: "note" }, "Bytes kept for the sweep, and adjoints; without parameters, as they would be if nothing were observed. Click to move the play head."),
+    make("p", { class: "note" }, "Bytes kept for the sweep, and adjoints; without parameters, as they would be if nothing were observed. What is left at the end are gradients. Click to move the play head."),
     svg, make("p", {}, "Now ", make("b", {}, bytes(curve[p])), "."),
     largest.length ? section("Largest kept", make("table", { class: "list" }, make("tbody", {}, largest.map((r) => make("tr", {},
       make("td", {}, refer(r.id)), make("td", {}, r.op), make("td", {}, keptText(r)), make("td", { class: "num" }, `${Math.round((100 * r.bytes) / total)} %`)))))) : null);
