@@ -2,10 +2,11 @@
 use kolmo::{
     Random, Result, Tape, Tensor,
     compress::{
-        Int8Linear, SparseLinear, matrices,
+        Artifact, Compact, CompactLinear, Int8Linear, Ledger, SparseLinear, matrices, pack,
         prune::{self, Amount},
+        quantize::{Quantizer, codebooks, settle},
     },
-    nn::{Layer, Linear, init},
+    nn::{Conv2d, Flatten, Layer, Linear, MaxPool2d, Relu, Sequential, init},
 };
 
 fn dense(layer: &Linear, x: &Tensor) -> Vec<f32> {
@@ -78,6 +79,123 @@ fn integers_come_near_to_floats_on_any_number_of_threads() -> Result<()> {
             assert!(gap(&one, &expected) < 0.06 * size.max(0.1), "{inputs} by {outputs}, {n} rows");
         }
         assert!(compact.forward(&Tensor::zeros([1, inputs + 1])).is_err());
+        // What isn't finite is not hidden, and stays in its row.
+        let x = Tensor::from_fn([2, inputs], |i| if i == 1 { f32::INFINITY } else { 1.0 });
+        let y = compact.forward(&x)?.to_vec();
+        assert!(y[..outputs].iter().all(|v| v.is_nan()) && y[outputs..].iter().all(|v| v.is_finite()));
+        assert_eq!(compact.forward(&Tensor::zeros([0, inputs]))?.shape()[..], [0, outputs]);
     }
+    Ok(())
+}
+
+type Net = Sequential<(Linear, Relu, Linear, Relu, Linear)>;
+
+/// Sparse, whole numbers, and plain: one layer of each kind.
+fn three_kinds() -> Result<Net> {
+    let rng = &mut Random::new(0);
+    let net = Sequential((
+        Linear::new(60, 40, rng),
+        Relu,
+        Linear::new(40, 30, rng),
+        Relu,
+        Linear::new(30, 10, rng),
+    ));
+    prune::global(&net, Amount::Density(0.1), |name, shape| name == "0.weight" && matrices(name, shape))?;
+    codebooks(&net, 8, |name, _| name == "0.weight")?;
+    Quantizer::new(8).channels().attach(&net, |name, _| name == "2.weight")?;
+    settle(&net)?;
+    Ok(net)
+}
+
+#[test]
+fn a_loaded_file_runs_in_the_form_that_it_is_stored_in() -> Result<()> {
+    let net = three_kinds()?;
+    let artifact = Artifact::from_bytes(&pack(&net, &[])?.to_bytes()?)?;
+    let compact = Compact::of(&artifact)?;
+    assert!(
+        matches!(
+            compact.layers[..],
+            [CompactLinear::Sparse(_), CompactLinear::Int8(_), CompactLinear::Dense(_)]
+        ),
+        "{compact:?}"
+    );
+    for n in [1, 3, 40] {
+        let x: Tensor = init::normal([n, 60], 0.0, 1.0, &mut Random::new(1));
+        let (y, expected) = (compact.forward(&x)?, net.forward(&Tape::inference().constant(&x)).to_vec()?);
+        assert_eq!(y.shape()[..], [n, 10]);
+        assert!(gap(&y.to_vec(), &expected) < 0.02);
+    }
+    assert!(compact.forward(&Tensor::zeros([1, 61])).is_err());
+    // A vector with a single one loses nothing as codes: out come the weights that were stored, to the bit.
+    let (weight, bias) =
+        (net.0.2.weight.effective()?.to_vec(), net.0.2.bias.as_ref().unwrap().effective()?.to_vec());
+    for place in [0, 17, 39] {
+        let x = Tensor::from_fn([1, 40], |i| if i == place { 127.0 } else { 0.0 });
+        let y = compact.layers[1].forward(&x)?.to_vec();
+        let expected = (0..30).map(|o| weight[o * 40 + place] * 127.0 + bias[o]);
+        assert!(y.iter().zip(expected).all(|(y, e)| (y - e).abs() <= 1e-5 * e.abs()), "input {place}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_is_no_row_of_linear_layers_is_refused() -> Result<()> {
+    let rng = &mut Random::new(0);
+    let told = |result: Result<()>, part: &str| {
+        let message = result.unwrap_err().to_string();
+        assert!(message.contains(part), "{message}");
+    };
+    let conv = Sequential((Conv2d::<f32>::new(1, 2, 3, rng), Flatten, Linear::<f32>::new(8, 2, rng)));
+    let artifact = pack(&conv, &[])?;
+    told(Compact::of(&artifact).map(drop), "0.weight [2, 1, 3, 3] is of no linear layer");
+    told(CompactLinear::of(&artifact, "0").map(drop), "not [outputs, inputs]");
+    told(CompactLinear::of(&artifact, "5").map(drop), "no weight of \"5\"");
+    assert!(CompactLinear::of(&artifact, "2").is_ok());
+    let mut short = pack(&Linear::<f32>::new(3, 2, rng), &[])?;
+    short.entries[1].data = kolmo::compress::EntryData::Dense(vec![1.0]);
+    told(CompactLinear::of(&short, "").map(drop), "1 biases");
+    Ok(())
+}
+
+fn count(net: &(impl Layer + serde::Serialize), n: usize) -> Result<Ledger> {
+    Ledger::of(net, &Tensor::zeros([n, 1, 28, 28]), |x| net.forward(x))
+}
+
+#[test]
+fn the_ledger_counts_bytes_and_products() -> Result<()> {
+    let rng = &mut Random::new(0);
+    let net = Sequential((
+        Conv2d::<f32>::new(1, 20, 5, rng),
+        MaxPool2d::new(2),
+        Conv2d::new(20, 50, 5, rng),
+        MaxPool2d::new(2),
+        Flatten,
+        Linear::new(800, 500, rng),
+        Relu,
+        Linear::new(500, 10, rng),
+    ));
+    let dense = count(&net, 3)?;
+    assert_eq!(dense.dense(), 20 * 24 * 24 * 25 + 50 * 64 * 500 + 800 * 500 + 5000);
+    assert_eq!(dense.stored(), dense.dense());
+    let names: Vec<&str> = dense.work.iter().map(|work| work.param.as_str()).collect();
+    assert_eq!(names, ["0.weight", "2.weight", "5.weight", "7.weight"]);
+    prune::layerwise(&net, Amount::Density(0.1), matrices)?;
+    codebooks(&net, 4, |name, _| name == "5.weight")?;
+    Quantizer::new(4).channels().attach(&net, |name, _| name == "7.weight")?;
+    settle(&net)?;
+    let small = count(&net, 1)?;
+    assert_eq!(small.dense(), dense.dense());
+    // Whole numbers may be 0 where the mask keeps a weight.
+    assert_eq!(
+        small.work[..3].iter().map(|w| w.stored).sum::<u64>(),
+        (20 * 576 * 25 + 50 * 64 * 500 + 400_000) / 10
+    );
+    assert!(small.work[3].stored <= 500);
+    assert_eq!(small.sizes.total(), pack(&net, &[])?.to_bytes()?.len());
+    let timed = small.timed(|| Ok(()), || Ok(()))?;
+    assert!(timed.latency.is_some() && timed.to_string().contains("microseconds"));
+    let json = serde_json::to_value(&timed).unwrap();
+    assert_eq!(json["work"][2]["dense"], 400_000);
+    assert_eq!(json["sizes"][0]["part"], "header");
     Ok(())
 }

@@ -1,8 +1,11 @@
 //! Channels cut out of a model: what goes belongs together, and what is left computes what it did.
 use kolmo::{
-    Random, Result, Tape, Tensor, Var,
+    ConvOptions, Random, Result, Tape, Tensor, Var,
     compress::{Channels, prune},
-    nn::{BatchNorm2d, Conv2d, Flatten, Layer, LayerNorm, Linear, MaxPool2d, Param, Relu, Sequential, init},
+    nn::{
+        BatchNorm2d, Conv2d, Flatten, GroupNorm, Layer, LayerNorm, Linear, Masks, MaxPool2d,
+        MultiheadAttention, Param, Relu, Sequential, init,
+    },
 };
 use serde::Serialize;
 
@@ -175,5 +178,98 @@ fn what_is_mixed_stays_and_masks_go_along() -> Result<()> {
     assert_eq!(net.0.4.weight.mask().unwrap().shape()[..], [2, 6]);
     assert!(channels.shrink(&net, 0.25).is_err(), "the model isn't what it was");
     assert!(channels.shrink(&net, 1.5).is_err());
+    Ok(())
+}
+
+/// Self-attention whose number of heads follows from the weights: a head is four channels.
+#[derive(Serialize)]
+struct Heads {
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    out: Linear,
+}
+
+impl Heads {
+    /// `[n, length, 6] -> [n, length, 6]`
+    fn forward<'t>(&self, x: &Var<'t>) -> Var<'t> {
+        let heads = |layer: &Linear| {
+            let y = layer.forward(x);
+            let heads = (y.dim(2) / 4) as isize;
+            y.reshape([y.dim(0) as isize, y.dim(1) as isize, heads, 4]).transpose(1, 2)
+        };
+        let attention = kolmo::Attention::default();
+        let y = heads(&self.query).scaled_dot_product_attention(
+            &heads(&self.key),
+            &heads(&self.value),
+            &attention,
+        );
+        let y = y.transpose(1, 2);
+        let width = (y.dim(2) * y.dim(3)) as isize;
+        x + self.out.forward(&y.reshape([y.dim(0) as isize, y.dim(1) as isize, width]))
+    }
+}
+
+#[test]
+fn heads_of_attention_go_as_a_whole() -> Result<()> {
+    let rng = &mut Random::new(0);
+    let net = Heads {
+        query: Linear::new(6, 16, rng),
+        key: Linear::new(6, 16, rng),
+        value: Linear::new(6, 16, rng),
+        out: Linear::new(16, 6, rng),
+    };
+    // Heads 0 and 2 give nothing, and their other weights are small.
+    let head = |i: usize| i / 4 % 2 == 0;
+    for (layer, factor) in [(&net.query, 0.1), (&net.key, 0.1), (&net.value, 0.0)] {
+        for (p, each) in [(&layer.weight, 6), (layer.bias.as_ref().unwrap(), 1)] {
+            p.update(|w| {
+                let values = w.as_mut_slice().iter_mut().enumerate();
+                values.filter(|(i, _)| head(i / each)).for_each(|(_, v)| *v *= factor);
+            });
+        }
+    }
+    let x = normal(&[2, 5, 6], 1);
+    let run = |net: &Heads| net.forward(&Tape::inference().constant(&x)).to_vec();
+    let before = run(&net)?;
+    let channels = Channels::of(&net, &x, |x| net.forward(x))?;
+    assert_eq!(channels.families(), 1, "four heads");
+    assert_eq!(channels.shrink(&net, 0.5)?, 2);
+    for layer in [&net.query, &net.key, &net.value] {
+        assert_eq!(layer.weight.shape()[..], [8, 6]);
+        assert_eq!(layer.bias.as_ref().unwrap().shape()[..], [8]);
+    }
+    assert_eq!(net.out.weight.shape()[..], [6, 8]);
+    close(&run(&net)?, &before);
+    Ok(())
+}
+
+/// The number of groups and of heads stands in the layer: a model with fewer channels there would not run.
+#[test]
+fn what_the_options_of_a_layer_count_stays() -> Result<()> {
+    let rng = &mut Random::new(0);
+    let groups = |n| ConvOptions::new().groups(n);
+    let depthwise = Sequential((
+        Conv2d::<f32>::new(2, 4, 3, rng),
+        Relu,
+        Conv2d::with(4, 4, 3, groups(4), rng),
+        Conv2d::new(4, 6, 1, rng),
+        GroupNorm::new(2, 6),
+        Conv2d::new(6, 8, 1, rng),
+        Relu,
+        Conv2d::new(8, 2, 1, rng),
+    ));
+    let x = normal(&[2, 2, 7, 7], 1);
+    let channels = Channels::of(&depthwise, &x, |x| depthwise.forward(x))?;
+    assert_eq!(channels.families(), 1, "only the last eight");
+    channels.shrink(&depthwise, 0.5)?;
+    assert_eq!(depthwise.0.0.weight.shape()[..], [4, 2, 3, 3]);
+    assert_eq!(depthwise.0.5.weight.shape()[..], [4, 6, 1, 1]);
+    assert_eq!(output(&depthwise, &x).len(), 2 * 2 * 9);
+
+    let attention = MultiheadAttention::<f32>::new(8, 2, rng)?;
+    let x = normal(&[2, 5, 8], 1);
+    let channels = Channels::of(&attention, &x, |x| attention.forward(x, x, x, &Masks::default()))?;
+    assert_eq!(channels.families(), 0);
     Ok(())
 }

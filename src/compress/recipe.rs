@@ -241,6 +241,11 @@ pub trait Work<M: ?Sized> {
     /// Trains the model for as many epochs as the task says.
     fn train(&mut self, model: &M, task: &Task) -> Result<()>;
 
+    /// Called after each stage, to measure or to keep what it has left.
+    fn done(&mut self, _model: &M, _done: &Done) -> Result<()> {
+        Ok(())
+    }
+
     /// Adds the gradients of some batches, for pruning by scores.
     fn score(&mut self, _model: &M, _scores: &mut Scores) -> Result<()> {
         Err(Error::invalid("recipe", "pruning by scores needs a Work with score(), which gives gradients"))

@@ -18,8 +18,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 ///
 /// They are found by recording the model once and following each axis through the operations: products and convolutions tie
 /// the axis that they sum over, elementwise operations the axes of both operands (a residual connection), concatenation puts
-/// channels behind each other, flattening makes many columns of one channel. What reaches the input, the output or an
-/// operation that mixes channels (a normalisation or softmax over them) stays.
+/// channels behind each other, flattening makes many columns of one channel, splitting an axis into heads makes one channel of each
+/// head. What reaches the input, the output or an operation that mixes channels (a normalisation or softmax over them) stays, and
+/// so does what a layer's options count: groups of a convolution or a normalisation, the heads of a
+/// [`MultiheadAttention`](crate::nn::MultiheadAttention). A model that reshapes must take the number of channels from its weights.
 ///
 /// ```
 /// use kolmo::{Random, Tape, Tensor, compress::Channels, nn::{Layer, Linear, Relu, Sequential}};

@@ -131,12 +131,20 @@ fn floats(codes: &[i8], out: &mut [f32]) {
     out.iter_mut().zip(codes).for_each(|(out, &code)| *out = f32::from(code));
 }
 
-/// The scalar product of two rows of codes, exact below 2¹⁷ codes.
-pub(crate) fn dot_bytes(a: &[i8], b: &[i8]) -> i32 {
-    for_machine!(dot(a: &[i8], b: &[i8]) -> i32)
+/// Rounds a row of numbers to bytes from -127 to 127 and gives the size of a step; NaN if one isn't finite.
+pub(crate) fn to_bytes(x: &[f32], codes: &mut [i8]) -> f32 {
+    for_machine!(bytes(x: &[f32], codes: &mut [i8]) -> f32)
 }
 
 #[inline(always)]
-fn dot(a: &[i8], b: &[i8]) -> i32 {
-    a.iter().zip(b).map(|(&a, &b)| i32::from(i16::from(a) * i16::from(b))).sum()
+fn bytes(x: &[f32], codes: &mut [i8]) -> f32 {
+    // Magnitudes in the order of their bits, NaN last.
+    let most = f32::from_bits(x.iter().map(|v| v.to_bits() & 0x7fff_ffff).max().unwrap_or(0));
+    let scale = if most == 0.0 { 1.0 } else { most / 127.0 };
+    // A number below 2²² plus 3·2²² has its rounded value, halves to even, in the last bits.
+    const MIDDLE: f32 = 12_582_912.0;
+    for (code, v) in codes.iter_mut().zip(x) {
+        *code = (v / scale + MIDDLE).to_bits().wrapping_sub(MIDDLE.to_bits()) as i8;
+    }
+    if most.is_finite() { scale } else { f32::NAN }
 }

@@ -1,5 +1,6 @@
 //! Loops over slices and strides: vector code, threads, and all the `unsafe` there is but for the tape's statement buffer.
 pub(crate) mod accumulate;
+pub(crate) mod bytes;
 pub(crate) mod compact;
 pub(crate) mod conv;
 pub(crate) mod dense;

@@ -74,7 +74,8 @@ impl Recipe {
             let task = Task { place: i + 1, stage: stage.name(), round: 1, rounds: 1, epochs: 0, teacher };
             let result = stage.run(model, work, &task).and_then(|()| {
                 let bytes = description_length(model)? as usize / 8;
-                Ok(Done { stage: stage.name(), weights: prune::count(model, everything), bytes })
+                let one = Done { stage: stage.name(), weights: prune::count(model, everything), bytes };
+                work.done(model, &one).map(|()| one)
             });
             let told = |e| Error::invalid("recipe", format!("stage {} ({}): {e}", i + 1, stage.name()));
             done.push(result.map_err(told)?);

@@ -89,8 +89,23 @@ pub(super) fn follow<T: Float>(
             labels.extend([x[0][row].clone(), x[1][column].clone()]);
             Some(labels)
         }
+        Op::Attend(_) => {
+            let rank = shape.rank();
+            // The width of queries and keys is in the scale of the scores: it stays.
+            union.fix(&x[0][rank - 1]);
+            union.fix(&x[1][rank - 1]);
+            union.tie(&x[1][rank - 2], &x[2][rank - 2]);
+            let lead = (0..rank - 2).map(|a| {
+                let both = union.tie(&x[0][a], &x[1][a]);
+                union.tie(&both, &x[2][a])
+            });
+            let mut labels: Vec<Labels> = lead.collect();
+            labels.extend([x[0][rank - 2].clone(), x[2][rank - 1].clone()]);
+            Some(labels)
+        }
         Op::Conv(conv) => {
             let Conv::Forward { g, .. } = &**conv else { return None };
+            // The layer's options have the number of groups, which stays what it is.
             if g.groups != 1 {
                 return None;
             }
@@ -226,7 +241,10 @@ fn reshaped(x: &[Labels], shape: &Shape, union: &mut Union) -> Option<Vec<Labels
             return None;
         }
         // One axis of the run at most has channels, and on both sides the others only repeat them.
-        let flat = run(&x[from..i], a, union)?;
+        let mut flat = run(&x[from..i], a, union)?;
+        if i - from == 1 && j - to > 1 {
+            tie_parts(&mut flat, &shape[to..j], union);
+        }
         let mut inner = a;
         for axis in to..j {
             inner /= shape[axis].max(1);
@@ -250,6 +268,22 @@ fn reshaped(x: &[Labels], shape: &Shape, union: &mut Union) -> Option<Vec<Labels
         }
     }
     Some(labels)
+}
+
+/// An axis that is split, as into heads: what has one index of the first part becomes one channel.
+fn tie_parts(flat: &mut Labels, parts: &[usize], union: &mut Union) {
+    let Some(&n) = parts.iter().find(|&&n| n > 1) else { return };
+    if flat.iter().any(Option::is_none) {
+        return;
+    }
+    let each = (flat.len() / n).max(1);
+    for part in flat.chunks_mut(each) {
+        let first = part[0];
+        for label in part {
+            let tied = union.tie(&vec![first], &vec![*label]);
+            *label = tied[0];
+        }
+    }
 }
 
 /// The labels of the elements of several axes in row-major order.
