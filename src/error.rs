@@ -13,7 +13,7 @@ use std::{fmt, panic::Location, sync::Arc};
 /// let bad = tape.constant([1.0, 2.0]).reshape([3]);
 /// assert!(matches!(bad.value(), Err(Error::Op(e)) if e.op == "reshape"));
 /// ```
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// An operation on a tape was given something that it can't work with.
@@ -48,6 +48,13 @@ pub enum Error {
     /// A `.kolmo` file is damaged, or a model can't be stored in one.
     #[error("{0}")]
     Artifact(Arc<FormatError>),
+}
+
+/// As `Display`: what a `main` that returns an error prints, and what `unwrap` says, is for people.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl From<FormatError> for Error {

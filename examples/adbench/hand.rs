@@ -60,7 +60,7 @@ fn bones<R: Real>(model: &Model, pose: &[R]) -> Vec<Affine<R>> {
     for (i, bone) in model.bones.iter().enumerate() {
         let base = bone.base.map(R::of);
         // Of the bones of a finger the second bends in two directions, the third and fourth in one.
-        let (finger, part) = ((i + 3) / 4, (i + 3) % 4);
+        let (finger, part) = (i.div_ceil(4), (i + 3) % 4);
         let relative = match (pose.get(2 + 4 * finger..6 + 4 * finger), part) {
             (Some(&[x, z, ..]), 1) if finger > 0 => compose(&base, &bent(x, z)),
             (Some(&[_, _, x, _]), 2) | (Some(&[_, _, _, x]), 3) if finger > 0 => {
@@ -173,7 +173,7 @@ pub fn skin(model: &Model) -> Result<Tensor<f64>> {
         for &(bone, weighted) in &vertex.0 {
             for (k, w) in weighted.into_iter().enumerate() {
                 let j = 4 * bone + k;
-                let before = skin.get(&[i, j]).unwrap_or(0.0);
+                let before = skin.get([i, j]).unwrap_or(0.0);
                 skin.set([i, j], before + w)?;
             }
         }

@@ -55,6 +55,14 @@ fn parts(layer: &crate::nn::Linear) -> Result<(Tensor<f32>, Vec<f32>)> {
     let weight = layer.weight.effective()?;
     let bias = layer.bias.as_ref().map(|b| b.effective()).transpose()?;
     let bias = bias.map_or_else(|| vec![0.0; weight.dim(0)], |b| b.to_vec());
+    if weight.rank() != 2 || bias.len() != weight.dim(0) {
+        let message = format!(
+            "takes a weight [outputs, inputs] and a bias [outputs], not {} and [{}]",
+            weight.shape(),
+            bias.len()
+        );
+        return Err(Error::invalid("Linear", message));
+    }
     Ok((weight, bias))
 }
 

@@ -46,10 +46,11 @@ pub fn low_rank<T: Float>(weight: &Tensor<T>, rank: usize) -> Result<(Tensor<T>,
 /// each value is at first the mean of the weights that share it, and training goes on with the values.
 ///
 /// # Errors
-/// `k` is 0; a parametrisation fails.
+/// `k` is 0 or more than there are weights; a parametrisation fails.
 pub fn hashed<T: Float>(p: &Param<T>, k: usize, seed: u64) -> Result<()> {
-    if k == 0 {
-        return Err(Error::invalid("hashed", "0 values: takes at least 1"));
+    let n = p.shape().numel();
+    if k == 0 || k > n.max(1) {
+        return Err(Error::invalid("hashed", format!("{k} values for {n} weights: takes from 1 to as many")));
     }
     let random = crate::Random::new(seed);
     let codes = Tensor::from_fn(p.shape(), |i| (random.bits(i as u64) % k as u64) as u32);

@@ -206,6 +206,9 @@ impl Attend {
                 let (dk, dv) = rest.split_at_mut(each[1]);
                 dk.fill(T::default());
                 dv.fill(T::default());
+                if s == 0 {
+                    return dq.fill(T::default());
+                }
                 let mut scratch: [Tensor<T>; 2] =
                     std::array::from_fn(|_| Tensor::build(Shape::from([2, ROWS.min(l), s]), |_| ()));
                 let [one, two] = scratch.each_mut();

@@ -9,7 +9,7 @@ use crate::{
     error::Checked,
     kernels::conv::{self, Geometry},
     tape::{Float, Var, step::Step},
-    tensor::{Shape, Tensor},
+    tensor::{Shape, Tensor, shape::addressable},
 };
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -80,6 +80,11 @@ impl<T: Float> Rule<T> for Conv {
                 b.shape()
             ));
         }
+        addressable(match self {
+            Conv::Forward { .. } => &output,
+            Conv::Input { .. } => &input,
+            Conv::Weight { .. } => &weight,
+        })?;
         let (a, b, bias) = (a.contiguous(), b.contiguous(), x.get(2).map(|bias| bias.contiguous()));
         let (a, b) = (a.as_slice().unwrap_or_default(), b.as_slice().unwrap_or_default());
         Ok(match self {

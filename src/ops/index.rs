@@ -4,7 +4,7 @@ use crate::{
     error::Checked,
     kernels::strided::{for_runs, merge_axes},
     tape::{Float, Var},
-    tensor::{Element, Index, Shape, Tensor},
+    tensor::{Element, Index, Shape, Tensor, shape::addressable},
 };
 
 /// The value of a check; where it failed, or the operand had failed before, the function returns that failure.
@@ -46,9 +46,9 @@ pub(crate) fn shared<I: Index>(index: &Tensor<I>) -> Option<Tensor<u32>> {
 
 /// That positions fit into the 32 bits that they are kept in.
 pub(crate) fn small(shape: &Shape) -> Checked<()> {
-    let numel = shape.iter().try_fold(1usize, |n, &size| n.checked_mul(size));
-    match numel.and_then(|n| u32::try_from(n).ok()) {
-        Some(n) if n != NOWHERE => Ok(()),
+    addressable(shape)?;
+    match u32::try_from(shape.numel()) {
+        Ok(n) if n != NOWHERE => Ok(()),
         _ => Err(format!("{shape} has more elements than can be indexed, 2³² - 2")),
     }
 }

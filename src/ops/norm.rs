@@ -198,7 +198,11 @@ impl<'t, T: Float> Var<'t, T> {
     ) -> Var<'t, T> {
         valid!(self, "group_norm", self.inner_axes(2));
         let (n, channels) = (self.shape()[0], self.shape()[1]);
-        if num_groups == 0 || channels % num_groups != 0 || self.shape()[2..].contains(&0) {
+        if num_groups == 0
+            || num_groups > channels.max(1)
+            || channels % num_groups != 0
+            || self.shape()[2..].contains(&0)
+        {
             let message = format!(
                 "{num_groups} groups don't divide the {channels} channels of {}, or these are empty",
                 self.shape()

@@ -35,7 +35,8 @@ fn index(mode: Pad, n: isize, left: isize, right: isize) -> Checked<Vec<u32>> {
         Pad::Circular => n,
         _ => isize::MAX,
     };
-    if left > longest || right > longest || n == 0 || left.saturating_add(right).saturating_add(n) < 0 {
+    let whole = left.saturating_add(right).saturating_add(n);
+    if left.max(right) > longest || n == 0 || !(0..=u32::MAX as isize).contains(&whole) {
         return Err(format!("padding ({left}, {right}) doesn't suit {mode:?} on an axis of {n}"));
     }
     let source = |i: isize| match mode {
@@ -79,8 +80,8 @@ impl<'t, T: Float> Var<'t, T> {
             let n = self.shape()[axis] as isize;
             x = match mode {
                 Pad::Constant(value) => {
-                    let (cut, behind) = ((-left).max(0), (-right).max(0));
-                    let possible = n - cut - behind >= 0 && left.max(right) < isize::MAX / 4;
+                    let [cut, behind] = [left, right].map(|end| end.saturating_neg().max(0));
+                    let possible = n >= cut.saturating_add(behind) && left.max(right) < isize::MAX / 4;
                     let message = || format!("padding ({left}, {right}) doesn't suit an axis of {n}");
                     valid!(self, "pad", possible.then_some(()).ok_or_else(message));
                     let kept = x.narrow(axis as isize, cut as usize, (n - cut - behind) as usize);

@@ -3,6 +3,7 @@
 use super::{
     conv::Sizes,
     index::small,
+    take::NOWHERE,
     windows::{Windows, largest},
 };
 use crate::{
@@ -107,6 +108,9 @@ impl PoolOptions {
                 if (count - 1).saturating_mul(stride) >= size + padding {
                     count -= 1;
                 }
+                if kernel.saturating_mul(count) > NOWHERE as usize {
+                    return Err(format!("{count} windows of {kernel} elements are more than can be indexed"));
+                }
                 Ok(Windows::strided(size, count, kernel, stride, padding, dilation))
             })
             .collect()
@@ -204,11 +208,13 @@ impl<'t, T: Float> Var<'t, T> {
             ));
         }
         let wanted = |i: usize| output_size.get(i).or(output_size.first()).copied().flatten();
-        Ok(sizes
-            .iter()
-            .enumerate()
-            .map(|(i, &size)| Windows::adaptive(size, wanted(i).unwrap_or(size)))
-            .collect())
+        let windows = |(i, &size): (usize, &usize)| match wanted(i).unwrap_or(size) {
+            count if count.saturating_mul(size.max(1)) < NOWHERE as usize => {
+                Ok(Windows::adaptive(size, count))
+            }
+            count => Err(format!("{count} windows on an axis of {size} are more than can be indexed")),
+        };
+        sizes.iter().enumerate().map(windows).collect()
     }
 
     #[track_caller]

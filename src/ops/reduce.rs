@@ -260,7 +260,8 @@ impl<'t, T: Float> Var<'t, T> {
             valid!(self, "diff", Err::<(), _>(message));
         }
         let mut x = self.clone();
-        for _ in 0..n {
+        // With nothing left, further differences change nothing.
+        for _ in 0..n.min(self.shape()[axis]) {
             let size = x.shape()[axis];
             let len = size.saturating_sub(1);
             x = x.strided(axis, size - len, len, 1) - x.strided(axis, 0, len, 1);

@@ -30,6 +30,9 @@ fn parts_at(size: usize, at: &[isize]) -> Vec<(usize, usize)> {
     .collect()
 }
 
+/// Most empty parts that an empty axis is cut into.
+const MOST: usize = 1 << 20;
+
 impl<'t, T: Float> Var<'t, T> {
     /// The axes from `start_dim` to `end_dim` as one; a tensor of rank 0 becomes a list.
     #[track_caller]
@@ -179,6 +182,10 @@ impl<'t, T: Float> Var<'t, T> {
     pub fn chunk(&self, chunks: usize, dim: isize) -> Vec<Var<'t, T>> {
         match self.axis_to_split(dim) {
             Ok(_) if chunks == 0 => vec![self.failed_here("chunk", "takes at least 1 part, not 0".into())],
+            Ok((_, 0)) if chunks > MOST => {
+                let message = format!("{chunks} empty parts are more than the {MOST} that are made");
+                vec![self.failed_here("chunk", message)]
+            }
             Ok((_, 0)) => self.split_with_sizes(&vec![0; chunks], dim),
             Ok((_, size)) => self.split(size.div_ceil(chunks), dim),
             Err(message) => vec![self.failed_here("chunk", message)],

@@ -1,5 +1,5 @@
 //! How the elements of a tensor lie in its buffer, and the views that only change that.
-use super::shape::{Shape, Strides, axes_of, axis_of};
+use super::shape::{Shape, Strides, addressable, axes_of, axis_of};
 use crate::error::Checked;
 use smallvec::SmallVec;
 
@@ -174,6 +174,7 @@ impl Layout {
                 return Err(format!("{} can't be expanded to {shape}: size {have} is not 1", self.shape));
             }
         }
+        addressable(shape)?;
         Ok(Layout { shape: shape.clone(), strides, offset: self.offset })
     }
 
@@ -221,7 +222,7 @@ impl Layout {
         if i == j || self.shape.rank() < 2 {
             return Err(format!("a diagonal needs two different axes, not {a} and {b} of {}", self.shape));
         }
-        let (down, right) = ((-k).max(0) as usize, k.max(0) as usize);
+        let (down, right) = (k.min(0).unsigned_abs(), k.max(0) as usize);
         let len = self.shape[i].saturating_sub(down).min(self.shape[j].saturating_sub(right));
         let mut out = self.clone();
         if len > 0 {

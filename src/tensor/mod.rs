@@ -46,6 +46,7 @@ impl<T: Element> Tensor<T> {
                 format!("{} elements don't fill shape {shape}, which has {}", data.len(), shape.numel()),
             ));
         }
+        shape::addressable(&shape).map_err(|message| Error::invalid("Tensor::new", message))?;
         Ok(Tensor { storage: Storage::from_vec(data), layout: Layout::contiguous(shape) })
     }
 

@@ -41,7 +41,7 @@ impl Shape {
 
     /// Size of an axis, counted from the end if negative; 0 if there is no such axis.
     pub fn dim(&self, axis: isize) -> usize {
-        self.axis(axis).map_or(0, |a| self.0[a])
+        self.axis(axis).map_or(0, |a| self[a])
     }
 
     /// The axis as an index from 0, or a message that says which would be accepted.
@@ -144,6 +144,15 @@ pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Checked<Shape> {
     Ok(shape)
 }
 
+/// That the product of any of the sizes, zeros or not, is a number of elements that memory could have.
+pub(crate) fn addressable(sizes: &[usize]) -> Checked<()> {
+    let product = sizes.iter().try_fold(1usize, |n, &size| n.checked_mul(size.max(1)));
+    match product {
+        Some(n) if n <= isize::MAX as usize / 16 => Ok(()),
+        _ => Err(format!("a tensor of shape {sizes:?} is larger than any memory")),
+    }
+}
+
 /// Sizes with at most one -1, which is worked out from the number of elements.
 pub(crate) fn infer(numel: usize, sizes: &[isize]) -> Checked<Shape> {
     let mut shape = Shape::default();
@@ -169,6 +178,7 @@ pub(crate) fn infer(numel: usize, sizes: &[isize]) -> Checked<Shape> {
         Some(_) => false,
         None => known == numel,
     };
+    addressable(&shape)?;
     if fits { Ok(shape) } else { Err(format!("{numel} elements don't fit shape {sizes:?}")) }
 }
 

@@ -55,7 +55,14 @@ pub(super) fn record<T: Float>(
 ) -> Result<Program<T>> {
     // The tensors that the operations will share with these.
     let owned: Vec<Tensor<u32>> = indices.iter().map(|&i| i.clone()).collect();
-    build(Recorded::of(inputs, &owned, f)?, &owned)
+    let recorded = Recorded::of(inputs, &owned, f)?;
+    // What else comes in by that way has no value when the program is run.
+    if recorded.nodes.iter().filter(|n| matches!(n.op, Op::Input)).count() > inputs.len() {
+        let message = "the function calls tape.input itself: hand the tensor over as an input of the program, or make \
+                       it a constant";
+        return Err(Error::invalid("program", message));
+    }
+    build(recorded, &owned)
 }
 
 impl<T: Float> Recorded<T> {
