@@ -6,7 +6,7 @@ use kolmo::{
         prune::{self, Amount},
         quantize::{Quantizer, codebooks, settle},
     },
-    nn::{Conv2d, Flatten, Layer, Linear, MaxPool2d, Relu, Sequential, init},
+    nn::{Conv2d, Flatten, Layer, Linear, MaxPool2d, Param, Relu, Sequential, init},
 };
 
 fn dense(layer: &Linear, x: &Tensor) -> Vec<f32> {
@@ -59,6 +59,15 @@ fn blocks_go_as_a_whole() -> Result<()> {
     let stored = SparseLinear::of(&layer)?.stored();
     assert!(stored >= left.kept && stored <= 2 * left.kept, "{stored} {left:?}");
     assert!(prune::blocks(layer.bias.as_ref().unwrap(), Amount::Density(0.1), 16, |_, _| true).is_err());
+    Ok(())
+}
+
+#[test]
+fn blocks_bring_nothing_back_that_was_pruned_before() -> Result<()> {
+    let p = Param::<f32>::new(Tensor::from([[1.0], [2.0], [3.0], [4.0]]));
+    prune::global(&p, Amount::Count(1), matrices)?;
+    assert_eq!(prune::blocks(&p, Amount::Count(0), 2, matrices)?.kept, 3);
+    assert_eq!(p.effective()?.to_vec(), [0.0, 2.0, 3.0, 4.0]);
     Ok(())
 }
 

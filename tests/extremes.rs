@@ -96,6 +96,11 @@ fn sizes_beyond_any_memory_are_errors() {
     assert!(message(Tensor::<f32>::new([MOST, MOST, 0], vec![]).err()).contains("larger than any memory"));
     let p = Param::<f32>::new(Tensor::ones([4]));
     assert!(message(hashed(&p, MOST, 0).err()).contains("from 1 to as many"));
+    assert!(message(data::one_hot(&Tensor::from([0u32]), MOST).err()).contains("larger than any memory"));
+    assert!(message(Pattern::new(MOST, [vec![0]]).err()).contains("columns"));
+    // A sum of so many products of codes might not fit 32 bits.
+    let wide = linear(Tensor::ones([1, (1 << 17) + 1]), Tensor::zeros([1]));
+    assert!(message(Int8Linear::of(&wide).err()).contains("at most 131,072"));
 }
 
 #[test]

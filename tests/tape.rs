@@ -69,6 +69,17 @@ fn matrix_products_of_every_rank() -> Result<()> {
 }
 
 #[test]
+fn each_of_several_failures_is_reported_as_itself() {
+    let tape = Tape::<f32>::new();
+    let x = tape.input([1.0, 2.0, 3.0]);
+    let failed = [x.reshape([4]), x.softmax(5), x.narrow(0, 2, 2), x.reshape([7])];
+    let messages = failed.map(|y| y.ok().unwrap_err().to_string());
+    for (message, part) in messages.iter().zip(["[4]", "axis 5", "start 2", "[7]"]) {
+        assert!(message.contains(part), "{message}");
+    }
+}
+
+#[test]
 fn a_failed_value_reports_the_first_error_with_its_line() {
     let tape = Tape::<f32>::new();
     let x = tape.input(Tensor::zeros([64, 784]));

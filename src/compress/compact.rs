@@ -77,7 +77,7 @@ impl SparseLinear {
     /// The layer as its model uses it: masked, with shared values, or however it is parametrised.
     ///
     /// # Errors
-    /// More than 65,536 inputs or outputs; a parametrisation that fails.
+    /// Another shape than that of a linear layer; more than 65,536 inputs or outputs; a parametrisation that fails.
     pub fn of(layer: &crate::nn::Linear) -> Result<SparseLinear> {
         let (weight, bias) = parts(layer)?;
         SparseLinear::new(&weight, bias)
@@ -197,9 +197,14 @@ impl Int8Linear {
     /// The layer with each row of its weight rounded to 255 steps around 0.
     ///
     /// # Errors
-    /// A weight that is not finite; a parametrisation that fails; more than 131,072 inputs.
+    /// Another shape than that of a linear layer; more than 131,072 inputs, whose sum might not fit 32 bits; a weight that is not
+    /// finite; a parametrisation that fails.
     pub fn of(layer: &crate::nn::Linear) -> Result<Int8Linear> {
         let (weight, bias) = parts(layer)?;
+        if weight.dim(1) > 1 << 17 {
+            let message = format!("{} inputs: at most 131,072", weight.dim(1));
+            return Err(Error::invalid("Int8Linear", message));
+        }
         let affine = Affine::symmetric(&weight, 0, 8)?;
         let codes = affine.quantize(&weight)?.to_vec().iter().map(|&code| code as i8).collect();
         let scales = affine.scales().iter().map(|&s| s as f32).collect();

@@ -65,6 +65,17 @@ pub enum FormatError {
     },
 }
 
+impl FormatError {
+    fn of_file(self, path: &Path) -> FormatError {
+        match self {
+            FormatError::Damaged { what, offset, expected, found } => {
+                FormatError::Damaged { what: format!("{}: {what}", path.display()), offset, expected, found }
+            }
+            other => other,
+        }
+    }
+}
+
 /// A model as a file holds it: what it is, in words, and its tensors, in order.
 ///
 /// ```
@@ -219,7 +230,7 @@ impl Artifact {
         let path = path.as_ref();
         let bytes =
             fs::read(path).map_err(|source| FormatError::Io { path: path.display().to_string(), source })?;
-        Artifact::from_bytes(&bytes)
+        Artifact::from_bytes(&bytes).map_err(|error| error.of_file(path))
     }
 
     /// Where the bytes of [`to_bytes`](Artifact::to_bytes) go. Encodes the artifact to find out.

@@ -205,15 +205,16 @@ pub fn blocks<M: Serialize + ?Sized>(
             }
         }
     }
+    let before: Vec<Vec<bool>> = found.iter().map(|f| f.keep.clone()).collect();
     prune(&mut found.iter_mut().collect::<Vec<_>>(), amount)?;
-    // The last block may have been cut in two.
-    for f in &mut found {
+    // The last block may have been cut in two; what was pruned before stays so.
+    for (f, before) in found.iter_mut().zip(before) {
         let [outputs, inputs] = f.shape[..] else { continue };
         for first in (0..outputs).step_by(rows) {
             for input in 0..inputs {
                 let places = (first..outputs.min(first + rows)).map(|row| row * inputs + input);
                 let whole = places.clone().any(|i| f.keep[i]);
-                places.for_each(|i| f.keep[i] = whole);
+                places.for_each(|i| f.keep[i] = whole && before[i]);
             }
         }
     }

@@ -2,7 +2,7 @@
 use crate::{
     error::{Error, Result},
     tape::Random,
-    tensor::{Index, Tensor},
+    tensor::{Index, Tensor, shape::addressable},
 };
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
@@ -163,6 +163,7 @@ pub fn one_hot<I: Index>(labels: &Tensor<I>, classes: usize) -> Result<Tensor<f3
     }
     let mut shape = labels.shape().clone();
     shape.push(classes);
+    addressable(&shape).map_err(|message| Error::invalid("one_hot", message))?;
     Ok(Tensor::from_fn(shape, |i| if values[i / classes] as usize == i % classes { 1.0 } else { 0.0 }))
 }
 

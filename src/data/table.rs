@@ -20,8 +20,8 @@ pub struct Table {
     source: String,
     names: Vec<String>,
     rows: Vec<Vec<String>>,
-    /// The line of the first row.
-    first_line: usize,
+    /// The line that each row begins in.
+    lines: Vec<u64>,
 }
 
 impl Table {
@@ -50,21 +50,29 @@ impl Table {
             .has_headers(false)
             .trim(csv::Trim::All)
             .from_reader(text.as_bytes());
-        let mut rows = Vec::new();
+        let (mut rows, mut lines) = (Vec::new(), Vec::new());
         for record in reader.records() {
             let record = record.map_err(|e| {
                 let line = e.position().map_or(0, |p| p.line());
-                Error::format(&source, format!("line {line}"), e.to_string())
+                let message = match e.kind() {
+                    csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+                        format!("{len} fields, but {expected_len} in the lines before")
+                    }
+                    _ => e.to_string(),
+                };
+                Error::format(&source, format!("line {line}"), message)
             })?;
+            lines.push(record.position().map_or(0, |p| p.line()));
             rows.push(record.iter().map(str::to_string).collect::<Vec<_>>());
         }
         let width = rows.first().map_or(0, Vec::len);
         let names = if header && !rows.is_empty() {
+            lines.remove(0);
             rows.remove(0)
         } else {
             (0..width).map(|i| i.to_string()).collect()
         };
-        Ok(Table { source, names, rows, first_line: 1 + usize::from(header) })
+        Ok(Table { source, names, rows, lines })
     }
 
     /// Names of the columns.
@@ -96,11 +104,11 @@ impl Table {
     pub fn numbers(&self, columns: &[&str]) -> Result<Tensor<f32>> {
         let places = columns.iter().map(|name| self.column(name)).collect::<Result<Vec<_>>>()?;
         let mut numbers = Vec::with_capacity(self.len() * places.len());
-        for (i, row) in self.rows.iter().enumerate() {
+        for (row, line) in self.rows.iter().zip(&self.lines) {
             for &place in &places {
                 let field = row.get(place).map_or("", String::as_str);
                 let number: f32 = field.parse().map_err(|_| {
-                    let at = format!("line {}, column {}", self.first_line + i, self.names[place]);
+                    let at = format!("line {line}, column {}", self.names[place]);
                     Error::format(&self.source, at, format!("{field:?} is no number"))
                 })?;
                 numbers.push(number);
@@ -144,7 +152,11 @@ mod tests {
         let error = table.numbers(&["z"]).unwrap_err().to_string();
         assert!(error.contains("no column \"z\"; it has x, y"), "{error}");
         let error = Table::parse("1,2\n3\n", b',', false).unwrap_err().to_string();
-        assert!(error.contains("line 2"), "{error}");
+        assert!(error.contains("line 2") && error.contains("1 fields, but 2"), "{error}");
+        // Lines that are empty, and fields of several lines, count as well.
+        let table = Table::parse("x,y\n\n\"1\n\",2\n\n3,four\n", b',', true).unwrap();
+        let error = table.numbers(&["y"]).unwrap_err().to_string();
+        assert!(error.contains("line 6, column y"), "{error}");
         assert!(Table::read("no/such/file.csv", b',', true).is_err());
     }
 }

@@ -199,11 +199,14 @@ fn product<T: Float>(
 
 fn linear<T: Float>(x: &Tensor<T>, w: &Tensor<T>, b: &Tensor<T>) -> Checked<Tensor<T>> {
     if x.rank() != 2 || w.rank() != 2 || x.shape()[1] != w.shape()[1] || *b.shape() != [w.shape()[0]] {
+        let (sizes, gap) = ([x, w, b].map(Tensor::shape), [x.dim(1), w.dim(1)]);
+        let clash = match gap {
+            [x, w] if x != w => format!("; the input has {x} features, the weight takes {w}"),
+            _ => String::new(),
+        };
+        let [x, w, b] = sizes;
         return Err(format!(
-            "input {}, weight {}, bias {}: [batch, in], [out, in] and [out] are needed",
-            x.shape(),
-            w.shape(),
-            b.shape()
+            "input {x}, weight {w}, bias {b}: […, in], [out, in] and [out] are needed{clash}"
         ));
     }
     let (m, n) = (x.shape()[0], w.shape()[0]);

@@ -362,7 +362,7 @@ impl<T: Float> Tape<T> {
     #[cold]
     pub(crate) fn fail_with(&self, error: Error) -> Var<'_, T> {
         let mut failures = self.tensors.failures.borrow_mut();
-        let id = FAILED | (failures.len() as u32 & !FAILED & (FAILED - 2));
+        let id = FAILED | (failures.len() as u32).min(FAILED - 2);
         failures.push(error);
         Var::new(self, Tensor::full([0], T::default()), id)
     }

@@ -171,8 +171,11 @@ impl Pattern {
     /// The columns of each row.
     ///
     /// # Errors
-    /// A column outside the matrix.
+    /// A column outside the matrix; 2³² columns or more.
     pub fn new(columns: usize, rows: impl IntoIterator<Item = Vec<usize>>) -> Result<Pattern> {
+        if u32::try_from(columns).is_err() {
+            return Err(Error::invalid("Pattern", format!("{columns} columns are more than 2³² - 1")));
+        }
         let mut kept: Vec<Vec<u32>> = Vec::new();
         for (i, mut row) in rows.into_iter().enumerate() {
             row.sort_unstable();

@@ -91,7 +91,8 @@ pub fn load_checkpoint<T: Float, M: Serialize + ?Sized, O: Optimizer<T>, R: Dese
     let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
     let broken =
         |at: &str, message: String| Error::format(path.display().to_string(), at.to_string(), message);
-    let file = SafeTensors::deserialize(&bytes).map_err(|e| broken("its header", e.to_string()))?;
+    let file =
+        SafeTensors::deserialize(&bytes).map_err(|e| broken("its header", format!("no checkpoint: {e}")))?;
     let (_, metadata) =
         SafeTensors::read_metadata(&bytes).map_err(|e| broken("its header", e.to_string()))?;
     let head = metadata.metadata().as_ref().and_then(|m| m.get(KEY));

@@ -99,8 +99,9 @@ pub(super) fn write(
 pub fn load_safetensors<M: Serialize + ?Sized>(model: &M, path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
     let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
-    let file = SafeTensors::deserialize(&bytes)
-        .map_err(|e| Error::format(path.display().to_string(), "its header", e.to_string()))?;
+    let file = SafeTensors::deserialize(&bytes).map_err(|e| {
+        Error::format(path.display().to_string(), "its header", format!("no safetensors file: {e}"))
+    })?;
     load("load_safetensors", model, file.tensors().into_iter().collect())
 }
 

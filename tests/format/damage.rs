@@ -125,7 +125,7 @@ fn errors_say_what_was_expected_and_where() {
     let message = |bytes: &[u8]| Artifact::from_bytes(bytes).unwrap_err().to_string();
     assert_eq!(
         message(b"PK\x03\x04...."),
-        "magic: at byte 0: expected [6b, 6c, 6d, 6f], found [50, 4b, 03, 04]"
+        "the mark of a .kolmo file: at byte 0: expected [6b, 6c, 6d, 6f], found [50, 4b, 03, 04]"
     );
     assert_eq!(message(b"klmo\x02"), "version: at byte 4: expected 1, found 2");
     let bytes = small().to_bytes().unwrap();

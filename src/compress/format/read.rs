@@ -20,7 +20,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Artifact> {
     let found = |bytes: &[u8]| format!("{bytes:02x?}");
     let start = bytes.get(..MAGIC.len()).unwrap_or(bytes);
     if start != MAGIC {
-        return Err(damaged("magic", 0, found(MAGIC), found(start)));
+        return Err(damaged("the mark of a .kolmo file", 0, found(MAGIC), found(start)));
     }
     match bytes.get(MAGIC.len()) {
         Some(&VERSION) => {}
