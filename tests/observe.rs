@@ -1,6 +1,6 @@
 //! What an observed tape tells: the numbers are the tape's own.
 use kolmo::{
-    Argument, Observation, Observed, Random, Result, Tape, Tensor,
+    Argument, Observation, Observed, Random, Result, Scalar, Tape, Tensor, fuse,
     nn::{Layer, Linear, Relu, Sequential},
 };
 
@@ -31,6 +31,24 @@ fn scalars_have_names_values_constants_and_lines() -> Result<()> {
     let adjoint = |i: usize| seen.rows[i].adjoint.as_ref().unwrap().item().unwrap();
     assert_eq!([adjoint(0), adjoint(1), adjoint(7)], [grads.scalar(x), grads.scalar(y), 1.0]);
     assert_eq!(seen.seed, Some(8));
+    Ok(())
+}
+
+#[test]
+fn constants_among_many_operands_are_known() -> Result<()> {
+    let tape = Tape::<f64>::new();
+    tape.observe(true);
+    let x = tape.scalar(3.0);
+    let sum: Scalar<'_, f64> = [x, Scalar::constant(2.0), x].into_iter().sum();
+    let fused = fuse!(|a, b| a * b + 1.0).apply([Scalar::constant(5.0), sum]);
+    assert_eq!(fused.value(), 41.0);
+    let seen = tape.observation();
+    let operands = |op: &str| row(&seen, op).row.arguments.clone();
+    assert_eq!(operands("sum"), [Argument::Partial(1, 1.0), Argument::Constant, Argument::Partial(1, 1.0)]);
+    assert_eq!(operands("fused"), [Argument::Constant, Argument::Partial(2, 5.0)]);
+    let constant =
+        |op: &str| (row(&seen, op).constants[0].operand, row(&seen, op).constants[0].value.to_vec());
+    assert_eq!((constant("sum"), constant("fused")), ((1, vec![2.0]), (0, vec![5.0])));
     Ok(())
 }
 

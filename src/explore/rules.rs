@@ -1,6 +1,6 @@
 //! The formulas of operations: what each computes and what its rule adds to the adjoint of each operand. `a`, `b`, `c` are
 //! the operands, `y` the result, `ȳ` its adjoint.
-use crate::real::by_name::derivatives;
+use crate::real::written::derivatives;
 use serde::Serialize;
 
 #[derive(Debug, PartialEq, Serialize)]

@@ -1,11 +1,11 @@
 //! Arithmetic that is generic over what a number is: a plain float, a lane of a vector loop, a dual number, a
 //! scalar on a tape. An expression is written once and runs on all of them.
 mod base;
-pub(crate) mod by_name;
 mod dual;
 mod lane;
 pub(crate) mod named;
 pub(crate) mod table;
+pub(crate) mod written;
 
 pub use dual::Dual;
 pub use lane::Lane;

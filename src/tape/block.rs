@@ -42,8 +42,9 @@ impl<T: TapeNumber> Tape<T> {
             0 => Scalar::constant(results[i].value()),
             id => {
                 if short && id as usize >= floor.0 {
-                    self.statements
-                        .renote(id, || Note::new("preaccumulate", results[i].value().primal(), site));
+                    let value = results[i].value().primal();
+                    let note = || Note { name: "preaccumulate", value, site: Some(site), ..Note::default() };
+                    self.statements.renote(id, note);
                 }
                 Scalar::recorded(self, results[i].value(), id)
             }

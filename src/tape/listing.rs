@@ -78,13 +78,22 @@ impl<T: Float> Tape<T> {
                 return;
             }
             if count != TENSOR {
-                let pairs = ids.iter().zip(partials).filter(|(i, _)| **i != 0);
-                let mut arguments: Vec<_> = pairs.map(|(&i, p)| Argument::Partial(i, p.to_f64())).collect();
+                let argument = |(&i, p): (&u32, &T)| match i {
+                    0 => Argument::Constant,
+                    i => Argument::Partial(i, p.to_f64()),
+                };
+                let mut arguments: Vec<_> = ids.iter().zip(partials).map(argument).collect();
+                if ids == [0] {
+                    arguments.clear();
+                }
                 rows.push(match self.statements.note(id) {
                     Some(note) => {
-                        for (position, _) in &note.constants {
-                            let position = arguments.len().min(*position as usize);
-                            arguments.insert(position, Argument::Constant);
+                        // With several arguments, constants have places of their own.
+                        if !arguments.contains(&Argument::Constant) {
+                            for (position, _) in &note.constants {
+                                let position = arguments.len().min(*position as usize);
+                                arguments.insert(position, Argument::Constant);
+                            }
                         }
                         let options = note.options.iter().map(|(name, v)| format!("{name}={v}"));
                         Row {
@@ -93,7 +102,10 @@ impl<T: Float> Tape<T> {
                             ..row(note.name, arguments)
                         }
                     }
-                    None => row(if arguments.is_empty() { "input" } else { "scalar" }, arguments),
+                    None => {
+                        arguments.retain(|a| *a != Argument::Constant);
+                        row(if arguments.is_empty() { "input" } else { "scalar" }, arguments)
+                    }
                 });
                 return;
             }

@@ -51,7 +51,7 @@ use crate::{
 };
 use gradients::Stash;
 use node::TensorTape;
-use statements::{Note, Statements, Stop};
+use statements::{Statements, Stop, Told};
 use std::{
     cell::{Cell, RefCell},
     fmt,
@@ -236,8 +236,8 @@ impl<T: TapeNumber> Tape<T> {
         if !self.is_recording() {
             return Scalar::constant(value);
         }
-        let note = move || Note::new("input", value.primal(), site);
-        Scalar::recorded(self, value, self.statements.push([(0, T::of(0.0))], note))
+        let told = Told::new("input", value.primal(), site);
+        Scalar::recorded(self, value, self.statements.push([(0, T::of(0.0))], told))
     }
 
     /// Numbers that gradients are taken with respect to.

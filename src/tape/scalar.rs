@@ -1,6 +1,6 @@
 //! One number on a tape. Each operation computes its value and its partial derivatives at once and leaves one
 //! statement; nothing is kept but numbers.
-use super::{Tape, TapeNumber, statements::Note};
+use super::{Tape, TapeNumber, statements::Told};
 use crate::{
     error::{Error, Result},
     real::{
@@ -87,27 +87,23 @@ impl<'t, T: TapeNumber> Scalar<'t, T> {
                 if arguments.iter().any(|(a, _)| a.tape.is_some_and(|t| !std::ptr::eq(t, tape))) {
                     return tape.fail_scalar("two tapes: the operands were recorded on different tapes");
                 }
-                let note = move || Note::new(name, value.primal(), site).with(arguments.map(|(a, _)| a));
-                Scalar::recorded(tape, value, tape.statements.push(arguments.map(|(a, d)| (a.id, d)), note))
+                let told = Told::new(name, value.primal(), site);
+                let id = tape.statements.push(arguments.map(|(a, d)| (a.id, d)), told);
+                if tape.settings.observed.get() {
+                    let operands = arguments.map(|(a, _)| (a.id, a.value.primal()));
+                    tape.statements.note_constants(id, operands);
+                }
+                Scalar::recorded(tape, value, id)
             }
             None => Scalar::constant(value),
         }
     }
 
-    /// An operation with one argument on the tape. `by` tells what else there is to know of it.
+    /// An operation with one argument on the tape.
     #[inline(always)]
-    #[track_caller]
-    fn unary(self, name: &'static str, value: T, slope: T, by: impl FnOnce(&mut Note)) -> Self {
-        let site = Location::caller();
+    fn unary(self, value: T, slope: T, told: Told<'_>) -> Self {
         match self.tape {
-            Some(tape) => {
-                let note = move || {
-                    let mut note = Note::new(name, value.primal(), site);
-                    by(&mut note);
-                    note
-                };
-                Scalar::recorded(tape, value, tape.statements.push([(self.id, slope)], note))
-            }
+            Some(tape) => Scalar::recorded(tape, value, tape.statements.push([(self.id, slope)], told)),
             None => Scalar::constant(value),
         }
     }
@@ -115,33 +111,16 @@ impl<'t, T: TapeNumber> Scalar<'t, T> {
     #[inline(always)]
     #[track_caller]
     fn binary(self, other: Self, name: &'static str, value: T, a: T, b: T) -> Self {
-        let site = Location::caller();
+        let told = Told::new(name, value.primal(), Location::caller());
         let tape = match (self.tape, other.tape) {
             (Some(s), Some(o)) if !std::ptr::eq(s, o) => {
                 return s.fail_scalar("two tapes: the operands were recorded on different tapes");
             }
             (Some(tape), Some(_)) => tape,
-            (Some(_), None) => return self.unary(name, value, a, move |note| note.constant(1, other.value)),
-            (None, _) => return other.unary(name, value, b, move |note| note.constant(0, self.value)),
+            (Some(_), None) => return self.unary(value, a, Told { constant: (1, other.primal()), ..told }),
+            (None, _) => return other.unary(value, b, Told { constant: (0, self.primal()), ..told }),
         };
-        let note = move || Note::new(name, value.primal(), site);
-        Scalar::recorded(tape, value, tape.statements.push([(self.id, a), (other.id, b)], note))
-    }
-}
-
-impl Note {
-    fn constant<T: Number>(&mut self, position: u8, value: T) {
-        self.constants.push((position, value.primal()));
-    }
-
-    /// With those of the operands that are constants.
-    fn with<'t, T: TapeNumber + 't>(mut self, operands: impl IntoIterator<Item = Scalar<'t, T>>) -> Note {
-        for (i, x) in (0..).zip(operands) {
-            if x.id == 0 {
-                self.constant(i, x.value);
-            }
-        }
-        self
+        Scalar::recorded(tape, value, tape.statements.push([(self.id, a), (other.id, b)], told))
     }
 }
 
@@ -192,12 +171,14 @@ macro_rules! scalar {
             $( #[inline(always)] #[track_caller] fn $bn(self $(, $bp: f64)*) -> Self {
                 let y = self.value.$bn($($bp),*);
                 let slope = slope::$bn(self.value, y, T::of(1.0) $(, $bp)*);
-                self.unary(stringify!($bn), y, slope, move |_note| { $( _note.options.push((stringify!($bp), $bp)); )* })
+                let told = Told::new(stringify!($bn), y.primal(), Location::caller());
+                self.unary(y, slope, Told { options: &[$( (stringify!($bp), $bp) ),*], ..told })
             } )*
             $( #[inline(always)] #[track_caller] fn $mn(self $(, $mp: f64)*) -> Self {
                 let y = table::value::$mn(self.value $(, $mp)*);
                 let slope = slope::$mn(self.value, y, T::of(1.0) $(, $mp)*);
-                self.unary(stringify!($mn), y, slope, move |_note| { $( _note.options.push((stringify!($mp), $mp)); )* })
+                let told = Told::new(stringify!($mn), y.primal(), Location::caller());
+                self.unary(y, slope, Told { options: &[$( (stringify!($mp), $mp) ),*], ..told })
             } )*
             $( #[inline(always)] #[track_caller] fn $pn(self, other: Self) -> Self {
                 let y = table::value::$pn(self.value, other.value);
@@ -264,7 +245,8 @@ macro_rules! operators {
             fn $f(self, other: f64) -> Self {
                 let ($a, $b) = (self.value, T::of(other));
                 let $y = $trait::$f($a, $b);
-                self.unary(stringify!($f), $y, $da, move |note| note.constant(1, $b))
+                let told = Told::new(stringify!($f), $y.primal(), Location::caller());
+                self.unary($y, $da, Told { constant: (1, other), ..told })
             }
         }
         impl<'t, T: TapeNumber> $trait<Scalar<'t, T>> for f64 {
@@ -274,7 +256,8 @@ macro_rules! operators {
             fn $f(self, other: Scalar<'t, T>) -> Scalar<'t, T> {
                 let ($a, $b) = (T::of(self), other.value);
                 let $y = $trait::$f($a, $b);
-                other.unary(stringify!($f), $y, $db, move |note| note.constant(0, $a))
+                let told = Told::new(stringify!($f), $y.primal(), Location::caller());
+                other.unary($y, $db, Told { constant: (0, self), ..told })
             }
         }
         impl<'t, T: TapeNumber> $assign for Scalar<'t, T> {
@@ -306,7 +289,8 @@ impl<T: TapeNumber> Neg for Scalar<'_, T> {
     #[inline(always)]
     #[track_caller]
     fn neg(self) -> Self {
-        self.unary("neg", -self.value, T::of(-1.0), |_| ())
+        let value = -self.value;
+        self.unary(value, T::of(-1.0), Told::new("neg", value.primal(), Location::caller()))
     }
 }
 
@@ -347,11 +331,13 @@ impl<'t, T: TapeNumber> Scalar<'t, T> {
         if parts.iter().any(|(x, _)| x.iter().fold(false, |any, x| any | foreign(x))) {
             return tape.fail_scalar("two tapes: the operands were recorded on different tapes");
         }
-        let note = move || {
-            let operands = parts.iter().flat_map(|(x, _)| x.iter().copied());
-            Note::new(name, value.primal(), site).with(operands)
-        };
-        Scalar::recorded(tape, value, tape.statements.push_slices(parts, argument, note))
+        let told = Told::new(name, value.primal(), site);
+        let id = tape.statements.push_slices(parts, argument, told);
+        if tape.settings.observed.get() {
+            let operands = parts.iter().flat_map(|(x, _)| x.iter().map(|x| (x.id, x.value.primal())));
+            tape.statements.note_constants(id, operands);
+        }
+        Scalar::recorded(tape, value, id)
     }
 
     #[inline(always)]

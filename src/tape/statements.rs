@@ -15,7 +15,7 @@ mod notes;
 
 use crate::real::Number;
 pub(crate) use local::Local;
-pub(crate) use notes::Note;
+pub(crate) use notes::{Note, Told};
 use std::cell::UnsafeCell;
 
 /// The count of a statement that stands for an operation on tensors; its argument is the number of the node.
@@ -75,11 +75,11 @@ impl<T: Number> Statements<T> {
         f(unsafe { &mut *self.inner.get() })
     }
 
-    /// Appends a statement with N arguments, at least one, and gives its id; 0, a constant's, when ids have run out. `note` is
-    /// asked for while statements are observed.
+    /// Appends a statement with N arguments, at least one, and gives its id; 0, a constant's, when ids have run out. What is
+    /// told of it is noted while statements are observed.
     // `push_slices` could do this, but a chain of small statements takes 7 % longer with it.
     #[inline(always)]
-    pub fn push<const N: usize>(&self, arguments: [(u32, T); N], note: impl FnOnce() -> Note) -> u32 {
+    pub fn push<const N: usize>(&self, arguments: [(u32, T); N], told: Told<'_>) -> u32 {
         let pushed = self.with(|b| {
             let at = b.ids.len();
             if at + N > b.limit {
@@ -106,7 +106,7 @@ impl<T: Number> Statements<T> {
             None => {
                 // A copy: if the array itself had an address, it would be written to memory on the quick way too.
                 let arguments = arguments;
-                self.noted(self.push_slow(&arguments), note)
+                self.noted(self.push_slow(&arguments), told)
             }
         }
     }
@@ -134,7 +134,7 @@ impl<T: Number> Statements<T> {
         &self,
         parts: [(&[S], &[S]); P],
         argument: impl Fn(&S, &S) -> (u32, T),
-        note: impl FnOnce() -> Note,
+        told: Told<'_>,
     ) -> u32 {
         let parts = parts.map(|(x, y)| (&x[..x.len().min(y.len())], y));
         let n: usize = parts.iter().map(|(x, _)| x.len()).sum();
@@ -166,12 +166,12 @@ impl<T: Number> Statements<T> {
             b.scalars += 1;
             (statement as u32, slow)
         });
-        if slow { self.noted(id, note) } else { id }
+        if slow { self.noted(id, told) } else { id }
     }
 
     /// Appends the statement of a tensor node and gives its id.
     pub fn push_tensor(&self, node: u32) -> u32 {
-        let id = self.push([(node, T::of(0.0))], Note::default);
+        let id = self.push([(node, T::of(0.0))], Told::NOTHING);
         self.with(|b| {
             b.scalars -= 1;
             if let Some(last) = b.counts.last_mut().filter(|_| id != 0) {

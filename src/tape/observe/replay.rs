@@ -2,7 +2,7 @@
 use super::{Observation, Watch};
 use crate::{
     ops::Op,
-    real::by_name,
+    real::named,
     tape::{Argument, Float, Tape, mixed::Mixed, node::Node},
     tensor::Tensor,
 };
@@ -162,13 +162,14 @@ impl<T: Float> Replay<'_, T> {
             .iter()
             .map(|argument| match argument {
                 Argument::Value(id) | Argument::Partial(id, _) => self.number(*id, changed),
-                Argument::Constant => {
-                    constants.next().map(|(_, v)| *v).ok_or_else(|| "has lost a constant".into())
-                }
+                Argument::Constant => constants
+                    .next()
+                    .map(|(_, v)| *v)
+                    .ok_or_else(|| "reads a constant that wasn't noted".into()),
             })
             .collect();
         let options: Vec<f64> = note.options.iter().map(|(_, v)| *v).collect();
-        let value = by_name::by_name(note.name, &options, &x?);
+        let value = compute(note.name, &x?, &options);
         value.map(Value::Number).ok_or_else(|| "holds partial derivatives only: it can't be run again".into())
     }
 
@@ -212,4 +213,17 @@ fn arguments(list: &[Argument]) -> impl Iterator<Item = u32> {
         Argument::Value(id) | Argument::Partial(id, _) if *id != 0 => Some(*id),
         _ => None,
     })
+}
+
+/// A statement of numbers, by the name of its operation.
+fn compute(name: &str, x: &[f64], options: &[f64]) -> Option<f64> {
+    match name {
+        "sum" => Some(x.iter().sum()),
+        "sum_of_squares" => Some(x.iter().map(|v| v * v).sum()),
+        "dot" => {
+            let (a, b) = x.split_at(x.len() / 2);
+            Some(a.iter().zip(b).map(|(a, b)| a * b).sum())
+        }
+        _ => named::apply(name, x, options),
+    }
 }

@@ -1,5 +1,5 @@
 //! Sweeps over a part of the statements only: a block that is made short, the rows of a sparse Jacobian.
-use super::{Note, Statements, TENSOR};
+use super::{Statements, TENSOR, Told};
 use crate::real::Number;
 
 /// Buffers of sweeps over a few statements. Between uses every adjoint is zero and no place is marked.
@@ -100,7 +100,7 @@ impl<T: Number> Statements<T> {
                 while id == 0 || !rest.is_empty() {
                     let (part, more) = rest.split_at(rest.len().min(TENSOR as usize - 2));
                     let before = [(id, T::of((id != 0) as u8 as f64))];
-                    id = self.push_slices([(&before, &before), (part, part)], |x, _| *x, Note::default);
+                    id = self.push_slices([(&before, &before), (part, part)], |x, _| *x, Told::NOTHING);
                     rest = more;
                     if self.is_full() {
                         break;

@@ -17,10 +17,27 @@ pub(crate) struct Note {
     pub site: Option<&'static Location<'static>>,
 }
 
-impl Note {
-    /// An operation without constants and options.
-    pub fn new(name: &'static str, value: f64, site: &'static Location<'static>) -> Note {
-        Note { name, value, site: Some(site), ..Note::default() }
+/// What a statement tells of itself. Only its fields are handed on, one by one: they stay in registers where nothing is
+/// noted.
+#[derive(Clone, Copy)]
+pub(crate) struct Told<'a> {
+    pub name: &'static str,
+    pub site: Option<&'static Location<'static>>,
+    pub value: f64,
+    /// Position and value of a constant operand; [`NO_CONSTANT`] for none.
+    pub constant: (u8, f64),
+    pub options: &'a [(&'static str, f64)],
+}
+
+const NO_CONSTANT: u8 = u8::MAX;
+
+impl Told<'_> {
+    pub const NOTHING: Told<'static> =
+        Told { name: "", site: None, value: 0.0, constant: (NO_CONSTANT, 0.0), options: &[] };
+
+    #[inline(always)]
+    pub fn new(name: &'static str, value: f64, site: &'static Location<'static>) -> Told<'static> {
+        Told { name, value, site: Some(site), ..Told::NOTHING }
     }
 }
 
@@ -33,20 +50,42 @@ impl<T: Number> Statements<T> {
         });
     }
 
-    /// Adds the note of the statement that was just pushed, if statements are observed.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn noted(&self, id: u32, note: impl FnOnce() -> Note) -> u32 {
-        if id != 0 && self.with(|b| b.notes.is_some()) {
-            let note = note();
-            self.with(|b| {
-                if let Some(notes) = &mut b.notes {
-                    notes.resize(id as usize, Note::default());
-                    notes.push(note);
-                }
-            });
+    /// Notes the statement that was just pushed, if statements are observed.
+    #[inline(always)]
+    pub(super) fn noted(&self, id: u32, told: Told<'_>) -> u32 {
+        let Told { name, site, value, constant: (position, constant), options } = told;
+        if id != 0 {
+            self.note_last(name, site, value, position, constant, options);
         }
         id
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn note_last(
+        &self,
+        name: &'static str,
+        site: Option<&'static Location<'static>>,
+        value: f64,
+        position: u8,
+        constant: f64,
+        options: &[(&'static str, f64)],
+    ) {
+        let constants = (position != NO_CONSTANT).then_some((position, constant)).into_iter().collect();
+        let note = || Note { name, value, constants, options: SmallVec::from_slice(options), site };
+        self.renote(self.len().0 as u32 - 1, note);
+    }
+
+    /// Notes which operands of a statement are constants, of their ids and values.
+    #[cold]
+    pub fn note_constants(&self, id: u32, operands: impl IntoIterator<Item = (u32, f64)>) {
+        let known = (0..).zip(operands).filter(|(_, (id, _))| *id == 0).map(|(i, (_, v))| (i, v));
+        let known = known.collect();
+        self.with(|b| {
+            if let Some(note) = b.notes.as_mut().and_then(|notes| notes.get_mut(id as usize)) {
+                note.constants = known;
+            }
+        });
     }
 
     /// The note of a statement.
@@ -55,7 +94,7 @@ impl<T: Number> Statements<T> {
         note.filter(|note| !note.name.is_empty())
     }
 
-    /// Replaces the note of a statement, if statements are observed.
+    /// Notes a statement, in place of what was noted before; if statements are observed.
     pub fn renote(&self, id: u32, note: impl FnOnce() -> Note) {
         if self.with(|b| b.notes.is_some()) {
             let note = note();
