@@ -62,7 +62,7 @@ impl Picture {
 
 fn points(shape: &[usize], v: &[f64]) -> (Vec<Num>, Option<usize>) {
     let columns = shape.last().copied().unwrap_or(1);
-    let rows = if columns > 0 { v.len() / columns } else { 0 };
+    let rows = v.len().checked_div(columns).unwrap_or(0);
     if v.len() < 2 {
         return (Vec::new(), None);
     }

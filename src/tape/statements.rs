@@ -105,8 +105,7 @@ impl<T: Number> Statements<T> {
             Some(id) => id,
             None => {
                 // A copy: if the array itself had an address, it would be written to memory on the quick way too.
-                let arguments = arguments;
-                self.noted(self.push_slow(&arguments), told)
+                self.noted(self.push_slow(&{ arguments }), told)
             }
         }
     }

@@ -53,7 +53,7 @@ fn numbered(layer: &str, common: &str) -> String {
     let is_number = |s: &&str| s.bytes().all(|b| b.is_ascii_digit());
     let shared = if common.is_empty() { 0 } else { common.split('.').count() };
     let n = match (shared, segments.get(shared).is_some_and(is_number)) {
-        (0, false) => segments.iter().position(|s| is_number(&s)).map_or(segments.len(), |i| i + 1),
+        (0, false) => segments.iter().position(is_number).map_or(segments.len(), |i| i + 1),
         (_, true) => shared + 1,
         _ => shared,
     };
