@@ -18,7 +18,8 @@
 //!     adam.step(&net, &grads)?; // any struct that serde can walk is a model
 //!     tape.reset(); // the memory stays
 //! }
-//! let answer = net.forward(&Tape::inference().constant(&x)).argmax(1, false)?;
+//! let eval = Tape::inference();
+//! let answer = net.forward(&eval.constant(&x)).value()?.argmax(1, false)?;
 //! assert_eq!(answer.to_vec(), [0, 1, 1, 0]);
 //! # Ok::<(), kolmo::Error>(())
 //! ```
