@@ -8,7 +8,7 @@ use crate::{
     error::{Error, Result},
     files::write_atomically,
     ops::saved::SavedOp,
-    tape::{Float, Scalar, Var, observe::numbers},
+    tape::{Argument, Float, Listing, Row, Scalar, Var, observe::numbers},
     tensor::{Shape, Tensor},
 };
 use serde::{Deserialize, Serialize};
@@ -143,6 +143,60 @@ impl SavedTape {
                 _ => None,
             })
             .collect()
+    }
+
+    /// Its statements, counted from 1, as a listing.
+    ///
+    /// ```
+    /// let tape = kolmo::Tape::<f32>::new();
+    /// tape.observe(true);
+    /// let y = (tape.input([1.0, 2.0]) * tape.constant([3.0, 4.0])).sum();
+    /// assert_eq!(kolmo::inspect::SavedTape::of(&y)?.listing().to_string(), "\
+    /// %1 = input : f32[2]
+    /// %2 = mul(%1, const) : f32[2]
+    /// %3 = sum(%2, dim=[0], keepdim=false) : f32[]
+    /// ");
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
+    pub fn listing(&self) -> Listing {
+        let argument = |operand: &Operand| match operand {
+            Operand::Statement(place) => Argument::Value(*place as u32 + 1),
+            Operand::Constant(_) => Argument::Constant,
+        };
+        let row = |(i, statement): (usize, &Statement)| {
+            let (mut name, mut options, mut arguments) = (None, String::new(), Vec::new());
+            let op = match &statement.what {
+                What::Leaf { name: own, .. } if own.starts_with('%') => "input".into(),
+                What::Leaf { name: own, .. } => {
+                    name = Some(own.clone());
+                    "param".into()
+                }
+                What::Tensor { op, operands } => {
+                    let op = op.op::<f64>();
+                    arguments = operands.iter().map(argument).collect();
+                    options = op.rule().options().into_owned();
+                    op.rule().name().to_string()
+                }
+                What::Scalar { op, options: numbers, operands } => {
+                    arguments = operands.iter().map(argument).collect();
+                    options = numbers.iter().map(f64::to_string).collect::<Vec<_>>().join(", ");
+                    op.clone()
+                }
+                What::At { operand, position } => {
+                    arguments = vec![Argument::Value(*operand as u32 + 1)];
+                    options = format!("position={position}");
+                    "at".into()
+                }
+                What::Stack { operands } => {
+                    arguments = operands.iter().map(argument).collect();
+                    "stack_scalars".into()
+                }
+            };
+            let shape = statement.shape.as_ref().map(|shape| shape.to_vec());
+            let (id, dtype, site) = (i as u32 + 1, self.dtype.clone(), statement.site.clone());
+            Row { id, op, arguments, options, dtype, shape, name, site }
+        };
+        Listing { rows: self.statements.iter().enumerate().map(row).collect(), sites: false }
     }
 
     /// Number of statements.

@@ -4,15 +4,16 @@ use crate::{
     error::Checked,
     fuse,
     kernels::map::{NumberExpr, map},
-    ops::{Rule, index::valid, operands},
+    ops::{Rule, check_shape, index::valid, operands},
     real::Number,
     tape::{Float, Var, step::Step},
-    tensor::Tensor,
+    tensor::{Shape, Tensor},
 };
-use std::sync::Arc;
+use serde::{Deserialize, Serialize};
 
 /// Cross entropy of a probability and a target, with logarithms no lower than -100, and PyTorch's derivative.
-struct BinaryCrossEntropy;
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct BinaryCrossEntropy;
 
 macro_rules! expr {
     ($name:ident $n:literal |$args:pat_param| $e:expr) => {
@@ -55,6 +56,11 @@ impl<T: Float> Rule<T> for BinaryCrossEntropy {
         1 | (wanted & 1) << 1
     }
 
+    fn check(&self, x: &[&Tensor<T>], y: &Shape) -> Checked<()> {
+        let [p, t] = operands(x)?;
+        check_shape(p.shape(), y).and(check_shape(t.shape(), y))
+    }
+
     fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
         let (p, g) = (step.input(0), step.take_grad());
         if step.wants(0) {
@@ -92,8 +98,7 @@ impl<'t, T: Float> Var<'t, T> {
             format!("{:?} is no probability: 0 to 1 are accepted", outside.unwrap_or_default())
         });
         valid!(self, "binary_cross_entropy", range);
-        let rule = crate::ops::Op::Custom(Arc::new(BinaryCrossEntropy));
-        self.tape().apply(rule, &[self, target]).weighted(weight, reduction)
+        self.tape().apply(BinaryCrossEntropy, &[self, target]).weighted(weight, reduction)
     }
 
     /// [`binary_cross_entropy`](Var::binary_cross_entropy) of the sigmoid of scores, without rounding or overflow.

@@ -1,6 +1,6 @@
 //! Losses: how far a model's answer is from what it should be. Each is a method of the answer, takes the target and
 //! PyTorch's options, and is folded by a [`Reduction`].
-mod binary;
+pub(crate) mod binary;
 pub(crate) mod classes;
 mod ctc;
 mod distance;

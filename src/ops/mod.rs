@@ -55,7 +55,7 @@ pub use views::Indexing;
 
 use crate::{
     error::Checked,
-    loss::classes::MeanCrossEntropy,
+    loss::{binary::BinaryCrossEntropy, classes::MeanCrossEntropy},
     tape::{Float, mixed::Mixed, step::Step},
     tensor::{Shape, Tensor},
 };
@@ -127,6 +127,7 @@ pub(crate) enum Op<T: Float> {
     Unary(unary::Unary),
     Binary(binary::Binary),
     Attend(attend::Attend),
+    BinaryCrossEntropy(BinaryCrossEntropy),
     Conv(Box<conv::Conv>),
     Extremum(extremum::Extremum),
     Scan(scan::Scan),
@@ -153,6 +154,7 @@ impl<T: Float> Op<T> {
             Op::Unary(op) => op,
             Op::Binary(op) => op,
             Op::Attend(op) => op,
+            Op::BinaryCrossEntropy(op) => op,
             Op::Conv(op) => &**op,
             Op::Extremum(op) => op,
             Op::Scan(op) => op,
@@ -202,7 +204,7 @@ macro_rules! from {
     )*};
 }
 from! {
-    Attend(attend::Attend) Unary(unary::Unary) Binary(binary::Binary) Extremum(extremum::Extremum) Scan(scan::Scan) CrossEntropy(MeanCrossEntropy) Softmax(softmax::Softmax) Solve(solve::Solve) Standardize(standardize::Standardized<T>) Take(take::Take) Where(binary::Where) Fused(fused::FusedOp<T>) Linalg(linalg::Linalg)
+    Attend(attend::Attend) BinaryCrossEntropy(BinaryCrossEntropy) Unary(unary::Unary) Binary(binary::Binary) Extremum(extremum::Extremum) Scan(scan::Scan) CrossEntropy(MeanCrossEntropy) Softmax(softmax::Softmax) Solve(solve::Solve) Standardize(standardize::Standardized<T>) Take(take::Take) Where(binary::Where) Fused(fused::FusedOp<T>) Linalg(linalg::Linalg)
     Reduce(reduce::Reduce) Shape(shape::ShapeOp) Mixed(Mixed)
 }
 
@@ -229,7 +231,7 @@ impl<T: Float> Rule<T> for Leaf {
 }
 
 /// Whether a result has the shape that a file says.
-fn check_shape(found: &Shape, said: &Shape) -> Checked<()> {
+pub(crate) fn check_shape(found: &Shape, said: &Shape) -> Checked<()> {
     if found == said { Ok(()) } else { Err(format!("the result has shape {found}, the file says {said}")) }
 }
 

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     error::Checked,
-    loss::classes::MeanCrossEntropy,
+    loss::{binary::BinaryCrossEntropy, classes::MeanCrossEntropy},
     tape::Float,
     tensor::{Shape, Tensor},
 };
@@ -46,7 +46,7 @@ macro_rules! saved {
                 }
             }
 
-            fn op<T: Float>(&self) -> Op<T> {
+            pub fn op<T: Float>(&self) -> Op<T> {
                 match self {
                     SavedOp::Where => Op::Where(Where),
                     SavedOp::Conv(op) => Op::Conv(op.clone()),
@@ -58,7 +58,7 @@ macro_rules! saved {
     };
 }
 saved! {
-    Attend(Attend) Unary(Unary) Binary(Binary) Extremum(Extremum) Scan(Scan) CrossEntropy(MeanCrossEntropy) Softmax(Softmax)
+    Attend(Attend) BinaryCrossEntropy(BinaryCrossEntropy) Unary(Unary) Binary(Binary) Extremum(Extremum) Scan(Scan) CrossEntropy(MeanCrossEntropy) Softmax(Softmax)
     Solve(Solve) Take(Take) Linalg(Linalg) Reduce(Reduce) Shape(ShapeOp)
 }
 

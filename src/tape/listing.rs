@@ -21,7 +21,7 @@ pub struct Listing {
     /// One row per statement.
     pub rows: Vec<Row>,
     #[serde(default)]
-    sites: bool,
+    pub(crate) sites: bool,
 }
 
 /// One statement.

@@ -139,7 +139,13 @@ fn fused_losses_are_saved_as_single_operations() -> Result<()> {
     let grads = loss.backward()?;
     let expected = grads.get(&x).unwrap().to_vec();
     assert!(run.gradients[0].1.to_vec().iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6));
-    saved.gradcheck(GradCheck::new())
+    saved.gradcheck(GradCheck::new())?;
+    let p = x.sigmoid();
+    same_bits(
+        &tape,
+        &p.binary_cross_entropy(&tape.constant(Tensor::full([3, 4], 0.25)), None, Reduction::Mean),
+    )?;
+    Ok(())
 }
 
 #[test]
