@@ -53,7 +53,7 @@ impl<T: Float> Tape<T> {
     ///     let tape = Tape::new();
     ///     tape.observe(true);
     ///     let x = tape.input([1.0, 2.0]);
-    ///     (x.tanh() + bias).sum();
+    ///     (x.tanh() + tape.constant([bias])).sum();
     ///     tape
     /// };
     /// assert!(Tape::diff(&run(0.5), &run(0.5)).is_none());

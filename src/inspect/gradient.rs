@@ -64,8 +64,8 @@ impl<T: Float> Gradients<T> {
     /// ```
     /// use kolmo::{Random, Tape, Tensor, inspect::GradientFlag, nn::{Layer, Linear, Sequential, Sigmoid}};
     /// let rng = &mut Random::new(0);
-    /// let linear = |rng| Linear::<f32>::new(8, 8, rng);
-    /// let net = Sequential(((0..12).map(|_| Sequential((linear(rng), Sigmoid))).collect::<Vec<_>>(), Linear::new(8, 1, rng)));
+    /// let blocks: Vec<_> = (0..12).map(|_| Sequential((Linear::<f32>::new(8, 8, rng), Sigmoid))).collect();
+    /// let net = Sequential((blocks, Linear::new(8, 1, rng)));
     /// let tape = Tape::new();
     /// let grads = net.forward(&tape.constant(Tensor::ones([4, 8]))).mean().backward()?;
     /// let statistics = grads.statistics(&net);

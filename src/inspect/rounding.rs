@@ -146,8 +146,9 @@ impl Rounding {
     /// each.
     ///
     /// ```
-    /// use kolmo::{Tape, nn::Param};
-    /// let (a, b) = (Param::new([[-1.0f32, 0.5], [0.3, 1.0]].into()), Param::new([[-1.0f32, 0.2], [0.9, 1.0]].into()));
+    /// use kolmo::{Tape, Tensor, nn::Param};
+    /// let param = |v: [f32; 4]| Param::new(Tensor::from(v));
+    /// let (a, b) = (param([-1.0, 0.5, 0.3, 1.0]), param([-1.0, 0.2, 0.9, 1.0]));
     /// let tape = Tape::new();
     /// tape.observe(true);
     /// (tape.param(&a) * 100.0 + tape.param(&b)).sum().backward()?; // a counts a hundred times as much
