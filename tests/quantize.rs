@@ -91,7 +91,9 @@ fn what_is_packed_is_what_was_trained() -> Result<()> {
         let text = serde_json::to_string(&copy).unwrap();
         let again: Net = serde_json::from_str(&text).unwrap();
         assert_eq!(weights(&again)?, trained);
+        train(&again, 5)?;
         train(&copy, 5)?;
+        assert_eq!(weights(&again)?, weights(&copy)?);
         for (new, old) in weights(&copy)?.iter().zip(&trained) {
             assert!(new.iter().zip(old).all(|(a, b)| a.signum() == b.signum() || *a == 0.0 && *b == 0.0));
             assert!(new.iter().zip(old).all(|(a, b)| (*a == 0.0) == (*b == 0.0)));

@@ -5,7 +5,7 @@ use crate::{
     error::{Error, Result},
     kernels::{
         bytes::{self, GAP, TILE},
-        compact::{LANES, block_rows, columns, many_rows, to_bytes, to_floats},
+        compact::{Columns, LANES, block_rows, to_bytes, to_floats},
         matmul::{Mat, MatMut, matmul},
         threads::for_chunks,
     },
@@ -41,9 +41,12 @@ pub struct SparseLinear {
 #[derive(Clone, Debug)]
 enum Form {
     /// For each 16 rows where their blocks begin; each block's input; 16 weights of each.
-    Blocks { starts: Vec<u32>, inputs: Vec<u16>, weights: Vec<[f32; ROWS]> },
-    /// For each input where its weights begin; their outputs; the weights.
-    Columns { starts: Vec<u32>, outputs: Vec<u16>, weights: Vec<f32> },
+    Blocks {
+        starts: Vec<u32>,
+        inputs: Vec<u16>,
+        weights: Vec<[f32; ROWS]>,
+    },
+    Columns(Columns),
 }
 
 /// Without vector code for bytes: rows of the input from which on codes become floats, and outputs whose codes do at a time.
@@ -110,15 +113,7 @@ impl SparseLinear {
         let form = if weights.len() <= nonzero / 4 {
             Form::Blocks { starts, inputs: at, weights }
         } else {
-            let (mut starts, mut at, mut weights) = (vec![0], Vec::new(), Vec::new());
-            for input in 0..inputs {
-                for output in (0..outputs).filter(|o| w[o * inputs + input] != 0.0) {
-                    at.push(output as u16);
-                    weights.push(w[output * inputs + input]);
-                }
-                starts.push(at.len() as u32);
-            }
-            Form::Columns { starts, outputs: at, weights }
+            Form::Columns(Columns::new(&w, outputs, inputs))
         };
         Ok(SparseLinear { inputs, outputs, form, bias })
     }
@@ -133,12 +128,12 @@ impl SparseLinear {
         let data = source.as_slice().unwrap_or_default();
         let (inputs, outputs) = (self.inputs, self.outputs);
         Ok(Tensor::build([x.dim(0), outputs].into(), |out| {
-            if let Form::Columns { starts, outputs: at, weights } = &self.form
+            if let Form::Columns(columns) = &self.form
                 && x.dim(0) >= LANES
             {
                 for_chunks(out, LANES * outputs.max(1), |start, out| {
                     let x = &data[start / outputs.max(1) * inputs..];
-                    many_rows(x, inputs, starts, at, weights, &self.bias, out);
+                    columns.many_rows(x, inputs, &self.bias, out);
                 });
                 return;
             }
@@ -153,9 +148,7 @@ impl SparseLinear {
                         Form::Blocks { starts, inputs, weights } => {
                             block_rows(x, starts, inputs, weights, out)
                         }
-                        Form::Columns { starts, outputs, weights } => {
-                            columns(x, starts, outputs, weights, out)
-                        }
+                        Form::Columns(columns) => columns.add(x, out),
                     }
                 }
             });
@@ -166,7 +159,7 @@ impl SparseLinear {
     pub fn stored(&self) -> usize {
         match &self.form {
             Form::Blocks { weights, .. } => ROWS * weights.len(),
-            Form::Columns { weights, .. } => weights.len(),
+            Form::Columns(columns) => columns.len(),
         }
     }
 }

@@ -153,8 +153,7 @@ pub fn settle<M: Serialize + ?Sized>(model: &M) -> Result<()> {
 pub(super) fn set_numbers<T: Float>(p: &Param<T>, bits: u32, numbers: &Tensor<i32>) -> Result<()> {
     let most = (1i32 << (bits - 1)) - 1;
     let all = numbers.to_vec();
-    let values = Param::new(Tensor::from_fn([2 * most as usize + 1], |i| T::of(f64::from(i as i32 - most))));
-    values.set_trainable(false);
+    let values = Tensor::from_fn([2 * most as usize + 1], |i| T::of(f64::from(i as i32 - most)));
     p.set_codebook(Tensor::from_fn(numbers.shape(), |i| (all[i].clamp(-most, most) + most) as u32), values)
 }
 

@@ -1,8 +1,11 @@
 //! Models made small: pruning, shared values, distillation; entropy coding and the `.kolmo` file; lengths in bits.
 //!
-//! A model is pruned with [`prune`], its weights tied to a few values with [`quantize`], trained against a larger one
-//! with [`distill`]; [`pack`] makes an [`Artifact`] of it, which is written to a file, and [`unpack`] puts a
-//! file into a model. [`description_length`] tells what all of that comes to.
+//! A model is pruned with [`prune`], or learns which weights it doesn't need ([`Variational`], [`Gates`]); its weights are tied to a
+//! few values with [`quantize`], which can be felt in training ([`Quantizer`](quantize::Quantizer)); it is trained against a larger
+//! one with [`distill`], and whole channels are cut out of it with [`Channels`]. A [`Recipe`] says all of that in a file.
+//!
+//! [`pack`] makes an [`Artifact`] of a model, which is written to a file; [`unpack`] puts a file into a model, and [`Compact`] runs it
+//! as it is stored. A [`Ledger`] tells bytes, multiply-adds and time, [`description_length`] the bits that all of that comes to.
 
 mod affine;
 mod calibrate;

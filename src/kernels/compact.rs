@@ -61,27 +61,67 @@ fn blocks(x: &[f32], starts: &[u32], inputs: &[u16], weights: &[[f32; ROWS]], ou
     }
 }
 
-/// Adds to `out` the columns of the inputs that aren't 0.
-pub(crate) fn columns(x: &[f32], starts: &[u32], outputs: &[u16], weights: &[f32], out: &mut [f32]) {
-    for (&v, ends) in x.iter().zip(starts.windows(2)) {
-        if v == 0.0 {
-            continue;
-        }
-        let range = ends[0] as usize..ends[1] as usize;
-        for (&output, w) in outputs[range.clone()].iter().zip(&weights[range]) {
-            if let Some(out) = out.get_mut(output as usize) {
-                *out += v * w;
+/// A sparse matrix, column by column: those of input `i` are `starts[i]..starts[i + 1]`.
+#[derive(Clone, Debug)]
+pub(crate) struct Columns {
+    starts: Vec<u32>,
+    /// All below `rows`.
+    outputs: Vec<u16>,
+    weights: Vec<f32>,
+    rows: usize,
+}
+
+impl Columns {
+    /// The weights that aren't 0 of a matrix `[rows, inputs]` in row-major order; at most 2¹⁶ rows.
+    pub(crate) fn new(w: &[f32], rows: usize, inputs: usize) -> Columns {
+        let mut columns = Columns { starts: vec![0], outputs: Vec::new(), weights: Vec::new(), rows };
+        for input in 0..inputs {
+            for output in (0..rows.min(1 << 16)).filter(|o| w[o * inputs + input] != 0.0) {
+                columns.outputs.push(output as u16);
+                columns.weights.push(w[output * inputs + input]);
             }
+            columns.starts.push(columns.weights.len() as u32);
         }
+        columns
+    }
+
+    /// Number of weights.
+    pub(crate) fn len(&self) -> usize {
+        self.weights.len()
+    }
+
+    /// Adds to `out`, which has an element for each row, the columns of the inputs that aren't 0.
+    pub(crate) fn add(&self, x: &[f32], out: &mut [f32]) {
+        assert!(out.len() >= self.rows, "{} results for {} rows", out.len(), self.rows);
+        for (&v, ends) in x.iter().zip(self.starts.windows(2)) {
+            if v == 0.0 {
+                continue;
+            }
+            let range = ends[0] as usize..ends[1] as usize;
+            let (outputs, rest) = self.outputs[range.clone()].as_chunks::<4>();
+            let (weights, last) = self.weights[range].as_chunks::<4>();
+            let mut add = |output: u16, w: f32| {
+                // SAFETY: outputs are below rows since `new`, and `out` is at least as long.
+                unsafe { *out.get_unchecked_mut(usize::from(output)) += v * w }
+            };
+            for (outputs, weights) in outputs.iter().zip(weights) {
+                (0..4).for_each(|k| add(outputs[k], weights[k]));
+            }
+            rest.iter().zip(last).for_each(|(&output, &w)| add(output, w));
+        }
+    }
+
+    /// Up to [`LANES`] rows of inputs at once, to as many rows of results.
+    pub(crate) fn many_rows(&self, x: &[f32], inputs: usize, bias: &[f32], out: &mut [f32]) {
+        many_rows(x, inputs, &self.starts, &self.outputs, &self.weights, bias, out);
     }
 }
 
 /// Rows of a batch that one weight is multiplied with at a time.
 pub(crate) const LANES: usize = 16;
 
-/// Up to [`LANES`] rows of `inputs` elements at once, to as many rows of results.
 #[allow(clippy::too_many_arguments)]
-pub(crate) fn many_rows(
+fn many_rows(
     x: &[f32],
     inputs: usize,
     starts: &[u32],

@@ -216,6 +216,9 @@ impl<T: Float> Param<T> {
         if let Some(bad) = codes.to_vec().iter().find(|&&code| code as usize >= k.numel()) {
             return wrong(format!("code {bad} has no centroid: there are {}", k.numel()));
         }
+        if state.steps.is_some() {
+            centroids.set_trainable(false);
+        }
         state.codebook = Some(Codebook { kept: codes.clone(), codes, centroids });
         state.apply_mask();
         Ok(())
@@ -235,7 +238,7 @@ impl<T: Float> Param<T> {
     /// steps. `group` neighbours of a row (an index of the first axis) share a step size, 0 for all of the tensor.
     ///
     /// Without a codebook the weights themselves stay what they are, and are trained through the rounding as if it weren't there; with
-    /// one, its values are multiplied by the step sizes. These are a parameter of their own, `<name>.steps` to
+    /// one, its values are multiplied by the step sizes and frozen. These are a parameter of their own, `<name>.steps` to
     /// [`visit_params`](super::visit_params), of one element for each group, which is learnt along unless it is frozen.
     /// [`quantize::Quantizer`](crate::compress::quantize::Quantizer) does all of this for a model.
     ///
@@ -243,7 +246,11 @@ impl<T: Float> Param<T> {
     /// Other bits, step sizes of another shape than `[groups]`, or not positive.
     pub fn set_steps(&self, bits: u32, group: usize, sizes: impl Into<Param<T>>) -> Result<()> {
         let steps = Steps::new(&self.shape(), bits, group, sizes.into())?;
-        self.write().steps = Some(steps);
+        let mut state = self.write();
+        if let Some(book) = &state.codebook {
+            book.centroids.set_trainable(false);
+        }
+        state.steps = Some(steps);
         Ok(())
     }
 
