@@ -166,7 +166,7 @@ fn main() -> Result<()> {
         Some(dir) => (Images::mnist(Some(dir))?, vec![784, 300, 100, 10], [10, 4, 2], 1.0),
         None => (Images::digits()?, vec![64, 100, 50, 10], [100, 60, 40], 0.5),
     };
-    let epochs = if options.quick { epochs.map(|n| n.div_ceil(20)) } else { epochs };
+    let epochs = if options.quick { epochs.map(|n: usize| n.div_ceil(20)) } else { epochs };
     fs::create_dir_all(&options.out)?;
     let augment = Augment { translate: shift, ..Augment::default() };
     let mut rng = Random::new(options.seed);
