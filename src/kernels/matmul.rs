@@ -109,6 +109,9 @@ pub struct Product<T> {
     a: View<T>,
     b: View<T>,
     c: View<T>,
+    /// What beta multiplies: `c` itself, or other elements to begin with, which lie like those of `c` or, in the axis where
+    /// they are broadcast, in one place.
+    start: View<T>,
 }
 
 // SAFETY: a product reads a and b and writes c; those who run parts of one at the same time give them parts of c that
@@ -137,6 +140,26 @@ pub(crate) fn matmul<T: MatmulElement>(alpha: T, a: Mat<T>, b: Mat<T>, beta: T, 
         return false;
     };
     product.run();
+    true
+}
+
+/// `c = a b + bias`, with one element of the bias for each column.
+///
+/// Returns whether it was done.
+pub(crate) fn matmul_bias<T: MatmulElement>(a: Mat<T>, b: Mat<T>, bias: &[T], c: MatMut<T>) -> bool {
+    if bias.len() != c.cols || c.col_stride != 1 {
+        return false;
+    }
+    if let &[bias] = bias {
+        // The kernels may turn a column, which then begins with one element in many places.
+        c.data.iter_mut().step_by(c.row_stride.max(1) as usize).take(c.rows).for_each(|c| *c = bias);
+        return matmul(T::ONE, a, b, T::ONE, c);
+    }
+    let Some(product) = Product::checked(T::ONE, a, b, T::ONE, c) else {
+        return false;
+    };
+    let start = View { data: bias.as_ptr().cast_mut(), row: 0, col: 1 };
+    Product { start, ..product }.run();
     true
 }
 
@@ -194,7 +217,8 @@ impl<T: MatmulElement> Product<T> {
             && fits(b.data.len(), b.rows, b.cols, b.row_stride, b.col_stride)
             && fits(c.data.len(), c.rows, c.cols, c.row_stride, c.col_stride)
             && c.is_injective();
-        ok.then(|| Product {
+        let view = View { data: c.data.as_mut_ptr(), row: c.row_stride, col: c.col_stride };
+        ok.then_some(Product {
             m: a.rows,
             n: b.cols,
             k: a.cols,
@@ -202,14 +226,25 @@ impl<T: MatmulElement> Product<T> {
             beta,
             a: View { data: a.data.as_ptr().cast_mut(), row: a.row_stride, col: a.col_stride },
             b: View { data: b.data.as_ptr().cast_mut(), row: b.row_stride, col: b.col_stride },
-            c: View { data: c.data.as_mut_ptr(), row: c.row_stride, col: c.col_stride },
+            c: view,
+            start: view,
         })
     }
 
     /// The same product as `Cᵀ = Bᵀ Aᵀ`.
     fn turned(self) -> Product<T> {
-        let (a, b, c) = (self.b.turned(), self.a.turned(), self.c.turned());
-        Product { m: self.n, n: self.m, a, b, c, ..self }
+        let (a, b) = (self.b.turned(), self.a.turned());
+        Product { m: self.n, n: self.m, a, b, c: self.c.turned(), start: self.start.turned(), ..self }
+    }
+
+    /// The product whose results begin at element `(i, j)`.
+    ///
+    /// # Safety
+    /// The element must be in C.
+    #[inline(always)]
+    unsafe fn target(self, i: usize, j: usize) -> Product<T> {
+        // SAFETY: the caller's.
+        unsafe { Product { c: self.c.at(i, j), start: self.start.at(i, j), ..self } }
     }
 
     fn run(mut self) {
@@ -220,8 +255,10 @@ impl<T: MatmulElement> Product<T> {
         for (size, stride) in [
             (self.m, &mut self.a.row),
             (self.m, &mut self.c.row),
+            (self.m, &mut self.start.row),
             (self.n, &mut self.b.col),
             (self.n, &mut self.c.col),
+            (self.n, &mut self.start.col),
         ] {
             if size == 1 {
                 *stride = 1;
@@ -271,9 +308,12 @@ impl<T: MatmulElement> Product<T> {
             // SAFETY: the product was checked, and the kernel chosen for its strides.
             return unsafe { T::compute(kernel, &self) };
         }
-        let by_columns = self.n >= self.m;
-        // Whole tiles of every instruction set.
-        let (size, grain) = if by_columns { (self.n, 32) } else { (self.m, 24) };
+        // By the longer axis, which leaves less to be packed by every thread; but by rows if they are many, since other
+        // kernels divide a tensor by rows, and each thread's cache then has its own.
+        let by_columns = self.n >= self.m && self.m < 256 * parts;
+        // Whole tiles.
+        let rows = if isa() == Isa::Avx2 { 6 } else { 8 };
+        let (size, grain) = if by_columns { (self.n, 32) } else { (self.m, rows) };
         let step = size.div_ceil(parts).next_multiple_of(grain);
         let whole = &self;
         threads::parallel_for(size.div_ceil(step), &|i| {
@@ -282,9 +322,9 @@ impl<T: MatmulElement> Product<T> {
             // is a product that was checked as part of the whole.
             unsafe {
                 let part = if by_columns {
-                    Product { n: size, b: whole.b.at(0, start), c: whole.c.at(0, start), ..*whole }
+                    Product { n: size, b: whole.b.at(0, start), ..whole.target(0, start) }
                 } else {
-                    Product { m: size, a: whole.a.at(start, 0), c: whole.c.at(start, 0), ..*whole }
+                    Product { m: size, a: whole.a.at(start, 0), ..whole.target(start, 0) }
                 };
                 T::compute(kernel, &part);
             }

@@ -214,12 +214,9 @@ fn linear<T: Float>(x: &Tensor<T>, w: &Tensor<T>, b: &Tensor<T>) -> Checked<Tens
     let gathered = if b.as_slice().is_some() { None } else { Some(b.contiguous()) };
     let bias = gathered.as_ref().unwrap_or(b).as_slice().unwrap_or_default();
     Ok(Tensor::build(Shape::from([m, n]), |out| {
-        for row in out.chunks_exact_mut(n.max(1)) {
-            row.copy_from_slice(bias);
-        }
         let c = MatMut { data: out, rows: m, cols: n, row_stride: n as isize, col_stride: 1 };
         let (x, wt) = (matrix(&x, x.layout().offset, false), matrix(&w, w.layout().offset, true));
-        matmul::matmul(T::of(1.0), x, wt, T::of(1.0), c);
+        matmul::matmul_bias(x, wt, bias, c);
     }))
 }
 

@@ -212,6 +212,28 @@ fn broadcast_operands() {
     assert_eq!(c, [12.0; 20]);
 }
 
+fn side_by_side(data: &mut [f32], rows: usize, cols: usize) -> MatMut<'_, f32> {
+    MatMut { data, rows, cols, row_stride: cols as isize, col_stride: 1 }
+}
+
+#[test]
+fn a_bias_is_what_the_sums_begin_with() {
+    let values = &mut Values(11);
+    for [m, k, n] in [[1, 5, 40], [7, 0, 3], [3, 9, 1], [40, 30, 50], [64, 600, 300], [5, 700, 33]] {
+        for orders in [[Rows, Rows], [Rows, Columns]] {
+            let (a, b) =
+                (Owned::<f32>::new(orders[0], m, k, values), Owned::<f32>::new(orders[1], k, n, values));
+            let bias: Vec<f32> = (0..n).map(|_| values.next() as f32).collect();
+            let mut filled = bias.repeat(m);
+            let mut begun = vec![f32::NAN; m * n];
+            assert!(matmul(1.0, a.view(), b.view(), 1.0, side_by_side(&mut filled, m, n)));
+            assert!(matmul_bias(a.view(), b.view(), &bias, side_by_side(&mut begun, m, n)));
+            assert_eq!(begun, filled, "{m} x {k} x {n}");
+            assert!(!matmul_bias(a.view(), b.view(), &bias[1..], side_by_side(&mut begun, m, n)));
+        }
+    }
+}
+
 #[test]
 fn what_does_not_fit_is_left_alone() {
     let data = [1.0_f32; 12];

@@ -78,8 +78,9 @@ pub(super) unsafe fn tiles<V: Vector<T: MatmulElement>, const R: usize, const NV
                         } else {
                             a.at(r, 0)
                         };
-                        let c = x.c.at(i + r, j);
-                        let part = Product { m: R.min(m - r), n, k, a, b, c, beta, ..*x };
+                        let part = Product { m: R.min(m - r), n, k, a, b, beta, ..x.target(i + r, j) };
+                        // After the first block the sums so far are in C.
+                        let part = if p == 0 { part } else { Product { start: part.c, ..part } };
                         if pack_a {
                             any_rows::<V, R, NV, true>(part);
                         } else {
@@ -225,7 +226,7 @@ unsafe fn any_rows<V: Vector<T: MatmulElement>, const F: usize, const NV: usize,
             };
             x.m -= done;
             if x.m > 0 {
-                (x.a, x.c) = (x.a.at(done, 0), x.c.at(done, 0));
+                x = Product { a: x.a.at(done, 0), ..x.target(done, 0) };
             }
         }
     }
@@ -298,15 +299,16 @@ unsafe fn tile<
         for (i, row) in sums.into_iter().enumerate() {
             for (j, sum) in row.into_iter().enumerate() {
                 let c = x.c.at(i, j * V::LANES).data;
+                let start = x.start.at(i, j * V::LANES).data;
                 let mut value = sum.mul(alpha);
                 if j + 1 < NV || last == V::LANES {
                     if x.beta != V::T::ZERO {
-                        value = V::load(c).mul_add(beta, value);
+                        value = V::load(start).mul_add(beta, value);
                     }
                     value.store(c);
                 } else {
                     if x.beta != V::T::ZERO {
-                        value = V::load_first(c, last).mul_add(beta, value);
+                        value = V::load_first(start, last).mul_add(beta, value);
                     }
                     value.store_first(c, last);
                 }
@@ -340,10 +342,10 @@ unsafe fn scatter<V: Vector<T: MatmulElement>, const R: usize, const NV: usize>(
             }
         }
         for (j, column) in columns.iter().enumerate().take(x.n) {
-            let c = x.c.at(0, j);
+            let (c, start) = (x.c.at(0, j), x.start.at(0, j));
             for (i, &value) in column.iter().enumerate().take(R) {
-                let c = c.at(i, 0).data;
-                *c = if x.beta == V::T::ZERO { value } else { value + x.beta * *c };
+                let (c, start) = (c.at(i, 0).data, start.at(i, 0).data);
+                *c = if x.beta == V::T::ZERO { value } else { value + x.beta * *start };
             }
         }
     }

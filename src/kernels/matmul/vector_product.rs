@@ -16,7 +16,7 @@ pub(super) unsafe fn dots<V: Vector<T: MatmulElement>, const R: usize>(x: &Produ
             let n = if x.n - j >= 4 { 4 } else { 1 };
             // SAFETY: i + m and j + n stay within the product.
             unsafe {
-                let part = Product { a: x.a.at(i, 0), b: x.b.at(0, j), c: x.c.at(i, j), ..*x };
+                let part = Product { a: x.a.at(i, 0), b: x.b.at(0, j), ..x.target(i, j) };
                 match (m == R, n == 4) {
                     (true, true) => dot_tile::<V, R, 4>(part),
                     (true, false) => dot_tile::<V, R, 1>(part),
@@ -52,7 +52,8 @@ unsafe fn dot_tile<V: Vector<T: MatmulElement>, const R: usize, const N: usize>(
             for (j, sum) in row.into_iter().enumerate() {
                 let c = x.c.at(i, j).data;
                 let value = x.alpha * sum.sum();
-                *c = if x.beta == V::T::ZERO { value } else { value + x.beta * *c };
+                let start = x.start.at(i, j).data;
+                *c = if x.beta == V::T::ZERO { value } else { value + x.beta * *start };
             }
         }
     }
@@ -61,13 +62,13 @@ unsafe fn dot_tile<V: Vector<T: MatmulElement>, const R: usize, const N: usize>(
 /// One row of A times a B whose rows lie side by side: a sum of B's rows, four at a time.
 ///
 /// # Safety
-/// As for `tiles`; and `m`, `b.col` and `c.col` must be 1.
+/// As for `tiles`; and `m`, `b.col`, `c.col` and `start.col` must be 1.
 #[inline(always)]
 pub(super) unsafe fn row_sums<V: Vector<T: MatmulElement>>(x: &Product<V::T>) {
-    let c = x.c.data;
+    let (c, start) = (x.c.data, x.start.data);
     for j in 0..x.n {
-        // SAFETY: c has n elements.
-        unsafe { *c.add(j) = if x.beta == V::T::ZERO { V::T::ZERO } else { x.beta * *c.add(j) } };
+        // SAFETY: both have n elements.
+        unsafe { *c.add(j) = if x.beta == V::T::ZERO { V::T::ZERO } else { x.beta * *start.add(j) } };
     }
     let whole = x.k - x.k % 4;
     // SAFETY: rows below k.
