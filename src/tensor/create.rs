@@ -1,11 +1,14 @@
 //! Constructors: filled, counted, from nested arrays, random.
 use super::{Element, Shape, Tensor, named};
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    kernels::threads::for_chunks,
+};
 
 impl<T: Element> Tensor<T> {
     /// Every element the same.
     pub fn full(shape: impl Into<Shape>, value: T) -> Tensor<T> {
-        Tensor::build(shape.into(), |out| out.fill(value))
+        Tensor::build(shape.into(), |out| for_chunks(out, 1 << 16, |_, out| out.fill(value)))
     }
 
     /// All zeros (`false` for `bool`).
