@@ -170,7 +170,7 @@ fn products(recorded: &Recorded<f32>, shares: &HashMap<u64, (String, f64)>, exam
             Op::Linalg(Linalg::Linear) => right.last().copied(),
             Op::Linalg(Linalg::Matmul { transpose_a: false, .. }) => left.last().copied(),
             Op::Linalg(Linalg::Matmul { transpose_a: true, .. }) => left.iter().rev().nth(1).copied(),
-            Op::Conv(conv) => match **conv {
+            Op::Conv(conv) => match conv {
                 Conv::Forward { .. } => Some(right.iter().skip(1).product()),
                 Conv::Input { .. } => {
                     Some(right.first().copied().unwrap_or(1) * right.iter().skip(2).product::<usize>())

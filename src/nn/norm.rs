@@ -82,7 +82,7 @@ fn track<T: Float>(
     tape.no_grad(|| {
         // Divided by n - 1.
         let variance = tape.constant(variance) * (each as f64 / (each as f64 - 1.0));
-        let count = batches.value().to_vec().first().map_or(0.0, |v| v.to_f64()) + 1.0;
+        let count = batches.value().item().map_or(0.0, |v| v.to_f64()) + 1.0;
         batches.set(Tensor::scalar(T::from_f64(count)));
         let share = momentum.unwrap_or(1.0 / count);
         for (p, new) in [(running_mean, tape.constant(mean)), (running_var, variance)] {

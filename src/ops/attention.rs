@@ -82,7 +82,9 @@ impl<'t, T: Float> Var<'t, T> {
         value: &Var<'t, T>,
         options: &Attention<'t, T>,
     ) -> Var<'t, T> {
-        let lead = |v: &Var<'t, T>| v.shape().split_at(v.rank() - 2).0.to_vec();
+        fn lead<'a, T: Float>(v: &'a Var<'_, T>) -> &'a [usize] {
+            v.shape().split_at(v.rank() - 2).0
+        }
         let plain = options.mask.is_none() && (options.dropout_p == 0.0 || !self.tape().is_training());
         if plain && lead(self) == lead(key) && lead(key) == lead(value) {
             let op = Attend { causal: options.is_causal, scale: self.attention_scale(options) };

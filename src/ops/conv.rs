@@ -166,8 +166,7 @@ impl<T: Float> Rule<T> for Conv {
         }
         if step.inputs() > 2 && step.wants(2) {
             // Over the axes of each channel first: they lie side by side.
-            let inner: Vec<isize> = (2..2 + axes as isize).collect();
-            let channels = grad.sum_dim(&inner, false).sum_dim(&[0], false);
+            let channels = grad.sum_dim(&[2, 3, 4][..axes], false).sum_dim(&[0], false);
             step.give(2, channels);
         }
     }

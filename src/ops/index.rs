@@ -22,7 +22,8 @@ pub(crate) use valid;
 /// Indices below `size`, of which negative ones may count from the end.
 pub(crate) fn indices<I: Index>(index: &Tensor<I>, size: usize, negative: bool) -> Checked<Tensor<u32>> {
     let n = i64::try_from(size).unwrap_or(i64::MAX);
-    let list = index.to_vec();
+    let list = index.contiguous();
+    let list = list.as_slice().unwrap_or_default();
     let wrapped = |i: I| {
         let i = i.to_i64();
         if negative && i < 0 { i + n } else { i }

@@ -128,7 +128,7 @@ pub(crate) enum Op<T: Float> {
     Binary(binary::Binary),
     Attend(attend::Attend),
     BinaryCrossEntropy(BinaryCrossEntropy),
-    Conv(Box<conv::Conv>),
+    Conv(conv::Conv),
     Extremum(extremum::Extremum),
     Scan(scan::Scan),
     CrossEntropy(MeanCrossEntropy),
@@ -155,7 +155,7 @@ impl<T: Float> Op<T> {
             Op::Binary(op) => op,
             Op::Attend(op) => op,
             Op::BinaryCrossEntropy(op) => op,
-            Op::Conv(op) => &**op,
+            Op::Conv(op) => op,
             Op::Extremum(op) => op,
             Op::Scan(op) => op,
             Op::CrossEntropy(op) => op,
@@ -204,14 +204,8 @@ macro_rules! from {
     )*};
 }
 from! {
-    Attend(attend::Attend) BinaryCrossEntropy(BinaryCrossEntropy) Unary(unary::Unary) Binary(binary::Binary) Extremum(extremum::Extremum) Scan(scan::Scan) CrossEntropy(MeanCrossEntropy) Softmax(softmax::Softmax) Solve(solve::Solve) Standardize(standardize::Standardized<T>) Take(take::Take) Where(binary::Where) Fused(fused::FusedOp<T>) Linalg(linalg::Linalg)
+    Attend(attend::Attend) BinaryCrossEntropy(BinaryCrossEntropy) Conv(conv::Conv) Unary(unary::Unary) Binary(binary::Binary) Extremum(extremum::Extremum) Scan(scan::Scan) CrossEntropy(MeanCrossEntropy) Softmax(softmax::Softmax) Solve(solve::Solve) Standardize(standardize::Standardized<T>) Take(take::Take) Where(binary::Where) Fused(fused::FusedOp<T>) Linalg(linalg::Linalg)
     Reduce(reduce::Reduce) Shape(shape::ShapeOp) Mixed(Mixed)
-}
-
-impl<T: Float> From<conv::Conv> for Op<T> {
-    fn from(op: conv::Conv) -> Op<T> {
-        Op::Conv(Box::new(op))
-    }
 }
 
 /// Inputs and parameters: nothing is computed and nothing flows on.

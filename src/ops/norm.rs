@@ -83,12 +83,12 @@ impl<'t, T: Float> Var<'t, T> {
         affine.1.map_or_else(|| y.clone(), |b| y + b.reshape_to(&sizes))
     }
 
-    /// All axes but the first two; without any, those are not enough.
-    fn inner_axes(&self, least: usize) -> Checked<Vec<isize>> {
+    /// That there are an axis of channels and so many axes at least.
+    fn has_channels(&self, least: usize) -> Checked<()> {
         if self.rank() < least {
             return Err(format!("takes [n, channels, …] of rank {least} at least, not {}", self.shape()));
         }
-        Ok((2..self.rank() as isize).collect())
+        Ok(())
     }
 
     /// Batch normalisation (Ioffe and Szegedy, 2015) of `[n, channels, …]`: by mean and variance of each channel in the batch,
@@ -104,7 +104,7 @@ impl<'t, T: Float> Var<'t, T> {
         if running.is_some() && self.numel() == 0 && self.failed_id().is_none() {
             return self.clone();
         }
-        valid!(self, "batch_norm", self.inner_axes(2));
+        valid!(self, "batch_norm", self.has_channels(2));
         match running {
             Some((mean, variance)) => {
                 let centred = self.by_channel("batch_norm", (None, Some(&-mean)));
@@ -125,7 +125,7 @@ impl<'t, T: Float> Var<'t, T> {
         eps: f64,
     ) -> (Var<'t, T>, (Tensor<T>, Tensor<T>)) {
         let none = || (Tensor::zeros([0]), Tensor::zeros([0]));
-        let failed = match self.inner_axes(2) {
+        let failed = match self.has_channels(2) {
             _ if self.failed_id().is_some() => Some(self.clone()),
             Err(message) => Some(self.tape().fail_op("batch_norm", message, &[self])),
             Ok(_) if self.numel() / self.shape()[1].max(1) == 1 || eps <= 0.0 => {
@@ -172,7 +172,7 @@ impl<'t, T: Float> Var<'t, T> {
         bias: Option<&Var<'t, T>>,
         eps: f64,
     ) -> Var<'t, T> {
-        valid!(self, "instance_norm", self.inner_axes(3));
+        valid!(self, "instance_norm", self.has_channels(3));
         if running.is_some() {
             return self.batch_norm(running, weight, bias, eps);
         }
@@ -196,7 +196,7 @@ impl<'t, T: Float> Var<'t, T> {
         bias: Option<&Var<'t, T>>,
         eps: f64,
     ) -> Var<'t, T> {
-        valid!(self, "group_norm", self.inner_axes(2));
+        valid!(self, "group_norm", self.has_channels(2));
         let (n, channels) = (self.shape()[0], self.shape()[1]);
         if num_groups == 0
             || num_groups > channels.max(1)
@@ -215,12 +215,12 @@ impl<'t, T: Float> Var<'t, T> {
         self.standardized(op, (None, None)).by_channel("group_norm", (weight, bias))
     }
 
-    /// The last axes, which must be these.
-    fn normalized_axes(&self, shape: &[usize]) -> Checked<Vec<isize>> {
+    /// That the last axes are these.
+    fn ends_with(&self, shape: &[usize]) -> Checked<()> {
         if shape.is_empty() || !self.shape().ends_with(shape) {
             return Err(format!("normalised shape {shape:?} is not the end of {}", self.shape()));
         }
-        Ok((1..=shape.len() as isize).map(|i| -i).collect())
+        Ok(())
     }
 
     /// Layer normalisation (Ba et al., 2016): the last axes, which are `normalized_shape`, by their mean and variance, then
@@ -233,7 +233,7 @@ impl<'t, T: Float> Var<'t, T> {
         bias: Option<&Var<'t, T>>,
         eps: f64,
     ) -> Var<'t, T> {
-        valid!(self, "layer_norm", self.normalized_axes(normalized_shape));
+        valid!(self, "layer_norm", self.ends_with(normalized_shape));
         if let Some(failed) = self.unfit("layer_norm", normalized_shape, (weight, bias)) {
             return failed;
         }
@@ -251,7 +251,8 @@ impl<'t, T: Float> Var<'t, T> {
         weight: Option<&Var<'t, T>>,
         eps: Option<f64>,
     ) -> Var<'t, T> {
-        let axes = valid!(self, "rms_norm", self.normalized_axes(normalized_shape));
+        valid!(self, "rms_norm", self.ends_with(normalized_shape));
+        let axes: Vec<isize> = (1..=normalized_shape.len() as isize).map(|i| -i).collect();
         let epsilon = if size_of::<T>() == 4 { f64::from(f32::EPSILON) } else { f64::EPSILON };
         let y = self * (self.square().mean_dim(&axes, true) + eps.unwrap_or(epsilon)).rsqrt();
         if let Some(failed) = self.unfit("rms_norm", normalized_shape, (weight, None)) {
@@ -264,7 +265,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// 2012); channels that aren't there count as 0.
     #[track_caller]
     pub fn local_response_norm(&self, size: usize, alpha: f64, beta: f64, k: f64) -> Var<'t, T> {
-        valid!(self, "local_response_norm", self.inner_axes(3));
+        valid!(self, "local_response_norm", self.has_channels(3));
         if !(1..1 << 16).contains(&size) {
             let message = format!("size {size} is not from 1 to 65535");
             return self.tape().fail_op("local_response_norm", message, &[self]);

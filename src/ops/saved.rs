@@ -29,7 +29,6 @@ macro_rules! saved {
         #[derive(Clone, Debug, Serialize, Deserialize)]
         pub(crate) enum SavedOp {
             Where,
-            Conv(Box<Conv>),
             Standardize(Standardize),
             $($variant($t),)*
         }
@@ -39,7 +38,6 @@ macro_rules! saved {
             pub fn of<T: Float>(op: &Op<T>) -> Option<SavedOp> {
                 match op {
                     Op::Where(_) => Some(SavedOp::Where),
-                    Op::Conv(op) => Some(SavedOp::Conv(op.clone())),
                     Op::Standardize(op) => Some(SavedOp::Standardize(op.how)),
                     $(Op::$variant(op) => Some(SavedOp::$variant(op.clone())),)*
                     Op::Input | Op::Param(_) | Op::Mixed(_) | Op::Fused(_) | Op::Custom(_) => None,
@@ -49,7 +47,6 @@ macro_rules! saved {
             pub fn op<T: Float>(&self) -> Op<T> {
                 match self {
                     SavedOp::Where => Op::Where(Where),
-                    SavedOp::Conv(op) => Op::Conv(op.clone()),
                     SavedOp::Standardize(how) => Op::Standardize(Standardized { how: *how, known: None }),
                     $(SavedOp::$variant(op) => Op::$variant(op.clone()),)*
                 }
@@ -58,7 +55,7 @@ macro_rules! saved {
     };
 }
 saved! {
-    Attend(Attend) BinaryCrossEntropy(BinaryCrossEntropy) Unary(Unary) Binary(Binary) Extremum(Extremum) Scan(Scan) CrossEntropy(MeanCrossEntropy) Softmax(Softmax)
+    Attend(Attend) BinaryCrossEntropy(BinaryCrossEntropy) Conv(Conv) Unary(Unary) Binary(Binary) Extremum(Extremum) Scan(Scan) CrossEntropy(MeanCrossEntropy) Softmax(Softmax)
     Solve(Solve) Take(Take) Linalg(Linalg) Reduce(Reduce) Shape(ShapeOp)
 }
 

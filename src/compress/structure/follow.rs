@@ -104,7 +104,7 @@ pub(super) fn follow<T: Float>(
             Some(labels)
         }
         Op::Conv(conv) => {
-            let Conv::Forward { g, .. } = &**conv else { return None };
+            let Conv::Forward { g, .. } = conv else { return None };
             // The layer's options have the number of groups, which stays what it is.
             if g.groups != 1 {
                 return None;
