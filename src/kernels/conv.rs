@@ -6,7 +6,7 @@ mod windows;
 mod tests;
 
 use super::{
-    matmul::{Mat, MatMut, matmul},
+    matmul::{Mat, MatMut, matmul, matmul_alone},
     threads::for_chunks,
 };
 use crate::{
@@ -35,6 +35,8 @@ pub(crate) struct Geometry {
 const BLOCK: usize = 1 << 16;
 /// Pieces of the batch whose weight gradients are summed apart: the same number on any number of threads.
 const PIECES: usize = 8;
+/// Multiply-adds from which the product of one block of windows is shared out among threads.
+const LARGE: usize = 1 << 23;
 /// Weights whose sums a task adds up.
 const GRAIN: usize = 4096;
 /// Most elements of all those sums.
@@ -80,6 +82,16 @@ fn turned<T>(m: Mat<'_, T>) -> Mat<'_, T> {
     Mat { rows: m.cols, cols: m.rows, row_stride: m.col_stride, col_stride: m.row_stride, ..m }
 }
 
+/// `c = a b + beta c`: of a single sample on all threads if that is worth it, since the thread that laid out the windows has
+/// them in its cache.
+fn multiply<T: Float>(a: Mat<T>, b: Mat<T>, beta: T, c: MatMut<T>) {
+    if a.rows.saturating_mul(a.cols).saturating_mul(b.cols) < LARGE {
+        matmul_alone(T::of(1.0), a, b, beta, c);
+    } else {
+        matmul(T::of(1.0), a, b, beta, c);
+    }
+}
+
 /// A buffer from the pool of the thread that asks.
 fn buffer<T: Float>(len: usize) -> Tensor<T> {
     Tensor::build(Shape::new(&[len]), |_| ())
@@ -117,7 +129,7 @@ pub(crate) fn forward<T: Float>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T
                     row_stride: positions as isize,
                     col_stride: 1,
                 };
-                matmul(T::of(1.0), a, b, beta, c);
+                multiply(a, b, beta, c);
             }
         }
     });
@@ -142,7 +154,7 @@ pub(crate) fn input_gradient<T: Float>(g: &Geometry, dy: &[T], w: &[T], dx: &mut
                 let b = matrix(&dy[group * rows * positions + from..], rows, len, positions);
                 let data = columns.as_mut_slice();
                 let c = MatMut { data, rows: window, cols: len, row_stride: len as isize, col_stride: 1 };
-                matmul(T::of(1.0), a, b, T::of(0.0), c);
+                multiply(a, b, T::of(0.0), c);
                 g.put_back(columns.as_slice().unwrap_or_default(), from, len, dx);
             }
         }
@@ -181,7 +193,7 @@ pub(crate) fn weight_gradient<T: Float>(g: &Geometry, x: &[T], dy: &[T], dw: &mu
                     let beta = T::of(if i == samples.start && from == 0 { 0.0 } else { 1.0 });
                     let data = &mut sum[group * rows * window..][..rows * window];
                     let c = MatMut { data, rows, cols: window, row_stride: window as isize, col_stride: 1 };
-                    matmul(T::of(1.0), a, turned(b), beta, c);
+                    multiply(a, turned(b), beta, c);
                 }
             }
         }

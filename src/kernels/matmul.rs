@@ -143,6 +143,18 @@ pub(crate) fn matmul<T: MatmulElement>(alpha: T, a: Mat<T>, b: Mat<T>, beta: T, 
     true
 }
 
+/// The same on this thread alone.
+pub(crate) fn matmul_alone<T: MatmulElement>(alpha: T, a: Mat<T>, b: Mat<T>, beta: T, c: MatMut<T>) -> bool {
+    let Some(product) = Product::checked(alpha, a, b, beta, c) else {
+        return false;
+    };
+    if let Some((kernel, product)) = product.planned() {
+        // SAFETY: the product was checked, and the kernel chosen for its strides.
+        unsafe { T::compute(kernel, &product) };
+    }
+    true
+}
+
 /// `c = a b + bias`, with one element of the bias for each column.
 ///
 /// Returns whether it was done.
@@ -201,8 +213,9 @@ pub(crate) fn batched_matmul<'a, T: MatmulElement>(
     done.into_inner()
 }
 
-/// Multiply-adds worth a task of their own: about two microseconds, where a fork-join costs a half.
-const GRAIN: usize = 1 << 17;
+/// Multiply-adds worth a task of their own: about four microseconds. A fork-join costs one half, and more where the cores
+/// have no cache in common.
+const GRAIN: usize = 1 << 18;
 /// The same for products with a vector, which wait for memory.
 const VECTOR_GRAIN: usize = 1 << 16;
 /// Multiply-adds from which a matrix of a batch is split by itself.
@@ -247,9 +260,16 @@ impl<T: MatmulElement> Product<T> {
         unsafe { Product { c: self.c.at(i, j), start: self.start.at(i, j), ..self } }
     }
 
-    fn run(mut self) {
+    fn run(self) {
+        if let Some((kernel, product)) = self.planned() {
+            product.split(kernel);
+        }
+    }
+
+    /// What computes it, if there is anything to compute.
+    fn planned(mut self) -> Option<(Kernel, Product<T>)> {
         if self.m == 0 || self.n == 0 {
-            return;
+            return None;
         }
         // An axis of size 1 may have any stride; 1 is the most useful.
         for (size, stride) in [
@@ -270,8 +290,7 @@ impl<T: MatmulElement> Product<T> {
             1 => (self.a.col, self.b.row) = (1, 1),
             _ => {}
         }
-        let (kernel, product) = self.plan();
-        product.split(kernel);
+        Some(self.plan())
     }
 
     /// Chooses by the shapes and strides of the whole product, never by the number of threads.

@@ -27,6 +27,22 @@ vectorised! {
 /// Windows of two by two elements side by side, which become vector code.
 #[inline(always)]
 fn of_four<T: Float>(upper: &[[T; 2]], lower: &[[T; 2]], first: u32, width: u32, out: &mut [u32]) {
+    if out.len() >= 16 {
+        return run(upper, lower, first, width, out);
+    }
+    // Of a short line most would be the rest of a loop: in blocks of four.
+    let (blocks, rest) = out.as_chunks_mut::<4>();
+    let done = 4 * blocks.len();
+    for ((out, upper), (lower, k)) in
+        blocks.iter_mut().zip(upper.as_chunks::<4>().0).zip(lower.as_chunks::<4>().0.iter().zip(0..))
+    {
+        run(upper, lower, first + 8 * k, width, out);
+    }
+    run(&upper[done..], &lower[done..], first + 2 * done as u32, width, rest);
+}
+
+#[inline(always)]
+fn run<T: Float>(upper: &[[T; 2]], lower: &[[T; 2]], first: u32, width: u32, out: &mut [u32]) {
     let (upper, lower) = (&upper[..out.len()], &lower[..out.len()]);
     for i in 0..out.len() {
         let at = first + 2 * i as u32;

@@ -146,7 +146,7 @@ pub(super) fn largest<T: Float>(x: &Tensor<T>, windows: &[Windows]) -> Tensor<u3
 }
 
 /// Elements of a task.
-const GRAIN: usize = 8 * 1024;
+const GRAIN: usize = 32 * 1024;
 
 /// The columns of the windows in a line of an image.
 enum Columns<'a> {
