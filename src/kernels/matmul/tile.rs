@@ -1,11 +1,11 @@
 //! Products of matrices with several rows and columns: tiles of C that fill the registers, fed from panels of A
-//! and B that fit the caches. Every element of C is one chain of multiply-adds along k, in blocks of `KC`,
-//! whatever tile it falls into: so where a product is cut makes no difference to its bits.
+//! and B that fit the caches. Every element of C is one chain of multiply-adds along k, in blocks whose size depends on k
+//! alone, whatever tile it falls into: so where a product is cut makes no difference to its bits.
 use super::{MatmulElement, Product, View, vector::Vector};
 use std::mem::MaybeUninit;
 
-/// Steps along k that a panel holds.
-const KC: usize = 256;
+/// Most steps along k that a panel holds.
+const KC: usize = 288;
 /// Rows of A that are worked on at a time.
 const MC: usize = 528;
 /// Panels of B that make it worth while to pack an A whose rows could be read in place.
@@ -46,9 +46,11 @@ pub(super) unsafe fn tiles<V: Vector<T: MatmulElement>, const R: usize, const NV
     };
     // Blocks of nearly one size: a small one would have B packed for few rows.
     let rows = x.m.div_ceil(x.m.div_ceil(MC)).next_multiple_of(R);
+    // Blocks of nearly one size here too: a short one would read and write C for little.
+    let steps = x.k.div_ceil(x.k.div_ceil(KC).max(1)).next_multiple_of(8).max(8);
     // One round even when there is nothing to add up: beta has its say.
-    for p in (0..x.k.max(1)).step_by(KC) {
-        let k = KC.min(x.k - p);
+    for p in (0..x.k.max(1)).step_by(steps) {
+        let k = steps.min(x.k - p);
         let beta = if p == 0 { x.beta } else { V::T::ONE };
         for i in (0..x.m).step_by(rows) {
             let m = rows.min(x.m - i);
