@@ -97,6 +97,8 @@ fn sizes_beyond_any_memory_are_errors() {
     let p = Param::<f32>::new(Tensor::ones([4]));
     assert!(message(hashed(&p, MOST, 0).err()).contains("from 1 to as many"));
     assert!(message(data::one_hot(&Tensor::from([0u32]), MOST).err()).contains("larger than any memory"));
+    let blocks = data::random_blocks(&[1, 2, 3], MOST, 2, &mut Random::new(0));
+    assert!(message(blocks.err()).contains("larger than any memory"));
     assert!(message(Pattern::new(MOST, [vec![0]]).err()).contains("columns"));
     // A sum of so many products of codes might not fit 32 bits.
     let wide = linear(Tensor::ones([1, (1 << 17) + 1]), Tensor::zeros([1]));
@@ -155,4 +157,15 @@ fn what_is_not_finite_stays_so_in_layers_of_codes() -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[test]
+fn a_file_that_ends_in_its_header_says_where() {
+    let path = std::env::temp_dir().join(format!("kolmo-extremes-{}.idx", std::process::id()));
+    for (bytes, place) in [(&[][..], "byte 0"), (&[0, 0, 8, 2, 0, 0, 0, 9, 0], "byte 8")] {
+        std::fs::write(&path, bytes).unwrap();
+        let message = data::read_idx(&path).unwrap_err().to_string();
+        assert!(message.contains(place) && message.contains("ends before its header"), "{message}");
+    }
+    std::fs::remove_file(&path).unwrap();
 }

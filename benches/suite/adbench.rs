@@ -3,6 +3,10 @@
 mod ba;
 #[path = "../../examples/adbench/gmm.rs"]
 mod gmm;
+#[path = "../../examples/adbench/hand.rs"]
+mod hand;
+#[path = "../../examples/adbench/hand_model.rs"]
+mod hand_model;
 #[path = "../../examples/adbench/lstm.rs"]
 mod lstm;
 #[path = "../../examples/adbench/numbers.rs"]
@@ -25,6 +29,7 @@ pub fn run(workload: &str, threads: usize) -> Option<Result<()>> {
         "adbench_ba" => bundle(workload, threads, Way::Forward),
         "adbench_ba_plain" => bundle(workload, threads, Way::Plain),
         "adbench_ba_preaccumulated" => bundle(workload, threads, Way::Preaccumulated),
+        "adbench_hand" | "adbench_hand_tensors" => track(workload, threads),
         _ => return None,
     })
 }
@@ -51,6 +56,27 @@ fn bundle(workload: &str, threads: usize, way: Way) -> Result<()> {
         || {
             ba::derivatives(tape, &p, way, &mut jacobian)?;
             Ok(jacobian.csr().2.iter().sum())
+        },
+    )
+}
+
+/// The Jacobian of a hundred points anywhere on the skin of a hand, by dual numbers alone or with tensors for the skin.
+fn track(workload: &str, threads: usize) -> Result<()> {
+    let model = hand_model::Model::parse([
+        ("bones", include_str!("../../tests/data/adbench/hand_model/bones.txt")),
+        ("vertices", include_str!("../../tests/data/adbench/hand_model/vertices.txt")),
+        ("triangles", include_str!("../../tests/data/adbench/hand_model/triangles.txt")),
+    ])?;
+    let text = include_str!("../../tests/data/adbench/hand1_complicated_c100.txt");
+    let p = hand::read(model, "hand1", text)?;
+    let skin = hand::skin(&p.model)?;
+    compare(
+        workload,
+        threads,
+        || hand::errors(&p, &p.variables).iter().sum(),
+        || {
+            let found = if workload == "adbench_hand" { hand::forward(&p) } else { hand::both(&p, &skin)? };
+            Ok(found.jacobian.iter().sum())
         },
     )
 }

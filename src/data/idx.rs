@@ -3,7 +3,11 @@ use crate::{
     error::{Error, Result},
     tensor::{Shape, Tensor},
 };
-use std::{fs::File, io::Read, path::Path};
+use std::{
+    fs::File,
+    io::{ErrorKind, Read},
+    path::Path,
+};
 
 /// Most elements that a file may claim to have.
 const LIMIT: usize = 1 << 31;
@@ -24,14 +28,19 @@ pub fn read_idx(path: impl AsRef<Path>) -> Result<Tensor<u8>> {
     let wrong =
         |at: usize, message: String| Error::format(path.display().to_string(), format!("byte {at}"), message);
     let mut word = [0u8; 4];
-    let mut next = |word: &mut [u8; 4]| reader.read_exact(word).map_err(|e| Error::io(path, e));
-    next(&mut word)?;
+    let mut next = |word: &mut [u8; 4], at: usize| {
+        reader.read_exact(word).map_err(|e| match e.kind() {
+            ErrorKind::UnexpectedEof => wrong(at, "the file ends before its header does".into()),
+            _ => Error::io(path, e),
+        })
+    };
+    next(&mut word, 0)?;
     let [0, 0, 8, rank] = word else {
         return Err(wrong(0, format!("expected 0, 0, 8 (bytes) and the rank, found {word:?}")));
     };
     let mut shape = Shape::default();
     for i in 0..rank {
-        next(&mut word)?;
+        next(&mut word, 4 + 4 * i as usize)?;
         shape.push(u32::from_be_bytes(word) as usize);
         if shape.numel() > LIMIT {
             return Err(wrong(4 + 4 * i as usize, format!("shape {shape} has more than {LIMIT} elements")));

@@ -2,7 +2,7 @@
 use crate::{
     error::{Error, Result},
     tape::Random,
-    tensor::Tensor,
+    tensor::{Tensor, shape::addressable},
 };
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
@@ -92,6 +92,7 @@ pub fn random_blocks(
         let message = format!("{} tokens have no block of {length} and one more", tokens.len());
         return Err(Error::invalid("random_blocks", message));
     };
+    addressable(&[n, length]).map_err(|message| Error::invalid("random_blocks", message))?;
     let starts: Vec<usize> = (0..n).map(|_| rng.random_range(0..places)).collect();
     let block =
         |shift: usize| Tensor::from_fn([n, length], |i| tokens[starts[i / length] + i % length + shift]);

@@ -64,6 +64,7 @@ impl<T: Float> Rule<T> for Conv {
 
     fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {
         let [input, weight, output] = self.shapes();
+        [&input, &weight, &output].into_iter().try_for_each(|shape| addressable(shape))?;
         let (g, _) = self.parts();
         let expected = match self {
             Conv::Forward { .. } => [&input, &weight],
@@ -80,11 +81,6 @@ impl<T: Float> Rule<T> for Conv {
                 b.shape()
             ));
         }
-        addressable(match self {
-            Conv::Forward { .. } => &output,
-            Conv::Input { .. } => &input,
-            Conv::Weight { .. } => &weight,
-        })?;
         let (a, b, bias) = (a.contiguous(), b.contiguous(), x.get(2).map(|bias| bias.contiguous()));
         let (a, b) = (a.as_slice().unwrap_or_default(), b.as_slice().unwrap_or_default());
         Ok(match self {
