@@ -50,10 +50,16 @@ impl Table {
             .has_headers(false)
             .trim(csv::Trim::All)
             .from_reader(text.as_bytes());
+        // A record's position is that before the empty lines that were skipped.
+        let line = |p: Option<&csv::Position>| {
+            let rest = p.and_then(|p| text.as_bytes().get(p.byte() as usize..)).unwrap_or_default();
+            let skipped = rest.iter().take_while(|b| matches!(b, b'\r' | b'\n')).filter(|b| **b == b'\n');
+            p.map_or(0, csv::Position::line) + skipped.count() as u64
+        };
         let (mut rows, mut lines) = (Vec::new(), Vec::new());
         for record in reader.records() {
             let record = record.map_err(|e| {
-                let line = e.position().map_or(0, |p| p.line());
+                let line = line(e.position());
                 let message = match e.kind() {
                     csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
                         format!("{len} fields, but {expected_len} in the lines before")
@@ -62,7 +68,7 @@ impl Table {
                 };
                 Error::format(&source, format!("line {line}"), message)
             })?;
-            lines.push(record.position().map_or(0, |p| p.line()));
+            lines.push(line(record.position()));
             rows.push(record.iter().map(str::to_string).collect::<Vec<_>>());
         }
         let width = rows.first().map_or(0, Vec::len);
