@@ -33,8 +33,8 @@ const SCRIPTS: [&str; 12] = [
     include_str!("page/predict.js"),
     include_str!("page/main.js"),
 ];
-/// Elements that are computed at most to check adjoints by differences: a second or so.
-const WORK: usize = 100_000_000;
+/// Elements that are computed at most to check adjoints by differences: about a second of work.
+const WORK: usize = 300_000_000;
 
 /// Writes a page on which a recorded tape can be walked through, see [`Tape::explore`].
 ///

@@ -54,14 +54,14 @@ function make(tag, attributes = {}, ...children) {
     if (typeof value === "function") node.addEventListener(name, value);
     else node.setAttribute(name, value === true ? "" : value);
   }
-  for (const child of children.flat()) {
+  for (const child of children.flat(3)) {
     if (child !== null && child !== undefined) node.append(child);
   }
   return node;
 }
 
 function fill(node, ...children) {
-  node.replaceChildren(...children.flat().filter((c) => c !== null && c !== undefined));
+  node.replaceChildren(...children.flat(3).filter((c) => c !== null && c !== undefined));
 }
 
 // A number as the data has it: not finite ones are strings.

@@ -107,14 +107,14 @@ function check(row) {
   if (c.why) return make("p", { class: "note" }, `Not checked by differences: ${c.why}.`);
   const [rule, difference] = [number(c.rule), number(c.difference)];
   const off = Math.abs(rule - difference) / Math.max(Math.abs(rule), Math.abs(difference), 1e-300);
-  const digits = off === 0 ? "all digits" : off < 1 ? plural(Math.max(0, Math.floor(-Math.log10(off))), "digit") : "no digit";
+  const digits = off === 0 ? "all digits" : off < 0.1 ? plural(Math.floor(-Math.log10(off)), "digit") : "no digit";
   return make("div", { class: "check" },
     make("p", {}, row.scalar || size(row.adjoint) === 1 ? "Checked by differences" : `Element ${c.element}, checked by differences`, `: the program was run again with this value ${short(c.step)} larger and smaller.`),
     make("table", {}, make("tbody", {},
       make("tr", {}, make("th", { scope: "row" }, "rule"), make("td", {}, exact(rule))),
       make("tr", {}, make("th", { scope: "row" }, "(L(v+h) − L(v−h)) / 2h"), make("td", {}, exact(difference))),
       make("tr", {}, make("th", { scope: "row" }, "agree to"), make("td", {}, digits)))),
-    off > 0.01 ? make("p", { class: "note" }, "They differ: near a kink both sides have their own slope, and in f32 a small derivative drowns in rounding.") : null);
+    off > 0.01 ? make("p", { class: "note" }, "They differ: near a kink both sides have their own slope, and a very small derivative drowns in rounding, in f32 soon.") : null);
 }
 
 const refer = (id) => make("button", { class: "link", click: () => choose(id) }, `%${id}`);

@@ -7,7 +7,7 @@ function drawPicture(picture, { wide = 96, high = 22 } = {}) {
   svg.setAttribute("aria-label", words(picture));
   const range = picture.strange
     ? make("span", { class: "range strange" }, `${picture.strange} not finite`)
-    : make("span", { class: "range" }, `${brief(picture.min)} … ${brief(picture.max)}`);
+    : make("span", { class: "range" }, `${brief(picture.min)}…${brief(picture.max)}`);
   return make("span", { class: "picture", title: pictureTitle(picture) }, svg, range);
 }
 
