@@ -243,30 +243,28 @@ fn ledger(net: &Net, test: &Set) -> Result<Ledger> {
 }
 
 fn draw(points: &[Point], out: &Path) -> Result<()> {
-    let size = |p: &Point| p.bytes as f64 / 1000.0;
-    let small: Vec<&Point> = points.iter().filter(|p| p.bits < 32).collect();
-    let dense = points.iter().find(|p| p.bits == 32);
-    let most = small.iter().map(|p| size(p)).fold(0.0, f64::max) * 1.03;
+    let (dense, small): (Vec<&Point>, Vec<&Point>) = points.iter().partition(|p| p.bits == 32);
     let mut front: Vec<&Point> = small.iter().copied().filter(|p| p.front).collect();
     front.sort_by_key(|p| p.bytes);
-    type Height = fn(&Point) -> f64;
-    let plots: [(&str, &str, &str, Height); 2] = [
-        ("pareto", "Size and error", "test error, %", |p| p.error_percent),
-        ("description", "Size and length of description", "kilobits of file and labels", |p| {
+    type Size = fn(&Point) -> f64;
+    let plots: [(&str, &str, Size); 2] = [
+        ("pareto", "kilobytes on disk", |p| p.bytes as f64 / 1000.0),
+        ("description", "kilobits of the file and of the training labels under it", |p| {
             p.description() / 1000.0
         }),
     ];
-    for (name, title, y, height) in plots {
-        let mut plot = Plot::new(title).axes("kilobytes on disk", y);
+    for (name, x, size) in plots {
+        let mut plot = Plot::new("Size and error").axes(x, "test error, %");
         for bits in BITS {
-            let line = small.iter().filter(|p| p.bits == bits).map(|p| (size(p), height(p)));
+            let line = small.iter().filter(|p| p.bits == bits).map(|p| (size(p), p.error_percent));
             let line: Vec<(f64, f64)> = line.collect();
             let label = format!("{bits} bits");
             plot = plot.line(&label, line.iter().copied()).points(&label, line);
         }
-        plot = plot.dashed("front", front.iter().map(|p| (size(p), height(p))));
-        if let Some(dense) = dense.filter(|_| name == "pareto") {
-            plot = plot.dashed("dense", [(0.0, height(dense)), (most, height(dense))]);
+        plot = plot.dashed("front of bytes and error", front.iter().map(|p| (size(p), p.error_percent)));
+        let most = small.iter().map(|p| size(p)).fold(0.0, f64::max);
+        for dense in &dense {
+            plot = plot.dashed("dense", [(0.0, dense.error_percent), (most, dense.error_percent)]);
         }
         plot.save(out.join(format!("{name}.svg")))?;
         plot.save(out.join(format!("{name}.png")))?;

@@ -41,6 +41,9 @@ pub struct Quantizer {
     learned: bool,
 }
 
+/// A change that has been found to be possible.
+type Job = Box<dyn FnOnce() -> Result<()>>;
+
 impl Quantizer {
     /// Whole numbers of so many bits, 2 to 8, from `-(2ᵇ⁻¹ - 1)` to `2ᵇ⁻¹ - 1`, with one step size for all of a tensor, which is
     /// learnt along (LSQ; Esser et al., 2020). Two bits are ternary weights.
@@ -73,7 +76,7 @@ impl Quantizer {
         model: &M,
         filter: impl Fn(&str, &Shape) -> bool,
     ) -> Result<()> {
-        let mut jobs: Vec<Result<Box<dyn FnOnce() -> Result<()>>>> = Vec::new();
+        let mut jobs: Vec<Result<Job>> = Vec::new();
         each_field!(model, |name, p| {
             if filter(&name, &p.shape()) {
                 jobs.push(self.plan(name, p.clone()));
@@ -82,7 +85,7 @@ impl Quantizer {
         jobs.into_iter().collect::<Result<Vec<_>>>()?.into_iter().try_for_each(|job| job())
     }
 
-    fn plan<T: Float>(self, name: String, p: Param<T>) -> Result<Box<dyn FnOnce() -> Result<()>>> {
+    fn plan<T: Float>(self, name: String, p: Param<T>) -> Result<Job> {
         let fail = |message: String| Err(Error::invalid("Quantizer", message));
         if !(2..=8).contains(&self.bits) {
             return fail(format!("{} bits: takes 2 to 8", self.bits));

@@ -123,8 +123,7 @@ impl<T: Float> Gates<T> {
                 let tape = Tape::inference();
                 let gate = fixed(&tape.param(log_alpha));
                 let value = tape.constant(p.value()) * &gate;
-                let open =
-                    gate.expand(&p.shape().iter().map(|&n| n as isize).collect::<Vec<_>>()).to_vec()?;
+                let open = gate.expand_to(&p.shape()).to_vec()?;
                 let before = p.mask().map(|mask| mask.to_vec());
                 let keep =
                     |i: usize| open[i].to_f64() > 0.0 && before.as_ref().is_none_or(|before| before[i]);

@@ -49,7 +49,7 @@ macro_rules! tiles {
                 // Fewer than four are made up to four by the last one.
                 let weights = [0, 1, 2, 3].map(|k: usize| &w[k.min(last) * n..][..n]);
                 let mut row = 0;
-                while row + $rows <= rows {
+                while rows - row >= $rows {
                     let mut inputs = [&x[..n]; $rows];
                     for (i, input) in inputs.iter_mut().enumerate() {
                         *input = &x[(row + i) * stride..][..n];
