@@ -57,7 +57,7 @@ impl Images {
             return Err(format!(
                 "{} has no {}.\nMNIST is four files, {}, plain or with .gz; they can be downloaded from \
                  https://storage.googleapis.com/cvdf-datasets/mnist/. Say --data DIR or set $KOLMO_DATA; the files may \
-                 also lie in mnist inside that folder. Without --data, digits that are part of the crate are used.",
+                 also lie in mnist inside that folder.",
                 folder.display(),
                 missing.join(", "),
                 FILES.join(", "),
