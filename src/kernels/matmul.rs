@@ -1,5 +1,6 @@
 //! `C = alpha A B + beta C` for matrices with any strides: which kernel computes it, and how it is split among
 //! threads. The result has the same bits on any number of threads. Shapes are checked by the operations above.
+mod mat;
 mod tile;
 mod vector;
 mod vector_product;
@@ -11,52 +12,14 @@ use super::{
     isa::{Isa, isa},
     threads,
 };
+use mat::fits;
+pub(crate) use mat::{Mat, MatMut};
 use std::{
     cell::Cell,
     ops::{Add, Mul},
 };
 use tile::{Scratch, tiles};
 use vector_product::{dots, row_sums};
-
-/// A matrix to read: element `(i, j)` is `data[i * row_stride + j * col_stride]`. Strides are not negative.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Mat<'a, T> {
-    pub data: &'a [T],
-    pub rows: usize,
-    pub cols: usize,
-    pub row_stride: isize,
-    pub col_stride: isize,
-}
-
-/// A matrix to write, like [`Mat`]; no two elements may share a place.
-#[derive(Debug)]
-pub(crate) struct MatMut<'a, T> {
-    pub data: &'a mut [T],
-    pub rows: usize,
-    pub cols: usize,
-    pub row_stride: isize,
-    pub col_stride: isize,
-}
-
-/// Whether all elements lie in a slice of `len`.
-fn fits(len: usize, rows: usize, cols: usize, row_stride: isize, col_stride: isize) -> bool {
-    let span = |size: usize, stride: isize| usize::try_from(stride).ok()?.checked_mul(size - 1);
-    let last = || span(rows, row_stride)?.checked_add(span(cols, col_stride)?);
-    rows == 0 || cols == 0 || last().is_some_and(|last| last < len)
-}
-
-impl<T> MatMut<'_, T> {
-    /// Whether each element has a place of its own: one axis steps over all of the other.
-    fn is_injective(&self) -> bool {
-        let over = |outer: isize, size: usize, inner: isize| {
-            inner >= 1 && (size as isize).checked_mul(inner).is_some_and(|reach| outer >= reach)
-        };
-        self.rows <= 1 && (self.cols <= 1 || self.col_stride >= 1)
-            || self.cols <= 1 && self.row_stride >= 1
-            || over(self.row_stride, self.cols, self.col_stride)
-            || over(self.col_stride, self.rows, self.row_stride)
-    }
-}
 
 /// Floats that matrix products are made of.
 pub trait MatmulElement:
