@@ -220,7 +220,7 @@ fn heads_of_attention_go_as_a_whole() -> Result<()> {
         out: Linear::new(16, 6, rng),
     };
     // Heads 0 and 2 give nothing, and their other weights are small.
-    let head = |i: usize| i / 4 % 2 == 0;
+    let head = |i: usize| (i / 4).is_multiple_of(2);
     for (layer, factor) in [(&net.query, 0.1), (&net.key, 0.1), (&net.value, 0.0)] {
         for (p, each) in [(&layer.weight, 6), (layer.bias.as_ref().unwrap(), 1)] {
             p.update(|w| {

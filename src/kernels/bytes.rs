@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn every_way_gives_the_exact_sums() {
-        let byte = |i: usize| ((i * 2_654_435_761 >> 7) % 255) as i64 as i16;
+        let byte = |i: usize| (((i * 2_654_435_761) >> 7) % 255) as i64 as i16;
         for (rows, outputs, n) in [(1, 4, 64), (3, 7, 100), (9, 5, 33), (4, 1, 1), (2, 3, 200), (0, 2, 5)] {
             let x: Vec<i8> = (0..rows * (n + GAP)).map(|i| (byte(i) - 127) as i8).collect();
             let w: Vec<i8> = (0..outputs * n).map(|i| (byte(i + 999) - 127) as i8).collect();
