@@ -100,7 +100,7 @@ fn whole(weight: &Entry, outputs: usize, inputs: usize) -> Option<(Vec<i8>, Vec<
 /// ```
 /// use kolmo::{Random, Tensor, compress::{Compact, pack}, nn::{Linear, Relu, Sequential}};
 /// let rng = &mut Random::new(0);
-/// let net = Sequential((Linear::<f32>::new(4, 8, rng), Relu, Linear::new(8, 3, rng)));
+/// let net = Sequential((Linear::<f32>::new(4, 8, rng), Relu, Linear::<f32>::new(8, 3, rng)));
 /// let compact = Compact::of(&pack(&net, &[])?)?;
 /// assert_eq!(compact.forward(&Tensor::ones([2, 4]))?.shape()[..], [2, 3]);
 /// # Ok::<(), kolmo::Error>(())
