@@ -8,7 +8,7 @@ use std::fmt;
 pub enum Part {
     /// Magic, version, lengths, names, shapes and kinds.
     Header,
-    /// Keys and values of [`Artifact::meta`].
+    /// Keys and values of [`Artifact::meta`](super::Artifact::meta).
     Meta,
     /// Which weights of an entry are kept.
     Mask,
