@@ -1,8 +1,9 @@
 //! Models made small: pruning, shared values, distillation; entropy coding and the `.kolmo` file; lengths in bits.
 //!
 //! A model is pruned with [`prune`], or learns which weights it doesn't need ([`Variational`], [`Gates`]); its weights are tied to a
-//! few values with [`quantize`], which can be felt in training ([`Quantizer`](quantize::Quantizer)); it is trained against a larger
-//! one with [`distill`], and whole channels are cut out of it with [`Channels`]. A [`Recipe`] says all of that in a file.
+//! few values with [`quantize`], which can be felt in training ([`Quantizer`](quantize::Quantizer)); with [`rate`](fn@rate) in the loss it
+//! finds by itself which weights and values are worth their bits. It is trained against a larger
+//! one with [`distill`], and whole channels are cut out of it with [`Channels`]. A [`Recipe`] says stages of that in a file.
 //!
 //! [`pack`] makes an [`Artifact`] of a model, which is written to a file; [`unpack`] puts a file into a model, and [`Compact`] runs it
 //! as it is stored. A [`Ledger`] tells bytes, multiply-adds and time, [`description_length`] the bits that all of that comes to.
@@ -24,6 +25,7 @@ mod models;
 mod pack;
 pub mod prune;
 pub mod quantize;
+mod rate;
 pub mod recipe;
 mod runner;
 pub mod scores;
@@ -41,6 +43,7 @@ pub use ledger::{Latency, Ledger, Work};
 pub use length::{data_length, description_length};
 pub use low_rank::{hashed, low_rank};
 pub use pack::{pack, unpack};
+pub use rate::rate;
 pub use recipe::{Recipe, Task};
 pub use runner::{Compact, CompactLinear};
 pub use structure::Channels;

@@ -86,10 +86,15 @@ pub trait Parametrize<T: Float>: Send + Sync {
     fn apply<'t>(&self, weight: &Var<'t, T>) -> Var<'t, T>;
 }
 
+/// A number that no other parameter of this process has.
+pub(super) fn fresh_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
 impl<T: Float> Param<T> {
     /// A trainable parameter.
     pub fn new(value: impl Into<Tensor<T>>) -> Param<T> {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
         let state = RwLock::new(State {
             value: value.into(),
             trainable: true,
@@ -98,7 +103,7 @@ impl<T: Float> Param<T> {
             steps: None,
             custom: Vec::new(),
         });
-        Param(Arc::new(Inner { id: NEXT.fetch_add(1, Ordering::Relaxed), state }))
+        Param(Arc::new(Inner { id: fresh_id(), state }))
     }
 
     // A panic elsewhere can't leave a tensor half replaced, so a poisoned lock is as good as any.
@@ -271,6 +276,16 @@ impl<T: Float> Param<T> {
         steps.map(|steps| steps.numbers(&self.effective()?)).transpose()
     }
 
+    /// The weights in steps before they are rounded, on a tape; `None` without steps, and where a codebook has them fixed.
+    #[track_caller]
+    pub(crate) fn in_steps<'t>(&self, tape: &'t Tape<T>) -> Option<Var<'t, T>> {
+        let used = self.on(tape);
+        let state = self.read();
+        let steps = state.steps.as_ref().filter(|_| state.codebook.is_none())?;
+        // Without a recording nothing is remembered, and what was rounded stays the same when it is rounded again.
+        Some(steps.in_steps(&tape.known_param(steps.unrounded).unwrap_or(used)))
+    }
+
     /// Whether a user's own operations stand between the tensor and its use.
     pub(crate) fn has_custom(&self) -> bool {
         !self.read().custom.is_empty()
@@ -326,6 +341,7 @@ impl<T: Float> Param<T> {
             value = value.where_one(&tape.constant(mask), &tape.constant(T::default()));
         }
         if let Some(steps) = &state.steps {
+            tape.remember_param(steps.unrounded, &value);
             value = if state.codebook.is_some() { steps.scale(&value) } else { steps.round(&value) };
         }
         for custom in &state.custom {

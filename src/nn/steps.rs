@@ -1,5 +1,5 @@
 //! A parameter's weights as whole numbers times step sizes: how its use in training is rounded, and which step size is whose.
-use super::Param;
+use super::param::{Param, fresh_id};
 use crate::{
     error::{Error, Result},
     ops::take::NOWHERE,
@@ -31,6 +31,10 @@ impl Groups {
         self.rows
     }
 
+    pub(crate) fn cols(self) -> usize {
+        self.cols
+    }
+
     /// Number of groups.
     pub(crate) fn count(self) -> usize {
         if self.group == 0 { 1 } else { self.rows.saturating_mul(self.each_row()) }
@@ -55,6 +59,8 @@ pub(super) struct Steps<T: Float> {
     pub bits: u32,
     pub group: usize,
     pub sizes: Param<T>,
+    /// Under which a tape remembers the weights before they are rounded.
+    pub unrounded: u64,
 }
 
 impl<T: Float> Steps<T> {
@@ -74,7 +80,7 @@ impl<T: Float> Steps<T> {
         {
             return fail(format!("step size {bad:?} is not positive and finite"));
         }
-        Ok(Steps { bits, group, sizes })
+        Ok(Steps { bits, group, sizes, unrounded: fresh_id() })
     }
 
     /// The largest whole number: -q to q have as many bits.
@@ -103,12 +109,21 @@ impl<T: Float> Steps<T> {
         numbers * self.spread(&self.used(numbers.tape()), numbers.shape())
     }
 
-    /// Weights rounded to whole numbers of steps.
-    pub fn round<'t>(&self, weight: &Var<'t, T>) -> Var<'t, T> {
+    /// The step size of each weight, for training.
+    fn shared<'t>(&self, weight: &Var<'t, T>) -> Var<'t, T> {
         let sizes = self.used(weight.tape());
         let each = weight.numel() as f64 / sizes.numel().max(1) as f64;
-        let sizes = share_of_gradient(&sizes, each, self.most());
-        round_to_steps(weight, &self.spread(&sizes, weight.shape()), -self.most(), self.most())
+        self.spread(&share_of_gradient(&sizes, each, self.most()), weight.shape())
+    }
+
+    /// Weights rounded to whole numbers of steps.
+    pub fn round<'t>(&self, weight: &Var<'t, T>) -> Var<'t, T> {
+        round_to_steps(weight, &self.shared(weight), -self.most(), self.most())
+    }
+
+    /// Weights in steps, within the range, before they are rounded.
+    pub fn in_steps<'t>(&self, weight: &Var<'t, T>) -> Var<'t, T> {
+        (weight / self.shared(weight)).clamp(-self.most(), self.most())
     }
 
     /// The whole numbers that weights are rounded to, and the step sizes.
