@@ -248,7 +248,7 @@ impl<T: Float> Param<T> {
     /// [`quantize::Quantizer`](crate::compress::quantize::Quantizer) does all of this for a model.
     ///
     /// # Errors
-    /// Other bits, step sizes of another shape than `[groups]`, or not positive.
+    /// Other bits, step sizes of another shape than `[groups]`, or 0, or not finite. Of a negative one the magnitude is used.
     pub fn set_steps(&self, bits: u32, group: usize, sizes: impl Into<Param<T>>) -> Result<()> {
         let steps = Steps::new(&self.shape(), bits, group, sizes.into())?;
         let mut state = self.write();

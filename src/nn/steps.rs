@@ -75,10 +75,11 @@ impl<T: Float> Steps<T> {
                 "step sizes of shape {given}: {shape} in groups of {group} takes [{count}]"
             ));
         }
+        // Only magnitudes are used, since training may bring one across 0.
         if let Some(bad) =
-            sizes.value().to_vec().iter().find(|s| !(s.to_f64() > 0.0 && s.to_f64().is_finite()))
+            sizes.value().to_vec().iter().find(|s| !(s.to_f64() != 0.0 && s.to_f64().is_finite()))
         {
-            return fail(format!("step size {bad:?} is not positive and finite"));
+            return fail(format!("step size {bad:?} is not a finite number other than 0"));
         }
         Ok(Steps { bits, group, sizes, unrounded: fresh_id() })
     }
