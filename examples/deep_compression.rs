@@ -1,5 +1,6 @@
-//! Deep compression (Han et al., 2016): a trained network is pruned in rounds, its weights tied to a few shared values layer by
-//! layer, both with training in between, and written as an entropy-coded file. The file is loaded again and measured.
+//! Deep compression: which weights are pruned and which values the others share, as in Han et al. (2016), is left to training, with
+//! the bits of the file in the loss (`rate`). From stage to stage a bit weighs more, and what is dead is cut out. Files are
+//! entropy-coded, loaded again and measured.
 //!
 //! ```sh
 //! cargo run --release --example deep_compression -- --data DIR                 # 784-300-100-10
@@ -11,14 +12,18 @@ mod images;
 mod lab;
 #[path = "common/net.rs"]
 mod net;
-#[path = "common/pipeline.rs"]
-mod pipeline;
+#[path = "common/shorten.rs"]
+mod shorten;
 
 use clap::{Parser, ValueEnum};
-use kolmo::{Random, Var, compress::distill::soft_target, data::Augment};
-use lab::{Batch, Common, Fit, Report};
+use kolmo::{
+    Random,
+    compress::{distill::soft_target, everything, quantize::Quantizer},
+    data::Augment,
+};
+use lab::{Common, Fit, Report};
 use net::{Net, Shape};
-use pipeline::{Goal, Pipeline};
+use shorten::Stage;
 
 pub type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
@@ -26,12 +31,10 @@ pub type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 struct Options {
     #[arg(long, value_enum, default_value = "lenet300")]
     net: Kind,
-    /// The share of weights that pruning leaves (default: chosen on held-out images)
-    #[arg(long)]
-    density: Option<f64>,
-    /// Shared values of each layer
-    #[arg(long)]
-    values: Option<usize>,
+    /// How much a bit of the file weighs in the loss, and for how many epochs, stage by stage: 5:12 15:30 (default: chosen on
+    /// held-out images)
+    #[arg(long, num_args = 1.., value_parser = stage, value_name = "WEIGHT:EPOCHS")]
+    stages: Vec<(f64, usize)>,
     #[command(flatten)]
     common: Common,
 }
@@ -42,46 +45,51 @@ enum Kind {
     Lenet5,
 }
 
-/// Sizes, amounts and epochs of the first training and of what follows; chosen on held-out training images.
-fn recipe(kind: Kind) -> (Shape, usize, Pipeline) {
+fn stage(text: &str) -> Result<(f64, usize), String> {
+    let read = || {
+        let (weight, epochs) = text.split_once(':')?;
+        Some((weight.parse().ok().filter(|w: &f64| *w >= 0.0)?, epochs.parse().ok()?))
+    };
+    read().ok_or_else(|| "takes a weight of at least 0 and a number of epochs, as in 5:12".into())
+}
+
+/// How a network is trained and made short; chosen on held-out training images.
+struct Plan {
+    shape: Shape,
+    fit: Fit,
+    /// Of each stage, what a bit weighs and how many epochs there are.
+    stages: Vec<(f64, usize)>,
+}
+
+fn plan(kind: Kind) -> Plan {
+    let augment = Augment { translate: 1.0, ..Augment::default() };
     match kind {
-        Kind::Lenet300 => {
-            let augment = Augment { translate: 1.0, noise: 0.1, ..Augment::default() };
-            let epochs = [60, 60, 20, 30];
-            let pipeline =
-                Pipeline { density: 0.03, values: 8, pull: 1e-4, augment, batch: 128, lr: 2e-3, epochs };
-            (Shape::mlp(&[784, 300, 100, 10]), 60, pipeline)
-        }
-        Kind::Lenet5 => {
-            let augment = Augment { translate: 1.0, ..Augment::default() };
-            let epochs = [20, 15, 3, 6];
-            let pipeline =
-                Pipeline { density: 0.01, values: 8, pull: 1e-4, augment, batch: 128, lr: 2e-3, epochs };
-            (Shape::conv(5, &[20, 50], &[500, 10]), 15, pipeline)
-        }
+        Kind::Lenet300 => Plan {
+            shape: Shape::mlp(&[784, 300, 100, 10]),
+            fit: Fit { epochs: 40, batch: 128, lr: 2e-3, augment: Augment { noise: 0.1, ..augment } },
+            stages: vec![(2.0, 20), (2.0, 60)],
+        },
+        Kind::Lenet5 => Plan {
+            shape: Shape::conv(5, &[20, 50], &[500, 10]),
+            fit: Fit { epochs: 15, batch: 128, lr: 2e-3, augment },
+            stages: vec![(5.0, 10), (3.0, 25), (12.0, 25)],
+        },
     }
 }
 
-/// The answers that the network gave when it was dense, their probabilities evened out by a temperature.
-struct Follow<'a>(&'a Net);
-
-impl Goal for Follow<'_> {
-    fn loss<'t>(&self, net: &Net, batch: &Batch<'t>) -> Var<'t> {
-        let answer = batch.x.tape().no_grad(|| self.0.forward(&batch.x));
-        soft_target(&net.forward(&batch.x), &answer, &batch.labels, 4.0, 1.0)
-    }
-}
+/// By how much probabilities are evened out before they are compared.
+const TEMPERATURE: f64 = 4.0;
+/// Epochs at the end of each stage in which only step sizes are trained.
+const SETTLED: usize = 5;
 
 fn main() -> Result<()> {
     let options = Options::parse();
     let common = &options.common;
-    let (shape, first, pipeline) = recipe(options.net);
-    let pipeline = Pipeline {
-        density: options.density.unwrap_or(pipeline.density),
-        values: options.values.unwrap_or(pipeline.values),
-        epochs: pipeline.epochs.map(|epochs| common.epochs(epochs)),
-        ..pipeline
-    };
+    let Plan { shape, fit, mut stages } = plan(options.net);
+    if !options.stages.is_empty() {
+        stages = options.stages;
+    }
+    let fit = Fit { epochs: common.epochs(fit.epochs), ..fit };
     let name = match options.net {
         Kind::Lenet300 => "deep_compression-lenet300",
         Kind::Lenet5 => "deep_compression-lenet5",
@@ -89,14 +97,21 @@ fn main() -> Result<()> {
     let images = common.images()?;
     let mut report = Report::new(name, common, &images)?;
     let mut rng = Random::new(common.seed);
-    let net = Net::new(shape, &mut rng);
-    let Pipeline { batch, lr, augment, .. } = pipeline;
-    let fit = Fit { epochs: common.epochs(first), batch, lr, augment };
+    let mut net = Net::new(shape, &mut rng);
     fit.run(&net, &images.train, &mut rng, |_, b| Ok(net.forward(&b.x).cross_entropy(&b.labels)))?;
     let guide = report.measure(&net, "dense", &images.test)?;
-    pipeline.prune(&net, &images.train, &mut rng, &Follow(&guide))?;
-    report.measure(&net, "pruned", &images.test)?;
-    pipeline.quantize(&net, &images.train, &mut rng, &Follow(&guide))?;
-    report.measure(&net, "compressed", &images.test)?;
+
+    Quantizer::new(4).attach(&net, everything)?;
+    let mut before = 0.0;
+    for (number, &(weight, epochs)) in stages.iter().enumerate() {
+        let stage = Stage { weight: [before, weight], epochs: [epochs, SETTLED].map(|e| common.epochs(e)) };
+        // Trained towards the answers of the dense network.
+        net = stage.run(&net.trimmed()?, &images.train, &fit, &mut rng, |net, batch| {
+            let answer = batch.x.tape().no_grad(|| guide.forward(&batch.x));
+            soft_target(&net.forward(&batch.x), &answer, &batch.labels, TEMPERATURE, 1.0)
+        })?;
+        report.measure(&net, &format!("stage {}", number + 1), &images.test)?;
+        before = weight;
+    }
     report.finish()
 }

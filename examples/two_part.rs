@@ -11,18 +11,22 @@ mod images;
 mod lab;
 #[path = "common/net.rs"]
 mod net;
-#[path = "common/pipeline.rs"]
-mod pipeline;
+#[path = "common/shorten.rs"]
+mod shorten;
 
 use clap::Parser;
 use kolmo::{
-    Random,
-    compress::coding::{Decoder, Encoder},
+    Random, Var,
+    compress::{
+        coding::{Decoder, Encoder},
+        everything,
+        quantize::Quantizer,
+    },
     data::Augment,
 };
-use lab::{Common, Fit, Report, code_labels};
+use lab::{Batch, Common, Fit, Report, code_labels};
 use net::{Net, Shape};
-use pipeline::{Labels, Pipeline};
+use shorten::Stage;
 use std::fs;
 
 pub type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
@@ -35,20 +39,15 @@ struct Options {
     /// Size of the kernels
     #[arg(long, default_value_t = 5)]
     kernel: usize,
-    /// The share of weights that pruning leaves
-    #[arg(long, default_value_t = 0.3)]
-    density: f64,
-    /// Shared values of each parameter
-    #[arg(long, default_value_t = 8)]
-    values: usize,
-    /// Weight of the sum of magnitudes while pruning
-    #[arg(long, default_value_t = 1e-4)]
-    pull: f64,
-    /// Epochs of the first training, of pruning, of training what is left, of each layer's values, and of all values
-    #[arg(long, num_args = 5, default_values_t = [30, 40, 40, 15, 40])]
+    /// Epochs of the first training, and of training with the network's bits in the loss
+    #[arg(long, num_args = 2, default_values_t = [20, 110])]
     epochs: Vec<usize>,
     #[command(flatten)]
     common: Common,
+}
+
+fn loss<'t>(net: &Net, batch: &Batch<'t>) -> Var<'t> {
+    net.forward(&batch.x).cross_entropy(&batch.labels)
 }
 
 fn main() -> Result<()> {
@@ -58,24 +57,16 @@ fn main() -> Result<()> {
     let mut report = Report::new("two_part", common, &images)?;
     let mut rng = Random::new(common.seed);
     let net = Net::new(Shape::conv(options.kernel, &options.channels, &[10]), &mut rng);
-    let epochs: Vec<usize> = options.epochs.iter().map(|&e| common.epochs(e)).collect();
-    let pipeline = Pipeline {
-        density: options.density,
-        values: options.values,
-        pull: options.pull,
-        augment: Augment::default(),
-        batch: 128,
-        lr: 3e-3,
-        epochs: [epochs[1], epochs[2], epochs[3], epochs[4]],
-    };
     // Only these very labels count, so nothing is done against learning them by heart.
     let set = &images.train;
-    let fit = Fit { epochs: epochs[0], batch: 128, lr: 3e-3, augment: Augment::default() };
-    fit.run(&net, set, &mut rng, |_, b| Ok(net.forward(&b.x).cross_entropy(&b.labels)))?;
+    let fit =
+        Fit { epochs: common.epochs(options.epochs[0]), batch: 128, lr: 2e-3, augment: Augment::default() };
+    fit.run(&net, set, &mut rng, |_, batch| Ok(loss(&net, batch)))?;
     report.measure(&net, "dense", &images.test)?;
-    pipeline.prune(&net, set, &mut rng, &Labels)?;
-    report.measure(&net, "pruned", &images.test)?;
-    pipeline.quantize(&net, set, &mut rng, &Labels)?;
+    // A bit of the network weighs as much as a bit of the labels: what is looked for is the least sum.
+    Quantizer::new(4).attach(&net, everything)?;
+    let stage = Stage { weight: [0.0, 1.0], epochs: [options.epochs[1], 5].map(|e| common.epochs(e)) };
+    let net = stage.run(&net, set, &fit, &mut rng, loss)?;
     let net = report.measure(&net, "compressed", &images.test)?;
 
     // What is written is what the network in the file says, and what is read comes from the two files and the images.

@@ -7,7 +7,7 @@ use crate::{
 };
 use kolmo::{
     Gradients, Random, Tape, Tensor, Var,
-    compress::{coding::BitCoder, everything, prune},
+    compress::coding::BitCoder,
     data::{self, Augment},
     optim::{Adam, Optimizer},
 };
@@ -170,6 +170,7 @@ pub struct Report {
 pub struct Stage {
     pub stage: String,
     pub parameters: usize,
+    /// Those that aren't 0.
     pub kept: usize,
     /// Length of the file that was loaded again to be measured.
     pub bytes: usize,
@@ -185,7 +186,7 @@ impl Report {
         println!("{}; seed {}{}", images.name, common.seed, if common.quick { "; quick" } else { "" });
         println!(
             "{:<34}{:>12}{:>10}{:>10}{:>9}{:>9}{:>9}",
-            "stage", "parameters", "kept", "bytes", "errors", "%", "seconds"
+            "stage", "parameters", "not 0", "bytes", "errors", "%", "seconds"
         );
         Ok(Report {
             example: example.to_string(),
@@ -216,12 +217,12 @@ impl Report {
         let path = self.folder.join(format!("{}.kolmo", stage.replace(' ', "-")));
         net.save(&path)?;
         let loaded = Net::load(&path)?;
-        let weights = prune::count(net, everything);
+        let (parameters, kept) = loaded.count()?;
         let errors = errors(&loaded, test)?;
         let stage = Stage {
             stage: stage.to_string(),
-            parameters: weights.total,
-            kept: weights.kept,
+            parameters,
+            kept,
             bytes: fs::metadata(&path)?.len() as usize,
             errors,
             error_percent: 100.0 * errors as f64 / test.len() as f64,

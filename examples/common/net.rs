@@ -4,7 +4,7 @@ use crate::Result;
 use kolmo::{
     PoolOptions, Random, Tape, Tensor, Var,
     compress::{Artifact, pack, unpack},
-    nn::{Conv2d, Layer, Linear},
+    nn::{Conv2d, Layer, Linear, Param},
 };
 use serde::Serialize;
 use std::path::Path;
@@ -110,6 +110,83 @@ impl Net {
         Ok(Tensor::new([images.dim(0), classes], rows)?)
     }
 
+    /// Weight and bias of each layer, in order.
+    fn params(&self) -> Vec<(&Param, Option<&Param>)> {
+        let convs = self.convs.iter().map(|conv| (&conv.weight, conv.bias.as_ref()));
+        convs.chain(self.layers.iter().map(|layer| (&layer.weight, layer.bias.as_ref()))).collect()
+    }
+
+    /// How many numbers there are, and how many of them aren't 0.
+    pub fn count(&self) -> Result<(usize, usize)> {
+        let (mut all, mut nonzero) = (0, 0);
+        for p in self.params().into_iter().flat_map(|(weight, bias)| [Some(weight), bias]).flatten() {
+            let values = p.effective()?.to_vec();
+            all += values.len();
+            nonzero += values.iter().filter(|&&v| v != 0.0).count();
+        }
+        Ok((all, nonzero))
+    }
+
+    /// A network that says the same without channels and units that nothing reads, or that are always 0. Weights that were settled
+    /// can change again.
+    pub fn trimmed(&self) -> Result<Net> {
+        let (params, widths) = (self.params(), self.all_widths());
+        let kept = self.alive(&widths)?;
+        let (convs, mut shape) = (self.convs.len(), self.shape.clone());
+        (0..convs).for_each(|i| shape.channels[i + 1] = kept[i + 1].len());
+        for (i, width) in shape.widths.iter_mut().enumerate() {
+            *width = *width / widths[convs + i] * kept[convs + i].len();
+        }
+        let net = Net::new(shape, &mut Random::new(0));
+        for (i, ((from, from_bias), (to, to_bias))) in params.iter().zip(net.params()).enumerate() {
+            // As [units, units before, numbers for each pair].
+            let sizes = |p: &Param| p.shape().iter().map(|&n| n as isize).collect::<Vec<_>>();
+            let pairs = from.value().reshape([widths[i + 1] as isize, widths[i] as isize, -1])?;
+            let rows = pairs.rows(&kept[i + 1])?.transpose(0, 1)?.contiguous();
+            let both = rows.rows(&kept[i])?.transpose(0, 1)?.contiguous();
+            give(from, to, both.reshape(sizes(to))?)?;
+            if let (Some(from), Some(to)) = (from_bias, to_bias) {
+                give(from, to, from.value().rows(&kept[i + 1])?)?;
+            }
+        }
+        Ok(net)
+    }
+
+    /// Channels or units of the input and of each layer.
+    fn all_widths(&self) -> Vec<usize> {
+        let first = self.shape.channels.first().copied().unwrap_or(self.shape.widths[0]);
+        [first].into_iter().chain(self.params().iter().map(|(weight, _)| weight.shape()[0])).collect()
+    }
+
+    /// Those of each that are fed by a living one or a bias, and read by a living one.
+    fn alive(&self, widths: &[usize]) -> Result<Vec<Vec<usize>>> {
+        let (mut linked, mut biased) = (Vec::new(), Vec::new());
+        for ((weight, bias), pair) in self.params().iter().zip(widths.windows(2)) {
+            let nonzero = |p: &Param, each: usize| -> Result<Vec<bool>> {
+                Ok(p.effective()?.to_vec().chunks(each).map(|v| v.iter().any(|&v| v != 0.0)).collect())
+            };
+            linked.push(nonzero(weight, weight.shape().numel() / (pair[0] * pair[1]))?);
+            biased.push(bias.map(|bias| nonzero(bias, 1)).transpose()?.unwrap_or(vec![false; pair[1]]));
+        }
+        let mut alive: Vec<Vec<usize>> = widths.iter().map(|&n| (0..n).collect()).collect();
+        loop {
+            let before = alive.clone();
+            for i in 1..linked.len() {
+                let fed = |unit: usize| {
+                    biased[i - 1][unit]
+                        || alive[i - 1].iter().any(|from| linked[i - 1][unit * widths[i - 1] + from])
+                };
+                let read = |unit: usize| alive[i + 1].iter().any(|to| linked[i][to * widths[i] + unit]);
+                let living: Vec<usize> = alive[i].iter().copied().filter(|&u| fed(u) && read(u)).collect();
+                // A layer without units would be none.
+                alive[i] = if living.is_empty() { vec![0] } else { living };
+            }
+            if alive == before {
+                return Ok(alive);
+            }
+        }
+    }
+
     /// Writes the network to a file, from which it can be made again without knowing anything else.
     pub fn save(&self, path: &Path) -> Result<()> {
         Ok(pack(self, &[("sizes", &self.shape.text())])?.save(path)?)
@@ -124,4 +201,13 @@ impl Net {
         unpack(&artifact, &net)?;
         Ok(net)
     }
+}
+
+/// Gives a parameter a value, and the step size of another.
+fn give(from: &Param, to: &Param, value: Tensor) -> Result<()> {
+    to.set(value);
+    if let Some((bits, 0, size)) = from.steps() {
+        to.set_steps(bits, 0, size.value())?;
+    }
+    Ok(())
 }
