@@ -1,5 +1,5 @@
 //! Deep compression: which weights are pruned and which values the others share, as in Han et al. (2016), is left to training, with
-//! the bits of the file in the loss (`rate`). From stage to stage a bit weighs more, and what is dead is cut out. Files are
+//! the bits of the file in the loss (`rate`). After each stage, in which a bit weighs so much, what is dead is cut out. Files are
 //! entropy-coded, loaded again and measured.
 //!
 //! ```sh
@@ -31,8 +31,7 @@ pub type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 struct Options {
     #[arg(long, value_enum, default_value = "lenet300")]
     net: Kind,
-    /// How much a bit of the file weighs in the loss, and for how many epochs, stage by stage: 5:12 15:30 (default: chosen on
-    /// held-out images)
+    /// How much a bit of the file weighs in the loss, and for how many epochs, stage by stage: 5:12 15:30
     #[arg(long, num_args = 1.., value_parser = stage, value_name = "WEIGHT:EPOCHS")]
     stages: Vec<(f64, usize)>,
     #[command(flatten)]
@@ -53,7 +52,7 @@ fn stage(text: &str) -> Result<(f64, usize), String> {
     read().ok_or_else(|| "takes a weight of at least 0 and a number of epochs, as in 5:12".into())
 }
 
-/// How a network is trained and made short; chosen on held-out training images.
+/// How a network is trained and made short.
 struct Plan {
     shape: Shape,
     fit: Fit,
