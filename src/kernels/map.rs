@@ -222,6 +222,11 @@ fn run<T: LaneMath + Element, E: MultiExpr<N, M>, const N: usize, const M: usize
     body::<T, E, N, M, { cfg!(target_arch = "aarch64") }>(e, x, out);
 }
 
+/// Elements of the blocks in which an expression of many slices is computed.
+const LANES: usize = 32;
+
+// Plain indices become vector code; closures might not be compiled for the same instructions.
+#[allow(clippy::needless_range_loop)]
 #[inline(always)]
 fn body<T: LaneMath + Element, E: MultiExpr<N, M>, const N: usize, const M: usize, const FMA: bool>(
     e: E,
@@ -232,10 +237,83 @@ fn body<T: LaneMath + Element, E: MultiExpr<N, M>, const N: usize, const M: usiz
     // Slices of one length let the compiler drop the bounds checks, which would keep the loop scalar.
     let x = x.map(|s| &s[..n]);
     let mut out = out.each_mut().map(|o| &mut o[..n]);
-    for i in 0..n {
-        let y = e.eval(x.map(|s| Lane::<T, FMA>(s[i])));
-        for (o, v) in out.iter_mut().zip(y) {
-            o[i] = v.0;
+    if N + M <= 7 {
+        for i in 0..n {
+            let mut lanes = [Lane::<T, FMA>(T::default()); N];
+            for k in 0..N {
+                lanes[k] = Lane(x[k][i]);
+            }
+            let y = e.eval(lanes);
+            for k in 0..M {
+                out[k][i] = y[k].0;
+            }
+        }
+        return;
+    }
+    // With more slices than that the compiler doesn't check whether a result lies among the operands: they are copied.
+    let (mut from, mut to) = ([[T::default(); LANES]; N], [[T::default(); LANES]; M]);
+    for start in (0..n).step_by(LANES) {
+        let len = LANES.min(n - start);
+        for k in 0..N {
+            copy(&x[k][start..start + len], &mut from[k]);
+        }
+        for i in 0..LANES {
+            let mut lanes = [Lane::<T, FMA>(T::default()); N];
+            for k in 0..N {
+                lanes[k] = Lane(from[k][i]);
+            }
+            let y = e.eval(lanes);
+            for k in 0..M {
+                to[k][i] = y[k].0;
+            }
+        }
+        for k in 0..M {
+            match <&mut [T; LANES]>::try_from(&mut out[k][start..start + len]) {
+                Ok(whole) => *whole = to[k],
+                Err(_) => out[k][start..start + len].copy_from_slice(&to[k][..len]),
+            }
+        }
+    }
+}
+
+/// To the beginning of a block, a whole one without a call.
+#[inline(always)]
+fn copy<T: Copy>(from: &[T], to: &mut [T; LANES]) {
+    match <&[T; LANES]>::try_from(from) {
+        Ok(whole) => *to = *whole,
+        Err(_) => to[..from.len()].copy_from_slice(from),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, Copy)]
+    struct Several;
+
+    impl MultiExpr<5, 4> for Several {
+        #[inline(always)]
+        fn eval<R: Real>(&self, [a, b, c, d, e]: [R; 5]) -> [R; 4]
+        where
+            f64: Add<R, Output = R> + Sub<R, Output = R> + Mul<R, Output = R> + Div<R, Output = R>,
+        {
+            [a + b, b * c - d, d * e, 2.0 * a]
+        }
+    }
+
+    #[test]
+    fn many_slices_of_any_length_go_to_their_places() {
+        for n in [0, 1, 31, 32, 33, 64, 100] {
+            let x: [Vec<f64>; 5] = std::array::from_fn(|k| (0..n).map(|i| (k * n + i) as f64).collect());
+            // Two elements more than there are results.
+            let mut out: [Vec<f64>; 4] = std::array::from_fn(|_| vec![-1.0; n + 2]);
+            run(Several, x.each_ref().map(Vec::as_slice), out.each_mut().map(|o| &mut o[..n]));
+            for i in 0..n {
+                let expected = Several.eval(x.each_ref().map(|x| x[i]));
+                assert_eq!(out.each_ref().map(|o| o[i]), expected, "element {i} of {n}");
+            }
+            assert!(out.iter().all(|o| o[n..] == [-1.0; 2]), "{n}: what lies behind stays");
         }
     }
 }
