@@ -3,7 +3,7 @@
 use crate::Result;
 use kolmo::{
     PoolOptions, Random, Tape, Tensor, Var,
-    compress::{Artifact, pack, unpack},
+    compress::{Artifact, Channels, pack, unpack},
     nn::{Conv2d, Layer, Linear, Param},
 };
 use serde::Serialize;
@@ -148,6 +148,21 @@ impl Net {
             if let (Some(from), Some(to)) = (from_bias, to_bias) {
                 give(from, to, from.value().rows(&kept[i + 1])?)?;
             }
+        }
+        Ok(net)
+    }
+
+    /// A copy without this share of the channels and hidden units, those whose weights are smallest.
+    pub fn narrowed(&self, share: f64) -> Result<Net> {
+        let mut net = self.trimmed()?;
+        let example = Tensor::zeros([1, net.shape.side * net.shape.side]);
+        Channels::of(&net, &example, |x| net.forward(x))?.shrink(&net, share)?;
+        for (width, conv) in net.shape.channels.iter_mut().skip(1).zip(&net.convs) {
+            *width = conv.weight.shape()[0];
+        }
+        for (i, layer) in net.layers.iter().enumerate() {
+            let [out, inputs] = layer.weight.shape()[..] else { continue };
+            (net.shape.widths[i], net.shape.widths[i + 1]) = (inputs, out);
         }
         Ok(net)
     }

@@ -236,7 +236,7 @@ fn body<T: LaneMath + Element, E: MultiExpr<N, M>, const N: usize, const M: usiz
     let n = out.first().map_or(0, |o| o.len());
     // Slices of one length let the compiler drop the bounds checks, which would keep the loop scalar.
     let x = x.map(|s| &s[..n]);
-    let mut out = out.each_mut().map(|o| &mut o[..n]);
+    let out = out.each_mut().map(|o| &mut o[..n]);
     if N + M <= 7 {
         for i in 0..n {
             let mut lanes = [Lane::<T, FMA>(T::default()); N];
