@@ -114,8 +114,8 @@ fn main() -> Result<()> {
         .axes("halvings of the number of weights", "test error, %")
         .line("winning ticket", line(|p| p.ticket))
         .line("its mask, new weights", line(|p| p.random))
-        .dashed("SNIP", line(|p| p.snip))
-        .dashed("SynFlow", line(|p| p.synflow));
+        .line("SNIP", line(|p| p.snip))
+        .line("SynFlow", line(|p| p.synflow));
     plot.save(folder.join("lottery.svg"))?;
     plot.save(folder.join("lottery.png"))?;
     println!("report.json and lottery.svg are in {}", folder.display());
