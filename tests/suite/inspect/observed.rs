@@ -52,7 +52,7 @@ fn kinks_are_counted_where_the_sweep_came() -> Result<()> {
         kinks.statements.iter().map(|k| (k.origin.op.as_str(), k.elements, k.of)).collect();
     assert_eq!(found, [("relu", 12, 4096), ("maximum", 4084, 4096)]);
     let text = kinks.to_string();
-    let line = "this gradient is a subgradient: relu at 0 in tests/inspect/observed.rs:";
+    let line = "this gradient is a subgradient: relu at 0 in tests/suite/inspect/observed.rs:";
     assert!(
         text.starts_with(line) && text.contains(", 12 of 4,096\n") && text.contains("maximum at a tie"),
         "{text}"
@@ -173,7 +173,7 @@ fn the_first_difference_is_found_wherever_it_is() {
     let difference = Tape::diff(&run(same, 2.0, 0), &run(moved, 2.0, 0)).unwrap();
     assert_eq!((difference.id, difference.what), (1, DifferenceKind::Value));
     let text = difference.to_string();
-    assert!(text.starts_with("%1 = input (tests/inspect/observed.rs:"), "{text}");
+    assert!(text.starts_with("%1 = input (tests/suite/inspect/observed.rs:"), "{text}");
     assert!(
         text.contains("element [1, 3] is") && text.contains("1 of 24 elements differ, by up to 0.250"),
         "{text}"

@@ -1,5 +1,5 @@
 //! Operations that move elements: views, joins, padding, and reading and writing by index.
-use crate::{check_all, numbers};
+use super::{check_all, numbers};
 use kolmo::*;
 
 #[test]

@@ -1,5 +1,5 @@
 //! Reductions, norms, scans, softmax.
-use crate::{check_all, numbers, positive};
+use super::{check_all, numbers, positive};
 use kolmo::Tensor;
 
 #[test]

@@ -1,17 +1,17 @@
 //! The objectives of ADBench (Microsoft, MIT) as programs of scalars, of tensors, and of both, against its golden values.
-#[path = "../examples/adbench/ba.rs"]
+#[path = "../../examples/adbench/ba.rs"]
 mod ba;
-#[path = "../examples/adbench/gmm.rs"]
+#[path = "../../examples/adbench/gmm.rs"]
 mod gmm;
-#[path = "../examples/adbench/hand.rs"]
+#[path = "../../examples/adbench/hand.rs"]
 mod hand;
-#[path = "../examples/adbench/hand_model.rs"]
+#[path = "../../examples/adbench/hand_model.rs"]
 mod hand_model;
-#[path = "../examples/adbench/lstm.rs"]
+#[path = "../../examples/adbench/lstm.rs"]
 mod lstm;
-#[path = "../examples/adbench/numbers.rs"]
+#[path = "../../examples/adbench/numbers.rs"]
 mod numbers;
-#[path = "../examples/adbench/rotation.rs"]
+#[path = "../../examples/adbench/rotation.rs"]
 mod rotation;
 
 use kolmo::{Result, Sparse, Tape};
@@ -28,7 +28,7 @@ const PROGRAMS: [(&str, gmm::Program); 3] =
     [("scalars", gmm::scalars), ("tensors", gmm::tensors), ("mixed", gmm::mixed)];
 
 fn expected() -> serde_json::Value {
-    serde_json::from_str(include_str!("data/adbench/expected.json")).unwrap()
+    serde_json::from_str(include_str!("../data/adbench/expected.json")).unwrap()
 }
 
 fn floats(value: &serde_json::Value) -> Vec<f64> {
@@ -41,7 +41,7 @@ fn norm(v: &[f64]) -> f64 {
 
 #[test]
 fn gmm_of_scalars_of_tensors_and_of_both() -> Result<()> {
-    let input = gmm::read("gmm_test", include_str!("data/adbench/gmm_test.txt"))?;
+    let input = gmm::read("gmm_test", include_str!("../data/adbench/gmm_test.txt"))?;
     let golden = &expected()["expected"]["gmm/test.txt"];
     for (name, run) in PROGRAMS {
         let (value, gradient) = run(&mut Tape::new(), &input)?;
@@ -53,7 +53,7 @@ fn gmm_of_scalars_of_tensors_and_of_both() -> Result<()> {
 
 #[test]
 fn a_larger_gmm_by_norm_and_sum_of_its_gradient() -> Result<()> {
-    let input = gmm::read("gmm_d10_K25", include_str!("data/adbench/gmm_d10_K25.txt"))?;
+    let input = gmm::read("gmm_d10_K25", include_str!("../data/adbench/gmm_d10_K25.txt"))?;
     let golden = &expected()["measured"]["gmm/gmm_d10_K25.txt"];
     for (name, run) in PROGRAMS {
         let (value, gradient) = run(&mut Tape::new(), &input)?;
@@ -70,8 +70,8 @@ fn a_larger_gmm_by_norm_and_sum_of_its_gradient() -> Result<()> {
 #[test]
 fn gmm_with_the_prior_added_has_the_values_of_gradbench() -> Result<()> {
     // Objective and norm of the gradient, as GradBench has them, which mended ADBench's sign.
-    let mut small = gmm::read("gmm_test", include_str!("data/adbench/gmm_test.txt"))?;
-    let mut large = gmm::read("gmm_d10_K25", include_str!("data/adbench/gmm_d10_K25.txt"))?;
+    let mut small = gmm::read("gmm_test", include_str!("../data/adbench/gmm_test.txt"))?;
+    let mut large = gmm::read("gmm_d10_K25", include_str!("../data/adbench/gmm_d10_K25.txt"))?;
     let golden = [
         (&mut small, [-20.0673605466583, 7.86848792367221]),
         (&mut large, [-32901.6305036405, 2780.19449108497]),
@@ -88,7 +88,7 @@ fn gmm_with_the_prior_added_has_the_values_of_gradbench() -> Result<()> {
 
 #[test]
 fn lstm_of_scalars() -> Result<()> {
-    let input = lstm::read("lstm_l2_c1024", include_str!("data/adbench/lstm_l2_c1024.txt"))?;
+    let input = lstm::read("lstm_l2_c1024", include_str!("../data/adbench/lstm_l2_c1024.txt"))?;
     let (value, gradient) = lstm::scalars(&mut Tape::new(), &input)?;
     // More digits of the objective than expected.json has: ADBench's own run.
     assert_close("objective", &[value, lstm::value(&input)], &[0.666665179558852; 2]);
@@ -103,7 +103,7 @@ fn lstm_of_scalars() -> Result<()> {
 #[test]
 fn sparse_jacobian_of_bundle_adjustment() -> Result<()> {
     use ba::Way;
-    let input = ba::read("ba_test", include_str!("data/adbench/ba_test.txt"))?;
+    let input = ba::read("ba_test", include_str!("../data/adbench/ba_test.txt"))?;
     let golden = &expected()["expected"]["ba/test.txt"];
     let residual = floats(&golden["residual_of_each_observation"]);
     let weight = golden["weight_residual"].as_f64().unwrap();
@@ -135,9 +135,9 @@ fn sparse_jacobian_of_bundle_adjustment() -> Result<()> {
 /// The hand of ADBench in a file's pose.
 fn hand(name: &str, text: &str) -> Result<hand::Input> {
     let files = [
-        ("bones", include_str!("data/adbench/hand_model/bones.txt")),
-        ("vertices", include_str!("data/adbench/hand_model/vertices.txt")),
-        ("triangles", include_str!("data/adbench/hand_model/triangles.txt")),
+        ("bones", include_str!("../data/adbench/hand_model/bones.txt")),
+        ("vertices", include_str!("../data/adbench/hand_model/vertices.txt")),
+        ("triangles", include_str!("../data/adbench/hand_model/triangles.txt")),
     ];
     hand::read(hand_model::Model::parse(files)?, name, text)
 }
@@ -151,8 +151,8 @@ fn hand_three_ways(input: &hand::Input) -> Result<[(&'static str, hand::Derivati
 #[test]
 fn jacobian_of_hand_tracking() -> Result<()> {
     for (name, text) in [
-        ("hand/test.txt", include_str!("data/adbench/hand_test.txt")),
-        ("hand/hand_complicated.txt", include_str!("data/adbench/hand_complicated.txt")),
+        ("hand/test.txt", include_str!("../data/adbench/hand_test.txt")),
+        ("hand/hand_complicated.txt", include_str!("../data/adbench/hand_complicated.txt")),
     ] {
         let input = hand(name, text)?;
         let golden = &expected()["expected"][name];
@@ -170,8 +170,8 @@ fn jacobian_of_hand_tracking() -> Result<()> {
 #[test]
 fn larger_hands_by_the_norms_of_errors_and_jacobian() -> Result<()> {
     for (name, text) in [
-        ("hand/hand1_t26_c100.txt", include_str!("data/adbench/hand1_t26_c100.txt")),
-        ("hand/complicated/hand1_t26_c100.txt", include_str!("data/adbench/hand1_complicated_c100.txt")),
+        ("hand/hand1_t26_c100.txt", include_str!("../data/adbench/hand1_t26_c100.txt")),
+        ("hand/complicated/hand1_t26_c100.txt", include_str!("../data/adbench/hand1_complicated_c100.txt")),
     ] {
         let golden = &expected()["measured"][name];
         let norms = ["objective_l2", "jacobian_frobenius"].map(|k| golden[k].as_f64().unwrap());

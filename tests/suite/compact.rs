@@ -73,15 +73,16 @@ fn blocks_bring_nothing_back_that_was_pruned_before() -> Result<()> {
 
 #[test]
 fn integers_come_near_to_floats_on_any_number_of_threads() -> Result<()> {
+    let threads = crate::Threads::lock();
     let rng = &mut Random::new(0);
     for (inputs, outputs) in [(784, 300), (1000, 257), (3, 2)] {
         let layer = Linear::<f32>::new(inputs, outputs, rng);
         let compact = Int8Linear::of(&layer)?;
         for n in [1, 5, 64] {
             let x: Tensor = init::normal([n, inputs], 0.0, 1.0, rng);
-            kolmo::set_threads(1);
+            threads.set(1);
             let one = compact.forward(&x)?.to_vec();
-            kolmo::set_threads(2);
+            threads.set(2);
             assert_eq!(compact.forward(&x)?.to_vec(), one);
             let expected = dense(&layer, &x);
             let size = (expected.iter().map(|v| v * v).sum::<f32>() / expected.len() as f32).sqrt();

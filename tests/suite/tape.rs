@@ -89,7 +89,7 @@ fn a_failed_value_reports_the_first_error_with_its_line() {
     let text = y.backward().err().unwrap().to_string();
     assert!(
         text.starts_with(
-            "matmul: [64, 784] x [300, 100]: inner sizes 784 and 300 differ\n  at tests/tape.rs:"
+            "matmul: [64, 784] x [300, 100]: inner sizes 784 and 300 differ\n  at tests/suite/tape.rs:"
         ),
         "{text}"
     );

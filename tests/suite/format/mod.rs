@@ -173,16 +173,14 @@ const GOLDEN: &str = "\
 
 #[test]
 fn saving_replaces_the_file_and_leaves_nothing_else() {
-    let directory = std::env::temp_dir().join(format!("kolmo-format-{}", std::process::id()));
-    std::fs::create_dir_all(&directory).unwrap();
+    let directory = crate::Folder::new("format");
     let path = directory.join("model.kolmo");
     Artifact::default().save(&path).unwrap();
     small().save(&path).unwrap();
     let loaded = Artifact::load(&path).unwrap();
-    let files = std::fs::read_dir(&directory).unwrap().count();
+    let files = std::fs::read_dir(&*directory).unwrap().count();
     let missing = Artifact::load(directory.join("none.kolmo")).unwrap_err();
     let nowhere = small().save(directory.join("none/model.kolmo")).unwrap_err();
-    std::fs::remove_dir_all(&directory).unwrap();
     assert_eq!(loaded, small());
     assert_eq!(files, 1);
     assert!(matches!(missing, FormatError::Io { path, .. } if path.ends_with("none.kolmo")));

@@ -1,4 +1,5 @@
 //! A training step of fixed shapes asks the system for no memory once the pool has what it needs.
+use super::{ALONE, COUNT};
 use kolmo::{
     Random, Result, Tape, Tensor, Var,
     nn::{
@@ -8,30 +9,7 @@ use kolmo::{
     optim::{Adam, Optimizer},
 };
 use serde::Serialize;
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    sync::atomic::{AtomicUsize, Ordering},
-};
-
-struct Counting;
-
-static COUNT: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call goes to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        COUNT.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        // SAFETY: the caller's.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use std::sync::{PoisonError, atomic::Ordering};
 
 /// Allocations of each of thirty training steps.
 fn counts<M: Serialize>(net: &M, loss: impl for<'t> Fn(&M, &'t Tape) -> Var<'t>) -> Result<Vec<usize>> {
@@ -57,9 +35,9 @@ struct Transformer {
     scores: Linear,
 }
 
-// One test, since the counter is the whole process's.
 #[test]
 fn a_training_step_allocates_nothing_once_warm() -> Result<()> {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let rng = &mut Random::new(0);
     let labels: Tensor<u32> = Tensor::from_fn([16], |i| i as u32 % 10);
     let mlp = Sequential((

@@ -85,8 +85,9 @@ fn chains_run_block_by_block_to_the_same_bits() -> Result<()> {
         let [a, b]: [Tensor; 2] = [5, 6].map(|seed| init::normal([n], 0.0, 1.0, &mut Random::new(seed)));
         let tape = Tape::new();
         let direct = curve(&[tape.input(&a), tape.input(&b)]);
-        for threads in [1, 2] {
-            kolmo::set_threads(threads);
+        let threads = crate::Threads::lock();
+        for n in [1, 2] {
+            threads.set(n);
             assert_eq!(bits(&program.run(&[&a, &b], &[])?[0]), bits(direct.value()?), "{n} elements");
         }
     }

@@ -1,5 +1,5 @@
 //! Losses.
-use crate::{check_all, numbers, positive};
+use super::{check_all, numbers, positive};
 use kolmo::{
     Tensor,
     loss::{CrossEntropy, Reduction, TripletMargin},

@@ -1,5 +1,5 @@
 //! Products of matrices, systems of equations, factorisations.
-use crate::{check_all, numbers};
+use super::{check_all, numbers};
 use kolmo::{MatrixNorm, Tape, Tensor};
 
 /// Well away from singular.

@@ -5,8 +5,7 @@ use kolmo::{
     optim::{Optimizer, Sgd},
 };
 
-fn train(threads: usize) -> Result<(Vec<u32>, Vec<u32>)> {
-    kolmo::set_threads(threads);
+fn train() -> Result<(Vec<u32>, Vec<u32>)> {
     let rng = &mut Random::new(7);
     let net = Sequential((
         Linear::<f32>::new(300, 500, rng),
@@ -36,10 +35,14 @@ fn train(threads: usize) -> Result<(Vec<u32>, Vec<u32>)> {
 
 #[test]
 fn a_training_run_has_the_same_bits_on_one_two_and_three_threads() -> Result<()> {
-    let one = train(1)?;
+    let threads = crate::Threads::lock();
+    threads.set(1);
+    let one = train()?;
     assert!(one.0.windows(2).any(|w| w[0] != w[1]), "the loss moves");
-    assert!(train(2)? == one);
-    assert!(train(3)? == one);
+    for n in [2, 3] {
+        threads.set(n);
+        assert!(train()? == one, "{n} threads");
+    }
     Ok(())
 }
 
@@ -52,15 +55,16 @@ fn broadcast_operands_are_split_without_a_trace() -> Result<()> {
     let turned = Tensor::<f64>::from_fn([columns, rows], number);
     let row = Tensor::<f64>::from_fn([columns], |j| j as f64);
     let column = Tensor::<f64>::from_fn([rows, 1], |i| i as f64 * 1e4);
-    for threads in 1..=3 {
-        kolmo::set_threads(threads);
+    let threads = crate::Threads::lock();
+    for n in 1..=3 {
+        threads.set(n);
         let tape = Tape::new();
         let [x, t, r, c] = [&large, &turned, &row, &column].map(|t| tape.constant(t));
         let at = |i: usize| (i / columns, i % columns);
         let check = |name: &str, y: kolmo::Var<f64>, expected: &dyn Fn(usize) -> f64| -> Result<()> {
             let wrong =
                 y.value()?.to_vec().iter().enumerate().find(|(i, v)| **v != expected(*i)).map(|(i, _)| i);
-            assert_eq!(wrong, None, "{name} on {threads} threads");
+            assert_eq!(wrong, None, "{name} on {n} threads");
             Ok(())
         };
         check("row", &x + &r, &|i| number(i) + at(i).1 as f64)?;

@@ -1,10 +1,9 @@
 //! A browser that a test can steer: chromedriver's WebDriver protocol over plain HTTP, no more of it than is needed.
+use crate::Folder;
 use serde_json::{Value, json};
 use std::{
-    fs,
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
-    path::PathBuf,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -16,23 +15,30 @@ pub struct Browser {
     driver: Child,
     port: u16,
     session: String,
-    profile: PathBuf,
+    _profile: Folder,
 }
 
 impl Browser {
     /// A browser with an empty profile.
     pub fn start() -> Outcome<Browser> {
-        let started =
-            Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let profile = Folder::new("browser");
+        let mut command = Command::new("chromedriver");
+        // What it writes into a home folder of its own goes with it.
+        command
+            .arg("--port=0")
+            .env("HOME", &*profile)
+            .env_remove("XDG_CONFIG_HOME")
+            .env_remove("XDG_CACHE_HOME");
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let started = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         let mut driver = started.map_err(|e| format!("chromedriver: {e}"))?;
         let Some(port) = driver.stdout.take().and_then(port) else {
             let _ = driver.kill();
             return Err("chromedriver did not say on which port it listens".into());
         };
-        let profile = std::env::temp_dir().join(format!("kolmo-browser-{}", std::process::id()));
-        fs::create_dir_all(&profile).map_err(|e| e.to_string())?;
-        let mut browser = Browser { driver, port, session: String::new(), profile };
-        let profile = format!("--user-data-dir={}", browser.profile.display());
+        let user_data = format!("--user-data-dir={}", profile.display());
+        let mut browser = Browser { driver, port, session: String::new(), _profile: profile };
         let arguments = [
             "--headless",
             "--no-sandbox",
@@ -43,7 +49,7 @@ impl Browser {
             "--disable-component-update",
             "--disable-sync",
             "--window-size=1280,900",
-            &profile,
+            &user_data,
         ];
         let wanted = json!({"capabilities": {"alwaysMatch": {
             "browserName": "chrome",
@@ -130,11 +136,13 @@ fn port(stdout: impl Read) -> Option<u16> {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        if !self.session.is_empty() {
-            let _ = self.send("DELETE", &format!("/session/{}", self.session), &Value::Null);
+        // An empty object: chromedriver refuses a request without parameters, and the browser would go on running.
+        let quit = self.send("DELETE", &format!("/session/{}", self.session), &json!({}));
+        if quit.is_err() {
+            // All that it started is in its group.
+            let _ = Command::new("kill").args(["-KILL", "--", &format!("-{}", self.driver.id())]).status();
         }
         let _ = self.driver.kill();
         let _ = self.driver.wait();
-        let _ = fs::remove_dir_all(&self.profile);
     }
 }

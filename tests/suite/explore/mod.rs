@@ -2,35 +2,31 @@
 //! asked of it. Without chromedriver and a browser the test is left out, except where `CI` is set.
 mod driver;
 
+use crate::Folder;
 use driver::{Browser, Outcome};
 use kolmo::{
     Explorer, Random, Tape, Tensor,
     nn::{Layer, Linear, Relu, Sequential},
 };
 use serde_json::{Value, json};
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 const RIGHT: &str = "\u{e014}";
 const LEFT: &str = "\u{e012}";
 const END: &str = "\u{e010}";
 
-/// A file that is gone afterwards.
-struct Page(PathBuf);
+/// A page in a folder of its own.
+struct Page(PathBuf, #[allow(dead_code, reason = "removed with the page")] Folder);
 
 impl Page {
     fn new(name: &str) -> Page {
-        Page(std::env::temp_dir().join(format!("kolmo-page-{name}-{}.html", std::process::id())))
+        let folder = Folder::new(name);
+        Page(folder.join("page.html"), folder)
     }
 
     fn open(&self, browser: &Browser) -> Outcome<()> {
         browser.open(&format!("file://{}", self.0.display()))?;
         is(browser, "document.documentElement.dataset.ready", json!("true"))
-    }
-}
-
-impl Drop for Page {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
     }
 }
 

@@ -184,7 +184,7 @@ fn what_cannot_be_saved_is_named_with_its_line() {
     let line = line!() + 1;
     let error = SavedTape::of(&tape.custom(Cube, &[&x])).unwrap_err().to_string();
     assert!(
-        error.contains("%2 = cube at tests/inspect/saved.rs:") && error.contains(&format!(":{line}:")),
+        error.contains("%2 = cube at tests/suite/inspect/saved.rs:") && error.contains(&format!(":{line}:")),
         "{error}"
     );
 
@@ -194,7 +194,7 @@ fn what_cannot_be_saved_is_named_with_its_line() {
     let [y] = Scalar::forward([x], |[x]: [Dual<f64, 1>; 1]| [x * x]);
     let error = SavedTape::of_scalar(y).unwrap_err().to_string();
     assert!(
-        error.contains("forward at tests/inspect/saved.rs:") && error.contains("only its derivatives"),
+        error.contains("forward at tests/suite/inspect/saved.rs:") && error.contains("only its derivatives"),
         "{error}"
     );
 
@@ -271,15 +271,15 @@ fn files_are_read_again_and_damage_is_told() -> Result<()> {
     let tape = Tape::<f32>::new();
     tape.observe(true);
     let saved = SavedTape::of(&tape.input([1.0, 2.0]).exp())?;
-    let path = std::env::temp_dir().join(format!("kolmo_saved_{}.json", std::process::id()));
+    let folder = crate::Folder::new("saved");
+    let path = folder.join("tape.json");
     saved.save(&path)?;
     assert_eq!(SavedTape::load(&path)?.replay::<f32>()?.value, saved.replay::<f32>()?.value);
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, &text[..text.len() / 2]).unwrap();
     let error = SavedTape::load(&path).unwrap_err().to_string();
-    std::fs::remove_file(&path).ok();
     assert!(error.contains("at line 1, column"), "{error}");
-    assert!(SavedTape::load(&path).is_err());
+    assert!(SavedTape::load(folder.join("none.json")).is_err());
     let missing: std::result::Result<SavedTape, _> = serde_json::from_str(&text.replace("f32", "f16"));
     assert!(missing.unwrap_err().to_string().contains("f16 is neither f32 nor f64"));
     Ok(())

@@ -30,7 +30,7 @@ fn memory_adds_up_to_what_the_tape_keeps() -> Result<()> {
     }
     let conv = memory.kept.iter().find(|k| k.origin.op == "conv").unwrap();
     assert_eq!((conv.operand, conv.value, conv.made_by.as_str()), (Some(0), None, "constant"));
-    assert!(conv.origin.site.as_ref().unwrap().starts_with("tests/inspect/model.rs:"));
+    assert!(conv.origin.site.as_ref().unwrap().starts_with("tests/suite/inspect/model.rs:"));
     assert_eq!(memory.by(By::Layer).iter().filter(|g| g.name == "5").count(), 1);
     let copy: Memory = serde_json::from_str(&serde_json::to_string(&memory).unwrap()).unwrap();
     assert_eq!(copy, memory);

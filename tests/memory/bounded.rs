@@ -1,47 +1,7 @@
 //! Damaged and hostile files take little memory, whatever they say of themselves.
+use super::{ALONE, most};
 use kolmo::compress::{Artifact, Entry, EntryData};
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    cell::Cell,
-};
-
-/// Counts what this thread has in use, and the most it had.
-struct Counting;
-
-thread_local! {
-    static IN_USE: Cell<isize> = const { Cell::new(0) };
-    static MOST: Cell<isize> = const { Cell::new(0) };
-}
-
-fn count(bytes: isize) {
-    // A thread that ends may free what it has after its counters are gone.
-    let _ = IN_USE.try_with(|in_use| {
-        in_use.set(in_use.get() + bytes);
-        MOST.with(|most| most.set(most.get().max(in_use.get())));
-    });
-}
-
-// SAFETY: every call goes to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        // SAFETY: the caller's.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        // SAFETY: the caller's.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        count(-(layout.size() as isize));
-        // SAFETY: the caller's.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use std::sync::PoisonError;
 
 fn artifact() -> Artifact {
     let entry = |name: &str, shape: &[usize], data| Entry { name: name.into(), shape: shape.to_vec(), data };
@@ -80,6 +40,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 #[test]
 fn a_thousand_damaged_files_take_little_memory() {
     const BOUND: isize = 64 << 20;
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let bytes = artifact().to_bytes().unwrap();
     assert!(bytes.len() < 1000, "{}", bytes.len());
     let body = &bytes[..bytes.len() - 4];
@@ -106,10 +67,8 @@ fn a_thousand_damaged_files_take_little_memory() {
         }
         let checksum = crc32(&file).to_le_bytes();
         file.extend(checksum);
-        let before = IN_USE.get();
-        MOST.set(before);
-        errors += usize::from(Artifact::from_bytes(&file).is_err());
-        let most = MOST.get() - before;
+        let (artifact, most) = most(|| Artifact::from_bytes(&file));
+        errors += usize::from(artifact.is_err());
         assert!(most < BOUND, "round {round}: {most} bytes for a file of {}", file.len());
     }
     assert!(errors > 500, "{errors}");

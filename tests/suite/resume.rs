@@ -1,5 +1,6 @@
 //! A run that is killed, several times and at any moment, ends with the very bits of an unbroken one, whatever the number
 //! of threads before and after.
+use crate::Folder;
 use kolmo::{
     Random, Result, Tape,
     compress::{
@@ -14,7 +15,7 @@ use kolmo::{
 };
 use std::{
     env, fs,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
     thread::sleep,
     time::Duration,
@@ -79,20 +80,14 @@ fn child() {
 
 fn start(folder: &Path, threads: u64) -> Child {
     let mut command = Command::new(env::current_exe().unwrap());
-    command.args(["--exact", "child", "--ignored"]).env(FOLDER, folder);
+    command.args(["--exact", "resume::child", "--ignored"]).env(FOLDER, folder);
     command.env("KOLMO_NUM_THREADS", threads.to_string());
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
-fn folder(name: &str) -> PathBuf {
-    let folder = env::temp_dir().join(format!("kolmo-resume-{name}-{}", std::process::id()));
-    fs::create_dir_all(&folder).unwrap();
-    folder
-}
-
 #[test]
 fn a_killed_run_ends_as_an_unbroken_one() {
-    let (whole, broken) = (folder("whole"), folder("broken"));
+    let (whole, broken) = (Folder::new("whole"), Folder::new("broken"));
     assert!(start(&whole, 2).wait().unwrap().success());
     let moments = Random::new(std::process::id().into());
     let checkpoint = broken.join("run.checkpoint");
@@ -119,14 +114,14 @@ fn a_killed_run_ends_as_an_unbroken_one() {
         assert!(a == b, "{file} differs after {kills} kills");
     }
     // Nothing half written is left, but what a kill may have left under a temporary name.
-    let names = fs::read_dir(&whole).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+    let names = fs::read_dir(&*whole).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
     assert_eq!(names.filter(|n| !FILES.contains(&n.as_str())).count(), 0);
-    [whole, broken].iter().for_each(|f| fs::remove_dir_all(f).unwrap());
 }
 
 #[test]
 fn a_checkpoint_that_does_not_fit_changes_nothing() {
-    let path = folder("unfit").join("run.checkpoint");
+    let folder = Folder::new("unfit");
+    let path = folder.join("run.checkpoint");
     let small = Linear::<f32>::new(3, 2, &mut Random::new(0));
     save_checkpoint(&path, &small, &AdamW::<f32>::new(0.1), &"here").unwrap();
     let large = Linear::<f32>::new(4, 2, &mut Random::new(1));
@@ -146,5 +141,4 @@ fn a_checkpoint_that_does_not_fit_changes_nothing() {
         fs::write(&path, &bytes[..cut]).unwrap();
         assert!(load_checkpoint::<f32, _, _, String>(&path, &small, &mut adam).is_err());
     }
-    fs::remove_dir_all(path.parent().unwrap()).unwrap();
 }

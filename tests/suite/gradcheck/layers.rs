@@ -1,5 +1,5 @@
 //! What layers are made of: convolution, pooling, resizing, normalisation.
-use crate::{check_all, numbers};
+use super::{check_all, numbers};
 use kolmo::{
     Attention, AttentionMask, ConvOptions, Interpolation, Padding, PoolOptions, Resize, Result, Tape, Tensor,
 };

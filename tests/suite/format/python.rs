@@ -67,12 +67,12 @@ fn crc32(bytes: &[u8]) -> u32 {
 #[ignore = "needs python3 with numpy, or another of that kind named by $PYTHON"]
 fn python_reads_what_was_written() {
     let artifact = artifact();
-    let path = std::env::temp_dir().join(format!("kolmo-python-{}.kolmo", std::process::id()));
+    let folder = crate::Folder::new("python");
+    let path = folder.join("model.kolmo");
     artifact.save(&path).unwrap();
     let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
     let reader = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/read_kolmo.py");
     let output = Command::new(python).arg(reader).arg(&path).output().unwrap();
-    std::fs::remove_file(&path).unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     for entry in &artifact.entries {

@@ -161,11 +161,11 @@ fn what_is_not_finite_stays_so_in_layers_of_codes() -> Result<()> {
 
 #[test]
 fn a_file_that_ends_in_its_header_says_where() {
-    let path = std::env::temp_dir().join(format!("kolmo-extremes-{}.idx", std::process::id()));
+    let folder = crate::Folder::new("extremes");
+    let path = folder.join("images.idx");
     for (bytes, place) in [(&[][..], "byte 0"), (&[0, 0, 8, 2, 0, 0, 0, 9, 0], "byte 8")] {
         std::fs::write(&path, bytes).unwrap();
         let message = data::read_idx(&path).unwrap_err().to_string();
         assert!(message.contains(place) && message.contains("ends before its header"), "{message}");
     }
-    std::fs::remove_file(&path).unwrap();
 }

@@ -1,0 +1,81 @@
+//! The promises of the crate, a file for each kind, in one program: what compiles once runs at once, and one failure hides
+//! no other.
+mod adbench;
+mod blocks;
+mod compact;
+mod compress;
+mod documents;
+mod explore;
+mod extremes;
+mod format;
+mod gradcheck;
+mod inspect;
+mod listing;
+mod observe;
+mod optim;
+mod program;
+mod properties;
+mod quantize;
+mod recipe;
+mod resume;
+mod scores;
+mod sparsify;
+mod structure;
+mod tape;
+mod threads;
+mod weights;
+
+use std::{
+    fs,
+    ops::Deref,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+/// A folder of a test's own inside `target/`, gone when the test is over.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Folder {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        Folder(folder)
+    }
+}
+
+impl Deref for Folder {
+    type Target = Path;
+    fn deref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// For tests that choose the number of threads, which is the whole process's: one at a time, and afterwards it is what it was.
+struct Threads {
+    before: usize,
+    _one: MutexGuard<'static, ()>,
+}
+
+impl Threads {
+    fn lock() -> Threads {
+        static ONE: Mutex<()> = Mutex::new(());
+        let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        Threads { before: kolmo::threads(), _one: one }
+    }
+
+    fn set(&self, n: usize) {
+        kolmo::set_threads(n);
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        kolmo::set_threads(self.before);
+    }
+}
