@@ -2,14 +2,14 @@
 //! made floats.
 use super::Affine;
 use crate::{
-    error::{Error, Result},
+    error::{Checked, Error, Result},
     kernels::{
         bytes::{self, GAP, TILE},
         compact::{Columns, LANES, block_rows, to_bytes, to_floats},
         matmul::{Mat, MatMut, matmul},
         threads::for_chunks,
     },
-    tensor::Tensor,
+    tensor::{Tensor, Unfilled},
 };
 
 /// Rows of a block: what one or two vector registers hold.
@@ -223,7 +223,7 @@ impl Int8Linear {
         let data = source.as_slice().unwrap_or_default();
         let (rows, inputs, outputs) = (x.dim(0), self.inputs, self.scales.len());
         if rows >= FLOATS_FROM && !bytes::is_fast() {
-            return Ok(self.in_floats(data, rows));
+            return self.in_floats(data, rows).map_err(|why| Error::invalid("Int8Linear", why));
         }
         let mut codes = vec![0i8; rows * (inputs + GAP)];
         let each = codes.chunks_exact_mut(inputs + GAP).enumerate();
@@ -247,14 +247,14 @@ impl Int8Linear {
     }
 
     /// The layer for many rows, a panel of outputs after the other.
-    fn in_floats(&self, x: &[f32], n: usize) -> Tensor<f32> {
+    fn in_floats(&self, x: &[f32], n: usize) -> Checked<Tensor<f32>> {
         let (inputs, outputs) = (self.inputs, self.scales.len());
         let x = Mat { data: x, rows: n, cols: inputs, row_stride: inputs as isize, col_stride: 1 };
-        let mut panel: Tensor<f32> = Tensor::build([PANEL.min(outputs), inputs].into(), |_| ());
-        Tensor::build([n, outputs].into(), |out| {
+        let mut panel = Unfilled::<f32>::new([PANEL.min(outputs), inputs].into()).made()?;
+        Tensor::try_build([n, outputs].into(), |out| {
             for first in (0..outputs).step_by(PANEL) {
                 let rows = PANEL.min(outputs - first);
-                let weights = &mut panel.try_mut_slice().unwrap_or_default()[..rows * inputs];
+                let weights = &mut panel.as_mut_slice()[..rows * inputs];
                 to_floats(&self.codes[first * inputs..(first + rows) * inputs], weights);
                 let turned = Mat {
                     data: weights,
@@ -265,13 +265,14 @@ impl Int8Linear {
                 };
                 let data = &mut out[first..];
                 let c = MatMut { data, rows: n, cols: rows, row_stride: outputs as isize, col_stride: 1 };
-                matmul(1.0, x, turned, 0.0, c);
+                matmul(1.0, x, turned, 0.0, c)?;
             }
             for row in out.chunks_exact_mut(outputs.max(1)) {
                 for ((v, scale), bias) in row.iter_mut().zip(&self.scales).zip(&self.bias) {
                     *v = *v * scale + bias;
                 }
             }
+            Ok(())
         })
     }
 }

@@ -6,12 +6,13 @@ mod windows;
 mod tests;
 
 use super::{
-    matmul::{Mat, MatMut, matmul, matmul_alone},
-    threads::for_chunks,
+    matmul::{Mat, MatMut, Misfit, matmul, matmul_alone},
+    threads::{for_chunks, try_chunks},
 };
 use crate::{
+    error::Checked,
     tape::Float,
-    tensor::{Shape, Tensor},
+    tensor::{Shape, Unfilled},
 };
 
 /// What is convolved with what. Axes that a convolution doesn't have are of size 1.
@@ -84,30 +85,30 @@ fn turned<T>(m: Mat<'_, T>) -> Mat<'_, T> {
 
 /// `c = a b + beta c`: of a single sample on all threads if that is worth it, since the thread that laid out the windows has
 /// them in its cache.
-fn multiply<T: Float>(a: Mat<T>, b: Mat<T>, beta: T, c: MatMut<T>) {
+fn multiply<T: Float>(a: Mat<T>, b: Mat<T>, beta: T, c: MatMut<T>) -> Result<(), Misfit> {
     if a.rows.saturating_mul(a.cols).saturating_mul(b.cols) < LARGE {
-        matmul_alone(T::of(1.0), a, b, beta, c);
+        matmul_alone(T::of(1.0), a, b, beta, c)
     } else {
-        matmul(T::of(1.0), a, b, beta, c);
+        matmul(T::of(1.0), a, b, beta, c)
     }
 }
 
 /// A buffer from the pool of the thread that asks.
-fn buffer<T: Float>(len: usize) -> Tensor<T> {
-    Tensor::build(Shape::new(&[len]), |_| ())
+fn buffer<T: Float>(len: usize) -> Checked<Unfilled<T>> {
+    Unfilled::new(Shape::new(&[len])).made()
 }
 
 /// `y[n, o] = bias[o] + Σ w[o, i, k] · x[n, i, windows]`
-pub(crate) fn forward<T: Float>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>, y: &mut [T]) {
+pub(crate) fn forward<T: Float>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>, y: &mut [T]) -> Checked<()> {
     let (positions, window, rows) = (volume(g.output), g.window(), g.outputs_per_group());
     let (size, sample) = (g.inputs * volume(g.input), g.outputs * positions);
     if sample == 0 {
-        return;
+        return Ok(());
     }
-    for_chunks(y, sample, |start, y| {
+    try_chunks(y, sample, |start, y| {
         let x = &x[start / sample * size..][..size];
         let (blocks, most) = g.blocks();
-        let mut columns = buffer::<T>(if g.is_plain() { 0 } else { window * most });
+        let mut columns = buffer::<T>(if g.is_plain() { 0 } else { window * most })?;
         if let Some(bias) = bias {
             y.chunks_exact_mut(positions).zip(bias).for_each(|(y, &b)| y.fill(b));
         }
@@ -119,7 +120,7 @@ pub(crate) fn forward<T: Float>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T
                     matrix(&x[from..], window, len, positions)
                 } else {
                     g.lay_out(x, from, len, columns.as_mut_slice());
-                    matrix(columns.as_slice().unwrap_or_default(), window, len, len)
+                    matrix(columns.as_mut_slice(), window, len, len)
                 };
                 let a = matrix(&w[group * rows * window..], rows, window, window);
                 let c = MatMut {
@@ -129,24 +130,25 @@ pub(crate) fn forward<T: Float>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T
                     row_stride: positions as isize,
                     col_stride: 1,
                 };
-                multiply(a, b, beta, c);
+                multiply(a, b, beta, c)?;
             }
         }
-    });
+        Ok(())
+    })
 }
 
 /// The gradient of the input from that of the output: also the transposed convolution.
-pub(crate) fn input_gradient<T: Float>(g: &Geometry, dy: &[T], w: &[T], dx: &mut [T]) {
+pub(crate) fn input_gradient<T: Float>(g: &Geometry, dy: &[T], w: &[T], dx: &mut [T]) -> Checked<()> {
     let (positions, window, rows) = (volume(g.output), g.window(), g.outputs_per_group());
     let (size, sample) = (g.inputs * volume(g.input), g.outputs * positions);
     if size == 0 {
-        return;
+        return Ok(());
     }
-    for_chunks(dx, size, |start, dx| {
+    try_chunks(dx, size, |start, dx| {
         dx.fill(T::default());
         let dy = &dy[start / size * sample..][..sample];
         let (blocks, most) = g.blocks();
-        let mut columns = buffer::<T>(window * most);
+        let mut columns = buffer::<T>(window * most)?;
         for (from, len) in blocks {
             for group in 0..g.groups {
                 let dx = &mut dx[group * size / g.groups..][..size / g.groups];
@@ -154,26 +156,28 @@ pub(crate) fn input_gradient<T: Float>(g: &Geometry, dy: &[T], w: &[T], dx: &mut
                 let b = matrix(&dy[group * rows * positions + from..], rows, len, positions);
                 let data = columns.as_mut_slice();
                 let c = MatMut { data, rows: window, cols: len, row_stride: len as isize, col_stride: 1 };
-                multiply(a, b, T::of(0.0), c);
-                g.put_back(columns.as_slice().unwrap_or_default(), from, len, dx);
+                multiply(a, b, T::of(0.0), c)?;
+                g.put_back(columns.as_mut_slice(), from, len, dx);
             }
         }
-    });
+        Ok(())
+    })
 }
 
 /// The gradient of the weights, summed over the samples: in pieces whose number depends on the shapes alone.
-pub(crate) fn weight_gradient<T: Float>(g: &Geometry, x: &[T], dy: &[T], dw: &mut [T]) {
+pub(crate) fn weight_gradient<T: Float>(g: &Geometry, x: &[T], dy: &[T], dw: &mut [T]) -> Checked<()> {
     let (positions, window, rows) = (volume(g.output), g.window(), g.outputs_per_group());
     let (size, sample, weights) = (g.inputs * volume(g.input), g.outputs * positions, g.outputs * window);
     if weights == 0 || sample == 0 || g.n == 0 {
-        return dw.fill(T::default());
+        dw.fill(T::default());
+        return Ok(());
     }
     let pieces = PIECES.min(MOST / weights).clamp(1, g.n);
     let each = g.n.div_ceil(pieces);
-    let mut sums = buffer::<T>(pieces * weights);
-    for_chunks(sums.as_mut_slice(), weights, |start, sum| {
+    let mut sums = buffer::<T>(pieces * weights)?;
+    try_chunks(sums.as_mut_slice(), weights, |start, sum| {
         let piece = start / weights;
-        let mut columns = buffer::<T>(if g.is_plain() { 0 } else { window * g.blocks().1 });
+        let mut columns = buffer::<T>(if g.is_plain() { 0 } else { window * g.blocks().1 })?;
         let samples = piece * each..((piece + 1) * each).min(g.n);
         if samples.is_empty() {
             sum.fill(T::default());
@@ -187,17 +191,19 @@ pub(crate) fn weight_gradient<T: Float>(g: &Geometry, x: &[T], dy: &[T], dw: &mu
                         matrix(&x[from..], window, len, positions)
                     } else {
                         g.lay_out(x, from, len, columns.as_mut_slice());
-                        matrix(columns.as_slice().unwrap_or_default(), window, len, len)
+                        matrix(columns.as_mut_slice(), window, len, len)
                     };
                     let a = matrix(&dy[group * rows * positions + from..], rows, len, positions);
                     let beta = T::of(if i == samples.start && from == 0 { 0.0 } else { 1.0 });
                     let data = &mut sum[group * rows * window..][..rows * window];
                     let c = MatMut { data, rows, cols: window, row_stride: window as isize, col_stride: 1 };
-                    multiply(a, turned(b), beta, c);
+                    multiply(a, turned(b), beta, c)?;
                 }
             }
         }
-    });
+        Ok(())
+    })?;
+    let sums = sums.filled();
     let sums = sums.as_slice().unwrap_or_default();
     for_chunks(dw, GRAIN, |start, dw| {
         dw.fill(T::default());
@@ -205,4 +211,5 @@ pub(crate) fn weight_gradient<T: Float>(g: &Geometry, x: &[T], dy: &[T], dw: &mu
             dw.iter_mut().zip(&sum[start..]).for_each(|(d, &s)| *d = *d + s);
         }
     });
+    Ok(())
 }

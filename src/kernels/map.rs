@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     real::{Lane, Number, Real},
-    tensor::{Element, Layout, Shape, Tensor},
+    tensor::{Element, Layout, Shape, Tensor, Unfilled},
 };
 use std::ops::{Add, Div, Mul, Sub};
 
@@ -114,8 +114,11 @@ fn drive<T: Element, const N: usize, const M: usize>(
     x: [&Tensor<T>; N],
     shape: &Shape,
 ) -> crate::error::Checked<[Tensor<T>; M]> {
-    let mut out: [Tensor<T>; M] = std::array::from_fn(|_| Tensor::build(shape.clone(), |_| ()));
-    let mut slices = out.each_mut().map(|t| t.try_mut_slice().unwrap_or_default());
+    let mut out: [Unfilled<T>; M] = std::array::from_fn(|_| Unfilled::new(shape.clone()));
+    if let Some(why) = out.iter().find_map(Unfilled::lack) {
+        return Err(why.to_string());
+    }
+    let mut slices = out.each_mut().map(Unfilled::as_mut_slice);
     // The common case needs no walking: every operand has the shape and lies in row-major order.
     let mut plain: [&[T]; N] = [&[]; N];
     let mut all_plain = true;
@@ -136,7 +139,7 @@ fn drive<T: Element, const N: usize, const M: usize>(
             walk(kernel, x.map(Tensor::buffer), &layouts, &mut slices);
         }
     }
-    Ok(out)
+    Ok(out.map(Unfilled::filled))
 }
 
 /// Splits the range 0..n and the outputs among threads.

@@ -95,62 +95,76 @@ pub(super) fn prepare_thread() {
     f64::prepare();
 }
 
+/// Why a product was not computed, and nothing written: the matrices don't fit each other or the data that they stand for.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Misfit;
+
+impl From<Misfit> for String {
+    fn from(_: Misfit) -> String {
+        "the matrices don't fit each other or their data".into()
+    }
+}
+
 /// `c = alpha a b + beta c`; with `beta` 0, what was in `c` doesn't matter.
-///
-/// Returns whether it was done: matrices that don't fit each other or their data are left alone.
-pub(crate) fn matmul<T: MatmulElement>(alpha: T, a: Mat<T>, b: Mat<T>, beta: T, c: MatMut<T>) -> bool {
-    let Some(product) = Product::checked(alpha, a, b, beta, c) else {
-        return false;
-    };
-    product.run();
-    true
+pub(crate) fn matmul<T: MatmulElement>(
+    alpha: T,
+    a: Mat<T>,
+    b: Mat<T>,
+    beta: T,
+    c: MatMut<T>,
+) -> Result<(), Misfit> {
+    Product::checked(alpha, a, b, beta, c)?.run();
+    Ok(())
 }
 
 /// The same on this thread alone.
-pub(crate) fn matmul_alone<T: MatmulElement>(alpha: T, a: Mat<T>, b: Mat<T>, beta: T, c: MatMut<T>) -> bool {
-    let Some(product) = Product::checked(alpha, a, b, beta, c) else {
-        return false;
-    };
+pub(crate) fn matmul_alone<T: MatmulElement>(
+    alpha: T,
+    a: Mat<T>,
+    b: Mat<T>,
+    beta: T,
+    c: MatMut<T>,
+) -> Result<(), Misfit> {
+    let product = Product::checked(alpha, a, b, beta, c)?;
     if let Some((kernel, product)) = product.planned() {
         // SAFETY: the product was checked, and the kernel chosen for its strides.
         unsafe { T::compute(kernel, &product) };
     }
-    true
+    Ok(())
 }
 
 /// `c = a b + bias`, with one element of the bias for each column.
-///
-/// Returns whether it was done.
-pub(crate) fn matmul_bias<T: MatmulElement>(a: Mat<T>, b: Mat<T>, bias: &[T], c: MatMut<T>) -> bool {
+pub(crate) fn matmul_bias<T: MatmulElement>(
+    a: Mat<T>,
+    b: Mat<T>,
+    bias: &[T],
+    c: MatMut<T>,
+) -> Result<(), Misfit> {
     if bias.len() != c.cols || c.col_stride != 1 {
-        return false;
+        return Err(Misfit);
     }
     if let &[bias] = bias {
         // The kernels may turn a column, which then begins with one element in many places.
         c.data.iter_mut().step_by(c.row_stride.max(1) as usize).take(c.rows).for_each(|c| *c = bias);
         return matmul(T::ONE, a, b, T::ONE, c);
     }
-    let Some(product) = Product::checked(T::ONE, a, b, T::ONE, c) else {
-        return false;
-    };
+    let product = Product::checked(T::ONE, a, b, T::ONE, c)?;
     let start = View { data: bias.as_ptr().cast_mut(), row: 0, col: 1 };
     Product { start, ..product }.run();
-    true
+    Ok(())
 }
 
-/// The products of `count` pairs of matrices, `a(i) b(i)`, each to its `m x n` elements of `c`.
-///
-/// Returns whether all were done.
+/// The products of `count` pairs of matrices, `a(i) b(i)`, each to its `m x n` elements of `c`; those that fit, if not all do.
 pub(crate) fn batched_matmul<'a, T: MatmulElement>(
     c: &mut [T],
     m: usize,
     n: usize,
     a: impl Fn(usize) -> Mat<'a, T> + Sync,
     b: impl Fn(usize) -> Mat<'a, T> + Sync,
-) -> bool {
+) -> Result<(), Misfit> {
     let size = m * n;
     if size == 0 || !c.len().is_multiple_of(size) {
-        return c.is_empty();
+        return if c.is_empty() { Ok(()) } else { Err(Misfit) };
     }
     let one = |i: usize, c: &mut [T]| {
         let c = MatMut { data: c, rows: m, cols: n, row_stride: n as isize, col_stride: 1 };
@@ -161,7 +175,7 @@ pub(crate) fn batched_matmul<'a, T: MatmulElement>(
     let done = std::sync::atomic::AtomicBool::new(true);
     let several = |first: usize, c: &mut [T]| {
         for (i, c) in c.chunks_exact_mut(size).enumerate() {
-            if !one(first / size + i, c) {
+            if one(first / size + i, c).is_err() {
                 done.store(false, std::sync::atomic::Ordering::Relaxed);
             }
         }
@@ -173,7 +187,7 @@ pub(crate) fn batched_matmul<'a, T: MatmulElement>(
         let each = GRAIN.div_ceil(work).max(count.div_ceil(4 * threads::threads()));
         threads::for_chunks(c, each * size, several);
     }
-    done.into_inner()
+    if done.into_inner() { Ok(()) } else { Err(Misfit) }
 }
 
 /// Multiply-adds worth a task of their own: about four microseconds. A fork-join costs one half, and more where the cores
@@ -185,7 +199,7 @@ const VECTOR_GRAIN: usize = 1 << 16;
 const LARGE: usize = 1 << 24;
 
 impl<T: MatmulElement> Product<T> {
-    fn checked(alpha: T, a: Mat<T>, b: Mat<T>, beta: T, c: MatMut<T>) -> Option<Product<T>> {
+    fn checked(alpha: T, a: Mat<T>, b: Mat<T>, beta: T, c: MatMut<T>) -> Result<Product<T>, Misfit> {
         let ok = a.cols == b.rows
             && a.rows == c.rows
             && b.cols == c.cols
@@ -194,7 +208,10 @@ impl<T: MatmulElement> Product<T> {
             && fits(c.data.len(), c.rows, c.cols, c.row_stride, c.col_stride)
             && c.is_injective();
         let view = View { data: c.data.as_mut_ptr(), row: c.row_stride, col: c.col_stride };
-        ok.then_some(Product {
+        if !ok {
+            return Err(Misfit);
+        }
+        Ok(Product {
             m: a.rows,
             n: b.cols,
             k: a.cols,

@@ -94,6 +94,9 @@ pub(crate) fn fold<T: Float, F: Fold>(f: F, x: &Tensor<T>, axes: &[usize], keep:
             .collect();
         let moved = x.layout().permute(&order).map(|l| x.view(l).contiguous());
         let Ok(moved) = moved else { return x.clone() };
+        if moved.lack().is_some() {
+            return moved;
+        }
         let outer = kept.numel();
         return Tensor::build(full, |out| {
             rows(f, moved.as_slice().unwrap_or_default(), outer, moved.numel() / outer.max(1), out);

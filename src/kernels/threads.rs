@@ -1,6 +1,7 @@
 //! A small fork-join pool: tasks `0..n` of one closure, run by the caller and a few waiting workers.
 //! It allocates nothing per call, and what is split is the caller's business: a result must not depend
 //! on which thread ran which task, so that it doesn't depend on the number of threads either.
+use crate::error::Checked;
 use std::{
     any::Any,
     hint::spin_loop,
@@ -87,6 +88,21 @@ pub(crate) fn parallel_for(tasks: usize, f: &(dyn Fn(usize) + Sync)) {
 pub(crate) fn for_chunks<T: Send>(out: &mut [T], size: usize, f: impl Fn(usize, &mut [T]) + Sync) {
     let n = out.len();
     for_parts(&mut [out], n, size, |start, _, [part]| f(start, part));
+}
+
+/// The same for a function that can fail: what went wrong first, if anything did.
+pub(crate) fn try_chunks<T: Send>(
+    out: &mut [T],
+    size: usize,
+    f: impl Fn(usize, &mut [T]) -> Checked<()> + Sync,
+) -> Checked<()> {
+    let failure = Mutex::new(None);
+    for_chunks(out, size, |start, out| {
+        if let Err(why) = f(start, out) {
+            failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
+        }
+    });
+    failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }
 
 /// Runs `f(start, end, parts)` for the pieces of the range `0..n` that are `size` long (the last may be

@@ -8,7 +8,7 @@ use super::{
     softmax::line,
 };
 use crate::{
-    error::Checked,
+    error::{Checked, Error},
     kernels::{
         map::NumberExpr,
         matmul::{Mat, MatMut, matmul},
@@ -17,7 +17,7 @@ use crate::{
     },
     real::Number,
     tape::{Float, Var, step::Step},
-    tensor::{Shape, Tensor},
+    tensor::{Shape, Tensor, Unfilled},
 };
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -63,14 +63,15 @@ impl Attend {
     }
 
     /// The weights of rows `from..to`, each of the length that the last sees.
-    fn weights<T: Float>(&self, q: Mat<T>, k: Mat<T>, from: usize, scores: &mut [T], weights: &mut [T]) {
+    fn weights<T: Float>(&self, q: Mat<T>, k: Mat<T>, from: usize, scores: &mut [T], weights: &mut [T]) -> Checked<()> {
         let (rows, cols) = (q.rows, k.rows);
-        matmul(T::of(self.scale), q, turned(k), T::of(0.0), dense(scores, rows, cols));
+        matmul(T::of(self.scale), q, turned(k), T::of(0.0), dense(scores, rows, cols))?;
         for (i, (x, out)) in scores.chunks_exact(cols).zip(weights.chunks_exact_mut(cols)).enumerate() {
             let own = self.seen(from + i + 1, cols);
             out[own..].fill(T::default());
             line(&x[..own], false, &mut out[..own]);
         }
+        Ok(())
     }
 }
 
@@ -123,37 +124,39 @@ impl<T: Float> Rule<T> for Attend {
     fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {
         let x: [&Tensor<T>; 3] = operands(x)?;
         let [l, s, _, e] = sizes(x)?;
-        let [q, k, v] = x.map(walkable);
+        let [q, k, v] = [walkable(x[0])?, walkable(x[1])?, walkable(x[2])?];
         let mut shape = v.shape().clone();
         shape.set(v.rank() - 2, l);
-        Ok(Tensor::build(shape, |out| {
+        Tensor::try_build(shape, |out| {
             if s == 0 {
-                return out.fill(T::default());
+                out.fill(T::default());
+                return Ok(());
             }
             // A task is a block of rows where heads are few, else a head.
             let heads = out.len() / (l * e).max(1);
             let each = if heads < 2 * threads::threads() && l % ROWS == 0 { ROWS } else { l };
-            threads::for_chunks(out, each * e, |at, out| {
+            threads::try_chunks(out, each * e, |at, out| {
                 let (head, first) = (at / (l * e), at % (l * e) / e);
                 let [q, k, v] = [&q, &k, &v].map(|t| matrix(t, start(t, head), false));
-                let mut scratch: Tensor<T> = Tensor::build(Shape::from([2, ROWS.min(l), s]), |_| ());
+                let mut scratch: Unfilled<T> = Unfilled::new(Shape::from([2, ROWS.min(l), s])).made()?;
                 let (scores, weights) = halves(&mut scratch);
                 for (block, out) in out.chunks_mut(ROWS * e).enumerate() {
                     let from = first + block * ROWS;
                     let n = out.len() / e;
                     let cols = self.seen(from + n, s);
                     let (scores, weights) = (&mut scores[..n * cols], &mut weights[..n * cols]);
-                    self.weights(rows(q, from, from + n), rows(k, 0, cols), from, scores, weights);
+                    self.weights(rows(q, from, from + n), rows(k, 0, cols), from, scores, weights)?;
                     matmul(
                         T::of(1.0),
                         whole(weights, n, cols),
                         rows(v, 0, cols),
                         T::of(0.0),
                         dense(out, n, e),
-                    );
+                    )?;
                 }
-            });
-        }))
+                Ok(())
+            })
+        })
     }
 
     fn keeps(&self, _: u32) -> u32 {
@@ -183,23 +186,28 @@ impl<T: Float> Rule<T> for Attend {
             }
             return;
         }
-        let [q, k, v] = x.each_ref().map(|x| walkable(x.tensor()));
-        let grads = self.gradients([&q, &k, &v], &walkable(g.tensor()));
-        for (i, d) in grads.into_iter().enumerate() {
-            step.give(i, step.tape().constant(d));
+        let [q, k, v] = x.each_ref().map(|x| x.tensor());
+        match self.gradients([q, k, v], g.tensor()) {
+            Ok(grads) => {
+                for (i, d) in grads.into_iter().enumerate() {
+                    step.give(i, step.tape().constant(d));
+                }
+            }
+            Err(message) => step.fail(Error::op("attention", message, None)),
         }
     }
 }
 
 impl Attend {
     /// The gradients of queries, keys and values, which lie beside each other in one buffer, head by head.
-    fn gradients<T: Float>(&self, [q, k, v]: [&Tensor<T>; 3], g: &Tensor<T>) -> [Tensor<T>; 3] {
-        let Ok([l, s, d, e]) = sizes([q, k, v]) else { return [q, k, v].map(Tensor::clone) };
+    fn gradients<T: Float>(&self, [q, k, v]: [&Tensor<T>; 3], g: &Tensor<T>) -> Checked<[Tensor<T>; 3]> {
+        let [l, s, d, e] = sizes([q, k, v])?;
+        let (q, k, v, g) = (&*walkable(q)?, &*walkable(k)?, &*walkable(v)?, &*walkable(g)?);
         let each = [l * d, s * d, s * e];
         let lead = Shape::new(&q.shape()[..q.rank() - 2]);
         let total: usize = each.iter().sum();
-        let all = Tensor::build(Shape::from([lead.numel(), total]), |out| {
-            threads::for_chunks(out, total.max(1), |at, out| {
+        let all = Tensor::try_build(Shape::from([lead.numel(), total]), |out| {
+            threads::try_chunks(out, total.max(1), |at, out| {
                 let head = at / total;
                 let [q, k, v, g] = [q, k, v, g].map(|t| matrix(t, start(t, head), false));
                 let (dq, rest) = out.split_at_mut(each[0]);
@@ -207,12 +215,12 @@ impl Attend {
                 dk.fill(T::default());
                 dv.fill(T::default());
                 if s == 0 {
-                    return dq.fill(T::default());
+                    dq.fill(T::default());
+                    return Ok(());
                 }
-                let mut scratch: [Tensor<T>; 2] =
-                    std::array::from_fn(|_| Tensor::build(Shape::from([2, ROWS.min(l), s]), |_| ()));
-                let [one, two] = scratch.each_mut();
-                let ((scores, weights), (slopes, _)) = (halves(one), halves(two));
+                let scratch = || Unfilled::<T>::new(Shape::from([2, ROWS.min(l), s])).made();
+                let (mut one, mut two) = (scratch()?, scratch()?);
+                let ((scores, weights), (slopes, _)) = (halves(&mut one), halves(&mut two));
                 for from in (0..l).step_by(ROWS) {
                     let n = ROWS.min(l - from);
                     let cols = self.seen(from + n, s);
@@ -220,11 +228,11 @@ impl Attend {
                         [&mut *scores, &mut *weights, &mut *slopes].map(|x| &mut x[..n * cols]);
                     let (q, g) = (rows(q, from, from + n), rows(g, from, from + n));
                     let (k, v) = (rows(k, 0, cols), rows(v, 0, cols));
-                    self.weights(q, k, from, scores, weights);
+                    self.weights(q, k, from, scores, weights)?;
                     let (zero, one, scale) = (T::of(0.0), T::of(1.0), T::of(self.scale));
-                    matmul(one, turned(whole(weights, n, cols)), g, one, dense(&mut dv[..cols * e], cols, e));
+                    matmul(one, turned(whole(weights, n, cols)), g, one, dense(&mut dv[..cols * e], cols, e))?;
                     // The slopes of the weights, and from them those of the scores.
-                    matmul(one, g, turned(v), zero, dense(slopes, n, cols));
+                    matmul(one, g, turned(v), zero, dense(slopes, n, cols))?;
                     let lines = scores
                         .chunks_exact_mut(cols)
                         .zip(weights.chunks_exact(cols))
@@ -239,27 +247,29 @@ impl Attend {
                         k,
                         zero,
                         dense(&mut dq[from * d..(from + n) * d], n, d),
-                    );
+                    )?;
                     matmul(
                         scale,
                         turned(whole(scores, n, cols)),
                         q,
                         one,
                         dense(&mut dk[..cols * d], cols, d),
-                    );
+                    )?;
                 }
-            });
-        });
+                Ok(())
+            })
+        })?;
         let mut at = 0;
-        [(q, 0), (k, 1), (v, 2)].map(|(t, i)| {
-            let part = all.narrow(1, at, each[i]).map(|part| part.reshaped(t.shape()));
-            at += each[i];
-            part.unwrap_or_else(|_| t.clone())
-        })
+        let mut part = |t: &Tensor<T>, size: usize| {
+            let part = all.layout().slice(1, at, size, 1).map(|part| all.view(part).reshaped(t.shape()));
+            at += size;
+            part.and_then(Tensor::made)
+        };
+        Ok([part(q, each[0])?, part(k, each[1])?, part(v, each[2])?])
     }
 }
 
-fn halves<T: Float>(scratch: &mut Tensor<T>) -> (&mut [T], &mut [T]) {
-    let data = scratch.try_mut_slice().unwrap_or_default();
+fn halves<T: Float>(scratch: &mut Unfilled<T>) -> (&mut [T], &mut [T]) {
+    let data = scratch.as_mut_slice();
     data.split_at_mut(data.len() / 2)
 }

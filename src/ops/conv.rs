@@ -81,16 +81,16 @@ impl<T: Float> Rule<T> for Conv {
                 b.shape()
             ));
         }
-        let (a, b, bias) = (a.contiguous(), b.contiguous(), x.get(2).map(|bias| bias.contiguous()));
+        let (a, b, bias) = (a.contiguous().made()?, b.contiguous().made()?, x.get(2).map(|bias| bias.contiguous()));
         let (a, b) = (a.as_slice().unwrap_or_default(), b.as_slice().unwrap_or_default());
-        Ok(match self {
+        match self {
             Conv::Forward { .. } => {
                 let bias = bias.as_ref().map(|bias| bias.as_slice().unwrap_or_default());
-                Tensor::build(output, |y| conv::forward(g, a, b, bias, y))
+                Tensor::try_build(output, |y| conv::forward(g, a, b, bias, y))
             }
-            Conv::Input { .. } => Tensor::build(input, |dx| conv::input_gradient(g, a, b, dx)),
-            Conv::Weight { .. } => Tensor::build(weight, |dw| conv::weight_gradient(g, a, b, dw)),
-        })
+            Conv::Input { .. } => Tensor::try_build(input, |dx| conv::input_gradient(g, a, b, dx)),
+            Conv::Weight { .. } => Tensor::try_build(weight, |dw| conv::weight_gradient(g, a, b, dw)),
+        }
     }
 
     fn keeps(&self, wanted: u32) -> u32 {

@@ -4,7 +4,7 @@ use crate::{
     error::Checked,
     kernels::matmul::{self, Mat, MatMut},
     tape::{Float, Var, step::Step},
-    tensor::{Shape, Tensor, shape::broadcast},
+    tensor::{Shape, Tensor, Unfilled, shape::broadcast},
 };
 
 use serde::{Deserialize, Serialize};
@@ -136,8 +136,12 @@ pub(super) fn matrix<T: Float>(t: &Tensor<T>, offset: usize, transpose: bool) ->
 }
 
 /// Operands whose last two axes the kernel can walk: no negative steps.
-pub(super) fn walkable<T: Float>(t: &Tensor<T>) -> Cow<'_, Tensor<T>> {
-    if t.strides().iter().any(|&s| s < 0) { Cow::Owned(t.contiguous()) } else { Cow::Borrowed(t) }
+pub(super) fn walkable<T: Float>(t: &Tensor<T>) -> Checked<Cow<'_, Tensor<T>>> {
+    Ok(if t.strides().iter().any(|&s| s < 0) {
+        Cow::Owned(t.contiguous().made()?)
+    } else {
+        Cow::Borrowed(t)
+    })
 }
 
 /// Where the matrix of this number begins in a batch of matrices.
@@ -160,7 +164,7 @@ fn product<T: Float>(
     if ra < 2 || ra != rb || a.shape()[..ra - 2] != b.shape()[..rb - 2] {
         return Err(format!("{} x {}: matrices with the same leading axes are needed", a.shape(), b.shape()));
     }
-    let (a, b) = (walkable(a), walkable(b));
+    let (a, b) = (walkable(a)?, walkable(b)?);
     let (left, right) =
         (matrix(&a, a.layout().offset, transpose_a), matrix(&b, b.layout().offset, transpose_b));
     let (m, n) = (left.rows, right.cols);
@@ -177,14 +181,14 @@ fn product<T: Float>(
     let batch = shape.numel();
     shape.push(m);
     shape.push(n);
-    let mut out = Tensor::build(shape, |_| ());
-    let data = out.try_mut_slice().unwrap_or_default();
+    let mut out = Unfilled::new(shape).made()?;
+    let data = out.as_mut_slice();
     if batch == 0 {
-        return Ok(out);
+        return Ok(out.filled());
     }
     if batch == 1 {
         let c = MatMut { data, rows: m, cols: n, row_stride: n as isize, col_stride: 1 };
-        matmul::matmul(T::of(1.0), left, right, T::of(0.0), c);
+        matmul::matmul(T::of(1.0), left, right, T::of(0.0), c)?;
     } else {
         matmul::batched_matmul(
             data,
@@ -192,9 +196,9 @@ fn product<T: Float>(
             n,
             |i| matrix(&a, start(&a, i), transpose_a),
             |i| matrix(&b, start(&b, i), transpose_b),
-        );
+        )?;
     }
-    Ok(out)
+    Ok(out.filled())
 }
 
 fn linear<T: Float>(x: &Tensor<T>, w: &Tensor<T>, b: &Tensor<T>) -> Checked<Tensor<T>> {
@@ -210,14 +214,14 @@ fn linear<T: Float>(x: &Tensor<T>, w: &Tensor<T>, b: &Tensor<T>) -> Checked<Tens
         ));
     }
     let (m, n) = (x.shape()[0], w.shape()[0]);
-    let (x, w) = (walkable(x), walkable(w));
-    let gathered = if b.as_slice().is_some() { None } else { Some(b.contiguous()) };
+    let (x, w) = (walkable(x)?, walkable(w)?);
+    let gathered = if b.as_slice().is_some() { None } else { Some(b.contiguous().made()?) };
     let bias = gathered.as_ref().unwrap_or(b).as_slice().unwrap_or_default();
-    Ok(Tensor::build(Shape::from([m, n]), |out| {
+    Tensor::try_build(Shape::from([m, n]), |out| {
         let c = MatMut { data: out, rows: m, cols: n, row_stride: n as isize, col_stride: 1 };
         let (x, wt) = (matrix(&x, x.layout().offset, false), matrix(&w, w.layout().offset, true));
-        matmul::matmul_bias(x, wt, bias, c);
-    }))
+        Ok(matmul::matmul_bias(x, wt, bias, c)?)
+    })
 }
 
 impl<'t, T: Float> Var<'t, T> {

@@ -114,8 +114,13 @@ impl<T: Float> TensorPart<T> for TensorTape<T> {
 
 impl<T: Float> Tape<T> {
     /// A tensor that is not differentiated.
+    #[track_caller]
     pub fn constant(&self, value: impl Into<Tensor<T>>) -> Var<'_, T> {
-        Var::new(self, value.into(), CONSTANT)
+        let value = value.into();
+        match value.lack() {
+            Some(why) => self.fail_op("constant", why, &[]),
+            None => Var::new(self, value, CONSTANT),
+        }
     }
 
     /// A tensor that gradients are taken with respect to.
@@ -232,6 +237,9 @@ impl<T: Float> Tape<T> {
         if !self.is_recording() {
             return self.constant(value);
         }
+        if let Some(why) = value.lack() {
+            return self.fail_op(op.rule().name(), why, &[]);
+        }
         let id = self.push_node(op, SmallVec::new(), value.shape().clone(), []);
         self.note(id, &value, &[], None);
         Var::new(self, value, id)
@@ -275,15 +283,9 @@ impl<T: Float> Tape<T> {
     fn apply_op<'t>(&'t self, op: Op<T>, inputs: &[&Var<'t, T>]) -> Var<'t, T> {
         let mut recorded = false;
         for v in inputs {
-            if let Some(failure) = v.failed_id() {
-                if std::ptr::eq(v.tape(), self) {
-                    return Var::new(self, Tensor::full([0], T::default()), failure);
-                }
-                return self.fail_op(
-                    op.rule().name(),
-                    v.failure().map_or_else(String::new, |e| e.to_string()),
-                    &[],
-                );
+            if v.failed_id().is_some() {
+                let message = v.failure().map_or_else(String::new, |e| e.to_string());
+                return self.fail_op(op.rule().name(), message, inputs);
             }
             if !std::ptr::eq(v.tape(), self) {
                 return self.fail_op(
@@ -301,7 +303,7 @@ impl<T: Float> Tape<T> {
             [x, y, z] => op.rule().forward(&[x.tensor(), y.tensor(), z.tensor()]),
             _ => op.rule().forward(&inputs.iter().map(|v| v.tensor()).collect::<SmallVec<[&Tensor<T>; 8]>>()),
         };
-        let value = match computed {
+        let value = match computed.and_then(Tensor::made) {
             Ok(value) => value,
             Err(message) => return self.fail_op(op.rule().name(), message, inputs),
         };
@@ -341,6 +343,10 @@ impl<T: Float> Tape<T> {
         message: impl Into<String>,
         operands: &[&Var<'_, T>],
     ) -> Var<'_, T> {
+        // Whatever else is wrong with a failed value, what made it fail comes first.
+        if let Some(failed) = operands.iter().find_map(|v| v.failed_id().filter(|_| std::ptr::eq(v.tape(), self))) {
+            return Var::new(self, Tensor::full([0], T::default()), failed);
+        }
         let mut error = crate::error::OpError {
             op: op.to_string(),
             message: message.into(),

@@ -182,7 +182,9 @@ impl<T: Float> Program<T> {
                     let site = Some(nodes[*i as usize].site);
                     values[*i as usize] = Some(y.map_err(|message| Error::op(rule.name(), message, site))?);
                 }
-                Stage::Chain(chain) => chain.run(values, &self.operands),
+                Stage::Chain(chain) => chain
+                    .run(values, &self.operands)
+                    .map_err(|message| Error::op("program", message, None))?,
             }
             if plan.gradients {
                 stage.each(|i| self.keep(&nodes[i as usize], i as usize, values));

@@ -6,6 +6,9 @@ use std::{cell::RefCell, fmt};
 pub trait Element: Copy + Default + PartialEq + fmt::Debug + Send + Sync + 'static {
     /// Name of the type, as in a listing: `f32`, `u32`, `bool`.
     const NAME: &'static str;
+    /// What buffers hold before they are written, in debug builds: to be noticed where it is read.
+    #[doc(hidden)]
+    const POISON: Self;
     #[doc(hidden)]
     fn pool() -> PoolKey<Self>;
     #[doc(hidden)]
@@ -21,9 +24,10 @@ pub trait Index: Element {
 }
 
 macro_rules! element {
-    ($($t:ident, $from:expr, $to:expr;)*) => {$(
+    ($($t:ident, $poison:expr, $from:expr, $to:expr;)*) => {$(
         impl Element for $t {
             const NAME: &'static str = stringify!($t);
+            const POISON: $t = $poison;
             fn pool() -> PoolKey<$t> {
                 thread_local!(static POOL: RefCell<Pool<$t>> = const { RefCell::new(Pool::new()) });
                 &POOL
@@ -37,13 +41,16 @@ macro_rules! element {
 }
 
 macro_rules! plain {
-    ($($t:ident)*) => {
-        element!($($t, |v| v as $t, |v| v as f64;)*);
+    ($($t:ident $poison:expr;)*) => {
+        element!($($t, $poison, |v| v as $t, |v| v as f64;)*);
     };
 }
 
-plain!(f32 f64 u8 i8 u16 i16 u32 i32 u64 i64);
-element!(bool, |v: f64| v != 0.0, |v: bool| v as u8 as f64;);
+plain! {
+    f32 f32::NAN; f64 f64::NAN; u8 0xA5; i8 -0x5B; u16 0xA5A5; i16 -0x5A5B; u32 0xA5A5_A5A5; i32 -0x5A5A_5A5B;
+    u64 0xA5A5_A5A5_A5A5_A5A5; i64 -0x5A5A_5A5A_5A5A_5A5B;
+}
+element!(bool, true, |v: f64| v != 0.0, |v: bool| v as u8 as f64;);
 
 macro_rules! index {
     ($($t:ident)*) => {$(

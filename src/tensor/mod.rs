@@ -14,7 +14,7 @@ pub(crate) use layout::Layout;
 pub use shape::Shape;
 
 use crate::{
-    error::{Error, Result},
+    error::{Checked, Error, Result},
     kernels::strided,
 };
 use storage::Storage;
@@ -50,14 +50,54 @@ impl<T: Element> Tensor<T> {
         Ok(Tensor { storage: Storage::from_vec(data), layout: Layout::contiguous(shape) })
     }
 
-    /// A new contiguous tensor from the pool, every element of which `write` sets.
+    /// A new contiguous tensor from the pool, every element of which `write` sets. Where there is no room for it, a tensor
+    /// without elements that [`ok`](Tensor::ok) is an error of, and nothing is written.
     pub(crate) fn build(shape: Shape, write: impl FnOnce(&mut [T])) -> Tensor<T> {
-        let n = shape.numel();
-        let mut storage = Storage::take(n);
-        if let Some(buffer) = storage.get_mut().and_then(|b| b.get_mut(..n)) {
-            write(buffer);
+        let mut tensor = Unfilled::new(shape);
+        if tensor.0.lack().is_none() {
+            write(tensor.as_mut_slice());
         }
-        Tensor { storage, layout: Layout::contiguous(shape) }
+        tensor.filled()
+    }
+
+    /// The same by something that can fail.
+    pub(crate) fn try_build(
+        shape: Shape,
+        write: impl FnOnce(&mut [T]) -> Checked<()>,
+    ) -> Checked<Tensor<T>> {
+        let mut tensor = Unfilled::new(shape).made()?;
+        write(tensor.as_mut_slice())?;
+        Ok(tensor.filled())
+    }
+
+    /// A tensor without elements in the place of one that can't be.
+    pub(crate) fn lacking(why: String) -> Tensor<T> {
+        Tensor { storage: Storage::lacking(why), layout: Layout::contiguous([0].into()) }
+    }
+
+    /// Why this is no tensor.
+    pub(crate) fn lack(&self) -> Option<&str> {
+        self.storage.lack()
+    }
+
+    /// The tensor, if it is one: asked of those made on the way, before their elements are used.
+    pub(crate) fn made(self) -> Checked<Tensor<T>> {
+        match self.lack() {
+            Some(why) => Err(why.to_string()),
+            None => Ok(self),
+        }
+    }
+
+    /// An error if there was no room for this tensor when it was made: then it has shape `[0]`, and all that is computed from it
+    /// on a tape fails with the same error.
+    ///
+    /// ```
+    /// let large = kolmo::Tensor::<f32>::zeros([1 << 30, 1 << 30]);
+    /// let error = large.ok().unwrap_err().to_string();
+    /// assert!(error.contains("f32[1073741824, 1073741824] needs 4611686018427387904 bytes"), "{error}");
+    /// ```
+    pub fn ok(&self) -> Result<()> {
+        self.lack().map_or(Ok(()), |why| Err(Error::invalid("Tensor", why)))
     }
 
     /// The same data through another layout, which must have been derived from this tensor's own.
@@ -65,6 +105,12 @@ impl<T: Element> Tensor<T> {
         if layout.shape.numel() == 0 {
             // A part of no elements may begin anywhere, also behind the buffer's end.
             layout.offset = 0;
+        }
+        // Nobody steps along an axis of one element; backwards would only mislead those who look for such axes.
+        for axis in 0..layout.shape.rank() {
+            if let (1, Some(stride @ ..0)) = (layout.shape[axis], layout.strides.get_mut(axis)) {
+                *stride = 1;
+            }
         }
         debug_assert!(layout.range().1 <= self.storage.as_slice().len());
         Tensor { storage: self.storage.clone(), layout }
@@ -132,23 +178,25 @@ impl<T: Element> Tensor<T> {
     }
 
     /// The elements in row-major order.
+    ///
+    /// A view that was expanded beyond what memory holds gives an empty list; [`contiguous`](Tensor::contiguous) of it tells why.
     pub fn to_vec(&self) -> Vec<T> {
         match self.as_slice() {
             Some(slice) => slice.to_vec(),
-            None => {
-                let mut out = vec![T::default(); self.numel()];
-                strided::gather(self.buffer(), &self.layout, &mut out);
-                out
-            }
+            None => self.contiguous().as_slice().unwrap_or_default().to_vec(),
         }
     }
 
-    /// The elements in row-major order for writing. Data that is shared or strided is copied first.
+    /// The elements in row-major order for writing. Data that is shared or strided is copied first; if there is no room for that,
+    /// none are given.
     pub fn as_mut_slice(&mut self) -> &mut [T] {
         let n = self.numel();
         if !self.is_contiguous() || self.storage.get_mut().is_none() {
             let copy =
                 Tensor::build(self.shape().clone(), |out| strided::gather(self.buffer(), &self.layout, out));
+            if copy.lack().is_some() {
+                return &mut [];
+            }
             *self = copy;
         }
         let start = self.layout.offset;
@@ -181,6 +229,7 @@ impl<T: Element> Tensor<T> {
     /// Writes one element. Shared data is copied first.
     pub fn set(&mut self, index: impl AsRef<[usize]>, value: T) -> Result<()> {
         let index = index.as_ref();
+        self.ok()?;
         if self.position(index).is_none() {
             let message = format!("{index:?} is outside shape {}", self.shape());
             return Err(Error::invalid("Tensor::set", message));
@@ -190,14 +239,16 @@ impl<T: Element> Tensor<T> {
             .zip(&self.shape().contiguous_strides())
             .map(|(&i, &s)| i * s as usize)
             .sum::<usize>();
-        if let Some(slot) = self.as_mut_slice().get_mut(at) {
-            *slot = value;
+        match self.as_mut_slice().get_mut(at) {
+            Some(slot) => *slot = value,
+            None => return self.contiguous().ok(),
         }
         Ok(())
     }
 
     /// The only element of a tensor that has one.
     pub fn item(&self) -> Result<T> {
+        self.ok()?;
         if self.numel() != 1 {
             let message = format!("shape {} has {} elements, not one", self.shape(), self.numel());
             return Err(Error::invalid("item", message));
@@ -208,6 +259,9 @@ impl<T: Element> Tensor<T> {
     /// Another element type: floats are rounded towards zero to integers, `bool` is 0 or 1.
     pub fn cast<U: Element>(&self) -> Tensor<U> {
         let source = self.contiguous();
+        if let Some(why) = source.lack() {
+            return Tensor::lacking(why.to_string());
+        }
         Tensor::build(self.shape().clone(), |out| {
             for (o, v) in out.iter_mut().zip(source.as_slice().unwrap_or_default()) {
                 *o = U::from_f64(v.to_f64());
@@ -217,8 +271,11 @@ impl<T: Element> Tensor<T> {
 
     /// The same elements under another shape; one size may be -1. Copies only if the strides demand it.
     pub fn reshape(&self, sizes: impl AsRef<[isize]>) -> Result<Tensor<T>> {
+        self.ok()?;
         let shape = named("reshape", shape::infer(self.numel(), sizes.as_ref()))?;
-        Ok(self.reshaped(&shape))
+        let reshaped = self.reshaped(&shape);
+        reshaped.ok()?;
+        Ok(reshaped)
     }
 
     /// Reshape to a shape with the same number of elements.
@@ -228,55 +285,63 @@ impl<T: Element> Tensor<T> {
             Some(layout) => self.view(layout),
             None => {
                 let copy = self.contiguous();
+                if copy.lack().is_some() {
+                    return copy;
+                }
                 Tensor { layout: Layout::contiguous(shape.clone()), storage: copy.storage.clone() }
             }
         }
     }
 
+    fn viewed(&self, what: &'static str, layout: Checked<Layout>) -> Result<Tensor<T>> {
+        self.ok()?;
+        Ok(self.view(named(what, layout)?))
+    }
+
     /// The axes in another order, as a view.
     pub fn permute(&self, axes: &[isize]) -> Result<Tensor<T>> {
-        Ok(self.view(named("permute", self.layout.permute(axes))?))
+        self.viewed("permute", self.layout.permute(axes))
     }
 
     /// Two axes exchanged, as a view.
     pub fn transpose(&self, a: isize, b: isize) -> Result<Tensor<T>> {
-        Ok(self.view(named("transpose", self.layout.transpose(a, b))?))
+        self.viewed("transpose", self.layout.transpose(a, b))
     }
 
     /// `len` indices of an axis from `start` on, as a view.
     pub fn narrow(&self, axis: isize, start: usize, len: usize) -> Result<Tensor<T>> {
-        Ok(self.view(named("narrow", self.layout.slice(axis, start, len, 1))?))
+        self.viewed("narrow", self.layout.slice(axis, start, len, 1))
     }
 
     /// One index of an axis, which is dropped, as a view.
     pub fn select(&self, axis: isize, index: isize) -> Result<Tensor<T>> {
-        Ok(self.view(named("select", self.layout.select(axis, index))?))
+        self.viewed("select", self.layout.select(axis, index))
     }
 
     /// Axes of size 1 repeated to the shape, as a view.
     pub fn expand(&self, shape: impl Into<Shape>) -> Result<Tensor<T>> {
-        Ok(self.view(named("expand", self.layout.expand(&shape.into()))?))
+        self.viewed("expand", self.layout.expand(&shape.into()))
     }
 
     /// An axis of size 1 put in before `axis`, as a view.
     pub fn unsqueeze(&self, axis: isize) -> Result<Tensor<T>> {
-        Ok(self.view(named("unsqueeze", self.layout.unsqueeze(axis))?))
+        self.viewed("unsqueeze", self.layout.unsqueeze(axis))
     }
 
     /// The given axes dropped where their size is 1 (all such axes for none given), as a view.
     pub fn squeeze(&self, axes: &[isize]) -> Result<Tensor<T>> {
         let axes = Some(axes).filter(|a| !a.is_empty());
-        Ok(self.view(named("squeeze", self.layout.squeeze(axes))?))
+        self.viewed("squeeze", self.layout.squeeze(axes))
     }
 
     /// The diagonal of two axes, `offset` places to the right, as a new last axis, as a view.
     pub fn diagonal(&self, offset: isize, dim1: isize, dim2: isize) -> Result<Tensor<T>> {
-        Ok(self.view(named("diagonal", self.layout.diagonal(offset, dim1, dim2))?))
+        self.viewed("diagonal", self.layout.diagonal(offset, dim1, dim2))
     }
 
     /// The given axes walked backwards, as a view.
     pub fn flip(&self, axes: &[isize]) -> Result<Tensor<T>> {
-        Ok(self.view(named("flip", self.layout.flip(axes))?))
+        self.viewed("flip", self.layout.flip(axes))
     }
 
     /// Rows (indices of axis 0) in the given order, copied.
@@ -285,23 +350,58 @@ impl<T: Element> Tensor<T> {
         if let Some(bad) = index.iter().find(|&&i| i >= n) {
             return Err(Error::invalid("rows", format!("row {bad} is outside shape {}", self.shape())));
         }
-        let source = self.contiguous();
-        let data = source.as_slice().unwrap_or_default();
         let mut shape = self.shape().clone();
         if shape.rank() == 0 {
             return Err(Error::invalid("rows", "a tensor of rank 0 has no rows"));
         }
+        let source = named("rows", self.contiguous().made())?;
+        let data = source.as_slice().unwrap_or_default();
         shape.set(0, index.len());
-        Ok(Tensor::build(shape, |out| {
+        let rows = Tensor::build(shape, |out| {
             for (o, &i) in out.chunks_exact_mut(row.max(1)).zip(index) {
                 o.copy_from_slice(&data[i * row..(i + 1) * row]);
             }
-        }))
+        });
+        named("rows", rows.made())
+    }
+}
+
+/// A new tensor whose elements are still what its buffer held before.
+#[must_use]
+pub(crate) struct Unfilled<T: Element>(Tensor<T>);
+
+impl<T: Element> Unfilled<T> {
+    pub fn new(shape: Shape) -> Unfilled<T> {
+        let taken = shape::addressable(&shape).and_then(|()| Storage::take(&shape));
+        Unfilled(match taken {
+            Ok(storage) => Tensor { storage, layout: Layout::contiguous(shape) },
+            Err(why) => Tensor::lacking(why),
+        })
+    }
+
+    /// The elements, to be written.
+    pub fn as_mut_slice(&mut self) -> &mut [T] {
+        self.0.try_mut_slice().unwrap_or_default()
+    }
+
+    /// The tensor, when every element has been written.
+    pub fn filled(self) -> Tensor<T> {
+        self.0
+    }
+
+    /// Why there was no room for it.
+    pub fn lack(&self) -> Option<&str> {
+        self.0.lack()
+    }
+
+    /// An error if there was no room for it.
+    pub fn made(self) -> Checked<Unfilled<T>> {
+        self.0.made().map(Unfilled)
     }
 }
 
 /// Gives a message the name of the function that it comes from.
-fn named<V>(what: &'static str, result: crate::error::Checked<V>) -> Result<V> {
+fn named<V>(what: &'static str, result: Checked<V>) -> Result<V> {
     result.map_err(|message| Error::invalid(what, message))
 }
 

@@ -1,6 +1,7 @@
 //! Reference-counted buffers and the pool that they come from and go back to. A buffer is handed
-//! out with whatever it held before: whoever takes one writes every element that it later reads.
-use super::Element;
+//! out with whatever it held before, in debug builds with poison: whoever takes one writes every element that it later reads.
+//! This is where every size becomes memory, and where it is noticed that there is none.
+use super::{Element, Shape};
 use std::{cell::RefCell, sync::Arc, thread::LocalKey};
 
 /// A shared buffer, at least as long as the tensors that use it. `None` stands for no elements.
@@ -10,16 +11,39 @@ use std::{cell::RefCell, sync::Arc, thread::LocalKey};
 pub(crate) struct Storage<T: Element>(Option<Arc<Buffer<T>>>);
 
 impl<T: Element> Storage<T> {
-    /// A buffer of at least `n` elements with arbitrary content, owned by the caller alone.
-    pub fn take(n: usize) -> Storage<T> {
+    /// A buffer for a tensor of this shape with arbitrary content, owned by the caller alone; or why there is none.
+    pub fn take(shape: &Shape) -> Result<Storage<T>, String> {
+        let n = shape.numel();
         if n == 0 {
-            return Storage(None);
+            return Ok(Storage(None));
         }
+        let size = class_size(n);
         let pooled = T::pool().try_with(|pool| pool.try_borrow_mut().ok().and_then(|mut p| p.take(n)));
-        match pooled {
-            Ok(Some(buffer)) => Storage(Some(buffer)),
-            _ => Storage(Some(Arc::new(Buffer::new(class_size(n))))),
+        let mut buffer = match pooled {
+            Ok(Some(buffer)) => buffer,
+            _ => Arc::new(Buffer::new(size).ok_or_else(|| {
+                let bytes = n as u128 * size_of::<T>() as u128;
+                format!("a tensor {}{shape} needs {bytes} bytes, which can't be had", T::NAME)
+            })?),
+        };
+        let _ = T::pool().try_with(|pool| pool.try_borrow_mut().map(|mut pool| pool.count(size)));
+        if cfg!(debug_assertions)
+            && let Some(buffer) = Arc::get_mut(&mut buffer)
+        {
+            buffer.as_mut_slice().fill(T::POISON);
         }
+        Ok(Storage(Some(buffer)))
+    }
+
+    /// No elements, and the reason why there are none.
+    pub fn lacking(why: String) -> Storage<T> {
+        let buffer = Buffer { data: Vec::new(), start: 0, len: 0, pooled: false, lack: Some(why.into()) };
+        Storage(Some(Arc::new(buffer)))
+    }
+
+    /// Why there are no elements.
+    pub fn lack(&self) -> Option<&str> {
+        self.0.as_ref().and_then(|buffer| buffer.lack.as_deref())
     }
 
     /// Takes over a vector.
@@ -80,16 +104,22 @@ pub(crate) struct Buffer<T> {
     len: usize,
     /// Whether it was handed out by a pool, which counts those that are out.
     pooled: bool,
+    /// Why there are no elements, where there should be some.
+    lack: Option<Box<str>>,
 }
 
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
 impl<T: Element> Buffer<T> {
-    fn new(len: usize) -> Buffer<T> {
-        let data = vec![T::default(); len + LINE / size_of::<T>()];
-        let start = data.as_ptr().align_offset(LINE).min(data.len() - len);
-        Buffer { data, start, len, pooled: true }
+    /// None if the system has no room for it.
+    fn new(len: usize) -> Option<Buffer<T>> {
+        let room = len.checked_add(LINE / size_of::<T>())?;
+        let mut data = Vec::new();
+        data.try_reserve_exact(room).ok()?;
+        data.resize(room, T::default());
+        let start = data.as_ptr().align_offset(LINE).min(room - len);
+        Some(Buffer { data, start, len, pooled: true, lack: None })
     }
 }
 
@@ -105,7 +135,7 @@ impl<T> Buffer<T> {
 
 impl<T> From<Vec<T>> for Buffer<T> {
     fn from(data: Vec<T>) -> Buffer<T> {
-        Buffer { start: 0, len: data.len(), data, pooled: false }
+        Buffer { start: 0, len: data.len(), data, pooled: false, lack: None }
     }
 }
 
@@ -127,9 +157,13 @@ impl<T> Pool<T> {
         if let Some(buffer) = &found {
             self.held -= buffer.len;
         }
-        self.out += class_size(n);
-        self.peak = self.peak.max(self.out);
         found
+    }
+
+    /// A buffer of this length goes out.
+    fn count(&mut self, len: usize) {
+        self.out += len;
+        self.peak = self.peak.max(self.out);
     }
 
     /// Keeps a buffer for reuse, unless the pool would then hold more than three times what this thread ever had in use at
@@ -201,19 +235,33 @@ mod tests {
 
     #[test]
     fn dropped_buffers_are_handed_out_again() {
-        let a = Storage::<f64>::take(1000);
+        let take = |n| Storage::<f64>::take(&Shape::from([n])).unwrap();
+        let a = take(1000);
         let address = a.as_slice().as_ptr();
         let shared = a.clone();
         drop(a);
         assert!(shared.as_slice().as_ptr() == address, "a shared buffer stays");
         drop(shared);
-        assert_eq!(Storage::<f64>::take(990).as_slice().as_ptr(), address);
+        assert_eq!(take(990).as_slice().as_ptr(), address);
+    }
+
+    #[test]
+    fn what_cannot_be_had_is_told_and_not_counted() {
+        let out = || u16::pool().with(|pool| pool.borrow().out);
+        let before = out();
+        for n in [1 << 46, usize::MAX / 2, usize::MAX - 3, usize::MAX] {
+            let why = Storage::<u16>::take(&Shape::from([n])).err().unwrap();
+            assert_eq!(why, format!("a tensor u16[{n}] needs {} bytes, which can't be had", 2 * n as u128));
+        }
+        assert_eq!(out(), before);
+        drop(Storage::<u16>::take(&Shape::from([100])));
+        assert_eq!(out(), before);
     }
 
     #[test]
     fn buffers_begin_at_a_cache_line() {
         for n in [1, 17, 1000, 100_000] {
-            let taken = Storage::<f32>::take(n);
+            let taken = Storage::<f32>::take(&Shape::from([n])).unwrap();
             assert!(taken.as_slice().len() >= n);
             assert_eq!(taken.as_slice().as_ptr().align_offset(LINE), 0, "{n} elements");
         }
@@ -224,8 +272,9 @@ mod tests {
     fn a_pool_holds_no_more_than_three_times_what_was_ever_in_use() {
         let mut pool = Pool::<f32>::new();
         assert!(pool.take(64).is_none());
+        pool.count(64);
         for _ in 0..4 {
-            pool.give(Arc::new(Buffer::new(64)));
+            pool.give(Arc::new(Buffer::new(64).unwrap()));
         }
         assert_eq!(pool.held, 192);
     }

@@ -120,7 +120,7 @@ fn check<T: Test>([m, k, n]: [usize; 3], orders: [Order; 3], alpha: f64, beta: f
         c.data.fill(T::of(f64::NAN));
     }
     let before = c.data.clone();
-    assert!(matmul(T::of(alpha), a.view(), b.view(), T::of(beta), c.view_mut()));
+    matmul(T::of(alpha), a.view(), b.view(), T::of(beta), c.view_mut()).unwrap();
     let mut written = vec![false; c.data.len()];
     for i in 0..m {
         for j in 0..n {
@@ -208,7 +208,7 @@ fn broadcast_operands() {
     let b = Mat { data: &[2.0], rows: 3, cols: 4, row_stride: 0, col_stride: 0 };
     let mut c = [0.0; 20];
     let view = MatMut { data: &mut c, rows: 5, cols: 4, row_stride: 4, col_stride: 1 };
-    assert!(matmul(1.0, a, b, 0.0, view));
+    matmul(1.0, a, b, 0.0, view).unwrap();
     assert_eq!(c, [12.0; 20]);
 }
 
@@ -226,10 +226,10 @@ fn a_bias_is_what_the_sums_begin_with() {
             let bias: Vec<f32> = (0..n).map(|_| values.next() as f32).collect();
             let mut filled = bias.repeat(m);
             let mut begun = vec![f32::NAN; m * n];
-            assert!(matmul(1.0, a.view(), b.view(), 1.0, side_by_side(&mut filled, m, n)));
-            assert!(matmul_bias(a.view(), b.view(), &bias, side_by_side(&mut begun, m, n)));
+            matmul(1.0, a.view(), b.view(), 1.0, side_by_side(&mut filled, m, n)).unwrap();
+            matmul_bias(a.view(), b.view(), &bias, side_by_side(&mut begun, m, n)).unwrap();
             assert_eq!(begun, filled, "{m} x {k} x {n}");
-            assert!(!matmul_bias(a.view(), b.view(), &bias[1..], side_by_side(&mut begun, m, n)));
+            assert_eq!(matmul_bias(a.view(), b.view(), &bias[1..], side_by_side(&mut begun, m, n)), Err(Misfit));
         }
     }
 }
@@ -242,7 +242,7 @@ fn what_does_not_fit_is_left_alone() {
     let mut c = [7.0_f32; 9];
     let mut refused = |a, b, rows, cols, row_stride, col_stride| {
         let view = MatMut { data: &mut c, rows, cols, row_stride, col_stride };
-        assert!(!matmul(1.0, a, b, 0.0, view));
+        assert_eq!(matmul(1.0, a, b, 0.0, view), Err(Misfit));
         assert_eq!(c, [7.0; 9]);
     };
     refused(good, good, 3, 4, 4, 1);
@@ -254,9 +254,9 @@ fn what_does_not_fit_is_left_alone() {
     refused(good, right, 3, 3, 0, 1);
     refused(good, right, 3, 3, 1, 1);
     refused(good, right, 3, 3, 2, 2);
-    assert!(!batched_matmul(&mut c[..8], 3, 3, |_| good, |_| right));
-    assert!(!batched_matmul(&mut c, 3, 3, |_| good, |_| good));
-    assert!(batched_matmul(&mut c, 3, 3, |_| good, |_| right));
+    assert_eq!(batched_matmul(&mut c[..8], 3, 3, |_| good, |_| right), Err(Misfit));
+    assert_eq!(batched_matmul(&mut c, 3, 3, |_| good, |_| good), Err(Misfit));
+    batched_matmul(&mut c, 3, 3, |_| good, |_| right).unwrap();
     assert_eq!(c, [4.0; 9]);
 }
 
@@ -266,7 +266,7 @@ fn bits_of<T: Test>(threads: usize, [m, k, n]: [usize; 3], orders: [Order; 3]) -
     let a = Owned::<T>::new(orders[0], m, k, &mut values);
     let b = Owned::<T>::new(orders[1], k, n, &mut values);
     let mut c = Owned::<T>::new(orders[2], m, n, &mut values);
-    assert!(matmul(T::of(0.3), a.view(), b.view(), T::of(0.7), c.view_mut()));
+    matmul(T::of(0.3), a.view(), b.view(), T::of(0.7), c.view_mut()).unwrap();
     c.data.into_iter().map(T::bits).collect()
 }
 
@@ -309,13 +309,13 @@ fn batches_are_the_same_as_one_by_one() {
     for threads in [1, 2, 3] {
         threads::set_threads(threads);
         let mut all = vec![0.0; count * m * n];
-        assert!(batched_matmul(&mut all, m, n, one, |_| b.view()));
+        batched_matmul(&mut all, m, n, one, |_| b.view()).unwrap();
         for (i, part) in all.chunks(m * n).enumerate() {
             let mut c = vec![0.0; m * n];
             let view = MatMut { data: &mut c, rows: m, cols: n, row_stride: n as isize, col_stride: 1 };
-            assert!(matmul(1.0, one(i), b.view(), 0.0, view));
+            matmul(1.0, one(i), b.view(), 0.0, view).unwrap();
             assert_eq!(part, c);
         }
     }
-    assert!(batched_matmul::<f32>(&mut [], 0, 4, one, |_| b.view()));
+    batched_matmul::<f32>(&mut [], 0, 4, one, |_| b.view()).unwrap();
 }

@@ -2,10 +2,11 @@
 //! and values that nobody else wants are never written to memory. The kernels are the operations' own, so every bit is too.
 use super::Operand;
 use crate::{
+    error::Checked,
     kernels::{map::Expr, threads},
     ops::{Op, binary::Binary, unary::Unary},
     tape::{Float, node::Node},
-    tensor::{Shape, Tensor},
+    tensor::{Shape, Tensor, Unfilled},
 };
 use smallvec::SmallVec;
 
@@ -129,38 +130,46 @@ impl Chain {
     }
 
     /// Runs the chain and leaves what is written among the values.
-    pub fn run<T: Float>(&self, values: &mut [Option<Tensor<T>>], operands: &[SmallVec<[Operand<T>; 4]>]) {
+    pub fn run<T: Float>(
+        &self,
+        values: &mut [Option<Tensor<T>>],
+        operands: &[SmallVec<[Operand<T>; 4]>],
+    ) -> Checked<()> {
         let operand =
             |node: u32, p: u8| operands[node as usize].get(p as usize).and_then(|o| o.value(values));
         // Operands from outside in row-major order, in the order in which the steps read them.
-        let outside: SmallVec<[Tensor<T>; 8]> = self
+        let outside: Checked<SmallVec<[Tensor<T>; 8]>> = self
             .steps
             .iter()
             .flat_map(|s| &s.from)
             .filter_map(|source| match source {
-                Source::Outside(node, p) => operand(*node, *p).map(Tensor::contiguous),
+                Source::Outside(node, p) => operand(*node, *p).map(|x| x.contiguous().made()),
                 Source::Slot(_) => None,
             })
             .collect();
+        let outside = outside?;
         let outside: SmallVec<[&[T]; 8]> = outside.iter().map(|t| t.as_slice().unwrap_or_default()).collect();
         let numbers: SmallVec<[(u8, T); 4]> = self
             .numbers
             .iter()
             .filter_map(|((node, p), slot)| Some((*slot, operand(*node, *p)?.item().ok()?)))
             .collect();
-        let mut out: [Tensor<T>; SLOTS] = std::array::from_fn(|k| {
-            let shape = if k < self.written.len() { self.shape.clone() } else { Shape::new(&[0]) };
-            Tensor::build(shape, |_| ())
+        let mut out: [Unfilled<T>; SLOTS] = std::array::from_fn(|k| {
+            Unfilled::new(if k < self.written.len() { self.shape.clone() } else { Shape::new(&[0]) })
         });
+        if let Some(why) = out.iter().find_map(Unfilled::lack) {
+            return Err(why.to_string());
+        }
         let n = self.shape.numel();
         let parts = threads::threads().min(n / GRAIN).max(1);
-        let mut slices = out.each_mut().map(|t| t.try_mut_slice().unwrap_or_default());
+        let mut slices = out.each_mut().map(Unfilled::as_mut_slice);
         threads::for_parts(&mut slices, n, n.div_ceil(parts).next_multiple_of(64), |from, to, out| {
             self.part(&outside, &numbers, from, to, out);
         });
         for (&i, value) in self.written.iter().zip(out) {
-            values[i as usize] = Some(value);
+            values[i as usize] = Some(value.filled());
         }
+        Ok(())
     }
 
     /// The elements `from..to`, of which `out` has the places.
