@@ -80,7 +80,7 @@ pub use explore::Explorer;
 pub use kernels::threads::{set_threads, threads};
 pub use ops::{
     Attention, AttentionMask, Close, ConvOptions, Fuse, FuseInput, Fused, Indexing, Interpolation,
-    MatrixNorm, Operand, Pad, Padding, PoolOptions, Resize, Scatter, Select, Sizes, Unique,
+    MatrixNorm, Operand, Pad, Padding, Parts, PoolOptions, Resize, Scatter, Select, Sizes, Unique,
 };
 pub use real::{Dual, Lane, Mask, Number, Real};
 pub use tape::{

@@ -99,7 +99,13 @@ fn buffer<T: Float>(len: usize) -> Checked<Unfilled<T>> {
 }
 
 /// `y[n, o] = bias[o] + Σ w[o, i, k] · x[n, i, windows]`
-pub(crate) fn forward<T: Float>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>, y: &mut [T]) -> Checked<()> {
+pub(crate) fn forward<T: Float>(
+    g: &Geometry,
+    x: &[T],
+    w: &[T],
+    bias: Option<&[T]>,
+    y: &mut [T],
+) -> Checked<()> {
     let (positions, window, rows) = (volume(g.output), g.window(), g.outputs_per_group());
     let (size, sample) = (g.inputs * volume(g.input), g.outputs * positions);
     if sample == 0 {

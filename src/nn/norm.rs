@@ -79,6 +79,9 @@ fn track<T: Float>(
     }
     let tape = x.tape();
     tape.not_replayable("running statistics are moved in training");
+    if tape.is_rerun() {
+        return;
+    }
     tape.no_grad(|| {
         // Divided by n - 1.
         let variance = tape.constant(variance) * (each as f64 / (each as f64 - 1.0));

@@ -37,6 +37,8 @@ pub struct Param<T: Float = f32>(Arc<Inner<T>>);
 
 struct Inner<T: Float> {
     id: u64,
+    /// Another one after every change.
+    version: AtomicU64,
     state: RwLock<State<T>>,
 }
 
@@ -103,7 +105,7 @@ impl<T: Float> Param<T> {
             steps: None,
             custom: Vec::new(),
         });
-        Param(Arc::new(Inner { id: fresh_id(), state }))
+        Param(Arc::new(Inner { id: fresh_id(), version: AtomicU64::new(0), state }))
     }
 
     // A panic elsewhere can't leave a tensor half replaced, so a poisoned lock is as good as any.
@@ -111,8 +113,16 @@ impl<T: Float> Param<T> {
         self.0.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The one way to change anything: a tape that used the parameter sees that it isn't what it was.
     fn write(&self) -> RwLockWriteGuard<'_, State<T>> {
-        self.0.state.write().unwrap_or_else(PoisonError::into_inner)
+        let state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
+        self.0.version.fetch_add(1, Ordering::Relaxed);
+        state
+    }
+
+    /// A number that is another one after every change of the parameter.
+    pub(crate) fn version(&self) -> u64 {
+        self.0.version.load(Ordering::Relaxed)
     }
 
     /// A number that no other parameter of this process has; handles to one tensor share it.
@@ -331,6 +341,7 @@ impl<T: Float> Param<T> {
         if let Some(known) = tape.known_param(self.id()) {
             return known;
         }
+        let asked = tape.ask(self);
         let mut value = match (&state.codebook, &state.mask) {
             (Some(book), _) => book.centroids.on(tape).elements(book.kept.clone()),
             (None, _) if !state.trainable && !tape.is_traced() => tape.constant(&state.value),
@@ -341,13 +352,14 @@ impl<T: Float> Param<T> {
             value = value.where_one(&tape.constant(mask), &tape.constant(T::default()));
         }
         if let Some(steps) = &state.steps {
-            tape.remember_param(steps.unrounded, &value);
+            tape.remember_param(steps.unrounded, &value, asked);
             value = if state.codebook.is_some() { steps.scale(&value) } else { steps.round(&value) };
         }
         for custom in &state.custom {
             value = custom.apply(&value);
         }
-        tape.remember_param(self.id(), &value);
+        tape.remember_param(self.id(), &value, asked);
+        tape.answered(asked);
         value
     }
 }

@@ -63,7 +63,14 @@ impl Attend {
     }
 
     /// The weights of rows `from..to`, each of the length that the last sees.
-    fn weights<T: Float>(&self, q: Mat<T>, k: Mat<T>, from: usize, scores: &mut [T], weights: &mut [T]) -> Checked<()> {
+    fn weights<T: Float>(
+        &self,
+        q: Mat<T>,
+        k: Mat<T>,
+        from: usize,
+        scores: &mut [T],
+        weights: &mut [T],
+    ) -> Checked<()> {
         let (rows, cols) = (q.rows, k.rows);
         matmul(T::of(self.scale), q, turned(k), T::of(0.0), dense(scores, rows, cols))?;
         for (i, (x, out)) in scores.chunks_exact(cols).zip(weights.chunks_exact_mut(cols)).enumerate() {
@@ -230,7 +237,13 @@ impl Attend {
                     let (k, v) = (rows(k, 0, cols), rows(v, 0, cols));
                     self.weights(q, k, from, scores, weights)?;
                     let (zero, one, scale) = (T::of(0.0), T::of(1.0), T::of(self.scale));
-                    matmul(one, turned(whole(weights, n, cols)), g, one, dense(&mut dv[..cols * e], cols, e))?;
+                    matmul(
+                        one,
+                        turned(whole(weights, n, cols)),
+                        g,
+                        one,
+                        dense(&mut dv[..cols * e], cols, e),
+                    )?;
                     // The slopes of the weights, and from them those of the scores.
                     matmul(one, g, turned(v), zero, dense(slopes, n, cols))?;
                     let lines = scores

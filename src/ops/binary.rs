@@ -270,6 +270,52 @@ impl<'t, T: Float> Var<'t, T> {
     }
 }
 
+/// A comparison as zeros and ones, without derivatives: where a program has to compare anew.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Test {
+    Less,
+    LessEqual,
+    Equal,
+}
+
+impl NumberExpr<2> for Test {
+    #[inline(always)]
+    fn eval<R: Number>(&self, [a, b]: [R; 2]) -> R {
+        let mask = match self {
+            Test::Less => a.less(b),
+            Test::LessEqual => a.less_equal(b),
+            Test::Equal => a.equal(b),
+        };
+        R::select(mask, R::of(1.0), R::of(0.0))
+    }
+}
+
+impl<T: Float> Rule<T> for Test {
+    fn name(&self) -> &str {
+        match self {
+            Test::Less => "less",
+            Test::LessEqual => "less_equal",
+            Test::Equal => "equal",
+        }
+    }
+
+    fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {
+        let [a, b] = operands(x)?;
+        map(*self, [a, b], &broadcast(a.shape(), b.shape())?)
+    }
+
+    fn check(&self, x: &[&Tensor<T>], y: &Shape) -> Checked<()> {
+        let [a, b] = operands(x)?;
+        check_shape(&broadcast(a.shape(), b.shape())?, y)
+    }
+
+    fn keeps(&self, _: u32) -> u32 {
+        0
+    }
+
+    fn backward<'t>(&self, _: &mut Step<'_, 't, T>) {}
+}
+
 /// Operands: a mask of zeros and ones, what is taken at ones, what is taken at zeros.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Where;

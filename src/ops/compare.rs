@@ -78,7 +78,7 @@ impl Close {
 /// A mask from two tensors that broadcast to each other.
 fn zip<A: Element>(a: &Tensor<A>, b: &Tensor<A>, test: impl Fn(A, A) -> bool) -> Checked<Tensor<bool>> {
     let shape = broadcast(a.shape(), b.shape())?;
-    let whole = |t: &Tensor<A>| Checked::Ok(t.view(t.layout().expand(&shape)?).contiguous());
+    let whole = |t: &Tensor<A>| t.view(t.layout().expand(&shape)?).contiguous().made();
     let (a, b) = (whole(a)?, whole(b)?);
     let (a, b) = (a.as_slice().unwrap_or_default(), b.as_slice().unwrap_or_default());
     Ok(Tensor::build(shape, |out| {
@@ -91,6 +91,9 @@ fn zip<A: Element>(a: &Tensor<A>, b: &Tensor<A>, test: impl Fn(A, A) -> bool) ->
 /// A mask from one tensor.
 fn map<A: Element>(a: &Tensor<A>, test: impl Fn(A) -> bool) -> Tensor<bool> {
     let whole = a.contiguous();
+    if let Some(why) = whole.lack() {
+        return Tensor::lacking(why.to_string());
+    }
     Tensor::build(a.shape().clone(), |out| {
         for (o, &a) in out.iter_mut().zip(whole.as_slice().unwrap_or_default()) {
             *o = test(a);

@@ -81,7 +81,8 @@ impl<T: Float> Rule<T> for Conv {
                 b.shape()
             ));
         }
-        let (a, b, bias) = (a.contiguous().made()?, b.contiguous().made()?, x.get(2).map(|bias| bias.contiguous()));
+        let (a, b, bias) =
+            (a.contiguous().made()?, b.contiguous().made()?, x.get(2).map(|bias| bias.contiguous()));
         let (a, b) = (a.as_slice().unwrap_or_default(), b.as_slice().unwrap_or_default());
         match self {
             Conv::Forward { .. } => {

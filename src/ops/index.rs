@@ -22,7 +22,7 @@ pub(crate) use valid;
 /// Indices below `size`, of which negative ones may count from the end.
 pub(crate) fn indices<I: Index>(index: &Tensor<I>, size: usize, negative: bool) -> Checked<Tensor<u32>> {
     let n = i64::try_from(size).unwrap_or(i64::MAX);
-    let list = index.contiguous();
+    let list = index.contiguous().made()?;
     let list = list.as_slice().unwrap_or_default();
     let wrapped = |i: I| {
         let i = i.to_i64();
@@ -74,7 +74,7 @@ pub(crate) fn positions(shape: &Shape, axis: usize, index: &Tensor<u32>) -> Chec
     strides[axis] = 0;
     let axes = merge_axes(index.shape(), [&strides]);
     let (run, [step]) = axes[axes.len() - 1];
-    let source = index.contiguous();
+    let source = index.contiguous().made()?;
     let list = source.as_slice().unwrap_or_default();
     Ok(Tensor::build(index.shape().clone(), |out| {
         for_runs(&axes, [0], 0, list.len() / run, |i, [at]| {

@@ -137,11 +137,7 @@ pub(super) fn matrix<T: Float>(t: &Tensor<T>, offset: usize, transpose: bool) ->
 
 /// Operands whose last two axes the kernel can walk: no negative steps.
 pub(super) fn walkable<T: Float>(t: &Tensor<T>) -> Checked<Cow<'_, Tensor<T>>> {
-    Ok(if t.strides().iter().any(|&s| s < 0) {
-        Cow::Owned(t.contiguous().made()?)
-    } else {
-        Cow::Borrowed(t)
-    })
+    Ok(if t.strides().iter().any(|&s| s < 0) { Cow::Owned(t.contiguous().made()?) } else { Cow::Borrowed(t) })
 }
 
 /// Where the matrix of this number begins in a batch of matrices.

@@ -18,6 +18,7 @@ pub(crate) mod kinks;
 pub(crate) mod linalg;
 mod norm;
 mod pad;
+mod parts;
 mod pointwise;
 mod pool;
 mod products;
@@ -46,6 +47,7 @@ pub(crate) use fused::FusedOp;
 pub use fused::{Fuse, FuseInput, Fused};
 pub use getitem::Select;
 pub use pad::Pad;
+pub use parts::Parts;
 pub use pool::PoolOptions;
 pub use products::MatrixNorm;
 pub use resize::{Interpolation, Resize};
@@ -136,6 +138,7 @@ pub(crate) enum Op<T: Float> {
     Solve(solve::Solve),
     Standardize(standardize::Standardized<T>),
     Take(take::Take),
+    Test(binary::Test),
     Where(binary::Where),
     Fused(fused::FusedOp<T>),
     Linalg(linalg::Linalg),
@@ -163,6 +166,7 @@ impl<T: Float> Op<T> {
             Op::Solve(op) => op,
             Op::Standardize(op) => op,
             Op::Take(op) => op,
+            Op::Test(op) => op,
             Op::Where(op) => op,
             Op::Fused(op) => op,
             Op::Linalg(op) => op,
@@ -188,6 +192,7 @@ impl<T: Float> Op<T> {
             (Op::Linalg(a), Op::Linalg(b)) => a == b,
             (Op::Reduce(a), Op::Reduce(b)) => a == b,
             (Op::Shape(a), Op::Shape(b)) => a == b,
+            (Op::Test(a), Op::Test(b)) => a == b,
             (Op::Where(_), Op::Where(_)) => true,
             _ => false,
         }
@@ -204,7 +209,7 @@ macro_rules! from {
     )*};
 }
 from! {
-    Attend(attend::Attend) BinaryCrossEntropy(BinaryCrossEntropy) Conv(conv::Conv) Unary(unary::Unary) Binary(binary::Binary) Extremum(extremum::Extremum) Scan(scan::Scan) CrossEntropy(MeanCrossEntropy) Softmax(softmax::Softmax) Solve(solve::Solve) Standardize(standardize::Standardized<T>) Take(take::Take) Where(binary::Where) Fused(fused::FusedOp<T>) Linalg(linalg::Linalg)
+    Attend(attend::Attend) BinaryCrossEntropy(BinaryCrossEntropy) Conv(conv::Conv) Unary(unary::Unary) Binary(binary::Binary) Extremum(extremum::Extremum) Scan(scan::Scan) CrossEntropy(MeanCrossEntropy) Softmax(softmax::Softmax) Solve(solve::Solve) Standardize(standardize::Standardized<T>) Take(take::Take) Test(binary::Test) Where(binary::Where) Fused(fused::FusedOp<T>) Linalg(linalg::Linalg)
     Reduce(reduce::Reduce) Shape(shape::ShapeOp) Mixed(Mixed)
 }
 

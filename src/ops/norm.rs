@@ -24,13 +24,13 @@ impl<'t, T: Float> Var<'t, T> {
     /// An operation that knows the statistics of this tensor, so that its derivative need not compute them again; in a
     /// [`Program`](crate::Program), which runs it on other values, it doesn't.
     fn standardize(&self, kind: Norm, at: Groups, eps: f64, by_place: bool) -> Standardized<T> {
-        let known = (!self.tape().is_traced()).then(|| self.statistics(at, eps));
+        let known = if self.tape().is_traced() { None } else { self.statistics(at, eps).ok() };
         Standardized { how: Standardize { kind, at, eps, by_place }, known }
     }
 
-    fn statistics(&self, at: Groups, eps: f64) -> Tensor<T> {
-        let x = self.tensor().contiguous();
-        statistics(x.as_slice().unwrap_or_default(), at, eps)
+    fn statistics(&self, at: Groups, eps: f64) -> Checked<Tensor<T>> {
+        let x = self.tensor().contiguous().made()?;
+        statistics(x.as_slice().unwrap_or_default(), at, eps).made()
     }
 
     /// Mean 0 and variance 1 in each group: `(x - mean) / √(var + eps)`, with the variance divided by n, times the weight
@@ -145,15 +145,19 @@ impl<'t, T: Float> Var<'t, T> {
         }
         let op = self.standardize(Norm::Batch, channels(self.shape()), eps, false);
         let found = op.known.clone();
-        let found = found.unwrap_or_else(|| self.statistics(channels(self.shape()), eps));
-        (self.standardized(op, (weight, bias)), moments(&found))
+        match found.map_or_else(|| self.statistics(channels(self.shape()), eps), Ok) {
+            Ok(found) => (self.standardized(op, (weight, bias)), moments(&found)),
+            Err(message) => (self.tape().fail_op("batch_norm", message, &[self]), none()),
+        }
     }
 
-    /// The means over the samples of mean and variance (divided by n) of each channel of `[n, channels, …]`.
+    /// The means over the samples of mean and variance (divided by n) of each channel of `[n, channels, …]`; empty where there is
+    /// no room for them.
     pub(crate) fn instance_moments(&self) -> (Tensor<T>, Tensor<T>) {
         let (n, channels) = (self.dim(0), self.dim(1));
         let at = Groups { outer: 1, groups: n * channels, inner: self.numel() / (n * channels).max(1) };
-        let (mean, variance) = moments(&self.statistics(at, 0.0));
+        let Ok(found) = self.statistics(at, 0.0) else { return (Tensor::zeros([0]), Tensor::zeros([0])) };
+        let (mean, variance) = moments(&found);
         let over = |t: Tensor<T>| {
             let values = t.to_vec();
             let sum = |c: usize| (0..n).map(|i| values[i * channels + c].to_f64()).sum::<f64>();

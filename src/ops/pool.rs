@@ -111,7 +111,15 @@ impl PoolOptions {
                 if kernel.saturating_mul(count) > NOWHERE as usize {
                     return Err(format!("{count} windows of {kernel} elements are more than can be indexed"));
                 }
-                Ok(Windows::strided(size, count, kernel, stride, padding, dilation))
+                let windows = Windows::strided(size, count, kernel, stride, padding, dilation);
+                // A dilated window can step over all that is inside.
+                match if dilation > 1 { windows.empty() } else { None } {
+                    Some(w) => Err(format!(
+                        "window {w} along an axis of {size} elements, with kernel_size {kernel}, padding {padding} and \
+                         dilation {dilation}, has only padding in it"
+                    )),
+                    None => Ok(windows),
+                }
             })
             .collect()
     }
@@ -159,8 +167,9 @@ impl<'t, T: Float> Var<'t, T> {
             let mut shape = sums.shape().clone();
             shape.set(axis, w.count);
             let (before, after) = (&shape[..axis + 1], &shape[axis + 1..]);
-            let apart: Shape = before.iter().chain(&[w.len]).chain(after).copied().collect();
-            let read = sums.slices(axis, Tensor::from(w.places()));
+            let (places, most) = w.places();
+            let apart: Shape = before.iter().chain(&[most]).chain(after).copied().collect();
+            let read = sums.slices(axis, Tensor::from(places));
             sums = read.reshape_to(&apart).sum_dim(&[axis as isize + 1], false);
         }
         sums

@@ -15,10 +15,10 @@ impl<'t, T: Float> Var<'t, T> {
         }
         if shifts.len() != dims.len() {
             let message = format!("shifts {shifts:?} and axes {dims:?} differ in number");
-            return self.failed_here("roll", message);
+            return self.tape().fail_op("roll", message, &[self]);
         }
         if self.rank() == 0 && !dims.is_empty() {
-            return self.failed_here("roll", format!("a tensor of rank 0 has no axes {dims:?}"));
+            return self.tape().fail_op("roll", format!("a tensor of rank 0 has no axes {dims:?}"), &[self]);
         }
         let mut x = self.clone();
         for (&shift, &dim) in shifts.iter().zip(dims) {
@@ -41,7 +41,7 @@ impl<'t, T: Float> Var<'t, T> {
         if self.rank() < 2 || axes.len() != 2 {
             let message =
                 format!("takes two different axes of at least two, not {dims:?} of {}", self.shape());
-            return self.failed_here("rot90", message);
+            return self.tape().fail_op("rot90", message, &[self]);
         }
         match k.rem_euclid(4) {
             0 => self.clone(),
@@ -56,7 +56,7 @@ impl<'t, T: Float> Var<'t, T> {
     pub fn repeat(&self, repeats: &[usize]) -> Var<'t, T> {
         let Some(lead) = repeats.len().checked_sub(self.rank()) else {
             let message = format!("{repeats:?} has fewer numbers than {} has axes", self.shape());
-            return self.failed_here("repeat", message);
+            return self.tape().fail_op("repeat", message, &[self]);
         };
         let sizes = std::iter::repeat_n(1, lead).chain(self.shape().iter().copied());
         let mut apart = Shape::default();
@@ -103,7 +103,7 @@ impl<'t, T: Float> Var<'t, T> {
         if repeats.rank() > 1 || (counts.len() != size && counts.len() != 1) {
             let message =
                 format!("repeats has shape {}, but must have one number or {size}, a list", repeats.shape());
-            return x.failed_here("repeat_interleave", message);
+            return x.tape().fail_op("repeat_interleave", message, &[&x]);
         }
         let mut index: Vec<u32> = Vec::new();
         for i in 0..size {
@@ -124,7 +124,7 @@ impl<'t, T: Float> Var<'t, T> {
                 "windows of {size}, {step} apart, on axis {dimension} of {}: the size must be at most {len}, the step at least 1",
                 self.shape()
             );
-            return self.failed_here("unfold", message);
+            return self.tape().fail_op("unfold", message, &[self]);
         }
         if self.rank() == 0 {
             return self.ravel().strided(0, 0, size, 1);

@@ -2,7 +2,7 @@
 use super::{
     Op,
     attend::Attend,
-    binary::{Binary, Where},
+    binary::{Binary, Test, Where},
     conv::Conv,
     extremum::Extremum,
     linalg::Linalg,
@@ -56,7 +56,7 @@ macro_rules! saved {
 }
 saved! {
     Attend(Attend) BinaryCrossEntropy(BinaryCrossEntropy) Conv(Conv) Unary(Unary) Binary(Binary) Extremum(Extremum) Scan(Scan) CrossEntropy(MeanCrossEntropy) Softmax(Softmax)
-    Solve(Solve) Take(Take) Linalg(Linalg) Reduce(Reduce) Shape(ShapeOp)
+    Solve(Solve) Take(Take) Test(Test) Linalg(Linalg) Reduce(Reduce) Shape(ShapeOp)
 }
 
 impl SavedOp {

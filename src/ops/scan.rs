@@ -73,6 +73,9 @@ fn running<T: Float>(
     f: impl Fn(T, T) -> T,
 ) -> Tensor<T> {
     let source = x.contiguous();
+    if source.lack().is_some() {
+        return source;
+    }
     let data = source.as_slice().unwrap_or_default();
     let n = x.shape().get(axis).copied().unwrap_or(1);
     let inner = x.shape().get(axis + 1..).unwrap_or_default().iter().product::<usize>();

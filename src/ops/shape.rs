@@ -31,6 +31,8 @@ pub(crate) enum ShapeOp {
         step: usize,
     },
     Flip(SmallVec<[isize; 6]>),
+    /// The operand, without its gradient: where a program must compute anew what is detached.
+    Detach,
     /// Operands one after the other along an axis, with their sizes there.
     Cat {
         axis: usize,
@@ -47,13 +49,14 @@ impl<T: Float> Rule<T> for ShapeOp {
             ShapeOp::Slice { .. } => "slice",
             ShapeOp::Unslice { .. } => "unslice",
             ShapeOp::Flip(_) => "flip",
+            ShapeOp::Detach => "detach",
             ShapeOp::Cat { .. } => "cat",
         }
     }
 
     fn options(&self) -> Cow<'static, str> {
         Cow::Owned(match self {
-            ShapeOp::Reshape(_) | ShapeOp::Expand(_) => String::new(),
+            ShapeOp::Reshape(_) | ShapeOp::Expand(_) | ShapeOp::Detach => String::new(),
             ShapeOp::Permute(axes) | ShapeOp::Flip(axes) => format!("{axes:?}"),
             ShapeOp::Slice { axis, start, len, step } => {
                 format!("dim={axis}, start={start}, length={len}, step={step}")
@@ -77,11 +80,12 @@ impl<T: Float> Rule<T> for ShapeOp {
                 x.view(x.layout().slice(*axis as isize, *start, *len, *step as isize)?)
             }
             ShapeOp::Unslice { shape, axis, start, step } => {
-                let mut out = Tensor::zeros(shape);
+                let mut out = Tensor::zeros(shape).made()?;
                 add_to_slice(x, &mut out, *axis, *start, *step)?;
                 out
             }
             ShapeOp::Flip(axes) => x.view(x.layout().flip(axes)?),
+            ShapeOp::Detach => x.clone(),
             ShapeOp::Cat { axis, .. } => cat(&[x], *axis)?,
         })
     }
@@ -147,6 +151,7 @@ impl<T: Float> Rule<T> for ShapeOp {
                 step.give(0, g.tape().apply(op, &[&g]));
             }
             ShapeOp::Flip(axes) => step.give(0, g.flip(axes)),
+            ShapeOp::Detach => {}
             ShapeOp::Cat { axis, sizes } => {
                 let mut start = 0;
                 for (i, &len) in sizes.iter().enumerate() {
@@ -176,7 +181,8 @@ fn cat<T: Float>(x: &[&Tensor<T>], axis: usize) -> Checked<Tensor<T>> {
     shape.set(axis, total);
     let inner: usize = shape[axis + 1..].iter().product();
     let outer: usize = shape[..axis].iter().product();
-    let sources: SmallVec<[Tensor<T>; 4]> = x.iter().map(|t| t.contiguous()).collect();
+    let sources: Checked<SmallVec<[Tensor<T>; 4]>> = x.iter().map(|t| t.contiguous().made()).collect();
+    let sources = sources?;
     Ok(Tensor::build(shape, |out| {
         let mut start = 0;
         for t in &sources {
@@ -204,7 +210,7 @@ pub(crate) fn add_to_slice<T: Float>(
         x.shape()[axis],
         step as isize,
     )?;
-    let source = x.contiguous();
+    let source = x.contiguous().made()?;
     let axes = merge_axes(&target.shape, [&target.strides]);
     let (len, [by]) = axes[axes.len() - 1];
     let (data, runs) = (source.as_slice().unwrap_or_default(), x.numel() / len.max(1));

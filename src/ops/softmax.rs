@@ -113,10 +113,10 @@ impl<T: Float> Rule<T> for Softmax {
             return Ok(x.clone());
         }
         let last = x.view(x.layout().transpose(axis, -1)?);
-        let (source, n) = (last.contiguous(), last.dim(-1).max(1));
+        let (source, n) = (last.contiguous().made()?, last.dim(-1).max(1));
         let data = source.as_slice().unwrap_or_default();
         let queries = if *self == Softmax::Causal { last.dim(-2) } else { 0 };
-        let y = Tensor::build(last.shape().clone(), |out| lines(data, n, log, queries, out));
+        let y = Tensor::build(last.shape().clone(), |out| lines(data, n, log, queries, out)).made()?;
         Ok(y.view(y.layout().transpose(axis, -1)?))
     }
 
@@ -161,13 +161,13 @@ impl<T: Float> Rule<T> for Softmax {
 }
 
 fn log_sum<T: Float>(x: &Tensor<T>, axes: &Axes, keep: bool) -> Checked<Tensor<T>> {
-    let top = fold(Largest, x, axes, true);
+    let top = fold(Largest, x, axes, true).made()?;
     // Where the largest is infinite, it must not be subtracted from itself.
     let top = Tensor::from_fn(top.shape(), {
         let values = top.to_vec();
         move |i| if values[i].to_f64().is_infinite() { T::of(0.0) } else { values[i] }
     });
-    let sums = fold(Sum, &map::map(ExpTop {}, [x, &top], x.shape())?, axes, true);
+    let sums = fold(Sum, &map::map(ExpTop {}, [x, &top], x.shape())?, axes, true).made()?;
     let (tops, sums) = (top.to_vec(), sums.to_vec());
     let y = Tensor::from_fn(top.shape(), |i| tops[i] + Number::log(sums[i]));
     Ok(match keep {

@@ -57,9 +57,9 @@ fn each<T: Float>(
     mut f: impl FnMut(usize, &[T], &mut [T]) -> Checked<()>,
 ) -> Checked<Tensor<T>> {
     let (m, n, count) = matrices(x)?;
-    let source = x.contiguous();
+    let source = x.contiguous().made()?;
     let data = source.as_slice().unwrap_or_default();
-    let mut out = Tensor::zeros(shape);
+    let mut out = Tensor::zeros(shape).made()?;
     let slice = out.as_mut_slice();
     for i in 0..count {
         f(i, &data[i * m * n..(i + 1) * m * n], &mut slice[i * size..(i + 1) * size])?;
@@ -86,7 +86,7 @@ fn solved<T: Float>(
         ));
     }
     let k = b.dim(-1);
-    let source = b.contiguous();
+    let source = b.contiguous().made()?;
     let sides = source.as_slice().unwrap_or_default();
     each(a, b.shape().clone(), n * k, |i, a, out| f(a, n, &sides[i * n * k..(i + 1) * n * k], k, out))
 }

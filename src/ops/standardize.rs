@@ -101,10 +101,11 @@ impl<T: Float> Rule<T> for Standardized<T> {
             [x, rest @ ..] => (*x, [rest.first(), rest.get(1)]),
             [] => (operands::<T, 1>(x)?[0], [None, None]),
         };
-        let [weight, bias] = [weight, bias].map(|t| t.map(|t| t.contiguous()));
+        let whole = |t: Option<&&Tensor<T>>| t.map(|t| t.contiguous().made()).transpose();
+        let (weight, bias) = (whole(weight)?, whole(bias)?);
         let [w, b] = [&weight, &bias].map(|t| t.as_ref().and_then(|t| t.as_slice()));
         let affine = self.affine(w, b);
-        let source = x.contiguous();
+        let source = x.contiguous().made()?;
         let source = source.as_slice().unwrap_or_default();
         Ok(forward(source, x.shape(), self.how.at, &self.statistics(source), affine))
     }

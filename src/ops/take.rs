@@ -71,11 +71,11 @@ impl<T: Float> Rule<T> for Take {
 
     fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {
         let [x] = operands(x)?;
-        let source = x.contiguous();
+        let source = x.contiguous().made()?;
         let values = source.as_slice().unwrap_or_default();
         match self {
             Take::Elements { positions, blocks } => {
-                let positions = positions.contiguous();
+                let positions = positions.contiguous().made()?;
                 let list = positions.as_slice().unwrap_or_default();
                 if let Some(bad) = list.iter().find(|&&p| p != NOWHERE && p as usize >= values.len()) {
                     return Err(format!("there is no element {bad}: {} has {}", x.shape(), values.len()));
@@ -97,11 +97,12 @@ impl<T: Float> Rule<T> for Take {
                         x.shape()
                     ));
                 }
-                let positions = positions.contiguous();
+                let positions = positions.contiguous().made()?;
                 let list = positions.as_slice().unwrap_or_default();
                 if list.len() > shape.numel() {
                     // Many small numbers may go into few sums: in f64, and always in the same order.
-                    let mut sums = vec![0.0f64; shape.numel()];
+                    let mut sums = Tensor::<f64>::zeros(shape).made()?;
+                    let sums = sums.as_mut_slice();
                     for (v, &p) in values.iter().zip(list) {
                         if let Some(sum) = sums.get_mut(p as usize) {
                             *sum += v.to_f64();
@@ -125,7 +126,7 @@ impl<T: Float> Rule<T> for Take {
             }
             Take::Rows { axis, index, .. } => {
                 let (mut shape, size) = (x.shape().clone(), x.dim(*axis as isize));
-                let index = index.contiguous();
+                let index = index.contiguous().made()?;
                 let list = index.as_slice().unwrap_or_default();
                 if let Some(bad) = list.iter().find(|&&i| i != NOWHERE && i as usize >= size) {
                     return Err(format!("index {bad} is out of range for axis {axis} of {}", x.shape()));
@@ -153,7 +154,7 @@ impl<T: Float> Rule<T> for Take {
             }
             Take::AddRows { axis, index, size } => {
                 let mut shape = x.shape().clone();
-                let index = index.contiguous();
+                let index = index.contiguous().made()?;
                 let list = index.as_slice().unwrap_or_default();
                 if x.rank() <= *axis || x.shape()[*axis] != list.len() {
                     return Err(format!(
@@ -164,7 +165,7 @@ impl<T: Float> Rule<T> for Take {
                 }
                 shape.set(*axis, *size);
                 let row: usize = shape[axis + 1..].iter().product();
-                let mut out = Tensor::zeros(shape);
+                let mut out = Tensor::zeros(shape).made()?;
                 if row > 0 && !list.is_empty() && *size > 0 {
                     let sums = out.as_mut_slice().chunks_exact_mut(row * size);
                     for (sums, block) in sums.zip(values.chunks_exact(row * list.len())) {

@@ -1,5 +1,5 @@
 //! Shapes taken apart and put together: what follows from the views and joins in `shape`.
-use super::{index::valid, shape::ShapeOp};
+use super::{Parts, index::valid, shape::ShapeOp};
 use crate::{
     error::Checked,
     tape::{Float, Tape, Var},
@@ -133,42 +133,47 @@ impl<'t, T: Float> Var<'t, T> {
 
     /// The parts of an axis with the given starts and lengths.
     #[track_caller]
-    fn parts(&self, axis: usize, parts: impl IntoIterator<Item = (usize, usize)>) -> Vec<Var<'t, T>> {
+    fn parts(&self, axis: usize, parts: impl IntoIterator<Item = (usize, usize)>) -> Parts<Var<'t, T>> {
         let mut found = Vec::new();
         for (start, len) in parts {
             found.push(self.strided(axis, start, len, 1));
         }
-        found
+        found.into()
+    }
+
+    /// `count` parts that failed, or as many as somebody looks at for 0.
+    #[track_caller]
+    fn failed_parts(&self, name: &str, message: String, count: usize) -> Parts<Var<'t, T>> {
+        Parts::failed(self.tape().fail_op(name, message, &[self]), count)
     }
 
     /// Parts of `split_size` indices of an axis each; the last may be smaller.
     #[track_caller]
-    pub fn split(&self, split_size: usize, dim: isize) -> Vec<Var<'t, T>> {
-        let size = match self.axis_to_split(dim) {
+    pub fn split(&self, split_size: usize, dim: isize) -> Parts<Var<'t, T>> {
+        let (axis, size) = match self.axis_to_split(dim) {
             Ok((_, size)) if split_size == 0 && size > 0 => {
                 let message = format!("parts of 0 indices never make up the {size} of axis {dim}");
-                return vec![self.tape().fail_op("split", message, &[self])];
+                return self.failed_parts("split", message, 0);
             }
-            Ok((_, size)) => size,
-            Err(message) => return vec![self.failed_here("split", message)],
+            Ok(found) => found,
+            Err(message) => return self.failed_parts("split", message, 0),
         };
-        let (n, step) = (size.div_ceil(split_size.max(1)).max(1), split_size);
-        let sizes: Vec<usize> = (0..n).map(|i| step.min(size - (i * step).min(size))).collect();
-        self.split_with_sizes(&sizes, dim)
+        let n = size.div_ceil(split_size.max(1)).max(1);
+        self.parts(axis, (0..n).map(|i| (i * split_size, split_size.min(size - i * split_size))))
     }
 
     /// Parts of the given sizes, which add up to the axis.
     #[track_caller]
-    pub fn split_with_sizes(&self, sizes: &[usize], dim: isize) -> Vec<Var<'t, T>> {
-        let (axis, size) = match self.axis_to_split(dim) {
-            Ok(found) => found,
-            Err(message) => return vec![self.failed_here("split", message)],
-        };
+    pub fn split_with_sizes(&self, sizes: &[usize], dim: isize) -> Parts<Var<'t, T>> {
         let total = sizes.iter().try_fold(0usize, |a, &b| a.checked_add(b));
-        if total != Some(size) {
-            let message = format!("sizes {sizes:?} don't add up to {size}, the size of axis {dim}");
-            return vec![self.failed_here("split", message)];
-        }
+        let axis = match self.axis_to_split(dim) {
+            Ok((axis, size)) if total == Some(size) => axis,
+            Ok((_, size)) => {
+                let message = format!("sizes {sizes:?} don't add up to {size}, the size of axis {dim}");
+                return self.failed_parts("split", message, sizes.len());
+            }
+            Err(message) => return self.failed_parts("split", message, sizes.len()),
+        };
         let mut start = 0;
         let parts = sizes.iter().map(|&len| {
             start += len;
@@ -179,50 +184,50 @@ impl<'t, T: Float> Var<'t, T> {
 
     /// At most `chunks` parts of an axis, all of one size but the last.
     #[track_caller]
-    pub fn chunk(&self, chunks: usize, dim: isize) -> Vec<Var<'t, T>> {
-        match self.axis_to_split(dim) {
-            Ok(_) if chunks == 0 => vec![self.failed_here("chunk", "takes at least 1 part, not 0".into())],
+    pub fn chunk(&self, chunks: usize, dim: isize) -> Parts<Var<'t, T>> {
+        let message = match self.axis_to_split(dim) {
+            Ok(_) if chunks == 0 => "takes at least 1 part, not 0".into(),
             Ok((_, 0)) if chunks > MOST => {
-                let message = format!("{chunks} empty parts are more than the {MOST} that are made");
-                vec![self.failed_here("chunk", message)]
+                format!("{chunks} empty parts are more than the {MOST} that are made")
             }
-            Ok((_, 0)) => self.split_with_sizes(&vec![0; chunks], dim),
-            Ok((_, size)) => self.split(size.div_ceil(chunks), dim),
-            Err(message) => vec![self.failed_here("chunk", message)],
-        }
+            Ok((axis, 0)) => return self.parts(axis, std::iter::repeat_n((0, 0), chunks)),
+            Ok((_, size)) => return self.split(size.div_ceil(chunks), dim),
+            Err(message) => message,
+        };
+        self.failed_parts("chunk", message, chunks)
     }
 
     /// Exactly `sections` parts of an axis, whose sizes differ by at most 1.
     #[track_caller]
-    pub fn tensor_split(&self, sections: usize, dim: isize) -> Vec<Var<'t, T>> {
-        match self.axis_to_split(dim) {
-            Ok(_) if sections == 0 => {
-                vec![self.failed_here("tensor_split", "takes at least 1 part, not 0".into())]
-            }
-            Ok((_, size)) => {
+    pub fn tensor_split(&self, sections: usize, dim: isize) -> Parts<Var<'t, T>> {
+        let message = match self.axis_to_split(dim) {
+            Ok(_) if sections == 0 => "takes at least 1 part, not 0".into(),
+            Ok(_) if sections > MOST => format!("{sections} parts are more than the {MOST} that are made"),
+            Ok((axis, size)) => {
                 let (each, more) = (size / sections, size % sections);
-                let sizes: Vec<usize> = (0..sections).map(|i| each + (i < more) as usize).collect();
-                self.split_with_sizes(&sizes, dim)
+                let part = |i: usize| (each * i + i.min(more), each + (i < more) as usize);
+                return self.parts(axis, (0..sections).map(part));
             }
-            Err(message) => vec![self.failed_here("tensor_split", message)],
-        }
+            Err(message) => message,
+        };
+        self.failed_parts("tensor_split", message, sections)
     }
 
     /// The parts of an axis between the given indices, which are cut to it and may count from the end.
     #[track_caller]
-    pub fn tensor_split_at(&self, indices: &[isize], dim: isize) -> Vec<Var<'t, T>> {
+    pub fn tensor_split_at(&self, indices: &[isize], dim: isize) -> Parts<Var<'t, T>> {
         match self.axis_to_split(dim) {
             Ok((axis, size)) => self.parts(axis, parts_at(size, indices)),
-            Err(message) => vec![self.failed_here("tensor_split", message)],
+            Err(message) => self.failed_parts("tensor_split", message, indices.len() + 1),
         }
     }
 
     /// All indices of an axis, one by one; the axis goes away.
     #[track_caller]
-    pub fn unbind(&self, dim: isize) -> Vec<Var<'t, T>> {
+    pub fn unbind(&self, dim: isize) -> Parts<Var<'t, T>> {
         let (axis, size) = match self.axis_to_split(dim) {
             Ok(found) => found,
-            Err(message) => return vec![self.failed_here("unbind", message)],
+            Err(message) => return self.failed_parts("unbind", message, 0),
         };
         let mut shape = self.shape().clone();
         shape.remove(axis);
@@ -230,21 +235,18 @@ impl<'t, T: Float> Var<'t, T> {
         for i in 0..size {
             found.push(self.strided(axis, i, 1, 1).reshape_to(&shape));
         }
-        found
+        found.into()
     }
 
     fn axis_to_split(&self, dim: isize) -> Checked<(usize, usize)> {
+        if self.failed_id().is_some() {
+            return Err("the value failed".into());
+        }
         if self.rank() == 0 {
             return Err("a tensor of rank 0 has no axis to split".into());
         }
         let axis = self.shape().axis(dim)?;
         Ok((axis, self.shape()[axis]))
-    }
-
-    /// A failure of this operation, or the one that this value had before.
-    #[track_caller]
-    pub(super) fn failed_here(&self, name: &str, message: String) -> Var<'t, T> {
-        if self.failed_id().is_some() { self.clone() } else { self.tape().fail_op(name, message, &[self]) }
     }
 }
 
@@ -253,9 +255,6 @@ impl<T: Float> Tape<T> {
     #[track_caller]
     pub fn stack<'t>(&'t self, tensors: &[&Var<'t, T>], dim: isize) -> Var<'t, T> {
         let Some(first) = tensors.first() else { return self.fail_op("stack", "no tensors were given", &[]) };
-        if let Some(failed) = tensors.iter().find(|t| t.failed_id().is_some()) {
-            return (*failed).clone();
-        }
         if let Some(other) = tensors.iter().find(|t| t.shape() != first.shape()) {
             let message = format!("takes tensors of one shape, not {} and {}", first.shape(), other.shape());
             return self.fail_op("stack", message, tensors);
@@ -290,21 +289,22 @@ impl<T: Float> Tape<T> {
 
     /// For lists of coordinates, each as a tensor over the grid that they span.
     #[track_caller]
-    pub fn meshgrid<'t>(&'t self, tensors: &[&Var<'t, T>], indexing: Indexing) -> Vec<Var<'t, T>> {
+    pub fn meshgrid<'t>(&'t self, tensors: &[&Var<'t, T>], indexing: Indexing) -> Parts<Var<'t, T>> {
         let mut order: Vec<usize> = (0..tensors.len()).collect();
         if indexing == Indexing::Xy && order.len() > 1 {
             order.swap(0, 1);
         }
         let grid: Shape = order.iter().map(|&i| tensors[i].numel()).collect();
+        let odd = tensors.iter().find(|t| t.rank() > 1 || t.failed_id().is_some());
+        if let Some(odd) = odd {
+            let message = format!("takes lists, not shape {}", odd.shape());
+            return Parts::failed(self.fail_op("meshgrid", message, tensors), tensors.len());
+        }
         let mut found = Vec::with_capacity(tensors.len());
         for (i, t) in tensors.iter().enumerate() {
-            if t.rank() > 1 {
-                let message = format!("takes lists, not shape {}", t.shape());
-                return vec![t.failed_here("meshgrid", message)];
-            }
             let mine = order.iter().map(|&o| if o == i { t.numel() } else { 1 }).collect();
             found.push(t.reshape_to(&mine).expand_to(&grid));
         }
-        found
+        found.into()
     }
 }

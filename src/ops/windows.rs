@@ -6,7 +6,7 @@ use crate::{
     tensor::{Shape, Tensor},
 };
 
-/// The windows along one axis, all lists of places of one length; [`NOWHERE`] where there is no element.
+/// The windows along one axis.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Windows {
     size: usize,
@@ -50,37 +50,46 @@ impl Windows {
         (w * self.size / self.count, ((w + 1) * self.size).div_ceil(self.count))
     }
 
-    /// The place of element k of window w.
-    fn place(&self, w: usize, k: usize) -> u32 {
-        let at = match self.kind {
+    /// The places of the elements of window w: a window may be much longer than the axis, so what is outside isn't looked at.
+    fn window(&self, w: usize) -> impl ExactSizeIterator<Item = u32> + use<> {
+        let (first, step, n) = match self.kind {
             Kind::Strided { stride, padding, dilation } => {
-                (w * stride + k * dilation).checked_sub(padding).filter(|&at| at < self.size)
+                let start = w * stride;
+                let before = padding.saturating_sub(start).div_ceil(dilation).min(self.len);
+                let end = self.size + padding;
+                let until = end.saturating_sub(start).div_ceil(dilation).min(self.len);
+                // An element that isn't there has no place.
+                let first = (start + before.saturating_mul(dilation)).saturating_sub(padding);
+                (first, dilation, until.saturating_sub(before))
             }
             Kind::Adaptive => {
                 let (start, end) = self.share(w);
-                Some(start + k).filter(|&at| at < end)
+                (start, 1, end - start)
             }
         };
-        at.map_or(NOWHERE, |at| at as u32)
+        (0..n).map(move |k| (first + k * step) as u32)
     }
 
-    fn window(&self, w: usize) -> impl Iterator<Item = u32> + '_ {
-        (0..self.len).map(move |k| self.place(w, k))
-    }
-
-    /// The places of all windows.
-    pub fn places(&self) -> Vec<u32> {
-        (0..self.count).flat_map(|w| self.window(w)).collect()
+    /// The places of all windows, and how many each has: filled up with [`NOWHERE`] to as many as the fullest.
+    pub fn places(&self) -> (Vec<u32>, usize) {
+        let most = (0..self.count).map(|w| self.window(w).len()).max().unwrap_or(0);
+        let filled = |w| self.window(w).chain(std::iter::repeat(NOWHERE)).take(most);
+        ((0..self.count).flat_map(filled).collect(), most)
     }
 
     /// The places of each window where there are elements.
     fn elements(&self) -> Vec<Vec<u32>> {
-        (0..self.count).map(|w| self.window(w).filter(|&p| p != NOWHERE).collect()).collect()
+        (0..self.count).map(|w| self.window(w).collect()).collect()
     }
 
     /// The number of elements in each window.
     pub fn real(&self) -> Vec<f64> {
-        (0..self.count).map(|w| self.window(w).filter(|&p| p != NOWHERE).count() as f64).collect()
+        (0..self.count).map(|w| self.window(w).len() as f64).collect()
+    }
+
+    /// A window without an element, if there is one.
+    pub fn empty(&self) -> Option<usize> {
+        (0..self.count).find(|&w| self.window(w).len() == 0)
     }
 
     /// The number of places in each window, those of the padding with them; not what a window of `ceil_mode` reaches beyond.

@@ -160,6 +160,7 @@ fn measure<T: Float, B: Block<T>>(blocks: &[B], x: &Var<'_, T>) -> Result<Vec<Co
     for block in blocks {
         let tape = Tape::new();
         tape.set_training(x.tape().is_training());
+        tape.settings.again.set(true);
         let input = tape.input(&value);
         let y = block.forward(&[input]);
         let next = y.value()?.clone();

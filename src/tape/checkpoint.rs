@@ -1,7 +1,7 @@
 //! Less memory for more time: a block whose inner values are not kept but computed again in the reverse sweep.
-use super::{Float, Random, Tape, Var, node::NONE, step::Step};
+use super::{Float, Random, Restore, Tape, Var, node::NONE, step::Step};
 use crate::{
-    error::{Checked, Result},
+    error::{Checked, Error, Result},
     nn::Param,
     ops::{Op, Rule},
     tensor::{Shape, Tensor},
@@ -30,23 +30,27 @@ use std::sync::Arc;
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 pub trait Block<T: Float>: Send + Sync {
-    /// The parameters that the block uses: their gradients are computed with the block's.
+    /// The parameters that the block uses: their gradients are computed with the block's. Using another one that can be trained is
+    /// an error of the sweep.
     fn params(&self) -> Vec<Param<T>>;
-    /// The value of the block. Must give the same each time it is run.
+    /// The value of the block. Must give the same each time it is run; what it does beside that, it does where
+    /// [`Tape::is_rerun`] is false.
     fn forward<'t>(&self, x: &[Var<'t, T>]) -> Var<'t, T>;
 }
 
 struct Checkpoint<B> {
     block: B,
     random: Random,
+    training: bool,
     params: usize,
 }
 
 impl<T: Float> Tape<T> {
     /// The block's value, recorded as one operation that keeps only the block's inputs. In the reverse sweep the
-    /// block is run again, with the same random numbers. Gradients of any order work.
+    /// block is run again, with the same random numbers and in the same mode. Gradients of any order work.
     #[track_caller]
     pub fn checkpoint<'t>(&'t self, block: impl Block<T> + 'static, inputs: &[&Var<'t, T>]) -> Var<'t, T> {
+        self.not_replayable("a block was checkpointed");
         let params = block.params();
         let leaves: Vec<Var<'t, T>> = params.iter().map(|p| self.param(p)).collect();
         let all: Vec<&Var<'t, T>> = inputs.iter().copied().chain(&leaves).collect();
@@ -54,17 +58,39 @@ impl<T: Float> Tape<T> {
             return (*failed).clone();
         }
         let (random, began) = (self.random(), self.clock());
-        let own: Vec<Var<'t, T>> = inputs.iter().map(|v| v.detach()).collect();
+        let own: Vec<Var<'t, T>> = inputs.iter().map(|v| self.constant(v.tensor())).collect();
         let value = self.no_grad(|| block.forward(&own));
         if value.failed_id().is_some() || !self.is_recording() || all.iter().all(|v| v.node().is_none()) {
             return value;
         }
         let nodes = all.iter().map(|v| v.node().unwrap_or(NONE)).collect();
         let kept = inputs.iter().enumerate().map(|(i, v)| (i as u8, v.tensor().clone()));
-        let rule = Checkpoint { block, random, params: params.len() };
+        let rule = Checkpoint { block, random, training: self.is_training(), params: params.len() };
         let id = self.push_node(Op::Custom(Arc::new(rule)), nodes, value.shape().clone(), kept);
         self.note(id, value.tensor(), &all, began);
         Var::new(self, value.into_tensor(), id)
+    }
+}
+
+impl<T: Float> Tape<T> {
+    /// The number of leaves that are parameters.
+    fn param_leaves(&self) -> usize {
+        self.tensors.nodes.borrow().iter().filter(|n| matches!(n.op, Op::Param(_))).count()
+    }
+
+    /// That a block has used no other parameters than it names, whose leaves were there before.
+    fn check_params(&self, known: usize) -> Result<()> {
+        let nodes = self.tensors.nodes.borrow();
+        match nodes.iter().filter(|n| matches!(n.op, Op::Param(_))).nth(known) {
+            None => Ok(()),
+            Some(other) => {
+                let message = format!(
+                    "the block uses a parameter of shape {} that Block::params doesn't name: it would get no gradient",
+                    other.shape
+                );
+                Err(Error::op("checkpoint", message, Some(other.site)))
+            }
+        }
     }
 }
 
@@ -86,13 +112,9 @@ impl<T: Float, B: Block<T>> Rule<T> for Checkpoint<B> {
     }
 
     fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
-        let tape = step.tape();
         let n = step.inputs() - self.params;
         let inputs: Vec<Var<'t, T>> = (0..n).map(|i| step.input(i)).collect();
-        let before = tape.random();
-        tape.set_random(self.random);
         let grads = if step.graph() { self.recorded(step, &inputs) } else { self.apart(step, &inputs) };
-        tape.set_random(before);
         match grads {
             Ok(grads) => {
                 for (i, g) in grads.into_iter().enumerate() {
@@ -112,9 +134,15 @@ impl<B> Checkpoint<B> {
         B: Block<T>,
     {
         let (tape, floor) = (step.tape(), step.tape().mark().0);
+        let settings = &tape.settings;
+        let _again = Restore { setting: &settings.again, before: settings.again.replace(true) };
+        let _mode = Restore { setting: &settings.training, before: settings.training.replace(self.training) };
+        let _random = Restore { setting: &settings.random, before: settings.random.replace(self.random) };
+        let leaves: Vec<Var<'t, T>> = self.block.params().iter().map(|p| tape.param(p)).collect();
+        let known = tape.param_leaves();
         let inputs: Vec<Var<'t, T>> = inputs.iter().map(Var::alias).collect();
         let y = self.block.forward(&inputs);
-        let leaves: Vec<Var<'t, T>> = self.block.params().iter().map(|p| tape.param(p)).collect();
+        tape.check_params(known)?;
         let all: Vec<&Var<'t, T>> = inputs.iter().chain(&leaves).collect();
         tape.vjp(&[&y], &[step.grad()], &all, true, Some(floor))
     }
@@ -126,11 +154,14 @@ impl<B> Checkpoint<B> {
     {
         let inner = Tape::new();
         inner.set_random(self.random);
-        inner.set_training(step.tape().is_training());
+        inner.set_training(self.training);
+        inner.settings.again.set(true);
         inner.detect_anomalies(step.tape().settings.anomalies.get());
         let fresh: Vec<Var<'_, T>> = inputs.iter().map(|v| inner.input(v.tensor())).collect();
         let leaves: Vec<Var<'_, T>> = self.block.params().iter().map(|p| inner.param(p)).collect();
+        let known = inner.param_leaves();
         let y = self.block.forward(&fresh);
+        inner.check_params(known)?;
         let all: Vec<&Var<'_, T>> = fresh.iter().chain(&leaves).collect();
         let seed = inner.constant(step.grad().tensor());
         let grads = inner.vjp(&[&y], &[&seed], &all, false, None)?;

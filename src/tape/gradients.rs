@@ -3,6 +3,7 @@ use super::{Float, Scalar, Tape, TapeNumber, TensorPart, Var, statements::Local}
 use crate::{nn::Param, tensor::Tensor};
 use std::{
     cell::{Cell, RefCell},
+    fmt,
     rc::Rc,
 };
 
@@ -94,6 +95,14 @@ impl<T: Float> Gradients<T> {
             self.cursor.set(i + n - 1);
             &self.leaves[i].grad
         })
+    }
+}
+
+impl<T: TapeNumber> fmt::Debug for Gradients<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Gradients(")?;
+        T::Tensors::describe(&self.leaves, f)?;
+        write!(f, "{} scalar adjoints)", self.scalars.len())
     }
 }
 

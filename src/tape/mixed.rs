@@ -2,11 +2,11 @@
 use super::{CustomOp, Float, Scalar, Tape, Var, node::NONE, step::Step, var::CONSTANT};
 use crate::{
     error::{Checked, Error},
-    ops::{Op, Rule},
+    ops::{Op, Parts, Rule},
     tensor::{Shape, Tensor},
 };
 use smallvec::smallvec;
-use std::borrow::Cow;
+use std::{borrow::Cow, panic::Location};
 
 /// A statement between the two kinds.
 pub(crate) enum Mixed {
@@ -87,10 +87,11 @@ impl<'t, T: Float> Var<'t, T> {
         let index = index.as_ref();
         let tape = self.tape();
         if let Some(failure) = self.failure() {
-            return tape.fail_scalar(&failure.to_string());
+            return tape.fail_scalar_with(failure);
         }
         let Some(value) = self.tensor().get(index) else {
-            return tape.fail_scalar(&format!("at: index {index:?} is outside shape {}", self.shape()));
+            let message = format!("index {index:?} is outside shape {}", self.shape());
+            return tape.fail_scalar_with(Error::op("at", message, Some(Location::caller())));
         };
         let Some(node) = self.node().filter(|_| tape.is_recording()) else {
             return Scalar::constant(value);
@@ -107,7 +108,10 @@ impl<'t, T: Float> Var<'t, T> {
 
     /// All elements as scalars, in row-major order.
     #[track_caller]
-    pub fn scalars(&self) -> Vec<Scalar<'t, T>> {
+    pub fn scalars(&self) -> Parts<Scalar<'t, T>> {
+        if let Some(failure) = self.failure() {
+            return Parts::failed(self.tape().fail_scalar_with(failure), 0);
+        }
         let mut index = vec![0; self.rank()];
         let mut out = Vec::with_capacity(self.numel());
         for _ in 0..self.numel() {
@@ -120,7 +124,7 @@ impl<'t, T: Float> Var<'t, T> {
                 *i = 0;
             }
         }
-        out
+        out.into()
     }
 }
 
@@ -135,6 +139,12 @@ impl<T: Float> Tape<T> {
         };
         if scalars.iter().any(|s| s.tape().is_some_and(|t| !std::ptr::eq(t, self))) {
             return self.fail_op("from_scalars", "two tapes: a scalar was recorded on another tape", &[]);
+        }
+        // A scalar that failed is no number.
+        if scalars.iter().any(|s| s.value().is_nan())
+            && let Some(failure) = self.recorded_failure()
+        {
+            return self.fail_with(failure);
         }
         if !self.is_recording() || scalars.iter().all(|s| s.id() == 0) {
             return Var::new(self, value, CONSTANT);

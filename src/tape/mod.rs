@@ -59,8 +59,17 @@ use std::{
     rc::Rc,
 };
 
-/// A number type that a tape can record: `f32`, `f64`, dual numbers, and scalars of another tape.
-pub trait TapeNumber: Number {
+/// A number type that a tape can record: `f32`, `f64`, dual numbers, and scalars of another tape. No others can be: a sweep
+/// calculates with them while it holds the tape's buffers, so what they do must not reach that tape.
+///
+/// ```compile_fail
+/// #[derive(Clone, Copy)]
+/// struct Mine(f64);
+/// impl kolmo::TapeNumber for Mine {
+///     type Tensors = <kolmo::Dual<f64, 1> as kolmo::TapeNumber>::Tensors;
+/// }
+/// ```
+pub trait TapeNumber: Number + sealed::Sealed {
     /// What the tape keeps for tensors of this type.
     #[doc(hidden)]
     type Tensors: TensorPart<Self>;
@@ -72,6 +81,16 @@ pub trait Float:
 {
     #[doc(hidden)]
     fn catch() -> CatchKey<Self>;
+}
+
+mod sealed {
+    use super::{Dual, Scalar, TapeNumber};
+
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for f64 {}
+    impl<R: TapeNumber, const N: usize> Sealed for Dual<R, N> {}
+    impl<T: TapeNumber> Sealed for Scalar<'_, T> {}
 }
 
 macro_rules! float {
@@ -110,8 +129,10 @@ pub trait TensorPart<T: TapeNumber>: Default {
     fn backward(tape: &Tape<T>, adjoints: Vec<T>) -> Result<Gradients<T>>;
     /// A failure that a scalar was made from, if there was one.
     fn failure(&self) -> Option<Error>;
-    /// Keeps a failure.
-    fn fail(&self, error: Error) -> u32;
+    /// Keeps a failure of a scalar, if it is the first.
+    fn fail(&self, error: Error);
+    /// Tells of gradients of tensors what a reader of a log can use.
+    fn describe(leaves: &Self::Leaves, f: &mut fmt::Formatter<'_>) -> fmt::Result;
     /// Hands the memory of gradients back.
     fn recycle(leaves: &mut Self::Leaves, stash: &Stash<T>);
 }
@@ -139,11 +160,13 @@ impl<T: TapeNumber<Tensors = NoTensors>> TensorPart<T> for NoTensors {
         self.failure.set(failure);
         copy
     }
-    fn fail(&self, error: Error) -> u32 {
+    fn fail(&self, error: Error) {
         if TensorPart::<T>::failure(self).is_none() {
             self.failure.set(Some(Box::new(error)));
         }
-        0
+    }
+    fn describe(_: &(), _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Ok(())
     }
     fn recycle(_: &mut (), _: &Stash<T>) {}
 }
@@ -176,7 +199,21 @@ pub(crate) struct Settings {
     pub training: Cell<bool>,
     pub anomalies: Cell<bool>,
     pub observed: Cell<bool>,
+    /// Whether what is run was run before: then layers do nothing beside their results.
+    pub again: Cell<bool>,
     pub random: Cell<Random>,
+}
+
+/// Puts a setting back to what it was.
+pub(crate) struct Restore<'a, V: Copy> {
+    pub setting: &'a Cell<V>,
+    pub before: V,
+}
+
+impl<V: Copy> Drop for Restore<'_, V> {
+    fn drop(&mut self) {
+        self.setting.set(self.before);
+    }
 }
 
 /// Every tape, and every step of it, has a number of its own.
@@ -197,6 +234,7 @@ impl<T: TapeNumber> Tape<T> {
                 training: Cell::new(true),
                 anomalies: Cell::new(false),
                 observed: Cell::new(false),
+                again: Cell::new(false),
                 random: Cell::new(Random::new(0)),
             },
             stash: Rc::default(),
@@ -262,10 +300,13 @@ impl<T: TapeNumber> Tape<T> {
 
     /// Runs `f` without recording: what it computes from recorded values are constants.
     pub fn no_grad<R>(&self, f: impl FnOnce() -> R) -> R {
-        let before = self.settings.recording.replace(false);
-        let result = f();
-        self.settings.recording.set(before);
-        result
+        let _before = self.recording(false);
+        f()
+    }
+
+    /// Switches recording on or off until the guard is dropped, be it by a panic.
+    pub(crate) fn recording(&self, on: bool) -> impl Drop {
+        Restore { setting: &self.settings.recording, before: self.settings.recording.replace(on) }
     }
 
     /// Whether layers such as dropout are in training mode.
@@ -276,6 +317,13 @@ impl<T: TapeNumber> Tape<T> {
     /// Training or evaluation mode, for what follows.
     pub fn set_training(&self, on: bool) {
         self.settings.training.set(on);
+    }
+
+    /// Whether this is another run of something that counts as one: a checkpointed block in the sweep, a part that a
+    /// [`Budget`](crate::Budget) measures, a function that becomes a [`Program`](crate::Program). A layer that does something
+    /// beside its result, such as moving running statistics, does it where this is false, and so once.
+    pub fn is_rerun(&self) -> bool {
+        self.settings.again.get()
     }
 
     /// Whether the first operation that gives NaN or infinity, in value or gradient, is reported as a failure.
@@ -300,8 +348,14 @@ impl<T: TapeNumber> Tape<T> {
     #[cold]
     #[track_caller]
     pub(crate) fn fail_scalar(&self, message: &str) -> Scalar<'_, T> {
-        self.tensors.fail(Error::op("scalar", message, Some(Location::caller())));
-        Scalar::constant(T::of(f64::NAN))
+        self.fail_scalar_with(Error::op("scalar", message, Some(Location::caller())))
+    }
+
+    /// A number that isn't one; `backward` of what is computed from it tells the error.
+    #[cold]
+    pub(crate) fn fail_scalar_with(&self, error: Error) -> Scalar<'_, T> {
+        self.tensors.fail(error);
+        Scalar::recorded(self, T::of(f64::NAN), 0)
     }
 
     pub(crate) fn recorded_failure(&self) -> Option<Error> {

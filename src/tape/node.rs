@@ -17,6 +17,7 @@ use crate::{
 use smallvec::SmallVec;
 use std::{
     cell::{Cell, RefCell},
+    fmt,
     panic::Location,
 };
 
@@ -43,6 +44,13 @@ pub(crate) struct Node<T: Float> {
 /// A value that a derivative reads: of an operand (by position) or the result ([`OUTPUT`]). A sweep may free it.
 pub(crate) type Kept<T> = (u8, Option<Tensor<T>>);
 
+/// The value of a parameter, and which versions of which parameters it was made of: the parameter itself, its codebook, …
+struct Known<T: Float> {
+    node: u32,
+    value: Tensor<T>,
+    made_of: SmallVec<[(Param<T>, u64); 2]>,
+}
+
 /// The tensors' part of a tape.
 #[doc(hidden)]
 pub struct TensorTape<T: Float> {
@@ -50,10 +58,15 @@ pub struct TensorTape<T: Float> {
     pub(crate) kept: RefCell<Vec<Kept<T>>>,
     failures: RefCell<Vec<Error>>,
     /// The values of parameters that were asked for in this step.
-    params: RefCell<IdMap<(u32, Tensor<T>)>>,
+    params: RefCell<IdMap<Known<T>>>,
+    /// The parameters that are being asked for, and those that they ask for, with their versions.
+    asked: RefCell<Vec<(Param<T>, u64)>>,
+    /// Whether a parameter was changed in this step, and asked for again: then it has several leaves.
+    pub(super) renewed: Cell<bool>,
     /// The values that stand for parameters in this step.
     substitutes: RefCell<IdMap<(u32, Tensor<T>)>>,
-    scalar_failed: Cell<bool>,
+    /// The first failure of a scalar.
+    scalar_failure: RefCell<Option<Error>>,
     /// What a [`Program`](crate::Program) needs to know beyond the nodes, while one is recorded.
     pub(crate) trace: RefCell<Option<Trace<T>>>,
     /// What is noted while the tape is observed.
@@ -68,8 +81,10 @@ impl<T: Float> Default for TensorTape<T> {
             kept: RefCell::default(),
             failures: RefCell::default(),
             params: RefCell::default(),
+            asked: RefCell::default(),
+            renewed: Cell::new(false),
             substitutes: RefCell::default(),
-            scalar_failed: Cell::new(false),
+            scalar_failure: RefCell::default(),
             trace: RefCell::default(),
             watch: RefCell::default(),
             scratch: RefCell::default(),
@@ -85,8 +100,10 @@ impl<T: Float> TensorPart<T> for TensorTape<T> {
         self.kept.borrow_mut().clear();
         self.failures.borrow_mut().clear();
         self.params.borrow_mut().clear();
+        self.asked.borrow_mut().clear();
+        self.renewed.set(false);
         self.substitutes.borrow_mut().clear();
-        self.scalar_failed.set(false);
+        self.scalar_failure.replace(None);
         if let Some(watch) = &mut *self.watch.borrow_mut() {
             watch.clear();
         }
@@ -97,13 +114,21 @@ impl<T: Float> TensorPart<T> for TensorTape<T> {
     }
 
     fn failure(&self) -> Option<Error> {
-        self.failures.borrow().first().filter(|_| self.scalar_failed.get()).cloned()
+        self.scalar_failure.borrow().clone()
     }
 
-    fn fail(&self, error: Error) -> u32 {
-        self.scalar_failed.set(true);
-        self.failures.borrow_mut().push(error);
-        0
+    fn fail(&self, error: Error) {
+        self.scalar_failure.borrow_mut().get_or_insert(error);
+    }
+
+    fn describe(leaves: &Vec<Leaf<T>>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for leaf in leaves {
+            match leaf.param {
+                0 => write!(f, "input {}, ", leaf.grad.shape())?,
+                id => write!(f, "param #{id} {}, ", leaf.grad.shape())?,
+            }
+        }
+        Ok(())
     }
 
     fn recycle(leaves: &mut Vec<Leaf<T>>, stash: &Stash<T>) {
@@ -182,7 +207,7 @@ impl<T: Float> Tape<T> {
         let nodes = self.tensors.nodes.borrow();
         let own = |node: u32| nodes.get(node as usize).is_some_and(|n| matches!(n.op, Op::Param(_)));
         let params = self.tensors.params.borrow();
-        params.values().filter(|(node, _)| own(*node)).map(|(_, value)| value).for_each(f);
+        params.values().filter(|known| own(known.node)).map(|known| &known.value).for_each(f);
     }
 
     /// The parameter's own tensor as a leaf of the tape.
@@ -207,10 +232,19 @@ impl<T: Float> Tape<T> {
         }
     }
 
-    /// Notes that a layer does something which a program can't do again.
+    /// Notes that something is done which a program can't do again.
+    #[track_caller]
     pub(crate) fn not_replayable(&self, what: &'static str) {
         if let Some(trace) = &mut *self.tensors.trace.borrow_mut() {
-            trace.obstacle.get_or_insert(what);
+            trace.obstacle.get_or_insert((what, Some(Location::caller())));
+        }
+    }
+
+    /// Notes that somebody looks at a value which another run may have otherwise.
+    #[track_caller]
+    pub(crate) fn note_read(&self, v: &Var<'_, T>) {
+        if v.node().is_some() {
+            self.not_replayable("a value was read, which may decide what is computed");
         }
     }
 
@@ -220,15 +254,40 @@ impl<T: Float> Tape<T> {
             return Some(Var::new(self, value.clone(), *node));
         }
         let params = self.tensors.params.borrow();
-        params
-            .get(&id)
-            .filter(|_| self.is_recording())
-            .map(|(node, value)| Var::new(self, value.clone(), *node))
+        let known = params.get(&id).filter(|_| self.is_recording())?;
+        if known.made_of.iter().any(|(p, version)| p.version() != *version) {
+            self.tensors.renewed.set(true);
+            return None;
+        }
+        // What is being asked for depends on these, too.
+        let mut asked = self.tensors.asked.borrow_mut();
+        if !asked.is_empty() {
+            asked.extend_from_slice(&known.made_of);
+        }
+        Some(Var::new(self, known.value.clone(), known.node))
     }
 
-    pub(crate) fn remember_param(&self, id: u64, value: &Var<'_, T>) {
+    /// Begins to work out the value of a parameter.
+    pub(crate) fn ask(&self, p: &Param<T>) -> usize {
+        let mut asked = self.tensors.asked.borrow_mut();
+        asked.push((p.clone(), p.version()));
+        asked.len() - 1
+    }
+
+    /// Ends it.
+    pub(crate) fn answered(&self, asked: usize) {
+        if asked == 0 {
+            self.tensors.asked.borrow_mut().clear();
+        }
+    }
+
+    /// Keeps the value that was worked out of what was asked for from `asked` on.
+    pub(crate) fn remember_param(&self, id: u64, value: &Var<'_, T>, asked: usize) {
         if let Some(node) = value.node() {
-            self.tensors.params.borrow_mut().insert(id, (node, value.tensor().clone()));
+            let made_of =
+                self.tensors.asked.borrow().get(asked..).unwrap_or_default().iter().cloned().collect();
+            let known = Known { node, value: value.tensor().clone(), made_of };
+            self.tensors.params.borrow_mut().insert(id, known);
         }
     }
 
@@ -315,6 +374,9 @@ impl<T: Float> Tape<T> {
             return self.fail_op(op.rule().name(), format!("the value has NaN or infinity{hint}"), inputs);
         }
         if !recorded || !self.is_recording() {
+            if recorded {
+                self.not_replayable("something was computed without being recorded");
+            }
             return Var::new(self, value, CONSTANT);
         }
         let (mut nodes, mut wanted) = (SmallVec::new(), 0u32);
@@ -344,7 +406,9 @@ impl<T: Float> Tape<T> {
         operands: &[&Var<'_, T>],
     ) -> Var<'_, T> {
         // Whatever else is wrong with a failed value, what made it fail comes first.
-        if let Some(failed) = operands.iter().find_map(|v| v.failed_id().filter(|_| std::ptr::eq(v.tape(), self))) {
+        if let Some(failed) =
+            operands.iter().find_map(|v| v.failed_id().filter(|_| std::ptr::eq(v.tape(), self)))
+        {
             return Var::new(self, Tensor::full([0], T::default()), failed);
         }
         let mut error = crate::error::OpError {

@@ -77,10 +77,11 @@ pub(crate) enum Operand<T: Float> {
 impl<T: Float> Program<T> {
     /// Records what `f` makes on a tape of inputs and of indices: class labels, or indices of an embedding.
     ///
-    /// `f` is run twice, the second time on the inputs in reverse order. What it does must depend on their values only
-    /// through operations of the tape: a function that looks at values (a comparison, a sort, `if` and `while`) computes
-    /// something else then, which is an error. So are random numbers, such as dropout in training, running statistics in
-    /// training, checkpoints and scalars.
+    /// What `f` does must depend on the inputs' values only through operations of the tape. Reading a value
+    /// ([`value`](Var::value), [`item`](Var::item), comparisons, …) is an error, since it may decide what is computed; so are random
+    /// numbers, such as dropout in training, running statistics in training, checkpoints, scalars, and what is computed in
+    /// [`no_grad`](Tape::no_grad). `f` is run some more times, on values of other places, signs and sizes, and what it gives is compared
+    /// with what the program gives. Layers do nothing beside their results meanwhile: statistics stay what they are.
     ///
     /// Indices must go to the operation that takes them (`cross_entropy`, `embedding`, `index_select`) as they are.
     /// The tape is in training mode unless `f` changes that.

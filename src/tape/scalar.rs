@@ -80,6 +80,9 @@ impl<'t, T: TapeNumber> Scalar<'t, T> {
     #[inline(always)]
     #[track_caller]
     pub(crate) fn named<const N: usize>(name: &'static str, value: T, arguments: [(Self, T); N]) -> Self {
+        if N > LONGEST {
+            return Self::chained(name, value, &arguments);
+        }
         let site = Location::caller();
         let tape = arguments.iter().fold(None, |tape, (a, _)| tape.or(a.tape));
         match tape {
@@ -97,6 +100,21 @@ impl<'t, T: TapeNumber> Scalar<'t, T> {
             }
             None => Scalar::constant(value),
         }
+    }
+
+    /// More arguments than one statement has: a chain of statements, each with the one before it as its first argument.
+    #[cold]
+    #[track_caller]
+    fn chained(name: &'static str, value: T, arguments: &[(Self, T)]) -> Self {
+        let (x, partials): (Vec<Self>, Vec<T>) = arguments.iter().copied().unzip();
+        let partials: Vec<Self> = partials.into_iter().map(Scalar::constant).collect();
+        let mut last = Scalar::constant(value);
+        for (x, partials) in x.chunks(LONGEST - 1).zip(partials.chunks(LONGEST - 1)) {
+            let (before, one) = ([last], [Scalar::constant(T::of(1.0))]);
+            let partial = |x: &Self, d: &Self| (x.id, d.value);
+            last = Scalar::linear(name, value, [(&before, &one), (x, partials)], partial);
+        }
+        last
     }
 
     /// An operation with one argument on the tape.

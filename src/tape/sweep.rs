@@ -57,6 +57,20 @@ impl<T: Float> Default for Sweep<T> {
     }
 }
 
+/// The table of nodes while a sweep has it: it goes back to the tape, even if a user's rule panics.
+struct Lent<'t, T: Float> {
+    tape: &'t Tape<T>,
+    nodes: Vec<Node<T>>,
+}
+
+impl<T: Float> Drop for Lent<'_, T> {
+    fn drop(&mut self) {
+        if !self.nodes.is_empty() {
+            self.tape.tensors.nodes.replace(std::mem::take(&mut self.nodes));
+        }
+    }
+}
+
 impl<T: Float> Sweep<T> {
     pub fn add(&mut self, tape: &Tape<T>, target: u32, grad: Var<'_, T>, nodes: &[Node<T>], by: &Node<T>) {
         if let Some(failure) = grad.failure() {
@@ -125,7 +139,7 @@ impl<T: Float> Sweep<T> {
     /// Walks from `stop` down to the floor. Gradients of inputs and parameters go to `leaves`.
     fn run(&mut self, tape: &Tape<T>, mut stop: Stop, mut leaves: Option<&mut Vec<Leaf<T>>>) -> Result<()> {
         // Where nothing is recorded, the nodes are taken out of the table as a whole; else one by one.
-        let mut nodes = if self.graph { Vec::new() } else { tape.tensors.nodes.take() };
+        let mut nodes = Lent { tape, nodes: if self.graph { Vec::new() } else { tape.tensors.nodes.take() } };
         let mut scalars = std::mem::take(&mut self.scalars);
         while self.error.is_none() && tape.statements.sweep(&mut scalars, &mut stop, self.floor) {
             std::mem::swap(&mut self.scalars, &mut scalars);
@@ -137,15 +151,15 @@ impl<T: Float> Sweep<T> {
                         *place = node;
                     }
                 }
-            } else if let Some((node, before)) = nodes.get_mut(..=stop.node).and_then(<[_]>::split_last_mut) {
+            } else if let Some((node, before)) =
+                nodes.nodes.get_mut(..=stop.node).and_then(<[_]>::split_last_mut)
+            {
                 self.step(tape, node, before, stop.node, leaves.as_deref_mut());
             }
             std::mem::swap(&mut self.scalars, &mut scalars);
         }
         self.scalars = scalars;
-        if !self.graph {
-            tape.tensors.nodes.replace(nodes);
-        }
+        drop(nodes);
         match self.error.take() {
             Some(error) => {
                 self.adjoints.clear();
@@ -176,7 +190,18 @@ impl<T: Float> Sweep<T> {
                 match leaves {
                     Some(leaves) => {
                         let param = if let Op::Param(id) = node.op { id } else { 0 };
-                        leaves.push(Leaf { node: index as u32, param, grad: a.value });
+                        // Of a parameter that was changed between two uses the later one came first.
+                        let later = leaves
+                            .iter_mut()
+                            .find(|leaf| tape.tensors.renewed.get() && param != 0 && leaf.param == param);
+                        match later {
+                            Some(leaf) if leaf.grad.shape() == a.value.shape() => {
+                                let sum = std::mem::replace(&mut leaf.grad, Tensor::full([0], T::default()));
+                                leaf.grad = accumulate::add(sum, &a.value);
+                            }
+                            Some(_) => {}
+                            None => leaves.push(Leaf { node: index as u32, param, grad: a.value }),
+                        }
                     }
                     None => self.adjoints[index] = Some(a),
                 }
@@ -324,10 +349,9 @@ impl<T: Float> Tape<T> {
         if self.statements.len().2 > 0 {
             sweep.scalars = self.stash.scalars(self.statements.adjoints());
         }
-        let before = self.settings.recording.replace(graph);
+        let _before = self.recording(graph);
         for (y, seed) in ys.iter().zip(seeds) {
             if y.shape() != seed.shape() {
-                self.settings.recording.set(before);
                 let message = format!("the seed has shape {}, the value {}", seed.shape(), y.shape());
                 return Err(Error::op("vjp", message, None));
             }
@@ -335,9 +359,7 @@ impl<T: Float> Tape<T> {
                 sweep.collect(self, node, (*seed).clone());
             }
         }
-        let result = sweep.run(self, self.end(), None);
-        self.settings.recording.set(before);
-        result?;
+        sweep.run(self, self.end(), None)?;
         Ok(xs
             .iter()
             .map(|x| match x.node().and_then(|n| sweep.adjoints.get(n as usize)) {

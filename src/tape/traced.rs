@@ -3,11 +3,12 @@
 use super::{Float, Var};
 use crate::{
     kernels::map::{Expr, map},
+    ops::{Rule, binary::Test},
     real::{
         Number,
         table::{self, elementary},
     },
-    tensor::{Shape, Tensor, shape::broadcast},
+    tensor::{Shape, shape::broadcast},
 };
 use std::{
     cell::RefCell,
@@ -78,13 +79,16 @@ fn at<'t, T: Float>(arena: &Arena<'t, T>, i: u32) -> Var<'t, T> {
     arena.borrow()[i as usize].clone()
 }
 
-fn mask<'t, T: Float>(a: &Var<'t, T>, b: &Var<'t, T>, test: impl Fn(T, T) -> bool) -> Var<'t, T> {
-    let (tape, one) = (a.tape(), T::of(1.0));
-    let Ok(shape) = broadcast(a.shape(), b.shape()) else {
-        return tape.fail_op("compare", "operands don't broadcast", &[a, b]);
-    };
-    let both = [a, b].map(|v| v.tensor().expand(&shape).map(|t| t.to_vec()).unwrap_or_default());
-    tape.constant(Tensor::from_fn(shape, |i| if test(both[0][i], both[1][i]) { one } else { T::of(0.0) }))
+/// A comparison as zeros and ones. Only a program has to do it again; else it stands for no statement.
+fn mask<'t, T: Float>(a: &Var<'t, T>, b: &Var<'t, T>, test: Test) -> Var<'t, T> {
+    let tape = a.tape();
+    if tape.is_traced() {
+        return tape.apply(test, &[a, b]);
+    }
+    match test.forward(&[a.tensor(), b.tensor()]) {
+        Ok(mask) => tape.constant(mask),
+        Err(message) => tape.fail_op(Rule::<T>::name(&test), message, &[a, b]),
+    }
 }
 
 impl<'a, 't, T: Float> Traced<'a, 't, T> {
@@ -116,12 +120,7 @@ impl<'a, 't, T: Float> Traced<'a, 't, T> {
         }
     }
 
-    fn compare(
-        self,
-        other: Self,
-        number: impl Fn(f64, f64) -> bool,
-        test: impl Fn(T, T) -> bool,
-    ) -> TracedMask<'a, 't, T> {
+    fn compare(self, other: Self, number: impl Fn(f64, f64) -> bool, test: Test) -> TracedMask<'a, 't, T> {
         match (self, other) {
             (Traced::Const(a), Traced::Const(b)) => TracedMask::Const(number(a, b)),
             (Traced::At(arena, _), _) | (_, Traced::At(arena, _)) => {
@@ -150,13 +149,13 @@ macro_rules! traced {
                 }
             }
             fn less(self, other: Self) -> Self::Mask {
-                self.compare(other, |a, b| a < b, |a, b| a.less(b))
+                self.compare(other, |a, b| a < b, Test::Less)
             }
             fn less_equal(self, other: Self) -> Self::Mask {
-                self.compare(other, |a, b| a <= b, |a, b| a.less_equal(b))
+                self.compare(other, |a, b| a <= b, Test::LessEqual)
             }
             fn equal(self, other: Self) -> Self::Mask {
-                self.compare(other, |a, b| a == b, |a, b| a.equal(b))
+                self.compare(other, |a, b| a == b, Test::Equal)
             }
             fn select(mask: Self::Mask, a: Self, b: Self) -> Self {
                 match mask {

@@ -2,6 +2,7 @@
 use super::{Float, Gradients, Tape};
 use crate::{
     error::{Error, Result},
+    ops::shape::ShapeOp,
     tensor::{Shape, Tensor},
 };
 use std::fmt;
@@ -44,18 +45,21 @@ impl<'t, T: Float> Var<'t, T> {
     }
 
     /// The value.
+    #[track_caller]
     pub fn value(&self) -> Result<&Tensor<T>> {
         self.ok()?;
+        self.tape.note_read(self);
         Ok(&self.value)
     }
 
     /// The only element of a tensor that has one.
+    #[track_caller]
     pub fn item(&self) -> Result<T> {
-        self.ok()?;
-        self.value.item()
+        self.value()?.item()
     }
 
     /// The elements in row-major order.
+    #[track_caller]
     pub fn to_vec(&self) -> Result<Vec<T>> {
         Ok(self.value()?.to_vec())
     }
@@ -98,7 +102,11 @@ impl<'t, T: Float> Var<'t, T> {
     }
 
     /// The same value as a constant: no gradient flows through it.
+    #[track_caller]
     pub fn detach(&self) -> Var<'t, T> {
+        if self.node().is_some() && self.tape.is_traced() {
+            return self.tape.apply(ShapeOp::Detach, &[self]);
+        }
         let id = self.failed_id().unwrap_or(CONSTANT);
         Var { tape: self.tape, value: self.value.clone(), id }
     }

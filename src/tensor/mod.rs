@@ -61,10 +61,7 @@ impl<T: Element> Tensor<T> {
     }
 
     /// The same by something that can fail.
-    pub(crate) fn try_build(
-        shape: Shape,
-        write: impl FnOnce(&mut [T]) -> Checked<()>,
-    ) -> Checked<Tensor<T>> {
+    pub(crate) fn try_build(shape: Shape, write: impl FnOnce(&mut [T]) -> Checked<()>) -> Checked<Tensor<T>> {
         let mut tensor = Unfilled::new(shape).made()?;
         write(tensor.as_mut_slice())?;
         Ok(tensor.filled())
@@ -372,7 +369,9 @@ pub(crate) struct Unfilled<T: Element>(Tensor<T>);
 
 impl<T: Element> Unfilled<T> {
     pub fn new(shape: Shape) -> Unfilled<T> {
-        let taken = shape::addressable(&shape).and_then(|()| Storage::take(&shape));
+        let empty = shape.numel() == 0;
+        let taken =
+            if empty { shape::addressable(&shape) } else { Ok(()) }.and_then(|()| Storage::take(&shape));
         Unfilled(match taken {
             Ok(storage) => Tensor { storage, layout: Layout::contiguous(shape) },
             Err(why) => Tensor::lacking(why),

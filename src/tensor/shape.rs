@@ -144,14 +144,21 @@ pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Checked<Shape> {
     Ok(shape)
 }
 
-/// That the product of any of the sizes, zeros or not, is a number of elements that memory could have.
+/// That the product of any of the sizes, zeros or not, is a number of elements that memory could have: also asked of views, which
+/// need no memory of their own until something copies them.
 pub(crate) fn addressable(sizes: &[usize]) -> Checked<()> {
     let product = sizes.iter().try_fold(1usize, |n, &size| n.checked_mul(size.max(1)));
     match product {
-        Some(n) if n <= isize::MAX as usize / 16 => Ok(()),
-        _ => Err(format!("a tensor of shape {sizes:?} is larger than any memory")),
+        Some(n) if n < LARGE || Vec::<f32>::new().try_reserve_exact(n).is_ok() => Ok(()),
+        _ => {
+            let n = sizes.iter().fold(1u128, |n, &size| n.saturating_mul(size as u128));
+            Err(format!("a tensor of shape {sizes:?} has {n} elements, more than there is memory for"))
+        }
     }
 }
+
+/// Elements from which the system is asked whether it has room for them.
+const LARGE: usize = 1 << 26;
 
 /// Sizes with at most one -1, which is worked out from the number of elements.
 pub(crate) fn infer(numel: usize, sizes: &[isize]) -> Checked<Shape> {

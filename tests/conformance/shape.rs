@@ -3,7 +3,8 @@ use crate::case::{Arg, Call, Out, Outs, Stop, one, unknown};
 use kolmo::{Float, Indexing, Pad, Tensor, Var};
 
 /// Several results.
-fn all<'t, T: Float>(list: Vec<Var<'t, T>>) -> Outs<'t, T> {
+fn all<'t, T: Float>(list: impl Into<Vec<Var<'t, T>>>) -> Outs<'t, T> {
+    let list = list.into();
     Ok(list.into_iter().map(Out::from).collect())
 }
 

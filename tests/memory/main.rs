@@ -1,6 +1,7 @@
 //! What is asked of the system's allocator: by a training step nothing, by a damaged file little.
 mod allocations;
 mod bounded;
+mod sizes;
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -12,6 +13,13 @@ use std::{
 struct Counting;
 
 static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+/// Larger allocations than this fail.
+static LIMIT: AtomicUsize = AtomicUsize::new(usize::MAX);
+
+fn fits(layout: &Layout) -> bool {
+    layout.size() <= LIMIT.load(Ordering::Relaxed)
+}
 
 thread_local! {
     static IN_USE: Cell<isize> = const { Cell::new(0) };
@@ -26,15 +34,21 @@ fn count(bytes: isize) {
     });
 }
 
-// SAFETY: every call goes to the system's allocator unchanged.
+// SAFETY: every call goes to the system's allocator unchanged, or is one that fails.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if !fits(&layout) {
+            return std::ptr::null_mut();
+        }
         COUNT.fetch_add(1, Ordering::Relaxed);
         count(layout.size() as isize);
         // SAFETY: the caller's.
         unsafe { System.alloc(layout) }
     }
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        if !fits(&layout) {
+            return std::ptr::null_mut();
+        }
         COUNT.fetch_add(1, Ordering::Relaxed);
         count(layout.size() as isize);
         // SAFETY: the caller's.

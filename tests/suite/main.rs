@@ -2,11 +2,13 @@
 //! no other.
 mod adbench;
 mod blocks;
+mod catalogue;
 mod compact;
 mod compress;
 mod documents;
 mod explore;
 mod extremes;
+mod failures;
 mod format;
 mod gradcheck;
 mod inspect;
@@ -17,6 +19,7 @@ mod program;
 mod properties;
 mod quantize;
 mod recipe;
+mod reruns;
 mod resume;
 mod scores;
 mod sparsify;

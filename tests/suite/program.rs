@@ -2,7 +2,8 @@
 use kolmo::{
     Error, Program, Random, Result, Tape, Tensor, Var,
     nn::{
-        BatchNorm, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, Relu, Sequential, init, visit_params,
+        BatchNorm, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, Param, Relu, Sequential, init,
+        visit_params,
     },
     optim::{Adam, Optimizer},
 };
@@ -109,6 +110,55 @@ fn what_is_computed_twice_or_for_nobody_is_left_out() -> Result<()> {
 }
 
 #[test]
+fn a_look_at_values_is_noticed_whatever_they_are() {
+    for example in [[1.0f32, 2.0, 3.0], [1.0; 3], [0.0; 3]] {
+        let x = &Tensor::from(example);
+        let branch = |f: for<'t> fn(&Var<'t>) -> Result<f32>| {
+            refused(x, &[], move |_, x, _| {
+                vec![if f(&x[0]).unwrap() > 0.5 { &x[0] * 2.0 } else { &x[0] * 3.0 }]
+            })
+        };
+        assert!(branch(|x| x.sum().item()).contains("a value was read"));
+        assert!(branch(|x| x.max().item()).contains("a value was read"));
+        assert!(branch(|x| x.norm(2.0, &[], false).item()).contains("a value was read"));
+        assert!(branch(|x| x.detach().sum().item()).contains("a value was read"));
+        assert!(
+            branch(|x| Ok(x.gt(0.0)?.all(&[], false)?.item()? as u8 as f32)).contains("a value was read")
+        );
+        assert!(branch(|x| x.tape().no_grad(|| x.sum().item())).contains("without being recorded"));
+        assert!(branch(|x| Ok(x.at([1]).value())).contains("scalars"));
+    }
+}
+
+#[test]
+fn what_is_detached_is_computed_anew() -> Result<()> {
+    let p = Param::new(Tensor::from([0.5f32, -2.0]));
+    p.set_steps(4, 0, Tensor::from([0.25]))?;
+    let x = Tensor::from([3.0f32, 4.0]);
+    let mut program =
+        Program::new(&[&x], &[], |tape, x, _| vec![(&x[0] * tape.param(&p) + x[0].exp().detach()).sum()])?;
+    for value in [[0.5, -2.0], [1.1, 0.3], [-0.4, 9.0]] {
+        p.set(Tensor::from(value));
+        let tape = Tape::new();
+        let x1 = Tensor::from([1.0f32, value[0]]);
+        let x2 = tape.input(&x1);
+        let direct = (&x2 * tape.param(&p) + x2.exp().detach()).sum();
+        let (values, grads) = program.step(&[&x1], &[])?;
+        assert_eq!(values[0].item()?, direct.item()?);
+        assert_eq!(grads.param(&p).map(Tensor::to_vec), direct.backward()?.param(&p).map(Tensor::to_vec));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_tensor_taken_into_many_parts_is_recorded_in_time() -> Result<()> {
+    let x = Tensor::<f32>::from_fn([1 << 16], |i| i as f32);
+    let program = Program::new(&[&x], &[], |_, x, _| x[0].unbind(0).into())?;
+    assert_eq!(program.len(), 2 << 16);
+    Ok(())
+}
+
+#[test]
 fn derivatives_inside_a_program_are_replayed_too() -> Result<()> {
     fn slope<'t>(x: &Var<'t, f64>) -> Var<'t, f64> {
         let y = (x.relu() * x.sin()).sum();
@@ -116,9 +166,10 @@ fn derivatives_inside_a_program_are_replayed_too() -> Result<()> {
     }
     let x = Tensor::from([1.0, 2.0, 3.0]);
     let mut program = Program::new(&[&x], &[], |_, x, _| vec![slope(&x[0])])?;
-    let dy = program.run(&[&Tensor::from([4.0, 5.0, 6.0])], &[])?;
-    for (dy, x) in dy[0].to_vec().iter().zip([4.0f64, 5.0, 6.0]) {
-        assert!((dy - (x.sin() + x * x.cos())).abs() < 1e-12);
+    let dy = program.run(&[&Tensor::from([4.0, -5.0, 6.0])], &[])?;
+    for (dy, x) in dy[0].to_vec().iter().zip([4.0f64, -5.0, 6.0]) {
+        let expected = if x > 0.0 { x.sin() + x * x.cos() } else { 0.0 };
+        assert!((dy - expected).abs() < 1e-12);
     }
     Ok(())
 }
@@ -143,12 +194,20 @@ fn what_a_program_cannot_do_again_is_an_error() {
         let mask = x[0].gt(0.0).unwrap();
         vec![x[0].where_(&mask, &(&x[0] * 2.0))]
     });
-    assert!(masked.contains("a comparison"), "{masked}");
+    assert!(masked.contains("a value was read") && masked.contains("tests/suite/program.rs"), "{masked}");
     let branch = refused(x, &[], |_, x, _| {
         let first = x[0].to_vec().unwrap()[0];
         vec![if first > x[0].to_vec().unwrap()[11] { x[0].exp() } else { x[0].sin() }]
     });
-    assert!(branch.contains("depends on values"), "{branch}");
+    assert!(branch.contains("a value was read"), "{branch}");
+    // By ways on which nothing is read: other values show it.
+    let chosen = refused(x, &[], |_, x, _| {
+        let largest = x[0].max_dim(1, false).1;
+        vec![x[0].index_select(0, &largest)]
+    });
+    assert!(chosen.contains("depends on values"), "{chosen}");
+    let detached = refused(x, &[], |tape, x, _| vec![tape.no_grad(|| x[0].exp())]);
+    assert!(detached.contains("without being recorded"), "{detached}");
     let unused = refused(x, &[labels], |_, x, _| vec![x[0].sum()]);
     assert!(unused.contains("no operation takes index 0"), "{unused}");
     let failed = refused(x, &[labels], |_, x, labels| vec![x[0].reshape([5]).cross_entropy(&labels[0])]);

@@ -213,6 +213,7 @@ fn rearranged(op: &ShapeOp, x: &[Vec<Labels>], shape: &Shape, union: &mut Union)
             Some(labels)
         }
         ShapeOp::Expand(_) => Some(broadcast(x, shape, union)),
+        ShapeOp::Detach => x.first().cloned(),
         ShapeOp::Reshape(_) => reshaped(&x[0], shape, union),
         _ => None,
     }

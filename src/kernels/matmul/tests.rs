@@ -229,7 +229,10 @@ fn a_bias_is_what_the_sums_begin_with() {
             matmul(1.0, a.view(), b.view(), 1.0, side_by_side(&mut filled, m, n)).unwrap();
             matmul_bias(a.view(), b.view(), &bias, side_by_side(&mut begun, m, n)).unwrap();
             assert_eq!(begun, filled, "{m} x {k} x {n}");
-            assert_eq!(matmul_bias(a.view(), b.view(), &bias[1..], side_by_side(&mut begun, m, n)), Err(Misfit));
+            assert_eq!(
+                matmul_bias(a.view(), b.view(), &bias[1..], side_by_side(&mut begun, m, n)),
+                Err(Misfit)
+            );
         }
     }
 }

@@ -55,9 +55,9 @@ impl<T: Float> Rule<T> for MeanCrossEntropy {
 
     fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {
         let [x] = operands(x)?;
-        let (source, n) = (x.contiguous(), x.dim(1));
+        let (source, n) = (x.contiguous().made()?, x.dim(1));
         let data = source.as_slice().unwrap_or_default();
-        let logs = Tensor::build(x.shape().clone(), |out| lines(data, n, true, 0, out));
+        let logs = Tensor::build(x.shape().clone(), |out| lines(data, n, true, 0, out)).made()?;
         let logs = logs.as_slice().unwrap_or_default();
         let sum = self
             .targets()

@@ -14,6 +14,8 @@ use smallvec::SmallVec;
 const BLOCK: usize = 1024;
 /// Most values that live in blocks at one time, and most that are written.
 const SLOTS: usize = 8;
+/// Most operations of a chain, so that looking for it takes no longer than it saves.
+const LONGEST: usize = 32;
 /// Fewest elements for a thread of their own.
 const GRAIN: usize = 16 * 1024;
 
@@ -71,7 +73,7 @@ impl Chain {
                 && node.shape == shape
                 && operands[i as usize].iter().map(size).all(|s| s == shape || s.numel() == 1)
         };
-        let mut work: &[u32] = &work[..work.iter().take_while(fits).count()];
+        let mut work: &[u32] = &work[..work.iter().take(LONGEST).take_while(fits).count()];
         while work.len() > 1 {
             match Chain::new(work, shape.clone(), nodes, operands, whole, last, &size) {
                 Some(chain) => return Some(chain),

@@ -85,7 +85,9 @@ impl Plan {
         for (s, stage) in stages.iter().enumerate() {
             stage.each(|i| stage_of[i as usize] = s);
         }
-        for i in (0..nodes.len()).filter(|&i| !results.contains(&(i as u32))) {
+        let mut is_result = vec![false; nodes.len()];
+        results.iter().for_each(|&i| is_result[i as usize] = true);
+        for i in (0..nodes.len()).filter(|&i| !is_result[i]) {
             if let Some(free) = free.get_mut(stage_of[last[i]]) {
                 free.push(i as u32);
             }

@@ -13,7 +13,9 @@ use crate::{
 use smallvec::SmallVec;
 use std::{
     collections::HashMap,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     mem::{Discriminant, discriminant},
+    panic::Location,
 };
 
 /// What a tape notes down while a program is recorded: nodes don't keep values that they don't differentiate.
@@ -25,7 +27,7 @@ pub(crate) struct Trace<T: Float> {
     /// How the positions of a `take` are found from its operand.
     pub choices: Vec<(u32, Choice<T>)>,
     /// Something was done that a program can't do.
-    pub obstacle: Option<&'static str>,
+    pub obstacle: Option<(&'static str, Option<&'static Location<'static>>)>,
 }
 
 /// Finds positions in a tensor from its values.
@@ -69,6 +71,7 @@ impl<T: Float> Recorded<T> {
     /// What a function does, as it was recorded.
     pub fn of(inputs: &[&Tensor<T>], indices: &[Tensor<u32>], f: Function<'_, T>) -> Result<Recorded<T>> {
         let tape = Tape::<T>::new();
+        tape.settings.again.set(true);
         tape.tensors.trace.replace(Some(Trace::new()));
         let random = tape.random();
         let x: Vec<Var<'_, T>> = inputs.iter().map(|&x| tape.input(x)).collect();
@@ -79,15 +82,14 @@ impl<T: Float> Recorded<T> {
             return Err(Error::invalid("program", "the function recorded a program itself"));
         };
         let nodes = tape.tensors.nodes.take();
+        let mixed = || nodes.iter().find(|n| matches!(n.op, Op::Mixed(_))).map(|n| n.site);
         let obstacle = match obstacle {
-            None if tape.random() != random => Some("random numbers were drawn"),
-            None if nodes.iter().any(|n| matches!(n.op, Op::Mixed(_))) => {
-                Some("tensors were made of scalars, or scalars of tensors")
-            }
+            None if tape.random() != random => Some(("random numbers were drawn", None)),
+            None => mixed().map(|site| ("tensors were made of scalars, or scalars of tensors", Some(site))),
             other => other,
         };
-        if let Some(obstacle) = obstacle {
-            return Err(Error::invalid("program", format!("{obstacle}, which a program can't do again")));
+        if let Some((obstacle, site)) = obstacle {
+            return Err(Error::op("program", format!("{obstacle}: a program can't do that again"), site));
         }
         let mut operands: Vec<SmallVec<[Operand<T>; 4]>> =
             nodes.iter().map(|n| n.inputs.iter().map(|&i| Operand::Node(i)).collect()).collect();
@@ -192,13 +194,20 @@ fn build<T: Float>(mut raw: Recorded<T>, indices: &[Tensor<u32>]) -> Result<Prog
 
 /// For each node the first that computes the same. Operands are renamed accordingly.
 fn merge<T: Float>(nodes: &[Node<T>], operands: &mut [SmallVec<[Operand<T>; 4]>]) -> Vec<u32> {
-    type Key<T> = (Discriminant<Op<T>>, SmallVec<[u32; 4]>);
+    type Key<T> = (Discriminant<Op<T>>, u64, SmallVec<[u32; 4]>);
     let mut known: HashMap<Key<T>, SmallVec<[u32; 2]>> = HashMap::new();
     let mut first: Vec<u32> = Vec::with_capacity(nodes.len());
     for i in 0..nodes.len() {
         operands[i].iter_mut().for_each(|o| o.rename(|j| first[j as usize]));
         let own = &operands[i];
-        let key = (discriminant(&nodes[i].op), own.iter().map(|o| o.node().unwrap_or(NONE)).collect());
+        // Thousands of slices of one tensor differ in their options only.
+        let mut options = DefaultHasher::new();
+        nodes[i].op.rule().options().hash(&mut options);
+        let key = (
+            discriminant(&nodes[i].op),
+            options.finish(),
+            own.iter().map(|o| o.node().unwrap_or(NONE)).collect(),
+        );
         let alike = known.entry(key).or_default();
         let same = |&&j: &&u32| {
             nodes[i].op.same(&nodes[j as usize].op)
@@ -241,37 +250,62 @@ impl<T: Float> Operand<T> {
 }
 
 impl<T: Float> Program<T> {
-    /// Whether the program computes what the function does, on other values than those it was recorded with.
+    /// Whether the program computes what the function does, on other values than those it was recorded with: others in other
+    /// places, of other signs, and of other sizes.
     pub(super) fn compare(
         &mut self,
         inputs: &[&Tensor<T>],
         indices: &[&Tensor<u32>],
         f: Function<'_, T>,
     ) -> Result<()> {
-        let inputs: Vec<Tensor<T>> = inputs.iter().map(|x| reversed(x)).collect();
         let indices: Vec<Tensor<u32>> = indices.iter().map(|i| reversed(i)).collect();
-        let tape = Tape::new();
-        let x: Vec<Var<'_, T>> = inputs.iter().map(|x| tape.input(x)).collect();
-        let direct = f(&tape, &x, &indices);
-        direct.iter().try_for_each(Var::ok)?;
-        let again = self.run(&inputs.iter().collect::<Vec<_>>(), &indices.iter().collect::<Vec<_>>())?;
-        let bits = |t: &Tensor<T>| t.to_vec().iter().map(|v| v.to_f64().to_bits()).collect::<Vec<_>>();
-        let same = |(a, b): (&Var<'_, T>, &Tensor<T>)| a.shape() == b.shape() && bits(a.tensor()) == bits(b);
-        let differs = direct.iter().zip(&again).position(|pair| !same(pair));
-        match differs {
-            None if direct.len() == again.len() => Ok(()),
-            None => {
-                Err(Error::invalid("program", "the function gave another number of results when run again"))
+        for (k, change) in OTHERS.into_iter().enumerate() {
+            let changed = |x: &&Tensor<T>| {
+                let data = reversed(x).to_vec();
+                Tensor::from_fn(x.shape(), |i| T::from_f64(change(data[i].to_f64(), i)))
+            };
+            let inputs: Vec<Tensor<T>> = inputs.iter().map(changed).collect();
+            let tape = Tape::new();
+            tape.settings.again.set(true);
+            let x: Vec<Var<'_, T>> = inputs.iter().map(|x| tape.input(x)).collect();
+            let direct = f(&tape, &x, &indices);
+            // The first ones are the caller's own values; that others can't be used says nothing.
+            match direct.iter().try_for_each(Var::ok) {
+                Err(error) if k == 0 => return Err(error),
+                Err(_) => continue,
+                Ok(()) => {}
             }
-            Some(i) => {
+            let again = self.run(&inputs.iter().collect::<Vec<_>>(), &indices.iter().collect::<Vec<_>>())?;
+            if direct.len() != again.len() {
+                let message = "the function gave another number of results when run again";
+                return Err(Error::invalid("program", message));
+            }
+            if let Some(i) = direct.iter().zip(&again).position(|(a, b)| !same_bits(a.tensor(), b)) {
                 let message = format!(
                     "result {i} depends on values other than through operations of the tape: on a comparison, on what \
                      a tensor holds, or on something that changes from run to run"
                 );
-                Err(Error::invalid("program", message))
+                return Err(Error::invalid("program", message));
             }
         }
+        Ok(())
     }
+}
+
+/// What other values are made of the caller's, the last of the position as well.
+const OTHERS: [fn(f64, usize) -> f64; 4] = [
+    |v, _| v,
+    |v, _| -v,
+    |v, _| v * 1e-3,
+    |v, i| (v + 1.0) * 10.0 * ((i as f64 + 1.0) * std::f64::consts::FRAC_PI_4).sin() - 0.5,
+];
+
+fn same_bits<T: Float>(a: &Tensor<T>, b: &Tensor<T>) -> bool {
+    let same = |(a, b): (&T, &T)| {
+        let (a, b) = (a.to_f64(), b.to_f64());
+        a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan()
+    };
+    a.shape() == b.shape() && a.to_vec().iter().zip(&b.to_vec()).all(same)
 }
 
 fn reversed<A: crate::tensor::Element>(t: &Tensor<A>) -> Tensor<A> {

@@ -69,7 +69,6 @@ fn kinks_are_counted_where_the_sweep_came() -> Result<()> {
 
 #[test]
 fn the_error_of_a_long_program_in_f32_is_within_the_bound_and_near_it() -> Result<()> {
-    let (a, b) = (noise(400), noise(400));
     fn program<R: Number>(x: &[R], y: &[R]) -> R {
         let mut sum = R::of(0.0);
         for (x, y) in x.iter().zip(y) {
@@ -77,33 +76,40 @@ fn the_error_of_a_long_program_in_f32_is_within_the_bound_and_near_it() -> Resul
         }
         sum
     }
-    let tape = observed::<f32>();
-    let (x, y) = (tape.scalars(&a), tape.scalars(&b));
-    let result = program(&x, &y);
-    result.backward()?;
-    let exact = |v: &[f32]| v.iter().map(|&v| f64::from(v)).collect::<Vec<f64>>();
-    // The constants are those that `f32` has.
-    let truth = {
-        let (x, y) = (exact(&a), exact(&b));
-        let (forget, shift) = (f64::from(0.99f32), f64::from(0.3f32));
-        x.iter().zip(&y).fold(0.0, |sum, (x, y)| sum * forget + x * y / (x * x + 1.5) - y * shift)
-    };
-    let error = (f64::from(result.value()) - truth).abs();
-    let bound = tape.rounding().bound();
-    assert!(error <= bound, "an error of {error} is above the bound {bound}");
-    // Errors of both signs largely cancel, but not to less than a thousandth.
-    assert!(error > 1e-3 * bound, "an error of {error} makes the bound {bound} useless");
+    // An error of one program may be anything up to the bound, also nothing. Those of 30 add up as in a random walk: of some
+    // thousand roundings of equal size about a thirtieth of their sum is left, so that all of them stay below a thousandth of it
+    // with a probability of less than (1/20)³⁰.
+    let mut largest = 0.0f64;
+    for seed in 0..30 {
+        let (a, b) = (noise(2 * seed, 400), noise(2 * seed + 1, 400));
+        let tape = observed::<f32>();
+        let (x, y) = (tape.scalars(&a), tape.scalars(&b));
+        let result = program(&x, &y);
+        result.backward()?;
+        let exact = |v: &[f32]| v.iter().map(|&v| f64::from(v)).collect::<Vec<f64>>();
+        // The constants are those that `f32` has.
+        let truth = {
+            let (x, y) = (exact(&a), exact(&b));
+            let (forget, shift) = (f64::from(0.99f32), f64::from(0.3f32));
+            x.iter().zip(&y).fold(0.0, |sum, (x, y)| sum * forget + x * y / (x * x + 1.5) - y * shift)
+        };
+        let error = (f64::from(result.value()) - truth).abs();
+        let bound = tape.rounding().bound();
+        assert!(error <= bound, "seed {seed}: an error of {error} is above the bound {bound}");
+        largest = largest.max(error / bound);
+    }
+    assert!(largest > 1e-3, "errors of {largest} of the bound make it useless");
     Ok(())
 }
 
 #[test]
 fn quantising_a_parameter_costs_what_is_foretold() -> Result<()> {
-    let slopes = Tensor::new([64], noise(64))?;
+    let slopes = Tensor::new([64], noise(100, 64))?;
     for bits in [3, 5] {
         let (mut squares, mut foretold) = (0.0, 0.0);
         let rounds = 300;
-        for _ in 0..rounds {
-            let mut w = noise(64);
+        for round in 0..rounds {
+            let mut w = noise(200 + round as u64, 64);
             (w[0], w[63]) = (-1.0, 1.0);
             let tape = observed::<f32>();
             let p = tape.input(Tensor::from(w.clone()));
@@ -129,7 +135,8 @@ fn quantising_a_parameter_costs_what_is_foretold() -> Result<()> {
 
 #[test]
 fn bits_that_are_shared_out_cost_less_than_equal_ones() -> Result<()> {
-    let params: Vec<Param<f32>> = [64, 16, 256].map(|n| Param::new(Tensor::from(noise(n)))).to_vec();
+    let params: Vec<Param<f32>> =
+        [64, 16, 256].map(|n| Param::new(Tensor::from(noise(n as u64, n)))).to_vec();
     let tape = observed::<f32>();
     let terms = params.iter().zip([0.01, 10.0, 1.0]).map(|(p, by)| (tape.param(p) * by).square().sum());
     terms.reduce(|a, b| a + b).unwrap().backward()?;

@@ -1,0 +1,190 @@
+//! What is larger than memory, or finds none, is an error with its shape and bytes; what was there before stays usable.
+use super::{ALONE, LIMIT};
+use kolmo::{nn::*, *};
+use std::sync::{PoisonError, atomic::Ordering};
+
+/// Nobody gets so many bytes at once while this is there.
+struct Full;
+
+impl Full {
+    fn beyond(bytes: usize) -> Full {
+        trim_pool();
+        LIMIT.store(bytes, Ordering::Relaxed);
+        Full
+    }
+}
+
+impl Drop for Full {
+    fn drop(&mut self) {
+        LIMIT.store(usize::MAX, Ordering::Relaxed);
+    }
+}
+
+const SIDE: usize = 1 << 20;
+const HUGE: usize = 1 << 40;
+
+type Function = for<'t> fn(&'t Tape, [&Var<'t>; 2]) -> Var<'t>;
+
+/// Operands are a column and a row of a million.
+const TOO_LARGE: &[(&str, Function)] = &[
+    ("add", |_, [x, y]| x + y),
+    ("matmul", |_, [x, y]| x.matmul(y)),
+    ("outer", |_, [x, y]| x.ravel().outer(&y.ravel())),
+    ("kron", |_, [x, y]| x.kron(y)),
+    ("where", |_, [x, y]| x.where_(&Tensor::from([[true]]), y)),
+    ("lerp", |_, [x, y]| x.lerp(y, 0.5)),
+    ("addr", |t, [x, y]| t.constant(0.0).expand([1, 1]).addr(&x.ravel(), &y.ravel(), 1.0, 1.0)),
+    ("cdist", |_, [x, _]| x.cdist(x, 2.0)),
+    ("einsum", |t, [x, y]| t.einsum("ij,jk->ik", &[x, y])),
+    ("meshgrid", |t, [x, y]| t.meshgrid(&[&x.ravel(), &y.ravel()], Indexing::Ij)[0].exp()),
+    ("expand and add", |_, [x, y]| x.expand([1 << 20, 1 << 31]) + y.sum()),
+    ("repeat", |_, [x, _]| x.repeat(&[1 << 20, 1 << 10])),
+    ("tile", |_, [x, _]| x.tile(&[1 << 20, 1 << 10])),
+    ("pad", |_, [x, _]| x.pad(&[1 << 40, 0], Pad::Constant(0.0))),
+    ("diag_embed", |_, [x, _]| x.ravel().diag_embed(0, 0, 1)),
+    ("diag", |_, [x, _]| x.ravel().diag(0)),
+    ("interpolate", |_, [x, _]| {
+        x.reshape([1, 1, 1024, 1024]).interpolate(&Resize::Scale(1e9), Interpolation::Nearest)
+    }),
+    ("upsampling", |_, [x, _]| {
+        x.reshape([1, 1, 1024, 1024])
+            .interpolate(&Resize::Scale(1e5), Interpolation::Linear { align_corners: false })
+    }),
+    ("conv1d", |_, [x, _]| {
+        x.reshape([1, 1, -1]).conv1d(&x.reshape([1 << 20, 1, 1]), None, &ConvOptions::default())
+    }),
+    ("linear", |_, [x, _]| x.linear(x, None)),
+    ("linear with bias", |_, [x, _]| x.linear(x, Some(&x.ravel()))),
+    ("stack", |t, [x, _]| t.stack(&[&x.expand([1 << 20, 1 << 20])], 0)),
+    ("one hot", |t, _| match Tensor::from([0u32]).one_hot::<f32>(HUGE) {
+        Ok(y) => t.constant(y),
+        Err(_) => t.constant(Tensor::zeros([HUGE])),
+    }),
+    ("zeros", |t, _| t.constant(Tensor::zeros([HUGE, HUGE]))),
+    ("ones", |t, _| t.input(Tensor::ones([HUGE]))),
+    ("eye", |t, _| t.constant(Tensor::eye(1 << 31))),
+    ("arange", |t, _| t.constant(Tensor::arange(0.0, 1e15))),
+    ("linspace", |t, _| t.constant(Tensor::linspace(0.0, 1.0, HUGE))),
+    ("from_fn", |t, _| t.constant(Tensor::from_fn([HUGE], |_| 1.0))),
+    ("normal", |t, _| t.constant(init::normal([HUGE], 0.0, 1.0, &mut Random::new(0)))),
+    ("cast", |t, [x, _]| {
+        t.constant(x.value().unwrap().cast::<bool>().cast::<f32>()).expand([1 << 20, 1 << 20]).exp()
+    }),
+    ("a layer", |_, [x, _]| Linear::new(1 << 20, 1 << 30, &mut Random::new(0)).forward(&x.t())),
+    ("bincount", |t, [x, _]| x.ravel().bincount(&Tensor::<u32>::zeros([1 << 20]), HUGE) + t.constant(0.0)),
+    ("unfold", |_, [x, _]| x.ravel().unfold(0, 1 << 19, 1).exp()),
+    ("cholesky of many", |t, _| t.constant(1.0).expand([1 << 40, 1, 1]).cholesky(false)),
+];
+
+#[test]
+fn sizes_beyond_memory_are_errors_that_tell_shapes_and_bytes() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    for (name, f) in TOO_LARGE {
+        let tape = Tape::new();
+        let x = tape.input(Tensor::ones([SIDE, 1]));
+        let y = tape.input(Tensor::ones([1, SIDE]));
+        let error = f(&tape, [&x, &y]).sum().value().map(|_| ()).expect_err(name).to_string();
+        assert!(["memory", "bytes", "can be indexed"].iter().any(|w| error.contains(w)), "{name}: {error}");
+        // The tape goes on.
+        assert_eq!((x.sum() + y.sum()).item().unwrap(), 2.0 * SIDE as f32, "{name}");
+    }
+}
+
+#[test]
+fn a_tensor_that_was_not_made_is_an_error_wherever_it_is_used() {
+    let none = Tensor::<f32>::zeros([HUGE]);
+    assert_eq!((none.shape().to_vec(), none.to_vec(), none.numel()), (vec![0], vec![], 0));
+    let errors = [
+        none.ok().err(),
+        none.item().err(),
+        none.clone().set([0], 1.0).err(),
+        none.reshape([3]).err(),
+        none.transpose(0, 0).err(),
+        none.rows(&[]).err(),
+        Param::new(none.clone()).effective().err(),
+    ];
+    for error in errors {
+        let error = error.map(|e| e.to_string()).unwrap_or_default();
+        assert!(
+            error.contains("f32[1099511627776] needs 4398046511104 bytes, which can't be had"),
+            "{error}"
+        );
+    }
+}
+
+/// Small matrices whose results are not: every allocation of a large result or of room to work in is refused, and is an error.
+#[test]
+fn an_allocation_that_fails_is_an_error_and_leaves_the_books_right() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    type Function = for<'t> fn(&Var<'t>, &Var<'t>) -> Var<'t>;
+    let functions: &[(&str, Function)] = &[
+        ("add", |x, _| x + 1.0),
+        ("broadcast", |x, v| x + v),
+        ("matmul", |x, _| x.matmul(x)),
+        ("matmul of a view", |x, _| x.flip(&[0]).matmul(x)),
+        ("linear", |x, v| x.linear(x, Some(v))),
+        ("bmm", |x, _| x.reshape([4, 128, 512]).bmm(&x.reshape([4, 512, 128]))),
+        ("softmax", |x, _| x.softmax(0)),
+        ("log_softmax", |x, _| x.t().log_softmax(1)),
+        ("logsumexp", |x, _| x.logsumexp(&[0], false)),
+        ("sum", |x, _| x.t().sum_dim(&[0], false)),
+        ("var", |x, _| x.var_dim(&[0], 1.0, false)),
+        ("amax", |x, _| x.amax(&[0], false)),
+        ("max_dim", |x, _| x.max_dim(0, false).0),
+        ("sort", |x, _| x.sort(0, false).0),
+        ("topk", |x, _| x.topk(5, 0, true).0),
+        ("cumsum", |x, _| x.t().cumsum(0)),
+        ("cumprod", |x, _| x.t().cumprod(0)),
+        ("logcumsumexp", |x, _| x.logcumsumexp(0)),
+        ("cat", |x, _| x.tape().cat(&[x, x], 0)),
+        ("stack", |x, _| x.tape().stack(&[x, x], 0)),
+        ("repeat", |x, _| x.repeat(&[2, 1])),
+        ("roll", |x, _| x.roll(&[3], &[0])),
+        ("pad", |x, _| x.pad(&[1, 1], Pad::Reflect)),
+        ("index_select", |x, _| x.index_select(0, &Tensor::from_fn([512], |i| 511 - i as u32))),
+        ("gather", |x, _| x.gather(0, &Tensor::<u32>::from([[0u32]]).expand([512, 512]).unwrap())),
+        ("layer_norm", |x, v| x.layer_norm(&[512], Some(v), Some(v), 1e-5)),
+        ("batch_norm", |x, v| x.batch_norm(None, Some(v), Some(v), 1e-5)),
+        ("rms_norm", |x, v| x.t().rms_norm(&[512], Some(v), None)),
+        ("conv2d", |x, _| {
+            let w = x.narrow(0, 0, 4).reshape([512, 1, 2, 2]).narrow(0, 0, 8);
+            x.reshape([4, 1, 256, 256]).conv2d(&w, None, &ConvOptions::default())
+        }),
+        ("conv_transpose2d", |x, _| {
+            let w = x.narrow(0, 0, 4).reshape([512, 1, 2, 2]).narrow(0, 0, 1);
+            x.reshape([4, 1, 256, 256]).conv_transpose2d(&w, None, &ConvOptions::default())
+        }),
+        ("max_pool2d", |x, _| x.reshape([4, 1, 256, 256]).max_pool2d(&PoolOptions::new(2).stride(1))),
+        ("avg_pool2d", |x, _| x.reshape([4, 1, 256, 256]).avg_pool2d(&PoolOptions::new(2).stride(1))),
+        ("attention", |x, _| x.scaled_dot_product_attention(x, x, &Attention::default())),
+        ("inv", |x, _| (x + x.tape().constant(Tensor::eye(512))).inv()),
+        ("cross_entropy", |x, _| x.cross_entropy(&Tensor::<u32>::zeros([512]))),
+        ("mse_loss", |x, _| x.mse_loss(&x.exp(), loss::Reduction::Mean)),
+        ("where", |x, _| x.where_(&Tensor::from([true]), &(x * 2.0))),
+        ("tril", |x, _| x.tril(0)),
+        ("interpolate", |x, _| {
+            x.reshape([1, 1, 512, 512]).interpolate(&Resize::Scale(2.0), Interpolation::Nearest)
+        }),
+    ];
+    for (name, f) in functions {
+        let tape = Tape::new();
+        // Views that nobody can use as they are, and so must copy.
+        let x = tape.input(Tensor::from_fn([512, 512], |i| (i % 7) as f32 * 1e-3)).t();
+        let v = tape.input(Tensor::from_fn([512], |i| i as f32));
+        for limit in [4 << 10, 64 << 10, 600 << 10] {
+            let full = Full::beyond(limit);
+            let y = f(&x, &v);
+            let grads = y.sum().backward_retain();
+            drop(full);
+            let told = |e: Error| e.to_string();
+            match (y.value().map_err(told), grads.map_err(told)) {
+                (Ok(_), Ok(_)) => assert!(limit > 4 << 10, "{name}: nothing was needed"),
+                (Err(why), _) | (_, Err(why)) => {
+                    let said = why.contains("bytes, which can't be had") || why.contains("memory for");
+                    assert!(said, "{name}, {limit} bytes at most: {why}");
+                }
+            }
+        }
+        assert!(f(&x, &v).sum().backward_retain().is_ok(), "{name}: with room again");
+    }
+}
