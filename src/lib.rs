@@ -66,6 +66,7 @@ pub(crate) mod kernels;
 pub mod loss;
 pub mod metrics;
 pub mod nn;
+mod numbers;
 mod ops;
 pub mod optim;
 #[cfg(feature = "plot")]

@@ -8,7 +8,7 @@ use crate::{
     error::{Error, Result},
     files::write_atomically,
     ops::saved::SavedOp,
-    tape::{Argument, Float, Listing, Row, Scalar, Var, observe::numbers},
+    tape::{Argument, Float, Listing, Row, Scalar, Var},
     tensor::{Shape, Tensor},
 };
 use serde::{Deserialize, Serialize};
@@ -49,6 +49,7 @@ use std::path::Path;
 pub struct SavedTape {
     dtype: String,
     /// Each after those that it needs; the last is the result.
+    #[serde(with = "crate::numbers")]
     statements: Vec<Statement>,
 }
 
@@ -56,6 +57,7 @@ pub struct SavedTape {
 #[serde(rename = "SavedTape")]
 struct Plain {
     dtype: String,
+    #[serde(with = "crate::numbers")]
     statements: Vec<Statement>,
 }
 
@@ -77,7 +79,6 @@ enum What {
     /// An input or a parameter.
     Leaf {
         name: String,
-        #[serde(with = "numbers::tensor")]
         value: Tensor<f64>,
     },
     /// An operation on tensors.
@@ -95,7 +96,7 @@ enum What {
 enum Operand {
     /// The result of an earlier statement.
     Statement(usize),
-    Constant(#[serde(with = "numbers::tensor")] Tensor<f64>),
+    Constant(Tensor<f64>),
 }
 
 impl SavedTape {

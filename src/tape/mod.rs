@@ -34,7 +34,7 @@ pub use gradcheck::{GradCheck, gradcheck};
 pub use gradients::Gradients;
 pub use listing::{Argument, Listing, Row};
 pub use observe::{Constant, Flow, Kept, Observation, Observed};
-pub(crate) use observe::{Difference, numbers};
+pub(crate) use observe::Difference;
 pub use program::Program;
 pub(crate) use program::{Operand, Recorded};
 pub use random::Random;

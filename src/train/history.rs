@@ -14,11 +14,13 @@ pub struct Record {
     /// Steps of the optimiser until its end.
     pub step: u64,
     /// The learning rate of its last step.
+    #[serde(with = "crate::numbers")]
     pub lr: f64,
     /// The mean of its losses.
+    #[serde(with = "crate::numbers")]
     pub loss: f64,
     /// What was measured after it, by name.
-    #[serde(default)]
+    #[serde(with = "crate::numbers", default)]
     pub metrics: Vec<(String, f64)>,
 }
 

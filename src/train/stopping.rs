@@ -13,8 +13,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EarlyStopping {
     patience: u32,
+    #[serde(with = "crate::numbers")]
     min_delta: f64,
     maximize: bool,
+    #[serde(with = "crate::numbers", default)]
     best: Option<f64>,
     waited: u32,
 }
