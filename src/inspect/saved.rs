@@ -6,7 +6,7 @@ pub use run::Replay;
 
 use crate::{
     error::{Error, Result},
-    files::write_atomically,
+    files::write_readable,
     ops::saved::SavedOp,
     tape::{Argument, Float, Listing, Row, Scalar, Var},
     tensor::{Shape, Tensor},
@@ -218,7 +218,9 @@ impl SavedTape {
     /// Writes it as JSON. The file is whole or not there.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let text = serde_json::to_string(self).map_err(|e| Error::invalid("SavedTape", e.to_string()))?;
-        write_atomically(path.as_ref(), text.as_bytes()).map_err(|e| Error::io(path.as_ref(), e))
+        write_readable(path.as_ref(), text.as_bytes(), |_| {
+            serde_json::from_str::<SavedTape>(&text).map_err(|e| Error::invalid("SavedTape", e.to_string()))
+        })
     }
 
     /// Reads what [`save`](SavedTape::save) wrote.
