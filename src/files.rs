@@ -49,7 +49,11 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// The same after `read` has read the bytes: what can be read is never replaced by what can't.
-pub(crate) fn write_readable<V>(path: &Path, bytes: &[u8], read: impl FnOnce(&[u8]) -> Result<V>) -> Result<()> {
+pub(crate) fn write_readable<V>(
+    path: &Path,
+    bytes: &[u8],
+    read: impl FnOnce(&[u8]) -> Result<V>,
+) -> Result<()> {
     read(bytes).map_err(|e| {
         let at = "what was to be written";
         let message = format!("it could not be read again, and the file is as it was: {e}");
@@ -68,7 +72,10 @@ fn followed(path: &Path) -> io::Result<PathBuf> {
         let to = fs::read_link(&path)?;
         path = path.parent().map_or(to.clone(), |folder| folder.join(&to));
     }
-    Err(io::Error::new(ErrorKind::InvalidInput, format!("more than {LINKS} symbolic links lead to each other")))
+    Err(io::Error::new(
+        ErrorKind::InvalidInput,
+        format!("more than {LINKS} symbolic links lead to each other"),
+    ))
 }
 
 /// A new temporary file, locked if the file system has locks.
@@ -145,7 +152,9 @@ mod tests {
                     for _ in 0..40 {
                         write_atomically(path, &vec![i; 1000 + 10 * i as usize]).unwrap();
                         let seen = fs::read(path).unwrap();
-                        assert!(seen.len() == 1000 + 10 * seen[0] as usize && seen.iter().all(|b| *b == seen[0]));
+                        assert!(
+                            seen.len() == 1000 + 10 * seen[0] as usize && seen.iter().all(|b| *b == seen[0])
+                        );
                     }
                 });
             }

@@ -169,7 +169,13 @@ fn read(
     }
     let (height, width) = first.unwrap_or_default();
     let shape = [paths.len(), if options.grey { 1 } else { 3 }, height, width];
-    Ok(ImageFolder { images: Tensor::new(shape, pixels)?, labels: Tensor::from(labels), classes, paths, skipped })
+    Ok(ImageFolder {
+        images: Tensor::new(shape, pixels)?,
+        labels: Tensor::from(labels),
+        classes,
+        paths,
+        skipped,
+    })
 }
 
 #[cfg(test)]

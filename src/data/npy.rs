@@ -126,7 +126,10 @@ fn read(mut from: impl Read) -> At<NpyArray> {
     // Grows with what is really there, so that a false size can't ask for memory.
     let mut next = |len: usize, at: usize| -> At<Vec<u8>> {
         let mut bytes = Vec::new();
-        from.by_ref().take(len as u64).read_to_end(&mut bytes).map_err(|e| (at + bytes.len(), e.to_string()))?;
+        from.by_ref()
+            .take(len as u64)
+            .read_to_end(&mut bytes)
+            .map_err(|e| (at + bytes.len(), e.to_string()))?;
         Ok(bytes)
     };
     let first = next(10, 0)?;

@@ -98,7 +98,8 @@ mod tests {
         let path = std::env::temp_dir().join(format!("kolmo-damaged-{}.npz", std::process::id()));
         let twice = [("x", Tensor::from([1u8, 2]).into()), ("x.npy", Tensor::from([3u8]).into())];
         assert!(write_npz(&path, twice).is_ok(), "x.npy.npy is another name");
-        write_npz(&path, [("x", Tensor::<f32>::ones([40]).into()), ("y", Tensor::from([1u8]).into())]).unwrap();
+        write_npz(&path, [("x", Tensor::<f32>::ones([40]).into()), ("y", Tensor::from([1u8]).into())])
+            .unwrap();
         let good = std::fs::read(&path).unwrap();
         for cut in 0..good.len() {
             std::fs::write(&path, &good[..cut]).unwrap();

@@ -73,11 +73,17 @@ impl Table {
             p.map_or(0, csv::Position::line) + skipped.count() as u64
         };
         let wrong = |line: u64, message: String| Error::format(&source, format!("line {line}"), message);
-        let mut table =
-            Table { source: String::new(), names: Vec::new(), text: String::new(), ends: Vec::new(), lines: Vec::new() };
+        let mut table = Table {
+            source: String::new(),
+            names: Vec::new(),
+            text: String::new(),
+            ends: Vec::new(),
+            lines: Vec::new(),
+        };
         let (mut width, mut record) = (None, csv::StringRecord::new());
         loop {
-            let more = reader.read_record(&mut record).map_err(|e| wrong(line(e.position()), e.to_string()))?;
+            let more =
+                reader.read_record(&mut record).map_err(|e| wrong(line(e.position()), e.to_string()))?;
             if record.iter().eq(["\u{0}"]) {
                 break;
             }
@@ -87,7 +93,10 @@ impl Table {
             }
             let expected = *width.get_or_insert(record.len());
             if record.len() != expected {
-                return Err(wrong(at, format!("{} fields, but {expected} in the lines before", record.len())));
+                return Err(wrong(
+                    at,
+                    format!("{} fields, but {expected} in the lines before", record.len()),
+                ));
             }
             if header && table.names.is_empty() {
                 table.names = record.iter().map(str::to_string).collect();
@@ -198,7 +207,11 @@ impl Table {
             let field = self.field(row, place);
             numbers.get(field).copied().ok_or_else(|| {
                 let at = format!("line {line}, column {column}");
-                Error::format(&self.source, at, format!("{field:?} is none of the classes {}", names.join(", ")))
+                Error::format(
+                    &self.source,
+                    at,
+                    format!("{field:?} is none of the classes {}", names.join(", ")),
+                )
             })
         };
         let codes = self.lines.iter().enumerate().map(number).collect::<Result<Vec<_>>>()?;

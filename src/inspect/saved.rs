@@ -77,10 +77,7 @@ struct Statement {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum What {
     /// An input or a parameter.
-    Leaf {
-        name: String,
-        value: Tensor<f64>,
-    },
+    Leaf { name: String, value: Tensor<f64> },
     /// An operation on tensors.
     Tensor { op: SavedOp, operands: Vec<Operand> },
     /// A function of numbers.

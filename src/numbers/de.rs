@@ -1,7 +1,8 @@
 //! A deserialiser around another, which understands the names of numbers that are not finite.
 use super::NAMES;
 use serde::de::{
-    DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, Unexpected, VariantAccess, Visitor,
+    DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, Unexpected, VariantAccess,
+    Visitor,
 };
 use std::fmt;
 

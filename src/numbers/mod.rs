@@ -93,7 +93,10 @@ mod tests {
     #[test]
     fn old_nulls_are_nan_and_other_texts_are_no_numbers() {
         assert!(from_json::<(f64, u8)>("[null, 1]").unwrap().0.is_nan());
-        assert_eq!(from_json::<Vec<f32>>(r#"[1, -2, 3.5, "-inf"]"#).unwrap(), [1.0, -2.0, 3.5, f32::NEG_INFINITY]);
+        assert_eq!(
+            from_json::<Vec<f32>>(r#"[1, -2, 3.5, "-inf"]"#).unwrap(),
+            [1.0, -2.0, 3.5, f32::NEG_INFINITY]
+        );
         let error = from_json::<f64>(r#""one""#).unwrap_err().to_string();
         assert!(error.contains(r#"invalid type: string "one""#) && error.contains("NaN"), "{error}");
         assert!(from_json::<u32>(r#""NaN""#).is_err() && from_json::<f64>("1 2").is_err());

@@ -213,7 +213,9 @@ impl Parts<'_> {
         };
         let steps = match beside.steps.get(name) {
             None => None,
-            Some(&(bits, group)) => Some((bits, group, handle(STEPS[0], self.sizes, p.steps().map(|s| s.2))?)),
+            Some(&(bits, group)) => {
+                Some((bits, group, handle(STEPS[0], self.sizes, p.steps().map(|s| s.2))?))
+            }
         };
         let trainable = trained(name, p.is_trainable());
         Ok(Held { name: name.into(), p, value: value_of, mask, codebook, steps, trainable, beside: list })

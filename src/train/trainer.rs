@@ -306,7 +306,8 @@ impl<'a> Trainer<'a> {
 /// The metric that a run is judged by.
 fn first(metrics: &[(String, f64)], epoch: u64) -> Result<f64> {
     metrics.first().map(|(_, value)| *value).ok_or_else(|| {
-        let message = format!("early_stopping judges by the first metric, and after epoch {epoch} there is none");
+        let message =
+            format!("early_stopping judges by the first metric, and after epoch {epoch} there is none");
         Error::invalid("Trainer", message)
     })
 }
