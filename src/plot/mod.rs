@@ -21,8 +21,8 @@ use crate::{
 };
 use axis::{clipped, ends, inside, number, range};
 use plotters::{
-    element::DashedPathElement,
     coord::{Shift, types::RangedCoordf64},
+    element::DashedPathElement,
     prelude::*,
     style::{FontStyle, register_font},
 };

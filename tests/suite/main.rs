@@ -18,6 +18,7 @@ mod properties;
 mod quantize;
 mod recipe;
 mod resume;
+mod runs;
 mod scores;
 mod sparsify;
 mod structure;
