@@ -76,6 +76,7 @@ fn main() -> Result<()> {
     // The computation as data, which runs without this program, and the same step with one number changed.
     println!("== saved tape\n");
     let file = std::path::Path::new("target/inspect.json");
+    std::fs::create_dir_all("target").ok();
     SavedTape::of(&loss)?.with_names::<f32, _>(&net).save(file)?;
     let saved = SavedTape::load(file)?;
     let again = saved.replay::<f32>()?.value.item()?;

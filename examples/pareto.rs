@@ -224,7 +224,7 @@ fn main() -> Result<()> {
         points,
         ledger,
     };
-    fs::write(options.out.join("report.json"), serde_json::to_string_pretty(&report)? + "\n")?;
+    kolmo::data::write_file(options.out.join("report.json"), serde_json::to_string_pretty(&report)? + "\n")?;
     println!("files, report.json and plots are in {}", options.out.display());
     Ok(())
 }

@@ -1,24 +1,223 @@
-//! Files that are whole or not there.
-use std::{fs, io, io::Write as _, path::Path};
+//! Files that are whole or not there: the one door through which everything here is written.
+//!
+//! What is to be written goes into a temporary file beside the target, `.kolmo-<16 hex digits>.tmp`, which is flushed to the
+//! disk and renamed. The digits come from the system's randomness, so that threads, processes and containers don't meet. The
+//! temporary file is locked while its writer lives; the system takes the lock away when the writer is killed. So a lock that
+//! can be had says that nobody will finish the file, and the next write into the folder removes it.
+use crate::error::{Error, Result};
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    hash::{BuildHasher, Hasher, RandomState},
+    io::{self, ErrorKind, Write as _},
+    path::{Path, PathBuf},
+};
 
-/// Writes a file under a temporary name beside it, flushes it to the disk, then renames it: a crash leaves the old file or the
-/// new one.
+const START: &str = ".kolmo-";
+const END: &str = ".tmp";
+/// Links that may lead to each other, as on Linux.
+const LINKS: usize = 40;
+
+/// Writes a file, whole or not at all: a crash leaves the old file or the new one, and of two who write at once one is last.
+/// It keeps the permissions that the old file had. Through a symbolic link the file that it points to is replaced, not the
+/// link. A pipe or a device is written to as it is.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(format!(".{}.tmp", std::process::id()));
-    let write = || {
-        let mut file = fs::File::create(&temporary)?;
+    let old = fs::metadata(path).ok();
+    if old.as_ref().is_some_and(|old| !old.is_file() && !old.is_dir()) {
+        return OpenOptions::new().write(true).open(path)?.write_all(bytes);
+    }
+    let target = &followed(path)?;
+    let folder = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    clear(folder);
+    let (temporary, mut file) = temporary(folder)?;
+    let mut write = || {
         file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
-        // The new name is on the disk once its directory is; not every system can open one.
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        if let Ok(directory) = fs::File::open(parent.unwrap_or(Path::new("."))) {
-            let _ = directory.sync_all();
+        if let Some(old) = old.as_ref().filter(|old| old.is_file()) {
+            // Not every file system has them.
+            let _ = file.set_permissions(old.permissions());
         }
-        Ok(())
+        file.sync_all()?;
+        fs::rename(&temporary, target)
     };
     write().inspect_err(|_| {
         let _ = fs::remove_file(&temporary);
-    })
+    })?;
+    // The new name is on the disk once its folder is; not every system can open one.
+    if let Ok(folder) = File::open(folder) {
+        let _ = folder.sync_all();
+    }
+    Ok(())
+}
+
+/// The same after `read` has read the bytes: what can be read is never replaced by what can't.
+pub(crate) fn write_readable<V>(
+    path: &Path,
+    bytes: &[u8],
+    read: impl FnOnce(&[u8]) -> Result<V>,
+) -> Result<()> {
+    read(bytes).map_err(|e| {
+        let at = "what was to be written";
+        let message = format!("it could not be read again, and the file is as it was: {e}");
+        Error::format(path.display().to_string(), at, message)
+    })?;
+    write_atomically(path, bytes).map_err(|e| Error::io(path, e))
+}
+
+/// Where a chain of symbolic links ends, whether a file is there or not.
+fn followed(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_path_buf();
+    for _ in 0..LINKS {
+        if !fs::symlink_metadata(&path).is_ok_and(|found| found.is_symlink()) {
+            return Ok(path);
+        }
+        let to = fs::read_link(&path)?;
+        path = path.parent().map_or(to.clone(), |folder| folder.join(&to));
+    }
+    Err(io::Error::new(
+        ErrorKind::InvalidInput,
+        format!("more than {LINKS} symbolic links lead to each other"),
+    ))
+}
+
+/// A new temporary file, locked if the file system has locks.
+fn temporary(folder: &Path) -> io::Result<(PathBuf, File)> {
+    loop {
+        let digits = RandomState::new().build_hasher().finish();
+        let path = folder.join(format!("{START}{digits:016x}{END}"));
+        let file = match OpenOptions::new().write(true).create_new(true).open(&path) {
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => continue,
+            other => other?,
+        };
+        // Before it was locked, somebody who clears up may have taken it for a dead one's.
+        let taken = matches!(file.try_lock(), Err(TryLockError::WouldBlock));
+        if !taken && fs::exists(&path)? {
+            return Ok((path, file));
+        }
+    }
+}
+
+/// Removes the temporary files of writers that are no more. Without locks nobody knows, and they stay.
+fn clear(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let digits = name.to_str().and_then(|name| name.strip_prefix(START)?.strip_suffix(END));
+        if digits.is_some_and(|d| d.len() == 16 && d.bytes().all(|b| b.is_ascii_hexdigit())) {
+            // The lock is held until it is gone: see `temporary`.
+            let file = OpenOptions::new().write(true).open(entry.path());
+            if file.as_ref().is_ok_and(|file| file.try_lock().is_ok()) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    /// A folder of a test's own, gone when the test is over.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new() -> Folder {
+            static NEXT: AtomicU32 = AtomicU32::new(0);
+            let name = format!("kolmo-files-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+            let folder = std::env::temp_dir().join(name);
+            fs::create_dir_all(&folder).unwrap();
+            Folder(folder)
+        }
+
+        fn names(&self) -> Vec<String> {
+            let names = fs::read_dir(&self.0).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+            let mut names: Vec<String> = names.collect();
+            names.sort();
+            names
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn all_of_many_who_write_at_once_succeed_and_leave_one_whole_file() {
+        let folder = Folder::new();
+        let path = folder.0.join("file");
+        std::thread::scope(|s| {
+            for i in 0..8u8 {
+                let path = &path;
+                s.spawn(move || {
+                    for _ in 0..40 {
+                        write_atomically(path, &vec![i; 1000 + 10 * i as usize]).unwrap();
+                        let seen = fs::read(path).unwrap();
+                        assert!(
+                            seen.len() == 1000 + 10 * seen[0] as usize && seen.iter().all(|b| *b == seen[0])
+                        );
+                    }
+                });
+            }
+        });
+        assert_eq!(folder.names(), ["file"]);
+    }
+
+    #[test]
+    fn what_a_dead_writer_left_goes_and_what_a_living_one_writes_stays() {
+        let folder = Folder::new();
+        let (living, file) = temporary(&folder.0).unwrap();
+        let (dead, gone) = temporary(&folder.0).unwrap();
+        drop(gone);
+        for other in [".kolmo-notes.tmp", "model.tmp", ".kolmo-0123456789abcdef"] {
+            fs::write(folder.0.join(other), "not ours").unwrap();
+        }
+        write_atomically(&folder.0.join("file"), b"new").unwrap();
+        assert!(living.exists() && !dead.exists());
+        assert_eq!(folder.names().len(), 5);
+        drop(file);
+        write_atomically(&folder.0.join("file"), b"newer").unwrap();
+        assert!(!living.exists() && folder.names().len() == 4);
+    }
+
+    #[test]
+    fn what_can_be_read_is_not_replaced_by_what_can_not() {
+        let folder = Folder::new();
+        let path = folder.0.join("file");
+        write_atomically(&path, b"good").unwrap();
+        let broken = |_: &[u8]| -> Result<()> { Err(Error::invalid("test", "no sense in it")) };
+        let error = write_readable(&path, b"bad", broken).unwrap_err().to_string();
+        assert!(error.contains("no sense in it") && error.contains("as it was"), "{error}");
+        assert_eq!((fs::read(&path).unwrap(), folder.names().len()), (b"good".to_vec(), 1));
+        // A name that can't be replaced: the old thing stays, and nothing beside it.
+        fs::create_dir(folder.0.join("folder")).unwrap();
+        assert!(write_atomically(&folder.0.join("folder"), b"new").is_err());
+        assert!(write_atomically(&folder.0.join("none/file"), b"new").is_err());
+        assert_eq!(folder.names(), ["file", "folder"]);
+        // As long as a name may be.
+        write_atomically(&folder.0.join("n".repeat(255)), b"new").unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_stay_links_and_permissions_what_they_were() {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+        let folder = Folder::new();
+        let [real, link, second, dangling] = ["real", "link", "second", "dangling"].map(|n| folder.0.join(n));
+        fs::write(&real, "old").unwrap();
+        fs::set_permissions(&real, fs::Permissions::from_mode(0o600)).unwrap();
+        symlink("real", &link).unwrap();
+        symlink(&link, &second).unwrap();
+        symlink("later", &dangling).unwrap();
+        write_atomically(&second, b"new").unwrap();
+        write_atomically(&dangling, b"made").unwrap();
+        assert_eq!(fs::read(&real).unwrap(), b"new");
+        assert_eq!(fs::metadata(&real).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(fs::read(folder.0.join("later")).unwrap(), b"made");
+        assert!([&link, &second, &dangling].iter().all(|l| fs::symlink_metadata(l).unwrap().is_symlink()));
+        symlink("round", folder.0.join("round")).unwrap();
+        assert!(write_atomically(&folder.0.join("round"), b"new").is_err());
+        // What isn't a file is not replaced by one.
+        write_atomically(Path::new("/dev/null"), b"gone").unwrap();
+        assert!(!fs::metadata("/dev/null").unwrap().is_file());
+    }
 }

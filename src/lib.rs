@@ -53,6 +53,7 @@
 //! | `plot` | pictures of curves and matrices |
 #![warn(missing_docs)]
 
+mod clock;
 pub mod compress;
 pub mod data;
 #[cfg(doctest)]
@@ -66,6 +67,7 @@ pub(crate) mod kernels;
 pub mod loss;
 pub mod metrics;
 pub mod nn;
+mod numbers;
 mod ops;
 pub mod optim;
 #[cfg(feature = "plot")]

@@ -244,7 +244,7 @@ impl Report {
 
     /// Writes `report.json`.
     pub fn finish(&self) -> Result<()> {
-        fs::write(self.folder.join("report.json"), serde_json::to_string_pretty(self)? + "\n")?;
+        kolmo::data::write_file(self.folder.join("report.json"), serde_json::to_string_pretty(self)? + "\n")?;
         println!("files and report.json are in {}", self.folder.display());
         Ok(())
     }

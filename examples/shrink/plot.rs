@@ -12,11 +12,17 @@ const FONT: &str = "sans-serif";
 const COLOURS: [RGBColor; 2] = [RGBColor(0, 90, 181), RGBColor(204, 85, 0)];
 
 pub fn svg(stages: &[Stage], path: &Path) -> Result<()> {
-    draw(stages, SVGBackend::new(path, SIZE).into_drawing_area())
+    let mut text = String::new();
+    draw(stages, SVGBackend::with_string(&mut text, SIZE).into_drawing_area())?;
+    Ok(kolmo::data::write_file(path, text)?)
 }
 
 pub fn png(stages: &[Stage], path: &Path) -> Result<()> {
-    draw(stages, BitMapBackend::new(path, SIZE).into_drawing_area())
+    // The backend writes files itself; whole they become here.
+    let draft = path.with_extension("draft.png");
+    draw(stages, BitMapBackend::new(&draft, SIZE).into_drawing_area())?;
+    kolmo::data::write_file(path, std::fs::read(&draft)?)?;
+    Ok(std::fs::remove_file(draft)?)
 }
 
 fn draw<B: DrawingBackend>(stages: &[Stage], area: DrawingArea<B, Shift>) -> Result<()>

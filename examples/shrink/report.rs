@@ -92,7 +92,7 @@ impl Report {
     /// Writes `report.json` and the plots.
     pub fn finish(&mut self, elapsed: Duration) -> Result<()> {
         self.seconds = elapsed.as_secs_f64();
-        fs::write(self.folder.join("report.json"), serde_json::to_string_pretty(self)? + "\n")?;
+        kolmo::data::write_file(self.folder.join("report.json"), serde_json::to_string_pretty(self)? + "\n")?;
         plot::svg(&self.stages, &self.folder.join("plot.svg"))?;
         plot::png(&self.stages, &self.folder.join("plot.png"))
     }

@@ -217,8 +217,14 @@ impl Artifact {
     /// # Errors
     /// As [`to_bytes`](Artifact::to_bytes), and [`FormatError::Io`].
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
-        write_atomically(path, &self.to_bytes()?)
+        let (path, bytes) = (path.as_ref(), self.to_bytes()?);
+        // What can be read is not replaced by what can't.
+        Artifact::from_bytes(&bytes).map_err(|e| FormatError::Unwritable {
+            what: "the artifact".into(),
+            expected: "what can be read again".into(),
+            found: e.to_string(),
+        })?;
+        write_atomically(path, &bytes)
             .map_err(|source| FormatError::Io { path: path.display().to_string(), source })
     }
 

@@ -4,13 +4,14 @@ use super::{
     prune::{self, Weights},
 };
 use crate::{
+    clock::Clock,
     error::Result,
     ops::{Op, conv::Conv, linalg::Linalg},
     tape::{Operand, Recorded, Tape, Var},
     tensor::{Shape, Tensor},
 };
 use serde::Serialize;
-use std::{collections::HashMap, fmt, time::Instant};
+use std::{collections::HashMap, fmt};
 
 /// The bytes, the work and the time of a model.
 ///
@@ -91,7 +92,7 @@ impl Ledger {
         for _ in 0..20 {
             let runs: [&mut dyn FnMut() -> Result<()>; 2] = [&mut dense, &mut stored];
             for ((run, times), calls) in runs.into_iter().zip(&mut times).zip(calls) {
-                let start = Instant::now();
+                let start = Clock::now();
                 (0..calls).try_for_each(|_| run())?;
                 times.push(start.elapsed().as_secs_f64() * 1e6 / calls as f64);
             }
@@ -116,8 +117,8 @@ impl Ledger {
 
 /// How many calls take about two milliseconds.
 fn calls(run: &mut impl FnMut() -> Result<()>) -> Result<u32> {
-    let (start, mut calls) = (Instant::now(), 0);
-    while calls < 3 || start.elapsed().as_secs_f64() < 0.004 {
+    let (start, mut calls) = (Clock::now(), 0);
+    while calls < 3 || Clock::THERE && start.elapsed().as_secs_f64() < 0.004 {
         run()?;
         calls += 1;
     }

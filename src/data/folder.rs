@@ -1,4 +1,5 @@
 //! Pictures from folders: a folder for each class, as many data sets come. The feature `images` has it.
+use super::picture;
 use crate::{
     error::{Error, Result},
     tensor::Tensor,
@@ -8,6 +9,9 @@ use std::{
     fs,
     path::{Path, PathBuf},
 };
+
+/// Largest height and width that pictures are resized to.
+const LARGEST: u32 = 1 << 15;
 
 /// How pictures are brought into one form.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,40 +33,121 @@ pub struct ImageFolder {
     pub classes: Vec<String>,
     /// Where each picture came from.
     pub paths: Vec<PathBuf>,
+    /// Files that are no PNG or JPEG, by their contents, and whose names don't say that they are.
+    pub skipped: Vec<PathBuf>,
 }
 
-/// Reads all PNG and JPEG files of a folder's folders, each of which is a class; both in the order of their names.
+/// Reads all PNG and JPEG files of a folder's folders, each of which is a class; both in the order of their names. What a file
+/// is its contents say, not its name. Names that begin with a dot are left alone.
+///
+/// Classes are numbered by the folders that are there: two roots, for training and for testing, have the same numbers only if
+/// they have the same folders. [`image_folder_of`] takes them from a list.
 ///
 /// # Errors
-/// No such folder, no pictures in it; a picture that can't be read, or has another size than the first.
+/// No such folder, no pictures in it; a picture that can't be read or is cut off, or has another size than the first; pictures
+/// where none are looked for: in the root itself, or more than one folder down.
 pub fn image_folder(root: impl AsRef<Path>, options: ImageOptions) -> Result<ImageFolder> {
     let root = root.as_ref();
-    let sorted = |folder: &Path| -> Result<Vec<PathBuf>> {
-        let wrong = |e| Error::io(folder, e);
-        let entries = fs::read_dir(folder).map_err(wrong)?;
-        let mut all = entries.map(|e| Ok(e.map_err(wrong)?.path())).collect::<Result<Vec<_>>>()?;
-        all.sort();
-        Ok(all)
-    };
-    let (mut classes, mut labels, mut paths) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut folders, mut classes) = (Vec::new(), Vec::new());
     for folder in sorted(root)?.into_iter().filter(|p| p.is_dir()) {
-        for path in sorted(&folder)? {
-            let end = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
-            if ["png", "jpg", "jpeg"].contains(&end.as_str()) {
-                labels.push(classes.len() as u32);
+        classes.push(folder.file_name().unwrap_or_default().to_string_lossy().into_owned());
+        folders.push(folder);
+    }
+    read(root, options, classes, folders)
+}
+
+/// The same with classes that are numbered by their places in `classes`, as another [`ImageFolder`] has them.
+///
+/// ```
+/// use kolmo::data::{ImageFolder, ImageOptions, image_folder, image_folder_of};
+/// fn both(options: ImageOptions) -> kolmo::Result<[ImageFolder; 2]> {
+///     let train = image_folder("pets/train", options)?;
+///     let test = image_folder_of("pets/test", options, &train.classes)?;
+///     Ok([train, test])
+/// }
+/// # assert!(both(ImageOptions::default()).is_err());
+/// ```
+///
+/// # Errors
+/// As there, and a folder that is none of the classes. A class without a folder is none.
+pub fn image_folder_of(
+    root: impl AsRef<Path>,
+    options: ImageOptions,
+    classes: &[String],
+) -> Result<ImageFolder> {
+    let root = root.as_ref();
+    let folders = sorted(root)?.into_iter().filter(|p| p.is_dir());
+    for folder in folders {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        if !classes.iter().any(|class| *class == name) {
+            let message = format!("it is none of the classes {}", classes.join(", "));
+            return Err(Error::format(folder.display().to_string(), "its name", message));
+        }
+    }
+    read(root, options, classes.to_vec(), classes.iter().map(|class| root.join(class)).collect())
+}
+
+/// What is in a folder and not hidden, in the order of names.
+fn sorted(folder: &Path) -> Result<Vec<PathBuf>> {
+    let wrong = |e| Error::io(folder, e);
+    let entries = fs::read_dir(folder).map_err(wrong)?;
+    let mut all = entries.map(|e| Ok(e.map_err(wrong)?.path())).collect::<Result<Vec<_>>>()?;
+    all.retain(|p| p.file_name().is_some_and(|name| !name.to_string_lossy().starts_with('.')));
+    all.sort();
+    Ok(all)
+}
+
+/// An error if there is a picture where none is looked for. Links may lead in circles, so it looks only so deep.
+fn no_pictures(path: &Path, depth: u32) -> Result<()> {
+    if path.is_dir() {
+        return match depth {
+            0 => Ok(()),
+            _ => sorted(path)?.iter().try_for_each(|inner| no_pictures(inner, depth - 1)),
+        };
+    }
+    if picture::is_one(path)? {
+        let message = "pictures are read from the root's folders, one for each class, and not from here";
+        return Err(Error::format(path.display().to_string(), "its place", message));
+    }
+    Ok(())
+}
+
+fn read(
+    root: &Path,
+    options: ImageOptions,
+    classes: Vec<String>,
+    folders: Vec<PathBuf>,
+) -> Result<ImageFolder> {
+    if let Some((height, width)) = options.size
+        && ![height, width].iter().all(|side| (1..=LARGEST).contains(side))
+    {
+        let message = format!("size {height} × {width}: takes 1 to {LARGEST} each");
+        return Err(Error::invalid("image_folder", message));
+    }
+    let (mut labels, mut paths, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
+    for path in sorted(root)?.into_iter().filter(|p| !p.is_dir()) {
+        no_pictures(&path, 0)?;
+        skipped.push(path);
+    }
+    for (label, folder) in folders.iter().enumerate().filter(|(_, folder)| folder.is_dir()) {
+        for path in sorted(folder)? {
+            if path.is_dir() {
+                no_pictures(&path, 8)?;
+            } else if picture::is_one(&path)? {
+                labels.push(label as u32);
                 paths.push(path);
+            } else {
+                skipped.push(path);
             }
         }
-        classes.push(folder.file_name().unwrap_or_default().to_string_lossy().into_owned());
     }
     if paths.is_empty() {
-        let message = format!("{} has no folder with .png, .jpg or .jpeg files", root.display());
+        let message = format!("{} has no folder with PNG or JPEG files", root.display());
         return Err(Error::invalid("image_folder", message));
     }
     let (mut pixels, mut first) = (Vec::new(), None);
     for path in &paths {
-        let picture = image::open(path)
-            .map_err(|e| Error::format(path.display().to_string(), "its contents", e.to_string()))?;
+        let picture = picture::read(path)?;
         let picture = match options.size {
             Some((height, width)) => picture.resize_exact(width, height, FilterType::Triangle),
             None => picture,
@@ -84,7 +169,13 @@ pub fn image_folder(root: impl AsRef<Path>, options: ImageOptions) -> Result<Ima
     }
     let (height, width) = first.unwrap_or_default();
     let shape = [paths.len(), if options.grey { 1 } else { 3 }, height, width];
-    Ok(ImageFolder { images: Tensor::new(shape, pixels)?, labels: Tensor::from(labels), classes, paths })
+    Ok(ImageFolder {
+        images: Tensor::new(shape, pixels)?,
+        labels: Tensor::from(labels),
+        classes,
+        paths,
+        skipped,
+    })
 }
 
 #[cfg(test)]
@@ -113,8 +204,35 @@ mod tests {
         GrayImage::from_pixel(4, 2, Luma([0])).save(root.join("b/wide.png")).unwrap();
         let error = image_folder(&root, ImageOptions::default()).unwrap_err().to_string();
         assert!(error.contains("wide.png") && error.contains("(2, 4) is not (2, 3)"), "{error}");
+        fs::remove_file(root.join("b/wide.png")).unwrap();
+        // Hidden names are left alone, contents count, and the same classes have the same numbers elsewhere.
+        for hidden in [".ipynb_checkpoints/x.png", "a/._red.png", "a/.cache/x.png", "b/deep/notes.txt"] {
+            fs::create_dir_all(root.join(hidden).parent().unwrap()).unwrap();
+            fs::write(root.join(hidden), "no picture").unwrap();
+        }
+        red.save_with_format(root.join("a/named.jpg"), image::ImageFormat::Png).unwrap();
+        red.save_with_format(root.join("b/unnamed"), image::ImageFormat::Png).unwrap();
+        let all = image_folder(&root, ImageOptions::default()).unwrap();
+        assert_eq!((all.classes.join(" "), all.labels.to_vec()), ("a b empty".into(), vec![0, 0, 1, 1]));
+        assert_eq!(all.skipped, [root.join("b/notes.txt")]);
+        let classes = ["z", "empty", "b", "a"].map(String::from);
+        let other = image_folder_of(&root, ImageOptions::default(), &classes).unwrap();
+        assert_eq!((other.classes, other.labels.to_vec()), (classes.to_vec(), vec![2, 2, 3, 3]));
+        assert!(image_folder_of(&root, ImageOptions::default(), &classes[..3]).is_err());
+        let told = |part: &str| {
+            let error = image_folder(&root, ImageOptions::default()).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        };
+        for place in ["top", "b/deep/lost.png"] {
+            red.save_with_format(root.join(place), image::ImageFormat::Png).unwrap();
+            told(place);
+            fs::remove_file(root.join(place)).unwrap();
+        }
         fs::write(root.join("a/broken.jpg"), "no picture").unwrap();
-        assert!(image_folder(&root, ImageOptions::default()).unwrap_err().to_string().contains("broken.jpg"));
+        told("broken.jpg");
+        for size in [(0, 3), (3, u32::MAX)] {
+            assert!(image_folder(&root, ImageOptions { size: Some(size), grey: true }).is_err());
+        }
         fs::remove_dir_all(&root).unwrap();
         assert!(image_folder(&root, ImageOptions::default()).is_err());
     }

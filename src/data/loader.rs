@@ -1,12 +1,14 @@
 //! Batches made ahead on a thread of their own, in an order that the seed and the epoch decide.
-use crate::{
-    error::{Error, Result},
-    tape::Random,
-};
+use crate::{error::Result, tape::Random};
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 use std::{
-    sync::mpsc::{Receiver, sync_channel},
+    fmt,
+    ops::Range,
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver, sync_channel},
+    },
     thread::{self, JoinHandle},
 };
 
@@ -62,13 +64,19 @@ impl Loader {
         if self.drop_last { self.n / self.size } else { self.n.div_ceil(self.size) }
     }
 
+    /// The places, in the order of an epoch, of a batch's examples.
+    pub(crate) fn rows(&self, batch: usize) -> Range<usize> {
+        let start = batch.saturating_mul(self.size).min(self.n);
+        start..start.saturating_add(self.size).min(self.n)
+    }
+
     /// Whether an epoch has no batch.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The batches of an epoch, as `make` makes them of the numbers of their examples, on another thread. Its error is an
-    /// item and ends the epoch; so is the refusal of the system to give a thread.
+    /// The batches of an epoch, as `make` makes them of the numbers of their examples, on another thread, or on this one when it
+    /// is asked for the next if the system has no more threads. Its error is an item and ends the epoch.
     pub fn batches<B, F>(&self, epoch: u64, make: F) -> Batches<B>
     where
         B: Send + 'static,
@@ -83,27 +91,52 @@ impl Loader {
         B: Send + 'static,
         F: FnMut(&[usize], &mut Random) -> Result<B> + Send + 'static,
     {
-        let (size, count) = (self.size, self.len());
+        let (loader, count) = (*self, self.len());
         let mut order: Vec<usize> = (0..self.n).collect();
         let stream = Random::new(Random::new(self.seed).bits(epoch));
         if self.shuffle {
             order.shuffle(&mut Random::new(stream.bits(0)));
         }
+        let mut batch = first;
+        let next = move || {
+            if batch >= count {
+                return None;
+            }
+            let made = make(&order[loader.rows(batch)], &mut Random::new(stream.bits(1 + batch as u64)));
+            batch = if made.is_err() { count } else { batch + 1 };
+            Some(made)
+        };
+        // Whoever comes first takes it: the thread, or, if there is none, the one who waits.
+        let made: Arc<Mutex<Option<Next<B>>>> = Arc::new(Mutex::new(Some(Box::new(next))));
         let (sender, receiver) = sync_channel(AHEAD - 1);
+        let theirs = made.clone();
         let work = move || {
-            for batch in first..count {
-                let rows = &order[batch * size..((batch + 1) * size).min(order.len())];
-                let made = make(rows, &mut Random::new(stream.bits(1 + batch as u64)));
-                let failed = made.is_err();
+            let Some(mut next) = take(&theirs) else { return };
+            while let Some(made) = next() {
                 // Nobody listens any more if the epoch is broken off.
-                if sender.send(made).is_err() || failed {
+                if sender.send(made).is_err() {
                     return;
                 }
             }
         };
-        let thread = thread::Builder::new().name("kolmo-loader".into()).spawn(work);
-        let failure = thread.as_ref().err().map(|e| Error::invalid("Loader", format!("no thread: {e}")));
-        Batches { receiver, thread: thread.ok(), failure }
+        match thread::Builder::new().name("kolmo-loader".into()).spawn(work) {
+            Ok(thread) => Batches { receiver, thread: Some(thread), alone: None },
+            Err(_) => Batches { receiver, thread: None, alone: take(&made) },
+        }
+    }
+}
+
+/// Makes the next batch.
+type Next<B> = Box<dyn FnMut() -> Option<Result<B>> + Send>;
+
+fn take<B>(made: &Mutex<Option<Next<B>>>) -> Option<Next<B>> {
+    made.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+impl fmt::Display for Loader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} examples in batches of {}", self.n, self.size)?;
+        f.write_str(if self.drop_last { ", without a smaller last one" } else { "" })
     }
 }
 
@@ -111,15 +144,16 @@ impl Loader {
 pub struct Batches<B> {
     receiver: Receiver<Result<B>>,
     thread: Option<JoinHandle<()>>,
-    failure: Option<Error>,
+    /// Without a thread.
+    alone: Option<Next<B>>,
 }
 
 impl<B> Iterator for Batches<B> {
     type Item = Result<B>;
 
     fn next(&mut self) -> Option<Result<B>> {
-        if let Some(failure) = self.failure.take() {
-            return Some(Err(failure));
+        if let Some(next) = &mut self.alone {
+            return next();
         }
         if let Ok(batch) = self.receiver.recv() {
             return Some(batch);
@@ -135,6 +169,7 @@ impl<B> Iterator for Batches<B> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
 
     fn rows(loader: Loader, epoch: u64, first: usize) -> Vec<(Vec<usize>, u64)> {
         let made = loader.batches_from(epoch, first, |rows, random| Ok((rows.to_vec(), random.bits(0))));

@@ -10,6 +10,8 @@ mod loader;
 mod npy;
 #[cfg(feature = "npz")]
 mod npz;
+#[cfg(feature = "images")]
+mod picture;
 mod split;
 mod table;
 mod text;
@@ -17,7 +19,7 @@ mod text;
 pub use augment::{Augment, mixup};
 pub use digits::digits;
 #[cfg(feature = "images")]
-pub use folder::{ImageFolder, ImageOptions, image_folder};
+pub use folder::{ImageFolder, ImageOptions, image_folder, image_folder_of};
 pub use folds::{k_fold, stratified_k_fold, stratified_split};
 pub use idx::{mnist, read_idx};
 pub use loader::{Batches, Loader};
@@ -27,3 +29,21 @@ pub use npz::{read_npz, write_npz};
 pub use split::{MinMax, Standardize, batches, one_hot, train_test_split};
 pub use table::Table;
 pub use text::{Characters, random_blocks};
+
+use crate::error::{Error, Result};
+
+/// Writes a file, whole or not at all, as all functions here do that write one: under a temporary name beside it,
+/// `.kolmo-<16 hex digits>.tmp`, flushed to the disk, renamed. A crash leaves the old file or the new one; what a killed writer
+/// left is removed by the next one in the folder. Through a symbolic link the file that it points to is written.
+///
+/// ```
+/// let path = std::env::temp_dir().join(format!("kolmo-report-{}.txt", std::process::id()));
+/// kolmo::data::write_file(&path, "97.3 %\n")?;
+/// assert_eq!(std::fs::read_to_string(&path).unwrap(), "97.3 %\n");
+/// # std::fs::remove_file(path).unwrap();
+/// # Ok::<(), kolmo::Error>(())
+/// ```
+pub fn write_file(path: impl AsRef<std::path::Path>, contents: impl AsRef<[u8]>) -> Result<()> {
+    let path = path.as_ref();
+    crate::files::write_atomically(path, contents.as_ref()).map_err(|e| Error::io(path, e))
+}

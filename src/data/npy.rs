@@ -1,10 +1,10 @@
 //! One array as a file of NumPy's (`.npy`), as its format documentation (NEP 1) says. Several with names are in `npz`.
 use crate::{
     error::{Error, Result},
-    files::write_atomically,
+    files::write_readable,
     tensor::{Element, Shape, Tensor},
 };
-use std::path::Path;
+use std::{io::Read, path::Path};
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 /// Longest header that is read; NumPy's own have about a hundred bytes.
@@ -85,7 +85,12 @@ impl NpyArray {
     /// # Errors
     /// No such file, a type that isn't read, more or fewer bytes than the shape needs.
     pub fn parse(bytes: &[u8]) -> Result<NpyArray> {
-        parse(bytes).map_err(|(at, message)| Error::format("npy", format!("byte {at}"), message))
+        NpyArray::read("npy", bytes)
+    }
+
+    /// The same from what gives bytes, as many as the header says; `what` is named in errors.
+    pub(super) fn read(what: &str, from: impl Read) -> Result<NpyArray> {
+        read(from).map_err(|(at, message)| Error::format(what, format!("byte {at}"), message))
     }
 
     /// The bytes of an `.npy` file of version 1.0.
@@ -117,19 +122,36 @@ impl NpyArray {
 
 type At<V> = std::result::Result<V, (usize, String)>;
 
-fn parse(bytes: &[u8]) -> At<NpyArray> {
-    if bytes.get(..6) != Some(MAGIC) {
+fn read(mut from: impl Read) -> At<NpyArray> {
+    // Grows with what is really there, so that a false size can't ask for memory.
+    let mut next = |len: usize, at: usize| -> At<Vec<u8>> {
+        let mut bytes = Vec::new();
+        from.by_ref()
+            .take(len as u64)
+            .read_to_end(&mut bytes)
+            .map_err(|e| (at + bytes.len(), e.to_string()))?;
+        Ok(bytes)
+    };
+    let first = next(10, 0)?;
+    if first.get(..6) != Some(MAGIC) {
         return Err((0, "this is no file of NumPy: it should begin with \\x93NUMPY".into()));
     }
-    let (start, len): (usize, usize) = match bytes.get(6..12) {
-        Some(&[1, _, a, b, ..]) => (10, u16::from_le_bytes([a, b]) as usize),
-        Some(&[2 | 3, _, a, b, c, d]) => (12, u32::from_le_bytes([a, b, c, d]) as usize),
+    let (start, len) = match first.get(6..) {
+        Some(&[1, _, a, b]) => (10, u16::from_le_bytes([a, b]) as usize),
+        Some(&[2 | 3, _, a, b]) => match next(2, 10)?[..] {
+            [c, d] => (12, u32::from_le_bytes([a, b, c, d]) as usize),
+            _ => return Err((10, "the file ends before its header does".into())),
+        },
         other => return Err((6, format!("version {other:?} is not 1, 2 or 3"))),
     };
-    let header = bytes.get(start..start.saturating_add(len.min(HEADER))).filter(|h| h.len() == len);
-    let header = header.and_then(|h| std::str::from_utf8(h).ok());
-    let header = header
-        .ok_or_else(|| (start, format!("the header of {len} bytes is cut off, too long or no text")))?;
+    if len > HEADER {
+        return Err((start, format!("a header of {len} bytes is longer than {HEADER}, which are read")));
+    }
+    let header = next(len, start)?;
+    if header.len() != len {
+        return Err((start, format!("the header has {} bytes, not {len} as is said", header.len())));
+    }
+    let header = String::from_utf8(header).map_err(|e| (start, format!("the header is no text: {e}")))?;
     let field = |name: &str, open: &str, close: char| {
         let after = header.split_once(&format!("'{name}':")).map(|(_, rest)| rest.trim_start());
         let inner = after.and_then(|rest| rest.strip_prefix(open)?.split_once(close));
@@ -148,23 +170,23 @@ fn parse(bytes: &[u8]) -> At<NpyArray> {
     };
     let size: usize =
         dtype.get(1..).and_then(|s| s.parse().ok()).filter(|s| [1, 2, 4, 8].contains(s)).unwrap_or(0);
-    let data = &bytes[start + len..];
-    let needed = shape.iter().try_fold(size, |n, &d| n.checked_mul(d));
     if size == 0 {
         return Err((
             start,
             format!("elements of type {descr:?} are not read; f2 to f8, i1 to i8, u1 to u8, b1 are"),
         ));
     }
-    if needed != Some(data.len()) {
-        let found = data.len();
-        return Err((
-            start + len,
-            format!("shape {shape} of {descr} doesn't fit the {found} bytes that follow"),
-        ));
+    let needed = shape.iter().try_fold(size, |n, &d| n.checked_mul(d)).filter(|&n| n < usize::MAX);
+    let needed = needed.ok_or_else(|| (start, format!("shape {shape} of {descr} fits into no memory")))?;
+    let data = next(needed + 1, start + len)?;
+    if needed != data.len() {
+        let found = if data.len() > needed { "more".to_string() } else { data.len().to_string() };
+        let message = format!("shape {shape} of {descr} needs {needed} bytes, found {found}");
+        return Err((start + len, message));
     }
-    let values = elements(data, size, big, dtype.as_bytes()[0])
+    let values = elements(&data, size, big, dtype.as_bytes()[0])
         .ok_or_else(|| (start, format!("elements of type {descr:?} are not read")))?;
+    drop(data);
     let turned = order.trim() == "True";
     Ok(match values {
         Elements::Floats(v) => {
@@ -184,30 +206,33 @@ enum Elements {
 
 /// The elements of a type that is known; numbers above those of `i64` are none.
 fn elements(data: &[u8], size: usize, big: bool, kind: u8) -> Option<Elements> {
-    let words = data.chunks_exact(size).map(|word| {
-        let mut bytes = [0u8; 8];
-        bytes[..size].copy_from_slice(word);
-        if big {
-            bytes[..size].reverse();
+    /// Not collected as an `Option`, which would grow to twice the size.
+    fn all<E>(data: &[u8], size: usize, big: bool, one: impl Fn([u8; 8]) -> Option<E>) -> Option<Vec<E>> {
+        let mut list = Vec::with_capacity(data.len() / size);
+        for word in data.chunks_exact(size) {
+            let mut bytes = [0u8; 8];
+            bytes[..size].copy_from_slice(word);
+            if big {
+                bytes[..size].reverse();
+            }
+            list.push(one(bytes)?);
         }
-        bytes
-    });
+        Some(list)
+    }
     Some(match (kind, size) {
-        (b'f', 2) => Elements::Floats(
-            words
-                .map(|b| Some(crate::compress::f16_to_f32(read!(b[..2], u16)).into()))
-                .collect::<Option<_>>()?,
-        ),
-        (b'f', 4) => Elements::Floats(words.map(|b| Some(read!(b[..4], f32).into())).collect::<Option<_>>()?),
-        (b'f', 8) => Elements::Floats(words.map(f64::from_le_bytes).collect()),
+        (b'f', 2) => Elements::Floats(all(data, size, big, |b| {
+            Some(crate::compress::f16_to_f32(read!(b[..2], u16)).into())
+        })?),
+        (b'f', 4) => Elements::Floats(all(data, size, big, |b| Some(read!(b[..4], f32).into()))?),
+        (b'f', 8) => Elements::Floats(all(data, size, big, |b| Some(f64::from_le_bytes(b)))?),
         (b'i', _) => {
             // The sign goes on to the left.
             let shift = 64 - 8 * size as u32;
-            Elements::Integers(words.map(|b| i64::from_le_bytes(b) << shift >> shift).collect())
+            Elements::Integers(all(data, size, big, |b| Some(i64::from_le_bytes(b) << shift >> shift))?)
         }
-        (b'u' | b'b', _) => Elements::Integers(
-            words.map(|b| i64::try_from(u64::from_le_bytes(b)).ok()).collect::<Option<_>>()?,
-        ),
+        (b'u' | b'b', _) => {
+            Elements::Integers(all(data, size, big, |b| i64::try_from(u64::from_le_bytes(b)).ok())?)
+        }
         _ => return None,
     })
 }
@@ -223,13 +248,6 @@ fn shaped<E: Element>(values: Vec<E>, shape: Shape, turned: bool) -> At<Tensor<E
     Tensor::new(back, values).and_then(|t| t.permute(&axes)).map(|t| t.contiguous()).map_err(wrong)
 }
 
-fn named(path: &Path, e: Error) -> Error {
-    match e {
-        Error::Format { offset, message, .. } => Error::format(path.display().to_string(), offset, message),
-        other => other,
-    }
-}
-
 /// The array of an `.npy` file. Errors are those of [`NpyArray::parse`], and of the file.
 ///
 /// ```
@@ -242,14 +260,14 @@ fn named(path: &Path, e: Error) -> Error {
 /// ```
 pub fn read_npy(path: impl AsRef<Path>) -> Result<NpyArray> {
     let path = path.as_ref();
-    let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
-    NpyArray::parse(&bytes).map_err(|e| named(path, e))
+    let file = std::fs::File::open(path).map_err(|e| Error::io(path, e))?;
+    NpyArray::read(&path.display().to_string(), std::io::BufReader::new(file))
 }
 
 /// Writes an `.npy` file, whole or not at all.
 pub fn write_npy(path: impl AsRef<Path>, array: impl Into<NpyArray>) -> Result<()> {
     let path = path.as_ref();
-    write_atomically(path, &array.into().to_bytes()).map_err(|e| Error::io(path, e))
+    write_readable(path, &array.into().to_bytes(), NpyArray::parse)
 }
 
 #[cfg(test)]

@@ -2,12 +2,12 @@
 use super::NpyArray;
 use crate::{
     error::{Error, Result},
-    files::write_atomically,
+    files::write_readable,
 };
 use std::{
     collections::BTreeMap,
     fs::File,
-    io::{Cursor, Read, Write},
+    io::{BufReader, Cursor, Read, Seek, Write},
     path::Path,
 };
 
@@ -18,17 +18,22 @@ use std::{
 pub fn read_npz(path: impl AsRef<Path>) -> Result<BTreeMap<String, NpyArray>> {
     let path = path.as_ref();
     let file = File::open(path).map_err(|e| Error::io(path, e))?;
+    read_all(path, BufReader::new(file))
+}
+
+fn read_all(path: &Path, from: impl Read + Seek) -> Result<BTreeMap<String, NpyArray>> {
     let wrong = |at: &str, message: String| Error::format(path.display().to_string(), at, message);
-    let mut archive = zip::ZipArchive::new(file).map_err(|e| wrong("its directory", e.to_string()))?;
+    let mut archive = zip::ZipArchive::new(from).map_err(|e| wrong("its directory", e.to_string()))?;
     let mut arrays = BTreeMap::new();
     for i in 0..archive.len() {
         let member = archive.by_index(i).map_err(|e| wrong("its directory", e.to_string()))?;
-        let name = member.name().to_string();
-        // Grows with what is really there, so that a false size can't ask for memory.
-        let (mut bytes, size) = (Vec::new(), member.size());
-        member.take(size).read_to_end(&mut bytes).map_err(|e| wrong(&name, e.to_string()))?;
-        let array = NpyArray::parse(&bytes).map_err(|e| wrong(&name, e.to_string()))?;
-        arrays.insert(name.strip_suffix(".npy").unwrap_or(&name).to_string(), array);
+        let full = member.name().to_string();
+        let name = full.strip_suffix(".npy").unwrap_or(&full);
+        // Reads on behind the array, where the archive's checksum is looked at.
+        let array = NpyArray::read(&full, member).map_err(|e| wrong(&full, e.to_string()))?;
+        if arrays.insert(name.to_string(), array).is_some() {
+            return Err(wrong(&full, format!("two arrays are called {name:?}")));
+        }
     }
     Ok(arrays)
 }
@@ -59,13 +64,13 @@ pub fn write_npz<N: AsRef<str>>(
         archive.write_all(&array.to_bytes()).map_err(|e| Error::io(path, e))?;
     }
     let file = archive.finish().map_err(|e| Error::invalid("write_npz", e.to_string()))?;
-    write_atomically(path, &file.into_inner()).map_err(|e| Error::io(path, e))
+    write_readable(path, &file.into_inner(), |bytes| read_all(path, Cursor::new(bytes)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::read_npy;
+    use crate::{data::read_npy, tensor::Tensor};
 
     fn floats(t: &NpyArray) -> (Vec<usize>, Vec<f64>) {
         (t.shape().to_vec(), t.to_tensor::<f64>().to_vec())
@@ -86,5 +91,27 @@ mod tests {
         assert_eq!(get("empty"), (vec![0, 4], vec![]));
         assert_eq!(arrays["i8"].to_tensor::<i64>().to_vec()[5], 5);
         assert_eq!(floats(&read_npy(format!("{folder}numpy.npy")).unwrap()), six);
+    }
+
+    #[test]
+    fn damage_is_an_error_that_names_the_file_and_the_array() {
+        let path = std::env::temp_dir().join(format!("kolmo-damaged-{}.npz", std::process::id()));
+        let twice = [("x", Tensor::from([1u8, 2]).into()), ("x.npy", Tensor::from([3u8]).into())];
+        assert!(write_npz(&path, twice).is_ok(), "x.npy.npy is another name");
+        write_npz(&path, [("x", Tensor::<f32>::ones([40]).into()), ("y", Tensor::from([1u8]).into())])
+            .unwrap();
+        let good = std::fs::read(&path).unwrap();
+        for cut in 0..good.len() {
+            std::fs::write(&path, &good[..cut]).unwrap();
+            let error = read_npz(&path).unwrap_err().to_string();
+            assert!(error.contains("kolmo-damaged"), "{error}");
+        }
+        // In the middle of the numbers: only the checksum knows.
+        let mut bad = good.clone();
+        bad[250] ^= 1;
+        std::fs::write(&path, &bad).unwrap();
+        let error = read_npz(&path).unwrap_err().to_string();
+        assert!(error.contains("x.npy") && error.contains("hecksum"), "{error}");
+        std::fs::remove_file(&path).unwrap();
     }
 }

@@ -54,7 +54,9 @@ pub fn batches(n: usize, size: usize, rng: &mut Random) -> impl Iterator<Item = 
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Standardize {
+    #[serde(with = "crate::numbers")]
     mean: Vec<f32>,
+    #[serde(with = "crate::numbers")]
     std: Vec<f32>,
 }
 
@@ -106,7 +108,9 @@ impl Standardize {
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MinMax {
+    #[serde(with = "crate::numbers")]
     min: Vec<f32>,
+    #[serde(with = "crate::numbers")]
     range: Vec<f32>,
 }
 

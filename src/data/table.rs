@@ -3,7 +3,11 @@ use crate::{
     error::{Error, Result},
     tensor::Tensor,
 };
-use std::{collections::BTreeSet, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Read,
+    path::Path,
+};
 
 /// A table with named columns, as it stands in a CSV file. A column becomes numbers or classes when it is asked for.
 ///
@@ -19,7 +23,9 @@ use std::{collections::BTreeSet, path::Path};
 pub struct Table {
     source: String,
     names: Vec<String>,
-    rows: Vec<Vec<String>>,
+    /// All fields one after another, and where each ends: a string for each would take many times the file's size.
+    text: String,
+    ends: Vec<usize>,
     /// The line that each row begins in.
     lines: Vec<u64>,
 }
@@ -29,56 +35,89 @@ impl Table {
     /// `0`, `1`, ….
     ///
     /// # Errors
-    /// The file can't be read; a line has more or fewer fields than the first.
+    /// The file can't be read or is no UTF-8; a line has more or fewer fields than the first; a quote has no end.
     pub fn read(path: impl AsRef<Path>, delimiter: u8, header: bool) -> Result<Table> {
         let path = path.as_ref();
-        let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
+        let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+        let text = String::from_utf8(bytes).map_err(|e| {
+            let good = e.as_bytes().iter().take(e.utf8_error().valid_up_to());
+            let at = format!("line {}", 1 + good.filter(|b| **b == b'\n').count());
+            Error::format(path.display().to_string(), at, "this is no text in UTF-8")
+        })?;
         Table::of(path.display().to_string(), &text, delimiter, header)
     }
 
     /// The same from text.
     ///
     /// # Errors
-    /// A line has more or fewer fields than the first.
+    /// A line has more or fewer fields than the first; a quote has no end.
     pub fn parse(text: &str, delimiter: u8, header: bool) -> Result<Table> {
         Table::of("the table".into(), text, delimiter, header)
     }
 
     fn of(source: String, text: &str, delimiter: u8, header: bool) -> Result<Table> {
+        // Some programs begin files with a mark that is no part of the text.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        // A quote without an end, as in a file that was cut, would run on to this.
+        let sentinel = "\n\u{0}";
         let mut reader = csv::ReaderBuilder::new()
             .delimiter(delimiter)
             .has_headers(false)
             .trim(csv::Trim::All)
-            .from_reader(text.as_bytes());
+            .flexible(true)
+            .from_reader(text.as_bytes().chain(sentinel.as_bytes()));
         // A record's position is that before the empty lines that were skipped.
         let line = |p: Option<&csv::Position>| {
             let rest = p.and_then(|p| text.as_bytes().get(p.byte() as usize..)).unwrap_or_default();
             let skipped = rest.iter().take_while(|b| matches!(b, b'\r' | b'\n')).filter(|b| **b == b'\n');
             p.map_or(0, csv::Position::line) + skipped.count() as u64
         };
-        let (mut rows, mut lines) = (Vec::new(), Vec::new());
-        for record in reader.records() {
-            let record = record.map_err(|e| {
-                let line = line(e.position());
-                let message = match e.kind() {
-                    csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-                        format!("{len} fields, but {expected_len} in the lines before")
-                    }
-                    _ => e.to_string(),
-                };
-                Error::format(&source, format!("line {line}"), message)
-            })?;
-            lines.push(line(record.position()));
-            rows.push(record.iter().map(str::to_string).collect::<Vec<_>>());
-        }
-        let width = rows.first().map_or(0, Vec::len);
-        let names = if header && !rows.is_empty() {
-            lines.remove(0);
-            rows.remove(0)
-        } else {
-            (0..width).map(|i| i.to_string()).collect()
+        let wrong = |line: u64, message: String| Error::format(&source, format!("line {line}"), message);
+        let mut table = Table {
+            source: String::new(),
+            names: Vec::new(),
+            text: String::new(),
+            ends: Vec::new(),
+            lines: Vec::new(),
         };
-        Ok(Table { source, names, rows, lines })
+        let (mut width, mut record) = (None, csv::StringRecord::new());
+        loop {
+            let more =
+                reader.read_record(&mut record).map_err(|e| wrong(line(e.position()), e.to_string()))?;
+            if record.iter().eq(["\u{0}"]) {
+                break;
+            }
+            let at = line(record.position());
+            if !more || record.iter().last().is_some_and(|field| field.ends_with('\u{0}')) {
+                return Err(wrong(at, "a quote begins here or later and doesn't end".into()));
+            }
+            let expected = *width.get_or_insert(record.len());
+            if record.len() != expected {
+                return Err(wrong(
+                    at,
+                    format!("{} fields, but {expected} in the lines before", record.len()),
+                ));
+            }
+            if header && table.names.is_empty() {
+                table.names = record.iter().map(str::to_string).collect();
+                continue;
+            }
+            table.lines.push(at);
+            for field in &record {
+                table.text.push_str(field);
+                table.ends.push(table.text.len());
+            }
+        }
+        if !header {
+            table.names = (0..width.unwrap_or(0)).map(|i| i.to_string()).collect();
+        }
+        Ok(Table { source, ..table })
+    }
+
+    fn field(&self, row: usize, column: usize) -> &str {
+        let end = |i: usize| self.ends.get(i).copied().unwrap_or(0);
+        let i = row * self.names.len() + column;
+        self.text.get(if i == 0 { 0 } else { end(i - 1) }..end(i)).unwrap_or_default()
     }
 
     /// Names of the columns.
@@ -88,52 +127,95 @@ impl Table {
 
     /// Number of rows.
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.lines.len()
     }
 
     /// Whether there is no row.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.lines.is_empty()
     }
 
     fn column(&self, name: &str) -> Result<usize> {
-        self.names.iter().position(|n| n == name).ok_or_else(|| {
-            let message = format!("{} has no column {name:?}; it has {}", self.source, self.names.join(", "));
-            Error::invalid("Table", message)
-        })
+        let mut found = self.names.iter().enumerate().filter(|(_, n)| *n == name).map(|(i, _)| i);
+        let wrong = |message: String| Err(Error::invalid("Table", message));
+        match (found.next(), found.next()) {
+            (Some(place), None) => Ok(place),
+            (Some(_), Some(_)) => wrong(format!("{} has two columns {name:?}", self.source)),
+            (None, _) => {
+                let names = self.names.join(", ");
+                wrong(format!("{} has no column {name:?}; it has {names}", self.source))
+            }
+        }
     }
 
     /// Columns as numbers: `[rows, columns]`.
     ///
     /// # Errors
-    /// There is no such column; a field is no number.
+    /// There is no such column, or two; a field is no number, or none that `f32` has.
     pub fn numbers(&self, columns: &[&str]) -> Result<Tensor<f32>> {
         let places = columns.iter().map(|name| self.column(name)).collect::<Result<Vec<_>>>()?;
         let mut numbers = Vec::with_capacity(self.len() * places.len());
-        for (row, line) in self.rows.iter().zip(&self.lines) {
+        for (row, line) in self.lines.iter().enumerate() {
             for &place in &places {
-                let field = row.get(place).map_or("", String::as_str);
-                let number: f32 = field.parse().map_err(|_| {
+                let field = self.field(row, place);
+                let wrong = |message: String| {
                     let at = format!("line {line}, column {}", self.names[place]);
-                    Error::format(&self.source, at, format!("{field:?} is no number"))
-                })?;
+                    Error::format(&self.source, at, message)
+                };
+                let number: f32 = field.parse().map_err(|_| wrong(format!("{field:?} is no number")))?;
+                // "inf" is written with letters.
+                if number.is_infinite() && field.bytes().any(|b| b.is_ascii_digit()) {
+                    return Err(wrong(format!("{field} is beyond ±{:e}", f32::MAX)));
+                }
                 numbers.push(number);
             }
         }
         Tensor::new([self.len(), places.len()], numbers)
     }
 
-    /// A column as classes: their numbers, and their names in alphabetical order.
+    /// A column as classes: their numbers, and their names. The names are in the order of their characters' codes, and those of
+    /// this table only: two tables have the same numbers if they have the same names, else see
+    /// [`classes_of`](Table::classes_of).
     ///
     /// # Errors
-    /// There is no such column.
+    /// There is no such column, or two.
     pub fn classes(&self, column: &str) -> Result<(Tensor<u32>, Vec<String>)> {
         let place = self.column(column)?;
-        let field = |row: &Vec<String>| row.get(place).cloned().unwrap_or_default();
-        let names: Vec<String> = self.rows.iter().map(field).collect::<BTreeSet<_>>().into_iter().collect();
-        let number = |row| names.binary_search(&field(row)).unwrap_or_default() as u32;
-        let codes: Vec<u32> = self.rows.iter().map(number).collect();
-        Ok((Tensor::from(codes), names))
+        let names: BTreeSet<&str> = (0..self.len()).map(|row| self.field(row, place)).collect();
+        let names: Vec<String> = names.into_iter().map(str::to_string).collect();
+        Ok((self.classes_of(column, &names)?, names))
+    }
+
+    /// A column as classes that are numbered by their places in `names`, which another table gave, as a rule: that of the
+    /// training set for the test set.
+    ///
+    /// ```
+    /// use kolmo::data::Table;
+    /// let parse = |text| Table::parse(text, b',', true);
+    /// let (_, names) = parse("kind\nrose\niris\nlily\n")?.classes("kind")?;
+    /// assert_eq!(parse("kind\nrose\niris\n")?.classes_of("kind", &names)?.to_vec(), [2, 0]);
+    /// assert!(parse("kind\nfern\n")?.classes_of("kind", &names).is_err());
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// There is no such column, or two; a field is none of the names.
+    pub fn classes_of(&self, column: &str, names: &[String]) -> Result<Tensor<u32>> {
+        let place = self.column(column)?;
+        let numbers: BTreeMap<&str, u32> = names.iter().map(String::as_str).zip(0..).collect();
+        let number = |(row, line): (usize, &u64)| {
+            let field = self.field(row, place);
+            numbers.get(field).copied().ok_or_else(|| {
+                let at = format!("line {line}, column {column}");
+                Error::format(
+                    &self.source,
+                    at,
+                    format!("{field:?} is none of the classes {}", names.join(", ")),
+                )
+            })
+        };
+        let codes = self.lines.iter().enumerate().map(number).collect::<Result<Vec<_>>>()?;
+        Ok(Tensor::from(codes))
     }
 }
 
@@ -164,5 +246,27 @@ mod tests {
         let error = table.numbers(&["y"]).unwrap_err().to_string();
         assert!(error.contains("line 6, column y"), "{error}");
         assert!(Table::read("no/such/file.csv", b',', true).is_err());
+    }
+
+    #[test]
+    fn what_is_cut_doubled_or_too_large_is_told() {
+        let told = |text: &str, part: &str| {
+            let result = Table::parse(text, b',', true).and_then(|t| t.numbers(&["x"]).map(|_| ()));
+            let error = result.unwrap_err().to_string();
+            assert!(error.contains(part), "{text:?}: {error}");
+        };
+        told("x,y\n1,\"a\n2,b\n", "line 2");
+        told("x,y\n1,\"a", "line 2: a quote begins");
+        told("x,x\n1,2\n", "two columns \"x\"");
+        told("x,y\n1e39,2\n", "line 2, column x: 1e39 is beyond");
+        told("x,y\n,2\n", "line 2, column x: \"\" is no number");
+        let table = Table::parse("\u{feff}x\n-inf\nNaN\n\"1\"", b',', true).unwrap();
+        let x = table.numbers(&["x"]).unwrap().to_vec();
+        assert!(x[0] == f32::NEG_INFINITY && x[1].is_nan() && x[2] == 1.0);
+        let path = std::env::temp_dir().join(format!("kolmo-table-{}.csv", std::process::id()));
+        std::fs::write(&path, b"x\n1\n\xff\n").unwrap();
+        let error = Table::read(&path, b',', true).unwrap_err().to_string();
+        assert!(error.contains("kolmo-table") && error.contains("line 3"), "{error}");
+        std::fs::remove_file(&path).unwrap();
     }
 }

@@ -14,7 +14,7 @@ pub(super) struct Num(pub f64);
 
 impl Serialize for Num {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        crate::tape::numbers::number::serialize(&self.0, serializer)
+        crate::numbers::serialize(&self.0, serializer)
     }
 }
 

@@ -16,8 +16,10 @@ pub struct GradientStatistics {
     /// In the order of the model's fields. Codebooks stand for the parameters that they make.
     pub parameters: Vec<ParameterGradient>,
     /// A root mean square below this part of the model's largest is called vanishing.
+    #[serde(with = "crate::numbers")]
     pub vanishing: f64,
     /// A norm above this is called exploding.
+    #[serde(with = "crate::numbers")]
     pub exploding: f64,
 }
 
@@ -33,10 +35,13 @@ pub struct ParameterGradient {
     /// Whether the parameter is trained.
     pub trainable: bool,
     /// The 2-norm of the finite elements.
+    #[serde(with = "crate::numbers")]
     pub norm: f64,
     /// The largest magnitude among the finite elements.
+    #[serde(with = "crate::numbers")]
     pub max: f64,
     /// The 2-norm of the parameter itself.
+    #[serde(with = "crate::numbers")]
     pub weight_norm: f64,
     /// Elements that are exactly zero.
     pub zeros: usize,

@@ -15,6 +15,7 @@ pub struct Rounding {
     /// The statements that the sweep came to, in their order.
     pub statements: Vec<RoundingError>,
     /// The relative error of one rounding: 2⁻²⁴ for `f32`, 2⁻⁵³ for `f64`.
+    #[serde(with = "crate::numbers")]
     pub unit: f64,
 }
 
@@ -31,14 +32,18 @@ pub struct RoundingError {
     /// How many elements it has.
     pub numel: usize,
     /// `Σ |v̄·v|`: a relative error of ε in each element v moves the result by at most ε times this.
+    #[serde(with = "crate::numbers")]
     pub sensitivity: f64,
     /// Whether computing the value rounds; moving elements, and inputs and parameters, don't.
     pub rounds: bool,
     /// The smallest and the largest element.
+    #[serde(with = "crate::numbers")]
     pub range: (f64, f64),
     /// `Σ |v̄|`
+    #[serde(with = "crate::numbers")]
     pub gradient_sum: f64,
     /// `√(Σ v̄²)`
+    #[serde(with = "crate::numbers")]
     pub gradient_norm: f64,
 }
 

@@ -6,9 +6,9 @@ pub use run::Replay;
 
 use crate::{
     error::{Error, Result},
-    files::write_atomically,
+    files::write_readable,
     ops::saved::SavedOp,
-    tape::{Argument, Float, Listing, Row, Scalar, Var, observe::numbers},
+    tape::{Argument, Float, Listing, Row, Scalar, Var},
     tensor::{Shape, Tensor},
 };
 use serde::{Deserialize, Serialize};
@@ -49,6 +49,7 @@ use std::path::Path;
 pub struct SavedTape {
     dtype: String,
     /// Each after those that it needs; the last is the result.
+    #[serde(with = "crate::numbers")]
     statements: Vec<Statement>,
 }
 
@@ -56,6 +57,7 @@ pub struct SavedTape {
 #[serde(rename = "SavedTape")]
 struct Plain {
     dtype: String,
+    #[serde(with = "crate::numbers")]
     statements: Vec<Statement>,
 }
 
@@ -75,11 +77,7 @@ struct Statement {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum What {
     /// An input or a parameter.
-    Leaf {
-        name: String,
-        #[serde(with = "numbers::tensor")]
-        value: Tensor<f64>,
-    },
+    Leaf { name: String, value: Tensor<f64> },
     /// An operation on tensors.
     Tensor { op: SavedOp, operands: Vec<Operand> },
     /// A function of numbers.
@@ -95,7 +93,7 @@ enum What {
 enum Operand {
     /// The result of an earlier statement.
     Statement(usize),
-    Constant(#[serde(with = "numbers::tensor")] Tensor<f64>),
+    Constant(Tensor<f64>),
 }
 
 impl SavedTape {
@@ -217,7 +215,9 @@ impl SavedTape {
     /// Writes it as JSON. The file is whole or not there.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let text = serde_json::to_string(self).map_err(|e| Error::invalid("SavedTape", e.to_string()))?;
-        write_atomically(path.as_ref(), text.as_bytes()).map_err(|e| Error::io(path.as_ref(), e))
+        write_readable(path.as_ref(), text.as_bytes(), |_| {
+            serde_json::from_str::<SavedTape>(&text).map_err(|e| Error::invalid("SavedTape", e.to_string()))
+        })
     }
 
     /// Reads what [`save`](SavedTape::save) wrote.

@@ -1,8 +1,9 @@
 //! Element by element: one expression over N operands of one shape, strided or broadcast, into new data.
 //! The expression is compiled once for each instruction set and element type; operands that don't lie in
 //! row-major order are brought into small blocks first, so that every inner loop sees plain slices.
+#[cfg(target_arch = "x86_64")]
+use super::isa::{Isa, isa};
 use super::{
-    isa::{Isa, isa},
     lane_math::LaneMath,
     strided::{Axes, copy_run, for_runs, merge_axes},
     threads,

@@ -1,9 +1,8 @@
 //! Folding axes away: sums, products, largest and smallest. The order of additions depends on the shape alone, never on
 //! the number of threads.
-use super::{
-    isa::{Isa, isa},
-    threads,
-};
+#[cfg(target_arch = "x86_64")]
+use super::isa::{Isa, isa};
+use super::threads;
 use crate::{
     tape::Float,
     tensor::{Shape, Tensor},

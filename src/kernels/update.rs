@@ -1,8 +1,7 @@
 //! An optimiser's step over one parameter: one pass over the parameter, its state and its gradient.
-use super::{
-    isa::{Isa, isa},
-    threads,
-};
+#[cfg(target_arch = "x86_64")]
+use super::isa::{Isa, isa};
+use super::threads;
 use crate::tape::Float;
 
 /// What happens to one element: the parameter and its state, given the gradient.

@@ -3,6 +3,7 @@
 //! `"steps": {"bits": 4, "group": 0, "sizes": [0.1]}`. All is checked on the way in.
 use super::{Param, walk};
 use crate::{
+    numbers::Inside,
     tape::Float,
     tensor::{Shape, Tensor},
 };
@@ -14,15 +15,19 @@ use serde::{
 use std::{fmt, marker::PhantomData};
 
 #[derive(Serialize, Deserialize)]
+#[serde(bound(serialize = "T: Serialize", deserialize = "T: Deserialize<'de>"))]
 struct Codebook<T> {
     codes: Vec<u32>,
+    #[serde(with = "crate::numbers")]
     centroids: Vec<T>,
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(bound(serialize = "T: Serialize", deserialize = "T: Deserialize<'de>"))]
 struct Steps<T> {
     bits: u32,
     group: usize,
+    #[serde(with = "crate::numbers")]
     sizes: Vec<T>,
 }
 
@@ -40,7 +45,7 @@ pub(super) fn write<T: Float, S: Serializer>(p: &Param<T>, serializer: S) -> Res
     let fields = 2 + usize::from(with_mask) + usize::from(with_codebook) + usize::from(with_steps);
     let mut s = serializer.serialize_struct("Param", fields)?;
     s.serialize_field("shape", value.shape())?;
-    s.serialize_field("data", &value.to_vec())?;
+    s.serialize_field("data", &Inside(&value.to_vec()))?;
     if with_mask {
         s.serialize_field("mask", &mask)?;
     }
@@ -76,9 +81,10 @@ impl<'de, T: Float + Deserialize<'de>> Visitor<'de> for Newtype<T> {
 
     fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Param<T>, D::Error> {
         #[derive(Deserialize)]
-        #[serde(rename = "Param")]
+        #[serde(rename = "Param", bound = "T: Deserialize<'de>")]
         struct Plain<T> {
             shape: Shape,
+            #[serde(deserialize_with = "crate::numbers::deserialize")]
             data: Vec<T>,
             #[serde(default = "none")]
             mask: Option<Vec<bool>>,

@@ -27,6 +27,7 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(bound(deserialize = "T: Deserialize<'de>"))]
 pub struct Ema<T: Float = f32> {
+    #[serde(with = "crate::numbers")]
     decay: f64,
     average: BTreeMap<String, Tensor<T>>,
 }

@@ -88,6 +88,7 @@ pub trait Optimizer<T: Float = f32> {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(bound(deserialize = "T: Deserialize<'de>"))]
 pub struct OptimState<T: Float = f32> {
+    #[serde(with = "crate::numbers")]
     pub(crate) lr: f64,
     pub(crate) params: BTreeMap<String, Slot<T>>,
 }
@@ -98,6 +99,7 @@ pub struct OptimState<T: Float = f32> {
 pub(crate) struct Slot<T: Float> {
     pub tensors: Vec<Tensor<T>>,
     pub steps: u64,
+    #[serde(with = "crate::numbers")]
     pub number: f64,
 }
 

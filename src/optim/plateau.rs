@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Threshold {
     /// By this part of the best figure.
-    Relative(f64),
+    Relative(#[serde(with = "crate::numbers")] f64),
     /// By this much.
-    Absolute(f64),
+    Absolute(#[serde(with = "crate::numbers")] f64),
 }
 
 /// Multiplies the learning rate by a factor when a figure has stopped getting better, as
@@ -28,14 +28,19 @@ pub enum Threshold {
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReduceLrOnPlateau {
+    #[serde(with = "crate::numbers")]
     lr: f64,
     maximize: bool,
+    #[serde(with = "crate::numbers")]
     factor: f64,
     patience: u64,
     threshold: Threshold,
     cooldown: u64,
+    #[serde(with = "crate::numbers")]
     min_lr: f64,
+    #[serde(with = "crate::numbers")]
     eps: f64,
+    #[serde(with = "crate::numbers", default)]
     best: Option<f64>,
     bad: u64,
     cooling: u64,

@@ -1,5 +1,9 @@
 //! Matrices as colours: confusion, decision boundaries, weights, pictures.
-use super::{COLOURS, Drawn, FONT, range, save, whole};
+use super::{
+    COLOURS, Drawn, FONT,
+    axis::{ends, inside, range},
+    save, whole, wrong,
+};
 use crate::{error::Result, metrics::ConfusionMatrix, tensor::Tensor};
 use plotters::{
     coord::Shift,
@@ -8,7 +12,7 @@ use plotters::{
 };
 use std::path::Path;
 
-/// A matrix whose elements are colours, from white (the smallest) to blue; the first row is above.
+/// A matrix whose elements are colours, from white (the smallest) to blue, NaN black; the first row is above.
 ///
 /// ```
 /// use kolmo::{Tensor, metrics::ConfusionMatrix, plot::Heatmap};
@@ -100,19 +104,24 @@ impl Heatmap {
         Heatmap { points: points.into_iter().collect(), ..self }
     }
 
-    /// Draws it into a file that ends in `.svg` or `.png`.
+    /// Draws it into a file that ends in `.svg` or `.png`. The file is whole or not there.
+    ///
+    /// # Errors
+    /// The file can't be written, or has another name; an end of the range is not finite.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let colours = self.range.unwrap_or_else(|| range(self.values.iter().copied(), 0.0));
+        let colours = ends("colours", colours).map_err(|message| wrong(path.as_ref(), message))?;
         let (rows, columns) = (self.rows.max(1) as f64, self.columns.max(1) as f64);
         let field = (640.0 / rows.max(columns)).max(1.0);
         let size = |n: f64, extra: f64| (n * field + extra).clamp(200.0, 2000.0) as u32;
         let extra = if self.axes.is_some() { 100.0 } else { 30.0 };
         save(path.as_ref(), (size(columns, extra), size(rows, extra + 40.0)), |area| {
-            draw_all!(area, |area| whole(&area, |area| self.draw(area)))
+            draw_all!(area, |area| whole(&area, |area| self.draw(area, colours)))
         })
     }
 
-    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Drawn<B> {
-        let (rows, columns) = (self.rows as f64, self.columns as f64);
+    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>, (low, high): (f64, f64)) -> Drawn<B> {
+        let (rows, columns) = (self.rows.max(1) as f64, self.columns.max(1) as f64);
         let labels = if self.axes.is_some() { 60 } else { 0 };
         let longest = self.names.iter().map(|n| n.chars().count()).max().unwrap_or(0);
         let mut builder = ChartBuilder::on(area);
@@ -125,7 +134,6 @@ impl Heatmap {
             builder.caption(&self.title, (FONT, 22));
         }
         let mut chart = builder.build_cartesian_2d(0.0..columns, rows..0.0)?;
-        let (low, high) = self.range.unwrap_or_else(|| range(self.values.iter().copied(), 0.0));
         let part = |v: f64| ((v - low) / (high - low)).clamp(0.0, 1.0);
         let colour = |v: f64| {
             let mix = |end: u8| (255.0 + (f64::from(end) - 255.0) * part(v)).round() as u8;
@@ -165,10 +173,9 @@ impl Heatmap {
             }))?;
         }
         // A white rim keeps dots apart from a field of their colour.
-        chart.draw_series(self.points.iter().map(|&(x, y, _)| Circle::new((x, y), 5, WHITE.filled())))?;
-        let dots = self
-            .points
-            .iter()
+        let points = || self.points.iter().filter(|p| inside((p.0, p.1), (0.0, columns), (0.0, rows)));
+        chart.draw_series(points().map(|&(x, y, _)| Circle::new((x, y), 5, WHITE.filled())))?;
+        let dots = points()
             .map(|&(x, y, class)| Circle::new((x, y), 3, COLOURS[(class + 1) % COLOURS.len()].filled()));
         chart.draw_series(dots)?;
         Ok(())

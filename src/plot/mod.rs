@@ -8,16 +8,21 @@ macro_rules! draw_all {
         }
     };
 }
+mod axis;
 mod heatmap;
+mod png;
 
 pub use heatmap::Heatmap;
 
 use crate::{
-    error::{Error, Result},
+    error::{Checked, Error, Result},
+    files::write_atomically,
     train::History,
 };
+use axis::{clipped, ends, inside, number, range};
 use plotters::{
     coord::{Shift, types::RangedCoordf64},
+    element::DashedPathElement,
     prelude::*,
     style::{FontStyle, register_font},
 };
@@ -90,7 +95,7 @@ impl Plot {
         Plot { x: x.into(), y: y.into(), ..self }
     }
 
-    /// Where both axes begin and end (default: where the points do).
+    /// Where both axes begin and end (default: where the points do), finite numbers. What lies outside is not drawn.
     pub fn range(self, x: (f64, f64), y: (f64, f64)) -> Plot {
         Plot { x_range: Some(x), y_range: Some(y), ..self }
     }
@@ -128,15 +133,25 @@ impl Plot {
         self.add(name, Style::Points, points)
     }
 
-    /// Draws it into a file that ends in `.svg` or `.png`.
+    /// Draws it into a file that ends in `.svg` or `.png`. The file is whole or not there.
+    ///
+    /// # Errors
+    /// The file can't be written, or has another name; an end of an axis is not finite, or so large that the width isn't.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        save(path.as_ref(), (900, 600), |area| draw_all!(area, |area| whole(&area, |area| self.draw(area))))
+        let path = path.as_ref();
+        let ranges = self.ranges().map_err(|message| wrong(path, message))?;
+        save(path, (900, 600), |area| draw_all!(area, |area| whole(&area, |area| self.draw(area, ranges))))
     }
 
-    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> Drawn<B> {
+    /// Where the axes begin and end.
+    fn ranges(&self) -> Checked<Ranges> {
         let all = || self.series.iter().flat_map(|s| &s.points);
         let x = self.x_range.unwrap_or_else(|| range(all().map(|p| p.0), 0.0));
         let y = self.y_range.unwrap_or_else(|| range(all().map(|p| p.1), 0.04));
+        Ok((ends("x", x)?, ends("y", y)?))
+    }
+
+    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>, (x, y): Ranges) -> Drawn<B> {
         let mut chart = ChartBuilder::on(area)
             .caption(&self.title, (FONT, 24))
             .margin(16)
@@ -151,33 +166,48 @@ impl Plot {
             .bold_line_style(BLACK.mix(0.12))
             .label_style((FONT, 15))
             .axis_desc_style((FONT, 17))
-            .x_label_formatter(&number)
-            .y_label_formatter(&number)
+            .x_label_formatter(&|v| number(*v, x.1 - x.0))
+            .y_label_formatter(&|v| number(*v, y.1 - y.0))
             .draw()?;
-        self.draw_series(&mut chart)
+        self.draw_series(&mut chart, (x, y))
     }
 
-    fn draw_series<'a, B: DrawingBackend + 'a>(&self, chart: &mut Chart<'a, B>) -> Drawn<B> {
+    fn draw_series<'a, B: DrawingBackend + 'a>(&self, chart: &mut Chart<'a, B>, (x, y): Ranges) -> Drawn<B> {
         let mut named: Vec<&str> = Vec::new();
         for series in &self.series {
             let colour = match series.style {
                 Style::Dashed => RGBColor(120, 120, 120),
                 _ => COLOURS[series.colour % COLOURS.len()],
             };
-            let points = series.points.iter().copied();
+            let stroke = colour.stroke_width(2);
             let drawn = match series.style {
-                Style::Line => chart.draw_series(LineSeries::new(points, colour.stroke_width(2)))?,
-                Style::Dashed => {
-                    chart.draw_series(DashedLineSeries::new(points, 6, 5, colour.stroke_width(2)))?
+                Style::Line => {
+                    let parts = clipped(&series.points, x, y).into_iter();
+                    chart.draw_series(parts.map(|part| PathElement::new(part, stroke)))?
                 }
-                Style::Points => chart.draw_series(points.map(|p| Circle::new(p, 3, colour.filled())))?,
+                Style::Dashed => {
+                    let parts = clipped(&series.points, x, y).into_iter();
+                    let dashes =
+                        |part: Vec<(f64, f64)>| DashedPathElement::new(part.into_iter(), 6, 5, stroke);
+                    chart.draw_series(parts.map(dashes))?
+                }
+                Style::Points => {
+                    let points = series.points.iter().filter(|&&p| inside(p, x, y));
+                    chart.draw_series(points.map(|&p| Circle::new(p, 3, colour.filled())))?
+                }
             };
             if !series.name.is_empty() && !named.contains(&series.name.as_str()) {
                 named.push(&series.name);
-                let dots = series.style == Style::Points;
-                drawn.label(&series.name).legend(move |(x, y)| {
-                    let (left, right) = if dots { (x + 7, x + 13) } else { (x, x + 20) };
-                    PathElement::new([(left, y), (right, y)], colour.stroke_width(if dots { 6 } else { 3 }))
+                let style = series.style;
+                drawn.label(&series.name).legend(move |(x, y)| match style {
+                    Style::Line => PathElement::new([(x, y), (x + 20, y)], colour.stroke_width(3)).into_dyn(),
+                    Style::Dashed => {
+                        let ends = [(x, y), (x + 20, y)].into_iter();
+                        DashedPathElement::new(ends, 5, 3, colour.stroke_width(3)).into_dyn()
+                    }
+                    Style::Points => {
+                        PathElement::new([(x + 7, y), (x + 13, y)], colour.stroke_width(6)).into_dyn()
+                    }
                 });
             }
         }
@@ -211,7 +241,7 @@ impl Plot {
 }
 
 impl History {
-    /// Draws the losses and, below them, the metrics of all epochs.
+    /// Draws the losses and, below them, the metrics of all epochs. What is not finite is left out. The file is whole or not there.
     pub fn plot(&self, path: impl AsRef<Path>) -> Result<()> {
         let curve = |name: &str| self.column(name).into_iter().map(|(epoch, value)| (epoch as f64, value));
         let loss = Plot::new("Training").axes("epoch", "loss").line("loss", curve("loss"));
@@ -219,21 +249,26 @@ impl History {
         let metrics = Plot::new("").axes("epoch", "metrics");
         let metrics = names.iter().fold(metrics, |plot, name| plot.line(name, curve(name)));
         let height = if names.is_empty() { 500 } else { 900 };
-        save(path.as_ref(), (900, height), |area| {
+        let path = path.as_ref();
+        let of = |plot: &Plot| plot.ranges().map_err(|message| wrong(path, message));
+        let (above, below) = (of(&loss)?, of(&metrics)?);
+        save(path, (900, height), |area| {
             draw_all!(area, |area| {
                 whole(&area, |area| {
                     if names.is_empty() {
-                        return loss.draw(area);
+                        return loss.draw(area, above);
                     }
                     let (top, bottom) = area.split_vertically(450);
-                    loss.draw(&top)?;
-                    metrics.draw(&bottom)
+                    loss.draw(&top, above)?;
+                    metrics.draw(&bottom, below)
                 })
             })
         })
     }
 }
 
+/// Where the axes begin and end.
+type Ranges = ((f64, f64), (f64, f64));
 type Chart<'a, B> = ChartContext<'a, B, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 type Drawn<B> = Result<(), DrawingAreaErrorKind<<B as DrawingBackend>::ErrorType>>;
 
@@ -253,33 +288,100 @@ fn whole<B: DrawingBackend>(
     area.present()
 }
 
-/// A label's number without the dust of its computation.
-fn number(v: &f64) -> String {
-    format!("{}", (v * 1e9).round() / 1e9)
+fn wrong(path: &Path, message: String) -> Error {
+    Error::invalid("plot", format!("{}: {message}", path.display()))
 }
 
-/// From the smallest to the largest, with a margin of this share; never empty.
-fn range(values: impl Iterator<Item = f64>, margin: f64) -> (f64, f64) {
-    let (a, b) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
-    match a.partial_cmp(&b) {
-        Some(std::cmp::Ordering::Less) => (a - margin * (b - a), b + margin * (b - a)),
-        Some(std::cmp::Ordering::Equal) => (a - 0.5, b + 0.5),
-        _ => (0.0, 1.0),
-    }
-}
-
+/// Draws into memory and then writes the file.
 fn save(path: &Path, size: (u32, u32), draw: impl FnOnce(Area) -> Result<(), String>) -> Result<()> {
-    let wrong = |message: String| Error::invalid("plot", format!("{}: {message}", path.display()));
+    let wrong = |message: String| wrong(path, message);
     // A font of our own, so that none has to be installed.
     register_font(FONT, FontStyle::Normal, dejavu::sans::regular())
         .map_err(|_| wrong("the font can't be read".into()))?;
     let ends = |end: &str| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(end));
-    let area = if ends("svg") {
-        Area::Svg(SVGBackend::new(path, size).into_drawing_area())
+    let bytes = if ends("svg") {
+        let mut text = String::new();
+        draw(Area::Svg(SVGBackend::with_string(&mut text, size).into_drawing_area())).map_err(wrong)?;
+        text.into_bytes()
     } else if ends("png") {
-        Area::Png(BitMapBackend::new(path, size).into_drawing_area())
+        let mut pixels = vec![0; 3 * size.0 as usize * size.1 as usize];
+        draw(Area::Png(BitMapBackend::with_buffer(&mut pixels, size).into_drawing_area())).map_err(wrong)?;
+        png::encode(&pixels, size).map_err(|e| wrong(e.to_string()))?
     } else {
         return Err(wrong("the name must end in .svg or .png".into()));
     };
-    draw(area).map_err(wrong)
+    write_atomically(path, &bytes).map_err(|e| Error::io(path, e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{tensor::Tensor, train::Record};
+
+    /// Runs with a picture's path of either kind.
+    fn each(name: &str, f: impl Fn(&Path)) {
+        for end in ["svg", "png"] {
+            let path = std::env::temp_dir().join(format!("kolmo-{name}-{}.{end}", std::process::id()));
+            f(&path);
+            let _ = std::fs::remove_file(&path);
+        }
+    }
+
+    #[test]
+    fn any_numbers_give_a_picture_or_an_error() {
+        let inf = f64::INFINITY;
+        let plot = |points: &[(f64, f64)]| {
+            let all = points.to_vec();
+            Plot::new("all").line("a", all.clone()).dashed("b", all.clone()).points("c", all)
+        };
+        let series: [&[(f64, f64)]; 8] = [
+            &[],
+            &[(1.0, 2.0)],
+            &[(1.0, 2.0), (1.0, 2.0)],
+            &[(f64::NAN, 1.0), (inf, 2.0), (1.0, -inf)],
+            &[(0.0, 0.0), (5e-324, 1e-310)],
+            &[(1e17, 1.0), (1e17 + 32.0, 1.0 + 1e-16)],
+            &[(-1e200, 1e-200), (1e200, 1e200), (3.0, 4.0)],
+            &[(0.0, 1e-15), (1e-14, 1e-13), (1e-13, 0.0)],
+        ];
+        each("plot-any", |path| {
+            for points in series {
+                plot(points).save(path).unwrap();
+                plot(points).range((0.0, 1.0), (1.0, 0.0)).save(path).unwrap();
+                plot(points).range((1e300, 1e300), (0.0, 1e-300)).save(path).unwrap();
+            }
+            for bad in [(0.0, inf), (f64::NAN, 1.0), (-inf, inf), (0.0, f64::MAX)] {
+                let error = plot(series[1]).range((0.0, 1.0), bad).save(path).unwrap_err().to_string();
+                assert!(error.contains("y from"), "{error}");
+                assert!(plot(series[1]).range(bad, (0.0, 1.0)).save(path).is_err());
+                let heat = Heatmap::new("h", &Tensor::from([[1.0, 2.0]]));
+                assert!(
+                    heat.range(bad.0, bad.1).save(path).unwrap_err().to_string().contains("colours from")
+                );
+            }
+            assert!(plot(&[(0.0, f64::MAX), (1.0, -f64::MAX)]).save(path).is_err());
+            for values in [Tensor::zeros([0, 0]), Tensor::zeros([3, 0]), Tensor::from([[f64::NAN, inf]])] {
+                let points = [(f64::NAN, 1.0, 0), (0.5, 0.5, 9), (1e300, 0.0, 1)];
+                Heatmap::new("h", &values).axes("x", "y").points(points).save(path).unwrap();
+            }
+            let record = |loss| Record { epoch: 1, step: 1, lr: 0.1, loss, metrics: vec![("a".into(), inf)] };
+            History { records: vec![record(f64::NAN), record(inf)] }.plot(path).unwrap();
+        });
+    }
+
+    #[test]
+    fn a_png_has_the_pixels_that_were_drawn() {
+        let path = std::env::temp_dir().join(format!("kolmo-pixels-{}.png", std::process::id()));
+        Plot::new("").line("a", [(0.0, 0.0), (1.0, 1.0)]).save(&path).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(bytes[16..24], [0, 0, 3, 132, 0, 0, 2, 88]);
+        #[cfg(feature = "images")]
+        {
+            let picture = image::load_from_memory(&bytes).unwrap().to_rgb8();
+            assert!(picture.get_pixel(0, 0).0 == [255; 3]);
+            let RGBColor(r, g, b) = COLOURS[0];
+            assert!(picture.pixels().any(|p| p.0 == [r, g, b]));
+        }
+    }
 }

@@ -54,7 +54,7 @@ pub enum Argument {
     /// Something that is not on the tape.
     Constant,
     /// The partial derivative of a scalar statement at an earlier one.
-    Partial(u32, #[serde(with = "super::observe::numbers::number")] f64),
+    Partial(u32, #[serde(with = "crate::numbers")] f64),
 }
 
 impl<T: Float> Tape<T> {

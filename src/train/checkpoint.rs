@@ -1,19 +1,26 @@
 //! A run in a file: the model with its masks and codebooks, what the optimiser remembers, and whatever else says where the
 //! run is. A safetensors file, so that other programs can look at the weights in it.
-use super::weights::{Entry, fields, refuse, value, write};
+use super::{
+    restore::{Beside, Held, apply, collect, plan},
+    weights::{opened, refuse, value, write},
+};
 use crate::{
     error::{Error, Result},
-    nn::Param,
+    numbers,
     optim::{OptimState, Optimizer, Slot},
     tape::Float,
-    tensor::Tensor,
 };
 use safetensors::{SafeTensors, tensor::TensorView};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Serialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 use std::{collections::BTreeMap, path::Path};
 
 /// The key of what isn't tensors, as JSON.
 const KEY: &str = "kolmo.run";
+/// Version 1 knew neither step sizes nor what is frozen.
+const VERSION: u32 = 2;
 
 /// What isn't tensors.
 #[derive(Serialize, Deserialize)]
@@ -22,6 +29,8 @@ struct Head<R> {
     lr: f64,
     /// Tensors, steps and number of each parameter that the optimiser remembers.
     slots: BTreeMap<String, (usize, u64, f64)>,
+    #[serde(default)]
+    beside: Beside,
     run: R,
 }
 
@@ -47,38 +56,69 @@ struct Head<R> {
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 ///
+/// What stands between a parameter and its use is saved, too: masks, codebooks (and which parameters share one), step sizes,
+/// and which parameters are frozen. A [`Parametrize`](crate::nn::Parametrize) is code, and up to whoever builds the model.
+/// Numbers of `run` may be NaN or infinite.
+///
 /// # Errors
-/// The file can't be written; `run` has no form in JSON.
+/// The file can't be written; `run` has no form in JSON. An older file is as it was then: before it is replaced, the new one is
+/// read back.
 pub fn save_checkpoint<T: Float, M: Serialize + ?Sized, O: Optimizer<T>, R: Serialize>(
     path: impl AsRef<Path>,
     model: &M,
     optimizer: &O,
     run: &R,
 ) -> Result<()> {
-    let mut entries = Vec::new();
-    for (name, p) in fields::<T, M>(model) {
-        entries.push(Entry::new(format!("model.{name}"), &p.value()));
-        entries.extend(p.mask().map(|mask| Entry::mask(format!("mask.{name}"), &mask)));
-        if let Some((codes, centroids)) = p.codebook() {
-            entries.push(Entry::codes(format!("codes.{name}"), &codes));
-            entries.push(Entry::new(format!("centroids.{name}"), &centroids.value()));
-        }
-    }
+    save::<T, M, O, R, IgnoredAny>(path.as_ref(), model, optimizer, run)
+}
+
+/// The same, where what was written can be read as `Back`.
+pub(super) fn save<T, M, O, R, Back>(path: &Path, model: &M, optimizer: &O, run: &R) -> Result<()>
+where
+    T: Float,
+    M: Serialize + ?Sized,
+    O: Optimizer<T>,
+    R: Serialize,
+    Back: DeserializeOwned,
+{
+    let (mut entries, mut beside) = (Vec::new(), Beside::default());
+    collect::<f32, M>(model, &mut entries, &mut beside);
+    collect::<f64, M>(model, &mut entries, &mut beside);
     let state = optimizer.state(model);
     let mut slots = BTreeMap::new();
     for (name, slot) in state.params {
         for (k, tensor) in slot.tensors.iter().enumerate() {
-            entries.push(Entry::new(format!("optimizer.{k}.{name}"), tensor));
+            entries.push(super::weights::Entry::new(format!("optimizer.{k}.{name}"), tensor));
         }
         slots.insert(name, (slot.tensors.len(), slot.steps, slot.number));
     }
-    let head = serde_json::to_string(&Head { version: 1, lr: state.lr, slots, run });
+    let head = numbers::to_json(&Head { version: VERSION, lr: state.lr, slots, beside, run });
     let head = head.map_err(|e| Error::invalid("save_checkpoint", e.to_string()))?;
-    write(path.as_ref(), "save_checkpoint", entries, Some((KEY.to_string(), head)))
+    write(path, "save_checkpoint", entries, Some((KEY.to_string(), head)), |bytes| {
+        read::<Back>(path, bytes).map(|_| ())
+    })
 }
 
-/// Takes a run up again that [`save_checkpoint`] wrote: the model, which must have the same parameters, gets its weights, masks
-/// and codebooks, the optimiser its state, and what was saved beside them comes back. The run then goes on with the same bits.
+/// A file's tensors and what else is in it.
+fn read<'a, R: DeserializeOwned>(path: &Path, bytes: &'a [u8]) -> Result<(SafeTensors<'a>, Head<R>)> {
+    let broken =
+        |at: &str, message: String| Error::format(path.display().to_string(), at.to_string(), message);
+    let (file, metadata) =
+        opened(bytes).map_err(|message| broken("its header", format!("no checkpoint: {message}")))?;
+    let head = metadata.metadata().as_ref().and_then(|m| m.get(KEY));
+    let head = head.ok_or_else(|| broken("its header", format!("no {KEY}: this is no checkpoint")))?;
+    let head: Head<R> = numbers::from_json(head).map_err(|e| broken(KEY, e.to_string()))?;
+    if !(1..=VERSION).contains(&head.version) {
+        let message = format!("version {} is none of 1 to {VERSION}, which are read here", head.version);
+        return Err(broken(KEY, message));
+    }
+    Ok((file, head))
+}
+
+/// Takes a run up again that [`save_checkpoint`] wrote: the model, which must have the same parameters, gets its weights, masks,
+/// codebooks and step sizes, the optimiser its state, and what was saved beside them comes back. The run then goes on with the
+/// same bits. So the learning rate is the file's, whatever the optimiser had: to go on with another one, set it afterwards; and
+/// what was frozen is frozen.
 ///
 /// # Errors
 /// The file can't be read or is no checkpoint; names or shapes differ from the model's. Nothing was changed then.
@@ -91,31 +131,11 @@ pub fn load_checkpoint<T: Float, M: Serialize + ?Sized, O: Optimizer<T>, R: Dese
     let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
     let broken =
         |at: &str, message: String| Error::format(path.display().to_string(), at.to_string(), message);
-    let file =
-        SafeTensors::deserialize(&bytes).map_err(|e| broken("its header", format!("no checkpoint: {e}")))?;
-    let (_, metadata) =
-        SafeTensors::read_metadata(&bytes).map_err(|e| broken("its header", e.to_string()))?;
-    let head = metadata.metadata().as_ref().and_then(|m| m.get(KEY));
-    let head = head.ok_or_else(|| broken("its header", format!("no {KEY}: this is no checkpoint")))?;
-    let head: Head<R> = serde_json::from_str(head).map_err(|e| broken(KEY, e.to_string()))?;
-    if head.version != 1 {
-        return Err(broken(KEY, format!("version {} is not 1, which is read here", head.version)));
-    }
+    let (file, head) = read::<R>(path, &bytes)?;
     let mut left: BTreeMap<String, TensorView> = file.tensors().into_iter().collect();
     let (mut missing, mut unfit) = (Vec::new(), Vec::new());
-    let mut restored = Vec::new();
-    for (name, p) in fields::<T, M>(model) {
-        let mut part = |kind: &str| left.remove(&format!("{kind}.{name}"));
-        let parts = [part("model"), part("mask"), part("codes"), part("centroids")];
-        let [Some(weights), mask, codes, centroids] = parts else {
-            missing.push(name);
-            continue;
-        };
-        match Restored::new(&p, &weights, mask, codes.zip(centroids)) {
-            Ok(r) => restored.push((p, r)),
-            Err(message) => unfit.push(format!("{name} {message}")),
-        }
-    }
+    let singles = plan::<f32, M>(model, &mut left, &head.beside, &mut missing, &mut unfit);
+    let doubles = plan::<f64, M>(model, &mut left, &head.beside, &mut missing, &mut unfit);
     let mut state = OptimState { lr: head.lr, params: BTreeMap::new() };
     for (name, (count, steps, number)) in head.slots {
         let mut tensors = Vec::new();
@@ -128,68 +148,15 @@ pub fn load_checkpoint<T: Float, M: Serialize + ?Sized, O: Optimizer<T>, R: Dese
         state.params.insert(name, Slot { tensors, steps, number });
     }
     refuse("load_checkpoint", missing, left.into_keys().collect(), unfit)?;
-    optimizer.load_state(model, state)?;
-    for (p, restored) in restored {
-        restored.put(&p)?;
-    }
+    // The optimiser looks for codebooks and step sizes in the model, so they come first, and go if it doesn't like them.
+    let (before, before64) = (Held::of_all(&singles), Held::of_all(&doubles));
+    let told = |(name, e): (String, Error)| broken(&name, e.to_string());
+    apply(singles)
+        .and_then(|()| apply(doubles))
+        .map_err(told)
+        .and_then(|()| optimizer.load_state(model, state))
+        .inspect_err(|_| {
+            let _ = (apply(before), apply(before64));
+        })?;
     Ok(head.run)
-}
-
-/// What a parameter will be.
-struct Restored<T: Float> {
-    value: Tensor<T>,
-    mask: Option<Tensor<bool>>,
-    codebook: Option<(Tensor<u32>, Tensor<T>)>,
-}
-
-impl<T: Float> Restored<T> {
-    fn new(
-        p: &Param<T>,
-        weights: &TensorView,
-        mask: Option<TensorView>,
-        codebook: Option<(TensorView, TensorView)>,
-    ) -> Result<Restored<T>, String> {
-        let shape = p.shape();
-        let plain = |view: &TensorView, size: usize| match *view.shape() == shape[..] {
-            true if view.data().len() == size * shape.numel() => Ok(()),
-            _ => Err(format!("has a mask or codes of another shape or type than its {shape}")),
-        };
-        let mask = match mask {
-            None => None,
-            Some(view) => {
-                plain(&view, 1)?;
-                Some(Tensor::from_fn(&shape, |i| view.data()[i] != 0))
-            }
-        };
-        let codebook = match codebook {
-            None => None,
-            Some((codes, centroids)) => {
-                plain(&codes, 4)?;
-                let words = codes.data().as_chunks::<4>().0;
-                let codes = Tensor::from_fn(&shape, |i| u32::from_le_bytes(words[i]));
-                let k = centroids.shape().iter().copied().collect();
-                let centroids = value::<T>(&centroids, &k)?;
-                if k.rank() != 1 || codes.to_vec().iter().any(|&c| c as usize >= k.numel()) {
-                    return Err(format!("has codes without centroids: these are {k}"));
-                }
-                Some((codes, centroids))
-            }
-        };
-        Ok(Restored { value: value(weights, &shape)?, mask, codebook })
-    }
-
-    fn put(self, p: &Param<T>) -> Result<()> {
-        p.set(self.value);
-        p.set_mask(self.mask.as_ref())?;
-        match (self.codebook, p.codebook()) {
-            (None, _) => p.remove_codebook(),
-            // The centroids may be shared: their handle stays.
-            (Some((codes, new)), Some((_, centroids))) => {
-                centroids.set(new);
-                p.set_codebook(codes, centroids)?;
-            }
-            (Some((codes, new)), None) => p.set_codebook(codes, new)?,
-        }
-        Ok(())
-    }
 }

@@ -1,6 +1,7 @@
 //! Around a training loop: the loop itself, its history, checkpoints, when to stop, weights to files and back.
 mod checkpoint;
 mod history;
+mod restore;
 mod stopping;
 mod trainer;
 mod weights;

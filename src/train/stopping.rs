@@ -13,8 +13,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EarlyStopping {
     patience: u32,
+    #[serde(with = "crate::numbers")]
     min_delta: f64,
     maximize: bool,
+    #[serde(with = "crate::numbers", default)]
     best: Option<f64>,
     waited: u32,
 }
@@ -37,17 +39,21 @@ impl EarlyStopping {
 
     /// Takes the next number in; true if it is time to stop. NaN is never better.
     pub fn should_stop(&mut self, value: f64) -> bool {
-        let better = match (self.best, self.maximize) {
-            (None, _) => !value.is_nan(),
-            (Some(best), false) => value < best - self.min_delta,
-            (Some(best), true) => value > best + self.min_delta,
-        };
-        if better {
+        if self.is_better(value, self.best) {
             (self.best, self.waited) = (Some(value), 0);
         } else {
             self.waited = self.waited.saturating_add(1);
         }
         self.waited >= self.patience.max(1)
+    }
+
+    /// Whether a number is better than another by enough, or the first that is one.
+    pub(super) fn is_better(&self, value: f64, than: Option<f64>) -> bool {
+        match (than, self.maximize) {
+            (None, _) => !value.is_nan(),
+            (Some(best), false) => value < best - self.min_delta,
+            (Some(best), true) => value > best + self.min_delta,
+        }
     }
 
     /// Whether the last number was the best so far.

@@ -1,6 +1,6 @@
 //! A training loop with what belongs around one. It is plain code over the rest of the crate: where it doesn't fit, write
-//! another; [`save_checkpoint`] and its relatives work in any loop.
-use super::{EarlyStopping, History, Record, load_checkpoint, save_checkpoint, save_safetensors};
+//! another; [`save_checkpoint`](super::save_checkpoint) and its relatives work in any loop.
+use super::{EarlyStopping, History, Record, checkpoint, load_checkpoint, save_safetensors};
 use crate::{
     data::Loader,
     error::{Error, Result},
@@ -53,10 +53,13 @@ struct Position {
     epoch: u64,
     batch: usize,
     step: u64,
-    /// Of the losses of this epoch: their sum and number.
+    /// Of this epoch: the sum of the examples' losses, and how many they were.
     losses: (f64, u64),
     random: Random,
     stopping: Option<EarlyStopping>,
+    /// What the weights in the file of the best were judged by.
+    #[serde(default)]
+    kept: Option<f64>,
     stopped: bool,
     history: History,
 }
@@ -89,7 +92,8 @@ impl<'a> Trainer<'a> {
         Trainer { schedule: Some(schedule), ..self }
     }
 
-    /// So many batches make one step, by the mean of their gradients (default 1).
+    /// So many batches make one step, by the mean of their gradients, in which a batch counts by the number of its examples
+    /// (default 1). The last step of an epoch has the batches that are left.
     pub fn accumulate(self, batches: usize) -> Self {
         Trainer { accumulate: batches.max(1), ..self }
     }
@@ -100,7 +104,8 @@ impl<'a> Trainer<'a> {
     }
 
     /// A file that the run is saved to after every epoch and every so many steps (0: only after epochs). If it is there at
-    /// the start, the run goes on from it, with the same bits as if it had never ended.
+    /// the start, the run goes on from it, with the same bits as if it had never ended. The learning rate is then the file's, not
+    /// that of the optimiser passed in; a [`schedule`](Trainer::schedule) sets it for each step anyway.
     pub fn checkpoint(self, path: impl Into<PathBuf>, steps: u64) -> Self {
         Trainer { checkpoint: Some((path.into(), steps)), ..self }
     }
@@ -110,12 +115,14 @@ impl<'a> Trainer<'a> {
         Trainer { history: Some(path.into()), ..self }
     }
 
-    /// Stops when the first of the metrics doesn't become better any more.
+    /// Stops when the first of the metrics doesn't become better any more. It must be there after every epoch. A run that is
+    /// taken up is judged by its whole history.
     pub fn early_stopping(self, stopping: EarlyStopping) -> Self {
         Trainer { stopping: Some(stopping), ..self }
     }
 
-    /// A safetensors file for the weights after the best epoch, as [`early_stopping`](Trainer::early_stopping) judges.
+    /// A safetensors file for the weights after the best epoch, as [`early_stopping`](Trainer::early_stopping) judges, without
+    /// which this is an error. In a run that is taken up without the file, the best of the epochs that follow.
     pub fn best(self, path: impl Into<PathBuf>) -> Self {
         Trainer { best: Some(path.into()), ..self }
     }
@@ -126,10 +133,12 @@ impl<'a> Trainer<'a> {
     }
 
     /// Trains the model. `make` makes a batch of the numbers of its examples, with random numbers of its own, on another
-    /// thread; `loss` is recorded for each batch; `metrics` are measured after each epoch.
+    /// thread; `loss` is recorded for each batch, and should be a mean over its examples; `metrics` are measured after each
+    /// epoch. The epoch's loss in the history is the mean over its examples: a batch counts by how many it has.
     ///
     /// # Errors
-    /// Those of the three functions and of the files. A checkpoint of another loader is refused.
+    /// Those of the three functions and of the files. A checkpoint of another loader is refused, as are a loader that gives no
+    /// batch, and two metrics of one name, or one that is called `epoch`, `step`, `lr` or `loss`, as the run's own figures are.
     pub fn fit<T, M, O, B, S>(
         &self,
         model: &M,
@@ -145,6 +154,14 @@ impl<'a> Trainer<'a> {
         B: Send + 'static,
         S: Into<String>,
     {
+        let wrong = |message: String| Err(Error::invalid("Trainer", message));
+        if self.loader.is_empty() && self.epochs > 0 {
+            return wrong(format!("the loader gives no batch: {}", self.loader));
+        }
+        if let (Some(path), None) = (&self.best, self.stopping) {
+            let message = "needs early_stopping, which says by a metric what is better";
+            return wrong(format!("best({}) {message}", path.display()));
+        }
         let mut tape = Tape::new();
         let mut at = self.begin(model, optimizer)?;
         tape.set_random(at.random);
@@ -157,10 +174,16 @@ impl<'a> Trainer<'a> {
                 }
                 let mut sum = None;
                 let together = self.accumulate.min(self.loader.len() - at.batch);
+                let examples = (at.batch..at.batch + together).map(|batch| self.loader.rows(batch).len());
+                let examples = examples.sum::<usize>() as f64;
                 for batch in batches.by_ref().take(together) {
                     let loss = loss(&tape, &batch?);
-                    at.losses = (at.losses.0 + loss.item()?.to_f64(), at.losses.1 + 1);
-                    let grads = (loss / together as f64).backward()?;
+                    let own = self.loader.rows(at.batch).len();
+                    let (sum_of_losses, seen) = at.losses;
+                    at.losses = (sum_of_losses + own as f64 * loss.item()?.to_f64(), seen + own as u64);
+                    // One batch is its own mean, to the bit.
+                    let share = if together == 1 { loss } else { loss * (own as f64 / examples) };
+                    let grads = share.backward()?;
                     match &mut sum {
                         None => sum = Some(grads),
                         Some(sum) => sum.accumulate(&grads)?,
@@ -180,9 +203,14 @@ impl<'a> Trainer<'a> {
                     self.save(model, optimizer, &at)?;
                 }
             }
-            let metrics = metrics()?.into_iter().map(|(name, value)| (name.into(), value)).collect();
-            self.end_epoch(model, &mut at, optimizer.lr(), metrics)?;
+            let metrics: Vec<_> = metrics()?.into_iter().map(|(name, value)| (name.into(), value)).collect();
             at.random = tape.random();
+            // What was trained is not lost by what is measured.
+            if let Err(error) = self.judge(model, &mut at, &metrics) {
+                self.save(model, optimizer, &at)?;
+                return Err(error);
+            }
+            self.end_epoch(&mut at, optimizer.lr(), metrics)?;
             self.save(model, optimizer, &at)?;
             bar.epoch(&at);
         }
@@ -195,12 +223,28 @@ impl<'a> Trainer<'a> {
         model: &M,
         optimizer: &mut O,
     ) -> Result<Position> {
-        if let Some((path, _)) = self.checkpoint.as_ref().filter(|(path, _)| path.exists()) {
-            let at: Position = load_checkpoint(path, model, optimizer)?;
+        // A file that can't be seen is no reason to begin anew, and to write over it.
+        let there = |path: &PathBuf| path.try_exists().map_err(|e| Error::io(path, e));
+        if let Some((path, _)) = &self.checkpoint
+            && there(path)?
+        {
+            let mut at: Position = load_checkpoint(path, model, optimizer)?;
             if at.loader != self.loader {
                 let message =
                     format!("{} was made with {:?}, not {:?}", path.display(), at.loader, self.loader);
                 return Err(Error::invalid("Trainer", message));
+            }
+            // What stops the run is what it is given now, with all that happened before.
+            (at.stopping, at.stopped) = (self.stopping, false);
+            if let Some(stopping) = &mut at.stopping {
+                for record in &at.history.records {
+                    at.stopped = stopping.should_stop(first(&record.metrics, record.epoch)?);
+                }
+            }
+            if let Some(best) = &self.best
+                && !there(best)?
+            {
+                at.kept = None;
             }
             return Ok(at);
         }
@@ -212,24 +256,33 @@ impl<'a> Trainer<'a> {
             losses: (0.0, 0),
             random: Random::new(self.seed),
             stopping: self.stopping,
+            kept: None,
             stopped: false,
             history: History::default(),
         })
     }
 
-    fn end_epoch<M: Serialize + ?Sized>(
+    /// What the metrics of an epoch say: whether to stop, and whether the weights are the best.
+    fn judge<M: Serialize + ?Sized>(
         &self,
         model: &M,
         at: &mut Position,
-        lr: f64,
-        metrics: Vec<(String, f64)>,
+        metrics: &[(String, f64)],
     ) -> Result<()> {
-        if let (Some(stopping), Some((_, value))) = (&mut at.stopping, metrics.first()) {
-            at.stopped = stopping.should_stop(*value);
-            if let Some(path) = self.best.as_ref().filter(|_| stopping.is_best()) {
-                save_safetensors(model, path)?;
-            }
+        Record::check_names(metrics)?;
+        let Some(stopping) = &mut at.stopping else { return Ok(()) };
+        let value = first(metrics, at.epoch + 1)?;
+        let mut next = *stopping;
+        let stopped = next.should_stop(value);
+        if let Some(path) = self.best.as_ref().filter(|_| next.is_better(value, at.kept)) {
+            save_safetensors(model, path)?;
+            at.kept = Some(value);
         }
+        (*stopping, at.stopped) = (next, stopped);
+        Ok(())
+    }
+
+    fn end_epoch(&self, at: &mut Position, lr: f64, metrics: Vec<(String, f64)>) -> Result<()> {
         let (sum, count) = std::mem::take(&mut at.losses);
         (at.epoch, at.batch) = (at.epoch + 1, 0);
         let loss = sum / count as f64;
@@ -244,10 +297,19 @@ impl<'a> Trainer<'a> {
         at: &Position,
     ) -> Result<()> {
         match &self.checkpoint {
-            Some((path, _)) => save_checkpoint(path, model, optimizer, at),
+            Some((path, _)) => checkpoint::save::<T, M, O, _, Position>(path, model, optimizer, at),
             None => Ok(()),
         }
     }
+}
+
+/// The metric that a run is judged by.
+fn first(metrics: &[(String, f64)], epoch: u64) -> Result<f64> {
+    metrics.first().map(|(_, value)| *value).ok_or_else(|| {
+        let message =
+            format!("early_stopping judges by the first metric, and after epoch {epoch} there is none");
+        Error::invalid("Trainer", message)
+    })
 }
 
 /// How far a run is, on the terminal.

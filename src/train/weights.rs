@@ -5,14 +5,20 @@ use crate::data::{NpyArray, read_npz, write_npz};
 use crate::{
     compress::f16_to_f32,
     error::{Error, Result},
-    files::write_atomically,
-    nn::{Param, named_params},
+    files::write_readable,
+    nn::{Param, walk::visit_fields},
     tape::Float,
     tensor::{Shape, Tensor},
 };
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
-use serde::Serialize;
-use std::{collections::BTreeMap, path::Path};
+use safetensors::{
+    Dtype, SafeTensors,
+    tensor::{Metadata, TensorView},
+};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
+use std::{collections::BTreeMap, fmt, path::Path};
 
 /// Writes the parameters of the model, as the model uses them (masked, from their codebooks), in full precision. The file is
 /// whole or not there.
@@ -41,7 +47,9 @@ pub fn save_safetensors<M: Serialize + ?Sized>(model: &M, path: impl AsRef<Path>
     }
     add(fields::<f32, M>(model), &mut entries)?;
     add(fields::<f64, M>(model), &mut entries)?;
-    write(path.as_ref(), "save_safetensors", entries, None)
+    write(path.as_ref(), "save_safetensors", entries, None, |bytes| {
+        opened(bytes).map(|_| ()).map_err(|message| Error::invalid("save_safetensors", message))
+    })
 }
 
 /// A tensor of a file.
@@ -64,7 +72,7 @@ impl Entry {
     }
 
     pub(super) fn mask(name: String, value: &Tensor<bool>) -> Entry {
-        let data = value.to_vec().iter().map(|&v| v.into()).collect();
+        let data = value.to_vec().into_iter().map(u8::from).collect();
         Entry { name, dtype: Dtype::BOOL, shape: value.shape().clone(), data }
     }
 
@@ -74,12 +82,13 @@ impl Entry {
     }
 }
 
-/// Writes a file, whole or not at all.
+/// Writes a file that `read` can read, whole or not at all.
 pub(super) fn write(
     path: &Path,
     what: &'static str,
     entries: Vec<Entry>,
     metadata: Option<(String, String)>,
+    read: impl FnOnce(&[u8]) -> Result<()>,
 ) -> Result<()> {
     let wrong = |e: safetensors::SafeTensorError| Error::invalid(what, e.to_string());
     let mut views = Vec::new();
@@ -87,7 +96,47 @@ pub(super) fn write(
         views.push((e.name.as_str(), TensorView::new(e.dtype, e.shape.to_vec(), &e.data).map_err(wrong)?));
     }
     let file = safetensors::serialize(views, metadata.map(|pair| [pair].into())).map_err(wrong)?;
-    write_atomically(path, &file).map_err(|e| Error::io(path, e))
+    write_readable(path, &file, read)
+}
+
+/// The tensors of a safetensors file, and its header, or what is wrong with it.
+pub(super) fn opened(bytes: &[u8]) -> Result<(SafeTensors<'_>, Metadata), String> {
+    // Of a name that is there twice the second tensor would count, and the gap that the first leaves be complained of.
+    if let Some(name) = twice(bytes) {
+        return Err(format!("the name {name:?} is there twice"));
+    }
+    let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
+    Ok((file, metadata))
+}
+
+/// A name that a header has twice, if it is one.
+fn twice(bytes: &[u8]) -> Option<String> {
+    struct Names(Vec<String>);
+    impl<'de> Deserialize<'de> for Names {
+        fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Names, D::Error> {
+            struct Map;
+            impl<'de> Visitor<'de> for Map {
+                type Value = Names;
+                fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                    f.write_str("a header")
+                }
+                fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Names, A::Error> {
+                    let mut names = Vec::new();
+                    while let Some((name, IgnoredAny)) = map.next_entry::<String, _>()? {
+                        names.push(name);
+                    }
+                    Ok(Names(names))
+                }
+            }
+            from.deserialize_map(Map)
+        }
+    }
+    let (len, rest) = bytes.split_first_chunk::<8>()?;
+    let header = rest.get(..usize::try_from(u64::from_le_bytes(*len)).ok()?)?;
+    let Names(mut names) = serde_json::from_slice(header).ok()?;
+    names.sort_unstable();
+    names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0].clone())
 }
 
 /// Puts the tensors of a file into the parameters of the same names. 16-bit floats, `f32`, `f64` and whole numbers are
@@ -99,8 +148,8 @@ pub(super) fn write(
 pub fn load_safetensors<M: Serialize + ?Sized>(model: &M, path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
     let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|e| {
-        Error::format(path.display().to_string(), "its header", format!("no safetensors file: {e}"))
+    let (file, _) = opened(&bytes).map_err(|message| {
+        Error::format(path.display().to_string(), "its header", format!("no safetensors file: {message}"))
     })?;
     load("load_safetensors", model, file.tensors().into_iter().collect())
 }
@@ -197,11 +246,11 @@ pub(super) fn refuse(
     if told.is_empty() { Ok(()) } else { Err(Error::invalid(what, told.join("; "))) }
 }
 
-/// The parameters that are fields of the model; the centroids of codebooks are not.
+/// The parameters that are fields of the model; codebooks and step sizes beside them are not.
 pub(super) fn fields<T: Float, M: Serialize + ?Sized>(model: &M) -> Vec<(String, Param<T>)> {
-    let all = named_params::<T, M>(model);
-    let tied: Vec<u64> = all.iter().filter_map(|(_, p)| Some(p.codebook()?.1.id())).collect();
-    all.into_iter().filter(|(_, p)| !tied.contains(&p.id())).collect()
+    let mut found = Vec::new();
+    visit_fields(model, |path, p: &Param<T>| found.push((path.to_string(), p.clone())));
+    found
 }
 
 /// The file's tensor as the parameter needs it.
@@ -209,8 +258,8 @@ pub(super) fn value<T: Float>(view: &TensorView, shape: &Shape) -> Result<Tensor
     if *view.shape() != shape[..] {
         return Err(format!("is {} in the file, {shape} in the model", Shape::new(view.shape())));
     }
-    fn words<const N: usize>(data: &[u8], f: impl Fn([u8; N]) -> f64) -> Vec<f64> {
-        data.as_chunks::<N>().0.iter().map(|&word| f(word)).collect()
+    fn words<T: Float, const N: usize>(data: &[u8], f: impl Fn([u8; N]) -> f64) -> Vec<T> {
+        data.as_chunks::<N>().0.iter().map(|&word| T::from_f64(f(word))).collect()
     }
     let data = view.data();
     let numbers = match view.dtype() {
@@ -227,5 +276,5 @@ pub(super) fn value<T: Float>(view: &TensorView, shape: &Shape) -> Result<Tensor
             ));
         }
     };
-    Tensor::new(shape, numbers.into_iter().map(T::from_f64).collect()).map_err(|e| e.to_string())
+    Tensor::new(shape, numbers).map_err(|e| e.to_string())
 }

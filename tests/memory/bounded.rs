@@ -73,3 +73,88 @@ fn a_thousand_damaged_files_take_little_memory() {
     }
     assert!(errors > 500, "{errors}");
 }
+
+/// What readers take is bounded by what is there, whatever the file says: at most this many times its length, and buffers.
+const TIMES: isize = 64;
+const BUFFERS: isize = 1 << 20;
+
+/// Reads files of these bytes and of damaged copies of them.
+fn bounded<V>(name: &str, bytes: &[u8], read: impl Fn(&std::path::Path) -> kolmo::Result<V>) {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let mut state = 1u64;
+    let mut random = |n: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % n
+    };
+    for round in 0..300 {
+        let mut file = bytes.to_vec();
+        match round % 3 {
+            0 => file.truncate(random(bytes.len() + 1)),
+            1 => (0..4).for_each(|_| file[random(bytes.len().min(160))] = random(256) as u8),
+            // A digit, and so a size, that is many.
+            _ => {
+                let at = random(bytes.len().min(160));
+                file.splice(at..at, [b'9'; 9]);
+            }
+        }
+        std::fs::write(&path, &file).unwrap();
+        let (_, most) = most(|| read(&path).map(drop));
+        let bound = BUFFERS + TIMES * file.len() as isize;
+        assert!(most < bound, "{name}, round {round}: {most} bytes for a file of {}", file.len());
+    }
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[test]
+fn damaged_files_of_data_take_little_memory() {
+    use kolmo::{Tensor, data, nn::Param, train};
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let made = |write: &dyn Fn(&std::path::Path)| {
+        let path = folder.join("bounded-good");
+        write(&path);
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        bytes
+    };
+    let idx = [&[0, 0, 8, 2, 0, 0, 0, 20, 0, 0, 0, 10][..], &[7; 200]].concat();
+    bounded("bounded-idx", &idx, |p| data::read_idx(p));
+    let array = Tensor::<f32>::from_fn([10, 20], |i| i as f32);
+    bounded("bounded-npy", &made(&|p| data::write_npy(p, array.clone()).unwrap()), |p| data::read_npy(p));
+    let npz = made(&|p| data::write_npz(p, [("x", array.clone().into())]).unwrap());
+    bounded("bounded-npz", &npz, |p| data::read_npz(p));
+    let csv = "x,y\n".to_string() + &"1.5,b\n".repeat(100);
+    bounded("bounded-csv", csv.as_bytes(), |p| data::Table::read(p, b',', true));
+    let model = Param::new(array);
+    let weights = made(&|p| train::save_safetensors(&model, p).unwrap());
+    bounded("bounded-safetensors", &weights, |p| train::load_safetensors(&model, p));
+    let mut adam = kolmo::optim::Adam::<f32>::new(0.1);
+    let run = made(&|p| train::save_checkpoint(p, &model, &adam, &()).unwrap());
+    let adam = std::cell::RefCell::new(&mut adam);
+    bounded("bounded-checkpoint", &run, |p| {
+        train::load_checkpoint::<f32, _, _, ()>(p, &model, &mut **adam.borrow_mut())
+    });
+}
+
+/// A PNG of a hundred bytes that claims 11,000 × 11,000 pixels.
+#[test]
+fn a_picture_takes_no_more_than_its_bytes_can_tell() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let chunk = |kind: &[u8; 4], data: &[u8]| {
+        let body = [&kind[..], data].concat();
+        [&(data.len() as u32).to_be_bytes()[..], &body, &crc32(&body).to_be_bytes()].concat()
+    };
+    let side = 11_000u32.to_be_bytes();
+    let header = [&side[..], &side, &[8, 6, 0, 0, 0]].concat();
+    let packed = [0x78, 0x9c, 0x63, 0, 0, 0, 1, 0, 1];
+    let parts = [chunk(b"IHDR", &header), chunk(b"IDAT", &packed), chunk(b"IEND", &[])];
+    let png = [&b"\x89PNG\r\n\x1a\n"[..], &parts.concat()].concat();
+    let root = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("bounded-pictures");
+    std::fs::create_dir_all(root.join("a")).unwrap();
+    std::fs::write(root.join("a/large.png"), &png).unwrap();
+    let (result, most) = most(|| kolmo::data::image_folder(&root, Default::default()).map(drop));
+    let error = result.unwrap_err().to_string();
+    assert!(error.contains("large.png") && error.contains("11000 × 11000"), "{error}");
+    assert!(most < BUFFERS, "{most} bytes for a file of {}", png.len());
+    std::fs::remove_dir_all(&root).unwrap();
+}

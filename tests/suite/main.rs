@@ -21,6 +21,7 @@ mod quantize;
 mod recipe;
 mod reruns;
 mod resume;
+mod runs;
 mod scores;
 mod sparsify;
 mod structure;

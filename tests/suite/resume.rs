@@ -6,6 +6,7 @@ use kolmo::{
     compress::{
         matrices,
         prune::{self, Amount},
+        quantize::{Quantizer, share_values},
     },
     data::{self, Augment, Loader},
     metrics::accuracy,
@@ -58,8 +59,13 @@ fn train(folder: &Path) -> Result<()> {
             },
             |tape, (x, y)| net.forward(&tape.constant(x)).cross_entropy(y),
             || {
+                // Something new after each of the first epochs.
                 if net.0.0.weight.mask().is_none() {
                     prune::global(&net, Amount::Density(0.5), matrices)?;
+                } else if net.0.4.weight.steps().is_none() {
+                    Quantizer::new(6).attach(&net, |name, _| name == "4.weight")?;
+                } else if net.0.0.weight.codebook().is_none() {
+                    share_values(&net.0.0.weight, 32)?;
                 }
                 let (tape, held) = (Tape::inference(), (1450..1797).collect::<Vec<_>>());
                 let scores = net.forward(&tape.constant(x.rows(&held)?));

@@ -104,6 +104,9 @@ fn prefetch<T, const HINT: i32>(data: *const T, len: usize) {
         // SAFETY: every x86-64 machine has the instruction, and it reads nothing, whatever the address.
         unsafe { _mm_prefetch::<HINT>(data.cast::<i8>().wrapping_add(line)) };
     }
+    // Elsewhere there is no stable way to ask.
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (data, len);
 }
 
 /// Rows of A in strips of `R`, each strip one column of `R` elements after the other.

@@ -5,7 +5,6 @@
 //! each step, `layers` to which layer a statement belongs.
 mod layers;
 mod memory;
-pub(crate) mod numbers;
 mod replay;
 mod watch;
 
@@ -45,12 +44,10 @@ pub struct Observed {
     /// The [scope](Tape::scope) in which it was recorded, or the layer that its parameters belong to.
     pub layer: Option<String>,
     /// The value, of rank 0 for scalars; `None` if it was recorded before the tape was observed.
-    #[serde(with = "numbers::optional")]
     pub value: Option<Tensor<f64>>,
     /// The operands that are not on the tape.
     pub constants: Vec<Constant>,
     /// The derivative of the seed with respect to the value; `None` if the sweep didn't come here.
-    #[serde(with = "numbers::optional")]
     pub adjoint: Option<Tensor<f64>>,
     /// The tensors that the rule reads in the sweep.
     pub kept: Vec<Kept>,
@@ -74,7 +71,6 @@ pub struct Constant {
     /// Its position among the arguments.
     pub operand: usize,
     /// Its value.
-    #[serde(with = "numbers::tensor")]
     pub value: Tensor<f64>,
 }
 
@@ -99,7 +95,6 @@ pub struct Flow {
     /// The element of the adjoint, in row-major order, if it went to one only.
     pub element: Option<usize>,
     /// What was added.
-    #[serde(with = "numbers::tensor")]
     pub value: Tensor<f64>,
 }
 

@@ -1,5 +1,6 @@
 //! What is noted of tensor statements while a tape is observed.
 use crate::{
+    clock::Clock,
     tape::{
         Float, Tape, Var,
         node::{NONE, Node},
@@ -8,7 +9,6 @@ use crate::{
     tensor::Tensor,
 };
 use smallvec::SmallVec;
-use std::time::Instant;
 
 /// The notes of one tape.
 pub(in crate::tape) struct Watch<T: Float> {
@@ -128,8 +128,8 @@ impl<T: Float> Watch<T> {
 impl<T: Float> Tape<T> {
     /// When a computation began, if its time is wanted.
     #[inline]
-    pub(in crate::tape) fn clock(&self) -> Option<Instant> {
-        self.settings.observed.get().then(Instant::now)
+    pub(in crate::tape) fn clock(&self) -> Option<Clock> {
+        self.settings.observed.get().then(Clock::now)
     }
 
     /// Notes a node, if the tape is observed.
@@ -139,7 +139,7 @@ impl<T: Float> Tape<T> {
         node: u32,
         value: &Tensor<T>,
         inputs: &[&Var<'_, T>],
-        began: Option<Instant>,
+        began: Option<Clock>,
     ) {
         if self.settings.observed.get() {
             self.note_observed(node, value, inputs, began.map_or(0, elapsed));
@@ -190,7 +190,7 @@ impl<T: Float> Tape<T> {
 
     /// The sweep has passed a node.
     #[cold]
-    pub(in crate::tape) fn note_swept(&self, node: usize, began: Instant) {
+    pub(in crate::tape) fn note_swept(&self, node: usize, began: Clock) {
         if let Some(watch) = &mut *self.tensors.watch.borrow_mut() {
             watch.complete(node + 1);
             watch.seen[node].nanos_swept = elapsed(began);
@@ -213,6 +213,6 @@ impl<T: Float> Tape<T> {
     }
 }
 
-fn elapsed(began: Instant) -> u64 {
+fn elapsed(began: Clock) -> u64 {
     began.elapsed().as_nanos() as u64
 }

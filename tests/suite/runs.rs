@@ -1,0 +1,314 @@
+//! What a run keeps: numbers that are none, what is attached in its middle, the best weights; and what it says when it can't be done.
+use crate::Folder;
+use kolmo::{
+    Error, Random, Result, Tape, Tensor,
+    compress::{
+        matrices,
+        prune::{self, Amount},
+        quantize::{Quantizer, share_values},
+    },
+    data::Loader,
+    nn::{Layer, Linear, Param, Sequential, Tanh, named_params},
+    optim::{Adam, Optimizer, ReduceLrOnPlateau},
+    train::{
+        EarlyStopping, History, Trainer, load_checkpoint, load_safetensors, save_checkpoint, save_safetensors,
+    },
+};
+use std::{fs, path::Path};
+
+#[derive(serde::Serialize)]
+struct Net {
+    first: Linear,
+    second: Linear,
+    third: Linear,
+}
+
+fn net() -> Net {
+    let rng = &mut Random::new(3);
+    Net { first: Linear::new(4, 4, rng), second: Linear::new(4, 4, rng), third: Linear::new(4, 4, rng) }
+}
+
+fn bits(net: &Net) -> Vec<(String, Vec<u32>)> {
+    let named = named_params::<f32, _>(net).into_iter();
+    named.map(|(name, p)| (name, p.value().to_vec().iter().map(|v| v.to_bits()).collect())).collect()
+}
+
+/// A trainer of four batches of four.
+fn trainer<'a>(epochs: u64) -> Trainer<'a> {
+    Trainer::new(Loader::new(16, 4).seed(1), epochs).progress(false)
+}
+
+/// The loss is multiplied by `factor`, which may make it anything.
+fn fit(
+    trainer: &Trainer,
+    net: &Net,
+    mut metrics: impl FnMut(&Net) -> Result<Vec<(&'static str, f64)>>,
+    factor: impl Fn(&[u32]) -> f64,
+) -> Result<History> {
+    let x = Tensor::<f32>::from_fn([16, 4], |i| (i as f32 * 0.7).sin());
+    trainer.fit(
+        net,
+        &mut Adam::new(0.01),
+        |rows, _| Ok(rows.iter().map(|&i| i as u32).collect::<Vec<_>>()),
+        |tape, rows| {
+            let index: Vec<usize> = rows.iter().map(|&i| i as usize).collect();
+            let x = tape.constant(x.rows(&index).unwrap());
+            let y = net.third.forward(&net.second.forward(&net.first.forward(&x).tanh()).tanh());
+            (y - &x).square().mean() * factor(rows)
+        },
+        || metrics(net),
+    )
+}
+
+#[test]
+fn a_loss_or_metric_that_is_no_number_is_kept_and_the_run_goes_on() -> Result<()> {
+    let folder = Folder::new("no-numbers");
+    let metrics = |net: &Net| {
+        // The biases' sum changes with every epoch: it tells them apart.
+        let _ = net;
+        Ok(vec![("score", f64::NAN), ("bound", f64::INFINITY), ("low", f64::NEG_INFINITY)])
+    };
+    let checkpoint = folder.join("run");
+    let history = folder.join("history.jsonl");
+    let run = |net: &Net, epochs| {
+        let trainer = trainer(epochs).checkpoint(&checkpoint, 1).history(&history);
+        fit(&trainer.early_stopping(EarlyStopping::new(9)), net, metrics, |_| f64::NAN)
+    };
+    let first = net();
+    run(&first, 2)?;
+    let second = net();
+    let all = run(&second, 4)?;
+    assert_eq!(all.records.len(), 4);
+    assert!(all.records.iter().all(|r| r.loss.is_nan() && r.metrics[1].1 == f64::INFINITY));
+    let text = fs::read_to_string(&history).unwrap();
+    assert_eq!(text.lines().count(), 4);
+    for part in [r#""loss":"NaN""#, r#""score":"NaN""#, r#""bound":"inf""#, r#""low":"-inf""#] {
+        assert!(text.contains(part), "{text}");
+    }
+    Ok(())
+}
+
+#[test]
+fn numbers_that_json_has_not_go_through_a_checkpoint_and_through_serde() -> Result<()> {
+    let folder = Folder::new("strange-numbers");
+    let path = folder.join("run");
+    let p = Param::new(Tensor::from([f32::NAN, f32::INFINITY, -0.0, 1e-45]));
+    let mut adam: Adam = Adam::new(0.1);
+    adam.step(&p, &Tape::new().param(&p).sum().backward()?)?;
+    let mut plateau = ReduceLrOnPlateau::new(0.1).maximize(true);
+    plateau.step(f64::INFINITY)?;
+    let mut stopping = EarlyStopping::new(3);
+    stopping.should_stop(f64::NEG_INFINITY);
+    let run = (plateau, stopping, Some(f64::NAN), vec![f32::INFINITY], f64::MIN_POSITIVE);
+    save_checkpoint(&path, &p, &adam, &run)?;
+    type Run = (ReduceLrOnPlateau, EarlyStopping, Option<f64>, Vec<f32>, f64);
+    let again: Run = load_checkpoint(&path, &p, &mut adam)?;
+    assert_eq!((&again.0, &again.1, &again.3, again.4), (&run.0, &run.1, &run.3, run.4));
+    assert!(again.2.is_some_and(f64::is_nan));
+
+    fn back<V: serde::Serialize + serde::de::DeserializeOwned>(v: &V) -> (V, String) {
+        let text = serde_json::to_string(v).unwrap();
+        (serde_json::from_str(&text).unwrap_or_else(|e| panic!("{text}: {e}")), text)
+    }
+    assert_eq!(back(&run.0).0, run.0);
+    assert_eq!(back(&run.1).0, run.1);
+    let copy = back(&p).0.value().to_vec();
+    assert!(copy[0].is_nan() && copy[1..] == p.value().to_vec()[1..], "{copy:?}");
+    let state = back(&adam.state(&p));
+    adam.load_state(&p, state.0)?;
+    assert_eq!(back(&adam.state(&p)).1, state.1);
+    assert_eq!(back(&Tensor::from([f64::INFINITY, 0.1])).1, r#"{"shape":[2],"data":["inf",0.1]}"#);
+    Ok(())
+}
+
+#[test]
+fn a_run_goes_on_to_the_same_bits_whatever_was_attached_in_its_middle() -> Result<()> {
+    let folder = Folder::new("attached");
+    // After each epoch something else comes between the weights and their use, once.
+    let attach = |net: &Net| -> Result<Vec<(&'static str, f64)>> {
+        let (first, second, third) = (&net.first.weight, &net.second.weight, &net.third.weight);
+        if first.codebook().is_none() {
+            share_values(first, 4)?;
+        } else if third.steps().is_none() {
+            Quantizer::new(4).attach(net, |name, _| name == "third.weight")?;
+        } else if second.mask().is_none() {
+            prune::global(net, Amount::Density(0.6), matrices)?;
+        } else if second.codebook().is_none() {
+            // One codebook for both.
+            let (_, centroids) = first.codebook().unwrap();
+            second.set_codebook(Tensor::from_fn([4, 4], |i| i as u32 % 4), centroids)?;
+        } else {
+            net.first.bias.as_ref().unwrap().set_trainable(false);
+        }
+        Ok(Vec::new())
+    };
+    let whole = net();
+    fit(&trainer(6), &whole, attach, |_| 1.0)?;
+    for stop in 1..6 {
+        let path = folder.join(format!("run-{stop}"));
+        fit(&trainer(stop).checkpoint(&path, 3), &net(), attach, |_| 1.0)?;
+        let rest = net();
+        fit(&trainer(6).checkpoint(&path, 3), &rest, attach, |_| 1.0)?;
+        assert_eq!(bits(&rest), bits(&whole), "stopped after {stop}");
+        let frozen = |net: &Net| net.first.bias.as_ref().map(|b| b.is_trainable());
+        assert_eq!(frozen(&rest), frozen(&whole));
+    }
+    // What is saved of it for others is what the model computes, without what it is made of.
+    let weights = folder.join("weights");
+    save_safetensors(&whole, &weights)?;
+    let plain = net();
+    load_safetensors(&plain, &weights)?;
+    assert_eq!(plain.third.weight.value(), whole.third.weight.effective()?);
+    Ok(())
+}
+
+#[test]
+fn a_checkpoint_that_the_optimiser_refuses_changes_nothing() -> Result<()> {
+    let folder = Folder::new("refused");
+    let path = folder.join("run");
+    let model = net();
+    share_values(&model.first.weight, 4)?;
+    Quantizer::new(4).attach(&model, |name, _| name == "third.weight")?;
+    let mut adam: Adam = Adam::new(0.1);
+    let tape = Tape::new();
+    let loss = tape.param(&model.first.weight).sum() + tape.param(&model.third.weight).sum();
+    adam.step(&model, &loss.backward()?)?;
+    save_checkpoint(&path, &model, &adam, &())?;
+    let other = net();
+    let before = bits(&other);
+    // SGD without momentum remembers another number of tensors.
+    let mut sgd: kolmo::optim::Sgd = kolmo::optim::Sgd::new(0.5);
+    assert!(load_checkpoint::<f32, _, _, ()>(&path, &other, &mut sgd).is_err());
+    assert_eq!(bits(&other), before);
+    assert!(other.first.weight.codebook().is_none() && other.third.weight.steps().is_none());
+    load_checkpoint::<f32, _, _, ()>(&path, &other, &mut adam)?;
+    assert_eq!(bits(&other), bits(&model));
+    Ok(())
+}
+
+#[test]
+fn parameters_of_both_types_are_in_a_checkpoint() -> Result<()> {
+    let folder = Folder::new("both-types");
+    let path = folder.join("run");
+    let model = |v: f64| (Param::new(Tensor::from([v as f32])), Param::<f64>::new(Tensor::from([v])));
+    save_checkpoint(&path, &model(0.1), &Adam::<f64>::new(0.1), &())?;
+    let other = model(7.0);
+    load_checkpoint::<f64, _, _, ()>(&path, &other, &mut Adam::new(0.1))?;
+    assert_eq!((other.0.value().item()?, other.1.value().item()?), (0.1f32, 0.1f64));
+    Ok(())
+}
+
+#[test]
+fn a_good_checkpoint_outlives_one_that_can_not_be_read() -> Result<()> {
+    let folder = Folder::new("unreadable");
+    let path = folder.join("run");
+    let (model, adam) = (net(), Adam::<f32>::new(0.1));
+    save_checkpoint(&path, &model, &adam, &1u64)?;
+    // Deeper than a reader of JSON goes.
+    let deep = (0..200).fold(serde_json::Value::Null, |inner, _| serde_json::json!([inner]));
+    let error = save_checkpoint(&path, &model, &adam, &deep).unwrap_err().to_string();
+    assert!(error.contains("could not be read again"), "{error}");
+    assert_eq!(load_checkpoint::<f32, _, _, u64>(&path, &model, &mut Adam::new(0.1))?, 1);
+    Ok(())
+}
+
+/// An error with these words.
+fn told<V>(result: Result<V>, parts: &[&str]) {
+    let error = result.map(|_| ()).unwrap_err().to_string();
+    assert!(parts.iter().all(|part| error.contains(part)), "{error}: expected to read {parts:?}");
+}
+
+#[test]
+fn what_a_trainer_can_not_do_it_says() -> Result<()> {
+    let folder = Folder::new("told");
+    let nothing = |_: &Net| Ok(Vec::new());
+    let empty = Trainer::new(Loader::new(10, 64).drop_last(true), 2).progress(false);
+    told(fit(&empty, &net(), nothing, |_| 1.0), &["no batch", "10 examples in batches of 64"]);
+    told(fit(&trainer(1).best(folder.join("best")), &net(), nothing, |_| 1.0), &["best(", "early_stopping"]);
+    let stopping = trainer(2).early_stopping(EarlyStopping::new(1));
+    told(fit(&stopping, &net(), nothing, |_| 1.0), &["first metric", "after epoch 1"]);
+    for name in ["loss", "lr", "step", "epoch"] {
+        let path = folder.join(format!("run-{name}"));
+        let named = |_: &Net| Ok(vec![(name, 1.0)]);
+        told(fit(&trainer(1).checkpoint(&path, 0), &net(), named, |_| 1.0), &[name, "run's own"]);
+        // What was trained is there, and goes on under a better name.
+        let rest = fit(&trainer(1).checkpoint(&path, 0), &net(), |_| Ok(vec![("mine", 1.0)]), |_| panic!());
+        assert_eq!(rest?.records.len(), 1);
+    }
+    Ok(())
+}
+
+#[test]
+fn stopping_and_best_weights_may_be_asked_for_when_a_run_is_taken_up() -> Result<()> {
+    let folder = Folder::new("taken-up");
+    let scores = [0.5, 0.9, 0.8, 0.7, 0.85, 0.6];
+    let scored = |path: &Path, begun: usize, trainer: Trainer| {
+        let (mut epoch, net) = (begun, net());
+        let metrics = |_: &Net| {
+            epoch += 1;
+            Ok(vec![("accuracy", scores[epoch - 1])])
+        };
+        fit(&trainer.checkpoint(path, 0), &net, metrics, |_| 1.0)
+            .map(|history| (history.records.len(), bits(&net)))
+    };
+    let stopping = EarlyStopping::new(3).maximize();
+    let path = folder.join("run");
+    scored(&path, 0, trainer(3))?;
+    fs::copy(&path, folder.join("other")).unwrap();
+    // The best was the second; two since then, and this is the third.
+    let best = folder.join("best");
+    let (epochs, _) = scored(&path, 3, trainer(6).early_stopping(stopping).best(&best))?;
+    assert_eq!(epochs, 5);
+    // Of those since the file was asked for, the fifth.
+    let (_, fifth) = scored(&folder.join("none"), 0, trainer(5))?;
+    let kept = net();
+    load_safetensors(&kept, &best)?;
+    assert_eq!(bits(&kept), fifth);
+    assert_eq!(scored(&folder.join("other"), 3, trainer(6))?.0, 6, "not asked for");
+    Ok(())
+}
+
+#[test]
+fn a_small_last_batch_counts_by_its_examples() -> Result<()> {
+    // Batches of 4, 4 and 2; the loss of an example is its number.
+    let rows = |batch: &[u32]| batch.iter().map(|&i| f64::from(i)).sum::<f64>() / batch.len() as f64;
+    let p = Param::new(Tensor::from([1.0f64]));
+    let run = |accumulate: usize| -> Result<(f64, f64)> {
+        p.set(Tensor::from([1.0]));
+        let loader = Loader::new(10, 4).shuffle(false);
+        let history = Trainer::new(loader, 1).progress(false).accumulate(accumulate).fit(
+            &p,
+            &mut kolmo::optim::Sgd::new(0.1),
+            |rows, _| Ok(rows.iter().map(|&i| i as u32).collect::<Vec<_>>()),
+            |tape, batch| {
+                tape.param(&p).sum() * 0.0 + rows(batch) + (tape.param(&p).sum() - 1.0) * rows(batch)
+            },
+            || Ok(Vec::<(String, f64)>::new()),
+        )?;
+        Ok((history.records[0].loss, p.value().item()?))
+    };
+    let (_, weight) = run(3)?;
+    // One step along the mean over all ten examples.
+    assert!((weight - (1.0 - 0.1 * 4.5)).abs() < 1e-12, "{weight}");
+    let (loss, _) = run(3)?;
+    assert!((loss - 4.5).abs() < 1e-12, "{loss}");
+    Ok(())
+}
+
+#[test]
+fn a_name_that_is_there_twice_is_named() {
+    let folder = Folder::new("twice");
+    let path = folder.join("weights");
+    let one = r#""weight":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}"#;
+    let header = format!("{{{one},{}}}", one.replace("0,4", "4,8"));
+    let bytes = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &[0; 8]].concat();
+    fs::write(&path, bytes).unwrap();
+    let model = Sequential((Linear::<f32>::new(1, 1, &mut Random::new(0)), Tanh));
+    for result in [
+        load_safetensors(&model, &path),
+        load_checkpoint::<f32, _, _, ()>(&path, &model, &mut Adam::new(0.1)),
+    ] {
+        let error: Error = result.unwrap_err();
+        assert!(error.to_string().contains("\"weight\" is there twice"), "{error}");
+    }
+}
