@@ -53,6 +53,7 @@
 //! | `plot` | pictures of curves and matrices |
 #![warn(missing_docs)]
 
+mod checked;
 pub mod compress;
 pub mod data;
 #[cfg(doctest)]

@@ -2,6 +2,7 @@
 mod activation;
 mod attention;
 mod conv;
+mod fit;
 pub mod init;
 mod layers;
 mod norm;

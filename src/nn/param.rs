@@ -59,6 +59,14 @@ struct Codebook<T: Float> {
 }
 
 impl<T: Float> State<T> {
+    /// How many weights no mask prunes.
+    fn kept(&self) -> usize {
+        match &self.mask {
+            Some(mask) => mask.to_vec().iter().filter(|&&keep| keep != T::default()).count(),
+            None => self.value.numel(),
+        }
+    }
+
     /// Brings the codes in use up to date with the mask.
     fn apply_mask(&mut self) {
         let Some(book) = &mut self.codebook else { return };
@@ -283,7 +291,7 @@ impl<T: Float> Param<T> {
         let state = self.read();
         let steps = state.steps.as_ref().filter(|_| state.codebook.is_none())?;
         // Without a recording nothing is remembered, and what was rounded stays the same when it is rounded again.
-        Some(steps.in_steps(&tape.known_param(steps.unrounded).unwrap_or(used)))
+        Some(steps.in_steps(&tape.known_param(steps.unrounded).unwrap_or(used), state.kept()))
     }
 
     /// Whether a user's own operations stand between the tensor and its use.
@@ -342,7 +350,7 @@ impl<T: Float> Param<T> {
         }
         if let Some(steps) = &state.steps {
             tape.remember_param(steps.unrounded, &value);
-            value = if state.codebook.is_some() { steps.scale(&value) } else { steps.round(&value) };
+            value = if state.codebook.is_some() { steps.scale(&value) } else { steps.round(&value, state.kept()) };
         }
         for custom in &state.custom {
             value = custom.apply(&value);

@@ -2,6 +2,7 @@
 //! no other.
 mod adbench;
 mod blocks;
+mod checked;
 mod compact;
 mod compress;
 mod documents;
