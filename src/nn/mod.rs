@@ -6,6 +6,7 @@ mod fit;
 pub mod init;
 mod layers;
 mod norm;
+pub(crate) mod outline;
 mod param;
 mod param_serial;
 mod recurrent;

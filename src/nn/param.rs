@@ -350,7 +350,11 @@ impl<T: Float> Param<T> {
         }
         if let Some(steps) = &state.steps {
             tape.remember_param(steps.unrounded, &value);
-            value = if state.codebook.is_some() { steps.scale(&value) } else { steps.round(&value, state.kept()) };
+            value = if state.codebook.is_some() {
+                steps.scale(&value)
+            } else {
+                steps.round(&value, state.kept())
+            };
         }
         for custom in &state.custom {
             value = custom.apply(&value);

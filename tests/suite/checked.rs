@@ -257,10 +257,12 @@ fn changed_optimisers_and_schedules_are_refused_or_work() -> Result<()> {
             let _ = adam.step(&p, &grads);
         }
     });
+    p.set([1.0, 2.0]);
     let mut ema: Ema = Ema::new(0.9);
     ema.update(&p)?;
     changed("Ema", &ema, 200, |ema| {
         let mut ema = ema.clone();
+        p.set([1.0, 2.0]);
         let _ = ema.update(&p).and_then(|()| ema.swap(&p));
     });
     let q = Param::<f64>::new(Tensor::from([1.0, 2.0]));
@@ -270,6 +272,7 @@ fn changed_optimisers_and_schedules_are_refused_or_work() -> Result<()> {
     q.set([1.0, 2.0]);
     changed("Lbfgs", &lbfgs.clone(), 300, |lbfgs| {
         // How long it may go on is a number like any other.
+        q.set([1.0, 2.0]);
         let mut lbfgs = lbfgs.clone().max_iter(3).max_eval(5);
         let _ = lbfgs.minimize(&q, |tape| (tape.param(&q) - 1.0).square().sum());
     });
@@ -298,7 +301,7 @@ fn changed_data_and_recipes_are_refused_or_work() -> Result<()> {
     });
     changed("EarlyStopping", &EarlyStopping::new(3), 300, |stopping| {
         let mut stopping = *stopping;
-        [1.0, f64::NAN, 0.5].map(|v| stopping.should_stop(v));
+        let _ = [1.0, f64::NAN, 0.5].map(|v| stopping.should_stop(v));
     });
     changed("Quantizer", &Quantizer::new(4).groups(2), 200, |quantizer| {
         let layer = Linear::<f32>::new(4, 2, &mut Random::new(0));
@@ -318,7 +321,11 @@ fn changed_data_and_recipes_are_refused_or_work() -> Result<()> {
         let _ = (history.last(), history.column("loss"), history.column("accuracy"));
     });
     changed("Tensor", &numbers(&[2, 3]), 300, |x| drop(Tape::new().constant(x).sum().item()));
-    changed("Random", &Random::new(3), 100, |random| drop(Tape::<f32>::new().set_random(*random)));
+    changed("Random", &Random::new(3), 100, |random| {
+        let tape = Tape::<f32>::new();
+        tape.set_random(*random);
+        let _ = tape.constant(numbers(&[4])).dropout(0.5).to_vec();
+    });
     Ok(())
 }
 

@@ -18,6 +18,7 @@ mod program;
 mod properties;
 mod quantize;
 mod recipe;
+mod refused;
 mod resume;
 mod scores;
 mod sparsify;
