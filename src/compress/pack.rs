@@ -78,10 +78,6 @@ fn in_steps<T: Float>(name: &str, p: &Param<T>) -> Result<Option<EntryData>> {
     let codes: Vec<u32> = numbers.to_vec().iter().map(|n| (n - low) as u32).collect();
     let centroids: Vec<f32> = (low..=high).map(|n| n as f32).collect();
     let scales = floats(name, &sizes)?;
-    if scales.contains(&0.0) {
-        let message = format!("{} has a step size that a file of f32 holds as 0", shown(name));
-        return Err(Error::invalid("pack", message));
-    }
     let scale_bits = if fits_half(&scales) { 16 } else { 32 };
     let weights = Box::new(tied(&codes, &centroids, p.mask().map(|m| m.to_vec())));
     Ok(Some(EntryData::Scaled { weights, group, scales, scale_bits }))

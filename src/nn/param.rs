@@ -309,6 +309,15 @@ impl<T: Float> Param<T> {
         state.custom.clear();
     }
 
+    /// Exchanges what two parameters hold, with all that stands between tensor and use; who they are stays.
+    pub(crate) fn exchange(&self, other: &Param<T>) {
+        if self.id() != other.id() {
+            // Always in one order, so that two threads don't wait for each other.
+            let (first, second) = if self.id() < other.id() { (self, other) } else { (other, self) };
+            std::mem::swap(&mut *first.write(), &mut *second.write());
+        }
+    }
+
     /// Puts an operation between the tensor and its use, after those that are there.
     pub fn parametrize(&self, by: impl Parametrize<T> + 'static) {
         self.write().custom.push(Arc::new(by));

@@ -21,6 +21,7 @@ mod recipe;
 mod refused;
 mod resume;
 mod scores;
+mod shrunk;
 mod sparsify;
 mod structure;
 mod tape;

@@ -1,8 +1,8 @@
 //! From an artifact to bytes: checks that it can be stored, and tries the few ways to store each part.
 use super::{
     Artifact, CHECKSUM_BYTES, CodebookForm, Entry, EntryData, FormatError, HEADER_RATIO, HEADER_SLACK, MAGIC,
-    MAX_CENTROIDS, MAX_ELEMENTS, MAX_NAME, MAX_PERIOD, MAX_RANK, Part, PartSize, Result, Sizes, VERSION, crc32, flag,
-    from_bits, ordered, scaled, to_bits,
+    MAX_CENTROIDS, MAX_ELEMENTS, MAX_NAME, MAX_PERIOD, MAX_RANK, Part, PartSize, Result, Sizes, VERSION,
+    crc32, flag, from_bits, ordered, scaled, to_bits,
 };
 use crate::{
     compress::{

@@ -136,7 +136,11 @@ impl Stage {
                 Ok(())
             }
             Stage::Channels { keep, epochs } => {
-                work.channels(model)?.shrink(model, 1.0 - keep)?;
+                let channels = work.channels(model)?;
+                if channels.families() == 0 {
+                    return Err(Error::invalid("channels", "the model has none that could go"));
+                }
+                channels.shrink(model, 1.0 - keep)?;
                 train(model, work, task, *epochs, (1, 1))
             }
             Stage::LowRank { first, second, rank, epochs } => {
