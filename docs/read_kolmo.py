@@ -2,7 +2,7 @@
 """Reads a .kolmo file, after docs/format.md and nothing else: python3 read_kolmo.py FILE
 
 Needs the standard library and numpy. `read(path)` gives the text about the model and its tensors by name."""
-import struct, sys, zlib
+import math, struct, sys, zlib
 import numpy as np
 
 LOGISTIC = [22, 36, 60, 98, 162, 267, 439, 724, 1179, 1922, 3108, 4971, 7812, 11955, 17625, 24743, 32768, 40793,
@@ -237,6 +237,7 @@ def codebook(decoder, count, width, form):
         if digits and predictor.code(decoder, [64, 0], 0):
             size = -size
         previous, order = digits, order + size
+        check(-top <= order < top, "a difference leads out of the floats")
         out.append(order if order >= 0 else top | (-1 - order))
     return floats(out, width)
 
@@ -264,58 +265,91 @@ class Reader:
         return self.take(self.number())
 
 
+def check(fits, message):
+    if not fits:
+        raise ValueError(message)
+
+
+def can_hold(section, decisions, flat):
+    """Counts that the bytes can't hold are refused before anything is made for them."""
+    most = (8 if flat else 5680) * (len(section) + 8)
+    check(decisions <= most, f"{decisions} decisions in a section of {len(section)} bytes, which holds {most} at most")
+    return Decoder(section)
+
+
 def read(name):
     data = open(name, "rb").read()
+    check(len(data) > 9 or data[:5] != b"klmo\1"[:len(data)], "the file is cut short")
     if data[:5] != b"klmo\1":
         raise ValueError("no .kolmo file of version 1")
     if zlib.crc32(data[:-4]) != struct.unpack("<I", data[-4:])[0]:
-        raise ValueError("the checksum is wrong")
+        raise ValueError("the checksum is wrong: the file is damaged or cut short")
     file = Reader(data[:-4])
     file.take(5)
     length, flat = divmod(file.number(), 2)
     stored = file.take(file.number())
+    check(length == len(stored) if flat else length <= 64 * len(stored) + 1024, f"a header of {length} bytes")
     header = Reader(stored if flat else text(stored, length))
     meta = {key: value for key, value in ((header.string().decode(), header.string().decode()) for _ in range(header.number()))}
     tensors, previous = {}, b""
-    for _ in range(header.number()):
+    entries = header.number()
+    check(entries <= len(data), f"{entries} entries in a file of {len(data)} bytes")
+    for _ in range(entries):
         shared = header.number()
+        check(shared <= len(previous), "a name shares more than there is")
         previous = previous[:shared] + header.string()
-        shape = [header.number() for _ in range(header.number())]
-        rows = shape[0] if len(shape) > 1 else 1
-        cols = int(np.prod(shape)) // max(rows, 1)
+        check(len(previous) <= 1024 and previous.decode() not in tensors, "a name is too long or used twice")
+        rank = header.number()
+        check(rank <= 32, f"{rank} axes")
+        shape = [header.number() for _ in range(rank)]
+        elements = math.prod(shape)
+        check(max([elements, *shape]) <= 2**31, f"shape {shape} is too large")
+        rows = shape[0] if rank > 1 else 1
+        cols = elements // max(rows, 1)
+        if elements == 0:
+            rows = cols = 0
         kind = header.number()
+        check(kind < 2**13 and (kind & 3 > 1 or kind < 8), f"kind {kind:#x}")
+        check(kind & 24 != 24 and (kind & 24 or not kind & 96) and (kind & 1024 or not kind & 6144), f"kind {kind:#x}")
         width = [4, 2, 2, 4][kind & 3]
         if kind & 3 < 2:
-            decoder = Decoder(file.take(header.number()))
+            decoder = can_hold(file.take(header.number()), elements * 8 * width, kind & 4)
             array = floats(values(decoder, rows * cols, width, kind & 4), width)
             decoder.end()
         else:
             k = header.number()
             common = header.number() if kind & 16 else None
             period = header.number() if kind & 128 else 1
+            check(k <= 256 and (common is None or common < k) and period <= 2**16, "a codebook that can't be")
             lengths = [header.number() for _ in range(3 if kind & 24 else 2)]
-            kept = np.ones((rows, cols), bool)
+            kept = None
             if kind & 24:
-                decoder = Decoder(file.take(lengths.pop(0)))
+                decoder = can_hold(file.take(lengths.pop(0)), elements, kind & 32)
                 kept = mask(decoder, rows, cols, period, kind & 32, bool(kind & 64))
                 decoder.end()
             decoder = Decoder(file.take(lengths[0]))
             book = codebook(decoder, k, width, kind >> 8 & 3)
             decoder.end()
-            decoder = Decoder(file.take(lengths[1]))
+            count = elements if kept is None else int(kept.sum())
+            decoder = can_hold(file.take(lengths[1]), count, kind & 4)
+            kept = np.ones((rows, cols), bool) if kept is None else kept
             found = codes(decoder, kept, period, k, kind & 4)
+            check(all(code < k for code in found), "a code has no centroid")
             decoder.end()
-            array = np.full(rows * cols, book[common] if common is not None else 0, np.float32)
+            array = np.full(elements, book[common] if common is not None else 0, np.float32)
             array[kept.ravel()] = book[found] if found else 0
             if kind & 1024:
                 group, width = header.number(), 4 if kind & 2048 else 2
                 each = -(-cols // group) if group else 1
-                decoder = Decoder(file.take(header.number()))
-                scales = floats(values(decoder, rows * each if group else 1, width, kind & 4096), width)
+                check(group <= 2**31, f"groups of {group}")
+                count = rows * each if group else 1
+                decoder = can_hold(file.take(header.number()), count * 8 * width, kind & 4096)
+                scales = floats(values(decoder, count, width, kind & 4096), width)
                 decoder.end()
-                places = np.arange(cols) // group if group else np.zeros(cols, int)
-                array *= scales.reshape(-1, each)[:, places].ravel() if group else scales[0]
+                if elements:
+                    array *= scales.reshape(-1, each)[:, np.arange(cols) // group].ravel() if group else scales[0]
         tensors[previous.decode()] = array.reshape(shape)
+    check(header.at == len(header.data) and file.at == len(file.data), "there is more in the file than it tells")
     return meta, tensors
 
 

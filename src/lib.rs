@@ -53,6 +53,7 @@
 //! | `plot` | pictures of curves and matrices |
 #![warn(missing_docs)]
 
+mod checked;
 mod clock;
 pub mod compress;
 pub mod data;

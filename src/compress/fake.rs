@@ -1,15 +1,17 @@
 //! Quantisation that training feels: values are rounded on the way forward, and gradients pass straight through the rounding.
-use super::{Affine, each_field};
+use super::{Affine, each_field, picks_some};
 use crate::{
-    error::{Error, Result},
+    checked::{Check, checked},
+    error::{Checked, Error, Result},
     nn::{
         Param,
         steps::{Groups, round_to_steps, share_of_gradient},
+        walk::{inventory, shown},
     },
     tape::{CustomOp, Float, Var},
     tensor::{Shape, Tensor},
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// Step sizes that are tried for a group, from what its largest weight asks for downwards.
 const TRIED: usize = 48;
@@ -33,12 +35,23 @@ const TRIED: usize = 48;
 /// assert_eq!(copy.weight.effective()?, trained);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Quantizer {
     bits: u32,
     group: usize,
     channels: bool,
     learned: bool,
+}
+
+checked!(Quantizer { bits: u32, group: usize, channels: bool, learned: bool });
+
+impl Check for Quantizer {
+    fn check(&self) -> Checked<()> {
+        match self.bits {
+            2..=8 => Ok(()),
+            bits => Err(format!("{bits} bits: takes 2 to 8")),
+        }
+    }
 }
 
 /// A change that has been found to be possible.
@@ -70,7 +83,7 @@ impl Quantizer {
     /// by themselves, as they find codebooks.
     ///
     /// # Errors
-    /// Bits that aren't from 2 to 8; a weight that isn't finite, or is tied to a codebook. Nothing has changed then.
+    /// A filter that picks no parameter; bits that aren't from 2 to 8; a weight that isn't finite, or is tied to a codebook. Nothing has changed then.
     pub fn attach<M: Serialize + ?Sized>(
         self,
         model: &M,
@@ -82,20 +95,19 @@ impl Quantizer {
                 jobs.push(self.plan(name, p.clone()));
             }
         });
+        picks_some("Quantizer", model, jobs.len())?;
         jobs.into_iter().collect::<Result<Vec<_>>>()?.into_iter().try_for_each(|job| job())
     }
 
     fn plan<T: Float>(self, name: String, p: Param<T>) -> Result<Job> {
         let fail = |message: String| Err(Error::invalid("Quantizer", message));
-        if !(2..=8).contains(&self.bits) {
-            return fail(format!("{} bits: takes 2 to 8", self.bits));
-        }
+        self.check().map_err(|message| Error::invalid("Quantizer", message))?;
         if p.codebook().is_some() {
-            return fail(format!("the weights of {name:?} are tied to a codebook already"));
+            return fail(format!("the weights of {} are tied to a codebook already", shown(&name)));
         }
         let weights: Vec<f64> = p.effective()?.to_vec().iter().map(|v| v.to_f64()).collect();
         if let Some(bad) = weights.iter().find(|v| !v.is_finite()) {
-            return fail(format!("{name}: a weight is {bad}"));
+            return fail(format!("{}: a weight is {bad}", shown(&name)));
         }
         let shape = p.shape();
         let group = if self.channels {
@@ -137,19 +149,25 @@ impl Quantizer {
 /// sizes go on to be learnt, unless they are frozen.
 ///
 /// # Errors
-/// A parametrisation fails.
+/// A parametrisation fails; no parameter has steps.
 pub fn settle<M: Serialize + ?Sized>(model: &M) -> Result<()> {
-    fn one<T: Float>(p: &Param<T>) -> Result<()> {
-        let (Some((bits, ..)), Some((numbers, _))) = (p.steps(), p.numbers()?) else { return Ok(()) };
-        set_numbers(p, bits, &numbers)
+    fn one<T: Float>(p: &Param<T>) -> Result<bool> {
+        let (Some((bits, ..)), Some((numbers, _))) = (p.steps(), p.numbers()?) else { return Ok(false) };
+        set_numbers(p, bits, &numbers).map(|()| true)
     }
-    let mut result = Ok(());
+    let mut result = Ok(false);
     each_field!(model, |_name, p| {
-        if result.is_ok() {
-            result = one(p);
+        if let Ok(found) = result {
+            result = one(p).map(|one| found || one);
         }
     });
-    result
+    match result? {
+        true => Ok(()),
+        false => {
+            let message = format!("no parameter is whole numbers of steps: {}", inventory(model));
+            Err(Error::invalid("settle", message))
+        }
+    }
 }
 
 /// Ties the weights of a parameter with step sizes to these whole numbers of `bits` bits.
@@ -161,9 +179,9 @@ pub(super) fn set_numbers<T: Float>(p: &Param<T>, bits: u32, numbers: &Tensor<i3
 }
 
 impl<'t, T: Float> Var<'t, T> {
-    /// Quantised with a step size that is learnt: `round(clamp(x / s, qmin, qmax)) · s` for a step size `s` of one element, or one
-    /// that broadcasts (LSQ; Esser et al., 2020). The gradient of `x` passes straight through inside the range, that of `s` is
-    /// `round(x / s) - x / s` there and the bound outside; it is divided by `√(n · qmax)` as proposed, `n` elements to one size.
+    /// Quantised with a step size that is learnt: `clamp(round(x / s), qmin, qmax) · s` for a step size `s` of one element, or one
+    /// that broadcasts (LSQ; Esser et al., 2020). The gradient of `x` passes straight through where `round(x / s)` is in the range,
+    /// bounds included, that of `s` is `round(x / s) - x / s` there and the bound outside; it is divided by `√(n · qmax)` as proposed, `n` elements to one size.
     ///
     /// ```
     /// let tape = kolmo::Tape::<f64>::new();
@@ -176,6 +194,10 @@ impl<'t, T: Float> Var<'t, T> {
     /// ```
     #[track_caller]
     pub fn learned_step(&self, s: &Var<'t, T>, qmin: f64, qmax: f64) -> Var<'t, T> {
+        if qmin.is_nan() || qmax.is_nan() || qmin.ceil() > qmax.floor() {
+            let message = format!("no whole number is between qmin {qmin} and qmax {qmax}");
+            return self.tape().fail_op("learned_step", message, &[self, s]);
+        }
         let each = self.numel() as f64 / s.numel().max(1) as f64;
         round_to_steps(self, &share_of_gradient(s, each, qmax.abs()), qmin, qmax)
     }
@@ -197,7 +219,8 @@ impl<T: Float> CustomOp<T> for FakeQuantize {
 
     fn forward(&self, inputs: &[&Tensor<T>]) -> Result<Tensor<T>> {
         let [x] = inputs else { return Err(Error::invalid("fake_quantize", "takes one tensor")) };
-        self.0.dequantize(&self.0.quantize(x)?)
+        let values = x.to_vec();
+        self.0.each(x.shape(), |i, scale, zero| T::from_f64(self.0.rounded(values[i].to_f64(), scale, zero)))
     }
 
     fn backward<'t>(

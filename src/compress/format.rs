@@ -17,6 +17,8 @@ const VERSION: u8 = 1;
 const CHECKSUM_BYTES: usize = 4;
 /// Tensors of more elements than this are refused.
 const MAX_ELEMENTS: usize = 1 << 31;
+/// Most bytes of a name: names share their beginnings, so that a few bytes of a header can stand for long ones.
+const MAX_NAME: usize = 1024;
 /// Most axes of a tensor, and most centroids of a codebook.
 const MAX_RANK: usize = 32;
 const MAX_CENTROIDS: usize = 256;

@@ -2,7 +2,7 @@
 //! told to `prune`'s masks.
 use super::{
     prune::{self, Weights},
-    variational::beside,
+    variational::{beside, known},
 };
 use crate::{
     error::{Error, Result},
@@ -91,6 +91,9 @@ impl<T: Float> Gates<T> {
     /// each step, before the model is run.
     #[track_caller]
     pub fn sample<'t, M: Serialize + ?Sized>(&self, tape: &'t Tape<T>, model: &M) -> Var<'t, T> {
+        if let Err(message) = known(&self.log_alpha, model) {
+            return tape.fail_op("Gates", message, &[]);
+        }
         self.each(model, |p, log_alpha| {
             let log_alpha = tape.param(log_alpha);
             let gate = if tape.is_training() { random(&log_alpha) } else { fixed(&log_alpha) };
@@ -102,11 +105,20 @@ impl<T: Float> Gates<T> {
     /// The expected number of weights whose gates aren't closed.
     #[track_caller]
     pub fn expected<'t, M: Serialize + ?Sized>(&self, tape: &'t Tape<T>, model: &M) -> Var<'t, T> {
+        if let Err(message) = known(&self.log_alpha, model) {
+            return tape.fail_op("Gates", message, &[]);
+        }
         let mut sum = tape.constant(T::of(0.0));
         self.each(model, |p, log_alpha| {
             let log_alpha = tape.param(log_alpha);
             let each = p.shape().numel() as f64 / log_alpha.numel().max(1) as f64;
-            sum = &sum + (log_alpha - shift()).sigmoid().sum() * each;
+            let open = (log_alpha - shift()).sigmoid();
+            let expected = match p.mask() {
+                // What is pruned already counts no more.
+                Some(mask) => (open.expand_to(&p.shape()) * tape.constant(mask.cast())).sum(),
+                None => open.sum() * each,
+            };
+            sum = &sum + expected;
         });
         sum
     }
@@ -117,6 +129,7 @@ impl<T: Float> Gates<T> {
     /// # Errors
     /// A weight that isn't of the shape that it had.
     pub fn prune<M: Serialize + ?Sized>(&self, model: &M) -> Result<Weights> {
+        known(&self.log_alpha, model).map_err(|message| Error::invalid("Gates", message))?;
         let mut jobs = Vec::new();
         self.each(model, |p, log_alpha| {
             let job = || -> Result<_> {

@@ -5,7 +5,8 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    error::Result,
+    error::{Error, Result},
+    nn::walk::inventory,
     ops::{Op, conv::Conv, linalg::Linalg},
     tape::{Operand, Recorded, Tape, Var},
     tensor::{Shape, Tensor},
@@ -73,7 +74,17 @@ impl Ledger {
             vec![forward(&x[0])]
         })?;
         let examples = example.shape().first().copied().unwrap_or(1).max(1) as u64;
-        let work = products(&recorded, &shares(model)?, examples);
+        let shares = shares(model)?;
+        let params: Vec<u64> = recorded
+            .nodes
+            .iter()
+            .filter_map(|node| if let Op::Param(id) = node.op { Some(id) } else { None })
+            .collect();
+        if !params.is_empty() && !params.iter().any(|id| shares.contains_key(id)) {
+            let message = format!("the run reads none of the model's parameters: {}", inventory(model));
+            return Err(Error::invalid("Ledger", message));
+        }
+        let work = products(&recorded, &shares, examples);
         Ok(Ledger { sizes, weights: prune::count(model, everything), work, latency: None })
     }
 

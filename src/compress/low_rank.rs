@@ -43,7 +43,7 @@ pub fn low_rank<T: Float>(weight: &Tensor<T>, rank: usize) -> Result<(Tensor<T>,
 }
 
 /// Ties the weights of a parameter to `k` shared values by a hash of their places, which nobody has to store (Chen et al., 2015):
-/// each value is at first the mean of the weights that share it, and training goes on with the values.
+/// each value is at first the mean of the kept weights that share it, and training goes on with the values.
 ///
 /// # Errors
 /// `k` is 0 or more than there are weights; a parametrisation fails.
@@ -54,7 +54,6 @@ pub fn hashed<T: Float>(p: &Param<T>, k: usize, seed: u64) -> Result<()> {
     }
     let random = crate::Random::new(seed);
     let codes = Tensor::from_fn(p.shape(), |i| (random.bits(i as u64) % k as u64) as u32);
-    let weights = p.effective()?.to_vec();
-    let centroids = nearest_mean(&weights, &codes.to_vec(), k);
+    let centroids = nearest_mean(p, &codes.to_vec(), k)?;
     p.set_codebook(codes, Tensor::from(centroids))
 }

@@ -49,7 +49,12 @@ pub use runner::{Compact, CompactLinear};
 pub use structure::Channels;
 pub use variational::Variational;
 
-use crate::tensor::Shape;
+use crate::{
+    error::{Error, Result},
+    nn::walk::inventory,
+    tensor::Shape,
+};
+use serde::Serialize;
 
 /// The usual choice of what is pruned and quantised: weights of two axes or more, not biases and gains.
 ///
@@ -64,6 +69,14 @@ pub fn matrices(_name: &str, shape: &Shape) -> bool {
 /// Every parameter.
 pub fn everything(_name: &str, _shape: &Shape) -> bool {
     true
+}
+
+/// That something was found to be worked on: a filter that picks nothing is a slip.
+fn picks_some<M: Serialize + ?Sized>(what: &'static str, model: &M, found: usize) -> Result<()> {
+    match found {
+        0 => Err(Error::invalid(what, format!("the filter picks no parameter: {}", inventory(model)))),
+        _ => Ok(()),
+    }
 }
 
 /// Runs the body for each parameter that is a field of the model, those of `f32` first, then those of `f64`.

@@ -1,9 +1,15 @@
 //! Models to artifacts and back, by the dotted names of their parameters. Nothing is lost on the way: what is stored in
 //! 16 bits is what 16 bits hold exactly. How the bytes are made is said in `format`.
-use super::{Artifact, Entry, EntryData, each_field, fake::set_numbers, format::stored, round_to_f16};
+use super::{
+    Artifact, Entry, EntryData, each_field,
+    fake::set_numbers,
+    format::stored,
+    round_to_f16,
+    runner::{LAYERS, told},
+};
 use crate::{
     error::{Error, Result},
-    nn::{Param, steps::Groups},
+    nn::{Param, outline::outline, steps::Groups, walk::shown},
     tape::Float,
     tensor::{Shape, Tensor},
 };
@@ -16,7 +22,8 @@ use std::collections::BTreeMap;
 /// [step sizes](Param::set_steps) as mask, whole numbers and these; any other as
 /// its values, zero where a mask prunes. Values, centroids and step sizes take 16 bits if all of a parameter's are
 /// half-precision numbers ([`round_to_half`](super::quantize::round_to_half) makes them so), else 32. Parameters of
-/// `f64` are rounded to `f32`.
+/// `f64` are rounded to `f32`. Of a [`Sequential`](crate::nn::Sequential) that [`Compact`](super::Compact) can run, the text `layers`
+/// tells the layers, unless `meta` has one.
 ///
 /// ```
 /// use kolmo::{Random, compress::{Artifact, matrices, pack, prune::{self, Amount}, quantize, unpack}, nn::Linear};
@@ -34,25 +41,27 @@ use std::collections::BTreeMap;
 /// ```
 ///
 /// # Errors
-/// A parametrisation fails; a codebook has more than 256 centroids.
+/// A parametrisation fails; a finite value that isn't one any more as `f32`; a codebook has more than 256 centroids.
 pub fn pack<M: Serialize + ?Sized>(model: &M, meta: &[(&str, &str)]) -> Result<Artifact> {
     let mut entries = Vec::new();
     each_field!(model, |name, p| entries.push(entry(name, p)));
-    let meta = meta.iter().map(|(key, text)| (key.to_string(), text.to_string())).collect();
-    Ok(Artifact { meta, entries: entries.into_iter().collect::<Result<_>>()? })
+    let mut texts = BTreeMap::new();
+    texts.extend(outline(model).and_then(|names| told(&names)).map(|layers| (LAYERS.to_string(), layers)));
+    texts.extend(meta.iter().map(|(key, text)| (key.to_string(), text.to_string())));
+    Ok(Artifact { meta: texts, entries: entries.into_iter().collect::<Result<_>>()? })
 }
 
 fn entry<T: Float>(name: String, p: &Param<T>) -> Result<Entry> {
     let shape = p.shape().to_vec();
-    if let Some(data) = in_steps(p)? {
+    if let Some(data) = in_steps(&name, p)? {
         return Ok(Entry { name, shape, data });
     }
     let data = match p.codebook().filter(|_| !p.has_custom()) {
         Some((codes, centroids)) => {
-            tied(&codes.to_vec(), &floats(&centroids.value()), p.mask().map(|m| m.to_vec()))
+            tied(&codes.to_vec(), &floats(&name, &centroids.value().to_vec())?, p.mask().map(|m| m.to_vec()))
         }
         None => {
-            let values = floats(&p.effective()?);
+            let values = floats(&name, &p.effective()?.to_vec())?;
             if fits_half(&values) { EntryData::Half(values) } else { EntryData::Dense(values) }
         }
     };
@@ -60,7 +69,7 @@ fn entry<T: Float>(name: String, p: &Param<T>) -> Result<Entry> {
 }
 
 /// Whole numbers and step sizes, if that's what the weights are.
-fn in_steps<T: Float>(p: &Param<T>) -> Result<Option<EntryData>> {
+fn in_steps<T: Float>(name: &str, p: &Param<T>) -> Result<Option<EntryData>> {
     let (Some((_, group, _)), Some((numbers, sizes))) = (p.steps(), p.numbers()?) else { return Ok(None) };
     let mut values = numbers.to_vec();
     values.sort_unstable();
@@ -68,7 +77,7 @@ fn in_steps<T: Float>(p: &Param<T>) -> Result<Option<EntryData>> {
     let (Some(&low), Some(&high)) = (values.first(), values.last()) else { return Ok(None) };
     let codes: Vec<u32> = numbers.to_vec().iter().map(|n| (n - low) as u32).collect();
     let centroids: Vec<f32> = (low..=high).map(|n| n as f32).collect();
-    let scales: Vec<f32> = sizes.iter().map(|v| v.to_f64() as f32).collect();
+    let scales = floats(name, &sizes)?;
     let scale_bits = if fits_half(&scales) { 16 } else { 32 };
     let weights = Box::new(tied(&codes, &centroids, p.mask().map(|m| m.to_vec())));
     Ok(Some(EntryData::Scaled { weights, group, scales, scale_bits }))
@@ -89,8 +98,17 @@ fn tied(codes: &[u32], centroids: &[f32], mask: Option<Vec<bool>>) -> EntryData 
     EntryData::Codebook { mask, codes, centroids: sorted, centroid_bits }
 }
 
-fn floats<T: Float>(t: &Tensor<T>) -> Vec<f32> {
-    t.to_vec().iter().map(|v| v.to_f64() as f32).collect()
+/// Numbers as a file holds them, which rounds but doesn't lose any.
+fn floats<T: Float>(name: &str, values: &[T]) -> Result<Vec<f32>> {
+    let one = |v: &T| {
+        let (wide, value) = (v.to_f64(), v.to_f64() as f32);
+        if wide.is_finite() == value.is_finite() {
+            return Ok(value);
+        }
+        let message = format!("{} has {wide:e}, which a file of f32 can't hold", shown(name));
+        Err(Error::invalid("pack", message))
+    };
+    values.iter().map(one).collect()
 }
 
 fn fits_half(values: &[f32]) -> bool {

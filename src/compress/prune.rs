@@ -1,9 +1,9 @@
 //! Pruning: which weights go, by magnitude, over a whole model or layer by layer. It sets masks on parameters; what is
 //! pruned stays zero in training. Making files of it is left to `pack`.
-use super::{each_field, scores::Scores};
+use super::{each_field, picks_some, scores::Scores};
 use crate::{
     error::{Error, Result},
-    nn::Param,
+    nn::{Param, walk::shown},
     tape::Float,
     tensor::{Shape, Tensor},
 };
@@ -91,7 +91,8 @@ pub fn count<M: Serialize + ?Sized>(model: &M, filter: impl Fn(&str, &Shape) -> 
 /// ```
 ///
 /// # Errors
-/// A share outside of 0 to 1, a count larger than what is left, a parametrisation that fails. Nothing is pruned then.
+/// A filter that picks no parameter, a share outside of 0 to 1, a count larger than what is left, a parametrisation that fails.
+/// Nothing is pruned then.
 pub fn global<M: Serialize + ?Sized>(
     model: &M,
     amount: Amount,
@@ -112,11 +113,11 @@ pub fn by_scores<M: Serialize + ?Sized>(
     amount: Amount,
     filter: impl Fn(&str, &Shape) -> bool,
 ) -> Result<Weights> {
-    let mut found = find(model, |name, shape| filter(name, shape) && scores.of(name).is_some())?;
+    let mut found = find(model, |name, shape| filter(name, shape) && scores.has(name))?;
     for f in &mut found {
         let own = scores.of(&f.name).unwrap_or_default();
         if own.len() != f.magnitude.len() {
-            let message = format!("{} scores for {} of shape {}", own.len(), f.name, f.shape);
+            let message = format!("{} scores for {} of shape {}", own.len(), shown(&f.name), f.shape);
             return Err(Error::invalid("prune", message));
         }
         f.magnitude = own;
@@ -189,7 +190,10 @@ pub fn blocks<M: Serialize + ?Sized>(
     let mut found = find(model, filter)?;
     for f in &mut found {
         let [outputs, inputs] = f.shape[..] else {
-            return Err(Error::invalid("prune", format!("blocks of {} of shape {}", f.name, f.shape)));
+            return Err(Error::invalid(
+                "prune",
+                format!("blocks of {} of shape {}", shown(&f.name), f.shape),
+            ));
         };
         if rows == 0 {
             return Err(Error::invalid("prune", "blocks of 0 rows"));
@@ -252,7 +256,10 @@ pub fn n_of_m<M: Serialize + ?Sized>(
         }
         for (keep, magnitude) in f.keep.chunks_exact_mut(m).zip(f.magnitude.chunks_exact(m)) {
             let mut order: Vec<usize> = (0..m).collect();
-            order.sort_by(|&a, &b| magnitude[a].total_cmp(&magnitude[b]).then(a.cmp(&b)));
+            // What is pruned already goes first, before a kept weight that is 0.
+            order.sort_by(|&a, &b| {
+                keep[a].cmp(&keep[b]).then(magnitude[a].total_cmp(&magnitude[b])).then(a.cmp(&b))
+            });
             order.iter().take(m - n).for_each(|&i| keep[i] = false);
         }
     }
@@ -291,20 +298,21 @@ impl Found {
         let slice = |i: usize| i / inner % slices.max(1);
         let mut norms = vec![None; slices];
         for (i, (&v, &keep)) in self.magnitude.iter().zip(&self.keep).enumerate() {
-            // What is pruned already is 0, but makes no slice that is still there.
-            let v = if keep { v } else { 0.0 };
-            let (norm, there) =
-                norms[slice(i)].unwrap_or((if p == f64::NEG_INFINITY { f64::INFINITY } else { 0.0 }, false));
+            // What is pruned already is no part of a slice's norm.
+            if !keep {
+                continue;
+            }
+            let norm = norms[slice(i)].unwrap_or(if p == f64::NEG_INFINITY { f64::INFINITY } else { 0.0 });
             let norm: f64 = match p {
                 f64::INFINITY => f64::max(norm, v),
                 f64::NEG_INFINITY => f64::min(norm, v),
                 _ => norm + v.powf(p),
             };
-            norms[slice(i)] = Some((norm, there || keep));
+            norms[slice(i)] = Some(norm);
         }
         // A root with a negative order turns the order of the sums round.
         let sign = if p < 0.0 && p.is_finite() { -1.0 } else { 1.0 };
-        let left = norms.iter().enumerate().filter_map(|(i, n)| n.filter(|n| n.1).map(|n| (sign * n.0, i)));
+        let left = norms.iter().enumerate().filter_map(|(i, n)| n.map(|n| (sign * n, i)));
         let mut left: Vec<(f64, usize)> = left.collect();
         let count = amount.count(left.len(), slices)?;
         left.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
@@ -335,6 +343,7 @@ fn find<M: Serialize + ?Sized>(model: &M, filter: impl Fn(&str, &Shape) -> bool)
             found.push(read(name, p));
         }
     });
+    picks_some("prune", model, found.len())?;
     found.into_iter().collect()
 }
 

@@ -1,7 +1,7 @@
 //! Quantisation to a shared codebook (Han et al., 2016): k-means over a parameter's kept weights, after which training goes
 //! on with the centroids; and rounding to half precision. Whole numbers of steps, and training with them, are in `fake`.
 pub use super::fake::{Quantizer, settle};
-use super::{each_field, half::round_to_f16};
+use super::{each_field, half::round_to_f16, picks_some};
 use crate::{
     error::{Error, Result},
     nn::{Param, visit_params},
@@ -149,6 +149,23 @@ fn intervals(sums: &Sums, ends: &[usize], k: usize) -> Vec<usize> {
     bounds
 }
 
+/// The weights as the model uses them, all of which must be finite.
+fn finite_weights<T: Float>(what: &'static str, p: &Param<T>) -> Result<Vec<f64>> {
+    let weights: Vec<f64> = p.effective()?.to_vec().iter().map(|v| v.to_f64()).collect();
+    match weights.iter().find(|v| !v.is_finite()) {
+        Some(bad) => Err(Error::invalid(what, format!("a weight is {bad}"))),
+        None => Ok(weights),
+    }
+}
+
+/// Those of a parameter's weights that no mask prunes: what statistics are of.
+fn kept<T: Float>(p: &Param<T>, weights: &[f64]) -> Vec<f64> {
+    match p.mask() {
+        None => weights.to_vec(),
+        Some(mask) => weights.iter().zip(mask.to_vec()).filter(|(_, keep)| *keep).map(|(&w, _)| w).collect(),
+    }
+}
+
 /// Ties a parameter's kept weights to at most `k` shared values, found by [`kmeans`]. From then on training changes
 /// the shared values only ([`Param::set_codebook`]).
 ///
@@ -166,18 +183,8 @@ pub fn share_values<T: Float>(p: &Param<T>, k: usize) -> Result<()> {
     if !(1..=256).contains(&k) {
         return Err(Error::invalid("share_values", format!("{k} values: a codebook has 1 to 256")));
     }
-    let weights: Vec<f64> = p.effective()?.to_vec().iter().map(|v| v.to_f64()).collect();
-    if let Some(bad) = weights.iter().find(|v| !v.is_finite()) {
-        return Err(Error::invalid("share_values", format!("a weight is {bad}")));
-    }
-    let mut centroids = match p.mask() {
-        None => kmeans(&weights, k),
-        Some(mask) => {
-            let keep = mask.to_vec();
-            let kept = weights.iter().zip(keep).filter(|(_, keep)| *keep).map(|(&w, _)| w);
-            kmeans(&kept.collect::<Vec<_>>(), k)
-        }
-    };
+    let weights = finite_weights("share_values", p)?;
+    let mut centroids = kmeans(&kept(p, &weights), k);
     if centroids.is_empty() {
         centroids.push(0.0);
     }
@@ -185,8 +192,8 @@ pub fn share_values<T: Float>(p: &Param<T>, k: usize) -> Result<()> {
     p.set_codebook(codes, Tensor::from_fn([centroids.len()], |i| T::from_f64(centroids[i])))
 }
 
-/// Ties a parameter's weights to `-a`, 0 and `a`: those below 0.7 of the mean magnitude become 0, `a` is the mean magnitude of the
-/// others (Li, Zhang and Liu, 2016).
+/// Ties a parameter's kept weights to `-a`, 0 and `a`: those below 0.7 of the mean magnitude become 0, `a` is the mean magnitude of
+/// the others (Li, Zhang and Liu, 2016).
 ///
 /// ```
 /// use kolmo::{Tensor, compress::quantize::ternary, nn::Param};
@@ -197,15 +204,16 @@ pub fn share_values<T: Float>(p: &Param<T>, k: usize) -> Result<()> {
 /// ```
 ///
 /// # Errors
-/// As [`share_values`].
+/// As [`share_values`], but for `k`.
 pub fn ternary<T: Float>(p: &Param<T>) -> Result<()> {
-    let weights: Vec<f64> = p.effective()?.to_vec().iter().map(|v| v.to_f64()).collect();
+    let weights = finite_weights("ternary", p)?;
     let mean = |v: &mut dyn Iterator<Item = f64>| {
         let (sum, n) = v.fold((0.0, 0), |(sum, n), v| (sum + v, n + 1));
         if n == 0 { 0.0 } else { sum / n as f64 }
     };
-    let threshold = 0.7 * mean(&mut weights.iter().map(|w| w.abs()));
-    let a = mean(&mut weights.iter().map(|w| w.abs()).filter(|&w| w > threshold));
+    let kept = kept(p, &weights);
+    let threshold = 0.7 * mean(&mut kept.iter().map(|w| w.abs()));
+    let a = mean(&mut kept.iter().map(|w| w.abs()).filter(|&w| w > threshold));
     let code = |w: f64| if w > threshold { 2 } else { u32::from(w >= -threshold) };
     p.set_codebook(
         Tensor::from_fn(p.shape(), |i| code(weights[i])),
@@ -213,7 +221,7 @@ pub fn ternary<T: Float>(p: &Param<T>) -> Result<()> {
     )
 }
 
-/// Ties a parameter's weights to `-a` and `a`, the mean magnitude, by their sign (Rastegari et al., 2016).
+/// Ties a parameter's kept weights to `-a` and `a`, the mean magnitude, by their sign (Rastegari et al., 2016).
 ///
 /// ```
 /// use kolmo::{Tensor, compress::quantize::binary, nn::Param};
@@ -224,24 +232,29 @@ pub fn ternary<T: Float>(p: &Param<T>) -> Result<()> {
 /// ```
 ///
 /// # Errors
-/// As [`share_values`].
+/// As [`share_values`], but for `k`.
 pub fn binary<T: Float>(p: &Param<T>) -> Result<()> {
-    let weights = p.effective()?.to_vec();
-    let a = weights.iter().map(|w| w.to_f64().abs()).sum::<f64>() / weights.len().max(1) as f64;
-    let codes = Tensor::from_fn(p.shape(), |i| u32::from(weights[i].to_f64() >= 0.0));
+    let weights = finite_weights("binary", p)?;
+    let kept = kept(p, &weights);
+    let a = kept.iter().map(|w| w.abs()).sum::<f64>() / kept.len().max(1) as f64;
+    let codes = Tensor::from_fn(p.shape(), |i| u32::from(weights[i] >= 0.0));
     p.set_codebook(codes, Tensor::from([-a, a].map(T::of).to_vec()))
 }
 
-/// For each of `k` codes the mean of the values that have it; 0 for a code that none has.
-pub(super) fn nearest_mean<T: Float>(values: &[T], codes: &[u32], k: usize) -> Vec<T> {
+/// For each of `k` codes the mean of the kept weights that have it; 0 for a code that none has.
+pub(super) fn nearest_mean<T: Float>(p: &Param<T>, codes: &[u32], k: usize) -> Result<Vec<T>> {
+    let (values, mask) = (p.effective()?.to_vec(), p.mask().map(|mask| mask.to_vec()));
     let mut sums = vec![(0.0, 0usize); k];
-    for (v, &code) in values.iter().zip(codes) {
+    for (i, (v, &code)) in values.iter().zip(codes).enumerate() {
+        if mask.as_ref().is_some_and(|mask| !mask[i]) {
+            continue;
+        }
         if let Some((sum, n)) = sums.get_mut(code as usize) {
             *sum += v.to_f64();
             *n += 1;
         }
     }
-    sums.iter().map(|&(sum, n)| T::of(sum / n.max(1) as f64)).collect()
+    Ok(sums.iter().map(|&(sum, n)| T::of(sum / n.max(1) as f64)).collect())
 }
 
 /// [`share_values`] for every parameter that `filter` picks by name and shape: each gets a codebook of its own.
@@ -253,18 +266,22 @@ pub(super) fn nearest_mean<T: Float>(values: &[T], codes: &[u32], k: usize) -> V
 /// assert_eq!(p.effective()?.to_vec(), [1.0, -0.5, 1.0, -0.5]);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
+///
+/// # Errors
+/// As [`share_values`]; a filter that picks no parameter.
 pub fn codebooks<M: Serialize + ?Sized>(
     model: &M,
     k: usize,
     filter: impl Fn(&str, &Shape) -> bool,
 ) -> Result<()> {
-    let mut result = Ok(());
+    let (mut result, mut found) = (Ok(()), 0);
     each_field!(model, |name, p| {
         if result.is_ok() && filter(&name, &p.shape()) {
+            found += 1;
             result = share_values(p, k);
         }
     });
-    result
+    result.and_then(|()| picks_some("codebooks", model, found))
 }
 
 /// Rounds every value that a file would hold, plain weights and centroids, to half precision, so that files keep

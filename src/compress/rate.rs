@@ -44,7 +44,8 @@ pub fn rate<'t, T: Float, M: Serialize + ?Sized>(tape: &'t Tape<T>, model: &M) -
     let mut bits = tape.constant(T::of(0.0));
     visit_params(model, |_, p: &Param<T>| {
         if let (Some((width, ..)), Some(x)) = (p.steps(), p.in_steps(tape)) {
-            let (constant, slopes) = tangent(x.tensor(), (1i64 << (width - 1)) - 1);
+            let mask = p.mask().map(|mask| mask.to_vec());
+            let (constant, slopes) = tangent(x.tensor(), (1i64 << (width - 1)) - 1, mask.as_deref());
             bits = &bits + (&x * tape.constant(slopes)).sum() + constant;
         }
     });
@@ -52,14 +53,18 @@ pub fn rate<'t, T: Float, M: Serialize + ?Sized>(tape: &'t Tape<T>, model: &M) -
 }
 
 /// The bits as a linear function of numbers of steps, from `-most` to `most`: a constant, and the slope of each.
-fn tangent<T: Float>(x: &Tensor<T>, most: i64) -> (f64, Tensor<T>) {
+fn tangent<T: Float>(x: &Tensor<T>, most: i64, mask: Option<&[bool]>) -> (f64, Tensor<T>) {
     let values = x.to_vec();
-    let table = Table::of(x.shape(), most, values.iter().map(|v| v.to_f64()));
+    let table = Table::of(x.shape(), most, values.iter().map(|v| v.to_f64()), mask);
+    let kept = |i: usize| mask.is_none_or(|mask| mask[i]);
     let mut constant = 0.0;
     let slopes: Vec<T> = values
         .iter()
         .enumerate()
         .map(|(i, v)| {
+            if !kept(i) {
+                return T::default();
+            }
             let v = v.to_f64().clamp(-most as f64, most as f64);
             let below = v.floor();
             let bits = |number: f64| table.bits(i, number as i64);
@@ -68,7 +73,22 @@ fn tangent<T: Float>(x: &Tensor<T>, most: i64) -> (f64, Tensor<T>) {
             T::of(slope)
         })
         .collect();
-    (constant + table.zeros(), Tensor::from_fn(x.shape(), |i| slopes[i]))
+    let zeros = match mask {
+        None => table.zeros(),
+        // Which weights are kept is told apart; of these alone zeros are told.
+        Some(mask) => {
+            let zeros = (0..mask.len()).filter(|&i| mask[i]).map(|i| table.odds(i).exp2().ln_1p());
+            of_mask(x.shape(), mask) + zeros.sum::<f64>() / std::f64::consts::LN_2
+        }
+    };
+    (constant + zeros, Tensor::from_fn(x.shape(), |i| slopes[i]))
+}
+
+/// Bits of a mask.
+fn of_mask(shape: &Shape, mask: &[bool]) -> f64 {
+    let table = Table::of(shape, 1, mask.iter().map(|&keep| f64::from(u8::from(keep))), None);
+    let kept = (0..mask.len()).filter(|&i| mask[i]);
+    table.zeros() - kept.map(|i| table.odds(i)).sum::<f64>()
 }
 
 /// What each position's numbers cost.
@@ -83,13 +103,20 @@ struct Table {
 }
 
 impl Table {
-    fn of(shape: &Shape, most: i64, numbers: impl Iterator<Item = f64>) -> Table {
+    /// Of the numbers that are kept.
+    fn of(shape: &Shape, most: i64, numbers: impl Iterator<Item = f64>, mask: Option<&[bool]>) -> Table {
         let groups = Groups::new(shape, 0);
         let (rows, cols) = (groups.rows().max(1), groups.cols().max(1));
         let (mut in_row, mut in_column) = (vec![0.0; rows], vec![0.0; cols]);
+        let (mut row_kept, mut column_kept) = (vec![cols; rows], vec![rows; cols]);
         let mut counts = vec![0.5; 2 * most as usize + 1];
         let (mut seen, mut nonzero) = (0.0f64, 0.0f64);
         for (i, v) in numbers.enumerate() {
+            if mask.is_some_and(|mask| !mask[i]) {
+                row_kept[i / cols] -= 1;
+                column_kept[i % cols] -= 1;
+                continue;
+            }
             let number = v.round_ties_even().clamp(-most as f64, most as f64);
             seen += 1.0;
             if number != 0.0 {
@@ -104,8 +131,9 @@ impl Table {
         let share =
             |count: f64, of: usize| odds((count + PRIOR * density) / (of as f64 + PRIOR)) - odds(density);
         // A single row has nothing to say about its columns.
-        let columns = in_column.iter().map(|&n| if rows > 1 { share(n, rows) } else { 0.0 }).collect();
-        let rows = in_row.iter().map(|&n| odds(density) + share(n, cols)).collect();
+        let columns = in_column.iter().zip(column_kept);
+        let columns = columns.map(|(&n, of)| if rows > 1 { share(n, of) } else { 0.0 }).collect();
+        let rows = in_row.iter().zip(row_kept).map(|(&n, of)| odds(density) + share(n, of)).collect();
         let all: f64 = counts.iter().sum::<f64>() - 0.5;
         Table { cols, most, rows, columns, values: counts.iter().map(|n| (all / n).log2()).collect() }
     }

@@ -7,8 +7,14 @@ use super::{
     prune::{self, Weights},
     scores::Scores,
 };
-use crate::error::{Error, Result};
+use crate::{
+    checked::{Check, checked},
+    error::{Checked, Error, Result},
+};
 use serde::{Deserialize, Serialize};
+
+/// More rounds of pruning than this are a slip.
+const MOST_ROUNDS: usize = 1 << 16;
 
 /// Stages in order. As a file it is JSON:
 ///
@@ -36,14 +42,30 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!((epochs, done[0].weights.kept), (2, 8 + 4)); // of the weights; the biases are all there
 /// # Ok::<(), kolmo::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Recipe {
     /// What it is for.
-    #[serde(default)]
     pub about: String,
     /// What is done, in order.
     pub stages: Vec<Stage>,
+}
+
+checked!(
+    #[serde(deny_unknown_fields)]
+    Recipe {
+        #[serde(default)]
+        about: String,
+        stages: Vec<Stage>,
+    }
+);
+
+impl Check for Recipe {
+    fn check(&self) -> Checked<()> {
+        let check = |(i, stage): (usize, &Stage)| {
+            stage.check().map_err(|message| format!("stage {} ({}): {message}", i + 1, stage.name()))
+        };
+        self.stages.iter().enumerate().try_for_each(check)
+    }
 }
 
 /// One stage. `only` picks parameters whose names contain one of its texts; empty, it picks all weights of two axes or more.
@@ -316,7 +338,9 @@ impl Stage {
             Stage::Prune { density, by, what, rounds, .. } => {
                 within("density", *density, false)?;
                 match (by, what) {
-                    _ if *rounds == 0 => Err("rounds is 0".into()),
+                    _ if !(1..=MOST_ROUNDS).contains(rounds) => {
+                        Err(format!("rounds {rounds} is not from 1 to {MOST_ROUNDS}"))
+                    }
                     (_, What::Blocks(0)) => Err("what: blocks of 0 rows".into()),
                     (By::Magnitude, _) | (_, What::Global) => Ok(()),
                     _ => Err("what: by scores weights go globally only".into()),

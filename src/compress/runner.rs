@@ -3,7 +3,7 @@ use super::{Artifact, Entry, EntryData, Int8Linear, SparseLinear};
 use crate::{
     error::{Error, Result},
     nn::{Layer, Linear, Param},
-    tape::Tape,
+    tape::{Tape, Var},
     tensor::Tensor,
 };
 
@@ -47,9 +47,12 @@ impl CompactLinear {
         let [outputs, inputs] = weight.shape[..] else {
             return fail(format!("{} has shape {:?}, not [outputs, inputs]", weight.name, weight.shape));
         };
-        let bias = find("bias").map_or_else(|| vec![0.0; outputs], Entry::to_dense);
         let values = weight.to_dense();
-        if bias.len() != outputs || values.len() != outputs * inputs {
+        if values.is_empty() {
+            return fail(format!("{} has shape {:?}: a layer without weights", weight.name, weight.shape));
+        }
+        let bias = find("bias").map_or_else(|| vec![0.0; outputs], Entry::to_dense);
+        if bias.len() != outputs || values.len() != outputs.saturating_mul(inputs) {
             let message = format!("{} weights and {} biases in {:?}", values.len(), bias.len(), weight.shape);
             return fail(format!("{name}: {message}"));
         }
@@ -95,7 +98,45 @@ fn whole(weight: &Entry, outputs: usize, inputs: usize) -> Option<(Vec<i8>, Vec<
     numbers.iter().all(fits).then(|| (numbers.iter().map(|&v| v as i8).collect(), each))
 }
 
-/// The linear layers of an artifact one after the other, ReLU between them.
+/// A function between layers, on numbers that no tape records.
+type Activation = for<'t> fn(&Var<'t>) -> Var<'t>;
+
+/// The layers that a [`Compact`] knows besides linear ones, by the names of their types. Dropout does nothing outside of training.
+const ACTIVATIONS: [(&str, Activation); 17] = [
+    ("Relu", |x| x.relu()),
+    ("Tanh", |x| x.tanh()),
+    ("Sigmoid", |x| x.sigmoid()),
+    ("Silu", |x| x.silu()),
+    ("Gelu", |x| x.gelu()),
+    ("GeluTanh", |x| x.gelu_tanh()),
+    ("Relu6", |x| x.relu6()),
+    ("Selu", |x| x.selu()),
+    ("Softsign", |x| x.softsign()),
+    ("Hardsigmoid", |x| x.hardsigmoid()),
+    ("Hardswish", |x| x.hardswish()),
+    ("Mish", |x| x.mish()),
+    ("LogSigmoid", |x| x.logsigmoid()),
+    ("Tanhshrink", |x| x.tanhshrink()),
+    ("Identity", |x| x.clone()),
+    ("Dropout", |x| x.clone()),
+    ("Flatten", |x| x.flatten(1, -1)),
+];
+
+/// The text by which an artifact tells the layers of its model.
+pub(super) const LAYERS: &str = "layers";
+const LINEAR: &str = "Linear";
+
+/// The layers of a model as a [`Compact`] reads them, if it could run them.
+pub(super) fn told(names: &[&str]) -> Option<String> {
+    let known = |name: &&str| *name == LINEAR || ACTIVATIONS.iter().any(|(own, _)| own == name);
+    (names.contains(&LINEAR) && names.iter().all(known)).then(|| names.join(" "))
+}
+
+/// The linear layers of an artifact one after the other, with the functions between them that the artifact tells.
+///
+/// It tells them in its text `layers`, such as `Linear Tanh Linear`. [`pack`](super::pack) writes that of a
+/// [`Sequential`](crate::nn::Sequential) of linear layers and activations without options; for a model with a `forward` of its own,
+/// which nobody else knows, it is to be given: `pack(&net, &[("layers", "Linear Relu Linear")])`.
 ///
 /// ```
 /// use kolmo::{Random, Tensor, compress::{Compact, pack}, nn::{Linear, Relu, Sequential}};
@@ -107,15 +148,18 @@ fn whole(weight: &Entry, outputs: usize, inputs: usize) -> Option<(Vec<i8>, Vec<
 /// ```
 #[derive(Clone, Debug)]
 pub struct Compact {
-    /// The layers, in the order in which the artifact has their weights.
+    /// The linear layers, in the order in which the artifact has their weights.
     pub layers: Vec<CompactLinear>,
+    /// All layers in their order; `None` for the next linear one.
+    order: Vec<Option<Activation>>,
 }
 
 impl Compact {
-    /// All layers of an artifact that has nothing but linear ones.
+    /// All layers of an artifact whose weights are those of linear ones.
     ///
     /// # Errors
-    /// As [`CompactLinear::of`]; an entry that is no weight or bias of a linear layer.
+    /// As [`CompactLinear::of`]; an entry that is no weight or bias of a linear layer; no text that tells the layers, or one that
+    /// tells others than are there.
     pub fn of(artifact: &Artifact) -> Result<Compact> {
         let stem = |entry: &Entry| -> Option<String> {
             let (stem, part) = entry.name.rsplit_once('.').unwrap_or(("", &entry.name));
@@ -132,8 +176,32 @@ impl Compact {
                 names.push(name);
             }
         }
+        let fail = |message: String| Err(Error::invalid("Compact", message));
+        let Some(told) = artifact.meta.get(LAYERS) else {
+            return fail(format!(
+                "the artifact doesn't tell what stands between its {} linear layers: \
+                 it takes a text {LAYERS:?} such as \"Linear Relu Linear\"",
+                names.len()
+            ));
+        };
+        let mut order = Vec::new();
+        for name in told.split_whitespace() {
+            let known = ACTIVATIONS.iter().find(|(own, _)| *own == name).map(|(_, f)| *f);
+            if known.is_none() && name != LINEAR {
+                let all: Vec<&str> = ACTIVATIONS.iter().map(|(own, _)| *own).collect();
+                return fail(format!("{LAYERS:?} tells a {name}, expected {LINEAR} or {}", all.join(", ")));
+            }
+            order.push(known);
+        }
+        let linear = order.iter().filter(|layer| layer.is_none()).count();
+        if linear != names.len() {
+            return fail(format!(
+                "{LAYERS:?} tells {linear} linear layers, the artifact has {}",
+                names.len()
+            ));
+        }
         let layers = names.iter().map(|name| CompactLinear::of(artifact, name)).collect::<Result<_>>()?;
-        Ok(Compact { layers })
+        Ok(Compact { layers, order })
     }
 
     /// `[n, inputs] -> [n, outputs]`
@@ -142,11 +210,13 @@ impl Compact {
     /// Another shape, or layers that don't follow each other.
     pub fn forward(&self, x: &Tensor<f32>) -> Result<Tensor<f32>> {
         let mut x = x.clone();
-        for (i, layer) in self.layers.iter().enumerate() {
-            if i > 0 {
-                x.as_mut_slice().iter_mut().for_each(|v| *v = v.max(0.0));
-            }
-            x = layer.forward(&x)?;
+        let (tape, mut layers) = (Tape::inference(), self.layers.iter());
+        for step in &self.order {
+            x = match step {
+                Some(function) => function(&tape.constant(x)).value()?.clone(),
+                // One who changes the list has taken one out.
+                None => layers.next().map_or_else(|| Ok(x.clone()), |layer| layer.forward(&x))?,
+            };
         }
         Ok(x)
     }

@@ -2,7 +2,10 @@
 use super::prune::{self, Amount, Weights};
 use crate::{
     error::{Error, Result},
-    nn::{Param, visit_params},
+    nn::{
+        Param, visit_params,
+        walk::{inventory, shown},
+    },
     tape::{Float, Gradients, Random, Tape, Var},
     tensor::{Shape, Tensor},
 };
@@ -55,12 +58,13 @@ impl Scores {
     /// Takes a batch's gradients in. Parameters without gradient score as they did.
     ///
     /// # Errors
-    /// A parameter that has changed its shape.
+    /// A parameter that has changed its shape; no parameter with a gradient.
     pub fn add<T: Float, M: Serialize + ?Sized>(&mut self, model: &M, grads: &Gradients<T>) -> Result<()> {
         let criterion = self.criterion;
-        let mut result = Ok(());
+        let (mut result, mut found) = (Ok(()), false);
         visit_params(model, |path, p: &Param<T>| {
             let Some(g) = grads.param(p) else { return };
+            found = true;
             let products =
                 p.value().to_vec().into_iter().zip(g.to_vec()).map(|(w, g)| w.to_f64() * g.to_f64());
             let each = products.map(|product| match criterion {
@@ -71,14 +75,21 @@ impl Scores {
             });
             result = std::mem::replace(&mut result, Ok(())).and_then(|()| self.sum(path.to_string(), each));
         });
-        result
+        match found {
+            true => result,
+            false => {
+                let message = format!("no parameter has a gradient: {}", inventory(model));
+                Err(Error::invalid("scores", message))
+            }
+        }
     }
 
     fn sum(&mut self, name: String, each: impl ExactSizeIterator<Item = f64>) -> Result<()> {
         let n = each.len();
-        let sums = self.sums.entry(name).or_insert_with(|| vec![0.0; n]);
+        let sums = self.sums.entry(name.clone()).or_insert_with(|| vec![0.0; n]);
         if sums.len() != n {
-            return Err(Error::invalid("scores", format!("{n} weights where there were {}", sums.len())));
+            let message = format!("{}: {n} weights where there were {}", shown(&name), sums.len());
+            return Err(Error::invalid("scores", message));
         }
         sums.iter_mut().zip(each).for_each(|(sum, v)| *sum += v);
         Ok(())
@@ -94,6 +105,9 @@ impl Scores {
         loss: impl for<'t> Fn(&'t Tape<T>) -> Var<'t, T>,
     ) -> Result<Scores> {
         let mut scores = Scores::new(Criterion::Fisher);
+        if probes == 0 {
+            return Err(Error::invalid("scores", "0 probes, expected at least 1"));
+        }
         let mut params: Vec<(String, Param<T>)> = Vec::new();
         visit_params(model, |path, p: &Param<T>| params.push((path.to_string(), p.clone())));
         let tape = Tape::new();
@@ -132,6 +146,11 @@ impl Scores {
         Ok(scores)
     }
 
+    /// Whether there are scores of a parameter.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.sums.contains_key(name)
+    }
+
     /// The scores of a parameter; `None` if it never had a gradient.
     pub fn of(&self, name: &str) -> Option<Vec<f64>> {
         let sums = self.sums.get(name)?;
@@ -155,6 +174,9 @@ pub fn synflow<T: Float, M: Serialize + ?Sized>(
     filter: impl Fn(&str, &Shape) -> bool,
     outputs: impl for<'t> Fn(&'t Tape<T>) -> Var<'t, T>,
 ) -> Result<Weights> {
+    if rounds == 0 {
+        return Err(Error::invalid("synflow", "0 rounds, expected at least 1"));
+    }
     let mut weights = prune::count(model, &filter);
     for round in 1..=rounds {
         let tape = Tape::new();
@@ -212,10 +234,18 @@ impl<T: Float> Snapshot<T> {
         let (mut jobs, mut wrong) = (Vec::new(), None);
         visit_params(model, |path, p: &Param<T>| match self.0.get(&path.to_string()) {
             Some(value) if *value.shape() == p.shape() => jobs.push((p.clone(), value.clone())),
-            _ => wrong = wrong.take().or(Some(format!("there is no {path} of shape {} in it", p.shape()))),
+            _ => {
+                let message =
+                    format!("there is no {} of shape {} in it", shown(&path.to_string()), p.shape());
+                wrong = wrong.take().or(Some(message));
+            }
         });
         match wrong {
             Some(message) => Err(Error::invalid("Snapshot", message)),
+            None if jobs.is_empty() => {
+                let message = format!("there are no parameters of {}: {}", T::NAME, inventory(model));
+                Err(Error::invalid("Snapshot", message))
+            }
             None => {
                 jobs.into_iter().for_each(|(p, value)| p.set(value));
                 Ok(())

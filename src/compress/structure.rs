@@ -1,14 +1,19 @@
 //! Whole channels: which of them belong together is read off a recorded tape, and what goes is cut out of the tensors, so that
 //! the model becomes smaller, not masked.
+mod cut;
 mod follow;
 
 use crate::{
     error::{Error, Result},
-    nn::{Param, visit_params},
+    nn::{
+        Param,
+        walk::{inventory, visit_fields},
+    },
     ops::Op,
-    tape::{Float, Operand, Recorded, Tape, Var},
-    tensor::{Shape, Tensor},
+    tape::{Float, Operand, Recorded, Tape, Var, node::Node},
+    tensor::{Element, Shape, Tensor},
 };
+use cut::Cut;
 use follow::{Labels, Union, follow};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -20,8 +25,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 /// the axis that they sum over, elementwise operations the axes of both operands (a residual connection), concatenation puts
 /// channels behind each other, flattening makes many columns of one channel, splitting an axis into heads makes one channel of each
 /// head. What reaches the input, the output or an operation that mixes channels (a normalisation or softmax over them) stays, and
-/// so does what a layer's options count: groups of a convolution or a normalisation, the heads of a
-/// [`MultiheadAttention`](crate::nn::MultiheadAttention). A model that reshapes must take the number of channels from its weights.
+/// so does what a layer's options count: groups of a convolution or a normalisation, width and heads of a
+/// [`MultiheadAttention`](crate::nn::MultiheadAttention). Each set is tried: what the model can't run without, or doesn't compute the
+/// same without as with zeros in its place, stays too, such as what a reshape has a number for.
 ///
 /// ```
 /// use kolmo::{Random, Tape, Tensor, compress::Channels, nn::{Layer, Linear, Relu, Sequential}};
@@ -39,12 +45,54 @@ pub struct Channels {
     axes: Vec<Axis>,
     /// The channels of each family, families being what has its own width.
     families: Vec<Vec<u32>>,
+    /// Of the parameters.
+    dtype: &'static str,
 }
 
 struct Axis {
     param: String,
     axis: usize,
     channels: Vec<u32>,
+}
+
+impl Axis {
+    /// The indices whose channels aren't gone.
+    fn kept(&self, gone: &HashSet<u32>) -> Vec<usize> {
+        (0..self.channels.len()).filter(|&i| !gone.contains(&self.channels[i])).collect()
+    }
+}
+
+/// A tensor with only some indices of an axis.
+type Change<T> = fn(&Tensor<T>, usize, &[usize]) -> Result<Tensor<T>>;
+
+/// A parameter that holds a plain tensor for a while.
+struct Lent<T: Float> {
+    param: Param<T>,
+    own: Param<T>,
+}
+
+impl<T: Float> Lent<T> {
+    fn new(param: &Param<T>, value: Tensor<T>) -> Lent<T> {
+        let own = Param::new(value);
+        param.exchange(&own);
+        Lent { param: param.clone(), own }
+    }
+}
+
+impl<T: Float> Drop for Lent<T> {
+    fn drop(&mut self) {
+        self.param.exchange(&self.own);
+    }
+}
+
+/// Whether results differ by rounding only. Infinities and NaN are no result to go by.
+fn alike<T: Float>(a: &Tensor<T>, b: &Tensor<T>) -> bool {
+    let size = a.to_vec().iter().fold(0.0f64, |m, v| m.max(v.to_f64().abs()));
+    let near = |(a, b): (&T, &T)| {
+        let (a, b) = (a.to_f64(), b.to_f64());
+        (a - b).abs() <= 1e-3 * size || !(a.is_finite() || b.is_finite())
+    };
+    a.shape() == b.shape() && a.to_vec().iter().zip(&b.to_vec()).all(near)
 }
 
 impl Channels {
@@ -57,15 +105,65 @@ impl Channels {
         example: &Tensor<T>,
         forward: impl for<'t> Fn(&Var<'t, T>) -> Var<'t, T>,
     ) -> Result<Channels> {
+        let mut params: Vec<(String, Param<T>)> = Vec::new();
+        visit_fields(model, |path, p: &Param<T>| params.push((path.to_string(), p.clone())));
+        // As plain tensors: a codebook, steps or a mask have channels where the weights have them.
+        let _plain =
+            params.iter().map(|(_, p)| Ok(Lent::new(p, p.effective()?))).collect::<Result<Vec<_>>>()?;
         let recorded = Recorded::of(&[example], &[], &|tape: &Tape<T>, x, _| {
             tape.set_training(false);
             vec![forward(&x[0])]
         })?;
-        let mut names: HashMap<u64, String> = HashMap::new();
-        visit_params(model, |path, p: &Param<T>| {
-            names.entry(p.id()).or_insert_with(|| path.to_string());
-        });
-        Ok(Channels::read(&recorded, &names))
+        let names: HashMap<u64, String> = params.iter().map(|(name, p)| (p.id(), name.clone())).collect();
+        let read = |node: &Node<T>| matches!(node.op, Op::Param(id) if names.contains_key(&id));
+        if !recorded.nodes.iter().any(read) {
+            let message = format!("the run reads none of the model's parameters: {}", inventory(model));
+            return Err(Error::invalid("Channels", message));
+        }
+        let mut channels = Channels::read(&recorded, &names);
+        channels.families = std::mem::take(&mut channels.families)
+            .into_iter()
+            .filter(|family| channels.can_go(family, &params, example, &forward))
+            .collect();
+        Ok(channels)
+    }
+
+    /// Whether the model without some of a family's channels computes what it computes with nothing in them: what options of layers or
+    /// a model's own code count isn't seen on the tape.
+    fn can_go<T: Float>(
+        &self,
+        family: &[u32],
+        params: &[(String, Param<T>)],
+        example: &Tensor<T>,
+        forward: &impl for<'t> Fn(&Var<'t, T>) -> Var<'t, T>,
+    ) -> bool {
+        let run = || {
+            let tape = Tape::inference();
+            forward(&tape.constant(example)).value().cloned()
+        };
+        // What is there after `change` was made of each tensor that has some of the channels.
+        let with = |gone: &HashSet<u32>, change: Change<T>| -> Result<Tensor<T>> {
+            let mut lent: Vec<Lent<T>> = Vec::new();
+            for (name, p) in params {
+                let mut value = p.value();
+                for axis in self.axes.iter().filter(|axis| axis.param == *name) {
+                    if axis.channels.iter().any(|channel| gone.contains(channel)) {
+                        value = change(&value, axis.axis, &axis.kept(gone))?;
+                    }
+                }
+                if value.shape() != p.value().shape() || value != p.value() {
+                    lent.push(Lent::new(p, value));
+                }
+            }
+            run()
+        };
+        [1, family.len() - 1].iter().all(|&count| {
+            let gone: HashSet<u32> = family.iter().copied().take(count).collect();
+            match (with(&gone, silence), with(&gone, select)) {
+                (Ok(a), Ok(b)) => alike(&a, &b),
+                _ => false,
+            }
+        })
     }
 
     fn read<T: Float>(recorded: &Recorded<T>, names: &HashMap<u64, String>) -> Channels {
@@ -127,7 +225,7 @@ impl Channels {
             |a: &[u32], b: &[u32]| a.len() < b.len() && a.iter().all(|i| b.binary_search(i).is_ok());
         let smallest = all.iter().filter(|b| !all.iter().any(|a| part_of(a, b)));
         let families = smallest.cloned().collect();
-        Channels { axes, families }
+        Channels { axes, families, dtype: T::NAME }
     }
 
     /// Number of families: widths that can be changed independently of each other.
@@ -138,10 +236,12 @@ impl Channels {
     /// Cuts this share of the channels of each family out of the model, at least one left: those with the smallest sum of
     /// squares over all their slices, each axis's squares in units of their mean. Gives the number of channels that went.
     ///
-    /// Parameters become smaller tensors; masks go along, codebooks don't. Moments of an optimiser don't fit any more.
+    /// Parameters become smaller tensors; masks, codes of codebooks and step sizes go along. Moments of an optimiser don't fit any
+    /// more.
     ///
     /// # Errors
-    /// A share outside of 0 to 1; a model that isn't the one that was recorded.
+    /// A share outside of 0 to 1; a model that isn't the one that was recorded; a parameter with operations of a user's own
+    /// ([`Param::parametrize`]), or with step sizes for groups that would lose a part. The model is as it was then.
     pub fn shrink<M: Serialize + ?Sized>(&self, model: &M, share: f64) -> Result<usize> {
         if !(0.0..=1.0).contains(&share) {
             return Err(Error::invalid("shrink", format!("share {share} is not between 0 and 1")));
@@ -158,8 +258,20 @@ impl Channels {
         model: &M,
         count: impl Fn(usize) -> usize,
     ) -> Result<usize> {
-        let mut params: HashMap<String, Param<f32>> = HashMap::new();
-        visit_params(model, |path, p: &Param<f32>| {
+        if self.dtype == f32::NAME {
+            self.shrink_of::<f32, M>(model, &count)
+        } else {
+            self.shrink_of::<f64, M>(model, &count)
+        }
+    }
+
+    fn shrink_of<T: Float, M: Serialize + ?Sized>(
+        &self,
+        model: &M,
+        count: &impl Fn(usize) -> usize,
+    ) -> Result<usize> {
+        let mut params: HashMap<String, Param<T>> = HashMap::new();
+        visit_fields(model, |path, p: &Param<T>| {
             params.insert(path.to_string(), p.clone());
         });
         let mut worth: HashMap<u32, f64> = HashMap::new();
@@ -170,7 +282,7 @@ impl Channels {
                 return Err(wrong(&axis.param));
             }
             let inner: usize = value.shape()[axis.axis + 1..].iter().product();
-            let squares: Vec<f64> = value.to_vec().iter().map(|v| f64::from(*v).powi(2)).collect();
+            let squares: Vec<f64> = value.to_vec().iter().map(|v| v.to_f64().powi(2)).collect();
             let mean = squares.iter().sum::<f64>() / axis.channels.len() as f64;
             for (i, square) in squares.iter().enumerate() {
                 let channel = axis.channels[i / inner.max(1) % axis.channels.len()];
@@ -184,25 +296,33 @@ impl Channels {
             order.sort_by(|a, b| worth(a).total_cmp(&worth(b)).then(a.cmp(b)));
             gone.extend(order.iter().copied().take(count(family.len()).min(family.len() - 1)));
         }
+        // All are cut before one is changed.
+        let mut cut: BTreeMap<&str, Cut<T>> = BTreeMap::new();
         for axis in &self.axes {
-            let keep: Vec<usize> =
-                (0..axis.channels.len()).filter(|&i| !gone.contains(&axis.channels[i])).collect();
-            let p = params.get(&axis.param).ok_or_else(|| wrong(&axis.param))?;
-            let mask = p.mask();
-            p.set_mask(None)?;
-            p.remove_codebook();
-            p.remove_steps();
-            p.set(select(&p.value(), axis.axis, &keep)?);
-            if let Some(mask) = mask {
-                p.set_mask(Some(&select(&mask, axis.axis, &keep)?))?;
+            let keep = axis.kept(&gone);
+            if keep.len() < axis.channels.len() {
+                let p = params.get(&axis.param).ok_or_else(|| wrong(&axis.param))?;
+                let one = cut.remove(axis.param.as_str()).map_or_else(|| Cut::of(&axis.param, p), Ok)?;
+                cut.insert(&axis.param, one.along(axis.axis, &keep)?);
             }
         }
+        cut.into_iter().try_for_each(|(name, cut)| cut.set(params.get(name).ok_or_else(|| wrong(name))?))?;
         Ok(gone.len())
     }
 }
 
 fn wrong(name: &str) -> Error {
     Error::invalid("shrink", format!("{name} is not what it was when the model was recorded"))
+}
+
+/// Zeros at all but these indices of an axis.
+fn silence<T: Float>(t: &Tensor<T>, axis: usize, keep: &[usize]) -> Result<Tensor<T>> {
+    let (values, size) = (t.to_vec(), t.dim(axis as isize));
+    let inner: usize = t.shape()[axis + 1..].iter().product();
+    let kept: Vec<bool> = (0..size).map(|i| keep.contains(&i)).collect();
+    Ok(Tensor::from_fn(t.shape(), |i| {
+        if kept[i / inner.max(1) % size.max(1)] { values[i] } else { T::default() }
+    }))
 }
 
 /// These indices of an axis.

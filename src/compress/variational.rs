@@ -1,9 +1,15 @@
 //! Sparse variational dropout: every weight gets noise whose size is learnt, and weights that are all noise go. The file and what
 //! it weighs are left to `pack`.
-use super::prune::{self, Weights};
+use super::{
+    picks_some,
+    prune::{self, Weights},
+};
 use crate::{
     error::{Checked, Error, Result},
-    nn::{Conv2d, Linear, Param, visit_params, walk::visit_fields},
+    nn::{
+        Conv2d, Linear, Param, visit_params,
+        walk::{inventory, shown, visit_fields},
+    },
     ops::ConvOptions,
     tape::{Float, Tape, Var},
     tensor::{Shape, Tensor},
@@ -63,6 +69,9 @@ impl<T: Float> Variational<T> {
     #[track_caller]
     pub fn sample<'t, M: Serialize + ?Sized>(&self, tape: &'t Tape<T>, model: &M) -> Var<'t, T> {
         let divergence = self.divergence(tape, model);
+        if divergence.failed_id().is_some() {
+            return divergence;
+        }
         if tape.is_training() {
             self.each(model, |p, log_sigma2| {
                 let noise = normal(tape, &p.shape());
@@ -78,6 +87,9 @@ impl<T: Float> Variational<T> {
     /// examples together: a mean over examples gets it divided by their number, often little of it at first.
     #[track_caller]
     pub fn divergence<'t, M: Serialize + ?Sized>(&self, tape: &'t Tape<T>, model: &M) -> Var<'t, T> {
+        if let Err(message) = self.knows(model) {
+            return tape.fail_op("Variational", message, &[]);
+        }
         let mut sum = tape.constant(T::of(0.0));
         self.each(model, |p, log_sigma2| {
             let log_alpha = log_alpha(&tape.param(p), &tape.param(log_sigma2));
@@ -129,6 +141,7 @@ impl<T: Float> Variational<T> {
     /// # Errors
     /// A model that isn't the one that the noise is for.
     pub fn prune<M: Serialize + ?Sized>(&self, model: &M, threshold: f64) -> Result<Weights> {
+        self.knows(model).map_err(|message| Error::invalid("Variational", message))?;
         let mut result = Ok(());
         self.each(model, |p, log_sigma2| {
             let keep = || -> Result<Tensor<bool>> {
@@ -145,6 +158,11 @@ impl<T: Float> Variational<T> {
         });
         result?;
         Ok(prune::count(model, |name, _| self.log_sigma2.contains_key(name)))
+    }
+
+    /// That the model is the one that the noise is for.
+    fn knows<M: Serialize + ?Sized>(&self, model: &M) -> Checked<()> {
+        known(&self.log_sigma2, model)
     }
 
     fn each<M: Serialize + ?Sized>(&self, model: &M, mut f: impl FnMut(&Param<T>, &Param<T>)) {
@@ -187,6 +205,31 @@ fn normal<'t, T: Float>(tape: &'t Tape<T>, shape: &Shape) -> Var<'t, T> {
     }))
 }
 
+/// That a model has every parameter beside which another one stands, in a shape that goes with it.
+pub(super) fn known<T: Float, M: Serialize + ?Sized>(
+    beside: &BTreeMap<String, Param<T>>,
+    model: &M,
+) -> Checked<()> {
+    let mut found = 0;
+    let mut wrong = None;
+    visit_params(model, |path, p: &Param<T>| {
+        let name = path.to_string();
+        let Some(own) = beside.get(&name) else { return };
+        found += 1;
+        let (shape, own) = (p.shape(), own.shape());
+        if shape.rank() != own.rank() || shape.iter().zip(own.iter()).any(|(&n, &own)| own != n && own != 1) {
+            wrong = wrong
+                .take()
+                .or(Some(format!("{} has shape {shape}, what it has learnt {own}", shown(&name))));
+        }
+    });
+    if found < beside.len() && wrong.is_none() {
+        let names: Vec<&str> = beside.keys().map(|name| shown(name)).collect();
+        wrong = Some(format!("is for a model with {}; {}", names.join(", "), inventory(model)));
+    }
+    wrong.map_or(Ok(()), Err)
+}
+
 /// A parameter beside each of those that `filter` picks, under the same name.
 pub(super) fn beside<T: Float, M: Serialize + ?Sized>(
     model: &M,
@@ -206,12 +249,11 @@ pub(super) fn beside<T: Float, M: Serialize + ?Sized>(
         };
         match own {
             Ok(own) => drop(found.insert(name, Param::new(own))),
-            Err(message) => wrong = wrong.take().or(Some(format!("{name}: {message}"))),
+            Err(message) => wrong = wrong.take().or(Some(format!("{}: {message}", shown(&name)))),
         }
     });
     match wrong {
         Some(message) => Err(Error::invalid(what, message)),
-        None if found.is_empty() => Err(Error::invalid(what, "the filter picks no parameter")),
-        None => Ok(found),
+        None => picks_some(what, model, found.len()).map(|()| found),
     }
 }

@@ -1,13 +1,14 @@
 //! Images as nobody has seen them: moved, turned, scaled, mirrored, noisy, with a hole.
 use crate::{
-    error::{Error, Result},
+    checked::{Check, checked},
+    error::{Checked, Error, Result},
     kernels::threads::for_chunks,
     tape::Random,
     tensor::Tensor,
 };
 use rand::Rng;
 use rand_distr::{Beta, Distribution, StandardNormal};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// What may happen to an image; as it is, nothing. Each image draws its own random numbers, uniform within these bounds,
 /// by its position alone: the result doesn't depend on threads. What comes in at the edges is 0, as in the blank border
@@ -20,8 +21,7 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(augment.apply(&digits, &mut Random::new(0))?.shape(), &[8, 1, 28, 28]);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Augment {
     /// Most pixels that an image is moved by, down or up and to either side.
     pub translate: f64,
@@ -39,6 +39,46 @@ pub struct Augment {
     pub cutout: usize,
     /// Standard deviation of normal noise on every pixel.
     pub noise: f64,
+}
+
+// What isn't said is 0.
+checked!(Augment {
+    #[serde(default)]
+    translate: f64,
+    #[serde(default)]
+    degrees: f64,
+    #[serde(default)]
+    scale: f64,
+    #[serde(default)]
+    horizontal_flip: f64,
+    #[serde(default)]
+    vertical_flip: f64,
+    #[serde(default)]
+    crop: usize,
+    #[serde(default)]
+    cutout: usize,
+    #[serde(default)]
+    noise: f64,
+});
+
+impl Check for Augment {
+    fn check(&self) -> Checked<()> {
+        let options = [
+            ("translate", self.translate, f64::MAX),
+            ("degrees", self.degrees, f64::MAX),
+            ("scale", self.scale, 0.999),
+            ("horizontal_flip", self.horizontal_flip, 1.0),
+            ("vertical_flip", self.vertical_flip, 1.0),
+            ("noise", self.noise, f64::MAX),
+        ];
+        if let Some((name, value, most)) = options.iter().find(|(_, v, most)| !(0.0..=*most).contains(v)) {
+            return Err(format!("{name} {value} is not between 0 and {most}"));
+        }
+        if self.crop.max(self.cutout) > 1 << 16 {
+            return Err(format!("crop {} and cutout {} are pixels, at most 65536", self.crop, self.cutout));
+        }
+        Ok(())
+    }
 }
 
 impl Default for Augment {
@@ -69,21 +109,7 @@ impl Augment {
             let message = format!("takes [n, channels, height, width], not {}", images.shape());
             return Err(Error::invalid("Augment", message));
         };
-        let options = [
-            ("translate", self.translate, f64::MAX),
-            ("degrees", self.degrees, f64::MAX),
-            ("scale", self.scale, 0.999),
-            ("horizontal_flip", self.horizontal_flip, 1.0),
-            ("vertical_flip", self.vertical_flip, 1.0),
-            ("noise", self.noise, f64::MAX),
-        ];
-        if let Some((name, value, most)) = options.iter().find(|(_, v, most)| !(0.0..=*most).contains(v)) {
-            return Err(Error::invalid("Augment", format!("{name} {value} is not between 0 and {most}")));
-        }
-        if self.crop.max(self.cutout) > 1 << 16 {
-            let message = format!("crop {} and cutout {} are pixels, at most 65536", self.crop, self.cutout);
-            return Err(Error::invalid("Augment", message));
-        }
+        self.check().map_err(|message| Error::invalid("Augment", message))?;
         let size = channels * height * width;
         let mut streams: Vec<Random> = Vec::new();
         streams.resize_with(n, || rng.split(NUMBERS + 2 * size));

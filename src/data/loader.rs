@@ -1,7 +1,11 @@
 //! Batches made ahead on a thread of their own, in an order that the seed and the epoch decide.
-use crate::{error::Result, tape::Random};
+use crate::{
+    checked::{Check, checked},
+    error::{Checked, Result},
+    tape::Random,
+};
 use rand::seq::SliceRandom;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::{
     fmt,
     ops::Range,
@@ -26,13 +30,28 @@ use std::{
 /// }
 /// # Ok::<(), kolmo::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Loader {
     n: usize,
     size: usize,
     seed: u64,
     shuffle: bool,
     drop_last: bool,
+}
+
+checked!(Loader { n: usize, size: usize, seed: u64, shuffle: bool, drop_last: bool });
+
+impl Check for Loader {
+    fn check(&self) -> Checked<()> {
+        if self.size == 0 {
+            return Err("size is 0, expected at least 1".into());
+        }
+        // The order of an epoch is a list of all numbers.
+        match self.n > u32::MAX as usize {
+            true => Err(format!("n is {}, expected at most {}", self.n, u32::MAX)),
+            false => Ok(()),
+        }
+    }
 }
 
 /// Batches that wait for the one who takes them.

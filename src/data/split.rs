@@ -1,11 +1,12 @@
 //! Splitting, shuffling and scaling.
 use crate::{
-    error::{Error, Result},
+    checked::{Check, checked},
+    error::{Checked, Error, Result},
     tape::Random,
     tensor::{Index, Tensor, shape::addressable},
 };
 use rand::seq::SliceRandom;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// The numbers below `n` in two shuffled parts, for training and for testing. The test part has `⌈fraction · n⌉`, as in
 /// scikit-learn. The same seed gives the same split.
@@ -52,12 +53,31 @@ pub fn batches(n: usize, size: usize, rng: &mut Random) -> impl Iterator<Item = 
 /// assert_eq!(scale.apply(&Tensor::from([[4.0, 6.0]]))?.to_vec(), [2.0, 1.0]);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Standardize {
     #[serde(with = "crate::numbers")]
     mean: Vec<f32>,
     #[serde(with = "crate::numbers")]
     std: Vec<f32>,
+}
+
+checked!(Standardize { mean: Vec<f32>, std: Vec<f32> });
+
+impl Check for Standardize {
+    fn check(&self) -> Checked<()> {
+        columns(("mean", &self.mean), ("std", &self.std))
+    }
+}
+
+/// That each column has an offset and something to be divided by.
+fn columns((offset, first): (&str, &[f32]), (scale, second): (&str, &[f32])) -> Checked<()> {
+    if first.len() != second.len() {
+        return Err(format!("{offset} has {} columns, {scale} {}", first.len(), second.len()));
+    }
+    match second.iter().find(|&&v| v <= 0.0 || v.is_nan()) {
+        Some(bad) => Err(format!("{scale} has {bad}, expected numbers above 0")),
+        None => Ok(()),
+    }
 }
 
 impl Standardize {
@@ -106,12 +126,20 @@ impl Standardize {
 /// assert_eq!(scale.apply(&Tensor::from([[2.0, 20.0]]))?.to_vec(), [0.5, 2.0]);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct MinMax {
     #[serde(with = "crate::numbers")]
     min: Vec<f32>,
     #[serde(with = "crate::numbers")]
     range: Vec<f32>,
+}
+
+checked!(MinMax { min: Vec<f32>, range: Vec<f32> });
+
+impl Check for MinMax {
+    fn check(&self) -> Checked<()> {
+        columns(("min", &self.min), ("range", &self.range))
+    }
 }
 
 impl MinMax {

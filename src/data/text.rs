@@ -1,11 +1,12 @@
 //! Text as numbers, and blocks of it to learn from.
 use crate::{
-    error::{Error, Result},
+    checked::{Check, checked},
+    error::{Checked, Error, Result},
     tape::Random,
     tensor::{Tensor, shape::addressable},
 };
 use rand::RngExt;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// A number for each character of a text, in the order of their code points.
 ///
@@ -19,8 +20,21 @@ use serde::{Deserialize, Serialize};
 /// assert!(characters.encode("world").is_err());
 /// # Ok::<(), kolmo::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Characters(Vec<char>);
+
+checked!(Characters(Vec<char>));
+
+impl Check for Characters {
+    fn check(&self) -> Checked<()> {
+        match self.0.windows(2).find(|pair| pair[0] >= pair[1]) {
+            Some(pair) => {
+                Err(format!("{:?} comes before {:?}, expected each once and in order", pair[0], pair[1]))
+            }
+            None => Ok(()),
+        }
+    }
+}
 
 impl Characters {
     /// The characters that occur in a text.

@@ -1,6 +1,8 @@
 //! Activation functions as layers, with PyTorch's options and defaults.
-use super::{Layer, Param};
+use super::{Layer, Param, fit::refused};
 use crate::{
+    checked::{Check, checked, finite, option, positive},
+    error::Checked,
     tape::{Float, Var},
     tensor::Tensor,
 };
@@ -25,13 +27,22 @@ macro_rules! plain {
 
 /// The same with options and what they are by default.
 macro_rules! with_options {
-    ($($(#[$m:meta])* $name:ident $f:ident { $($option:ident: $t:ty = $default:expr),* };)*) => {$(
+    ($($(#[$m:meta])* $name:ident $f:ident { $($option:ident: $t:ty = $default:expr),* } |$layer:pat_param| $check:expr;)*) => {$(
         $(#[$m])*
         #[doc = concat!("See [`Var::", stringify!($f), "`].")]
-        #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
         pub struct $name {
             $(#[doc = concat!("The option of [`Var::", stringify!($f), "`] (default ", stringify!($default), ").")]
             pub $option: $t,)*
+        }
+
+        checked!($name { $($option: $t),* });
+
+        impl Check for $name {
+            fn check(&self) -> Checked<()> {
+                let $layer = *self;
+                $check
+            }
         }
 
         impl Default for $name {
@@ -43,6 +54,9 @@ macro_rules! with_options {
         impl<T: Float> Layer<T> for $name {
             #[track_caller]
             fn forward<'t>(&self, x: &Var<'t, T>) -> Var<'t, T> {
+                if let Some(failed) = refused(stringify!($name), &[x], || self.check()) {
+                    return failed;
+                }
                 x.$f($(self.$option),*)
             }
         }
@@ -82,25 +96,29 @@ plain! {
 
 with_options! {
     /// `x`, or `negative_slope · x` below 0.
-    LeakyRelu leaky_relu { negative_slope: f64 = 0.01 };
+    LeakyRelu leaky_relu { negative_slope: f64 = 0.01 } |s| finite("negative_slope", s.negative_slope);
     /// `x`, or `alpha · (eˣ - 1)` below 0.
-    Elu elu { alpha: f64 = 1.0 };
+    Elu elu { alpha: f64 = 1.0 } |s| finite("alpha", s.alpha);
     /// `x`, or `alpha · (e^(x / alpha) - 1)` below 0.
-    Celu celu { alpha: f64 = 1.0 };
+    Celu celu { alpha: f64 = 1.0 }
+        |s| option("alpha", s.alpha, s.alpha != 0.0 && s.alpha.is_finite(), "a finite number but 0");
     /// `log(1 + e^(beta · x)) / beta`.
-    Softplus softplus { beta: f64 = 1.0, threshold: f64 = 20.0 };
+    Softplus softplus { beta: f64 = 1.0, threshold: f64 = 20.0 }
+        |s| positive("beta", s.beta).and(finite("threshold", s.threshold));
     /// `x` between two bounds.
-    Hardtanh hardtanh { min_val: f64 = -1.0, max_val: f64 = 1.0 };
+    Hardtanh hardtanh { min_val: f64 = -1.0, max_val: f64 = 1.0 }
+        |s| option("min_val", s.min_val, s.min_val <= s.max_val, &format!("at most max_val, {}", s.max_val));
     /// `x`, or 0 near 0.
-    Hardshrink hardshrink { lambd: f64 = 0.5 };
+    Hardshrink hardshrink { lambd: f64 = 0.5 } |s| finite("lambd", s.lambd);
     /// `x` moved towards 0.
-    Softshrink softshrink { lambd: f64 = 0.5 };
+    Softshrink softshrink { lambd: f64 = 0.5 }
+        |s| option("lambd", s.lambd, s.lambd >= 0.0 && s.lambd.is_finite(), "a finite number of at least 0");
     /// Half of an axis, times the sigmoid of the other half.
-    Glu glu { dim: isize = -1 };
+    Glu glu { dim: isize = -1 } |_| Ok(());
     /// `eˣ / Σ eˣ` along an axis.
-    Softmax softmax { dim: isize = -1 };
+    Softmax softmax { dim: isize = -1 } |_| Ok(());
     /// The logarithm of the softmax along an axis.
-    LogSoftmax log_softmax { dim: isize = -1 };
+    LogSoftmax log_softmax { dim: isize = -1 } |_| Ok(());
 }
 
 /// `x`, or `weight · x` below 0, with a weight that is trained: one, or one for each channel (axis 1).
@@ -111,11 +129,22 @@ with_options! {
 /// assert_eq!(y, [-1.0, 4.0]);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+#[derive(Clone, Debug, Serialize)]
 pub struct PRelu<T: Float = f32> {
     /// `[1]` or `[channels]`, 0.25 at first.
     pub weight: Param<T>,
+}
+
+checked!(PRelu<T> { weight: Param<T> });
+
+impl<T: Float> Check for PRelu<T> {
+    fn check(&self) -> Checked<()> {
+        let weight = self.weight.shape();
+        match weight[..] {
+            [n] if n > 0 => Ok(()),
+            _ => Err(format!("weight has shape {weight}, expected [1] or [channels]")),
+        }
+    }
 }
 
 impl<T: Float> PRelu<T> {
@@ -128,6 +157,18 @@ impl<T: Float> PRelu<T> {
 impl<T: Float> Layer<T> for PRelu<T> {
     #[track_caller]
     fn forward<'t>(&self, x: &Var<'t, T>) -> Var<'t, T> {
+        let fits = || {
+            self.check()?;
+            let n = self.weight.shape().dim(0);
+            match x.shape()[..] {
+                [_, channels, ..] if channels == n => Ok(()),
+                _ if n == 1 => Ok(()),
+                _ => Err(format!("takes [n, {n}, …], not {}", x.shape())),
+            }
+        };
+        if let Some(failed) = refused("PRelu", &[x], fits) {
+            return failed;
+        }
         x.prelu(&x.tape().param(&self.weight))
     }
 }

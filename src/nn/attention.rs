@@ -1,14 +1,19 @@
 //! Multi-head attention with PyTorch's names and layouts of weights. Sequences are `[n, length, width]` or, for one,
 //! `[length, width]`.
-use super::{Layer, Linear, Param, init};
+use super::{
+    Layer, Linear, Param,
+    fit::{refused, shaped, shaped_if, within},
+    init,
+};
 use crate::{
-    error::{Error, Result},
+    checked::{Check, checked, probability},
+    error::{Checked, Error, Result},
     ops::{Attention, AttentionMask, Pad},
     tape::{Float, Var},
     tensor::Tensor,
 };
 use rand::Rng;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// What the queries of a layer may see; all by default.
 ///
@@ -33,6 +38,32 @@ impl<'t, T: Float> Masks<'t, T> {
     /// Each query sees the keys up to its own place.
     pub fn causal() -> Self {
         Masks { is_causal: true, ..Masks::default() }
+    }
+
+    /// That they fit so many sequences, heads, queries and keys.
+    fn check(&self, [n, heads, queries, keys]: [usize; 4], single: bool) -> Checked<()> {
+        let all = [n, heads, queries, keys];
+        let fits = |shape: &[usize], to: &[usize]| {
+            let axes = shape.iter().rev().zip(to.iter().rev());
+            shape.len() <= to.len() && axes.clone().all(|(&size, &to)| size == to || size == 1)
+        };
+        if let Some(mask) = &self.keys
+            && (!fits(mask.shape(), &[n, keys]) || mask.rank() == 0)
+        {
+            let takes = if single { format!("[{keys}]") } else { format!("[{n}, {keys}]") };
+            return Err(format!("the mask of keys has shape {}, expected {takes}", mask.shape()));
+        }
+        let pairs = match &self.pairs {
+            Some(AttentionMask::Keep(mask)) => mask.shape(),
+            Some(AttentionMask::Add(mask)) if mask.failed_id().is_none() => mask.shape(),
+            _ => return Ok(()),
+        };
+        match fits(pairs, &all) {
+            true => Ok(()),
+            false => Err(format!(
+                "the mask of pairs has shape {pairs}, expected [{queries}, {keys}] or what broadcasts to {all:?}"
+            )),
+        }
     }
 
     /// All in one, for as many queries and keys, and `extra` keys more that everybody sees.
@@ -84,8 +115,7 @@ impl<'t, T: Float> Masks<'t, T> {
 /// assert_eq!(layer.forward(&x, &x, &x, &Masks::causal()).shape(), &[4, 5, 8]);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+#[derive(Clone, Debug, Serialize)]
 pub struct MultiheadAttention<T: Float = f32> {
     /// Projections of queries, keys and values, one below the other: `[3 · embed, embed]`.
     pub in_proj_weight: Param<T>,
@@ -105,7 +135,65 @@ pub struct MultiheadAttention<T: Float = f32> {
     pub dropout: f64,
 }
 
+checked!(MultiheadAttention<T> {
+    in_proj_weight: Param<T>,
+    in_proj_bias: Option<Param<T>>,
+    out_proj: Linear<T>,
+    bias_k: Option<Param<T>>,
+    bias_v: Option<Param<T>>,
+    add_zero_attn: bool,
+    num_heads: usize,
+    dropout: f64,
+});
+
+impl<T: Float> Check for MultiheadAttention<T> {
+    fn check(&self) -> Checked<()> {
+        within("out_proj", self.out_proj.check())?;
+        let width = self.width();
+        shaped("out_proj: weight", &self.out_proj.weight, &[width, width])?;
+        if self.num_heads == 0 || width == 0 || !width.is_multiple_of(self.num_heads) {
+            return Err(format!("num_heads {} doesn't divide a width of {width}", self.num_heads));
+        }
+        let three = width.saturating_mul(3);
+        shaped("in_proj_weight", &self.in_proj_weight, &[three, width])?;
+        shaped_if("in_proj_bias", &self.in_proj_bias, &[three])?;
+        shaped_if("bias_k", &self.bias_k, &[1, 1, width])?;
+        shaped_if("bias_v", &self.bias_v, &[1, 1, width])?;
+        if self.bias_k.is_some() != self.bias_v.is_some() {
+            return Err("has one of bias_k and bias_v, expected both or none".into());
+        }
+        probability("dropout", self.dropout)
+    }
+}
+
 impl<T: Float> MultiheadAttention<T> {
+    fn width(&self) -> usize {
+        self.out_proj.weight.shape().dim(-1)
+    }
+
+    /// That the layer can work with these.
+    fn takes(&self, [query, key, value]: [&Var<'_, T>; 3], masks: &Masks<'_, T>) -> Checked<()> {
+        self.check()?;
+        let width = self.width();
+        let single = query.rank() == 2;
+        let sequences = |v: &Var<'_, T>| match v.shape()[..] {
+            [length, own] if single && own == width => Some((1, length)),
+            [n, length, own] if !single && own == width => Some((n, length)),
+            _ => None,
+        };
+        match [query, key, value].map(sequences) {
+            [Some((n, queries)), Some(keys), Some(values)] if keys == values && keys.0 == n => {
+                masks.check([n, self.num_heads, queries, keys.1], single)
+            }
+            _ => Err(format!(
+                "takes queries [n, length, {width}], keys and values [n, other length, {width}], not {}, {} and {}",
+                query.shape(),
+                key.shape(),
+                value.shape()
+            )),
+        }
+    }
+
     /// A layer with PyTorch's starting values.
     ///
     /// # Errors
@@ -168,25 +256,15 @@ impl<T: Float> MultiheadAttention<T> {
         weights: bool,
     ) -> (Var<'t, T>, Option<Var<'t, T>>) {
         let operands = [query, key, value];
-        if let Some(failed) = operands.iter().find(|v| v.failed_id().is_some()) {
-            return ((*failed).clone(), None);
+        if let Some(failed) = refused("MultiheadAttention", &operands, || self.takes(operands, masks)) {
+            return (failed, None);
         }
         if query.rank() == 2 {
             let [query, key, value] = operands.map(|v| v.unsqueeze(0));
             let (y, weights) = self.run(&query, &key, &value, masks, weights);
             return (y.squeeze(&[0]), weights.map(|w| w.squeeze(&[0])));
         }
-        let (tape, width) = (query.tape(), self.out_proj.weight.shape().dim(-1));
-        if operands.iter().any(|v| v.rank() != 3 || v.dim(-1) != width) || self.num_heads == 0 {
-            let message = format!(
-                "takes queries, keys and values [n, length, {width}], not {}, {} and {}",
-                query.shape(),
-                key.shape(),
-                value.shape()
-            );
-            let failed = tape.fail_op("MultiheadAttention", message, &operands);
-            return (failed, None);
-        }
+        let (tape, width) = (query.tape(), self.width());
         let [q, mut k, mut v] = self.projected(query, key, value);
         let keys = k.dim(1);
         let own = [&self.bias_k, &self.bias_v].map(|p| p.as_ref().map(|p| tape.param(p)));

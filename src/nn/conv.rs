@@ -1,6 +1,12 @@
 //! Layers for signals and images: convolutions, pooling, and what changes shapes between them and linear layers.
-use super::{Layer, Param, init};
+use super::{
+    Layer, Param,
+    fit::{refused, shaped_if},
+    init,
+};
 use crate::{
+    checked::{Check, checked, option, probability},
+    error::Checked,
     ops::{ConvOptions, Interpolation, Padding, PoolOptions, Resize, Sizes},
     tape::{Float, Var},
     tensor::{Shape, Tensor},
@@ -11,8 +17,7 @@ use serde::{Deserialize, Serialize};
 macro_rules! convolutions {
     ($($(#[$m:meta])* $name:ident $f:ident $axes:literal $transposed:literal;)*) => {$(
         $(#[$m])*
-        #[derive(Clone, Debug, Serialize, Deserialize)]
-        #[serde(bound(deserialize = "T: Deserialize<'de>"))]
+        #[derive(Clone, Debug, Serialize)]
         pub struct $name<T: Float = f32> {
             /// The kernels.
             pub weight: Param<T>,
@@ -22,7 +27,32 @@ macro_rules! convolutions {
             pub options: ConvOptions,
         }
 
+        checked!($name<T> { weight: Param<T>, bias: Option<Param<T>>, options: ConvOptions });
+
+        impl<T: Float> Check for $name<T> {
+            fn check(&self) -> Checked<()> {
+                self.channels().map(drop)
+            }
+        }
+
         impl<T: Float> $name<T> {
+            /// Channels of the input and of the output.
+            fn channels(&self) -> Checked<[usize; 2]> {
+                self.options.check_axes($axes)?;
+                let (weight, groups) = (self.weight.shape(), self.options.groups_or_one());
+                if weight.rank() != $axes + 2 || weight.contains(&0) || weight.dim(0) % groups != 0 {
+                    let places = if $transposed { "[in, out / groups" } else { "[out, in / groups" };
+                    let kernel = ", kernel".repeat($axes);
+                    return Err(format!(
+                        "weight has shape {weight}, expected {places}{kernel}] without an empty axis, {groups} groups"
+                    ));
+                }
+                let (one, each) = (weight.dim(0), weight.dim(1).saturating_mul(groups));
+                let [inputs, outputs] = if $transposed { [one, each] } else { [each, one] };
+                shaped_if("bias", &self.bias, &[outputs])?;
+                Ok([inputs, outputs])
+            }
+
             /// A layer with stride 1, no padding and PyTorch's starting values: weight and bias uniform within
             /// ±1/√(inputs that an output reads).
             pub fn new(in_channels: usize, out_channels: usize, kernel_size: impl Into<Sizes>, rng: &mut impl Rng) -> Self {
@@ -69,6 +99,18 @@ macro_rules! convolutions {
         impl<T: Float> Layer<T> for $name<T> {
             #[track_caller]
             fn forward<'t>(&self, x: &Var<'t, T>) -> Var<'t, T> {
+                let fits = || {
+                    let [inputs, _] = self.channels()?;
+                    let channels = x.rank().checked_sub($axes + 1).and_then(|axis| x.shape().get(axis));
+                    if channels == Some(&inputs) && x.rank() <= $axes + 2 {
+                        return Ok(());
+                    }
+                    let sizes = if $axes == 1 { "length" } else { "height, width" };
+                    Err(format!("takes [n, {inputs}, {sizes}], not {}", x.shape()))
+                };
+                if let Some(failed) = refused(stringify!($name), &[x], fits) {
+                    return failed;
+                }
                 let weight = x.tape().param(&self.weight);
                 let bias = x.tape().optional_param(&self.bias);
                 x.$f(&weight, bias.as_ref(), &self.options)
@@ -134,8 +176,16 @@ pools! {
 /// let y = AdaptiveAvgPool2d([Some(1), Some(1)]).forward(&x.constant(Tensor::ones([2, 8, 5, 7])));
 /// assert_eq!(y.shape(), &[2, 8, 1, 1]);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct AdaptiveAvgPool2d(pub [Option<usize>; 2]);
+
+checked!(AdaptiveAvgPool2d([Option<usize>; 2]));
+
+impl Check for AdaptiveAvgPool2d {
+    fn check(&self) -> Checked<()> {
+        windows(&self.0)
+    }
+}
 
 impl<T: Float> Layer<T> for AdaptiveAvgPool2d {
     #[track_caller]
@@ -145,8 +195,24 @@ impl<T: Float> Layer<T> for AdaptiveAvgPool2d {
 }
 
 /// Largest elements of so many windows along height and width; `None` keeps an axis. `[n, c, h, w] -> [n, c, h', w']`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct AdaptiveMaxPool2d(pub [Option<usize>; 2]);
+
+checked!(AdaptiveMaxPool2d([Option<usize>; 2]));
+
+impl Check for AdaptiveMaxPool2d {
+    fn check(&self) -> Checked<()> {
+        windows(&self.0)
+    }
+}
+
+/// That these can be numbers of windows.
+fn windows(counts: &[Option<usize>]) -> Checked<()> {
+    match counts.iter().flatten().find(|&&count| count == 0 || count >= u32::MAX as usize) {
+        Some(bad) => Err(format!("{bad} windows along an axis, expected 1 to {}", u32::MAX - 1)),
+        None => Ok(()),
+    }
+}
 
 impl<T: Float> Layer<T> for AdaptiveMaxPool2d {
     #[track_caller]
@@ -173,12 +239,25 @@ impl<T: Float> Layer<T> for Flatten {
 }
 
 /// Elements at other distances along all axes but the first two; see [`Var::interpolate`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Upsample {
     /// How much larger.
     pub to: Resize,
     /// What comes between.
     pub mode: Interpolation,
+}
+
+checked!(Upsample { to: Resize, mode: Interpolation });
+
+impl Check for Upsample {
+    fn check(&self) -> Checked<()> {
+        match &self.to {
+            Resize::Size(sizes) => sizes.positive("to: size"),
+            Resize::Scale(scale) => {
+                option("to: scale", *scale, *scale > 0.0 && scale.is_finite(), "a finite number above 0")
+            }
+        }
+    }
 }
 
 impl<T: Float> Layer<T> for Upsample {
@@ -190,10 +269,18 @@ impl<T: Float> Layer<T> for Upsample {
 
 /// In training, sets whole channels of `[n, channels, …]` to zero with probability `p` and scales the others by
 /// `1 / (1 - p)` (Tompson et al., 2015); in evaluation, does nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Dropout2d {
     /// Probability of zero, from 0 to 1.
     pub p: f64,
+}
+
+checked!(Dropout2d { p: f64 });
+
+impl Check for Dropout2d {
+    fn check(&self) -> Checked<()> {
+        probability("p", self.p)
+    }
 }
 
 impl<T: Float> Layer<T> for Dropout2d {

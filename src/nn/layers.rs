@@ -1,6 +1,12 @@
 //! Layers with one input and one output: linear, dropout, and layers in a row.
-use super::{Param, init};
+use super::{
+    Param,
+    fit::{refused, shaped_if},
+    init,
+};
 use crate::{
+    checked::{Check, checked, probability},
+    error::Checked,
     tape::{Float, Var},
     tensor::Tensor,
 };
@@ -38,13 +44,24 @@ pub trait Layer<T: Float = f32> {
 /// let tape = Tape::new();
 /// assert_eq!(layer.forward(&tape.constant(Tensor::ones([5, 3]))).shape(), &[5, 2]);
 /// ```
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+#[derive(Clone, Debug, Serialize)]
 pub struct Linear<T: Float = f32> {
     /// `[out, in]`
     pub weight: Param<T>,
     /// `[out]`
     pub bias: Option<Param<T>>,
+}
+
+checked!(Linear<T> { weight: Param<T>, bias: Option<Param<T>> });
+
+impl<T: Float> Check for Linear<T> {
+    fn check(&self) -> Checked<()> {
+        let weight = self.weight.shape();
+        match weight[..] {
+            [outputs, _] => shaped_if("bias", &self.bias, &[outputs]),
+            _ => Err(format!("weight has shape {weight}, expected [out, in]")),
+        }
+    }
 }
 
 impl<T: Float> Linear<T> {
@@ -66,6 +83,17 @@ impl<T: Float> Linear<T> {
 impl<T: Float> Layer<T> for Linear<T> {
     #[track_caller]
     fn forward<'t>(&self, x: &Var<'t, T>) -> Var<'t, T> {
+        let fits = || {
+            self.check()?;
+            let inputs = self.weight.shape().dim(1);
+            match x.shape().last() {
+                Some(&last) if last == inputs => Ok(()),
+                _ => Err(format!("takes […, {inputs}], not {}", x.shape())),
+            }
+        };
+        if let Some(failed) = refused("Linear", &[x], fits) {
+            return failed;
+        }
         let weight = x.tape().param(&self.weight);
         let bias = x.tape().optional_param(&self.bias);
         x.linear(&weight, bias.as_ref())
@@ -85,10 +113,18 @@ impl<T: Float> Layer<T> for Linear<T> {
 /// assert_eq!(Dropout::new(0.4).forward(&eval.constant(&x)).value()?, &x);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Dropout {
     /// Probability of zero, from 0 to 1.
     pub p: f64,
+}
+
+checked!(Dropout { p: f64 });
+
+impl Check for Dropout {
+    fn check(&self) -> Checked<()> {
+        probability("p", self.p)
+    }
 }
 
 impl Dropout {

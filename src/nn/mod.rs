@@ -2,9 +2,11 @@
 mod activation;
 mod attention;
 mod conv;
+mod fit;
 pub mod init;
 mod layers;
 mod norm;
+pub(crate) mod outline;
 mod param;
 mod param_serial;
 mod recurrent;

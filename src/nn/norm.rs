@@ -1,11 +1,17 @@
 //! Normalising layers, with PyTorch's names for weights and statistics, and embeddings.
-use super::{Layer, Param, init};
+use super::{
+    Layer, Param,
+    fit::{refused, shaped, shaped_if},
+    init,
+};
 use crate::{
+    checked::{Check, checked, finite, positive},
+    error::Checked,
     tape::{Float, Var},
     tensor::{Index, Shape, Tensor},
 };
 use rand::Rng;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// Statistics of past batches: parameters that no optimiser changes.
 fn statistics<T: Float>(value: Tensor<T>) -> Param<T> {
@@ -26,8 +32,7 @@ fn statistics<T: Float>(value: Tensor<T>) -> Param<T> {
 /// assert_eq!(layer.num_batches_tracked.value().item()?, 1.0);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+#[derive(Clone, Debug, Serialize)]
 pub struct BatchNorm<T: Float = f32> {
     /// `[channels]`, ones at first.
     pub weight: Option<Param<T>>,
@@ -49,6 +54,53 @@ pub struct BatchNorm<T: Float = f32> {
 pub type BatchNorm1d<T = f32> = BatchNorm<T>;
 /// [`BatchNorm`] of `[n, channels, height, width]`.
 pub type BatchNorm2d<T = f32> = BatchNorm<T>;
+
+checked!(BatchNorm<T> {
+    weight: Option<Param<T>>,
+    bias: Option<Param<T>>,
+    running_mean: Param<T>,
+    running_var: Param<T>,
+    num_batches_tracked: Param<T>,
+    momentum: Option<f64>,
+    eps: f64,
+});
+
+/// That a parameter is a vector: of so many elements.
+fn length<T: Float>(field: &str, p: &Param<T>) -> Checked<usize> {
+    let shape = p.shape();
+    match shape[..] {
+        [n] => Ok(n),
+        _ => Err(format!("{field} has shape {shape}, expected [channels]")),
+    }
+}
+
+/// That a number of batches, momentum and eps can be those of running statistics.
+fn tracks<T: Float>(batches: Option<&Param<T>>, momentum: Option<f64>, eps: f64) -> Checked<()> {
+    batches.map_or(Ok(()), |p| match p.shape().numel() {
+        1 => Ok(()),
+        _ => Err(format!("num_batches_tracked has shape {}, expected a single number", p.shape())),
+    })?;
+    finite("momentum", momentum.unwrap_or(0.0))?;
+    positive("eps", eps)
+}
+
+/// That an input is `[n, channels, …]`.
+fn has_channels<T: Float>(x: &Var<'_, T>, channels: usize) -> Checked<()> {
+    match x.shape()[..] {
+        [_, found, ..] if found == channels => Ok(()),
+        _ => Err(format!("takes [n, {channels}, …], not {}", x.shape())),
+    }
+}
+
+impl<T: Float> Check for BatchNorm<T> {
+    fn check(&self) -> Checked<()> {
+        let channels = [length("running_mean", &self.running_mean)?];
+        shaped("running_var", &self.running_var, &channels)?;
+        shaped_if("weight", &self.weight, &channels)?;
+        shaped_if("bias", &self.bias, &channels)?;
+        tracks(Some(&self.num_batches_tracked), self.momentum, self.eps)
+    }
+}
 
 impl<T: Float> BatchNorm<T> {
     /// A layer that only normalises, until it is trained.
@@ -74,9 +126,6 @@ fn track<T: Float>(
     (mean, variance): (Tensor<T>, Tensor<T>),
     each: usize,
 ) {
-    if *mean.shape() != running_mean.shape() {
-        return;
-    }
     let tape = x.tape();
     tape.not_replayable("running statistics are moved in training");
     if tape.is_rerun() {
@@ -99,6 +148,13 @@ fn track<T: Float>(
 impl<T: Float> Layer<T> for BatchNorm<T> {
     #[track_caller]
     fn forward<'t>(&self, x: &Var<'t, T>) -> Var<'t, T> {
+        let fits = || {
+            self.check()?;
+            has_channels(x, self.running_mean.shape().dim(0))
+        };
+        if let Some(failed) = refused("BatchNorm", &[x], fits) {
+            return failed;
+        }
         let tape = x.tape();
         let part = |p: &Option<Param<T>>| p.as_ref().map(|p| tape.param(p));
         let (weight, bias) = (part(&self.weight), part(&self.bias));
@@ -119,8 +175,7 @@ impl<T: Float> Layer<T> for BatchNorm<T> {
 macro_rules! affine {
     ($($(#[$m:meta])* $name:ident { $($field:ident: $t:ty),* } |$x:ident, $layer:ident, $w:ident, $b:ident| $e:expr;)*) => {$(
         $(#[$m])*
-        #[derive(Clone, Debug, Serialize, Deserialize)]
-        #[serde(bound(deserialize = "T: Deserialize<'de>"))]
+        #[derive(Clone, Debug, Serialize)]
         pub struct $name<T: Float = f32> {
             /// Ones at first.
             pub weight: Option<Param<T>>,
@@ -131,9 +186,18 @@ macro_rules! affine {
             pub eps: f64,
         }
 
+        checked!($name<T> { weight: Option<Param<T>>, bias: Option<Param<T>>, $($field: $t,)* eps: f64 });
+
         impl<T: Float> Layer<T> for $name<T> {
             #[track_caller]
             fn forward<'t>(&self, $x: &Var<'t, T>) -> Var<'t, T> {
+                let fits = || {
+                    self.check()?;
+                    self.takes($x)
+                };
+                if let Some(failed) = refused(stringify!($name), &[$x], fits) {
+                    return failed;
+                }
                 let part = |p: &Option<Param<T>>| p.as_ref().map(|p| $x.tape().param(p));
                 let ($layer, $w, $b) = (self, part(&self.weight), part(&self.bias));
                 $e
@@ -162,7 +226,47 @@ affine! {
         |x, layer, w, b| x.group_norm(layer.num_groups, w.as_ref(), b.as_ref(), layer.eps);
 }
 
+/// That these are the last axes of an input.
+fn ends_with<T: Float>(x: &Var<'_, T>, sizes: &[usize]) -> Checked<()> {
+    if x.shape().ends_with(sizes) {
+        return Ok(());
+    }
+    let sizes: Vec<String> = sizes.iter().map(usize::to_string).collect();
+    Err(format!("takes […, {}], not {}", sizes.join(", "), x.shape()))
+}
+
+impl<T: Float> Check for LayerNorm<T> {
+    fn check(&self) -> Checked<()> {
+        if self.normalized_shape.is_empty() {
+            return Err("normalized_shape is empty, expected an axis at least".into());
+        }
+        shaped_if("weight", &self.weight, &self.normalized_shape)?;
+        shaped_if("bias", &self.bias, &self.normalized_shape)?;
+        positive("eps", self.eps)
+    }
+}
+
+impl<T: Float> Check for GroupNorm<T> {
+    fn check(&self) -> Checked<()> {
+        if self.num_groups == 0 {
+            return Err("num_groups is 0, expected at least 1".into());
+        }
+        for (field, p) in [("weight", &self.weight), ("bias", &self.bias)] {
+            let Some(channels) = p.as_ref().map(|p| length(field, p)).transpose()? else { continue };
+            if channels % self.num_groups != 0 {
+                return Err(format!("num_groups {} doesn't divide the {channels} channels", self.num_groups));
+            }
+            shaped_if("bias", &self.bias, &[channels])?;
+        }
+        positive("eps", self.eps)
+    }
+}
+
 impl<T: Float> LayerNorm<T> {
+    fn takes(&self, x: &Var<'_, T>) -> Checked<()> {
+        ends_with(x, &self.normalized_shape)
+    }
+
     /// A layer for inputs whose last axes have these sizes.
     pub fn new(normalized_shape: impl Into<Shape>) -> Self {
         let shape = normalized_shape.into();
@@ -171,6 +275,20 @@ impl<T: Float> LayerNorm<T> {
 }
 
 impl<T: Float> GroupNorm<T> {
+    fn takes(&self, x: &Var<'_, T>) -> Checked<()> {
+        match self.weight.as_ref().or(self.bias.as_ref()).map(|p| p.shape().dim(0)) {
+            Some(channels) => has_channels(x, channels),
+            None => match x.shape()[..] {
+                [_, channels, ..] if channels % self.num_groups.max(1) == 0 => Ok(()),
+                _ => Err(format!(
+                    "takes [n, channels, …] with channels of which {} divides the number, not {}",
+                    self.num_groups,
+                    x.shape()
+                )),
+            },
+        }
+    }
+
     /// A layer for so many groups of so many channels. Groups that don't divide the channels are an error when it is used.
     pub fn new(num_groups: usize, num_channels: usize) -> Self {
         GroupNorm::of(num_groups, [num_channels])
@@ -187,8 +305,7 @@ impl<T: Float> GroupNorm<T> {
 /// assert!(y.mean().item()?.abs() < 1e-6);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+#[derive(Clone, Debug, Serialize)]
 pub struct InstanceNorm<T: Float = f32> {
     /// `[channels]` (default none).
     pub weight: Option<Param<T>>,
@@ -206,7 +323,49 @@ pub struct InstanceNorm<T: Float = f32> {
     pub eps: f64,
 }
 
+checked!(InstanceNorm<T> {
+    weight: Option<Param<T>>,
+    bias: Option<Param<T>>,
+    running_mean: Option<Param<T>>,
+    running_var: Option<Param<T>>,
+    num_batches_tracked: Option<Param<T>>,
+    momentum: Option<f64>,
+    eps: f64,
+});
+
+impl<T: Float> Check for InstanceNorm<T> {
+    fn check(&self) -> Checked<()> {
+        self.channels().map(drop)
+    }
+}
+
 impl<T: Float> InstanceNorm<T> {
+    /// How many channels its parameters are for, if there are any.
+    fn channels(&self) -> Checked<Option<usize>> {
+        let statistics = [&self.running_mean, &self.running_var, &self.num_batches_tracked];
+        if !matches!(statistics.iter().filter(|p| p.is_some()).count(), 0 | 3) {
+            return Err(
+                "has some of running_mean, running_var and num_batches_tracked, expected all or none".into(),
+            );
+        }
+        let each = [
+            ("weight", &self.weight),
+            ("bias", &self.bias),
+            ("running_mean", &self.running_mean),
+            ("running_var", &self.running_var),
+        ];
+        let mut channels = None;
+        for (field, p) in each {
+            match (channels, p) {
+                (Some(n), p) => shaped_if(field, p, &[n])?,
+                (None, Some(p)) => channels = Some(length(field, p)?),
+                (None, None) => {}
+            }
+        }
+        tracks(self.num_batches_tracked.as_ref(), self.momentum, self.eps)?;
+        Ok(channels)
+    }
+
     /// A layer as PyTorch's by default, without weights and running statistics.
     pub fn new() -> Self {
         InstanceNorm {
@@ -246,6 +405,13 @@ impl<T: Float> Default for InstanceNorm<T> {
 impl<T: Float> Layer<T> for InstanceNorm<T> {
     #[track_caller]
     fn forward<'t>(&self, x: &Var<'t, T>) -> Var<'t, T> {
+        let fits = || match self.channels()? {
+            Some(channels) => has_channels(x, channels),
+            None => Ok(()),
+        };
+        if let Some(failed) = refused("InstanceNorm", &[x], fits) {
+            return failed;
+        }
         let tape = x.tape();
         let part = |p: &Option<Param<T>>| p.as_ref().map(|p| tape.param(p));
         let (weight, bias) = (part(&self.weight), part(&self.bias));
@@ -276,8 +442,7 @@ impl<T: Float> Layer<T> for InstanceNorm<T> {
 /// assert!((y.to_vec()?[0] - 1.0).abs() < 1e-9);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+#[derive(Clone, Debug, Serialize)]
 pub struct RmsNorm<T: Float = f32> {
     /// Ones at first.
     pub weight: Option<Param<T>>,
@@ -285,6 +450,18 @@ pub struct RmsNorm<T: Float = f32> {
     pub normalized_shape: Vec<usize>,
     /// Added to mean squares; by default the type's smallest step at 1.
     pub eps: Option<f64>,
+}
+
+checked!(RmsNorm<T> { weight: Option<Param<T>>, normalized_shape: Vec<usize>, eps: Option<f64> });
+
+impl<T: Float> Check for RmsNorm<T> {
+    fn check(&self) -> Checked<()> {
+        if self.normalized_shape.is_empty() {
+            return Err("normalized_shape is empty, expected an axis at least".into());
+        }
+        shaped_if("weight", &self.weight, &self.normalized_shape)?;
+        positive("eps", self.eps.unwrap_or(1.0))
+    }
 }
 
 impl<T: Float> RmsNorm<T> {
@@ -302,6 +479,13 @@ impl<T: Float> RmsNorm<T> {
 impl<T: Float> Layer<T> for RmsNorm<T> {
     #[track_caller]
     fn forward<'t>(&self, x: &Var<'t, T>) -> Var<'t, T> {
+        let fits = || {
+            self.check()?;
+            ends_with(x, &self.normalized_shape)
+        };
+        if let Some(failed) = refused("RmsNorm", &[x], fits) {
+            return failed;
+        }
         let weight = x.tape().optional_param(&self.weight);
         x.rms_norm(&self.normalized_shape, weight.as_ref(), self.eps)
     }
@@ -315,13 +499,29 @@ impl<T: Float> Layer<T> for RmsNorm<T> {
 /// let tape = Tape::new();
 /// assert_eq!(letters.forward(&tape, &Tensor::from([[7u32, 4], [11, 11]])).shape(), &[2, 2, 8]);
 /// ```
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+#[derive(Clone, Debug, Serialize)]
 pub struct Embedding<T: Float = f32> {
     /// `[number of things, dim]`
     pub weight: Param<T>,
     /// The vector of this index gets no gradient.
     pub padding_idx: Option<isize>,
+}
+
+checked!(Embedding<T> { weight: Param<T>, padding_idx: Option<isize> });
+
+impl<T: Float> Check for Embedding<T> {
+    fn check(&self) -> Checked<()> {
+        let weight = self.weight.shape();
+        let [n, _] = weight[..] else {
+            return Err(format!("weight has shape {weight}, expected [number of things, dim]"));
+        };
+        match self.padding_idx {
+            Some(at) if at >= n as isize || at < -(n as isize) => {
+                Err(format!("padding_idx {at} is out of range for {n} vectors"))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl<T: Float> Embedding<T> {
@@ -336,6 +536,9 @@ impl<T: Float> Embedding<T> {
     /// The vectors of the indices.
     #[track_caller]
     pub fn forward<'t, I: Index>(&self, tape: &'t crate::Tape<T>, index: &Tensor<I>) -> Var<'t, T> {
+        if let Err(message) = self.check() {
+            return tape.fail_op("Embedding", message, &[]);
+        }
         tape.param(&self.weight).embedding(index, self.padding_idx)
     }
 }

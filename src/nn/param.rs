@@ -61,6 +61,14 @@ struct Codebook<T: Float> {
 }
 
 impl<T: Float> State<T> {
+    /// How many weights no mask prunes.
+    fn kept(&self) -> usize {
+        match &self.mask {
+            Some(mask) => mask.to_vec().iter().filter(|&&keep| keep != T::default()).count(),
+            None => self.value.numel(),
+        }
+    }
+
     /// Brings the codes in use up to date with the mask.
     fn apply_mask(&mut self) {
         let Some(book) = &mut self.codebook else { return };
@@ -293,7 +301,7 @@ impl<T: Float> Param<T> {
         let state = self.read();
         let steps = state.steps.as_ref().filter(|_| state.codebook.is_none())?;
         // Without a recording nothing is remembered, and what was rounded stays the same when it is rounded again.
-        Some(steps.in_steps(&tape.known_param(steps.unrounded).unwrap_or(used)))
+        Some(steps.in_steps(&tape.known_param(steps.unrounded).unwrap_or(used), state.kept()))
     }
 
     /// Whether a user's own operations stand between the tensor and its use.
@@ -309,6 +317,15 @@ impl<T: Float> Param<T> {
         state.codebook = None;
         state.steps = None;
         state.custom.clear();
+    }
+
+    /// Exchanges what two parameters hold, with all that stands between tensor and use; who they are stays.
+    pub(crate) fn exchange(&self, other: &Param<T>) {
+        if self.id() != other.id() {
+            // Always in one order, so that two threads don't wait for each other.
+            let (first, second) = if self.id() < other.id() { (self, other) } else { (other, self) };
+            std::mem::swap(&mut *first.write(), &mut *second.write());
+        }
     }
 
     /// Puts an operation between the tensor and its use, after those that are there.
@@ -353,7 +370,11 @@ impl<T: Float> Param<T> {
         }
         if let Some(steps) = &state.steps {
             tape.remember_param(steps.unrounded, &value, asked);
-            value = if state.codebook.is_some() { steps.scale(&value) } else { steps.round(&value) };
+            value = if state.codebook.is_some() {
+                steps.scale(&value)
+            } else {
+                steps.round(&value, state.kept())
+            };
         }
         for custom in &state.custom {
             value = custom.apply(&value);

@@ -1,7 +1,15 @@
 //! Recurrent layers: sequences of vectors, with a state that goes along. Weights have PyTorch's names and layouts:
 //! `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, the next layer's with `l1`, those of the way back with `_reverse`.
-use super::{Param, init};
-use crate::tape::{Float, Tape, Var};
+use super::{
+    Param,
+    fit::{refused, shaped, shaped_if},
+    init,
+};
+use crate::{
+    checked::{Check, checked, probability},
+    error::Checked,
+    tape::{Float, Tape, Var},
+};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -70,8 +78,7 @@ pub struct State<'t, T: Float = f32> {
 /// let (y, state) = layer.forward(&tape.constant(Tensor::ones([7, 4, 3])), None); // 7 steps, 4 sequences
 /// assert_eq!((y.shape().to_vec(), state.hidden.shape().to_vec()), (vec![7, 4, 10], vec![4, 4, 5]));
 /// ```
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+#[derive(Clone, Debug, Serialize)]
 pub struct Recurrent<T: Float = f32> {
     /// What happens in a step.
     pub cell: Cell,
@@ -88,7 +95,96 @@ pub struct Recurrent<T: Float = f32> {
     pub params: BTreeMap<String, Param<T>>,
 }
 
+checked!(Recurrent<T> {
+    cell: Cell,
+    hidden_size: usize,
+    num_layers: usize,
+    bidirectional: bool,
+    dropout: f64,
+    #[serde(flatten)]
+    params: BTreeMap<String, Param<T>>,
+});
+
+impl<T: Float> Check for Recurrent<T> {
+    fn check(&self) -> Checked<()> {
+        if self.hidden_size == 0 || self.num_layers == 0 {
+            let (hidden, layers) = (self.hidden_size, self.num_layers);
+            return Err(format!(
+                "hidden_size is {hidden} and num_layers {layers}, expected at least 1 of both"
+            ));
+        }
+        probability("dropout", self.dropout)?;
+        let rows = self.hidden_size.saturating_mul(self.cell.gates());
+        let (mut width, mut known) = (self.input_size()?, 0);
+        for suffix in self.suffixes() {
+            for (name, inner) in [("weight_ih", width), ("weight_hh", self.hidden_size)] {
+                let name = format!("{name}{suffix}");
+                let p = self.params.get(&name).ok_or_else(|| format!("there is no {name}"))?;
+                shaped(&name, p, &[rows, inner])?;
+                known += 1;
+            }
+            for name in ["bias_ih", "bias_hh"] {
+                let name = format!("{name}{suffix}");
+                let bias = self.params.get(&name).cloned();
+                shaped_if(&name, &bias, &[rows])?;
+                known += usize::from(bias.is_some());
+            }
+            if suffix.ends_with("_reverse") || !self.bidirectional {
+                width = self.hidden_size.saturating_mul(self.directions());
+            }
+        }
+        if known == self.params.len() {
+            return Ok(());
+        }
+        let belongs = |name: &str| {
+            let parts = ["weight_ih", "weight_hh", "bias_ih", "bias_hh"];
+            self.suffixes().any(|suffix| parts.iter().any(|part| name == format!("{part}{suffix}")))
+        };
+        let other = self.params.keys().find(|name| !belongs(name));
+        Err(format!("{} is no parameter of {} layers", other.map_or("", String::as_str), self.num_layers))
+    }
+}
+
 impl<T: Float> Recurrent<T> {
+    fn directions(&self) -> usize {
+        1 + usize::from(self.bidirectional)
+    }
+
+    /// Ends of the names of each layer's parameters in each direction.
+    fn suffixes(&self) -> impl Iterator<Item = String> + '_ {
+        let ways = ["", "_reverse"].into_iter().take(self.directions());
+        (0..self.num_layers).flat_map(move |layer| ways.clone().map(move |way| format!("_l{layer}{way}")))
+    }
+
+    /// Length of the input's vectors.
+    fn input_size(&self) -> Checked<usize> {
+        let shape = self.params.get("weight_ih_l0").map(Param::shape);
+        match shape.as_deref() {
+            Some(&[_, width]) => Ok(width),
+            Some(other) => Err(format!("weight_ih_l0 has shape {other:?}, expected [gates · hidden, input]")),
+            None => Err("there is no weight_ih_l0".into()),
+        }
+    }
+
+    /// That the layer can work with an input and a state.
+    fn takes(&self, x: &Var<'_, T>, state: Option<&State<'_, T>>) -> Checked<()> {
+        self.check()?;
+        let width = self.input_size()?;
+        let (states, hidden) = (self.num_layers * self.directions(), self.hidden_size);
+        let expected = match x.shape()[..] {
+            [steps, n, own] if steps > 0 && own == width => vec![states, n, hidden],
+            [steps, own] if steps > 0 && own == width => vec![states, hidden],
+            _ => return Err(format!("takes [steps, n, {width}] with a step at least, not {}", x.shape())),
+        };
+        let Some(state) = state else { return Ok(()) };
+        for (name, v) in [("state", Some(&state.hidden)), ("state's cell", state.cell.as_ref())] {
+            if let Some(v) = v.filter(|v| v.failed_id().is_none() && v.shape()[..] != expected[..]) {
+                return Err(format!("the {name} has shape {}, expected {expected:?}", v.shape()));
+            }
+        }
+        Ok(())
+    }
+
     /// Layers with biases and PyTorch's starting values: all uniform within ±1/√hidden.
     pub fn new(
         cell: Cell,
@@ -121,8 +217,13 @@ impl<T: Float> Recurrent<T> {
     /// and the states at the beginning, which are zeros by default. For one sequence the axis `n` may be missing everywhere.
     #[track_caller]
     pub fn forward<'t>(&self, x: &Var<'t, T>, state: Option<&State<'t, T>>) -> (Var<'t, T>, State<'t, T>) {
+        let given = [Some(x), state.map(|s| &s.hidden), state.and_then(|s| s.cell.as_ref())];
+        let given: Vec<&Var<'t, T>> = given.into_iter().flatten().collect();
+        if let Some(failed) = refused("Recurrent", &given, || self.takes(x, state)) {
+            return (failed.clone(), State { hidden: failed, cell: None });
+        }
         let tape = x.tape();
-        if x.rank() == 2 && x.failed_id().is_none() {
+        if x.rank() == 2 {
             // One sequence: without the axis n.
             let with = |v: &Var<'t, T>| v.unsqueeze(1);
             let state = state.map(|s| State { hidden: with(&s.hidden), cell: s.cell.as_ref().map(with) });
@@ -130,19 +231,7 @@ impl<T: Float> Recurrent<T> {
             let without = |v: Var<'t, T>| v.squeeze(&[1]);
             return (without(y), State { hidden: without(end.hidden), cell: end.cell.map(without) });
         }
-        let directions = 1 + usize::from(self.bidirectional);
-        let failed = |message: String| {
-            let failed = tape.fail_op("recurrent", message, &[x]);
-            (failed.clone(), State { hidden: failed, cell: None })
-        };
-        if x.failed_id().is_none() && (x.rank() != 3 || x.dim(0) == 0 || self.num_layers == 0) {
-            return failed(format!("takes [steps, n, input] with a step at least, not {}", x.shape()));
-        }
-        let expected = [self.num_layers * directions, x.dim(1), self.hidden_size];
-        let given = state.iter().flat_map(|s| [Some(&s.hidden), s.cell.as_ref()]).flatten();
-        if let Some(wrong) = given.clone().find(|v| v.failed_id().is_none() && *v.shape() != expected) {
-            return failed(format!("the state has shape {}, not {expected:?}", wrong.shape()));
-        }
+        let directions = self.directions();
         let (mut y, mut ends) = (x.clone(), Vec::new());
         for layer in 0..self.num_layers {
             if layer > 0 {
@@ -152,9 +241,8 @@ impl<T: Float> Recurrent<T> {
             for way in 0..directions {
                 let suffix = format!("_l{layer}{}", if way == 1 { "_reverse" } else { "" });
                 let part = |name: &str| self.params.get(&format!("{name}{suffix}")).map(|p| tape.param(p));
-                let (Some(w_ih), Some(w_hh)) = (part("weight_ih"), part("weight_hh")) else {
-                    return failed(format!("there is no weight_ih{suffix} or no weight_hh{suffix}"));
-                };
+                // The check found both.
+                let (Some(w_ih), Some(w_hh)) = (part("weight_ih"), part("weight_hh")) else { continue };
                 let begin = state.map(|s| {
                     let row = |v: &Var<'t, T>| v.select(0, (layer * directions + way) as isize);
                     State { hidden: row(&s.hidden), cell: s.cell.as_ref().map(row) }

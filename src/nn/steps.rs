@@ -110,21 +110,21 @@ impl<T: Float> Steps<T> {
         numbers * self.spread(&self.used(numbers.tape()), numbers.shape())
     }
 
-    /// The step size of each weight, for training.
-    fn shared<'t>(&self, weight: &Var<'t, T>) -> Var<'t, T> {
+    /// The step size of each weight, for training; `kept` weights are those that no mask prunes.
+    fn shared<'t>(&self, weight: &Var<'t, T>, kept: usize) -> Var<'t, T> {
         let sizes = self.used(weight.tape());
-        let each = weight.numel() as f64 / sizes.numel().max(1) as f64;
+        let each = kept as f64 / sizes.numel().max(1) as f64;
         self.spread(&share_of_gradient(&sizes, each, self.most()), weight.shape())
     }
 
     /// Weights rounded to whole numbers of steps.
-    pub fn round<'t>(&self, weight: &Var<'t, T>) -> Var<'t, T> {
-        round_to_steps(weight, &self.shared(weight), -self.most(), self.most())
+    pub fn round<'t>(&self, weight: &Var<'t, T>, kept: usize) -> Var<'t, T> {
+        round_to_steps(weight, &self.shared(weight, kept), -self.most(), self.most())
     }
 
     /// Weights in steps, within the range, before they are rounded.
-    pub fn in_steps<'t>(&self, weight: &Var<'t, T>) -> Var<'t, T> {
-        (weight / self.shared(weight)).clamp(-self.most(), self.most())
+    pub fn in_steps<'t>(&self, weight: &Var<'t, T>, kept: usize) -> Var<'t, T> {
+        (weight / self.shared(weight, kept)).clamp(-self.most(), self.most())
     }
 
     /// The whole numbers that weights are rounded to, and the step sizes.
@@ -137,7 +137,8 @@ impl<T: Float> Steps<T> {
     }
 }
 
-/// `round(clamp(x / s, low, high)) · s`, differentiated as if it weren't rounded.
+/// `clamp(round(x / s), low, high) · s`, differentiated as if it weren't rounded: wherever the whole number is one of the range, the
+/// first and the last included.
 #[track_caller]
 pub(crate) fn round_to_steps<'t, T: Float>(
     x: &Var<'t, T>,
@@ -145,10 +146,22 @@ pub(crate) fn round_to_steps<'t, T: Float>(
     low: f64,
     high: f64,
 ) -> Var<'t, T> {
-    let code = (x / s).clamp(low, high);
+    let (low, high) = (low.ceil(), high.floor());
+    // What rounds to a number beyond the range has no gradient, what rounds to its ends has.
+    let code = (x / s).clamp(-reach::<T>(-low), reach::<T>(high));
     // The difference is exact, and so is the sum.
-    let rounded = &code + (code.round() - &code).detach();
+    let rounded = &code + (code.round().clamp(low, high) - &code).detach();
     rounded * s
+}
+
+/// The first number above those that are rounded to `last` or less: halves are rounded to even numbers.
+fn reach<T: Float>(last: f64) -> f64 {
+    let half = last + 0.5;
+    match last % 2.0 == 0.0 {
+        true if size_of::<T>() == 4 => f64::from((half as f32).next_up()),
+        true => half.next_up(),
+        false => half,
+    }
 }
 
 /// The value to the bit, and the gradient divided by `√(n · most)`, which keeps steps of training in proportion (Esser et al., 2020).

@@ -1,8 +1,12 @@
 //! The blocks of transformers (Vaswani et al., 2017), and what tells them the places of a sequence's elements. Names of
 //! parameters are PyTorch's; sequences are `[n, length, width]`.
-use super::{Layer, LayerNorm, Linear, Masks, MultiheadAttention};
+use super::{
+    Layer, LayerNorm, Linear, Masks, MultiheadAttention,
+    fit::{refused, shaped, within},
+};
 use crate::{
-    error::Result,
+    checked::{Check, checked, probability},
+    error::{Checked, Result},
     tape::{Float, Var},
     tensor::Tensor,
 };
@@ -58,10 +62,9 @@ impl Default for TransformerOptions {
 
 /// The two products of a layer, and how its parts are put together.
 macro_rules! layer {
-    ($(#[$m:meta])* $name:ident { $($(#[$fm:meta])* $field:ident: $t:ty),* }) => {
+    ($(#[$m:meta])* $name:ident { $($(#[$fm:meta])* $field:ident: $t:ty),* } [$($attention:ident),*] [$($norm:ident),*]) => {
         $(#[$m])*
-        #[derive(Clone, Debug, Serialize, Deserialize)]
-        #[serde(bound(deserialize = "T: Deserialize<'de>"))]
+        #[derive(Clone, Debug, Serialize)]
         pub struct $name<T: Float = f32> {
             $($(#[$fm])* pub $field: $t,)*
             /// `[dim_feedforward, d_model]`
@@ -76,7 +79,38 @@ macro_rules! layer {
             pub dropout: f64,
         }
 
+        checked!($name<T> {
+            $($field: $t,)*
+            linear1: Linear<T>,
+            linear2: Linear<T>,
+            activation: FeedForward,
+            norm_first: bool,
+            dropout: f64,
+        });
+
+        impl<T: Float> Check for $name<T> {
+            fn check(&self) -> Checked<()> {
+                let width = self.width();
+                $(
+                    within(stringify!($attention), self.$attention.check())?;
+                    shaped(concat!(stringify!($attention), ": out_proj: weight"), &self.$attention.out_proj.weight, &[width, width])?;
+                )*
+                $(norm(stringify!($norm), &self.$norm, width)?;)*
+                within("linear1", self.linear1.check())?;
+                within("linear2", self.linear2.check())?;
+                let inner = self.linear1.weight.shape().dim(0);
+                shaped("linear1: weight", &self.linear1.weight, &[inner, width])?;
+                shaped("linear2: weight", &self.linear2.weight, &[width, inner])?;
+                probability("dropout", self.dropout)
+            }
+        }
+
         impl<T: Float> $name<T> {
+            /// Length of a sequence's elements.
+            fn width(&self) -> usize {
+                self.self_attn.out_proj.weight.shape().dim(-1)
+            }
+
             /// `x + part(norm(x))`, or `norm(x + part(x))`.
             #[track_caller]
             fn part<'t>(
@@ -109,7 +143,7 @@ layer! {
         norm1: LayerNorm<T>,
         /// Of the products.
         norm2: LayerNorm<T>
-    }
+    } [self_attn] [norm1, norm2]
 }
 
 layer! {
@@ -125,6 +159,23 @@ layer! {
         norm2: LayerNorm<T>,
         /// Of the products.
         norm3: LayerNorm<T>
+    } [self_attn, multihead_attn] [norm1, norm2, norm3]
+}
+
+/// That a normalisation is of vectors of this length.
+fn norm<T: Float>(field: &str, norm: &LayerNorm<T>, width: usize) -> Checked<()> {
+    within(field, norm.check())?;
+    if norm.normalized_shape == [width] {
+        return Ok(());
+    }
+    Err(format!("{field}: normalized_shape is {:?}, expected [{width}]", norm.normalized_shape))
+}
+
+/// That an input is one sequence or several, of vectors of this length.
+fn sequences<T: Float>(x: &Var<'_, T>, width: usize) -> Checked<()> {
+    match x.shape()[..] {
+        [_, own] | [_, _, own] if own == width => Ok(()),
+        _ => Err(format!("takes [n, length, {width}], not {}", x.shape())),
     }
 }
 
@@ -184,6 +235,13 @@ impl<T: Float> TransformerEncoderLayer<T> {
     /// `[n, length, d_model]` to the same shape.
     #[track_caller]
     pub fn forward<'t>(&self, x: &Var<'t, T>, masks: &Masks<'t, T>) -> Var<'t, T> {
+        let fits = || {
+            self.check()?;
+            sequences(x, self.width())
+        };
+        if let Some(failed) = refused("TransformerEncoderLayer", &[x], fits) {
+            return failed;
+        }
         let x = self.part(x, &self.norm1, |x| self.self_attn.forward(x, x, x, masks));
         self.part(&x, &self.norm2, |x| self.feed_forward(x))
     }
@@ -224,6 +282,14 @@ impl<T: Float> TransformerDecoderLayer<T> {
         masks: &Masks<'t, T>,
         memory_masks: &Masks<'t, T>,
     ) -> Var<'t, T> {
+        let fits = || {
+            self.check()?;
+            sequences(x, self.width())?;
+            within("memory", sequences(memory, self.width()))
+        };
+        if let Some(failed) = refused("TransformerDecoderLayer", &[x, memory], fits) {
+            return failed;
+        }
         let x = self.part(x, &self.norm1, |x| self.self_attn.forward(x, x, x, masks));
         let x = self.part(&x, &self.norm2, |x| self.multihead_attn.forward(x, memory, memory, memory_masks));
         self.part(&x, &self.norm3, |x| self.feed_forward(x))
@@ -242,13 +308,39 @@ impl<T: Float> TransformerDecoderLayer<T> {
 /// assert_eq!(y.shape(), &[4, 5, 8]);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+#[derive(Clone, Debug, Serialize)]
 pub struct TransformerEncoder<T: Float = f32> {
     /// The layers.
     pub layers: Vec<TransformerEncoderLayer<T>>,
     /// After the last.
     pub norm: Option<LayerNorm<T>>,
+}
+
+checked!(TransformerEncoder<T> { layers: Vec<TransformerEncoderLayer<T>>, norm: Option<LayerNorm<T>> });
+
+impl<T: Float> Check for TransformerEncoder<T> {
+    fn check(&self) -> Checked<()> {
+        stacked(self.layers.iter().map(|layer| (layer.width(), layer.check())), &self.norm)
+    }
+}
+
+/// That layers, each with its width and what is wrong with it, and a normalisation are of one width.
+fn stacked<T: Float>(
+    layers: impl Iterator<Item = (usize, Checked<()>)>,
+    last: &Option<LayerNorm<T>>,
+) -> Checked<()> {
+    let mut width = None;
+    for (i, (own, check)) in layers.enumerate() {
+        within(&format!("layers.{i}"), check)?;
+        if *width.get_or_insert(own) != own {
+            return Err(format!("layers.{i}: its width is {own}, that of layers.0 {}", width.unwrap_or(own)));
+        }
+    }
+    match (last, width) {
+        (Some(last), Some(width)) => norm("norm", last, width),
+        (Some(last), None) => within("norm", last.check()),
+        (None, _) => Ok(()),
+    }
 }
 
 impl<T: Float> TransformerEncoder<T> {
@@ -282,13 +374,20 @@ impl<T: Float> TransformerEncoder<T> {
 
 /// Decoder layers one after the other, and a normalisation at the end where [`norm_first`](TransformerOptions::norm_first) is
 /// set.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+#[derive(Clone, Debug, Serialize)]
 pub struct TransformerDecoder<T: Float = f32> {
     /// The layers.
     pub layers: Vec<TransformerDecoderLayer<T>>,
     /// After the last.
     pub norm: Option<LayerNorm<T>>,
+}
+
+checked!(TransformerDecoder<T> { layers: Vec<TransformerDecoderLayer<T>>, norm: Option<LayerNorm<T>> });
+
+impl<T: Float> Check for TransformerDecoder<T> {
+    fn check(&self) -> Checked<()> {
+        stacked(self.layers.iter().map(|layer| (layer.width(), layer.check())), &self.norm)
+    }
 }
 
 impl<T: Float> TransformerDecoder<T> {

@@ -138,6 +138,32 @@ pub fn named_params<T: Float, M: Serialize + ?Sized>(model: &M) -> Vec<(String, 
     found
 }
 
+/// A parameter's name in a message: a parameter that is a whole model has none.
+pub(crate) fn shown(name: &str) -> &str {
+    if name.is_empty() { "the parameter" } else { name }
+}
+
+/// What a model has, for a message about something that isn't there: names, shapes and types of its parameters.
+pub(crate) fn inventory<M: Serialize + ?Sized>(model: &M) -> String {
+    /// More are only counted.
+    const LISTED: usize = 12;
+    fn list<T: Float, M: Serialize + ?Sized>(model: &M, all: &mut Vec<String>) {
+        visit_params(model, |path, p: &Param<T>| {
+            all.push(format!("{} {} of {}", shown(&path.to_string()), p.shape(), T::NAME));
+        });
+    }
+    let mut all = Vec::new();
+    list::<f32, M>(model, &mut all);
+    list::<f64, M>(model, &mut all);
+    let more = all.len().saturating_sub(LISTED);
+    all.truncate(LISTED);
+    match (all.is_empty(), more) {
+        (true, _) => "there are no parameters in the model".into(),
+        (_, 0) => format!("the model has {}", all.join(", ")),
+        _ => format!("the model has {} and {more} more", all.join(", ")),
+    }
+}
+
 struct Walker<'a, T: Float> {
     path: &'a mut Path,
     visit: &'a mut dyn FnMut(&Path, &Param<T>),

@@ -220,6 +220,11 @@ fn plan(
         }
         Padding::Same => std::array::from_fn(|i| (span(i) - 1) / 2),
     };
+    // Places are reckoned from these without a look at overflow.
+    let all = stride.iter().chain(&dilation).chain(&padding);
+    if let Some(large) = all.copied().find(|&v| v > 1 << 31) {
+        return Err(format!("stride, dilation or padding of {large} is more than 2^31"));
+    }
     let mut other = [1; 3];
     if transposed {
         let extra = options.output_padding.spread("output_padding", axes, 0)?;

@@ -7,18 +7,19 @@ use super::{
     windows::{Windows, largest},
 };
 use crate::{
+    checked::{Check, checked, option},
     error::Checked,
     tape::{Float, Var},
     tensor::{Shape, Tensor},
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use smallvec::SmallVec;
 
 /// The windows along each of the last axes.
 type Axes = SmallVec<[Windows; 3]>;
 
 /// Options of pooling, with PyTorch's names and defaults.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PoolOptions {
     kernel_size: Sizes,
     stride: Option<Sizes>,
@@ -27,6 +28,26 @@ pub struct PoolOptions {
     ceil_mode: bool,
     count_include_pad: bool,
     divisor_override: Option<f64>,
+}
+
+checked!(PoolOptions {
+    kernel_size: Sizes,
+    stride: Option<Sizes>,
+    padding: Sizes,
+    dilation: Sizes,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor_override: Option<f64>,
+});
+
+impl Check for PoolOptions {
+    fn check(&self) -> Checked<()> {
+        self.kernel_size.positive("kernel_size")?;
+        self.stride.as_ref().map_or(Ok(()), |stride| stride.positive("stride"))?;
+        self.dilation.positive("dilation")?;
+        let divisor = self.divisor_override.unwrap_or(1.0);
+        option("divisor_override", divisor, divisor != 0.0 && divisor.is_finite(), "a finite number but 0")
+    }
 }
 
 impl PoolOptions {

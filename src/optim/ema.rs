@@ -1,11 +1,15 @@
 //! The moving average of a model's weights.
 use crate::{
-    error::{Error, Result},
-    nn::{Param, named_params, visit_params},
+    checked::{Check, checked, probability},
+    error::{Checked, Error, Result},
+    nn::{
+        Param, named_params, visit_params,
+        walk::{inventory, shown},
+    },
     tape::Float,
     tensor::Tensor,
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// An exponential moving average of the weights (Polyak and Juditsky, 1992), `a = decay·a + (1 - decay)·w`, that starts
@@ -24,12 +28,19 @@ use std::collections::BTreeMap;
 /// assert_eq!(p.value().item()?, 5.0);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+#[derive(Clone, Debug, Serialize)]
 pub struct Ema<T: Float = f32> {
     #[serde(with = "crate::numbers")]
     decay: f64,
     average: BTreeMap<String, Tensor<T>>,
+}
+
+checked!(Ema<T> { decay: f64, average: BTreeMap<String, Tensor<T>> });
+
+impl<T: Float> Check for Ema<T> {
+    fn check(&self) -> Checked<()> {
+        probability("decay", self.decay)
+    }
 }
 
 impl<T: Float> Ema<T> {
@@ -40,10 +51,8 @@ impl<T: Float> Ema<T> {
 
     /// Takes the weights as they are into the average.
     pub fn update<M: Serialize + ?Sized>(&mut self, model: &M) -> Result<()> {
-        if !(0.0..=1.0).contains(&self.decay) {
-            return Err(Error::invalid("Ema", format!("decay is {}, expected 0 to 1", self.decay)));
-        }
-        self.check(model)?;
+        self.check().map_err(|message| Error::invalid("Ema", message))?;
+        self.fits(model)?;
         let rest = T::from_f64(1.0 - self.decay);
         visit_params(model, |path, p: &Param<T>| {
             let value = p.value();
@@ -58,7 +67,12 @@ impl<T: Float> Ema<T> {
 
     /// Exchanges the model's weights with the average; a second call brings them back.
     pub fn swap<M: Serialize + ?Sized>(&mut self, model: &M) -> Result<()> {
-        self.check(model)?;
+        self.fits(model)?;
+        let unknown = |(name, _): &(String, Param<T>)| !self.average.contains_key(name);
+        if let Some((name, _)) = named_params::<T, _>(model).iter().find(|p| unknown(p)) {
+            let message = format!("there is no average of {} yet: update comes first", shown(name));
+            return Err(Error::invalid("Ema", message));
+        }
         visit_params(model, |path, p: &Param<T>| {
             if let Some(average) = self.average.get_mut(&path.to_string()) {
                 p.update(|value| std::mem::swap(value, average));
@@ -67,11 +81,22 @@ impl<T: Float> Ema<T> {
         Ok(())
     }
 
-    /// Whether the parameters have the shapes of their averages.
-    fn check<M: Serialize + ?Sized>(&self, model: &M) -> Result<()> {
-        for (name, p) in named_params::<T, _>(model) {
+    /// Whether there are parameters, and those that have an average are of its shape.
+    fn fits<M: Serialize + ?Sized>(&self, model: &M) -> Result<()> {
+        let params = named_params::<T, _>(model);
+        if params.is_empty() {
+            let message = format!("there are no parameters of {} to average: {}", T::NAME, inventory(model));
+            return Err(Error::invalid("Ema", message));
+        }
+        if !self.average.is_empty() && !params.iter().any(|(name, _)| self.average.contains_key(name)) {
+            let known: Vec<&str> = self.average.keys().map(|name| shown(name)).collect();
+            let message = format!("the averages are of {}: {}", known.join(", "), inventory(model));
+            return Err(Error::invalid("Ema", message));
+        }
+        for (name, p) in params {
             if let Some(average) = self.average.get(&name).filter(|a| *a.shape() != p.shape()) {
-                let message = format!("{name} has shape {}, its average {}", p.shape(), average.shape());
+                let message =
+                    format!("{} has shape {}, its average {}", shown(&name), p.shape(), average.shape());
                 return Err(Error::invalid("Ema", message));
             }
         }

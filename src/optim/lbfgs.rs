@@ -1,8 +1,12 @@
 //! L-BFGS: a quasi-Newton method for losses without noise. It asks for the loss several times in a step.
-use super::line_search::{Point, strong_wolfe};
+use super::{
+    line_search::{Point, strong_wolfe},
+    rule::not_negative,
+};
 use crate::{
-    error::{Error, Result},
-    nn::{Param, named_params},
+    checked::{Check, checked},
+    error::{Checked, Error, Result},
+    nn::{Param, named_params, walk::inventory},
     tape::{Float, Tape, Var},
 };
 use serde::{Deserialize, Serialize};
@@ -22,7 +26,7 @@ use std::collections::VecDeque;
 /// assert!(p.value().to_vec().iter().all(|x| (x - 1.0).abs() < 1e-6));
 /// # Ok::<(), kolmo::Error>(())
 /// ```
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Lbfgs {
     #[serde(with = "crate::numbers")]
     lr: f64,
@@ -54,7 +58,42 @@ struct Last {
     grad: Vec<f64>,
 }
 
+checked!(Lbfgs {
+    lr: f64,
+    max_iter: usize,
+    max_eval: Option<usize>,
+    tolerance_grad: f64,
+    tolerance_change: f64,
+    history_size: usize,
+    strong_wolfe: bool,
+    history: VecDeque<Pair>,
+    last: Option<Last>,
+});
+
+impl Check for Lbfgs {
+    fn check(&self) -> Checked<()> {
+        not_negative("lr", self.lr)?;
+        not_negative("tolerance_grad", self.tolerance_grad)?;
+        not_negative("tolerance_change", self.tolerance_change)?;
+        let first = self.remembered().next();
+        if let Some(other) = self.remembered().find(|&len| Some(len) != first) {
+            return Err(format!("history and last are of {} and {other} weights", first.unwrap_or(0)));
+        }
+        // What is remembered has been divided by.
+        match self.history.iter().all(|pair| dot(&pair.step, &pair.change) > 0.0) {
+            true => Ok(()),
+            false => Err("history has a step along which the loss doesn't curve up".into()),
+        }
+    }
+}
+
 impl Lbfgs {
+    /// Lengths of the vectors that it remembers.
+    fn remembered(&self) -> impl Iterator<Item = usize> + '_ {
+        let pairs = self.history.iter().flat_map(|p| [p.step.len(), p.change.len()]);
+        pairs.chain(self.last.iter().flat_map(|l| [l.step.len(), l.grad.len()]))
+    }
+
     /// PyTorch's defaults; the usual learning rate is 1.
     pub fn new(lr: f64) -> Self {
         Lbfgs {
@@ -109,8 +148,12 @@ impl Lbfgs {
     ) -> Result<f64> {
         let params: Vec<Param<T>> = named_params(model).into_iter().map(|(_, p)| p).collect();
         let params: Vec<Param<T>> = params.into_iter().filter(Param::is_trainable).collect();
+        if params.is_empty() {
+            let message = format!("there are no trainable parameters of {}: {}", T::NAME, inventory(model));
+            return Err(Error::invalid("Lbfgs", message));
+        }
         let mut x = weights(&params);
-        self.check(x.len())?;
+        self.fits(x.len())?;
         let mut tape = Tape::new();
         let ended = self.iterate(
             &mut x,
@@ -120,6 +163,10 @@ impl Lbfgs {
                 tape.reset();
                 let y = loss(&tape);
                 let (f, grads) = (y.item()?.to_f64(), y.backward()?);
+                if !params.iter().any(|p| grads.param(p).is_some()) {
+                    let message = format!("the loss depends on no trainable parameter: {}", inventory(model));
+                    return Err(Error::invalid("Lbfgs", message));
+                }
                 let mut grad = Vec::with_capacity(x.len());
                 for p in &params {
                     match grads.param(p) {
@@ -135,21 +182,12 @@ impl Lbfgs {
         ended
     }
 
-    fn check(&self, n: usize) -> Result<()> {
-        let wrong = |message: String| Err(Error::invalid("Lbfgs", message));
-        for (option, value) in [
-            ("lr", self.lr),
-            ("tolerance_grad", self.tolerance_grad),
-            ("tolerance_change", self.tolerance_change),
-        ] {
-            if !(value >= 0.0 && value.is_finite()) {
-                return wrong(format!("{option} is {value}, expected a finite number of at least 0"));
-            }
-        }
-        let pairs = self.history.iter().flat_map(|p| [p.step.len(), p.change.len()]);
-        let last = self.last.iter().flat_map(|l| [l.step.len(), l.grad.len()]);
-        match pairs.chain(last).find(|&len| len != n) {
-            Some(len) => wrong(format!("it remembers a model of {len} weights, this one has {n}")),
+    /// That options and memory are right for so many weights.
+    fn fits(&self, n: usize) -> Result<()> {
+        let wrong = |message: String| Error::invalid("Lbfgs", message);
+        self.check().map_err(wrong)?;
+        match self.remembered().find(|&len| len != n) {
+            Some(len) => Err(wrong(format!("it remembers a model of {len} weights, this one has {n}"))),
             None => Ok(()),
         }
     }

@@ -34,7 +34,8 @@ pub use sequence::{AnySchedule, ChainedLr, SequentialLr};
 pub use sgd::Sgd;
 
 use crate::{
-    error::Result,
+    checked::{Check, checked},
+    error::{Checked, Result},
     tape::{Float, Gradients},
     tensor::Tensor,
 };
@@ -85,12 +86,20 @@ pub trait Optimizer<T: Float = f32> {
 
 /// What an optimiser remembers: its learning rate, and tensors and step count by the name of each parameter. For the same
 /// bits after reading it needs a format that keeps every `f64`: `serde_json` does with its feature `float_roundtrip`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+#[derive(Clone, Debug, Serialize)]
 pub struct OptimState<T: Float = f32> {
     #[serde(with = "crate::numbers")]
     pub(crate) lr: f64,
     pub(crate) params: BTreeMap<String, Slot<T>>,
+}
+
+checked!(OptimState<T> { lr: f64, params: BTreeMap<String, Slot<T>> });
+
+impl<T: Float> Check for OptimState<T> {
+    fn check(&self) -> Checked<()> {
+        rule::not_negative("lr", self.lr)?;
+        self.params.iter().try_for_each(|(name, slot)| slot.check(name))
+    }
 }
 
 /// What an optimiser remembers of one parameter: tensors of its shape, how many steps it made, a number of the rule's.
@@ -101,6 +110,22 @@ pub(crate) struct Slot<T: Float> {
     pub steps: u64,
     #[serde(with = "crate::numbers")]
     pub number: f64,
+}
+
+impl<T: Float> Slot<T> {
+    /// That its tensors are of one shape.
+    fn check(&self, name: &str) -> Checked<()> {
+        crate::checked::finite(&format!("params: {name}: number"), self.number)?;
+        let Some((first, rest)) = self.tensors.split_first() else { return Ok(()) };
+        match rest.iter().find(|t| t.shape() != first.shape()) {
+            Some(other) => Err(format!(
+                "params: {name}: its tensors have shapes {} and {}, expected one shape",
+                first.shape(),
+                other.shape()
+            )),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Some parameters of a model, by name, with another learning rate or weight decay than the others.

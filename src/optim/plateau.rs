@@ -1,5 +1,9 @@
 //! The one schedule with a memory: it watches a figure of the run.
-use crate::error::{Error, Result};
+use super::rule::not_negative;
+use crate::{
+    checked::{Check, checked, finite, option},
+    error::{Checked, Error, Result},
+};
 use serde::{Deserialize, Serialize};
 
 /// By how much a figure must be better than the best one to count.
@@ -26,7 +30,7 @@ pub enum Threshold {
 /// assert_eq!(rates, [0.1, 0.1, 0.05, 0.05]);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ReduceLrOnPlateau {
     #[serde(with = "crate::numbers")]
     lr: f64,
@@ -44,6 +48,32 @@ pub struct ReduceLrOnPlateau {
     best: Option<f64>,
     bad: u64,
     cooling: u64,
+}
+
+checked!(ReduceLrOnPlateau {
+    lr: f64,
+    maximize: bool,
+    factor: f64,
+    patience: u64,
+    threshold: Threshold,
+    cooldown: u64,
+    min_lr: f64,
+    eps: f64,
+    best: Option<f64>,
+    bad: u64,
+    cooling: u64,
+});
+
+impl Check for ReduceLrOnPlateau {
+    fn check(&self) -> Checked<()> {
+        let (Threshold::Relative(threshold) | Threshold::Absolute(threshold)) = self.threshold;
+        option("factor", self.factor, (0.0..1.0).contains(&self.factor), "at least 0 and below 1")?;
+        finite("threshold", threshold)?;
+        for (field, value) in [("lr", self.lr), ("min_lr", self.min_lr), ("eps", self.eps)] {
+            not_negative(field, value)?;
+        }
+        Ok(())
+    }
 }
 
 impl ReduceLrOnPlateau {
@@ -106,10 +136,7 @@ impl ReduceLrOnPlateau {
 
     /// Takes the newest figure and gives the rate to go on with.
     pub fn step(&mut self, figure: f64) -> Result<f64> {
-        if !(0.0..1.0).contains(&self.factor) {
-            let message = format!("factor is {}, expected at least 0 and below 1", self.factor);
-            return Err(Error::invalid("ReduceLrOnPlateau", message));
-        }
+        self.check().map_err(|message| Error::invalid("ReduceLrOnPlateau", message))?;
         let better = match self.best {
             // Anything is better than nothing, except NaN and what could not be worse.
             None if self.maximize => figure > f64::NEG_INFINITY,

@@ -5,9 +5,12 @@ use crate::{
     error::{Checked, Error, Result},
     ids::IdMap,
     kernels::update::{Update, update},
-    nn::{Param, named_params, visit_params},
+    nn::{
+        Param, named_params, visit_params,
+        walk::{inventory, shown},
+    },
     tape::{Float, Gradients},
-    tensor::Tensor,
+    tensor::{Shape, Tensor},
 };
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt};
@@ -97,6 +100,8 @@ pub(super) struct Base<T: Float, R> {
     pub weight_decay: f64,
     pub maximize: bool,
     groups: Vec<Group>,
+    /// How many of the groups, from the first on, are known to take a parameter.
+    used: usize,
     slots: IdMap<Slot<T>>,
 }
 
@@ -109,7 +114,7 @@ impl<T: Float, R: fmt::Debug> fmt::Debug for Base<T, R> {
 
 impl<T: Float, R: Rule> Base<T, R> {
     pub fn new(lr: f64, weight_decay: f64, rule: R) -> Self {
-        Base { rule, lr, weight_decay, maximize: false, groups: Vec::new(), slots: IdMap::default() }
+        Base { rule, lr, weight_decay, maximize: false, groups: Vec::new(), used: 0, slots: IdMap::default() }
     }
 
     pub fn group(&mut self, group: Group) {
@@ -128,6 +133,30 @@ impl<T: Float, R: Rule> Base<T, R> {
             .map_err(|message| Error::invalid(R::NAME, message))
     }
 
+    /// That each group is the first to take some parameter: one that isn't would change nothing.
+    fn check_groups<M: Serialize + ?Sized>(&mut self, model: &M) -> Result<()> {
+        if self.used == self.groups.len() {
+            return Ok(());
+        }
+        let mut used = vec![false; self.groups.len()];
+        visit_params(model, |path, _: &Param<T>| {
+            let name = path.to_string();
+            if let Some(i) = self.groups.iter().position(|g| (g.takes)(&name)) {
+                used[i] = true;
+            }
+        });
+        match used.iter().position(|&used| !used) {
+            Some(i) => {
+                let message = format!("group {} takes none of the parameters: {}", i + 1, inventory(model));
+                Err(Error::invalid(R::NAME, message))
+            }
+            None => {
+                self.used = self.groups.len();
+                Ok(())
+            }
+        }
+    }
+
     /// Learning rate and weight decay of the parameter of this name.
     fn rates(&self, name: &dyn fmt::Display) -> (f64, f64) {
         if self.groups.is_empty() {
@@ -142,10 +171,12 @@ impl<T: Float, R: Rule> Base<T, R> {
 
     pub fn step<M: Serialize + ?Sized>(&mut self, model: &M, grads: &Gradients<T>) -> Result<()> {
         self.check()?;
+        self.check_groups(model)?;
         let rule = self.rule;
-        let mut error = None;
+        let (mut error, mut found) = (None, false);
         visit_params(model, |path, p: &Param<T>| {
             let Some(grad) = grads.param(p).filter(|_| error.is_none()) else { return };
+            found = true;
             let (lr, decay) = self.rates(path);
             let slot = self.slots.entry(p.id()).or_insert_with(|| Slot {
                 tensors: (0..rule.memory())
@@ -155,13 +186,9 @@ impl<T: Float, R: Rule> Base<T, R> {
                 number: 1.0,
             });
             p.train(|value| {
-                let same = slot.tensors.iter().all(|t| t.shape() == grad.shape());
-                if !same || value.shape() != grad.shape() || slot.tensors.len() != rule.memory() {
-                    let (shape, by) = (value.shape(), grad.shape());
-                    let message = format!(
-                        "{path} has shape {shape}, its gradient {by}; a shape or option is not what it was before"
-                    );
-                    error = Some(Error::invalid(R::NAME, message));
+                if let Some(message) = misfit(slot, rule.memory(), value.shape(), grad.shape()) {
+                    let name = path.to_string();
+                    error = Some(Error::invalid(R::NAME, format!("{}: {message}", shown(&name))));
                     return;
                 }
                 slot.steps = slot.steps.saturating_add(1);
@@ -178,6 +205,16 @@ impl<T: Float, R: Rule> Base<T, R> {
                 });
             });
         });
+        if !found && grads.leaves.iter().any(|leaf| leaf.param != 0) {
+            let known: Vec<String> = grads.leaves.iter().map(|leaf| leaf.grad.shape().to_string()).collect();
+            let message = format!(
+                "none of the model's parameters has a gradient: {}; the gradients are of other parameters of {}, of shapes {}",
+                inventory(model),
+                T::NAME,
+                known.join(", ")
+            );
+            return Err(Error::invalid(R::NAME, message));
+        }
         error.map_or(Ok(()), Err)
     }
 
@@ -192,11 +229,16 @@ impl<T: Float, R: Rule> Base<T, R> {
         let mut slots = IdMap::default();
         for (name, slot) in state.params {
             let Some(p) = params.get(&name) else {
-                return wrong(format!("the state has a parameter {name}, the model has none of this name"));
+                let name = shown(&name);
+                return wrong(format!(
+                    "the state has {name}, the model has none of this name: {}",
+                    inventory(model)
+                ));
             };
             let (count, shape) = (self.rule.memory(), p.shape());
             if slot.tensors.len() != count || slot.tensors.iter().any(|t| *t.shape() != shape) {
                 let found: Vec<String> = slot.tensors.iter().map(|t| t.shape().to_string()).collect();
+                let name = shown(&name);
                 return wrong(format!("the state of {name} is {found:?}, expected {count} tensors {shape}"));
             }
             slots.insert(p.id(), slot);
@@ -204,6 +246,21 @@ impl<T: Float, R: Rule> Base<T, R> {
         (self.lr, self.slots) = (state.lr, slots);
         Ok(())
     }
+}
+
+/// Why a parameter of this shape can't be changed by a gradient of that one and what is remembered of it.
+fn misfit<T: Float>(slot: &Slot<T>, memory: usize, shape: &Shape, grad: &Shape) -> Option<String> {
+    if shape != grad {
+        return Some(format!("its shape is {shape}, its gradient's {grad}"));
+    }
+    if slot.tensors.len() != memory {
+        let known = slot.tensors.len();
+        return Some(format!(
+            "{known} tensors are remembered of it, these options take {memory}: a new optimiser forgets"
+        ));
+    }
+    let other = slot.tensors.iter().map(Tensor::shape).find(|own| *own != shape)?;
+    Some(format!("its shape is {shape}, what is remembered of it has shape {other}: a new optimiser forgets"))
 }
 
 pub(super) fn not_negative(option: &str, value: f64) -> Checked<()> {

@@ -1,7 +1,10 @@
 //! Learning rates as functions of the step, under the names of `torch.optim.lr_scheduler`. A schedule holds its options
 //! and no state: a run that goes on at step t asks for the rate at t.
 use super::AnySchedule;
-use crate::error::{Error, Result};
+use crate::{
+    checked::{Check, checked},
+    error::{Checked, Error, Result},
+};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
 
@@ -41,6 +44,42 @@ fn cosine(from: f64, to: f64, part: f64) -> f64 {
     to + (from - to) * (1.0 + (PI * part).cos()) / 2.0
 }
 
+/// An option of a schedule, to be checked when it is read.
+trait Field {
+    fn check(&self, field: &str) -> Checked<()>;
+}
+
+impl Field for f64 {
+    fn check(&self, field: &str) -> Checked<()> {
+        crate::checked::finite(field, *self)
+    }
+}
+
+/// Any such number or word can be one; the schedule itself knows more.
+macro_rules! any {
+    ($($t:ty)*) => {$(impl Field for $t { fn check(&self, _: &str) -> Checked<()> { Ok(()) } })*};
+}
+any!(u64 Option<u64> Vec<u64> bool);
+
+impl Field for CyclicMode {
+    fn check(&self, field: &str) -> Checked<()> {
+        match self {
+            CyclicMode::ExpRange(gamma) => gamma.check(field),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// That a schedule has a rate to begin with.
+pub(super) fn sound(schedule: &impl Schedule) -> Checked<()> {
+    match schedule.lr(0) {
+        Ok(lr) if lr.is_finite() => Ok(()),
+        Ok(lr) => Err(format!("its options give a learning rate of {lr}")),
+        Err(Error::Invalid { message, .. }) => Err(message),
+        Err(e) => Err(e.to_string()),
+    }
+}
+
 /// A schedule: its fields with what they are by default, and its rate at step `$t`.
 macro_rules! schedule {
     (
@@ -49,8 +88,18 @@ macro_rules! schedule {
         |$this:ident, $t:ident| $body:expr
     ) => {
         $(#[$m])*
-        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[derive(Clone, Debug, PartialEq, Serialize)]
         pub struct $name { $($need: $nt,)* $($($option: $ot,)*)? }
+
+        checked!($name { $($need: $nt,)* $($($option: $ot,)*)? });
+
+        impl Check for $name {
+            fn check(&self) -> Checked<()> {
+                $(self.$need.check(stringify!($need))?;)*
+                $($(self.$option.check(stringify!($option))?;)*)?
+                sound(self)
+            }
+        }
 
         impl $name {
             /// With the other options at their defaults.

@@ -1,6 +1,9 @@
 //! Several schedules as one: in turn, or multiplied.
 use super::{Schedule, schedule::*};
-use crate::error::{Error, Result};
+use crate::{
+    checked::{Check, checked},
+    error::{Checked, Error, Result},
+};
 use serde::{Deserialize, Serialize};
 
 /// Schedules in turn: each counts its steps from 0 when its turn comes, as PyTorch's `SequentialLR`.
@@ -12,10 +15,18 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!((schedule.lr(0)?, schedule.lr(10)?), (0.010000000000000002, 0.1));
 /// # Ok::<(), kolmo::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SequentialLr {
     first: Box<AnySchedule>,
     then: Vec<(u64, AnySchedule)>,
+}
+
+checked!(SequentialLr { first: Box<AnySchedule>, then: Vec<(u64, AnySchedule)> });
+
+impl Check for SequentialLr {
+    fn check(&self) -> Checked<()> {
+        sound(self)
+    }
 }
 
 impl SequentialLr {
@@ -52,8 +63,16 @@ impl Schedule for SequentialLr {
 /// assert_eq!(schedule.lr(0)?, 0.05);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ChainedLr(Vec<AnySchedule>);
+
+checked!(ChainedLr(Vec<AnySchedule>));
+
+impl Check for ChainedLr {
+    fn check(&self) -> Checked<()> {
+        if self.0.is_empty() { Err("is of no schedule, expected one at least".into()) } else { sound(self) }
+    }
+}
 
 impl ChainedLr {
     /// One schedule.

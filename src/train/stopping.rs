@@ -1,5 +1,9 @@
 //! When to stop.
-use serde::{Deserialize, Serialize};
+use crate::{
+    checked::{Check, checked, option},
+    error::Checked,
+};
+use serde::Serialize;
 
 /// Says when a number has not become better for some time: the loss on examples that are not trained on, as a rule.
 ///
@@ -10,7 +14,7 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(losses.iter().position(|&loss| stopping.should_stop(loss)), Some(5));
 /// assert_eq!(stopping.best(), Some(0.4));
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct EarlyStopping {
     patience: u32,
     #[serde(with = "crate::numbers")]
@@ -19,6 +23,21 @@ pub struct EarlyStopping {
     #[serde(with = "crate::numbers", default)]
     best: Option<f64>,
     waited: u32,
+}
+
+checked!(EarlyStopping {
+    patience: u32,
+    min_delta: f64,
+    maximize: bool,
+    best: Option<f64>,
+    waited: u32,
+});
+
+impl Check for EarlyStopping {
+    fn check(&self) -> Checked<()> {
+        let delta = self.min_delta;
+        option("min_delta", delta, delta >= 0.0 && delta.is_finite(), "a finite number of at least 0")
+    }
 }
 
 impl EarlyStopping {

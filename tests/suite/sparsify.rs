@@ -175,7 +175,9 @@ fn train<E: serde::Serialize>(
             }
             let grads = loss.backward()?;
             adam.step(net, &grads)?;
-            quick.step(extra, &grads)?;
+            if lr > 0.0 {
+                quick.step(extra, &grads)?;
+            }
             tape.reset();
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Artifact, CHECKSUM_BYTES, Entry, EntryData, HEADER_RATIO, HEADER_SLACK, MAGIC, MAX_CENTROIDS,
-    MAX_ELEMENTS, MAX_PERIOD, MAX_RANK, Result, VERSION, crc32,
+    MAX_ELEMENTS, MAX_NAME, MAX_PERIOD, MAX_RANK, Result, VERSION, crc32,
     cursor::{Cursor, damaged, finish},
     flag, from_bits, from_ordered, scaled,
 };
@@ -19,19 +19,27 @@ use crate::{
 pub(super) fn decode(bytes: &[u8]) -> Result<Artifact> {
     let found = |bytes: &[u8]| format!("{bytes:02x?}");
     let start = bytes.get(..MAGIC.len()).unwrap_or(bytes);
+    if start.len() < MAGIC.len() && MAGIC.starts_with(start) {
+        let found = format!("the end of the file after {} bytes: it is cut short", start.len());
+        return Err(damaged("the mark of a .kolmo file", 0, String::from_utf8_lossy(MAGIC), found));
+    }
     if start != MAGIC {
         return Err(damaged("the mark of a .kolmo file", 0, found(MAGIC), found(start)));
     }
     match bytes.get(MAGIC.len()) {
         Some(&VERSION) => {}
         Some(other) => return Err(damaged("version", MAGIC.len(), VERSION, other)),
-        None => return Err(damaged("version", MAGIC.len(), VERSION, "the end of the file")),
+        None => {
+            let found = "the end of the file: it is cut short";
+            return Err(damaged("version", MAGIC.len(), VERSION, found));
+        }
     }
     let end = bytes.len().saturating_sub(CHECKSUM_BYTES).max(MAGIC.len() + 1);
     let (body, checksum) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
     let expected = crc32(body).to_le_bytes();
     if checksum != expected {
-        return Err(damaged("checksum of the bytes before it", end, found(&expected), found(checksum)));
+        let found = format!("{}: the file is damaged or cut short", found(checksum));
+        return Err(damaged("checksum of the bytes before it", end, format!("{expected:02x?}"), found));
     }
 
     let mut outer = Cursor { what: "header".into(), bytes: body, position: MAGIC.len() + 1, base: Some(0) };
@@ -53,6 +61,9 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Artifact> {
         let shared = table.number("length of the shared part of the name", name.len() as u64)? as usize;
         name.truncate(shared);
         name.extend_from_slice(table.bytes("name")?);
+        if name.len() > MAX_NAME {
+            return Err(table.error(format!("a name of at most {MAX_NAME} bytes"), name.len()));
+        }
         let text = table.text(name.clone())?;
         if !names.insert(text.clone()) {
             return Err(table.error("a name not used before", format!("{text:?}")));

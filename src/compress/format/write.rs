@@ -1,8 +1,8 @@
 //! From an artifact to bytes: checks that it can be stored, and tries the few ways to store each part.
 use super::{
     Artifact, CHECKSUM_BYTES, CodebookForm, Entry, EntryData, FormatError, HEADER_RATIO, HEADER_SLACK, MAGIC,
-    MAX_CENTROIDS, MAX_ELEMENTS, MAX_PERIOD, MAX_RANK, Part, PartSize, Result, Sizes, VERSION, crc32, flag,
-    from_bits, ordered, scaled, to_bits,
+    MAX_CENTROIDS, MAX_ELEMENTS, MAX_NAME, MAX_PERIOD, MAX_RANK, Part, PartSize, Result, Sizes, VERSION,
+    crc32, flag, from_bits, ordered, scaled, to_bits,
 };
 use crate::{
     compress::{
@@ -32,6 +32,9 @@ pub(super) fn encode(artifact: &Artifact) -> Result<(Vec<u8>, Sizes)> {
             return Err(unwritable(entry, "name", "one not used before", "it a second time"));
         }
         let name = entry.name.as_bytes();
+        if name.len() > MAX_NAME {
+            return Err(unwritable(entry, "name", &format!("at most {MAX_NAME} bytes"), name.len()));
+        }
         let shared = previous.iter().zip(name).take_while(|(a, b)| a == b).count();
         put_number(&mut table, shared as u64);
         put_number(&mut table, (name.len() - shared) as u64);

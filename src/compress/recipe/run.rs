@@ -1,14 +1,15 @@
 //! Reading a recipe, checking it, and doing what it says.
 use super::{By, Done, Recipe, Stage, Task, What, Work};
 use crate::{
+    checked::Check,
     compress::{
-        description_length, each_field, everything, low_rank, matrices,
+        description_length, each_field, everything, low_rank, matrices, picks_some,
         prune::{self, Amount},
         quantize::{self, Quantizer, settle},
         scores::{Criterion, Scores},
     },
     error::{Error, Result},
-    nn::{Param, named_params},
+    nn::{Param, named_params, walk::inventory},
     tape::{Float, Tape},
     tensor::Shape,
 };
@@ -51,12 +52,7 @@ impl Recipe {
     /// # Errors
     /// The first value out of range, with its stage and field.
     pub fn check(&self) -> Result<()> {
-        for (i, stage) in self.stages.iter().enumerate() {
-            stage.check().map_err(|message| {
-                Error::invalid("recipe", format!("stage {} ({}): {message}", i + 1, stage.name()))
-            })?;
-        }
-        Ok(())
+        Check::check(self).map_err(|message| Error::invalid("recipe", message))
     }
 
     /// Does all stages with a model, and tells what each has left.
@@ -140,7 +136,11 @@ impl Stage {
                 Ok(())
             }
             Stage::Channels { keep, epochs } => {
-                work.channels(model)?.shrink(model, 1.0 - keep)?;
+                let channels = work.channels(model)?;
+                if channels.families() == 0 {
+                    return Err(Error::invalid("channels", "the model has none that could go"));
+                }
+                channels.shrink(model, 1.0 - keep)?;
                 train(model, work, task, *epochs, (1, 1))
             }
             Stage::LowRank { first, second, rank, epochs } => {
@@ -230,6 +230,7 @@ fn tie<M: Serialize + ?Sized>(
             jobs.push(Box::new(move || how.apply(&p)));
         }
     });
+    picks_some("only", model, jobs.len())?;
     let rounds = jobs.len();
     for (i, job) in jobs.into_iter().enumerate() {
         job()?;
@@ -244,7 +245,7 @@ fn narrow<M: Serialize + ?Sized>(model: &M, first: &str, second: &str, rank: usi
     let all = named_params::<f32, _>(model);
     let find = |name: &str| {
         let found = all.iter().find(|(own, _)| own == name).map(|(_, p)| p);
-        found.ok_or_else(|| fail(format!("there is no parameter {name:?}")))
+        found.ok_or_else(|| fail(format!("there is no parameter {name:?}: {}", inventory(model))))
     };
     let (a, b) = (find(first)?, find(second)?);
     if let Some(stem) = first.strip_suffix("weight")

@@ -1,10 +1,21 @@
 //! Options of convolutions and pooling: numbers for each axis, padding.
-use crate::error::Checked;
+use crate::{
+    checked::{Check, checked},
+    error::Checked,
+};
 use serde::{Deserialize, Serialize};
 
 /// A number for each axis, or one for all.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Sizes(Vec<usize>);
+
+checked!(Sizes(Vec<usize>));
+
+impl Check for Sizes {
+    fn check(&self) -> Checked<()> {
+        if self.0.is_empty() { Err("needs one number at least".into()) } else { Ok(()) }
+    }
+}
 
 impl From<usize> for Sizes {
     fn from(size: usize) -> Sizes {
@@ -25,6 +36,11 @@ impl From<&[usize]> for Sizes {
 }
 
 impl Sizes {
+    /// That none is 0.
+    pub(crate) fn positive(&self, field: &str) -> Checked<()> {
+        if self.0.contains(&0) { Err(format!("{field} {:?} must be at least 1", self.0)) } else { Ok(()) }
+    }
+
     /// One for each of so many axes.
     pub(crate) fn each(&self, axes: usize) -> impl Iterator<Item = usize> + '_ {
         (0..axes).map(|i| self.0.get(i).or(self.0.first()).copied().unwrap_or(1))
@@ -67,13 +83,29 @@ impl<S: Into<Sizes>> From<S> for Padding {
 /// let y = x.conv2d(&w, None, &ConvOptions::new().stride(2).padding(1).groups(2));
 /// assert_eq!(y.shape(), &[1, 6, 4, 4]);
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ConvOptions {
     pub(super) stride: Sizes,
     pub(super) padding: Padding,
     pub(super) output_padding: Sizes,
     pub(super) dilation: Sizes,
     pub(super) groups: usize,
+}
+
+checked!(ConvOptions {
+    stride: Sizes,
+    padding: Padding,
+    output_padding: Sizes,
+    dilation: Sizes,
+    groups: usize,
+});
+
+impl Check for ConvOptions {
+    fn check(&self) -> Checked<()> {
+        self.stride.positive("stride")?;
+        self.dilation.positive("dilation")?;
+        if self.groups == 0 { Err("groups is 0, expected at least 1".into()) } else { Ok(()) }
+    }
 }
 
 impl Default for ConvOptions {
@@ -116,6 +148,18 @@ impl ConvOptions {
 
     pub(crate) fn groups_or_one(&self) -> usize {
         self.groups.max(1)
+    }
+
+    /// That there is one number for all axes, or one for each of so many.
+    pub(crate) fn check_axes(&self, axes: usize) -> Checked<()> {
+        self.check()?;
+        self.stride.spread("stride", axes, 1)?;
+        self.dilation.spread("dilation", axes, 1)?;
+        self.output_padding.spread("output_padding", axes, 0)?;
+        match &self.padding {
+            Padding::Zeros(zeros) => zeros.spread("padding", axes, 0).map(drop),
+            Padding::Same => Ok(()),
+        }
     }
 
     /// Groups of channels that don't see each other (default 1).

@@ -1,0 +1,38 @@
+//! What layers say of parameters and inputs that don't go together: by the layer's name, what it takes, what it was given.
+use super::Param;
+use crate::{
+    error::Checked,
+    tape::{Float, Var},
+};
+
+/// That a parameter has these sizes.
+pub(super) fn shaped<T: Float>(field: &str, p: &Param<T>, sizes: &[usize]) -> Checked<()> {
+    let shape = p.shape();
+    if shape[..] == *sizes { Ok(()) } else { Err(format!("{field} has shape {shape}, expected {sizes:?}")) }
+}
+
+/// The same of one that may be missing.
+pub(super) fn shaped_if<T: Float>(field: &str, p: &Option<Param<T>>, sizes: &[usize]) -> Checked<()> {
+    p.as_ref().map_or(Ok(()), |p| shaped(field, p, sizes))
+}
+
+/// The message of a field that is a layer itself.
+pub(super) fn within(field: &str, check: Checked<()>) -> Checked<()> {
+    check.map_err(|message| format!("{field}: {message}"))
+}
+
+/// What a layer gives instead of its value, if something is wrong: the first failure of its inputs, or one of its own.
+#[track_caller]
+pub(super) fn refused<'t, T: Float>(
+    layer: &str,
+    inputs: &[&Var<'t, T>],
+    check: impl FnOnce() -> Checked<()>,
+) -> Option<Var<'t, T>> {
+    if let Some(failed) = inputs.iter().find(|v| v.failed_id().is_some()) {
+        return Some((*failed).clone());
+    }
+    match (check(), inputs.first()) {
+        (Err(message), Some(x)) => Some(x.tape().fail_op(layer, message, inputs)),
+        _ => None,
+    }
+}
