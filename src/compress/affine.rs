@@ -211,9 +211,12 @@ impl Affine {
     /// The codes of the values.
     ///
     /// # Errors
-    /// The tensor has no such axis, or not as many indices there as there are scales.
+    /// The tensor has no such axis, or not as many indices there as there are scales; a value is NaN, for which there is no code.
     pub fn quantize<T: Float>(&self, x: &Tensor<T>) -> Result<Tensor<i64>> {
         let values = x.to_vec();
+        if let Some(at) = values.iter().position(|v| v.to_f64().is_nan()) {
+            return Err(Error::invalid("affine", format!("value {at} is NaN, for which there is no code")));
+        }
         self.each(x.shape(), |i, scale, zero| {
             (self.code(values[i].to_f64(), scale, zero) as i64).clamp(self.qmin, self.qmax)
         })
@@ -237,7 +240,11 @@ impl Affine {
 
     /// The value nearest to `v` that the first scale has a code for.
     pub(super) fn nearest(&self, v: f64) -> f64 {
-        let (scale, zero) = (self.scales[0], self.zero_points[0]);
+        self.value(v, self.scales[0], self.zero_points[0])
+    }
+
+    /// The value nearest to `v` that there is a code for; NaN, for which there is none, stays NaN.
+    pub(super) fn value(&self, v: f64, scale: f64, zero: i64) -> f64 {
         (self.code(v, scale, zero).clamp(self.qmin as f64, self.qmax as f64) - zero as f64) * scale
     }
 

@@ -180,7 +180,7 @@ impl<'t, T: Float> Var<'t, T> {
         round_to_steps(self, &share_of_gradient(s, each, qmax.abs()), qmin, qmax)
     }
 
-    /// The values that are left of these once they were quantised. The gradient passes straight through where the code
+    /// The values that are left of these once they were quantised; NaN stays NaN. The gradient passes straight through where the code
     /// was within its range, and is 0 where it was clamped (Bengio et al., 2013).
     #[track_caller]
     pub fn fake_quantize(&self, q: &Affine) -> Var<'t, T> {
@@ -197,7 +197,8 @@ impl<T: Float> CustomOp<T> for FakeQuantize {
 
     fn forward(&self, inputs: &[&Tensor<T>]) -> Result<Tensor<T>> {
         let [x] = inputs else { return Err(Error::invalid("fake_quantize", "takes one tensor")) };
-        self.0.dequantize(&self.0.quantize(x)?)
+        let values = x.to_vec();
+        self.0.each(x.shape(), |i, scale, zero| T::from_f64(self.0.value(values[i].to_f64(), scale, zero)))
     }
 
     fn backward<'t>(

@@ -98,7 +98,8 @@ impl<'t, T: Float> Var<'t, T> {
             format!("{:?} is no probability: 0 to 1 are accepted", outside.unwrap_or_default())
         });
         valid!(self, "binary_cross_entropy", range);
-        self.tape().apply(BinaryCrossEntropy, &[self, target]).weighted(weight, reduction)
+        let losses = self.tape().apply(BinaryCrossEntropy, &[self, target]).weighted(weight, reduction);
+        losses.named("binary_cross_entropy", &[&[self, target], weight.as_slice()].concat())
     }
 
     /// [`binary_cross_entropy`](Var::binary_cross_entropy) of the sigmoid of scores, without rounding or overflow.
@@ -120,7 +121,8 @@ impl<'t, T: Float> Var<'t, T> {
             Some(w) => fuse!(|x, t, w| (1.0 - t) * x - (1.0 + (w - 1.0) * t) * x.logsigmoid())
                 .apply([self, target, w]),
         };
-        losses.weighted(weight, reduction)
+        let operands = [&[self, target], weight.as_slice(), pos_weight.as_slice()].concat();
+        losses.weighted(weight, reduction).named("binary_cross_entropy_with_logits", &operands)
     }
 
     /// `ln(1 + exp(-y x))` for scores and labels 1 or -1.
@@ -140,6 +142,8 @@ impl<'t, T: Float> Var<'t, T> {
         reduction: Reduction,
     ) -> Var<'t, T> {
         let losses = self.binary_cross_entropy_with_logits(target, weight, None, Reduction::None);
+        let losses =
+            losses.named("multilabel_soft_margin_loss", &[&[self, target], weight.as_slice()].concat());
         reduction.of(losses.mean_dim(&[-1], false))
     }
 }

@@ -1,5 +1,5 @@
 //! Losses by distance: between answer and target, or of answers to each other.
-use super::{Reduction, accepted, common};
+use super::{Reduction, accepted, common, one_shape};
 use crate::{
     Number, fuse,
     ops::index::valid,
@@ -83,29 +83,31 @@ impl TripletMargin {
         if self.swap {
             far = far.minimum(&distance(positive, negative));
         }
-        self.reduction.of((near - far + self.margin).clamp_min(0.0))
+        let losses = self.reduction.of((near - far + self.margin).clamp_min(0.0));
+        losses.named("triplet_margin_loss", &[anchor, positive, negative])
     }
 }
 
 impl<'t, T: Float> Var<'t, T> {
-    /// Mean squared error: `(x - y)²`.
+    /// Mean squared error: `(x - y)²`, for answers and targets of one shape. Where PyTorch warns that it broadcasts, this is an
+    /// error, here and in the next three.
     #[track_caller]
     pub fn mse_loss(&self, target: &Var<'t, T>, reduction: Reduction) -> Var<'t, T> {
-        valid!(self, "mse_loss", common(self, target));
+        valid!(self, "mse_loss", one_shape(self, target));
         reduction.of(fuse!(|x, y| (x - y) * (x - y)).apply([self, target]))
     }
 
     /// Mean absolute error: `|x - y|`, with gradient 0 where both are equal.
     #[track_caller]
     pub fn l1_loss(&self, target: &Var<'t, T>, reduction: Reduction) -> Var<'t, T> {
-        valid!(self, "l1_loss", common(self, target));
+        valid!(self, "l1_loss", one_shape(self, target));
         reduction.of(fuse!(|x, y| (x - y).abs()).apply([self, target]))
     }
 
     /// `½ (x - y)² / beta` where `|x - y| < beta`, else `|x - y| - ½ beta`. PyTorch's default for `beta` is 1.
     #[track_caller]
     pub fn smooth_l1_loss(&self, target: &Var<'t, T>, beta: f64, reduction: Reduction) -> Var<'t, T> {
-        valid!(self, "smooth_l1_loss", common(self, target));
+        valid!(self, "smooth_l1_loss", one_shape(self, target));
         let range = accepted(beta >= 0.0, || format!("beta {beta} must not be negative"));
         valid!(self, "smooth_l1_loss", range);
         if beta == 0.0 {
@@ -126,7 +128,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// `½ (x - y)²` where `|x - y| <= delta`, else `delta (|x - y| - ½ delta)`. PyTorch's default for `delta` is 1.
     #[track_caller]
     pub fn huber_loss(&self, target: &Var<'t, T>, delta: f64, reduction: Reduction) -> Var<'t, T> {
-        valid!(self, "huber_loss", common(self, target));
+        valid!(self, "huber_loss", one_shape(self, target));
         valid!(self, "huber_loss", accepted(delta > 0.0, || format!("delta {delta} must be greater than 0")));
         let half = 0.5 * delta;
         let f = fuse!(
@@ -167,7 +169,8 @@ impl<'t, T: Float> Var<'t, T> {
             format!("scores and label must have equally many axes, not {ranks:?}")
         });
         valid!(self, "margin_ranking_loss", fits);
-        reduction.of((margin - (self - other) * label).clamp_min(0.0))
+        let losses = reduction.of((margin - (self - other) * label).clamp_min(0.0));
+        losses.named("margin_ranking_loss", &[self, other, label])
     }
 
     /// For pairs of vectors `[…, d]` and labels `[…]`: `1 - cos` where the label is 1, `max(0, cos - margin)` where it is -1.
@@ -196,6 +199,7 @@ impl<'t, T: Float> Var<'t, T> {
         let (like, unlike) = valid!(self, "cosine_embedding_loss", masks);
         let zero = self.tape().constant(T::of(0.0));
         let far = (&cosine - margin).clamp_min(0.0).where_(&unlike, &zero);
-        reduction.of((1.0 - cosine).where_(&like, &zero) + far)
+        let losses = reduction.of((1.0 - cosine).where_(&like, &zero) + far);
+        losses.named("cosine_embedding_loss", &[self, other, label])
     }
 }

@@ -15,7 +15,8 @@ impl<'t, T: Float> Var<'t, T> {
     pub fn kl_div(&self, target: &Var<'t, T>, log_target: bool, reduction: Reduction) -> Var<'t, T> {
         valid!(self, "kl_div", common(self, target));
         reduction.of(match log_target {
-            true => fuse!(|x, t| t.exp() * (t - x)).apply([self, target]),
+            // Not fused: where eᵗ is 0 and t - x infinite, the gradient of t is NaN as the value is.
+            true => target.exp() * (target - self),
             false => target.xlogy(target) - self * target,
         })
     }

@@ -33,14 +33,14 @@ impl<'t, T: Float> Var<'t, T> {
     #[track_caller]
     pub fn mm(&self, other: &Var<'t, T>) -> Var<'t, T> {
         valid!(self, "mm", ranks([self, other], [2, 2]));
-        self.matmul(other)
+        self.matmul(other).named("mm", &[self, other])
     }
 
     /// The product of a matrix and a vector.
     #[track_caller]
     pub fn mv(&self, vector: &Var<'t, T>) -> Var<'t, T> {
         valid!(self, "mv", ranks([self, vector], [2, 1]));
-        self.matmul(vector)
+        self.matmul(vector).named("mv", &[self, vector])
     }
 
     /// The products of two lists of as many matrices.
@@ -53,14 +53,14 @@ impl<'t, T: Float> Var<'t, T> {
             Err(format!("{} x {}: as many matrices are needed", self.shape(), other.shape()))
         };
         valid!(self, "bmm", fits);
-        self.matmul(other)
+        self.matmul(other).named("bmm", &[self, other])
     }
 
     /// The sum of the products of two vectors' elements.
     #[track_caller]
     pub fn dot(&self, other: &Var<'t, T>) -> Var<'t, T> {
         valid!(self, "dot", ranks([self, other], [1, 1]));
-        self.matmul(other)
+        self.matmul(other).named("dot", &[self, other])
     }
 
     /// All products of an element of one vector and one of another: `[n], [m] -> [n, m]`.
@@ -76,7 +76,7 @@ impl<'t, T: Float> Var<'t, T> {
         if self.rank() == 0 || other.rank() == 0 {
             return self * other;
         }
-        self.tensordot(other, &[-1], &[-1])
+        self.tensordot(other, &[-1], &[-1]).named("inner", &[self, other])
     }
 
     /// Products summed over pairs of axes, the first of `dims_self` with the first of `dims_other`, and so on; the other
@@ -151,31 +151,35 @@ impl<'t, T: Float> Var<'t, T> {
     /// `beta · self + alpha · (a · b)` for matrices a and b.
     #[track_caller]
     pub fn addmm(&self, a: &Var<'t, T>, b: &Var<'t, T>, beta: f64, alpha: f64) -> Var<'t, T> {
-        self.plus("addmm", a.mm(b), beta, alpha)
+        self.plus("addmm", a.mm(b), beta, alpha).named("addmm", &[self, a, b])
     }
 
     /// `beta · self + alpha · (a · v)` for a matrix and a vector.
     #[track_caller]
     pub fn addmv(&self, a: &Var<'t, T>, v: &Var<'t, T>, beta: f64, alpha: f64) -> Var<'t, T> {
-        self.plus("addmv", a.mv(v), beta, alpha)
+        self.plus("addmv", a.mv(v), beta, alpha).named("addmv", &[self, a, v])
     }
 
     /// `beta · self + alpha · Σ aᵢ · bᵢ` for lists of matrices.
     #[track_caller]
     pub fn addbmm(&self, a: &Var<'t, T>, b: &Var<'t, T>, beta: f64, alpha: f64) -> Var<'t, T> {
-        self.plus("addbmm", a.bmm(b).sum_dim(&[0], false), beta, alpha)
+        let product = a.bmm(b).named("addbmm", &[self, a, b]);
+        if product.failed_id().is_some() {
+            return product;
+        }
+        self.plus("addbmm", product.sum_dim(&[0], false), beta, alpha)
     }
 
     /// `beta · self + alpha · (aᵢ · bᵢ)` for lists of matrices.
     #[track_caller]
     pub fn baddbmm(&self, a: &Var<'t, T>, b: &Var<'t, T>, beta: f64, alpha: f64) -> Var<'t, T> {
-        self.plus("baddbmm", a.bmm(b), beta, alpha)
+        self.plus("baddbmm", a.bmm(b), beta, alpha).named("baddbmm", &[self, a, b])
     }
 
     /// `beta · self + alpha · (u vᵀ)` for vectors.
     #[track_caller]
     pub fn addr(&self, u: &Var<'t, T>, v: &Var<'t, T>, beta: f64, alpha: f64) -> Var<'t, T> {
-        self.plus("addr", u.outer(v), beta, alpha)
+        self.plus("addr", u.outer(v), beta, alpha).named("addr", &[self, u, v])
     }
 
     /// The Kronecker product: each element of this tensor times the whole other one.
@@ -241,7 +245,7 @@ impl<'t, T: Float> Var<'t, T> {
         let shape = self.shape()[..self.rank() - 1].iter().copied().chain([o]).collect();
         let y = y.reshape_to(&shape);
         match bias {
-            Some(bias) => y + bias,
+            Some(bias) => (y + bias).named("bilinear", &[self, other, weight, bias]),
             None => y,
         }
     }

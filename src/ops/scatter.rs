@@ -1,5 +1,6 @@
 //! Writing by index: each operation gives a new tensor in which chosen places have other values.
 use super::{
+    compare::Operand,
     index::{along, list, true_positions, valid},
     take::NOWHERE,
 };
@@ -33,6 +34,16 @@ fn winners(positions: &[u32], n: usize) -> Vec<u32> {
         }
     }
     winners
+}
+
+/// That a value to fill with is one number.
+fn one_number<T: Float>(value: &Operand<'_, '_, T>) -> Checked<()> {
+    match value {
+        Operand::Var(v) if v.rank() > 0 && v.failed_id().is_none() => {
+            Err(format!("fills with one number, a tensor of rank 0, not {}", v.shape()))
+        }
+        _ => Ok(()),
+    }
 }
 
 impl<'t, T: Float> Var<'t, T> {
@@ -201,10 +212,21 @@ impl<'t, T: Float> Var<'t, T> {
         source.slices(axis, Tensor::from(chosen)).where_(&mask, self)
     }
 
-    /// `y = x`, but the slices along `dim` that the index names hold one number.
+    /// `y = x`, but the slices along `dim` that the index names hold one number: an `f64`, or a tensor of rank 0, which gets
+    /// the sum of their gradients.
     #[track_caller]
-    pub fn index_fill<I: Index>(&self, dim: isize, index: &Tensor<I>, value: f64) -> Var<'t, T> {
+    pub fn index_fill<'a, I: Index>(
+        &self,
+        dim: isize,
+        index: &Tensor<I>,
+        value: impl Into<Operand<'a, 't, T>>,
+    ) -> Var<'t, T>
+    where
+        't: 'a,
+    {
+        let value = value.into();
         let (axis, rows) = valid!(self, "index_fill", self.slices_of(dim, index));
+        valid!(self, "index_fill", one_number(&value));
         if self.rank() == 0 {
             return self.masked_fill(&Tensor::full(Shape::default(), rows.numel() > 0), value);
         }
@@ -212,10 +234,19 @@ impl<'t, T: Float> Var<'t, T> {
         self.masked_fill(&self.mask_along(axis, |i| winners[i] != NOWHERE), value)
     }
 
-    /// `y = x`, but the number where the mask, which broadcasts, is true.
+    /// `y = x`, but one number where the mask, which broadcasts, is true: an `f64`, or a tensor of rank 0, which gets the sum
+    /// of the gradients there.
     #[track_caller]
-    pub fn masked_fill(&self, mask: &Tensor<bool>, value: f64) -> Var<'t, T> {
-        self.tape().constant(T::from_f64(value)).where_(mask, self)
+    pub fn masked_fill<'a>(&self, mask: &Tensor<bool>, value: impl Into<Operand<'a, 't, T>>) -> Var<'t, T>
+    where
+        't: 'a,
+    {
+        let value = value.into();
+        valid!(self, "masked_fill", one_number(&value));
+        match value {
+            Operand::Number(value) => self.tape().constant(T::from_f64(value)).where_(mask, self),
+            Operand::Var(value) => value.where_(mask, self),
+        }
     }
 
     /// `y = x`, but where the mask, which broadcasts to `x`, is true, the elements of `source`, one after the other.
