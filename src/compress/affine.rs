@@ -211,11 +211,11 @@ impl Affine {
     /// The codes of the values.
     ///
     /// # Errors
-    /// The tensor has no such axis, or not as many indices there as there are scales; a value is NaN.
+    /// The tensor has no such axis, or not as many indices there as there are scales; a value is NaN, for which there is no code.
     pub fn quantize<T: Float>(&self, x: &Tensor<T>) -> Result<Tensor<i64>> {
         let values = x.to_vec();
-        if values.iter().any(|v| v.to_f64().is_nan()) {
-            return Err(Error::invalid("affine", "a value is NaN, which has no code"));
+        if let Some(at) = values.iter().position(|v| v.to_f64().is_nan()) {
+            return Err(Error::invalid("affine", format!("value {at} is NaN, for which there is no code")));
         }
         self.each(x.shape(), |i, scale, zero| {
             (self.code(values[i].to_f64(), scale, zero) as i64).clamp(self.qmin, self.qmax)

@@ -2,7 +2,9 @@
 //! on constants; its output is never differentiated.
 use crate::{
     error::{Error, Result},
+    fuse,
     loss::Reduction,
+    real::Number,
     tape::{Float, Var},
     tensor::{Index, Tensor},
 };
@@ -118,5 +120,7 @@ fn divergence<'t, T: Float>(student: &Var<'t, T>, teacher: &Var<'t, T>, temperat
         &scaled - scaled.logsumexp(&[1], true)
     };
     let (expected, got) = (log_softmax(&teacher.detach()), log_softmax(student));
-    (expected.exp() * (expected - got)).sum() / student.dim(0) as f64
+    // What the teacher holds for impossible counts nothing: 0 · log 0 is 0.
+    let terms = fuse!(|p, e, g| Number::select(p.equal(Number::of(0.0)), Number::of(0.0), p * (e - g)));
+    terms.apply([&expected.exp(), &expected, &got]).sum() / student.dim(0) as f64
 }

@@ -202,7 +202,7 @@ impl<'t, T: Float> Var<'t, T> {
         round_to_steps(self, &share_of_gradient(s, each, qmax.abs()), qmin, qmax)
     }
 
-    /// The values that are left of these once they were quantised. The gradient passes straight through where the code
+    /// The values that are left of these once they were quantised; NaN stays NaN. The gradient passes straight through where the code
     /// was within its range, and is 0 where it was clamped (Bengio et al., 2013).
     #[track_caller]
     pub fn fake_quantize(&self, q: &Affine) -> Var<'t, T> {

@@ -12,6 +12,16 @@ pub(crate) fn erfc(x: f64) -> f64 {
     libm::erfc(x)
 }
 
+/// The inverse hyperbolic sine. The standard library's overflows where twice the argument does.
+pub(crate) fn asinh(x: f64) -> f64 {
+    libm::asinh(x)
+}
+
+/// The inverse hyperbolic cosine; NaN below 1.
+pub(crate) fn acosh(x: f64) -> f64 {
+    if x < 1.0 { f64::NAN } else { libm::acosh(x) }
+}
+
 /// The inverse of [`erf`]: infinite at ±1, NaN beyond.
 #[allow(dead_code)]
 pub(crate) fn erfinv(x: f64) -> f64 {
@@ -258,6 +268,20 @@ mod tests {
         }
         // ψ⁽²⁰⁰⁾(400) = -200! ζ(201, 400), which the logarithms of its factors give with twelve digits.
         close("polygamma", 400.0, polygamma(200, 400.0), -1.94068120650353e-148, 1e-12);
+    }
+
+    #[test]
+    fn inverse_hyperbolic_functions_reach_to_the_largest_number() {
+        for (x, want) in [(1e-300, 1e-300), (0.5, 0.48121182505960347), (1e308, 709.889355822726)] {
+            close("asinh", x, asinh(x), want, 1e-15);
+            assert_eq!(asinh(-x), -asinh(x));
+        }
+        close("acosh", 1e308, acosh(1e308), 709.889355822726, 1e-15);
+        assert_eq!(
+            [acosh(1.0), acosh(f64::INFINITY), asinh(f64::INFINITY)],
+            [0.0, f64::INFINITY, f64::INFINITY]
+        );
+        assert!(acosh(0.5).is_nan() && acosh(f64::NAN).is_nan() && asinh(f64::NAN).is_nan());
     }
 
     #[test]

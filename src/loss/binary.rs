@@ -92,13 +92,14 @@ impl<'t, T: Float> Var<'t, T> {
         let fits = accepted(self.shape() == target.shape(), || {
             format!("probabilities {} and targets {} must have one shape", self.shape(), target.shape())
         });
-        valid!(self, "binary_cross_entropy", fits);
+        valid!([self, target], "binary_cross_entropy", fits);
         let outside = self.tensor().to_vec().into_iter().find(|p| !(0.0..=1.0).contains(&p.to_f64()));
         let range = accepted(outside.is_none(), || {
             format!("{:?} is no probability: 0 to 1 are accepted", outside.unwrap_or_default())
         });
-        valid!(self, "binary_cross_entropy", range);
-        self.tape().apply(BinaryCrossEntropy, &[self, target]).weighted(weight, reduction)
+        valid!([self, target], "binary_cross_entropy", range);
+        let losses = self.tape().apply(BinaryCrossEntropy, &[self, target]).weighted(weight, reduction);
+        losses.named("binary_cross_entropy", &[&[self, target], weight.as_slice()].concat())
     }
 
     /// [`binary_cross_entropy`](Var::binary_cross_entropy) of the sigmoid of scores, without rounding or overflow.
@@ -114,19 +115,20 @@ impl<'t, T: Float> Var<'t, T> {
         let fits = accepted(self.shape() == target.shape(), || {
             format!("scores {} and targets {} must have one shape", self.shape(), target.shape())
         });
-        valid!(self, "binary_cross_entropy_with_logits", fits);
+        valid!([self, target], "binary_cross_entropy_with_logits", fits);
         let losses = match pos_weight {
             None => fuse!(|x, t| (1.0 - t) * x - x.logsigmoid()).apply([self, target]),
             Some(w) => fuse!(|x, t, w| (1.0 - t) * x - (1.0 + (w - 1.0) * t) * x.logsigmoid())
                 .apply([self, target, w]),
         };
-        losses.weighted(weight, reduction)
+        let operands = [&[self, target], weight.as_slice(), pos_weight.as_slice()].concat();
+        losses.weighted(weight, reduction).named("binary_cross_entropy_with_logits", &operands)
     }
 
     /// `ln(1 + exp(-y x))` for scores and labels 1 or -1.
     #[track_caller]
     pub fn soft_margin_loss(&self, label: &Var<'t, T>, reduction: Reduction) -> Var<'t, T> {
-        valid!(self, "soft_margin_loss", common(self, label));
+        valid!([self, label], "soft_margin_loss", common(self, label));
         reduction.of(fuse!(|x, y| 0.0 - (x * y).logsigmoid()).apply([self, label]))
     }
 
@@ -140,6 +142,8 @@ impl<'t, T: Float> Var<'t, T> {
         reduction: Reduction,
     ) -> Var<'t, T> {
         let losses = self.binary_cross_entropy_with_logits(target, weight, None, Reduction::None);
+        let losses =
+            losses.named("multilabel_soft_margin_loss", &[&[self, target], weight.as_slice()].concat());
         reduction.of(losses.mean_dim(&[-1], false))
     }
 }

@@ -260,6 +260,7 @@ impl<'t, T: Float> Var<'t, T> {
         valid!(self, "multi_margin_loss", matrix);
         // A list of scores may have its class in a list of one.
         let single = self.rank() == 1 && targets.numel() == 1;
+        let listed = single && targets.rank() == 1 && reduction == Reduction::None;
         let targets = if single { targets.reshaped(&Shape::default()) } else { targets.clone() };
         let places = valid!(self, "multi_margin_loss", options.places::<T, I>(self.shape(), &targets));
         let right = self.elements(places.chosen.clone()).unsqueeze(-1);
@@ -269,7 +270,9 @@ impl<'t, T: Float> Var<'t, T> {
         let gaps = (self - right + margin).clamp_min(0.0).masked_fill(&own, 0.0);
         let gaps = if p == 2.0 { &gaps * &gaps } else { gaps };
         let losses = gaps.sum_dim(&[-1], false) / self.dim(-1) as f64;
-        reduction.of(losses * self.tape().constant(&places.weights))
+        let losses = losses * self.tape().constant(&places.weights);
+        // One loss for each class given: of a list of one, a list.
+        reduction.of(if listed { losses.reshape_to(&Shape::new(&[1])) } else { losses })
     }
 
     /// For several right classes a row, listed up to the first -1: the sum over pairs of a right and a wrong class of

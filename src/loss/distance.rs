@@ -1,5 +1,5 @@
 //! Losses by distance: between answer and target, or of answers to each other.
-use super::{Reduction, accepted, common};
+use super::{Reduction, accepted, common, one_shape};
 use crate::{
     Number, fuse,
     ops::index::valid,
@@ -83,31 +83,33 @@ impl TripletMargin {
         if self.swap {
             far = far.minimum(&distance(positive, negative));
         }
-        self.reduction.of((near - far + self.margin).clamp_min(0.0))
+        let losses = self.reduction.of((near - far + self.margin).clamp_min(0.0));
+        losses.named("triplet_margin_loss", &[anchor, positive, negative])
     }
 }
 
 impl<'t, T: Float> Var<'t, T> {
-    /// Mean squared error: `(x - y)²`.
+    /// Mean squared error: `(x - y)²`, for answers and targets of one shape. Where PyTorch warns that it broadcasts, this is an
+    /// error, here and in the next three.
     #[track_caller]
     pub fn mse_loss(&self, target: &Var<'t, T>, reduction: Reduction) -> Var<'t, T> {
-        valid!(self, "mse_loss", common(self, target));
+        valid!([self, target], "mse_loss", one_shape(self, target));
         reduction.of(fuse!(|x, y| (x - y) * (x - y)).apply([self, target]))
     }
 
     /// Mean absolute error: `|x - y|`, with gradient 0 where both are equal.
     #[track_caller]
     pub fn l1_loss(&self, target: &Var<'t, T>, reduction: Reduction) -> Var<'t, T> {
-        valid!(self, "l1_loss", common(self, target));
+        valid!([self, target], "l1_loss", one_shape(self, target));
         reduction.of(fuse!(|x, y| (x - y).abs()).apply([self, target]))
     }
 
     /// `½ (x - y)² / beta` where `|x - y| < beta`, else `|x - y| - ½ beta`. PyTorch's default for `beta` is 1.
     #[track_caller]
     pub fn smooth_l1_loss(&self, target: &Var<'t, T>, beta: f64, reduction: Reduction) -> Var<'t, T> {
-        valid!(self, "smooth_l1_loss", common(self, target));
+        valid!([self, target], "smooth_l1_loss", one_shape(self, target));
         let range = accepted(beta >= 0.0, || format!("beta {beta} must not be negative"));
-        valid!(self, "smooth_l1_loss", range);
+        valid!([self, target], "smooth_l1_loss", range);
         if beta == 0.0 {
             return self.l1_loss(target, reduction);
         }
@@ -126,8 +128,12 @@ impl<'t, T: Float> Var<'t, T> {
     /// `½ (x - y)²` where `|x - y| <= delta`, else `delta (|x - y| - ½ delta)`. PyTorch's default for `delta` is 1.
     #[track_caller]
     pub fn huber_loss(&self, target: &Var<'t, T>, delta: f64, reduction: Reduction) -> Var<'t, T> {
-        valid!(self, "huber_loss", common(self, target));
-        valid!(self, "huber_loss", accepted(delta > 0.0, || format!("delta {delta} must be greater than 0")));
+        valid!([self, target], "huber_loss", one_shape(self, target));
+        valid!(
+            [self, target],
+            "huber_loss",
+            accepted(delta > 0.0, || format!("delta {delta} must be greater than 0"))
+        );
         let half = 0.5 * delta;
         let f = fuse!(
             [delta, half] | x,
@@ -143,10 +149,10 @@ impl<'t, T: Float> Var<'t, T> {
     /// margin is 1.
     #[track_caller]
     pub fn hinge_embedding_loss(&self, label: &Var<'t, T>, margin: f64, reduction: Reduction) -> Var<'t, T> {
-        valid!(self, "hinge_embedding_loss", common(self, label));
+        valid!([self, label], "hinge_embedding_loss", common(self, label));
         let (unlike, like) = (label.ne(1.0), label.ne(-1.0));
         let masks = unlike.and_then(|unlike| Ok((unlike, like?))).map_err(|e| e.to_string());
-        let (not_one, not_minus_one) = valid!(self, "hinge_embedding_loss", masks);
+        let (not_one, not_minus_one) = valid!([self, label], "hinge_embedding_loss", masks);
         let zero = self.tape().constant(T::of(0.0));
         let far = (margin - self).clamp_min(0.0).where_(&not_one, &zero);
         reduction.of(far + self.where_(&not_minus_one, &zero))
@@ -166,8 +172,9 @@ impl<'t, T: Float> Var<'t, T> {
         let fits = accepted(ranks[0] == ranks[1] && ranks[0] == ranks[2], || {
             format!("scores and label must have equally many axes, not {ranks:?}")
         });
-        valid!(self, "margin_ranking_loss", fits);
-        reduction.of((margin - (self - other) * label).clamp_min(0.0))
+        valid!([self, other, label], "margin_ranking_loss", fits);
+        let losses = reduction.of((margin - (self - other) * label).clamp_min(0.0));
+        losses.named("margin_ranking_loss", &[self, other, label])
     }
 
     /// For pairs of vectors `[…, d]` and labels `[…]`: `1 - cos` where the label is 1, `max(0, cos - margin)` where it is -1.
@@ -188,14 +195,15 @@ impl<'t, T: Float> Var<'t, T> {
                 label.shape()
             )
         });
-        valid!(self, "cosine_embedding_loss", fits);
+        valid!([self, other, label], "cosine_embedding_loss", fits);
         let dot = |a: &Var<'t, T>, b: &Var<'t, T>| (a * b).sum_dim(&[-1], false);
         let length = (dot(self, self) + 1e-12) * (dot(other, other) + 1e-12);
         let cosine = dot(self, other) / length.sqrt();
         let masks = label.eq(1.0).and_then(|one| Ok((one, label.eq(-1.0)?))).map_err(|e| e.to_string());
-        let (like, unlike) = valid!(self, "cosine_embedding_loss", masks);
+        let (like, unlike) = valid!([self, other, label], "cosine_embedding_loss", masks);
         let zero = self.tape().constant(T::of(0.0));
         let far = (&cosine - margin).clamp_min(0.0).where_(&unlike, &zero);
-        reduction.of((1.0 - cosine).where_(&like, &zero) + far)
+        let losses = reduction.of((1.0 - cosine).where_(&like, &zero) + far);
+        losses.named("cosine_embedding_loss", &[self, other, label])
     }
 }

@@ -13,9 +13,10 @@ impl<'t, T: Float> Var<'t, T> {
     /// `log_target` `eᵗ (t - x)`. [`Reduction::BatchMean`] is the mathematical one.
     #[track_caller]
     pub fn kl_div(&self, target: &Var<'t, T>, log_target: bool, reduction: Reduction) -> Var<'t, T> {
-        valid!(self, "kl_div", common(self, target));
+        valid!([self, target], "kl_div", common(self, target));
         reduction.of(match log_target {
-            true => fuse!(|x, t| t.exp() * (t - x)).apply([self, target]),
+            // Not fused: where eᵗ is 0 and t - x infinite, the gradient of t is NaN as the value is.
+            true => target.exp() * (target - self),
             false => target.xlogy(target) - self * target,
         })
     }
@@ -31,13 +32,13 @@ impl<'t, T: Float> Var<'t, T> {
         eps: f64,
         reduction: Reduction,
     ) -> Var<'t, T> {
-        valid!(self, "poisson_nll_loss", common(self, target));
+        valid!([self, target], "poisson_nll_loss", common(self, target));
         let mut losses = match log_input {
             true => fuse!(|x, t| x.exp() - t * x).apply([self, target]),
             false => fuse!([eps] | x, t | x - t * (x + eps).log()).apply([self, target]),
         };
         if full {
-            let large = valid!(self, "poisson_nll_loss", target.gt(1.0).map_err(|e| e.to_string()));
+            let large = valid!([self, target], "poisson_nll_loss", target.gt(1.0).map_err(|e| e.to_string()));
             let turn = 2.0 * PI;
             let stirling = fuse!([turn] | t | t * t.log() - t + 0.5 * (turn * t).log()).apply([target]);
             let zero = self.tape().constant(T::of(0.0));
@@ -58,7 +59,7 @@ impl<'t, T: Float> Var<'t, T> {
         eps: f64,
         reduction: Reduction,
     ) -> Var<'t, T> {
-        valid!(self, "gaussian_nll_loss", common(self, target));
+        valid!([self, target, var], "gaussian_nll_loss", common(self, target));
         valid!(var, "gaussian_nll_loss", Ok::<_, String>(()));
         let (lead, last) = self.shape().split_at(self.rank().saturating_sub(1));
         let lacks = *var.shape() == *lead && self.rank() > 0;
@@ -67,7 +68,7 @@ impl<'t, T: Float> Var<'t, T> {
         let fits = accepted(fits, || {
             format!("the variance has shape {}, but must have {} or {kept}", var.shape(), self.shape())
         });
-        valid!(self, "gaussian_nll_loss", fits);
+        valid!([self, target, var], "gaussian_nll_loss", fits);
         let values = var.tensor().to_vec();
         let negative = values.iter().find(|v| v.to_f64() < 0.0);
         valid!(

@@ -55,6 +55,21 @@ impl Reduction {
     }
 }
 
+/// That answer and target have one shape, for losses where it is nearly always an oversight if they haven't: `[6, 1]` and `[6]`
+/// would make 36 losses.
+fn one_shape<T: Float>(answer: &Var<'_, T>, target: &Var<'_, T>) -> Checked<()> {
+    if answer.shape() == target.shape() || target.failed_id().is_some() {
+        return Ok(());
+    }
+    let shapes = format!("answers {} and targets {} must have one shape", answer.shape(), target.shape());
+    Err(match common(answer, target) {
+        Ok(shape) => format!(
+            "{shapes}: reshape one of them; if every answer is to meet every target it broadcasts to, expand both to {shape}"
+        ),
+        Err(_) => shapes,
+    })
+}
+
 /// That two operands broadcast to each other, and to what.
 fn common<T: Float>(a: &Var<'_, T>, b: &Var<'_, T>) -> Checked<Shape> {
     broadcast(a.shape(), b.shape())

@@ -75,12 +75,20 @@ pub fn expected_calibration_error<T: Float, I: Index>(
     for (row, target) in rows.iter() {
         let class = super::largest("expected_calibration_error", row)?;
         let sure = row.iter().fold(0.0f64, |m, &p| m.max(p));
-        let bin = (sure * bins as f64).ceil() as usize;
-        samples.push((bin.max(1), (class == target as i64) as u8 as f64 - sure));
+        samples.push((bin_below(sure, bins), (class == target as i64) as u8 as f64 - sure));
     }
     samples.sort_by_key(|(bin, _)| *bin);
     let gaps = samples.chunk_by(|a, b| a.0 == b.0).map(|bin| bin.iter().map(|(_, d)| d).sum::<f64>().abs());
     Ok(gaps.sum::<f64>() / rows.len())
+}
+
+/// The bin `(k / bins, (k + 1) / bins]` of a probability, from 1 on: by its edges as they are rounded, since the product with the
+/// number of bins is rounded otherwise.
+fn bin_below(p: f64, bins: usize) -> usize {
+    let near = (p * bins as f64).ceil() as usize;
+    let fits = |k: usize| p <= k as f64 / bins as f64;
+    let found = (near.saturating_sub(1)..=near + 1).find(|&k| k > 0 && fits(k));
+    found.unwrap_or(bins).min(bins)
 }
 
 /// A reliability diagram: what came true where a model was how sure; see [`calibration_curve`].
@@ -122,7 +130,8 @@ pub fn calibration_curve<T: Float, I: Index>(
     samples.sort_by(|a, b| a.0.total_cmp(&b.0));
     // As NumPy's percentile: between neighbours by the fraction.
     let edge = |k: usize| {
-        let part = k as f64 / bins as f64;
+        // NumPy's linspace, which scikit-learn has its edges from, multiplies.
+        let part = k as f64 * (1.0 / bins as f64);
         if !quantile {
             return part;
         }
@@ -170,6 +179,22 @@ mod tests {
         // Both in (0.5, 0.75]: sure by 0.75 and 0.625, one of two right.
         let p = Tensor::from([[0.75f64, 0.25], [0.625, 0.375]]);
         assert_eq!(expected_calibration_error(&p, &Tensor::from([0u32, 1]), 4).unwrap(), 0.1875);
+    }
+
+    #[test]
+    fn an_edge_is_what_the_quotient_is_rounded_to() {
+        for bins in 1..200 {
+            for k in 1..=bins {
+                assert_eq!(bin_below(k as f64 / bins as f64, bins), k, "{k} of {bins}");
+                let above = (k as f64 / bins as f64).next_up();
+                assert_eq!(bin_below(above.min(1.0), bins), (k + 1).min(bins), "after {k} of {bins}");
+            }
+            assert_eq!(bin_below(0.0, bins), 1);
+        }
+        // Both of the 25th of 39 bins.
+        let p = Tensor::from([[25.0 / 39.0, 14.0 / 39.0], [0.63, 0.37]]);
+        let found = expected_calibration_error(&p, &Tensor::from([0u32, 1]), 39).unwrap();
+        assert!((found - (25.0f64 / 39.0 + 0.63 - 1.0) / 2.0).abs() < 1e-12, "{found}");
     }
 
     #[test]

@@ -84,10 +84,13 @@ pub fn r2_score<T: Float>(predictions: &Tensor<T>, targets: &Tensor<T>, force_fi
     }
     let score = |output: usize| {
         let column = || pairs.iter().skip(output).step_by(outputs);
-        let mean = column().map(|(_, t)| t).sum::<f64>() / n as f64;
+        // The mean of equal numbers is that number, not what is left of it after rounding.
+        let first = column().next().map_or(f64::NAN, |(_, t)| *t);
+        let mean = first + column().map(|(_, t)| t - first).sum::<f64>() / n as f64;
         let residual: f64 = column().map(|(p, t)| (t - p) * (t - p)).sum();
         let total: f64 = column().map(|(_, t)| (t - mean) * (t - mean)).sum();
         match total == 0.0 && force_finite {
+            true if residual.is_nan() => f64::NAN,
             true => (residual == 0.0) as u8 as f64,
             false => 1.0 - residual / total,
         }
@@ -107,6 +110,19 @@ mod tests {
         assert!(r2_score(&same, &same, false).unwrap().is_nan());
         assert_eq!(r2_score(&other, &same, false).unwrap(), f64::NEG_INFINITY);
         assert!(r2_score(&Tensor::from([1.0f64]), &Tensor::from([1.0]), true).unwrap().is_nan());
+    }
+
+    #[test]
+    fn equal_targets_are_equal_whatever_their_sum_is_rounded_to() {
+        for value in [0.7, 0.1, 1e-3, 1e17 / 3.0, -2.0 / 3.0] {
+            let same = Tensor::from([value; 10]);
+            let other = Tensor::from([0.2; 10]);
+            assert_eq!(r2_score(&same, &same, true).unwrap(), 1.0, "{value}");
+            assert_eq!(r2_score(&other, &same, true).unwrap(), 0.0, "{value}");
+            assert_eq!(r2_score(&other, &same, false).unwrap(), f64::NEG_INFINITY, "{value}");
+        }
+        let nan = Tensor::from([f64::NAN, 1.0]);
+        assert!(r2_score(&nan, &Tensor::from([1.0, 1.0]), true).unwrap().is_nan());
     }
 
     #[test]

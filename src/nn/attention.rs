@@ -83,7 +83,7 @@ impl<'t, T: Float> Masks<'t, T> {
         let mut bias = None;
         match &self.pairs {
             Some(AttentionMask::Keep(pairs)) => keep = keep * tape.constant(pairs.cast::<T>()),
-            Some(AttentionMask::Add(pairs)) => bias = Some(pairs * &keep),
+            Some(AttentionMask::Add(pairs)) => bias = Some(pairs + &keep * 0.0),
             None => {}
         }
         let with = |v: Var<'t, T>, value: f64| match extra {

@@ -10,7 +10,7 @@ use crate::{
 pub enum AttentionMask<'t, T: Float> {
     /// Only pairs that are true take part. A query without any gives zeros.
     Keep(Tensor<bool>),
-    /// Added to the scores.
+    /// Added to the scores. A query whose row is -∞ throughout gives zeros.
     Add(Var<'t, T>),
 }
 
@@ -71,7 +71,12 @@ impl<'t, T: Float> Var<'t, T> {
             let message = "takes a mask or is_causal, not both";
             return self.tape().fail_op("scaled_dot_product_attention", message, &operands);
         }
-        self.attend(&self.shared(key), &self.shared(value), options)
+        let y = self.attend(&self.shared(key), &self.shared(value), options);
+        let mask = match &options.mask {
+            Some(AttentionMask::Add(bias)) => Some(bias),
+            _ => None,
+        };
+        y.named("scaled_dot_product_attention", &[&operands[..], mask.as_slice()].concat())
     }
 
     /// Attention of operands that fit each other.
@@ -104,18 +109,9 @@ impl<'t, T: Float> Var<'t, T> {
         let weights = match &options.mask {
             None if options.is_causal => scores.causal_softmax(),
             None => scores.softmax(-1),
-            Some(AttentionMask::Add(bias)) => (scores + bias).softmax(-1),
+            Some(AttentionMask::Add(bias)) => (scores + bias).masked_softmax(),
             Some(AttentionMask::Keep(keep)) => {
-                // Rows that see nothing are left as they are, and their results set to 0: no NaN comes up.
-                let width = keep.dim(-1).max(1);
-                let values = keep.to_vec();
-                let blind: Vec<bool> = values.chunks(width).map(|row| !row.contains(&true)).collect();
-                let hidden = Tensor::from_fn(keep.shape(), |i| !values[i] && !blind[i / width]);
-                let weights = scores.masked_fill(&hidden, f64::NEG_INFINITY).softmax(-1);
-                match blind.contains(&true) {
-                    true => weights.masked_fill(&Tensor::from_fn(keep.shape(), |i| blind[i / width]), 0.0),
-                    false => weights,
-                }
+                scores.masked_fill(&keep.logical_not(), f64::NEG_INFINITY).masked_softmax()
             }
         };
         weights.dropout(options.dropout_p)

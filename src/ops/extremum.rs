@@ -20,16 +20,22 @@ pub(crate) struct Extremum {
     largest: bool,
     axes: Axes,
     keep: bool,
+    /// If the extremum is NaN, those that are NaN share the gradient; else it is NaN for all, as PyTorch's amax has it.
+    #[serde(default)]
+    nan_shares: bool,
 }
 
-/// 1 where both are equal or NaN, else 0.
+/// 1 where both are equal, or NaN if that counts, else 0.
 #[derive(Clone, Copy)]
-struct Same;
+struct Same {
+    nan: bool,
+}
 
 impl NumberExpr<2> for Same {
     #[inline(always)]
     fn eval<R: Number>(&self, [x, y]: [R; 2]) -> R {
-        R::select(x.equal(y) | (x.is_nan() & y.is_nan()), R::of(1.0), R::of(0.0))
+        let one = R::of(if self.nan { 1.0 } else { 0.0 });
+        R::select(x.equal(y), R::of(1.0), R::select(x.is_nan() & y.is_nan(), one, R::of(0.0)))
     }
 }
 
@@ -65,7 +71,7 @@ impl<T: Float> Rule<T> for Extremum {
     fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
         let (x, y, g) = (step.input(0), step.output(), step.take_grad());
         let spread = y.detach().spread(&self.axes, x.shape());
-        let same = match map(Same, [x.tensor(), spread.tensor()], x.shape()) {
+        let same = match map(Same { nan: self.nan_shares }, [x.tensor(), spread.tensor()], x.shape()) {
             Ok(same) => same,
             Err(message) => return step.fail(crate::Error::op("amax", message, None)),
         };
@@ -76,7 +82,7 @@ impl<T: Float> Rule<T> for Extremum {
 
     fn kinks(&self, x: &[&Tensor<T>], _: &Tensor<T>) -> usize {
         let [x] = x else { return 0 };
-        let same = |y: &Tensor<T>| map(Same, [x, y], x.shape());
+        let same = |y: &Tensor<T>| map(Same { nan: true }, [x, y], x.shape());
         let extreme = match self.largest {
             true => fold(Largest, x, &self.axes, true),
             false => fold(Smallest, x, &self.axes, true),
@@ -209,34 +215,45 @@ impl<'t, T: Float> Var<'t, T> {
     #[track_caller]
     fn extremum(&self, name: &str, dim: &[isize], keep: bool, largest: bool) -> Var<'t, T> {
         match self.axes(dim) {
-            Ok(axes) => self.tape().apply(Extremum { largest, axes, keep }, &[self]),
+            Ok(axes) => self.tape().apply(Extremum { largest, axes, keep, nan_shares: false }, &[self]),
             Err(message) if self.failed_id().is_none() => self.tape().fail_op(name, message, &[self]),
             Err(_) => self.clone(),
         }
     }
 
-    /// The largest element over axes; equal ones share the gradient. No axes means all of them.
+    /// As [`amax`](Var::amax) or [`amin`](Var::amin), but where that is NaN, those that are share the gradient.
+    #[track_caller]
+    pub(crate) fn extremum_of_all(&self, dim: &[isize], keep: bool, largest: bool) -> Var<'t, T> {
+        match self.axes(dim) {
+            Ok(axes) => self.tape().apply(Extremum { largest, axes, keep, nan_shares: true }, &[self]),
+            Err(message) => self.tape().fail_op(if largest { "amax" } else { "amin" }, message, &[self]),
+        }
+    }
+
+    /// The largest element over axes; equal ones share the gradient. Where it is NaN, so are all gradients. No axes means all
+    /// of them.
     #[track_caller]
     pub fn amax(&self, dim: &[isize], keepdim: bool) -> Var<'t, T> {
         self.extremum("amax", dim, keepdim, true)
     }
 
-    /// The smallest element over axes; equal ones share the gradient. No axes means all of them.
+    /// The smallest element over axes; see [`amax`](Var::amax).
     #[track_caller]
     pub fn amin(&self, dim: &[isize], keepdim: bool) -> Var<'t, T> {
         self.extremum("amin", dim, keepdim, false)
     }
 
-    /// The largest of all elements.
+    /// The largest of all elements; equal ones share the gradient. If there is NaN, that is it, and what is NaN shares the
+    /// gradient.
     #[track_caller]
     pub fn max(&self) -> Var<'t, T> {
-        self.amax(&[], false)
+        self.extremum_of_all(&[], false, true)
     }
 
-    /// The smallest of all elements.
+    /// The smallest of all elements; see [`max`](Var::max).
     #[track_caller]
     pub fn min(&self) -> Var<'t, T> {
-        self.amin(&[], false)
+        self.extremum_of_all(&[], false, false)
     }
 
     /// The largest element along an axis, and where it is: the first of several, which gets all the gradient.
@@ -263,7 +280,7 @@ impl<'t, T: Float> Var<'t, T> {
         let equal = |v: &T| *v == median || (nan(v) && nan(&median));
         let ties: Vec<u32> =
             values.iter().enumerate().filter(|(_, v)| equal(v)).map(|(i, _)| i as u32).collect();
-        self.elements(Tensor::from(ties)).amax(&[], false)
+        self.elements(Tensor::from(ties)).max()
     }
 
     /// The median along an axis, of an even number the lower of the middle two, and where it is.

@@ -1,23 +1,50 @@
 //! Elements and slices chosen by tensors of indices. All come down to the two ways of reading in `take`.
-use super::take::{NOWHERE, Take};
+use super::{
+    Op, Rule, operands,
+    take::{NOWHERE, Take},
+};
 use crate::{
     error::Checked,
     kernels::strided::{for_runs, merge_axes},
-    tape::{Float, Var},
+    tape::{Float, Var, step::Step},
     tensor::{Element, Index, Shape, Tensor, shape::addressable},
 };
 
-/// The value of a check; where it failed, or the operand had failed before, the function returns that failure.
+/// The value of a check; where it failed, or an operand had failed before, the function returns that failure.
 macro_rules! valid {
-    ($x:expr, $name:literal, $checked:expr) => {
+    ([$x:expr $(, $more:expr)*], $name:literal, $checked:expr) => {
         match $checked {
-            _ if $x.failed_id().is_some() => return $x.clone(),
-            Ok(value) => value,
-            Err(message) => return $x.tape().fail_op($name, message, &[$x]),
+            Ok(value) if $x.failed_id().is_none() => value,
+            checked => {
+                let message = checked.err().unwrap_or_default();
+                return $x.tape().fail_op($name, message, &[$x $(, $more)*]);
+            }
         }
+    };
+    ($x:expr, $name:literal, $checked:expr) => {
+        valid!([$x], $name, $checked)
     };
 }
 pub(crate) use valid;
+
+impl<'t, T: Float> Var<'t, T> {
+    /// The result of an operation that is composed of others, under its own name. Where one of those failed, it is this one that
+    /// can't be done, with these operands.
+    #[track_caller]
+    pub(crate) fn named(self, name: &str, operands: &[&Var<'t, T>]) -> Var<'t, T> {
+        if self.failed_id().is_none() || operands.iter().any(|v| v.failed_id().is_some()) {
+            return self;
+        }
+        match self.failure() {
+            Some(crate::Error::Op(inner)) if inner.op != name => {
+                let shapes: Vec<String> = operands.iter().map(|v| v.shape().to_string()).collect();
+                let message = format!("can't take {}: {}", shapes.join(", "), inner.message);
+                self.tape().fail_op(name, message, operands)
+            }
+            _ => self,
+        }
+    }
+}
 
 /// Indices below `size`, of which negative ones may count from the end.
 pub(crate) fn indices<I: Index>(index: &Tensor<I>, size: usize, negative: bool) -> Checked<Tensor<u32>> {
@@ -229,6 +256,50 @@ impl<'t, T: Float> Var<'t, T> {
         };
         let index = rows.reshaped(&Shape::new(&[rows.numel()]));
         self.tape().apply(Take::Rows { axis: 0, index, padding }, &[self]).reshape_to(&shape)
+    }
+
+    /// This table `[n, …]`, but with the gradient of each row divided by how often the index names it: PyTorch's
+    /// `scale_grad_by_freq` of an embedding, of which frequent rows then learn no faster than rare ones.
+    ///
+    /// ```
+    /// let tape = kolmo::Tape::<f64>::new();
+    /// let (table, index) = (tape.input([[1.0], [2.0]]), kolmo::Tensor::from([0u32, 1, 1, 1]));
+    /// let rows = table.scale_grad_by_freq(&index).embedding(&index, None);
+    /// assert_eq!(rows.sum().backward()?.get(&table).unwrap().to_vec(), [1.0, 1.0]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn scale_grad_by_freq<I: Index>(&self, index: &Tensor<I>) -> Var<'t, T> {
+        let n = *valid!(self, "scale_grad_by_freq", self.shape().first().ok_or("takes a table of rows"));
+        let rows = valid!(self, "scale_grad_by_freq", indices(index, n, false));
+        let mut counts = vec![0u32; n];
+        rows.to_vec().into_iter().for_each(|row| counts[row as usize] += 1);
+        let shape: Shape = (0..self.rank()).map(|axis| if axis == 0 { n } else { 1 }).collect();
+        let shares = Tensor::from_fn(shape, |i| T::of(1.0 / counts[i].max(1) as f64));
+        self.tape().apply(Op::Custom(std::sync::Arc::new(RowShares(shares))), &[self])
+    }
+}
+
+/// The operand itself; the gradient of each of its rows is multiplied by a number.
+struct RowShares<T: Float>(Tensor<T>);
+
+impl<T: Float> Rule<T> for RowShares<T> {
+    fn name(&self) -> &str {
+        "scale_grad_by_freq"
+    }
+
+    fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {
+        let [x] = operands(x)?;
+        Ok(x.clone())
+    }
+
+    fn keeps(&self, _: u32) -> u32 {
+        0
+    }
+
+    fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
+        let g = step.take_grad();
+        step.give(0, &g * g.tape().constant(&self.0));
     }
 }
 

@@ -58,6 +58,7 @@ impl<'t, T: Float> Var<'t, T> {
     }
 
     /// What is wrong with a weight or bias that should have this shape.
+    #[track_caller]
     fn unfit(&self, name: &str, shape: &[usize], (weight, bias): Affine<'_, 't, T>) -> Option<Var<'t, T>> {
         for part in [weight, bias].into_iter().flatten() {
             if part.failed_id().is_some() {
@@ -72,6 +73,7 @@ impl<'t, T: Float> Var<'t, T> {
     }
 
     /// One weight and bias for each channel, axis 1.
+    #[track_caller]
     fn by_channel(&self, name: &str, affine: Affine<'_, 't, T>) -> Var<'t, T> {
         let channels = self.shape().get(1).copied().unwrap_or(1);
         if let Some(failed) = self.unfit(name, &[channels], affine) {
@@ -107,6 +109,18 @@ impl<'t, T: Float> Var<'t, T> {
         valid!(self, "batch_norm", self.has_channels(2));
         match running {
             Some((mean, variance)) => {
+                let channels = &self.shape()[1..2];
+                if let Some(bad) = [mean, variance].into_iter().find(|v| **v.shape() != *channels) {
+                    if bad.failed_id().is_some() {
+                        return bad.clone();
+                    }
+                    let message = format!(
+                        "running statistics of {} have shape {channels:?}, not {}",
+                        self.shape(),
+                        bad.shape()
+                    );
+                    return self.tape().fail_op("batch_norm", message, &[self, bad]);
+                }
                 let centred = self.by_channel("batch_norm", (None, Some(&-mean)));
                 let scaled = centred.by_channel("batch_norm", (Some(&(variance + eps).rsqrt()), None));
                 scaled.by_channel("batch_norm", (weight, bias))
@@ -203,7 +217,7 @@ impl<'t, T: Float> Var<'t, T> {
         valid!(self, "group_norm", self.has_channels(2));
         let (n, channels) = (self.shape()[0], self.shape()[1]);
         if num_groups == 0
-            || num_groups > channels.max(1)
+            || num_groups > channels
             || channels % num_groups != 0
             || self.shape()[2..].contains(&0)
         {
@@ -287,7 +301,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// Vectors along an axis divided by their norm, or by `eps` if that is larger (defaults of PyTorch: p 2, dim 1, eps 1e-12).
     #[track_caller]
     pub fn normalize(&self, p: f64, dim: isize, eps: f64) -> Var<'t, T> {
-        self / self.norm(p, &[dim], true).clamp_min(eps)
+        (self / self.norm(p, &[dim], true).clamp_min(eps)).named("normalize", &[self])
     }
 
     /// The cosine of the angle between vectors along an axis, with norms of `eps` at least (defaults of PyTorch: dim 1,
@@ -295,16 +309,16 @@ impl<'t, T: Float> Var<'t, T> {
     #[track_caller]
     pub fn cosine_similarity(&self, other: &Var<'t, T>, dim: isize, eps: f64) -> Var<'t, T> {
         let shape = crate::tensor::shape::broadcast(self.shape(), other.shape());
-        let shape = valid!(self, "cosine_similarity", shape);
+        let shape = valid!([self, other], "cosine_similarity", shape);
         let unit = |v: &Var<'t, T>| v.expand_to(&shape).normalize(2.0, dim, eps);
-        (unit(self) * unit(other)).sum_dim(&[dim], false)
+        (unit(self) * unit(other)).sum_dim(&[dim], false).named("cosine_similarity", &[self, other])
     }
 
     /// The norm of the differences along the last axis, to each of which `eps` is added (defaults of PyTorch: p 2, eps 1e-6);
     /// operands broadcast.
     #[track_caller]
     pub fn pairwise_distance(&self, other: &Var<'t, T>, p: f64, eps: f64, keepdim: bool) -> Var<'t, T> {
-        (self - other + eps).norm(p, &[-1], keepdim)
+        (self - other + eps).norm(p, &[-1], keepdim).named("pairwise_distance", &[self, other])
     }
 
     /// The distances of all pairs: `[…, p, m], […, r, m] -> […, p, r]`. The derivative at a distance of 0 is 0.
@@ -321,7 +335,7 @@ impl<'t, T: Float> Var<'t, T> {
             );
             return self.tape().fail_op("cdist", message, &[self, other]);
         }
-        (self.unsqueeze(-2) - other.unsqueeze(-3)).norm(p, &[-1], false)
+        (self.unsqueeze(-2) - other.unsqueeze(-3)).norm(p, &[-1], false).named("cdist", &[self, other])
     }
 
     /// The slices along an axis whose norm is above `maxnorm`, scaled down to it.

@@ -18,11 +18,16 @@ impl<'t, T: Float> Var<'t, T> {
     where
         't: 'a,
     {
-        match weight.into() {
+        let weight = weight.into();
+        let y = match &weight {
             // From the nearer end, so that a weight of 1 gives `end` itself.
             Operand::Number(w) if w.abs() >= 0.5 => end - (end - self) * (1.0 - w),
-            Operand::Number(w) => self + (end - self) * w,
-            Operand::Var(w) => self + w * (end - self),
+            Operand::Number(w) => self + (end - self) * *w,
+            Operand::Var(w) => self + *w * (end - self),
+        };
+        match weight {
+            Operand::Var(w) => y.named("lerp", &[self, end, w]),
+            Operand::Number(_) => y.named("lerp", &[self, end]),
         }
     }
 
@@ -30,14 +35,16 @@ impl<'t, T: Float> Var<'t, T> {
     #[track_caller]
     pub fn addcmul(&self, tensor1: &Var<'t, T>, tensor2: &Var<'t, T>, value: f64) -> Var<'t, T> {
         let product = tensor1 * tensor2;
-        if value == 1.0 { self + product } else { self + product * value }
+        let y = if value == 1.0 { self + product } else { self + product * value };
+        y.named("addcmul", &[self, tensor1, tensor2])
     }
 
     /// `self + value · tensor1 / tensor2`; all broadcast.
     #[track_caller]
     pub fn addcdiv(&self, tensor1: &Var<'t, T>, tensor2: &Var<'t, T>, value: f64) -> Var<'t, T> {
         let quotient = tensor1 / tensor2;
-        if value == 1.0 { self + quotient } else { self + quotient * value }
+        let y = if value == 1.0 { self + quotient } else { self + quotient * value };
+        y.named("addcdiv", &[self, tensor1, tensor2])
     }
 
     /// Not below `min` nor above `max`, which are tensors that broadcast; `max` wins where it is below `min`. On a
@@ -46,9 +53,9 @@ impl<'t, T: Float> Var<'t, T> {
     #[track_caller]
     pub fn clamp_tensor(&self, min: Option<&Var<'t, T>>, max: Option<&Var<'t, T>>) -> Var<'t, T> {
         match (min, max) {
-            (Some(min), Some(max)) => self.maximum(min).minimum(max),
-            (Some(min), None) => self.maximum(min),
-            (None, Some(max)) => self.minimum(max),
+            (Some(min), Some(max)) => self.maximum(min).minimum(max).named("clamp", &[self, min, max]),
+            (Some(min), None) => self.maximum(min).named("clamp", &[self, min]),
+            (None, Some(max)) => self.minimum(max).named("clamp", &[self, max]),
             (None, None) => {
                 self.tape().fail_op("clamp", "takes a lower bound, an upper one, or both", &[self])
             }

@@ -32,41 +32,41 @@ impl<'t, T: Float> Var<'t, T> {
     /// The product of two matrices.
     #[track_caller]
     pub fn mm(&self, other: &Var<'t, T>) -> Var<'t, T> {
-        valid!(self, "mm", ranks([self, other], [2, 2]));
-        self.matmul(other)
+        valid!([self, other], "mm", ranks([self, other], [2, 2]));
+        self.matmul(other).named("mm", &[self, other])
     }
 
     /// The product of a matrix and a vector.
     #[track_caller]
     pub fn mv(&self, vector: &Var<'t, T>) -> Var<'t, T> {
-        valid!(self, "mv", ranks([self, vector], [2, 1]));
-        self.matmul(vector)
+        valid!([self, vector], "mv", ranks([self, vector], [2, 1]));
+        self.matmul(vector).named("mv", &[self, vector])
     }
 
     /// The products of two lists of as many matrices.
     #[track_caller]
     pub fn bmm(&self, other: &Var<'t, T>) -> Var<'t, T> {
-        valid!(self, "bmm", ranks([self, other], [3, 3]));
+        valid!([self, other], "bmm", ranks([self, other], [3, 3]));
         let fits = if self.dim(0) == other.dim(0) {
             Ok(())
         } else {
             Err(format!("{} x {}: as many matrices are needed", self.shape(), other.shape()))
         };
-        valid!(self, "bmm", fits);
-        self.matmul(other)
+        valid!([self, other], "bmm", fits);
+        self.matmul(other).named("bmm", &[self, other])
     }
 
     /// The sum of the products of two vectors' elements.
     #[track_caller]
     pub fn dot(&self, other: &Var<'t, T>) -> Var<'t, T> {
-        valid!(self, "dot", ranks([self, other], [1, 1]));
-        self.matmul(other)
+        valid!([self, other], "dot", ranks([self, other], [1, 1]));
+        self.matmul(other).named("dot", &[self, other])
     }
 
     /// All products of an element of one vector and one of another: `[n], [m] -> [n, m]`.
     #[track_caller]
     pub fn outer(&self, other: &Var<'t, T>) -> Var<'t, T> {
-        valid!(self, "outer", ranks([self, other], [1, 1]));
+        valid!([self, other], "outer", ranks([self, other], [1, 1]));
         self.unsqueeze(1) * other.unsqueeze(0)
     }
 
@@ -76,7 +76,7 @@ impl<'t, T: Float> Var<'t, T> {
         if self.rank() == 0 || other.rank() == 0 {
             return self * other;
         }
-        self.tensordot(other, &[-1], &[-1])
+        self.tensordot(other, &[-1], &[-1]).named("inner", &[self, other])
     }
 
     /// Products summed over pairs of axes, the first of `dims_self` with the first of `dims_other`, and so on; the other
@@ -104,7 +104,7 @@ impl<'t, T: Float> Var<'t, T> {
             }
             Ok((ours, theirs))
         })();
-        let (ours, theirs) = valid!(self, "tensordot", plan);
+        let (ours, theirs) = valid!([self, other], "tensordot", plan);
         valid!(other, "tensordot", Ok::<_, String>(()));
         // A size of 1 stands for any.
         let (mut wide, mut other_wide) = (self.shape().clone(), other.shape().clone());
@@ -151,31 +151,35 @@ impl<'t, T: Float> Var<'t, T> {
     /// `beta · self + alpha · (a · b)` for matrices a and b.
     #[track_caller]
     pub fn addmm(&self, a: &Var<'t, T>, b: &Var<'t, T>, beta: f64, alpha: f64) -> Var<'t, T> {
-        self.plus("addmm", a.mm(b), beta, alpha)
+        self.plus("addmm", a.mm(b), beta, alpha).named("addmm", &[self, a, b])
     }
 
     /// `beta · self + alpha · (a · v)` for a matrix and a vector.
     #[track_caller]
     pub fn addmv(&self, a: &Var<'t, T>, v: &Var<'t, T>, beta: f64, alpha: f64) -> Var<'t, T> {
-        self.plus("addmv", a.mv(v), beta, alpha)
+        self.plus("addmv", a.mv(v), beta, alpha).named("addmv", &[self, a, v])
     }
 
     /// `beta · self + alpha · Σ aᵢ · bᵢ` for lists of matrices.
     #[track_caller]
     pub fn addbmm(&self, a: &Var<'t, T>, b: &Var<'t, T>, beta: f64, alpha: f64) -> Var<'t, T> {
-        self.plus("addbmm", a.bmm(b).sum_dim(&[0], false), beta, alpha)
+        let product = a.bmm(b).named("addbmm", &[self, a, b]);
+        if product.failed_id().is_some() {
+            return product;
+        }
+        self.plus("addbmm", product.sum_dim(&[0], false), beta, alpha)
     }
 
     /// `beta · self + alpha · (aᵢ · bᵢ)` for lists of matrices.
     #[track_caller]
     pub fn baddbmm(&self, a: &Var<'t, T>, b: &Var<'t, T>, beta: f64, alpha: f64) -> Var<'t, T> {
-        self.plus("baddbmm", a.bmm(b), beta, alpha)
+        self.plus("baddbmm", a.bmm(b), beta, alpha).named("baddbmm", &[self, a, b])
     }
 
     /// `beta · self + alpha · (u vᵀ)` for vectors.
     #[track_caller]
     pub fn addr(&self, u: &Var<'t, T>, v: &Var<'t, T>, beta: f64, alpha: f64) -> Var<'t, T> {
-        self.plus("addr", u.outer(v), beta, alpha)
+        self.plus("addr", u.outer(v), beta, alpha).named("addr", &[self, u, v])
     }
 
     /// The Kronecker product: each element of this tensor times the whole other one.
@@ -196,20 +200,21 @@ impl<'t, T: Float> Var<'t, T> {
     /// The vector product along an axis of size 3, by default the first such axis.
     #[track_caller]
     pub fn cross(&self, other: &Var<'t, T>, dim: impl Into<Option<isize>>) -> Var<'t, T> {
-        let shape = valid!(self, "cross", crate::tensor::shape::broadcast(self.shape(), other.shape()));
+        let shape =
+            valid!([self, other], "cross", crate::tensor::shape::broadcast(self.shape(), other.shape()));
         let axis = match dim.into() {
             Some(dim) => shape.axis(dim),
             None => {
                 shape.iter().position(|&s| s == 3).ok_or_else(|| format!("{shape} has no axis of size 3"))
             }
         };
-        let axis = valid!(self, "cross", axis);
+        let axis = valid!([self, other], "cross", axis);
         let three = if shape.get(axis) == Some(&3) {
             Ok(())
         } else {
             Err(format!("axis {axis} of {shape} is not of size 3"))
         };
-        valid!(self, "cross", three);
+        valid!([self, other], "cross", three);
         let (a, b) = (self.expand_to(&shape), other.expand_to(&shape));
         let turned =
             |v: &Var<'t, T>, by: u32| v.slices(axis, Tensor::from(vec![by % 3, (by + 1) % 3, (by + 2) % 3]));
@@ -232,7 +237,7 @@ impl<'t, T: Float> Var<'t, T> {
                 weight.shape()
             )
         };
-        valid!(self, "bilinear", fits.then_some(()).ok_or_else(message));
+        valid!([self, other, weight], "bilinear", fits.then_some(()).ok_or_else(message));
         let (o, i, j) = (weight.dim(0), weight.dim(1), weight.dim(2));
         let n: usize = self.shape()[..self.rank() - 1].iter().product();
         let by_rows = weight.permute(&[1, 0, 2]).reshape_to(&Shape::new(&[i, o * j]));
@@ -241,7 +246,7 @@ impl<'t, T: Float> Var<'t, T> {
         let shape = self.shape()[..self.rank() - 1].iter().copied().chain([o]).collect();
         let y = y.reshape_to(&shape);
         match bias {
-            Some(bias) => y + bias,
+            Some(bias) => (y + bias).named("bilinear", &[self, other, weight, bias]),
             None => y,
         }
     }

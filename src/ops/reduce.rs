@@ -2,7 +2,11 @@
 use super::{RESULT, Rule, check_axes, index::valid, operands};
 use crate::{
     error::Checked,
-    kernels::reduce::{self, fold},
+    kernels::{
+        map::{NumberExpr, map},
+        reduce::{self, fold},
+    },
+    real::Number,
     tape::{Float, Var, step::Step},
     tensor::{Shape, Tensor, shape::axes_of},
 };
@@ -28,6 +32,43 @@ pub(crate) enum Reduce {
         axes: Axes,
         keep: bool,
     },
+    /// The variance, divided by n less the correction. `all` if no axes were named: PyTorch's derivative differs where nothing
+    /// is left to divide by.
+    Var {
+        axes: Axes,
+        keep: bool,
+        correction: f64,
+        all: bool,
+    },
+}
+
+impl Reduce {
+    fn over(&self) -> (&Axes, bool) {
+        match self {
+            Reduce::Sum { axes, keep }
+            | Reduce::Mean { axes, keep }
+            | Reduce::Prod { axes, keep }
+            | Reduce::Var { axes, keep, .. } => (axes, *keep),
+        }
+    }
+}
+
+/// The square of a difference.
+#[derive(Clone, Copy)]
+struct SquaredDifference;
+
+impl NumberExpr<2> for SquaredDifference {
+    #[inline(always)]
+    fn eval<R: Number>(&self, [x, mean]: [R; 2]) -> R {
+        let d = x - mean;
+        d * d
+    }
+}
+
+fn mean<T: Float>(x: &Tensor<T>, axes: &Axes, keep: bool) -> Tensor<T> {
+    let (n, mut mean) = (T::of(count(x.shape(), axes)), fold(reduce::Sum, x, axes, keep));
+    mean.as_mut_slice().iter_mut().for_each(|v| *v = *v / n);
+    mean
 }
 
 impl<T: Float> Rule<T> for Reduce {
@@ -36,38 +77,47 @@ impl<T: Float> Rule<T> for Reduce {
             Reduce::Sum { .. } => "sum",
             Reduce::Mean { .. } => "mean",
             Reduce::Prod { .. } => "prod",
+            Reduce::Var { .. } => "var",
         }
     }
 
     fn options(&self) -> Cow<'static, str> {
-        match self {
-            Reduce::Sum { axes, keep } | Reduce::Mean { axes, keep } | Reduce::Prod { axes, keep } => {
-                Cow::Owned(format!("dim={axes:?}, keepdim={keep}"))
+        let (axes, keep) = self.over();
+        Cow::Owned(match self {
+            Reduce::Var { correction, .. } => {
+                format!("dim={axes:?}, correction={correction}, keepdim={keep}")
             }
-        }
+            _ => format!("dim={axes:?}, keepdim={keep}"),
+        })
     }
 
     fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {
         let [x] = operands(x)?;
         match self {
             Reduce::Sum { axes, keep } => Ok(fold(reduce::Sum, x, axes, *keep)),
-            Reduce::Mean { axes, keep } => {
-                let (n, mut mean) = (T::of(count(x.shape(), axes)), fold(reduce::Sum, x, axes, *keep));
-                mean.as_mut_slice().iter_mut().for_each(|v| *v = *v / n);
-                Ok(mean)
-            }
+            Reduce::Mean { axes, keep } => Ok(mean(x, axes, *keep)),
             Reduce::Prod { axes, keep } => Ok(fold(reduce::Product, x, axes, *keep)),
+            Reduce::Var { axes, keep, correction, .. } => {
+                let squares = map(SquaredDifference, [x, &mean(x, axes, true)], x.shape())?;
+                let mut sum = fold(reduce::Sum, &squares, axes, *keep);
+                let n = T::of((count(x.shape(), axes) - correction).max(0.0));
+                sum.as_mut_slice().iter_mut().for_each(|v| *v = *v / n);
+                Ok(sum)
+            }
         }
     }
 
     fn keeps(&self, _: u32) -> u32 {
-        if let Reduce::Prod { .. } = self { 1 | RESULT } else { 0 }
+        match self {
+            Reduce::Prod { .. } => 1 | RESULT,
+            Reduce::Var { .. } => 1,
+            _ => 0,
+        }
     }
 
     fn check(&self, x: &[&Tensor<T>], _: &Shape) -> Checked<()> {
         let [x] = operands(x)?;
-        let (Reduce::Sum { axes, .. } | Reduce::Mean { axes, .. } | Reduce::Prod { axes, .. }) = self;
-        check_axes(axes, x.rank())
+        check_axes(self.over().0, x.rank())
     }
 
     fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
@@ -78,8 +128,27 @@ impl<T: Float> Rule<T> for Reduce {
                 step.give(0, (g / count(&shape, axes)).spread(axes, &shape));
             }
             Reduce::Prod { axes, .. } => {
-                let product = (g * step.output()).spread(axes, &shape);
-                step.give(0, product / step.input(0));
+                let product = step.output().spread(axes, &shape);
+                step.give(0, g.spread(axes, &shape) * (product / step.input(0)));
+            }
+            Reduce::Var { axes, correction, all, .. } => {
+                // The mean's own slope drops out, since the differences to it sum to 0.
+                let (x, free) = (step.input(0), count(&shape, axes) - correction);
+                let dims: Vec<isize> = axes.iter().map(|&a| a as isize).collect();
+                let from_mean = &x - x.mean_dim(&dims, true);
+                let g = g.spread(axes, &shape);
+                step.give(
+                    0,
+                    if *all && free <= 0.0 {
+                        // As PyTorch: infinite, but NaN at the mean.
+                        let values = from_mean.tensor().to_vec();
+                        let slope =
+                            |i: usize| T::of(if values[i].is_zero() { f64::NAN } else { f64::INFINITY });
+                        &g * x.tape().constant(Tensor::from_fn(x.shape(), slope))
+                    } else {
+                        (g * (2.0 / free)) * from_mean
+                    },
+                );
             }
         }
     }
@@ -133,9 +202,8 @@ impl<'t, T: Float> Var<'t, T> {
     #[track_caller]
     pub fn var_dim(&self, dim: &[isize], correction: f64, keepdim: bool) -> Var<'t, T> {
         let axes = valid!(self, "var", self.axes(dim));
-        let d = self - self.mean_dim(dim, true);
-        let n = (count(self.shape(), &axes) - correction).max(0.0);
-        (&d * &d).sum_dim(dim, keepdim) / n
+        let all = dim.is_empty() || self.rank() == 0;
+        self.tape().apply(Reduce::Var { axes, keep: keepdim, correction, all }, &[self])
     }
 
     /// The standard deviation of all elements, the root of [`var`](Var::var). Where all are equal its gradient is 0.
@@ -147,6 +215,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// The standard deviation over axes; see [`std`](Var::std). No axes means all of them.
     #[track_caller]
     pub fn std_dim(&self, dim: &[isize], correction: f64, keepdim: bool) -> Var<'t, T> {
+        valid!(self, "std", self.axes(dim));
         self.var_dim(dim, correction, keepdim).root(0.5)
     }
 
@@ -214,6 +283,7 @@ impl<'t, T: Float> Var<'t, T> {
     #[track_caller]
     pub fn nansum(&self, dim: &[isize], keepdim: bool) -> Var<'t, T> {
         let nan = valid!(self, "nansum", self.isnan().map_err(|e| e.to_string()));
+        valid!(self, "nansum", self.axes(dim));
         self.masked_fill(&nan, 0.0).sum_dim(dim, keepdim)
     }
 
@@ -232,10 +302,10 @@ impl<'t, T: Float> Var<'t, T> {
     pub fn norm(&self, p: f64, dim: &[isize], keepdim: bool) -> Var<'t, T> {
         valid!(self, "norm", self.axes(dim));
         if p == f64::INFINITY {
-            return self.abs().amax(dim, keepdim);
+            return self.abs().extremum_of_all(dim, keepdim, true);
         }
         if p == f64::NEG_INFINITY {
-            return self.abs().amin(dim, keepdim);
+            return self.abs().extremum_of_all(dim, keepdim, false);
         }
         if p == 0.0 {
             let other = valid!(self, "norm", self.ne(0.0).map_err(|e| e.to_string()));

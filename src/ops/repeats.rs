@@ -13,6 +13,9 @@ impl<'t, T: Float> Var<'t, T> {
         if dims.is_empty() && shifts.len() == 1 && self.failed_id().is_none() {
             return self.ravel().roll(shifts, &[0]).reshape_to(self.shape());
         }
+        if shifts.is_empty() {
+            return self.tape().fail_op("roll", "takes at least one shift", &[self]);
+        }
         if shifts.len() != dims.len() {
             let message = format!("shifts {shifts:?} and axes {dims:?} differ in number");
             return self.tape().fail_op("roll", message, &[self]);

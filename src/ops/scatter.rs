@@ -1,5 +1,6 @@
 //! Writing by index: each operation gives a new tensor in which chosen places have other values.
 use super::{
+    compare::Operand,
     index::{along, list, true_positions, valid},
     take::NOWHERE,
 };
@@ -35,6 +36,16 @@ fn winners(positions: &[u32], n: usize) -> Vec<u32> {
     winners
 }
 
+/// That a value to fill with is one number.
+fn one_number<T: Float>(value: &Operand<'_, '_, T>) -> Checked<()> {
+    match value {
+        Operand::Var(v) if v.rank() > 0 && v.failed_id().is_none() => {
+            Err(format!("fills with one number, a tensor of rank 0, not {}", v.shape()))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl<'t, T: Float> Var<'t, T> {
     /// The part of `src` that an index of this shape names, as `scatter` reads it.
     #[track_caller]
@@ -68,7 +79,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// value stays, and only it gets a gradient.
     #[track_caller]
     pub fn scatter<I: Index>(&self, dim: isize, index: &Tensor<I>, src: &Var<'t, T>) -> Var<'t, T> {
-        let positions = valid!(self, "scatter", along(self.shape(), dim, index));
+        let positions = valid!([self, src], "scatter", along(self.shape(), dim, index));
         let src = self.source("scatter", src, index.shape());
         if src.failed_id().is_some() || positions.numel() == 0 {
             return if src.failed_id().is_some() { src } else { self.clone() };
@@ -86,7 +97,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// `y = x`, but `y[index[i][j]][j] += src[i][j]` for `dim` 0, and so on.
     #[track_caller]
     pub fn scatter_add<I: Index>(&self, dim: isize, index: &Tensor<I>, src: &Var<'t, T>) -> Var<'t, T> {
-        let positions = valid!(self, "scatter_add", along(self.shape(), dim, index));
+        let positions = valid!([self, src], "scatter_add", along(self.shape(), dim, index));
         let src = self.source("scatter_add", src, index.shape());
         if src.failed_id().is_some() || positions.numel() == 0 {
             return if src.failed_id().is_some() { src } else { self.clone() };
@@ -105,7 +116,7 @@ impl<'t, T: Float> Var<'t, T> {
         reduce: Scatter,
         include_self: bool,
     ) -> Var<'t, T> {
-        let positions = valid!(self, "scatter_reduce", along(self.shape(), dim, index));
+        let positions = valid!([self, src], "scatter_reduce", along(self.shape(), dim, index));
         let src = self.source("scatter_reduce", src, index.shape());
         if src.failed_id().is_some() || positions.numel() == 0 {
             return if src.failed_id().is_some() { src } else { self.clone() };
@@ -171,7 +182,7 @@ impl<'t, T: Float> Var<'t, T> {
         source: &Var<'t, T>,
         alpha: f64,
     ) -> Var<'t, T> {
-        let (axis, rows) = valid!(self, "index_add", self.slices_of(dim, index));
+        let (axis, rows) = valid!([self, source], "index_add", self.slices_of(dim, index));
         let source = self.rows_of("index_add", axis, &rows, source);
         if source.failed_id().is_some() {
             return source;
@@ -187,7 +198,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// `y = x`, but slice `index[i]` along `dim` is slice `i` of `source`; of several for one place the last stays.
     #[track_caller]
     pub fn index_copy<I: Index>(&self, dim: isize, index: &Tensor<I>, source: &Var<'t, T>) -> Var<'t, T> {
-        let (axis, rows) = valid!(self, "index_copy", self.slices_of(dim, index));
+        let (axis, rows) = valid!([self, source], "index_copy", self.slices_of(dim, index));
         let source = self.rows_of("index_copy", axis, &rows, source);
         if source.failed_id().is_some() || rows.numel() == 0 {
             return if source.failed_id().is_some() { source } else { self.clone() };
@@ -201,10 +212,21 @@ impl<'t, T: Float> Var<'t, T> {
         source.slices(axis, Tensor::from(chosen)).where_(&mask, self)
     }
 
-    /// `y = x`, but the slices along `dim` that the index names hold one number.
+    /// `y = x`, but the slices along `dim` that the index names hold one number: an `f64`, or a tensor of rank 0, which gets
+    /// the sum of their gradients.
     #[track_caller]
-    pub fn index_fill<I: Index>(&self, dim: isize, index: &Tensor<I>, value: f64) -> Var<'t, T> {
+    pub fn index_fill<'a, I: Index>(
+        &self,
+        dim: isize,
+        index: &Tensor<I>,
+        value: impl Into<Operand<'a, 't, T>>,
+    ) -> Var<'t, T>
+    where
+        't: 'a,
+    {
+        let value = value.into();
         let (axis, rows) = valid!(self, "index_fill", self.slices_of(dim, index));
+        valid!(self, "index_fill", one_number(&value));
         if self.rank() == 0 {
             return self.masked_fill(&Tensor::full(Shape::default(), rows.numel() > 0), value);
         }
@@ -212,19 +234,31 @@ impl<'t, T: Float> Var<'t, T> {
         self.masked_fill(&self.mask_along(axis, |i| winners[i] != NOWHERE), value)
     }
 
-    /// `y = x`, but the number where the mask, which broadcasts, is true.
+    /// `y = x`, but one number where the mask, which broadcasts, is true: an `f64`, or a tensor of rank 0, which gets the sum
+    /// of the gradients there.
     #[track_caller]
-    pub fn masked_fill(&self, mask: &Tensor<bool>, value: f64) -> Var<'t, T> {
-        self.tape().constant(T::from_f64(value)).where_(mask, self)
+    pub fn masked_fill<'a>(&self, mask: &Tensor<bool>, value: impl Into<Operand<'a, 't, T>>) -> Var<'t, T>
+    where
+        't: 'a,
+    {
+        let value = value.into();
+        valid!(self, "masked_fill", one_number(&value));
+        match value {
+            Operand::Number(value) => self.tape().constant(T::from_f64(value)).where_(mask, self),
+            Operand::Var(value) => value.where_(mask, self),
+        }
     }
 
     /// `y = x`, but where the mask, which broadcasts to `x`, is true, the elements of `source`, one after the other.
     #[track_caller]
     pub fn masked_scatter(&self, mask: &Tensor<bool>, source: &Var<'t, T>) -> Var<'t, T> {
-        let shape =
-            valid!(self, "masked_scatter", crate::tensor::shape::broadcast(self.shape(), mask.shape()));
+        let shape = valid!(
+            [self, source],
+            "masked_scatter",
+            crate::tensor::shape::broadcast(self.shape(), mask.shape())
+        );
         let x = self.expand_to(&shape);
-        let places = valid!(self, "masked_scatter", true_positions(mask, &shape));
+        let places = valid!([self, source], "masked_scatter", true_positions(mask, &shape));
         if source.failed_id().is_some() {
             return source.clone();
         }

@@ -329,10 +329,18 @@ impl<'t, T: Float> Var<'t, T> {
 }
 
 impl<T: Float> Tape<T> {
-    /// Tensors one after the other along an axis; all other sizes agree.
+    /// Tensors one after the other along an axis; all other sizes agree. A tensor `[0]` is left out, whatever axes the others
+    /// have, as in PyTorch: a list may begin with nothing.
     #[track_caller]
     pub fn cat<'t>(&'t self, tensors: &[&Var<'t, T>], dim: isize) -> Var<'t, T> {
-        let Some(first) = tensors.first() else { return self.fail_op("cat", "no tensors were given", &[]) };
+        let nothing = |t: &&&Var<'t, T>| *t.shape() == [0] && t.failed_id().is_none();
+        let Some(first) = tensors.iter().find(|t| !nothing(t)).or(tensors.first()) else {
+            return self.fail_op("cat", "no tensors were given", &[]);
+        };
+        if first.rank() != 1 && tensors.iter().any(|t| nothing(&t)) {
+            let some: SmallVec<[&Var<'t, T>; 4]> = tensors.iter().filter(|t| !nothing(t)).copied().collect();
+            return self.cat(&some, dim);
+        }
         match first.shape().axis(dim) {
             Ok(axis) => {
                 let sizes = tensors.iter().map(|t| t.shape()[axis]).collect();

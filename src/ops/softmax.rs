@@ -22,10 +22,14 @@ pub(crate) enum Softmax {
     Plain { axis: usize },
     /// Along the last axis, where row i has only its first i + 1 elements; the others give 0.
     Causal,
+    /// Along the last axis, where a row that is all -∞ gives zeros: it is masked, and there is nothing to share in.
+    Masked,
     /// Its logarithm, `x - log Σ eˣ`.
     Log { axis: usize },
     /// `log Σ eˣ` over axes, which stay with size 1 if `keep`.
     LogSum { axes: Axes, keep: bool },
+    /// Of x and its `log Σ eˣ` over axes: the share `e^(x - log Σ eˣ)` that each has in the sum.
+    Shares { axes: Axes },
 }
 
 macro_rules! expr {
@@ -47,6 +51,12 @@ expr!(Less { by } 1 |[x]| x - by);
 expr!(PlainSlope {} 3 |[y, g, s]| y * (g - s));
 expr!(LogSlope {} 3 |[y, g, s]| g - y.exp() * s);
 expr!(ExpTop {} 2 |[x, top]| (x - top).exp());
+// A large y is rounded by more than its differences to x: what has gone into it is more precise. An infinite one says by
+// itself that nothing finite has a share.
+expr!(Share {} 4 |[x, top, sum, y]| {
+    let precise = y.abs().less(R::of(1e6));
+    R::select(precise, (x - top).exp() / sum, (x - y).exp())
+});
 
 /// Lines that a task takes, in elements.
 const GRAIN: usize = 8 * 1024;
@@ -54,6 +64,10 @@ const GRAIN: usize = 8 * 1024;
 /// Each line of `n` elements turned into its softmax or, with `log`, the logarithm of that. With `queries`, of each so many
 /// lines the i-th has its first i + 1 elements only, and zeros after them.
 pub(crate) fn lines<T: Float>(x: &[T], n: usize, log: bool, queries: usize, out: &mut [T]) {
+    each_line(x, n, queries, out, |x, out| line(x, log, out));
+}
+
+fn each_line<T: Float>(x: &[T], n: usize, queries: usize, out: &mut [T], f: impl Fn(&[T], &mut [T]) + Sync) {
     let rows = (GRAIN / n).max(1);
     threads::for_chunks(out, rows * n, |start, out| {
         for (k, out) in out.chunks_exact_mut(n).enumerate() {
@@ -61,9 +75,17 @@ pub(crate) fn lines<T: Float>(x: &[T], n: usize, log: bool, queries: usize, out:
             let x = &x[start + k * n..][..line];
             let (out, after) = out.split_at_mut(line);
             after.fill(T::default());
-            self::line(x, log, out);
+            f(x, out);
         }
     });
+}
+
+/// One line turned into its softmax, zeros if there is nothing but -∞.
+fn masked_line<T: Float>(x: &[T], out: &mut [T]) {
+    match row(Largest, x).to_f64() == f64::NEG_INFINITY {
+        true => out.fill(T::default()),
+        false => line(x, false, out),
+    }
 }
 
 /// One line turned into its softmax or the logarithm of that.
@@ -88,8 +110,10 @@ impl<T: Float> Rule<T> for Softmax {
         match self {
             Softmax::Plain { .. } => "softmax",
             Softmax::Causal => "causal_softmax",
+            Softmax::Masked => "masked_softmax",
             Softmax::Log { .. } => "log_softmax",
             Softmax::LogSum { .. } => "logsumexp",
+            Softmax::Shares { .. } => "logsumexp_shares",
         }
     }
 
@@ -97,17 +121,24 @@ impl<T: Float> Rule<T> for Softmax {
         Cow::Owned(match self {
             Softmax::Plain { axis } | Softmax::Log { axis } => format!("dim={axis}"),
             Softmax::LogSum { axes, keep } => format!("dim={axes:?}, keepdim={keep}"),
-            Softmax::Causal => String::new(),
+            Softmax::Shares { axes } => format!("dim={axes:?}"),
+            Softmax::Causal | Softmax::Masked => String::new(),
         })
     }
 
     fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {
+        if let Softmax::Shares { axes } = self {
+            let [x, y] = operands(x)?;
+            let (top, sum) = top_and_sum(x, axes)?;
+            return map::map(Share {}, [x, &top, &sum, y], x.shape());
+        }
         let [x] = operands(x)?;
         let (axis, log) = match self {
-            Softmax::Causal => (-1, false),
+            Softmax::Causal | Softmax::Masked => (-1, false),
             Softmax::Plain { axis } => (*axis as isize, false),
             Softmax::Log { axis } => (*axis as isize, true),
             Softmax::LogSum { axes, keep } => return log_sum(x, axes, *keep),
+            Softmax::Shares { .. } => return Err("takes the result of logsumexp, too".into()),
         };
         if x.numel() == 0 {
             return Ok(x.clone());
@@ -116,30 +147,34 @@ impl<T: Float> Rule<T> for Softmax {
         let (source, n) = (last.contiguous().made()?, last.dim(-1).max(1));
         let data = source.as_slice().unwrap_or_default();
         let queries = if *self == Softmax::Causal { last.dim(-2) } else { 0 };
-        let y = Tensor::build(last.shape().clone(), |out| lines(data, n, log, queries, out)).made()?;
+        let y = Tensor::build(last.shape().clone(), |out| match self {
+            Softmax::Masked => each_line(data, n, 0, out, masked_line),
+            _ => lines(data, n, log, queries, out),
+        })
+        .made()?;
         Ok(y.view(y.layout().transpose(axis, -1)?))
     }
 
     fn keeps(&self, _: u32) -> u32 {
         match self {
-            Softmax::LogSum { .. } => 1,
+            Softmax::LogSum { .. } => 1 | RESULT,
             _ => RESULT,
         }
     }
 
     fn check(&self, x: &[&Tensor<T>], _: &Shape) -> Checked<()> {
-        let [x] = operands(x)?;
+        let x = *x.first().ok_or("takes an operand")?;
         match self {
-            Softmax::LogSum { axes, .. } => check_axes(axes, x.rank()),
+            Softmax::LogSum { axes, .. } | Softmax::Shares { axes } => check_axes(axes, x.rank()),
             Softmax::Plain { axis } | Softmax::Log { axis } => check_axes(&[*axis], x.rank()),
-            Softmax::Causal => check_axes(&[1], x.rank()),
+            Softmax::Causal | Softmax::Masked => check_axes(&[1], x.rank()),
         }
     }
 
     fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
         let g = step.take_grad();
         match self {
-            Softmax::Plain { .. } | Softmax::Causal => {
+            Softmax::Plain { .. } | Softmax::Causal | Softmax::Masked => {
                 let axis = if let Softmax::Plain { axis } = self { *axis as isize } else { -1 };
                 let y = step.output();
                 let sum = (&g * &y).sum_dim(&[axis], true);
@@ -151,16 +186,24 @@ impl<T: Float> Rule<T> for Softmax {
                 step.give_expr(0, LogSlope {}, [&y, &g, &sum]);
             }
             Softmax::LogSum { axes, .. } => {
-                // Not e^(x - y): y is rounded by more than its small differences to x.
-                let x = step.input(0);
-                let g = g.with_axes(axes, x.shape());
-                step.give(0, x.softmax_over(axes) * g);
+                let (x, y) = (step.input(0), step.output());
+                let (y, g) = (y.with_axes(axes, x.shape()), g.with_axes(axes, x.shape()));
+                step.give(0, x.tape().apply(Softmax::Shares { axes: axes.clone() }, &[&x, &y]) * g);
+            }
+            // d e^(x - y) = e^(x - y) (dx - dy)
+            Softmax::Shares { .. } => {
+                let flow = g * step.output();
+                if step.wants(1) {
+                    step.give(1, -flow.sum_to(&step.input_shape(1)));
+                }
+                step.give(0, flow);
             }
         }
     }
 }
 
-fn log_sum<T: Float>(x: &Tensor<T>, axes: &Axes, keep: bool) -> Checked<Tensor<T>> {
+/// The largest, and the sum of the exponentials of the differences to it, over axes that stay.
+fn top_and_sum<T: Float>(x: &Tensor<T>, axes: &Axes) -> Checked<(Tensor<T>, Tensor<T>)> {
     let top = fold(Largest, x, axes, true).made()?;
     // Where the largest is infinite, it must not be subtracted from itself.
     let top = Tensor::from_fn(top.shape(), {
@@ -168,6 +211,11 @@ fn log_sum<T: Float>(x: &Tensor<T>, axes: &Axes, keep: bool) -> Checked<Tensor<T
         move |i| if values[i].to_f64().is_infinite() { T::of(0.0) } else { values[i] }
     });
     let sums = fold(Sum, &map::map(ExpTop {}, [x, &top], x.shape())?, axes, true).made()?;
+    Ok((top, sums))
+}
+
+fn log_sum<T: Float>(x: &Tensor<T>, axes: &Axes, keep: bool) -> Checked<Tensor<T>> {
+    let (top, sums) = top_and_sum(x, axes)?;
     let (tops, sums) = (top.to_vec(), sums.to_vec());
     let y = Tensor::from_fn(top.shape(), |i| tops[i] + Number::log(sums[i]));
     Ok(match keep {
@@ -182,21 +230,6 @@ impl<'t, T: Float> Var<'t, T> {
     fn with_axes(&self, axes: &[usize], full: &Shape) -> Var<'t, T> {
         let ones = full.iter().enumerate().map(|(i, &d)| if axes.contains(&i) { 1 } else { d });
         self.reshape_to(&ones.collect())
-    }
-
-    /// The softmax over several axes at once.
-    #[track_caller]
-    fn softmax_over(&self, axes: &[usize]) -> Var<'t, T> {
-        if let [axis] = axes {
-            return self.softmax(*axis as isize);
-        }
-        let last: Vec<isize> = (0..axes.len()).map(|i| i as isize - axes.len() as isize).collect();
-        let axes: Vec<isize> = axes.iter().map(|&a| a as isize).collect();
-        let moved = self.movedim(&axes, &last);
-        let lead = &moved.shape()[..moved.rank() - axes.len()];
-        let n = moved.shape()[lead.len()..].iter().product();
-        let rows: Shape = lead.iter().copied().chain([n]).collect();
-        moved.reshape_to(&rows).softmax(-1).reshape_to(moved.shape()).movedim(&last, &axes)
     }
 
     /// `eˣ / Σ eˣ` along an axis, without overflow.
@@ -215,9 +248,16 @@ impl<'t, T: Float> Var<'t, T> {
         self.tape().apply(Softmax::Causal, &[self])
     }
 
+    /// The softmax of the rows of `[…, l, s]`; zeros, with gradient 0, of a row that is all -∞.
+    #[track_caller]
+    pub(crate) fn masked_softmax(&self) -> Var<'t, T> {
+        self.tape().apply(Softmax::Masked, &[self])
+    }
+
     /// `e⁻ˣ / Σ e⁻ˣ` along an axis.
     #[track_caller]
     pub fn softmin(&self, dim: isize) -> Var<'t, T> {
+        valid!(self, "softmin", self.shape().axis(dim));
         (-self).softmax(dim)
     }
 

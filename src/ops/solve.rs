@@ -97,7 +97,7 @@ impl<T: Float> Rule<T> for Solve {
             Solve::General => "solve",
             Solve::Triangular { .. } => "solve_triangular",
             Solve::Det => "det",
-            Solve::LogAbsDet => "logabsdet",
+            Solve::LogAbsDet => "slogdet",
             Solve::Cholesky => "cholesky",
             Solve::SingularValues => "svdvals",
             Solve::SingularProduct => "svd_product",
@@ -117,7 +117,7 @@ impl<T: Float> Rule<T> for Solve {
             Solve::General => solved(x, |a, n, b, k, out| {
                 let lu = Lu::new(a, n);
                 if let Some(i) = lu.singular() {
-                    return Err(format!("the matrix is singular: pivot {i} is zero"));
+                    return Err(format!("a matrix is singular: its pivot {i} is zero"));
                 }
                 lu.solve(b, k, out);
                 Ok(())
@@ -226,11 +226,12 @@ impl<T: Float> Rule<T> for Solve {
                 let (a, y) = (step.input(0), step.output());
                 let singular = y.tensor().to_vec().iter().any(|d| d.to_f64() == 0.0);
                 let cofactors =
-                    if singular { a.cofactors() } else { y.unsqueeze(-1).unsqueeze(-1) * a.inv().mt() };
+                    if singular { a.cofactors() } else { y.unsqueeze(-1).unsqueeze(-1) * a.mt().inv() };
                 step.give(0, g.unsqueeze(-1).unsqueeze(-1) * cofactors);
             }
             Solve::LogAbsDet => {
-                let inverse = step.input(0).inv().mt();
+                // Of a singular matrix there is none, and that is the error.
+                let inverse = step.input(0).mt().inv();
                 step.give(0, g.unsqueeze(-1).unsqueeze(-1) * inverse);
             }
             // Murray, Differentiation of the Cholesky decomposition (arXiv:1602.07527), symmetric form.
@@ -286,14 +287,24 @@ impl<'t, T: Float> Var<'t, T> {
     /// `left` false, of `X A = B`. Leading axes broadcast. A singular A is an error.
     #[track_caller]
     pub fn solve(&self, b: &Var<'t, T>, left: bool) -> Var<'t, T> {
-        valid!(self, "solve", square(self.tensor()));
+        valid!([self, b], "solve", square(self.tensor()));
         valid!(b, "solve", Ok::<_, String>(()));
+        if b.rank() == 0 {
+            let message =
+                format!("matrices {} and right-hand sides {} don't fit each other", self.shape(), b.shape());
+            return self.tape().fail_op("solve", message, &[self, b]);
+        }
         let vector = b.rank() == 1 || (b.rank() + 1 == self.rank() && *b.shape() == self.shape()[..b.rank()]);
         if vector {
-            return self.solve(&b.unsqueeze(-1), left).squeezed_last();
+            return self.solve(&b.unsqueeze(-1), left).named("solve", &[self, b]).squeezed_last();
         }
         if !left {
-            return self.mt().solve(&b.mt(), true).mt();
+            if b.rank() < 2 {
+                let message = format!("{} and {}: both need at least two axes", self.shape(), b.shape());
+                return self.tape().fail_op("solve", message, &[self, b]);
+            }
+            let y = self.mt().solve(&b.mt(), true).named("solve", &[self, b]);
+            return if y.failed_id().is_some() { y } else { y.mt() };
         }
         self.systems("solve", Solve::General, b)
     }
@@ -309,7 +320,16 @@ impl<'t, T: Float> Var<'t, T> {
         unitriangular: bool,
     ) -> Var<'t, T> {
         if !left {
-            return self.mt().solve_triangular(&b.mt(), !upper, true, unitriangular).mt();
+            let fits = |v: &Var<'t, T>| v.rank() >= 2 || v.failed_id().is_some();
+            if !fits(self) || !fits(b) {
+                let message = format!("{} and {}: both need at least two axes", self.shape(), b.shape());
+                return self.tape().fail_op("solve_triangular", message, &[self, b]);
+            }
+            let y = self
+                .mt()
+                .solve_triangular(&b.mt(), !upper, true, unitriangular)
+                .named("solve_triangular", &[self, b]);
+            return if y.failed_id().is_some() { y } else { y.mt() };
         }
         self.systems("solve_triangular", Solve::Triangular { upper, unit: unitriangular }, b)
     }
@@ -344,7 +364,7 @@ impl<'t, T: Float> Var<'t, T> {
     pub fn inv(&self) -> Var<'t, T> {
         let (n, _) = valid!(self, "inv", square(self.tensor()));
         let eye = self.tape().constant(Tensor::eye(n)).expand_to(self.shape());
-        self.tape().apply(Solve::General, &[self, &eye])
+        self.tape().apply(Solve::General, &[self, &eye]).named("inv", &[self])
     }
 
     /// The determinant of square matrices. Its gradient, the cofactors, is right for singular ones too (PyTorch's is 0).
@@ -353,7 +373,8 @@ impl<'t, T: Float> Var<'t, T> {
         self.tape().apply(Solve::Det, &[self])
     }
 
-    /// Sign and logarithm of the magnitude of the determinant of square matrices; 0 and -∞ for a singular one.
+    /// Sign and logarithm of the magnitude of the determinant of square matrices; 0 and -∞ for a singular one, whose gradient
+    /// is an error.
     #[track_caller]
     pub fn slogdet(&self) -> (Var<'t, T>, Var<'t, T>) {
         let log = self.tape().apply(Solve::LogAbsDet, &[self]);
@@ -379,7 +400,7 @@ impl<'t, T: Float> Var<'t, T> {
     #[track_caller]
     pub fn cholesky(&self, upper: bool) -> Var<'t, T> {
         let l = self.tape().apply(Solve::Cholesky, &[self]);
-        if upper { l.mt() } else { l }
+        if upper && l.failed_id().is_none() { l.mt() } else { l }
     }
 
     /// The singular values of matrices, in descending order; they can be differentiated once.

@@ -8,7 +8,7 @@ use crate::{
     },
     real::{
         Number,
-        table::{elementary, slope},
+        table::{elementary, kind_of_power, power_of_kind, slope},
     },
     tape::{Float, Var, step::Step},
     tensor::{Element, Tensor},
@@ -23,6 +23,40 @@ macro_rules! keep {
     };
     (y) => {
         RESULT
+    };
+}
+
+/// A power with the kind of its exponent known to the loop; see `kind_of_power`.
+#[derive(Clone, Copy)]
+struct Power<const KIND: u8>(f64);
+
+impl<const KIND: u8> NumberExpr<1> for Power<KIND> {
+    #[inline(always)]
+    fn eval<R: Number>(&self, [x]: [R; 1]) -> R {
+        power_of_kind(KIND, x, self.0)
+    }
+}
+
+/// The derivative of a power, whose own exponent is lower by 1 and of this kind.
+#[derive(Clone, Copy)]
+struct PowerSlope<const KIND: u8>(f64);
+
+impl<const KIND: u8> NumberExpr<3> for PowerSlope<KIND> {
+    #[inline(always)]
+    fn eval<R: Number>(&self, [x, _, g]: [R; 3]) -> R {
+        g * (R::of(self.0) * power_of_kind(KIND, x, self.0 - 1.0))
+    }
+}
+
+macro_rules! of_kind {
+    ($exponent:expr, $decides:expr, $expr:ident, $x:ident, $out:ident) => {
+        match kind_of_power($decides) {
+            1 => $expr::<1>($exponent).over($x, $out),
+            2 => $expr::<2>($exponent).over($x, $out),
+            3 => $expr::<3>($exponent).over($x, $out),
+            4 => $expr::<4>($exponent).over($x, $out),
+            _ => $expr::<0>($exponent).over($x, $out),
+        }
     };
 }
 
@@ -98,6 +132,9 @@ macro_rules! unary {
 
         impl Unary {
             fn forms<T: LaneMath + Element>(&self, x: [&[T]; 1], out: &mut [T]) {
+                if let Unary::PowNumber { exponent } = *self {
+                    return of_kind!(exponent, exponent, Power, x, out);
+                }
                 match *self {
                     Unary::Neg => Neg.over(x, out),
                     $( Unary::$variant { $($p),* } => value::$variant { $($p),* }.over(x, out), )*
@@ -108,6 +145,9 @@ macro_rules! unary {
         impl Slope {
             fn forms<T: LaneMath + Element>(&self, x: [&[T]; 3], out: &mut [T]) {
                 match self.0 {
+                    Unary::PowNumber { exponent } if exponent != 0.0 => {
+                        of_kind!(exponent, exponent - 1.0, PowerSlope, x, out)
+                    }
                     Unary::Neg => Neg.over([x[2]], out),
                     $( Unary::$variant { $($p),* } => derivative::$variant { $($p),* }.over(x, out), )*
                 }

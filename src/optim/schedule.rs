@@ -175,7 +175,7 @@ schedule! {
 }
 
 schedule! {
-    /// `lr · factor` for the first `total_iters` steps, then `lr`.
+    /// `lr · factor` for the first `total_iters` steps, then `lr`; with 0 steps the factor stays, as in PyTorch.
     ///
     /// ```
     /// use kolmo::optim::{ConstantLr, Schedule};
@@ -192,12 +192,13 @@ schedule! {
         if !(0.0..=1.0).contains(&s.factor) {
             return Err(Error::invalid("ConstantLr", format!("factor is {}, expected 0 to 1", s.factor)));
         }
-        Ok(if t < s.total_iters { s.lr * s.factor } else { s.lr })
+        Ok(if t < s.total_iters || s.total_iters == 0 { s.lr * s.factor } else { s.lr })
     }
 }
 
 schedule! {
-    /// From `lr · start_factor` in a straight line to `lr · end_factor`, and on at that: a warm-up.
+    /// From `lr · start_factor` in a straight line to `lr · end_factor`, and on at that: a warm-up. With 0 steps the first
+    /// factor stays, as in PyTorch.
     ///
     /// ```
     /// use kolmo::optim::{LinearLr, Schedule};
@@ -218,13 +219,16 @@ schedule! {
             let message = format!("factors {start} and {end}: expected above 0 up to 1, and 0 to 1");
             return Err(Error::invalid("LinearLr", message));
         }
-        let part = if t < s.total_iters { t as f64 / s.total_iters as f64 } else { 1.0 };
+        let part = match s.total_iters {
+            0 => 0.0,
+            n => t.min(n) as f64 / n as f64,
+        };
         Ok(s.lr * (start + (end - start) * part))
     }
 }
 
 schedule! {
-    /// `lr · (1 - t / total_iters)^power`, then 0.
+    /// `lr · (1 - t / total_iters)^power`, then 0; with 0 steps `lr` stays, as in PyTorch.
     ///
     /// ```
     /// use kolmo::optim::{PolynomialLr, Schedule};
@@ -236,7 +240,9 @@ schedule! {
         power: f64 = 1.0
     }
     |s, t| {
-        positive("PolynomialLr", "total_iters", s.total_iters)?;
+        if s.total_iters == 0 {
+            return Ok(s.lr);
+        }
         Ok(s.lr * (1.0 - t.min(s.total_iters) as f64 / s.total_iters as f64).powf(s.power))
     }
 }

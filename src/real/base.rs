@@ -59,7 +59,7 @@ macro_rules! shared {
         shared!($t, pow = powf, atan2 = atan2;);
         shared!($t, exp = exp, exp2 = exp2, expm1 = exp_m1, log = ln, log1p = ln_1p, log2 = log2, log10 = log10,
             sqrt = sqrt, sin = sin, cos = cos, tan = tan, asin = asin, acos = acos, atan = atan, sinh = sinh,
-            cosh = cosh, tanh = tanh, asinh = asinh, acosh = acosh, atanh = atanh, abs = abs, floor = floor,
+            cosh = cosh, tanh = tanh, atanh = atanh, abs = abs, floor = floor,
             ceil = ceil, round = round_ties_even, trunc = trunc);
     };
     ($t:ident, $($name:ident = $std:ident),*;) => {$(
@@ -74,6 +74,14 @@ macro_rules! shared {
 
 impl Number for f64 {
     shared!(f64);
+    #[inline(always)]
+    fn asinh(self) -> f64 {
+        special::asinh(self)
+    }
+    #[inline(always)]
+    fn acosh(self) -> f64 {
+        special::acosh(self)
+    }
     #[inline(always)]
     fn erf(self) -> f64 {
         special::erf(self)
@@ -98,6 +106,14 @@ impl Number for f64 {
 
 impl Number for f32 {
     shared!(f32);
+    #[inline(always)]
+    fn asinh(self) -> f32 {
+        special::asinh(self as f64) as f32
+    }
+    #[inline(always)]
+    fn acosh(self) -> f32 {
+        special::acosh(self as f64) as f32
+    }
     #[inline(always)]
     fn erf(self) -> f32 {
         special::erf(self as f64) as f32

@@ -21,6 +21,14 @@ pub struct Dual<R = f64, const N: usize = 1> {
     pub eps: [R; N],
 }
 
+/// What comes of a tangent. Where nothing flows in, nothing flows out, however steep the function is: a value that doesn't
+/// depend on a direction has no derivative along it, also where 0 times its slope is NaN. Tangents that are 0 for any value
+/// are known when the loop is compiled, and cost nothing.
+#[inline(always)]
+fn flow<R: Number>(tangent: R, result: R) -> R {
+    if tangent.is_zero() { tangent } else { result }
+}
+
 impl<R: Number, const N: usize> Dual<R, N> {
     /// A number that doesn't depend on anything.
     #[inline(always)]
@@ -39,7 +47,7 @@ impl<R: Number, const N: usize> Dual<R, N> {
         // Loops, here and below: with many directions, the functions of arrays are calls.
         let mut eps = self.eps;
         for e in &mut eps {
-            *e = slope(*e);
+            *e = flow(*e, slope(*e));
         }
         Dual { re, eps }
     }
@@ -48,7 +56,7 @@ impl<R: Number, const N: usize> Dual<R, N> {
     fn zip(self, other: Self, re: R, a: impl Fn(R) -> R, b: impl Fn(R) -> R) -> Self {
         let mut eps = self.eps;
         for (e, d) in eps.iter_mut().zip(other.eps) {
-            *e = a(*e) + b(d);
+            *e = flow(*e, a(*e)) + flow(d, b(d));
         }
         Dual { re, eps }
     }
@@ -109,8 +117,7 @@ macro_rules! dual {
             #[inline(always)]
             fn pow(self, other: Self) -> Self {
                 let y = self.re.pow(other.re);
-                // The derivative at a constant exponent must not see log of a negative base.
-                let b = |e: R| if e.is_zero() { e } else { slope_b::pow(self.re, other.re, y, e) };
+                let b = |e| slope_b::pow(self.re, other.re, y, e);
                 self.zip(other, y, |e| slope_a::pow(self.re, other.re, y, e), b)
             }
             #[inline(always)]

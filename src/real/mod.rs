@@ -46,6 +46,11 @@ macro_rules! number_trait {
             fn of(value: f64) -> Self;
             /// The plain value, without derivatives.
             fn primal(self) -> f64;
+            /// The same value as a constant: nothing depends on it.
+            #[inline(always)]
+            fn fixed(self) -> Self {
+                Self::of(self.primal())
+            }
             /// `self < other`
             fn less(self, other: Self) -> Self::Mask;
             /// `self <= other`

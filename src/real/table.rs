@@ -4,7 +4,9 @@
 //! A row of `base` is computed by each plain number type itself; a row of `made` is an expression in
 //! others; `pairs` have two arguments. `[x]`, `[y]` say what the derivative reads: the argument, the result. The derivative maps the
 //! gradient `g` of the result to that of the argument; in a dual number `g` is the argument's tangent.
-//! Special points follow PyTorch: a kink has the subgradient of least norm, and `select` keeps 0 · ∞ out.
+//! Special points follow PyTorch: a kink has the subgradient of least norm. Where 0 · ∞ must be kept out, `select` changes
+//! what is computed with, not what came out: the derivative of a branch that isn't taken is 0 times its own, and that must
+//! not be infinite either. At one point the second derivatives of `a` along `b` and of `b` along `a` are the same.
 
 /// Calls a macro with the whole table.
 macro_rules! elementary {
@@ -79,7 +81,7 @@ macro_rules! elementary {
             /// `x²`
             square Square() [x] |x| x * x, |x, y, g| g * (x + x);
             /// `1 / x`
-            reciprocal Reciprocal() [y] |x| R::of(1.0) / x, |x, y, g| -(g * y * y);
+            reciprocal Reciprocal() [y] |x| R::of(1.0) / x, |x, y, g| -(g * (y * y));
             /// `1 / √x`
             rsqrt Rsqrt() [y] |x| R::of(1.0) / x.sqrt(), |x, y, g| g * y * y * y * R::of(-0.5);
             /// `max(x, 0)`; derivative 0 at 0, 1 at NaN
@@ -150,8 +152,8 @@ macro_rules! elementary {
             clamp_max ClampMax(max) [x] |x| R::select(x.greater(R::of(max)), R::of(max), x),
                 |x, y, g| R::select(x.less(R::of(max)), g, R::of(0.0));
             /// `x` to the power of a number
-            pow_number PowNumber(exponent) [x] |x| x.pow(R::of(exponent)),
-                |x, y, g| if exponent == 0.0 { g * R::of(0.0) } else { g * R::of(exponent) * x.pow(R::of(exponent - 1.0)) };
+            pow_number PowNumber(exponent) [x] |x| table::power(x, exponent),
+                |x, y, g| if exponent == 0.0 { g * R::of(0.0) } else { g * (R::of(exponent) * table::power(x, exponent - 1.0)) };
             /// `min(max(x, 0), 6)`
             relu6 Relu6() [x] |x| table::value::hardtanh(x, 0.0, 6.0), |x, y, g| table::slope::hardtanh(x, y, g, 0.0, 6.0);
             /// `x` between `min_val` and `max_val`, which it doesn't leave
@@ -260,22 +262,32 @@ macro_rules! elementary {
             /// `√(a² + b²)`, without overflow
             hypot Hypot [a y] [b y] |a, b| {
                     let (a, b) = (a.abs(), b.abs());
-                    let (large, small) = (R::select(a.less(b), b, a), R::select(a.less(b), a, b));
+                    // An infinite side is the longer one, also of NaN.
+                    let swap = a.less(b) | b.equal(R::of(f64::INFINITY));
+                    let (large, small) = (R::select(swap, b, a), R::select(swap, a, b));
                     let ratio = small / R::select(large.equal(R::of(0.0)), R::of(1.0), large);
                     R::select(large.equal(R::of(f64::INFINITY)), large, large * (ratio * ratio + R::of(1.0)).sqrt())
                 },
-                |a, b, y, g| g * a / y, g * b / y;
+                |a, b, y, g| g * (a / y), g * (b / y);
             /// The remainder of `a / b` rounded down, with the sign of `b`
             remainder Remainder [] [a b] |a, b| {
                     let r = a.fmod(b);
                     let turn = (r.less(R::of(0.0)) & b.greater(R::of(0.0))) | (r.greater(R::of(0.0)) & b.less(R::of(0.0)));
                     R::select(turn, r + b, r)
                 },
-                |a, b, y, g| g, -(g * (a / b).floor());
+                |a, b, y, g| g, -(g * table::value::div_floor(a, b));
             /// `a · ln b`, 0 where `a` is 0 and `b` no NaN
             xlogy Xlogy [a b] [a b] |a, b| R::select(a.equal(R::of(0.0)) & !b.is_nan(), R::of(0.0), a * b.log()),
                 |a, b, y, g|
-                R::select(a.equal(R::of(0.0)) & b.less_equal(R::of(0.0)), R::of(0.0), g * b.log()),
+                {
+                    // 0 where 0 · ln b is 0 though there is no ln b; its derivative along b is 1 / b all the same.
+                    let outside = a.equal(R::of(0.0)) & b.less_equal(R::of(0.0));
+                    let inside = R::select(outside, R::select(b.equal(R::of(0.0)), R::of(1.0), -b), b);
+                    let log = inside.log();
+                    let log = R::select(outside, log - log.fixed(), log);
+                    let none = g.equal(R::of(0.0)) & log.abs().equal(R::of(f64::INFINITY));
+                    g * R::select(none, R::of(0.0), log)
+                },
                 g * a / b;
             /// `ln(eᵃ + eᵇ)`, without overflow
             logaddexp Logaddexp [a b] [a b] |a, b| {
@@ -289,11 +301,14 @@ macro_rules! elementary {
                     let negative = b.less(R::of(0.0)) | (R::of(1.0) / b).less(R::of(0.0));
                     R::select(negative, -a.abs(), a.abs())
                 },
-                |a, b, y, g| R::select(a.equal(R::of(0.0)), R::of(0.0), g * y.sign() * a.sign()), g * R::of(0.0);
+                |a, b, y, g| g * (y / R::select(a.equal(R::of(0.0)), R::of(1.0), a)), g * R::of(0.0);
             /// `a / b` rounded down; derivative 0
             div_floor DivFloor [] [] |a, b| {
-                    let r = table::value::remainder(a, b);
-                    R::select(b.equal(R::of(0.0)), a / b, ((a - r) / b).round())
+                    let rest = a.fmod(b);
+                    let whole = (a - rest) / b;
+                    let below = (rest.less(R::of(0.0)) & b.greater(R::of(0.0))) | (rest.greater(R::of(0.0)) & b.less(R::of(0.0)));
+                    let whole = R::select(below, whole - R::of(1.0), whole).round();
+                    R::select(b.equal(R::of(0.0)) | whole.equal(R::of(0.0)), R::select(b.equal(R::of(0.0)), a / b, a / b * R::of(0.0)), whole)
                 },
                 |a, b, y, g| g * R::of(0.0), g * R::of(0.0);
             /// `a / b` rounded towards zero; derivative 0
@@ -306,12 +321,28 @@ macro_rules! elementary {
             div Div [b] [b y] |a, b| a / b, |a, b, y, g| g / b, -(g * y / b);
             /// `self` to the power of `exponent`; at base 0 as in PyTorch
             pow Pow [a b] [a b y] |a, b| a.pow(b), |a, b, y, g|
-                R::select(b.equal(R::of(0.0)), R::of(0.0), g * b * a.pow(b - R::of(1.0))),
-                R::select(a.equal(R::of(0.0)) & b.greater_equal(R::of(0.0)), R::of(0.0), g * y * a.log());
+                {
+                    // 0 at exponent 0, whatever the base; at base 0 it doesn't depend on the exponent, as that of the
+                    // exponent, which is 0 there, doesn't on the base.
+                    let zero = b.equal(R::of(0.0)) & (a.equal(R::of(0.0)) | a.is_nan());
+                    let base = R::select(zero, R::of(1.0), a);
+                    let held = R::select(a.equal(R::of(0.0)) & b.greater_equal(R::of(0.0)), b.fixed(), b);
+                    g * (held * base.pow(held - R::of(1.0)))
+                },
+                {
+                    let base = R::select(a.equal(R::of(0.0)) & b.greater_equal(R::of(0.0)), R::of(1.0), a);
+                    g * (y * base.log())
+                };
             /// The angle of the point (`x`, `self`), in radians; derivative 0 at the origin
             atan2 Atan2 [a b] [a b] |a, b| a.atan2(b), |a, b, y, g|
-                { let r = a * a + b * b; R::select(r.equal(R::of(0.0)), R::of(0.0), g * b / r) },
-                { let r = a * a + b * b; R::select(r.equal(R::of(0.0)), R::of(0.0), -(g * a / r)) };
+                {
+                    let (r, zero) = (a * a + b * b, R::of(0.0));
+                    g * R::select(r.equal(zero), zero, b) / R::select(r.equal(zero), R::of(1.0), r)
+                },
+                {
+                    let (r, zero) = (a * a + b * b, R::of(0.0));
+                    -(g * R::select(r.equal(zero), zero, a) / R::select(r.equal(zero), R::of(1.0), r))
+                };
             /// The remainder of `self / other` rounded towards zero, with the sign of `self`
             fmod Fmod [] [a b] |a, b| a.fmod(b), |a, b, y, g| g, -(g * (a / b).trunc());
             /// `self` where positive, else `weight · self`
@@ -326,6 +357,29 @@ pub(crate) use elementary;
 const SELU_ALPHA: f64 = 1.673_263_242_354_377_2;
 const SELU_SCALE: f64 = 1.050_700_987_355_480_5;
 const SQRT_2_OVER_PI: f64 = 0.797_884_560_802_865_4;
+
+/// What a power with this exponent is: 0 for a power, 1 for the root, 2 for one over it, 3 for the argument, 4 for its square.
+pub(crate) fn kind_of_power(exponent: f64) -> u8 {
+    [0.5, -0.5, 1.0, 2.0].iter().position(|&e| e == exponent).map_or(0, |i| i as u8 + 1)
+}
+
+/// A power of that kind. Roots are roots, as in PyTorch: that of -0 is -0, and that of -∞ is NaN.
+#[inline(always)]
+pub(crate) fn power_of_kind<R: super::Number>(kind: u8, x: R, exponent: f64) -> R {
+    match kind {
+        1 => x.sqrt(),
+        2 => R::of(1.0) / x.sqrt(),
+        3 => x,
+        4 => x * x,
+        _ => x.pow(R::of(exponent)),
+    }
+}
+
+/// `x` to the power of a number.
+#[inline(always)]
+pub(crate) fn power<R: super::Number>(x: R, exponent: f64) -> R {
+    power_of_kind(kind_of_power(exponent), x, exponent)
+}
 
 macro_rules! functions {
     (
@@ -360,7 +414,7 @@ macro_rules! functions {
         /// Derivatives of the functions of two arguments with respect to the second.
         #[allow(unused_variables)]
         pub(crate) mod slope_b {
-            use crate::real::Number;
+            use crate::real::{Number, table};
             $( #[inline(always)] pub fn $pn<R: Number>($pa: R, $pb: R, $py: R, $pg: R) -> R { $pdb } )*
             $( #[inline(always)] pub fn $on<R: Number>($oa: R, $ob: R, $oy: R, $og: R) -> R { $odb } )*
         }

@@ -74,7 +74,11 @@ impl<T: Float> Drop for Lent<'_, T> {
 impl<T: Float> Sweep<T> {
     pub fn add(&mut self, tape: &Tape<T>, target: u32, grad: Var<'_, T>, nodes: &[Node<T>], by: &Node<T>) {
         if let Some(failure) = grad.failure() {
-            self.error.get_or_insert(failure);
+            // What failed is an operation of the rule's, at a line of the crate's: it is told as this one, at the user's.
+            let why =
+                if let Error::Op(inner) = &failure { inner.message.clone() } else { failure.to_string() };
+            let message = format!("its gradient can't be computed: {why}");
+            self.error.get_or_insert(Error::op(by.op.rule().name(), message, Some(by.site)));
             return;
         }
         let fits = with_node(tape, nodes, target, |n| n.shape == *grad.shape());

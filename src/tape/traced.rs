@@ -148,6 +148,9 @@ macro_rules! traced {
                     Traced::At(arena, i) => at(arena, i).item().map_or(f64::NAN, |v| v.to_f64()),
                 }
             }
+            fn fixed(self) -> Self {
+                self.map(|v| v, Var::detach)
+            }
             fn less(self, other: Self) -> Self::Mask {
                 self.compare(other, |a, b| a < b, Test::Less)
             }

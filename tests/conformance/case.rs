@@ -384,9 +384,17 @@ pub fn wanted(case: &Case) -> Vec<(String, Value)> {
     // Without `wrt`, gradients are those of the first arguments.
     let first = Value::from_iter(0..case.items("grads").len());
     let wrt = case.json.get("wrt").unwrap_or(&first).as_array().map_or(&[][..], Vec::as_slice);
+    let mut known = Vec::new();
+    args.iter().for_each(|item| floats(item, &mut known));
+    // A set may put the family before the names of its tensors.
+    let full = |short: &str| {
+        let end = format!(".{short}");
+        let found = known.iter().find(|name| *name == short || name.ends_with(&end));
+        found.cloned().unwrap_or_else(|| short.to_string())
+    };
     let named = wrt.iter().zip(case.items("grads")).filter_map(|(wrt, grad)| {
         let at = wrt.as_u64().and_then(|i| args.get(i as usize));
-        Some((at.map_or_else(|| wrt.as_str().map(str::to_string), name)?, grad.clone()))
+        Some((at.map_or_else(|| wrt.as_str().map(full), name)?, grad.clone()))
     });
     let mut wanted: Vec<(String, Value)> = named.collect();
     wanted.extend(case.json.get("grad").and_then(|grad| Some((name(args.first()?)?, grad.clone()))));

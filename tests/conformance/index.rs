@@ -36,11 +36,11 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
         }
         "index_copy" => one(x()?.index_copy(dim()?, &index()?, &c.var(3, "source")?)),
         "index_fill" => match c.get(3, "value") {
-            Some(Arg::Var(value)) => one(x()?.index_fill(dim()?, &index()?, value.item()?.to_f64())),
+            Some(Arg::Var(value)) => one(x()?.index_fill(dim()?, &index()?, value)),
             _ => one(x()?.index_fill(dim()?, &index()?, c.num(3, "value", None)?)),
         },
         "masked_fill" => match c.get(2, "value") {
-            Some(Arg::Var(value)) => one(value.where_(&c.bools(1, "mask")?, &x()?)),
+            Some(Arg::Var(value)) => one(x()?.masked_fill(&c.bools(1, "mask")?, value)),
             _ => one(x()?.masked_fill(&c.bools(1, "mask")?, c.num(2, "value", None)?)),
         },
         "masked_select" => one(x()?.masked_select(&c.bools(1, "mask")?)),
@@ -70,15 +70,23 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
         "bincount" => {
             let (index, length) = (c.ints(0, "input")?, c.size(2, "minlength", 0)?);
             match c.get(1, "weights") {
-                Some(Arg::Var(weights)) => one(weights.bincount(&index, length)),
-                _ => one(index.bincount(length)?),
+                None => one(index.bincount(length)?),
+                Some(_) => one(c.operand(1, "weights")?.bincount(&index, length)),
             }
         }
-        "nonzero" => match c.get(0, "input") {
-            Some(Arg::Bools(mask)) => one(mask.nonzero()),
-            Some(Arg::Ints(ints)) => one(ints.nonzero()),
-            _ => one(x()?.value()?.nonzero()),
-        },
+        "nonzero" => {
+            let found = match c.get(0, "input") {
+                Some(Arg::Bools(mask)) => mask.nonzero(),
+                Some(Arg::Ints(ints)) => ints.nonzero(),
+                _ => x()?.value()?.nonzero(),
+            };
+            if !c.flag(1, "as_tuple", false)? {
+                return one(found);
+            }
+            // A list for each axis; a tensor without axes counts as a list of one element.
+            let found = if found.dim(1) == 0 { Tensor::zeros([found.dim(0), 1]) } else { found };
+            (0..found.dim(1)).map(|axis| Ok(found.select(1, axis as isize)?.into())).collect()
+        }
         "unique" => {
             let dim = c.int_opt(4, "dim")?;
             let (mut outs, inverse, counts) = match c.get(0, "input") {
@@ -93,7 +101,14 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
             }
             Ok(outs)
         }
-        "nn.functional.embedding" => one(x()?.embedding(&c.ints(1, "input")?, c.int_opt(2, "padding_idx")?)),
+        "nn.functional.embedding" => {
+            let table = if c.flag(5, "scale_grad_by_freq", false)? {
+                x()?.scale_grad_by_freq(&c.ints(1, "input")?)
+            } else {
+                x()?
+            };
+            one(table.embedding(&c.ints(1, "input")?, c.int_opt(2, "padding_idx")?))
+        }
         "nn.functional.one_hot" => {
             let classes = c.int(1, "num_classes", -1)?;
             let classes = usize::try_from(classes).ok();

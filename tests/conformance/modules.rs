@@ -36,13 +36,13 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
     if module.starts_with("InstanceNorm") && buffers.contains_key("running_mean") {
         return instance_norm(c, buffers);
     }
-    if module == "InstanceNorm2d" && c.var(0, "input")?.rank() == 3 {
+    let sample = if module == "InstanceNorm1d" { 2 } else { 3 };
+    if module.starts_with("InstanceNorm") && c.var(0, "input")?.rank() == sample {
         // One sample without an axis for it.
-        return one(c
-            .var(0, "input")?
-            .unsqueeze(0)
-            .instance_norm(None, None, None, c.num(KEYWORD, "eps", 1e-5)?)
-            .squeeze(&[0]));
+        let (weight, bias) = (named(params, "weight"), named(params, "bias"));
+        let x = c.var(0, "input")?.unsqueeze(0);
+        let y = x.instance_norm(None, weight.as_ref(), bias.as_ref(), c.num(KEYWORD, "eps", 1e-5)?);
+        return one(y.squeeze(&[0]));
     }
     let function = match module {
         "AdaptiveAvgPool1d" => "adaptive_avg_pool1d",

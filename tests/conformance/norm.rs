@@ -19,6 +19,11 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
             let (mean, variance) = (c.var_opt(1, "running_mean")?, c.var_opt(2, "running_var")?);
             let (weight, bias) = (c.var_opt(3, "weight")?, c.var_opt(4, "bias")?);
             let training = c.flag(5, "training", false)?;
+            if !training && (mean.is_none() || variance.is_none()) {
+                return Err(Stop::Unrepresentable(
+                    "either there are running statistics or the batch's".into(),
+                ));
+            }
             let running = mean.as_ref().zip(variance.as_ref()).filter(|_| !training);
             one(x()?.batch_norm(running, weight.as_ref(), bias.as_ref(), c.num(7, "eps", 1e-5)?))
         }
@@ -26,6 +31,11 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
             let (mean, variance) = (c.var_opt(1, "running_mean")?, c.var_opt(2, "running_var")?);
             let (weight, bias) = (c.var_opt(3, "weight")?, c.var_opt(4, "bias")?);
             let own = c.flag(5, "use_input_stats", true)?;
+            if !own && (mean.is_none() || variance.is_none()) {
+                return Err(Stop::Unrepresentable(
+                    "either there are running statistics or the input's".into(),
+                ));
+            }
             let running = mean.as_ref().zip(variance.as_ref()).filter(|_| !own);
             one(x()?.instance_norm(running, weight.as_ref(), bias.as_ref(), c.num(7, "eps", 1e-5)?))
         }

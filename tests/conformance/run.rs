@@ -136,7 +136,13 @@ fn evaluate<T: Float>(case: &Case, form: Form, second: bool) -> Result<Found, St
             });
         }
         if let Ok(x) = call.var(0, "input") {
-            found.ordered = Some((x.value()?.cast(), call.int(1, "dim", -1).unwrap_or(-1)));
+            // Where the axis stands among the arguments.
+            let dim = match case.op.as_str() {
+                "topk" | "kthvalue" => call.int(2, "dim", -1),
+                "msort" => Ok(0),
+                _ => call.int(1, "dim", -1),
+            };
+            found.ordered = Some((x.value()?.cast(), dim.unwrap_or(-1)));
         }
         let inputs = reader.inputs();
         if case.is_error() || inputs.is_empty() {
@@ -239,13 +245,21 @@ fn compare(case: &Case, found: &Found, bound: Bound) -> Result<(), String> {
         }
     }
     let wanted = wanted(case);
+    // Which of equal elements comes first is open, and with it which of them has which gradient.
+    let tied = found.ordered.as_ref().filter(|_| orders(case));
     for (name, grads) in [("recorded gradient", &found.grads[0]), ("gradient", &found.grads[1])] {
         if found.grads[0].is_empty() {
             break;
         }
         for ((input, item), grad) in wanted.iter().zip(grads) {
             let what = format!("{name} of {}", input.rsplit('/').next().unwrap_or(input));
-            gradient(case, &what, grad, item, Order::First, bound)?;
+            match (tied, case.stored(item)) {
+                (Some((x, dim)), Some(Stored::Floats(expected))) => {
+                    let (grad, expected) = (among_equals(x, *dim, grad), among_equals(x, *dim, expected));
+                    floats(&what, &grad, &expected, Order::First, bound)?;
+                }
+                _ => gradient(case, &what, grad, item, Order::First, bound)?,
+            }
         }
     }
     if let Some(second) = &found.second {
@@ -341,10 +355,40 @@ fn at(mut i: usize, shape: &Shape) -> Shape {
     Shape::from(index)
 }
 
+/// Whether the operation puts elements in an order, in which equal ones have no fixed place.
+fn orders(case: &Case) -> bool {
+    ["sort", "argsort", "topk", "msort", "kthvalue"].contains(&case.op.as_str())
+}
+
+/// Gradients `g` of the elements of `x`, in ascending order among those that are equal on a line along the axis.
+fn among_equals(x: &Tensor<f64>, dim: isize, g: &Tensor<f64>) -> Tensor<f64> {
+    if x.rank() == 0 || g.shape() != x.shape() {
+        return g.clone();
+    }
+    let (lines, grads) = (x.transpose(dim, -1).unwrap_or_else(|_| x.clone()), g.transpose(dim, -1));
+    let lines = lines.to_vec();
+    let Ok(grads) = grads else { return g.clone() };
+    let (shape, mut grads) = (grads.shape().clone(), grads.to_vec());
+    let n = shape.last().copied().unwrap_or(1).max(1);
+    for (line, grads) in lines.chunks(n).zip(grads.chunks_mut(n)) {
+        let mut order: Vec<usize> = (0..line.len()).collect();
+        order.sort_by(|&i, &j| line[i].total_cmp(&line[j]));
+        for group in order.chunk_by(|&i, &j| line[i] == line[j]) {
+            let mut places = group.to_vec();
+            places.sort();
+            let mut own: Vec<f64> = places.iter().map(|&i| grads[i]).collect();
+            own.sort_by(f64::total_cmp);
+            places.iter().zip(own).for_each(|(&i, g)| grads[i] = g);
+        }
+    }
+    let sorted = Tensor::new(shape, grads).and_then(|t| t.transpose(dim, -1));
+    sorted.unwrap_or_else(|_| g.clone())
+}
+
 /// Whether indices of operations that order elements differ from the expected only among equal elements.
 fn ties(case: &Case, found: &Found, indices: &Tensor<i64>, expected: &Tensor<i64>) -> bool {
-    let orders = ["sort", "argsort", "topk", "msort"].contains(&case.op.as_str());
-    let Some((x, dim)) = found.ordered.as_ref().filter(|_| orders && indices.shape() == expected.shape())
+    let Some((x, dim)) =
+        found.ordered.as_ref().filter(|_| orders(case) && indices.shape() == expected.shape())
     else {
         return false;
     };

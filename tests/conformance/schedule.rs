@@ -26,9 +26,15 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
                 Arg::Map(map) => schedule(c, map, lr),
                 other => Err(Stop::Unrepresentable(format!("a schedule is {}", other.kind()))),
             };
+            let (n, milestones) =
+                (c.list(KEY, "schedules")?.len(), c.dims(KEY, "milestones")?.unwrap_or_default());
+            if n != milestones.len() + 1 {
+                let why =
+                    format!("each of {n} schedules after the first has its milestone, not {milestones:?}");
+                return Err(Stop::Unrepresentable(why));
+            }
             let mut schedules = c.list(KEY, "schedules")?.iter().map(one);
             let first = schedules.next().unwrap_or_else(|| Err(Stop::Unsupported("no schedules".into())))?;
-            let milestones = c.dims(KEY, "milestones")?.unwrap_or_default();
             let mut all = SequentialLr::new(first);
             for (next, at) in schedules.zip(milestones) {
                 all = all.then(at as u64, next?);

@@ -198,6 +198,7 @@ fn a_student_learns_what_its_teacher_answers() -> Result<()> {
         adam.step(&student, &grads)?;
         tape.reset();
     }
-    assert!(losses[79] < 0.02 * losses[0] && losses[79] >= 0.0, "{} -> {}", losses[0], losses[79]);
+    // A divergence is not negative but for the rounding of its terms, which are of size 1 in f32.
+    assert!(losses[79] < 0.02 * losses[0] && losses[79] > -1e-6, "{} -> {}", losses[0], losses[79]);
     Ok(())
 }

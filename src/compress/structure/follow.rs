@@ -138,7 +138,9 @@ pub(super) fn follow<T: Float>(
             *along = vec![None; index.numel()];
             Some(labels)
         }
-        Op::Reduce(Reduce::Sum { axes, keep } | Reduce::Mean { axes, keep }) => {
+        Op::Reduce(
+            Reduce::Sum { axes, keep } | Reduce::Mean { axes, keep } | Reduce::Var { axes, keep, .. },
+        ) => {
             let mut labels = Vec::new();
             for (a, own) in x[0].iter().enumerate() {
                 match (axes.contains(&a), keep) {
