@@ -112,7 +112,10 @@ impl Profile {
 
     /// Nanoseconds for all values and of all rules.
     pub fn nanos(&self) -> (u64, u64) {
-        self.calls.iter().fold((0, 0), |(forward, sweep), c| (forward + c.forward, sweep + c.sweep))
+        let more = |(forward, sweep): (u64, u64), c: &Call| {
+            (forward.saturating_add(c.forward), sweep.saturating_add(c.sweep))
+        };
+        self.calls.iter().fold((0, 0), more)
     }
 }
 
