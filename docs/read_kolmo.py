@@ -166,7 +166,7 @@ def mask(decoder, rows, cols, p, flat, inverted):
                         32 * min(15, active) + density(s, v, 20)]
             grid[r][c] = predictor.code(decoder, contexts, min(r.bit_length(), 10))
             ones[c] += grid[r][c]
-    return np.array(grid) != inverted
+    return np.array(grid, int).reshape(rows, cols) != inverted
 
 
 def codes(decoder, kept, p, k, flat):

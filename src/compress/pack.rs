@@ -132,17 +132,18 @@ pub fn unpack<M: Serialize + ?Sized>(artifact: &Artifact, model: &M) -> Result<(
     let mut jobs: Vec<Box<dyn FnOnce() -> Result<()>>> = Vec::new();
     let (mut missing, mut shapes) = (Vec::new(), Vec::new());
     each_field!(model, |name, p| match entries.remove(name.as_str()) {
-        None => missing.push(name),
+        None => missing.push(shown(&name).to_string()),
         Some(entry) if entry.shape[..] != p.shape()[..] => {
             shapes.push(format!(
-                "{name} {} in the artifact, {} in the model",
+                "{} {} in the artifact, {} in the model",
+                shown(&name),
                 Shape::new(&entry.shape),
                 p.shape()
             ));
         }
         Some(entry) => match plan(entry, p.clone()) {
             Ok(job) => jobs.push(job),
-            Err(message) => wrong.push(format!("{name}: {message}")),
+            Err(message) => wrong.push(format!("{}: {message}", shown(&name))),
         },
     });
     let mut list = |what: &str, names: Vec<String>| {
@@ -151,7 +152,7 @@ pub fn unpack<M: Serialize + ?Sized>(artifact: &Artifact, model: &M) -> Result<(
         }
     };
     list("missing from the artifact", missing);
-    list("not in the model", entries.into_keys().map(str::to_string).collect());
+    list("not in the model", entries.into_keys().map(|name| shown(name).to_string()).collect());
     list("of another shape", shapes);
     if !wrong.is_empty() {
         return Err(Error::invalid("unpack", wrong.join("; ")));

@@ -1,5 +1,9 @@
 //! Units that are zero for a whole batch: their weights get no gradient from it.
-use super::{Origin, origin::layers_of, table::count};
+use super::{
+    Origin,
+    origin::layers_of,
+    table::{count, total},
+};
 use crate::{
     error::{Error, Result},
     ops::{Op, unary::Unary},
@@ -115,7 +119,7 @@ impl DeadUnits {
 
 impl fmt::Display for DeadUnits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let units = self.activations.iter().map(|a| a.units).sum();
+        let units = total(self.activations.iter().map(|a| a.units));
         writeln!(f, "{} of {} units are zero for the whole batch", count(self.count()), count(units))?;
         for a in self.activations.iter().filter(|a| !a.dead.is_empty()) {
             write!(f, "%{} = {}", a.id, a.origin.op)?;

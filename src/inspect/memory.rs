@@ -2,7 +2,7 @@
 use super::{
     By, Origin,
     origin::{layers_of, sums},
-    table::{Table, bytes, count, percent},
+    table::{Table, bytes, count, percent, total},
 };
 use crate::{
     ops::Op,
@@ -132,7 +132,7 @@ impl Memory {
 
     /// Bytes of the tensors, each buffer once, parameters not counted: [`Tape::kept_bytes`].
     pub fn bytes(&self) -> usize {
-        self.kept.iter().filter(|k| k.counted).map(|k| k.bytes).sum()
+        total(self.kept.iter().filter(|k| k.counted).map(|k| k.bytes))
     }
 
     /// The sums over each operation, layer or line, the largest first.
@@ -142,7 +142,7 @@ impl Memory {
             |k| &k.origin,
             by,
             |group: &mut (usize, usize, usize), k| {
-                group.0 += if k.counted { k.bytes } else { 0 };
+                group.0 = group.0.saturating_add(if k.counted { k.bytes } else { 0 });
                 group.1 += usize::from(k.counted);
                 group.2 += 1;
             },

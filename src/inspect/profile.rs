@@ -2,7 +2,7 @@
 use super::{
     By, Origin,
     origin::sums,
-    table::{Table, bytes, count, percent, time},
+    table::{Table, bytes, count, percent, time, total},
 };
 use crate::tape::{Float, Observation, Observed, Tape};
 use serde::{Deserialize, Serialize};
@@ -49,7 +49,7 @@ pub struct ProfileGroup {
 impl ProfileGroup {
     /// Nanoseconds in all.
     pub fn nanos(&self) -> u64 {
-        self.forward + self.sweep
+        self.forward.saturating_add(self.sweep)
     }
 }
 
@@ -99,9 +99,9 @@ impl Profile {
             by,
             |group: &mut ProfileGroup, c| {
                 group.calls += 1;
-                group.forward += c.forward;
-                group.sweep += c.sweep;
-                group.bytes += c.bytes;
+                group.forward = group.forward.saturating_add(c.forward);
+                group.sweep = group.sweep.saturating_add(c.sweep);
+                group.bytes = group.bytes.saturating_add(c.bytes);
             },
         );
         let mut groups: Vec<ProfileGroup> =
@@ -112,7 +112,10 @@ impl Profile {
 
     /// Nanoseconds for all values and of all rules.
     pub fn nanos(&self) -> (u64, u64) {
-        self.calls.iter().fold((0, 0), |(forward, sweep), c| (forward + c.forward, sweep + c.sweep))
+        let more = |(forward, sweep): (u64, u64), c: &Call| {
+            (forward.saturating_add(c.forward), sweep.saturating_add(c.sweep))
+        };
+        self.calls.iter().fold((0, 0), more)
     }
 }
 
@@ -122,7 +125,7 @@ const ROWS: usize = 12;
 impl fmt::Display for Profile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (forward, sweep) = self.nanos();
-        let kept = self.calls.iter().map(|c| c.bytes).sum();
+        let kept = total(self.calls.iter().map(|c| c.bytes));
         writeln!(
             f,
             "{} operations: {} forward, {} in the sweep, {} kept for it",
@@ -138,7 +141,7 @@ impl fmt::Display for Profile {
             }
             let mut table = Table::new(&[head, ">calls", ">forward", ">sweep", ">share of time", ">kept"]);
             for g in groups.iter().take(ROWS) {
-                let share = percent(g.nanos() as f64, (forward + sweep) as f64);
+                let share = percent(g.nanos() as f64, forward.saturating_add(sweep) as f64);
                 let [own, rule] = [g.forward, g.sweep].map(time);
                 table.row([g.name.clone(), count(g.calls), own, rule, share, bytes(g.bytes)]);
             }

@@ -2,7 +2,7 @@
 use super::{
     Origin,
     origin::{layer_of, layers_of},
-    table::{Table, bytes, count, percent},
+    table::{Table, bytes, count, percent, total},
 };
 use crate::{
     nn::{Param, walk::visit_fields},
@@ -123,34 +123,34 @@ impl Summary {
 
     /// Numbers in all parameters.
     pub fn numbers(&self) -> usize {
-        self.parameters.iter().map(Parameter::numel).sum()
+        total(self.parameters.iter().map(Parameter::numel))
     }
 
     /// Numbers in parameters that are trained.
     pub fn trainable(&self) -> usize {
-        self.parameters.iter().filter(|p| p.trainable).map(Parameter::numel).sum()
+        total(self.parameters.iter().filter(|p| p.trainable).map(Parameter::numel))
     }
 
     /// Numbers that masks set to zero.
     pub fn pruned(&self) -> usize {
-        self.parameters.iter().map(|p| p.pruned).sum()
+        total(self.parameters.iter().map(|p| p.pruned))
     }
 
     /// Bytes of all parameters' tensors.
     pub fn bytes(&self) -> usize {
-        self.parameters.iter().map(|p| p.bytes).sum()
+        total(self.parameters.iter().map(|p| p.bytes))
     }
 
     /// Multiply-adds of all operations for which they are known.
     pub fn multiply_adds(&self) -> usize {
-        self.operations.iter().filter_map(|o| o.multiply_adds).sum()
+        total(self.operations.iter().filter_map(|o| o.multiply_adds))
     }
 }
 
 impl Parameter {
     /// Its number of elements.
     pub fn numel(&self) -> usize {
-        self.shape.iter().product()
+        self.shape.iter().fold(1, |n: usize, &size| n.saturating_mul(size))
     }
 
     /// What is special about it: `frozen, 90.0 % pruned, 16 shared values`.

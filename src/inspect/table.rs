@@ -1,6 +1,11 @@
 //! Tables for a terminal, and numbers as people read them.
 use std::fmt;
 
+/// A sum that stays at the largest number: what is added up may have been read from anywhere.
+pub(crate) fn total(values: impl Iterator<Item = usize>) -> usize {
+    values.fold(0, usize::saturating_add)
+}
+
 /// Rows under a head line; columns whose head begins with `>` stand at the right.
 pub(crate) struct Table {
     head: Vec<&'static str>,

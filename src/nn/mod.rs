@@ -2,13 +2,16 @@
 mod activation;
 mod attention;
 mod conv;
+mod embedding;
 mod fit;
 pub mod init;
 mod layers;
 mod norm;
+mod norm_axes;
 pub(crate) mod outline;
 mod param;
 mod param_serial;
+mod positions;
 mod recurrent;
 pub(crate) mod steps;
 mod transformer;
@@ -24,12 +27,15 @@ pub use conv::{
     AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool1d, AvgPool2d, Conv1d, Conv2d, ConvTranspose1d,
     ConvTranspose2d, Dropout2d, Flatten, MaxPool1d, MaxPool2d, Upsample,
 };
+pub use embedding::Embedding;
 pub use layers::{Dropout, Layer, Linear, Sequential};
-pub use norm::{BatchNorm, BatchNorm1d, BatchNorm2d, Embedding, GroupNorm, InstanceNorm, LayerNorm, RmsNorm};
+pub use norm::{BatchNorm, BatchNorm1d, BatchNorm2d, InstanceNorm};
+pub use norm_axes::{GroupNorm, LayerNorm, RmsNorm};
 pub use param::{Param, Parametrize};
+pub use positions::sinusoidal_positions;
 pub use recurrent::{Cell, Recurrent, State};
 pub use transformer::{
     FeedForward, TransformerDecoder, TransformerDecoderLayer, TransformerEncoder, TransformerEncoderLayer,
-    TransformerOptions, sinusoidal_positions,
+    TransformerOptions,
 };
 pub use walk::{Path, named_params, visit_params};

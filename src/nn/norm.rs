@@ -1,16 +1,14 @@
-//! Normalising layers, with PyTorch's names for weights and statistics, and embeddings.
+//! Layers that normalise channels, with PyTorch's names for weights and statistics.
 use super::{
     Layer, Param,
     fit::{refused, shaped, shaped_if},
-    init,
 };
 use crate::{
     checked::{Check, checked, finite, positive},
     error::Checked,
     tape::{Float, Var},
-    tensor::{Index, Shape, Tensor},
+    tensor::Tensor,
 };
-use rand::Rng;
 use serde::Serialize;
 
 /// Statistics of past batches: parameters that no optimiser changes.
@@ -66,7 +64,7 @@ checked!(BatchNorm<T> {
 });
 
 /// That a parameter is a vector: of so many elements.
-fn length<T: Float>(field: &str, p: &Param<T>) -> Checked<usize> {
+pub(super) fn length<T: Float>(field: &str, p: &Param<T>) -> Checked<usize> {
     let shape = p.shape();
     match shape[..] {
         [n] => Ok(n),
@@ -85,7 +83,7 @@ fn tracks<T: Float>(batches: Option<&Param<T>>, momentum: Option<f64>, eps: f64)
 }
 
 /// That an input is `[n, channels, …]`.
-fn has_channels<T: Float>(x: &Var<'_, T>, channels: usize) -> Checked<()> {
+pub(super) fn has_channels<T: Float>(x: &Var<'_, T>, channels: usize) -> Checked<()> {
     match x.shape()[..] {
         [_, found, ..] if found == channels => Ok(()),
         _ => Err(format!("takes [n, {channels}, …], not {}", x.shape())),
@@ -169,129 +167,6 @@ impl<T: Float> Layer<T> for BatchNorm<T> {
         }
         let (mean, variance) = (tape.param(&self.running_mean), tape.param(&self.running_var));
         x.batch_norm(Some((&mean, &variance)), weight.as_ref(), bias.as_ref(), self.eps)
-    }
-}
-
-macro_rules! affine {
-    ($($(#[$m:meta])* $name:ident { $($field:ident: $t:ty),* } |$x:ident, $layer:ident, $w:ident, $b:ident| $e:expr;)*) => {$(
-        $(#[$m])*
-        #[derive(Clone, Debug, Serialize)]
-        pub struct $name<T: Float = f32> {
-            /// Ones at first.
-            pub weight: Option<Param<T>>,
-            /// Zeros at first.
-            pub bias: Option<Param<T>>,
-            $(#[allow(missing_docs)] pub $field: $t,)*
-            /// Added to variances (default 1e-5).
-            pub eps: f64,
-        }
-
-        checked!($name<T> { weight: Option<Param<T>>, bias: Option<Param<T>>, $($field: $t,)* eps: f64 });
-
-        impl<T: Float> Layer<T> for $name<T> {
-            #[track_caller]
-            fn forward<'t>(&self, $x: &Var<'t, T>) -> Var<'t, T> {
-                let fits = || {
-                    self.check()?;
-                    self.takes($x)
-                };
-                if let Some(failed) = refused(stringify!($name), &[$x], fits) {
-                    return failed;
-                }
-                let part = |p: &Option<Param<T>>| p.as_ref().map(|p| $x.tape().param(p));
-                let ($layer, $w, $b) = (self, part(&self.weight), part(&self.bias));
-                $e
-            }
-        }
-
-        impl<T: Float> $name<T> {
-            fn of($($field: $t,)* sizes: impl Into<Shape>) -> Self {
-                let sizes = sizes.into();
-                $name {
-                    weight: Some(Param::new(Tensor::ones(&sizes))),
-                    bias: Some(Param::new(Tensor::zeros(&sizes))),
-                    $($field,)*
-                    eps: 1e-5,
-                }
-            }
-        }
-    )*};
-}
-affine! {
-    /// Layer normalisation of the last axes, which have this shape.
-    LayerNorm { normalized_shape: Vec<usize> }
-        |x, layer, w, b| x.layer_norm(&layer.normalized_shape, w.as_ref(), b.as_ref(), layer.eps);
-    /// Group normalisation of `[n, channels, …]`.
-    GroupNorm { num_groups: usize }
-        |x, layer, w, b| x.group_norm(layer.num_groups, w.as_ref(), b.as_ref(), layer.eps);
-}
-
-/// That these are the last axes of an input.
-fn ends_with<T: Float>(x: &Var<'_, T>, sizes: &[usize]) -> Checked<()> {
-    if x.shape().ends_with(sizes) {
-        return Ok(());
-    }
-    let sizes: Vec<String> = sizes.iter().map(usize::to_string).collect();
-    Err(format!("takes […, {}], not {}", sizes.join(", "), x.shape()))
-}
-
-impl<T: Float> Check for LayerNorm<T> {
-    fn check(&self) -> Checked<()> {
-        if self.normalized_shape.is_empty() {
-            return Err("normalized_shape is empty, expected an axis at least".into());
-        }
-        shaped_if("weight", &self.weight, &self.normalized_shape)?;
-        shaped_if("bias", &self.bias, &self.normalized_shape)?;
-        positive("eps", self.eps)
-    }
-}
-
-impl<T: Float> Check for GroupNorm<T> {
-    fn check(&self) -> Checked<()> {
-        if self.num_groups == 0 {
-            return Err("num_groups is 0, expected at least 1".into());
-        }
-        for (field, p) in [("weight", &self.weight), ("bias", &self.bias)] {
-            let Some(channels) = p.as_ref().map(|p| length(field, p)).transpose()? else { continue };
-            if channels % self.num_groups != 0 {
-                return Err(format!("num_groups {} doesn't divide the {channels} channels", self.num_groups));
-            }
-            shaped_if("bias", &self.bias, &[channels])?;
-        }
-        positive("eps", self.eps)
-    }
-}
-
-impl<T: Float> LayerNorm<T> {
-    fn takes(&self, x: &Var<'_, T>) -> Checked<()> {
-        ends_with(x, &self.normalized_shape)
-    }
-
-    /// A layer for inputs whose last axes have these sizes.
-    pub fn new(normalized_shape: impl Into<Shape>) -> Self {
-        let shape = normalized_shape.into();
-        LayerNorm::of(shape.to_vec(), shape)
-    }
-}
-
-impl<T: Float> GroupNorm<T> {
-    fn takes(&self, x: &Var<'_, T>) -> Checked<()> {
-        match self.weight.as_ref().or(self.bias.as_ref()).map(|p| p.shape().dim(0)) {
-            Some(channels) => has_channels(x, channels),
-            None => match x.shape()[..] {
-                [_, channels, ..] if channels % self.num_groups.max(1) == 0 => Ok(()),
-                _ => Err(format!(
-                    "takes [n, channels, …] with channels of which {} divides the number, not {}",
-                    self.num_groups,
-                    x.shape()
-                )),
-            },
-        }
-    }
-
-    /// A layer for so many groups of so many channels. Groups that don't divide the channels are an error when it is used.
-    pub fn new(num_groups: usize, num_channels: usize) -> Self {
-        GroupNorm::of(num_groups, [num_channels])
     }
 }
 
@@ -430,115 +305,5 @@ impl<T: Float> Layer<T> for InstanceNorm<T> {
         }
         let running = (&tape.param(mean), &tape.param(variance));
         x.instance_norm(Some(running), weight.as_ref(), bias.as_ref(), self.eps)
-    }
-}
-
-/// Division by the root of the mean square over the last axes, which have this shape.
-///
-/// ```
-/// use kolmo::{Tape, nn::{Layer, RmsNorm}};
-/// let tape = Tape::<f64>::new();
-/// let y = RmsNorm::new([2]).forward(&tape.constant([[3.0, 3.0]]));
-/// assert!((y.to_vec()?[0] - 1.0).abs() < 1e-9);
-/// # Ok::<(), kolmo::Error>(())
-/// ```
-#[derive(Clone, Debug, Serialize)]
-pub struct RmsNorm<T: Float = f32> {
-    /// Ones at first.
-    pub weight: Option<Param<T>>,
-    /// The last axes of inputs.
-    pub normalized_shape: Vec<usize>,
-    /// Added to mean squares; by default the type's smallest step at 1.
-    pub eps: Option<f64>,
-}
-
-checked!(RmsNorm<T> { weight: Option<Param<T>>, normalized_shape: Vec<usize>, eps: Option<f64> });
-
-impl<T: Float> Check for RmsNorm<T> {
-    fn check(&self) -> Checked<()> {
-        if self.normalized_shape.is_empty() {
-            return Err("normalized_shape is empty, expected an axis at least".into());
-        }
-        shaped_if("weight", &self.weight, &self.normalized_shape)?;
-        positive("eps", self.eps.unwrap_or(1.0))
-    }
-}
-
-impl<T: Float> RmsNorm<T> {
-    /// A layer for inputs whose last axes have these sizes.
-    pub fn new(normalized_shape: impl Into<Shape>) -> Self {
-        let shape = normalized_shape.into();
-        RmsNorm {
-            weight: Some(Param::new(Tensor::ones(&shape))),
-            normalized_shape: shape.to_vec(),
-            eps: None,
-        }
-    }
-}
-
-impl<T: Float> Layer<T> for RmsNorm<T> {
-    #[track_caller]
-    fn forward<'t>(&self, x: &Var<'t, T>) -> Var<'t, T> {
-        let fits = || {
-            self.check()?;
-            ends_with(x, &self.normalized_shape)
-        };
-        if let Some(failed) = refused("RmsNorm", &[x], fits) {
-            return failed;
-        }
-        let weight = x.tape().optional_param(&self.weight);
-        x.rms_norm(&self.normalized_shape, weight.as_ref(), self.eps)
-    }
-}
-
-/// A vector for each of a number of things: indices `[…] -> […, dim]`.
-///
-/// ```
-/// use kolmo::{Random, Tape, Tensor, nn::Embedding};
-/// let letters = Embedding::<f32>::new(26, 8, &mut Random::new(0));
-/// let tape = Tape::new();
-/// assert_eq!(letters.forward(&tape, &Tensor::from([[7u32, 4], [11, 11]])).shape(), &[2, 2, 8]);
-/// ```
-#[derive(Clone, Debug, Serialize)]
-pub struct Embedding<T: Float = f32> {
-    /// `[number of things, dim]`
-    pub weight: Param<T>,
-    /// The vector of this index gets no gradient.
-    pub padding_idx: Option<isize>,
-}
-
-checked!(Embedding<T> { weight: Param<T>, padding_idx: Option<isize> });
-
-impl<T: Float> Check for Embedding<T> {
-    fn check(&self) -> Checked<()> {
-        let weight = self.weight.shape();
-        let [n, _] = weight[..] else {
-            return Err(format!("weight has shape {weight}, expected [number of things, dim]"));
-        };
-        match self.padding_idx {
-            Some(at) if at >= n as isize || at < -(n as isize) => {
-                Err(format!("padding_idx {at} is out of range for {n} vectors"))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-impl<T: Float> Embedding<T> {
-    /// Normal vectors, as PyTorch's.
-    pub fn new(num_embeddings: usize, embedding_dim: usize, rng: &mut impl Rng) -> Self {
-        Embedding {
-            weight: Param::new(init::normal([num_embeddings, embedding_dim], 0.0, 1.0, rng)),
-            padding_idx: None,
-        }
-    }
-
-    /// The vectors of the indices.
-    #[track_caller]
-    pub fn forward<'t, I: Index>(&self, tape: &'t crate::Tape<T>, index: &Tensor<I>) -> Var<'t, T> {
-        if let Err(message) = self.check() {
-            return tape.fail_op("Embedding", message, &[]);
-        }
-        tape.param(&self.weight).embedding(index, self.padding_idx)
     }
 }

@@ -1,6 +1,10 @@
 //! Damaged and hostile files take little memory, whatever they say of themselves.
 use super::{ALONE, most};
-use kolmo::compress::{Artifact, Entry, EntryData};
+use kolmo::{
+    Tensor,
+    compress::{Artifact, Compact, CompactLinear, Entry, EntryData, unpack},
+    nn::Param,
+};
 use std::sync::PoisonError;
 
 fn artifact() -> Artifact {
@@ -35,11 +39,15 @@ fn crc32(bytes: &[u8]) -> u32 {
     })
 }
 
-/// The sections' predictors take a few megabytes at most; a thousand files of less than a kilobyte never took more, those with a
-/// right checksum and large numbers in their headers included.
+/// What a file may make us allocate: the predictors' tables, a few megabytes, and for each of its bytes what the coder can have squeezed
+/// into it: 5,680 decisions, each an element of a mask and of codes.
+fn bound(bytes: usize) -> isize {
+    (16 << 20) + (1 << 16) * bytes as isize
+}
+
+/// Those with a right checksum and large numbers in their headers included.
 #[test]
 fn a_thousand_damaged_files_take_little_memory() {
-    const BOUND: isize = 64 << 20;
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let bytes = artifact().to_bytes().unwrap();
     assert!(bytes.len() < 1000, "{}", bytes.len());
@@ -69,7 +77,7 @@ fn a_thousand_damaged_files_take_little_memory() {
         file.extend(checksum);
         let (artifact, most) = most(|| Artifact::from_bytes(&file));
         errors += usize::from(artifact.is_err());
-        assert!(most < BOUND, "round {round}: {most} bytes for a file of {}", file.len());
+        assert!(most < bound(file.len()), "round {round}: {most} bytes for a file of {}", file.len());
     }
     assert!(errors > 500, "{errors}");
 }
@@ -157,4 +165,114 @@ fn a_picture_takes_no_more_than_its_bytes_can_tell() {
     assert!(error.contains("large.png") && error.contains("11000 × 11000"), "{error}");
     assert!(most < BUFFERS, "{most} bytes for a file of {}", png.len());
     std::fs::remove_dir_all(&root).unwrap();
+}
+
+fn number(mut n: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while n >= 0x80 {
+        bytes.push(n as u8 | 0x80);
+        n >>= 7;
+    }
+    bytes.push(n as u8);
+    bytes
+}
+
+/// A file with a flat header of these bytes, and sections.
+fn craft(header: &[u8], sections: &[u8]) -> Vec<u8> {
+    let mut file = b"klmo\x01".to_vec();
+    file.extend(number(header.len() as u64 * 2 + 1));
+    file.extend(number(header.len() as u64));
+    file.extend(header);
+    file.extend(sections);
+    let checksum = crc32(&file).to_le_bytes();
+    file.extend(checksum);
+    file
+}
+
+/// Everything that is done with a file of unknown origin.
+fn used(file: &[u8]) -> usize {
+    let Ok(artifact) = Artifact::from_bytes(file) else { return 0 };
+    let dense: usize = artifact.entries.iter().map(|entry| entry.to_dense().len()).sum();
+    for entry in &artifact.entries {
+        let name = entry.name.strip_suffix("weight").unwrap_or("").trim_end_matches('.');
+        let _ = CompactLinear::of(&artifact, name);
+    }
+    let mut with_layers = artifact.clone();
+    with_layers.meta.insert("layers".into(), "Linear".into());
+    let _ = (Compact::of(&artifact), Compact::of(&with_layers), artifact.sizes());
+    let _ = unpack(&artifact, &Param::<f32>::new(Tensor::zeros([2, 3])));
+    dense
+}
+
+#[test]
+fn shapes_and_counts_are_not_believed() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let (huge, zero) = (1u64 << 31, 0u64);
+    let shapes: [&[u64]; 8] = [
+        &[huge, zero],
+        &[zero, huge],
+        &[huge, huge, zero],
+        &[zero, huge, huge],
+        &[huge],
+        &[1 << 20, 1 << 11],
+        &[zero],
+        &[huge, 1],
+    ];
+    // Kinds with flat and coded parts, masks, common codes and scales, and the numbers that follow them.
+    let kinds: [(u64, &[u64]); 9] = [
+        (0, &[0]),
+        (4, &[0]),
+        (1, &[0]),
+        (2, &[1, 0, 0]),
+        (2 | 8, &[1, 0, 0, 0]),
+        (2 | 8 | 32, &[2, 0, 0, 0]),
+        (2 | 16, &[2, 1, 0, 0, 0]),
+        (2 | 1024, &[1, 0, 0, 1, 0]),
+        (2 | 8 | 128 | 1024, &[256, 1 << 16, 0, 0, 0, huge, 0]),
+    ];
+    for shape in shapes {
+        for (kind, numbers) in kinds {
+            for name in ["weight", "w"] {
+                let mut header = vec![0, 1, 0, name.len() as u8];
+                header.extend(name.bytes());
+                let after = [&[shape.len() as u64][..], shape, &[kind], numbers].concat();
+                header.extend(after.into_iter().flat_map(number));
+                for sections in [&[][..], &[0; 64]] {
+                    let file = craft(&header, sections);
+                    let (_, most) = most(|| used(&file));
+                    assert!(
+                        most < bound(file.len()),
+                        "{shape:?}, {kind}, {numbers:?}: {most} bytes of {}",
+                        file.len()
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// A name shares its beginning with the one before it: a header could tell very many long ones in little space.
+#[test]
+fn names_that_share_a_long_beginning_take_little_memory() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    for long in [1000, 30_000] {
+        let count = 5_000u64;
+        let mut header = vec![0];
+        header.extend(number(count));
+        header.extend(number(0));
+        header.extend(number(long));
+        header.extend(vec![b'a'; long as usize]);
+        header.extend([0, 4, 0]);
+        for i in 1..count {
+            header.extend(number(long - 3));
+            header.push(3);
+            header.extend([i / 1600, i / 40 % 40, i % 40].map(|d| b'A' + d as u8));
+            header.extend([0, 4, 0]);
+        }
+        let file = craft(&header, &[]);
+        let (_, most) = most(|| used(&file));
+        assert!(most < bound(file.len()), "{long}: {most} bytes of {}", file.len());
+        // Each name is held a few times at most.
+        assert!(most < (16 << 20) + 4 * 1024 * count as isize, "{long}: {most}");
+    }
 }

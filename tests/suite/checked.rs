@@ -4,7 +4,7 @@ use kolmo::{
     ConvOptions, Interpolation, Listing, PoolOptions, Random, Resize, Result, Tape, Tensor, Var,
     compress::{Recipe, matrices, quantize::Quantizer},
     data::{Augment, Characters, Loader, MinMax, Standardize},
-    inspect::SavedTape,
+    inspect::{By, SavedTape, summary},
     nn::*,
     optim::*,
     train::{EarlyStopping, History},
@@ -340,6 +340,33 @@ fn changed_tapes_are_refused_or_work() -> Result<()> {
     let saved = SavedTape::of(&y.sum())?;
     changed("SavedTape", &saved, 1500, |saved| drop(saved.replay::<f64>()));
     changed("Listing", &tape.listing(), 300, |listing: &Listing| drop(listing.to_string()));
+    Ok(())
+}
+
+/// Reports are for reading: any numbers can be in them, and they can be printed and added up.
+#[test]
+fn changed_reports_can_be_read() -> Result<()> {
+    let net = Sequential((
+        Linear::<f32>::new(3, 4, &mut Random::new(0)),
+        Relu,
+        Linear::new(4, 2, &mut Random::new(1)),
+    ));
+    let tape = Tape::new();
+    tape.observe(true);
+    let y = net.forward(&tape.input(numbers(&[2, 3])));
+    let (memory, kinks, dead) = (tape.memory(), tape.kinks(), tape.dead_units()?);
+    y.square().sum().backward()?;
+    let all = [By::Operation, By::Layer, By::Line];
+    changed("Memory", &memory, 300, |m| {
+        drop((m.to_string(), m.bytes(), all.map(|by| m.by(by)), m.largest().len()))
+    });
+    changed("Profile", &tape.profile(), 300, |p| drop((p.to_string(), all.map(|by| p.by(by)))));
+    changed("Kinks", &kinks, 300, |kinks| drop(kinks.to_string()));
+    changed("DeadUnits", &dead, 300, |dead| drop((dead.to_string(), dead.count())));
+    let summary = summary::<f32, _>(&net).with_operations(&tape, &net);
+    changed("Summary", &summary, 300, |s| {
+        drop((s.to_string(), s.numbers(), s.bytes(), s.multiply_adds(), s.pruned()))
+    });
     Ok(())
 }
 

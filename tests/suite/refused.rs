@@ -98,7 +98,7 @@ fn others(shape: &[usize]) -> Vec<Vec<usize>> {
     let mut all =
         vec![Vec::new(), vec![shape.iter().product()], [shape, &[1]].concat(), [&[1], shape].concat()];
     all.push([&[1, 1, 1], shape].concat());
-    all.push(shape[1..].to_vec());
+    all.push(shape.iter().skip(1).copied().collect());
     for axis in 0..shape.len() {
         for size in [0, 1, shape[axis] + 1, 2 * shape[axis], 3 * shape[axis]] {
             let mut other = shape.to_vec();

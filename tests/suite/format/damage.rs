@@ -127,6 +127,9 @@ fn errors_say_what_was_expected_and_where() {
         message(b"PK\x03\x04...."),
         "the mark of a .kolmo file: at byte 0: expected [6b, 6c, 6d, 6f], found [50, 4b, 03, 04]"
     );
+    for cut in [&b""[..], b"kl", b"klmo"] {
+        assert!(message(cut).contains("cut short"), "{}", message(cut));
+    }
     assert_eq!(message(b"klmo\x02"), "version: at byte 4: expected 1, found 2");
     let bytes = small().to_bytes().unwrap();
     let cut = message(&bytes[..bytes.len() - 1]);
@@ -134,6 +137,7 @@ fn errors_say_what_was_expected_and_where() {
         cut.starts_with(&format!("checksum of the bytes before it: at byte {}:", bytes.len() - 5)),
         "{cut}"
     );
+    assert!(cut.ends_with("the file is damaged or cut short"), "{cut}");
 }
 
 #[test]

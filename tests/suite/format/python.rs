@@ -90,3 +90,65 @@ fn python_reads_what_was_written() {
     }
     assert!(text.starts_with("architecture: a few, für alle"));
 }
+
+/// Files that claim what they don't hold: an error that says so, and no memory for it.
+#[test]
+#[ignore = "needs python3 with numpy, or another of that kind named by $PYTHON"]
+fn python_believes_no_claims() {
+    let folder = crate::Folder::new("python-claims");
+    let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
+    let reader = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/read_kolmo.py");
+    let read = |name: &str, bytes: &[u8]| {
+        let path = folder.join(name);
+        std::fs::write(&path, bytes).unwrap();
+        // With a gigabyte of memory at most, should it believe one.
+        let limited = "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30)); \
+                       sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')";
+        let output = Command::new(&python)
+            .env("OPENBLAS_NUM_THREADS", "1")
+            .args(["-c", limited, reader])
+            .arg(&path)
+            .output()
+            .unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let number = |mut n: u64| {
+        let mut bytes = Vec::new();
+        while n >= 0x80 {
+            bytes.push(n as u8 | 0x80);
+            n >>= 7;
+        }
+        bytes.push(n as u8);
+        bytes
+    };
+    let craft = |numbers: &[u64]| {
+        let mut header = vec![0, 1, 0, 1, b'w'];
+        header.extend(numbers.iter().flat_map(|&n| number(n)));
+        let mut file =
+            [&b"klmo\x01"[..], &number(header.len() as u64 * 2 + 1), &number(header.len() as u64)].concat();
+        file.extend(header);
+        let checksum = crc32(&file).to_le_bytes();
+        file.extend(checksum);
+        file
+    };
+    let claims: [(&str, &[u64], bool); 8] = [
+        ("large", &[1, 1 << 40, 0, 0], false),
+        ("many", &[2, 1 << 31, 1 << 31, 0, 0], false),
+        ("axes", &[1 << 40, 1, 0, 0], false),
+        ("values", &[1, 1 << 31, 0, 0], false),
+        ("codes", &[1, 1 << 30, 2, 1, 0, 0], false),
+        ("mask", &[2, 1 << 30, 1, 10, 1, 0, 0, 0], false),
+        ("centroids", &[1, 0, 2, 1 << 40, 0, 0], false),
+        ("empty", &[2, 1 << 31, 0, 10, 1, 0, 0, 0], true),
+    ];
+    for (name, numbers, fine) in claims {
+        let (success, errors) = read(name, &craft(numbers));
+        assert_eq!(success, fine, "{name}: {errors}");
+        assert!(fine || errors.contains("ValueError"), "{name}: {errors}");
+    }
+    let whole = artifact().to_bytes().unwrap();
+    for length in [0, 3, 7, 100, whole.len() - 1] {
+        let (success, errors) = read("cut", &whole[..length]);
+        assert!(!success && errors.contains("cut short"), "{length}: {errors}");
+    }
+}

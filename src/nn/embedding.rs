@@ -1,0 +1,62 @@
+//! Vectors for things that have numbers.
+use super::{Param, init};
+use crate::{
+    checked::{Check, checked},
+    error::Checked,
+    tape::{Float, Var},
+    tensor::{Index, Tensor},
+};
+use rand::Rng;
+use serde::Serialize;
+
+/// A vector for each of a number of things: indices `[…] -> […, dim]`.
+///
+/// ```
+/// use kolmo::{Random, Tape, Tensor, nn::Embedding};
+/// let letters = Embedding::<f32>::new(26, 8, &mut Random::new(0));
+/// let tape = Tape::new();
+/// assert_eq!(letters.forward(&tape, &Tensor::from([[7u32, 4], [11, 11]])).shape(), &[2, 2, 8]);
+/// ```
+#[derive(Clone, Debug, Serialize)]
+pub struct Embedding<T: Float = f32> {
+    /// `[number of things, dim]`
+    pub weight: Param<T>,
+    /// The vector of this index gets no gradient.
+    pub padding_idx: Option<isize>,
+}
+
+checked!(Embedding<T> { weight: Param<T>, padding_idx: Option<isize> });
+
+impl<T: Float> Check for Embedding<T> {
+    fn check(&self) -> Checked<()> {
+        let weight = self.weight.shape();
+        let [n, _] = weight[..] else {
+            return Err(format!("weight has shape {weight}, expected [number of things, dim]"));
+        };
+        match self.padding_idx {
+            Some(at) if at >= n as isize || at < -(n as isize) => {
+                Err(format!("padding_idx {at} is out of range for {n} vectors"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl<T: Float> Embedding<T> {
+    /// Normal vectors, as PyTorch's.
+    pub fn new(num_embeddings: usize, embedding_dim: usize, rng: &mut impl Rng) -> Self {
+        Embedding {
+            weight: Param::new(init::normal([num_embeddings, embedding_dim], 0.0, 1.0, rng)),
+            padding_idx: None,
+        }
+    }
+
+    /// The vectors of the indices.
+    #[track_caller]
+    pub fn forward<'t, I: Index>(&self, tape: &'t crate::Tape<T>, index: &Tensor<I>) -> Var<'t, T> {
+        if let Err(message) = self.check() {
+            return tape.fail_op("Embedding", message, &[]);
+        }
+        tape.param(&self.weight).embedding(index, self.padding_idx)
+    }
+}

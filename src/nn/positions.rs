@@ -1,0 +1,50 @@
+//! What tells a transformer the places of a sequence's elements.
+use crate::{
+    tape::{Float, Var},
+    tensor::Tensor,
+};
+
+/// The sines and cosines that tell a transformer the places (Vaswani et al., 2017, 3.5), `[length, width]`: at place p
+/// `sin(p / 10000^(2i / width))` in column 2i, and the cosine beside it. To be added to embeddings.
+///
+/// ```
+/// let places = kolmo::nn::sinusoidal_positions::<f64>(10, 4);
+/// assert_eq!(places.get([0, 1]), Some(1.0));
+/// assert_eq!(places.get([3, 0]), Some(3f64.sin()));
+/// ```
+pub fn sinusoidal_positions<T: Float>(length: usize, width: usize) -> Tensor<T> {
+    Tensor::from_fn([length, width], |k| {
+        let (place, i) = (k / width, k % width);
+        let angle = place as f64 / 10000f64.powf((i - i % 2) as f64 / width as f64);
+        T::from_f64(if i % 2 == 0 { angle.sin() } else { angle.cos() })
+    })
+}
+
+impl<'t, T: Float> Var<'t, T> {
+    /// Rotary places (Su et al., 2021) for queries and keys `[…, length, d]` with an even `d`: at place p, which counts from
+    /// `start`, the elements i and i + d/2 are turned as a point in the plane by the angle `p / base^(2i / d)`, with base 10000
+    /// as a rule. The products of queries and keys then depend on their distance alone.
+    #[track_caller]
+    pub fn rotary(&self, start: usize, base: f64) -> Var<'t, T> {
+        if self.failed_id().is_some() {
+            return self.clone();
+        }
+        let (length, d) = (self.dim(-2), self.dim(-1));
+        if self.rank() < 2 || d % 2 == 1 || base.is_nan() || base <= 0.0 {
+            let message = format!(
+                "takes […, length, d] with an even d, and a base above 0, not {} and {base}",
+                self.shape()
+            );
+            return self.tape().fail_op("rotary", message, &[self]);
+        }
+        let half = d / 2;
+        let table = |f: fn(f64) -> f64| {
+            let value =
+                |k: usize| f((start + k / half) as f64 / base.powf((2 * (k % half)) as f64 / d as f64));
+            self.tape().constant(Tensor::from_fn([length, half], |k| T::from_f64(value(k))))
+        };
+        let (cos, sin) = (table(f64::cos), table(f64::sin));
+        let [a, b] = [0, half].map(|first| self.strided(self.rank() - 1, first, half, 1));
+        self.tape().cat(&[&(&a * &cos - &b * &sin), &(b * cos + a * sin)], -1)
+    }
+}
