@@ -5,7 +5,7 @@ use crate::{
     data::Loader,
     error::{Error, Result},
     optim::{Optimizer, Schedule},
-    tape::{Float, Random, Tape, Var},
+    tape::{Float, Gradients, Random, Tape, Var},
 };
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -144,7 +144,51 @@ impl<'a> Trainer<'a> {
         model: &M,
         optimizer: &mut O,
         make: impl FnMut(&[usize], &mut Random) -> Result<B> + Clone + Send + 'static,
+        loss: impl for<'t> FnMut(&'t Tape<T>, &B) -> Var<'t, T>,
+        metrics: impl FnMut() -> Result<Vec<(S, f64)>>,
+    ) -> Result<History>
+    where
+        T: Float,
+        M: Serialize + ?Sized,
+        O: Optimizer<T>,
+        B: Send + 'static,
+        S: Into<String>,
+    {
+        self.fit_with(model, optimizer, make, loss, |_, _| Ok(()), metrics)
+    }
+
+    /// The same with something to be done with the gradients of each step, before they are clipped to
+    /// [`clip_norm`](Trainer::clip_norm) and used: looked at, clipped in another way, changed. `gradients` gets the number of the
+    /// step, from 0, and its error ends the run.
+    ///
+    /// ```
+    /// use kolmo::{Tensor, data::Loader, nn::Param, optim::Sgd, train::Trainer};
+    /// let p = Param::new(Tensor::from([4.0f32]));
+    /// let mut norms = Vec::new();
+    /// Trainer::new(Loader::new(3, 1), 1).progress(false).fit_with(
+    ///     &p,
+    ///     &mut Sgd::new(0.1),
+    ///     |rows, _| Ok(rows.len()),
+    ///     |tape, _| tape.param(&p).square().sum(),
+    ///     |_, grads| {
+    ///         norms.push(grads.norm());
+    ///         grads.clip_value(1.0)
+    ///     },
+    ///     || Ok(Vec::<(String, f64)>::new()),
+    /// )?;
+    /// assert!((p.value().item()? - 3.7).abs() < 1e-6 && norms.len() == 3);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`fit`](Trainer::fit).
+    pub fn fit_with<T, M, O, B, S>(
+        &self,
+        model: &M,
+        optimizer: &mut O,
+        make: impl FnMut(&[usize], &mut Random) -> Result<B> + Clone + Send + 'static,
         mut loss: impl for<'t> FnMut(&'t Tape<T>, &B) -> Var<'t, T>,
+        mut gradients: impl FnMut(u64, &mut Gradients<T>) -> Result<()>,
         mut metrics: impl FnMut() -> Result<Vec<(S, f64)>>,
     ) -> Result<History>
     where
@@ -192,6 +236,7 @@ impl<'a> Trainer<'a> {
                     at.batch += 1;
                 }
                 let Some(mut grads) = sum else { break };
+                gradients(at.step, &mut grads)?;
                 if let Some(most) = self.clip_norm {
                     grads.clip_norm(most, 2.0)?;
                 }
