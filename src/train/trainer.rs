@@ -1,5 +1,7 @@
 //! A training loop with what belongs around one. It is plain code over the rest of the crate: where it doesn't fit, write
 //! another; [`save_checkpoint`](super::save_checkpoint) and its relatives work in any loop.
+mod bar;
+
 use super::{EarlyStopping, History, Record, checkpoint, load_checkpoint, save_safetensors};
 use crate::{
     data::Loader,
@@ -7,6 +9,7 @@ use crate::{
     optim::{Optimizer, Schedule},
     tape::{Float, Gradients, Random, Tape, Var},
 };
+use bar::Bar;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -355,66 +358,4 @@ fn first(metrics: &[(String, f64)], epoch: u64) -> Result<f64> {
             format!("early_stopping judges by the first metric, and after epoch {epoch} there is none");
         Error::invalid("Trainer", message)
     })
-}
-
-/// How far a run is, on the terminal.
-#[cfg(feature = "progress")]
-struct Bar {
-    bar: Option<indicatif::ProgressBar>,
-    epochs: u64,
-}
-
-#[cfg(not(feature = "progress"))]
-struct Bar;
-
-#[cfg(feature = "progress")]
-impl Bar {
-    fn new(trainer: &Trainer, at: &Position) -> Bar {
-        let steps = trainer.loader.len().div_ceil(trainer.accumulate) as u64;
-        let bar = trainer.progress.then(|| indicatif::ProgressBar::new(trainer.epochs * steps));
-        let template = "{prefix} {wide_bar} {pos}/{len} {per_sec} {eta} {msg}";
-        if let (Some(bar), Ok(style)) = (&bar, indicatif::ProgressStyle::with_template(template)) {
-            bar.set_style(style);
-            bar.set_position(at.step);
-            bar.reset_eta();
-        }
-        Bar { bar, epochs: trainer.epochs }
-    }
-
-    fn show(&self, at: &Position, loss: f64, metrics: &[(String, f64)]) {
-        let Some(bar) = &self.bar else { return };
-        bar.set_position(at.step);
-        let metrics: String = metrics.iter().map(|(name, value)| format!(" {name} {value:.4}")).collect();
-        bar.set_message(format!("loss {loss:.4}{metrics}"));
-    }
-
-    fn step(&self, at: &Position) {
-        let metrics = at.history.last().map_or(&[][..], |r| &r.metrics);
-        if let Some(bar) = &self.bar {
-            bar.set_prefix(format!("epoch {}/{}", at.epoch + 1, self.epochs));
-        }
-        self.show(at, at.losses.0 / at.losses.1 as f64, metrics);
-    }
-
-    fn epoch(&self, at: &Position) {
-        if let Some(last) = at.history.last() {
-            self.show(at, last.loss, &last.metrics);
-        }
-    }
-
-    fn finish(&self) {
-        self.bar.iter().for_each(|bar| bar.finish_and_clear());
-    }
-}
-
-#[cfg(not(feature = "progress"))]
-impl Bar {
-    fn new(trainer: &Trainer, _: &Position) -> Bar {
-        // Asked for or not: there is none.
-        let _ = trainer.progress;
-        Bar
-    }
-    fn step(&self, _: &Position) {}
-    fn epoch(&self, _: &Position) {}
-    fn finish(&self) {}
 }
