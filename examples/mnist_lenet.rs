@@ -102,8 +102,9 @@ fn main() -> Result<()> {
     let all = scores(&test)?;
     let right = accuracy(&all, &images.test.labels)?;
     println!(
-        "{:.2} % of the test images are right, after {epochs} epochs and {:.0} s",
+        "{:.2} % of the test images are right, after {epochs} epoch{} and {:.0} s",
         100.0 * right,
+        if epochs == 1 { "" } else { "s" },
         begin.elapsed().as_secs_f64()
     );
     save_safetensors(&net, out.join("weights.safetensors"))?;

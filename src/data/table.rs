@@ -88,7 +88,7 @@ impl Table {
                 break;
             }
             let at = line(record.position());
-            if !more || record.iter().last().is_some_and(|field| field.ends_with('\u{0}')) {
+            if !more || record.iter().next_back().is_some_and(|field| field.ends_with('\u{0}')) {
                 return Err(wrong(at, "a quote begins here or later and doesn't end".into()));
             }
             let expected = *width.get_or_insert(record.len());

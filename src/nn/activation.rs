@@ -33,6 +33,7 @@ macro_rules! with_options {
         #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
         pub struct $name {
             $(#[doc = concat!("The option of [`Var::", stringify!($f), "`] (default ", stringify!($default), ").")]
+            #[serde(with = "crate::numbers")]
             pub $option: $t,)*
         }
 

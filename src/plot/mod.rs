@@ -187,8 +187,7 @@ impl Plot {
                 }
                 Style::Dashed => {
                     let parts = clipped(&series.points, x, y).into_iter();
-                    let dashes =
-                        |part: Vec<(f64, f64)>| DashedPathElement::new(part.into_iter(), 6, 5, stroke);
+                    let dashes = |part: Vec<(f64, f64)>| DashedPathElement::new(part, 6, 5, stroke);
                     chart.draw_series(parts.map(dashes))?
                 }
                 Style::Points => {
@@ -202,7 +201,7 @@ impl Plot {
                 drawn.label(&series.name).legend(move |(x, y)| match style {
                     Style::Line => PathElement::new([(x, y), (x + 20, y)], colour.stroke_width(3)).into_dyn(),
                     Style::Dashed => {
-                        let ends = [(x, y), (x + 20, y)].into_iter();
+                        let ends = [(x, y), (x + 20, y)];
                         DashedPathElement::new(ends, 5, 3, colour.stroke_width(3)).into_dyn()
                     }
                     Style::Points => {

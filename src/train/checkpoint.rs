@@ -11,10 +11,7 @@ use crate::{
     tape::Float,
 };
 use safetensors::{SafeTensors, tensor::TensorView};
-use serde::{
-    Deserialize, Serialize,
-    de::{DeserializeOwned, IgnoredAny},
-};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{collections::BTreeMap, path::Path};
 
 /// The key of what isn't tensors, as JSON.
@@ -69,7 +66,7 @@ pub fn save_checkpoint<T: Float, M: Serialize + ?Sized, O: Optimizer<T>, R: Seri
     optimizer: &O,
     run: &R,
 ) -> Result<()> {
-    save::<T, M, O, R, IgnoredAny>(path.as_ref(), model, optimizer, run)
+    save::<T, M, O, R, serde_json::Value>(path.as_ref(), model, optimizer, run)
 }
 
 /// The same, where what was written can be read as `Back`.

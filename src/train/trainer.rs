@@ -1,12 +1,15 @@
 //! A training loop with what belongs around one. It is plain code over the rest of the crate: where it doesn't fit, write
 //! another; [`save_checkpoint`](super::save_checkpoint) and its relatives work in any loop.
+mod bar;
+
 use super::{EarlyStopping, History, Record, checkpoint, load_checkpoint, save_safetensors};
 use crate::{
     data::Loader,
     error::{Error, Result},
     optim::{Optimizer, Schedule},
-    tape::{Float, Random, Tape, Var},
+    tape::{Float, Gradients, Random, Tape, Var},
 };
+use bar::Bar;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -144,7 +147,51 @@ impl<'a> Trainer<'a> {
         model: &M,
         optimizer: &mut O,
         make: impl FnMut(&[usize], &mut Random) -> Result<B> + Clone + Send + 'static,
+        loss: impl for<'t> FnMut(&'t Tape<T>, &B) -> Var<'t, T>,
+        metrics: impl FnMut() -> Result<Vec<(S, f64)>>,
+    ) -> Result<History>
+    where
+        T: Float,
+        M: Serialize + ?Sized,
+        O: Optimizer<T>,
+        B: Send + 'static,
+        S: Into<String>,
+    {
+        self.fit_with(model, optimizer, make, loss, |_, _| Ok(()), metrics)
+    }
+
+    /// The same with something to be done with the gradients of each step, before they are clipped to
+    /// [`clip_norm`](Trainer::clip_norm) and used: looked at, clipped in another way, changed. `gradients` gets the number of the
+    /// step, from 0, and its error ends the run.
+    ///
+    /// ```
+    /// use kolmo::{Tensor, data::Loader, nn::Param, optim::Sgd, train::Trainer};
+    /// let p = Param::new(Tensor::from([4.0f32]));
+    /// let mut norms = Vec::new();
+    /// Trainer::new(Loader::new(3, 1), 1).progress(false).fit_with(
+    ///     &p,
+    ///     &mut Sgd::new(0.1),
+    ///     |rows, _| Ok(rows.len()),
+    ///     |tape, _| tape.param(&p).square().sum(),
+    ///     |_, grads| {
+    ///         norms.push(grads.norm());
+    ///         grads.clip_value(1.0)
+    ///     },
+    ///     || Ok(Vec::<(String, f64)>::new()),
+    /// )?;
+    /// assert!((p.value().item()? - 3.7).abs() < 1e-6 && norms.len() == 3);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`fit`](Trainer::fit).
+    pub fn fit_with<T, M, O, B, S>(
+        &self,
+        model: &M,
+        optimizer: &mut O,
+        make: impl FnMut(&[usize], &mut Random) -> Result<B> + Clone + Send + 'static,
         mut loss: impl for<'t> FnMut(&'t Tape<T>, &B) -> Var<'t, T>,
+        mut gradients: impl FnMut(u64, &mut Gradients<T>) -> Result<()>,
         mut metrics: impl FnMut() -> Result<Vec<(S, f64)>>,
     ) -> Result<History>
     where
@@ -192,6 +239,7 @@ impl<'a> Trainer<'a> {
                     at.batch += 1;
                 }
                 let Some(mut grads) = sum else { break };
+                gradients(at.step, &mut grads)?;
                 if let Some(most) = self.clip_norm {
                     grads.clip_norm(most, 2.0)?;
                 }
@@ -310,66 +358,4 @@ fn first(metrics: &[(String, f64)], epoch: u64) -> Result<f64> {
             format!("early_stopping judges by the first metric, and after epoch {epoch} there is none");
         Error::invalid("Trainer", message)
     })
-}
-
-/// How far a run is, on the terminal.
-#[cfg(feature = "progress")]
-struct Bar {
-    bar: Option<indicatif::ProgressBar>,
-    epochs: u64,
-}
-
-#[cfg(not(feature = "progress"))]
-struct Bar;
-
-#[cfg(feature = "progress")]
-impl Bar {
-    fn new(trainer: &Trainer, at: &Position) -> Bar {
-        let steps = trainer.loader.len().div_ceil(trainer.accumulate) as u64;
-        let bar = trainer.progress.then(|| indicatif::ProgressBar::new(trainer.epochs * steps));
-        let template = "{prefix} {wide_bar} {pos}/{len} {per_sec} {eta} {msg}";
-        if let (Some(bar), Ok(style)) = (&bar, indicatif::ProgressStyle::with_template(template)) {
-            bar.set_style(style);
-            bar.set_position(at.step);
-            bar.reset_eta();
-        }
-        Bar { bar, epochs: trainer.epochs }
-    }
-
-    fn show(&self, at: &Position, loss: f64, metrics: &[(String, f64)]) {
-        let Some(bar) = &self.bar else { return };
-        bar.set_position(at.step);
-        let metrics: String = metrics.iter().map(|(name, value)| format!(" {name} {value:.4}")).collect();
-        bar.set_message(format!("loss {loss:.4}{metrics}"));
-    }
-
-    fn step(&self, at: &Position) {
-        let metrics = at.history.last().map_or(&[][..], |r| &r.metrics);
-        if let Some(bar) = &self.bar {
-            bar.set_prefix(format!("epoch {}/{}", at.epoch + 1, self.epochs));
-        }
-        self.show(at, at.losses.0 / at.losses.1 as f64, metrics);
-    }
-
-    fn epoch(&self, at: &Position) {
-        if let Some(last) = at.history.last() {
-            self.show(at, last.loss, &last.metrics);
-        }
-    }
-
-    fn finish(&self) {
-        self.bar.iter().for_each(|bar| bar.finish_and_clear());
-    }
-}
-
-#[cfg(not(feature = "progress"))]
-impl Bar {
-    fn new(trainer: &Trainer, _: &Position) -> Bar {
-        // Asked for or not: there is none.
-        let _ = trainer.progress;
-        Bar
-    }
-    fn step(&self, _: &Position) {}
-    fn epoch(&self, _: &Position) {}
-    fn finish(&self) {}
 }
