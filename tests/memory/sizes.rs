@@ -83,7 +83,6 @@ fn sizes_beyond_memory_are_errors_that_tell_shapes_and_bytes() {
         let tape = Tape::new();
         let x = tape.input(Tensor::ones([SIDE, 1]));
         let y = tape.input(Tensor::ones([1, SIDE]));
-        eprintln!("{name}");
         let error = f(&tape, [&x, &y]).sum().value().map(|_| ()).expect_err(name).to_string();
         assert!(["memory", "bytes", "can be indexed"].iter().any(|w| error.contains(w)), "{name}: {error}");
         // The tape goes on.
