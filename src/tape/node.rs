@@ -299,6 +299,10 @@ impl<T: Float> Tape<T> {
         if let Some(why) = value.lack() {
             return self.fail_op(op.rule().name(), why, &[]);
         }
+        if self.settings.anomalies.get() && matches!(op, Op::Param(_)) && has_anomaly(&value) {
+            let message = format!("the parameter of shape {} has NaN or infinity in it", value.shape());
+            return self.fail_op(op.rule().name(), message, &[]);
+        }
         let id = self.push_node(op, SmallVec::new(), value.shape().clone(), []);
         self.note(id, &value, &[], None);
         Var::new(self, value, id)

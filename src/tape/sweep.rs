@@ -274,7 +274,9 @@ impl<T: Float> Tape<T> {
             return Err(Error::op("backward", message, None));
         }
         let Some(node) = y.node() else {
-            return Err(Error::op("backward", "a constant has no gradients: nothing recorded it", None));
+            let why = if self.is_recording() { "" } else { ", since this tape records nothing" };
+            let message = format!("a constant has no gradients: nothing recorded it{why}");
+            return Err(Error::op("backward", message, None));
         };
         let n = if self.statements.len().2 > 0 { self.statements.adjoints() } else { 0 };
         let mut sweep = self.tensors.scratch.take();
