@@ -80,7 +80,10 @@ pub mod train;
 
 pub use error::{Error, OpError, Result};
 pub use explore::Explorer;
-pub use kernels::threads::{set_threads, threads};
+pub use kernels::{
+    isa::instruction_set,
+    threads::{set_threads, threads},
+};
 pub use ops::{
     Attention, AttentionMask, Close, ConvOptions, Fuse, FuseInput, Fused, Indexing, Interpolation,
     MatrixNorm, Operand, Pad, Padding, Parts, PoolOptions, Resize, Scatter, Select, Sizes, Unique,

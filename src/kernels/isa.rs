@@ -29,11 +29,28 @@ pub(crate) fn isa() -> Isa {
     }
 }
 
+/// The instructions that vector loops use: `portable`, `avx2` or `avx512`, the best that this machine has unless the environment
+/// variable `KOLMO_ISA` names a lesser one.
+///
+/// ```
+/// assert!(["portable", "avx2", "avx512"].contains(&kolmo::instruction_set()));
+/// ```
+pub fn instruction_set() -> &'static str {
+    match isa() {
+        Isa::Portable => "portable",
+        Isa::Avx2 => "avx2",
+        Isa::Avx512 => "avx512",
+    }
+}
+
 #[cold]
 fn decide() -> Isa {
     let best = detect();
-    let wish = std::env::var("KOLMO_ISA").ok().and_then(|name| named(&name));
-    let choice = wish.map_or(best, |w| w.min(best));
+    let wish = std::env::var("KOLMO_ISA").ok();
+    if let Some(wish) = wish.as_ref().filter(|wish| named(wish).is_none()) {
+        eprintln!("kolmo: KOLMO_ISA={wish} is none of {ALL:?}; {best:?} is used");
+    }
+    let choice = wish.and_then(|name| named(&name)).map_or(best, |w| w.min(best));
     CHOICE.store(choice as u8 + 1, Relaxed);
     choice
 }

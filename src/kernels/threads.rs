@@ -45,9 +45,12 @@ pub fn threads() -> usize {
 
 #[cold]
 fn first_threads() -> usize {
-    let asked = std::env::var("KOLMO_NUM_THREADS").ok().and_then(|v| v.trim().parse().ok());
-    let n = asked
-        .filter(|&n| n > 0)
+    let asked = std::env::var("KOLMO_NUM_THREADS").ok();
+    let number = asked.as_ref().and_then(|v| v.trim().parse().ok()).filter(|&n| n > 0);
+    if let (Some(asked), None) = (&asked, number) {
+        eprintln!("kolmo: KOLMO_NUM_THREADS={asked} is no number of threads; all of the machine's are used");
+    }
+    let n = number
         .or_else(|| thread::available_parallelism().ok().map(|n| n.get()))
         .unwrap_or(1)
         .clamp(1, MAX_THREADS);

@@ -3,7 +3,7 @@ use super::{
     Float, Tape, Var,
     node::{NONE, Node, OUTPUT},
     observe::Place,
-    sweep::{Adjoint, Sweep},
+    sweep::Sweep,
     traced,
     var::CONSTANT,
 };
@@ -104,6 +104,7 @@ impl<'t, T: Float> Step<'_, 't, T> {
 
     /// Adds to every `step`-th index of an axis of the gradient of an operand, in place: many slices of one tensor don't
     /// cost a whole gradient each. False if the gradient must be a value of its own, and nothing was done.
+    #[must_use]
     pub(crate) fn give_slice(
         &mut self,
         input: usize,
@@ -118,9 +119,10 @@ impl<'t, T: Float> Step<'_, 't, T> {
             return true;
         }
         let shape = self.input_shape(input);
-        let slot = &mut self.sweep.adjoints[self.node.inputs[input] as usize];
-        let adjoint = slot.get_or_insert_with(|| Adjoint { value: Tensor::zeros(shape), id: CONSTANT });
-        add_to_slice(grad.tensor(), &mut adjoint.value, axis, start, step).is_ok()
+        match self.sweep.in_place(self.node.inputs[input], shape) {
+            Some(adjoint) => add_to_slice(grad.tensor(), adjoint, axis, start, step).is_ok(),
+            None => false,
+        }
     }
 
     /// Adds an expression in `[x, y, grad]` to the gradient of an operand: one fused pass, or a program over the
@@ -161,9 +163,8 @@ impl<'t, T: Float> Step<'_, 't, T> {
             self.tape.note_flow(self.node.statement, to, Some(position), Tensor::scalar(grad));
         }
         let shape = self.input_shape(input);
-        let slot = &mut self.sweep.adjoints[target];
-        let adjoint = slot.get_or_insert_with(|| Adjoint { value: Tensor::zeros(shape), id: CONSTANT });
-        if let Some(element) = adjoint.value.as_mut_slice().get_mut(position) {
+        let adjoint = self.sweep.in_place(target as u32, shape);
+        if let Some(element) = adjoint.and_then(|adjoint| adjoint.as_mut_slice().get_mut(position)) {
             *element = *element + grad;
         }
     }

@@ -13,7 +13,7 @@ use crate::{
     error::{Error, Result},
     kernels::accumulate,
     ops::Op,
-    tensor::Tensor,
+    tensor::{Shape, Tensor},
 };
 
 /// The adjoint of a node so far; recorded itself if the sweep is to be differentiated.
@@ -24,7 +24,9 @@ pub(crate) struct Adjoint<T: Float> {
 
 /// The state of a sweep.
 pub(crate) struct Sweep<T: Float> {
-    pub adjoints: Vec<Option<Adjoint<T>>>,
+    adjoints: Vec<Option<Adjoint<T>>>,
+    /// How many nodes have an adjoint whose turn is still to come: with none left the sweep is over, however long the tape is.
+    pending: usize,
     pub scalars: Vec<T>,
     /// Nodes that what is wanted depends on; empty means all.
     pub needed: Vec<bool>,
@@ -45,6 +47,7 @@ impl<T: Float> Default for Sweep<T> {
     fn default() -> Self {
         Sweep {
             adjoints: Vec::new(),
+            pending: 0,
             scalars: Vec::new(),
             needed: Vec::new(),
             graph: false,
@@ -103,7 +106,10 @@ impl<T: Float> Sweep<T> {
     fn collect(&mut self, tape: &Tape<T>, target: u32, grad: Var<'_, T>) {
         let Some(slot) = self.adjoints.get_mut(target as usize) else { return };
         *slot = Some(match slot.take() {
-            None => Adjoint { id: grad.raw_id(), value: grad.into_tensor() },
+            None => {
+                self.pending += 1;
+                Adjoint { id: grad.raw_id(), value: grad.into_tensor() }
+            }
             Some(a) if self.graph => {
                 let sum = Var::new(tape, a.value, a.id) + grad;
                 Adjoint { id: sum.raw_id(), value: sum.into_tensor() }
@@ -112,8 +118,22 @@ impl<T: Float> Sweep<T> {
         });
     }
 
+    /// The adjoint of a node so far, zeros at first, to be written in place.
+    pub fn in_place(&mut self, target: u32, shape: Shape) -> Option<&mut Tensor<T>> {
+        let slot = self.adjoints.get_mut(target as usize)?;
+        if slot.is_none() {
+            self.pending += 1;
+            *slot = Some(Adjoint { value: Tensor::zeros(shape), id: CONSTANT });
+        }
+        slot.as_mut().map(|adjoint| &mut adjoint.value)
+    }
+
     fn reset(&mut self, nodes: usize, graph: bool, free: bool, floor: usize) {
-        self.adjoints.clear();
+        // A sweep that came to its end has left none.
+        if self.pending > 0 {
+            self.adjoints.clear();
+            self.pending = 0;
+        }
         self.adjoints.resize_with(nodes, || None);
         self.needed.clear();
         self.graph = graph;
@@ -145,7 +165,10 @@ impl<T: Float> Sweep<T> {
         // Where nothing is recorded, the nodes are taken out of the table as a whole; else one by one.
         let mut nodes = Lent { tape, nodes: if self.graph { Vec::new() } else { tape.tensors.nodes.take() } };
         let mut scalars = std::mem::take(&mut self.scalars);
-        while self.error.is_none() && tape.statements.sweep(&mut scalars, &mut stop, self.floor) {
+        let over = |sweep: &Self, scalars: &[T]| {
+            sweep.error.is_some() || sweep.pending == 0 && scalars.is_empty() && !sweep.observed
+        };
+        while !over(self, &scalars) && tape.statements.sweep(&mut scalars, &mut stop, self.floor) {
             std::mem::swap(&mut self.scalars, &mut scalars);
             if self.graph {
                 let lent = tape.tensors.nodes.borrow_mut().get_mut(stop.node).map(Node::lend);
@@ -164,13 +187,7 @@ impl<T: Float> Sweep<T> {
         }
         self.scalars = scalars;
         drop(nodes);
-        match self.error.take() {
-            Some(error) => {
-                self.adjoints.clear();
-                Err(error)
-            }
-            None => Ok(()),
-        }
+        self.error.take().map_or(Ok(()), Err)
     }
 
     fn step(
@@ -185,6 +202,7 @@ impl<T: Float> Sweep<T> {
             return;
         }
         let adjoint = self.adjoints.get_mut(index).and_then(Option::take);
+        self.pending -= usize::from(adjoint.is_some());
         if self.observed {
             tape.note_adjoint(index, adjoint.as_ref().map(|a| &a.value));
         }
@@ -281,9 +299,7 @@ impl<T: Float> Tape<T> {
         let n = if self.statements.len().2 > 0 { self.statements.adjoints() } else { 0 };
         let mut sweep = self.tensors.scratch.take();
         sweep.reset(self.tensors.nodes.borrow().len(), false, free, 0);
-        if let Some(slot) = sweep.adjoints.get_mut(node as usize) {
-            *slot = Some(Adjoint { value: Tensor::ones(y.shape()), id: CONSTANT });
-        }
+        sweep.collect(self, node, self.constant(Tensor::ones(y.shape())));
         if self.settings.observed.get() {
             self.note_sweep(self.tensors.nodes.borrow().get(node as usize).map(|n| n.statement));
         }
@@ -296,10 +312,11 @@ impl<T: Float> Tape<T> {
         let nodes = self.tensors.nodes.borrow();
         sweep.reset(nodes.len(), false, true, 0);
         sweep.needed.extend_from_slice(needed);
-        if let (Some(slot), Some(y)) = (sweep.adjoints.get_mut(node as usize), nodes.get(node as usize)) {
-            *slot = Some(Adjoint { value: Tensor::ones(&y.shape), id: CONSTANT });
-        }
+        let seed = nodes.get(node as usize).map(|y| self.constant(Tensor::ones(&y.shape)));
         drop(nodes);
+        if let Some(seed) = seed {
+            sweep.collect(self, node, seed);
+        }
         self.collect(sweep, Vec::new())
     }
 
