@@ -8,7 +8,7 @@ pub(crate) trait Check {
 }
 
 /// Reads a type through serde field by field, as its derive would, and refuses what its [`Check`] refuses, by its name. The
-/// compiler holds the list of fields against the type's. Numbers that JSON doesn't have are read in all of them.
+/// compiler holds the list of fields against the type's; what serde is told of them stands there again.
 macro_rules! checked {
     ($(#[$m:meta])* $name:ident { $($(#[$fm:meta])* $field:ident: $t:ty),* $(,)? }) => {
         impl<'de> serde::Deserialize<'de> for $name {
@@ -16,7 +16,7 @@ macro_rules! checked {
                 #[derive(serde::Deserialize)]
                 $(#[$m])*
                 struct $name { $($(#[$fm])* $field: $t),* }
-                let $name { $($field),* } = $crate::numbers::deserialize(deserializer)?;
+                let $name { $($field),* } = serde::Deserialize::deserialize(deserializer)?;
                 $crate::checked::sound(stringify!($name), Self { $($field),* })
             }
         }
@@ -27,7 +27,7 @@ macro_rules! checked {
                 #[derive(serde::Deserialize)]
                 #[serde(bound(deserialize = "T: serde::Deserialize<'de>"))]
                 struct $name<T: $crate::tape::Float> { $($(#[$fm])* $field: $t),* }
-                let $name { $($field),* } = $crate::numbers::deserialize(deserializer)?;
+                let $name { $($field),* } = serde::Deserialize::deserialize(deserializer)?;
                 $crate::checked::sound(stringify!($name), Self { $($field),* })
             }
         }
@@ -37,7 +37,7 @@ macro_rules! checked {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 #[derive(serde::Deserialize)]
                 struct $name($t);
-                let $name(inner) = $crate::numbers::deserialize(deserializer)?;
+                let $name(inner) = serde::Deserialize::deserialize(deserializer)?;
                 $crate::checked::sound(stringify!($name), Self(inner))
             }
         }

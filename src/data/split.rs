@@ -61,7 +61,12 @@ pub struct Standardize {
     std: Vec<f32>,
 }
 
-checked!(Standardize { mean: Vec<f32>, std: Vec<f32> });
+checked!(Standardize {
+    #[serde(with = "crate::numbers")]
+    mean: Vec<f32>,
+    #[serde(with = "crate::numbers")]
+    std: Vec<f32>,
+});
 
 impl Check for Standardize {
     fn check(&self) -> Checked<()> {
@@ -134,7 +139,12 @@ pub struct MinMax {
     range: Vec<f32>,
 }
 
-checked!(MinMax { min: Vec<f32>, range: Vec<f32> });
+checked!(MinMax {
+    #[serde(with = "crate::numbers")]
+    min: Vec<f32>,
+    #[serde(with = "crate::numbers")]
+    range: Vec<f32>,
+});
 
 impl Check for MinMax {
     fn check(&self) -> Checked<()> {

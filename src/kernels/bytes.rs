@@ -192,6 +192,7 @@ mod tests {
                 })
                 .collect();
             type Way = unsafe fn(&[i8], usize, &[i8], &mut [i32]);
+            #[allow(unused_mut, reason = "other ways are those of one processor")]
             let mut ways: Vec<Way> = vec![|x, n, w, out| all(x, n, w, out)];
             #[cfg(target_arch = "x86_64")]
             {

@@ -37,7 +37,7 @@ macro_rules! with_options {
             pub $option: $t,)*
         }
 
-        checked!($name { $($option: $t),* });
+        checked!($name { $(#[serde(with = "crate::numbers")] $option: $t),* });
 
         impl Check for $name {
             fn check(&self) -> Checked<()> {

@@ -35,7 +35,11 @@ pub struct Ema<T: Float = f32> {
     average: BTreeMap<String, Tensor<T>>,
 }
 
-checked!(Ema<T> { decay: f64, average: BTreeMap<String, Tensor<T>> });
+checked!(Ema<T> {
+    #[serde(with = "crate::numbers")]
+    decay: f64,
+    average: BTreeMap<String, Tensor<T>>,
+});
 
 impl<T: Float> Check for Ema<T> {
     fn check(&self) -> Checked<()> {

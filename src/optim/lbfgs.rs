@@ -59,14 +59,19 @@ struct Last {
 }
 
 checked!(Lbfgs {
+    #[serde(with = "crate::numbers")]
     lr: f64,
     max_iter: usize,
     max_eval: Option<usize>,
+    #[serde(with = "crate::numbers")]
     tolerance_grad: f64,
+    #[serde(with = "crate::numbers")]
     tolerance_change: f64,
     history_size: usize,
     strong_wolfe: bool,
+    #[serde(with = "crate::numbers")]
     history: VecDeque<Pair>,
+    #[serde(with = "crate::numbers", default)]
     last: Option<Last>,
 });
 

@@ -93,7 +93,11 @@ pub struct OptimState<T: Float = f32> {
     pub(crate) params: BTreeMap<String, Slot<T>>,
 }
 
-checked!(OptimState<T> { lr: f64, params: BTreeMap<String, Slot<T>> });
+checked!(OptimState<T> {
+    #[serde(with = "crate::numbers")]
+    lr: f64,
+    params: BTreeMap<String, Slot<T>>,
+});
 
 impl<T: Float> Check for OptimState<T> {
     fn check(&self) -> Checked<()> {

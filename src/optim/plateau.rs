@@ -51,14 +51,19 @@ pub struct ReduceLrOnPlateau {
 }
 
 checked!(ReduceLrOnPlateau {
+    #[serde(with = "crate::numbers")]
     lr: f64,
     maximize: bool,
+    #[serde(with = "crate::numbers")]
     factor: f64,
     patience: u64,
     threshold: Threshold,
     cooldown: u64,
+    #[serde(with = "crate::numbers")]
     min_lr: f64,
+    #[serde(with = "crate::numbers")]
     eps: f64,
+    #[serde(with = "crate::numbers", default)]
     best: Option<f64>,
     bad: u64,
     cooling: u64,

@@ -166,8 +166,8 @@ macro_rules! operators {
 operators! {
     Add add |a, b| a.re + b.re, |e, d| e + d;
     Sub sub |a, b| a.re - b.re, |e, d| e - d;
-    Mul mul |a, b| a.re * b.re, |e, d| e * b.re + a.re * d;
-    Div div |a, b| a.re / b.re, |e, d| (e - a.re / b.re * d) / b.re;
+    Mul mul |a, b| a.re * b.re, |e, d| flow(e, e * b.re) + flow(d, a.re * d);
+    Div div |a, b| a.re / b.re, |e, d| flow(e, e / b.re) - flow(d, a.re / b.re * d / b.re);
 }
 
 impl<R: Number, const N: usize> Neg for Dual<R, N> {

@@ -27,8 +27,10 @@ pub struct EarlyStopping {
 
 checked!(EarlyStopping {
     patience: u32,
+    #[serde(with = "crate::numbers")]
     min_delta: f64,
     maximize: bool,
+    #[serde(with = "crate::numbers", default)]
     best: Option<f64>,
     waited: u32,
 });
