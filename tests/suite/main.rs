@@ -16,6 +16,7 @@ mod inspect;
 mod listing;
 mod names;
 mod observe;
+mod old_files;
 mod optim;
 mod program;
 mod properties;
