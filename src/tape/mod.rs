@@ -16,6 +16,7 @@ mod listing;
 pub(crate) mod mixed;
 pub(crate) mod node;
 pub(crate) mod observe;
+mod params;
 mod program;
 mod random;
 mod scalar;

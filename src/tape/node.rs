@@ -3,23 +3,18 @@ use super::{
     Float, Gradients, Tape, TapeNumber, TensorPart,
     gradients::{Leaf, Stash},
     observe::Watch,
+    params::Params,
     program::Trace,
     sweep::Sweep,
     var::{CONSTANT, FAILED, Var},
 };
 use crate::{
     error::{Error, Result},
-    ids::IdMap,
-    nn::Param,
     ops::Op,
     tensor::{Element, Shape, Tensor},
 };
 use smallvec::SmallVec;
-use std::{
-    cell::{Cell, RefCell},
-    fmt,
-    panic::Location,
-};
+use std::{cell::RefCell, fmt, panic::Location};
 
 /// No node: the operand was a constant.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -44,27 +39,13 @@ pub(crate) struct Node<T: Float> {
 /// A value that a derivative reads: of an operand (by position) or the result ([`OUTPUT`]). A sweep may free it.
 pub(crate) type Kept<T> = (u8, Option<Tensor<T>>);
 
-/// The value of a parameter, and which versions of which parameters it was made of: the parameter itself, its codebook, …
-struct Known<T: Float> {
-    node: u32,
-    value: Tensor<T>,
-    made_of: SmallVec<[(Param<T>, u64); 2]>,
-}
-
 /// The tensors' part of a tape.
 #[doc(hidden)]
 pub struct TensorTape<T: Float> {
     pub(crate) nodes: RefCell<Vec<Node<T>>>,
     pub(crate) kept: RefCell<Vec<Kept<T>>>,
     failures: RefCell<Vec<Error>>,
-    /// The values of parameters that were asked for in this step.
-    params: RefCell<IdMap<Known<T>>>,
-    /// The parameters that are being asked for, and those that they ask for, with their versions.
-    asked: RefCell<Vec<(Param<T>, u64)>>,
-    /// Whether a parameter was changed in this step, and asked for again: then it has several leaves.
-    pub(super) renewed: Cell<bool>,
-    /// The values that stand for parameters in this step.
-    substitutes: RefCell<IdMap<(u32, Tensor<T>)>>,
+    pub(super) params: Params<T>,
     /// The first failure of a scalar.
     scalar_failure: RefCell<Option<Error>>,
     /// What a [`Program`](crate::Program) needs to know beyond the nodes, while one is recorded.
@@ -80,10 +61,7 @@ impl<T: Float> Default for TensorTape<T> {
             nodes: RefCell::default(),
             kept: RefCell::default(),
             failures: RefCell::default(),
-            params: RefCell::default(),
-            asked: RefCell::default(),
-            renewed: Cell::new(false),
-            substitutes: RefCell::default(),
+            params: Params::default(),
             scalar_failure: RefCell::default(),
             trace: RefCell::default(),
             watch: RefCell::default(),
@@ -99,10 +77,7 @@ impl<T: Float> TensorPart<T> for TensorTape<T> {
         self.nodes.borrow_mut().clear();
         self.kept.borrow_mut().clear();
         self.failures.borrow_mut().clear();
-        self.params.borrow_mut().clear();
-        self.asked.borrow_mut().clear();
-        self.renewed.set(false);
-        self.substitutes.borrow_mut().clear();
+        self.params.clear();
         self.scalar_failure.replace(None);
         if let Some(watch) = &mut *self.watch.borrow_mut() {
             watch.clear();
@@ -154,72 +129,6 @@ impl<T: Float> Tape<T> {
         self.leaf(Op::Input, value.into())
     }
 
-    /// A parameter of a model as the model uses it: its tensor, through its parametrisation if it has one.
-    /// Asked for twice in a step, it is the same value.
-    #[track_caller]
-    pub fn param(&self, p: &Param<T>) -> Var<'_, T> {
-        p.on(self)
-    }
-
-    /// The same of a parameter that a layer may not have.
-    // Not `map`: the caller's line would be that of a closure.
-    #[track_caller]
-    pub(crate) fn optional_param(&self, p: &Option<Param<T>>) -> Option<Var<'_, T>> {
-        match p {
-            Some(p) => Some(self.param(p)),
-            None => None,
-        }
-    }
-
-    /// Lets a value of this tape stand for a parameter until the next [`reset`](Tape::reset): a model's layers then compute with
-    /// it, and gradients go to what it was computed from. Masks and codebooks of the parameter are passed over.
-    ///
-    /// ```
-    /// use kolmo::{Random, Tape, Tensor, nn::{Layer, Linear}};
-    /// let layer = Linear::<f64>::new(2, 1, &mut Random::new(0)).without_bias();
-    /// let tape = Tape::new();
-    /// let w = tape.input([[3.0, 4.0]]);
-    /// tape.substitute(&layer.weight, &(&w * 2.0));
-    /// let y = layer.forward(&tape.constant([[1.0, 10.0]])).sum();
-    /// assert_eq!(y.item()?, 86.0);
-    /// assert_eq!(y.backward()?.get(&w).unwrap().to_vec(), [2.0, 20.0]);
-    /// # Ok::<(), kolmo::Error>(())
-    /// ```
-    ///
-    /// What it is good for: gradients through a step of an optimiser (MAML), networks whose weights another network makes.
-    /// With a shape that is not the parameter's, the parameter is a failed value.
-    #[track_caller]
-    pub fn substitute<'t>(&'t self, p: &Param<T>, value: &Var<'t, T>) {
-        let shape = p.shape();
-        let fits = value.failed_id().is_some() || *value.shape() == shape;
-        let failed = (!fits).then(|| {
-            let message =
-                format!("a value of shape {} can't stand for a parameter of {shape}", value.shape());
-            self.fail_op("substitute", message, &[value])
-        });
-        let value = failed.as_ref().unwrap_or(value);
-        self.tensors.substitutes.borrow_mut().insert(p.id(), (value.raw_id(), value.tensor().clone()));
-    }
-
-    /// The tensors of the parameters that were asked for in this step; what a parametrisation made of one is a value like
-    /// others.
-    pub(crate) fn each_param(&self, f: impl FnMut(&Tensor<T>)) {
-        let nodes = self.tensors.nodes.borrow();
-        let own = |node: u32| nodes.get(node as usize).is_some_and(|n| matches!(n.op, Op::Param(_)));
-        let params = self.tensors.params.borrow();
-        params.values().filter(|known| own(known.node)).map(|known| &known.value).for_each(f);
-    }
-
-    /// The parameter's own tensor as a leaf of the tape.
-    #[track_caller]
-    pub(crate) fn param_leaf(&self, p: &Param<T>, value: Tensor<T>) -> Var<'_, T> {
-        let leaf = self.leaf(Op::Param(p.id()), value);
-        if let (Some(trace), Some(node)) = (&mut *self.tensors.trace.borrow_mut(), leaf.node()) {
-            trace.params.push((node, p.clone()));
-        }
-        leaf
-    }
-
     /// Whether a program is being recorded: then frozen parameters are leaves too, since a run reads them anew.
     pub(crate) fn is_traced(&self) -> bool {
         self.is_recording() && self.tensors.trace.borrow().is_some()
@@ -248,51 +157,8 @@ impl<T: Float> Tape<T> {
         }
     }
 
-    /// The value of a parameter that was asked for before in this step.
-    pub(crate) fn known_param(&self, id: u64) -> Option<Var<'_, T>> {
-        if let Some((node, value)) = self.tensors.substitutes.borrow().get(&id) {
-            return Some(Var::new(self, value.clone(), *node));
-        }
-        let params = self.tensors.params.borrow();
-        let known = params.get(&id).filter(|_| self.is_recording())?;
-        if known.made_of.iter().any(|(p, version)| p.version() != *version) {
-            self.tensors.renewed.set(true);
-            return None;
-        }
-        // What is being asked for depends on these, too.
-        let mut asked = self.tensors.asked.borrow_mut();
-        if !asked.is_empty() {
-            asked.extend_from_slice(&known.made_of);
-        }
-        Some(Var::new(self, known.value.clone(), known.node))
-    }
-
-    /// Begins to work out the value of a parameter.
-    pub(crate) fn ask(&self, p: &Param<T>) -> usize {
-        let mut asked = self.tensors.asked.borrow_mut();
-        asked.push((p.clone(), p.version()));
-        asked.len() - 1
-    }
-
-    /// Ends it.
-    pub(crate) fn answered(&self, asked: usize) {
-        if asked == 0 {
-            self.tensors.asked.borrow_mut().clear();
-        }
-    }
-
-    /// Keeps the value that was worked out of what was asked for from `asked` on.
-    pub(crate) fn remember_param(&self, id: u64, value: &Var<'_, T>, asked: usize) {
-        if let Some(node) = value.node() {
-            let made_of =
-                self.tensors.asked.borrow().get(asked..).unwrap_or_default().iter().cloned().collect();
-            let known = Known { node, value: value.tensor().clone(), made_of };
-            self.tensors.params.borrow_mut().insert(id, known);
-        }
-    }
-
     #[track_caller]
-    fn leaf(&self, op: Op<T>, value: Tensor<T>) -> Var<'_, T> {
+    pub(super) fn leaf(&self, op: Op<T>, value: Tensor<T>) -> Var<'_, T> {
         if !self.is_recording() {
             return self.constant(value);
         }
@@ -306,11 +172,6 @@ impl<T: Float> Tape<T> {
         let id = self.push_node(op, SmallVec::new(), value.shape().clone(), []);
         self.note(id, &value, &[], None);
         Var::new(self, value, id)
-    }
-
-    /// The values of parameters are let go, so that an optimiser can write them in place.
-    pub(crate) fn forget_params(&self) {
-        self.tensors.params.borrow_mut().clear();
     }
 
     #[track_caller]

@@ -213,9 +213,9 @@ impl<T: Float> Sweep<T> {
                     Some(leaves) => {
                         let param = if let Op::Param(id) = node.op { id } else { 0 };
                         // Of a parameter that was changed between two uses the later one came first.
-                        let later = leaves
-                            .iter_mut()
-                            .find(|leaf| tape.tensors.renewed.get() && param != 0 && leaf.param == param);
+                        let later = leaves.iter_mut().find(|leaf| {
+                            tape.tensors.params.renewed.get() && param != 0 && leaf.param == param
+                        });
                         match later {
                             Some(leaf) if leaf.grad.shape() == a.value.shape() => {
                                 let sum = std::mem::replace(&mut leaf.grad, Tensor::full([0], T::default()));
