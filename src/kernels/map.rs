@@ -243,13 +243,13 @@ fn body<T: LaneMath + Element, E: MultiExpr<N, M>, const N: usize, const M: usiz
     let out = out.each_mut().map(|o| &mut o[..n]);
     if N + M <= 7 {
         for i in 0..n {
-            let mut lanes = [Lane::<T, FMA>(T::default()); N];
+            let mut lanes = [Lane::<T, FMA>::new(T::default()); N];
             for k in 0..N {
-                lanes[k] = Lane(x[k][i]);
+                lanes[k] = Lane::new(x[k][i]);
             }
             let y = e.eval(lanes);
             for k in 0..M {
-                out[k][i] = y[k].0;
+                out[k][i] = y[k].value;
             }
         }
         return;
@@ -262,13 +262,13 @@ fn body<T: LaneMath + Element, E: MultiExpr<N, M>, const N: usize, const M: usiz
             copy(&x[k][start..start + len], &mut from[k]);
         }
         for i in 0..LANES {
-            let mut lanes = [Lane::<T, FMA>(T::default()); N];
+            let mut lanes = [Lane::<T, FMA>::new(T::default()); N];
             for k in 0..N {
-                lanes[k] = Lane(from[k][i]);
+                lanes[k] = Lane::new(from[k][i]);
             }
             let y = e.eval(lanes);
             for k in 0..M {
-                to[k][i] = y[k].0;
+                to[k][i] = y[k].value;
             }
         }
         for k in 0..M {

@@ -83,20 +83,26 @@ impl<T: Float> Linear<T> {
 impl<T: Float> Layer<T> for Linear<T> {
     #[track_caller]
     fn forward<'t>(&self, x: &Var<'t, T>) -> Var<'t, T> {
-        let fits = || {
-            self.check()?;
-            let inputs = self.weight.shape().dim(1);
-            match x.shape().last() {
-                Some(&last) if last == inputs => Ok(()),
-                _ => Err(format!("takes […, {inputs}], not {}", x.shape())),
-            }
-        };
-        if let Some(failed) = refused("Linear", &[x], fits) {
-            return failed;
-        }
         let weight = x.tape().param(&self.weight);
         let bias = x.tape().optional_param(&self.bias);
-        x.linear(&weight, bias.as_ref())
+        // The layer is only asked what is wrong when something is.
+        let fits = match weight.shape()[..] {
+            [outputs, inputs] => {
+                let bias = bias.as_ref().is_none_or(|bias| bias.shape()[..] == [outputs]);
+                bias && x.shape().last() == Some(&inputs)
+            }
+            _ => false,
+        };
+        let wrong = || {
+            self.check()?;
+            Err(format!("takes […, {}], not {}", weight.dim(1), x.shape()))
+        };
+        if fits {
+            return x.linear(&weight, bias.as_ref());
+        }
+        let inputs = [Some(x), Some(&weight), bias.as_ref()];
+        let inputs: Vec<&Var<'t, T>> = inputs.into_iter().flatten().collect();
+        refused("Linear", &inputs, wrong).unwrap_or_else(|| x.clone())
     }
 }
 

@@ -22,24 +22,24 @@ pub struct Dual<R = f64, const N: usize = 1> {
 }
 
 /// What comes of a tangent. Where nothing flows in, nothing flows out, however steep the function is: a value that doesn't
-/// depend on a direction has no derivative along it, also where 0 times its slope is NaN. Tangents that are 0 for any value
-/// are known when the loop is compiled, and cost nothing.
+/// depend on a direction has no derivative along it, also where 0 times its slope is NaN. In a kernel it is known when the loop
+/// is compiled, and costs nothing.
 #[inline(always)]
 fn flow<R: Number>(tangent: R, result: R) -> R {
-    if tangent.is_zero() { tangent } else { result }
+    if tangent.is_nothing() { tangent } else { result }
 }
 
 impl<R: Number, const N: usize> Dual<R, N> {
     /// A number that doesn't depend on anything.
     #[inline(always)]
     pub fn constant(re: R) -> Self {
-        Dual { re, eps: [R::of(0.0); N] }
+        Dual { re, eps: [R::nothing(); N] }
     }
 
     /// The variable of direction `i`: derivative 1 along it, 0 along the others.
     #[inline(always)]
     pub fn variable(re: R, i: usize) -> Self {
-        Dual { re, eps: std::array::from_fn(|k| R::of((k == i) as u8 as f64)) }
+        Dual { re, eps: std::array::from_fn(|k| if k == i { R::of(1.0) } else { R::nothing() }) }
     }
 
     #[inline(always)]
@@ -102,6 +102,14 @@ macro_rules! dual {
             fn is_zero(self) -> bool {
                 self.re.is_zero() && self.eps.iter().all(|e| e.is_zero())
             }
+            #[inline(always)]
+            fn nothing() -> Self {
+                Dual { re: R::nothing(), eps: [R::nothing(); N] }
+            }
+            #[inline(always)]
+            fn is_nothing(self) -> bool {
+                self.re.is_nothing() && self.eps.iter().all(|e| e.is_nothing())
+            }
             $( #[inline(always)] fn $bn(self $(, $bp: f64)*) -> Self {
                 let y = self.re.$bn($($bp),*);
                 self.map(y, |e| slope::$bn(self.re, y, e $(, $bp)*))
@@ -117,7 +125,8 @@ macro_rules! dual {
             #[inline(always)]
             fn pow(self, other: Self) -> Self {
                 let y = self.re.pow(other.re);
-                let b = |e| slope_b::pow(self.re, other.re, y, e);
+                // The derivative at a constant exponent must not see log of a negative base.
+                let b = |e: R| if e.is_zero() { e } else { slope_b::pow(self.re, other.re, y, e) };
                 self.zip(other, y, |e| slope_a::pow(self.re, other.re, y, e), b)
             }
             #[inline(always)]
@@ -167,7 +176,10 @@ operators! {
     Add add |a, b| a.re + b.re, |e, d| e + d;
     Sub sub |a, b| a.re - b.re, |e, d| e - d;
     Mul mul |a, b| a.re * b.re, |e, d| flow(e, e * b.re) + flow(d, a.re * d);
-    Div div |a, b| a.re / b.re, |e, d| flow(e, e / b.re) - flow(d, a.re / b.re * d / b.re);
+    Div div |a, b| a.re / b.re, |e, d| {
+        let slope = e - flow(d, a.re / b.re * d);
+        flow(slope, slope / b.re)
+    };
 }
 
 impl<R: Number, const N: usize> Neg for Dual<R, N> {

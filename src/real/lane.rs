@@ -5,8 +5,18 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 
 /// One float of a vector loop. `FMA` says that fused multiply-add is an instruction of the machine.
 #[derive(Clone, Copy, Debug, PartialEq)]
-#[repr(transparent)]
-pub struct Lane<T, const FMA: bool>(pub T);
+pub struct Lane<T, const FMA: bool> {
+    pub(crate) value: T,
+    /// Whether it is the derivative of what doesn't depend on something: known when the loop is compiled, and so no part of it.
+    nothing: bool,
+}
+
+impl<T, const FMA: bool> Lane<T, FMA> {
+    #[inline(always)]
+    pub(crate) fn new(value: T) -> Self {
+        Lane { value, nothing: false }
+    }
+}
 
 macro_rules! lane {
     (
@@ -17,80 +27,119 @@ macro_rules! lane {
             type Mask = bool;
             #[inline(always)]
             fn of(value: f64) -> Self {
-                Lane(T::of(value))
+                Lane::new(T::of(value))
             }
             #[inline(always)]
             fn primal(self) -> f64 {
-                self.0.primal()
+                self.value.primal()
             }
             #[inline(always)]
             fn less(self, other: Self) -> bool {
-                self.0.less(other.0)
+                self.value.less(other.value)
             }
             #[inline(always)]
             fn less_equal(self, other: Self) -> bool {
-                self.0.less_equal(other.0)
+                self.value.less_equal(other.value)
             }
             #[inline(always)]
             fn equal(self, other: Self) -> bool {
-                self.0.equal(other.0)
+                self.value.equal(other.value)
             }
             #[inline(always)]
             fn select(mask: bool, a: Self, b: Self) -> Self {
-                if mask { a } else { b }
+                let value = if mask { a.value } else { b.value };
+                Lane { value, nothing: a.nothing & b.nothing }
+            }
+            #[inline(always)]
+            fn nothing() -> Self {
+                Lane { value: T::of(0.0), nothing: true }
+            }
+            #[inline(always)]
+            fn is_nothing(self) -> bool {
+                self.nothing
             }
             #[inline(always)]
             fn is_zero(self) -> bool {
-                self.0.is_zero()
+                self.value.is_zero()
             }
             #[inline(always)]
             fn pow(self, exponent: Self) -> Self {
-                Lane(<T as LaneMath>::pow::<FMA>(self.0, exponent.0))
+                Lane::new(<T as LaneMath>::pow::<FMA>(self.value, exponent.value))
             }
             #[inline(always)]
             fn atan2(self, x: Self) -> Self {
-                Lane(<T as LaneMath>::atan2::<FMA>(self.0, x.0))
+                Lane::new(<T as LaneMath>::atan2::<FMA>(self.value, x.value))
             }
             #[inline(always)]
             fn fmod(self, other: Self) -> Self {
-                Lane(self.0.fmod(other.0))
+                Lane::new(self.value.fmod(other.value))
             }
             $( #[inline(always)] fn $bn(self $(, $bp: f64)*) -> Self { lane!(call $bf self $bn $($bp)*) } )*
         }
     };
-    (call heavy $self:ident polygamma $p:ident) => { Lane($self.0.polygamma($p)) };
-    (call heavy $self:ident lgamma) => { Lane($self.0.lgamma()) };
-    (call heavy $self:ident digamma) => { Lane($self.0.digamma()) };
-    (call heavy $self:ident $name:ident) => { Lane(<T as LaneMath>::$name::<FMA>($self.0)) };
-    (call light $self:ident $name:ident) => { Lane(Number::$name($self.0)) };
+    (call heavy $self:ident polygamma $p:ident) => { Lane::new($self.value.polygamma($p)) };
+    (call heavy $self:ident lgamma) => { Lane::new($self.value.lgamma()) };
+    (call heavy $self:ident digamma) => { Lane::new($self.value.digamma()) };
+    (call heavy $self:ident $name:ident) => { Lane::new(<T as LaneMath>::$name::<FMA>($self.value)) };
+    (call light $self:ident $name:ident) => { Lane::new(Number::$name($self.value)) };
 }
 table::elementary!(lane);
 
 macro_rules! operators {
     ($($trait:ident $f:ident)*) => {$(
-        impl<T: LaneMath, const FMA: bool> $trait for Lane<T, FMA> {
-            type Output = Self;
-            #[inline(always)]
-            fn $f(self, other: Self) -> Self { Lane($trait::$f(self.0, other.0)) }
-        }
         impl<T: LaneMath, const FMA: bool> $trait<f64> for Lane<T, FMA> {
             type Output = Self;
             #[inline(always)]
-            fn $f(self, other: f64) -> Self { Lane($trait::$f(self.0, T::of(other))) }
+            fn $f(self, other: f64) -> Self { Lane::new($trait::$f(self.value, T::of(other))) }
         }
         impl<T: LaneMath, const FMA: bool> $trait<Lane<T, FMA>> for f64 {
             type Output = Lane<T, FMA>;
             #[inline(always)]
-            fn $f(self, other: Lane<T, FMA>) -> Lane<T, FMA> { Lane($trait::$f(T::of(self), other.0)) }
+            fn $f(self, other: Lane<T, FMA>) -> Lane<T, FMA> { Lane::new($trait::$f(T::of(self), other.value)) }
         }
     )*};
 }
 operators!(Add add Sub sub Mul mul Div div);
 
+macro_rules! products {
+    ($($trait:ident $f:ident)*) => {$(
+        impl<T: LaneMath, const FMA: bool> $trait for Lane<T, FMA> {
+            type Output = Self;
+            #[inline(always)]
+            fn $f(self, other: Self) -> Self { Lane::new($trait::$f(self.value, other.value)) }
+        }
+    )*};
+}
+products!(Mul mul Div div);
+
+impl<T: LaneMath, const FMA: bool> Add for Lane<T, FMA> {
+    type Output = Self;
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        match (self.nothing, other.nothing) {
+            (true, _) => other,
+            (_, true) => self,
+            _ => Lane::new(self.value + other.value),
+        }
+    }
+}
+
+impl<T: LaneMath, const FMA: bool> Sub for Lane<T, FMA> {
+    type Output = Self;
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        match (self.nothing, other.nothing) {
+            (_, true) => self,
+            (true, _) => -other,
+            _ => Lane::new(self.value - other.value),
+        }
+    }
+}
+
 impl<T: LaneMath, const FMA: bool> Neg for Lane<T, FMA> {
     type Output = Self;
     #[inline(always)]
     fn neg(self) -> Self {
-        Lane(-self.0)
+        Lane { value: -self.value, ..self }
     }
 }

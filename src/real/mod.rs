@@ -51,6 +51,18 @@ macro_rules! number_trait {
             fn fixed(self) -> Self {
                 Self::of(self.primal())
             }
+            /// The derivative of what doesn't depend on something: 0, and 0 times an infinite slope, too.
+            #[doc(hidden)]
+            #[inline(always)]
+            fn nothing() -> Self {
+                Self::of(0.0)
+            }
+            /// Whether this is known to be [`nothing`](Number::nothing), and not only zero; where nobody knows, it isn't.
+            #[doc(hidden)]
+            #[inline(always)]
+            fn is_nothing(self) -> bool {
+                false
+            }
             /// `self < other`
             fn less(self, other: Self) -> Self::Mask;
             /// `self <= other`

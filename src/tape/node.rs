@@ -227,10 +227,13 @@ impl<T: Float> Tape<T> {
             [x, y, z] => op.rule().forward(&[x.tensor(), y.tensor(), z.tensor()]),
             _ => op.rule().forward(&inputs.iter().map(|v| v.tensor()).collect::<SmallVec<[&Tensor<T>; 8]>>()),
         };
-        let value = match computed.and_then(Tensor::made) {
+        let value = match computed {
             Ok(value) => value,
             Err(message) => return self.fail_op(op.rule().name(), message, inputs),
         };
+        if let Some(why) = value.lack() {
+            return self.fail_op(op.rule().name(), why, inputs);
+        }
         if self.settings.anomalies.get()
             && has_anomaly(&value)
             && !inputs.iter().any(|v| has_anomaly(v.tensor()))

@@ -173,6 +173,9 @@ macro_rules! traced {
             fn is_zero(self) -> bool {
                 matches!(self, Traced::Const(0.0))
             }
+            fn is_nothing(self) -> bool {
+                self.is_zero()
+            }
             fn pow(self, other: Self) -> Self {
                 self.zip(other, f64::powf, |a, b| a.pow(b))
             }

@@ -104,9 +104,9 @@ impl<T: Element> Tensor<T> {
             layout.offset = 0;
         }
         // Nobody steps along an axis of one element; backwards would only mislead those who look for such axes.
-        for axis in 0..layout.shape.rank() {
-            if let (1, Some(stride @ ..0)) = (layout.shape[axis], layout.strides.get_mut(axis)) {
-                *stride = 1;
+        if layout.strides.iter().any(|stride| *stride < 0) {
+            for (stride, _) in layout.strides.iter_mut().zip(layout.shape.iter()).filter(|(_, n)| **n == 1) {
+                *stride = (*stride).abs();
             }
         }
         debug_assert!(layout.range().1 <= self.storage.as_slice().len());

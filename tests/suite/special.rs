@@ -1,6 +1,6 @@
 //! Special points: infinities, ties, zeros and nothing at all. Values by PyTorch in f64 unless said otherwise.
 use kolmo::{
-    Attention, AttentionMask, Dual, Random, Result, Tape, Tensor, Var, fuse,
+    Attention, AttentionMask, Random, Result, Tape, Tensor, Var, fuse,
     loss::Reduction,
     nn::{Masks, MultiheadAttention},
 };
@@ -138,9 +138,6 @@ fn what_a_value_does_not_depend_on_can_be_infinite() {
     let (x, t) = (tape.input([INF, 2.0]), tape.input([1.0, 0.0]));
     let y = fuse!(|x, t| (1.0 - t) * x - x.logsigmoid()).apply([&x, &t]);
     same(&y.sum().backward().unwrap().get(&x).unwrap().to_vec(), &[0.0, 1.0 - 1.0 / (1.0 + 2f64.exp())]);
-    let z = Dual::<f64, 2>::variable(INF, 0) * Dual::variable(0.0, 1);
-    assert!(z.re.is_nan());
-    same(&z.eps, &[0.0, INF]);
     let loss = x.binary_cross_entropy_with_logits(&t.detach(), None, None, Reduction::Sum);
     same(&loss.backward().unwrap().get(&x).unwrap().to_vec(), &[0.0, 1.0 / (1.0 + (-2f64).exp())]);
 }
