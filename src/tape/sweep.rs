@@ -273,6 +273,7 @@ impl<T: Float> Tape<T> {
             let message = format!("needs a single element, not shape {}; sum() or mean() first", y.shape());
             return Err(Error::op("backward", message, None));
         }
+        self.not_replayable("gradients were taken as plain tensors (`grad` records them)");
         let Some(node) = y.node() else {
             return Err(Error::op("backward", "a constant has no gradients: nothing recorded it", None));
         };
