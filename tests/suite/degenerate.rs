@@ -131,7 +131,8 @@ fn nothing_has_the_sum_0_the_product_1_and_no_mean() {
         }
         value
     };
-    let values: [(&str, &[usize], Function, &[usize], f64); 25] = [
+    type Row = (&'static str, &'static [usize], Function, &'static [usize], f64);
+    let values: [Row; 25] = [
         ("sum", &[0], |x| x.sum(), &[], 0.0),
         ("sum_dim", &[0, 2], |x| x.sum_dim(&[0], false), &[2], 0.0),
         ("prod", &[0], |x| x.prod(), &[], 1.0),

@@ -15,6 +15,7 @@ mod format;
 mod gradcheck;
 mod inspect;
 mod listing;
+mod metrics;
 mod names;
 mod observe;
 mod optim;
