@@ -96,6 +96,7 @@ pub fn attention_transfer<'t, T: Float>(student: &Var<'t, T>, teacher: &Var<'t, 
 pub fn relational_distance<'t, T: Float>(student: &Var<'t, T>, teacher: &Var<'t, T>) -> Var<'t, T> {
     let distances = |x: &Var<'t, T>| {
         let apart = (x.unsqueeze(1) - x.unsqueeze(0)).norm(2.0, &[2], false);
+        apart.tape().note_read(&apart);
         let positive = apart.tensor().to_vec().iter().filter(|d| d.to_f64() > 0.0).count();
         let mean = apart.sum() / positive.max(1) as f64;
         if positive == 0 { apart } else { apart / mean }

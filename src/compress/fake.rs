@@ -230,6 +230,7 @@ impl<T: Float> CustomOp<T> for FakeQuantize {
         grad: &Var<'t, T>,
     ) -> Vec<Option<Var<'t, T>>> {
         let (q, [x]) = (&self.0, inputs) else { return Vec::new() };
+        x.tape().note_read(x);
         let values = x.tensor().to_vec();
         let passed = q.each(x.shape(), |i, scale, zero| {
             T::of(if q.covers(values[i].to_f64(), scale, zero) { 1.0 } else { 0.0 })

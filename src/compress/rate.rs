@@ -45,6 +45,7 @@ pub fn rate<'t, T: Float, M: Serialize + ?Sized>(tape: &'t Tape<T>, model: &M) -
     visit_params(model, |_, p: &Param<T>| {
         if let (Some((width, ..)), Some(x)) = (p.steps(), p.in_steps(tape)) {
             let mask = p.mask().map(|mask| mask.to_vec());
+            tape.note_read(&x);
             let (constant, slopes) = tangent(x.tensor(), (1i64 << (width - 1)) - 1, mask.as_deref());
             bits = &bits + (&x * tape.constant(slopes)).sum() + constant;
         }

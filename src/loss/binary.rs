@@ -49,6 +49,10 @@ impl<T: Float> Rule<T> for BinaryCrossEntropy {
 
     fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {
         let [p, t] = operands(x)?;
+        let outside = p.to_vec().into_iter().find(|p| !(0.0..=1.0).contains(&p.to_f64()));
+        accepted(outside.is_none(), || {
+            format!("{:?} is no probability: 0 to 1 are accepted", outside.unwrap_or_default())
+        })?;
         map(Value, [p, t], p.shape())
     }
 
@@ -93,11 +97,6 @@ impl<'t, T: Float> Var<'t, T> {
             format!("probabilities {} and targets {} must have one shape", self.shape(), target.shape())
         });
         valid!([self, target], "binary_cross_entropy", fits);
-        let outside = self.tensor().to_vec().into_iter().find(|p| !(0.0..=1.0).contains(&p.to_f64()));
-        let range = accepted(outside.is_none(), || {
-            format!("{:?} is no probability: 0 to 1 are accepted", outside.unwrap_or_default())
-        });
-        valid!([self, target], "binary_cross_entropy", range);
         let losses = self.tape().apply(BinaryCrossEntropy, &[self, target]).weighted(weight, reduction);
         losses.named("binary_cross_entropy", &[&[self, target], weight.as_slice()].concat())
     }

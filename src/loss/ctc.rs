@@ -2,7 +2,7 @@
 use super::Reduction;
 use crate::{
     error::Checked,
-    ops::{Pad, index::valid},
+    ops::{Pad, binary::Test, index::valid},
     tape::{Float, Var},
     tensor::{Index, Tensor},
 };
@@ -149,24 +149,16 @@ impl<'t, T: Float> Var<'t, T> {
         let end = labels.table(|list, s| s < list.len() && s + 2 >= list.len());
         let outside = tape.constant(T::from_f64(NEVER));
         let losses = -at.where_(&end, &outside).logsumexp(&[1], false);
-        let values = losses.tensor().to_vec();
-        let possible = Tensor::from_fn([n], |i| values[i].to_f64() < -NEVER / 2.0);
-        let losses = if zero_infinity {
-            losses.where_(&possible, &tape.constant(T::default()))
-        } else {
-            let factor = |i: usize| if values[i].to_f64() < -NEVER / 2.0 { 1.0 } else { f64::INFINITY };
-            losses * tape.constant(Tensor::from_fn([n], |i| T::from_f64(factor(i))))
-        };
+        let possible = losses.test(Test::Less, -NEVER / 2.0);
+        let [zero, one, infinite] = [0.0, 1.0, f64::INFINITY].map(|v| tape.constant(T::of(v)));
         // Adds nothing to the value; to the gradient what log_softmax would take away again.
-        let counted = |i: usize| {
-            let (step, i) = (i / n, i % n);
-            input_lengths[i] > step && (!zero_infinity || values[i].to_f64() < -NEVER / 2.0)
+        let counted = Tensor::from_fn([steps, n], |i| input_lengths[i % n] > i / n);
+        let mass = self.exp().sum_dim(&[2], false).where_(&counted, &zero).sum_dim(&[0], false);
+        let (losses, mass) = if zero_infinity {
+            (losses.where_one(&possible, &zero), mass.where_one(&possible, &zero))
+        } else {
+            (losses * one.where_one(&possible, &infinite), mass)
         };
-        let mass = self
-            .exp()
-            .sum_dim(&[2], false)
-            .where_(&Tensor::from_fn([steps, n], counted), &tape.constant(T::default()));
-        let mass = mass.sum_dim(&[0], false);
         let losses = losses + (&mass - mass.detach());
         match reduction {
             Reduction::Mean => {

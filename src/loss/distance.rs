@@ -2,7 +2,7 @@
 use super::{Reduction, accepted, common, one_shape};
 use crate::{
     Number, fuse,
-    ops::index::valid,
+    ops::{binary::Test, index::valid},
     tape::{Float, Var},
 };
 
@@ -150,12 +150,10 @@ impl<'t, T: Float> Var<'t, T> {
     #[track_caller]
     pub fn hinge_embedding_loss(&self, label: &Var<'t, T>, margin: f64, reduction: Reduction) -> Var<'t, T> {
         valid!([self, label], "hinge_embedding_loss", common(self, label));
-        let (unlike, like) = (label.ne(1.0), label.ne(-1.0));
-        let masks = unlike.and_then(|unlike| Ok((unlike, like?))).map_err(|e| e.to_string());
-        let (not_one, not_minus_one) = valid!([self, label], "hinge_embedding_loss", masks);
         let zero = self.tape().constant(T::of(0.0));
-        let far = (margin - self).clamp_min(0.0).where_(&not_one, &zero);
-        reduction.of(far + self.where_(&not_minus_one, &zero))
+        let [one, minus_one] = [1.0, -1.0].map(|value| label.test(Test::Equal, value));
+        let far = zero.where_one(&one, &(margin - self).clamp_min(0.0));
+        reduction.of(far + zero.where_one(&minus_one, self))
     }
 
     /// For two scores and a label `y` that is 1 if the first should be larger, else -1: `max(0, margin - y (x₁ - x₂))`.
@@ -199,11 +197,10 @@ impl<'t, T: Float> Var<'t, T> {
         let dot = |a: &Var<'t, T>, b: &Var<'t, T>| (a * b).sum_dim(&[-1], false);
         let length = (dot(self, self) + 1e-12) * (dot(other, other) + 1e-12);
         let cosine = dot(self, other) / length.sqrt();
-        let masks = label.eq(1.0).and_then(|one| Ok((one, label.eq(-1.0)?))).map_err(|e| e.to_string());
-        let (like, unlike) = valid!([self, other, label], "cosine_embedding_loss", masks);
+        let [like, unlike] = [1.0, -1.0].map(|value| label.test(Test::Equal, value));
         let zero = self.tape().constant(T::of(0.0));
-        let far = (&cosine - margin).clamp_min(0.0).where_(&unlike, &zero);
-        let losses = reduction.of((1.0 - cosine).where_(&like, &zero) + far);
+        let far = (&cosine - margin).clamp_min(0.0).where_one(&unlike, &zero);
+        let losses = reduction.of((1.0 - cosine).where_one(&like, &zero) + far);
         losses.named("cosine_embedding_loss", &[self, other, label])
     }
 }

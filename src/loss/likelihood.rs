@@ -1,12 +1,39 @@
 //! Negative logarithms of likelihoods under a distribution that the answer describes.
 use super::{Reduction, accepted, common};
 use crate::{
+    error::Checked,
     fuse,
-    ops::index::valid,
-    tape::{Float, Var},
+    ops::{Op, Rule, binary::Test, index::valid, operands},
+    tape::{Float, Var, step::Step},
     tensor::{Shape, Tensor},
 };
-use std::f64::consts::PI;
+use std::{f64::consts::PI, sync::Arc};
+
+/// A variance as it is; a negative one is an error, in each run of a program too.
+struct Variance;
+
+impl<T: Float> Rule<T> for Variance {
+    fn name(&self) -> &str {
+        "gaussian_nll_loss"
+    }
+
+    fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {
+        let [x] = operands(x)?;
+        match x.to_vec().iter().find(|v| v.to_f64() < 0.0) {
+            Some(bad) => Err(format!("a variance is {bad:?}; it must not be negative")),
+            None => Ok(x.clone()),
+        }
+    }
+
+    fn keeps(&self, _: u32) -> u32 {
+        0
+    }
+
+    fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
+        let g = step.take_grad();
+        step.give(0, g);
+    }
+}
 
 impl<'t, T: Float> Var<'t, T> {
     /// Kullback-Leibler divergence of the target from the answer, which is a logarithm of probabilities: `t (ln t - x)`, or with
@@ -38,11 +65,12 @@ impl<'t, T: Float> Var<'t, T> {
             false => fuse!([eps] | x, t | x - t * (x + eps).log()).apply([self, target]),
         };
         if full {
-            let large = valid!([self, target], "poisson_nll_loss", target.gt(1.0).map_err(|e| e.to_string()));
+            let one = self.tape().constant(T::of(1.0));
+            let large = self.tape().apply(Test::Less, &[&one, target]);
             let turn = 2.0 * PI;
             let stirling = fuse!([turn] | t | t * t.log() - t + 0.5 * (turn * t).log()).apply([target]);
             let zero = self.tape().constant(T::of(0.0));
-            losses = losses + stirling.where_(&large, &zero);
+            losses = losses + stirling.where_one(&large, &zero);
         }
         reduction.of(losses)
     }
@@ -69,15 +97,15 @@ impl<'t, T: Float> Var<'t, T> {
             format!("the variance has shape {}, but must have {} or {kept}", var.shape(), self.shape())
         });
         valid!([self, target, var], "gaussian_nll_loss", fits);
-        let values = var.tensor().to_vec();
-        let negative = values.iter().find(|v| v.to_f64() < 0.0);
-        valid!(
-            self,
-            "gaussian_nll_loss",
-            accepted(negative.is_none(), || format!("a variance of {negative:?}"))
-        );
-        let raised = |i: usize| T::of((eps - values[i].to_f64()).max(0.0));
-        let raise = self.tape().constant(Tensor::from_fn(var.shape(), raised));
+        let replayed;
+        let var = if self.tape().replays(var) {
+            replayed = self.tape().apply(Op::Custom(Arc::new(Variance)), &[var]);
+            &replayed
+        } else {
+            valid!([self, target, var], "gaussian_nll_loss", Variance.forward(&[var.tensor()]));
+            var
+        };
+        let raise = (eps - var).clamp_min(0.0).detach();
         let var =
             if lacks && *var.shape() != *self.shape() { (var + raise).unsqueeze(-1) } else { var + raise };
         let losses = fuse!(|x, t, v| 0.5 * (v.log() + (x - t) * (x - t) / v)).apply([self, target, &var]);

@@ -1,6 +1,7 @@
-//! Penalties on the parameters of a model, to be added to a loss.
+//! Penalties on the parameters of a model, to be added to a loss. Where the names take none of them, the penalty is a failed
+//! value: a misspelt one would do nothing.
 use crate::{
-    nn::{Param, visit_params},
+    nn::{Param, named_params, visit_params},
     tape::{Float, Tape, Var},
 };
 use serde::Serialize;
@@ -22,7 +23,7 @@ pub fn l1_penalty<'t, T: Float, M: Serialize + ?Sized>(
     model: &M,
     takes: impl Fn(&str) -> bool,
 ) -> Var<'t, T> {
-    total(tape, model, takes, |w| w.abs().sum())
+    total("l1_penalty", tape, model, takes, |w| w.abs().sum())
 }
 
 /// `Σ w²` over all parameters that `takes` says yes to by name. With plain gradient descent half of it, times the weight decay,
@@ -41,7 +42,7 @@ pub fn l2_penalty<'t, T: Float, M: Serialize + ?Sized>(
     model: &M,
     takes: impl Fn(&str) -> bool,
 ) -> Var<'t, T> {
-    total(tape, model, takes, |w| w.square().sum())
+    total("l2_penalty", tape, model, takes, |w| w.square().sum())
 }
 
 /// `Σ (l1_ratio·|w| + (1 - l1_ratio)/2 · w²)` over all parameters that `takes` says yes to by name (Zou and Hastie, 2005; the
@@ -53,11 +54,14 @@ pub fn elastic_net_penalty<'t, T: Float, M: Serialize + ?Sized>(
     l1_ratio: f64,
     takes: impl Fn(&str) -> bool,
 ) -> Var<'t, T> {
-    total(tape, model, takes, |w| w.abs().sum() * l1_ratio + w.square().sum() * ((1.0 - l1_ratio) / 2.0))
+    total("elastic_net_penalty", tape, model, takes, |w| {
+        w.abs().sum() * l1_ratio + w.square().sum() * ((1.0 - l1_ratio) / 2.0)
+    })
 }
 
 #[track_caller]
 fn total<'t, T: Float, M: Serialize + ?Sized>(
+    what: &str,
     tape: &'t Tape<T>,
     model: &M,
     takes: impl Fn(&str) -> bool,
@@ -70,7 +74,15 @@ fn total<'t, T: Float, M: Serialize + ?Sized>(
             sum = Some(sum.take().map_or(part.clone(), |sum| sum + part));
         }
     });
-    sum.unwrap_or_else(|| tape.constant(T::of(0.0)))
+    // Not `unwrap_or_else`: the caller's line would be that of a closure.
+    match sum {
+        Some(sum) => sum,
+        None => {
+            let names =
+                named_params::<T, M>(model).into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(", ");
+            tape.fail_op(what, format!("no parameter is taken; there are: {names}"), &[])
+        }
+    }
 }
 
 #[cfg(test)]
@@ -89,7 +101,15 @@ mod tests {
         assert_eq!(l1_penalty(&tape, &net, weights).item().unwrap(), 3.0);
         assert_eq!(l1_penalty(&tape, &net, |_| true).item().unwrap(), 7.0);
         assert_eq!(l2_penalty(&tape, &net, weights).item().unwrap(), 5.0);
-        assert_eq!(l2_penalty(&tape, &net, |_| false).item().unwrap(), 0.0);
+        let none = |_: &str| false;
+        for penalty in [
+            l1_penalty(&tape, &net, none),
+            l2_penalty(&tape, &net, none),
+            elastic_net_penalty(&tape, &net, 0.5, none),
+        ] {
+            let error = penalty.item().unwrap_err().to_string();
+            assert!(error.contains("no parameter is taken; there are: weight, bias"), "{error}");
+        }
         let elastic = elastic_net_penalty(&tape, &net, 0.5, weights);
         assert_eq!(elastic.item().unwrap(), 1.5 + 1.25);
         let grads = elastic.backward().unwrap();

@@ -91,6 +91,10 @@ impl PrecisionRecallF1 {
 
 fn fbeta(beta: f64, hits: u64, predicted: u64, support: u64, zero_division: f64) -> f64 {
     let square = beta * beta;
+    // Where recall is all that counts.
+    if square == f64::INFINITY {
+        return if support == 0 { zero_division } else { hits as f64 / support as f64 };
+    }
     let below = square * support as f64 + predicted as f64;
     if below == 0.0 { zero_division } else { (1.0 + square) * hits as f64 / below }
 }
@@ -398,6 +402,11 @@ mod tests {
             close(matrix.fbeta(beta, Average::Weighted, 0.0), weighted);
         }
         close(matrix.fbeta(1.0, Average::Macro, 0.0), matrix.precision_recall_f1(Average::Macro, 0.0).f1);
+        // A huge β leaves recall, as scikit-learn has it for an infinite one.
+        for beta in [1e200, f64::INFINITY] {
+            let recalls = matrix.per_class(0.0).into_iter().map(|class| class.recall).collect::<Vec<_>>();
+            assert_eq!(matrix.fbeta_per_class(beta, 0.0), recalls);
+        }
         let none = ConfusionMatrix::new(2).unwrap();
         assert_eq!(none.fbeta(2.0, Average::Micro, 0.25), 0.25);
     }

@@ -87,7 +87,7 @@ pub fn expected_calibration_error<T: Float, I: Index>(
 fn bin_below(p: f64, bins: usize) -> usize {
     let near = (p * bins as f64).ceil() as usize;
     let fits = |k: usize| p <= k as f64 / bins as f64;
-    let found = (near.saturating_sub(1)..=near + 1).find(|&k| k > 0 && fits(k));
+    let found = (near.saturating_sub(1)..=near.saturating_add(1)).find(|&k| k > 0 && fits(k));
     found.unwrap_or(bins).min(bins)
 }
 
@@ -139,9 +139,17 @@ pub fn calibration_curve<T: Float, I: Index>(
         let (low, high) = (samples[at.floor() as usize].0, samples[at.ceil() as usize].0);
         low + (high - low) * at.fract()
     };
-    let edges: Vec<f64> = (1..bins).map(edge).collect();
+    // How many edges lie below a probability, by halving: there may be far more bins than samples.
+    let bin = |p: f64| {
+        let (mut low, mut high) = (1, bins);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if edge(middle) < p { low = middle + 1 } else { high = middle }
+        }
+        low
+    };
     let mut curve = CalibrationCurve { observed: Vec::new(), predicted: Vec::new(), counts: Vec::new() };
-    for bin in samples.chunk_by(|a, b| !edges.iter().any(|&edge| a.0 <= edge && edge < b.0)) {
+    for bin in samples.chunk_by(|a, b| bin(a.0) == bin(b.0)) {
         let n = bin.len() as f64;
         curve.observed.push(bin.iter().map(|s| s.1 as f64).sum::<f64>() / n);
         curve.predicted.push(bin.iter().map(|s| s.0).sum::<f64>() / n);
@@ -219,6 +227,15 @@ mod tests {
         for bad in [-0.1, 1.1, f64::NAN] {
             assert!(log_loss(&Tensor::from([[0.5, 0.5], [bad, 0.5]]), &targets).is_err());
             assert!(brier_score(&Tensor::from([0.5, bad]), &targets).is_err());
+        }
+        for bins in [1, 1 << 40, usize::MAX] {
+            let p = Tensor::from([0.0f64, 1.0, 0.25]);
+            let error = expected_calibration_error(&p, &Tensor::from([0u32, 1, 1]), bins).unwrap();
+            assert!((error - 0.25).abs() < 1e-15, "{bins}");
+            for quantile in [false, true] {
+                let curve = calibration_curve(&p, &Tensor::from([0u32, 1, 1]), bins, quantile).unwrap();
+                assert_eq!(curve.counts, if bins == 1 { vec![3] } else { vec![1, 1, 1] });
+            }
         }
         let p = Tensor::from([[0.5f64, 0.5], [0.5, 0.5]]);
         assert!(expected_calibration_error(&p, &targets, 0).is_err());

@@ -20,6 +20,11 @@ fn pairs<T: Float>(
         return Err(Error::invalid(what, message));
     }
     let numbers = |t: &Tensor<T>| t.to_vec().into_iter().map(|v| v.to_f64());
+    for (of, t) in [("predictions", predictions), ("targets", targets)] {
+        if let Some(odd) = numbers(t).find(|v| !v.is_finite()) {
+            return Err(Error::invalid(what, format!("takes finite {of}, not {odd}")));
+        }
+    }
     Ok(numbers(predictions).zip(numbers(targets)).collect())
 }
 
@@ -32,7 +37,7 @@ fn pairs<T: Float>(
 /// ```
 ///
 /// # Errors
-/// Shapes that differ or have no elements.
+/// Shapes that differ or have no elements; numbers that aren't finite.
 pub fn mean_squared_error<T: Float>(predictions: &Tensor<T>, targets: &Tensor<T>) -> Result<f64> {
     let pairs = pairs("mean_squared_error", predictions, targets)?;
     Ok(pairs.iter().map(|(p, t)| (p - t) * (p - t)).sum::<f64>() / pairs.len() as f64)
@@ -47,7 +52,7 @@ pub fn mean_squared_error<T: Float>(predictions: &Tensor<T>, targets: &Tensor<T>
 /// ```
 ///
 /// # Errors
-/// Shapes that differ or have no elements.
+/// Shapes that differ or have no elements; numbers that aren't finite.
 pub fn mean_absolute_error<T: Float>(predictions: &Tensor<T>, targets: &Tensor<T>) -> Result<f64> {
     let pairs = pairs("mean_absolute_error", predictions, targets)?;
     Ok(pairs.iter().map(|(p, t)| (p - t).abs()).sum::<f64>() / pairs.len() as f64)
@@ -67,7 +72,7 @@ pub fn mean_absolute_error<T: Float>(predictions: &Tensor<T>, targets: &Tensor<T
 /// ```
 ///
 /// # Errors
-/// Shapes that differ, have no elements or are of another rank.
+/// Shapes that differ, have no elements or are of another rank; numbers that aren't finite.
 pub fn r2_score<T: Float>(predictions: &Tensor<T>, targets: &Tensor<T>, force_finite: bool) -> Result<f64> {
     let pairs = pairs("r2_score", predictions, targets)?;
     let outputs = match targets.rank() {
@@ -90,7 +95,6 @@ pub fn r2_score<T: Float>(predictions: &Tensor<T>, targets: &Tensor<T>, force_fi
         let residual: f64 = column().map(|(p, t)| (t - p) * (t - p)).sum();
         let total: f64 = column().map(|(_, t)| (t - mean) * (t - mean)).sum();
         match total == 0.0 && force_finite {
-            true if residual.is_nan() => f64::NAN,
             true => (residual == 0.0) as u8 as f64,
             false => 1.0 - residual / total,
         }
@@ -121,8 +125,6 @@ mod tests {
             assert_eq!(r2_score(&other, &same, true).unwrap(), 0.0, "{value}");
             assert_eq!(r2_score(&other, &same, false).unwrap(), f64::NEG_INFINITY, "{value}");
         }
-        let nan = Tensor::from([f64::NAN, 1.0]);
-        assert!(r2_score(&nan, &Tensor::from([1.0, 1.0]), true).unwrap().is_nan());
     }
 
     #[test]
@@ -138,6 +140,15 @@ mod tests {
         let error = mean_squared_error(&a, &b).unwrap_err().to_string();
         assert!(error.contains("not [2, 1] and [2]"), "{error}");
         assert!(mean_absolute_error(&a, &b).is_err() && r2_score(&a, &b, true).is_err());
+        for odd in [f64::NAN, f64::INFINITY] {
+            let (odd, even) = (Tensor::from([odd, 1.0]), Tensor::from([1.0, 1.0]));
+            for score in [mean_squared_error, mean_absolute_error, |a: &_, b: &_| r2_score(a, b, true)] {
+                assert!(
+                    score(&odd, &even).unwrap_err().to_string().contains("takes finite predictions, not")
+                );
+                assert!(score(&even, &odd).unwrap_err().to_string().contains("takes finite targets, not"));
+            }
+        }
         let empty = Tensor::<f32>::zeros([0]);
         assert!(mean_squared_error(&empty, &empty).is_err());
         let scalar = Tensor::scalar(1.0f32);

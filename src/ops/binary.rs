@@ -268,6 +268,12 @@ impl<'t, T: Float> Var<'t, T> {
     pub(crate) fn where_one(&self, mask: &Var<'t, T>, other: &Var<'t, T>) -> Var<'t, T> {
         self.tape().apply(Where, &[mask, self, other])
     }
+
+    /// Such a mask of a comparison with a number.
+    #[track_caller]
+    pub(crate) fn test(&self, test: Test, number: f64) -> Var<'t, T> {
+        self.tape().apply(test, &[self, &self.tape().constant(T::of(number))])
+    }
 }
 
 /// A comparison as zeros and ones, without derivatives: where a program has to compare anew.
@@ -276,6 +282,8 @@ pub(crate) enum Test {
     Less,
     LessEqual,
     Equal,
+    /// Equal, or both NaN.
+    Same,
 }
 
 impl NumberExpr<2> for Test {
@@ -285,6 +293,7 @@ impl NumberExpr<2> for Test {
             Test::Less => a.less(b),
             Test::LessEqual => a.less_equal(b),
             Test::Equal => a.equal(b),
+            Test::Same => a.equal(b) | (a.is_nan() & b.is_nan()),
         };
         R::select(mask, R::of(1.0), R::of(0.0))
     }
@@ -296,6 +305,7 @@ impl<T: Float> Rule<T> for Test {
             Test::Less => "less",
             Test::LessEqual => "less_equal",
             Test::Equal => "equal",
+            Test::Same => "same",
         }
     }
 

@@ -1,13 +1,19 @@
 //! Largest, smallest and middle elements. Without an index, equal ones share the gradient; where an index is given, the
 //! gradient goes to the element that it names.
-use super::{RESULT, Rule, check_axes, index::valid, operands, reduce::Axes};
+use super::{
+    RESULT, Rule,
+    binary::Test,
+    check_axes,
+    index::valid,
+    operands,
+    reduce::{Axes, Reduce},
+};
 use crate::{
     error::{Checked, Result},
     kernels::{
-        map::{NumberExpr, map},
+        map::map,
         reduce::{Largest, Smallest, Sum, fold},
     },
-    real::Number,
     tape::{Float, Var, step::Step},
     tensor::{Element, Shape, Tensor},
 };
@@ -23,20 +29,6 @@ pub(crate) struct Extremum {
     /// If the extremum is NaN, those that are NaN share the gradient; else it is NaN for all, as PyTorch's amax has it.
     #[serde(default)]
     nan_shares: bool,
-}
-
-/// 1 where both are equal, or NaN if that counts, else 0.
-#[derive(Clone, Copy)]
-struct Same {
-    nan: bool,
-}
-
-impl NumberExpr<2> for Same {
-    #[inline(always)]
-    fn eval<R: Number>(&self, [x, y]: [R; 2]) -> R {
-        let one = R::of(if self.nan { 1.0 } else { 0.0 });
-        R::select(x.equal(y), R::of(1.0), R::select(x.is_nan() & y.is_nan(), one, R::of(0.0)))
-    }
 }
 
 impl<T: Float> Rule<T> for Extremum {
@@ -71,18 +63,15 @@ impl<T: Float> Rule<T> for Extremum {
     fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
         let (x, y, g) = (step.input(0), step.output(), step.take_grad());
         let spread = y.detach().spread(&self.axes, x.shape());
-        let same = match map(Same { nan: self.nan_shares }, [x.tensor(), spread.tensor()], x.shape()) {
-            Ok(same) => same,
-            Err(message) => return step.fail(crate::Error::op("amax", message, None)),
-        };
-        let ties = x.tape().constant(fold(Sum, &same, &self.axes, self.keep));
+        let same = x.tape().apply(if self.nan_shares { Test::Same } else { Test::Equal }, &[&x, &spread]);
+        let ties = x.tape().apply(Reduce::Sum { axes: self.axes.clone(), keep: self.keep }, &[&same]);
         let shape = x.shape().clone();
-        step.give(0, (g / ties).spread(&self.axes, &shape) * x.tape().constant(same));
+        step.give(0, (g / ties).spread(&self.axes, &shape) * same);
     }
 
     fn kinks(&self, x: &[&Tensor<T>], _: &Tensor<T>) -> usize {
         let [x] = x else { return 0 };
-        let same = |y: &Tensor<T>| map(Same { nan: true }, [x, y], x.shape());
+        let same = |y: &Tensor<T>| map(Test::Same, [x, y], x.shape());
         let extreme = match self.largest {
             true => fold(Largest, x, &self.axes, true),
             false => fold(Smallest, x, &self.axes, true),
@@ -271,6 +260,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// The median of all elements, of an even number the lower of the middle two; equal ones share the gradient.
     #[track_caller]
     pub fn median(&self) -> Var<'t, T> {
+        self.tape().note_read(self);
         let place = valid!(self, "median", lines(self.tensor(), None, false, middle));
         let values = self.tensor().to_vec();
         let Some(&median) = place.to_vec().first().and_then(|&i| values.get(i as usize)) else {
@@ -302,6 +292,7 @@ impl<'t, T: Float> Var<'t, T> {
         if self.failed_id().is_some() {
             return (self.clone(), none());
         }
+        self.tape().note_read(self);
         let index = match lines(self.tensor(), Some(dim), true, find) {
             Ok(index) => index,
             Err(message) => return (self.tape().fail_op(name, message, &[self]), none()),
@@ -339,6 +330,7 @@ impl<'t, T: Float> Var<'t, T> {
         if self.failed_id().is_some() {
             return (self.clone(), none());
         }
+        self.tape().note_read(self);
         let index = self.tensor().order_along(dim, |line| {
             let mut best = 0;
             (0..line.len())

@@ -1,6 +1,7 @@
 //! Normalisation by means, deviations and norms, and distances: programs of other operations. The number of axes that
 //! `batch_norm` and its relatives take for channels is 1: `[n, channels, …]`.
 use super::{
+    binary::Test,
     index::valid,
     standardize::{Norm, Standardize, Standardized},
     take::NOWHERE,
@@ -351,9 +352,8 @@ impl<'t, T: Float> Var<'t, T> {
         }
         let others: Vec<isize> = (0..self.rank() as isize).filter(|&a| a != axis as isize).collect();
         let norms = self.norm(p, &others, true);
-        let values = norms.tensor().to_vec();
-        let large = Tensor::from_fn(norms.shape(), |i| values[i].to_f64() > maxnorm);
-        let one = self.tape().constant(T::of(1.0));
-        self * (maxnorm / (norms + 1e-7)).where_(&large, &one)
+        let [one, most] = [1.0, maxnorm].map(|v| self.tape().constant(T::of(v)));
+        let large = self.tape().apply(Test::Less, &[&most, &norms]);
+        self * (maxnorm / (norms + 1e-7)).where_one(&large, &one)
     }
 }

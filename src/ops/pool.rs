@@ -176,6 +176,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// With positions within the elements of a channel.
     fn within_channel(&self, (y, flat): (Var<'t, T>, Tensor<u32>), axes: usize) -> (Var<'t, T>, Tensor<i64>) {
         let plane: usize = self.shape().iter().rev().take(axes).product();
+        self.tape().note_read(self);
         let positions = flat.to_vec();
         (y, Tensor::from_fn(flat.shape(), |i| (positions[i] as usize % plane.max(1)) as i64))
     }

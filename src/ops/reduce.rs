@@ -1,5 +1,5 @@
 //! Sums, means, variances, products and norms over axes.
-use super::{RESULT, Rule, check_axes, index::valid, operands};
+use super::{RESULT, Rule, binary::Test, check_axes, index::valid, operands};
 use crate::{
     error::Checked,
     kernels::{
@@ -27,7 +27,7 @@ pub(crate) enum Reduce {
         axes: Axes,
         keep: bool,
     },
-    /// Of elements that aren't 0.
+    /// Of one axis, unless nothing is 0.
     Prod {
         axes: Axes,
         keep: bool,
@@ -128,8 +128,18 @@ impl<T: Float> Rule<T> for Reduce {
                 step.give(0, (g / count(&shape, axes)).spread(axes, &shape));
             }
             Reduce::Prod { axes, .. } => {
+                let x = step.input(0);
                 let product = step.output().spread(axes, &shape);
-                step.give(0, g.spread(axes, &shape) * (product / step.input(0)));
+                // By a zero nothing can be divided; a program looks anew whether there is one.
+                let others = match axes[..] {
+                    [axis] if step.tape().replays(&x) => {
+                        let none = x.test(Test::Equal, 0.0).sum().test(Test::Equal, 0.0);
+                        (product / &x).where_one(&none, &x.others(axis))
+                    }
+                    [axis] if x.has_zeros() => x.others(axis),
+                    _ => product / x,
+                };
+                step.give(0, g.spread(axes, &shape) * others);
             }
             Reduce::Var { axes, correction, all, .. } => {
                 // The mean's own slope drops out, since the differences to it sum to 0.
@@ -141,10 +151,9 @@ impl<T: Float> Rule<T> for Reduce {
                     0,
                     if *all && free <= 0.0 {
                         // As PyTorch: infinite, but NaN at the mean.
-                        let values = from_mean.tensor().to_vec();
-                        let slope =
-                            |i: usize| T::of(if values[i].is_zero() { f64::NAN } else { f64::INFINITY });
-                        &g * x.tape().constant(Tensor::from_fn(x.shape(), slope))
+                        let [nan, infinite] =
+                            [f64::NAN, f64::INFINITY].map(|slope| x.tape().constant(T::of(slope)));
+                        &g * nan.where_one(&from_mean.test(Test::Equal, 0.0), &infinite)
                     } else {
                         (g * (2.0 / free)) * from_mean
                     },
@@ -223,12 +232,12 @@ impl<'t, T: Float> Var<'t, T> {
     #[track_caller]
     fn root(&self, p: f64) -> Var<'t, T> {
         let power = |x: &Var<'t, T>| if p == 0.5 { x.sqrt() } else { x.powf(p) };
-        let zero = match self.eq(0.0) {
-            Ok(zero) if self.has_zeros() => zero,
-            _ => return power(self),
-        };
-        let at_zero = 0.0f64.powf(p);
-        power(&self.masked_fill(&zero, 1.0)).masked_fill(&zero, at_zero)
+        if !self.tape().replays(self) && !self.has_zeros() {
+            return power(self);
+        }
+        let zero = self.test(Test::Equal, 0.0);
+        let [one, at_zero] = [1.0, 0.0f64.powf(p)].map(|v| self.tape().constant(T::of(v)));
+        at_zero.where_one(&zero, &power(&one.where_one(&zero, self)))
     }
 
     /// The product of all elements. Its gradient is right at zeros too.
@@ -245,22 +254,23 @@ impl<'t, T: Float> Var<'t, T> {
         if self.rank() == 0 {
             return self.clone();
         }
-        if !self.has_zeros() || self.shape()[axis] == 0 {
-            let axes = [axis].into_iter().collect();
-            return self.tape().apply(Reduce::Prod { axes, keep: keepdim }, &[self]);
+        self.tape().apply(Reduce::Prod { axes: [axis].into_iter().collect(), keep: keepdim }, &[self])
+    }
+
+    /// For each element the product of the others along an axis, without division: halves are multiplied with each other
+    /// until one slice is left, and on the way back each half gets the other one as a factor.
+    #[track_caller]
+    fn others(&self, axis: usize) -> Var<'t, T> {
+        let n = self.dim(axis as isize);
+        if n < 2 {
+            return self.tape().constant(Tensor::ones(self.shape()));
         }
-        // Nothing can be divided: halves are multiplied with each other until one slice is left.
-        let mut x = self.clone();
-        while x.shape()[axis] > 1 {
-            let n = x.shape()[axis];
-            let half = n / 2;
-            let y = x.strided(axis, 0, half, 1) * x.strided(axis, half, half, 1);
-            x = match n % 2 {
-                0 => y,
-                _ => self.tape().cat(&[&y, &x.strided(axis, n - 1, 1, 1)], axis as isize),
-            };
-        }
-        x.squeezed(axis, keepdim)
+        let (half, join) = (n / 2, |parts: &[&Var<'t, T>]| self.tape().cat(parts, axis as isize));
+        let [a, b] = [0, half].map(|start| self.strided(axis, start, half, 1));
+        let rest = self.strided(axis, 2 * half, n % 2, 1);
+        let above = join(&[&(&a * &b), &rest]).others(axis);
+        let both = above.strided(axis, 0, half, 1);
+        join(&[&(&both * b), &(both * a), &above.strided(axis, half, n % 2, 1)])
     }
 
     /// Whether an element is 0.
@@ -282,18 +292,23 @@ impl<'t, T: Float> Var<'t, T> {
     /// The sum over axes without what is NaN. No axes means all of them.
     #[track_caller]
     pub fn nansum(&self, dim: &[isize], keepdim: bool) -> Var<'t, T> {
-        let nan = valid!(self, "nansum", self.isnan().map_err(|e| e.to_string()));
         valid!(self, "nansum", self.axes(dim));
-        self.masked_fill(&nan, 0.0).sum_dim(dim, keepdim)
+        self.numbers().0.sum_dim(dim, keepdim)
     }
 
     /// The mean over axes without what is NaN. No axes means all of them.
     #[track_caller]
     pub fn nanmean(&self, dim: &[isize], keepdim: bool) -> Var<'t, T> {
-        let nan = valid!(self, "nanmean", self.isnan().map_err(|e| e.to_string()));
-        let axes = valid!(self, "nanmean", self.axes(dim));
-        let numbers = fold(reduce::Sum, &nan.logical_not().cast::<T>(), &axes, keepdim);
-        self.masked_fill(&nan, 0.0).sum_dim(dim, keepdim) / self.tape().constant(numbers)
+        valid!(self, "nanmean", self.axes(dim));
+        let (numbers, mask) = self.numbers();
+        numbers.sum_dim(dim, keepdim) / mask.sum_dim(dim, keepdim)
+    }
+
+    /// 0 for what is NaN, and ones where it isn't.
+    #[track_caller]
+    fn numbers(&self) -> (Var<'t, T>, Var<'t, T>) {
+        let mask = self.tape().apply(Test::Equal, &[self, self]);
+        (self.where_one(&mask, &self.tape().constant(T::of(0.0))), mask)
     }
 
     /// The vector norm `(Σ |x|ᵖ)^(1/p)` over axes: for `p` infinite the largest magnitude (the smallest for -∞), for 0 the
@@ -308,9 +323,8 @@ impl<'t, T: Float> Var<'t, T> {
             return self.abs().extremum_of_all(dim, keepdim, false);
         }
         if p == 0.0 {
-            let other = valid!(self, "norm", self.ne(0.0).map_err(|e| e.to_string()));
-            return self.tape().constant(other.cast::<T>()).sum_dim(dim, keepdim)
-                + self.sum_dim(dim, keepdim) * 0.0;
+            // NaN is not 0.
+            return self.sign().nan_to_num(1.0, None, None).square().sum_dim(dim, keepdim);
         }
         if p == 1.0 {
             return self.abs().sum_dim(dim, keepdim);

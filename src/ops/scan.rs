@@ -1,6 +1,6 @@
 //! Running sums and products along an axis. What has no rule of its own doubles the reach of a shifted copy until it
 //! spans the axis: its derivatives are those of the single steps, right at zeros too.
-use super::{RESULT, Rule, check_axes, index::valid, operands};
+use super::{RESULT, Rule, binary::Test, check_axes, index::valid, operands};
 use crate::{
     error::Checked,
     tape::{Float, Var, step::Step},
@@ -108,10 +108,16 @@ impl<'t, T: Float> Var<'t, T> {
     #[track_caller]
     pub fn cumprod(&self, dim: isize) -> Var<'t, T> {
         let axis = valid!(self, "cumprod", self.shape().axis(dim));
-        if !self.has_zeros() {
-            return self.tape().apply(Scan::Prod { axis }, &[self]);
+        let plain = |x: &Var<'t, T>| self.tape().apply(Scan::Prod { axis }, &[x]);
+        let careful = |x: &Var<'t, T>| x.doubling(axis, |late, early| late * early);
+        if self.tape().replays(self) {
+            // Each way of ones where the other one is to be gone.
+            let one = self.tape().constant(T::of(1.0));
+            let none = self.test(Test::Equal, 0.0).sum().test(Test::Equal, 0.0);
+            let [free, zeros] = [self.where_one(&none, &one), one.where_one(&none, self)];
+            return plain(&free).where_one(&none, &careful(&zeros));
         }
-        self.doubling(axis, |late, early| late * early)
+        if self.has_zeros() { careful(self) } else { plain(self) }
     }
 
     /// `log Σ eˣ` of the elements so far along an axis, without overflow.

@@ -24,6 +24,8 @@ pub(crate) enum Solve {
     Det,
     /// The logarithm of the magnitude of the determinant.
     LogAbsDet,
+    /// The sign of the determinant, which has no derivative.
+    SignDet,
     /// The lower triangle L of `A = L Lᵀ`.
     Cholesky,
     /// The singular values in descending order.
@@ -98,6 +100,7 @@ impl<T: Float> Rule<T> for Solve {
             Solve::Triangular { .. } => "solve_triangular",
             Solve::Det => "det",
             Solve::LogAbsDet => "slogdet",
+            Solve::SignDet => "sign_det",
             Solve::Cholesky => "cholesky",
             Solve::SingularValues => "svdvals",
             Solve::SingularProduct => "svd_product",
@@ -142,6 +145,16 @@ impl<T: Float> Rule<T> for Solve {
                     Ok(())
                 })
             }
+            Solve::SignDet => {
+                let (n, _) = square(first)?;
+                each(first, lead(first), 1, |_, a, out| {
+                    let lu = Lu::new(a, n);
+                    let sign_of = |d: f64| if d == 0.0 { 0.0 } else { d.signum() };
+                    let sign = lu.diagonal().fold(1.0, |s, d| s * sign_of(d.to_f64()));
+                    out[0] = T::of(if lu.is_odd() { -sign } else { sign });
+                    Ok(())
+                })
+            }
             Solve::Cholesky => {
                 let (n, _) = square(first)?;
                 each(first, first.shape().clone(), n * n, |i, a, out| {
@@ -182,6 +195,7 @@ impl<T: Float> Rule<T> for Solve {
             Solve::General | Solve::Triangular { .. } => 1 | ((wanted & 1) * RESULT),
             Solve::Det => 1 | RESULT,
             Solve::LogAbsDet | Solve::SingularValues => 1,
+            Solve::SignDet => 0,
             Solve::Cholesky => RESULT,
             Solve::SingularProduct => 1,
         }
@@ -224,6 +238,7 @@ impl<T: Float> Rule<T> for Solve {
             }
             Solve::Det => {
                 let (a, y) = (step.input(0), step.output());
+                step.tape().note_read(&y);
                 let singular = y.tensor().to_vec().iter().any(|d| d.to_f64() == 0.0);
                 let cofactors =
                     if singular { a.cofactors() } else { y.unsqueeze(-1).unsqueeze(-1) * a.mt().inv() };
@@ -234,6 +249,7 @@ impl<T: Float> Rule<T> for Solve {
                 let inverse = step.input(0).mt().inv();
                 step.give(0, g.unsqueeze(-1).unsqueeze(-1) * inverse);
             }
+            Solve::SignDet => {}
             // Murray, Differentiation of the Cholesky decomposition (arXiv:1602.07527), symmetric form.
             Solve::Cholesky => {
                 let l = step.output();
@@ -381,18 +397,7 @@ impl<'t, T: Float> Var<'t, T> {
         if log.failed_id().is_some() {
             return (log.clone(), log);
         }
-        let n = self.dim(-1);
-        let sign = each(self.tensor(), lead(self.tensor()), 1, |_, a, out| {
-            let lu = Lu::new(a, n);
-            let sign =
-                lu.diagonal().fold(1.0, |s, d| s * if d.to_f64() == 0.0 { 0.0 } else { d.to_f64().signum() });
-            out[0] = T::of(if lu.is_odd() { -sign } else { sign });
-            Ok(())
-        });
-        match sign {
-            Ok(sign) => (self.tape().constant(sign), log),
-            Err(message) => (self.tape().fail_op("slogdet", message, &[self]), log),
-        }
+        (self.tape().apply(Solve::SignDet, &[self]).named("slogdet", &[self]), log)
     }
 
     /// The triangle L with `L Lᵀ = A` of symmetric positive definite matrices, or with `upper` its transpose. Only the

@@ -218,6 +218,10 @@ impl<T: Float> Rule<T> for Take {
 
     fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
         let g = step.take_grad();
+        let padded = matches!(self, Take::Rows { padding, .. } if *padding != NOWHERE);
+        if step.reads_choice() || (padded && step.graph()) {
+            step.tape().not_replayable("the gradient of what positions chose was recorded");
+        }
         let op = match self {
             Take::Elements { positions, blocks } => Take::AddElements {
                 positions: positions.clone(),

@@ -88,7 +88,9 @@ impl Slope {
     /// `±g + λw` and `w·(1 - lr·λ)`; one of the two λ is zero.
     #[inline(always)]
     pub fn at<T: Float>(&self, w: T, grad: T) -> (T, T) {
-        (T::of(self.sign) * grad + T::of(self.decay) * w, w * T::of(self.shrink))
+        let g = T::of(self.sign) * grad;
+        // Without decay an infinite weight is left out, too: 0 · ∞ is NaN.
+        (if self.decay == 0.0 { g } else { g + T::of(self.decay) * w }, w * T::of(self.shrink))
     }
 }
 

@@ -141,12 +141,23 @@ impl<T: Float> Tape<T> {
         }
     }
 
+    /// Whether the positions of a `take` are found from its operand.
+    pub(crate) fn is_choice(&self, node: u32) -> bool {
+        let trace = self.tensors.trace.borrow();
+        trace.as_ref().is_some_and(|trace| trace.choices.iter().any(|(chosen, _)| *chosen == node))
+    }
+
     /// Notes that something is done which a program can't do again.
     #[track_caller]
     pub(crate) fn not_replayable(&self, what: &'static str) {
         if let Some(trace) = &mut *self.tensors.trace.borrow_mut() {
             trace.obstacle.get_or_insert((what, Some(Location::caller())));
         }
+    }
+
+    /// Whether a program will compute this value anew, so that what is done with it must not hang on what it is now.
+    pub(crate) fn replays(&self, v: &Var<'_, T>) -> bool {
+        v.node().is_some() && self.is_traced()
     }
 
     /// Notes that somebody looks at a value which another run may have otherwise.

@@ -78,7 +78,8 @@ impl<T: Float> Program<T> {
     /// Records what `f` makes on a tape of inputs and of indices: class labels, or indices of an embedding.
     ///
     /// What `f` does must depend on the inputs' values only through operations of the tape. Reading a value
-    /// ([`value`](Var::value), [`item`](Var::item), comparisons, …) is an error, since it may decide what is computed; so are random
+    /// ([`value`](Var::value), [`item`](Var::item), comparisons, indices of [`sort`](Var::sort) and the like, plain gradients, …) is an
+    /// error, since it may decide what is computed; so are random
     /// numbers, such as dropout in training, running statistics in training, checkpoints, scalars, and what is computed in
     /// [`no_grad`](Tape::no_grad). `f` is run some more times, on values of other places, signs and sizes, and what it gives is compared
     /// with what the program gives. Layers do nothing beside their results meanwhile: statistics stay what they are.

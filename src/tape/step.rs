@@ -61,6 +61,11 @@ impl<'t, T: Float> Step<'_, 't, T> {
         self.sweep.graph
     }
 
+    /// Whether what is recorded reads positions that a program finds anew for the node itself alone.
+    pub(crate) fn reads_choice(&self) -> bool {
+        self.sweep.graph && self.tape.is_choice(self.index)
+    }
+
     /// An operand that the rule said it keeps.
     pub fn input(&self, input: usize) -> Var<'t, T> {
         self.kept(input as u8, self.node.inputs.get(input).copied().unwrap_or(NONE))

@@ -291,6 +291,7 @@ impl<T: Float> Tape<T> {
             let message = format!("needs a single element, not shape {}; sum() or mean() first", y.shape());
             return Err(Error::op("backward", message, None));
         }
+        self.not_replayable("gradients were taken as plain tensors (`grad` records them)");
         let Some(node) = y.node() else {
             let why = if self.is_recording() { "" } else { ", since this tape records nothing" };
             let message = format!("a constant has no gradients: nothing recorded it{why}");

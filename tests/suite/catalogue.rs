@@ -2,24 +2,27 @@
 //! not here fails a test below.
 use kolmo::{loss::*, *};
 
-type Function = for<'t> fn(&[Var<'t, f64>]) -> Var<'t, f64>;
+type Function<T> = for<'t> fn(&[Var<'t, T>]) -> Var<'t, T>;
 
 /// The name of the method, and how many operands it has.
 pub struct Entry {
     pub name: &'static str,
     pub operands: usize,
-    pub run: Function,
+    pub run: Function<f64>,
+    /// The same in single precision.
+    pub single: Function<f32>,
 }
 
 macro_rules! entries {
     ($($name:ident $n:literal |$x:ident| $run:expr;)*) => {
-        pub const ALL: &[Entry] = &[$(Entry { name: stringify!($name), operands: $n, run: |$x| $run }),*];
+        pub const ALL: &[Entry] = &[$(Entry { name: stringify!($name), operands: $n, run: |$x| $run, single: |$x| $run }),*];
     };
 }
 
 macro_rules! functions {
     ($($name:ident)*) => {
-        pub const ELEMENTARY: &[Entry] = &[$(Entry { name: stringify!($name), operands: 1, run: |x| x[0].$name() }),*];
+        pub const ELEMENTARY: &[Entry] =
+            &[$(Entry { name: stringify!($name), operands: 1, run: |x| x[0].$name(), single: |x| x[0].$name() }),*];
     };
 }
 
@@ -42,8 +45,13 @@ fn mask() -> Tensor<bool> {
 }
 
 /// As `[1, 1, 4, 4]`: a picture.
-fn picture<'t>(x: &Var<'t, f64>) -> Var<'t, f64> {
+fn picture<'t, T: Float>(x: &Var<'t, T>) -> Var<'t, T> {
     x.reshape([1, 1, 4, 4])
+}
+
+/// One of several, the last if there are fewer; `x` itself if there are none.
+fn part<'t, T: Float>(x: &Var<'t, T>, parts: &[Var<'t, T>], i: usize) -> Var<'t, T> {
+    parts.iter().take(i + 1).next_back().unwrap_or(x) * 1.0
 }
 
 const MEAN: Reduction = Reduction::Mean;
@@ -149,13 +157,13 @@ entries! {
     stack 2 |x| x[0].tape().stack(&[&x[0], &x[1]], 0);
     hstack 2 |x| x[0].tape().hstack(&[&x[0], &x[1]]);
     vstack 2 |x| x[0].tape().vstack(&[&x[0], &x[1]]);
-    meshgrid 2 |x| &x[0].tape().meshgrid(&[&x[0].select(0, 0), &x[1].select(0, 1)], Indexing::Ij)[1] * 1.0;
-    split 1 |x| &x[0].split(2, 1)[1] * 1.0;
-    split_with_sizes 1 |x| &x[0].split_with_sizes(&[1, 3], 1)[1] * 1.0;
-    chunk 1 |x| &x[0].chunk(2, 1)[1] * 1.0;
-    tensor_split 1 |x| &x[0].tensor_split(3, 1)[2] * 1.0;
-    tensor_split_at 1 |x| &x[0].tensor_split_at(&[1, 3], 1)[2] * 1.0;
-    unbind 1 |x| &x[0].unbind(0)[3] * 1.0;
+    meshgrid 2 |x| part(&x[0], &x[0].tape().meshgrid(&[&x[0].select(0, 0), &x[1].select(0, 1)], Indexing::Ij), 1);
+    split 1 |x| part(&x[0], &x[0].split(2, 1), 1);
+    split_with_sizes 1 |x| part(&x[0], &x[0].split_with_sizes(&[1, 3], 1), 1);
+    chunk 1 |x| part(&x[0], &x[0].chunk(2, 1), 1);
+    tensor_split 1 |x| part(&x[0], &x[0].tensor_split(3, 1), 2);
+    tensor_split_at 1 |x| part(&x[0], &x[0].tensor_split_at(&[1, 3], 1), 2);
+    unbind 1 |x| part(&x[0], &x[0].unbind(0), 3);
     diagonal 1 |x| x[0].diagonal(1, 0, 1);
     diag_embed 1 |x| x[0].diag_embed(0, 0, 1);
     diag 1 |x| x[0].diag(0);

@@ -180,3 +180,28 @@ fn a_failing_loss_leaves_the_weights() -> Result<()> {
     assert_eq!(p.value().to_vec(), [2.0, 3.0]);
     Ok(())
 }
+
+#[test]
+fn an_infinite_weight_without_decay_stays_infinite() -> Result<()> {
+    fn stays(name: &str, mut optimizer: impl Optimizer) -> Result<()> {
+        let p = Param::<f32>::new(Tensor::from([f32::INFINITY, 1.0]));
+        let tape = Tape::new();
+        let grads = (tape.param(&p).clamp(-9.0, 9.0).sum()
+            + tape.param(&p).nan_to_num(0.0, None, None).sum())
+        .backward()?;
+        optimizer.step(&p, &grads)?;
+        assert!(p.value().to_vec()[0] == f32::INFINITY && p.value().to_vec()[1].is_finite(), "{name}: {p:?}");
+        Ok(())
+    }
+    stays("Sgd", Sgd::new(0.1))?;
+    stays("Sgd with momentum", Sgd::new(0.1).momentum(0.9))?;
+    stays("Adam", Adam::new(0.1))?;
+    stays("AdamW", AdamW::new(0.1).weight_decay(0.0))?;
+    stays("Adagrad", Adagrad::new(0.1))?;
+    stays("Adadelta", Adadelta::new(0.1))?;
+    stays("Adamax", Adamax::new(0.1))?;
+    stays("NAdam", NAdam::new(0.1))?;
+    stays("RAdam", RAdam::new(0.1))?;
+    stays("RmsProp", RmsProp::new(0.1))?;
+    stays("Lion", Lion::new(0.1))
+}

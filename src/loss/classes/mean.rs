@@ -85,6 +85,7 @@ impl<T: Float> Rule<T> for MeanCrossEntropy {
         let (x, g) = (step.input(0), step.take_grad());
         let (n, classes) = (self.targets.numel(), x.dim(1));
         if step.graph() {
+            step.tape().not_replayable("the gradient of cross_entropy was recorded");
             let hot = |i: usize| T::of((self.targets()[i / classes] as usize == i % classes) as u8 as f64);
             let hot = x.tape().constant(Tensor::from_fn(x.shape(), hot));
             step.give(0, (x.softmax(1) - hot) * (g / n as f64));

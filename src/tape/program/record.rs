@@ -258,8 +258,18 @@ impl<T: Float> Program<T> {
         indices: &[&Tensor<u32>],
         f: Function<'_, T>,
     ) -> Result<()> {
-        let indices: Vec<Tensor<u32>> = indices.iter().map(|i| reversed(i)).collect();
         for (k, change) in OTHERS.into_iter().enumerate() {
+            let others = |index: &&Tensor<u32>| {
+                let data = reversed(index).to_vec();
+                let most = data.iter().max().copied().unwrap_or(0);
+                Tensor::from_fn(index.shape(), |i| match k {
+                    0 => data[i],
+                    1 => most - data[i],
+                    // 1 where there are zeros alone: what only takes 0 gives an error, which says nothing.
+                    _ => ((data[i] as usize + i + k) % (most.max(1) as usize + 1)) as u32,
+                })
+            };
+            let indices: Vec<Tensor<u32>> = indices.iter().map(others).collect();
             let changed = |x: &&Tensor<T>| {
                 let data = reversed(x).to_vec();
                 Tensor::from_fn(x.shape(), |i| T::from_f64(change(data[i].to_f64(), i)))
@@ -292,11 +302,12 @@ impl<T: Float> Program<T> {
     }
 }
 
-/// What other values are made of the caller's, the last of the position as well.
-const OTHERS: [fn(f64, usize) -> f64; 4] = [
+/// What other values are made of the caller's, the last two of the position as well.
+const OTHERS: [fn(f64, usize) -> f64; 5] = [
     |v, _| v,
     |v, _| -v,
     |v, _| v * 1e-3,
+    |_, i| (i % 2) as f64,
     |v, i| (v + 1.0) * 10.0 * ((i as f64 + 1.0) * std::f64::consts::FRAC_PI_4).sin() - 0.5,
 ];
 

@@ -1,0 +1,124 @@
+//! What a program replays is what the tape computes on the same values, whatever path an operation takes by them; else it is
+//! not recorded at all.
+use crate::catalogue::{Entry, all};
+use kolmo::{Program, Tape, Tensor, Var};
+
+/// Numbers of one kind each: as in the catalogue, with other signs, with zeros, with ties, tiny and large, not finite.
+fn kinds(operand: usize) -> Vec<Tensor<f64>> {
+    let number = |i: usize| ((i * 29 + operand * 11 + 5) % 41) as f64 / 41.0 * 1.7 + 0.3;
+    let changes: [fn(f64, usize) -> f64; 9] = [
+        |v, _| v,
+        |v, i| if i % 3 == 0 { -v } else { v },
+        |v, i| if i % 5 == 2 { 0.0 } else { v },
+        |v, i| if i == 7 { 0.0 } else { -v },
+        |_, _| 0.0,
+        |v, _| (v * 2.0).round() / 2.0,
+        |v, i| v * 10f64.powi(i as i32 % 7 - 3),
+        |v, i| if i == 3 { f64::NAN } else { v },
+        |v, i| if i == 3 { f64::INFINITY } else { v },
+    ];
+    changes.iter().map(|change| Tensor::from_fn([4, 4], |i| change(number(i), i))).collect()
+}
+
+fn bits(t: &Tensor<f64>) -> Vec<u64> {
+    t.to_vec().iter().map(|v| if v.is_nan() { 0 } else { (v + 0.0).to_bits() }).collect()
+}
+
+/// The value, and with it the gradients as they are recorded.
+fn with_gradients<'t>(entry: &Entry, x: &[Var<'t, f64>]) -> Vec<Var<'t, f64>> {
+    let y = (entry.run)(x);
+    let operands: Vec<&Var<'t, f64>> = x.iter().collect();
+    let mut all = vec![y.clone()];
+    match y.sum().grad(&operands) {
+        Ok(grads) => all.extend(grads),
+        // Then the whole fails.
+        Err(_) => all.push(x[0].reshape([5])),
+    }
+    all
+}
+
+fn agrees(entry: &Entry, gradients: bool, wrong: &mut Vec<String>) -> bool {
+    let operands: Vec<Vec<Tensor<f64>>> = (0..entry.operands).map(kinds).collect();
+    let of = |kind: usize| operands.iter().map(|kinds| &kinds[kind]).collect::<Vec<_>>();
+    let recorded = Program::new(&of(0), &[], |_, x, _| match gradients {
+        true => with_gradients(entry, x),
+        false => vec![(entry.run)(x)],
+    });
+    let Ok(mut program) = recorded else { return false };
+    for kind in 0..operands[0].len() {
+        let tape = Tape::new();
+        let x: Vec<Var<'_, f64>> = of(kind).into_iter().map(|x| tape.input(x)).collect();
+        let direct = if gradients { with_gradients(entry, &x) } else { vec![(entry.run)(&x)] };
+        match (direct.iter().try_for_each(Var::ok), program.run(&of(kind), &[])) {
+            (Ok(()), Ok(again)) => {
+                let same =
+                    direct.iter().zip(&again).all(|(a, b)| a.value().is_ok_and(|a| bits(a) == bits(b)));
+                if !same {
+                    wrong.push(format!(
+                        "{}, gradients {gradients}, kind {kind}:\n{direct:?}\n{again:?}",
+                        entry.name
+                    ));
+                }
+            }
+            (Err(_), Err(_)) => {}
+            (direct, again) => wrong.push(format!(
+                "{}, gradients {gradients}, kind {kind}: {direct:?} but {again:?}",
+                entry.name
+            )),
+        }
+    }
+    true
+}
+
+#[test]
+fn every_operation_is_refused_or_replayed_to_the_bit() {
+    let (mut wrong, mut refused) = (Vec::new(), [Vec::new(), Vec::new()]);
+    for entry in all() {
+        for gradients in [false, true] {
+            if !agrees(entry, gradients, &mut wrong) {
+                refused[gradients as usize].push(entry.name);
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of them:\n{}", wrong.len(), wrong.join("\n"));
+    refused.iter_mut().for_each(|names| names.sort());
+    // Where a caller gets positions, random numbers are drawn, or a path can't be computed anew.
+    let values = "adaptive_max_pool1d adaptive_max_pool2d cummax cummin kthvalue max_dim median median_dim min_dim msort \
+                  rrelu sort topk";
+    let gradients = "adaptive_max_pool1d adaptive_max_pool2d cross_entropy cummax cummin det kthvalue max_dim max_pool1d \
+                     max_pool2d median median_dim min_dim msort rrelu sort topk";
+    assert_eq!(refused.map(|names| names.join(" ")), [values, gradients]);
+}
+
+#[test]
+fn what_a_function_does_with_plain_gradients_and_indices_is_noticed() {
+    let x = Tensor::from([1.0, 2.0]);
+    let plain = Program::new(&[&x], &[], |tape, x, _| {
+        let slope = x[0].square().sum().backward_retain().ok().and_then(|g| g.get(&x[0]).cloned());
+        vec![&x[0] * tape.constant(slope.unwrap_or_else(|| Tensor::zeros([2])))]
+    });
+    assert!(plain.err().is_some_and(|e| e.to_string().contains("gradients were taken")));
+    // Equal labels look the same from behind: the second use doesn't hang on the index.
+    let (x, labels) = (Tensor::from([[1.0, 2.0], [3.0, 4.0]]), Tensor::from([1u32, 1]));
+    let twice = Program::new(&[&x], &[&labels], |tape, x, labels| {
+        let hot = tape.constant(labels[0].cast::<f64>());
+        vec![x[0].cross_entropy(&labels[0]) + hot.sum()]
+    });
+    assert!(twice.err().is_some_and(|e| e.to_string().contains("other than through operations")));
+}
+
+#[test]
+fn a_negative_variance_and_no_probability_are_errors_in_each_run() -> kolmo::Result<()> {
+    use kolmo::loss::Reduction::Mean;
+    let [good, bad] = [[0.5, 0.25], [0.5, -0.25]].map(Tensor::from);
+    let mut gaussian = Program::new(&[&good], &[], |_, x, _| {
+        vec![x[0].detach().gaussian_nll_loss(&x[0], &x[0], false, 1e-6, Mean)]
+    })?;
+    let mut binary =
+        Program::new(&[&good], &[], |_, x, _| vec![x[0].binary_cross_entropy(&x[0].detach(), None, Mean)])?;
+    for program in [&mut gaussian, &mut binary] {
+        assert!(program.run(&[&good], &[]).is_ok());
+        assert!(program.run(&[&bad], &[]).is_err_and(|e| e.to_string().contains("-0.25")));
+    }
+    Ok(())
+}
