@@ -217,7 +217,7 @@ fn windows(counts: &[Option<usize>]) -> Checked<()> {
 impl<T: Float> Layer<T> for AdaptiveMaxPool2d {
     #[track_caller]
     fn forward<'t>(&self, x: &Var<'t, T>) -> Var<'t, T> {
-        x.adaptive_max_pool2d(&self.0).0
+        x.adaptive_max_pool2d_values(&self.0)
     }
 }
 

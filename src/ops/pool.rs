@@ -263,6 +263,14 @@ impl<'t, T: Float> Var<'t, T> {
     }
 }
 
+impl<'t, T: Float> Var<'t, T> {
+    /// [`adaptive_max_pool2d`](Var::adaptive_max_pool2d) without the positions, which a program can do again.
+    #[track_caller]
+    pub(crate) fn adaptive_max_pool2d_values(&self, output_size: &[Option<usize>]) -> Var<'t, T> {
+        self.max_windows("adaptive_max_pool2d", self.adaptive(output_size, 2)).0
+    }
+}
+
 macro_rules! pools {
     ($($axes:literal $sizes:literal $max:ident $indices:ident $avg:ident $adaptive_max:ident $adaptive_avg:ident;)*) => {
         impl<'t, T: Float> Var<'t, T> {

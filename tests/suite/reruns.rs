@@ -142,14 +142,27 @@ fn a_changed_parameter_is_seen_on_the_same_tape() -> Result<()> {
     let tape = Tape::<f64>::new();
     let v = tape.param(&p);
     assert_eq!(tape.param(&p).to_vec()?, [1.0, 2.0]);
-    let changes: [(&dyn Fn() -> Result<()>, [f64; 2]); 6] = [
-        (&|| Ok(p.set(Tensor::from([3.0, 4.0]))), [3.0, 4.0]),
-        (&|| Ok(p.update(|t| t.as_mut_slice()[0] = 5.0)), [5.0, 4.0]),
+    type Change<'a> = (&'a dyn Fn() -> Result<()>, [f64; 2]);
+    let set = |value: [f64; 2]| {
+        p.set(Tensor::from(value));
+        Ok(())
+    };
+    let update = || {
+        p.update(|t| t.as_mut_slice()[0] = 5.0);
+        Ok(())
+    };
+    let codebook = || {
+        p.codebook().unwrap().1.set(Tensor::from([8.0]));
+        Ok(())
+    };
+    let changes: [Change; 6] = [
+        (&|| set([3.0, 4.0]), [3.0, 4.0]),
+        (&update, [5.0, 4.0]),
         (&|| p.set_mask(Some(&Tensor::from([true, false]))), [5.0, 0.0]),
         (&|| p.set_mask(None), [5.0, 4.0]),
         (&|| p.set_codebook(Tensor::from([0u32, 0]), Tensor::from([7.0])), [7.0, 7.0]),
         // Of what the parameter is made of, too.
-        (&|| Ok(p.codebook().unwrap().1.set(Tensor::from([8.0]))), [8.0, 8.0]),
+        (&codebook, [8.0, 8.0]),
     ];
     for (change, expected) in changes {
         change()?;
