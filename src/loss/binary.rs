@@ -93,7 +93,8 @@ impl<'t, T: Float> Var<'t, T> {
             format!("probabilities {} and targets {} must have one shape", self.shape(), target.shape())
         });
         valid!([self, target], "binary_cross_entropy", fits);
-        let outside = self.tensor().to_vec().into_iter().find(|p| !(0.0..=1.0).contains(&p.to_f64()));
+        let values = valid!([self, target], "binary_cross_entropy", self.tensor().list());
+        let outside = values.into_iter().find(|p| !(0.0..=1.0).contains(&p.to_f64()));
         let range = accepted(outside.is_none(), || {
             format!("{:?} is no probability: 0 to 1 are accepted", outside.unwrap_or_default())
         });

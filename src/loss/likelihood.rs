@@ -69,7 +69,7 @@ impl<'t, T: Float> Var<'t, T> {
             format!("the variance has shape {}, but must have {} or {kept}", var.shape(), self.shape())
         });
         valid!([self, target, var], "gaussian_nll_loss", fits);
-        let values = var.tensor().to_vec();
+        let values = valid!(self, "gaussian_nll_loss", var.tensor().list());
         let negative = values.iter().find(|v| v.to_f64() < 0.0);
         valid!(
             self,

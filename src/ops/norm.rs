@@ -290,7 +290,8 @@ impl<'t, T: Float> Var<'t, T> {
         }
         let channels = self.shape()[1];
         let near = |i: usize| (i / size + i % size).checked_sub(size / 2).filter(|&c| c < channels);
-        let places = Tensor::from_fn([channels * size], |i| near(i).map_or(NOWHERE, |c| c as u32));
+        let places =
+            Tensor::from_fn([channels.saturating_mul(size)], |i| near(i).map_or(NOWHERE, |c| c as u32));
         let mut apart: Shape = self.shape()[..2].iter().copied().collect();
         apart.push(size);
         self.shape()[2..].iter().for_each(|&d| apart.push(d));
@@ -351,7 +352,7 @@ impl<'t, T: Float> Var<'t, T> {
         }
         let others: Vec<isize> = (0..self.rank() as isize).filter(|&a| a != axis as isize).collect();
         let norms = self.norm(p, &others, true);
-        let values = norms.tensor().to_vec();
+        let values = valid!(&norms, "renorm", norms.tensor().list());
         let large = Tensor::from_fn(norms.shape(), |i| values[i].to_f64() > maxnorm);
         let one = self.tape().constant(T::of(1.0));
         self * (maxnorm / (norms + 1e-7)).where_(&large, &one)

@@ -141,7 +141,10 @@ impl<T: Float> Rule<T> for Reduce {
                     0,
                     if *all && free <= 0.0 {
                         // As PyTorch: infinite, but NaN at the mean.
-                        let values = from_mean.tensor().to_vec();
+                        let values = match from_mean.tensor().list() {
+                            Ok(values) => values,
+                            Err(message) => return step.fail(crate::Error::op("var", message, None)),
+                        };
                         let slope =
                             |i: usize| T::of(if values[i].is_zero() { f64::NAN } else { f64::INFINITY });
                         &g * x.tape().constant(Tensor::from_fn(x.shape(), slope))
@@ -265,7 +268,7 @@ impl<'t, T: Float> Var<'t, T> {
 
     /// Whether an element is 0.
     pub(crate) fn has_zeros(&self) -> bool {
-        self.tensor().to_vec().contains(&T::of(0.0))
+        self.tensor().contiguous().as_slice().unwrap_or_default().contains(&T::of(0.0))
     }
 
     /// An axis of size 1 dropped, unless it is to stay.

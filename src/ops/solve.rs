@@ -115,7 +115,7 @@ impl<T: Float> Rule<T> for Solve {
         let first = *x.first().ok_or("takes a matrix")?;
         match *self {
             Solve::General => solved(x, |a, n, b, k, out| {
-                let lu = Lu::new(a, n);
+                let lu = Lu::new(a, n)?;
                 if let Some(i) = lu.singular() {
                     return Err(format!("a matrix is singular: its pivot {i} is zero"));
                 }
@@ -130,7 +130,7 @@ impl<T: Float> Rule<T> for Solve {
             Solve::Det => {
                 let (n, _) = square(first)?;
                 each(first, lead(first), 1, |_, a, out| {
-                    out[0] = Lu::new(a, n).determinant();
+                    out[0] = Lu::new(a, n)?.determinant();
                     Ok(())
                 })
             }
@@ -138,7 +138,7 @@ impl<T: Float> Rule<T> for Solve {
                 let (n, _) = square(first)?;
                 each(first, lead(first), 1, |_, a, out| {
                     let zero = T::of(0.0);
-                    out[0] = Lu::new(a, n).diagonal().fold(zero, |sum, d| sum + Number::log(d.abs()));
+                    out[0] = Lu::new(a, n)?.diagonal().fold(zero, |sum, d| sum + Number::log(d.abs()));
                     Ok(())
                 })
             }
@@ -156,16 +156,16 @@ impl<T: Float> Rule<T> for Solve {
                 let mut shape = lead(first);
                 shape.push(k);
                 each(first, shape, k, |_, a, out| {
-                    out.iter_mut().zip(svd(a, m, n).s).for_each(|(o, s)| *o = T::of(s));
+                    out.iter_mut().zip(svd(a, m, n)?.s).for_each(|(o, s)| *o = T::of(s));
                     Ok(())
                 })
             }
             Solve::SingularProduct => {
                 let [a, g] = operands(x)?;
                 let (m, n, _) = matrices(a)?;
-                let (k, weights) = (m.min(n), g.to_vec());
+                let (k, weights) = (m.min(n), g.list()?);
                 each(a, a.shape().clone(), m * n, |i, a, out| {
-                    let Svd { u, v, .. } = svd(a, m, n);
+                    let Svd { u, v, .. } = svd(a, m, n)?;
                     for (&g, (u, v)) in weights[i * k..(i + 1) * k].iter().zip(u.iter().zip(&v)) {
                         for (row, &u) in out.chunks_exact_mut(n.max(1)).zip(u) {
                             row.iter_mut().zip(v).for_each(|(o, &v)| *o = *o + g * T::of(u * v));
@@ -224,7 +224,8 @@ impl<T: Float> Rule<T> for Solve {
             }
             Solve::Det => {
                 let (a, y) = (step.input(0), step.output());
-                let singular = y.tensor().to_vec().iter().any(|d| d.to_f64() == 0.0);
+                let singular =
+                    y.tensor().contiguous().as_slice().unwrap_or_default().iter().any(|d| d.to_f64() == 0.0);
                 let cofactors =
                     if singular { a.cofactors() } else { y.unsqueeze(-1).unsqueeze(-1) * a.mt().inv() };
                 step.give(0, g.unsqueeze(-1).unsqueeze(-1) * cofactors);
@@ -272,6 +273,7 @@ impl<'t, T: Float> Var<'t, T> {
         }
         let m = n - 1;
         let past = |k: usize, skipped: usize| if k < skipped { k } else { k + 1 };
+        valid!(self, "det", crate::ops::index::small(&Shape::new(&[count, n, n, m, m])));
         let positions = Tensor::from_fn([count, n * n, m, m], |at| {
             let (matrix, minor, place) = (at / (m * m * n * n), at / (m * m) % (n * n), at % (m * m));
             let (row, column) = (past(place / m, minor / n), past(place % m, minor % n));
@@ -383,7 +385,7 @@ impl<'t, T: Float> Var<'t, T> {
         }
         let n = self.dim(-1);
         let sign = each(self.tensor(), lead(self.tensor()), 1, |_, a, out| {
-            let lu = Lu::new(a, n);
+            let lu = Lu::new(a, n)?;
             let sign =
                 lu.diagonal().fold(1.0, |s, d| s * if d.to_f64() == 0.0 { 0.0 } else { d.to_f64().signum() });
             out[0] = T::of(if lu.is_odd() { -sign } else { sign });

@@ -5,6 +5,7 @@ mod dims;
 mod element;
 mod layout;
 mod print;
+pub(crate) mod room;
 mod serial;
 pub(crate) mod shape;
 pub(crate) mod storage;

@@ -1,6 +1,9 @@
 //! What is asked of the system's allocator: by a training step nothing, by a damaged file little.
 mod allocations;
 mod bounded;
+#[path = "../suite/catalogue.rs"]
+mod catalogue;
+mod pressure;
 mod sizes;
 
 use std::{
@@ -18,7 +21,14 @@ static COUNT: AtomicUsize = AtomicUsize::new(0);
 static LIMIT: AtomicUsize = AtomicUsize::new(usize::MAX);
 
 fn fits(layout: &Layout) -> bool {
-    layout.size() <= LIMIT.load(Ordering::Relaxed)
+    let ok = layout.size() <= LIMIT.load(Ordering::Relaxed);
+    if !ok && std::env::var_os("DEVTRACE").is_some() {
+        // DEV
+        let was = LIMIT.swap(usize::MAX, Ordering::Relaxed); // DEV
+        eprintln!("REFUSED {}\n{}", layout.size(), std::backtrace::Backtrace::force_capture()); // DEV
+        LIMIT.store(was, Ordering::Relaxed); // DEV
+    } // DEV
+    ok
 }
 
 thread_local! {
@@ -70,6 +80,26 @@ fn most<R>(f: impl FnOnce() -> R) -> (R, isize) {
     MOST.set(before);
     let result = f();
     (result, MOST.get() - before)
+}
+
+/// The side of the catalogue's operands.
+const CATALOGUE: usize = 64;
+
+/// Nobody gets so many bytes at once while this is there.
+struct Full;
+
+impl Full {
+    fn beyond(bytes: usize) -> Full {
+        kolmo::trim_pool();
+        LIMIT.store(bytes, Ordering::Relaxed);
+        Full
+    }
+}
+
+impl Drop for Full {
+    fn drop(&mut self) {
+        LIMIT.store(usize::MAX, Ordering::Relaxed);
+    }
 }
 
 /// One test at a time: a counter is the whole process's.

@@ -1,24 +1,7 @@
 //! What is larger than memory, or finds none, is an error with its shape and bytes; what was there before stays usable.
-use super::{ALONE, LIMIT};
+use super::{ALONE, Full};
 use kolmo::{nn::*, *};
-use std::sync::{PoisonError, atomic::Ordering};
-
-/// Nobody gets so many bytes at once while this is there.
-struct Full;
-
-impl Full {
-    fn beyond(bytes: usize) -> Full {
-        trim_pool();
-        LIMIT.store(bytes, Ordering::Relaxed);
-        Full
-    }
-}
-
-impl Drop for Full {
-    fn drop(&mut self) {
-        LIMIT.store(usize::MAX, Ordering::Relaxed);
-    }
-}
+use std::sync::PoisonError;
 
 const SIDE: usize = 1 << 20;
 const HUGE: usize = 1 << 40;

@@ -41,6 +41,9 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+/// The side of the catalogue's operands.
+const CATALOGUE: usize = 4;
+
 /// A folder of a test's own inside `target/`, gone when the test is over.
 struct Folder(PathBuf);
 

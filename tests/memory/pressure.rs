@@ -1,0 +1,48 @@
+//! Every operation while the system refuses whatever is larger than a few kilobytes: a result or an error, never the process's end.
+use super::{ALONE, Full, catalogue};
+use kolmo::*;
+use std::sync::PoisonError;
+
+fn told(error: Error) -> String {
+    error.to_string()
+}
+
+/// The value and the gradients of an entry, each in row-major order.
+fn outcome(entry: &catalogue::Entry, limit: Option<usize>) -> Result<Vec<Vec<f64>>, String> {
+    let tape = Tape::new();
+    let x = catalogue::operands(&tape, entry.operands);
+    let full = limit.map(Full::beyond);
+    let y = (entry.run)(&x);
+    // Gradients of the square, which need the value; of what nothing depends on there are none.
+    let grads = (&y * &y).sum().backward();
+    drop(full);
+    let mut all = vec![y.to_vec().map_err(told)?];
+    match grads {
+        Ok(grads) => all.extend(x.iter().map(|x| grads.get(x).map_or(vec![], Tensor::to_vec))),
+        Err(error) if entry.name != "detach" => return Err(told(error)),
+        Err(_) => {}
+    }
+    Ok(all)
+}
+
+#[test]
+fn every_operation_survives_that_memory_is_short() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    for entry in catalogue::all() {
+        if std::env::var("ENTRY").is_ok_and(|e| e != entry.name) {
+            continue;
+        } // DEV
+        let expected = outcome(entry, None).unwrap_or_else(|e| panic!("{}: {e}", entry.name));
+        for limit in [4 << 10, 8 << 10, 16 << 10, 64 << 10] {
+            println!("{} with {limit} bytes at most", entry.name);
+            match outcome(entry, Some(limit)) {
+                Ok(found) => assert_eq!(found, expected, "{}, {limit} bytes at most", entry.name),
+                Err(why) => {
+                    let said = why.contains("bytes, which can't be had") || why.contains("memory for");
+                    assert!(said, "{}, {limit} bytes at most: {why}", entry.name);
+                }
+            }
+        }
+        assert_eq!(outcome(entry, None), Ok(expected), "{}: with room again", entry.name);
+    }
+}
