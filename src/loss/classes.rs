@@ -128,6 +128,7 @@ impl CrossEntropy {
 
     fn places<T: Float, I: Index>(&self, scores: &Shape, targets: &Tensor<I>) -> Checked<Places<T>> {
         self.check(scores)?;
+        targets.there()?;
         crate::ops::index::small(scores)?;
         let axis = usize::from(scores.rank() > 1);
         let (classes, inner) = (scores[axis], scores[axis + 1..].iter().product::<usize>());
@@ -290,6 +291,7 @@ impl<'t, T: Float> Var<'t, T> {
             format!("scores are [n, classes] or [classes] with at least one class, not {}", self.shape())
         });
         valid!(self, "multilabel_margin_loss", fits);
+        valid!(self, "multilabel_margin_loss", targets.there());
         let same = accepted(self.shape() == targets.shape(), || {
             format!("scores {} and lists of classes {} must have one shape", self.shape(), targets.shape())
         });

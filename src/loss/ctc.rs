@@ -26,6 +26,7 @@ impl Labels {
         target_lengths: &[usize],
         blank: usize,
     ) -> Checked<Labels> {
+        targets.there()?;
         if blank >= classes {
             return Err(format!("blank {blank} is none of the {classes} classes"));
         }

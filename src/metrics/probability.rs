@@ -3,7 +3,7 @@ use super::Rows;
 use crate::{
     error::{Error, Result},
     tape::Float,
-    tensor::{Index, Tensor},
+    tensor::{Index, Tensor, room::listed},
 };
 
 /// The mean of `-ln p[target]` in nats, of probabilities `[n, classes]` (or `[n]`, those of class 1 of two) and targets `[n]`.
@@ -139,7 +139,8 @@ pub fn calibration_curve<T: Float, I: Index>(
         let (low, high) = (samples[at.floor() as usize].0, samples[at.ceil() as usize].0);
         low + (high - low) * at.fract()
     };
-    let edges: Vec<f64> = (1..bins).map(edge).collect();
+    let edges = listed(bins - 1, (1..bins).map(edge));
+    let edges = edges.map_err(|message| Error::invalid("calibration_curve", message))?;
     let mut curve = CalibrationCurve { observed: Vec::new(), predicted: Vec::new(), counts: Vec::new() };
     for bin in samples.chunk_by(|a, b| !edges.iter().any(|&edge| a.0 <= edge && edge < b.0)) {
         let n = bin.len() as f64;

@@ -173,6 +173,7 @@ impl<'t, T: Float> Var<'t, T> {
                     axis += 1;
                 }
                 Select::Mask(mask) => {
+                    valid!(self, "index", mask.there());
                     let here = &x.shape()[axis..axis + mask.rank()];
                     let fits = if *mask.shape() == *here {
                         Ok(())

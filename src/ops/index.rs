@@ -89,6 +89,7 @@ pub(crate) fn small(shape: &Shape) -> Checked<()> {
 /// itself, except along `axis`.
 pub(crate) fn positions(shape: &Shape, axis: usize, index: &Tensor<u32>) -> Checked<Tensor<u32>> {
     small(shape)?;
+    index.there()?;
     let fits =
         shape.rank() == index.rank() && (0..shape.rank()).all(|a| a == axis || index.shape()[a] <= shape[a]);
     if !fits {
@@ -136,6 +137,7 @@ pub(crate) fn along<I: Index>(shape: &Shape, dim: isize, index: &Tensor<I>) -> C
 
 /// A list of indices: one axis, or none for a single index.
 pub(crate) fn list<I: Index>(index: &Tensor<I>, size: usize) -> Checked<Tensor<u32>> {
+    index.there()?;
     if index.rank() > 1 {
         return Err(format!("the index has shape {}, but must have one axis", index.shape()));
     }
@@ -200,7 +202,7 @@ impl<'t, T: Float> Var<'t, T> {
         let Some(dim) = dim.into() else {
             return self.take(&index.reshaped(&Shape::new(&[index.numel()])));
         };
-        let axis = valid!(self, "take_along_dim", self.shape().axis(dim));
+        let axis = valid!(self, "take_along_dim", index.there().and_then(|()| self.shape().axis(dim)));
         if self.rank() != index.rank() {
             let message = format!(
                 "the index has shape {}, but must have as many axes as {}",
@@ -229,7 +231,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// The elements where a mask, which broadcasts, is true, as a list.
     #[track_caller]
     pub fn masked_select(&self, mask: &Tensor<bool>) -> Var<'t, T> {
-        let both = crate::tensor::shape::broadcast(self.shape(), mask.shape());
+        let both = mask.there().and_then(|()| crate::tensor::shape::broadcast(self.shape(), mask.shape()));
         let shape = valid!(self, "masked_select", both);
         let positions = valid!(self, "masked_select", true_positions(mask, &shape));
         self.expand_to(&shape).elements(positions)

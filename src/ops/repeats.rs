@@ -97,6 +97,7 @@ impl<'t, T: Float> Var<'t, T> {
         repeats: &Tensor<I>,
         dim: impl Into<Option<isize>>,
     ) -> Var<'t, T> {
+        valid!(self, "repeat_interleave", repeats.there());
         let Some(dim) = dim.into() else {
             return self.ravel().repeat_interleave(repeats, 0);
         };

@@ -257,7 +257,7 @@ impl<'t, T: Float> Var<'t, T> {
         let shape = valid!(
             [self, source],
             "masked_scatter",
-            crate::tensor::shape::broadcast(self.shape(), mask.shape())
+            mask.there().and_then(|()| crate::tensor::shape::broadcast(self.shape(), mask.shape()))
         );
         let x = self.expand_to(&shape);
         let places = valid!([self, source], "masked_scatter", true_positions(mask, &shape));

@@ -179,6 +179,7 @@ impl<T: Element + PartialOrd> Tensor<T> {
     ) -> crate::Result<Tensor<u32>> {
         let invalid = |message: String| crate::Error::invalid("searchsorted", message);
         let fail = |message: String| Err(invalid(message));
+        self.there().and_then(|()| values.there()).map_err(invalid)?;
         let lead = self.rank().saturating_sub(1);
         let fits = self.rank() == 1
             || (self.rank() == values.rank()

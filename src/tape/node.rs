@@ -8,11 +8,11 @@ use super::{
     var::{CONSTANT, FAILED, Var},
 };
 use crate::{
-    error::{Error, Result},
+    error::{Checked, Error, Result},
     ids::IdMap,
     nn::Param,
     ops::Op,
-    tensor::{Element, Shape, Tensor},
+    tensor::{Element, Shape, Tensor, room::more},
 };
 use smallvec::SmallVec;
 use std::{
@@ -299,6 +299,9 @@ impl<T: Float> Tape<T> {
         if let Some(why) = value.lack() {
             return self.fail_op(op.rule().name(), why, &[]);
         }
+        if let Err(message) = self.room_for_node(0) {
+            return self.fail_op(op.rule().name(), message, &[]);
+        }
         let id = self.push_node(op, SmallVec::new(), value.shape().clone(), []);
         self.note(id, &value, &[], None);
         Var::new(self, value, id)
@@ -307,6 +310,12 @@ impl<T: Float> Tape<T> {
     /// The values of parameters are let go, so that an optimiser can write them in place.
     pub(crate) fn forget_params(&self) {
         self.tensors.params.borrow_mut().clear();
+    }
+
+    /// Room in the tables for one node more, which keeps at most so many values.
+    fn room_for_node(&self, kept: usize) -> Checked<()> {
+        more(&mut self.tensors.nodes.borrow_mut(), 1)?;
+        more(&mut self.tensors.kept.borrow_mut(), kept)
     }
 
     #[track_caller]
@@ -378,6 +387,9 @@ impl<T: Float> Tape<T> {
                 self.not_replayable("something was computed without being recorded");
             }
             return Var::new(self, value, CONSTANT);
+        }
+        if let Err(message) = self.room_for_node(inputs.len() + 1) {
+            return self.fail_op(op.rule().name(), message, inputs);
         }
         let (mut nodes, mut wanted) = (SmallVec::new(), 0u32);
         for (i, v) in inputs.iter().enumerate() {

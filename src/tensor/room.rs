@@ -6,17 +6,18 @@ use crate::error::Checked;
 /// An empty list with room for n elements.
 pub(crate) fn room<V>(n: usize) -> Checked<Vec<V>> {
     let mut list = Vec::new();
-    more(&mut list, n)?;
+    list.try_reserve_exact(n).map_err(|_| lack::<V>(n as u128))?;
     Ok(list)
 }
 
-/// Room for n elements more.
-fn more<V>(list: &mut Vec<V>, n: usize) -> Checked<()> {
-    list.try_reserve_exact(n).map_err(|_| {
-        let all = list.len() as u128 + n as u128;
-        let bytes = all * size_of::<V>() as u128;
-        format!("a list of {all} elements needs {bytes} bytes, which can't be had")
-    })
+/// Room for n elements more, and, where the list must move, for as many as make up for that.
+pub(crate) fn more<V>(list: &mut Vec<V>, n: usize) -> Checked<()> {
+    list.try_reserve(n).map_err(|_| lack::<V>(list.len() as u128 + n as u128))
+}
+
+#[cold]
+fn lack<V>(n: u128) -> String {
+    format!("a list of {n} elements needs {} bytes, which can't be had", n * size_of::<V>() as u128)
 }
 
 /// n times the same.
@@ -30,10 +31,7 @@ pub(crate) fn filled<V: Clone>(n: usize, value: V) -> Checked<Vec<V>> {
 pub(crate) fn listed<V>(n: usize, items: impl IntoIterator<Item = V>) -> Checked<Vec<V>> {
     let mut list = room(n)?;
     for item in items {
-        if list.len() == list.capacity() {
-            let n = list.len().max(64);
-            more(&mut list, n)?;
-        }
+        more(&mut list, 1)?;
         list.push(item);
     }
     Ok(list)
