@@ -40,7 +40,7 @@ impl Curvature {
     /// Another rank; a matrix that isn't positive definite.
     pub fn of<T: Float>(inputs: &Tensor<T>, damping: f64) -> Result<Curvature> {
         let fail = |message: String| Err(Error::invalid("curvature", message));
-        let [examples, n] = inputs.shape()[..] else {
+        let [_, n] = inputs.shape()[..] else {
             return fail(format!("takes inputs [examples, inputs], not {}", inputs.shape()));
         };
         let x = inputs.cast::<f64>();

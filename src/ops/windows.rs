@@ -83,6 +83,8 @@ impl Windows {
 
     /// The places of each window where there are elements.
     fn elements(&self) -> Checked<Vec<Vec<u32>>> {
+        // Many short lists: whether there is room for all of them is asked at once.
+        drop(room::<u32>(self.count.saturating_mul(self.len))?);
         let mut all = room(self.count)?;
         for window in (0..self.count).map(|w| self.window(w)) {
             all.push(listed(window.len(), window)?);
