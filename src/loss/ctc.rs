@@ -151,7 +151,7 @@ impl<'t, T: Float> Var<'t, T> {
         let end = labels.table(|list, s| s < list.len() && s + 2 >= list.len());
         let outside = tape.constant(T::from_f64(NEVER));
         let losses = -at.where_(&end, &outside).logsumexp(&[1], false);
-        let values = losses.tensor().to_vec();
+        let values = valid!(&losses, "ctc_loss", losses.tensor().list());
         let possible = Tensor::from_fn([n], |i| values[i].to_f64() < -NEVER / 2.0);
         let losses = if zero_infinity {
             losses.where_(&possible, &tape.constant(T::default()))

@@ -283,6 +283,9 @@ impl<T: Element> Tensor<T> {
 
     /// Reshape to a shape with the same number of elements.
     pub(crate) fn reshaped(&self, shape: &Shape) -> Tensor<T> {
+        if self.lack().is_some() {
+            return self.clone();
+        }
         debug_assert_eq!(shape.numel(), self.numel());
         match self.layout.reshape(shape) {
             Some(layout) => self.view(layout),
