@@ -309,7 +309,7 @@ impl<'t, T: Float> Var<'t, T> {
             Err(message) => return (self.tape().fail_op(name, message, &[self]), none()),
         };
         let y = self.gather(dim, &index);
-        if keepdim || self.rank() == 0 {
+        if keepdim || self.rank() == 0 || y.failed_id().is_some() {
             return (y, index);
         }
         let axis = self.shape().axis(dim).unwrap_or(0);
