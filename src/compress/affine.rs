@@ -260,10 +260,11 @@ impl Affine {
             let message = format!("{} scales for {shape}, which takes {}", self.scales.len(), places.count());
             return Err(fail(message));
         }
-        Ok(Tensor::from_fn(shape, |i| {
+        let made = Tensor::from_fn(shape, |i| {
             let place = places.of(i);
             f(i, self.scales[place], self.zero_points[place])
-        }))
+        });
+        made.made().map_err(fail)
     }
 
     /// Whether the code of a value is within the range.

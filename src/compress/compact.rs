@@ -9,7 +9,7 @@ use crate::{
         matmul::{Mat, MatMut, matmul},
         threads::for_chunks,
     },
-    tensor::{Tensor, Unfilled},
+    tensor::{Tensor, Unfilled, room::filled},
 };
 
 /// Rows of a block: what one or two vector registers hold.
@@ -225,13 +225,14 @@ impl Int8Linear {
         if rows >= FLOATS_FROM && !bytes::is_fast() {
             return self.in_floats(data, rows).map_err(|why| Error::invalid("Int8Linear", why));
         }
-        let mut codes = vec![0i8; rows * (inputs + GAP)];
+        let invalid = |message| Error::invalid("Int8Linear", message);
+        let mut codes = filled(rows.saturating_mul(inputs + GAP), 0i8).map_err(invalid)?;
         let each = codes.chunks_exact_mut(inputs + GAP).enumerate();
         let scales: Vec<f32> = each
             .map(|(row, codes)| to_bytes(&data[row * inputs..][..inputs], &mut codes[..inputs]))
             .collect();
         // For each output the sums of all rows.
-        let mut sums = vec![0i32; rows * outputs];
+        let mut sums = filled(rows.saturating_mul(outputs), 0i32).map_err(invalid)?;
         let panel = ((1 << 16) / (rows * inputs).max(1) + 1).next_multiple_of(TILE);
         for_chunks(&mut sums, panel * rows.max(1), |start, sums| {
             let weights = &self.codes[start / rows.max(1) * inputs..][..sums.len() / rows.max(1) * inputs];

@@ -4,7 +4,10 @@ use crate::{
     error::{Error, Result},
     kernels::dense::cholesky,
     tape::Float,
-    tensor::Tensor,
+    tensor::{
+        Tensor,
+        room::{filled, listed},
+    },
 };
 
 /// The second derivatives of a linear layer's squared error, `H = 2XᵀX` of its inputs, in the form that is needed: the upper
@@ -37,17 +40,17 @@ impl Curvature {
     /// Another rank; a matrix that isn't positive definite.
     pub fn of<T: Float>(inputs: &Tensor<T>, damping: f64) -> Result<Curvature> {
         let fail = |message: String| Err(Error::invalid("curvature", message));
-        let [examples, n] = inputs.shape()[..] else {
+        let [_, n] = inputs.shape()[..] else {
             return fail(format!("takes inputs [examples, inputs], not {}", inputs.shape()));
         };
-        let x: Vec<f64> = inputs.to_vec().iter().map(|v| v.to_f64()).collect();
-        let x = Tensor::new([examples, n], x)?;
+        let x = inputs.cast::<f64>();
         let tape = crate::tape::Tape::<f64>::inference();
         let x = tape.constant(x);
         let mut h = (x.transpose(0, 1).matmul(&x) * 2.0).to_vec()?;
         let mean = (0..n).map(|i| h[i * n + i]).sum::<f64>() / n.max(1) as f64;
         (0..n).for_each(|i| h[i * n + i] += damping * mean);
-        let mut lower = vec![0.0; n * n];
+        let invalid = |message| Error::invalid("curvature", message);
+        let mut lower = filled(n * n, 0.0).map_err(invalid)?;
         if let Err(minor) = cholesky(&h, n, &mut lower) {
             return fail(format!(
                 "the inputs' second moments are not positive definite from input {minor} on; add damping"
@@ -57,11 +60,11 @@ impl Curvature {
         let eye = tape.constant(Tensor::eye(n));
         let root = l.solve_triangular(&eye, false, true, false);
         let inverse = root.transpose(0, 1).matmul(&root).to_vec()?;
-        let mut factor = vec![0.0; n * n];
+        let mut factor = filled(n * n, 0.0).map_err(invalid)?;
         if cholesky(&inverse, n, &mut factor).is_err() {
             return fail("the inputs' second moments can't be inverted; add damping".into());
         }
-        let upper = (0..n * n).map(|i| factor[i % n * n + i / n]).collect();
+        let upper = listed(n * n, (0..n * n).map(|i| factor[i % n * n + i / n])).map_err(invalid)?;
         Ok(Curvature { n, upper })
     }
 

@@ -31,15 +31,16 @@ pub fn low_rank<T: Float>(weight: &Tensor<T>, rank: usize) -> Result<(Tensor<T>,
     if rank == 0 || rank > m.min(n) {
         return fail(format!("rank {rank} for a matrix of {m} by {n}: 1 to {} are accepted", m.min(n)));
     }
-    let values = weight.to_vec();
+    let invalid = |message| Error::invalid("low_rank", message);
+    let values = weight.list().map_err(invalid)?;
     if let Some(bad) = values.iter().find(|v| !v.to_f64().is_finite()) {
         return fail(format!("a value is {bad:?}"));
     }
-    let parts = svd(&values, m, n);
+    let parts = svd(&values, m, n).map_err(invalid)?;
     let root = |k: usize| parts.s[k].sqrt();
     let a = Tensor::from_fn([m, rank], |i| T::of(parts.u[i % rank][i / rank] * root(i % rank)));
     let b = Tensor::from_fn([rank, n], |i| T::of(parts.v[i / n][i % n] * root(i / n)));
-    Ok((a, b))
+    Ok((a.made().map_err(invalid)?, b.made().map_err(invalid)?))
 }
 
 /// Ties the weights of a parameter to `k` shared values by a hash of their places, which nobody has to store (Chen et al., 2015):
@@ -54,6 +55,7 @@ pub fn hashed<T: Float>(p: &Param<T>, k: usize, seed: u64) -> Result<()> {
     }
     let random = crate::Random::new(seed);
     let codes = Tensor::from_fn(p.shape(), |i| (random.bits(i as u64) % k as u64) as u32);
-    let centroids = nearest_mean(p, &codes.to_vec(), k)?;
+    let list = codes.list().map_err(|message| Error::invalid("hashed", message))?;
+    let centroids = nearest_mean(p, &list, k)?;
     p.set_codebook(codes, Tensor::from(centroids))
 }

@@ -1,8 +1,11 @@
 //! Folds for cross-validation, and splits that keep the shares of classes.
 use crate::{
-    error::{Error, Result},
+    error::{Checked, Error, Result},
     tape::Random,
-    tensor::{Index, Tensor},
+    tensor::{
+        Index, Tensor,
+        room::{filled, listed},
+    },
 };
 use rand::seq::SliceRandom;
 use std::collections::BTreeMap;
@@ -20,12 +23,13 @@ use std::collections::BTreeMap;
 /// `k` below 2 or above `n`.
 pub fn k_fold(n: usize, k: usize, seed: u64) -> Result<Vec<(Vec<usize>, Vec<usize>)>> {
     check(k, n)?;
-    let mut order: Vec<usize> = (0..n).collect();
+    let invalid = |message| Error::invalid("k_fold", message);
+    let mut order = listed(n, 0..n).map_err(invalid)?;
     order.shuffle(&mut Random::new(seed));
-    let mut fold_of = vec![0; n];
+    let mut fold_of = filled(n, 0).map_err(invalid)?;
     // In turn, so that the larger folds come first, as in scikit-learn.
     order.iter().enumerate().for_each(|(place, &i)| fold_of[i] = place % k);
-    Ok(folds(&fold_of, k))
+    folds(&fold_of, k)
 }
 
 /// The same with every class spread evenly over the folds.
@@ -51,7 +55,7 @@ pub fn stratified_k_fold<I: Index>(
     let mut fold_of = vec![0; labels.numel()];
     // One class goes on where the last ended, so that the folds are of one size.
     classes.iter().flatten().enumerate().for_each(|(place, &i)| fold_of[i] = place % k);
-    Ok(folds(&fold_of, k))
+    folds(&fold_of, k)
 }
 
 /// As [`train_test_split`](super::train_test_split), with `⌈fraction · n⌉` to test on and the classes' shares in both
@@ -116,8 +120,14 @@ fn members<I: Index>(labels: &Tensor<I>, seed: u64) -> Vec<Vec<usize>> {
         .collect()
 }
 
-fn folds(fold_of: &[usize], k: usize) -> Vec<(Vec<usize>, Vec<usize>)> {
-    (0..k).map(|fold| (0..fold_of.len()).partition(|&i| fold_of[i] != fold)).collect()
+fn folds(fold_of: &[usize], k: usize) -> Result<Vec<(Vec<usize>, Vec<usize>)>> {
+    let n = fold_of.len();
+    let part = |fold: usize| -> Checked<_> {
+        let tested = fold_of.iter().filter(|&&f| f == fold).count();
+        let train = listed(n - tested, (0..n).filter(|&i| fold_of[i] != fold))?;
+        Ok((train, listed(tested, (0..n).filter(|&i| fold_of[i] == fold))?))
+    };
+    (0..k).map(part).collect::<Checked<_>>().map_err(|message| Error::invalid("k_fold", message))
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! Batches made ahead on a thread of their own, in an order that the seed and the epoch decide.
 use crate::{
     checked::{Check, checked},
-    error::{Checked, Result},
+    error::{Checked, Error, Result},
     tape::Random,
+    tensor::room::listed,
 };
 use rand::seq::SliceRandom;
 use serde::Serialize;
@@ -111,7 +112,11 @@ impl Loader {
         F: FnMut(&[usize], &mut Random) -> Result<B> + Send + 'static,
     {
         let (loader, count) = (*self, self.len());
-        let mut order: Vec<usize> = (0..self.n).collect();
+        let order = listed(self.n, 0..self.n).map_err(|message| Error::invalid("Loader", message));
+        let (mut order, mut lack) = match order {
+            Ok(order) => (order, None),
+            Err(error) => (Vec::new(), Some(error)),
+        };
         let stream = Random::new(Random::new(self.seed).bits(epoch));
         if self.shuffle {
             order.shuffle(&mut Random::new(stream.bits(0)));
@@ -120,6 +125,10 @@ impl Loader {
         let next = move || {
             if batch >= count {
                 return None;
+            }
+            if let Some(error) = lack.take() {
+                batch = count;
+                return Some(Err(error));
             }
             let made = make(&order[loader.rows(batch)], &mut Random::new(stream.bits(1 + batch as u64)));
             batch = if made.is_err() { count } else { batch + 1 };

@@ -3,7 +3,7 @@ use crate::{
     checked::{Check, checked},
     error::{Checked, Error, Result},
     tape::Random,
-    tensor::{Index, Tensor, shape::addressable},
+    tensor::{Index, Tensor, room::listed, shape::addressable},
 };
 use rand::seq::SliceRandom;
 use serde::Serialize;
@@ -23,7 +23,8 @@ pub fn train_test_split(n: usize, test_fraction: f64, seed: u64) -> Result<(Vec<
             format!("fraction {test_fraction} is not between 0 and 1"),
         ));
     }
-    let mut order: Vec<usize> = (0..n).collect();
+    let order = listed(n, 0..n).map_err(|message| Error::invalid("train_test_split", message));
+    let mut order = order?;
     order.shuffle(&mut Random::new(seed));
     let train = order.split_off((test_fraction * n as f64).ceil() as usize);
     Ok((train, order))
@@ -206,7 +207,9 @@ pub fn one_hot<I: Index>(labels: &Tensor<I>, classes: usize) -> Result<Tensor<f3
     let mut shape = labels.shape().clone();
     shape.push(classes);
     addressable(&shape).map_err(|message| Error::invalid("one_hot", message))?;
-    Ok(Tensor::from_fn(shape, |i| if values[i / classes] as usize == i % classes { 1.0 } else { 0.0 }))
+    let hot = Tensor::from_fn(shape, |i| f32::from(values[i / classes] as usize == i % classes));
+    hot.ok()?;
+    Ok(hot)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@ use crate::{
     checked::{Check, checked},
     error::{Checked, Error, Result},
     tape::Random,
-    tensor::{Tensor, shape::addressable},
+    tensor::{Tensor, room::listed, shape::addressable},
 };
 use rand::RngExt;
 use serde::Serialize;
@@ -107,10 +107,13 @@ pub fn random_blocks(
         return Err(Error::invalid("random_blocks", message));
     };
     addressable(&[n, length]).map_err(|message| Error::invalid("random_blocks", message))?;
-    let starts: Vec<usize> = (0..n).map(|_| rng.random_range(0..places)).collect();
+    let starts = listed(n, (0..n).map(|_| rng.random_range(0..places)));
+    let starts = starts.map_err(|message| Error::invalid("random_blocks", message))?;
     let block =
         |shift: usize| Tensor::from_fn([n, length], |i| tokens[starts[i / length] + i % length + shift]);
-    Ok((block(0), block(1)))
+    let blocks = (block(0), block(1));
+    blocks.0.ok().and(blocks.1.ok())?;
+    Ok(blocks)
 }
 
 #[cfg(test)]

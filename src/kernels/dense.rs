@@ -1,6 +1,11 @@
 //! Factorisations of small dense matrices, each row after row in a slice: LU with partial pivoting, Cholesky, triangular
 //! systems, singular values by one-sided Jacobi rotations (Golub and Van Loan, Matrix Computations, §3.4, §4.2, §8.6).
-use crate::{real::Number, tape::Float};
+use crate::{
+    error::Checked,
+    real::Number,
+    tape::Float,
+    tensor::room::{filled, listed, room},
+};
 
 /// A matrix as the product of a permutation, a lower and an upper triangle.
 pub(crate) struct Lu<T> {
@@ -14,8 +19,9 @@ pub(crate) struct Lu<T> {
 }
 
 impl<T: Float> Lu<T> {
-    pub fn new(a: &[T], n: usize) -> Lu<T> {
-        let (mut f, mut rows, mut odd) = (a.to_vec(), (0..n).collect::<Vec<_>>(), false);
+    pub fn new(a: &[T], n: usize) -> Checked<Lu<T>> {
+        let mut f = listed(a.len(), a.iter().copied())?;
+        let (mut rows, mut odd) = (listed(n, 0..n)?, false);
         for k in 0..n {
             let mut best = k;
             for i in k + 1..n {
@@ -44,7 +50,7 @@ impl<T: Float> Lu<T> {
                 }
             }
         }
-        Lu { n, factors: f, rows, odd }
+        Ok(Lu { n, factors: f, rows, odd })
     }
 
     pub fn diagonal(&self) -> impl Iterator<Item = T> + '_ {
@@ -133,16 +139,20 @@ pub(crate) struct Svd {
 /// Sweeps over all pairs of columns after which rotations have long converged.
 const SWEEPS: usize = 60;
 
-pub(crate) fn svd<T: Float>(a: &[T], m: usize, n: usize) -> Svd {
+pub(crate) fn svd<T: Float>(a: &[T], m: usize, n: usize) -> Checked<Svd> {
     if m < n {
-        let turned: Vec<T> = (0..n * m).map(|i| a[i % m * n + i / m]).collect();
-        let Svd { s, u, v } = svd(&turned, n, m);
-        return Svd { s, u: v, v: u };
+        let turned = listed(a.len(), (0..n * m).map(|i| a[i % m * n + i / m]))?;
+        let Svd { s, u, v } = svd(&turned, n, m)?;
+        return Ok(Svd { s, u: v, v: u });
     }
     let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
     // Columns of A are rotated until all are orthogonal; V follows.
-    let mut u: Vec<Vec<f64>> = (0..n).map(|j| (0..m).map(|i| a[i * n + j].to_f64()).collect()).collect();
-    let mut v: Vec<Vec<f64>> = (0..n).map(|j| (0..n).map(|i| (i == j) as u8 as f64).collect()).collect();
+    let (mut u, mut v): (Vec<Vec<f64>>, Vec<Vec<f64>>) = (room(n)?, room(n)?);
+    for j in 0..n {
+        u.push(listed(m, (0..m).map(|i| a[i * n + j].to_f64()))?);
+        v.push(filled(n, 0.0)?);
+        v[j][j] = 1.0;
+    }
     for _ in 0..SWEEPS {
         let mut turned = false;
         for p in 0..n {
@@ -168,16 +178,16 @@ pub(crate) fn svd<T: Float>(a: &[T], m: usize, n: usize) -> Svd {
             break;
         }
     }
-    let norms: Vec<f64> = u.iter().map(|c| dot(c, c).sqrt()).collect();
-    let mut order: Vec<usize> = (0..n).collect();
-    order.sort_by(|&i, &j| norms[j].total_cmp(&norms[i]));
-    let unit = |i: usize| {
-        let scale = if norms[i] == 0.0 { 0.0 } else { 1.0 / norms[i] };
-        u[i].iter().map(|x| x * scale).collect()
-    };
-    Svd {
-        s: order.iter().map(|&i| norms[i]).collect(),
-        u: order.iter().map(|&i| unit(i)).collect(),
-        v: order.iter().map(|&i| v[i].clone()).collect(),
+    let norms = listed(n, u.iter().map(|c| dot(c, c).sqrt()))?;
+    let mut order = listed(n, 0..n)?;
+    order.sort_unstable_by(|&i, &j| norms[j].total_cmp(&norms[i]).then(i.cmp(&j)));
+    for (u, &norm) in u.iter_mut().zip(&norms) {
+        let scale = if norm == 0.0 { 0.0 } else { 1.0 / norm };
+        u.iter_mut().for_each(|x| *x *= scale);
     }
+    Ok(Svd {
+        s: listed(n, order.iter().map(|&i| norms[i]))?,
+        u: listed(n, order.iter().map(|&i| std::mem::take(&mut u[i])))?,
+        v: listed(n, order.iter().map(|&i| std::mem::take(&mut v[i])))?,
+    })
 }

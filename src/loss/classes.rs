@@ -11,7 +11,10 @@ use crate::{
         take::NOWHERE,
     },
     tape::{Float, Var},
-    tensor::{Index, Shape, Tensor},
+    tensor::{
+        Index, Shape, Tensor,
+        room::{filled, room},
+    },
 };
 
 /// The cross entropy of scores and classes, with PyTorch's options.
@@ -85,8 +88,8 @@ impl CrossEntropy {
             return hard;
         }
         // What is spread over all classes counts with their weights, at the places that count.
-        let counts: Vec<bool> = places.chosen.to_vec().into_iter().map(|p| p != NOWHERE).collect();
-        let counts = Tensor::from_fn(places.chosen.shape(), |i| counts[i]);
+        let list = valid!(scores, "cross_entropy", places.chosen.list());
+        let counts = Tensor::from_fn(places.chosen.shape(), |i| list[i] != NOWHERE);
         let zero = scores.tape().constant(T::of(0.0));
         let spread =
             (self.class_weights(scores) * -logs).sum_dim(&[class_axis(scores)], false).where_(&counts, &zero);
@@ -125,6 +128,7 @@ impl CrossEntropy {
 
     fn places<T: Float, I: Index>(&self, scores: &Shape, targets: &Tensor<I>) -> Checked<Places<T>> {
         self.check(scores)?;
+        targets.there()?;
         crate::ops::index::small(scores)?;
         let axis = usize::from(scores.rank() > 1);
         let (classes, inner) = (scores[axis], scores[axis + 1..].iter().product::<usize>());
@@ -133,9 +137,8 @@ impl CrossEntropy {
         if *targets.shape() != expected {
             return Err(format!("scores {scores} need targets {expected}, not {}", targets.shape()));
         }
-        let (list, mut total) = (targets.to_vec(), 0.0);
-        let mut weights = Vec::with_capacity(list.len());
-        let mut chosen = Vec::with_capacity(list.len());
+        let (list, mut total) = (targets.list()?, 0.0);
+        let (mut weights, mut chosen) = (room(list.len())?, room(list.len())?);
         for (i, target) in list.iter().map(|t| t.to_i64()).enumerate() {
             if target == self.ignore_index {
                 chosen.push(NOWHERE);
@@ -264,9 +267,11 @@ impl<'t, T: Float> Var<'t, T> {
         let targets = if single { targets.reshaped(&Shape::default()) } else { targets.clone() };
         let places = valid!(self, "multi_margin_loss", options.places::<T, I>(self.shape(), &targets));
         let right = self.elements(places.chosen.clone()).unsqueeze(-1);
-        let mut own = Tensor::full(self.shape(), false);
+        let mut own = valid!(self, "multi_margin_loss", Tensor::full(self.shape(), false).made());
         let flags = own.as_mut_slice();
-        places.chosen.to_vec().into_iter().for_each(|p| flags[p as usize] = true);
+        for place in valid!(self, "multi_margin_loss", places.chosen.list()) {
+            flags[place as usize] = true;
+        }
         let gaps = (self - right + margin).clamp_min(0.0).masked_fill(&own, 0.0);
         let gaps = if p == 2.0 { &gaps * &gaps } else { gaps };
         let losses = gaps.sum_dim(&[-1], false) / self.dim(-1) as f64;
@@ -286,14 +291,16 @@ impl<'t, T: Float> Var<'t, T> {
             format!("scores are [n, classes] or [classes] with at least one class, not {}", self.shape())
         });
         valid!(self, "multilabel_margin_loss", fits);
+        valid!(self, "multilabel_margin_loss", targets.there());
         let same = accepted(self.shape() == targets.shape(), || {
             format!("scores {} and lists of classes {} must have one shape", self.shape(), targets.shape())
         });
         valid!(self, "multilabel_margin_loss", same);
         let classes = self.dim(-1);
-        let mut right = vec![false; self.numel()];
-        let mut listed = vec![NOWHERE; self.numel()];
-        for (row, list) in targets.to_vec().chunks_exact(classes).enumerate() {
+        let mut right = valid!(self, "multilabel_margin_loss", filled(self.numel(), false));
+        let mut listed = valid!(self, "multilabel_margin_loss", filled(self.numel(), NOWHERE));
+        let lists = valid!(self, "multilabel_margin_loss", targets.list());
+        for (row, list) in lists.chunks_exact(classes).enumerate() {
             for (k, t) in list.iter().map(|t| t.to_i64()).take_while(|&t| t != -1).enumerate() {
                 let class = usize::try_from(t).ok().filter(|&c| c < classes);
                 let range = class

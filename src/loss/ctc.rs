@@ -4,7 +4,7 @@ use crate::{
     error::Checked,
     ops::{Pad, binary::Test, index::valid},
     tape::{Float, Var},
-    tensor::{Index, Tensor},
+    tensor::{Index, Tensor, room::listed},
 };
 
 /// The logarithm of what can't be. Not -∞, whose differences are NaN: e to this is 0 all the same.
@@ -26,6 +26,7 @@ impl Labels {
         target_lengths: &[usize],
         blank: usize,
     ) -> Checked<Labels> {
+        targets.there()?;
         if blank >= classes {
             return Err(format!("blank {blank} is none of the {classes} classes"));
         }
@@ -36,8 +37,8 @@ impl Labels {
         if let Some(long) = input_lengths.iter().find(|&&l| l > steps) {
             return Err(format!("an input length is {long}, but there are {steps} steps"));
         }
-        let list: Vec<i64> = targets.to_vec().into_iter().map(Index::to_i64).collect();
-        let total: usize = target_lengths.iter().sum();
+        let list = listed(targets.numel(), targets.list()?.into_iter().map(Index::to_i64))?;
+        let total = target_lengths.iter().fold(0usize, |sum, &len| sum.saturating_add(len));
         let starts: Vec<usize> = match targets.shape()[..] {
             [rows, columns] if rows == n && target_lengths.iter().all(|&l| l <= columns) => {
                 (0..n).map(|i| i * columns).collect()
@@ -65,7 +66,8 @@ impl Labels {
                 return Err(format!("label {bad} is none of the {classes} classes"));
             }
             let blank = blank as i64;
-            padded.push([blank].into_iter().chain(own.iter().flat_map(|&l| [l, blank])).collect());
+            let own = [blank].into_iter().chain(own.iter().flat_map(|&l| [l, blank]));
+            padded.push(listed(2 * len + 1, own)?);
         }
         let width = padded.iter().map(Vec::len).max().unwrap_or(1);
         Ok(Labels { padded, width })

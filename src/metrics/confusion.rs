@@ -3,7 +3,7 @@
 use super::{labels, no_class, predicted_labels};
 use crate::{
     error::{Error, Result},
-    tensor::{Element, Index, Tensor},
+    tensor::{Element, Index, Tensor, room::filled},
 };
 
 /// More classes would take more than half a gigabyte of counts.
@@ -120,7 +120,8 @@ impl ConfusionMatrix {
             let message = format!("takes 1 to {MAX_CLASSES} classes, not {classes}");
             return Err(Error::invalid("ConfusionMatrix", message));
         }
-        Ok(ConfusionMatrix { classes, counts: vec![0; classes * classes] })
+        let counts = filled(classes * classes, 0).map_err(|m| Error::invalid("ConfusionMatrix", m))?;
+        Ok(ConfusionMatrix { classes, counts })
     }
 
     /// Of all these samples; the classes are 0 to the largest that occurs. See [`update`](Self::update).

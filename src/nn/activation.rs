@@ -1,5 +1,8 @@
 //! Activation functions as layers, with PyTorch's options and defaults.
-use super::{Layer, Param, fit::refused};
+use super::{
+    Layer, Param,
+    fit::{refused, sizes_of},
+};
 use crate::{
     checked::{Check, checked, finite, option, positive},
     error::Checked,
@@ -140,7 +143,7 @@ checked!(PRelu<T> { weight: Param<T> });
 
 impl<T: Float> Check for PRelu<T> {
     fn check(&self) -> Checked<()> {
-        let weight = self.weight.shape();
+        let weight = sizes_of(&self.weight)?;
         match weight[..] {
             [n] if n > 0 => Ok(()),
             _ => Err(format!("weight has shape {weight}, expected [1] or [channels]")),

@@ -208,8 +208,12 @@ impl<T: Float> MultiheadAttention<T> {
             bias.set(Tensor::zeros([embed_dim]));
         }
         Ok(MultiheadAttention {
-            in_proj_weight: Param::new(init::xavier_uniform([3 * embed_dim, embed_dim], 1.0, rng)?),
-            in_proj_bias: Some(Param::new(Tensor::zeros([3 * embed_dim]))),
+            in_proj_weight: Param::new(init::xavier_uniform(
+                [embed_dim.saturating_mul(3), embed_dim],
+                1.0,
+                rng,
+            )?),
+            in_proj_bias: Some(Param::new(Tensor::zeros([embed_dim.saturating_mul(3)]))),
             out_proj,
             bias_k: None,
             bias_v: None,

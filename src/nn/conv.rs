@@ -1,7 +1,7 @@
 //! Layers for signals and images: convolutions, pooling, and what changes shapes between them and linear layers.
 use super::{
     Layer, Param,
-    fit::{refused, shaped_if},
+    fit::{refused, shaped_if, sizes_of},
     init,
 };
 use crate::{
@@ -39,7 +39,7 @@ macro_rules! convolutions {
             /// Channels of the input and of the output.
             fn channels(&self) -> Checked<[usize; 2]> {
                 self.options.check_axes($axes)?;
-                let (weight, groups) = (self.weight.shape(), self.options.groups_or_one());
+                let (weight, groups) = (sizes_of(&self.weight)?, self.options.groups_or_one());
                 if weight.rank() != $axes + 2 || weight.contains(&0) || weight.dim(0) % groups != 0 {
                     let places = if $transposed { "[in, out / groups" } else { "[out, in / groups" };
                     let kernel = ", kernel".repeat($axes);
@@ -71,7 +71,7 @@ macro_rules! convolutions {
                 let kernel: Vec<usize> = kernel_size.into().each($axes).collect();
                 let each = second / options.groups_or_one();
                 let shape: Shape = [first, each].into_iter().chain(kernel).collect();
-                let reads: usize = shape.iter().skip(1).product();
+                let reads = Shape::new(&shape[1..]).numel();
                 let bound = 1.0 / (reads.max(1) as f64).sqrt();
                 $name {
                     weight: Param::new(init::uniform(shape, -bound, bound, rng)),

@@ -1,5 +1,5 @@
 //! Vectors for things that have numbers.
-use super::{Param, init};
+use super::{Param, fit::sizes_of, init};
 use crate::{
     checked::{Check, checked},
     error::Checked,
@@ -29,7 +29,7 @@ checked!(Embedding<T> { weight: Param<T>, padding_idx: Option<isize> });
 
 impl<T: Float> Check for Embedding<T> {
     fn check(&self) -> Checked<()> {
-        let weight = self.weight.shape();
+        let weight = sizes_of(&self.weight)?;
         let [n, _] = weight[..] else {
             return Err(format!("weight has shape {weight}, expected [number of things, dim]"));
         };

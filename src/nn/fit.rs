@@ -3,12 +3,18 @@ use super::Param;
 use crate::{
     error::Checked,
     tape::{Float, Var},
+    tensor::Shape,
 };
 
 /// That a parameter has these sizes.
 pub(super) fn shaped<T: Float>(field: &str, p: &Param<T>, sizes: &[usize]) -> Checked<()> {
-    let shape = p.shape();
+    let shape = sizes_of(p)?;
     if shape[..] == *sizes { Ok(()) } else { Err(format!("{field} has shape {shape}, expected {sizes:?}")) }
+}
+
+/// The sizes of a parameter, or why there was no room for it.
+pub(super) fn sizes_of<T: Float>(p: &Param<T>) -> Checked<Shape> {
+    p.value().there().map(|()| p.shape())
 }
 
 /// The same of one that may be missing.

@@ -2,7 +2,11 @@
 use crate::{
     error::{Error, Result},
     tape::Float,
-    tensor::{Shape, Tensor},
+    tensor::{
+        Shape, Tensor,
+        room::{listed, room},
+        shape::addressable,
+    },
 };
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal, Uniform};
@@ -77,6 +81,7 @@ pub fn fans(shape: &Shape) -> Result<(usize, usize)> {
     if shape.rank() < 2 {
         return Err(Error::invalid("fans", format!("shape {shape} has fewer than two axes")));
     }
+    addressable(shape).map_err(|message| Error::invalid("fans", message))?;
     let field: usize = shape[2..].iter().product();
     Ok((shape[1] * field, shape[0] * field))
 }
@@ -194,12 +199,14 @@ pub fn orthogonal<T: Float>(shape: impl Into<Shape>, gain: f64, rng: &mut impl R
     if shape.rank() < 2 {
         return Err(Error::invalid("orthogonal", format!("shape {shape} has fewer than two axes")));
     }
+    let named = |message| Error::invalid("orthogonal", message);
+    addressable(&shape).map_err(named)?;
     let (rows, columns) = (shape[0], shape[1..].iter().product::<usize>());
     let (long, short) = (rows.max(columns), rows.min(columns));
     // Gram and Schmidt, twice: the second time takes away what rounding left.
-    let mut basis: Vec<Vec<f64>> = Vec::with_capacity(short);
+    let mut basis: Vec<Vec<f64>> = room(short).map_err(named)?;
     for _ in 0..short {
-        let mut v: Vec<f64> = (0..long).map(|_| StandardNormal.sample(rng)).collect();
+        let mut v: Vec<f64> = listed(long, (0..long).map(|_| StandardNormal.sample(rng))).map_err(named)?;
         for u in basis.iter().chain(&basis) {
             let dot: f64 = v.iter().zip(u).map(|(a, b)| a * b).sum();
             v.iter_mut().zip(u).for_each(|(a, b)| *a -= dot * b);
@@ -212,7 +219,7 @@ pub fn orthogonal<T: Float>(shape: impl Into<Shape>, gain: f64, rng: &mut impl R
         let (r, c) = (i / columns, i % columns);
         gain * if rows <= columns { basis[r][c] } else { basis[c][r] }
     };
-    Ok(Tensor::from_fn(shape, |i| T::from_f64(at(i))))
+    Tensor::from_fn(shape, |i| T::from_f64(at(i))).made().map_err(named)
 }
 
 /// Normal with deviation `std`, of which a share of each column is zero (Martens, 2010): `[out, in]`.
@@ -222,6 +229,7 @@ pub fn sparse<T: Float>(shape: [usize; 2], sparsity: f64, std: f64, rng: &mut im
     }
     let [rows, columns] = shape;
     let mut values: Tensor<T> = normal(shape, 0.0, std, rng);
+    values.ok()?;
     let zeros = (sparsity * rows as f64).ceil() as usize;
     for column in 0..columns {
         for row in rand::seq::index::sample(rng, rows, zeros.min(rows)) {
@@ -242,6 +250,7 @@ pub fn dirac<T: Float>(shape: impl Into<Shape>, groups: usize) -> Result<Tensor<
     }
     let each = shape[0] / groups;
     let mut values = Tensor::zeros(&shape);
+    values.ok()?;
     for out in 0..shape[0] {
         let mut index = vec![out, out % each];
         index.extend(shape[2..].iter().map(|size| size / 2));

@@ -1,7 +1,7 @@
 //! Layers with one input and one output: linear, dropout, and layers in a row.
 use super::{
     Param,
-    fit::{refused, shaped_if},
+    fit::{refused, shaped_if, sizes_of},
     init,
 };
 use crate::{
@@ -56,7 +56,7 @@ checked!(Linear<T> { weight: Param<T>, bias: Option<Param<T>> });
 
 impl<T: Float> Check for Linear<T> {
     fn check(&self) -> Checked<()> {
-        let weight = self.weight.shape();
+        let weight = sizes_of(&self.weight)?;
         match weight[..] {
             [outputs, _] => shaped_if("bias", &self.bias, &[outputs]),
             _ => Err(format!("weight has shape {weight}, expected [out, in]")),

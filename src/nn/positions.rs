@@ -39,8 +39,9 @@ impl<'t, T: Float> Var<'t, T> {
         }
         let half = d / 2;
         let table = |f: fn(f64) -> f64| {
-            let value =
-                |k: usize| f((start + k / half) as f64 / base.powf((2 * (k % half)) as f64 / d as f64));
+            let value = |k: usize| {
+                f((start as f64 + (k / half) as f64) / base.powf((2 * (k % half)) as f64 / d as f64))
+            };
             self.tape().constant(Tensor::from_fn([length, half], |k| T::from_f64(value(k))))
         };
         let (cos, sin) = (table(f64::cos), table(f64::sin));

@@ -2,7 +2,7 @@
 //! `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, the next layer's with `l1`, those of the way back with `_reverse`.
 use super::{
     Param,
-    fit::{refused, shaped, shaped_if},
+    fit::{refused, shaped, shaped_if, sizes_of},
     init,
 };
 use crate::{
@@ -158,7 +158,7 @@ impl<T: Float> Recurrent<T> {
 
     /// Length of the input's vectors.
     fn input_size(&self) -> Checked<usize> {
-        let shape = self.params.get("weight_ih_l0").map(Param::shape);
+        let shape = self.params.get("weight_ih_l0").map(sizes_of).transpose()?;
         match shape.as_deref() {
             Some(&[_, width]) => Ok(width),
             Some(other) => Err(format!("weight_ih_l0 has shape {other:?}, expected [gates · hidden, input]")),
@@ -195,10 +195,10 @@ impl<T: Float> Recurrent<T> {
         rng: &mut impl Rng,
     ) -> Self {
         let bound = 1.0 / (hidden_size.max(1) as f64).sqrt();
-        let (rows, directions) = (cell.gates() * hidden_size, 1 + usize::from(bidirectional));
+        let (rows, directions) = (hidden_size.saturating_mul(cell.gates()), 1 + usize::from(bidirectional));
         let mut params = BTreeMap::new();
         for layer in 0..num_layers {
-            let width = if layer == 0 { input_size } else { directions * hidden_size };
+            let width = if layer == 0 { input_size } else { hidden_size.saturating_mul(directions) };
             for way in ["", "_reverse"].into_iter().take(directions) {
                 let mut add = |name: &str, shape: &[usize]| {
                     let value = init::uniform(shape, -bound, bound, rng);

@@ -11,7 +11,7 @@ impl<'t, T: Float> Var<'t, T> {
     #[track_caller]
     pub fn diagonal(&self, offset: isize, dim1: isize, dim2: isize) -> Var<'t, T> {
         valid!(self, "diagonal", small(self.shape()));
-        let numbers = Tensor::from_fn(self.shape(), |i| i as u32);
+        let numbers = valid!(self, "diagonal", Tensor::from_fn(self.shape(), |i| i as u32).made());
         let layout = valid!(self, "diagonal", numbers.layout().diagonal(offset, dim1, dim2));
         self.elements(numbers.view(layout))
     }

@@ -15,10 +15,10 @@ use crate::{
         reduce::{Largest, Smallest, Sum, fold},
     },
     tape::{Float, Var, step::Step},
-    tensor::{Element, Shape, Tensor},
+    tensor::{Element, Shape, Tensor, room::listed},
 };
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
+use std::{borrow::Cow, cmp::Ordering};
 
 /// The largest or smallest over axes (sorted, unique).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -87,7 +87,7 @@ fn lines<T: Element + PartialOrd>(
     x: &Tensor<T>,
     dim: Option<isize>,
     keepdim: bool,
-    find: impl Fn(&[T]) -> usize,
+    find: impl Fn(&[T]) -> Checked<usize>,
 ) -> Checked<Tensor<u32>> {
     let rank = x.rank();
     let (x, axis) = match dim {
@@ -98,7 +98,7 @@ fn lines<T: Element + PartialOrd>(
     if n == 0 {
         return Err(format!("axis {axis} of {} has no elements to compare", x.shape()));
     }
-    let found = x.order_along(axis as isize, |line| vec![find(line) as u32])?;
+    let found = x.along_lines(axis as isize, 1, |line| listed(1, [find(line)? as u32]))?;
     if dim.is_none() || rank == 0 {
         return Ok(found.reshaped(&Shape::new(&vec![1; if keepdim { rank } else { 0 }])));
     }
@@ -114,7 +114,7 @@ fn nan<T: PartialOrd>(v: &T) -> bool {
 }
 
 /// The first place of the largest (smallest) element; of the first NaN if there is one.
-fn extreme<T: PartialOrd>(line: &[T], largest: bool) -> usize {
+fn extreme<T: PartialOrd>(line: &[T], largest: bool) -> Checked<usize> {
     let mut best = 0;
     for (i, v) in line.iter().enumerate() {
         let old = &line[best];
@@ -125,7 +125,7 @@ fn extreme<T: PartialOrd>(line: &[T], largest: bool) -> usize {
             best = i;
         }
     }
-    best
+    Ok(best)
 }
 
 impl<T: Element + PartialOrd> Tensor<T> {
@@ -155,7 +155,7 @@ impl<T: Element> Tensor<T> {
     /// If there are no such axes.
     pub fn all(&self, dim: &[isize], keepdim: bool) -> Result<Tensor<bool>> {
         let (found, n) = self.nonzeros("all", dim, keepdim)?;
-        let counts = found.to_vec();
+        let counts = found.list().map_err(|m| crate::Error::invalid("all", m))?;
         Ok(Tensor::from_fn(found.shape(), |i| counts[i] as usize == n))
     }
 
@@ -186,7 +186,8 @@ impl<T: Element> Tensor<T> {
         }
         let kept: Vec<usize> = (0..rank).filter(|a| !axes.contains(a)).collect();
         let order: Vec<isize> = kept.iter().chain(&axes).map(|&a| a as isize).collect();
-        let moved = self.permute(&order)?.to_vec();
+        let named = |m| crate::Error::invalid(name, m);
+        let moved = self.permute(&order)?.list().map_err(named)?;
         let n: usize = axes.iter().map(|&a| self.shape()[a]).product();
         let outer: usize = kept.iter().map(|&a| self.shape()[a]).product();
         let zero = T::from_f64(0.0);
@@ -195,8 +196,7 @@ impl<T: Element> Tensor<T> {
             .map(|a| if kept.contains(&a) { self.shape()[a] } else { 1 })
             .collect();
         let count = |i: usize| moved[i * n..(i + 1) * n].iter().filter(|v| **v != zero).count() as u32;
-        let counts: Vec<u32> = (0..outer).map(count).collect();
-        Ok((Tensor::from(counts).reshaped(&shape), n))
+        Ok((Tensor::from_fn([outer], count).made().map_err(named)?.reshaped(&shape), n))
     }
 }
 
@@ -262,14 +262,16 @@ impl<'t, T: Float> Var<'t, T> {
     pub fn median(&self) -> Var<'t, T> {
         self.tape().note_read(self);
         let place = valid!(self, "median", lines(self.tensor(), None, false, middle));
-        let values = self.tensor().to_vec();
-        let Some(&median) = place.to_vec().first().and_then(|&i| values.get(i as usize)) else {
+        let values = valid!(self, "median", self.tensor().list());
+        let Some(&median) =
+            place.as_slice().unwrap_or_default().first().and_then(|&i| values.get(i as usize))
+        else {
             return self.clone();
         };
         valid!(self, "median", super::index::small(self.shape()));
         let equal = |v: &T| *v == median || (nan(v) && nan(&median));
-        let ties: Vec<u32> =
-            values.iter().enumerate().filter(|(_, v)| equal(v)).map(|(i, _)| i as u32).collect();
+        let ties = values.iter().enumerate().filter(|(_, v)| equal(v)).map(|(i, _)| i as u32);
+        let ties = valid!(self, "median", listed(0, ties));
         self.elements(Tensor::from(ties)).max()
     }
 
@@ -286,7 +288,7 @@ impl<'t, T: Float> Var<'t, T> {
         name: &str,
         dim: isize,
         keepdim: bool,
-        find: impl Fn(&[T]) -> usize,
+        find: impl Fn(&[T]) -> Checked<usize>,
     ) -> (Var<'t, T>, Tensor<u32>) {
         let none = || Tensor::zeros([0]);
         if self.failed_id().is_some() {
@@ -298,7 +300,7 @@ impl<'t, T: Float> Var<'t, T> {
             Err(message) => return (self.tape().fail_op(name, message, &[self]), none()),
         };
         let y = self.gather(dim, &index);
-        if keepdim || self.rank() == 0 {
+        if keepdim || self.rank() == 0 || y.failed_id().is_some() {
             return (y, index);
         }
         let axis = self.shape().axis(dim).unwrap_or(0);
@@ -333,14 +335,13 @@ impl<'t, T: Float> Var<'t, T> {
         self.tape().note_read(self);
         let index = self.tensor().order_along(dim, |line| {
             let mut best = 0;
-            (0..line.len())
-                .map(|i| {
-                    if nan(&line[i]) || (!nan(&line[best]) && better(&line[i], &line[best])) {
-                        best = i;
-                    }
-                    best as u32
-                })
-                .collect()
+            let so_far = (0..line.len()).map(|i| {
+                if nan(&line[i]) || (!nan(&line[best]) && better(&line[i], &line[best])) {
+                    best = i;
+                }
+                best as u32
+            });
+            listed(line.len(), so_far)
         });
         match index {
             Ok(index) => (self.in_order(dim, &index), index),
@@ -350,11 +351,12 @@ impl<'t, T: Float> Var<'t, T> {
 }
 
 /// Where the median is: the first NaN if there is one, else the lower of the middle two.
-fn middle<T: PartialOrd>(line: &[T]) -> usize {
+fn middle<T: PartialOrd>(line: &[T]) -> Checked<usize> {
     if let Some(first) = line.iter().position(nan) {
-        return first;
+        return Ok(first);
     }
-    let mut order: Vec<usize> = (0..line.len()).collect();
-    order.sort_by(|&a, &b| line[a].partial_cmp(&line[b]).unwrap_or(std::cmp::Ordering::Equal));
-    order.get(line.len().saturating_sub(1) / 2).copied().unwrap_or(0)
+    let mut order = listed(line.len(), 0..line.len())?;
+    // Equal ones in the order of their places.
+    order.sort_unstable_by(|&a, &b| line[a].partial_cmp(&line[b]).unwrap_or(Ordering::Equal).then(a.cmp(&b)));
+    Ok(order.get(line.len().saturating_sub(1) / 2).copied().unwrap_or(0))
 }

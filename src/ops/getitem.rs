@@ -3,7 +3,11 @@ use super::index::{indices, small, valid};
 use crate::{
     error::Checked,
     tape::{Float, Var},
-    tensor::{Shape, Tensor, shape::broadcast},
+    tensor::{
+        Shape, Tensor,
+        room::{filled, listed},
+        shape::broadcast,
+    },
 };
 use std::ops::{Range, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToInclusive};
 
@@ -88,13 +92,13 @@ fn cut(size: usize, start: Option<isize>, end: Option<isize>, step: isize) -> Ch
 }
 
 /// The indices at which a mask is true, one list for each of its axes.
-fn true_indices(mask: &Tensor<bool>) -> Vec<Tensor<u32>> {
-    let flat = mask.to_vec();
+fn true_indices(mask: &Tensor<bool>) -> Checked<Vec<Tensor<u32>>> {
+    let flat = mask.list()?;
     let places = || flat.iter().enumerate().filter(|(_, m)| **m).map(|(i, _)| i);
     let strides = mask.shape().contiguous_strides();
     let list = |a: usize| {
         let (stride, size) = (strides[a].max(1) as usize, mask.shape()[a].max(1));
-        Tensor::from(places().map(|p| (p / stride % size) as u32).collect::<Vec<_>>())
+        Ok(Tensor::from(listed(0, places().map(|p| (p / stride % size) as u32))?))
     };
     (0..mask.rank()).map(list).collect()
 }
@@ -169,6 +173,7 @@ impl<'t, T: Float> Var<'t, T> {
                     axis += 1;
                 }
                 Select::Mask(mask) => {
+                    valid!(self, "index", mask.there());
                     let here = &x.shape()[axis..axis + mask.rank()];
                     let fits = if *mask.shape() == *here {
                         Ok(())
@@ -186,7 +191,7 @@ impl<'t, T: Float> Var<'t, T> {
                         advanced.push((axis, Tensor::from(hits)));
                         axis += 1;
                     }
-                    for list in true_indices(mask) {
+                    for list in valid!(self, "index", true_indices(mask)) {
                         advanced.push((axis, list));
                         axis += 1;
                     }
@@ -223,13 +228,14 @@ impl<'t, T: Float> Var<'t, T> {
         valid!(self, "index", small(self.shape()));
         let axes: Vec<usize> = advanced.iter().map(|(a, _)| *a).collect();
         let rest: Vec<usize> = (0..self.rank()).filter(|a| !axes.contains(a)).collect();
-        let mut flat = vec![0u32; common.numel()];
+        valid!(self, "index", small(&common));
+        let mut flat = valid!(self, "index", filled(common.numel(), 0u32));
         let mut total = 1;
         for (axis, index) in &advanced {
             let size = self.shape()[*axis];
             total *= size;
             let index = valid!(self, "index", index.layout().expand(&common).map(|l| index.view(l)));
-            for (f, i) in flat.iter_mut().zip(index.to_vec()) {
+            for (f, i) in flat.iter_mut().zip(valid!(self, "index", index.list())) {
                 *f = *f * size as u32 + i;
             }
         }

@@ -7,7 +7,11 @@ use crate::{
     error::Checked,
     kernels::strided::{for_runs, merge_axes},
     tape::{Float, Var, step::Step},
-    tensor::{Element, Index, Shape, Tensor, shape::addressable},
+    tensor::{
+        Element, Index, Shape, Tensor,
+        room::{filled, listed},
+        shape::addressable,
+    },
 };
 
 /// The value of a check; where it failed, or an operand had failed before, the function returns that failure.
@@ -85,6 +89,7 @@ pub(crate) fn small(shape: &Shape) -> Checked<()> {
 /// itself, except along `axis`.
 pub(crate) fn positions(shape: &Shape, axis: usize, index: &Tensor<u32>) -> Checked<Tensor<u32>> {
     small(shape)?;
+    index.there()?;
     let fits =
         shape.rank() == index.rank() && (0..shape.rank()).all(|a| a == axis || index.shape()[a] <= shape[a]);
     if !fits {
@@ -132,6 +137,7 @@ pub(crate) fn along<I: Index>(shape: &Shape, dim: isize, index: &Tensor<I>) -> C
 
 /// A list of indices: one axis, or none for a single index.
 pub(crate) fn list<I: Index>(index: &Tensor<I>, size: usize) -> Checked<Tensor<u32>> {
+    index.there()?;
     if index.rank() > 1 {
         return Err(format!("the index has shape {}, but must have one axis", index.shape()));
     }
@@ -142,9 +148,9 @@ pub(crate) fn list<I: Index>(index: &Tensor<I>, size: usize) -> Checked<Tensor<u
 /// The positions where a mask, broadcast to `shape`, is true, in order.
 pub(crate) fn true_positions(mask: &Tensor<bool>, shape: &Shape) -> Checked<Tensor<u32>> {
     small(shape)?;
-    let mask = mask.view(mask.layout().expand(shape)?).to_vec();
-    let found: Vec<u32> = mask.iter().enumerate().filter(|(_, m)| **m).map(|(i, _)| i as u32).collect();
-    Ok(Tensor::from(found))
+    let mask = mask.view(mask.layout().expand(shape)?).list()?;
+    let found = mask.iter().enumerate().filter(|(_, m)| **m).map(|(i, _)| i as u32);
+    Ok(Tensor::from(listed(0, found)?))
 }
 
 impl<'t, T: Float> Var<'t, T> {
@@ -196,7 +202,7 @@ impl<'t, T: Float> Var<'t, T> {
         let Some(dim) = dim.into() else {
             return self.take(&index.reshaped(&Shape::new(&[index.numel()])));
         };
-        let axis = valid!(self, "take_along_dim", self.shape().axis(dim));
+        let axis = valid!(self, "take_along_dim", index.there().and_then(|()| self.shape().axis(dim)));
         if self.rank() != index.rank() {
             let message = format!(
                 "the index has shape {}, but must have as many axes as {}",
@@ -225,7 +231,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// The elements where a mask, which broadcasts, is true, as a list.
     #[track_caller]
     pub fn masked_select(&self, mask: &Tensor<bool>) -> Var<'t, T> {
-        let both = crate::tensor::shape::broadcast(self.shape(), mask.shape());
+        let both = mask.there().and_then(|()| crate::tensor::shape::broadcast(self.shape(), mask.shape()));
         let shape = valid!(self, "masked_select", both);
         let positions = valid!(self, "masked_select", true_positions(mask, &shape));
         self.expand_to(&shape).elements(positions)
@@ -272,8 +278,8 @@ impl<'t, T: Float> Var<'t, T> {
     pub fn scale_grad_by_freq<I: Index>(&self, index: &Tensor<I>) -> Var<'t, T> {
         let n = *valid!(self, "scale_grad_by_freq", self.shape().first().ok_or("takes a table of rows"));
         let rows = valid!(self, "scale_grad_by_freq", indices(index, n, false));
-        let mut counts = vec![0u32; n];
-        rows.to_vec().into_iter().for_each(|row| counts[row as usize] += 1);
+        let mut counts = valid!(self, "scale_grad_by_freq", filled(n, 0u32));
+        valid!(self, "scale_grad_by_freq", rows.list()).into_iter().for_each(|row| counts[row as usize] += 1);
         let shape: Shape = (0..self.rank()).map(|axis| if axis == 0 { n } else { 1 }).collect();
         let shares = Tensor::from_fn(shape, |i| T::of(1.0 / counts[i].max(1) as f64));
         self.tape().apply(Op::Custom(std::sync::Arc::new(RowShares(shares))), &[self])
@@ -310,7 +316,8 @@ impl<I: Index> Tensor<I> {
     /// # Errors
     /// If a label is negative or not below `num_classes`.
     pub fn one_hot<T: Element>(&self, num_classes: impl Into<Option<usize>>) -> crate::Result<Tensor<T>> {
-        let most = self.to_vec().into_iter().map(Index::to_i64).max();
+        let named = |m| crate::Error::invalid("one_hot", m);
+        let most = self.list().map_err(named)?.into_iter().map(Index::to_i64).max();
         let classes = match (num_classes.into(), most) {
             (Some(classes), _) => classes,
             (None, Some(most)) => most.saturating_add(1).max(0) as usize,
@@ -324,9 +331,9 @@ impl<I: Index> Tensor<I> {
         let index = indices(self, classes, false).map_err(|m| crate::Error::invalid("one_hot", m))?;
         let shape: Shape = self.shape().iter().copied().chain([classes]).collect();
         small(&shape).map_err(|m| crate::Error::invalid("one_hot", m))?;
-        let mut out = Tensor::<T>::zeros(shape);
+        let mut out = Tensor::<T>::zeros(shape).made().map_err(named)?;
         if classes > 0 {
-            for (row, &i) in out.as_mut_slice().chunks_exact_mut(classes).zip(&index.to_vec()) {
+            for (row, &i) in out.as_mut_slice().chunks_exact_mut(classes).zip(&index.list().map_err(named)?) {
                 if let Some(place) = row.get_mut(i as usize) {
                     *place = T::from_f64(1.0);
                 }

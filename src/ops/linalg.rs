@@ -249,6 +249,9 @@ impl<'t, T: Float> Var<'t, T> {
         }
         let a = if ra == 1 { self.reshape_to(&[1, self.dim(0)].into()) } else { self.clone() };
         let b = if rb == 1 { other.reshape_to(&[other.dim(0), 1].into()) } else { other.clone() };
+        if a.failed_id().is_some() || b.failed_id().is_some() {
+            return if a.failed_id().is_some() { a } else { b };
+        }
         let lead = match broadcast(&a.shape()[..a.rank() - 2], &b.shape()[..b.rank() - 2]) {
             Ok(lead) => lead,
             Err(message) => return self.tape().fail_op("matmul", message, &[self, other]),

@@ -291,7 +291,8 @@ impl<'t, T: Float> Var<'t, T> {
         }
         let channels = self.shape()[1];
         let near = |i: usize| (i / size + i % size).checked_sub(size / 2).filter(|&c| c < channels);
-        let places = Tensor::from_fn([channels * size], |i| near(i).map_or(NOWHERE, |c| c as u32));
+        let places =
+            Tensor::from_fn([channels.saturating_mul(size)], |i| near(i).map_or(NOWHERE, |c| c as u32));
         let mut apart: Shape = self.shape()[..2].iter().copied().collect();
         apart.push(size);
         self.shape()[2..].iter().for_each(|&d| apart.push(d));

@@ -3,7 +3,7 @@ use super::index::valid;
 use crate::{
     error::Checked,
     tape::{Float, Var},
-    tensor::Tensor,
+    tensor::{Tensor, room::listed},
 };
 
 /// What [`Var::pad`] puts at the ends of an axis.
@@ -45,7 +45,7 @@ fn index(mode: Pad, n: isize, left: isize, right: isize) -> Checked<Vec<u32>> {
         Pad::Circular => i.rem_euclid(n),
         _ => i.clamp(0, n - 1),
     };
-    Ok((-left..n + right).map(|i| source(i) as u32).collect())
+    listed(whole as usize, (-left..n + right).map(|i| source(i) as u32))
 }
 
 impl<'t, T: Float> Var<'t, T> {

@@ -2,7 +2,7 @@
 //! read comes down to reading by position, so derivatives of any order are there.
 use super::{
     conv::Sizes,
-    index::small,
+    index::{small, valid},
     take::NOWHERE,
     windows::{Windows, largest},
 };
@@ -177,8 +177,10 @@ impl<'t, T: Float> Var<'t, T> {
     fn within_channel(&self, (y, flat): (Var<'t, T>, Tensor<u32>), axes: usize) -> (Var<'t, T>, Tensor<i64>) {
         let plane: usize = self.shape().iter().rev().take(axes).product();
         self.tape().note_read(self);
-        let positions = flat.to_vec();
-        (y, Tensor::from_fn(flat.shape(), |i| (positions[i] as usize % plane.max(1)) as i64))
+        let found = flat.list().map(|positions| {
+            Tensor::from_fn(flat.shape(), |i| (positions[i] as usize % plane.max(1)) as i64)
+        });
+        (y, found.unwrap_or_else(Tensor::lacking))
     }
 
     /// The sums of windows.
@@ -189,7 +191,7 @@ impl<'t, T: Float> Var<'t, T> {
             let mut shape = sums.shape().clone();
             shape.set(axis, w.count);
             let (before, after) = (&shape[..axis + 1], &shape[axis + 1..]);
-            let (places, most) = w.places();
+            let (places, most) = valid!(self, "avg_pool", w.places());
             let apart: Shape = before.iter().chain(&[most]).chain(after).copied().collect();
             let read = sums.slices(axis, Tensor::from(places));
             sums = read.reshape_to(&apart).sum_dim(&[axis as isize + 1], false);
@@ -224,8 +226,10 @@ impl<'t, T: Float> Var<'t, T> {
                 Some(divisor) => self.sum_windows(&windows) / divisor,
                 None => {
                     let count = |w: &Windows| if options.count_include_pad { w.padded() } else { w.real() };
-                    let counts: Vec<Vec<f64>> = windows.iter().map(count).collect();
-                    self.mean_windows(&windows, &counts)
+                    match windows.iter().map(count).collect::<Checked<Vec<_>>>() {
+                        Ok(counts) => self.mean_windows(&windows, &counts),
+                        Err(message) => self.tape().fail_op(name, message, &[self]),
+                    }
                 }
             },
         }
@@ -255,10 +259,10 @@ impl<'t, T: Float> Var<'t, T> {
         }
         match self.adaptive(output_size, axes) {
             Err(message) => self.tape().fail_op(name, message, &[self]),
-            Ok(windows) => {
-                let counts: Vec<Vec<f64>> = windows.iter().map(Windows::real).collect();
-                self.mean_windows(&windows, &counts)
-            }
+            Ok(windows) => match windows.iter().map(Windows::real).collect::<Checked<Vec<_>>>() {
+                Err(message) => self.tape().fail_op(name, message, &[self]),
+                Ok(counts) => self.mean_windows(&windows, &counts),
+            },
         }
     }
 }

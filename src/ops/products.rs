@@ -194,7 +194,7 @@ impl<'t, T: Float> Var<'t, T> {
             own.iter().flat_map(|&s| if first { [s, 1] } else { [1, s] }).collect::<Shape>()
         };
         let y = self.reshape_to(&apart(&a, true)) * other.reshape_to(&apart(&b, false));
-        y.reshape_to(&a.iter().zip(&b).map(|(a, b)| a * b).collect())
+        y.reshape_to(&a.iter().zip(&b).map(|(a, b)| a.saturating_mul(*b)).collect())
     }
 
     /// The vector product along an axis of size 3, by default the first such axis.

@@ -275,7 +275,7 @@ impl<'t, T: Float> Var<'t, T> {
 
     /// Whether an element is 0.
     pub(crate) fn has_zeros(&self) -> bool {
-        self.tensor().to_vec().contains(&T::of(0.0))
+        self.tensor().contiguous().as_slice().unwrap_or_default().contains(&T::of(0.0))
     }
 
     /// An axis of size 1 dropped, unless it is to stay.

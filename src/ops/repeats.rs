@@ -1,8 +1,8 @@
 //! Elements in other places or several times: shifted, turned, repeated, in windows.
-use super::index::valid;
+use super::index::{small, valid};
 use crate::{
     tape::{Float, Var},
-    tensor::{Index, Shape, Tensor, shape::axes_of},
+    tensor::{Index, Shape, Tensor, room::listed, shape::axes_of},
 };
 
 impl<'t, T: Float> Var<'t, T> {
@@ -97,23 +97,28 @@ impl<'t, T: Float> Var<'t, T> {
         repeats: &Tensor<I>,
         dim: impl Into<Option<isize>>,
     ) -> Var<'t, T> {
+        valid!(self, "repeat_interleave", repeats.there());
         let Some(dim) = dim.into() else {
             return self.ravel().repeat_interleave(repeats, 0);
         };
         let x = if self.rank() == 0 { self.ravel() } else { self.clone() };
         let axis = valid!(&x, "repeat_interleave", x.shape().axis(dim));
-        let (counts, size) = (repeats.to_vec(), x.shape()[axis]);
+        let (counts, size) = (valid!(&x, "repeat_interleave", repeats.list()), x.shape()[axis]);
         if repeats.rank() > 1 || (counts.len() != size && counts.len() != 1) {
             let message =
                 format!("repeats has shape {}, but must have one number or {size}, a list", repeats.shape());
             return x.tape().fail_op("repeat_interleave", message, &[&x]);
         }
-        let mut index: Vec<u32> = Vec::new();
-        for i in 0..size {
-            let n = counts[if counts.len() == 1 { 0 } else { i }].to_i64();
-            let n = usize::try_from(n).map_err(|_| format!("{n} repeats: the number must not be negative"));
-            index.extend(std::iter::repeat_n(i as u32, valid!(&x, "repeat_interleave", n)));
+        let times = |i: usize| counts[if counts.len() == 1 { 0 } else { i }].to_i64();
+        if let Some(n) = (0..size).map(times).find(|&n| n < 0) {
+            let message = format!("{n} repeats: the number must not be negative");
+            return x.tape().fail_op("repeat_interleave", message, &[&x]);
         }
+        let times = |i: usize| times(i) as usize;
+        let n = (0..size).map(times).fold(0, usize::saturating_add);
+        valid!(&x, "repeat_interleave", small(&Shape::new(&[n])));
+        let index = (0..size).flat_map(|i| std::iter::repeat_n(i as u32, times(i)));
+        let index = valid!(&x, "repeat_interleave", listed(n, index));
         x.slices(axis, Tensor::from(index))
     }
 
@@ -133,7 +138,9 @@ impl<'t, T: Float> Var<'t, T> {
             return self.ravel().strided(0, 0, size, 1);
         }
         let n = (len - size) / step + 1;
-        let index: Vec<u32> = (0..n).flat_map(|w| (0..size).map(move |k| (w * step + k) as u32)).collect();
+        valid!(self, "unfold", small(&Shape::new(&[n, size])));
+        let index = (0..n).flat_map(|w| (0..size).map(move |k| (w * step + k) as u32));
+        let index = valid!(self, "unfold", listed(n * size, index));
         let s = self.shape();
         let shape = s[..axis].iter().copied().chain([n, size]).chain(s[axis + 1..].iter().copied()).collect();
         self.slices(axis, Tensor::from(index)).reshape_to(&shape).movedim(&[axis as isize + 1], &[-1])

@@ -170,8 +170,12 @@ impl<'t, T: Float> Var<'t, T> {
         );
         let places = |size: usize, k: usize, d: usize, p: usize, s: usize, out: usize| {
             let place = |i: usize| (i / out * d + i % out * s).checked_sub(p).filter(|&at| at < size);
-            Tensor::from_fn([k * out], |i| place(i).map_or(NOWHERE, |at| at as u32))
+            Tensor::from_fn([k.saturating_mul(out)], |i| place(i).map_or(NOWHERE, |at| at as u32))
         };
+        let sizes = [c, kh, kw, oh, ow].iter().try_fold(n, |all, &size| all.checked_mul(size.max(1)));
+        let message =
+            || format!("[{n}, {c} · {kh} · {kw}, {oh} · {ow}] has more elements than there is memory for");
+        valid!(self, "im2col", sizes.ok_or_else(message));
         let read = self.slices(2, places(h, kh, dh, ph, sh, oh)).slices(3, places(w, kw, dw, pw, sw, ow));
         let apart = read.reshape_to(&Shape::new(&[n, c, kh, oh, kw, ow]));
         apart.permute(&[0, 1, 2, 4, 3, 5]).reshape_to(&Shape::new(&[n, c * kh * kw, oh * ow]))

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     error::Checked,
     tape::{Float, Var},
-    tensor::{Index, Shape, Tensor},
+    tensor::{Index, Shape, Tensor, room::filled},
 };
 
 /// How [`Var::scatter_reduce`] folds the values that go to one place.
@@ -26,14 +26,14 @@ pub enum Scatter {
 }
 
 /// For each place of a tensor with `n` elements the last element that goes there, or [`NOWHERE`].
-fn winners(positions: &[u32], n: usize) -> Vec<u32> {
-    let mut winners = vec![NOWHERE; n];
-    for (i, &p) in positions.iter().enumerate() {
+fn winners(positions: &Tensor<u32>, n: usize) -> Checked<Vec<u32>> {
+    let mut winners = filled(n, NOWHERE)?;
+    for (i, p) in positions.list()?.into_iter().enumerate() {
         if let Some(w) = winners.get_mut(p as usize) {
             *w = i as u32;
         }
     }
-    winners
+    Ok(winners)
 }
 
 /// That a value to fill with is one number.
@@ -84,7 +84,8 @@ impl<'t, T: Float> Var<'t, T> {
         if src.failed_id().is_some() || positions.numel() == 0 {
             return if src.failed_id().is_some() { src } else { self.clone() };
         }
-        self.overwritten(&src, winners(&positions.to_vec(), self.numel()))
+        let winners = valid!([self, &src], "scatter", winners(&positions, self.numel()));
+        self.overwritten(&src, winners)
     }
 
     /// [`scatter`](Var::scatter) of one number to all places of the index.
@@ -121,8 +122,9 @@ impl<'t, T: Float> Var<'t, T> {
         if src.failed_id().is_some() || positions.numel() == 0 {
             return if src.failed_id().is_some() { src } else { self.clone() };
         }
-        let (shape, places) = (self.shape().clone(), positions.to_vec());
-        let mut counts = vec![0u32; self.numel()];
+        let shape = self.shape().clone();
+        let places = valid!([self, &src], "scatter_reduce", positions.list());
+        let mut counts = valid!([self, &src], "scatter_reduce", filled(self.numel(), 0u32));
         for &p in &places {
             counts[p as usize] += 1;
         }
@@ -150,12 +152,12 @@ impl<'t, T: Float> Var<'t, T> {
         };
         // The first, second, third … element for each place, laid side by side and folded.
         let mut rounds: Vec<Vec<u32>> = Vec::new();
-        let mut seen = vec![0usize; self.numel()];
+        let mut seen = valid!([self, &src], "scatter_reduce", filled(self.numel(), 0usize));
         for (i, &p) in places.iter().enumerate() {
             let round = seen[p as usize];
             seen[p as usize] += 1;
             if rounds.len() <= round {
-                rounds.push(vec![NOWHERE; self.numel()]);
+                rounds.push(valid!([self, &src], "scatter_reduce", filled(self.numel(), NOWHERE)));
             }
             rounds[round][p as usize] = i as u32;
         }
@@ -206,10 +208,10 @@ impl<'t, T: Float> Var<'t, T> {
         if self.rank() == 0 {
             return source.reshape_to(self.shape());
         }
-        let winners = winners(&rows.to_vec(), self.shape()[axis]);
+        let winners = valid!([self, &source], "index_copy", winners(&rows, self.shape()[axis]));
         let mask = self.mask_along(axis, |i| winners[i] != NOWHERE);
-        let chosen = winners.iter().map(|&w| if w == NOWHERE { 0 } else { w }).collect::<Vec<_>>();
-        source.slices(axis, Tensor::from(chosen)).where_(&mask, self)
+        let chosen = Tensor::from_fn([winners.len()], |i| if winners[i] == NOWHERE { 0 } else { winners[i] });
+        source.slices(axis, chosen).where_(&mask, self)
     }
 
     /// `y = x`, but the slices along `dim` that the index names hold one number: an `f64`, or a tensor of rank 0, which gets
@@ -230,7 +232,7 @@ impl<'t, T: Float> Var<'t, T> {
         if self.rank() == 0 {
             return self.masked_fill(&Tensor::full(Shape::default(), rows.numel() > 0), value);
         }
-        let winners = winners(&rows.to_vec(), self.shape()[axis]);
+        let winners = valid!(self, "index_fill", winners(&rows, self.shape()[axis]));
         self.masked_fill(&self.mask_along(axis, |i| winners[i] != NOWHERE), value)
     }
 
@@ -255,7 +257,7 @@ impl<'t, T: Float> Var<'t, T> {
         let shape = valid!(
             [self, source],
             "masked_scatter",
-            crate::tensor::shape::broadcast(self.shape(), mask.shape())
+            mask.there().and_then(|()| crate::tensor::shape::broadcast(self.shape(), mask.shape()))
         );
         let x = self.expand_to(&shape);
         let places = valid!([self, source], "masked_scatter", true_positions(mask, &shape));
@@ -267,7 +269,8 @@ impl<'t, T: Float> Var<'t, T> {
                 format!("the mask chooses {} places, but the source has {}", places.numel(), source.shape());
             return self.tape().fail_op("masked_scatter", message, &[self, source]);
         }
-        x.overwritten(source, winners(&places.to_vec(), shape.numel()))
+        let winners = valid!([self, source], "masked_scatter", winners(&places, shape.numel()));
+        x.overwritten(source, winners)
     }
 
     fn slices_of<I: Index>(&self, dim: isize, index: &Tensor<I>) -> Checked<(usize, Tensor<u32>)> {

@@ -207,7 +207,7 @@ fn top_and_sum<T: Float>(x: &Tensor<T>, axes: &Axes) -> Checked<(Tensor<T>, Tens
     let top = fold(Largest, x, axes, true).made()?;
     // Where the largest is infinite, it must not be subtracted from itself.
     let top = Tensor::from_fn(top.shape(), {
-        let values = top.to_vec();
+        let values = top.list()?;
         move |i| if values[i].to_f64().is_infinite() { T::of(0.0) } else { values[i] }
     });
     let sums = fold(Sum, &map::map(ExpTop {}, [x, &top], x.shape())?, axes, true).made()?;
@@ -216,11 +216,11 @@ fn top_and_sum<T: Float>(x: &Tensor<T>, axes: &Axes) -> Checked<(Tensor<T>, Tens
 
 fn log_sum<T: Float>(x: &Tensor<T>, axes: &Axes, keep: bool) -> Checked<Tensor<T>> {
     let (top, sums) = top_and_sum(x, axes)?;
-    let (tops, sums) = (top.to_vec(), sums.to_vec());
-    let y = Tensor::from_fn(top.shape(), |i| tops[i] + Number::log(sums[i]));
+    let (tops, sums) = (top.list()?, sums.list()?);
+    let y = Tensor::from_fn(top.shape(), |i| tops[i] + Number::log(sums[i])).made()?;
     Ok(match keep {
         true => y,
-        false => y.reshaped(&fold(Sum, &y, axes, false).shape().clone()),
+        false => y.reshaped(&fold(Sum, &y, axes, false).made()?.shape().clone()),
     })
 }
 

@@ -118,7 +118,7 @@ impl<T: Float> Rule<T> for Solve {
         let first = *x.first().ok_or("takes a matrix")?;
         match *self {
             Solve::General => solved(x, |a, n, b, k, out| {
-                let lu = Lu::new(a, n);
+                let lu = Lu::new(a, n)?;
                 if let Some(i) = lu.singular() {
                     return Err(format!("a matrix is singular: its pivot {i} is zero"));
                 }
@@ -133,7 +133,7 @@ impl<T: Float> Rule<T> for Solve {
             Solve::Det => {
                 let (n, _) = square(first)?;
                 each(first, lead(first), 1, |_, a, out| {
-                    out[0] = Lu::new(a, n).determinant();
+                    out[0] = Lu::new(a, n)?.determinant();
                     Ok(())
                 })
             }
@@ -141,14 +141,14 @@ impl<T: Float> Rule<T> for Solve {
                 let (n, _) = square(first)?;
                 each(first, lead(first), 1, |_, a, out| {
                     let zero = T::of(0.0);
-                    out[0] = Lu::new(a, n).diagonal().fold(zero, |sum, d| sum + Number::log(d.abs()));
+                    out[0] = Lu::new(a, n)?.diagonal().fold(zero, |sum, d| sum + Number::log(d.abs()));
                     Ok(())
                 })
             }
             Solve::SignDet => {
                 let (n, _) = square(first)?;
                 each(first, lead(first), 1, |_, a, out| {
-                    let lu = Lu::new(a, n);
+                    let lu = Lu::new(a, n)?;
                     let sign_of = |d: f64| if d == 0.0 { 0.0 } else { d.signum() };
                     let sign = lu.diagonal().fold(1.0, |s, d| s * sign_of(d.to_f64()));
                     out[0] = T::of(if lu.is_odd() { -sign } else { sign });
@@ -169,16 +169,16 @@ impl<T: Float> Rule<T> for Solve {
                 let mut shape = lead(first);
                 shape.push(k);
                 each(first, shape, k, |_, a, out| {
-                    out.iter_mut().zip(svd(a, m, n).s).for_each(|(o, s)| *o = T::of(s));
+                    out.iter_mut().zip(svd(a, m, n)?.s).for_each(|(o, s)| *o = T::of(s));
                     Ok(())
                 })
             }
             Solve::SingularProduct => {
                 let [a, g] = operands(x)?;
                 let (m, n, _) = matrices(a)?;
-                let (k, weights) = (m.min(n), g.to_vec());
+                let (k, weights) = (m.min(n), g.list()?);
                 each(a, a.shape().clone(), m * n, |i, a, out| {
-                    let Svd { u, v, .. } = svd(a, m, n);
+                    let Svd { u, v, .. } = svd(a, m, n)?;
                     for (&g, (u, v)) in weights[i * k..(i + 1) * k].iter().zip(u.iter().zip(&v)) {
                         for (row, &u) in out.chunks_exact_mut(n.max(1)).zip(u) {
                             row.iter_mut().zip(v).for_each(|(o, &v)| *o = *o + g * T::of(u * v));
@@ -288,6 +288,7 @@ impl<'t, T: Float> Var<'t, T> {
         }
         let m = n - 1;
         let past = |k: usize, skipped: usize| if k < skipped { k } else { k + 1 };
+        valid!(self, "det", crate::ops::index::small(&Shape::new(&[count, n, n, m, m])));
         let positions = Tensor::from_fn([count, n * n, m, m], |at| {
             let (matrix, minor, place) = (at / (m * m * n * n), at / (m * m) % (n * n), at % (m * m));
             let (row, column) = (past(place / m, minor / n), past(place % m, minor % n));

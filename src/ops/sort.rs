@@ -4,7 +4,10 @@ use super::index::{small, valid};
 use crate::{
     error::Checked,
     tape::{Float, Var},
-    tensor::{Element, Shape, Tensor},
+    tensor::{
+        Element, Shape, Tensor,
+        room::{filled, listed, room},
+    },
 };
 use std::cmp::Ordering;
 
@@ -21,29 +24,49 @@ impl<T: Element + PartialOrd> Tensor<T> {
     /// If there is no such axis.
     pub fn argsort(&self, dim: isize, descending: bool) -> crate::Result<Tensor<u32>> {
         let found = self.order_along(dim, |line| {
-            let mut order_of: Vec<u32> = (0..line.len() as u32).collect();
-            order_of.sort_by(|&i, &j| {
+            let mut order_of = listed(line.len(), 0..line.len() as u32)?;
+            // The places of equals as they are. A sort that keeps them by itself needs room.
+            order_of.sort_unstable_by(|&i, &j| {
                 let ordering = order(&line[i as usize], &line[j as usize]);
-                if descending { ordering.reverse() } else { ordering }
+                if descending { ordering.reverse() } else { ordering }.then(i.cmp(&j))
             });
-            order_of
+            Ok(order_of)
         });
         found.map_err(|message| crate::Error::invalid("argsort", message))
     }
 
     /// A list of indices for each line along `dim`, the same number for all.
-    pub(crate) fn order_along(&self, dim: isize, f: impl Fn(&[T]) -> Vec<u32>) -> Checked<Tensor<u32>> {
+    pub(crate) fn order_along(
+        &self,
+        dim: isize,
+        f: impl Fn(&[T]) -> Checked<Vec<u32>>,
+    ) -> Checked<Tensor<u32>> {
+        self.along_lines(dim, self.dim(dim), f)
+    }
+
+    /// The same of `count` indices for each line.
+    pub(crate) fn along_lines(
+        &self,
+        dim: isize,
+        count: usize,
+        f: impl Fn(&[T]) -> Checked<Vec<u32>>,
+    ) -> Checked<Tensor<u32>> {
         let axis = self.shape().axis(dim)?;
         if self.rank() == 0 {
-            let found = f(&self.to_vec());
+            let found = f(&self.list()?)?;
             return Ok(Tensor::from(found).reshaped(&Shape::default()));
         }
         let last = self.view(self.layout().transpose(axis as isize, -1)?);
-        let (lines, n) = (last.to_vec(), self.shape()[axis]);
-        let found: Vec<Vec<u32>> = if n == 0 { Vec::new() } else { lines.chunks_exact(n).map(f).collect() };
+        let (lines, n) = (last.contiguous().made()?, self.shape()[axis]);
+        let lines = lines.as_slice().unwrap_or_default().chunks_exact(n.max(1));
         let mut shape = last.shape().clone();
-        shape.set(shape.rank() - 1, found.first().map_or(n, Vec::len));
-        let sorted = Tensor::from(found.concat()).reshaped(&shape);
+        shape.set(shape.rank() - 1, count.min(n));
+        let sorted = Tensor::try_build(shape, |out| {
+            for (out, line) in out.chunks_exact_mut(count.clamp(1, n.max(1))).zip(lines) {
+                out.copy_from_slice(&f(line)?);
+            }
+            Ok(())
+        })?;
         Ok(sorted.view(sorted.layout().transpose(axis as isize, -1)?))
     }
 }
@@ -156,7 +179,9 @@ impl<T: Element + PartialOrd> Tensor<T> {
         right: bool,
         sorter: Option<&Tensor<u32>>,
     ) -> crate::Result<Tensor<u32>> {
-        let fail = |message: String| Err(crate::Error::invalid("searchsorted", message));
+        let invalid = |message: String| crate::Error::invalid("searchsorted", message);
+        let fail = |message: String| Err(invalid(message));
+        self.there().and_then(|()| values.there()).map_err(invalid)?;
         let lead = self.rank().saturating_sub(1);
         let fits = self.rank() == 1
             || (self.rank() == values.rank()
@@ -169,19 +194,19 @@ impl<T: Element + PartialOrd> Tensor<T> {
                 values.shape()
             ));
         }
-        let (n, lines) = (self.dim(-1), self.to_vec());
+        let (n, lines) = (self.dim(-1), self.list().map_err(invalid)?);
         let order = match sorter {
             Some(s) if s.shape() != self.shape() => {
                 return fail(format!("the sorter has shape {}, but must have {}", s.shape(), self.shape()));
             }
-            Some(s) => s.to_vec(),
+            Some(s) => s.list().map_err(invalid)?,
             None => Vec::new(),
         };
         if let Some(bad) = order.iter().find(|&&i| i as usize >= n) {
             return fail(format!("index {bad} of the sorter is out of range: lines have {n} elements"));
         }
         let per_line = if self.rank() == 1 { values.numel() } else { values.dim(-1) }.max(1);
-        let list = values.to_vec();
+        let list = values.list().map_err(invalid)?;
         Ok(Tensor::from_fn(values.shape(), |i| {
             let start = i / per_line * n;
             let at = |k: usize| lines[start + order.get(start + k).map_or(k, |&o| o as usize)];
@@ -217,15 +242,17 @@ impl<T: Element + PartialOrd> Tensor<T> {
                 (Some(axis), whole.permute(&order)?)
             }
         };
-        let (n, flat) = (x.dim(0), x.to_vec());
+        let (n, flat) = (x.dim(0), x.list().map_err(named)?);
         let width = x.shape()[1..].iter().product::<usize>();
         let row = |i: u32| &flat[i as usize * width..(i as usize + 1) * width];
         let compare = |a: u32, b: u32| {
             row(a).iter().zip(row(b)).map(|(a, b)| order(a, b)).find(|o| o.is_ne()).unwrap_or(Ordering::Equal)
         };
-        let mut sorted: Vec<u32> = (0..n as u32).collect();
-        sorted.sort_by(|&a, &b| compare(a, b));
-        let (mut first, mut counts, mut inverse): (Vec<usize>, Vec<u32>, _) = (vec![], vec![], vec![0; n]);
+        let mut sorted = listed(n, 0..n as u32).map_err(named)?;
+        sorted.sort_unstable_by(|&a, &b| compare(a, b).then(a.cmp(&b)));
+        let mut first: Vec<usize> = room(n).map_err(named)?;
+        let mut counts: Vec<u32> = room(n).map_err(named)?;
+        let mut inverse = filled(n, 0).map_err(named)?;
         for (k, &i) in sorted.iter().enumerate() {
             if k == 0 || row(sorted[k - 1]) != row(i) {
                 first.push(i as usize);
@@ -287,7 +314,7 @@ impl<I: crate::tensor::Index> Tensor<I> {
     /// If the tensor has more than one axis or a negative number.
     pub fn bincount(&self, minlength: usize) -> crate::Result<Tensor<u32>> {
         let places = self.places(minlength)?;
-        let mut counts = vec![0u32; places.1];
+        let mut counts = filled(places.1, 0u32).map_err(|m| crate::Error::invalid("bincount", m))?;
         for i in places.0 {
             counts[i] += 1;
         }
@@ -299,13 +326,15 @@ impl<I: crate::tensor::Index> Tensor<I> {
             let message = format!("takes a list, not shape {}", self.shape());
             return Err(crate::Error::invalid("bincount", message));
         }
-        let places = self.to_vec().into_iter().map(|i| {
-            usize::try_from(i.to_i64())
-                .map_err(|_| crate::Error::invalid("bincount", format!("{} is negative", i.to_i64())))
-        });
-        let places: Vec<usize> = places.collect::<crate::Result<_>>()?;
+        let named = |message| crate::Error::invalid("bincount", message);
+        let list = self.list().map_err(named)?;
+        if let Some(bad) = list.iter().find(|i| i.to_i64() < 0) {
+            return Err(named(format!("{} is negative", bad.to_i64())));
+        }
+        let places = list.iter().map(|i| usize::try_from(i.to_i64()).unwrap_or(usize::MAX));
+        let places = listed(list.len(), places).map_err(named)?;
         let n = places.iter().max().map_or(0, |m| m.saturating_add(1)).max(minlength);
-        small(&Shape::new(&[n])).map_err(|message| crate::Error::invalid("bincount", message))?;
+        small(&Shape::new(&[n])).map_err(named)?;
         Ok((places, n))
     }
 }
@@ -319,7 +348,7 @@ impl<'t, T: Float> Var<'t, T> {
             let message = format!("weights {} and numbers {} differ in shape", self.shape(), index.shape());
             return self.tape().fail_op("bincount", message, &[self]);
         }
-        let places: Vec<u32> = places.into_iter().map(|p| p as u32).collect();
+        let places = valid!(self, "bincount", listed(places.len(), places.iter().map(|&p| p as u32)));
         self.add_at(Tensor::from(places).reshaped(index.shape()), &Shape::new(&[n]))
     }
 }

@@ -233,8 +233,10 @@ impl<T: Float> Rule<T> for Take {
             }
             Take::Rows { axis, index, padding } => {
                 let kept = |index: &Tensor<u32>| {
-                    let list = index.to_vec();
-                    Tensor::from_fn(index.shape(), |i| if list[i] == *padding { NOWHERE } else { list[i] })
+                    let list = index.contiguous();
+                    let list = list.as_slice().unwrap_or_default();
+                    let kept = |i: usize| list.get(i).copied().filter(|i| i != padding).unwrap_or(NOWHERE);
+                    Tensor::from_fn(index.shape(), kept)
                 };
                 let index = if *padding == NOWHERE { index.clone() } else { kept(index) };
                 Take::AddRows { axis: *axis, index, size: step.input_shape(0)[*axis] }

@@ -3,7 +3,11 @@ use super::{Parts, index::valid, shape::ShapeOp};
 use crate::{
     error::Checked,
     tape::{Float, Tape, Var},
-    tensor::{Shape, shape::axes_of, shape::axis_of, shape::infer},
+    tensor::{
+        Shape,
+        room::{more, room},
+        shape::{axes_of, axis_of, infer},
+    },
 };
 
 /// How the grids of [`Tape::meshgrid`] are laid out.
@@ -136,6 +140,9 @@ impl<'t, T: Float> Var<'t, T> {
     fn parts(&self, axis: usize, parts: impl IntoIterator<Item = (usize, usize)>) -> Parts<Var<'t, T>> {
         let mut found = Vec::new();
         for (start, len) in parts {
+            if let Err(message) = more(&mut found, 1) {
+                return self.failed_parts("split", message, 0);
+            }
             found.push(self.strided(axis, start, len, 1));
         }
         found.into()
@@ -231,7 +238,10 @@ impl<'t, T: Float> Var<'t, T> {
         };
         let mut shape = self.shape().clone();
         shape.remove(axis);
-        let mut found = Vec::with_capacity(size);
+        let mut found = match room(size) {
+            Ok(found) => found,
+            Err(message) => return self.failed_parts("unbind", message, 0),
+        };
         for i in 0..size {
             found.push(self.strided(axis, i, 1, 1).reshape_to(&shape));
         }

@@ -1,9 +1,13 @@
 //! Windows of pooling: where the elements of each lie along an axis, and which of them is the largest.
 use super::take::NOWHERE;
 use crate::{
+    error::Checked,
     kernels::{pool, threads::for_chunks},
     tape::Float,
-    tensor::{Shape, Tensor},
+    tensor::{
+        Shape, Tensor,
+        room::{listed, room},
+    },
 };
 
 /// The windows along one axis.
@@ -71,20 +75,26 @@ impl Windows {
     }
 
     /// The places of all windows, and how many each has: filled up with [`NOWHERE`] to as many as the fullest.
-    pub fn places(&self) -> (Vec<u32>, usize) {
+    pub fn places(&self) -> Checked<(Vec<u32>, usize)> {
         let most = (0..self.count).map(|w| self.window(w).len()).max().unwrap_or(0);
         let filled = |w| self.window(w).chain(std::iter::repeat(NOWHERE)).take(most);
-        ((0..self.count).flat_map(filled).collect(), most)
+        Ok((listed(self.count.saturating_mul(most), (0..self.count).flat_map(filled))?, most))
     }
 
     /// The places of each window where there are elements.
-    fn elements(&self) -> Vec<Vec<u32>> {
-        (0..self.count).map(|w| self.window(w).collect()).collect()
+    fn elements(&self) -> Checked<Vec<Vec<u32>>> {
+        // Many short lists: whether there is room for all of them is asked at once.
+        drop(room::<u32>(self.count.saturating_mul(self.len))?);
+        let mut all = room(self.count)?;
+        for window in (0..self.count).map(|w| self.window(w)) {
+            all.push(listed(window.len(), window)?);
+        }
+        Ok(all)
     }
 
     /// The number of elements in each window.
-    pub fn real(&self) -> Vec<f64> {
-        (0..self.count).map(|w| self.window(w).len() as f64).collect()
+    pub fn real(&self) -> Checked<Vec<f64>> {
+        listed(self.count, (0..self.count).map(|w| self.window(w).len() as f64))
     }
 
     /// A window without an element, if there is one.
@@ -93,10 +103,11 @@ impl Windows {
     }
 
     /// The number of places in each window, those of the padding with them; not what a window of `ceil_mode` reaches beyond.
-    pub fn padded(&self) -> Vec<f64> {
+    pub fn padded(&self) -> Checked<Vec<f64>> {
         let Kind::Strided { stride, padding, .. } = self.kind else { return self.real() };
         let end = self.size + 2 * padding;
-        (0..self.count).map(|w| ((w * stride + self.len).min(end) - w * stride) as f64).collect()
+        let places = |w: usize| ((w * stride + self.len).min(end) - w * stride) as f64;
+        listed(self.count, (0..self.count).map(places))
     }
 
     /// The distance between windows, if each is a run of places that are all inside.
@@ -117,7 +128,10 @@ pub(super) fn largest<T: Float>(x: &Tensor<T>, windows: &[Windows]) -> Tensor<u3
     let (lead, axes) = x.shape().split_at(x.rank() - windows.len());
     let shape: Shape = lead.iter().copied().chain(windows.iter().map(|w| w.count)).collect();
     let (plane, width) = (axes.iter().product::<usize>(), axes.last().copied().unwrap_or(1));
-    let x = x.contiguous();
+    let x = match x.contiguous().made() {
+        Ok(x) => x,
+        Err(why) => return Tensor::lacking(why),
+    };
     let data = x.as_slice().unwrap_or_default();
     // One axis is an image of one line.
     let line = Windows::strided(1, 1, 1, 1, 0, 1);
@@ -140,8 +154,14 @@ pub(super) fn largest<T: Float>(x: &Tensor<T>, windows: &[Windows]) -> Tensor<u3
             });
         });
     }
-    let (rows, columns) = (rows.elements(), columns.elements());
-    let columns = Columns::new(&columns);
+    let (rows, columns) = match (rows.elements(), columns.elements()) {
+        (Ok(rows), Ok(columns)) => (rows, columns),
+        (Err(why), _) | (_, Err(why)) => return Tensor::lacking(why),
+    };
+    let columns = match Columns::new(&columns) {
+        Ok(columns) => columns,
+        Err(why) => return Tensor::lacking(why),
+    };
     Tensor::build(shape, |out: &mut [u32]| {
         for_chunks(out, per_plane, |start, out| {
             let offset = start / per_plane * plane;
@@ -165,12 +185,16 @@ enum Columns<'a> {
 }
 
 impl Columns<'_> {
-    fn new(columns: &[Vec<u32>]) -> Columns<'_> {
+    fn new(columns: &[Vec<u32>]) -> Checked<Columns<'_>> {
         let len = columns.first().map_or(0, Vec::len);
         if columns.iter().any(|c| c.len() != len) {
-            return Columns::Uneven(columns);
+            return Ok(Columns::Uneven(columns));
         }
-        Columns::Even((0..len).map(|k| columns.iter().map(|c| c[k]).collect()).collect(), columns.len())
+        let mut turned = room(len)?;
+        for k in 0..len {
+            turned.push(listed(columns.len(), columns.iter().map(|c| c[k]))?);
+        }
+        Ok(Columns::Even(turned, columns.len()))
     }
 
     fn count(&self) -> usize {

@@ -87,16 +87,19 @@ pub fn hessian<T: Float>(f: impl for<'t> Fn(&Var<'t, T>) -> Var<'t, T>, x: &Tens
 /// The Jacobian of a recorded value, row by row.
 fn rows<T: Float>(y: &Var<'_, T>, x: &Var<'_, T>) -> Result<Tensor<T>> {
     let (m, n) = (y.value()?.numel(), x.numel());
-    let mut data = Vec::with_capacity(m * n);
-    let mut seed = Tensor::zeros(y.shape());
+    let shape: Shape = y.shape().iter().chain(x.shape().iter()).copied().collect();
+    let (mut all, mut seed) = (Tensor::zeros(shape), Tensor::zeros(y.shape()));
+    all.ok()?;
+    seed.ok()?;
     for i in 0..m {
         seed.as_mut_slice()[i] = T::of(1.0);
         let row = y.tape().vjp(&[y], &[&y.tape().constant(&seed)], &[x], false, None)?.remove(0);
-        data.extend(row.value()?.to_vec());
+        let row = row.value()?.contiguous();
+        row.ok()?;
+        all.as_mut_slice()[i * n..(i + 1) * n].copy_from_slice(row.as_slice().unwrap_or_default());
         seed.as_mut_slice()[i] = T::of(0.0);
     }
-    let shape: Shape = y.shape().iter().chain(x.shape().iter()).copied().collect();
-    Tensor::new(shape, data)
+    Ok(all)
 }
 
 fn same_shape<T: Float>(what: &'static str, x: &Tensor<T>, v: &Tensor<T>) -> Result<()> {

@@ -9,9 +9,9 @@ use super::{
     var::{CONSTANT, FAILED, Var},
 };
 use crate::{
-    error::{Error, Result},
+    error::{Checked, Error, Result},
     ops::Op,
-    tensor::{Element, Shape, Tensor},
+    tensor::{Element, Shape, Tensor, room::more},
 };
 use smallvec::SmallVec;
 use std::{cell::RefCell, fmt, panic::Location};
@@ -180,9 +180,18 @@ impl<T: Float> Tape<T> {
             let message = format!("the parameter of shape {} has NaN or infinity in it", value.shape());
             return self.fail_op(op.rule().name(), message, &[]);
         }
+        if let Err(message) = self.room_for_node(0) {
+            return self.fail_op(op.rule().name(), message, &[]);
+        }
         let id = self.push_node(op, SmallVec::new(), value.shape().clone(), []);
         self.note(id, &value, &[], None);
         Var::new(self, value, id)
+    }
+
+    /// Room in the tables for one node more, which keeps at most so many values.
+    fn room_for_node(&self, kept: usize) -> Checked<()> {
+        more(&mut self.tensors.nodes.borrow_mut(), 1)?;
+        more(&mut self.tensors.kept.borrow_mut(), kept)
     }
 
     #[track_caller]
@@ -257,6 +266,9 @@ impl<T: Float> Tape<T> {
                 self.not_replayable("something was computed without being recorded");
             }
             return Var::new(self, value, CONSTANT);
+        }
+        if let Err(message) = self.room_for_node(inputs.len() + 1) {
+            return self.fail_op(op.rule().name(), message, inputs);
         }
         let (mut nodes, mut wanted) = (SmallVec::new(), 0u32);
         for (i, v) in inputs.iter().enumerate() {

@@ -4,7 +4,7 @@ use super::{Float, Scalar, Tape, TapeNumber, Var};
 use crate::{
     error::{Error, Result},
     real::Number,
-    tensor::Tensor,
+    tensor::{Tensor, room::filled},
 };
 
 /// A matrix that keeps its nonzero elements only, row by row (CSR).
@@ -62,11 +62,12 @@ impl<T: Copy> Sparse<T> {
 impl<T: Float> Sparse<T> {
     /// The whole matrix.
     pub fn to_tensor(&self) -> Tensor<T> {
-        let mut dense = vec![T::of(0.0); self.shape().iter().product()];
-        for i in 0..self.shape()[0] {
-            self.row(i).for_each(|(j, v)| dense[i * self.columns + j] = v);
-        }
-        Tensor::from_fn(self.shape(), |i| dense[i])
+        Tensor::build(self.shape().into(), |dense| {
+            dense.fill(T::of(0.0));
+            for i in 0..self.shape()[0] {
+                self.row(i).for_each(|(j, v)| dense[i * self.columns + j] = v);
+            }
+        })
     }
 }
 
@@ -186,7 +187,8 @@ impl Pattern {
             }
             kept.push(row.into_iter().map(|j| j as u32).collect());
         }
-        let mut transposed = vec![Vec::new(); columns];
+        let invalid = |message| Error::invalid("Pattern", message);
+        let mut transposed = filled(columns, Vec::new()).map_err(invalid)?;
         for (i, row) in kept.iter().enumerate() {
             row.iter().for_each(|&j| transposed[j as usize].push(i as u32));
         }

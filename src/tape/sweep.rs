@@ -13,7 +13,7 @@ use crate::{
     error::{Error, Result},
     kernels::accumulate,
     ops::Op,
-    tensor::{Shape, Tensor},
+    tensor::{Shape, Tensor, room::more},
 };
 
 /// The adjoint of a node so far; recorded itself if the sweep is to be differentiated.
@@ -128,20 +128,24 @@ impl<T: Float> Sweep<T> {
         slot.as_mut().map(|adjoint| &mut adjoint.value)
     }
 
-    fn reset(&mut self, nodes: usize, graph: bool, free: bool, floor: usize) {
+    fn reset(&mut self, nodes: usize, graph: bool, free: bool, floor: usize) -> Result<()> {
         // A sweep that came to its end has left none.
         if self.pending > 0 {
             self.adjoints.clear();
             self.pending = 0;
         }
-        self.adjoints.resize_with(nodes, || None);
         self.needed.clear();
+        let missing = nodes.saturating_sub(self.adjoints.len());
+        let room = more(&mut self.adjoints, missing).and_then(|()| more(&mut self.needed, nodes));
+        room.map_err(|message| Error::op("backward", message, None))?;
+        self.adjoints.resize_with(nodes, || None);
         self.graph = graph;
         self.free = free;
         self.observed = false;
         self.floor = floor;
         self.cut.clear();
         self.error = None;
+        Ok(())
     }
 
     /// Marks what depends on the wanted nodes, so that no other gradient is computed.
@@ -299,7 +303,7 @@ impl<T: Float> Tape<T> {
         };
         let n = if self.statements.len().2 > 0 { self.statements.adjoints() } else { 0 };
         let mut sweep = self.tensors.scratch.take();
-        sweep.reset(self.tensors.nodes.borrow().len(), false, free, 0);
+        sweep.reset(self.tensors.nodes.borrow().len(), false, free, 0)?;
         sweep.collect(self, node, self.constant(Tensor::ones(y.shape())));
         if self.settings.observed.get() {
             self.note_sweep(self.tensors.nodes.borrow().get(node as usize).map(|n| n.statement));
@@ -311,7 +315,7 @@ impl<T: Float> Tape<T> {
     pub(super) fn backward_to(&self, node: u32, needed: &[bool]) -> Result<Gradients<T>> {
         let mut sweep = self.tensors.scratch.take();
         let nodes = self.tensors.nodes.borrow();
-        sweep.reset(nodes.len(), false, true, 0);
+        sweep.reset(nodes.len(), false, true, 0)?;
         sweep.needed.extend_from_slice(needed);
         let seed = nodes.get(node as usize).map(|y| self.constant(Tensor::ones(&y.shape)));
         drop(nodes);
@@ -324,7 +328,7 @@ impl<T: Float> Tape<T> {
     /// A sweep from scalar adjoints that are already seeded.
     pub(crate) fn sweep_all(&self, adjoints: Vec<T>) -> Result<Gradients<T>> {
         let mut sweep = self.tensors.scratch.take();
-        sweep.reset(self.tensors.nodes.borrow().len(), false, false, 0);
+        sweep.reset(self.tensors.nodes.borrow().len(), false, false, 0)?;
         if self.settings.observed.get() {
             self.note_sweep(adjoints.iter().rposition(|a| *a != T::default()).map(|id| id as u32));
         }
@@ -364,7 +368,7 @@ impl<T: Float> Tape<T> {
             v.ok()?;
         }
         let mut sweep = Sweep::default();
-        sweep.reset(self.tensors.nodes.borrow().len(), graph, false, floor.unwrap_or(0));
+        sweep.reset(self.tensors.nodes.borrow().len(), graph, false, floor.unwrap_or(0))?;
         let wanted: Vec<u32> = xs.iter().filter_map(|x| x.node()).collect();
         sweep.mark(&self.tensors.nodes.borrow(), &wanted);
         if floor.is_some() {

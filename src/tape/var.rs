@@ -61,7 +61,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// The elements in row-major order.
     #[track_caller]
     pub fn to_vec(&self) -> Result<Vec<T>> {
-        Ok(self.value()?.to_vec())
+        self.value()?.list().map_err(|message| Error::invalid("to_vec", message))
     }
 
     /// The sizes of the axes; `[0]` if the value failed.

@@ -5,6 +5,7 @@ mod dims;
 mod element;
 mod layout;
 mod print;
+pub(crate) mod room;
 mod serial;
 pub(crate) mod shape;
 pub(crate) mod storage;
@@ -94,7 +95,12 @@ impl<T: Element> Tensor<T> {
     /// assert!(error.contains("f32[1073741824, 1073741824] needs 4611686018427387904 bytes"), "{error}");
     /// ```
     pub fn ok(&self) -> Result<()> {
-        self.lack().map_or(Ok(()), |why| Err(Error::invalid("Tensor", why)))
+        named("Tensor", self.there())
+    }
+
+    /// The same for one that an operation is given beside its operands: before its shape is looked at.
+    pub(crate) fn there(&self) -> Checked<()> {
+        self.lack().map_or(Ok(()), |why| Err(why.to_string()))
     }
 
     /// The same data through another layout, which must have been derived from this tensor's own.
@@ -277,6 +283,9 @@ impl<T: Element> Tensor<T> {
 
     /// Reshape to a shape with the same number of elements.
     pub(crate) fn reshaped(&self, shape: &Shape) -> Tensor<T> {
+        if self.lack().is_some() {
+            return self.clone();
+        }
         debug_assert_eq!(shape.numel(), self.numel());
         match self.layout.reshape(shape) {
             Some(layout) => self.view(layout),

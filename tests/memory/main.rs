@@ -1,6 +1,8 @@
 //! What is asked of the system's allocator: by a training step nothing, by a damaged file little.
 mod allocations;
 mod bounded;
+#[path = "../suite/catalogue.rs"]
+mod catalogue;
 mod sizes;
 
 use std::{
@@ -70,6 +72,25 @@ fn most<R>(f: impl FnOnce() -> R) -> (R, isize) {
     MOST.set(before);
     let result = f();
     (result, MOST.get() - before)
+}
+
+/// The side of the catalogue's operands.
+
+/// Nobody gets so many bytes at once while this is there.
+struct Full;
+
+impl Full {
+    fn beyond(bytes: usize) -> Full {
+        kolmo::trim_pool();
+        LIMIT.store(bytes, Ordering::Relaxed);
+        Full
+    }
+}
+
+impl Drop for Full {
+    fn drop(&mut self) {
+        LIMIT.store(usize::MAX, Ordering::Relaxed);
+    }
 }
 
 /// One test at a time: a counter is the whole process's.

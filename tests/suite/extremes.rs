@@ -8,7 +8,7 @@ const LOW: isize = isize::MIN;
 type Operation = for<'t> fn(&Var<'t, f64>) -> Var<'t, f64>;
 
 /// Operations with sizes, axes and offsets at the ends of their types, or with parts of an operand that are empty.
-const OPERATIONS: [(&str, Operation); 43] = [
+const OPERATIONS: &[(&str, Operation)] = &[
     ("sum_dim", |x| x.sum_dim(&[LOW], true)),
     ("norm", |x| x.norm(f64::NAN, &[-1], false)),
     ("diff", |x| x.diff(MOST, -1)),
@@ -49,6 +49,52 @@ const OPERATIONS: [(&str, Operation); 43] = [
     ("adaptive_avg_pool1d", |x| x.adaptive_avg_pool1d(&[Some(MOST)])),
     ("conv1d", |x| x.conv1d(x, None, &ConvOptions::new().padding(MOST))),
     ("conv_transpose1d", |x| x.conv_transpose1d(x, None, &ConvOptions::new().output_padding(MOST))),
+    ("sort", |x| x.sort(LOW, true).0),
+    ("cumsum", |x| x.cumsum(HIGH)),
+    ("var_dim", |x| x.var_dim(&[-1], f64::INFINITY, true)),
+    ("tile", |x| x.tile(&[MOST, MOST, MOST])),
+    ("unfold, wide", |x| x.unfold(0, MOST, MOST)),
+    ("slice", |x| x.slice(-1, LOW, HIGH, HIGH)),
+    ("slice, back", |x| x.slice(-1, HIGH, LOW, LOW)),
+    ("index", |x| x.index([Select::from(LOW)])),
+    ("split", |x| &x.split(MOST, 0)[0] * 1.0),
+    ("split_with_sizes", |x| &x.split_with_sizes(&[MOST, 1], 0)[0] * 1.0),
+    ("tensor_split", |x| &x.tensor_split(MOST, 0)[0] * 1.0),
+    ("repeat_interleave", |x| x.repeat_interleave(&Tensor::from([i64::MAX]), 0)),
+    ("repeat_interleave, negative", |x| x.repeat_interleave(&Tensor::from([i64::MIN]), 0)),
+    ("triu", |x| x.triu(HIGH)),
+    ("diag", |x| x.diag(LOW)),
+    ("scatter", |x| x.scatter(LOW, &Tensor::from([i64::MAX]), x)),
+    ("take", |x| x.take(&Tensor::from([i64::MIN]))),
+    ("bincount", |x| x.bincount(&Tensor::full(x.shape(), i64::MAX), MOST)),
+    ("pixel_unshuffle", |x| x.pixel_unshuffle(MOST)),
+    ("im2col", |x| x.im2col(MOST / 2, 1, MOST / 2, 1)),
+    ("im2col, apart", |x| x.im2col(2, MOST, MOST / 2, MOST)),
+    ("conv2d", |x| x.conv2d(x, None, &ConvOptions::new().stride(MOST).dilation(MOST).groups(MOST))),
+    ("conv2d, padded", |x| x.conv2d(x, None, &ConvOptions::new().padding(MOST / 2).dilation(MOST / 4))),
+    ("conv_transpose2d", |x| {
+        x.conv_transpose2d(x, None, &ConvOptions::new().stride(MOST / 2).dilation(MOST / 2).padding(MOST / 2))
+    }),
+    ("avg_pool2d", |x| {
+        x.avg_pool2d(&PoolOptions::new(MOST / 2).stride(MOST).padding(MOST / 4).ceil_mode(true))
+    }),
+    ("max_pool1d", |x| x.max_pool1d(&PoolOptions::new(2).dilation(MOST).padding(1))),
+    ("adaptive_max_pool1d", |x| x.adaptive_max_pool1d(&[Some(MOST)]).0),
+    ("upsampling", |x| {
+        x.interpolate(&Resize::Size(MOST.into()), Interpolation::Linear { align_corners: true })
+    }),
+    ("rotary", |x| x.rotary(MOST, f64::MIN_POSITIVE)),
+    ("instance_norm", |x| x.instance_norm(None, None, None, f64::NAN)),
+    ("layer_norm", |x| x.layer_norm(&[MOST, MOST], None, None, 1e-5)),
+    ("cosine_similarity", |x| x.cosine_similarity(x, LOW, 1e-8)),
+    ("renorm", |x| x.renorm(f64::INFINITY, LOW, f64::INFINITY)),
+    ("tensordot", |x| x.tensordot(x, &[HIGH], &[LOW])),
+    ("cross", |x| x.cross(x, LOW)),
+    ("round_decimals", |x| x.round_decimals(i32::MIN)),
+    ("ctc_loss", |x| {
+        x.ctc_loss(&Tensor::from([1u32]), &[MOST, MOST], &[MOST, MOST], MOST, loss::Reduction::Mean, false)
+    }),
+    ("nll_loss", |x| x.nll_loss(&Tensor::from([i64::MIN]), None, i64::MAX, loss::Reduction::Mean)),
     ("attention, no keys", |x| {
         let none = x.narrow(-2, 0, 0);
         x.scaled_dot_product_attention(&none, &none, &Attention::default())

@@ -17,7 +17,14 @@ pub(crate) struct MeanCrossEntropy {
 impl MeanCrossEntropy {
     /// Other targets of the same number, for scores of as many classes as there were.
     pub fn retarget(&mut self, targets: Tensor<u32>, classes: usize) -> Checked<()> {
-        match targets.to_vec().iter().find(|&&t| t as usize >= classes) {
+        match targets
+            .contiguous()
+            .made()?
+            .as_slice()
+            .unwrap_or_default()
+            .iter()
+            .find(|&&t| t as usize >= classes)
+        {
             Some(bad) => {
                 Err(format!("target {bad} is out of range: 0 to {} are accepted", classes as i64 - 1))
             }
