@@ -1,8 +1,6 @@
 //! What is asked of the system's allocator: by a training step nothing, by a damaged file little.
 mod allocations;
 mod bounded;
-#[path = "../suite/catalogue.rs"]
-mod catalogue;
 mod sizes;
 
 use std::{
@@ -73,8 +71,6 @@ fn most<R>(f: impl FnOnce() -> R) -> (R, isize) {
     let result = f();
     (result, MOST.get() - before)
 }
-
-/// The side of the catalogue's operands.
 
 /// Nobody gets so many bytes at once while this is there.
 struct Full;

@@ -242,7 +242,6 @@ const LARGE: &[(&str, Function)] = &[
 fn what_is_needed_on_the_way_is_refused_as_results_are() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     for (name, f) in LARGE {
-        println!("{name}");
         let tape = Tape::new();
         let x = tape.input(Tensor::ones([SIDE, 1]));
         let square = x.reshape([1 << 10, 1 << 10]);
@@ -279,12 +278,8 @@ fn what_numbers_ask_for_is_an_error_where_there_is_no_room() {
         ("sparse", || init::sparse::<f32>([1 << 20, 1 << 20], 0.5, 1.0, &mut Random::new(0)).err()),
         ("attention", || MultiheadAttention::<f32>::new(MOST - 1, 2, &mut Random::new(0)).err()),
         ("ConfusionMatrix", || metrics::ConfusionMatrix::new(8192).err()),
-        ("calibration_curve", || {
-            metrics::calibration_curve(&Tensor::from([0.5f32]), &Tensor::from([1u32]), MOST, false).err()
-        }),
     ];
     for (name, f) in asked {
-        println!("{name}");
         let full = Full::beyond(64 << 20);
         let error = f();
         drop(full);
