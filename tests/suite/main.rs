@@ -45,8 +45,6 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// The side of the catalogue's operands.
-
 /// A folder of a test's own inside `target/`, gone when the test is over.
 struct Folder(PathBuf);
 
