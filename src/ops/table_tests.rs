@@ -117,6 +117,9 @@ fn every_function_of_one_argument_has_its_derivatives() -> Result<()> {
         let inputs = [Tensor::from(&points[..])];
         let check = GradCheck::new().second_order().check(|x| (row.f64)(&x[0]), &inputs);
         check.unwrap_or_else(|e| panic!("{name}: {e}"));
+        // Inside another function, the gradient that comes in is recorded, too.
+        let check = GradCheck::new().second_order().check(|x| (row.f64)(&x[0]).tanh(), &inputs);
+        check.unwrap_or_else(|e| panic!("tanh of {name}: {e}"));
 
         let exact = swept::<f64>(|x| (row.f64)(&x[0]), &inputs)?;
         let single = swept::<f32>(|x| (row.f32)(&x[0]), &inputs)?;
@@ -156,6 +159,10 @@ fn every_function_of_two_arguments_has_its_derivatives() -> Result<()> {
                 .second_order()
                 .check(|x| x[0].tape().apply(op, &[&x[0], &x[x.len() - 1]]), inputs)
                 .unwrap_or_else(|e| panic!("{name}, {what}: {e}"));
+            GradCheck::new()
+                .second_order()
+                .check(|x| x[0].tape().apply(op, &[&x[0], &x[x.len() - 1]]).tanh(), inputs)
+                .unwrap_or_else(|e| panic!("tanh of {name}, {what}: {e}"));
         };
         let inputs = [Tensor::from(&a[..]), Tensor::from(&b[..])];
         check("plain", &inputs);

@@ -127,10 +127,10 @@ macro_rules! elementary {
                     (x / (R::of(1.0) - x)).log()
                 },
                 |x, y, g| {
-                    let slope = g / (x * (R::of(1.0) - x));
                     let (low, beyond) = if eps < 0.0 { (0.0, f64::NAN) } else { (eps, 0.0) };
                     // An infinity with the sign of g also at -0.
-                    let slope = R::select(x.equal(R::of(0.0)), g * R::of(f64::INFINITY), slope);
+                    let product = R::select(x.equal(R::of(0.0)), R::of(0.0), x * (R::of(1.0) - x));
+                    let slope = g / product;
                     R::select(x.less(R::of(low)) | x.greater(R::of(1.0 - low)), R::of(beyond), slope)
                 };
             /// `x` with NaN and the infinities replaced by these
