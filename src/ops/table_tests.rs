@@ -141,6 +141,30 @@ fn every_function_of_one_argument_has_its_derivatives() -> Result<()> {
     Ok(())
 }
 
+/// A branch that isn't taken may be infinite or NaN; nothing of it must come through.
+#[test]
+fn second_derivatives_are_numbers_where_the_first_are() -> Result<()> {
+    let points = [-20.0, -6.0, -3.0, -2.0, -1.0, -0.5, -0.0, 0.0, 0.5, 1.0, 2.0, 3.0, 6.0, 20.0, 40.0];
+    for row in unary_rows() {
+        for at in points {
+            let tape = Tape::<f64>::new();
+            let x = tape.input(at);
+            let y = (row.f64)(&x);
+            let first = y.grad(&[&x])?.remove(0);
+            if !y.item()?.is_finite() || !first.item()?.is_finite() {
+                continue;
+            }
+            // The gradient that comes in is recorded, too.
+            let slope = y.tanh().grad(&[&x])?.remove(0);
+            if slope.is_recorded() {
+                let second = slope.grad(&[&x])?.remove(0).item()?;
+                assert!(!second.is_nan(), "{}''({at})", row.name);
+            }
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn every_function_of_two_arguments_has_its_derivatives() -> Result<()> {
     let tape = Tape::<f64>::new();

@@ -7,14 +7,17 @@
 //! `random: N programs, S skipped, F failed`.
 mod arr;
 mod check;
+mod classes;
 mod conv;
 mod index;
+mod joined;
 mod loss;
 mod norms;
 mod number;
 mod products;
 mod program;
 mod reduce;
+mod systems;
 mod unary;
 mod views;
 
@@ -23,7 +26,7 @@ use program::{Gen, Op, Program, What};
 use std::{collections::BTreeMap, env, process::Command};
 
 /// How many programs a run has that wasn't told: some seconds' worth.
-const PROGRAMS: u64 = 300;
+const PROGRAMS: u64 = 600;
 
 fn operations() -> Vec<Op> {
     let mut list = Vec::new();
@@ -31,10 +34,13 @@ fn operations() -> Vec<Op> {
     unary::ops(&mut list);
     reduce::ops(&mut list);
     products::ops(&mut list);
+    systems::ops(&mut list);
     conv::ops(&mut list);
     norms::ops(&mut list);
     index::ops(&mut list);
+    joined::ops(&mut list);
     loss::ops(&mut list);
+    classes::ops(&mut list);
     list
 }
 
@@ -42,7 +48,12 @@ fn operations() -> Vec<Op> {
 fn generate(seed: u64, list: &[Op], focus: Option<(&str, usize)>) -> Program {
     let mut g = Gen::new(seed, 3);
     g.longest = focus.map_or_else(|| g.choose(&[2, 3, 3, 4, 4, 5, 9]), |(_, longest)| longest);
-    let wanted = if focus.is_some() { 1 } else { g.int(5, 60) };
+    g.large = focus.is_none() && seed % 80 == 7;
+    let wanted = match focus {
+        Some(_) => 1,
+        None if g.large => 5,
+        None => g.int(5, 60),
+    };
     let chosen: Vec<usize> =
         (0..list.len()).filter(|&i| focus.is_none_or(|(name, _)| list[i].name == name)).collect();
     let (mut made, mut tries) = (0, 0);
@@ -60,30 +71,24 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// A failure made smaller: first its statements, then, where one operation alone fails at a smaller size, that.
-fn explain(seed: u64, program: &Program, list: &[Op]) -> String {
+fn explain(program: &Program, list: &[Op], told: &mut BTreeMap<&'static str, usize>) -> String {
     let small = check::shrink(program);
-    let mut ops: Vec<&str> = small
-        .statements
-        .iter()
-        .filter_map(|s| match &s.what {
-            What::Operation { op, .. } => Some(*op),
-            _ => None,
-        })
-        .collect();
-    ops.dedup();
-    if let [.., last] = ops[..] {
-        for (size, seed) in (1..4).flat_map(|size| (0..60).map(move |seed| (size, seed))) {
-            let p = generate(seed, list, Some((last, size)));
-            if matches!(check::check(&p), Verdict::Failed(_)) {
-                let least = check::shrink(&p);
-                return format!("seed {seed}, smallest of {last}:\n{}", check::report(&least)).replace(
-                    &format!("seed {seed},"),
-                    &format!("({} statements before)", small.statements.len()),
-                );
-            }
+    let op_of =
+        |s: &program::Statement| if let What::Operation { op, .. } = s.what { Some(op) } else { None };
+    let ops: Vec<&'static str> = small.statements.iter().filter_map(op_of).collect();
+    let last = ops.last().copied().unwrap_or("leaf");
+    let times = told.entry(last).or_default();
+    *times += 1;
+    if *times > 2 {
+        return format!("    again {last}");
+    }
+    for (size, seed) in (1..4).flat_map(|size| (0..60).map(move |seed| (size, seed))) {
+        let p = generate(seed, list, Some((last, size)));
+        if matches!(check::check(&p), Verdict::Failed(_)) {
+            let alone = check::report(&check::shrink(&p));
+            return format!("{}\n  a smaller one with {last}:\n{alone}", check::report(&small));
         }
     }
-    let _ = seed;
     check::report(&small)
 }
 
@@ -99,6 +104,7 @@ fn main() {
     };
     let count = seeds.end - seeds.start;
     let (mut skipped, mut failed, mut statements) = (0, 0, 0);
+    let mut told = BTreeMap::new();
     let mut used: BTreeMap<&str, usize> = list.iter().map(|op| (op.name, 0)).collect();
     for seed in seeds.clone() {
         let p = generate(seed, &list, None);
@@ -114,9 +120,7 @@ fn main() {
             Verdict::Failed(why) => {
                 failed += 1;
                 println!("seed {seed}: {why}");
-                if failed <= 10 || count == 1 {
-                    println!("{}", explain(seed, &p, &list));
-                }
+                println!("{}", explain(&p, &list, &mut told));
             }
         }
     }

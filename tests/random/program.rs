@@ -128,13 +128,15 @@ pub struct Gen {
     pub values: Vec<Arr>,
     /// The longest axis of a new leaf, usually.
     pub longest: usize,
+    /// Whether some leaves are so large that several threads share the work.
+    pub large: bool,
     name: &'static str,
 }
 
 impl Gen {
     pub fn new(seed: u64, longest: usize) -> Gen {
         let state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d;
-        Gen { state, program: Program::default(), values: Vec::new(), longest, name: "" }
+        Gen { state, program: Program::default(), values: Vec::new(), longest, large: false, name: "" }
     }
 
     /// Random bits (SplitMix64).
@@ -181,6 +183,9 @@ impl Gen {
 
     /// A shape of few elements.
     pub fn new_shape(&mut self, low: usize, high: usize) -> Vec<usize> {
+        if self.large && low <= 2 && high >= 2 && self.chance(60) {
+            return vec![self.int(96, 256), self.int(96, 256)];
+        }
         loop {
             let rank = self.int(low, high);
             let shape: Vec<usize> = (0..rank).map(|_| self.size()).collect();
@@ -345,7 +350,10 @@ impl Gen {
         margin();
         let value = definition(&operands.iter().map(|&i| &self.values[i]).collect::<Vec<_>>());
         let fits = |x: &N| x.v.abs() < 1e4 && x.a.abs().max(x.b.abs()) < 1e5 && x.ab.abs() < 1e6;
-        if margin() < 1e-5 || !value.data.iter().all(fits) || value.data.len() > 3000 {
+        if margin() < 1e-5
+            || !value.data.iter().all(fits)
+            || value.data.len() > if self.large { 70_000 } else { 3000 }
+        {
             return None;
         }
         let (call, definition): (Call, Definition) = (Rc::new(call), Rc::new(definition));
