@@ -106,8 +106,9 @@ fn guarded(p: &Program, threads: usize) -> Result<Ran, String> {
         .unwrap_or_else(|_| Err(format!("panicked: {}", PANIC.with(|p| p.take()))))
 }
 
+/// The largest magnitude; what is smaller than this came about by cancellation.
 fn largest(x: &[N]) -> f64 {
-    x.iter().fold(1e-6, |m, x| m.max(x.v.abs()))
+    x.iter().fold(1e-3, |m, x| m.max(x.v.abs()))
 }
 
 /// `Σ gradient · direction` and the sum of its terms' magnitudes.
@@ -115,7 +116,7 @@ fn along(p: &Program, gradients: &[Vec<f64>], direction: impl Fn(&N) -> f64) -> 
     let inputs =
         p.statements.iter().filter_map(|s| if let What::Input(x) = &s.what { Some(x) } else { None });
     let terms = inputs.zip(gradients).flat_map(|(x, g)| x.data.iter().zip(g).map(|(x, g)| direction(x) * g));
-    terms.fold((0.0, 1e-6), |(sum, size), t| (sum + t, size + t.abs()))
+    terms.fold((0.0, 1e-3), |(sum, size), t| (sum + t, size + t.abs()))
 }
 
 /// Compares one program with its definition, on one thread and on three.

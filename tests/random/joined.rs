@@ -5,7 +5,20 @@ use super::{
     program::{Op, op},
     views::{squeeze, unsqueeze},
 };
-use kolmo::{Pad, Parts, Tensor, Var};
+use kolmo::{Block, Pad, Parts, Tensor, Var, nn::Param};
+
+/// A block of three operations.
+struct Recomputed;
+
+impl Block<f64> for Recomputed {
+    fn params(&self) -> Vec<Param<f64>> {
+        vec![]
+    }
+
+    fn forward<'t>(&self, v: &[Var<'t, f64>]) -> Var<'t, f64> {
+        (&v[0] * &v[1]).sin() + v[0].exp() * &v[0]
+    }
+}
 
 fn one(parts: Parts<Var<'_, f64>>, k: usize) -> Var<'_, f64> {
     parts[k].clone()
@@ -210,6 +223,18 @@ pub fn ops(list: &mut Vec<Op>) {
         let text = format!("$0.repeat_interleave({counts:?}, {d})");
         let definition = move |a: &[&Arr]| a[0].pick(d, &places);
         g.emit(text, &[x], move |v| v[0].repeat_interleave(&times, d), definition)?;
+        Some(())
+    });
+    op(list, "checkpoint", |g| {
+        let x = g.any(1, 3);
+        let x = g.within(x, -3.0, 3.0)?;
+        let y = super::unary::partner(g, x, [-2.0, 2.0]);
+        g.emit(
+            "checkpoint(|x, y| (x * y).sin() + x.exp() * x)($0, $1)",
+            &[x, y],
+            |v| v[0].tape().checkpoint(Recomputed, &[&v[0], &v[1]]),
+            |a| a[0].zip(a[1], |x, y| (x * y).sin() + x.exp() * x),
+        )?;
         Some(())
     });
 }

@@ -213,4 +213,25 @@ pub fn ops(list: &mut Vec<Op>) {
         g.emit(text, &[x], move |v| v[0].matrix_norm(norm, [-2, -1], keep), definition)?;
         Some(())
     });
+    op(list, "matrix_norm(nuc)", |g| {
+        // Differentiated once only. Of two rows or columns: √(σ₁² + σ₂² + 2 σ₁ σ₂), which traces and determinants give.
+        if !g.program.first_only && !g.chance(8) {
+            return None;
+        }
+        let k = g.int(2, 6);
+        let x = g.of(&[2, k]);
+        let definition = move |a: &[&Arr]| {
+            let gram = a[0].matmul(&a[0].transpose(0, 1));
+            near(det(&gram).data[0].v * 1e-3);
+            Arr::one((gram.at(&[0, 0]) + gram.at(&[1, 1]) + det(&gram).data[0].sqrt() * 2.0).sqrt())
+        };
+        g.emit(
+            "$0.matrix_norm(nuc)",
+            &[x],
+            |v| v[0].matrix_norm(MatrixNorm::Nuc, [0, 1], false),
+            definition,
+        )?;
+        g.program.first_only = true;
+        Some(())
+    });
 }

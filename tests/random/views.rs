@@ -5,7 +5,8 @@ use super::{
 };
 use kolmo::{Indexing, Select, Tensor};
 
-/// A leaf of this shape that lies in memory otherwise: permuted, reversed, every second element, or part of a larger one.
+/// A leaf of this shape that lies in memory otherwise: permuted, reversed, every second element, or part of a larger one; perhaps of
+/// a view itself.
 pub fn strided_leaf(g: &mut Gen, shape: &[usize], low: f64, high: f64) -> Option<usize> {
     let rank = shape.len();
     let at = g.int(0, rank - 1);
@@ -16,7 +17,7 @@ pub fn strided_leaf(g: &mut Gen, shape: &[usize], low: f64, high: f64) -> Option
             let axes = g.permutation(rank);
             let mut from = vec![0; rank];
             axes.iter().zip(shape).for_each(|(&a, &s)| from[a] = s);
-            let id = g.plain_leaf(&from, low, high);
+            let id = g.leaf(&from, low, high);
             let dims: Vec<isize> = axes.iter().map(|&a| a as isize).collect();
             g.emit(
                 format!("$0.permute(&{dims:?})"),
@@ -26,14 +27,14 @@ pub fn strided_leaf(g: &mut Gen, shape: &[usize], low: f64, high: f64) -> Option
             )
         }
         1 => {
-            let id = g.plain_leaf(shape, low, high);
+            let id = g.leaf(shape, low, high);
             let back: Vec<usize> = (0..size).rev().collect();
             g.emit(format!("$0.flip(&[{d}])"), &[id], move |v| v[0].flip(&[d]), move |a| a[0].pick(d, &back))
         }
         2 => {
             let mut from = shape.to_vec();
             from[at] = 2 * size;
-            let id = g.plain_leaf(&from, low, high);
+            let id = g.leaf(&from, low, high);
             let places: Vec<usize> = (0..size).map(|i| 2 * i + 1).collect();
             let text = format!("$0.slice({d}, 1, None, 2)");
             g.emit(text, &[id], move |v| v[0].slice(d, 1, None, 2), move |a| a[0].pick(d, &places))
@@ -42,7 +43,7 @@ pub fn strided_leaf(g: &mut Gen, shape: &[usize], low: f64, high: f64) -> Option
             let (before, behind) = (g.int(0, 2), g.int(0, 2));
             let mut from = shape.to_vec();
             from[at] += before + behind;
-            let id = g.plain_leaf(&from, low, high);
+            let id = g.leaf(&from, low, high);
             let places: Vec<usize> = (before..before + size).collect();
             let text = format!("$0.narrow({d}, {before}, {size})");
             g.emit(text, &[id], move |v| v[0].narrow(d, before, size), move |a| a[0].pick(d, &places))
