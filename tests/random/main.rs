@@ -3,8 +3,10 @@
 //! one thread and three must give the same bits.
 //!
 //! `cargo test --test random` runs a few seconds; `KOLMO_RANDOM_PROGRAMS=n` sets how many programs, `KOLMO_RANDOM_SEED=n`
-//! reruns one. A failure is made smaller and printed with its seed. The last line is
-//! `random: N programs, S skipped, F failed`.
+//! reruns one; words after `--` choose operations (`-- conv2d softmax`), of which alone programs are made. A failure is made
+//! smaller and printed with its seed. The last line is `random: N programs, S skipped, F failed`.
+// Tables of functions have long types; a comparison that NaN fails is negated on purpose.
+#![allow(clippy::type_complexity, clippy::neg_cmp_op_on_partial_ord, clippy::needless_range_loop)]
 mod arr;
 mod check;
 mod classes;
@@ -97,7 +99,12 @@ fn main() {
         return println!("random: test");
     }
     check::hush_panics();
-    let list = operations();
+    let chosen: Vec<String> = env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    let mut list = operations();
+    list.retain(|op| chosen.is_empty() || chosen.iter().any(|name| name == op.name));
+    if list.is_empty() {
+        return println!("random: 0 programs, 0 skipped, 0 failed");
+    }
     let seeds = match number("KOLMO_RANDOM_SEED") {
         Some(seed) => seed..seed + 1,
         None => 0..number("KOLMO_RANDOM_PROGRAMS").unwrap_or(PROGRAMS),
@@ -140,7 +147,7 @@ fn main() {
 /// The whole run in a process of its own, since the instruction set is chosen once; gives its failures.
 fn with_isa(isa: &str) -> usize {
     let executable = env::current_exe().unwrap_or_else(|e| panic!("the path of this program: {e}"));
-    let output = Command::new(executable).env("KOLMO_ISA", isa).output();
+    let output = Command::new(executable).args(env::args().skip(1)).env("KOLMO_ISA", isa).output();
     let output = output.unwrap_or_else(|e| panic!("running for {isa}: {e}"));
     let text = String::from_utf8_lossy(&output.stdout);
     let last = text.lines().last().unwrap_or("no output");

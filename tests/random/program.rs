@@ -55,7 +55,7 @@ impl Program {
         for s in &self.statements {
             let value = match &s.what {
                 What::Input(x) => {
-                    let sign = |i: usize| if i % 3 == 0 { -shake } else { shake };
+                    let sign = |i: usize| if i.is_multiple_of(3) { -shake } else { shake };
                     let moved = x.data.iter().enumerate().map(|(i, x)| N { v: x.v + x.v * sign(i), ..*x });
                     Arr::new(&x.shape, moved.collect())
                 }
@@ -76,7 +76,7 @@ impl Program {
     pub fn pruned(&self) -> Program {
         let mut needed = vec![false; self.statements.len()];
         self.loss.iter().for_each(|(i, _)| needed[*i] = true);
-        for i in (0..needed.len()).rev().filter(|_| true) {
+        for i in (0..needed.len()).rev() {
             if needed[i] {
                 self.statements[i].operands().iter().for_each(|&o| needed[o] = true);
             }
@@ -237,10 +237,11 @@ impl Gen {
 
     /// A leaf with values between two bounds, perhaps a view of a larger one.
     pub fn leaf(&mut self, shape: &[usize], low: f64, high: f64) -> usize {
-        if !shape.is_empty() && self.chance(30) && self.program.statements.len() < 80 {
-            if let Some(id) = super::views::strided_leaf(self, shape, low, high) {
-                return id;
-            }
+        if !shape.is_empty()
+            && self.chance(30)
+            && let Some(id) = super::views::strided_leaf(self, shape, low, high)
+        {
+            return id;
         }
         self.plain_leaf(shape, low, high)
     }

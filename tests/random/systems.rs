@@ -39,7 +39,8 @@ fn eliminate(a: &[Vec<N>], b: &[Vec<N>]) -> (Vec<Vec<N>>, N) {
     for i in 0..a.len() {
         let pivot = (i..a.len()).max_by(|&p, &q| a[p][i].v.abs().total_cmp(&a[q][i].v.abs())).unwrap_or(i);
         if pivot != i {
-            (a.swap(i, pivot), b.swap(i, pivot));
+            a.swap(i, pivot);
+            b.swap(i, pivot);
             det = -det;
         }
         det = det * a[i][i];

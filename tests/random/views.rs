@@ -182,7 +182,7 @@ pub fn ops(list: &mut Vec<Op>) {
         let mut rest: usize = g.shape(x).iter().product();
         let mut shape = Vec::new();
         while rest > 1 && shape.len() < 3 {
-            let divisors: Vec<usize> = (1..=rest).filter(|d| rest % d == 0).collect();
+            let divisors: Vec<usize> = (1..=rest).filter(|&d| rest.is_multiple_of(d)).collect();
             let d = g.choose(&divisors);
             shape.push(d);
             rest /= d;
