@@ -264,9 +264,9 @@ pub fn ops(list: &mut Vec<Op>) {
         g.emit("$0.bincount(…, 3)", &[x], move |v| v[0].bincount(&to, 3), definition)?;
         Some(())
     });
-    op(list, "at, from_scalars", |g| {
+    op(list, "at and from_scalars", |g| {
         // Rarely: the program has no second order then.
-        if !g.program.first_only && !g.chance(8) {
+        if !g.program.first_only && !g.chance(25) {
             return None;
         }
         let x = g.any(1, 3);

@@ -216,7 +216,7 @@ pub fn ops(list: &mut Vec<Op>) {
     });
     op(list, "matrix_norm(nuc)", |g| {
         // Differentiated once only. Of two rows or columns: √(σ₁² + σ₂² + 2 σ₁ σ₂), which traces and determinants give.
-        if !g.program.first_only && !g.chance(8) {
+        if !g.program.first_only && !g.chance(25) {
             return None;
         }
         let k = g.int(2, 6);
