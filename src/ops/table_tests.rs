@@ -117,6 +117,9 @@ fn every_function_of_one_argument_has_its_derivatives() -> Result<()> {
         let inputs = [Tensor::from(&points[..])];
         let check = GradCheck::new().second_order().check(|x| (row.f64)(&x[0]), &inputs);
         check.unwrap_or_else(|e| panic!("{name}: {e}"));
+        // Inside another function, the gradient that comes in is recorded, too.
+        let check = GradCheck::new().second_order().check(|x| (row.f64)(&x[0]).tanh(), &inputs);
+        check.unwrap_or_else(|e| panic!("tanh of {name}: {e}"));
 
         let exact = swept::<f64>(|x| (row.f64)(&x[0]), &inputs)?;
         let single = swept::<f32>(|x| (row.f32)(&x[0]), &inputs)?;
@@ -132,6 +135,30 @@ fn every_function_of_one_argument_has_its_derivatives() -> Result<()> {
             ] {
                 near(&format!("{what} {name}({at})"), pair.0, exact[0][i], rtol);
                 near(&format!("{what} {name}'({at})"), pair.1, exact[1][i], rtol);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A branch that isn't taken may be infinite or NaN; nothing of it must come through.
+#[test]
+fn second_derivatives_are_numbers_where_the_first_are() -> Result<()> {
+    let points = [-20.0, -6.0, -3.0, -2.0, -1.0, -0.5, -0.0, 0.0, 0.5, 1.0, 2.0, 3.0, 6.0, 20.0, 40.0];
+    for row in unary_rows() {
+        for at in points {
+            let tape = Tape::<f64>::new();
+            let x = tape.input(at);
+            let y = (row.f64)(&x);
+            let first = y.grad(&[&x])?.remove(0);
+            if !y.item()?.is_finite() || !first.item()?.is_finite() {
+                continue;
+            }
+            // The gradient that comes in is recorded, too.
+            let slope = y.tanh().grad(&[&x])?.remove(0);
+            if slope.is_recorded() {
+                let second = slope.grad(&[&x])?.remove(0).item()?;
+                assert!(!second.is_nan(), "{}''({at})", row.name);
             }
         }
     }
@@ -156,6 +183,10 @@ fn every_function_of_two_arguments_has_its_derivatives() -> Result<()> {
                 .second_order()
                 .check(|x| x[0].tape().apply(op, &[&x[0], &x[x.len() - 1]]), inputs)
                 .unwrap_or_else(|e| panic!("{name}, {what}: {e}"));
+            GradCheck::new()
+                .second_order()
+                .check(|x| x[0].tape().apply(op, &[&x[0], &x[x.len() - 1]]).tanh(), inputs)
+                .unwrap_or_else(|e| panic!("tanh of {name}, {what}: {e}"));
         };
         let inputs = [Tensor::from(&a[..]), Tensor::from(&b[..])];
         check("plain", &inputs);

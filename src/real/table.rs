@@ -127,11 +127,11 @@ macro_rules! elementary {
                     (x / (R::of(1.0) - x)).log()
                 },
                 |x, y, g| {
-                    let slope = g / (x * (R::of(1.0) - x));
                     let (low, beyond) = if eps < 0.0 { (0.0, f64::NAN) } else { (eps, 0.0) };
+                    let outside = x.less(R::of(low)) | x.greater(R::of(1.0 - low));
                     // An infinity with the sign of g also at -0.
-                    let slope = R::select(x.equal(R::of(0.0)), g * R::of(f64::INFINITY), slope);
-                    R::select(x.less(R::of(low)) | x.greater(R::of(1.0 - low)), R::of(beyond), slope)
+                    let product = R::select(x.equal(R::of(0.0)), R::of(0.0), x * (R::of(1.0) - x));
+                    R::select(outside, R::of(beyond), g / R::select(outside, R::of(1.0), product))
                 };
             /// `x` with NaN and the infinities replaced by these
             replace_nonfinite ReplaceNonfinite(nan, posinf, neginf) [x]

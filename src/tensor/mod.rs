@@ -106,8 +106,9 @@ impl<T: Element> Tensor<T> {
     /// The same data through another layout, which must have been derived from this tensor's own.
     pub(crate) fn view(&self, mut layout: Layout) -> Tensor<T> {
         if layout.shape.numel() == 0 {
-            // A part of no elements may begin anywhere, also behind the buffer's end.
-            layout.offset = 0;
+            // A part of no elements may begin anywhere, also behind the buffer's end, and step anyhow, also backwards: from
+            // here on it lies as a new tensor does.
+            layout = Layout::contiguous(layout.shape);
         }
         // Nobody steps along an axis of one element; backwards would only mislead those who look for such axes.
         if layout.strides.iter().any(|stride| *stride < 0) {

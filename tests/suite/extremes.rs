@@ -134,6 +134,26 @@ fn what_attention_gives_for_no_keys_is_zero_and_so_are_its_gradients() -> Result
     Ok(())
 }
 
+/// A view of no elements that steps backwards lies in memory as any other of no elements does.
+#[test]
+fn products_of_reversed_views_of_nothing_are_zero() -> Result<()> {
+    let tape = Tape::<f64>::new();
+    let (x, y) = (tape.input(Tensor::ones([5, 4, 0])), tape.input(Tensor::ones([5, 0, 2])));
+    for dims in [&[0][..], &[1], &[0, 2], &[0, 1, 2]] {
+        let (x, y) = (x.flip(dims), y.flip(dims));
+        let z = x.bmm(&y);
+        assert_eq!(z.to_vec()?, [0.0; 40]);
+        let w = tape.input(Tensor::ones([3, 0])).flip(&[0, 1]);
+        assert_eq!(x.linear(&w, None).sum().item()?, 0.0);
+        let seen = x.scaled_dot_product_attention(&x, &x, &Attention::default());
+        assert_eq!(seen.shape(), &[5, 4, 0]);
+        assert!((z.sum() + seen.sum()).backward_retain().is_ok());
+        let strides = y.value()?.strides().to_vec();
+        assert!(strides.iter().all(|s| *s >= 0), "{strides:?}");
+    }
+    Ok(())
+}
+
 #[test]
 fn sizes_beyond_any_memory_are_errors() {
     let tape = Tape::<f32>::new();
