@@ -85,7 +85,20 @@ fn child() {
 }
 
 fn start(folder: &Path, threads: u64) -> Child {
-    let mut command = Command::new(env::current_exe().unwrap());
+    let program = env::current_exe().unwrap();
+    // Where cargo runs programs of another processor by an emulator, so does this.
+    let runner = env::vars().find(|(name, _)| {
+        let target = format!("CARGO_TARGET_{}_", env::consts::ARCH.to_uppercase());
+        name.starts_with(&target) && name.ends_with("_RUNNER")
+    });
+    let mut command = match runner {
+        Some((_, runner)) => {
+            let mut command = Command::new(runner);
+            command.arg(program);
+            command
+        }
+        None => Command::new(program),
+    };
     command.args(["--exact", "resume::child", "--ignored"]).env(FOLDER, folder);
     command.env("KOLMO_NUM_THREADS", threads.to_string());
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
