@@ -50,7 +50,11 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new(name: &str) -> Folder {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+        Folder::within(Path::new(env!("CARGO_TARGET_TMPDIR")), name)
+    }
+
+    fn within(parent: &Path, name: &str) -> Folder {
+        let folder = parent.join(format!("{name}-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         Folder(folder)
     }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
+    path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -15,18 +16,20 @@ pub struct Browser {
     driver: Child,
     port: u16,
     session: String,
-    _profile: Folder,
+    profile: Folder,
 }
 
 impl Browser {
     /// A browser with an empty profile.
     pub fn start() -> Outcome<Browser> {
-        let profile = Folder::new("browser");
+        // The path of a socket in it must be short, so it isn't under `target/`.
+        let profile = Folder::within(&std::env::temp_dir(), "kolmo-browser");
         let mut command = Command::new("chromedriver");
         // What it writes into a home folder of its own goes with it.
         command
             .arg("--port=0")
             .env("HOME", &*profile)
+            .env("TMPDIR", &*profile)
             .env_remove("XDG_CONFIG_HOME")
             .env_remove("XDG_CACHE_HOME");
         #[cfg(unix)]
@@ -38,7 +41,7 @@ impl Browser {
             return Err("chromedriver did not say on which port it listens".into());
         };
         let user_data = format!("--user-data-dir={}", profile.display());
-        let mut browser = Browser { driver, port, session: String::new(), _profile: profile };
+        let mut browser = Browser { driver, port, session: String::new(), profile };
         let arguments = [
             "--headless",
             "--no-sandbox",
@@ -144,5 +147,20 @@ impl Drop for Browser {
         }
         let _ = self.driver.kill();
         let _ = self.driver.wait();
+        // The browser may take a moment to end, and writes into its folder until then.
+        for _ in 0..200 {
+            if !is_used(&self.profile) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(25));
+        }
     }
+}
+
+/// Whether a process that was started with this folder is still there; where nothing tells, none is.
+fn is_used(folder: &Path) -> bool {
+    let name = folder.to_string_lossy().into_owned();
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let mut lines = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+    lines.any(|line| String::from_utf8_lossy(&line).contains(&name))
 }
