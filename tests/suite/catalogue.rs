@@ -1,5 +1,5 @@
-//! Every operation on tensors once, on operands of shape `[4, 4]`, for tests of what holds for all of them. A method of `Var` that is
-//! not here fails a test below.
+//! Operations on tensors once each, on operands of shape `[4, 4]`, for tests of what holds for all of them. A new method of `Var` has to
+//! be entered here by hand.
 use kolmo::{loss::*, *};
 
 type Function<T> = for<'t> fn(&[Var<'t, T>]) -> Var<'t, T>;

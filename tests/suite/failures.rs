@@ -11,18 +11,6 @@ fn bad<'t>(tape: &'t Tape<f64>) -> Var<'t, f64> {
 }
 
 #[test]
-fn every_entry_has_a_value_and_most_a_gradient() {
-    for entry in all() {
-        let tape = Tape::new();
-        let x = operands(&tape, entry.operands);
-        let y = (entry.run)(&x);
-        assert!(y.value().is_ok(), "{}: {:?}", entry.name, y.value());
-        let grads = y.sum().grad(&x.iter().collect::<Vec<_>>());
-        assert!(grads.is_ok() || entry.name == "detach", "{}: {:?}", entry.name, grads.err());
-    }
-}
-
-#[test]
 fn every_operation_passes_the_first_failure_on_from_every_place() {
     for entry in all() {
         for place in 0..entry.operands {
