@@ -6,7 +6,7 @@ use std::{
 
 /// All Rust files below `src`, one after the other.
 pub fn source() -> io::Result<String> {
-    below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"))
+    below(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../src")))
 }
 
 fn below(folder: &Path) -> io::Result<String> {

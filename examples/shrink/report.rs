@@ -93,8 +93,9 @@ impl Report {
     pub fn finish(&mut self, elapsed: Duration) -> Result<()> {
         self.seconds = elapsed.as_secs_f64();
         kolmo::data::write_file(self.folder.join("report.json"), serde_json::to_string_pretty(self)? + "\n")?;
-        plot::svg(&self.stages, &self.folder.join("plot.svg"))?;
-        plot::png(&self.stages, &self.folder.join("plot.png"))
+        let plot = plot::plot(&self.stages);
+        plot.save(self.folder.join("plot.svg"))?;
+        Ok(plot.save(self.folder.join("plot.png"))?)
     }
 }
 

@@ -184,7 +184,7 @@ mod tests {
     use image::{GrayImage, Luma, Rgb, RgbImage};
 
     #[test]
-    fn folders_are_classes() {
+    fn folders_of_pictures_are_classes() {
         let root = std::env::temp_dir().join(format!("kolmo-folder-{}", std::process::id()));
         for class in ["b", "a", "empty"] {
             fs::create_dir_all(root.join(class)).unwrap();

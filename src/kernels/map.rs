@@ -234,14 +234,19 @@ const LANES: usize = 32;
 #[inline(always)]
 fn body<T: LaneMath + Element, E: MultiExpr<N, M>, const N: usize, const M: usize, const FMA: bool>(
     e: E,
-    x: [&[T]; N],
+    mut x: [&[T]; N],
     mut out: [&mut [T]; M],
 ) {
-    let n = out.first().map_or(0, |o| o.len());
-    // Slices of one length let the compiler drop the bounds checks, which would keep the loop scalar.
-    let x = x.map(|s| &s[..n]);
-    let out = out.each_mut().map(|o| &mut o[..n]);
-    if N + M <= 7 {
+    let n = if M == 0 { 0 } else { out[0].len() };
+    // Slices of one length let the compiler drop the bounds checks, which would keep the loop scalar. Loops and not
+    // `map`, which would be compiled anew for every expression.
+    for k in 0..N {
+        x[k] = &x[k][..n];
+    }
+    for k in 0..M {
+        out[k] = &mut std::mem::take(&mut out[k])[..n];
+    }
+    if const { N + M <= 7 } {
         for i in 0..n {
             let mut lanes = [Lane::<T, FMA>::new(T::default()); N];
             for k in 0..N {

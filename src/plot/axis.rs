@@ -1,13 +1,78 @@
 //! What an axis can show: its ends, its labels, and what of a curve lies between them.
 use crate::error::Checked;
+use plotters::coord::{
+    ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter},
+    types::RangedCoordf64,
+};
+use std::ops::Range;
 
 /// Beyond this the width of a range, or its pixels, may be infinite.
 const LARGEST: f64 = 1e300;
 
+/// One axis of a chart. On a logarithmic one numbers are the logarithms to base 10 of what they stand for.
+#[derive(Clone, Copy)]
+pub(super) struct Axis {
+    ends: (f64, f64),
+    log: bool,
+}
+
+impl Axis {
+    pub(super) fn new(ends: (f64, f64), log: bool) -> Axis {
+        Axis { ends, log }
+    }
+}
+
+impl ValueFormatter<f64> for Axis {
+    fn format(v: &f64) -> String {
+        number(*v, 0.0)
+    }
+
+    fn format_ext(&self, v: &f64) -> String {
+        if self.log { number(10f64.powf(*v), 0.0) } else { number(*v, self.ends.1 - self.ends.0) }
+    }
+}
+
+impl Ranged for Axis {
+    type FormatOption = NoDefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
+        RangedCoordf64::from(self.ends.0..self.ends.1).map(value, limit)
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
+        let most = hint.max_num_points();
+        let even = RangedCoordf64::from(self.ends.0..self.ends.1);
+        if !self.log {
+            return even.key_points(hint);
+        }
+        let (low, high) = (self.ends.0.min(self.ends.1), self.ends.0.max(self.ends.1));
+        // The finest division of each power of ten that leaves room for every label, or of the powers themselves.
+        let powers = || (low.floor() as i64..=high.ceil() as i64).map(|power| power as f64);
+        for steps in [&[1.0, 2.0, 5.0][..], &[1.0, 3.0], &[1.0]] {
+            let points = powers().flat_map(|power| steps.iter().map(move |step: &f64| power + step.log10()));
+            let points: Vec<f64> = points.filter(|p| (low..=high).contains(p)).collect();
+            if (2..=most).contains(&points.len()) {
+                return points;
+            }
+        }
+        even.key_points(hint)
+    }
+
+    fn range(&self) -> Range<f64> {
+        self.ends.0..self.ends.1
+    }
+}
+
 /// Ends that can be drawn between: a range that is empty, or has too few numbers in it, is widened about its middle.
-pub(super) fn ends(name: &str, (a, b): (f64, f64)) -> Checked<(f64, f64)> {
+pub(super) fn ends(name: &str, (a, b): (f64, f64), log: bool) -> Checked<(f64, f64)> {
     if !(a.abs() <= LARGEST && b.abs() <= LARGEST) {
-        return Err(format!("{name} from {a} to {b}: both ends must be numbers between ±{LARGEST:e}"));
+        return Err(if log {
+            let (a, b) = (10f64.powf(a), 10f64.powf(b));
+            format!("{name} from {a} to {b}: both ends of a logarithmic axis must be positive and finite")
+        } else {
+            format!("{name} from {a} to {b}: both ends must be numbers between ±{LARGEST:e}")
+        });
     }
     let (middle, size) = (a + (b - a) / 2.0, a.abs().max(b.abs()));
     if (b - a).abs() > 1e-10 * size && (b - a).abs() > 1e-12 {
@@ -95,12 +160,12 @@ mod tests {
 
     #[test]
     fn ends_are_finite_and_apart() {
-        let same = |a: f64, b: f64| assert_eq!(ends("x", (a, b)), Ok((a, b)));
+        let same = |a: f64, b: f64| assert_eq!(ends("x", (a, b), false), Ok((a, b)));
         same(0.0, 1.0);
         same(3.0, -2.0);
         same(0.553147, 0.553148);
         for (a, b) in [(1.0, 1.0), (1e17, 1e17 + 32.0), (0.0, 5e-324), (1.0, 1.0 - 1e-16), (-1e300, -1e300)] {
-            let (low, high) = ends("x", (a, b)).unwrap();
+            let (low, high) = ends("x", (a, b), false).unwrap();
             assert!(
                 (high - low).abs() > 1e-10 * a.abs() && (high > low) == (b >= a),
                 "{a} {b}: {low} {high}"
@@ -109,9 +174,20 @@ mod tests {
         for (a, b) in
             [(0.0, f64::INFINITY), (f64::NAN, 1.0), (0.0, f64::NAN), (f64::NEG_INFINITY, 0.0), (-1e301, 1.0)]
         {
-            assert!(ends("x", (a, b)).unwrap_err().contains("x from"));
+            assert!(ends("x", (a, b), false).unwrap_err().contains("x from"));
         }
         assert_eq!(range([f64::NAN, 2.0, f64::INFINITY, 4.0].into_iter(), 0.0), (2.0, 4.0));
+    }
+
+    #[test]
+    fn a_logarithmic_axis_is_divided_by_powers_of_ten() {
+        let labels = |from: f64, to: f64, most: usize| {
+            let axis = Axis::new((from.log10(), to.log10()), true);
+            axis.key_points(most).into_iter().map(|v| axis.format_ext(&v)).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(labels(900.0, 25e3, 10), "1000 2000 5000 10000 20000");
+        assert_eq!(labels(1.0, 1e6, 8), "1 10 100 1000 10000 100000 1000000");
+        assert_eq!(labels(1e-12, 1.0, 5).split(' ').count(), 5);
     }
 
     #[test]

@@ -110,7 +110,7 @@ impl Heatmap {
     /// The file can't be written, or has another name; an end of the range is not finite.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let colours = self.range.unwrap_or_else(|| range(self.values.iter().copied(), 0.0));
-        let colours = ends("colours", colours).map_err(|message| wrong(path.as_ref(), message))?;
+        let colours = ends("colours", colours, false).map_err(|message| wrong(path.as_ref(), message))?;
         let (rows, columns) = (self.rows.max(1) as f64, self.columns.max(1) as f64);
         let field = (640.0 / rows.max(columns)).max(1.0);
         let size = |n: f64, extra: f64| (n * field + extra).clamp(200.0, 2000.0) as u32;

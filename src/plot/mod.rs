@@ -10,6 +10,7 @@ macro_rules! draw_all {
 }
 mod axis;
 mod heatmap;
+mod labels;
 mod png;
 
 pub use heatmap::Heatmap;
@@ -19,9 +20,9 @@ use crate::{
     files::write_atomically,
     train::History,
 };
-use axis::{clipped, ends, inside, number, range};
+use axis::{Axis, clipped, ends, inside, range};
 use plotters::{
-    coord::{Shift, types::RangedCoordf64},
+    coord::Shift,
     element::DashedPathElement,
     prelude::*,
     style::{FontStyle, register_font},
@@ -55,6 +56,22 @@ struct Series {
     points: Vec<(f64, f64)>,
 }
 
+#[derive(Clone)]
+struct Label {
+    series: String,
+    at: (f64, f64),
+    text: String,
+}
+
+impl Series {
+    fn colour(&self) -> RGBColor {
+        match self.style {
+            Style::Dashed => RGBColor(120, 120, 120),
+            _ => COLOURS[self.colour % COLOURS.len()],
+        }
+    }
+}
+
 /// Curves and points over two axes.
 ///
 /// ```
@@ -72,7 +89,10 @@ pub struct Plot {
     y: String,
     x_range: Option<(f64, f64)>,
     y_range: Option<(f64, f64)>,
+    /// Whether an axis is logarithmic.
+    log: (bool, bool),
     series: Vec<Series>,
+    labels: Vec<Label>,
     colours: usize,
 }
 
@@ -85,7 +105,9 @@ impl Plot {
             y: String::new(),
             x_range: None,
             y_range: None,
+            log: (false, false),
             series: Vec::new(),
+            labels: Vec::new(),
             colours: 0,
         }
     }
@@ -98,6 +120,22 @@ impl Plot {
     /// Where both axes begin and end (default: where the points do), finite numbers. What lies outside is not drawn.
     pub fn range(self, x: (f64, f64), y: (f64, f64)) -> Plot {
         Plot { x_range: Some(x), y_range: Some(y), ..self }
+    }
+
+    /// A logarithmic x axis. Points that aren't positive are left out.
+    pub fn log_x(self) -> Plot {
+        Plot { log: (true, self.log.1), ..self }
+    }
+
+    /// A logarithmic y axis. Points that aren't positive are left out.
+    pub fn log_y(self) -> Plot {
+        Plot { log: (self.log.0, true), ..self }
+    }
+
+    /// A text beside a point, in the colour of the series of this name, where it covers neither points nor lines.
+    pub fn label(mut self, name: impl Into<String>, at: (f64, f64), text: impl Into<String>) -> Plot {
+        self.labels.push(Label { series: name.into(), at, text: text.into() });
+        self
     }
 
     fn add(
@@ -136,11 +174,31 @@ impl Plot {
     /// Draws it into a file that ends in `.svg` or `.png`. The file is whole or not there.
     ///
     /// # Errors
-    /// The file can't be written, or has another name; an end of an axis is not finite, or so large that the width isn't.
+    /// The file can't be written, or has another name; an end of an axis is not finite, or so large that the width isn't, or
+    /// not positive where the axis is logarithmic.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        let ranges = self.ranges().map_err(|message| wrong(path, message))?;
-        save(path, (900, 600), |area| draw_all!(area, |area| whole(&area, |area| self.draw(area, ranges))))
+        let plot = self.scaled();
+        let ranges = plot.ranges().map_err(|message| wrong(path, message))?;
+        save(path, (900, 600), |area| draw_all!(area, |area| whole(&area, |area| plot.draw(area, ranges))))
+    }
+
+    /// The same with the logarithms of what is drawn on a logarithmic axis.
+    fn scaled(&self) -> Plot {
+        let scale = |v: f64, log: bool| if log { v.log10() } else { v };
+        let point = |(x, y): (f64, f64)| (scale(x, self.log.0), scale(y, self.log.1));
+        let ends = |range: Option<(f64, f64)>, log| range.map(|(a, b)| (scale(a, log), scale(b, log)));
+        let mut plot = self.clone();
+        plot.x_range = ends(self.x_range, self.log.0);
+        plot.y_range = ends(self.y_range, self.log.1);
+        for series in &mut plot.series {
+            let points = series.points.iter().map(|&p| point(p));
+            series.points = points.filter(|p| p.0.is_finite() && p.1.is_finite()).collect();
+        }
+        for label in &mut plot.labels {
+            label.at = point(label.at);
+        }
+        plot
     }
 
     /// Where the axes begin and end.
@@ -148,7 +206,7 @@ impl Plot {
         let all = || self.series.iter().flat_map(|s| &s.points);
         let x = self.x_range.unwrap_or_else(|| range(all().map(|p| p.0), 0.0));
         let y = self.y_range.unwrap_or_else(|| range(all().map(|p| p.1), 0.04));
-        Ok((ends("x", x)?, ends("y", y)?))
+        Ok((ends("x", x, self.log.0)?, ends("y", y, self.log.1)?))
     }
 
     fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>, (x, y): Ranges) -> Drawn<B> {
@@ -157,7 +215,7 @@ impl Plot {
             .margin(16)
             .x_label_area_size(if self.x.is_empty() { 30 } else { 50 })
             .y_label_area_size(if self.y.is_empty() { 50 } else { 75 })
-            .build_cartesian_2d(x.0..x.1, y.0..y.1)?;
+            .build_cartesian_2d(Axis::new(x, self.log.0), Axis::new(y, self.log.1))?;
         chart
             .configure_mesh()
             .x_desc(&self.x)
@@ -166,19 +224,15 @@ impl Plot {
             .bold_line_style(BLACK.mix(0.12))
             .label_style((FONT, 15))
             .axis_desc_style((FONT, 17))
-            .x_label_formatter(&|v| number(*v, x.1 - x.0))
-            .y_label_formatter(&|v| number(*v, y.1 - y.0))
             .draw()?;
-        self.draw_series(&mut chart, (x, y))
+        self.draw_series(&mut chart, (x, y))?;
+        self.draw_labels(area, &chart, (x, y))
     }
 
     fn draw_series<'a, B: DrawingBackend + 'a>(&self, chart: &mut Chart<'a, B>, (x, y): Ranges) -> Drawn<B> {
         let mut named: Vec<&str> = Vec::new();
         for series in &self.series {
-            let colour = match series.style {
-                Style::Dashed => RGBColor(120, 120, 120),
-                _ => COLOURS[series.colour % COLOURS.len()],
-            };
+            let colour = series.colour();
             let stroke = colour.stroke_width(2);
             let drawn = match series.style {
                 Style::Line => {
@@ -268,7 +322,7 @@ impl History {
 
 /// Where the axes begin and end.
 type Ranges = ((f64, f64), (f64, f64));
-type Chart<'a, B> = ChartContext<'a, B, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+type Chart<'a, B> = ChartContext<'a, B, Cartesian2d<Axis, Axis>>;
 type Drawn<B> = Result<(), DrawingAreaErrorKind<<B as DrawingBackend>::ErrorType>>;
 
 /// What can draw on either kind of file.
@@ -359,6 +413,14 @@ mod tests {
                 );
             }
             assert!(plot(&[(0.0, f64::MAX), (1.0, -f64::MAX)]).save(path).is_err());
+            for points in series {
+                let labelled =
+                    points.iter().fold(plot(points).log_x().log_y(), |p, &at| p.label("a", at, "here"));
+                labelled.save(path).unwrap();
+            }
+            let error =
+                plot(series[1]).log_y().range((0.0, 1.0), (0.0, 1.0)).save(path).unwrap_err().to_string();
+            assert!(error.contains("y from") && error.contains("positive"), "{error}");
             for values in [Tensor::zeros([0, 0]), Tensor::zeros([3, 0]), Tensor::from([[f64::NAN, inf]])] {
                 let points = [(f64::NAN, 1.0, 0), (0.5, 0.5, 9), (1e300, 0.0, 1)];
                 Heatmap::new("h", &values).axes("x", "y").points(points).save(path).unwrap();

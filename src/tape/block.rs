@@ -54,7 +54,8 @@ impl<T: TapeNumber> Tape<T> {
 
 impl<'t, T: TapeNumber> Scalar<'t, T> {
     /// Runs `f` on dual numbers and leaves one statement per result: all partial derivatives come with the values, nothing
-    /// inside is recorded. Like [`fuse!`](crate::fuse) with several results; pays for up to about twenty arguments.
+    /// inside is recorded. Like [`fuse!`](crate::fuse) with several results; pays for up to about twenty arguments. The N duals of
+    /// N + 1 numbers lie on the stack, in a build without optimisation several times.
     ///
     /// ```
     /// use kolmo::{Dual, Number, Scalar, Tape};

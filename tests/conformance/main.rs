@@ -84,7 +84,7 @@ fn main() {
     run::hush_panics();
     let root = env::var_os("KOLMO_CONFORMANCE").map(PathBuf::from);
     let root =
-        root.unwrap_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/conformance")));
+        root.unwrap_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/data/conformance")));
     let unsupported = Unsupported::read();
     let mut total = Counts::default();
     for family in read::families(&root) {

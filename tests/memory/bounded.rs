@@ -145,6 +145,7 @@ fn damaged_files_of_data_take_little_memory() {
 }
 
 /// A PNG of a hundred bytes that claims 11,000 × 11,000 pixels.
+#[cfg(feature = "images")]
 #[test]
 fn a_picture_takes_no_more_than_its_bytes_can_tell() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);

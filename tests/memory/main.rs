@@ -17,10 +17,6 @@ static COUNT: AtomicUsize = AtomicUsize::new(0);
 /// Larger allocations than this fail.
 static LIMIT: AtomicUsize = AtomicUsize::new(usize::MAX);
 
-fn fits(layout: &Layout) -> bool {
-    layout.size() <= LIMIT.load(Ordering::Relaxed)
-}
-
 thread_local! {
     static IN_USE: Cell<isize> = const { Cell::new(0) };
     static MOST: Cell<isize> = const { Cell::new(0) };
@@ -34,25 +30,27 @@ fn count(bytes: isize) {
     });
 }
 
+fn counted(layout: Layout, alloc: impl FnOnce(Layout) -> *mut u8) -> *mut u8 {
+    if layout.size() > LIMIT.load(Ordering::Relaxed) {
+        return std::ptr::null_mut();
+    }
+    let p = alloc(layout);
+    if !p.is_null() {
+        COUNT.fetch_add(1, Ordering::Relaxed);
+        count(layout.size() as isize);
+    }
+    p
+}
+
 // SAFETY: every call goes to the system's allocator unchanged, or is one that fails.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if !fits(&layout) {
-            return std::ptr::null_mut();
-        }
-        COUNT.fetch_add(1, Ordering::Relaxed);
-        count(layout.size() as isize);
         // SAFETY: the caller's.
-        unsafe { System.alloc(layout) }
+        counted(layout, |layout| unsafe { System.alloc(layout) })
     }
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        if !fits(&layout) {
-            return std::ptr::null_mut();
-        }
-        COUNT.fetch_add(1, Ordering::Relaxed);
-        count(layout.size() as isize);
         // SAFETY: the caller's.
-        unsafe { System.alloc_zeroed(layout) }
+        counted(layout, |layout| unsafe { System.alloc_zeroed(layout) })
     }
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
         count(-(layout.size() as isize));

@@ -5,7 +5,7 @@ use std::{
 };
 
 fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
 fn files(folder: &Path, ext: &str, found: &mut Vec<PathBuf>) {

@@ -14,7 +14,7 @@ use std::{fs, path::PathBuf};
 type Net = Sequential<(Linear, Tanh, Linear)>;
 
 fn file(name: &str) -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/first_version")).join(name)
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/data/first_version")).join(name)
 }
 
 fn json<V: serde::de::DeserializeOwned>(name: &str) -> V {

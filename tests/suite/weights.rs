@@ -14,7 +14,7 @@ fn mlp(seed: u64) -> Mlp {
 }
 
 fn data(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/interchange").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("data/interchange").join(name)
 }
 
 fn temporary(name: &str) -> PathBuf {

@@ -71,7 +71,7 @@ fn python_reads_what_was_written() {
     let path = folder.join("model.kolmo");
     artifact.save(&path).unwrap();
     let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
-    let reader = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/read_kolmo.py");
+    let reader = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/read_kolmo.py");
     let output = Command::new(python).arg(reader).arg(&path).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -97,7 +97,7 @@ fn python_reads_what_was_written() {
 fn python_believes_no_claims() {
     let folder = crate::Folder::new("python-claims");
     let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
-    let reader = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/read_kolmo.py");
+    let reader = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/read_kolmo.py");
     let read = |name: &str, bytes: &[u8]| {
         let path = folder.join(name);
         std::fs::write(&path, bytes).unwrap();

@@ -1,0 +1,93 @@
+//! Texts beside points, where nothing else is.
+use super::{Chart, Drawn, FONT, Plot, Ranges, Style, axis::inside};
+use plotters::{coord::Shift, prelude::*};
+
+impl Plot {
+    pub(super) fn draw_labels<B: DrawingBackend>(
+        &self,
+        area: &DrawingArea<B, Shift>,
+        chart: &Chart<B>,
+        (x, y): Ranges,
+    ) -> Drawn<B> {
+        if self.labels.is_empty() {
+            return Ok(());
+        }
+        // What must stay free: all points, and the lines in small steps.
+        let mut taken = Vec::new();
+        for series in &self.series {
+            let spots: Vec<(i32, i32)> =
+                series.points.iter().map(|point| chart.backend_coord(point)).collect();
+            taken.extend(spots.iter().map(|&(x, y)| Rectangle::around(x, y, 7)));
+            if series.style != Style::Points {
+                let between =
+                    |a: i32, b: i32, i: i64| (i64::from(a) + (i64::from(b) - i64::from(a)) * i / 100) as i32;
+                for ends in spots.windows(2) {
+                    let step = |i| {
+                        Rectangle::around(
+                            between(ends[0].0, ends[1].0, i),
+                            between(ends[0].1, ends[1].1, i),
+                            2,
+                        )
+                    };
+                    taken.extend((0..=100).map(step));
+                }
+            }
+        }
+        for label in self.labels.iter().filter(|label| inside(label.at, x, y)) {
+            let series = self.series.iter().find(|series| series.name == label.series);
+            let colour = series.map_or(BLACK, |series| series.colour());
+            let (x, y) = chart.backend_coord(&label.at);
+            let style = (FONT, 15).into_font().color(&colour);
+            let (width, height) = area.estimate_text_size(&label.text, &style)?;
+            let place = Rectangle::free(x, y, width as i32, height as i32, &taken);
+            let near = (x.clamp(place.left, place.right), y.clamp(place.top, place.bottom));
+            area.draw(&PathElement::new([(x, y), near], colour.mix(0.5)))?;
+            area.draw(&Text::new(label.text.as_str(), (place.left, place.top), style))?;
+            taken.push(place);
+        }
+        Ok(())
+    }
+}
+
+/// A part of the picture, in pixels.
+struct Rectangle {
+    left: i32,
+    top: i32,
+    right: i32,
+    bottom: i32,
+}
+
+impl Rectangle {
+    fn around(x: i32, y: i32, radius: i32) -> Rectangle {
+        let (left, right) = (x.saturating_sub(radius), x.saturating_add(radius));
+        Rectangle { left, top: y.saturating_sub(radius), right, bottom: y.saturating_add(radius) }
+    }
+
+    fn overlaps(&self, other: &Rectangle) -> bool {
+        self.left < other.right
+            && other.left < self.right
+            && self.top < other.bottom
+            && other.top < self.bottom
+    }
+
+    /// A place for a text near a point: above, below, to the right or to the left of it, wherever nothing is yet.
+    fn free(x: i32, y: i32, width: i32, height: i32, taken: &[Rectangle]) -> Rectangle {
+        let at = |left: i32, top: i32| Rectangle { left, top, right: left + width, bottom: top + height };
+        let mut places = (1..8).flat_map(|step| {
+            let gap = 12 * step;
+            [
+                at(x - width / 2, y - gap - height),
+                at(x - width / 2, y + gap),
+                at(x + gap, y - height / 2),
+                at(x - gap - width, y - height / 2),
+                at(x + gap, y - gap - height),
+                at(x - gap - width, y - gap - height),
+                at(x + gap, y + gap),
+                at(x - gap - width, y + gap),
+            ]
+        });
+        places
+            .find(|place| !taken.iter().any(|other| place.overlaps(other)))
+            .unwrap_or_else(|| at(x - width / 2, y - 12 - height))
+    }
+}
