@@ -219,7 +219,11 @@ impl Artifact {
     /// # Errors
     /// As [`to_bytes`](Artifact::to_bytes), and [`FormatError::Io`].
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let (path, bytes) = (path.as_ref(), self.to_bytes()?);
+        self.save_at(path.as_ref())
+    }
+
+    fn save_at(&self, path: &Path) -> Result<()> {
+        let bytes = self.to_bytes()?;
         // What can be read is not replaced by what can't.
         Artifact::from_bytes(&bytes).map_err(|e| FormatError::Unwritable {
             what: "the artifact".into(),
@@ -235,7 +239,10 @@ impl Artifact {
     /// # Errors
     /// As [`from_bytes`](Artifact::from_bytes), and [`FormatError::Io`].
     pub fn load(path: impl AsRef<Path>) -> Result<Artifact> {
-        let path = path.as_ref();
+        Self::load_at(path.as_ref())
+    }
+
+    fn load_at(path: &Path) -> Result<Artifact> {
         let bytes =
             fs::read(path).map_err(|source| FormatError::Io { path: path.display().to_string(), source })?;
         Artifact::from_bytes(&bytes).map_err(|error| error.of_file(path))

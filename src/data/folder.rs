@@ -47,7 +47,10 @@ pub struct ImageFolder {
 /// No such folder, no pictures in it; a picture that can't be read or is cut off, or has another size than the first; pictures
 /// where none are looked for: in the root itself, or more than one folder down.
 pub fn image_folder(root: impl AsRef<Path>, options: ImageOptions) -> Result<ImageFolder> {
-    let root = root.as_ref();
+    image_folder_at(root.as_ref(), options)
+}
+
+fn image_folder_at(root: &Path, options: ImageOptions) -> Result<ImageFolder> {
     let (mut folders, mut classes) = (Vec::new(), Vec::new());
     for folder in sorted(root)?.into_iter().filter(|p| p.is_dir()) {
         classes.push(folder.file_name().unwrap_or_default().to_string_lossy().into_owned());
@@ -75,7 +78,10 @@ pub fn image_folder_of(
     options: ImageOptions,
     classes: &[String],
 ) -> Result<ImageFolder> {
-    let root = root.as_ref();
+    image_folder_of_at(root.as_ref(), options, classes)
+}
+
+fn image_folder_of_at(root: &Path, options: ImageOptions, classes: &[String]) -> Result<ImageFolder> {
     let folders = sorted(root)?.into_iter().filter(|p| p.is_dir());
     for folder in folders {
         let name = folder.file_name().unwrap_or_default().to_string_lossy();

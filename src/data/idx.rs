@@ -20,7 +20,10 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// # Errors
 /// The file can't be read; it is no IDX file of bytes; it is shorter or longer than its sizes say, or damaged.
 pub fn read_idx(path: impl AsRef<Path>) -> Result<Tensor<u8>> {
-    let path = path.as_ref();
+    read_idx_at(path.as_ref())
+}
+
+fn read_idx_at(path: &Path) -> Result<Tensor<u8>> {
     let mut file = BufReader::new(File::open(path).map_err(|e| Error::io(path, e))?);
     let packed = file.fill_buf().map_err(|e| Error::io(path, e))?.starts_with(&GZIP);
     let mut reader: Box<dyn Read> =
@@ -64,7 +67,10 @@ pub fn read_idx(path: impl AsRef<Path>) -> Result<Tensor<u8>> {
 /// Images and labels of MNIST or a set of the same form from a folder with the four files of its distribution, with or
 /// without `.gz`: training images `[60000, 784]` from 0 to 1, training labels, test images, test labels.
 pub fn mnist(folder: impl AsRef<Path>) -> Result<[(Tensor<f32>, Tensor<u32>); 2]> {
-    let folder = folder.as_ref();
+    mnist_at(folder.as_ref())
+}
+
+fn mnist_at(folder: &Path) -> Result<[(Tensor<f32>, Tensor<u32>); 2]> {
     let open = |name: &str| {
         let packed = folder.join(format!("{name}.gz"));
         read_idx(if packed.exists() { packed } else { folder.join(name) })

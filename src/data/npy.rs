@@ -259,7 +259,10 @@ fn shaped<E: Element>(values: Vec<E>, shape: Shape, turned: bool) -> At<Tensor<E
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 pub fn read_npy(path: impl AsRef<Path>) -> Result<NpyArray> {
-    let path = path.as_ref();
+    read_npy_at(path.as_ref())
+}
+
+fn read_npy_at(path: &Path) -> Result<NpyArray> {
     let file = std::fs::File::open(path).map_err(|e| Error::io(path, e))?;
     NpyArray::read(&path.display().to_string(), std::io::BufReader::new(file))
 }

@@ -16,7 +16,10 @@ use std::{
 /// # Errors
 /// The file can't be read, is no archive, or one of its members is no array.
 pub fn read_npz(path: impl AsRef<Path>) -> Result<BTreeMap<String, NpyArray>> {
-    let path = path.as_ref();
+    read_npz_at(path.as_ref())
+}
+
+fn read_npz_at(path: &Path) -> Result<BTreeMap<String, NpyArray>> {
     let file = File::open(path).map_err(|e| Error::io(path, e))?;
     read_all(path, BufReader::new(file))
 }

@@ -37,7 +37,10 @@ impl Table {
     /// # Errors
     /// The file can't be read or is no UTF-8; a line has more or fewer fields than the first; a quote has no end.
     pub fn read(path: impl AsRef<Path>, delimiter: u8, header: bool) -> Result<Table> {
-        let path = path.as_ref();
+        Self::read_at(path.as_ref(), delimiter, header)
+    }
+
+    fn read_at(path: &Path, delimiter: u8, header: bool) -> Result<Table> {
         let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
         let text = String::from_utf8(bytes).map_err(|e| {
             let good = e.as_bytes().iter().take(e.utf8_error().valid_up_to());

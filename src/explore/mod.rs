@@ -107,7 +107,10 @@ impl<'t, T: Float> Explorer<'t, T> {
     /// # Errors
     /// As [`html`](Explorer::html), and if the file can't be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
+        self.save_at(path.as_ref())
+    }
+
+    fn save_at(&self, path: &Path) -> Result<()> {
         let written = write_atomically(path, self.html()?.as_bytes());
         written.map_err(|e| Error::invalid("explore", format!("{}: {e}", path.display())))
     }

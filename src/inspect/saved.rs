@@ -214,15 +214,22 @@ impl SavedTape {
 
     /// Writes it as JSON. The file is whole or not there.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.save_at(path.as_ref())
+    }
+
+    fn save_at(&self, path: &Path) -> Result<()> {
         let text = serde_json::to_string(self).map_err(|e| Error::invalid("SavedTape", e.to_string()))?;
-        write_readable(path.as_ref(), text.as_bytes(), |_| {
+        write_readable(path, text.as_bytes(), |_| {
             serde_json::from_str::<SavedTape>(&text).map_err(|e| Error::invalid("SavedTape", e.to_string()))
         })
     }
 
     /// Reads what [`save`](SavedTape::save) wrote.
     pub fn load(path: impl AsRef<Path>) -> Result<SavedTape> {
-        let path = path.as_ref();
+        Self::load_at(path.as_ref())
+    }
+
+    fn load_at(path: &Path) -> Result<SavedTape> {
         let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
         serde_json::from_str(&text).map_err(|e| {
             let place = format!("line {}, column {}", e.line(), e.column());

@@ -150,7 +150,13 @@ pub(crate) enum Op<T: Float> {
 }
 
 impl<T: Float> Op<T> {
+    #[inline]
     pub fn rule(&self) -> &dyn Rule<T> {
+        T::rule(self)
+    }
+
+    /// All rules with all that they call: compiled where a float is told to be one.
+    pub(crate) fn rule_here(&self) -> &dyn Rule<T> {
         match self {
             Op::Input => &Leaf("input"),
             Op::Param(_) => &Leaf("param"),

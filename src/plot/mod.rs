@@ -177,7 +177,10 @@ impl Plot {
     /// The file can't be written, or has another name; an end of an axis is not finite, or so large that the width isn't, or
     /// not positive where the axis is logarithmic.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
+        self.save_at(path.as_ref())
+    }
+
+    fn save_at(&self, path: &Path) -> Result<()> {
         let plot = self.scaled();
         let ranges = plot.ranges().map_err(|message| wrong(path, message))?;
         save(path, (900, 600), |area| draw_all!(area, |area| whole(&area, |area| plot.draw(area, ranges))))
@@ -296,13 +299,16 @@ impl Plot {
 impl History {
     /// Draws the losses and, below them, the metrics of all epochs. What is not finite is left out. The file is whole or not there.
     pub fn plot(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.plot_at(path.as_ref())
+    }
+
+    fn plot_at(&self, path: &Path) -> Result<()> {
         let curve = |name: &str| self.column(name).into_iter().map(|(epoch, value)| (epoch as f64, value));
         let loss = Plot::new("Training").axes("epoch", "loss").line("loss", curve("loss"));
         let names = self.metrics();
         let metrics = Plot::new("").axes("epoch", "metrics");
         let metrics = names.iter().fold(metrics, |plot, name| plot.line(name, curve(name)));
         let height = if names.is_empty() { 500 } else { 900 };
-        let path = path.as_ref();
         let of = |plot: &Plot| plot.ranges().map_err(|message| wrong(path, message));
         let (above, below) = (of(&loss)?, of(&metrics)?);
         save(path, (900, height), |area| {

@@ -47,6 +47,7 @@ use crate::{
     error::{Error, Result},
     kernels::{lane_math::LaneMath, matmul::MatmulElement},
     nn::walk::{Catch, CatchKey},
+    ops::{Op, Rule},
     real::{Dual, Number},
     tensor::Element,
 };
@@ -59,6 +60,7 @@ use std::{
     panic::Location,
     rc::Rc,
 };
+use sweep::{Flows, Sweep};
 
 /// A number type that a tape can record: `f32`, `f64`, dual numbers, and scalars of another tape. No others can be: a sweep
 /// calculates with them while it holds the tape's buffers, so what they do must not reach that tape.
@@ -77,11 +79,24 @@ pub trait TapeNumber: Number + sealed::Sealed {
 }
 
 /// A float that tensors on a tape are made of: `f32` or `f64`.
+#[expect(private_interfaces, reason = "sealed, and its hidden functions are for this crate")]
 pub trait Float:
     Element + PartialOrd + LaneMath + MatmulElement + TapeNumber<Tensors = TensorTape<Self>> + serde::Serialize
 {
     #[doc(hidden)]
     fn catch() -> CatchKey<Self>;
+
+    // Doors to what is compiled in this crate, once for each float. Generic code is compiled anew in every crate that uses it,
+    // and behind these lie all operations with all their kernels.
+    #[doc(hidden)]
+    fn rule(op: &Op<Self>) -> &dyn Rule<Self>;
+    #[doc(hidden)]
+    #[track_caller]
+    fn apply<'t>(tape: &'t Tape<Self>, op: Op<Self>, inputs: &[&Var<'t, Self>]) -> Var<'t, Self>;
+    #[doc(hidden)]
+    fn sweep(tape: &Tape<Self>, sweep: Sweep<Self>, scalars: Vec<Self>) -> Result<Gradients<Self>>;
+    #[doc(hidden)]
+    fn vjp<'t>(tape: &'t Tape<Self>, flows: Flows<'_, 't, Self>) -> Result<Vec<Var<'t, Self>>>;
 }
 
 mod sealed {
@@ -96,10 +111,24 @@ mod sealed {
 
 macro_rules! float {
     ($($t:ident)*) => {$(
+        #[expect(private_interfaces, reason = "see the trait")]
         impl Float for $t {
             fn catch() -> CatchKey<$t> {
                 thread_local!(static CATCH: RefCell<Catch<$t>> = const { RefCell::new(Catch::EMPTY) });
                 &CATCH
+            }
+            fn rule(op: &Op<$t>) -> &dyn Rule<$t> {
+                op.rule_here()
+            }
+            #[track_caller]
+            fn apply<'t>(tape: &'t Tape<$t>, op: Op<$t>, inputs: &[&Var<'t, $t>]) -> Var<'t, $t> {
+                tape.apply_here(op, inputs)
+            }
+            fn sweep(tape: &Tape<$t>, sweep: Sweep<$t>, scalars: Vec<$t>) -> Result<Gradients<$t>> {
+                tape.sweep_here(sweep, scalars)
+            }
+            fn vjp<'t>(tape: &'t Tape<$t>, flows: Flows<'_, 't, $t>) -> Result<Vec<Var<'t, $t>>> {
+                tape.vjp_here(flows)
             }
         }
     )*};

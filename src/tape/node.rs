@@ -219,12 +219,11 @@ impl<T: Float> Tape<T> {
     #[inline]
     #[track_caller]
     pub(crate) fn apply<'t>(&'t self, op: impl Into<Op<T>>, inputs: &[&Var<'t, T>]) -> Var<'t, T> {
-        self.apply_op(op.into(), inputs)
+        T::apply(self, op.into(), inputs)
     }
 
-    // Apart, so that it is not compiled anew for every kind of operation.
     #[track_caller]
-    fn apply_op<'t>(&'t self, op: Op<T>, inputs: &[&Var<'t, T>]) -> Var<'t, T> {
+    pub(super) fn apply_here<'t>(&'t self, op: Op<T>, inputs: &[&Var<'t, T>]) -> Var<'t, T> {
         let mut recorded = false;
         for v in inputs {
             if v.failed_id().is_some() {

@@ -60,6 +60,15 @@ impl<T: Float> Default for Sweep<T> {
     }
 }
 
+/// What is asked of a sweep that leaves values: see [`Tape::vjp`].
+pub(crate) struct Flows<'a, 't, T: Float> {
+    ys: &'a [&'a Var<'t, T>],
+    seeds: &'a [&'a Var<'t, T>],
+    xs: &'a [&'a Var<'t, T>],
+    graph: bool,
+    floor: Option<usize>,
+}
+
 /// The table of nodes while a sweep has it: it goes back to the tape, even if a user's rule panics.
 struct Lent<'t, T: Float> {
     tape: &'t Tape<T>,
@@ -308,7 +317,7 @@ impl<T: Float> Tape<T> {
         if self.settings.observed.get() {
             self.note_sweep(self.tensors.nodes.borrow().get(node as usize).map(|n| n.statement));
         }
-        self.collect(sweep, self.stash.scalars(n))
+        T::sweep(self, sweep, self.stash.scalars(n))
     }
 
     /// The gradients of a single element with respect to the leaves among the nodes that are `needed`.
@@ -322,7 +331,7 @@ impl<T: Float> Tape<T> {
         if let Some(seed) = seed {
             sweep.collect(self, node, seed);
         }
-        self.collect(sweep, Vec::new())
+        T::sweep(self, sweep, Vec::new())
     }
 
     /// A sweep from scalar adjoints that are already seeded.
@@ -332,10 +341,11 @@ impl<T: Float> Tape<T> {
         if self.settings.observed.get() {
             self.note_sweep(adjoints.iter().rposition(|a| *a != T::default()).map(|id| id as u32));
         }
-        self.collect(sweep, adjoints)
+        T::sweep(self, sweep, adjoints)
     }
 
-    fn collect(&self, mut sweep: Sweep<T>, scalars: Vec<T>) -> Result<Gradients<T>> {
+    /// A sweep that is set up, and what it leaves.
+    pub(super) fn sweep_here(&self, mut sweep: Sweep<T>, scalars: Vec<T>) -> Result<Gradients<T>> {
         sweep.scalars = scalars;
         sweep.observed = self.settings.observed.get();
         let mut leaves = self.stash.leaves.take();
@@ -363,6 +373,11 @@ impl<T: Float> Tape<T> {
         graph: bool,
         floor: Option<usize>,
     ) -> Result<Vec<Var<'t, T>>> {
+        T::vjp(self, Flows { ys, seeds, xs, graph, floor })
+    }
+
+    pub(super) fn vjp_here<'t>(&'t self, flows: Flows<'_, 't, T>) -> Result<Vec<Var<'t, T>>> {
+        let Flows { ys, seeds, xs, graph, floor } = flows;
         self.check_room()?;
         for v in ys.iter().chain(seeds).chain(xs) {
             v.ok()?;

@@ -2,7 +2,7 @@
 //! run is. A safetensors file, so that other programs can look at the weights in it.
 use super::{
     restore::{Beside, Held, apply, collect, plan},
-    weights::{opened, refuse, value, write},
+    weights::{Entry, Fields, opened, refuse, write},
 };
 use crate::{
     error::{Error, Result},
@@ -66,40 +66,48 @@ pub fn save_checkpoint<T: Float, M: Serialize + ?Sized, O: Optimizer<T>, R: Seri
     optimizer: &O,
     run: &R,
 ) -> Result<()> {
-    save::<T, M, O, R, serde_json::Value>(path.as_ref(), model, optimizer, run)
+    Saved::of(model, optimizer).write::<R, serde_json::Value>(path.as_ref(), run)
 }
 
-/// The same, where what was written can be read as `Back`.
-pub(super) fn save<T, M, O, R, Back>(path: &Path, model: &M, optimizer: &O, run: &R) -> Result<()>
-where
-    T: Float,
-    M: Serialize + ?Sized,
-    O: Optimizer<T>,
-    R: Serialize,
-    Back: DeserializeOwned,
-{
-    let (mut entries, mut beside) = (Vec::new(), Beside::default());
-    collect::<f32, M>(model, &mut entries, &mut beside);
-    collect::<f64, M>(model, &mut entries, &mut beside);
-    let state = optimizer.state(model);
-    let mut slots = BTreeMap::new();
-    for (name, slot) in state.params {
-        for (k, tensor) in slot.tensors.iter().enumerate() {
-            entries.push(super::weights::Entry::new(format!("optimizer.{k}.{name}"), tensor));
+/// What goes into a checkpoint beside the position of the run.
+pub(super) struct Saved {
+    fields: Fields,
+    lr: f64,
+    /// What the optimiser remembers.
+    entries: Vec<Entry>,
+    slots: BTreeMap<String, (usize, u64, f64)>,
+}
+
+impl Saved {
+    pub(super) fn of<T: Float, M: Serialize + ?Sized, O: Optimizer<T>>(model: &M, optimizer: &O) -> Saved {
+        let OptimState { lr, params } = optimizer.state(model);
+        let (mut entries, mut slots) = (Vec::new(), BTreeMap::new());
+        for (name, slot) in params {
+            for (k, tensor) in slot.tensors.iter().enumerate() {
+                entries.push(Entry::new(format!("optimizer.{k}.{name}"), tensor));
+            }
+            slots.insert(name, (slot.tensors.len(), slot.steps, slot.number));
         }
-        slots.insert(name, (slot.tensors.len(), slot.steps, slot.number));
+        Saved { fields: Fields::of(model), lr, entries, slots }
     }
-    let head = numbers::to_json(&Head { version: VERSION, lr: state.lr, slots, beside, run });
-    let head = head.map_err(|e| Error::invalid("save_checkpoint", e.to_string()))?;
-    write(path, "save_checkpoint", entries, Some((KEY.to_string(), head)), |bytes| {
-        read::<Back>(path, bytes).map(|_| ())
-    })
+
+    /// Writes the file, where what was written can be read as `Back`.
+    pub(super) fn write<R: Serialize, Back: DeserializeOwned>(self, path: &Path, run: &R) -> Result<()> {
+        let (mut entries, mut beside) = (Vec::new(), Beside::default());
+        collect(self.fields.singles, &mut entries, &mut beside);
+        collect(self.fields.doubles, &mut entries, &mut beside);
+        entries.extend(self.entries);
+        let head = Head { version: VERSION, lr: self.lr, slots: self.slots, beside, run };
+        let head = numbers::to_json(&head).map_err(|e| Error::invalid("save_checkpoint", e.to_string()))?;
+        write(path, "save_checkpoint", entries, Some((KEY.to_string(), head)), |bytes| {
+            read::<Back>(path, bytes).map(|_| ())
+        })
+    }
 }
 
 /// A file's tensors and what else is in it.
 fn read<'a, R: DeserializeOwned>(path: &Path, bytes: &'a [u8]) -> Result<(SafeTensors<'a>, Head<R>)> {
-    let broken =
-        |at: &str, message: String| Error::format(path.display().to_string(), at.to_string(), message);
+    let broken = |at: &str, message: String| broken(path, at, message);
     let (file, metadata) =
         opened(bytes).map_err(|message| broken("its header", format!("no checkpoint: {message}")))?;
     let head = metadata.metadata().as_ref().and_then(|m| m.get(KEY));
@@ -124,36 +132,77 @@ pub fn load_checkpoint<T: Float, M: Serialize + ?Sized, O: Optimizer<T>, R: Dese
     model: &M,
     optimizer: &mut O,
 ) -> Result<R> {
-    let path = path.as_ref();
+    let (run, planned) = open(path.as_ref(), Fields::of(model))?;
+    planned.apply(path.as_ref(), model, optimizer)?;
+    Ok(run)
+}
+
+/// What a checkpoint will make of a model and an optimiser.
+pub(super) struct Planned {
+    singles: Vec<Held<f32>>,
+    doubles: Vec<Held<f64>>,
+    lr: f64,
+    slots: BTreeMap<String, (Vec<Entry>, u64, f64)>,
+}
+
+/// Reads a checkpoint for a model with these parameters; nothing is changed.
+pub(super) fn open<R: DeserializeOwned>(path: &Path, fields: Fields) -> Result<(R, Planned)> {
     let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
-    let broken =
-        |at: &str, message: String| Error::format(path.display().to_string(), at.to_string(), message);
     let (file, head) = read::<R>(path, &bytes)?;
     let mut left: BTreeMap<String, TensorView> = file.tensors().into_iter().collect();
     let (mut missing, mut unfit) = (Vec::new(), Vec::new());
-    let singles = plan::<f32, M>(model, &mut left, &head.beside, &mut missing, &mut unfit);
-    let doubles = plan::<f64, M>(model, &mut left, &head.beside, &mut missing, &mut unfit);
-    let mut state = OptimState { lr: head.lr, params: BTreeMap::new() };
+    let singles = plan(fields.singles, &mut left, &head.beside, &mut missing, &mut unfit);
+    let doubles = plan(fields.doubles, &mut left, &head.beside, &mut missing, &mut unfit);
+    let mut slots = BTreeMap::new();
     for (name, (count, steps, number)) in head.slots {
         let mut tensors = Vec::new();
         for k in 0..count {
             let stored = format!("optimizer.{k}.{name}");
-            let view = left.remove(&stored).ok_or_else(|| broken(&stored, "is missing".into()))?;
-            let shape = view.shape().iter().copied().collect();
-            tensors.push(value::<T>(&view, &shape).map_err(|e| broken(&stored, e))?);
+            let view = left.remove(&stored).ok_or_else(|| broken(path, &stored, "is missing".into()))?;
+            tensors.push(Entry::of(stored, &view));
         }
-        state.params.insert(name, Slot { tensors, steps, number });
+        slots.insert(name, (tensors, steps, number));
     }
     refuse("load_checkpoint", missing, left.into_keys().collect(), unfit)?;
-    // The optimiser looks for codebooks and step sizes in the model, so they come first, and go if it doesn't like them.
-    let (before, before64) = (Held::of_all(&singles), Held::of_all(&doubles));
-    let told = |(name, e): (String, Error)| broken(&name, e.to_string());
-    apply(singles)
-        .and_then(|()| apply(doubles))
-        .map_err(told)
-        .and_then(|()| optimizer.load_state(model, state))
-        .inspect_err(|_| {
-            let _ = (apply(before), apply(before64));
-        })?;
-    Ok(head.run)
+    Ok((head.run, Planned { singles, doubles, lr: head.lr, slots }))
+}
+
+impl Planned {
+    pub(super) fn apply<T: Float, M: Serialize + ?Sized, O: Optimizer<T>>(
+        self,
+        path: &Path,
+        model: &M,
+        optimizer: &mut O,
+    ) -> Result<()> {
+        let mut state = OptimState { lr: self.lr, params: BTreeMap::new() };
+        for (name, (stored, steps, number)) in self.slots {
+            let value = |entry: &Entry| entry.value::<T>().map_err(|e| broken(path, &entry.name, e));
+            let tensors = stored.iter().map(value).collect::<Result<_>>()?;
+            state.params.insert(name, Slot { tensors, steps, number });
+        }
+        // The optimiser looks for codebooks and step sizes in the model, so they come first, and go if it doesn't like them.
+        let before = put(path, self.singles, self.doubles)?;
+        optimizer.load_state(model, state).inspect_err(|_| {
+            let _ = put(path, before.0, before.1);
+        })
+    }
+}
+
+/// Parameters with what stands beside them, of both types.
+type Both = (Vec<Held<f32>>, Vec<Held<f64>>);
+
+/// Makes parameters what they will be, all or none; gives what they were.
+fn put(path: &Path, singles: Vec<Held<f32>>, doubles: Vec<Held<f64>>) -> Result<Both> {
+    let before = (Held::of_all(&singles), Held::of_all(&doubles));
+    match apply(singles).and_then(|()| apply(doubles)) {
+        Ok(()) => Ok(before),
+        Err((name, e)) => {
+            let _ = (apply(before.0), apply(before.1));
+            Err(broken(path, &name, e.to_string()))
+        }
+    }
+}
+
+fn broken(path: &Path, at: &str, message: String) -> Error {
+    Error::format(path.display().to_string(), at.to_string(), message)
 }

@@ -147,7 +147,10 @@ impl History {
     /// # Errors
     /// As [`to_jsonl`](History::to_jsonl), and if the file can't be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
+        self.save_at(path.as_ref())
+    }
+
+    fn save_at(&self, path: &Path) -> Result<()> {
         let csv = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv"));
         self.records.iter().try_for_each(|record| Record::check_names(&record.metrics))?;
         let text = if csv { self.to_csv() } else { self.to_jsonl()? };

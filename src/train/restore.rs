@@ -1,6 +1,6 @@
 //! The parameters of a model in a checkpoint, with what stands between each and its use: masks, codebooks, step sizes, and what is
 //! frozen.
-use super::weights::{Entry, fields, value};
+use super::weights::{Entry, value};
 use crate::{
     error::{Error, Result},
     nn::Param,
@@ -27,12 +27,11 @@ const CODEBOOK: [&str; 2] = ["codebook", "centroids"];
 const STEPS: [&str; 2] = ["steps", "steps"];
 
 /// The tensors of all parameters of a type, and the rest.
-pub(super) fn collect<T: Float, M: Serialize + ?Sized>(
-    model: &M,
+pub(super) fn collect<T: Float>(
+    fields: Vec<(String, Param<T>)>,
     entries: &mut Vec<Entry>,
     beside: &mut Beside,
 ) {
-    let fields = fields::<T, M>(model);
     let mut known: BTreeMap<u64, String> = fields.iter().map(|(name, p)| (p.id(), name.clone())).collect();
     for (name, p) in fields {
         entries.push(Entry::new(format!("model.{name}"), &p.value()));
@@ -122,14 +121,13 @@ pub(super) fn apply<T: Float>(all: Vec<Held<T>>) -> Result<(), (String, Error)> 
 }
 
 /// What the model's parameters of a type will be by the tensors of a file; takes these out of `left`.
-pub(super) fn plan<T: Float, M: Serialize + ?Sized>(
-    model: &M,
+pub(super) fn plan<T: Float>(
+    fields: Vec<(String, Param<T>)>,
     left: &mut BTreeMap<String, TensorView>,
     beside: &Beside,
     missing: &mut Vec<String>,
     unfit: &mut Vec<String>,
 ) -> Vec<Held<T>> {
-    let fields = fields::<T, M>(model);
     let mut handles: BTreeMap<String, Param<T>> = fields.iter().cloned().collect();
     let mut all = Vec::new();
     for (name, p) in fields {

@@ -2,7 +2,12 @@
 //! another; [`save_checkpoint`](super::save_checkpoint) and its relatives work in any loop.
 mod bar;
 
-use super::{EarlyStopping, History, Record, checkpoint, load_checkpoint, save_safetensors};
+use super::{
+    EarlyStopping, History, Record,
+    checkpoint::{self, Planned, Saved},
+    save_safetensors,
+    weights::Fields,
+};
 use crate::{
     data::Loader,
     error::{Error, Result},
@@ -11,7 +16,7 @@ use crate::{
 };
 use bar::Bar;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Trains a model for some epochs.
 ///
@@ -65,6 +70,12 @@ struct Position {
     kept: Option<f64>,
     stopped: bool,
     history: History,
+}
+
+impl Position {
+    fn save(&self, run: Saved, path: &Path) -> Result<()> {
+        run.write::<Position, Position>(path, self)
+    }
 }
 
 impl<'a> Trainer<'a> {
@@ -271,12 +282,21 @@ impl<'a> Trainer<'a> {
         model: &M,
         optimizer: &mut O,
     ) -> Result<Position> {
+        let (at, planned) = self.begin_with(&|| Fields::of(model))?;
+        if let (Some(planned), Some((path, _))) = (planned, &self.checkpoint) {
+            planned.apply(path, model, optimizer)?;
+        }
+        Ok(at)
+    }
+
+    /// Where the run begins, and what its checkpoint, if there is one, will make of the model.
+    fn begin_with(&self, fields: &dyn Fn() -> Fields) -> Result<(Position, Option<Planned>)> {
         // A file that can't be seen is no reason to begin anew, and to write over it.
         let there = |path: &PathBuf| path.try_exists().map_err(|e| Error::io(path, e));
         if let Some((path, _)) = &self.checkpoint
             && there(path)?
         {
-            let mut at: Position = load_checkpoint(path, model, optimizer)?;
+            let (mut at, planned): (Position, _) = checkpoint::open(path, fields())?;
             if at.loader != self.loader {
                 let message =
                     format!("{} was made with {:?}, not {:?}", path.display(), at.loader, self.loader);
@@ -294,9 +314,9 @@ impl<'a> Trainer<'a> {
             {
                 at.kept = None;
             }
-            return Ok(at);
+            return Ok((at, Some(planned)));
         }
-        Ok(Position {
+        let at = Position {
             loader: self.loader,
             epoch: 0,
             batch: 0,
@@ -307,7 +327,8 @@ impl<'a> Trainer<'a> {
             kept: None,
             stopped: false,
             history: History::default(),
-        })
+        };
+        Ok((at, None))
     }
 
     /// What the metrics of an epoch say: whether to stop, and whether the weights are the best.
@@ -345,7 +366,7 @@ impl<'a> Trainer<'a> {
         at: &Position,
     ) -> Result<()> {
         match &self.checkpoint {
-            Some((path, _)) => checkpoint::save::<T, M, O, _, Position>(path, model, optimizer, at),
+            Some((path, _)) => at.save(Saved::of(model, optimizer), path),
             None => Ok(()),
         }
     }

@@ -38,23 +38,25 @@ use std::{collections::BTreeMap, fmt, path::Path};
 /// # Errors
 /// The file can't be written; a parametrisation fails.
 pub fn save_safetensors<M: Serialize + ?Sized>(model: &M, path: impl AsRef<Path>) -> Result<()> {
+    save_fields(Fields::of(model), path.as_ref())
+}
+
+fn save_fields(fields: Fields, path: &Path) -> Result<()> {
     let mut entries = Vec::new();
-    fn add<T: Float>(fields: Vec<(String, Param<T>)>, entries: &mut Vec<Entry>) -> Result<()> {
-        for (name, p) in fields {
-            entries.push(Entry::new(name, &p.effective()?));
-        }
-        Ok(())
+    for (name, p) in fields.singles {
+        entries.push(Entry::new(name, &p.effective()?));
     }
-    add(fields::<f32, M>(model), &mut entries)?;
-    add(fields::<f64, M>(model), &mut entries)?;
-    write(path.as_ref(), "save_safetensors", entries, None, |bytes| {
+    for (name, p) in fields.doubles {
+        entries.push(Entry::new(name, &p.effective()?));
+    }
+    write(path, "save_safetensors", entries, None, |bytes| {
         opened(bytes).map(|_| ()).map_err(|message| Error::invalid("save_safetensors", message))
     })
 }
 
 /// A tensor of a file.
 pub(super) struct Entry {
-    name: String,
+    pub name: String,
     dtype: Dtype,
     shape: Shape,
     data: Vec<u8>,
@@ -69,6 +71,17 @@ impl Entry {
             _ => (Dtype::F64, value.to_vec().iter().flat_map(|v| v.to_f64().to_le_bytes()).collect()),
         };
         Entry { name, dtype, shape: value.shape().clone(), data }
+    }
+
+    /// What was read.
+    pub(super) fn of(name: String, view: &TensorView) -> Entry {
+        let shape = view.shape().iter().copied().collect();
+        Entry { name, dtype: view.dtype(), shape, data: view.data().to_vec() }
+    }
+
+    /// Its numbers as those of a tensor.
+    pub(super) fn value<T: Float>(&self) -> Result<Tensor<T>, String> {
+        value_of(self.dtype, &self.data, &self.shape)
     }
 
     pub(super) fn mask(name: String, value: &Tensor<bool>) -> Entry {
@@ -146,12 +159,15 @@ fn twice(bytes: &[u8]) -> Option<String> {
 /// The file can't be read or is damaged; names that it lacks or has too many, shapes that differ: all of them are told at once,
 /// and the model is as it was.
 pub fn load_safetensors<M: Serialize + ?Sized>(model: &M, path: impl AsRef<Path>) -> Result<()> {
-    let path = path.as_ref();
+    load_fields(Fields::of(model), path.as_ref())
+}
+
+fn load_fields(fields: Fields, path: &Path) -> Result<()> {
     let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
     let (file, _) = opened(&bytes).map_err(|message| {
         Error::format(path.display().to_string(), "its header", format!("no safetensors file: {message}"))
     })?;
-    load("load_safetensors", model, file.tensors().into_iter().collect())
+    load("load_safetensors", fields, file.tensors().into_iter().collect())
 }
 
 /// Writes the parameters of the model, as the model uses them, as arrays of NumPy by their dotted names.
@@ -160,11 +176,12 @@ pub fn load_safetensors<M: Serialize + ?Sized>(model: &M, path: impl AsRef<Path>
 /// The file can't be written; a parametrisation fails.
 #[cfg(feature = "npz")]
 pub fn save_npz<M: Serialize + ?Sized>(model: &M, path: impl AsRef<Path>) -> Result<()> {
+    let Fields { singles, doubles } = Fields::of(model);
     let mut arrays: Vec<(String, NpyArray)> = Vec::new();
-    for (name, p) in fields::<f32, M>(model) {
+    for (name, p) in singles {
         arrays.push((name, p.effective()?.into()));
     }
-    for (name, p) in fields::<f64, M>(model) {
+    for (name, p) in doubles {
         arrays.push((name, p.effective()?.into()));
     }
     write_npz(path, arrays)
@@ -176,7 +193,7 @@ pub fn save_npz<M: Serialize + ?Sized>(model: &M, path: impl AsRef<Path>) -> Res
 /// As there.
 #[cfg(feature = "npz")]
 pub fn load_npz<M: Serialize + ?Sized>(model: &M, path: impl AsRef<Path>) -> Result<()> {
-    load("load_npz", model, read_npz(path)?)
+    load("load_npz", Fields::of(model), read_npz(path)?)
 }
 
 /// A tensor of a file, of whatever kind.
@@ -202,11 +219,7 @@ impl Stored for NpyArray {
 }
 
 /// Puts tensors into the parameters of their names, all or none.
-fn load<M: Serialize + ?Sized, S: Stored>(
-    what: &'static str,
-    model: &M,
-    mut left: BTreeMap<String, S>,
-) -> Result<()> {
+fn load<S: Stored>(what: &'static str, fields: Fields, mut left: BTreeMap<String, S>) -> Result<()> {
     let (mut missing, mut wrong) = (Vec::new(), Vec::new());
     let mut jobs: Vec<Box<dyn FnOnce()>> = Vec::new();
     fn plan<T: Float, S: Stored>(
@@ -226,8 +239,8 @@ fn load<M: Serialize + ?Sized, S: Stored>(
             }
         }
     }
-    plan(fields::<f32, M>(model), &mut left, &mut missing, &mut wrong, &mut jobs);
-    plan(fields::<f64, M>(model), &mut left, &mut missing, &mut wrong, &mut jobs);
+    plan(fields.singles, &mut left, &mut missing, &mut wrong, &mut jobs);
+    plan(fields.doubles, &mut left, &mut missing, &mut wrong, &mut jobs);
     refuse(what, missing, left.into_keys().collect(), wrong)?;
     jobs.into_iter().for_each(|job| job());
     Ok(())
@@ -246,11 +259,20 @@ pub(super) fn refuse(
     if told.is_empty() { Ok(()) } else { Err(Error::invalid(what, told.join("; "))) }
 }
 
-/// The parameters that are fields of the model; codebooks and step sizes beside them are not.
-pub(super) fn fields<T: Float, M: Serialize + ?Sized>(model: &M) -> Vec<(String, Param<T>)> {
-    let mut found = Vec::new();
-    visit_fields(model, |path, p: &Param<T>| found.push((path.to_string(), p.clone())));
-    found
+/// The parameters that are fields of a model, with their names; codebooks and step sizes beside them are not. Only finding them
+/// hangs on the model's type: what is done with them is compiled once, not for every model.
+pub(super) struct Fields {
+    pub singles: Vec<(String, Param<f32>)>,
+    pub doubles: Vec<(String, Param<f64>)>,
+}
+
+impl Fields {
+    pub fn of<M: Serialize + ?Sized>(model: &M) -> Fields {
+        let (mut singles, mut doubles) = (Vec::new(), Vec::new());
+        visit_fields(model, |path, p| singles.push((path.to_string(), Param::clone(p))));
+        visit_fields(model, |path, p| doubles.push((path.to_string(), Param::clone(p))));
+        Fields { singles, doubles }
+    }
 }
 
 /// The file's tensor as the parameter needs it.
@@ -258,11 +280,14 @@ pub(super) fn value<T: Float>(view: &TensorView, shape: &Shape) -> Result<Tensor
     if *view.shape() != shape[..] {
         return Err(format!("is {} in the file, {shape} in the model", Shape::new(view.shape())));
     }
+    value_of(view.dtype(), view.data(), shape)
+}
+
+fn value_of<T: Float>(dtype: Dtype, data: &[u8], shape: &Shape) -> Result<Tensor<T>, String> {
     fn words<T: Float, const N: usize>(data: &[u8], f: impl Fn([u8; N]) -> f64) -> Vec<T> {
         data.as_chunks::<N>().0.iter().map(|&word| T::from_f64(f(word))).collect()
     }
-    let data = view.data();
-    let numbers = match view.dtype() {
+    let numbers = match dtype {
         Dtype::F16 => words(data, |w| f16_to_f32(u16::from_le_bytes(w)).into()),
         Dtype::BF16 => words(data, |w| f32::from_bits(u32::from(u16::from_le_bytes(w)) << 16).into()),
         Dtype::F32 => words(data, |w| f32::from_le_bytes(w).into()),

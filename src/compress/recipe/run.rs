@@ -43,7 +43,10 @@ impl Recipe {
     /// # Errors
     /// As [`from_json`](Recipe::from_json); a file that can't be read.
     pub fn load(path: impl AsRef<Path>) -> Result<Recipe> {
-        let path = path.as_ref();
+        Self::load_at(path.as_ref())
+    }
+
+    fn load_at(path: &Path) -> Result<Recipe> {
         Recipe::from_json(&std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?)
     }
 
