@@ -1,6 +1,5 @@
 //! The one error type of the crate, and the plain message that operations fail with before the tape
 //! adds their name and the caller's line.
-use crate::compress::FormatError;
 use std::{fmt, panic::Location, sync::Arc};
 
 /// What went wrong, with the values that clash and what would be accepted.
@@ -45,24 +44,12 @@ pub enum Error {
         /// What was expected and what was found.
         message: String,
     },
-    /// A `.kolmo` file is damaged, or a model can't be stored in one.
-    #[error("{0}")]
-    Artifact(Arc<FormatError>),
 }
 
 /// As `Display`: what a `main` that returns an error prints, and what `unwrap` says, is for people.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
-    }
-}
-
-impl From<FormatError> for Error {
-    fn from(error: FormatError) -> Error {
-        match error {
-            FormatError::Io { path, source } => Error::Io { path, source: Arc::new(source) },
-            other => Error::Artifact(Arc::new(other)),
-        }
     }
 }
 

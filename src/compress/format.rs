@@ -7,7 +7,11 @@ mod write;
 
 pub use sizes::{Part, PartSize, Sizes};
 
-use crate::{files::write_atomically, nn::steps::Groups};
+use crate::{
+    error::{Error, Result},
+    files::write_atomically,
+    nn::steps::Groups,
+};
 use std::{collections::BTreeMap, fs, path::Path};
 
 /// The first bytes of every file; the version follows.
@@ -27,56 +31,6 @@ const MAX_PERIOD: usize = 1 << 16;
 /// A decoded header is at most this many times as long as its coded form, plus [`HEADER_SLACK`].
 const HEADER_RATIO: usize = 64;
 const HEADER_SLACK: usize = 1024;
-
-/// Result of reading or writing an artifact.
-pub type Result<T, E = FormatError> = std::result::Result<T, E>;
-
-/// Why an artifact could not be read or written.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum FormatError {
-    /// The bytes are no artifact, or a damaged one.
-    #[error("{what}: at byte {offset}: expected {expected}, found {found}")]
-    Damaged {
-        /// What was being read.
-        what: String,
-        /// Where in the file the part begins that was being read.
-        offset: usize,
-        /// What would have been accepted.
-        expected: String,
-        /// What was there.
-        found: String,
-    },
-    /// The artifact can't be stored as it is.
-    #[error("{what}: expected {expected}, found {found}")]
-    Unwritable {
-        /// The entry and the part of it.
-        what: String,
-        /// What would have been accepted.
-        expected: String,
-        /// What was there.
-        found: String,
-    },
-    /// The file system refused.
-    #[error("{path}: {source}")]
-    Io {
-        /// The file's path as it was given.
-        path: String,
-        /// What the operating system said.
-        source: std::io::Error,
-    },
-}
-
-impl FormatError {
-    fn of_file(self, path: &Path) -> FormatError {
-        match self {
-            FormatError::Damaged { what, offset, expected, found } => {
-                FormatError::Damaged { what: format!("{}: {what}", path.display()), offset, expected, found }
-            }
-            other => other,
-        }
-    }
-}
 
 /// A model as a file holds it: what it is, in words, and its tensors, in order.
 ///
@@ -98,7 +52,7 @@ impl FormatError {
 /// let bytes = artifact.to_bytes()?;
 /// assert_eq!(Artifact::from_bytes(&bytes)?, artifact);
 /// assert_eq!(artifact.sizes()?.total(), bytes.len());
-/// # Ok::<(), kolmo::compress::FormatError>(())
+/// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Artifact {
@@ -199,7 +153,7 @@ impl Artifact {
     /// The bytes of the artifact as a file.
     ///
     /// # Errors
-    /// [`FormatError::Unwritable`] if lengths don't fit shapes, a name occurs twice, a code has no centroid, or a
+    /// [`Error::Invalid`] if lengths don't fit shapes, a name occurs twice, a code has no centroid, or a
     /// value is too large for half precision.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         write::encode(self).map(|(bytes, _)| bytes)
@@ -208,7 +162,7 @@ impl Artifact {
     /// Reads an artifact. Values stored in 16 bits come back rounded.
     ///
     /// # Errors
-    /// [`FormatError::Damaged`] if the bytes are not exactly one intact artifact.
+    /// [`Error::Format`] if the bytes are not exactly one intact artifact.
     pub fn from_bytes(bytes: &[u8]) -> Result<Artifact> {
         read::decode(bytes)
     }
@@ -217,7 +171,7 @@ impl Artifact {
     /// A crash leaves the old file or the new one.
     ///
     /// # Errors
-    /// As [`to_bytes`](Artifact::to_bytes), and [`FormatError::Io`].
+    /// As [`to_bytes`](Artifact::to_bytes), and [`Error::Io`].
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         self.save_at(path.as_ref())
     }
@@ -225,27 +179,28 @@ impl Artifact {
     fn save_at(&self, path: &Path) -> Result<()> {
         let bytes = self.to_bytes()?;
         // What can be read is not replaced by what can't.
-        Artifact::from_bytes(&bytes).map_err(|e| FormatError::Unwritable {
-            what: "the artifact".into(),
-            expected: "what can be read again".into(),
-            found: e.to_string(),
+        Artifact::from_bytes(&bytes).map_err(|e| {
+            Error::invalid("Artifact", format!("what would be written can't be read again: {e}"))
         })?;
-        write_atomically(path, &bytes)
-            .map_err(|source| FormatError::Io { path: path.display().to_string(), source })
+        write_atomically(path, &bytes).map_err(|e| Error::io(path, e))
     }
 
     /// Reads an artifact from a file.
     ///
     /// # Errors
-    /// As [`from_bytes`](Artifact::from_bytes), and [`FormatError::Io`].
+    /// As [`from_bytes`](Artifact::from_bytes), and [`Error::Io`].
     pub fn load(path: impl AsRef<Path>) -> Result<Artifact> {
         Self::load_at(path.as_ref())
     }
 
     fn load_at(path: &Path) -> Result<Artifact> {
-        let bytes =
-            fs::read(path).map_err(|source| FormatError::Io { path: path.display().to_string(), source })?;
-        Artifact::from_bytes(&bytes).map_err(|error| error.of_file(path))
+        let bytes = fs::read(path).map_err(|e| Error::io(path, e))?;
+        Artifact::from_bytes(&bytes).map_err(|error| match error {
+            Error::Format { what, offset, message } => {
+                Error::Format { what: format!("{}: {what}", path.display()), offset, message }
+            }
+            other => other,
+        })
     }
 
     /// Where the bytes of [`to_bytes`](Artifact::to_bytes) go. Encodes the artifact to find out.

@@ -1,22 +1,15 @@
 //! Reading fields from the bytes of a file: every count is checked before it is used, and errors know where they are.
-use super::{FormatError, Result};
-use crate::compress::{
-    coding::{BitCoder, Decoder, max_decisions},
-    models::Exhausted,
+use crate::{
+    compress::{
+        coding::{BitCoder, Decoder, max_decisions},
+        models::Exhausted,
+    },
+    error::{Error, Result},
 };
 
-pub(super) fn damaged(
-    what: &str,
-    offset: usize,
-    expected: impl ToString,
-    found: impl ToString,
-) -> FormatError {
-    FormatError::Damaged {
-        what: what.into(),
-        offset,
-        expected: expected.to_string(),
-        found: found.to_string(),
-    }
+pub(super) fn damaged(what: &str, offset: usize, expected: impl ToString, found: impl ToString) -> Error {
+    let message = format!("expected {}, found {}", expected.to_string(), found.to_string());
+    Error::format(what, format!("byte {offset}"), message)
 }
 
 /// Whether a decoder has used its section, all of it and no more.
@@ -39,7 +32,7 @@ pub(super) struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    pub(super) fn error(&self, expected: impl ToString, found: impl ToString) -> FormatError {
+    pub(super) fn error(&self, expected: impl ToString, found: impl ToString) -> Error {
         match self.base {
             Some(base) => damaged(&self.what, base + self.position, expected, found),
             None => damaged(

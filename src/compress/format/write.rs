@@ -1,14 +1,15 @@
 //! From an artifact to bytes: checks that it can be stored, and tries the few ways to store each part.
 use super::{
-    Artifact, CHECKSUM_BYTES, CodebookForm, Entry, EntryData, FormatError, HEADER_RATIO, HEADER_SLACK, MAGIC,
-    MAX_CENTROIDS, MAX_ELEMENTS, MAX_NAME, MAX_PERIOD, MAX_RANK, Part, PartSize, Result, Sizes, VERSION,
-    crc32, flag, from_bits, ordered, scaled, to_bits,
+    Artifact, CHECKSUM_BYTES, CodebookForm, Entry, EntryData, HEADER_RATIO, HEADER_SLACK, MAGIC,
+    MAX_CENTROIDS, MAX_ELEMENTS, MAX_NAME, MAX_PERIOD, MAX_RANK, Part, PartSize, Sizes, VERSION, crc32, flag,
+    from_bits, ordered, scaled, to_bits,
 };
 use crate::{
     compress::{
         coding::{BitCoder, Encoder},
         models::{Grid, IntModel, TextModel, code_bits, code_codes, code_mask, code_values},
     },
+    error::{Error, Result},
     nn::steps::Groups,
 };
 
@@ -101,12 +102,9 @@ fn put_number(bytes: &mut Vec<u8>, mut number: u64) {
     bytes.push(number as u8);
 }
 
-fn unwritable(entry: &Entry, part: &str, expected: &str, found: impl ToString) -> FormatError {
-    FormatError::Unwritable {
-        what: format!("entry {:?}: {part}", entry.name),
-        expected: expected.to_string(),
-        found: found.to_string(),
-    }
+fn unwritable(entry: &Entry, part: &str, expected: &str, found: impl ToString) -> Error {
+    let message = format!("entry {:?}: {part}: expected {expected}, found {}", entry.name, found.to_string());
+    Error::invalid("Artifact", message)
 }
 
 fn check_count(entry: &Entry, part: &str, expected: usize, found: usize) -> Result<()> {

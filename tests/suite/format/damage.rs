@@ -1,5 +1,5 @@
 //! Damaged, truncated and hostile files, and artifacts that can't be written.
-use kolmo::compress::{Artifact, EntryData, FormatError};
+use kolmo::compress::{Artifact, EntryData};
 use proptest::prelude::*;
 
 use super::{Random, lenet, masked, one, scaled, small};
@@ -83,7 +83,7 @@ fn craft(header: &[u8], sections: &[u8]) -> Vec<u8> {
 }
 
 /// No meta; one entry `w` with the rest as given.
-fn craft_entry(rest: &[u8], sections: &[u8]) -> Result<Artifact, FormatError> {
+fn craft_entry(rest: &[u8], sections: &[u8]) -> kolmo::Result<Artifact> {
     Artifact::from_bytes(&craft(&[&[0, 1, 0, 1, b'w'], rest].concat(), sections))
 }
 
@@ -148,7 +148,7 @@ fn what_does_not_fit_together_is_not_written() {
     };
     assert_eq!(
         message(one(&[2, 3], EntryData::Dense(vec![1.0; 5]))),
-        "entry \"w\": number of values: expected 6, found 5"
+        "Artifact: entry \"w\": number of values: expected 6, found 5"
     );
     assert_eq!(
         message(codebook(Some(vec![true; 4]), vec![0; 3], vec![0.5], 16)),

@@ -6,7 +6,10 @@ mod sizes;
 
 use std::collections::BTreeMap;
 
-use kolmo::compress::{Artifact, Entry, EntryData, FormatError, Part, round_to_f16};
+use kolmo::{
+    Error,
+    compress::{Artifact, Entry, EntryData, Part, round_to_f16},
+};
 use proptest::prelude::*;
 
 /// A small generator of its own, so that no test depends on a crate's stream of numbers.
@@ -183,8 +186,8 @@ fn saving_replaces_the_file_and_leaves_nothing_else() {
     let nowhere = small().save(directory.join("none/model.kolmo")).unwrap_err();
     assert_eq!(loaded, small());
     assert_eq!(files, 1);
-    assert!(matches!(missing, FormatError::Io { path, .. } if path.ends_with("none.kolmo")));
-    assert!(matches!(nowhere, FormatError::Io { .. }));
+    assert!(matches!(missing, Error::Io { path, .. } if path.ends_with("none.kolmo")));
+    assert!(matches!(nowhere, Error::Io { .. }));
 }
 
 fn any_entry() -> impl Strategy<Value = (Vec<usize>, EntryData)> {
