@@ -5,15 +5,12 @@ use crate::{
     error::{Checked, Error, Result},
     kernels::{
         bytes::{self, GAP, TILE},
-        compact::{Columns, LANES, block_rows, to_bytes, to_floats},
+        compact::{Columns, LANES, ROWS, block_rows, to_bytes, to_floats},
         matmul::{Mat, MatMut, matmul},
         threads::for_chunks,
     },
     tensor::{Tensor, Unfilled, room::filled},
 };
-
-/// Rows of a block: what one or two vector registers hold.
-pub(crate) const ROWS: usize = 16;
 
 /// A linear layer `x·Wᵀ + b` that leaves the zeros of its weight out.
 ///

@@ -3,7 +3,7 @@ use super::{
     map::{NumberExpr, map},
     threads::for_chunks,
 };
-use crate::{real::Number, tape::Float, tensor::Tensor};
+use crate::{kernels::FloatElement, real::Number, tensor::Tensor};
 
 /// Elements of a task.
 const GRAIN: usize = 32 * 1024;
@@ -19,7 +19,7 @@ impl NumberExpr<2> for Plus {
 }
 
 /// `a + b` for tensors of one shape.
-pub(crate) fn add<T: Float>(mut a: Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
+pub(crate) fn add<T: FloatElement>(mut a: Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
     if let (Some(target), Some(source)) = (a.try_mut_slice(), b.as_slice()) {
         for_chunks(target, GRAIN, |start, target| {
             target.iter_mut().zip(&source[start..]).for_each(|(t, &s)| *t = *t + s);

@@ -3,7 +3,8 @@
 #[cfg(target_arch = "x86_64")]
 use super::isa::{Isa, isa};
 
-const ROWS: usize = crate::compress::ROWS;
+/// Rows of a block: what one or two vector registers hold.
+pub(crate) const ROWS: usize = 16;
 
 /// Compiles a loop for AVX-512, for AVX2 and for whatever there is, and takes the best.
 macro_rules! for_machine {

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::Checked,
-    tape::Float,
+    kernels::FloatElement,
     tensor::{Shape, Unfilled},
 };
 
@@ -85,7 +85,7 @@ fn turned<T>(m: Mat<'_, T>) -> Mat<'_, T> {
 
 /// `c = a b + beta c`: of a single sample on all threads if that is worth it, since the thread that laid out the windows has
 /// them in its cache.
-fn multiply<T: Float>(a: Mat<T>, b: Mat<T>, beta: T, c: MatMut<T>) -> Result<(), Misfit> {
+fn multiply<T: FloatElement>(a: Mat<T>, b: Mat<T>, beta: T, c: MatMut<T>) -> Result<(), Misfit> {
     if a.rows.saturating_mul(a.cols).saturating_mul(b.cols) < LARGE {
         matmul_alone(T::of(1.0), a, b, beta, c)
     } else {
@@ -94,12 +94,12 @@ fn multiply<T: Float>(a: Mat<T>, b: Mat<T>, beta: T, c: MatMut<T>) -> Result<(),
 }
 
 /// A buffer from the pool of the thread that asks.
-fn buffer<T: Float>(len: usize) -> Checked<Unfilled<T>> {
+fn buffer<T: FloatElement>(len: usize) -> Checked<Unfilled<T>> {
     Unfilled::new(Shape::new(&[len])).made()
 }
 
 /// `y[n, o] = bias[o] + Σ w[o, i, k] · x[n, i, windows]`
-pub(crate) fn forward<T: Float>(
+pub(crate) fn forward<T: FloatElement>(
     g: &Geometry,
     x: &[T],
     w: &[T],
@@ -144,7 +144,7 @@ pub(crate) fn forward<T: Float>(
 }
 
 /// The gradient of the input from that of the output: also the transposed convolution.
-pub(crate) fn input_gradient<T: Float>(g: &Geometry, dy: &[T], w: &[T], dx: &mut [T]) -> Checked<()> {
+pub(crate) fn input_gradient<T: FloatElement>(g: &Geometry, dy: &[T], w: &[T], dx: &mut [T]) -> Checked<()> {
     let (positions, window, rows) = (volume(g.output), g.window(), g.outputs_per_group());
     let (size, sample) = (g.inputs * volume(g.input), g.outputs * positions);
     if size == 0 {
@@ -171,7 +171,7 @@ pub(crate) fn input_gradient<T: Float>(g: &Geometry, dy: &[T], w: &[T], dx: &mut
 }
 
 /// The gradient of the weights, summed over the samples: in pieces whose number depends on the shapes alone.
-pub(crate) fn weight_gradient<T: Float>(g: &Geometry, x: &[T], dy: &[T], dw: &mut [T]) -> Checked<()> {
+pub(crate) fn weight_gradient<T: FloatElement>(g: &Geometry, x: &[T], dy: &[T], dw: &mut [T]) -> Checked<()> {
     let (positions, window, rows) = (volume(g.output), g.window(), g.outputs_per_group());
     let (size, sample, weights) = (g.inputs * volume(g.input), g.outputs * positions, g.outputs * window);
     if weights == 0 || sample == 0 || g.n == 0 {

@@ -2,8 +2,8 @@
 //! systems, singular values by one-sided Jacobi rotations (Golub and Van Loan, Matrix Computations, §3.4, §4.2, §8.6).
 use crate::{
     error::Checked,
+    kernels::FloatElement,
     real::Number,
-    tape::Float,
     tensor::room::{filled, listed, room},
 };
 
@@ -18,7 +18,7 @@ pub(crate) struct Lu<T> {
     odd: bool,
 }
 
-impl<T: Float> Lu<T> {
+impl<T: FloatElement> Lu<T> {
     pub fn new(a: &[T], n: usize) -> Checked<Lu<T>> {
         let mut f = listed(a.len(), a.iter().copied())?;
         let (mut rows, mut odd) = (listed(n, 0..n)?, false);
@@ -82,12 +82,12 @@ impl<T: Float> Lu<T> {
     }
 }
 
-fn magnitude<T: Float>(v: T) -> f64 {
+fn magnitude<T: FloatElement>(v: T) -> f64 {
     v.to_f64().abs()
 }
 
 /// `B ← A⁻¹ B` for a triangle A, of which only that triangle is read, and not its diagonal if that is `unit`.
-pub(crate) fn triangular<T: Float>(a: &[T], n: usize, b: &mut [T], k: usize, upper: bool, unit: bool) {
+pub(crate) fn triangular<T: FloatElement>(a: &[T], n: usize, b: &mut [T], k: usize, upper: bool, unit: bool) {
     for step in 0..n {
         let i = if upper { n - 1 - step } else { step };
         let (head, tail) = b.split_at_mut(i * k);
@@ -109,7 +109,7 @@ pub(crate) fn triangular<T: Float>(a: &[T], n: usize, b: &mut [T], k: usize, upp
 
 /// The lower triangle L with `L Lᵀ = A`, of which only the lower triangle is read; or the order of the first leading
 /// minor that is not positive.
-pub(crate) fn cholesky<T: Float>(a: &[T], n: usize, l: &mut [T]) -> Result<(), usize> {
+pub(crate) fn cholesky<T: FloatElement>(a: &[T], n: usize, l: &mut [T]) -> Result<(), usize> {
     l.fill(T::of(0.0));
     for i in 0..n {
         for j in 0..=i {
@@ -139,7 +139,7 @@ pub(crate) struct Svd {
 /// Sweeps over all pairs of columns after which rotations have long converged.
 const SWEEPS: usize = 60;
 
-pub(crate) fn svd<T: Float>(a: &[T], m: usize, n: usize) -> Checked<Svd> {
+pub(crate) fn svd<T: FloatElement>(a: &[T], m: usize, n: usize) -> Checked<Svd> {
     if m < n {
         let turned = listed(a.len(), (0..n * m).map(|i| a[i % m * n + i / m]))?;
         let Svd { s, u, v } = svd(&turned, n, m)?;

@@ -77,13 +77,13 @@ macro_rules! vectorised {
     ($(#[$m:meta])* $v:vis fn $name:ident($($a:ident: $t:ty),*) $(-> $r:ty)? $body:block) => {
         $(#[$m])*
         #[allow(clippy::too_many_arguments)]
-        $v fn $name<T: Float>($($a: $t),*) $(-> $r)? {
+        $v fn $name<T: FloatElement>($($a: $t),*) $(-> $r)? {
             #[inline(always)]
-            fn body<T: Float>($($a: $t),*) $(-> $r)? $body
+            fn body<T: FloatElement>($($a: $t),*) $(-> $r)? $body
             #[cfg(target_arch = "x86_64")]
             if $crate::kernels::isa::isa() >= $crate::kernels::isa::Isa::Avx2 {
                 #[target_feature(enable = "avx2,fma")]
-                fn vector<T: Float>($($a: $t),*) $(-> $r)? {
+                fn vector<T: FloatElement>($($a: $t),*) $(-> $r)? {
                     body($($a),*)
                 }
                 // SAFETY: isa() reports Avx2 only where the processor has avx2 and fma.

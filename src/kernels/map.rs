@@ -3,14 +3,13 @@
 //! row-major order are brought into small blocks first, so that every inner loop sees plain slices.
 #[cfg(target_arch = "x86_64")]
 use super::isa::{Isa, isa};
-use super::{
-    lane_math::LaneMath,
-    strided::{Axes, copy_run, for_runs, merge_axes},
-    threads,
-};
+use super::threads;
 use crate::{
-    real::{Lane, Number, Real},
-    tensor::{Element, Layout, Shape, Tensor, Unfilled},
+    real::{Lane, Number, Real, lane_math::LaneMath},
+    tensor::{
+        Element, Layout, Shape, Tensor, Unfilled,
+        strided::{Axes, copy_run, for_runs, merge_axes},
+    },
 };
 use std::ops::{Add, Div, Mul, Sub};
 
@@ -38,13 +37,6 @@ pub(crate) trait NumberExpr<const N: usize>: Copy + Sync {
     fn over<T: LaneMath + Element>(&self, x: [&[T]; N], out: &mut [T]) {
         run(Single(*self), x, [out]);
     }
-}
-
-/// An expression of many forms, each with a loop of its own. These functions, which have no parameters of type, are
-/// compiled in this crate, once, and not in every crate that uses it.
-pub trait Forms<const N: usize> {
-    fn over_f32(&self, x: [&[f32]; N], out: &mut [f32]);
-    fn over_f64(&self, x: [&[f64]; N], out: &mut [f64]);
 }
 
 impl<E: NumberExpr<N>, const N: usize> Expr<N> for E {

@@ -5,15 +5,21 @@ pub(crate) mod compact;
 pub(crate) mod conv;
 pub(crate) mod dense;
 pub(crate) mod isa;
-pub(crate) mod lane_math;
 pub(crate) mod map;
-pub(crate) mod math32;
-pub(crate) mod math64;
 pub(crate) mod matmul;
 pub(crate) mod pool;
 pub(crate) mod reduce;
-pub(crate) mod special;
 pub(crate) mod standardize;
-pub(crate) mod strided;
 pub(crate) mod threads;
 pub(crate) mod update;
+
+use crate::{
+    real::{Number, lane_math::LaneMath},
+    tensor::Element,
+};
+use matmul::MatmulElement;
+
+/// A float in tensors: what the kernels compute with.
+pub trait FloatElement: Element + PartialOrd + LaneMath + MatmulElement + Number + serde::Serialize {}
+impl FloatElement for f32 {}
+impl FloatElement for f64 {}

@@ -1,6 +1,6 @@
 //! The largest elements of the windows in a line of an image.
+use super::FloatElement;
 use super::isa::vectorised;
-use crate::tape::Float;
 
 vectorised! {
     /// The positions in `data` of the first largest element of each of a line of windows; a NaN is the largest. The first window
@@ -26,7 +26,7 @@ vectorised! {
 
 /// Windows of two by two elements side by side, which become vector code.
 #[inline(always)]
-fn of_four<T: Float>(upper: &[[T; 2]], lower: &[[T; 2]], first: u32, width: u32, out: &mut [u32]) {
+fn of_four<T: FloatElement>(upper: &[[T; 2]], lower: &[[T; 2]], first: u32, width: u32, out: &mut [u32]) {
     if out.len() >= 16 {
         return run(upper, lower, first, width, out);
     }
@@ -42,7 +42,7 @@ fn of_four<T: Float>(upper: &[[T; 2]], lower: &[[T; 2]], first: u32, width: u32,
 }
 
 #[inline(always)]
-fn run<T: Float>(upper: &[[T; 2]], lower: &[[T; 2]], first: u32, width: u32, out: &mut [u32]) {
+fn run<T: FloatElement>(upper: &[[T; 2]], lower: &[[T; 2]], first: u32, width: u32, out: &mut [u32]) {
     let (upper, lower) = (&upper[..out.len()], &lower[..out.len()]);
     for i in 0..out.len() {
         let at = first + 2 * i as u32;
@@ -56,7 +56,7 @@ fn run<T: Float>(upper: &[[T; 2]], lower: &[[T; 2]], first: u32, width: u32, out
 
 /// The second if it is larger, or NaN where the first isn't.
 #[inline(always)]
-fn larger<T: Float>(most: (T, u32), next: (T, u32)) -> (T, u32) {
+fn larger<T: FloatElement>(most: (T, u32), next: (T, u32)) -> (T, u32) {
     let nan = |v: T| v.partial_cmp(&v).is_none();
     let take = (next.0 > most.0) | (nan(next.0) & !nan(most.0));
     (if take { next.0 } else { most.0 }, if take { next.1 } else { most.1 })

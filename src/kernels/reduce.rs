@@ -4,17 +4,17 @@
 use super::isa::{Isa, isa};
 use super::threads;
 use crate::{
-    tape::Float,
+    kernels::FloatElement,
     tensor::{Shape, Tensor},
 };
 use smallvec::SmallVec;
 
 /// A way to fold many numbers into one.
 pub(crate) trait Fold: Copy + Sync {
-    fn start<T: Float>(self) -> T;
-    fn step<T: Float>(self, acc: T, x: T) -> T;
+    fn start<T: FloatElement>(self) -> T;
+    fn step<T: FloatElement>(self, acc: T, x: T) -> T;
     /// Combines two partial results.
-    fn merge<T: Float>(self, a: T, b: T) -> T {
+    fn merge<T: FloatElement>(self, a: T, b: T) -> T {
         self.step(a, b)
     }
 }
@@ -32,44 +32,44 @@ pub(crate) struct Smallest;
 
 impl Fold for Sum {
     #[inline(always)]
-    fn start<T: Float>(self) -> T {
+    fn start<T: FloatElement>(self) -> T {
         T::of(0.0)
     }
     #[inline(always)]
-    fn step<T: Float>(self, acc: T, x: T) -> T {
+    fn step<T: FloatElement>(self, acc: T, x: T) -> T {
         acc + x
     }
 }
 
 impl Fold for Product {
     #[inline(always)]
-    fn start<T: Float>(self) -> T {
+    fn start<T: FloatElement>(self) -> T {
         T::of(1.0)
     }
     #[inline(always)]
-    fn step<T: Float>(self, acc: T, x: T) -> T {
+    fn step<T: FloatElement>(self, acc: T, x: T) -> T {
         acc * x
     }
 }
 
 impl Fold for Largest {
     #[inline(always)]
-    fn start<T: Float>(self) -> T {
+    fn start<T: FloatElement>(self) -> T {
         T::of(f64::NEG_INFINITY)
     }
     #[inline(always)]
-    fn step<T: Float>(self, acc: T, x: T) -> T {
+    fn step<T: FloatElement>(self, acc: T, x: T) -> T {
         T::select(acc.greater_equal(x) | acc.is_nan(), acc, x)
     }
 }
 
 impl Fold for Smallest {
     #[inline(always)]
-    fn start<T: Float>(self) -> T {
+    fn start<T: FloatElement>(self) -> T {
         T::of(f64::INFINITY)
     }
     #[inline(always)]
-    fn step<T: Float>(self, acc: T, x: T) -> T {
+    fn step<T: FloatElement>(self, acc: T, x: T) -> T {
         T::select(acc.less_equal(x) | acc.is_nan(), acc, x)
     }
 }
@@ -82,7 +82,7 @@ const BLOCK: usize = 1024;
 const GRAIN: usize = 32 * 1024;
 
 /// Folds the given axes (sorted, unique) of `x` into size 1 (with `keep`) or away.
-pub(crate) fn fold<T: Float, F: Fold>(f: F, x: &Tensor<T>, axes: &[usize], keep: bool) -> Tensor<T> {
+pub(crate) fn fold<T: FloatElement, F: Fold>(f: F, x: &Tensor<T>, axes: &[usize], keep: bool) -> Tensor<T> {
     let (kept, full) = shapes(x.shape(), axes, keep);
     let Some([outer, n, inner]) = three_axes(x.shape(), axes).filter(|_| x.is_contiguous()) else {
         // Bring the folded axes to the end; then they are one run.
@@ -133,7 +133,7 @@ fn three_axes(shape: &Shape, axes: &[usize]) -> Option<[usize; 3]> {
 }
 
 /// One result per row of `n` elements.
-fn rows<T: Float, F: Fold>(f: F, data: &[T], outer: usize, n: usize, out: &mut [T]) {
+fn rows<T: FloatElement, F: Fold>(f: F, data: &[T], outer: usize, n: usize, out: &mut [T]) {
     if n == 0 {
         out.fill(f.start());
         return;
@@ -158,11 +158,11 @@ fn rows<T: Float, F: Fold>(f: F, data: &[T], outer: usize, n: usize, out: &mut [
 }
 
 /// All elements of a slice folded.
-pub(crate) fn row<T: Float, F: Fold>(f: F, x: &[T]) -> T {
+pub(crate) fn row<T: FloatElement, F: Fold>(f: F, x: &[T]) -> T {
     #[cfg(target_arch = "x86_64")]
     if isa() >= Isa::Avx2 {
         #[target_feature(enable = "avx2,fma")]
-        fn vector<T: Float, F: Fold>(f: F, x: &[T]) -> T {
+        fn vector<T: FloatElement, F: Fold>(f: F, x: &[T]) -> T {
             row_body(f, x)
         }
         // SAFETY: isa() reports Avx2 only where the processor has avx2 and fma.
@@ -172,7 +172,7 @@ pub(crate) fn row<T: Float, F: Fold>(f: F, x: &[T]) -> T {
 }
 
 #[inline(always)]
-fn row_body<T: Float, F: Fold>(f: F, x: &[T]) -> T {
+fn row_body<T: FloatElement, F: Fold>(f: F, x: &[T]) -> T {
     let mut total = f.start();
     for block in x.chunks(BLOCK) {
         let mut lanes = [f.start::<T>(); LANES];
@@ -196,7 +196,7 @@ fn row_body<T: Float, F: Fold>(f: F, x: &[T]) -> T {
 }
 
 /// `out[o, i] = fold over n of data[o, n, i]`.
-fn columns<T: Float, F: Fold>(f: F, data: &[T], n: usize, inner: usize, out: &mut [T]) {
+fn columns<T: FloatElement, F: Fold>(f: F, data: &[T], n: usize, inner: usize, out: &mut [T]) {
     if inner == 0 {
         return;
     }
@@ -216,11 +216,25 @@ fn columns<T: Float, F: Fold>(f: F, data: &[T], n: usize, inner: usize, out: &mu
     });
 }
 
-fn column_strip<T: Float, F: Fold>(f: F, data: &[T], start: usize, n: usize, step: usize, out: &mut [T]) {
+fn column_strip<T: FloatElement, F: Fold>(
+    f: F,
+    data: &[T],
+    start: usize,
+    n: usize,
+    step: usize,
+    out: &mut [T],
+) {
     #[cfg(target_arch = "x86_64")]
     if isa() >= Isa::Avx2 {
         #[target_feature(enable = "avx2,fma")]
-        fn vector<T: Float, F: Fold>(f: F, data: &[T], start: usize, n: usize, step: usize, out: &mut [T]) {
+        fn vector<T: FloatElement, F: Fold>(
+            f: F,
+            data: &[T],
+            start: usize,
+            n: usize,
+            step: usize,
+            out: &mut [T],
+        ) {
             strip_body(f, data, start, n, step, out)
         }
         // SAFETY: isa() reports Avx2 only where the processor has avx2 and fma.
@@ -230,7 +244,14 @@ fn column_strip<T: Float, F: Fold>(f: F, data: &[T], start: usize, n: usize, ste
 }
 
 #[inline(always)]
-fn strip_body<T: Float, F: Fold>(f: F, data: &[T], start: usize, n: usize, step: usize, out: &mut [T]) {
+fn strip_body<T: FloatElement, F: Fold>(
+    f: F,
+    data: &[T],
+    start: usize,
+    n: usize,
+    step: usize,
+    out: &mut [T],
+) {
     out.fill(f.start());
     let mut part = [f.start::<T>(); BLOCK];
     for out in out.chunks_mut(BLOCK).enumerate() {

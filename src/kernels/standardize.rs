@@ -2,7 +2,7 @@
 //! are made of. Sums are taken in an order that depends on the shape alone.
 use super::{isa::vectorised, threads};
 use crate::{
-    tape::Float,
+    kernels::FloatElement,
     tensor::{Shape, Tensor},
 };
 
@@ -29,7 +29,7 @@ pub(crate) enum Affine<'a, T> {
 type Stats<T> = [T; 4];
 
 /// Gradients of the operands: numbers, weights, biases.
-pub(crate) struct Slopes<T: Float> {
+pub(crate) struct Slopes<T: FloatElement> {
     pub x: Tensor<T>,
     pub weight: Option<Tensor<T>>,
     pub bias: Option<Tensor<T>>,
@@ -45,7 +45,7 @@ const LANES: usize = 32;
 // Plain indices become vector code.
 #[allow(clippy::needless_range_loop)]
 #[inline(always)]
-fn sums<T: Float, const N: usize>(n: usize, f: impl Fn(usize) -> [T; N]) -> [f64; N] {
+fn sums<T: FloatElement, const N: usize>(n: usize, f: impl Fn(usize) -> [T; N]) -> [f64; N] {
     let mut total = [0.0; N];
     for start in (0..n).step_by(BLOCK) {
         let end = n.min(start + BLOCK);
@@ -168,7 +168,7 @@ impl Groups {
 
     /// Mean and variance (divided by n) of a group: of pieces that stay in the cache while they are read twice, joined by
     /// the formula of Chan, Golub and LeVeque (1983).
-    fn moments<T: Float>(self, x: &[T], group: usize) -> [f64; 2] {
+    fn moments<T: FloatElement>(self, x: &[T], group: usize) -> [f64; 2] {
         let [mut n, mut mean, mut squares] = [0.0; 3];
         for piece in self.parts(x, group).flat_map(|part| part.chunks(4 * BLOCK)) {
             let (size, [own, apart]) = (piece.len() as f64, centred(piece));
@@ -183,7 +183,7 @@ impl Groups {
     }
 
     /// A few numbers for each group, all groups side by side.
-    fn each<T: Float>(self, f: impl Fn(usize) -> Stats<T> + Sync) -> Tensor<T> {
+    fn each<T: FloatElement>(self, f: impl Fn(usize) -> Stats<T> + Sync) -> Tensor<T> {
         let width = size_of::<Stats<T>>() / size_of::<T>();
         let each = (self.outer * self.inner).max(1);
         Tensor::build(Shape::new(&[self.groups, width]), |out| {
@@ -196,7 +196,7 @@ impl Groups {
     }
 
     /// Runs `f(group, part of the input, part of the output)`.
-    fn over_parts<T: Float>(self, out: &mut [T], f: impl Fn(usize, usize, &mut [T]) + Sync) {
+    fn over_parts<T: FloatElement>(self, out: &mut [T], f: impl Fn(usize, usize, &mut [T]) + Sync) {
         let rows = (GRAIN / self.inner.max(1)).max(1);
         threads::for_chunks(out, rows * self.inner, |start, out| {
             for (k, out) in out.chunks_exact_mut(self.inner).enumerate() {
@@ -207,12 +207,12 @@ impl Groups {
     }
 }
 
-fn stats<T: Float>(all: &[T], group: usize) -> Stats<T> {
+fn stats<T: FloatElement>(all: &[T], group: usize) -> Stats<T> {
     <Stats<T>>::try_from(&all[4 * group..][..4]).unwrap_or([T::of(0.0); 4])
 }
 
 /// Mean, 1 / √(variance + eps) and variance (divided by n) of each group of `x`, which is in row-major order.
-pub(crate) fn statistics<T: Float>(x: &[T], at: Groups, eps: f64) -> Tensor<T> {
+pub(crate) fn statistics<T: FloatElement>(x: &[T], at: Groups, eps: f64) -> Tensor<T> {
     at.each(|group| {
         let [mean, variance] = at.moments(x, group);
         [T::of(mean), T::of(1.0 / (variance + eps).sqrt()), T::of(variance), T::of(0.0)]
@@ -220,14 +220,14 @@ pub(crate) fn statistics<T: Float>(x: &[T], at: Groups, eps: f64) -> Tensor<T> {
 }
 
 /// Mean and variance of each group, from its statistics.
-pub(crate) fn moments<T: Float>(statistics: &Tensor<T>) -> (Tensor<T>, Tensor<T>) {
+pub(crate) fn moments<T: FloatElement>(statistics: &Tensor<T>) -> (Tensor<T>, Tensor<T>) {
     let all = statistics.as_slice().unwrap_or_default();
     let pick = |k: usize| Tensor::from_fn([all.len() / 4], |g| stats(all, g)[k]);
     (pick(0), pick(2))
 }
 
 /// `(x - mean) / √(variance + eps) · weight + bias`; `x` in row-major order.
-pub(crate) fn forward<T: Float>(
+pub(crate) fn forward<T: FloatElement>(
     x: &[T],
     shape: &Shape,
     at: Groups,
@@ -254,7 +254,7 @@ impl<'a, T: Copy> Affine<'a, T> {
 }
 
 /// The gradients, from those of the result.
-pub(crate) fn backward<T: Float>(
+pub(crate) fn backward<T: FloatElement>(
     x: &[T],
     g: &[T],
     shape: &Shape,
@@ -299,7 +299,7 @@ pub(crate) fn backward<T: Float>(
 }
 
 /// Gradients of a weight and a bias for each place: sums over all parts, first within as many as a task takes.
-fn places<T: Float>(x: &[T], g: &[T], at: Groups, all: &[T]) -> (Tensor<T>, Tensor<T>) {
+fn places<T: FloatElement>(x: &[T], g: &[T], at: Groups, all: &[T]) -> (Tensor<T>, Tensor<T>) {
     let (n, width) = (at.outer * at.groups, 2 * at.inner);
     let rows = (GRAIN / at.inner.max(1)).max(16);
     let tasks = n.div_ceil(rows).max(1);

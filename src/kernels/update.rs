@@ -1,19 +1,23 @@
 //! An optimiser's step over one parameter: one pass over the parameter, its state and its gradient.
+use super::FloatElement;
 #[cfg(target_arch = "x86_64")]
 use super::isa::{Isa, isa};
 use super::threads;
-use crate::tape::Float;
 
 /// What happens to one element: the parameter and its state, given the gradient.
 pub(crate) trait Update<const M: usize>: Copy + Sync {
-    fn step<T: Float>(&self, state: [T; M], grad: T) -> [T; M];
+    fn step<T: FloatElement>(&self, state: [T; M], grad: T) -> [T; M];
 }
 
 /// Elements per task; splitting never changes a result.
 const GRAIN: usize = 16 * 1024;
 
 /// Applies the update to every element.
-pub(crate) fn update<T: Float, U: Update<M>, const M: usize>(u: U, mut state: [&mut [T]; M], grad: &[T]) {
+pub(crate) fn update<T: FloatElement, U: Update<M>, const M: usize>(
+    u: U,
+    mut state: [&mut [T]; M],
+    grad: &[T],
+) {
     let n = grad.len();
     let parts = threads::threads().min(n / GRAIN).max(1);
     if parts == 1 {
@@ -23,11 +27,11 @@ pub(crate) fn update<T: Float, U: Update<M>, const M: usize>(u: U, mut state: [&
     threads::for_parts(&mut state, n, size, |from, to, state| run(u, state, &grad[from..to]));
 }
 
-fn run<T: Float, U: Update<M>, const M: usize>(u: U, state: [&mut [T]; M], grad: &[T]) {
+fn run<T: FloatElement, U: Update<M>, const M: usize>(u: U, state: [&mut [T]; M], grad: &[T]) {
     #[cfg(target_arch = "x86_64")]
     if isa() >= Isa::Avx2 {
         #[target_feature(enable = "avx2,fma")]
-        fn vector<T: Float, U: Update<M>, const M: usize>(u: U, state: [&mut [T]; M], grad: &[T]) {
+        fn vector<T: FloatElement, U: Update<M>, const M: usize>(u: U, state: [&mut [T]; M], grad: &[T]) {
             body(u, state, grad)
         }
         // SAFETY: isa() reports Avx2 only where the processor has avx2 and fma.
@@ -37,7 +41,7 @@ fn run<T: Float, U: Update<M>, const M: usize>(u: U, state: [&mut [T]; M], grad:
 }
 
 #[inline(always)]
-fn body<T: Float, U: Update<M>, const M: usize>(u: U, mut state: [&mut [T]; M], grad: &[T]) {
+fn body<T: FloatElement, U: Update<M>, const M: usize>(u: U, mut state: [&mut [T]; M], grad: &[T]) {
     let n = grad.len();
     let mut state = state.each_mut().map(|s| &mut s[..n]);
     for i in 0..n {

@@ -1,12 +1,9 @@
 //! Losses of choices among classes: cross entropy and its relatives, and margins between scores.
-mod mean;
-
-pub(crate) use mean::MeanCrossEntropy;
-
 use super::{Reduction, accepted};
 use crate::{
     error::Checked,
     ops::{
+        cross_entropy::MeanCrossEntropy,
         index::{shared, valid},
         take::NOWHERE,
     },

@@ -3,12 +3,10 @@
 use super::{RESULT, Rule, check_shape, forms, kinks, operands};
 use crate::{
     error::Checked,
-    kernels::{
-        lane_math::LaneMath,
-        map::{Forms, NumberExpr, map},
-    },
+    kernels::map::{NumberExpr, map},
     real::{
         Number,
+        lane_math::{Forms, LaneMath},
         table::{elementary, slope_a, slope_b, value},
     },
     tape::{Float, Var, step::Step},

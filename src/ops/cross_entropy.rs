@@ -1,7 +1,7 @@
 //! The mean cross entropy as one operation, for the plain case.
+use super::{Rule, operands, softmax::lines};
 use crate::{
     error::Checked,
-    ops::{Rule, operands, softmax::lines},
     tape::{Float, step::Step},
     tensor::{Shape, Tensor},
 };
@@ -11,7 +11,7 @@ use std::borrow::Cow;
 /// The mean cross entropy of `[n, classes]` and one class for each row, in one pass there and one back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct MeanCrossEntropy {
-    pub(super) targets: Tensor<u32>,
+    pub(crate) targets: Tensor<u32>,
 }
 
 impl MeanCrossEntropy {

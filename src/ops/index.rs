@@ -5,12 +5,12 @@ use super::{
 };
 use crate::{
     error::Checked,
-    kernels::strided::{for_runs, merge_axes},
     tape::{Float, Var, step::Step},
     tensor::{
         Element, Index, Shape, Tensor,
         room::{filled, listed},
         shape::addressable,
+        strided::{for_runs, merge_axes},
     },
 };
 

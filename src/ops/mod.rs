@@ -6,8 +6,10 @@ mod arith;
 mod attend;
 mod attention;
 pub(crate) mod binary;
+pub(crate) mod binary_cross_entropy;
 mod compare;
 pub(crate) mod conv;
+pub(crate) mod cross_entropy;
 mod diagonals;
 mod einsum;
 mod extremum;
@@ -57,7 +59,6 @@ pub use views::Indexing;
 
 use crate::{
     error::Checked,
-    loss::{binary::BinaryCrossEntropy, classes::MeanCrossEntropy},
     tape::{Float, mixed::Mixed, step::Step},
     tensor::{Shape, Tensor},
 };
@@ -129,11 +130,11 @@ pub(crate) enum Op<T: Float> {
     Unary(unary::Unary),
     Binary(binary::Binary),
     Attend(attend::Attend),
-    BinaryCrossEntropy(BinaryCrossEntropy),
+    BinaryCrossEntropy(binary_cross_entropy::BinaryCrossEntropy),
     Conv(conv::Conv),
     Extremum(extremum::Extremum),
     Scan(scan::Scan),
-    CrossEntropy(MeanCrossEntropy),
+    CrossEntropy(cross_entropy::MeanCrossEntropy),
     Softmax(softmax::Softmax),
     Solve(solve::Solve),
     Standardize(standardize::Standardized<T>),
@@ -215,7 +216,7 @@ macro_rules! from {
     )*};
 }
 from! {
-    Attend(attend::Attend) BinaryCrossEntropy(BinaryCrossEntropy) Conv(conv::Conv) Unary(unary::Unary) Binary(binary::Binary) Extremum(extremum::Extremum) Scan(scan::Scan) CrossEntropy(MeanCrossEntropy) Softmax(softmax::Softmax) Solve(solve::Solve) Standardize(standardize::Standardized<T>) Take(take::Take) Test(binary::Test) Where(binary::Where) Fused(fused::FusedOp<T>) Linalg(linalg::Linalg)
+    Attend(attend::Attend) BinaryCrossEntropy(binary_cross_entropy::BinaryCrossEntropy) Conv(conv::Conv) Unary(unary::Unary) Binary(binary::Binary) Extremum(extremum::Extremum) Scan(scan::Scan) CrossEntropy(cross_entropy::MeanCrossEntropy) Softmax(softmax::Softmax) Solve(solve::Solve) Standardize(standardize::Standardized<T>) Take(take::Take) Test(binary::Test) Where(binary::Where) Fused(fused::FusedOp<T>) Linalg(linalg::Linalg)
     Reduce(reduce::Reduce) Shape(shape::ShapeOp) Mixed(Mixed)
 }
 

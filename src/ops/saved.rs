@@ -3,7 +3,9 @@ use super::{
     Op,
     attend::Attend,
     binary::{Binary, Test, Where},
+    binary_cross_entropy::BinaryCrossEntropy,
     conv::Conv,
+    cross_entropy::MeanCrossEntropy,
     extremum::Extremum,
     linalg::Linalg,
     reduce::Reduce,
@@ -17,7 +19,6 @@ use super::{
 };
 use crate::{
     error::Checked,
-    loss::{binary::BinaryCrossEntropy, classes::MeanCrossEntropy},
     tape::Float,
     tensor::{Shape, Tensor},
 };

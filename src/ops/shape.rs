@@ -2,9 +2,12 @@
 use super::{Rule, check_axes, check_shape, operands};
 use crate::{
     error::Checked,
-    kernels::strided::{for_runs, merge_axes},
     tape::{Float, Tape, Var, step::Step},
-    tensor::{Layout, Shape, Tensor, shape::infer},
+    tensor::{
+        Layout, Shape, Tensor,
+        shape::infer,
+        strided::{for_runs, merge_axes},
+    },
 };
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;

@@ -2,12 +2,10 @@
 use super::{RESULT, Rule, forms, kinks, operands};
 use crate::{
     error::Checked,
-    kernels::{
-        lane_math::LaneMath,
-        map::{Forms, NumberExpr, map},
-    },
+    kernels::map::{NumberExpr, map},
     real::{
         Number,
+        lane_math::{Forms, LaneMath},
         table::{elementary, kind_of_power, power_of_kind, slope},
     },
     tape::{Float, Var, step::Step},

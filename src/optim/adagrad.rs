@@ -1,6 +1,10 @@
 //! Adagrad and Adadelta.
 use super::rule::{Rule, Slope, Task, not_negative, optimizer};
-use crate::{error::Checked, kernels::update::Update, tape::Float};
+use crate::{
+    error::Checked,
+    kernels::{FloatElement, update::Update},
+    tape::Float,
+};
 
 optimizer! {
     /// Adagrad (Duchi, Hazan and Singer, 2011), as `torch.optim.Adagrad`: `g += λw; s += g²;
@@ -63,7 +67,7 @@ struct Summed {
 
 impl Update<2> for Summed {
     #[inline(always)]
-    fn step<T: Float>(&self, [w, sum]: [T; 2], grad: T) -> [T; 2] {
+    fn step<T: FloatElement>(&self, [w, sum]: [T; 2], grad: T) -> [T; 2] {
         let (g, w) = self.slope.at(w, grad);
         let sum = sum + g * g;
         [w - T::of(self.rate) * g / (sum.sqrt() + T::of(self.eps)), sum]
@@ -125,7 +129,7 @@ struct Delta {
 
 impl Update<3> for Delta {
     #[inline(always)]
-    fn step<T: Float>(&self, [w, v, a]: [T; 3], grad: T) -> [T; 3] {
+    fn step<T: FloatElement>(&self, [w, v, a]: [T; 3], grad: T) -> [T; 3] {
         let (g, w) = self.slope.at(w, grad);
         let (rho, rest, eps) = (T::of(self.rho), T::of(1.0 - self.rho), T::of(self.eps));
         let v = rho * v + rest * (g * g);

@@ -1,6 +1,10 @@
 //! Adam and AdamW.
 use super::rule::{Rule, Slope, Task, betas, moments, optimizer};
-use crate::{error::Checked, kernels::update::Update, tape::Float};
+use crate::{
+    error::Checked,
+    kernels::{FloatElement, update::Update},
+    tape::Float,
+};
 
 macro_rules! adam {
     ($(#[$m:meta])* $name:ident($rule:ident), $decay:literal, $decoupled:literal) => {
@@ -80,7 +84,7 @@ struct Moments {
 
 impl Moments {
     #[inline(always)]
-    fn moments<T: Float>(&self, w: T, m: T, v: T, grad: T) -> [T; 3] {
+    fn moments<T: FloatElement>(&self, w: T, m: T, v: T, grad: T) -> [T; 3] {
         let (g, w) = self.slope.at(w, grad);
         let m = m + T::of(1.0 - self.b1) * (g - m);
         let v = T::of(self.b2) * v + T::of(1.0 - self.b2) * (g * g);
@@ -88,14 +92,14 @@ impl Moments {
     }
 
     #[inline(always)]
-    fn change<T: Float>(&self, m: T, v: T) -> T {
+    fn change<T: FloatElement>(&self, m: T, v: T) -> T {
         T::of(self.rate) * m / (v.sqrt() / T::of(self.root) + T::of(self.eps))
     }
 }
 
 impl Update<3> for Moments {
     #[inline(always)]
-    fn step<T: Float>(&self, [w, m, v]: [T; 3], grad: T) -> [T; 3] {
+    fn step<T: FloatElement>(&self, [w, m, v]: [T; 3], grad: T) -> [T; 3] {
         let [w, m, v] = self.moments(w, m, v, grad);
         [w - self.change(m, v), m, v]
     }
@@ -103,7 +107,7 @@ impl Update<3> for Moments {
 
 impl Update<4> for Moments {
     #[inline(always)]
-    fn step<T: Float>(&self, [w, m, v, top]: [T; 4], grad: T) -> [T; 4] {
+    fn step<T: FloatElement>(&self, [w, m, v, top]: [T; 4], grad: T) -> [T; 4] {
         let [w, m, v] = self.moments(w, m, v, grad);
         let top = T::select(top.less(v), v, top);
         [w - self.change(m, top), m, v, top]

@@ -1,6 +1,10 @@
 //! Adamax.
 use super::rule::{Rule, Slope, Task, betas, moments, optimizer};
-use crate::{error::Checked, kernels::update::Update, tape::Float};
+use crate::{
+    error::Checked,
+    kernels::{FloatElement, update::Update},
+    tape::Float,
+};
 
 optimizer! {
     /// Adam with the largest gradient instead of the mean square (Kingma and Ba, 2015), as `torch.optim.Adamax`:
@@ -55,7 +59,7 @@ struct Step {
 
 impl Update<3> for Step {
     #[inline(always)]
-    fn step<T: Float>(&self, [w, m, u]: [T; 3], grad: T) -> [T; 3] {
+    fn step<T: FloatElement>(&self, [w, m, u]: [T; 3], grad: T) -> [T; 3] {
         let (g, w) = self.slope.at(w, grad);
         let m = m + T::of(1.0 - self.b1) * (g - m);
         let (old, new) = (T::of(self.b2) * u, g.abs() + T::of(self.eps));

@@ -1,6 +1,10 @@
 //! Lion.
 use super::rule::{Rule, Slope, Task, below_one, betas, optimizer};
-use crate::{error::Checked, kernels::update::Update, tape::Float};
+use crate::{
+    error::Checked,
+    kernels::{FloatElement, update::Update},
+    tape::Float,
+};
 
 optimizer! {
     /// Lion (Chen et al., 2023): every weight moves by the learning rate, in the direction of a moment's sign.
@@ -52,7 +56,7 @@ struct Step {
 
 impl Update<2> for Step {
     #[inline(always)]
-    fn step<T: Float>(&self, [w, m]: [T; 2], grad: T) -> [T; 2] {
+    fn step<T: FloatElement>(&self, [w, m]: [T; 2], grad: T) -> [T; 2] {
         let (g, w) = self.slope.at(w, grad);
         let towards = T::of(self.b1) * m + T::of(1.0 - self.b1) * g;
         [w - T::of(self.lr) * towards.sign(), T::of(self.b2) * m + T::of(1.0 - self.b2) * g]

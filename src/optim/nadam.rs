@@ -1,6 +1,10 @@
 //! NAdam.
 use super::rule::{Rule, Slope, Task, betas, moments, not_negative, optimizer};
-use crate::{error::Checked, kernels::update::Update, tape::Float};
+use crate::{
+    error::Checked,
+    kernels::{FloatElement, update::Update},
+    tape::Float,
+};
 
 optimizer! {
     /// Adam with Nesterov momentum (Dozat, 2016), as `torch.optim.NAdam`: with `μₜ = β₁(1 - 0.96^(tψ) / 2)`,
@@ -78,7 +82,7 @@ struct Step {
 
 impl Update<3> for Step {
     #[inline(always)]
-    fn step<T: Float>(&self, [w, m, v]: [T; 3], grad: T) -> [T; 3] {
+    fn step<T: FloatElement>(&self, [w, m, v]: [T; 3], grad: T) -> [T; 3] {
         let (g, w) = self.slope.at(w, grad);
         let m = m + T::of(1.0 - self.b1) * (g - m);
         let v = T::of(self.b2) * v + T::of(1.0 - self.b2) * (g * g);

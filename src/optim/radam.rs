@@ -1,6 +1,10 @@
 //! RAdam.
 use super::rule::{Rule, Slope, Task, betas, moments, optimizer, power};
-use crate::{error::Checked, kernels::update::Update, tape::Float};
+use crate::{
+    error::Checked,
+    kernels::{FloatElement, update::Update},
+    tape::Float,
+};
 
 optimizer! {
     /// Rectified Adam (Liu et al., 2020), as `torch.optim.RAdam`. With `ρ∞ = 2/(1-β₂) - 1` and
@@ -66,7 +70,7 @@ struct Step {
 
 impl Update<3> for Step {
     #[inline(always)]
-    fn step<T: Float>(&self, [w, m, v]: [T; 3], grad: T) -> [T; 3] {
+    fn step<T: FloatElement>(&self, [w, m, v]: [T; 3], grad: T) -> [T; 3] {
         let (g, w) = self.slope.at(w, grad);
         let m = m + T::of(1.0 - self.b1) * (g - m);
         let v = T::of(self.b2) * v + T::of(1.0 - self.b2) * (g * g);

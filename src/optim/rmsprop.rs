@@ -1,6 +1,10 @@
 //! RMSprop.
 use super::rule::{Rule, Slope, Task, not_negative, optimizer};
-use crate::{error::Checked, kernels::update::Update, tape::Float};
+use crate::{
+    error::Checked,
+    kernels::{FloatElement, update::Update},
+    tape::Float,
+};
 
 optimizer! {
     /// RMSprop (Tieleman and Hinton, 2012), as `torch.optim.RMSprop`: `g += λw; v = αv + (1-α)g²; s = √v + ε;
@@ -66,7 +70,7 @@ struct Step {
 /// The state is the weight, the mean square, the mean if centred, and last the momentum if there is one.
 impl<const M: usize> Update<M> for Step {
     #[inline(always)]
-    fn step<T: Float>(&self, mut state: [T; M], grad: T) -> [T; M] {
+    fn step<T: FloatElement>(&self, mut state: [T; M], grad: T) -> [T; M] {
         let Squares { alpha, eps, momentum, centered } = self.options;
         let (g, w) = self.slope.at(state[0], grad);
         let mut square = T::of(alpha) * state[1] + T::of(1.0 - alpha) * (g * g);

@@ -4,7 +4,10 @@ use super::{Group, OptimState, Slot};
 use crate::{
     error::{Checked, Error, Result},
     ids::IdMap,
-    kernels::update::{Update, update},
+    kernels::{
+        FloatElement,
+        update::{Update, update},
+    },
     nn::{
         Param, named_params, visit_params,
         walk::{inventory, shown},
@@ -87,7 +90,7 @@ pub(super) struct Slope {
 impl Slope {
     /// `±g + λw` and `w·(1 - lr·λ)`; one of the two λ is zero.
     #[inline(always)]
-    pub fn at<T: Float>(&self, w: T, grad: T) -> (T, T) {
+    pub fn at<T: FloatElement>(&self, w: T, grad: T) -> (T, T) {
         let g = T::of(self.sign) * grad;
         // Without decay an infinite weight is left out, too: 0 · ∞ is NaN.
         (if self.decay == 0.0 { g } else { g + T::of(self.decay) * w }, w * T::of(self.shrink))

@@ -1,6 +1,10 @@
 //! Stochastic gradient descent.
 use super::rule::{Rule, Slope, Task, not_negative, optimizer};
-use crate::{error::Checked, kernels::update::Update, tape::Float};
+use crate::{
+    error::Checked,
+    kernels::{FloatElement, update::Update},
+    tape::Float,
+};
 
 optimizer! {
     /// Gradient descent with momentum, Nesterov momentum and weight decay, as `torch.optim.SGD`:
@@ -67,7 +71,7 @@ struct Plain {
 
 impl Update<1> for Plain {
     #[inline(always)]
-    fn step<T: Float>(&self, [w]: [T; 1], grad: T) -> [T; 1] {
+    fn step<T: FloatElement>(&self, [w]: [T; 1], grad: T) -> [T; 1] {
         [w - T::of(self.lr) * self.slope.at(w, grad).0]
     }
 }
@@ -83,7 +87,7 @@ struct Momentum {
 
 impl Update<2> for Momentum {
     #[inline(always)]
-    fn step<T: Float>(&self, [w, b]: [T; 2], grad: T) -> [T; 2] {
+    fn step<T: FloatElement>(&self, [w, b]: [T; 2], grad: T) -> [T; 2] {
         let (g, w) = self.slope.at(w, grad);
         let b = T::of(self.momentum) * b + T::of(self.fresh) * g;
         let by = if self.nesterov { g + T::of(self.momentum) * b } else { b };

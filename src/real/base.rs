@@ -1,6 +1,6 @@
 //! `f32` and `f64` as numbers, through the standard library and `libm`; rare functions of `f32` go through `f64`.
 use super::Number;
-use crate::kernels::special;
+use super::special;
 
 macro_rules! shared {
     ($t:ident) => {

@@ -1,6 +1,6 @@
 //! A float inside a kernel's loop: the same arithmetic as the plain float, with the crate's own vectorisable functions.
+use super::lane_math::LaneMath;
 use super::{Number, table};
-use crate::kernels::lane_math::LaneMath;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 /// One float of a vector loop. `FMA` says that fused multiply-add is an instruction of the machine.

@@ -1,7 +1,13 @@
 //! Which implementation of each transcendental function runs inside a kernel's loop: the crate's own vectorisable ones,
 //! or, for rare functions of `f64`, the standard library's.
-use super::{map::Forms, math32, math64};
-use crate::real::Number;
+use super::{Number, math32, math64};
+
+/// An expression of many forms, each with a loop of its own. These functions, which have no parameters of type, are
+/// compiled in this crate, once, and not in every crate that uses it.
+pub trait Forms<const N: usize> {
+    fn over_f32(&self, x: [&[f32]; N], out: &mut [f32]);
+    fn over_f64(&self, x: [&[f64]; N], out: &mut [f64]);
+}
 
 macro_rules! lane_math {
     (own64 { $($both:ident)* } std64 { $($name:ident)* } pairs { $($pair:ident)* }) => {

@@ -2,8 +2,13 @@
 //! scalar on a tape. An expression is written once and runs on all of them.
 mod base;
 mod dual;
+pub(crate) mod half;
 mod lane;
+pub(crate) mod lane_math;
+pub(crate) mod math32;
+pub(crate) mod math64;
 pub(crate) mod named;
+pub(crate) mod special;
 pub(crate) mod table;
 pub(crate) mod written;
 

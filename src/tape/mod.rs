@@ -45,11 +45,10 @@ pub use var::Var;
 
 use crate::{
     error::{Error, Result},
-    kernels::{lane_math::LaneMath, matmul::MatmulElement},
+    kernels::FloatElement,
     nn::walk::{Catch, CatchKey},
     ops::{Op, Rule},
     real::{Dual, Number},
-    tensor::Element,
 };
 use gradients::Stash;
 use node::TensorTape;
@@ -80,9 +79,7 @@ pub trait TapeNumber: Number + sealed::Sealed {
 
 /// A float that tensors on a tape are made of: `f32` or `f64`.
 #[expect(private_interfaces, reason = "sealed, and its hidden functions are for this crate")]
-pub trait Float:
-    Element + PartialOrd + LaneMath + MatmulElement + TapeNumber<Tensors = TensorTape<Self>> + serde::Serialize
-{
+pub trait Float: FloatElement + TapeNumber<Tensors = TensorTape<Self>> {
     #[doc(hidden)]
     fn catch() -> CatchKey<Self>;
 

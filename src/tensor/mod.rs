@@ -9,15 +9,13 @@ pub(crate) mod room;
 mod serial;
 pub(crate) mod shape;
 pub(crate) mod storage;
+pub(crate) mod strided;
 
 pub use element::{Element, Index, trim_pool};
 pub(crate) use layout::Layout;
 pub use shape::Shape;
 
-use crate::{
-    error::{Checked, Error, Result},
-    kernels::strided,
-};
+use crate::error::{Checked, Error, Result};
 use storage::Storage;
 
 /// An n-dimensional array of numbers.

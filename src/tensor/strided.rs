@@ -1,5 +1,5 @@
 //! Walking strided data: copies into row-major order, and the common order of several operands.
-use crate::tensor::{Element, Layout};
+use super::{Element, Layout};
 use smallvec::SmallVec;
 
 /// Axes with the steps of K operands, neighbours merged where all operands allow it; never empty.

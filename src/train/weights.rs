@@ -3,10 +3,10 @@
 #[cfg(feature = "npz")]
 use crate::data::{NpyArray, read_npz, write_npz};
 use crate::{
-    compress::f16_to_f32,
     error::{Error, Result},
     files::write_readable,
     nn::{Param, walk::visit_fields},
+    real::half::f16_to_f32,
     tape::Float,
     tensor::{Shape, Tensor},
 };

@@ -14,6 +14,7 @@ mod failures;
 mod format;
 mod gradcheck;
 mod inspect;
+mod layers;
 mod listing;
 mod metrics;
 mod names;

@@ -1,6 +1,6 @@
 //! The windows of a convolution as the columns of a matrix: laid out, and added back to where they came from.
 use super::Geometry;
-use crate::{kernels::isa::vectorised, tape::Float};
+use crate::kernels::{FloatElement, isa::vectorised};
 
 /// Part of a row of the matrix: consecutive windows in one line of the output.
 #[derive(Clone, Copy)]
@@ -51,7 +51,7 @@ struct PutBack<'a, T> {
     x: &'a mut [T],
 }
 
-impl<T: Float> Visit for LayOut<'_, T> {
+impl<T: FloatElement> Visit for LayOut<'_, T> {
     #[inline(always)]
     fn stretch(&mut self, s: Stretch) {
         let to = &mut self.to[s.to..][..s.size];
@@ -77,7 +77,7 @@ impl<T: Float> Visit for LayOut<'_, T> {
     }
 }
 
-impl<T: Float> LayOut<'_, T> {
+impl<T: FloatElement> LayOut<'_, T> {
     /// Lines of a fixed size, a few instructions each: what belongs to neighbours is copied as well, and then zeroed.
     #[inline(always)]
     fn lines_of<const N: usize>(&mut self, lines: Lines) {
@@ -126,7 +126,7 @@ impl Lines {
     }
 }
 
-impl<T: Float> Visit for PutBack<'_, T> {
+impl<T: FloatElement> Visit for PutBack<'_, T> {
     #[inline(always)]
     fn stretch(&mut self, s: Stretch) {
         if s.count == 0 {
@@ -147,7 +147,7 @@ impl<T: Float> Visit for PutBack<'_, T> {
     }
 }
 
-impl<T: Float> PutBack<'_, T> {
+impl<T: FloatElement> PutBack<'_, T> {
     #[inline(always)]
     fn lines_of<const N: usize>(&mut self, lines: Lines) {
         let s = lines.first;
@@ -280,12 +280,12 @@ impl Geometry {
     }
 
     /// The windows of one sample's group as the columns of a matrix with rows of `len`.
-    pub fn lay_out<T: Float>(&self, x: &[T], from: usize, len: usize, to: &mut [T]) {
+    pub fn lay_out<T: FloatElement>(&self, x: &[T], from: usize, len: usize, to: &mut [T]) {
         lay_out(self, x, from, len, to);
     }
 
     /// Adds the columns to where they came from.
-    pub fn put_back<T: Float>(&self, columns: &[T], from: usize, len: usize, x: &mut [T]) {
+    pub fn put_back<T: FloatElement>(&self, columns: &[T], from: usize, len: usize, x: &mut [T]) {
         put_back(self, columns, from, len, x);
     }
 }
@@ -305,7 +305,7 @@ vectorised! {
 /// Rows of images are short: a call of the system's copy would take longer than the copying. So it goes by pieces of
 /// fixed sizes, which are a few instructions each.
 #[inline(always)]
-fn copy<T: Float>(mut from: &[T], mut to: &mut [T]) {
+fn copy<T: FloatElement>(mut from: &[T], mut to: &mut [T]) {
     if from.len() >= 128 {
         return to.copy_from_slice(from);
     }
@@ -319,7 +319,7 @@ fn copy<T: Float>(mut from: &[T], mut to: &mut [T]) {
 }
 
 #[inline(always)]
-fn copy_piece<T: Float, const N: usize>(from: &mut &[T], to: &mut &mut [T]) {
+fn copy_piece<T: FloatElement, const N: usize>(from: &mut &[T], to: &mut &mut [T]) {
     if from.len() >= N
         && let Some((piece, rest)) = from.split_first_chunk::<N>()
         && let Some((target, others)) = std::mem::take(to).split_first_chunk_mut::<N>()
@@ -331,7 +331,7 @@ fn copy_piece<T: Float, const N: usize>(from: &mut &[T], to: &mut &mut [T]) {
 
 /// The same goes for filling.
 #[inline(always)]
-fn zero<T: Float>(mut to: &mut [T]) {
+fn zero<T: FloatElement>(mut to: &mut [T]) {
     if to.len() >= 64 {
         return to.fill(T::default());
     }
@@ -345,7 +345,7 @@ fn zero<T: Float>(mut to: &mut [T]) {
 
 /// Two or three.
 #[inline(always)]
-fn zero_few<T: Float>(to: &mut [T]) {
+fn zero_few<T: FloatElement>(to: &mut [T]) {
     for t in to {
         // Opaque, or it becomes a call.
         *t = std::hint::black_box(T::default());
@@ -353,7 +353,7 @@ fn zero_few<T: Float>(to: &mut [T]) {
 }
 
 #[inline(always)]
-fn zero_piece<T: Float, const N: usize>(to: &mut &mut [T]) {
+fn zero_piece<T: FloatElement, const N: usize>(to: &mut &mut [T]) {
     if to.len() >= N
         && let Some((target, others)) = std::mem::take(to).split_first_chunk_mut::<N>()
     {
@@ -363,7 +363,7 @@ fn zero_piece<T: Float, const N: usize>(to: &mut &mut [T]) {
 }
 
 #[inline(always)]
-fn add<T: Float>(from: &[T], to: &mut [T]) {
+fn add<T: FloatElement>(from: &[T], to: &mut [T]) {
     let ((from, from_rest), (to, to_rest)) = (from.as_chunks::<8>(), to.as_chunks_mut::<8>());
     for (to, from) in to.iter_mut().zip(from) {
         to.iter_mut().zip(from).for_each(|(t, &f)| *t = *t + f);

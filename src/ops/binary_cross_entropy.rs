@@ -1,0 +1,73 @@
+//! The cross entropy of yes-or-no answers, as one operation.
+use super::{Rule, check_shape, operands};
+use crate::{
+    error::Checked,
+    kernels::map::{NumberExpr, map},
+    real::Number,
+    tape::{Float, step::Step},
+    tensor::{Shape, Tensor},
+};
+use serde::{Deserialize, Serialize};
+
+/// Cross entropy of a probability and a target, with logarithms no lower than -100, and PyTorch's derivative.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct BinaryCrossEntropy;
+
+macro_rules! expr {
+    ($name:ident $n:literal |$args:pat_param| $e:expr) => {
+        #[derive(Clone, Copy)]
+        struct $name;
+        impl NumberExpr<$n> for $name {
+            #[inline(always)]
+            fn eval<R: Number>(&self, $args: [R; $n]) -> R {
+                $e
+            }
+        }
+    };
+}
+
+/// `max(ln x, -100)`.
+#[inline(always)]
+fn bounded_log<R: Number>(x: R) -> R {
+    let low = R::of(-100.0);
+    R::select(x.log().less(low), low, x.log())
+}
+
+expr!(Value 2 |[p, t]| (t - R::of(1.0)) * bounded_log(R::of(1.0) - p) - t * bounded_log(p));
+expr!(SlopeOfP 3 |[p, t, g]| {
+    let (spread, low) = ((R::of(1.0) - p) * p, R::of(1e-12));
+    g * (p - t) / R::select(spread.less(low), low, spread)
+});
+expr!(SlopeOfT 2 |[p, g]| g * (bounded_log(R::of(1.0) - p) - bounded_log(p)));
+
+impl<T: Float> Rule<T> for BinaryCrossEntropy {
+    fn name(&self) -> &str {
+        "binary_cross_entropy"
+    }
+
+    fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {
+        let [p, t] = operands(x)?;
+        let outside = p.to_vec().into_iter().find(|p| !(0.0..=1.0).contains(&p.to_f64()));
+        if let Some(outside) = outside {
+            return Err(format!("{outside:?} is no probability: 0 to 1 are accepted"));
+        }
+        map(Value, [p, t], p.shape())
+    }
+
+    fn keeps(&self, wanted: u32) -> u32 {
+        1 | (wanted & 1) << 1
+    }
+
+    fn check(&self, x: &[&Tensor<T>], y: &Shape) -> Checked<()> {
+        let [p, t] = operands(x)?;
+        check_shape(p.shape(), y).and(check_shape(t.shape(), y))
+    }
+
+    fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
+        let (p, g) = (step.input(0), step.take_grad());
+        if step.wants(0) {
+            step.give_expr(0, SlopeOfP, [&p, &step.input(1), &g]);
+        }
+        step.give_expr(1, SlopeOfT, [&p, &g]);
+    }
+}
