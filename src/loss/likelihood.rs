@@ -103,6 +103,7 @@ impl<'t, T: Float> Var<'t, T> {
             &replayed
         } else {
             valid!([self, target, var], "gaussian_nll_loss", Variance.forward(&[var.tensor()]));
+            self.tape().note_found(var);
             var
         };
         let raise = (eps - var).clamp_min(0.0).detach();
