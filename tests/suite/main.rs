@@ -28,6 +28,7 @@ mod refused;
 mod replayed;
 mod reruns;
 mod resume;
+mod rewritten;
 mod runs;
 mod scores;
 mod shrunk;
