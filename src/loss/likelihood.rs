@@ -19,7 +19,8 @@ impl<T: Float> Rule<T> for Variance {
 
     fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {
         let [x] = operands(x)?;
-        match x.to_vec().iter().find(|v| v.to_f64() < 0.0) {
+        let values = x.contiguous().made()?;
+        match values.as_slice().unwrap_or_default().iter().find(|v| v.to_f64() < 0.0) {
             Some(bad) => Err(format!("a variance is {bad:?}; it must not be negative")),
             None => Ok(x.clone()),
         }
