@@ -107,7 +107,7 @@ impl<'t, T: Float> Var<'t, T> {
             self.tape().note_found(var);
             var
         };
-        let raise = (eps - var).clamp_min(0.0).detach();
+        let raise = (eps - var).clamp_min(0.0).held();
         let var =
             if lacks && *var.shape() != *self.shape() { (var + raise).unsqueeze(-1) } else { var + raise };
         let losses = fuse!(|x, t, v| 0.5 * (v.log() + (x - t) * (x - t) / v)).apply([self, target, &var]);
