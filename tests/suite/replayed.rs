@@ -83,9 +83,9 @@ fn every_operation_is_refused_or_replayed_to_the_bit() {
     assert!(wrong.is_empty(), "{} of them:\n{}", wrong.len(), wrong.join("\n"));
     refused.iter_mut().for_each(|names| names.sort());
     // Where a caller gets positions, random numbers are drawn, or a path can't be computed anew.
-    let values = "adaptive_max_pool1d adaptive_max_pool2d cummax cummin kthvalue max_dim median median_dim min_dim msort \
+    let values = "adaptive_max_pool1d adaptive_max_pool2d cummax cummin dropout kthvalue max_dim median median_dim min_dim msort \
                   rrelu sort topk";
-    let gradients = "adaptive_max_pool1d adaptive_max_pool2d cross_entropy cummax cummin det kthvalue max_dim max_pool1d \
+    let gradients = "adaptive_max_pool1d adaptive_max_pool2d cross_entropy cummax cummin det dropout kthvalue max_dim max_pool1d \
                      max_pool2d median median_dim min_dim msort rrelu sort topk";
     assert_eq!(refused.map(|names| names.join(" ")), [values, gradients]);
 }
