@@ -219,7 +219,7 @@ impl<T: Float> CustomOp<T> for FakeQuantize {
 
     fn forward(&self, inputs: &[&Tensor<T>]) -> Result<Tensor<T>> {
         let [x] = inputs else { return Err(Error::invalid("fake_quantize", "takes one tensor")) };
-        let values = x.to_vec();
+        let values = x.list().map_err(|message| Error::invalid("fake_quantize", message))?;
         self.0.each(x.shape(), |i, scale, zero| T::from_f64(self.0.rounded(values[i].to_f64(), scale, zero)))
     }
 
@@ -231,7 +231,10 @@ impl<T: Float> CustomOp<T> for FakeQuantize {
     ) -> Vec<Option<Var<'t, T>>> {
         let (q, [x]) = (&self.0, inputs) else { return Vec::new() };
         x.tape().note_read(x);
-        let values = x.tensor().to_vec();
+        let values = match x.tensor().list() {
+            Ok(values) => values,
+            Err(message) => return vec![Some(grad.tape().fail_op("fake_quantize", message, &[grad]))],
+        };
         let passed = q.each(x.shape(), |i, scale, zero| {
             T::of(if q.covers(values[i].to_f64(), scale, zero) { 1.0 } else { 0.0 })
         });

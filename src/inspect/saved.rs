@@ -51,6 +51,9 @@ pub struct SavedTape {
     /// Each after those that it needs; the last is the result.
     #[serde(with = "crate::numbers")]
     statements: Vec<Statement>,
+    /// Where positions, or which way to go, were found from values: they are in the tape as they were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    found: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -59,6 +62,8 @@ struct Plain {
     dtype: String,
     #[serde(with = "crate::numbers")]
     statements: Vec<Statement>,
+    #[serde(default)]
+    found: Option<String>,
 }
 
 /// A statement.
@@ -246,7 +251,7 @@ impl TryFrom<Plain> for SavedTape {
     type Error = String;
 
     fn try_from(plain: Plain) -> Result<SavedTape, String> {
-        let Plain { dtype, statements } = plain;
+        let Plain { dtype, statements, found } = plain;
         if !["f32", "f64"].contains(&dtype.as_str()) {
             return Err(format!("element type {dtype} is neither f32 nor f64"));
         }
@@ -281,6 +286,6 @@ impl TryFrom<Plain> for SavedTape {
                 ));
             }
         }
-        Ok(SavedTape { dtype, statements })
+        Ok(SavedTape { dtype, statements, found })
     }
 }

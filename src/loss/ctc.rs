@@ -161,7 +161,7 @@ impl<'t, T: Float> Var<'t, T> {
         } else {
             (losses * one.where_one(&possible, &infinite), mass)
         };
-        let losses = losses + (&mass - mass.detach());
+        let losses = losses + (&mass - mass.held());
         match reduction {
             Reduction::Mean => {
                 let lengths = Tensor::from_fn([n], |i| T::from_f64(target_lengths[i].max(1) as f64));

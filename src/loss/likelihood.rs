@@ -19,7 +19,8 @@ impl<T: Float> Rule<T> for Variance {
 
     fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {
         let [x] = operands(x)?;
-        match x.to_vec().iter().find(|v| v.to_f64() < 0.0) {
+        let values = x.contiguous().made()?;
+        match values.as_slice().unwrap_or_default().iter().find(|v| v.to_f64() < 0.0) {
             Some(bad) => Err(format!("a variance is {bad:?}; it must not be negative")),
             None => Ok(x.clone()),
         }
@@ -103,9 +104,10 @@ impl<'t, T: Float> Var<'t, T> {
             &replayed
         } else {
             valid!([self, target, var], "gaussian_nll_loss", Variance.forward(&[var.tensor()]));
+            self.tape().note_found(var);
             var
         };
-        let raise = (eps - var).clamp_min(0.0).detach();
+        let raise = (eps - var).clamp_min(0.0).held();
         let var =
             if lacks && *var.shape() != *self.shape() { (var + raise).unsqueeze(-1) } else { var + raise };
         let losses = fuse!(|x, t, v| 0.5 * (v.log() + (x - t) * (x - t) / v)).apply([self, target, &var]);

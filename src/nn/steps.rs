@@ -150,7 +150,7 @@ pub(crate) fn round_to_steps<'t, T: Float>(
     // What rounds to a number beyond the range has no gradient, what rounds to its ends has.
     let code = (x / s).clamp(-reach::<T>(-low), reach::<T>(high));
     // The difference is exact, and so is the sum.
-    let rounded = &code + (code.round().clamp(low, high) - &code).detach();
+    let rounded = &code + (code.round().clamp(low, high) - &code).held();
     rounded * s
 }
 
@@ -167,7 +167,7 @@ fn reach<T: Float>(last: f64) -> f64 {
 /// The value to the bit, and the gradient divided by `√(n · most)`, which keeps steps of training in proportion (Esser et al., 2020).
 #[track_caller]
 pub(crate) fn share_of_gradient<'t, T: Float>(s: &Var<'t, T>, n: f64, most: f64) -> Var<'t, T> {
-    let constant = s.detach();
+    let constant = s.held();
     (s - &constant) * (1.0 / (n * most).sqrt().max(1.0)) + constant
 }
 

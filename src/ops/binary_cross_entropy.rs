@@ -47,7 +47,9 @@ impl<T: Float> Rule<T> for BinaryCrossEntropy {
 
     fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {
         let [p, t] = operands(x)?;
-        let outside = p.to_vec().into_iter().find(|p| !(0.0..=1.0).contains(&p.to_f64()));
+        let values = p.contiguous().made()?;
+        let mut values = values.as_slice().unwrap_or_default().iter().copied();
+        let outside = values.find(|p| !(0.0..=1.0).contains(&p.to_f64()));
         if let Some(outside) = outside {
             return Err(format!("{outside:?} is no probability: 0 to 1 are accepted"));
         }

@@ -260,7 +260,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// The median of all elements, of an even number the lower of the middle two; equal ones share the gradient.
     #[track_caller]
     pub fn median(&self) -> Var<'t, T> {
-        self.tape().note_read(self);
+        self.tape().note_found(self);
         let place = valid!(self, "median", lines(self.tensor(), None, false, middle));
         let values = valid!(self, "median", self.tensor().list());
         let Some(&median) =
@@ -294,7 +294,7 @@ impl<'t, T: Float> Var<'t, T> {
         if self.failed_id().is_some() {
             return (self.clone(), none());
         }
-        self.tape().note_read(self);
+        self.tape().note_found(self);
         let index = match lines(self.tensor(), Some(dim), true, find) {
             Ok(index) => index,
             Err(message) => return (self.tape().fail_op(name, message, &[self]), none()),
@@ -332,7 +332,7 @@ impl<'t, T: Float> Var<'t, T> {
         if self.failed_id().is_some() {
             return (self.clone(), none());
         }
-        self.tape().note_read(self);
+        self.tape().note_found(self);
         let index = self.tensor().order_along(dim, |line| {
             let mut best = 0;
             let so_far = (0..line.len()).map(|i| {

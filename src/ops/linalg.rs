@@ -261,6 +261,9 @@ impl<'t, T: Float> Var<'t, T> {
             v.expand_to(&shape)
         };
         let mut y = multiply(&with(&a), false, &with(&b), false);
+        if y.failed_id().is_some() {
+            return y;
+        }
         let mut shape = y.shape().clone();
         if rb == 1 {
             shape.remove(shape.rank() - 1);

@@ -232,7 +232,7 @@ impl<'t, T: Float> Var<'t, T> {
     #[track_caller]
     fn root(&self, p: f64) -> Var<'t, T> {
         let power = |x: &Var<'t, T>| if p == 0.5 { x.sqrt() } else { x.powf(p) };
-        if !self.tape().replays(self) && !self.has_zeros() {
+        if !self.tape().runs_again(self) && !self.has_zeros() {
             return power(self);
         }
         let zero = self.test(Test::Equal, 0.0);

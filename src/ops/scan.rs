@@ -110,7 +110,7 @@ impl<'t, T: Float> Var<'t, T> {
         let axis = valid!(self, "cumprod", self.shape().axis(dim));
         let plain = |x: &Var<'t, T>| self.tape().apply(Scan::Prod { axis }, &[x]);
         let careful = |x: &Var<'t, T>| x.doubling(axis, |late, early| late * early);
-        if self.tape().replays(self) {
+        if self.tape().runs_again(self) {
             // Each way of ones where the other one is to be gone.
             let one = self.tape().constant(T::of(1.0));
             let none = self.test(Test::Equal, 0.0).sum().test(Test::Equal, 0.0);

@@ -75,7 +75,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// The elements sorted along `dim`, and where each was. Equal elements keep their order.
     #[track_caller]
     pub fn sort(&self, dim: isize, descending: bool) -> (Var<'t, T>, Tensor<u32>) {
-        self.tape().note_read(self);
+        self.tape().note_found(self);
         match self.tensor().argsort(dim, descending) {
             Ok(index) if self.failed_id().is_none() => (self.in_order(dim, &index), index),
             Err(error) if self.failed_id().is_none() => {
@@ -124,7 +124,7 @@ impl<'t, T: Float> Var<'t, T> {
         if self.failed_id().is_some() {
             return (self.clone(), none());
         }
-        self.tape().note_read(self);
+        self.tape().note_found(self);
         let index = (|| -> Checked<Tensor<u32>> {
             let axis = self.shape().axis(dim)?;
             let size = self.shape().get(axis).copied().unwrap_or(1);

@@ -135,7 +135,9 @@ impl<T: Float> Tape<T> {
     }
 
     /// Notes how the positions of a `take` were found.
+    #[track_caller]
     pub(crate) fn note_choice(&self, y: &Var<'_, T>, choose: impl Fn(&Tensor<T>) -> Tensor<u32> + 'static) {
+        self.note_fixed(y);
         if let (Some(trace), Some(node)) = (&mut *self.tensors.trace.borrow_mut(), y.node()) {
             trace.choices.push((node, Box::new(choose)));
         }
@@ -158,6 +160,32 @@ impl<T: Float> Tape<T> {
     /// Whether a program will compute this value anew, so that what is done with it must not hang on what it is now.
     pub(crate) fn replays(&self, v: &Var<'_, T>) -> bool {
         v.node().is_some() && self.is_traced()
+    }
+
+    /// Whether this value will be computed anew by a program, or may be by a saved tape: then a path that hangs on it is part of
+    /// what is computed.
+    pub(crate) fn runs_again(&self, v: &Var<'_, T>) -> bool {
+        v.node().is_some() && (self.is_traced() || self.is_recording() && self.settings.observed.get())
+    }
+
+    /// Notes that positions, or a path, are found from a value and stay as they are: a program can't be recorded, and a saved
+    /// tape can't be run on other values.
+    #[track_caller]
+    pub(crate) fn note_found(&self, v: &Var<'_, T>) {
+        self.note_read(v);
+        self.note_fixed(v);
+    }
+
+    #[track_caller]
+    fn note_fixed(&self, v: &Var<'_, T>) {
+        if let (Some(watch), Some(node)) = (&mut *self.tensors.watch.borrow_mut(), v.node()) {
+            watch.found.push((node, Location::caller()));
+        }
+    }
+
+    /// Where something was found from a value and stays as it is: nodes and source lines.
+    pub(crate) fn found(&self) -> Vec<(u32, &'static Location<'static>)> {
+        self.tensors.watch.borrow().as_ref().map_or(Vec::new(), |watch| watch.found.clone())
     }
 
     /// Notes that somebody looks at a value which another run may have otherwise.

@@ -79,10 +79,10 @@ fn at<'t, T: Float>(arena: &Arena<'t, T>, i: u32) -> Var<'t, T> {
     arena.borrow()[i as usize].clone()
 }
 
-/// A comparison as zeros and ones. Only a program has to do it again; else it stands for no statement.
+/// A comparison as zeros and ones. Only a program or a saved tape has to do it again; else it stands for no statement.
 fn mask<'t, T: Float>(a: &Var<'t, T>, b: &Var<'t, T>, test: Test) -> Var<'t, T> {
     let tape = a.tape();
-    if tape.is_traced() {
+    if [a, b].into_iter().any(|v| tape.runs_again(v)) || tape.is_traced() {
         return tape.apply(test, &[a, b]);
     }
     match test.forward(&[a.tensor(), b.tensor()]) {

@@ -111,6 +111,15 @@ impl<'t, T: Float> Var<'t, T> {
         Var { tape: self.tape, value: self.value.clone(), id }
     }
 
+    /// The same inside of an operation: a saved tape, too, has it as a statement, and not as a constant.
+    #[track_caller]
+    pub(crate) fn held(&self) -> Var<'t, T> {
+        if self.tape.runs_again(self) {
+            return self.tape.apply(ShapeOp::Detach, &[self]);
+        }
+        self.detach()
+    }
+
     /// The gradients of this single element with respect to all inputs and parameters. Values that were kept
     /// for this are freed, as in PyTorch: a second sweep over them needs [`backward_retain`](Var::backward_retain) first.
     pub fn backward(&self) -> Result<Gradients<T>> {

@@ -1,12 +1,18 @@
 //! What is asked of the system's allocator: by a training step nothing, by a damaged file little.
 mod allocations;
 mod bounded;
+#[path = "../suite/catalogue.rs"]
+mod catalogue;
+mod pressure;
 mod sizes;
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Once,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 /// Counts the allocations of the whole process, and what each thread has in use and had at most.
@@ -76,6 +82,15 @@ struct Full;
 impl Full {
     fn beyond(bytes: usize) -> Full {
         kolmo::trim_pool();
+        // A panic is told with room for what it has to say.
+        static TOLD: Once = Once::new();
+        TOLD.call_once(|| {
+            let hook = std::panic::take_hook();
+            std::panic::set_hook(Box::new(move |info| {
+                LIMIT.store(usize::MAX, Ordering::Relaxed);
+                hook(info);
+            }));
+        });
         LIMIT.store(bytes, Ordering::Relaxed);
         Full
     }
@@ -86,6 +101,9 @@ impl Drop for Full {
         LIMIT.store(usize::MAX, Ordering::Relaxed);
     }
 }
+
+/// The side of the catalogue's operands.
+const CATALOGUE: usize = 64;
 
 /// One test at a time: a counter is the whole process's.
 static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());

@@ -201,6 +201,8 @@ fn pools(ops: &mut Vec<Op>, axes: usize, name: &'static str, largest: bool) {
             text,
             &[x],
             move |v| match (axes, largest) {
+                (1, true) if name.ends_with("indices") => v[0].max_pool1d_with_indices(&options).0,
+                (_, true) if name.ends_with("indices") => v[0].max_pool2d_with_indices(&options).0,
                 (1, true) => v[0].max_pool1d(&options),
                 (_, true) => v[0].max_pool2d(&options),
                 (1, false) => v[0].avg_pool1d(&options),
@@ -280,6 +282,8 @@ pub fn ops(list: &mut Vec<Op>) {
     convolutions(list, 3, "conv_transpose3d", true);
     pools(list, 1, "max_pool1d", true);
     pools(list, 2, "max_pool2d", true);
+    pools(list, 1, "max_pool1d_with_indices", true);
+    pools(list, 2, "max_pool2d_with_indices", true);
     pools(list, 1, "avg_pool1d", false);
     pools(list, 2, "avg_pool2d", false);
     adaptive(list, 1, "adaptive_max_pool1d", true);

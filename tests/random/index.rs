@@ -1,4 +1,4 @@
-//! Elements by index and mask, and as scalars.
+//! Elements by index and mask.
 use super::{
     arr::{Arr, axis, indices},
     number::{N, n},
@@ -264,33 +264,19 @@ pub fn ops(list: &mut Vec<Op>) {
         g.emit("$0.bincount(…, 3)", &[x], move |v| v[0].bincount(&to, 3), definition)?;
         Some(())
     });
-    op(list, "at and from_scalars", |g| {
-        // Rarely: the program has no second order then.
-        if !g.program.first_only && !g.chance(25) {
-            return None;
-        }
+    op(list, "scale_grad_by_freq", |g| {
         let x = g.any(1, 3);
-        let shape = g.shape(x);
-        let count = g.values[x].data.len();
-        let (i, j) = (g.int(0, count - 1), g.int(0, count - 1));
-        let all = indices(&shape);
-        let (first, second) = (all[i].clone(), all[j].clone());
-        let text = format!(
-            "from_scalars(&[a * b + a.sin(), a - b], [2]), a = $0.at({first:?}), b = $0.at({second:?})"
-        );
-        g.emit(
-            text,
-            &[x],
-            move |v| {
-                let (a, b) = (v[0].at(&first), v[0].at(&second));
-                v[0].tape().from_scalars(&[a * b + a.sin(), a - b], [2])
-            },
-            move |x| {
-                let (a, b) = (x[0].data[i], x[0].data[j]);
-                Arr::new(&[2], vec![a * b + a.sin(), a - b])
-            },
-        )?;
-        g.program.first_only = true;
+        let (rows, count) = (g.values[x].shape[0], g.int(0, 6));
+        let places = g.places(count, rows);
+        let to = index(&[count], &places);
+        let definition = move |a: &[&Arr]| {
+            Arr::build(&a[0].shape, |i| {
+                let times = places.iter().filter(|&&p| p == i[0]).count().max(1) as f64;
+                let x = a[0].at(i);
+                N { v: x.v, a: x.a / times, b: x.b / times, ab: x.ab / times }
+            })
+        };
+        g.emit("$0.scale_grad_by_freq(…)", &[x], move |v| v[0].scale_grad_by_freq(&to), definition)?;
         Some(())
     });
 }

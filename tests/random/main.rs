@@ -2,23 +2,30 @@
 //! derivatives. Values, gradients and gradients of gradients must agree, on every instruction set that the machine has, and
 //! one thread and three must give the same bits.
 //!
-//! `cargo test --test random` runs a few seconds; `KOLMO_RANDOM_PROGRAMS=n` sets how many programs, `KOLMO_RANDOM_SEED=n`
-//! reruns one; words after `--` choose operations (`-- conv2d softmax`), of which alone programs are made. A failure is made
-//! smaller and printed with its seed. The last line is `random: N programs, S skipped, F failed`.
+//! `cargo test --test random` runs a few seconds; `KOLMO_RANDOM_PROGRAMS=n` sets how many programs, `KOLMO_RANDOM_SEED=n` the
+//! seed of the first, and without a number of programs reruns that one alone; words after `--` choose operations
+//! (`-- conv2d softmax`), of which alone programs are made. A failure is made smaller and printed with its seed. The table tells
+//! how often each operation was hit; an operation of the crate that isn't in it is a failure, too. The last line is
+//! `random: N programs, S skipped, F failed`.
 // Tables of functions have long types; a comparison that NaN fails is negated on purpose.
 #![allow(clippy::type_complexity, clippy::neg_cmp_op_on_partial_ord, clippy::needless_range_loop)]
 mod arr;
 mod check;
 mod classes;
 mod conv;
+mod coverage;
 mod index;
 mod joined;
+mod layers;
 mod loss;
 mod norms;
 mod number;
+#[path = "../operations.rs"]
+mod operations;
 mod products;
 mod program;
 mod reduce;
+mod scalars;
 mod systems;
 mod unary;
 mod views;
@@ -43,6 +50,8 @@ fn operations() -> Vec<Op> {
     joined::ops(&mut list);
     loss::ops(&mut list);
     classes::ops(&mut list);
+    layers::ops(&mut list);
+    scalars::ops(&mut list);
     list
 }
 
@@ -51,6 +60,7 @@ fn generate(seed: u64, list: &[Op], focus: Option<(&str, usize)>) -> Program {
     let mut g = Gen::new(seed, 3);
     g.longest = focus.map_or_else(|| g.choose(&[2, 3, 3, 4, 4, 5, 9]), |(_, longest)| longest);
     g.large = focus.is_none() && seed % 80 == 7;
+    g.once = focus.is_some() || seed % 5 == 3;
     let wanted = match focus {
         Some(_) => 1,
         None if g.large => 5,
@@ -98,19 +108,19 @@ fn main() {
     if env::args().any(|a| a == "--list") {
         return println!("random: test");
     }
-    check::hush_panics();
     let chosen: Vec<String> = env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
     let mut list = operations();
+    let gaps = coverage::gaps(&list);
+    gaps.iter().for_each(|gap| println!("{gap}"));
+    check::hush_panics();
     list.retain(|op| chosen.is_empty() || chosen.iter().any(|name| name == op.name));
     if list.is_empty() {
         return println!("random: 0 programs, 0 skipped, 0 failed");
     }
-    let seeds = match number("KOLMO_RANDOM_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("KOLMO_RANDOM_PROGRAMS").unwrap_or(PROGRAMS),
-    };
-    let count = seeds.end - seeds.start;
-    let (mut skipped, mut failed, mut statements) = (0, 0, 0);
+    let (first, programs) = (number("KOLMO_RANDOM_SEED"), number("KOLMO_RANDOM_PROGRAMS"));
+    let count = programs.unwrap_or(if first.is_some() { 1 } else { PROGRAMS });
+    let seeds = first.unwrap_or(0)..first.unwrap_or(0).saturating_add(count);
+    let (mut skipped, mut failed, mut statements) = (0, gaps.len(), 0);
     let mut told = BTreeMap::new();
     let mut used: BTreeMap<&str, usize> = list.iter().map(|op| (op.name, 0)).collect();
     for seed in seeds.clone() {
@@ -134,7 +144,8 @@ fn main() {
     if count == 1 {
         println!("{}", check::report(&generate(seeds.start, &list, None)));
     }
-    println!("{} operations, {statements} statements:", used.len());
+    let rarest = used.iter().min_by_key(|(_, n)| **n).map_or(String::new(), |(op, n)| format!("{op} {n}"));
+    println!("{} operations, {statements} statements, the rarest {rarest}:", used.len());
     let cells: Vec<String> = used.iter().map(|(name, n)| format!("{name} {n}")).collect();
     cells.chunks(6).for_each(|row| println!("  {}", row.join(", ")));
     if env::var_os("KOLMO_ISA").is_none() {

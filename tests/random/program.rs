@@ -44,7 +44,7 @@ impl Statement {
 pub struct Program {
     pub statements: Vec<Statement>,
     pub loss: Vec<(usize, Vec<f64>)>,
-    /// Goes through scalars, whose derivatives are numbers: no second order.
+    /// Has an operation that can be differentiated only once, as scalars, whose derivatives are numbers.
     pub first_only: bool,
 }
 
@@ -130,13 +130,23 @@ pub struct Gen {
     pub longest: usize,
     /// Whether some leaves are so large that several threads share the work.
     pub large: bool,
+    /// Whether it may have operations that can be differentiated only once.
+    pub once: bool,
     name: &'static str,
 }
 
 impl Gen {
     pub fn new(seed: u64, longest: usize) -> Gen {
         let state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d;
-        Gen { state, program: Program::default(), values: Vec::new(), longest, large: false, name: "" }
+        Gen {
+            state,
+            program: Program::default(),
+            values: Vec::new(),
+            longest,
+            large: false,
+            once: false,
+            name: "",
+        }
     }
 
     /// Random bits (SplitMix64).

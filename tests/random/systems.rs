@@ -216,7 +216,7 @@ pub fn ops(list: &mut Vec<Op>) {
     });
     op(list, "matrix_norm(nuc)", |g| {
         // Differentiated once only. Of two rows or columns: √(σ₁² + σ₂² + 2 σ₁ σ₂), which traces and determinants give.
-        if !g.program.first_only && !g.chance(25) {
+        if !g.once {
             return None;
         }
         let k = g.int(2, 6);
@@ -232,6 +232,31 @@ pub fn ops(list: &mut Vec<Op>) {
             |v| v[0].matrix_norm(MatrixNorm::Nuc, [0, 1], false),
             definition,
         )?;
+        g.program.first_only = true;
+        Some(())
+    });
+    op(list, "svdvals", |g| {
+        // Of two rows or columns: σ² = t / 2 ± √(t² / 4 - d), for the trace t and the determinant d of the smaller Gram matrix.
+        if !g.once {
+            return None;
+        }
+        let (k, wide) = (g.int(2, 6), g.chance(50));
+        let lead: Vec<usize> = if g.chance(40) { vec![g.int(1, 3)] } else { vec![] };
+        let x = g.of(&[&lead[..], &if wide { [2, k] } else { [k, 2] }].concat());
+        let definition = move |a: &[&Arr]| {
+            let turned = a[0].transpose(-1, -2);
+            let gram = if wide { a[0].matmul(&turned) } else { turned.matmul(a[0]) };
+            matrices(&[2], &a[0].shape[..a[0].rank() - 2], |i| {
+                let m = rows(&gram, i);
+                let (half, d) = ((m[0][0] + m[1][1]) / 2.0, m[0][0] * m[1][1] - m[0][1] * m[1][0]);
+                let spread = half * half - d;
+                near(spread.v * 1e-3);
+                near(d.v * 1e-3);
+                let root = spread.sqrt();
+                vec![(half + root).sqrt(), (d / (half + root)).sqrt()]
+            })
+        };
+        g.emit("$0.svdvals()", &[x], |v| v[0].svdvals(), definition)?;
         g.program.first_only = true;
         Some(())
     });

@@ -4,7 +4,7 @@ use super::{
     number::{N, n, near, sinc},
     program::{Gen, Op, V, op},
 };
-use kolmo::Tensor;
+use kolmo::{Close, Tensor};
 use std::f64::consts::{LN_2, LN_10, PI};
 
 type F1 = for<'t> fn(&V<'t>) -> V<'t>;
@@ -27,7 +27,7 @@ fn round(x: N) -> N {
 }
 
 /// Name, bounds of the argument, the crate's function, its definition.
-const UNARY: &[(&str, [f64; 2], F1, fn(N) -> N)] = &[
+pub const UNARY: &[(&str, [f64; 2], F1, fn(N) -> N)] = &[
     ("exp", [-3.0, 3.0], |x| x.exp(), |x| x.exp()),
     ("exp2", [-3.0, 3.0], |x| x.exp2(), |x| (x * LN_2).exp()),
     ("expm1", [-3.0, 3.0], |x| x.expm1(), |x| x.exp() - 1.0),
@@ -139,7 +139,7 @@ fn fmod(a: N, b: N) -> N {
 }
 
 /// Name, bounds of the second argument, of the first, the crate's function, its definition.
-const BINARY: &[(&str, [f64; 2], [f64; 2], F2, fn(N, N) -> N)] = &[
+pub const BINARY: &[(&str, [f64; 2], [f64; 2], F2, fn(N, N) -> N)] = &[
     ("add", [-99.0, 99.0], [-99.0, 99.0], |a, b| a + b, |a, b| a + b),
     ("sub", [-99.0, 99.0], [-99.0, 99.0], |a, b| a - b, |a, b| a - b),
     ("mul", [-9.0, 9.0], [-99.0, 99.0], |a, b| a * b, |a, b| a * b),
@@ -167,6 +167,30 @@ const BINARY: &[(&str, [f64; 2], [f64; 2], F2, fn(N, N) -> N)] = &[
     ("div_floor", [0.4, 2.0], [-9.0, 9.0], |a, b| a.div_floor(b), |a, b| (a / b).floor()),
     ("div_trunc", [0.4, 2.0], [-9.0, 9.0], |a, b| a.div_trunc(b), |a, b| (a / b).trunc()),
     ("lerp", [-9.0, 9.0], [-9.0, 9.0], |a, b| a.lerp(b, 0.3), |a, b| a + (b - a) * 0.3),
+];
+
+type Mask = for<'t> fn(&V<'t>, &V<'t>) -> kolmo::Result<Tensor<bool>>;
+
+/// Masks of two operands.
+const MASKS: &[(&str, Mask, fn(f64, f64) -> bool)] = &[
+    ("eq", |a, b| a.eq(b), |a, b| a == b),
+    ("ne", |a, b| a.ne(b), |a, b| a != b),
+    ("lt", |a, b| a.lt(b), |a, b| a < b),
+    ("le", |a, b| a.le(b), |a, b| a <= b),
+    ("gt", |a, b| a.gt(b), |a, b| a > b),
+    ("ge", |a, b| a.ge(b), |a, b| a >= b),
+    ("logical_and", |a, b| a.logical_and(b), |a, b| a != 0.0 && b != 0.0),
+    ("logical_or", |a, b| a.logical_or(b), |a, b| a != 0.0 || b != 0.0),
+    ("logical_xor", |a, b| a.logical_xor(b), |a, b| (a != 0.0) != (b != 0.0)),
+    ("logical_not", |a, _| a.logical_not(), |a, _| a == 0.0),
+    (
+        "isclose",
+        |a, b| a.isclose(b, Close::default().rtol(0.3)),
+        |a, b| (a - b).abs() <= 1e-8 + 0.3 * b.abs(),
+    ),
+    ("isnan", |a, b| (a / b).isnan(), |a, b| a == 0.0 && b == 0.0),
+    ("isinf", |a, b| (a / b).isinf(), |a, b| a != 0.0 && b == 0.0),
+    ("isfinite", |a, b| (a / b).isfinite(), |_, b| b != 0.0),
 ];
 
 /// A second operand that broadcasts with the first.
@@ -213,20 +237,25 @@ pub fn ops(list: &mut Vec<Op>) {
         g.emit("$0.where_(mask, $1)", &[x, y], move |v| v[0].where_(&bools, &v[1]), definition)?;
         Some(())
     });
-    op(list, "where_ of a comparison", |g| {
-        let x = g.any(0, 3);
-        let y = g.of(&g.shape(x));
-        g.emit(
-            "($0 * 2).where_($0 < $1, $1)",
-            &[x, y],
-            |v| match v[0].lt(&v[1]) {
-                Ok(mask) => (&v[0] * 2.0).where_(&mask, &v[1]),
-                Err(_) => v[0].clone(),
-            },
-            |a| a[0].zip(a[1], |x, y| if x.less(y) { x * 2.0 } else { y }),
-        )?;
-        Some(())
-    });
+    for &(name, call, definition) in MASKS {
+        op(list, name, move |g| {
+            let x = g.any_or_empty(0, 3);
+            let x = g.within(x, -2.0, 2.0)?;
+            let y = partner(g, x, [-2.0, 2.0]);
+            let y = g.within(y, -2.0, 2.0)?;
+            // Whole numbers, of which many are equal; their steps are where no program goes.
+            g.emit(
+                format!("($0 * 2).where_($0.round().{name}($1.round()), $1)"),
+                &[x, y],
+                move |v| match call(&v[0].round(), &v[1].round()) {
+                    Ok(mask) => (&v[0] * 2.0).where_(&mask, &v[1]),
+                    Err(_) => v[0].clone(),
+                },
+                move |a| a[0].zip(a[1], |x, y| if definition(round(x).v, round(y).v) { x * 2.0 } else { y }),
+            )?;
+            Some(())
+        });
+    }
     op(list, "clamp_tensor", |g| {
         let x = g.any_or_empty(0, 3);
         let (low, high) = (partner(g, x, [-1.0, -0.2]), partner(g, x, [0.2, 1.0]));

@@ -5,14 +5,14 @@ use super::{
 };
 use kolmo::{Indexing, Select, Tensor};
 
-/// A leaf of this shape that lies in memory otherwise: permuted, reversed, every second element, or part of a larger one; perhaps of
-/// a view itself.
+/// A leaf of this shape that lies in memory otherwise: permuted, reversed, every second element, one element for all of an axis,
+/// or part of a larger one; perhaps of a view itself.
 pub fn strided_leaf(g: &mut Gen, shape: &[usize], low: f64, high: f64) -> Option<usize> {
     let rank = shape.len();
     let at = g.int(0, rank - 1);
     let size = shape[at];
     let d = at as isize;
-    match g.int(0, 3) {
+    match g.int(0, 4) {
         0 => {
             let axes = g.permutation(rank);
             let mut from = vec![0; rank];
@@ -32,6 +32,19 @@ pub fn strided_leaf(g: &mut Gen, shape: &[usize], low: f64, high: f64) -> Option
             g.emit(format!("$0.flip(&[{d}])"), &[id], move |v| v[0].flip(&[d]), move |a| a[0].pick(d, &back))
         }
         2 => {
+            // One element for all of an axis.
+            let mut from = shape.to_vec();
+            from[at] = 1;
+            let id = g.leaf(&from, low, high);
+            let (sizes, to) = (shape.iter().map(|&s| s as isize).collect::<Vec<_>>(), shape.to_vec());
+            g.emit(
+                format!("$0.expand({sizes:?})"),
+                &[id],
+                move |v| v[0].expand(&sizes),
+                move |a| a[0].expand(&to),
+            )
+        }
+        3 => {
             let mut from = shape.to_vec();
             from[at] = 2 * size;
             let id = g.leaf(&from, low, high);
@@ -130,13 +143,13 @@ pub fn ops(list: &mut Vec<Op>) {
         Some(())
     });
     op(list, "index", |g| {
-        // A slice backwards, an index, a new axis and a list.
+        // A new axis, a slice and a list.
         let x = g.any(2, 3);
         let (rows, cols) = (g.values[x].dim(0), g.values[x].dim(1));
         let (count, step) = (g.int(1, 4), g.int(1, 2));
         let places = g.places(count, cols);
         let list = Tensor::from_fn([count], |i| places[i] as i64);
-        let back: Vec<usize> = (0..rows).step_by(step).collect();
+        let taken: Vec<usize> = (0..rows).step_by(step).collect();
         let text = format!("$0[NewAxis, ..;{step}, {places:?}, ...]");
         let slice = Select::Slice { start: None, end: None, step: step as isize };
         g.emit(
@@ -145,7 +158,7 @@ pub fn ops(list: &mut Vec<Op>) {
             move |v| {
                 v[0].index([Select::NewAxis, slice.clone(), Select::Indices(list.clone()), Select::Ellipsis])
             },
-            move |a| unsqueeze(&a[0].pick(0, &back).pick(1, &places), 0),
+            move |a| unsqueeze(&a[0].pick(0, &taken).pick(1, &places), 0),
         )?;
         Some(())
     });
@@ -209,6 +222,11 @@ pub fn ops(list: &mut Vec<Op>) {
         let shape = [&own[..a], &[own[a..=b].iter().product()], &own[b + 1..]].concat();
         let text = format!("$0.flatten({a}, {b})");
         g.emit(text, &[x], move |v| v[0].flatten(a as isize, b as isize), move |x| x[0].reshape(&shape))?;
+        Some(())
+    });
+    op(list, "ravel", |g| {
+        let x = g.any_or_empty(0, 4);
+        g.emit("$0.ravel()", &[x], |v| v[0].ravel(), |a| a[0].reshape(&[a[0].data.len()]))?;
         Some(())
     });
     op(list, "unflatten", |g| {

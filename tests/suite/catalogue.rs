@@ -1,5 +1,5 @@
-//! Operations on tensors once each, on operands of shape `[4, 4]`, for tests of what holds for all of them. A new method of `Var` has to
-//! be entered here by hand.
+//! Operations on tensors once each, on square operands, for tests of what holds for all of them.
+use crate::CATALOGUE as N;
 use kolmo::{loss::*, *};
 
 type Function<T> = for<'t> fn(&[Var<'t, T>]) -> Var<'t, T>;
@@ -10,6 +10,7 @@ pub struct Entry {
     pub operands: usize,
     pub run: Function<f64>,
     /// The same in single precision.
+    #[allow(dead_code, reason = "not every program that has the list computes in single precision")]
     pub single: Function<f32>,
 }
 
@@ -33,20 +34,26 @@ functions! {
 }
 
 fn index() -> Tensor<u32> {
-    Tensor::from([[0u32, 1, 2, 3], [3, 2, 1, 0], [0, 0, 1, 1], [2, 3, 2, 3]])
+    const FOUR: [u32; 16] = [0, 1, 2, 3, 3, 2, 1, 0, 0, 0, 1, 1, 2, 3, 2, 3];
+    Tensor::from_fn([N, N], |i| if N == 4 { FOUR[i] } else { (i * i / 3 % N) as u32 })
 }
 
 fn rows() -> Tensor<u32> {
-    Tensor::from([2u32, 0, 3, 0])
+    Tensor::from_fn([N], |i| [2u32, 0, 3, 0][i % 4])
 }
 
 fn mask() -> Tensor<bool> {
-    Tensor::from_fn([4, 4], |i| i % 3 != 1)
+    Tensor::from_fn([N, N], |i| i % 3 != 1)
 }
 
-/// As `[1, 1, 4, 4]`: a picture.
+/// As `[1, 1, N, N]`: a picture.
 fn picture<'t, T: Float>(x: &Var<'t, T>) -> Var<'t, T> {
-    x.reshape([1, 1, 4, 4])
+    x.unsqueeze(0).unsqueeze(0)
+}
+
+/// The first eight numbers.
+fn eight<'t, T: Float>(x: &Var<'t, T>, shape: [isize; 4]) -> Var<'t, T> {
+    x.ravel().narrow(0, 0, 8).reshape(shape)
 }
 
 /// One of several, the last if there are fewer; `x` itself if there are none.
@@ -130,15 +137,15 @@ entries! {
     cumprod 1 |x| x[0].cumprod(1);
     logcumsumexp 1 |x| x[0].logcumsumexp(1);
     diff 1 |x| x[0].diff(1, 1);
-    reshape 1 |x| x[0].reshape([2, 8]);
+    reshape 1 |x| x[0].reshape([2, -1]);
     flatten 1 |x| x[0].flatten(0, 1);
     ravel 1 |x| x[0].ravel();
-    unflatten 1 |x| x[0].unflatten(1, &[2, 2]);
+    unflatten 1 |x| x[0].unflatten(1, &[2, -1]);
     permute 1 |x| x[0].permute(&[1, 0]);
     transpose 1 |x| x[0].transpose(0, 1);
     t 1 |x| x[0].t();
     movedim 1 |x| x[0].movedim(&[0], &[1]);
-    expand 1 |x| x[0].expand([3, 4, 4]);
+    expand 1 |x| x[0].unsqueeze(0).expand([3, -1, -1]);
     narrow 1 |x| x[0].narrow(1, 1, 2);
     slice 1 |x| x[0].slice(1, 0, None, 2);
     index 1 |x| x[0].index([Select::from(1)]);
@@ -159,7 +166,7 @@ entries! {
     vstack 2 |x| x[0].tape().vstack(&[&x[0], &x[1]]);
     meshgrid 2 |x| part(&x[0], &x[0].tape().meshgrid(&[&x[0].select(0, 0), &x[1].select(0, 1)], Indexing::Ij), 1);
     split 1 |x| part(&x[0], &x[0].split(2, 1), 1);
-    split_with_sizes 1 |x| part(&x[0], &x[0].split_with_sizes(&[1, 3], 1), 1);
+    split_with_sizes 1 |x| part(&x[0], &x[0].split_with_sizes(&[1, N - 1], 1), 1);
     chunk 1 |x| part(&x[0], &x[0].chunk(2, 1), 1);
     tensor_split 1 |x| part(&x[0], &x[0].tensor_split(3, 1), 2);
     tensor_split_at 1 |x| part(&x[0], &x[0].tensor_split_at(&[1, 3], 1), 2);
@@ -181,7 +188,7 @@ entries! {
     scatter_add 2 |x| x[0].scatter_add(1, &index(), &x[1]);
     scatter_reduce 2 |x| x[0].scatter_reduce(1, &index(), &x[1], Scatter::Mean, true);
     index_add 2 |x| x[0].index_add(0, &rows(), &x[1], 2.0);
-    index_copy 2 |x| x[0].index_copy(0, &Tensor::from([2u32, 0, 3, 1]), &x[1]);
+    index_copy 2 |x| x[0].index_copy(0, &Tensor::from_fn([N], |i| (N - 1 - i) as u32), &x[1]);
     index_fill 1 |x| x[0].index_fill(0, &rows(), 2.0);
     masked_fill 1 |x| x[0].masked_fill(&mask(), 2.0);
     masked_scatter 2 |x| x[0].masked_scatter(&mask(), &x[1]);
@@ -200,7 +207,7 @@ entries! {
     addr 3 |x| x[0].addr(&x[1].select(0, 0), &x[2].select(0, 1), 0.5, 2.0);
     kron 2 |x| x[0].kron(&x[1]);
     cross 2 |x| x[0].narrow(0, 0, 3).cross(&x[1].narrow(0, 0, 3), 0);
-    bilinear 3 |x| x[0].bilinear(&x[1], &x[2].reshape([1, 4, 4]), None);
+    bilinear 3 |x| x[0].bilinear(&x[1], &x[2].unsqueeze(0), None);
     linear 3 |x| x[0].linear(&x[1], Some(&x[2].select(0, 0)));
     einsum 2 |x| x[0].tape().einsum("ij,jk->ik", &[&x[0], &x[1]]);
     solve 2 |x| x[0].solve(&x[1], true);
@@ -211,22 +218,22 @@ entries! {
     cholesky 1 |x| x[0].matmul(&x[0].t()).cholesky(false);
     svdvals 1 |x| x[0].svdvals();
     batch_norm 1 |x| x[0].batch_norm(None, None, None, 1e-5);
-    instance_norm 1 |x| x[0].reshape([1, 4, 4]).instance_norm(None, None, None, 1e-5);
+    instance_norm 1 |x| x[0].unsqueeze(0).instance_norm(None, None, None, 1e-5);
     group_norm 1 |x| x[0].group_norm(2, None, None, 1e-5);
-    layer_norm 1 |x| x[0].layer_norm(&[4], None, None, 1e-5);
-    rms_norm 1 |x| x[0].rms_norm(&[4], None, None);
-    local_response_norm 1 |x| x[0].reshape([1, 4, 4]).local_response_norm(2, 1e-4, 0.75, 1.0);
+    layer_norm 1 |x| x[0].layer_norm(&[N], None, None, 1e-5);
+    rms_norm 1 |x| x[0].rms_norm(&[N], None, None);
+    local_response_norm 1 |x| x[0].unsqueeze(0).local_response_norm(2, 1e-4, 0.75, 1.0);
     normalize 1 |x| x[0].normalize(2.0, 1, 1e-12);
     cosine_similarity 2 |x| x[0].cosine_similarity(&x[1], 1, 1e-8);
     pairwise_distance 2 |x| x[0].pairwise_distance(&x[1], 2.0, 1e-6, false);
     cdist 2 |x| x[0].cdist(&x[1], 2.0);
     renorm 1 |x| x[0].renorm(2.0, 0, 1.0);
     scaled_dot_product_attention 3 |x| x[0].scaled_dot_product_attention(&x[1], &x[2], &Attention::default());
-    conv1d 2 |x| x[0].reshape([1, 4, 4]).conv1d(&x[1].reshape([2, 4, 2]), None, &ConvOptions::default());
-    conv2d 2 |x| picture(&x[0]).conv2d(&x[1].narrow(0, 0, 2).reshape([2, 1, 2, 2]), None, &ConvOptions::default());
-    conv_transpose1d 2 |x| x[0].reshape([1, 4, 4]).conv_transpose1d(&x[1].reshape([4, 2, 2]), None, &ConvOptions::default());
+    conv1d 2 |x| x[0].unsqueeze(0).conv1d(&x[1].reshape([-1, N as isize, 2]), None, &ConvOptions::default());
+    conv2d 2 |x| picture(&x[0]).conv2d(&eight(&x[1], [2, 1, 2, 2]), None, &ConvOptions::default());
+    conv_transpose1d 2 |x| x[0].unsqueeze(0).conv_transpose1d(&x[1].reshape([N as isize, -1, 2]), None, &ConvOptions::default());
     conv_transpose2d 2 |x| {
-        picture(&x[0]).conv_transpose2d(&x[1].narrow(0, 0, 2).reshape([1, 2, 2, 2]), None, &ConvOptions::default())
+        picture(&x[0]).conv_transpose2d(&eight(&x[1], [1, 2, 2, 2]), None, &ConvOptions::default())
     };
     max_pool1d 1 |x| x[0].max_pool1d(&PoolOptions::new(2));
     max_pool2d 1 |x| picture(&x[0]).max_pool2d(&PoolOptions::new(2));
@@ -237,9 +244,32 @@ entries! {
     adaptive_avg_pool1d 1 |x| x[0].adaptive_avg_pool1d(&[Some(3)]);
     adaptive_avg_pool2d 1 |x| picture(&x[0]).adaptive_avg_pool2d(&[Some(3)]);
     interpolate 1 |x| picture(&x[0]).interpolate(&Resize::Scale(2.0), Interpolation::Nearest);
-    pixel_shuffle 1 |x| x[0].reshape([1, 4, 2, 2]).pixel_shuffle(2);
+    pixel_shuffle 1 |x| x[0].reshape([1, 4, N as isize / 2, -1]).pixel_shuffle(2);
     pixel_unshuffle 1 |x| picture(&x[0]).pixel_unshuffle(2);
     im2col 1 |x| picture(&x[0]).im2col(2, 1, 0, 1);
+    add_number 1 |x| &x[0] + 1.5;
+    mul_number 1 |x| &x[0] * 0.7;
+    div_number 1 |x| &x[0] / 1.7;
+    rsub_number 1 |x| 1.5 - &x[0];
+    rdiv_number 1 |x| 1.7 / &x[0];
+    deg2rad 1 |x| x[0].deg2rad();
+    rad2deg 1 |x| x[0].rad2deg();
+    clamp_min 1 |x| x[0].clamp_min(0.5);
+    clamp_max 1 |x| x[0].clamp_max(1.5);
+    logit 1 |x| x[0].logit(0.1);
+    polygamma 1 |x| x[0].polygamma(1.0);
+    div_floor 2 |x| x[0].div_floor(&x[1]);
+    div_trunc 2 |x| x[0].div_trunc(&x[1]);
+    bincount 1 |x| x[0].select(0, 0).bincount(&rows(), 5);
+    scale_grad_by_freq 1 |x| x[0].scale_grad_by_freq(&rows());
+    rotary 1 |x| x[0].rotary(1, 100.0);
+    dropout 1 |x| x[0].dropout(0.3);
+    learned_step 2 |x| x[0].learned_step(&x[1].select(0, 0), -4.0, 3.0);
+    conv3d 2 |x| picture(&x[0]).unsqueeze(0).conv3d(&eight(&x[1], [2, 1, 2, 2]).unsqueeze(2), None, &ConvOptions::default());
+    conv_transpose3d 2 |x| {
+        let weight = eight(&x[1], [1, 2, 2, 2]).unsqueeze(2);
+        picture(&x[0]).unsqueeze(0).conv_transpose3d(&weight, None, &ConvOptions::default())
+    };
     detach 1 |x| x[0].detach();
     mse_loss 2 |x| x[0].mse_loss(&x[1], MEAN);
     l1_loss 2 |x| x[0].l1_loss(&x[1], MEAN);
@@ -259,7 +289,7 @@ entries! {
     nll_loss 1 |x| x[0].log_softmax(1).nll_loss(&rows(), None, -100, MEAN);
     multi_margin_loss 1 |x| x[0].multi_margin_loss(&rows(), 1.0, 1.0, None, MEAN);
     multilabel_margin_loss 1 |x| x[0].multilabel_margin_loss(&index().cast::<i64>(), MEAN);
-    ctc_loss 1 |x| x[0].unsqueeze(1).log_softmax(2).ctc_loss(&Tensor::from([[1u32, 2]]), &[4], &[2], 0, MEAN, false);
+    ctc_loss 1 |x| x[0].unsqueeze(1).log_softmax(2).ctc_loss(&Tensor::from([[1u32, 2]]), &[N], &[2], 0, MEAN, false);
 }
 
 /// Every entry, and one of every elementary function.
@@ -269,8 +299,12 @@ pub fn all() -> impl Iterator<Item = &'static Entry> {
 
 /// Operands from 0.3 to 2, all different.
 pub fn operands<'t>(tape: &'t Tape<f64>, n: usize) -> Vec<Var<'t, f64>> {
-    let number = |k: usize, i: usize| ((i * 29 + k * 11 + 5) % 41) as f64 / 41.0 * 1.7 + 0.3;
-    (0..n).map(|k| tape.input(Tensor::from_fn([4, 4], |i| number(k, i)))).collect()
+    let of = |number: usize, modulus: usize| (number % modulus) as f64 / modulus as f64 * 1.7 + 0.3;
+    let number = |k: usize, i: usize| match N {
+        4 => of(i * 29 + k * 11 + 5, 41),
+        _ => of(i * i * 4007 + k * 11 + 5, 16_411),
+    };
+    (0..n).map(|k| tape.input(Tensor::from_fn([N, N], |i| number(k, i)))).collect()
 }
 
 #[test]

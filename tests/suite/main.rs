@@ -20,6 +20,8 @@ mod metrics;
 mod names;
 mod observe;
 mod old_files;
+#[path = "../operations.rs"]
+mod operations;
 mod optim;
 mod program;
 mod properties;
@@ -29,6 +31,7 @@ mod refused;
 mod replayed;
 mod reruns;
 mod resume;
+mod rewritten;
 mod runs;
 mod scores;
 mod shrunk;
@@ -45,6 +48,9 @@ use std::{
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
+
+/// The side of the catalogue's operands.
+const CATALOGUE: usize = 4;
 
 /// A folder of a test's own inside `target/`, gone when the test is over.
 struct Folder(PathBuf);

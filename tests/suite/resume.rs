@@ -18,6 +18,7 @@ use std::{
     env, fs,
     path::Path,
     process::{Child, Command, Stdio},
+    sync::OnceLock,
     thread::sleep,
     time::Duration,
 };
@@ -84,58 +85,144 @@ fn child() {
     }
 }
 
-fn start(folder: &Path, threads: u64) -> Child {
+/// This program, to be run with other arguments.
+pub fn this_program() -> Command {
     let program = env::current_exe().unwrap();
     // Where cargo runs programs of another processor by an emulator, so does this.
     let runner = env::vars().find(|(name, _)| {
         let target = format!("CARGO_TARGET_{}_", env::consts::ARCH.to_uppercase());
         name.starts_with(&target) && name.ends_with("_RUNNER")
     });
-    let mut command = match runner {
+    match runner {
         Some((_, runner)) => {
             let mut command = Command::new(runner);
             command.arg(program);
             command
         }
         None => Command::new(program),
-    };
+    }
+}
+
+fn start(folder: &Path, threads: u64) -> Child {
+    let mut command = this_program();
     command.args(["--exact", "resume::child", "--ignored"]).env(FOLDER, folder);
     command.env("KOLMO_NUM_THREADS", threads.to_string());
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
+/// The files of an unbroken run.
+fn unbroken() -> &'static [Vec<u8>; 4] {
+    static FOUND: OnceLock<[Vec<u8>; 4]> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        let whole = Folder::new("whole");
+        assert!(start(&whole, 2).wait().unwrap().success());
+        whole_files(&whole)
+    })
+}
+
+/// A run's files, beside which there is nothing half written: what a killed run had begun, the next one has cleared.
+fn whole_files(folder: &Path) -> [Vec<u8>; 4] {
+    let names = fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+    assert_eq!(names.filter(|n| !FILES.contains(&n.as_str())).collect::<Vec<_>>(), [""; 0]);
+    FILES.map(|file| fs::read(folder.join(file)).unwrap())
+}
+
+fn ends_as_unbroken(folder: &Path, what: &str) {
+    let found = whole_files(folder);
+    for (file, (a, b)) in FILES.iter().zip(unbroken().iter().zip(&found)) {
+        assert!(a == b, "{file} differs {what}");
+    }
+}
+
+/// `KOLMO_KILLS=n` sets how often, in as many runs as that takes.
 #[test]
 fn a_killed_run_ends_as_an_unbroken_one() {
-    let (whole, broken) = (Folder::new("whole"), Folder::new("broken"));
-    assert!(start(&whole, 2).wait().unwrap().success());
+    let wanted = env::var("KOLMO_KILLS").map_or(6, |n| n.parse().unwrap());
     let moments = Random::new(std::process::id().into());
-    let checkpoint = broken.join("run.checkpoint");
-    let mut kills = 0;
-    while kills < 6 {
-        let before = fs::read(&checkpoint).ok();
-        let mut run = start(&broken, 1 + kills % 2);
-        // It has gone on when the checkpoint is another one; then it dies within some steps.
-        while fs::read(&checkpoint).ok() == before && run.try_wait().unwrap().is_none() {
-            sleep(Duration::from_millis(1));
+    let (mut kills, mut runs) = (0, 0);
+    while kills < wanted {
+        let broken = Folder::new(&format!("broken-{runs}"));
+        let checkpoint = broken.join("run.checkpoint");
+        let before_it = kills;
+        while kills < wanted {
+            let before = fs::read(&checkpoint).ok();
+            let mut run = start(&broken, 1 + kills % 2);
+            // It has gone on when the checkpoint is another one; then it dies within some steps. Now and then at once, whatever it does.
+            let at_once = moments.bits(1000 + kills) % 4 == 0;
+            while !at_once && fs::read(&checkpoint).ok() == before && run.try_wait().unwrap().is_none() {
+                sleep(Duration::from_millis(1));
+            }
+            sleep(Duration::from_micros(moments.bits(kills) % 40_000));
+            if run.try_wait().unwrap().is_some() {
+                break;
+            }
+            run.kill().unwrap();
+            run.wait().unwrap();
+            kills += 1;
         }
-        sleep(Duration::from_micros(moments.bits(kills) % 40_000));
-        if run.try_wait().unwrap().is_some() {
-            break;
-        }
-        run.kill().unwrap();
-        run.wait().unwrap();
-        kills += 1;
+        assert!(start(&broken, 1).wait().unwrap().success());
+        assert!(kills > before_it, "the run was over before it could be killed");
+        ends_as_unbroken(&broken, &format!("after {kills} kills, run {runs}"));
+        runs += 1;
     }
-    assert!(start(&broken, 1).wait().unwrap().success());
-    assert!(kills > 0, "the run was over before it could be killed");
-    for file in FILES {
-        let [a, b] = [&whole, &broken].map(|f| fs::read(f.join(file)).unwrap());
-        assert!(a == b, "{file} differs after {kills} kills");
+    println!("{kills} kills in {runs} runs");
+}
+
+#[test]
+fn two_processes_in_one_folder_end_as_one() {
+    let both = Folder::new("two");
+    let mut runs = [start(&both, 1), start(&both, 2)];
+    assert!(runs.iter_mut().all(|run| run.wait().unwrap().success()));
+    ends_as_unbroken(&both, "after two at once");
+    // One of them is killed.
+    let both = Folder::new("one-killed");
+    let mut runs = [start(&both, 1), start(&both, 2)];
+    while !both.join("run.checkpoint").exists() {
+        sleep(Duration::from_millis(1));
     }
-    // Nothing half written is left: what a killed run had begun, the next one has cleared.
-    for folder in [&whole, &broken] {
-        let names = fs::read_dir(&**folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
-        assert_eq!(names.filter(|n| !FILES.contains(&n.as_str())).collect::<Vec<_>>(), [""; 0]);
+    runs[0].kill().unwrap();
+    runs[0].wait().unwrap();
+    assert!(runs[1].wait().unwrap().success());
+    assert!(start(&both, 1).wait().unwrap().success());
+    ends_as_unbroken(&both, "after one of two was killed");
+}
+
+/// Where no file may have more than four kilobytes: a write fails, with an error where the signal is ignored, else by the death of
+/// the process.
+#[cfg(unix)]
+#[test]
+fn a_run_that_cannot_write_leaves_the_last_good_file() {
+    let full = Folder::new("full");
+    let checkpoint = full.join("run.checkpoint");
+    let mut run = start(&full, 1);
+    while !checkpoint.exists() {
+        sleep(Duration::from_millis(1));
+    }
+    run.kill().unwrap();
+    run.wait().unwrap();
+    for ignored in ["trap '' XFSZ; ", ""] {
+        let good = fs::read(&checkpoint).unwrap();
+        let command = this_program();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("{ignored}ulimit -f 8; exec \"$0\" \"$@\"")]).arg(command.get_program());
+        shell.args(command.get_args()).args(["--exact", "resume::child", "--ignored", "--nocapture"]);
+        let output = shell.env(FOLDER, &*full).output().unwrap();
+        assert!(!output.status.success());
+        assert!(fs::read(&checkpoint).unwrap() == good, "the last good checkpoint is gone");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            ignored.is_empty() || told.contains("run.checkpoint") || told.contains("history.jsonl"),
+            "{told}"
+        );
+    }
+    assert!(start(&full, 2).wait().unwrap().success());
+    ends_as_unbroken(&full, "after writes that failed");
+    // A device without room.
+    let device = Path::new("/dev/full");
+    if device.exists() {
+        let net = Linear::<f32>::new(3, 2, &mut Random::new(0));
+        let error = save_safetensors(&net, device).unwrap_err().to_string();
+        assert!(error.contains("/dev/full"), "{error}");
     }
 }
 

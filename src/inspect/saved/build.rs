@@ -10,13 +10,15 @@ use std::collections::HashMap;
 
 /// What the statement `result` was computed by.
 pub(super) fn saved<T: Float>(tape: &Tape<T>, result: u32) -> Result<SavedTape> {
-    let mut build = Build { statements: Vec::new() };
+    let mut build = Build { statements: Vec::new(), found: None };
     build.add(tape, result, HashMap::new(), None)?;
-    Ok(SavedTape { dtype: T::NAME.to_string(), statements: build.statements })
+    Ok(SavedTape { dtype: T::NAME.to_string(), statements: build.statements, found: build.found })
 }
 
 struct Build {
     statements: Vec<Statement>,
+    /// Where something was found from a value.
+    found: Option<String>,
 }
 
 /// The statement that others stand for.
@@ -116,6 +118,10 @@ impl Build {
             places.insert(seen.row.id, self.statements.len());
             self.statements.push(Statement { id, site, shape, what });
         }
+        let fixed = |(node, _): &&(u32, _)| {
+            nodes.get(*node as usize).is_some_and(|node| places.contains_key(&node.statement))
+        };
+        self.found = self.found.take().or(tape.found().iter().find(fixed).map(|(_, site)| site.to_string()));
         places
             .get(&result)
             .copied()

@@ -40,8 +40,26 @@ impl SavedTape {
         self.replay_on(&leaves)
     }
 
-    /// Runs it on other values of the [`leaves`](SavedTape::leaves), of the shapes that they had.
+    /// Runs it on other values of the [`leaves`](SavedTape::leaves), of the shapes that they had. What the program itself made of
+    /// values, a constant or a branch, is as it was.
+    ///
+    /// # Errors
+    /// Not as many leaves, or of other shapes; an operation that fails; other values where operations on the way found positions from
+    /// values: the maxima of a pool, an order, a median.
     pub fn replay_on<T: Float>(&self, leaves: &[Tensor<T>]) -> Result<Replay<T>> {
+        let bits = |t: &Tensor<T>| t.to_vec().iter().map(|v| v.to_f64().to_bits()).collect::<Vec<_>>();
+        let same = |((_, known), leaf): (&(&str, &Tensor<f64>), &Tensor<T>)| {
+            known.shape() == leaf.shape() && bits(&known.cast()) == bits(leaf)
+        };
+        if let Some(site) = &self.found
+            && !self.leaves().iter().zip(leaves).all(same)
+        {
+            let message = format!(
+                "positions were found from values at {site}, and the tape has them as they were: it can be run on the values that it \
+                 was recorded with, or recorded again"
+            );
+            return Err(Error::invalid("replay", message));
+        }
         let tape = Tape::new();
         let leaves: Vec<Var<'_, T>> = leaves.iter().map(|value| tape.input(value)).collect();
         let y = self.run(&tape, &leaves)?;

@@ -9,6 +9,7 @@ use crate::{
     tensor::Tensor,
 };
 use smallvec::SmallVec;
+use std::panic::Location;
 
 /// The notes of one tape.
 pub(in crate::tape) struct Watch<T: Float> {
@@ -19,6 +20,8 @@ pub(in crate::tape) struct Watch<T: Float> {
     /// Adjoints of all statements that are scalars.
     pub scalars: Vec<T>,
     pub seed: Option<u32>,
+    /// Nodes from whose values something was found that stays as it is, and where.
+    pub found: Vec<(u32, &'static Location<'static>)>,
     /// Names of the scopes that are open.
     open: Vec<String>,
     /// From which statement on which scope is in force.
@@ -51,6 +54,7 @@ impl<T: Float> Default for Watch<T> {
             flows: Vec::new(),
             scalars: Vec::new(),
             seed: None,
+            found: Vec::new(),
             open: Vec::new(),
             scopes: Vec::new(),
         }
