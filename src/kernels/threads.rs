@@ -1,21 +1,30 @@
 //! A small fork-join pool: tasks `0..n` of one closure, run by the caller and a few waiting workers.
 //! It allocates nothing per call, and what is split is the caller's business: a result must not depend
 //! on which thread ran which task, so that it doesn't depend on the number of threads either.
-use crate::error::Checked;
-use std::{
-    any::Any,
-    hint::spin_loop,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    sync::{
-        Arc, Barrier, Mutex, PoisonError, TryLockError,
-        atomic::{
-            AtomicBool, AtomicPtr, AtomicU64, AtomicUsize,
-            Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
+mod job;
+
+/// What `job` is made of.
+mod sync {
+    pub use std::{
+        hint::spin_loop,
+        sync::{
+            Arc, Mutex,
+            atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering},
         },
-    },
-    thread::{self, Thread},
+        thread::{Thread, park, yield_now},
+    };
+}
+
+use crate::error::Checked;
+use job::{Offer, Worker, sleep};
+use std::{
+    hint::spin_loop,
+    panic::resume_unwind,
+    sync::{Barrier, PoisonError, TryLockError},
+    thread,
     time::{Duration, Instant},
 };
+use sync::{Arc, AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Mutex, Ordering::Relaxed};
 
 /// Most threads that may be asked for.
 const MAX_THREADS: usize = 256;
@@ -75,16 +84,9 @@ pub(crate) fn parallel_for(tasks: usize, f: &(dyn Fn(usize) + Sync)) {
             None => break,
         }
     }
-    let helpers = &pool[..helpers.min(pool.len())];
-    let job = Job::new(f, tasks, helpers.len() + 1);
-    OFFER.open(&job, helpers.len());
-    helpers.iter().for_each(Worker::wake);
-    job.work(0);
-    OFFER.close();
+    let panic = OFFER.run(f, tasks, &pool[..helpers.min(pool.len())]);
     drop(pool);
-    if let Some(payload) = job.panic.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        resume_unwind(payload);
-    }
+    panic.into_iter().for_each(|payload| resume_unwind(payload));
 }
 
 /// Runs `f(start, part)` for the pieces of `out` that are `size` long (the last may be shorter).
@@ -147,123 +149,7 @@ impl<T, const M: usize> Outputs<T, M> {
     }
 }
 
-/// Most shares that the tasks of a job are divided into.
-const SHARES: usize = 16;
-
-/// One call of [`parallel_for`], on its caller's stack.
-///
-/// Each thread has a share of neighbouring tasks, and takes those of the others when its own are done. So what one kernel
-/// writes, the next one reads mostly in the same thread, whose cache has it.
-struct Job<'a> {
-    f: &'a (dyn Fn(usize) + Sync),
-    tasks: usize,
-    shares: usize,
-    /// How many tasks of each share have been taken.
-    taken: [AtomicUsize; SHARES],
-    panic: Mutex<Option<Box<dyn Any + Send>>>,
-}
-
-impl<'a> Job<'a> {
-    fn new(f: &'a (dyn Fn(usize) + Sync), tasks: usize, threads: usize) -> Job<'a> {
-        let shares = threads.clamp(1, SHARES);
-        Job { f, tasks, shares, taken: [const { AtomicUsize::new(0) }; SHARES], panic: Mutex::new(None) }
-    }
-
-    /// Takes tasks until none is left, those of the own share first. Never unwinds.
-    fn work(&self, thread: usize) {
-        let run = || {
-            for k in 0..self.shares {
-                let share = (thread + k) % self.shares;
-                let begin = |share: usize| (share * self.tasks).div_ceil(self.shares);
-                let (first, end) = (begin(share), begin(share + 1));
-                let Some(taken) = self.taken.get(share) else { return };
-                loop {
-                    let task = first.saturating_add(taken.fetch_add(1, Relaxed));
-                    if task >= end {
-                        break;
-                    }
-                    (self.f)(task);
-                }
-            }
-        };
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(run)) {
-            self.taken.iter().for_each(|taken| taken.store(self.tasks, Relaxed));
-            let mut first = self.panic.lock().unwrap_or_else(PoisonError::into_inner);
-            if first.is_none() {
-                *first = Some(payload);
-            } else {
-                // Dropping a payload may panic in its turn, which no one here could answer.
-                std::mem::forget(payload);
-            }
-        }
-    }
-}
-
-/// Where the job of the moment lies and who may take part: the one thing callers and workers share.
-///
-/// `state` is, from the low end: how many workers are at it (16 bits), how many may be (16; zero means
-/// closed), and the number of the job (32).
-#[repr(align(128))]
-struct Offer {
-    state: AtomicU64,
-    job: AtomicPtr<()>,
-}
-
 static OFFER: Offer = Offer { state: AtomicU64::new(0), job: AtomicPtr::new(std::ptr::null_mut()) };
-
-const BUSY: u64 = 0xffff;
-const WANTED: u64 = 0xffff << 16;
-
-impl Offer {
-    /// Offers a job to the first `helpers` workers. Only the holder of the pool may call it, and must call `close`
-    /// before the job goes away.
-    fn open(&self, job: &Job, helpers: usize) {
-        self.job.store((&raw const *job).cast_mut().cast(), Relaxed);
-        let number = (self.state.load(Relaxed) >> 32).wrapping_add(1);
-        self.state.store(number << 32 | (helpers as u64) << 16, SeqCst);
-    }
-
-    /// Lets nobody else in, and waits until the workers at it have finished.
-    fn close(&self) {
-        let mut state = self.state.fetch_and(!WANTED, AcqRel);
-        let mut turns = 0_u32;
-        while state & BUSY != 0 {
-            turns = turns.saturating_add(1);
-            if turns < 1 << 10 {
-                spin_loop()
-            } else {
-                thread::yield_now()
-            }
-            state = self.state.load(Acquire);
-        }
-    }
-
-    /// The number of the open job if worker `index` is wanted for it and it isn't the job `last`.
-    fn offered(&self, index: usize, last: u64) -> Option<u64> {
-        let state = self.state.load(SeqCst);
-        let number = state >> 32;
-        ((state & WANTED) >> 16 > index as u64 && number != last).then_some(number)
-    }
-
-    /// Lets worker `index` take part in the job with this number, if it is still open.
-    fn join(&self, index: usize, number: u64) {
-        let mut state = self.state.load(Relaxed);
-        loop {
-            if state >> 32 != number || state & WANTED == 0 {
-                return;
-            }
-            match self.state.compare_exchange_weak(state, state + 1, Acquire, Relaxed) {
-                Ok(_) => break,
-                Err(now) => state = now,
-            }
-        }
-        let job = self.job.load(Relaxed).cast_const().cast::<Job>();
-        // SAFETY: the exchange counted this worker in while the job was open, and `close`, which comes before the
-        // job's end, waits until it is counted out again. The exchange also makes the job's fields visible.
-        unsafe { &*job }.work(index + 1);
-        self.state.fetch_sub(1, Release);
-    }
-}
 
 static POOL: Mutex<Vec<Worker>> = Mutex::new(Vec::new());
 
@@ -273,11 +159,6 @@ fn try_pool() -> Option<std::sync::MutexGuard<'static, Vec<Worker>>> {
         Err(TryLockError::Poisoned(pool)) => Some(pool.into_inner()),
         Err(TryLockError::WouldBlock) => None,
     }
-}
-
-struct Worker {
-    thread: Thread,
-    asleep: Arc<AtomicBool>,
 }
 
 impl Worker {
@@ -298,14 +179,6 @@ impl Worker {
         Some(Worker { thread: handle.thread().clone(), asleep })
     }
 
-    /// The worker says that it sleeps and then looks at the offer; the caller changes the offer and then looks whether
-    /// the worker sleeps. Both in sequentially consistent order, so at least one of them sees the other.
-    fn wake(&self) {
-        if self.asleep.load(SeqCst) && self.asleep.swap(false, SeqCst) {
-            self.thread.unpark();
-        }
-    }
-
     fn run(index: usize, asleep: &AtomicBool) {
         let mut last = 0;
         loop {
@@ -314,11 +187,7 @@ impl Worker {
                 last = number;
                 continue;
             }
-            asleep.store(true, SeqCst);
-            while asleep.load(SeqCst) && OFFER.offered(index, last).is_none() {
-                thread::park();
-            }
-            asleep.store(false, SeqCst);
+            sleep(&OFFER, index, last, asleep);
         }
     }
 

@@ -1,4 +1,5 @@
 use super::*;
+use std::panic::catch_unwind;
 
 #[test]
 fn every_task_runs_once() {

@@ -1,0 +1,324 @@
+//! All readers of files, for what damages them: files to begin with, what reads one and what is then done with it, and what it may
+//! take of memory. The fuzzer's targets (`fuzz/`) are made of them as well.
+use kolmo::{
+    Random, Result, Tape, Tensor,
+    compress::{Artifact, Compact, CompactLinear, Entry, EntryData, Recipe, unpack},
+    data,
+    inspect::SavedTape,
+    nn::{Layer, Linear, Param, Sequential, Tanh},
+    optim::{AdamW, Optimizer},
+    train,
+};
+use std::path::Path;
+
+/// What is done with something that was read.
+pub type Use = Box<dyn FnOnce()>;
+
+/// A reader of files.
+pub struct Reader {
+    pub name: &'static str,
+    /// Files that it reads, as far as they are to be damaged.
+    pub seeds: fn() -> Vec<Vec<u8>>,
+    /// The file of such bytes: what has a checksum gets one that is right.
+    pub whole: fn(&[u8]) -> Vec<u8>,
+    /// Reads a file, and gives what can be done with it.
+    pub read: fn(&Path) -> Option<Use>,
+    /// The most bytes of memory that it may take for a file of so many.
+    pub bound: fn(usize) -> isize,
+}
+
+pub const READERS: &[Reader] = &[
+    Reader { name: "kolmo", seeds: artifacts, whole: sealed, read: read_artifact, bound },
+    Reader { name: "safetensors", seeds: weights, whole: same, read: read_weights, bound: few },
+    Reader { name: "npy", seeds: npy, whole: same, read: read_npy, bound: few },
+    Reader { name: "npz", seeds: npz, whole: same, read: read_npz, bound: few },
+    Reader { name: "checkpoint", seeds: checkpoints, whole: same, read: read_checkpoint, bound: few },
+    Reader { name: "tape", seeds: tapes, whole: same, read: read_tape, bound: lists },
+    Reader { name: "idx", seeds: idx, whole: same, read: read_idx, bound: packed },
+    Reader { name: "table", seeds: tables, whole: same, read: read_table, bound: few },
+    Reader { name: "recipe", seeds: recipes, whole: same, read: read_recipe, bound: lists },
+    #[cfg(feature = "images")]
+    Reader { name: "picture", seeds: pictures, whole: same, read: read_picture, bound: packed },
+];
+
+fn same(bytes: &[u8]) -> Vec<u8> {
+    bytes.to_vec()
+}
+
+/// What readers take is bounded by what is there, whatever the file says: at most this many times its length, and buffers.
+pub const TIMES: isize = 64;
+pub const BUFFERS: isize = 1 << 20;
+
+/// Of arrays and weights.
+pub fn few(bytes: usize) -> isize {
+    BUFFERS + TIMES * bytes as isize
+}
+
+/// Of JSON, whose shortest value, an empty list, becomes a value of any type.
+fn lists(bytes: usize) -> isize {
+    BUFFERS + 1024 * bytes as isize
+}
+
+/// Of what is packed by deflate: as many bytes as one can stand for, and as many times as [`few`] what they are.
+fn packed(bytes: usize) -> isize {
+    BUFFERS + 1032 * TIMES * bytes as isize
+}
+
+/// What a file may make us allocate: the predictors' tables, a few megabytes, and for each of its bytes what the coder can have squeezed
+/// into it: 5,680 decisions, each an element of a mask and of codes.
+pub fn bound(bytes: usize) -> isize {
+    (16 << 20) + (1 << 16) * bytes as isize
+}
+
+fn stored(name: &str) -> Vec<u8> {
+    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data")).join(name);
+    std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+fn all(names: &[&str]) -> Vec<Vec<u8>> {
+    names.iter().map(|name| stored(name)).collect()
+}
+
+type Net = Sequential<(Linear, Tanh, Linear)>;
+
+/// The model of the files in `first_version`.
+fn net() -> Net {
+    let rng = &mut Random::new(9);
+    Sequential((Linear::new(6, 5, rng), Tanh, Linear::new(5, 3, rng)))
+}
+
+/// A step of training, if it can be done.
+fn train(net: &Net, optimizer: &mut AdamW) {
+    let tape = Tape::new();
+    let x = Tensor::from_fn([4, 6], |i| (i as f32 * 0.37).sin());
+    if let Ok(grads) = net.forward(&tape.input(x)).square().sum().backward() {
+        let _ = optimizer.step(net, &grads);
+    }
+}
+
+pub fn artifact() -> Artifact {
+    let entry = |name: &str, shape: &[usize], data| Entry { name: name.into(), shape: shape.to_vec(), data };
+    let codebook = |n: usize, mask: bool, k: usize| EntryData::Codebook {
+        mask: mask.then(|| (0..n).map(|i| i % 3 == 0).collect()),
+        codes: (0..if mask { n.div_ceil(3) } else { n }).map(|i| (i * i % k) as u32).collect(),
+        centroids: (0..k).map(|i| i as f32 - 2.0).collect(),
+        centroid_bits: 16,
+    };
+    let scaled = EntryData::Scaled {
+        weights: Box::new(codebook(120, false, 5)),
+        group: 4,
+        scales: (0..30).map(|i| i as f32 + 1.0).collect(),
+        scale_bits: 16,
+    };
+    let values = (0..40).map(|i| (i as f32).sin()).collect();
+    Artifact {
+        meta: [("made by".into(), "a test".into())].into(),
+        entries: vec![
+            entry("dense", &[5, 8], EntryData::Dense(values)),
+            entry("masked", &[20, 15], codebook(300, true, 7)),
+            entry("all", &[10, 20], codebook(200, false, 16)),
+            entry("scaled", &[10, 12], scaled),
+        ],
+    }
+}
+
+pub fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| crc >> 1 ^ if crc & 1 == 1 { 0xedb8_8320 } else { 0 })
+    })
+}
+
+fn sealed(bytes: &[u8]) -> Vec<u8> {
+    [bytes, &crc32(bytes).to_le_bytes()].concat()
+}
+
+fn artifacts() -> Vec<Vec<u8>> {
+    // Each entry alone as well: what is small is stored as it is, and can be changed byte by byte.
+    let one = |entry: Entry| Artifact { meta: Default::default(), entries: vec![entry] };
+    let small = Entry { name: "w".into(), shape: vec![2], data: EntryData::Dense(vec![0.5, 1.0]) };
+    let alone = artifact().entries.into_iter().chain([small]).map(one);
+    let mut files: Vec<Vec<u8>> = alone.chain([artifact()]).map(|a| a.to_bytes().unwrap()).collect();
+    files.push(stored("first_version/model.kolmo"));
+    files.iter_mut().for_each(|file| file.truncate(file.len() - 4));
+    files
+}
+
+fn read_artifact(path: &Path) -> Option<Use> {
+    let artifact = Artifact::load(path).ok()?;
+    used(&std::fs::read(path).unwrap());
+    Some(Box::new(move || {
+        let again = Artifact::from_bytes(&artifact.to_bytes().unwrap()).unwrap();
+        assert_eq!(again.entries.len(), artifact.entries.len());
+        let _ = unpack(&artifact, &net());
+    }))
+}
+
+/// Everything that is done with a file of unknown origin.
+pub fn used(file: &[u8]) -> usize {
+    let Ok(artifact) = Artifact::from_bytes(file) else { return 0 };
+    let dense: usize = artifact.entries.iter().map(|entry| entry.to_dense().len()).sum();
+    for entry in &artifact.entries {
+        let name = entry.name.strip_suffix("weight").unwrap_or("").trim_end_matches('.');
+        let _ = CompactLinear::of(&artifact, name);
+    }
+    let mut with_layers = artifact.clone();
+    with_layers.meta.insert("layers".into(), "Linear".into());
+    let _ = (Compact::of(&artifact), Compact::of(&with_layers), artifact.sizes());
+    let _ = unpack(&artifact, &Param::<f32>::new(Tensor::zeros([2, 3])));
+    dense
+}
+
+fn weights() -> Vec<Vec<u8>> {
+    all(&[
+        "first_version/plain.safetensors",
+        "first_version/run.best.safetensors",
+        "interchange/mlp.safetensors",
+    ])
+}
+
+fn read_weights(path: &Path) -> Option<Use> {
+    let net = net();
+    train::load_safetensors(&net, path).ok()?;
+    Some(Box::new(move || train(&net, &mut AdamW::new(0.1))))
+}
+
+/// Makes a file and takes its bytes.
+fn made(write: impl FnOnce(&Path) -> Result<()>) -> Vec<u8> {
+    let path = std::env::temp_dir().join(format!("kolmo-seed-{}", std::process::id()));
+    write(&path).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    bytes
+}
+
+fn npy() -> Vec<Vec<u8>> {
+    all(&["first_version/array.npy", "interchange/numpy.npy"])
+}
+
+fn read_npy(path: &Path) -> Option<Use> {
+    let array = data::read_npy(path).ok()?;
+    Some(Box::new(move || {
+        let (floats, bytes) = (array.to_tensor::<f32>(), array.to_bytes());
+        assert_eq!(
+            data::NpyArray::parse(&bytes).map(|a| a.shape().clone()).ok().as_ref(),
+            Some(floats.shape())
+        );
+    }))
+}
+
+fn npz() -> Vec<Vec<u8>> {
+    let net = made(|path| train::save_npz(&net(), path));
+    [all(&["first_version/arrays.npz", "interchange/numpy.npz"]), vec![net]].concat()
+}
+
+fn read_npz(path: &Path) -> Option<Use> {
+    let net = net();
+    let loaded = train::load_npz(&net, path).is_ok();
+    let arrays = data::read_npz(path).ok()?;
+    Some(Box::new(move || {
+        arrays.values().for_each(|array| drop(array.to_tensor::<f64>()));
+        if loaded {
+            train(&net, &mut AdamW::new(0.1));
+        }
+    }))
+}
+
+fn checkpoints() -> Vec<Vec<u8>> {
+    all(&["first_version/plain.checkpoint", "first_version/run.checkpoint"])
+}
+
+fn read_checkpoint(path: &Path) -> Option<Use> {
+    let (net, mut adam) = (net(), AdamW::new(0.5));
+    train::load_checkpoint::<f32, _, _, serde_json::Value>(path, &net, &mut adam).ok()?;
+    Some(Box::new(move || train(&net, &mut adam)))
+}
+
+fn tapes() -> Vec<Vec<u8>> {
+    all(&["first_version/tape.json"])
+}
+
+fn read_tape(path: &Path) -> Option<Use> {
+    let tape = SavedTape::load(path).ok()?;
+    Some(Box::new(move || drop((tape.replay::<f32>(), tape.listing().to_string()))))
+}
+
+fn idx() -> Vec<Vec<u8>> {
+    let plain = [&[0, 0, 8, 2, 0, 0, 0, 20, 0, 0, 0, 10][..], &[7; 200]].concat();
+    // As gzip writes it without packing: a block of 5 bytes and its contents.
+    let size = (plain.len() as u16).to_le_bytes();
+    let block = [&[1][..], &size, &size.map(|b| !b), &plain].concat();
+    let end = [crc32(&plain).to_le_bytes(), (plain.len() as u32).to_le_bytes()].concat();
+    vec![plain, [&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255][..], &block, &end].concat()]
+}
+
+fn read_idx(path: &Path) -> Option<Use> {
+    let bytes = data::read_idx(path).ok()?;
+    Some(Box::new(move || drop(bytes.cast::<f32>().to_vec())))
+}
+
+fn tables() -> Vec<Vec<u8>> {
+    vec![
+        ("x,y\n".to_string() + &"1.5,b\n".repeat(100)).into_bytes(),
+        b"\xef\xbb\xbf\"a \"\"name\"\"\";b\r\n1;\"2\n3\"\n\n 4e5 ;NaN\n".to_vec(),
+    ]
+}
+
+fn read_table(path: &Path) -> Option<Use> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let known = data::Characters::of(&text);
+    let tokens = known.encode(&text).unwrap();
+    assert_eq!(known.decode(&tokens).unwrap(), text);
+    let _ = data::random_blocks(&tokens, 3, 5, &mut Random::new(0));
+    let tables = [(b',', true), (b';', false)].map(|(by, header)| data::Table::read(path, by, header).ok());
+    Some(Box::new(move || {
+        for table in tables.iter().flatten() {
+            for name in table.names() {
+                let _ = table.numbers(&[name]);
+                if let Ok((classes, names)) = table.classes(name) {
+                    assert_eq!(table.classes_of(name, &names).unwrap().to_vec(), classes.to_vec());
+                }
+            }
+        }
+    }))
+}
+
+fn recipes() -> Vec<Vec<u8>> {
+    let own = br#"{"about": "", "stages": [{"stage": "prune", "density": 0.5, "rounds": 2, "epochs": 1},
+        {"stage": "steps", "bits": 4, "group": 2}, {"stage": "half"}]}"#;
+    vec![stored("first_version/recipe.json"), own.to_vec()]
+}
+
+fn read_recipe(path: &Path) -> Option<Use> {
+    let recipe = Recipe::load(path).ok()?;
+    Some(Box::new(move || {
+        let net = Linear::<f32>::new(4, 2, &mut Random::new(0));
+        let _ = recipe.run(&net, &mut |_: &Linear, _: &kolmo::compress::Task| Ok(()));
+    }))
+}
+
+/// A grey picture of 2 × 2 in a PNG that packs nothing.
+#[cfg(feature = "images")]
+fn pictures() -> Vec<Vec<u8>> {
+    let chunk = |kind: &[u8; 4], data: &[u8]| {
+        let body = [&kind[..], data].concat();
+        [&(data.len() as u32).to_be_bytes()[..], &body, &crc32(&body).to_be_bytes()].concat()
+    };
+    let rows = [0, 10, 20, 0, 30, 40];
+    let (mut a, mut b) = (1u32, 0u32);
+    rows.iter().for_each(|&byte| (a, b) = (a + byte as u32, b + a + byte as u32));
+    let packed = [&[0x78, 1, 1, 6, 0, 249, 255][..], &rows, &(b << 16 | a).to_be_bytes()].concat();
+    let header = [0, 0, 0, 2, 0, 0, 0, 2, 8, 0, 0, 0, 0];
+    let parts = [chunk(b"IHDR", &header), chunk(b"IDAT", &packed), chunk(b"IEND", &[])];
+    vec![[&b"\x89PNG\r\n\x1a\n"[..], &parts.concat()].concat()]
+}
+
+#[cfg(feature = "images")]
+fn read_picture(path: &Path) -> Option<Use> {
+    let root = path.with_extension("pictures");
+    std::fs::create_dir_all(root.join("a")).unwrap();
+    std::fs::copy(path, root.join("a/picture")).unwrap();
+    let read = data::image_folder(&root, data::ImageOptions::default());
+    std::fs::remove_dir_all(&root).unwrap();
+    let read = read.ok()?;
+    Some(Box::new(move || drop(read.images.to_vec())))
+}
