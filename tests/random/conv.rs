@@ -364,6 +364,7 @@ pub fn ops(list: &mut Vec<Op>) {
         let x = g.any(1, 3);
         let d = g.axis(x);
         let (size, step) = (g.int(1, g.values[x].dim(d)), g.int(1, 3));
+        g.small(g.values[x].data.len() * size)?;
         let definition = move |a: &[&Arr]| {
             let at = axis(d, a[0].rank());
             let mut shape = unsqueeze(a[0], a[0].rank()).shape;

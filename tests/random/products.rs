@@ -104,6 +104,9 @@ pub fn ops(list: &mut Vec<Op>) {
                 shape.push(shapes[0].find(c).map_or_else(|| g.size(), |at| own[at]));
             }
             let y = g.of(&shape);
+            if ["outer", "kron"].contains(&name) {
+                g.small(g.values[x].data.len() * g.values[y].data.len())?;
+            }
             let definition = move |a: &[&Arr]| match name {
                 "outer" => outer(a),
                 "inner" => a[0].matmul(&a[1].transpose(0, 1)),

@@ -149,6 +149,11 @@ impl Gen {
         }
     }
 
+    /// Whether a result of so many elements is small enough to be worked out at all.
+    pub fn small(&self, elements: usize) -> Option<()> {
+        (elements <= 200_000).then_some(())
+    }
+
     /// Random bits (SplitMix64).
     pub fn bits(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -272,6 +272,7 @@ pub fn ops(list: &mut Vec<Op>) {
     op(list, "diag_embed", |g| {
         let x = g.any(1, 2);
         let k = g.int(0, 2) as isize - 1;
+        g.small(g.values[x].data.len() * (g.values[x].dim(-1) + 1))?;
         g.emit(
             format!("$0.diag_embed({k}, -2, -1)"),
             &[x],
@@ -283,6 +284,9 @@ pub fn ops(list: &mut Vec<Op>) {
     op(list, "diag", |g| {
         let x = g.any(1, 2);
         let k = g.int(0, 2) as isize - 1;
+        if g.rank(x) == 1 {
+            g.small(g.values[x].data.len() * (g.values[x].data.len() + 1))?;
+        }
         let definition =
             move |a: &[&Arr]| if a[0].rank() == 1 { embed(a[0], k) } else { diagonal(a[0], k, 0, 1) };
         g.emit(format!("$0.diag({k})"), &[x], move |v| v[0].diag(k), definition)?;
@@ -313,6 +317,7 @@ pub fn ops(list: &mut Vec<Op>) {
     }
     op(list, "meshgrid", |g| {
         let (x, y) = (g.any(1, 1), g.any(1, 1));
+        g.small(g.values[x].data.len() * g.values[y].data.len())?;
         let (k, xy) = (g.int(0, 1), g.chance(50));
         let indexing = if xy { Indexing::Xy } else { Indexing::Ij };
         let definition = move |a: &[&Arr]| {

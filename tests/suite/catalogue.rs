@@ -306,15 +306,3 @@ pub fn operands<'t>(tape: &'t Tape<f64>, n: usize) -> Vec<Var<'t, f64>> {
     };
     (0..n).map(|k| tape.input(Tensor::from_fn([N, N], |i| number(k, i)))).collect()
 }
-
-#[test]
-fn every_entry_has_a_value_and_most_a_gradient() {
-    for entry in all() {
-        let tape = Tape::new();
-        let x = operands(&tape, entry.operands);
-        let y = (entry.run)(&x);
-        assert!(y.value().is_ok(), "{}: {:?}", entry.name, y.value());
-        let grads = y.sum().grad(&x.iter().collect::<Vec<_>>());
-        assert!(grads.is_ok() || entry.name == "detach", "{}: {:?}", entry.name, grads.err());
-    }
-}

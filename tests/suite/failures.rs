@@ -23,6 +23,18 @@ const APART: &[(&str, &str)] = &[
 ];
 
 #[test]
+fn every_entry_has_a_value_and_most_a_gradient() {
+    for entry in all() {
+        let tape = Tape::new();
+        let x = operands(&tape, entry.operands);
+        let y = (entry.run)(&x);
+        assert!(y.value().is_ok(), "{}: {:?}", entry.name, y.value());
+        let grads = y.sum().grad(&x.iter().collect::<Vec<_>>());
+        assert!(grads.is_ok() || entry.name == "detach", "{}: {:?}", entry.name, grads.err());
+    }
+}
+
+#[test]
 fn the_catalogue_has_every_operation() {
     let listed: Vec<&str> =
         all().map(|entry| entry.name).chain(APART.iter().flat_map(|(names, _)| names.split(' '))).collect();

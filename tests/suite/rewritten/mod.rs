@@ -235,7 +235,7 @@ fn values_without_training(seed: u64) -> Result<()> {
             vec![match trick.get() {
                 0 => y,
                 1 if y.item().unwrap() > 1.0 => y * 2.0,
-                2 => (&x[0]).where_(&x[0].gt(0.1).unwrap(), &(&x[0] * 2.0)).sum() + y,
+                2 => x[0].where_(&x[0].gt(0.1).unwrap(), &(&x[0] * 2.0)).sum() + y,
                 3 => y + x[0].index_select(0, &x[0].flatten(1, -1).max_dim(0, false).1).sum(),
                 4 => tape.no_grad(run),
                 5 => y * runs.replace(runs.get() + 1.0),
