@@ -31,7 +31,7 @@ pub const READERS: &[Reader] = &[
     Reader { name: "kolmo", seeds: artifacts, whole: sealed, read: read_artifact, bound },
     Reader { name: "safetensors", seeds: weights, whole: same, read: read_weights, bound: few },
     Reader { name: "npy", seeds: npy, whole: same, read: read_npy, bound: few },
-    Reader { name: "npz", seeds: npz, whole: same, read: read_npz, bound: few },
+    Reader { name: "npz", seeds: npz, whole: same, read: read_npz, bound: packed },
     Reader { name: "checkpoint", seeds: checkpoints, whole: same, read: read_checkpoint, bound: few },
     Reader { name: "tape", seeds: tapes, whole: same, read: read_tape, bound: lists },
     Reader { name: "idx", seeds: idx, whole: same, read: read_idx, bound: packed },
