@@ -7,7 +7,7 @@ use crate::{
 use std::{
     collections::BTreeMap,
     fs::File,
-    io::{BufReader, Cursor, Read, Seek, Write},
+    io::{BufReader, Cursor, Read, Seek, SeekFrom, Write},
     path::Path,
 };
 
@@ -24,13 +24,20 @@ fn read_npz_at(path: &Path) -> Result<BTreeMap<String, NpyArray>> {
     read_all(path, BufReader::new(file))
 }
 
-fn read_all(path: &Path, from: impl Read + Seek) -> Result<BTreeMap<String, NpyArray>> {
+fn read_all(path: &Path, mut from: impl Read + Seek) -> Result<BTreeMap<String, NpyArray>> {
     let wrong = |at: &str, message: String| Error::format(path.display().to_string(), at, message);
+    let length = from.seek(SeekFrom::End(0)).map_err(|e| Error::io(path, e))?;
     let mut archive = zip::ZipArchive::new(from).map_err(|e| wrong("its directory", e.to_string()))?;
-    let mut arrays = BTreeMap::new();
+    let (mut arrays, mut packed) = (BTreeMap::new(), 0u64);
     for i in 0..archive.len() {
         let member = archive.by_index(i).map_err(|e| wrong("its directory", e.to_string()))?;
         let full = member.name().to_string();
+        // Members that share bytes could stand for any amount of memory in a small file.
+        packed = packed.saturating_add(member.compressed_size());
+        if packed > length {
+            let message = format!("members up to this one claim {packed} bytes of the file's {length}");
+            return Err(wrong(&full, message));
+        }
         let name = full.strip_suffix(".npy").unwrap_or(&full);
         // Reads on behind the array, where the archive's checksum is looked at.
         let array = NpyArray::read(&full, member).map_err(|e| wrong(&full, e.to_string()))?;
@@ -116,5 +123,25 @@ mod tests {
         let error = read_npz(&path).unwrap_err().to_string();
         assert!(error.contains("x.npy") && error.contains("hecksum"), "{error}");
         std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn members_that_share_bytes_are_refused() {
+        let path = std::env::temp_dir().join(format!("kolmo-shared-{}.npz", std::process::id()));
+        write_npz(&path, [("x", Tensor::<f32>::ones([400]).into())]).unwrap();
+        let good = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let find = |mark: &[u8; 4]| good.windows(4).position(|w| w == mark).unwrap();
+        let (directory, end) = (find(b"PK\x01\x02"), find(b"PK\x05\x06"));
+        let mut second = good[directory..end].to_vec();
+        second[46] = b'y';
+        let mut bad = [&good[..end], &second, &good[end..]].concat();
+        let size = (2 * second.len() as u32).to_le_bytes();
+        let at = end + second.len();
+        (bad[at + 8], bad[at + 10]) = (2, 2);
+        bad[at + 12..at + 16].copy_from_slice(&size);
+        assert!(read_all(&path, Cursor::new(&good)).is_ok());
+        let error = read_all(&path, Cursor::new(&bad)).unwrap_err().to_string();
+        assert!(error.contains("y.npy") && error.contains("claim"), "{error}");
     }
 }

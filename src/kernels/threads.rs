@@ -86,7 +86,9 @@ pub(crate) fn parallel_for(tasks: usize, f: &(dyn Fn(usize) + Sync)) {
     }
     let panic = OFFER.run(f, tasks, &pool[..helpers.min(pool.len())]);
     drop(pool);
-    panic.into_iter().for_each(|payload| resume_unwind(payload));
+    if let Some(payload) = panic {
+        resume_unwind(payload);
+    }
 }
 
 /// Runs `f(start, part)` for the pieces of `out` that are `size` long (the last may be shorter).

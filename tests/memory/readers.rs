@@ -31,7 +31,7 @@ pub const READERS: &[Reader] = &[
     Reader { name: "kolmo", seeds: artifacts, whole: sealed, read: read_artifact, bound },
     Reader { name: "safetensors", seeds: weights, whole: same, read: read_weights, bound: few },
     Reader { name: "npy", seeds: npy, whole: same, read: read_npy, bound: few },
-    Reader { name: "npz", seeds: npz, whole: same, read: read_npz, bound: few },
+    Reader { name: "npz", seeds: npz, whole: same, read: read_npz, bound: archived },
     Reader { name: "checkpoint", seeds: checkpoints, whole: same, read: read_checkpoint, bound: few },
     Reader { name: "tape", seeds: tapes, whole: same, read: read_tape, bound: lists },
     Reader { name: "idx", seeds: idx, whole: same, read: read_idx, bound: packed },
@@ -57,6 +57,11 @@ pub fn few(bytes: usize) -> isize {
 /// Of JSON, whose shortest value, an empty list, becomes a value of any type.
 fn lists(bytes: usize) -> isize {
     BUFFERS + 1024 * bytes as isize
+}
+
+/// Of an archive: the library that reads it may make room for 65,535 members, whatever the file's length.
+fn archived(bytes: usize) -> isize {
+    (16 << 20) + packed(bytes)
 }
 
 /// Of what is packed by deflate: as many bytes as one can stand for, and as many times as [`few`] what they are.
