@@ -96,24 +96,24 @@ fn nothing_is_made_on_a_files_word_alone() {
     let message = |rest: &[u8], sections: &[u8]| craft_entry(rest, sections).unwrap_err().to_string();
     assert_eq!(
         message(&[&[1][..], &huge, &[0, 4]].concat(), &[1, 2, 3, 4]),
-        "entry \"w\": values: at byte 24: expected at most 68160 decisions in 4 bytes, found 68719476736"
+        "Artifact: entry \"w\": values: at byte 24: expected at most 68160 decisions in 4 bytes, found 68719476736"
     );
     assert_eq!(
         message(&[&[2][..], &huge, &huge, &[0, 4]].concat(), &[]),
-        "entry \"w\": at byte 23: expected at most 2^31 elements, found shape [2147483648, 2147483648]"
+        "Artifact: entry \"w\": at byte 23: expected at most 2^31 elements, found shape [2147483648, 2147483648]"
     );
     // A codebook with a mask [2^31], one centroid, sections of 1, 2 and 1 bytes.
     assert_eq!(
         message(&[&[1][..], &huge, &[10, 1, 1, 2, 1]].concat(), &[0; 4]),
-        "entry \"w\": mask: at byte 24: expected at most 51120 decisions in 1 bytes, found 2147483648"
+        "Artifact: entry \"w\": mask: at byte 24: expected at most 51120 decisions in 1 bytes, found 2147483648"
     );
     assert_eq!(
         message(&[1, 2, 4, 9], &[0; 8]),
-        "entry \"w\": at byte 16: expected 9 bytes of values, found 8 left"
+        "Artifact: entry \"w\": at byte 16: expected 9 bytes of values, found 8 left"
     );
     assert_eq!(
         message(&[33], &[]),
-        "entry \"w\": at byte 12: expected number of axes of at most 32, found 33"
+        "Artifact: entry \"w\": at byte 12: expected number of axes of at most 32, found 33"
     );
     // No elements, but many rows: no loop over them.
     let empty = craft_entry(&[&[2][..], &huge, &[0, 10, 0, 0, 0, 0]].concat(), &[]).unwrap();
@@ -152,19 +152,19 @@ fn what_does_not_fit_together_is_not_written() {
     );
     assert_eq!(
         message(codebook(Some(vec![true; 4]), vec![0; 3], vec![0.5], 16)),
-        "entry \"w\": number of codes: expected 4, found 3"
+        "Artifact: entry \"w\": number of codes: expected 4, found 3"
     );
     assert_eq!(
         message(codebook(None, vec![0, 1, 2, 1], vec![0.5, 1.0], 16)),
-        "entry \"w\": code: expected less than 2, found 2"
+        "Artifact: entry \"w\": code: expected less than 2, found 2"
     );
     assert_eq!(
         message(codebook(None, vec![0; 4], vec![0.5], 8)),
-        "entry \"w\": centroid_bits: expected 16 or 32, found 8"
+        "Artifact: entry \"w\": centroid_bits: expected 16 or 32, found 8"
     );
     assert_eq!(
         message(one(&[1], EntryData::Half(vec![1e6]))),
-        "entry \"w\": value: expected within the range of half precision, ±65504, found 1000000"
+        "Artifact: entry \"w\": value: expected within the range of half precision, ±65504, found 1000000"
     );
     let weights =
         || EntryData::Codebook { mask: None, codes: vec![0; 4], centroids: vec![0.5], centroid_bits: 16 };
@@ -173,19 +173,19 @@ fn what_does_not_fit_together_is_not_written() {
     };
     assert_eq!(
         message(scaled(weights(), 2, vec![1.0; 3], 16)),
-        "entry \"w\": number of scales: expected 2, found 3"
+        "Artifact: entry \"w\": number of scales: expected 2, found 3"
     );
     assert_eq!(
         message(scaled(weights(), 0, vec![1.0], 8)),
-        "entry \"w\": scale_bits: expected 16 or 32, found 8"
+        "Artifact: entry \"w\": scale_bits: expected 16 or 32, found 8"
     );
     assert_eq!(
         message(scaled(EntryData::Dense(vec![1.0; 4]), 0, vec![1.0], 16)),
-        "entry \"w\": weights with scales: expected a codebook, found something else"
+        "Artifact: entry \"w\": weights with scales: expected a codebook, found something else"
     );
     let mut twice = one(&[], EntryData::Dense(vec![1.0]));
     twice.entries.push(twice.entries[0].clone());
-    assert_eq!(message(twice), "entry \"w\": name: expected one not used before, found it a second time");
+    assert_eq!(message(twice), "Artifact: entry \"w\": name: expected one not used before, found it a second time");
 }
 
 /// The reader's bound on what bytes can hold leaves room for the most that the coder can squeeze into them.
