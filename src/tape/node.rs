@@ -252,15 +252,16 @@ impl<T: Float> Tape<T> {
 
     #[track_caller]
     pub(super) fn apply_here<'t>(&'t self, op: Op<T>, inputs: &[&Var<'t, T>]) -> Var<'t, T> {
+        let rule = op.rule_here();
         let mut recorded = false;
         for v in inputs {
             if v.failed_id().is_some() {
                 let message = v.failure().map_or_else(String::new, |e| e.to_string());
-                return self.fail_op(op.rule().name(), message, inputs);
+                return self.fail_op(rule.name(), message, inputs);
             }
             if !std::ptr::eq(v.tape(), self) {
                 return self.fail_op(
-                    op.rule().name(),
+                    rule.name(),
                     "two tapes: the operands were recorded on different tapes",
                     &[],
                 );
@@ -269,24 +270,24 @@ impl<T: Float> Tape<T> {
         }
         let began = self.clock();
         let computed = match inputs {
-            [x] => op.rule().forward(&[x.tensor()]),
-            [x, y] => op.rule().forward(&[x.tensor(), y.tensor()]),
-            [x, y, z] => op.rule().forward(&[x.tensor(), y.tensor(), z.tensor()]),
-            _ => op.rule().forward(&inputs.iter().map(|v| v.tensor()).collect::<SmallVec<[&Tensor<T>; 8]>>()),
+            [x] => rule.forward(&[x.tensor()]),
+            [x, y] => rule.forward(&[x.tensor(), y.tensor()]),
+            [x, y, z] => rule.forward(&[x.tensor(), y.tensor(), z.tensor()]),
+            _ => rule.forward(&inputs.iter().map(|v| v.tensor()).collect::<SmallVec<[&Tensor<T>; 8]>>()),
         };
         let value = match computed {
             Ok(value) => value,
-            Err(message) => return self.fail_op(op.rule().name(), message, inputs),
+            Err(message) => return self.fail_op(rule.name(), message, inputs),
         };
         if let Some(why) = value.lack() {
-            return self.fail_op(op.rule().name(), why, inputs);
+            return self.fail_op(rule.name(), why, inputs);
         }
         if self.settings.anomalies.get()
             && has_anomaly(&value)
             && !inputs.iter().any(|v| has_anomaly(v.tensor()))
         {
-            let hint = anomaly_hint(op.rule().name());
-            return self.fail_op(op.rule().name(), format!("the value has NaN or infinity{hint}"), inputs);
+            let hint = anomaly_hint(rule.name());
+            return self.fail_op(rule.name(), format!("the value has NaN or infinity{hint}"), inputs);
         }
         if !recorded || !self.is_recording() {
             if recorded {
@@ -295,14 +296,14 @@ impl<T: Float> Tape<T> {
             return Var::new(self, value, CONSTANT);
         }
         if let Err(message) = self.room_for_node(inputs.len() + 1) {
-            return self.fail_op(op.rule().name(), message, inputs);
+            return self.fail_op(rule.name(), message, inputs);
         }
         let (mut nodes, mut wanted) = (SmallVec::new(), 0u32);
         for (i, v) in inputs.iter().enumerate() {
             nodes.push(v.node().unwrap_or(NONE));
             wanted |= (v.node().is_some() as u32) << (i as u32 & 31);
         }
-        let keep = op.rule().keeps(wanted);
+        let keep = rule.keeps(wanted);
         let kept = inputs.iter().enumerate().filter(|(i, _)| *i < OUTPUT as usize && keep >> i & 1 == 1);
         let kept = kept.map(|(i, v)| (i as u8, v.tensor().clone()));
         let result = (keep >> OUTPUT & 1 == 1).then(|| (OUTPUT, value.clone()));

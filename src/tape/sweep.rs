@@ -266,7 +266,7 @@ impl<T: Float> Sweep<T> {
         }
         let began = if self.observed { tape.clock() } else { None };
         let mut step = Step { tape, node, before, index: index as u32, grad, sweep: self };
-        node.op.rule().backward(&mut step);
+        node.op.rule_here().backward(&mut step);
         if let Some(began) = began {
             tape.note_swept(index, began);
         }
