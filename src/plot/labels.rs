@@ -1,5 +1,8 @@
 //! Texts beside points, where nothing else is.
-use super::{Chart, Drawn, FONT, Plot, Ranges, Style, axis::inside};
+use super::{
+    Chart, Drawn, FONT, Plot, Ranges, Style,
+    axis::{inside, range},
+};
 use plotters::{coord::Shift, prelude::*};
 
 impl Plot {
@@ -46,6 +49,22 @@ impl Plot {
             taken.push(place);
         }
         Ok(())
+    }
+
+    /// The corner with the fewest points.
+    pub(super) fn corner(&self) -> SeriesLabelPosition {
+        let all: Vec<(f64, f64)> = self.series.iter().flat_map(|s| s.points.clone()).collect();
+        let (x, y) = (range(all.iter().map(|p| p.0), 0.0), range(all.iter().map(|p| p.1), 0.0));
+        let part = |v: f64, (a, b): (f64, f64)| (v - a) / (b - a);
+        let near = |right: bool, top: bool| {
+            let inside = |v: f64, high: bool| if high { v > 0.6 } else { v < 0.4 };
+            all.iter().filter(|p| inside(part(p.0, x), right) && inside(part(p.1, y), top)).count()
+        };
+        use SeriesLabelPosition::*;
+        let corners = [(UpperRight, near(true, true)), (LowerRight, near(true, false))];
+        let corners =
+            corners.into_iter().chain([(UpperLeft, near(false, true)), (LowerLeft, near(false, false))]);
+        corners.min_by_key(|c| c.1).map_or(UpperRight, |c| c.0)
     }
 }
 

@@ -10,6 +10,7 @@ macro_rules! draw_all {
 }
 mod axis;
 mod heatmap;
+mod history;
 mod labels;
 mod png;
 
@@ -18,7 +19,6 @@ pub use heatmap::Heatmap;
 use crate::{
     error::{Checked, Error, Result},
     files::write_atomically,
-    train::History,
 };
 use axis::{Axis, clipped, ends, inside, range};
 use plotters::{
@@ -278,52 +278,6 @@ impl Plot {
         }
         Ok(())
     }
-
-    /// The corner with the fewest points.
-    fn corner(&self) -> SeriesLabelPosition {
-        let all: Vec<(f64, f64)> = self.series.iter().flat_map(|s| s.points.clone()).collect();
-        let (x, y) = (range(all.iter().map(|p| p.0), 0.0), range(all.iter().map(|p| p.1), 0.0));
-        let part = |v: f64, (a, b): (f64, f64)| (v - a) / (b - a);
-        let near = |right: bool, top: bool| {
-            let inside = |v: f64, high: bool| if high { v > 0.6 } else { v < 0.4 };
-            all.iter().filter(|p| inside(part(p.0, x), right) && inside(part(p.1, y), top)).count()
-        };
-        use SeriesLabelPosition::*;
-        let corners = [(UpperRight, near(true, true)), (LowerRight, near(true, false))];
-        let corners =
-            corners.into_iter().chain([(UpperLeft, near(false, true)), (LowerLeft, near(false, false))]);
-        corners.min_by_key(|c| c.1).map_or(UpperRight, |c| c.0)
-    }
-}
-
-impl History {
-    /// Draws the losses and, below them, the metrics of all epochs. What is not finite is left out. The file is whole or not there.
-    pub fn plot(&self, path: impl AsRef<Path>) -> Result<()> {
-        self.plot_at(path.as_ref())
-    }
-
-    fn plot_at(&self, path: &Path) -> Result<()> {
-        let curve = |name: &str| self.column(name).into_iter().map(|(epoch, value)| (epoch as f64, value));
-        let loss = Plot::new("Training").axes("epoch", "loss").line("loss", curve("loss"));
-        let names = self.metrics();
-        let metrics = Plot::new("").axes("epoch", "metrics");
-        let metrics = names.iter().fold(metrics, |plot, name| plot.line(name, curve(name)));
-        let height = if names.is_empty() { 500 } else { 900 };
-        let of = |plot: &Plot| plot.ranges().map_err(|message| wrong(path, message));
-        let (above, below) = (of(&loss)?, of(&metrics)?);
-        save(path, (900, height), |area| {
-            draw_all!(area, |area| {
-                whole(&area, |area| {
-                    if names.is_empty() {
-                        return loss.draw(area, above);
-                    }
-                    let (top, bottom) = area.split_vertically(450);
-                    loss.draw(&top, above)?;
-                    metrics.draw(&bottom, below)
-                })
-            })
-        })
-    }
 }
 
 /// Where the axes begin and end.
@@ -375,7 +329,10 @@ fn save(path: &Path, size: (u32, u32), draw: impl FnOnce(Area) -> Result<(), Str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{tensor::Tensor, train::Record};
+    use crate::{
+        tensor::Tensor,
+        train::{History, Record},
+    };
 
     /// Runs with a picture's path of either kind.
     fn each(name: &str, f: impl Fn(&Path)) {

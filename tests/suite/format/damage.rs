@@ -185,7 +185,10 @@ fn what_does_not_fit_together_is_not_written() {
     );
     let mut twice = one(&[], EntryData::Dense(vec![1.0]));
     twice.entries.push(twice.entries[0].clone());
-    assert_eq!(message(twice), "Artifact: entry \"w\": name: expected one not used before, found it a second time");
+    assert_eq!(
+        message(twice),
+        "Artifact: entry \"w\": name: expected one not used before, found it a second time"
+    );
 }
 
 /// The reader's bound on what bytes can hold leaves room for the most that the coder can squeeze into them.
