@@ -96,24 +96,24 @@ fn nothing_is_made_on_a_files_word_alone() {
     let message = |rest: &[u8], sections: &[u8]| craft_entry(rest, sections).unwrap_err().to_string();
     assert_eq!(
         message(&[&[1][..], &huge, &[0, 4]].concat(), &[1, 2, 3, 4]),
-        "Artifact: entry \"w\": values: at byte 24: expected at most 68160 decisions in 4 bytes, found 68719476736"
+        "entry \"w\": values: at byte 24: expected at most 68160 decisions in 4 bytes, found 68719476736"
     );
     assert_eq!(
         message(&[&[2][..], &huge, &huge, &[0, 4]].concat(), &[]),
-        "Artifact: entry \"w\": at byte 23: expected at most 2^31 elements, found shape [2147483648, 2147483648]"
+        "entry \"w\": at byte 23: expected at most 2^31 elements, found shape [2147483648, 2147483648]"
     );
     // A codebook with a mask [2^31], one centroid, sections of 1, 2 and 1 bytes.
     assert_eq!(
         message(&[&[1][..], &huge, &[10, 1, 1, 2, 1]].concat(), &[0; 4]),
-        "Artifact: entry \"w\": mask: at byte 24: expected at most 51120 decisions in 1 bytes, found 2147483648"
+        "entry \"w\": mask: at byte 24: expected at most 51120 decisions in 1 bytes, found 2147483648"
     );
     assert_eq!(
         message(&[1, 2, 4, 9], &[0; 8]),
-        "Artifact: entry \"w\": at byte 16: expected 9 bytes of values, found 8 left"
+        "entry \"w\": at byte 16: expected 9 bytes of values, found 8 left"
     );
     assert_eq!(
         message(&[33], &[]),
-        "Artifact: entry \"w\": at byte 12: expected number of axes of at most 32, found 33"
+        "entry \"w\": at byte 12: expected number of axes of at most 32, found 33"
     );
     // No elements, but many rows: no loop over them.
     let empty = craft_entry(&[&[2][..], &huge, &[0, 10, 0, 0, 0, 0]].concat(), &[]).unwrap();
