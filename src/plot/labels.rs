@@ -1,7 +1,7 @@
 //! Texts beside points, where nothing else is.
 use super::{
     Chart, Drawn, FONT, Plot, Ranges, Style,
-    axis::{inside, range},
+    axis::{clipped, inside, range},
 };
 use plotters::{coord::Shift, prelude::*};
 
@@ -15,24 +15,22 @@ impl Plot {
         if self.labels.is_empty() {
             return Ok(());
         }
-        // What must stay free: all points, and the lines in small steps.
+        // What must stay free of what is seen: points, and lines in small steps.
         let mut taken = Vec::new();
         for series in &self.series {
-            let spots: Vec<(i32, i32)> =
-                series.points.iter().map(|point| chart.backend_coord(point)).collect();
-            taken.extend(spots.iter().map(|&(x, y)| Rectangle::around(x, y, 7)));
+            let seen = series.points.iter().filter(|&&point| inside(point, x, y));
+            taken.extend(
+                seen.map(|point| chart.backend_coord(point)).map(|(x, y)| Rectangle::around(x, y, 7)),
+            );
             if series.style != Style::Points {
-                let between =
-                    |a: i32, b: i32, i: i64| (i64::from(a) + (i64::from(b) - i64::from(a)) * i / 100) as i32;
-                for ends in spots.windows(2) {
-                    let step = |i| {
-                        Rectangle::around(
-                            between(ends[0].0, ends[1].0, i),
-                            between(ends[0].1, ends[1].1, i),
-                            2,
-                        )
-                    };
-                    taken.extend((0..=100).map(step));
+                for part in clipped(&series.points, x, y) {
+                    let spots: Vec<(i32, i32)> =
+                        part.iter().map(|point| chart.backend_coord(point)).collect();
+                    let between = |a: i32, b: i32, i: i32| a + (b - a) * i / 100;
+                    for ends in spots.windows(2) {
+                        let spot = |i| (between(ends[0].0, ends[1].0, i), between(ends[0].1, ends[1].1, i));
+                        taken.extend((0..=100).map(spot).map(|(x, y)| Rectangle::around(x, y, 2)));
+                    }
                 }
             }
         }
@@ -78,8 +76,7 @@ struct Rectangle {
 
 impl Rectangle {
     fn around(x: i32, y: i32, radius: i32) -> Rectangle {
-        let (left, right) = (x.saturating_sub(radius), x.saturating_add(radius));
-        Rectangle { left, top: y.saturating_sub(radius), right, bottom: y.saturating_add(radius) }
+        Rectangle { left: x - radius, top: y - radius, right: x + radius, bottom: y + radius }
     }
 
     fn overlaps(&self, other: &Rectangle) -> bool {

@@ -365,6 +365,8 @@ mod tests {
                 plot(points).save(path).unwrap();
                 plot(points).range((0.0, 1.0), (1.0, 0.0)).save(path).unwrap();
                 plot(points).range((1e300, 1e300), (0.0, 1e-300)).save(path).unwrap();
+                let labelled = plot(points).label("a", (1.0, 1.0), "here").label("a", (1e200, 1.0), "far");
+                labelled.range((0.0, 1.0), (0.0, 1.0)).save(path).unwrap();
             }
             for bad in [(0.0, inf), (f64::NAN, 1.0), (-inf, inf), (0.0, f64::MAX)] {
                 let error = plot(series[1]).range((0.0, 1.0), bad).save(path).unwrap_err().to_string();
