@@ -3,12 +3,9 @@ use super::{Affine, each_field, picks_some};
 use crate::{
     checked::{Check, checked},
     error::{Checked, Error, Result},
-    nn::{
-        Param,
-        steps::{Groups, round_to_steps, share_of_gradient},
-        walk::{inventory, shown},
-    },
-    tape::{CustomOp, Float, Var},
+    ops::Float,
+    param::{Groups, Param, inventory, round_to_steps, share_of_gradient, shown},
+    tape::{CustomOp, Var},
     tensor::{Shape, Tensor},
 };
 use serde::Serialize;

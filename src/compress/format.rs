@@ -10,7 +10,7 @@ pub use sizes::{Part, PartSize, Sizes};
 use crate::{
     error::{Error, Result},
     files::write_atomically,
-    nn::steps::Groups,
+    param::Groups,
 };
 use std::{collections::BTreeMap, fs, path::Path};
 

@@ -49,7 +49,7 @@ pub use variational::Variational;
 
 use crate::{
     error::{Error, Result},
-    nn::walk::inventory,
+    param::inventory,
     tensor::Shape,
 };
 use serde::Serialize;
@@ -80,11 +80,11 @@ fn picks_some<M: Serialize + ?Sized>(what: &'static str, model: &M, found: usize
 /// Runs the body for each parameter that is a field of the model, those of `f32` first, then those of `f64`.
 macro_rules! each_field {
     ($model:expr, |$name:ident, $p:ident| $body:expr) => {{
-        crate::nn::walk::visit_fields($model, |path, $p: &crate::nn::Param<f32>| {
+        crate::param::visit_fields($model, |path, $p: &crate::nn::Param<f32>| {
             let $name = path.to_string();
             $body
         });
-        crate::nn::walk::visit_fields($model, |path, $p: &crate::nn::Param<f64>| {
+        crate::param::visit_fields($model, |path, $p: &crate::nn::Param<f64>| {
             let $name = path.to_string();
             $body
         });

@@ -9,8 +9,9 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    nn::{Param, outline::outline, steps::Groups, walk::shown},
-    tape::Float,
+    nn::outline::outline,
+    ops::Float,
+    param::{Groups, Param, shown},
     tensor::{Shape, Tensor},
 };
 use serde::Serialize;

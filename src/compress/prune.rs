@@ -3,8 +3,8 @@
 use super::{each_field, picks_some, scores::Scores};
 use crate::{
     error::{Error, Result},
-    nn::{Param, walk::shown},
-    tape::Float,
+    ops::Float,
+    param::{Param, shown},
     tensor::{Shape, Tensor},
 };
 use serde::Serialize;

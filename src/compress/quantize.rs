@@ -4,8 +4,8 @@ pub use super::fake::{Quantizer, settle};
 use super::{each_field, picks_some, round_to_f16};
 use crate::{
     error::{Error, Result},
-    nn::{Param, visit_params},
-    tape::Float,
+    ops::Float,
+    param::{Param, visit_params},
     tensor::{Shape, Tensor},
 };
 use serde::Serialize;

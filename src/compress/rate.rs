@@ -1,7 +1,8 @@
 //! What a model's whole numbers take as a file, as something that training can make less of.
 use crate::{
-    nn::{Param, steps::Groups, visit_params},
-    tape::{Float, Tape, Var},
+    ops::Float,
+    param::{Groups, Param, visit_params},
+    tape::{Tape, Var},
     tensor::{Shape, Tensor},
 };
 use serde::Serialize;

@@ -2,11 +2,9 @@
 use super::prune::{self, Amount, Weights};
 use crate::{
     error::{Error, Result},
-    nn::{
-        Param, visit_params,
-        walk::{inventory, shown},
-    },
-    tape::{Float, Gradients, Random, Tape, Var},
+    ops::Float,
+    param::{Param, inventory, shown, visit_params},
+    tape::{Gradients, Random, Tape, Var},
     tensor::{Shape, Tensor},
 };
 use serde::Serialize;

@@ -4,7 +4,7 @@ use super::{
     picture::{Num, Picture},
     rules::{Formula, formula},
 };
-use crate::tape::{Argument, Difference, Kept, Observation, Observed};
+use crate::inspect::{Argument, CentralDifference, Kept, Observation, Observed};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 
@@ -85,7 +85,11 @@ struct Source {
 const AROUND: u32 = 5;
 
 impl Data {
-    pub fn of(title: &str, seen: &Observation, mut checks: HashMap<u32, Result<Difference, String>>) -> Data {
+    pub fn of(
+        title: &str,
+        seen: &Observation,
+        mut checks: HashMap<u32, Result<CentralDifference, String>>,
+    ) -> Data {
         let mut sources = Sources::default();
         let rows: Vec<Line> = seen
             .rows

@@ -7,8 +7,9 @@ pub use run::Replay;
 use crate::{
     error::{Error, Result},
     files::write_readable,
-    ops::saved::SavedOp,
-    tape::{Argument, Float, Listing, Row, Scalar, Var},
+    inspect::{Argument, Listing, Row},
+    ops::{Float, saved::SavedOp},
+    tape::{Scalar, Var},
     tensor::{Shape, Tensor},
 };
 use serde::{Deserialize, Serialize};

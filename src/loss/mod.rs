@@ -13,7 +13,8 @@ pub use penalty::{elastic_net_penalty, l1_penalty, l2_penalty};
 
 use crate::{
     error::Checked,
-    tape::{Float, Var},
+    ops::Float,
+    tape::Var,
     tensor::{Shape, shape::broadcast},
 };
 

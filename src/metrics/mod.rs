@@ -21,7 +21,7 @@ pub use regression::{mean_absolute_error, mean_squared_error, r2_score};
 
 use crate::{
     error::{Error, Result},
-    tape::Float,
+    ops::Float,
     tensor::{Element, Index, Tensor},
 };
 

@@ -2,7 +2,7 @@
 use super::Rows;
 use crate::{
     error::{Error, Result},
-    tape::Float,
+    ops::Float,
     tensor::{Index, Tensor},
 };
 

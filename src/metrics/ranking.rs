@@ -3,7 +3,7 @@
 use super::{Average, Rows, labels};
 use crate::{
     error::{Error, Result},
-    tape::Float,
+    ops::Float,
     tensor::{Index, Tensor},
 };
 

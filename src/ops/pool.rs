@@ -1,15 +1,16 @@
 //! Pooling: largest and mean elements of windows along the last axes. Windows are lists of places along each axis; what is
 //! read comes down to reading by position, so derivatives of any order are there.
 use super::{
-    conv::Sizes,
+    conv_options::Sizes,
     index::{small, valid},
+    list::Float,
     take::NOWHERE,
     windows::{Windows, largest},
 };
 use crate::{
     checked::{Check, checked, option},
     error::Checked,
-    tape::{Float, Var},
+    tape::Var,
     tensor::{Shape, Tensor, room::room},
 };
 use serde::Serialize;
@@ -169,7 +170,9 @@ fn spatial(shape: &Shape, axes: usize) -> Checked<&[usize]> {
 fn check_room(shape: &Shape, counts: impl ExactSizeIterator<Item = usize>) -> Checked<()> {
     let channels = &shape[..shape.rank() - counts.len()];
     let all = channels.iter().copied().chain(counts).fold(1, usize::saturating_mul);
-    room::<u32>(all).map(drop)
+    // Of fewer there is no need to ask.
+    const MANY: usize = 1 << 20;
+    if all < MANY { Ok(()) } else { room::<u32>(all).map(drop) }
 }
 
 impl<'t, T: Float> Var<'t, T> {

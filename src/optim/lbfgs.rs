@@ -6,8 +6,9 @@ use super::{
 use crate::{
     checked::{Check, checked},
     error::{Checked, Error, Result},
-    nn::{Param, named_params, walk::inventory},
-    tape::{Float, Tape, Var},
+    ops::Float,
+    param::{Param, inventory, named_params},
+    tape::{Tape, Var},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;

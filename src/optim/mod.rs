@@ -36,7 +36,8 @@ pub use sgd::Sgd;
 use crate::{
     checked::{Check, checked},
     error::{Checked, Result},
-    tape::{Float, Gradients},
+    ops::Float,
+    tape::Gradients,
     tensor::Tensor,
 };
 use serde::{Deserialize, Serialize};

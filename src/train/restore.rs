@@ -3,8 +3,8 @@
 use super::weights::{Entry, value};
 use crate::{
     error::{Error, Result},
-    nn::Param,
-    tape::Float,
+    ops::Float,
+    param::Param,
     tensor::Tensor,
 };
 use safetensors::tensor::TensorView;

@@ -11,8 +11,9 @@ use super::{
 use crate::{
     data::Loader,
     error::{Error, Result},
+    ops::Float,
     optim::{Optimizer, Schedule},
-    tape::{Float, Gradients, Random, Tape, Var},
+    tape::{Gradients, Random, Tape, Var},
 };
 use bar::Bar;
 use serde::{Deserialize, Serialize};

@@ -7,7 +7,11 @@ const ORDER: &[&[&str]] = &[
     &["real"],
     &["tensor"],
     &["kernels"],
-    &["tape", "ops"],
+    &["tape"],
+    &["ops"],
+    &["param"],
+    &["autodiff"],
+    &["program"],
     &["nn"],
     &["loss"],
     &["optim"],
@@ -24,8 +28,6 @@ const ORDER: &[&[&str]] = &[
 const EXCEPTIONS: &[(&str, &str)] = &[
     // Large tensors are filled by several threads.
     ("tensor", "kernels"),
-    // A tape knows parameters: they stand on it, and gradients are asked for by them.
-    ("tape", "nn"),
 ];
 
 fn sources(folder: &Path, found: &mut Vec<(String, String)>) {

@@ -13,7 +13,7 @@ use crate::{
         coding::{BitCoder, Decoder},
         models::{Grid, IntModel, TextModel, code_codes, code_mask, code_values},
     },
-    nn::steps::Groups,
+    param::Groups,
 };
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Artifact> {

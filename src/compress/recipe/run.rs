@@ -9,8 +9,9 @@ use crate::{
         scores::{Criterion, Scores},
     },
     error::{Error, Result},
-    nn::{Param, named_params, walk::inventory},
-    tape::{Float, Tape},
+    ops::Float,
+    param::{Param, inventory, named_params},
+    tape::Tape,
     tensor::Shape,
 };
 use serde::Serialize;

@@ -2,8 +2,8 @@
 use super::select;
 use crate::{
     error::{Error, Result},
-    nn::{Param, steps::Groups, walk::shown},
-    tape::Float,
+    ops::Float,
+    param::{Groups, Param, shown},
     tensor::Tensor,
 };
 

@@ -2,8 +2,9 @@
 use super::{Operand, SavedTape, Statement, What};
 use crate::{
     error::{Error, Result},
-    ops::{Op, saved::SavedOp},
-    tape::{Argument, Float, Observed, Tape, Var, mixed::Mixed, node::NONE},
+    inspect::{Argument, Observed},
+    ops::{Float, TensorOp, saved::SavedOp},
+    tape::{Mixed, NONE, Op, Tape, Var},
     tensor::Tensor,
 };
 use std::collections::HashMap;
@@ -88,7 +89,7 @@ impl Build {
                     };
                     let operands =
                         inputs.iter().enumerate().map(operand).collect::<Result<Vec<Operand>>>()?;
-                    if let Op::Fused(fused) = op {
+                    if let Op::Tensor(TensorOp::Fused(fused)) = op {
                         let values: Vec<Tensor<T>> = operands
                             .iter()
                             .zip(inputs)
