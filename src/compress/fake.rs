@@ -149,8 +149,8 @@ impl Quantizer {
 /// A parametrisation fails; no parameter has steps.
 pub fn settle<M: Serialize + ?Sized>(model: &M) -> Result<()> {
     fn one<T: Float>(p: &Param<T>) -> Result<bool> {
-        let (Some((bits, ..)), Some((numbers, _))) = (p.steps(), p.numbers()?) else { return Ok(false) };
-        set_numbers(p, bits, &numbers).map(|()| true)
+        let (Some(steps), Some((numbers, _))) = (p.steps(), p.numbers()?) else { return Ok(false) };
+        set_numbers(p, steps.bits, &numbers).map(|()| true)
     }
     let mut result = Ok(false);
     each_field!(model, |_name, p| {

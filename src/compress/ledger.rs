@@ -149,7 +149,7 @@ fn shares<M: Serialize + ?Sized>(model: &M) -> Result<HashMap<u64, (String, f64)
         let share = value.map(|v| v.iter().filter(|&&v| v != 0.0).count() as f64 / v.len().max(1) as f64);
         match share {
             Ok(share) => {
-                let beside = [p.codebook().map(|(_, c)| c.id()), p.steps().map(|(_, _, s)| s.id())];
+                let beside = [p.codebook().map(|(_, c)| c.id()), p.steps().map(|steps| steps.sizes.id())];
                 for id in [Some(p.id())].into_iter().chain(beside).flatten() {
                     shares.insert(id, (path.to_string(), share));
                 }

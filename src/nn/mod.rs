@@ -34,4 +34,4 @@ pub use transformer::{
     TransformerOptions,
 };
 
-pub use crate::param::{Param, Parametrize, Path, named_params, visit_params};
+pub use crate::param::{Form, Param, ParamState, Parametrize, Path, Steps, named_params, visit_params};

@@ -1,7 +1,7 @@
 //! Parameters through serde: `{"shape": [2], "data": [0.5, 0.25]}`, and with what stands between tensor and use
 //! `"mask": [true, false]`, `"codebook": {"codes": [1, 0], "centroids": [-0.5, 0.5]}` and
 //! `"steps": {"bits": 4, "group": 0, "sizes": [0.1]}`. All is checked on the way in.
-use super::handle::Param;
+use super::handle::{Form, Param, ParamState, Steps};
 use crate::{
     numbers::Inside,
     ops::Float,
@@ -23,8 +23,8 @@ struct Codebook<T> {
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(bound(serialize = "T: Serialize", deserialize = "T: Deserialize<'de>"))]
-struct Steps<T> {
+#[serde(rename = "Steps", bound(serialize = "T: Serialize", deserialize = "T: Deserialize<'de>"))]
+struct Sizes<T> {
     bits: u32,
     group: usize,
     #[serde(with = "crate::numbers")]
@@ -70,19 +70,23 @@ impl<T: Float> Serialize for Probe<'_, T> {
 
 /// Writes what a parameter holds. Formats that don't name their fields always have all five of them.
 fn write<T: Float, S: Serializer>(p: &Param<T>, serializer: S) -> Result<S::Ok, S::Error> {
-    let value = p.value();
-    let mask = p.mask().map(|mask| mask.to_vec());
-    let codebook = p
+    let state = p.state();
+    let mask = state.mask.as_ref().map(Tensor::to_vec);
+    let codebook = state
         .codebook()
         .map(|(codes, centroids)| Codebook { codes: codes.to_vec(), centroids: centroids.value().to_vec() });
-    let steps = p.steps().map(|(bits, group, sizes)| Steps { bits, group, sizes: sizes.value().to_vec() });
+    let steps = state.steps().map(|steps| Sizes {
+        bits: steps.bits,
+        group: steps.group,
+        sizes: steps.sizes.value().to_vec(),
+    });
     let all = !serializer.is_human_readable();
     let (with_mask, with_codebook) = (all || mask.is_some(), all || codebook.is_some());
     let with_steps = all || steps.is_some();
     let fields = 2 + usize::from(with_mask) + usize::from(with_codebook) + usize::from(with_steps);
     let mut s = serializer.serialize_struct("Param", fields)?;
-    s.serialize_field("shape", value.shape())?;
-    s.serialize_field("data", &Inside(&value.to_vec()))?;
+    s.serialize_field("shape", state.value.shape())?;
+    s.serialize_field("data", &Inside(&state.value.to_vec()))?;
     if with_mask {
         s.serialize_field("mask", &mask)?;
     }
@@ -128,7 +132,7 @@ impl<'de, T: Float + Deserialize<'de>> Visitor<'de> for Newtype<T> {
             #[serde(default = "none")]
             codebook: Option<Codebook<T>>,
             #[serde(default = "none")]
-            steps: Option<Steps<T>>,
+            steps: Option<Sizes<T>>,
         }
         // `default` alone would ask that T has one.
         fn none<V>() -> Option<V> {
@@ -136,17 +140,24 @@ impl<'de, T: Float + Deserialize<'de>> Visitor<'de> for Newtype<T> {
         }
         let plain: Plain<T> = Plain::deserialize(deserializer)?;
         let build = || -> crate::Result<Param<T>> {
-            let p = Param::new(Tensor::new(plain.shape.clone(), plain.data)?);
-            if let Some(mask) = plain.mask {
-                p.set_mask(Some(&Tensor::new(plain.shape.clone(), mask)?))?;
-            }
-            if let Some(book) = plain.codebook {
-                p.set_codebook(Tensor::new(plain.shape, book.codes)?, Tensor::from(book.centroids))?;
-            }
-            if let Some(Steps { bits, group, sizes }) = plain.steps {
-                p.set_steps(bits, group, Tensor::from(sizes))?;
-            }
-            Ok(p)
+            let mut state = ParamState::dense(Tensor::new(plain.shape.clone(), plain.data)?);
+            let mask = plain.mask.map(|mask| Tensor::new(plain.shape.clone(), mask));
+            state.mask = mask.transpose()?;
+            let steps = plain.steps.map(|Sizes { bits, group, sizes }| Steps {
+                bits,
+                group,
+                sizes: Param::new(Tensor::from(sizes)),
+            });
+            state.form = match (plain.codebook, steps) {
+                (None, None) => Form::Dense,
+                (None, Some(steps)) => Form::Codes(steps),
+                (Some(book), steps) => {
+                    let centroids = Param::new(Tensor::from(book.centroids));
+                    centroids.set_trainable(steps.is_none());
+                    Form::Codebook { codes: Tensor::new(plain.shape, book.codes)?, centroids, steps }
+                }
+            };
+            Param::from_state(state)
         };
         build().map_err(de::Error::custom)
     }

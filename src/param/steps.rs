@@ -1,8 +1,7 @@
 //! A parameter's weights as whole numbers times step sizes: how its use in training is rounded, and which step size is whose.
-use super::handle::{Param, Steps};
+use super::handle::Steps;
 use crate::{
     error::{Error, Result},
-    ids,
     ops::Float,
     tape::{Tape, Var},
     tensor::{Shape, Tensor},
@@ -55,10 +54,12 @@ impl Groups {
 }
 
 impl<T: Float> Steps<T> {
-    pub fn new(shape: &Shape, bits: u32, group: usize, sizes: Param<T>) -> Result<Steps<T>> {
-        let fail = |message: String| Err(Error::invalid("set_steps", message));
-        let (count, given) = (Groups::new(shape, group).count(), sizes.shape());
-        if !(2..=8).contains(&bits) {
+    /// Whether they fit a parameter of this shape.
+    pub(super) fn check(&self, what: &'static str, shape: &Shape) -> Result<()> {
+        let fail = |message: String| Err(Error::invalid(what, message));
+        let Steps { bits, group, sizes } = self;
+        let (count, given) = (Groups::new(shape, *group).count(), sizes.shape());
+        if !(2..=8).contains(bits) {
             return fail(format!("{bits} bits: takes 2 to 8"));
         }
         if given[..] != [count] {
@@ -72,11 +73,11 @@ impl<T: Float> Steps<T> {
         {
             return fail(format!("step size {bad:?} is not a finite number other than 0"));
         }
-        Ok(Steps { bits, group, sizes, unrounded: ids::fresh() })
+        Ok(())
     }
 
     /// The largest whole number: -q to q have as many bits.
-    pub fn most(&self) -> f64 {
+    pub(super) fn most(&self) -> f64 {
         f64::from((1u32 << (self.bits - 1)) - 1)
     }
 
@@ -97,7 +98,7 @@ impl<T: Float> Steps<T> {
     }
 
     /// Whole numbers times their step sizes.
-    pub fn scale<'t>(&self, numbers: &Var<'t, T>) -> Var<'t, T> {
+    pub(super) fn scale<'t>(&self, numbers: &Var<'t, T>) -> Var<'t, T> {
         numbers * self.spread(&self.used(numbers.tape()), numbers.shape())
     }
 
@@ -109,17 +110,17 @@ impl<T: Float> Steps<T> {
     }
 
     /// Weights rounded to whole numbers of steps.
-    pub fn round<'t>(&self, weight: &Var<'t, T>, kept: usize) -> Var<'t, T> {
+    pub(super) fn round<'t>(&self, weight: &Var<'t, T>, kept: usize) -> Var<'t, T> {
         round_to_steps(weight, &self.shared(weight, kept), -self.most(), self.most())
     }
 
     /// Weights in steps, within the range, before they are rounded.
-    pub fn in_steps<'t>(&self, weight: &Var<'t, T>, kept: usize) -> Var<'t, T> {
+    pub(super) fn in_steps<'t>(&self, weight: &Var<'t, T>, kept: usize) -> Var<'t, T> {
         (weight / self.shared(weight, kept)).clamp(-self.most(), self.most())
     }
 
     /// The whole numbers that weights are rounded to, and the step sizes.
-    pub fn numbers(&self, weight: &Tensor<T>) -> Result<(Tensor<i32>, Vec<T>)> {
+    pub(super) fn numbers(&self, weight: &Tensor<T>) -> Result<(Tensor<i32>, Vec<T>)> {
         let tape = Tape::inference();
         let (weight, sizes) = (tape.constant(weight), self.used(&tape));
         let codes = (&weight / self.spread(&sizes, weight.shape())).clamp(-self.most(), self.most()).round();

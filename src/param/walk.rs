@@ -1,6 +1,6 @@
 //! Finding the parameters of a model: a serde serialiser that writes nothing and notices [`Param`]s.
 use super::{
-    handle::Param,
+    handle::{Param, Steps},
     serial::{PARAM, caught},
 };
 use crate::ops::Float;
@@ -227,7 +227,7 @@ impl<'a, T: Float> Serializer for Walker<'a, T> {
                 (self.visit)(self.path, &centroids);
                 self.path.0.pop();
             }
-            if let Some((_, _, sizes)) = param.steps().filter(|_| self.beside) {
+            if let Some(Steps { sizes, .. }) = param.steps().filter(|_| self.beside) {
                 self.path.0.push(Segment::Field("steps"));
                 (self.visit)(self.path, &sizes);
                 self.path.0.pop();
