@@ -1,14 +1,9 @@
-//! A recorded computation as data: written to a file, read again, and run, without the program that recorded it.
-mod build;
-mod run;
-
-pub use run::Replay;
-
+//! What a saved tape is, how it is listed, and its file.
 use crate::{
     error::{Error, Result},
     files::write_readable,
     ops::saved::SavedOp,
-    tape::{Argument, Float, Listing, Row, Scalar, Var},
+    tape::{Argument, Float, Listing, Row},
     tensor::{Shape, Tensor},
 };
 use serde::{Deserialize, Serialize};
@@ -47,13 +42,13 @@ use std::path::Path;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(try_from = "Plain")]
 pub struct SavedTape {
-    dtype: String,
+    pub(super) dtype: String,
     /// Each after those that it needs; the last is the result.
     #[serde(with = "crate::numbers")]
-    statements: Vec<Statement>,
+    pub(super) statements: Vec<Statement>,
     /// Where positions, or which way to go, were found from values: they are in the tape as they were.
     #[serde(skip_serializing_if = "Option::is_none")]
-    found: Option<String>,
+    pub(super) found: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -68,19 +63,19 @@ struct Plain {
 
 /// A statement.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Statement {
+pub(super) struct Statement {
     /// Its position on the tape that it was recorded on.
-    id: u32,
+    pub id: u32,
     /// The source line that recorded it.
-    site: Option<String>,
+    pub site: Option<String>,
     /// Sizes of the result; `None` for scalars.
-    shape: Option<Shape>,
-    what: What,
+    pub shape: Option<Shape>,
+    pub what: What,
 }
 
 /// How a statement gets its value.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-enum What {
+pub(super) enum What {
     /// An input or a parameter.
     Leaf { name: String, value: Tensor<f64> },
     /// An operation on tensors.
@@ -95,34 +90,13 @@ enum What {
 
 /// What a statement is given.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-enum Operand {
+pub(super) enum Operand {
     /// The result of an earlier statement.
     Statement(usize),
     Constant(Tensor<f64>),
 }
 
 impl SavedTape {
-    /// What a value was computed by. The tape must have been [observed](crate::Tape::observe) from before it was recorded.
-    pub fn of<T: Float>(result: &Var<'_, T>) -> Result<SavedTape> {
-        result.ok()?;
-        let tape = result.tape();
-        let statement = result
-            .node()
-            .and_then(|node| tape.tensors.nodes.borrow().get(node as usize).map(|n| n.statement));
-        match statement {
-            Some(id) => build::saved(tape, id),
-            None => Err(Error::invalid("SavedTape", "the value is a constant: nothing recorded it")),
-        }
-    }
-
-    /// What a scalar was computed by.
-    pub fn of_scalar<T: Float>(result: Scalar<'_, T>) -> Result<SavedTape> {
-        match result.tape() {
-            Some(tape) => build::saved(tape, result.id()),
-            None => Err(Error::invalid("SavedTape", "the value is a constant: nothing recorded it")),
-        }
-    }
-
     /// With the parameters' names in a model; without it they have numbers, `#17`.
     pub fn with_names<T: Float, M: Serialize + ?Sized>(mut self, model: &M) -> SavedTape {
         let params = crate::nn::named_params::<T, M>(model);
