@@ -37,7 +37,8 @@ use std::path::Path;
 ///
 /// A fused expression is saved as the operations that it is made of, and may be rounded differently when it is run
 /// again. What can't be saved is code of the program itself: a custom operation, a checkpointed block, and scalars
-/// that a fused expression, a [`preaccumulate`](crate::Tape::preaccumulate)d block or [`Scalar::statement`] gave; an
+/// that a fused expression, a [`preaccumulate`](crate::Tape::preaccumulate)d block or
+/// [`Scalar::statement`](crate::Scalar::statement) gave; an
 /// error names it and its source line.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(try_from = "Plain")]
