@@ -1,10 +1,9 @@
 //! A parameter with fewer indices along an axis: its tensor, and all that stands between it and its use.
-use super::select;
 use crate::{
     error::{Error, Result},
     nn::{Param, steps::Groups, walk::shown},
     tape::Float,
-    tensor::Tensor,
+    tensor::{Element, Tensor},
 };
 
 /// What a parameter will hold.
@@ -85,4 +84,10 @@ impl<T: Float> Cut<T> {
         }
         p.set_mask(self.mask.as_ref())
     }
+}
+
+/// These indices of an axis.
+pub(super) fn select<A: Element>(t: &Tensor<A>, axis: usize, keep: &[usize]) -> Result<Tensor<A>> {
+    let axis = axis as isize;
+    t.transpose(0, axis)?.contiguous().rows(keep)?.transpose(0, axis).map(|t| t.contiguous())
 }
