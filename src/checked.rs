@@ -63,6 +63,16 @@ pub(crate) fn positive(field: &str, value: f64) -> Checked<()> {
     option(field, value, value > 0.0 && value.is_finite(), "a finite number above 0")
 }
 
+/// That an option is a finite number of at least 0.
+pub(crate) fn not_negative(field: &str, value: f64) -> Checked<()> {
+    option(field, value, value >= 0.0 && value.is_finite(), "a finite number of at least 0")
+}
+
+/// That an option is at least 0 and below 1.
+pub(crate) fn below_one(field: &str, value: f64) -> Checked<()> {
+    option(field, value, (0.0..1.0).contains(&value), "at least 0 and below 1")
+}
+
 /// That an option is a finite number.
 pub(crate) fn finite(field: &str, value: f64) -> Checked<()> {
     option(field, value, value.is_finite(), "a finite number")

@@ -1,5 +1,8 @@
 //! Quantisation that training feels: values are rounded on the way forward, and gradients pass straight through the rounding.
-use super::{Affine, each_field, picks_some};
+use super::{
+    Affine,
+    filter::{each_field, picks_some},
+};
 use crate::{
     checked::{Check, checked},
     error::{Checked, Error, Result},

@@ -15,6 +15,7 @@ mod compact;
 mod curvature;
 pub mod distill;
 mod fake;
+mod filter;
 pub mod format;
 mod gates;
 mod ledger;
@@ -35,6 +36,7 @@ pub use crate::real::half::{f16_bits, f16_to_f32, round_to_f16};
 pub use affine::{Affine, Along};
 pub use compact::{Int8Linear, SparseLinear};
 pub use curvature::Curvature;
+pub use filter::{everything, matrices};
 pub use format::{Artifact, Entry, EntryData, Part, PartSize, Sizes};
 pub use gates::{Gate, Gates};
 pub use ledger::{Latency, Ledger, Work};
@@ -46,48 +48,3 @@ pub use recipe::{Recipe, Task};
 pub use runner::{Compact, CompactLinear};
 pub use structure::Channels;
 pub use variational::Variational;
-
-use crate::{
-    error::{Error, Result},
-    param::inventory,
-    tensor::Shape,
-};
-use serde::Serialize;
-
-/// The usual choice of what is pruned and quantised: weights of two axes or more, not biases and gains.
-///
-/// ```
-/// use kolmo::{Shape, compress::matrices};
-/// assert!(matrices("fc.weight", &Shape::new(&[10, 20])) && !matrices("fc.bias", &Shape::new(&[10])));
-/// ```
-pub fn matrices(_name: &str, shape: &Shape) -> bool {
-    shape.rank() >= 2
-}
-
-/// Every parameter.
-pub fn everything(_name: &str, _shape: &Shape) -> bool {
-    true
-}
-
-/// That something was found to be worked on: a filter that picks nothing is a slip.
-fn picks_some<M: Serialize + ?Sized>(what: &'static str, model: &M, found: usize) -> Result<()> {
-    match found {
-        0 => Err(Error::invalid(what, format!("the filter picks no parameter: {}", inventory(model)))),
-        _ => Ok(()),
-    }
-}
-
-/// Runs the body for each parameter that is a field of the model, those of `f32` first, then those of `f64`.
-macro_rules! each_field {
-    ($model:expr, |$name:ident, $p:ident| $body:expr) => {{
-        crate::param::visit_fields($model, |path, $p: &crate::nn::Param<f32>| {
-            let $name = path.to_string();
-            $body
-        });
-        crate::param::visit_fields($model, |path, $p: &crate::nn::Param<f64>| {
-            let $name = path.to_string();
-            $body
-        });
-    }};
-}
-use each_field;

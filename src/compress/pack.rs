@@ -1,8 +1,9 @@
 //! Models to artifacts and back, by the dotted names of their parameters. Nothing is lost on the way: what is stored in
 //! 16 bits is what 16 bits hold exactly. How the bytes are made is said in `format`.
 use super::{
-    Artifact, Entry, EntryData, each_field,
+    Artifact, Entry, EntryData,
     fake::set_numbers,
+    filter::each_field,
     format::stored,
     round_to_f16,
     runner::{LAYERS, told},

@@ -1,6 +1,9 @@
 //! Pruning: which weights go, by magnitude, over a whole model or layer by layer. It sets masks on parameters; what is
 //! pruned stays zero in training. Making files of it is left to `pack`.
-use super::{each_field, picks_some, scores::Scores};
+use super::{
+    filter::{each_field, picks_some},
+    scores::Scores,
+};
 use crate::{
     error::{Error, Result},
     ops::Float,

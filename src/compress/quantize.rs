@@ -1,7 +1,10 @@
 //! Quantisation to a shared codebook (Han et al., 2016): k-means over a parameter's kept weights, after which training goes
 //! on with the centroids; and rounding to half precision. Whole numbers of steps, and training with them, are in `fake`.
 pub use super::fake::{Quantizer, settle};
-use super::{each_field, picks_some, round_to_f16};
+use super::{
+    filter::{each_field, picks_some},
+    round_to_f16,
+};
 use crate::{
     error::{Error, Result},
     ops::Float,

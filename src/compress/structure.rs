@@ -11,7 +11,7 @@ use crate::{
     tape::{Node, Op, Tape, Var},
     tensor::{Element, Shape, Tensor},
 };
-use cut::Cut;
+use cut::{Cut, select};
 use follow::{Labels, Union, follow};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -327,10 +327,4 @@ fn silence<T: Float>(t: &Tensor<T>, axis: usize, keep: &[usize]) -> Result<Tenso
     Ok(Tensor::from_fn(t.shape(), |i| {
         if kept[i / inner.max(1) % size.max(1)] { values[i] } else { T::default() }
     }))
-}
-
-/// These indices of an axis.
-fn select<A: crate::Element>(t: &Tensor<A>, axis: usize, keep: &[usize]) -> Result<Tensor<A>> {
-    let axis = axis as isize;
-    t.transpose(0, axis)?.contiguous().rows(keep)?.transpose(0, axis).map(|t| t.contiguous())
 }

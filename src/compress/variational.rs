@@ -1,7 +1,7 @@
 //! Sparse variational dropout: every weight gets noise whose size is learnt, and weights that are all noise go. The file and what
 //! it weighs are left to `pack`.
 use super::{
-    picks_some,
+    filter::picks_some,
     prune::{self, Weights},
 };
 use crate::{

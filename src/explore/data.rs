@@ -1,10 +1,9 @@
 //! What a page knows of a tape: the rows of an observation with pictures instead of tensors, formulas, and source text.
 use super::{
-    lessons,
     picture::{Num, Picture},
     rules::{Formula, formula},
 };
-use crate::inspect::{Argument, CentralDifference, Kept, Observation, Observed};
+use crate::tape::{Argument, Difference, Float, Kept, Observation, Observed, Tape};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 
@@ -62,6 +61,20 @@ enum Check {
     Not { why: String },
 }
 
+impl Check {
+    fn of(check: Result<Difference, String>) -> Check {
+        match check {
+            Ok(d) => Check::Done {
+                element: d.element,
+                step: Num(d.step),
+                rule: Num(d.rule),
+                difference: Num(d.difference),
+            },
+            Err(why) => Check::Not { why },
+        }
+    }
+}
+
 #[derive(Debug, Serialize)]
 struct Contribution {
     from: u32,
@@ -83,27 +96,19 @@ struct Source {
 
 /// Lines shown before and after one that recorded something.
 const AROUND: u32 = 5;
+/// Elements that are computed at most to check adjoints by differences: about a second of work.
+pub(super) const WORK: usize = 300_000_000;
 
 impl Data {
-    pub fn of(
-        title: &str,
-        seen: &Observation,
-        mut checks: HashMap<u32, Result<CentralDifference, String>>,
-    ) -> Data {
+    /// Of what was seen of a tape. Source files are read, but for those whose names and texts are `known`.
+    pub fn of<T: Float>(title: &str, tape: &Tape<T>, seen: &Observation, known: &[(&str, &str)]) -> Data {
+        let mut checks = tape.differences(seen, WORK);
         let mut sources = Sources::default();
         let rows: Vec<Line> = seen
             .rows
             .iter()
             .map(|row| {
-                let check = checks.remove(&row.row.id).map(|check| match check {
-                    Ok(d) => Check::Done {
-                        element: d.element,
-                        step: Num(d.step),
-                        rule: Num(d.rule),
-                        difference: Num(d.difference),
-                    },
-                    Err(why) => Check::Not { why },
-                });
+                let check = checks.remove(&row.row.id).map(Check::of);
                 line(row, sources.place(row.row.site.as_deref()), check)
             })
             .collect();
@@ -115,7 +120,7 @@ impl Data {
             rows,
             flows: contributions(seen),
             formulas,
-            sources: sources.read(),
+            sources: sources.read(known),
         }
     }
 }
@@ -210,10 +215,10 @@ impl Sources {
         Some((i, line, column.parse().ok()?))
     }
 
-    fn read(self) -> Vec<Source> {
+    fn read(self, known: &[(&str, &str)]) -> Vec<Source> {
         let read = |(file, used): (String, Vec<u32>)| {
-            let own = (file == lessons::SOURCE.0).then(|| lessons::SOURCE.1.to_string());
-            let text = own.or_else(|| std::fs::read_to_string(&file).ok()).unwrap_or_default();
+            let known = known.iter().find(|(name, _)| *name == file).map(|(_, text)| text.to_string());
+            let text = known.or_else(|| std::fs::read_to_string(&file).ok()).unwrap_or_default();
             let near = |n: u32| used.iter().any(|&u| n.abs_diff(u) <= AROUND);
             let lines = (1..).zip(text.lines()).filter(|(n, _)| near(*n));
             Source { lines: lines.map(|(n, text)| (n, text.to_string())).collect(), file }

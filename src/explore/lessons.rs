@@ -10,7 +10,7 @@ use crate::{
 use serde::Serialize;
 
 /// This file: the programs of the lessons are shown beside their rows.
-pub(super) const SOURCE: (&str, &str) = (file!(), include_str!("lessons.rs"));
+const SOURCE: (&str, &str) = (file!(), include_str!("lessons.rs"));
 
 #[derive(Debug, Serialize)]
 pub(super) struct Lesson {
@@ -42,8 +42,7 @@ pub(super) fn all() -> Result<Vec<Lesson>> {
         tape.observe(true);
         program(&tape)?;
         let seen = tape.observation();
-        let checks = tape.differences(&seen, super::WORK);
-        Ok(Lesson { text: text.to_vec(), tape: Data::of(title, &seen, checks) })
+        Ok(Lesson { text: text.to_vec(), tape: Data::of(title, &tape, &seen, &[SOURCE]) })
     };
     LESSONS.iter().map(lesson).collect()
 }

@@ -35,8 +35,6 @@ const SCRIPTS: [&str; 12] = [
     include_str!("page/predict.js"),
     include_str!("page/main.js"),
 ];
-/// Elements that are computed at most to check adjoints by differences: about a second of work.
-const WORK: usize = 300_000_000;
 
 /// Writes a page on which a recorded tape can be walked through, see [`Tape::explore`].
 ///
@@ -97,9 +95,8 @@ impl<'t, T: Float> Explorer<'t, T> {
             tape: Data,
             lessons: Vec<lessons::Lesson>,
         }
-        let checks = self.tape.differences(&self.observation, WORK);
         let lessons = if self.lessons { lessons::all()? } else { Vec::new() };
-        let whole = Whole { tape: Data::of(&self.title, &self.observation, checks), lessons };
+        let whole = Whole { tape: Data::of(&self.title, self.tape, &self.observation, &[]), lessons };
         let json = serde_json::to_string(&whole).map_err(|e| Error::invalid("explore", e.to_string()))?;
         Ok(assemble(&self.title, &json))
     }
@@ -162,7 +159,7 @@ fn assemble(title: &str, json: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{data::WORK, *};
 
     fn data(page: &str) -> serde_json::Value {
         let start = page.find(r#"<script type="application/json" id="data">"#).unwrap();

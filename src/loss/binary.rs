@@ -1,5 +1,8 @@
 //! Losses of yes-or-no answers: probabilities, or scores that a sigmoid makes probabilities of.
-use super::{Reduction, accepted, common};
+use super::{
+    Reduction,
+    checks::{accepted, common},
+};
 use crate::{
     fuse,
     ops::{Float, index::valid, list::BinaryCrossEntropy},

@@ -1,5 +1,5 @@
 //! Losses of choices among classes: cross entropy and its relatives, and margins between scores.
-use super::{Reduction, accepted};
+use super::{Reduction, checks::accepted};
 use crate::{
     error::Checked,
     ops::{

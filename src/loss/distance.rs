@@ -1,5 +1,8 @@
 //! Losses by distance: between answer and target, or of answers to each other.
-use super::{Reduction, accepted, common, one_shape};
+use super::{
+    Reduction,
+    checks::{accepted, common, one_shape},
+};
 use crate::{
     Number, fuse,
     ops::{Float, index::valid, list::Test},

@@ -1,5 +1,8 @@
 //! Negative logarithms of likelihoods under a distribution that the answer describes.
-use super::{Reduction, accepted, common};
+use super::{
+    Reduction,
+    checks::{accepted, common},
+};
 use crate::{
     error::Checked,
     fuse,

@@ -1,6 +1,6 @@
 //! Which class was taken for which, and all that follows from those counts. Rankings and probabilities are left to
 //! the files beside this one.
-use super::{labels, no_class, predicted_labels};
+use super::rows::{labels, no_class, predicted_labels};
 use crate::{
     error::{Error, Result},
     tensor::{Element, Index, Tensor, room::filled},

@@ -1,5 +1,5 @@
 //! How good probabilities are: log loss, Brier score, calibration.
-use super::Rows;
+use super::rows::{Rows, largest};
 use crate::{
     error::{Error, Result},
     ops::Float,
@@ -73,7 +73,7 @@ pub fn expected_calibration_error<T: Float, I: Index>(
     // Of each sample its bin, and whether it was right less how sure it was.
     let mut samples = Vec::with_capacity(rows.targets.len());
     for (row, target) in rows.iter() {
-        let class = super::largest("expected_calibration_error", row)?;
+        let class = largest("expected_calibration_error", row)?;
         let sure = row.iter().fold(0.0f64, |m, &p| m.max(p));
         samples.push((bin_below(sure, bins), (class == target as i64) as u8 as f64 - sure));
     }

@@ -1,6 +1,9 @@
 //! How well scores put samples in order: ROC and precision-recall curves, the areas under them, and whether the target
 //! is among the best few.
-use super::{Average, Rows, labels};
+use super::{
+    confusion::Average,
+    rows::{Rows, labels},
+};
 use crate::{
     error::{Error, Result},
     ops::Float,

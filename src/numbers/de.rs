@@ -1,5 +1,5 @@
 //! A deserialiser around another, which understands the names of numbers that are not finite.
-use super::NAMES;
+use super::names::NAMES;
 use serde::de::{
     DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, Unexpected, VariantAccess,
     Visitor,

@@ -4,13 +4,12 @@
 //! A field with `#[serde(with = "crate::numbers")]` is written so with all floats inside of it. What is read may have `null` for a
 //! number, too: that is what `serde_json` makes of NaN.
 mod de;
+mod names;
 mod ser;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub(crate) use ser::Inside;
-
-const NAMES: [(&str, f64); 3] = [("NaN", f64::NAN), ("inf", f64::INFINITY), ("-inf", f64::NEG_INFINITY)];
 
 /// Writes a value with all numbers inside of it.
 pub(crate) fn serialize<V: Serialize + ?Sized, S: Serializer>(v: &V, to: S) -> Result<S::Ok, S::Error> {

@@ -1,10 +1,7 @@
 //! L-BFGS: a quasi-Newton method for losses without noise. It asks for the loss several times in a step.
-use super::{
-    line_search::{Point, strong_wolfe},
-    rule::not_negative,
-};
+use super::line_search::{Point, strong_wolfe};
 use crate::{
-    checked::{Check, checked},
+    checked::{Check, checked, not_negative},
     error::{Checked, Error, Result},
     ops::Float,
     param::{Param, inventory, named_params},

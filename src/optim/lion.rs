@@ -1,6 +1,7 @@
 //! Lion.
-use super::rule::{Rule, Slope, Task, below_one, betas, optimizer};
+use super::rule::{Rule, Slope, Task, betas, optimizer};
 use crate::{
+    checked::below_one,
     error::Checked,
     kernels::{FloatElement, update::Update},
     ops::Float,

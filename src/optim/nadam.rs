@@ -1,6 +1,7 @@
 //! NAdam.
-use super::rule::{Rule, Slope, Task, betas, moments, not_negative, optimizer};
+use super::rule::{Rule, Slope, Task, betas, moments, optimizer};
 use crate::{
+    checked::not_negative,
     error::Checked,
     kernels::{FloatElement, update::Update},
     ops::Float,

@@ -1,7 +1,6 @@
 //! The one schedule with a memory: it watches a figure of the run.
-use super::rule::not_negative;
 use crate::{
-    checked::{Check, checked, finite, option},
+    checked::{Check, below_one, checked, finite, not_negative},
     error::{Checked, Error, Result},
 };
 use serde::{Deserialize, Serialize};
@@ -72,7 +71,7 @@ checked!(ReduceLrOnPlateau {
 impl Check for ReduceLrOnPlateau {
     fn check(&self) -> Checked<()> {
         let (Threshold::Relative(threshold) | Threshold::Absolute(threshold)) = self.threshold;
-        option("factor", self.factor, (0.0..1.0).contains(&self.factor), "at least 0 and below 1")?;
+        below_one("factor", self.factor)?;
         finite("threshold", threshold)?;
         for (field, value) in [("lr", self.lr), ("min_lr", self.min_lr), ("eps", self.eps)] {
             not_negative(field, value)?;

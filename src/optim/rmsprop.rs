@@ -1,6 +1,7 @@
 //! RMSprop.
-use super::rule::{Rule, Slope, Task, not_negative, optimizer};
+use super::rule::{Rule, Slope, Task, optimizer};
 use crate::{
+    checked::not_negative,
     error::Checked,
     kernels::{FloatElement, update::Update},
     ops::Float,

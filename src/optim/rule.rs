@@ -2,6 +2,7 @@
 //! a parameter changes is left to each of them.
 use super::{Group, OptimState, Slot};
 use crate::{
+    checked::{below_one, not_negative},
     error::{Checked, Error, Result},
     ids::IdMap,
     kernels::{
@@ -264,20 +265,6 @@ fn misfit<T: Float>(slot: &Slot<T>, memory: usize, shape: &Shape, grad: &Shape) 
     }
     let other = slot.tensors.iter().map(Tensor::shape).find(|own| *own != shape)?;
     Some(format!("its shape is {shape}, what is remembered of it has shape {other}: a new optimiser forgets"))
-}
-
-pub(super) fn not_negative(option: &str, value: f64) -> Checked<()> {
-    match value >= 0.0 && value.is_finite() {
-        true => Ok(()),
-        false => Err(format!("{option} is {value}, expected a finite number of at least 0")),
-    }
-}
-
-pub(super) fn below_one(option: &str, value: f64) -> Checked<()> {
-    match (0.0..1.0).contains(&value) {
-        true => Ok(()),
-        false => Err(format!("{option} is {value}, expected at least 0 and below 1")),
-    }
 }
 
 /// The decay rates of two moments, and what is added to the root of the second.

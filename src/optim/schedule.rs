@@ -1,6 +1,5 @@
 //! Learning rates as functions of the step, under the names of `torch.optim.lr_scheduler`. A schedule holds its options
 //! and no state: a run that goes on at step t asks for the rate at t.
-use super::AnySchedule;
 use crate::{
     checked::{Check, checked},
     error::{Checked, Error, Result},
@@ -118,12 +117,6 @@ macro_rules! schedule {
             fn lr(&self, $t: u64) -> Result<f64> {
                 let $this = self;
                 $body
-            }
-        }
-
-        impl From<$name> for AnySchedule {
-            fn from(schedule: $name) -> AnySchedule {
-                AnySchedule::$name(schedule)
             }
         }
     };

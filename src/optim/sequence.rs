@@ -1,5 +1,5 @@
 //! Several schedules as one: in turn, or multiplied.
-use super::{Schedule, schedule::*};
+use super::schedule::*;
 use crate::{
     checked::{Check, checked},
     error::{Checked, Error, Result},
@@ -93,51 +93,38 @@ impl Schedule for ChainedLr {
     }
 }
 
-/// Any of the schedules, to be one of several or read from a file.
-///
-/// ```
-/// use kolmo::optim::{AnySchedule, Schedule};
-/// let text = r#"{"StepLr": {"lr": 0.1, "step_size": 30, "gamma": 0.5}}"#;
-/// let schedule: AnySchedule = serde_json::from_str(text).unwrap();
-/// assert_eq!(schedule.lr(30)?, 0.05);
-/// # Ok::<(), kolmo::Error>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs)]
-pub enum AnySchedule {
-    StepLr(StepLr),
-    MultiStepLr(MultiStepLr),
-    ExponentialLr(ExponentialLr),
-    ConstantLr(ConstantLr),
-    LinearLr(LinearLr),
-    PolynomialLr(PolynomialLr),
-    CosineAnnealingLr(CosineAnnealingLr),
-    CosineAnnealingWarmRestarts(CosineAnnealingWarmRestarts),
-    OneCycleLr(OneCycleLr),
-    CyclicLr(CyclicLr),
-    WarmupCosineLr(WarmupCosineLr),
-    SequentialLr(SequentialLr),
-    ChainedLr(ChainedLr),
-}
+/// The type of any of the schedules, and how one of them becomes it.
+macro_rules! any_schedule {
+    ($(#[$m:meta])* $($name:ident)*) => {
+        $(#[$m])*
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[allow(missing_docs)]
+        pub enum AnySchedule { $($name($name),)* }
 
-impl Schedule for AnySchedule {
-    fn lr(&self, step: u64) -> Result<f64> {
-        macro_rules! each {
-            ($($name:ident)*) => { match self { $(AnySchedule::$name(schedule) => schedule.lr(step),)* } };
+        impl Schedule for AnySchedule {
+            fn lr(&self, step: u64) -> Result<f64> {
+                match self { $(AnySchedule::$name(schedule) => schedule.lr(step),)* }
+            }
         }
-        each!(StepLr MultiStepLr ExponentialLr ConstantLr LinearLr PolynomialLr CosineAnnealingLr
-            CosineAnnealingWarmRestarts OneCycleLr CyclicLr WarmupCosineLr SequentialLr ChainedLr)
-    }
+
+        $(impl From<$name> for AnySchedule {
+            fn from(schedule: $name) -> AnySchedule {
+                AnySchedule::$name(schedule)
+            }
+        })*
+    };
 }
 
-impl From<SequentialLr> for AnySchedule {
-    fn from(schedule: SequentialLr) -> AnySchedule {
-        AnySchedule::SequentialLr(schedule)
-    }
-}
-
-impl From<ChainedLr> for AnySchedule {
-    fn from(schedule: ChainedLr) -> AnySchedule {
-        AnySchedule::ChainedLr(schedule)
-    }
+any_schedule! {
+    /// Any of the schedules, to be one of several or read from a file.
+    ///
+    /// ```
+    /// use kolmo::optim::{AnySchedule, Schedule};
+    /// let text = r#"{"StepLr": {"lr": 0.1, "step_size": 30, "gamma": 0.5}}"#;
+    /// let schedule: AnySchedule = serde_json::from_str(text).unwrap();
+    /// assert_eq!(schedule.lr(30)?, 0.05);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
+    StepLr MultiStepLr ExponentialLr ConstantLr LinearLr PolynomialLr CosineAnnealingLr CosineAnnealingWarmRestarts
+    OneCycleLr CyclicLr WarmupCosineLr SequentialLr ChainedLr
 }

@@ -1,8 +1,7 @@
 //! Matrices as colours: confusion, decision boundaries, weights, pictures.
 use super::{
-    COLOURS, Drawn, FONT,
     axis::{ends, inside, range},
-    save, whole, wrong,
+    canvas::{COLOURS, Drawn, FONT, draw_all, save, whole, wrong},
 };
 use crate::{error::Result, metrics::ConfusionMatrix, tensor::Tensor};
 use plotters::{

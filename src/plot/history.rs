@@ -1,5 +1,8 @@
 //! A training run's curves.
-use super::{Plot, save, whole, wrong};
+use super::{
+    Plot,
+    canvas::{draw_all, save, whole, wrong},
+};
 use crate::{error::Result, train::History};
 use std::path::Path;
 

@@ -1,5 +1,5 @@
 //! What a tensor may hold: the number types of Rust and bool, and how they convert into each other.
-use super::storage::{Pool, PoolKey};
+use super::pool::{Pool, PoolKey};
 use std::{cell::RefCell, fmt};
 
 /// A type that a [`Tensor`](super::Tensor) can hold: `f32`, `f64`, integers, `bool`.

@@ -4,6 +4,7 @@ mod create;
 mod dims;
 mod element;
 mod layout;
+mod pool;
 mod print;
 pub(crate) mod room;
 mod serial;

@@ -1,8 +1,11 @@
-//! Reference-counted buffers and the pool that they come from and go back to. A buffer is handed
+//! Reference-counted buffers, which come from the pool of their thread and go back to it. A buffer is handed
 //! out with whatever it held before, in debug builds with poison: whoever takes one writes every element that it later reads.
 //! This is where every size becomes memory, and where it is noticed that there is none.
-use super::{Element, Shape};
-use std::{cell::RefCell, sync::Arc, thread::LocalKey};
+use super::{
+    Element, Shape,
+    pool::{Buffer, class_size},
+};
+use std::sync::Arc;
 
 /// A shared buffer, at least as long as the tensors that use it. `None` stands for no elements.
 ///
@@ -37,7 +40,8 @@ impl<T: Element> Storage<T> {
 
     /// No elements, and the reason why there are none.
     pub fn lacking(why: String) -> Storage<T> {
-        let buffer = Buffer { data: Vec::new(), start: 0, len: 0, pooled: false, lack: Some(why.into()) };
+        let mut buffer = Buffer::from(Vec::new());
+        buffer.lack = Some(why.into());
         Storage(Some(Arc::new(buffer)))
     }
 
@@ -97,141 +101,9 @@ impl<T: Element> Drop for Storage<T> {
     }
 }
 
-/// Elements from the first place that is a multiple of a cache line: vectors then lie in one line each.
-pub(crate) struct Buffer<T> {
-    data: Vec<T>,
-    start: usize,
-    len: usize,
-    /// Whether it was handed out by a pool, which counts those that are out.
-    pooled: bool,
-    /// Why there are no elements, where there should be some.
-    lack: Option<Box<str>>,
-}
-
-/// Bytes of a cache line.
-const LINE: usize = 64;
-
-impl<T: Element> Buffer<T> {
-    /// None if the system has no room for it.
-    fn new(len: usize) -> Option<Buffer<T>> {
-        let room = len.checked_add(LINE / size_of::<T>())?;
-        let mut data = Vec::new();
-        data.try_reserve_exact(room).ok()?;
-        data.resize(room, T::default());
-        let start = data.as_ptr().align_offset(LINE).min(room - len);
-        Some(Buffer { data, start, len, pooled: true, lack: None })
-    }
-}
-
-impl<T> Buffer<T> {
-    fn as_slice(&self) -> &[T] {
-        &self.data[self.start..self.start + self.len]
-    }
-
-    fn as_mut_slice(&mut self) -> &mut [T] {
-        &mut self.data[self.start..self.start + self.len]
-    }
-}
-
-impl<T> From<Vec<T>> for Buffer<T> {
-    fn from(data: Vec<T>) -> Buffer<T> {
-        Buffer { start: 0, len: data.len(), data, pooled: false, lack: None }
-    }
-}
-
-/// Free buffers of one element type on one thread, by size class.
-pub struct Pool<T> {
-    classes: Vec<Vec<Arc<Buffer<T>>>>,
-    held: usize,
-    out: usize,
-    peak: usize,
-}
-
-impl<T> Pool<T> {
-    pub(crate) const fn new() -> Pool<T> {
-        Pool { classes: Vec::new(), held: 0, out: 0, peak: 0 }
-    }
-
-    fn take(&mut self, n: usize) -> Option<Arc<Buffer<T>>> {
-        let found = self.classes.get_mut(class(n)).and_then(Vec::pop);
-        if let Some(buffer) = &found {
-            self.held -= buffer.len;
-        }
-        found
-    }
-
-    /// A buffer of this length goes out.
-    fn count(&mut self, len: usize) {
-        self.out += len;
-        self.peak = self.peak.max(self.out);
-    }
-
-    /// Keeps a buffer for reuse, unless the pool would then hold more than three times what this thread ever had in use at
-    /// once: buffers that come from other threads must not pile up here. Three times, since the classes have their peaks
-    /// at different times.
-    fn give(&mut self, buffer: Arc<Buffer<T>>) {
-        let n = buffer.len;
-        self.out = self.out.saturating_sub(n);
-        let c = class(n);
-        if self.held + n > 3 * self.peak {
-            return;
-        }
-        if self.classes.len() <= c {
-            self.classes.resize_with(c + 1, Vec::new);
-        }
-        if let Some(free) = self.classes.get_mut(c) {
-            free.push(buffer);
-            self.held += n;
-        }
-    }
-
-    /// Gives the free buffers back to the system.
-    pub(crate) fn clear(&mut self) {
-        self.classes.clear();
-        self.held = 0;
-        self.peak = self.out;
-    }
-}
-
-pub(crate) type PoolKey<T> = &'static LocalKey<RefCell<Pool<T>>>;
-
-const SMALLEST: usize = 16;
-
-/// Number of the size class of n elements: four classes to each power of two, so at most a quarter is wasted.
-fn class(n: usize) -> usize {
-    if n <= SMALLEST {
-        return 0;
-    }
-    let m = n - 1;
-    let exponent = m.ilog2();
-    let quarter = (m >> (exponent - 2)) & 3;
-    ((exponent - 4) as usize) * 4 + quarter + 1
-}
-
-/// Elements in a buffer of the class that n falls into.
-fn class_size(n: usize) -> usize {
-    if n <= SMALLEST {
-        return SMALLEST;
-    }
-    let step = 1usize << ((n - 1).ilog2() - 2);
-    n.div_ceil(step).saturating_mul(step)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    #[test]
-    fn a_class_holds_every_length_that_maps_to_it() {
-        let mut last = (0, SMALLEST);
-        for n in 1..5000 {
-            let (c, size) = (class(n), class_size(n));
-            assert!(size >= n && size <= (n + n / 4).max(SMALLEST), "{n} -> {size}");
-            assert_eq!(class(size), c, "{n}: a returned buffer must come back to its class");
-            assert!(c >= last.0 && (c == last.0) == (size == last.1), "{n}");
-            last = (c, size);
-        }
-    }
+    use super::{super::pool::LINE, *};
 
     #[test]
     fn dropped_buffers_are_handed_out_again() {
@@ -266,16 +138,5 @@ mod tests {
             assert_eq!(taken.as_slice().as_ptr().align_offset(LINE), 0, "{n} elements");
         }
         assert_eq!(Storage::from_vec(vec![1_u8, 2]).as_slice(), [1, 2], "a vector stays where it is");
-    }
-
-    #[test]
-    fn a_pool_holds_no_more_than_three_times_what_was_ever_in_use() {
-        let mut pool = Pool::<f32>::new();
-        assert!(pool.take(64).is_none());
-        pool.count(64);
-        for _ in 0..4 {
-            pool.give(Arc::new(Buffer::new(64).unwrap()));
-        }
-        assert_eq!(pool.held, 192);
     }
 }

@@ -1,6 +1,6 @@
 //! When to stop.
 use crate::{
-    checked::{Check, checked, option},
+    checked::{Check, checked, not_negative},
     error::Checked,
 };
 use serde::Serialize;
@@ -37,8 +37,7 @@ checked!(EarlyStopping {
 
 impl Check for EarlyStopping {
     fn check(&self) -> Checked<()> {
-        let delta = self.min_delta;
-        option("min_delta", delta, delta >= 0.0 && delta.is_finite(), "a finite number of at least 0")
+        not_negative("min_delta", self.min_delta)
     }
 }
 

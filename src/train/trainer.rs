@@ -1,6 +1,7 @@
 //! A training loop with what belongs around one. It is plain code over the rest of the crate: where it doesn't fit, write
 //! another; [`save_checkpoint`](super::save_checkpoint) and its relatives work in any loop.
 mod bar;
+mod position;
 
 use super::{
     EarlyStopping, History, Record,
@@ -16,8 +17,9 @@ use crate::{
     tape::{Gradients, Random, Tape, Var},
 };
 use bar::Bar;
-use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use position::Position;
+use serde::Serialize;
+use std::path::PathBuf;
 
 /// Trains a model for some epochs.
 ///
@@ -53,30 +55,6 @@ pub struct Trainer<'a> {
     best: Option<PathBuf>,
     stopping: Option<EarlyStopping>,
     progress: bool,
-}
-
-/// Where a run is: all that isn't the model's or the optimiser's.
-#[derive(Serialize, Deserialize)]
-struct Position {
-    loader: Loader,
-    epoch: u64,
-    batch: usize,
-    step: u64,
-    /// Of this epoch: the sum of the examples' losses, and how many they were.
-    losses: (f64, u64),
-    random: Random,
-    stopping: Option<EarlyStopping>,
-    /// What the weights in the file of the best were judged by.
-    #[serde(default)]
-    kept: Option<f64>,
-    stopped: bool,
-    history: History,
-}
-
-impl Position {
-    fn save(&self, run: Saved, path: &Path) -> Result<()> {
-        run.write::<Position, Position>(path, self)
-    }
 }
 
 impl<'a> Trainer<'a> {
@@ -224,7 +202,8 @@ impl<'a> Trainer<'a> {
         let mut tape = Tape::new();
         let mut at = self.begin(model, optimizer)?;
         tape.set_random(at.random);
-        let bar = Bar::new(self, &at);
+        let steps = self.loader.len().div_ceil(self.accumulate) as u64;
+        let bar = Bar::new(self.progress, self.epochs, steps, &at);
         while at.epoch < self.epochs && !at.stopped {
             let mut batches = self.loader.batches_from(at.epoch, at.batch, make.clone());
             while at.batch < self.loader.len() {

@@ -3,17 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Artifact, CHECKSUM_BYTES, Entry, EntryData, HEADER_RATIO, HEADER_SLACK, MAGIC, MAX_CENTROIDS,
-    MAX_ELEMENTS, MAX_NAME, MAX_PERIOD, MAX_RANK, Result, VERSION, crc32,
+    artifact::{Artifact, Entry, EntryData},
+    bits::{crc32, from_bits, from_ordered, scaled, to_bits},
     cursor::{Cursor, damaged, finish},
-    flag, from_bits, from_ordered, scaled,
+    layout::*,
 };
 use crate::{
     compress::{
         coding::{BitCoder, Decoder},
         models::{Grid, IntModel, TextModel, code_codes, code_mask, code_values},
     },
-    param::Groups,
+    error::Result,
+    nn::steps::Groups,
 };
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Artifact> {
@@ -272,7 +273,7 @@ fn read_centroids(file: &mut Cursor, length: usize, k: usize, width: u32, form: 
         _ => {
             let scale = f32::from_bits(decoder.code_raw(0, 32) as u32);
             let zero = decoder.code_raw(0, 8) as usize;
-            Ok((0..k).map(|index| super::to_bits(scaled(index, zero, scale), width)).collect())
+            Ok((0..k).map(|index| to_bits(scaled(index, zero, scale), width)).collect())
         }
     };
     let bits = file.decoded("codebook", offset, &decoder, bits)?;

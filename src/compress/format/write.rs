@@ -1,8 +1,9 @@
 //! From an artifact to bytes: checks that it can be stored, and tries the few ways to store each part.
 use super::{
-    Artifact, CHECKSUM_BYTES, CodebookForm, Entry, EntryData, HEADER_RATIO, HEADER_SLACK, MAGIC,
-    MAX_CENTROIDS, MAX_ELEMENTS, MAX_NAME, MAX_PERIOD, MAX_RANK, Part, PartSize, Sizes, VERSION, crc32, flag,
-    from_bits, ordered, scaled, to_bits,
+    artifact::{Artifact, Entry, EntryData},
+    bits::{crc32, from_bits, ordered, scaled, to_bits},
+    layout::*,
+    sizes::{Part, PartSize, Sizes},
 };
 use crate::{
     compress::{

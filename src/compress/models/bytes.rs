@@ -1,5 +1,5 @@
 //! Floating-point values, text and small whole numbers, as bytes and digits predicted from those before them.
-use super::{Exhausted, code_each, code_path};
+use super::symbols::{Exhausted, code_each, code_path};
 use crate::compress::coding::{BitCoder, Predictor};
 
 /// Predicts bytes from four contexts that the caller chooses.

@@ -1,5 +1,5 @@
 //! Masks and codes of weight matrices, predicted from their neighbours and from how full rows and columns are.
-use super::{CHUNK, Exhausted, bit_length, code_bits, code_each, code_path};
+use super::symbols::{CHUNK, Exhausted, bit_length, code_bits, code_each, code_path};
 use crate::compress::coding::{BitCoder, Predictor};
 
 /// How the positions of a matrix lie to each other.

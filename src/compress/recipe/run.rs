@@ -3,7 +3,9 @@ use super::{By, Done, Recipe, Stage, Task, What, Work};
 use crate::{
     checked::Check,
     compress::{
-        description_length, each_field, everything, low_rank, matrices, picks_some,
+        description_length, everything,
+        filter::{each_field, picks_some},
+        low_rank, matrices,
         prune::{self, Amount},
         quantize::{self, Quantizer, settle},
         scores::{Criterion, Scores},

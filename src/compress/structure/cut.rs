@@ -1,10 +1,9 @@
 //! A parameter with fewer indices along an axis: its tensor, and all that stands between it and its use.
-use super::select;
 use crate::{
     error::{Error, Result},
-    ops::Float,
-    param::{Form, Groups, Param, ParamState, shown},
-    tensor::Tensor,
+    nn::{Param, steps::Groups, walk::shown},
+    tape::Float,
+    tensor::{Element, Tensor},
 };
 
 /// What a parameter will hold.
@@ -73,4 +72,10 @@ impl<T: Float> Cut<T> {
         }
         p.set_state(self.state)
     }
+}
+
+/// These indices of an axis.
+pub(super) fn select<A: Element>(t: &Tensor<A>, axis: usize, keep: &[usize]) -> Result<Tensor<A>> {
+    let axis = axis as isize;
+    t.transpose(0, axis)?.contiguous().rows(keep)?.transpose(0, axis).map(|t| t.contiguous())
 }

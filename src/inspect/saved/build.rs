@@ -1,16 +1,41 @@
 //! How a saved tape comes from an observed one.
-use super::{Operand, SavedTape, Statement, What};
+use super::{
+    run::{is_known, options},
+    tape::{Operand, SavedTape, Statement, What},
+};
 use crate::{
     error::{Error, Result},
-    inspect::{Argument, Observed},
-    ops::{Float, TensorOp, saved::SavedOp},
-    tape::{Mixed, NONE, Op, Tape, Var},
+    ops::{Op, saved::SavedOp},
+    tape::{Argument, Float, Observed, Scalar, Tape, Var, mixed::Mixed, node::NONE},
     tensor::Tensor,
 };
 use std::collections::HashMap;
 
+impl SavedTape {
+    /// What a value was computed by. The tape must have been [observed](crate::Tape::observe) from before it was recorded.
+    pub fn of<T: Float>(result: &Var<'_, T>) -> Result<SavedTape> {
+        result.ok()?;
+        let tape = result.tape();
+        let statement = result
+            .node()
+            .and_then(|node| tape.tensors.nodes.borrow().get(node as usize).map(|n| n.statement));
+        match statement {
+            Some(id) => saved(tape, id),
+            None => Err(Error::invalid("SavedTape", "the value is a constant: nothing recorded it")),
+        }
+    }
+
+    /// What a scalar was computed by.
+    pub fn of_scalar<T: Float>(result: Scalar<'_, T>) -> Result<SavedTape> {
+        match result.tape() {
+            Some(tape) => saved(tape, result.id()),
+            None => Err(Error::invalid("SavedTape", "the value is a constant: nothing recorded it")),
+        }
+    }
+}
+
 /// What the statement `result` was computed by.
-pub(super) fn saved<T: Float>(tape: &Tape<T>, result: u32) -> Result<SavedTape> {
+fn saved<T: Float>(tape: &Tape<T>, result: u32) -> Result<SavedTape> {
     let mut build = Build { statements: Vec::new(), found: None };
     build.add(tape, result, HashMap::new(), None)?;
     Ok(SavedTape { dtype: T::NAME.to_string(), statements: build.statements, found: build.found })
@@ -182,8 +207,8 @@ fn scalar(seen: &Observed, places: &HashMap<u32, usize>) -> Result<What> {
         Argument::Constant => constant(seen, i),
     };
     let operands: Vec<Operand> = seen.row.arguments.iter().enumerate().map(operand).collect::<Result<_>>()?;
-    let options = super::run::options(&seen.row.options);
-    if !super::run::is_known(&seen.row.op, operands.len(), &options) {
+    let options = options(&seen.row.options);
+    if !is_known(&seen.row.op, operands.len(), &options) {
         let why = "what it computes is not kept, only its derivatives, so it can't be saved";
         return Err(Error::invalid("SavedTape", format!("{}: {why}", describe(seen))));
     }

@@ -1,5 +1,5 @@
 //! How a saved tape is run.
-use super::{Operand, SavedTape, Statement, What};
+use super::tape::{Operand, SavedTape, Statement, What};
 use crate::{
     autodiff::GradCheck,
     error::{Error, Result},

@@ -1,5 +1,9 @@
 //! The error function of `f32` and its complement.
-use super::{at_most, exp::exp_small, fma, poly, wide};
+use super::{
+    exp::exp_small,
+    steps::{at_most, fma, poly},
+    wide,
+};
 
 /// erf(a) / a - 1 as a polynomial in a², for a ≤ 1.
 const ERF: [f32; 7] =

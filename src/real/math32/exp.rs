@@ -1,6 +1,10 @@
 //! The exponential of `f32` and what is made of it: `expm1`, the hyperbolic functions, sigmoid and softplus.
 //! Logarithms and the inverse hyperbolic functions are in `log` and `inverse`.
-use super::{at_least, at_most, fma, log1p, poly, wide};
+use super::{
+    log::log1p,
+    steps::{at_least, at_most, fma, poly},
+    wide,
+};
 use std::f32::consts::{LN_2, LOG2_E};
 
 /// Adding 1.5 · 2²³ rounds to the nearest integer, which the low bits of the sum then hold.

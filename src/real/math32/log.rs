@@ -1,5 +1,5 @@
 //! Logarithms of `f32`. The exponential family is in `exp`.
-use super::{fma, poly};
+use super::steps::{fma, poly};
 use std::f64::consts;
 
 /// (ln(1+f) - f + f²/2) / f³ for √½ - 1 ≤ f ≤ √2 - 1.

@@ -2,7 +2,10 @@
 //!
 //! The argument is reduced to an eighth of a circle in `f64`, exactly enough for every |x| ≤ 10¹⁵. Beyond,
 //! where neighbouring floats are many circles apart, the angle is taken to be 0.
-use super::{fma, poly, wide};
+use super::{
+    steps::{fma, poly},
+    wide,
+};
 use std::f64::consts::{FRAC_2_PI, FRAC_PI_2};
 
 /// π/2 as a sum. With fused multiply-add two pieces do; else three, the first two of 26 bits.

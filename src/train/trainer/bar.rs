@@ -1,5 +1,5 @@
 //! The bar of a run on the terminal, if the feature `progress` has one.
-use super::{Position, Trainer};
+use super::position::Position;
 
 /// How far a run is, on the terminal.
 #[cfg(feature = "progress")]
@@ -13,16 +13,16 @@ pub(super) struct Bar;
 
 #[cfg(feature = "progress")]
 impl Bar {
-    pub fn new(trainer: &Trainer, at: &Position) -> Bar {
-        let steps = trainer.loader.len().div_ceil(trainer.accumulate) as u64;
-        let bar = trainer.progress.then(|| indicatif::ProgressBar::new(trainer.epochs.saturating_mul(steps)));
+    /// Of a run of so many epochs of so many steps each, if it is to be shown.
+    pub fn new(shown: bool, epochs: u64, steps: u64, at: &Position) -> Bar {
+        let bar = shown.then(|| indicatif::ProgressBar::new(epochs.saturating_mul(steps)));
         let template = "{prefix} {wide_bar} {pos}/{len} {per_sec} {eta} {msg}";
         if let (Some(bar), Ok(style)) = (&bar, indicatif::ProgressStyle::with_template(template)) {
             bar.set_style(style);
             bar.set_position(at.step);
             bar.reset_eta();
         }
-        Bar { bar, epochs: trainer.epochs }
+        Bar { bar, epochs }
     }
 
     fn show(&self, at: &Position, loss: f64, metrics: &[(String, f64)]) {
@@ -53,9 +53,8 @@ impl Bar {
 
 #[cfg(not(feature = "progress"))]
 impl Bar {
-    pub fn new(trainer: &Trainer, _: &Position) -> Bar {
-        // Asked for or not: there is none.
-        let _ = trainer.progress;
+    /// Asked for or not: there is none.
+    pub fn new(_: bool, _: u64, _: u64, _: &Position) -> Bar {
         Bar
     }
     pub fn step(&self, _: &Position) {}

@@ -1,0 +1,45 @@
+//! Which parameters of a model are worked on: filters by name and shape, and the walk that asks them.
+use crate::{
+    error::{Error, Result},
+    nn::walk::inventory,
+    tensor::Shape,
+};
+use serde::Serialize;
+
+/// The usual choice of what is pruned and quantised: weights of two axes or more, not biases and gains.
+///
+/// ```
+/// use kolmo::{Shape, compress::matrices};
+/// assert!(matrices("fc.weight", &Shape::new(&[10, 20])) && !matrices("fc.bias", &Shape::new(&[10])));
+/// ```
+pub fn matrices(_name: &str, shape: &Shape) -> bool {
+    shape.rank() >= 2
+}
+
+/// Every parameter.
+pub fn everything(_name: &str, _shape: &Shape) -> bool {
+    true
+}
+
+/// That something was found to be worked on: a filter that picks nothing is a slip.
+pub(super) fn picks_some<M: Serialize + ?Sized>(what: &'static str, model: &M, found: usize) -> Result<()> {
+    match found {
+        0 => Err(Error::invalid(what, format!("the filter picks no parameter: {}", inventory(model)))),
+        _ => Ok(()),
+    }
+}
+
+/// Runs the body for each parameter that is a field of the model, those of `f32` first, then those of `f64`.
+macro_rules! each_field {
+    ($model:expr, |$name:ident, $p:ident| $body:expr) => {{
+        crate::nn::walk::visit_fields($model, |path, $p: &crate::nn::Param<f32>| {
+            let $name = path.to_string();
+            $body
+        });
+        crate::nn::walk::visit_fields($model, |path, $p: &crate::nn::Param<f64>| {
+            let $name = path.to_string();
+            $body
+        });
+    }};
+}
+pub(super) use each_field;

@@ -1,0 +1,99 @@
+//! What an optimiser is, and what it remembers from step to step.
+use crate::{
+    checked::{self, Check, checked},
+    error::{Checked, Result},
+    tape::{Float, Gradients},
+    tensor::Tensor,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Changes the parameters of a model by their gradients.
+///
+/// ```
+/// use kolmo::{Tape, Tensor, nn::Param, optim::{Optimizer, Sgd}};
+/// let p = Param::new(Tensor::from([3.0f32]));
+/// let mut sgd = Sgd::new(0.1);
+/// let mut tape = Tape::new();
+/// for _ in 0..100 {
+///     let x = tape.param(&p);
+///     let grads = (&x * &x).sum().backward()?;
+///     sgd.step(&p, &grads)?;
+///     tape.reset();
+/// }
+/// assert!(p.value().item()?.abs() < 1e-6);
+/// # Ok::<(), kolmo::Error>(())
+/// ```
+pub trait Optimizer<T: Float = f32> {
+    /// One step for every trainable parameter of the model that has a gradient; the others are left alone.
+    fn step<M: Serialize + ?Sized>(&mut self, model: &M, grads: &Gradients<T>) -> Result<()>;
+    /// The learning rate.
+    fn lr(&self) -> f64;
+    /// Sets the learning rate, as schedules do.
+    fn set_lr(&mut self, lr: f64);
+    /// What the optimiser remembers of this model, by the names of its parameters: saved and loaded again, a run goes
+    /// on with the same bits.
+    ///
+    /// ```
+    /// use kolmo::{Tape, nn::Param, optim::{Adam, Optimizer}};
+    /// let p = Param::from(kolmo::Tensor::from([3.0f32]));
+    /// let mut adam = Adam::new(0.1);
+    /// let grads = Tape::new().param(&p).sum().backward()?;
+    /// adam.step(&p, &grads)?;
+    /// let text = serde_json::to_string(&adam.state(&p)).unwrap();
+    /// let mut resumed: Adam = Adam::new(0.1);
+    /// resumed.load_state(&p, serde_json::from_str(&text).unwrap())?;
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
+    fn state<M: Serialize + ?Sized>(&self, model: &M) -> OptimState<T>;
+    /// Takes up a state that [`state`](Optimizer::state) gave, of an optimiser of the same kind and options.
+    fn load_state<M: Serialize + ?Sized>(&mut self, model: &M, state: OptimState<T>) -> Result<()>;
+}
+
+/// What an optimiser remembers: its learning rate, and tensors and step count by the name of each parameter. For the same
+/// bits after reading it needs a format that keeps every `f64`: `serde_json` does with its feature `float_roundtrip`.
+#[derive(Clone, Debug, Serialize)]
+pub struct OptimState<T: Float = f32> {
+    #[serde(with = "crate::numbers")]
+    pub(crate) lr: f64,
+    pub(crate) params: BTreeMap<String, Slot<T>>,
+}
+
+checked!(OptimState<T> {
+    #[serde(with = "crate::numbers")]
+    lr: f64,
+    params: BTreeMap<String, Slot<T>>,
+});
+
+impl<T: Float> Check for OptimState<T> {
+    fn check(&self) -> Checked<()> {
+        checked::not_negative("lr", self.lr)?;
+        self.params.iter().try_for_each(|(name, slot)| slot.check(name))
+    }
+}
+
+/// What an optimiser remembers of one parameter: tensors of its shape, how many steps it made, a number of the rule's.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+pub(crate) struct Slot<T: Float> {
+    pub tensors: Vec<Tensor<T>>,
+    pub steps: u64,
+    #[serde(with = "crate::numbers")]
+    pub number: f64,
+}
+
+impl<T: Float> Slot<T> {
+    /// That its tensors are of one shape.
+    fn check(&self, name: &str) -> Checked<()> {
+        checked::finite(&format!("params: {name}: number"), self.number)?;
+        let Some((first, rest)) = self.tensors.split_first() else { return Ok(()) };
+        match rest.iter().find(|t| t.shape() != first.shape()) {
+            Some(other) => Err(format!(
+                "params: {name}: its tensors have shapes {} and {}, expected one shape",
+                first.shape(),
+                other.shape()
+            )),
+            None => Ok(()),
+        }
+    }
+}

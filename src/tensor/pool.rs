@@ -1,0 +1,151 @@
+//! Buffers in memory, and the pool of each thread that keeps those that nobody uses, for those who need one of their size
+//! class next. What is in a buffer is left to `storage`.
+use std::{cell::RefCell, sync::Arc, thread::LocalKey};
+
+/// Elements from the first place that is a multiple of a cache line: vectors then lie in one line each.
+pub(crate) struct Buffer<T> {
+    data: Vec<T>,
+    start: usize,
+    len: usize,
+    /// Whether it was handed out by a pool, which counts those that are out.
+    pub(super) pooled: bool,
+    /// Why there are no elements, where there should be some.
+    pub(super) lack: Option<Box<str>>,
+}
+
+/// Bytes of a cache line.
+pub(super) const LINE: usize = 64;
+
+impl<T: Clone + Default> Buffer<T> {
+    /// None if the system has no room for it.
+    pub(super) fn new(len: usize) -> Option<Buffer<T>> {
+        let room = len.checked_add(LINE / size_of::<T>())?;
+        let mut data = Vec::new();
+        data.try_reserve_exact(room).ok()?;
+        data.resize(room, T::default());
+        let start = data.as_ptr().align_offset(LINE).min(room - len);
+        Some(Buffer { data, start, len, pooled: true, lack: None })
+    }
+}
+
+impl<T> Buffer<T> {
+    pub(super) fn as_slice(&self) -> &[T] {
+        &self.data[self.start..self.start + self.len]
+    }
+
+    pub(super) fn as_mut_slice(&mut self) -> &mut [T] {
+        &mut self.data[self.start..self.start + self.len]
+    }
+}
+
+impl<T> From<Vec<T>> for Buffer<T> {
+    fn from(data: Vec<T>) -> Buffer<T> {
+        Buffer { start: 0, len: data.len(), data, pooled: false, lack: None }
+    }
+}
+
+/// Free buffers of one element type on one thread, by size class.
+pub struct Pool<T> {
+    classes: Vec<Vec<Arc<Buffer<T>>>>,
+    held: usize,
+    pub(super) out: usize,
+    peak: usize,
+}
+
+impl<T> Pool<T> {
+    pub(crate) const fn new() -> Pool<T> {
+        Pool { classes: Vec::new(), held: 0, out: 0, peak: 0 }
+    }
+
+    pub(super) fn take(&mut self, n: usize) -> Option<Arc<Buffer<T>>> {
+        let found = self.classes.get_mut(class(n)).and_then(Vec::pop);
+        if let Some(buffer) = &found {
+            self.held -= buffer.len;
+        }
+        found
+    }
+
+    /// A buffer of this length goes out.
+    pub(super) fn count(&mut self, len: usize) {
+        self.out += len;
+        self.peak = self.peak.max(self.out);
+    }
+
+    /// Keeps a buffer for reuse, unless the pool would then hold more than three times what this thread ever had in use at
+    /// once: buffers that come from other threads must not pile up here. Three times, since the classes have their peaks
+    /// at different times.
+    pub(super) fn give(&mut self, buffer: Arc<Buffer<T>>) {
+        let n = buffer.len;
+        self.out = self.out.saturating_sub(n);
+        let c = class(n);
+        if self.held + n > 3 * self.peak {
+            return;
+        }
+        if self.classes.len() <= c {
+            self.classes.resize_with(c + 1, Vec::new);
+        }
+        if let Some(free) = self.classes.get_mut(c) {
+            free.push(buffer);
+            self.held += n;
+        }
+    }
+
+    /// Gives the free buffers back to the system.
+    pub(crate) fn clear(&mut self) {
+        self.classes.clear();
+        self.held = 0;
+        self.peak = self.out;
+    }
+}
+
+pub(crate) type PoolKey<T> = &'static LocalKey<RefCell<Pool<T>>>;
+
+const SMALLEST: usize = 16;
+
+/// Number of the size class of n elements: four classes to each power of two, so at most a quarter is wasted.
+fn class(n: usize) -> usize {
+    if n <= SMALLEST {
+        return 0;
+    }
+    let m = n - 1;
+    let exponent = m.ilog2();
+    let quarter = (m >> (exponent - 2)) & 3;
+    ((exponent - 4) as usize) * 4 + quarter + 1
+}
+
+/// Elements in a buffer of the class that n falls into.
+pub(super) fn class_size(n: usize) -> usize {
+    if n <= SMALLEST {
+        return SMALLEST;
+    }
+    let step = 1usize << ((n - 1).ilog2() - 2);
+    n.div_ceil(step).saturating_mul(step)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_holds_every_length_that_maps_to_it() {
+        let mut last = (0, SMALLEST);
+        for n in 1..5000 {
+            let (c, size) = (class(n), class_size(n));
+            assert!(size >= n && size <= (n + n / 4).max(SMALLEST), "{n} -> {size}");
+            assert_eq!(class(size), c, "{n}: a returned buffer must come back to its class");
+            assert!(c >= last.0 && (c == last.0) == (size == last.1), "{n}");
+            last = (c, size);
+        }
+    }
+
+    #[test]
+    fn a_pool_holds_no_more_than_three_times_what_was_ever_in_use() {
+        let mut pool = Pool::<f32>::new();
+        assert!(pool.take(64).is_none());
+        pool.count(64);
+        for _ in 0..4 {
+            pool.give(Arc::new(Buffer::new(64).unwrap()));
+        }
+        assert_eq!(pool.held, 192);
+    }
+}

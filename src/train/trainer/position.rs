@@ -1,0 +1,33 @@
+//! Where a run of the trainer is, as its checkpoint keeps it.
+use crate::{
+    data::Loader,
+    error::Result,
+    tape::Random,
+    train::{EarlyStopping, History, checkpoint::Saved},
+};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// Where a run is: all that isn't the model's or the optimiser's.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Position {
+    pub loader: Loader,
+    pub epoch: u64,
+    pub batch: usize,
+    pub step: u64,
+    /// Of this epoch: the sum of the examples' losses, and how many they were.
+    pub losses: (f64, u64),
+    pub random: Random,
+    pub stopping: Option<EarlyStopping>,
+    /// What the weights in the file of the best were judged by.
+    #[serde(default)]
+    pub kept: Option<f64>,
+    pub stopped: bool,
+    pub history: History,
+}
+
+impl Position {
+    pub fn save(&self, run: Saved, path: &Path) -> Result<()> {
+        run.write::<Position, Position>(path, self)
+    }
+}
