@@ -6,10 +6,7 @@ use super::{
 use crate::{
     clock::Clock,
     error::{Error, Result},
-    ops::{
-        TensorOp,
-        list::{Conv, Linalg},
-    },
+    ops::list::{Conv, Linalg, TensorOp},
     param::inventory,
     program::{Operand, Recorded},
     tape::{Op, Tape, Var},

@@ -5,7 +5,7 @@ mod follow;
 
 use crate::{
     error::{Error, Result},
-    ops::{Float, TensorOp},
+    ops::{Float, list::TensorOp},
     param::{Param, inventory, visit_fields},
     program::{Operand, Recorded},
     tape::{Node, Op, Tape, Var},

@@ -3,7 +3,11 @@ use super::{
     picture::{Num, Picture},
     rules::{Formula, formula},
 };
-use crate::tape::{Argument, Difference, Float, Kept, Observation, Observed, Tape};
+use crate::{
+    inspect::{Argument, CentralDifference, Kept, Observation, Observed},
+    ops::Float,
+    tape::Tape,
+};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 
@@ -62,7 +66,7 @@ enum Check {
 }
 
 impl Check {
-    fn of(check: Result<Difference, String>) -> Check {
+    fn of(check: Result<CentralDifference, String>) -> Check {
         match check {
             Ok(d) => Check::Done {
                 element: d.element,

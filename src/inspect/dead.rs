@@ -6,7 +6,10 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    ops::{Float, TensorOp, list::Unary},
+    ops::{
+        Float,
+        list::{TensorOp, Unary},
+    },
     tape::{NONE, Node, OUTPUT, Op, Tape},
 };
 use serde::{Deserialize, Serialize};

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    ops::{Float, TensorOp},
+    ops::{Float, list::TensorOp},
     tape::{NONE, OUTPUT, Op, Stored, Tape, Var},
     tensor::Tensor,
 };

@@ -5,8 +5,8 @@ use crate::{
     error::Checked,
     kernels::{map::Expr, threads},
     ops::{
-        Float, TensorOp,
-        list::{Binary, Unary},
+        Float,
+        list::{Binary, TensorOp, Unary},
     },
     tape::{Node, Op},
     tensor::{Shape, Tensor, Unfilled},

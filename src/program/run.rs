@@ -5,7 +5,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    ops::{Float, TensorOp},
+    ops::{Float, list::TensorOp},
     tape::{Choice, Gradients, Node, OUTPUT, Op, Stored, Tape},
     tensor::{Shape, Tensor},
 };

@@ -1,8 +1,8 @@
 //! A parameter with fewer indices along an axis: its tensor, and all that stands between it and its use.
 use crate::{
     error::{Error, Result},
-    nn::{Param, steps::Groups, walk::shown},
-    tape::Float,
+    ops::Float,
+    param::{Form, Groups, Param, ParamState, shown},
     tensor::{Element, Tensor},
 };
 

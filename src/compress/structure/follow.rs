@@ -1,8 +1,8 @@
 //! Channels followed through operations: what an operation ties together, passes on, or keeps from going.
 use crate::{
     ops::{
-        Float, TensorOp,
-        list::{Conv, Linalg, Reduce, ShapeOp, Softmax, Take},
+        Float,
+        list::{Conv, Linalg, Reduce, ShapeOp, Softmax, Take, TensorOp},
     },
     tensor::Shape,
 };
