@@ -199,6 +199,14 @@ impl<T: Float> Param<T> {
 
     /// Puts an operation between the tensor and its use, after those that are there.
     pub fn parametrize(&self, by: impl Parametrize<T> + 'static) {
-        self.write().custom.push(Arc::new(by));
+        self.add_operation(Arc::new(by));
+    }
+
+    pub(super) fn add_operation(&self, by: Arc<dyn Parametrize<T>>) {
+        self.write().custom.push(by);
+    }
+
+    pub(super) fn own_operations(&self) -> Vec<Arc<dyn Parametrize<T>>> {
+        self.read().custom.clone()
     }
 }
