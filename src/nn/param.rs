@@ -9,7 +9,7 @@ use crate::{
 use std::{
     fmt,
     sync::{
-        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -42,6 +42,9 @@ struct Inner<T: Float> {
     state: RwLock<State<T>>,
 }
 
+/// A copy of it shares its tensors. Nothing else is done while it is locked: another parameter, or what a user put in between,
+/// could wait for the lock in turn.
+#[derive(Clone)]
 struct State<T: Float> {
     value: Tensor<T>,
     trainable: bool,
@@ -53,6 +56,7 @@ struct State<T: Float> {
 }
 
 /// A few values that stand for many weights.
+#[derive(Clone)]
 struct Codebook<T: Float> {
     codes: Tensor<u32>,
     /// The same, without those that the mask prunes.
@@ -67,12 +71,6 @@ impl<T: Float> State<T> {
             Some(mask) => mask.to_vec().iter().filter(|&&keep| keep != T::default()).count(),
             None => self.value.numel(),
         }
-    }
-
-    /// Brings the codes in use up to date with the mask.
-    fn apply_mask(&mut self) {
-        let Some(book) = &mut self.codebook else { return };
-        book.kept = kept_codes(&book.codes, self.mask.as_ref());
     }
 }
 
@@ -100,6 +98,12 @@ pub trait Parametrize<T: Float>: Send + Sync {
 pub(super) fn fresh_id() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Held while a parameter gets what it is made of, so that two threads can't make two of them of each other.
+fn one_link() -> impl Drop {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<T: Float> Param<T> {
@@ -153,7 +157,7 @@ impl<T: Float> Param<T> {
         self.write().value = value.into();
     }
 
-    /// Changes the tensor in place.
+    /// Changes the tensor in place. The parameter is locked meanwhile: `f` can't use it by another handle.
     pub fn update<R>(&self, f: impl FnOnce(&mut Tensor<T>) -> R) -> R {
         f(&mut self.write().value)
     }
@@ -173,13 +177,18 @@ impl<T: Float> Param<T> {
 
     /// Freezes the parameter and its codebook or step sizes (`false`) or lets them be trained again.
     pub fn set_trainable(&self, on: bool) {
-        let mut state = self.write();
-        state.trainable = on;
-        match (&state.codebook, &state.steps) {
-            (_, Some(steps)) => steps.sizes.set_trainable(on),
-            (Some(book), None) => book.centroids.set_trainable(on),
-            (None, None) => {}
+        self.write().trainable = on;
+        let between = self.steps().map(|(.., sizes)| sizes);
+        if let Some(learnt) = between.or_else(|| self.codebook().map(|(_, centroids)| centroids)) {
+            learnt.set_trainable(on);
         }
+    }
+
+    /// Whether what this one stands for takes the other one's.
+    fn takes(&self, other: &Param<T>) -> bool {
+        self.id() == other.id()
+            || self.codebook().is_some_and(|(_, centroids)| centroids.takes(other))
+            || self.steps().is_some_and(|(.., sizes)| sizes.takes(other))
     }
 
     /// Keeps the weights where the mask is true and holds the others at zero, in training too. `None` lifts the mask:
@@ -191,8 +200,12 @@ impl<T: Float> Param<T> {
                 format!("the mask has shape {}, the parameter {}", mask.shape(), state.value.shape());
             return Err(Error::invalid("set_mask", message));
         }
-        state.mask = mask.map(Tensor::cast);
-        state.apply_mask();
+        let mask = mask.map(Tensor::cast);
+        if let Some(book) = &mut state.codebook {
+            book.kept = kept_codes(&book.codes, mask.as_ref())
+                .map_err(|message| Error::invalid("set_mask", message))?;
+        }
+        state.mask = mask;
         Ok(())
     }
 
@@ -220,12 +233,14 @@ impl<T: Float> Param<T> {
     /// ```
     pub fn set_codebook(&self, codes: Tensor<u32>, centroids: impl Into<Param<T>>) -> Result<()> {
         let centroids: Param<T> = centroids.into();
-        // A codebook with a codebook of its own could lead back here.
-        if centroids.id() == self.id() || centroids.codebook().is_some() {
-            return Err(Error::invalid("set_codebook", "the centroids can't have a codebook themselves"));
+        let wrong = |message| Err(Error::invalid("set_codebook", message));
+        let _one = one_link();
+        if centroids.codebook().is_some() || centroids.takes(self) {
+            return wrong(
+                "the centroids can't have a codebook themselves, or be made of this parameter".into(),
+            );
         }
         let (k, mut state) = (centroids.shape(), self.write());
-        let wrong = |message| Err(Error::invalid("set_codebook", message));
         if codes.shape() != state.value.shape() {
             return wrong(format!(
                 "the codes have shape {}, the parameter {}",
@@ -239,11 +254,12 @@ impl<T: Float> Param<T> {
         if let Some(bad) = codes.to_vec().iter().find(|&&code| code as usize >= k.numel()) {
             return wrong(format!("code {bad} has no centroid: there are {}", k.numel()));
         }
-        if state.steps.is_some() {
-            centroids.set_trainable(false);
-        }
-        state.codebook = Some(Codebook { kept: codes.clone(), codes, centroids });
-        state.apply_mask();
+        let kept = kept_codes(&codes, state.mask.as_ref());
+        let kept = kept.map_err(|message| Error::invalid("set_codebook", message))?;
+        let fixed = state.steps.is_some().then(|| centroids.clone());
+        state.codebook = Some(Codebook { kept, codes, centroids });
+        drop(state);
+        fixed.iter().for_each(|centroids| centroids.set_trainable(false));
         Ok(())
     }
 
@@ -266,14 +282,18 @@ impl<T: Float> Param<T> {
     /// [`quantize::Quantizer`](crate::compress::quantize::Quantizer) does all of this for a model.
     ///
     /// # Errors
-    /// Other bits, step sizes of another shape than `[groups]`, or 0, or not finite. Of a negative one the magnitude is used.
+    /// Other bits, step sizes of another shape than `[groups]`, or 0, or not finite, or made of this parameter itself. Of a negative
+    /// one the magnitude is used.
     pub fn set_steps(&self, bits: u32, group: usize, sizes: impl Into<Param<T>>) -> Result<()> {
         let steps = Steps::new(&self.shape(), bits, group, sizes.into())?;
-        let mut state = self.write();
-        if let Some(book) = &state.codebook {
-            book.centroids.set_trainable(false);
+        let _one = one_link();
+        if steps.sizes.takes(self) {
+            return Err(Error::invalid("set_steps", "the step sizes can't be made of this parameter"));
         }
-        state.steps = Some(steps);
+        self.write().steps = Some(steps);
+        if let Some((_, centroids)) = self.codebook() {
+            centroids.set_trainable(false);
+        }
         Ok(())
     }
 
@@ -289,7 +309,7 @@ impl<T: Float> Param<T> {
 
     /// The weights as whole numbers, and their step sizes as they are used; `None` without steps or if more follows them.
     pub(crate) fn numbers(&self) -> Result<Option<(Tensor<i32>, Vec<T>)>> {
-        let steps = self.read().steps.clone().filter(|_| !self.has_custom());
+        let steps = if self.has_custom() { None } else { self.read().steps.clone() };
         // What steps made of weights is rounded to the same numbers again.
         steps.map(|steps| steps.numbers(&self.effective()?)).transpose()
     }
@@ -298,7 +318,7 @@ impl<T: Float> Param<T> {
     #[track_caller]
     pub(crate) fn in_steps<'t>(&self, tape: &'t Tape<T>) -> Option<Var<'t, T>> {
         let used = self.on(tape);
-        let state = self.read();
+        let state = self.read().clone();
         let steps = state.steps.as_ref().filter(|_| state.codebook.is_none())?;
         // Without a recording nothing is remembered, and what was rounded stays the same when it is rounded again.
         Some(steps.in_steps(&tape.known_param(steps.unrounded).unwrap_or(used), state.kept()))
@@ -354,11 +374,12 @@ impl<T: Float> Param<T> {
     /// The parameter on a tape: a leaf, or a constant if it is frozen, through its parametrisation.
     #[track_caller]
     pub(crate) fn on<'t>(&self, tape: &'t Tape<T>) -> Var<'t, T> {
-        let state = self.read();
+        let locked = self.read();
         if let Some(known) = tape.known_param(self.id()) {
             return known;
         }
-        let asked = tape.ask(self);
+        let (asked, state) = (tape.ask(self), locked.clone());
+        drop(locked);
         let mut value = match (&state.codebook, &state.mask) {
             (Some(book), _) => book.centroids.on(tape).elements(book.kept.clone()),
             (None, _) if !state.trainable && !tape.is_traced() => tape.constant(&state.value),

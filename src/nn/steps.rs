@@ -1,7 +1,7 @@
 //! A parameter's weights as whole numbers times step sizes: how its use in training is rounded, and which step size is whose.
 use super::param::{Param, fresh_id};
 use crate::{
-    error::{Error, Result},
+    error::{Checked, Error, Result},
     ops::take::NOWHERE,
     tape::{Float, Tape, Var},
     tensor::{Shape, Tensor},
@@ -171,9 +171,12 @@ pub(crate) fn share_of_gradient<'t, T: Float>(s: &Var<'t, T>, n: f64, most: f64)
     (s - &constant) * (1.0 / (n * most).sqrt().max(1.0)) + constant
 }
 
-/// Codes with [`NOWHERE`] where the mask prunes.
-pub(super) fn kept_codes<T: Float>(codes: &Tensor<u32>, mask: Option<&Tensor<T>>) -> Tensor<u32> {
-    let Some(mask) = mask else { return codes.clone() };
+/// Codes with [`NOWHERE`] where the mask prunes, which has their shape.
+pub(super) fn kept_codes<T: Float>(codes: &Tensor<u32>, mask: Option<&Tensor<T>>) -> Checked<Tensor<u32>> {
+    let Some(mask) = mask else { return Ok(codes.clone()) };
+    if mask.shape() != codes.shape() {
+        return Err(format!("the mask has shape {}, the codes {}", mask.shape(), codes.shape()));
+    }
     let (mask, all) = (mask.to_vec(), codes.to_vec());
-    Tensor::from_fn(codes.shape(), |i| if mask[i] == T::default() { NOWHERE } else { all[i] })
+    Ok(Tensor::from_fn(codes.shape(), |i| if mask[i] == T::default() { NOWHERE } else { all[i] }))
 }
