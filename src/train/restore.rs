@@ -134,10 +134,19 @@ pub(super) fn plan<T: Float>(
         let part = |kind: &str| left.remove(&format!("{kind}.{name}"));
         let [weights, mask, codes, centroids, sizes] =
             ["model", "mask", "codes", "centroids", "steps"].map(part);
+        // In older files step sizes are a parameter like any other, and what they are like is the model's.
+        let has = p.steps().filter(|_| !beside.steps.contains_key(&name));
+        let older = has.and_then(|(bits, group, _)| {
+            left.remove(&format!("model.{name}.steps")).map(|sizes| (bits, group, sizes))
+        });
+        let (like, sizes) = match older {
+            Some((bits, group, sizes)) => (Some((bits, group)), Some(sizes)),
+            None => (beside.steps.get(&name).copied(), sizes),
+        };
         match weights {
             None => missing.push(name),
             Some(weights) => {
-                let parts = Parts { weights, mask, codes, centroids, sizes };
+                let parts = Parts { weights, mask, codes, centroids, sizes, like };
                 match parts.held(&name, p, beside, &mut handles) {
                     Ok(held) => all.push(held),
                     Err(message) => unfit.push(format!("{name} {message}")),
@@ -155,6 +164,8 @@ struct Parts<'a> {
     codes: Option<TensorView<'a>>,
     centroids: Option<TensorView<'a>>,
     sizes: Option<TensorView<'a>>,
+    /// Bits and group of the step sizes.
+    like: Option<(u32, usize)>,
 }
 
 impl Parts<'_> {
@@ -209,11 +220,9 @@ impl Parts<'_> {
                 Some((codes, handle(CODEBOOK[0], self.centroids, p.codebook().map(|c| c.1))?))
             }
         };
-        let steps = match beside.steps.get(name) {
+        let steps = match self.like {
             None => None,
-            Some(&(bits, group)) => {
-                Some((bits, group, handle(STEPS[0], self.sizes, p.steps().map(|s| s.2))?))
-            }
+            Some((bits, group)) => Some((bits, group, handle(STEPS[0], self.sizes, p.steps().map(|s| s.2))?)),
         };
         let trainable = trained(name, p.is_trainable());
         Ok(Held { name: name.into(), p, value: value_of, mask, codebook, steps, trainable, beside: list })

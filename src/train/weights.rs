@@ -18,7 +18,11 @@ use serde::{
     Deserialize, Deserializer, Serialize,
     de::{IgnoredAny, MapAccess, Visitor},
 };
-use std::{collections::BTreeMap, fmt, path::Path};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt,
+    path::Path,
+};
 
 /// Writes the parameters of the model, as the model uses them (masked, from their codebooks), in full precision. The file is
 /// whole or not there.
@@ -222,6 +226,8 @@ impl Stored for NpyArray {
 fn load<S: Stored>(what: &'static str, fields: Fields, mut left: BTreeMap<String, S>) -> Result<()> {
     let (mut missing, mut wrong) = (Vec::new(), Vec::new());
     let mut jobs: Vec<Box<dyn FnOnce()>> = Vec::new();
+    let names: HashSet<String> =
+        fields.singles.iter().map(|f| &f.0).chain(fields.doubles.iter().map(|f| &f.0)).cloned().collect();
     fn plan<T: Float, S: Stored>(
         fields: Vec<(String, Param<T>)>,
         left: &mut BTreeMap<String, S>,
@@ -241,6 +247,8 @@ fn load<S: Stored>(what: &'static str, fields: Fields, mut left: BTreeMap<String
     }
     plan(fields.singles, &mut left, &mut missing, &mut wrong, &mut jobs);
     plan(fields.doubles, &mut left, &mut missing, &mut wrong, &mut jobs);
+    // Older files have the step sizes beside weights that are rounded to them.
+    left.retain(|stored, _| !stored.strip_suffix(".steps").is_some_and(|of| names.contains(of)));
     refuse(what, missing, left.into_keys().collect(), wrong)?;
     jobs.into_iter().for_each(|job| job());
     Ok(())

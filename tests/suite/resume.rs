@@ -241,6 +241,7 @@ fn a_full_disk_leaves_the_last_good_file() {
             assert!(size < 1 << 28, "{} is no small disk", filler.display());
         }
         file.set_len(size.saturating_sub(kilobytes << 10)).unwrap();
+        drop(file);
         let mut command = this_program();
         command.args(["--exact", "resume::child", "--ignored", "--nocapture"]).env(FOLDER, &*folder);
         let output = command.output().unwrap();
