@@ -12,6 +12,11 @@ pub(crate) mod shape;
 pub(crate) mod storage;
 pub(crate) mod strided;
 
+/// What `storage` is made of.
+mod sync {
+    pub(super) use std::{sync::Arc, thread::LocalKey};
+}
+
 pub use element::{Element, Index, trim_pool};
 pub(crate) use layout::Layout;
 pub use shape::Shape;

@@ -7,7 +7,10 @@ use crate::{
     tensor::{Shape, Tensor},
 };
 use serde::Serialize;
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt,
+};
 
 /// Which names of a file go to which parameters, and whether all must.
 ///
@@ -111,9 +114,13 @@ pub(super) fn load<S: Stored>(
     let (mut report, mut unfit) = (LoadReport::default(), Vec::new());
     let mut jobs: Vec<Box<dyn FnOnce()>> = Vec::new();
     let Fields { singles, doubles, tied } = fields;
+    let names: HashSet<String> =
+        singles.iter().map(|f| &f.0).chain(doubles.iter().map(|f| &f.0)).cloned().collect();
     plan(singles, &tied, &mut by_name, &mut report, &mut unfit, &mut jobs);
     plan(doubles, &tied, &mut by_name, &mut report, &mut unfit, &mut jobs);
-    report.unexpected = by_name.into_keys().collect();
+    // Older files have the step sizes beside weights that are rounded to them.
+    let beside = |name: &str| name.strip_suffix(".steps").is_some_and(|of| names.contains(of));
+    report.unexpected = by_name.into_keys().filter(|name| !beside(name)).collect();
     if options.strict {
         unfit.extend(report.mismatched.drain(..));
         refuse(what, report.missing, report.unexpected, unfit)?;
