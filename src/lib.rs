@@ -76,14 +76,12 @@ pub mod plot;
 mod real;
 mod tape;
 mod tensor;
+mod threads;
 pub mod train;
 
 pub use error::{Error, OpError, Result};
 pub use explore::Explorer;
-pub use kernels::{
-    isa::instruction_set,
-    threads::{set_threads, threads},
-};
+pub use kernels::isa::instruction_set;
 pub use ops::{
     Attention, AttentionMask, Close, ConvOptions, Fuse, FuseInput, Fused, Indexing, Interpolation,
     MatrixNorm, Operand, Pad, Padding, Parts, PoolOptions, Resize, Scatter, Select, Sizes, Unique,
@@ -95,6 +93,7 @@ pub use tape::{
     hessian, hvp, jacobian, jvp, sparse_hessian, sparse_jacobian,
 };
 pub use tensor::{Element, Index, Shape, Tensor, trim_pool};
+pub use threads::{set_threads, threads};
 
 /// What [`fuse!`] expands to; not for direct use.
 #[doc(hidden)]

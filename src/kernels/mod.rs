@@ -1,4 +1,4 @@
-//! Loops over slices and strides: vector code, threads, and all the `unsafe` there is but for the tape's statement buffer.
+//! Loops over slices and strides: vector code, and most of the `unsafe` there is.
 pub(crate) mod accumulate;
 pub(crate) mod bytes;
 pub(crate) mod compact;
@@ -10,9 +10,9 @@ pub(crate) mod matmul;
 pub(crate) mod pool;
 pub(crate) mod reduce;
 pub(crate) mod standardize;
-pub(crate) mod threads;
 pub(crate) mod update;
 
+pub(crate) use crate::threads;
 use crate::{
     real::{Number, lane_math::LaneMath},
     tensor::Element,

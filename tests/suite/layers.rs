@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 /// From the ground up; what stands on one line may use each other.
 const ORDER: &[&[&str]] = &[
-    &["checked", "clock", "error", "files", "ids", "numbers"],
+    &["checked", "clock", "error", "files", "ids", "numbers", "threads"],
     &["real"],
     &["tensor"],
     &["kernels"],
@@ -22,8 +22,6 @@ const ORDER: &[&[&str]] = &[
 
 /// What still goes against the order.
 const EXCEPTIONS: &[(&str, &str)] = &[
-    // Large tensors are filled by several threads.
-    ("tensor", "kernels"),
     // A tape knows parameters: they stand on it, and gradients are asked for by them.
     ("tape", "nn"),
 ];
