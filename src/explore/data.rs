@@ -3,9 +3,15 @@ use super::{
     picture::{Num, Picture},
     rules::{Formula, formula},
 };
-use crate::tape::{Argument, Difference, Float, Kept, Observation, Observed, Tape};
+use crate::{
+    files::read_text,
+    tape::{Argument, Difference, Float, Kept, Observation, Observed, Tape},
+};
 use serde::Serialize;
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+};
 
 /// One tape.
 #[derive(Debug, Serialize)]
@@ -218,7 +224,7 @@ impl Sources {
     fn read(self, known: &[(&str, &str)]) -> Vec<Source> {
         let read = |(file, used): (String, Vec<u32>)| {
             let known = known.iter().find(|(name, _)| *name == file).map(|(_, text)| text.to_string());
-            let text = known.or_else(|| std::fs::read_to_string(&file).ok()).unwrap_or_default();
+            let text = known.or_else(|| read_text(Path::new(&file)).ok()).unwrap_or_default();
             let near = |n: u32| used.iter().any(|&u| n.abs_diff(u) <= AROUND);
             let lines = (1..).zip(text.lines()).filter(|(n, _)| near(*n));
             Source { lines: lines.map(|(n, text)| (n, text.to_string())).collect(), file }

@@ -4,7 +4,7 @@
 use crate::data::{NpyArray, read_npz, write_npz};
 use crate::{
     error::{Error, Result},
-    files::write_readable,
+    files::{self, write_readable},
     nn::{Param, walk::visit_fields},
     real::half::f16_to_f32,
     tape::Float,
@@ -163,7 +163,7 @@ pub fn load_safetensors<M: Serialize + ?Sized>(model: &M, path: impl AsRef<Path>
 }
 
 fn load_fields(fields: Fields, path: &Path) -> Result<()> {
-    let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+    let bytes = files::read(path)?;
     let (file, _) = opened(&bytes).map_err(|message| {
         Error::format(path.display().to_string(), "its header", format!("no safetensors file: {message}"))
     })?;
