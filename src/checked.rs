@@ -22,11 +22,11 @@ macro_rules! checked {
         }
     };
     ($name:ident<T> { $($(#[$fm:meta])* $field:ident: $t:ty),* $(,)? }) => {
-        impl<'de, T: $crate::tape::Float + serde::Deserialize<'de>> serde::Deserialize<'de> for $name<T> {
+        impl<'de, T: $crate::ops::Float + serde::Deserialize<'de>> serde::Deserialize<'de> for $name<T> {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 #[derive(serde::Deserialize)]
                 #[serde(bound(deserialize = "T: serde::Deserialize<'de>"))]
-                struct $name<T: $crate::tape::Float> { $($(#[$fm])* $field: $t),* }
+                struct $name<T: $crate::ops::Float> { $($(#[$fm])* $field: $t),* }
                 let $name { $($field),* } = serde::Deserialize::deserialize(deserializer)?;
                 $crate::checked::sound(stringify!($name), Self { $($field),* })
             }

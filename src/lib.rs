@@ -53,6 +53,7 @@
 //! | `plot` | pictures of curves and matrices |
 #![warn(missing_docs)]
 
+mod autodiff;
 mod checked;
 mod clock;
 pub mod compress;
@@ -71,27 +72,31 @@ pub mod nn;
 mod numbers;
 mod ops;
 pub mod optim;
+mod param;
 #[cfg(feature = "plot")]
 pub mod plot;
+mod program;
 mod real;
 mod tape;
 mod tensor;
 mod threads;
 pub mod train;
 
+pub use autodiff::{
+    Block, Budget, GradCheck, Pattern, Sparse, gradcheck, hessian, hvp, jacobian, jvp, sparse_hessian,
+    sparse_jacobian,
+};
 pub use error::{Error, OpError, Result};
 pub use explore::Explorer;
+pub use inspect::{Argument, Constant, Flow, Kept, Listing, Observation, Observed, Row};
 pub use kernels::isa::instruction_set;
 pub use ops::{
-    Attention, AttentionMask, Close, ConvOptions, Fuse, FuseInput, Fused, Indexing, Interpolation,
+    Attention, AttentionMask, Close, ConvOptions, Float, Fuse, FuseInput, Fused, Indexing, Interpolation,
     MatrixNorm, Operand, Pad, Padding, Parts, PoolOptions, Resize, Scatter, Select, Sizes, Unique,
 };
+pub use program::Program;
 pub use real::{Dual, Lane, Mask, Number, Real};
-pub use tape::{
-    Argument, Block, Budget, Constant, CustomOp, Float, Flow, GradCheck, Gradients, Kept, Listing,
-    Observation, Observed, Pattern, Program, Random, Row, Scalar, Sparse, Tape, TapeNumber, Var, gradcheck,
-    hessian, hvp, jacobian, jvp, sparse_hessian, sparse_jacobian,
-};
+pub use tape::{CustomOp, Gradients, Random, Scalar, Tape, TapeFloat, TapeNumber, Var};
 pub use tensor::{Element, Index, Shape, Tensor, trim_pool};
 pub use threads::{set_threads, threads};
 

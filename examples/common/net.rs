@@ -221,8 +221,8 @@ impl Net {
 /// Gives a parameter a value, and the step size of another.
 fn give(from: &Param, to: &Param, value: Tensor) -> Result<()> {
     to.set(value);
-    if let Some((bits, 0, size)) = from.steps() {
-        to.set_steps(bits, 0, size.value())?;
+    if let Some(steps) = from.steps().filter(|steps| steps.group == 0) {
+        to.set_steps(steps.bits, 0, steps.sizes.value())?;
     }
     Ok(())
 }

@@ -2,8 +2,8 @@
 //! for each group of a row. What training makes of it is in `fake`.
 use crate::{
     error::{Checked, Error, Result},
-    nn::steps::Groups,
-    tape::Float,
+    ops::Float,
+    param::Groups,
     tensor::{Element, Shape, Tensor},
 };
 

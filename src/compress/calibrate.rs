@@ -2,7 +2,7 @@
 use super::affine::{Affine, checked_bits, finite};
 use crate::{
     error::{Error, Result},
-    tape::Float,
+    ops::Float,
     tensor::Tensor,
 };
 

@@ -3,7 +3,7 @@
 use crate::{
     error::{Error, Result},
     kernels::dense::cholesky,
-    tape::Float,
+    ops::Float,
     tensor::{
         Tensor,
         room::{filled, listed},

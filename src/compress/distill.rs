@@ -4,8 +4,9 @@ use crate::{
     error::{Error, Result},
     fuse,
     loss::Reduction,
+    ops::Float,
     real::Number,
-    tape::{Float, Var},
+    tape::Var,
     tensor::{Index, Tensor},
 };
 

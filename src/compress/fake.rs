@@ -6,12 +6,9 @@ use super::{
 use crate::{
     checked::{Check, checked},
     error::{Checked, Error, Result},
-    nn::{
-        Param,
-        steps::{Groups, round_to_steps, share_of_gradient},
-        walk::{inventory, shown},
-    },
-    tape::{CustomOp, Float, Var},
+    ops::Float,
+    param::{Groups, Param, inventory, round_to_steps, share_of_gradient, shown},
+    tape::{CustomOp, Var},
     tensor::{Shape, Tensor},
 };
 use serde::Serialize;
@@ -155,8 +152,8 @@ impl Quantizer {
 /// A parametrisation fails; no parameter has steps.
 pub fn settle<M: Serialize + ?Sized>(model: &M) -> Result<()> {
     fn one<T: Float>(p: &Param<T>) -> Result<bool> {
-        let (Some((bits, ..)), Some((numbers, _))) = (p.steps(), p.numbers()?) else { return Ok(false) };
-        set_numbers(p, bits, &numbers).map(|()| true)
+        let (Some(steps), Some((numbers, _))) = (p.steps(), p.numbers()?) else { return Ok(false) };
+        set_numbers(p, steps.bits, &numbers).map(|()| true)
     }
     let mut result = Ok(false);
     each_field!(model, |_name, p| {

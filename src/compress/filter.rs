@@ -1,7 +1,7 @@
 //! Which parameters of a model are worked on: filters by name and shape, and the walk that asks them.
 use crate::{
     error::{Error, Result},
-    nn::walk::inventory,
+    param::inventory,
     tensor::Shape,
 };
 use serde::Serialize;
@@ -32,11 +32,11 @@ pub(super) fn picks_some<M: Serialize + ?Sized>(what: &'static str, model: &M, f
 /// Runs the body for each parameter that is a field of the model, those of `f32` first, then those of `f64`.
 macro_rules! each_field {
     ($model:expr, |$name:ident, $p:ident| $body:expr) => {{
-        crate::nn::walk::visit_fields($model, |path, $p: &crate::nn::Param<f32>| {
+        crate::param::visit_fields($model, |path, $p: &crate::nn::Param<f32>| {
             let $name = path.to_string();
             $body
         });
-        crate::nn::walk::visit_fields($model, |path, $p: &crate::nn::Param<f64>| {
+        crate::param::visit_fields($model, |path, $p: &crate::nn::Param<f64>| {
             let $name = path.to_string();
             $body
         });

@@ -6,8 +6,9 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    nn::{Param, visit_params},
-    tape::{Float, Tape, Var},
+    ops::Float,
+    param::{Param, visit_params},
+    tape::{Tape, Var},
     tensor::{Shape, Tensor},
 };
 use serde::Serialize;

@@ -6,9 +6,10 @@ use super::{
 use crate::{
     clock::Clock,
     error::{Error, Result},
-    nn::walk::inventory,
-    ops::{Op, conv::Conv, linalg::Linalg},
-    tape::{Operand, Recorded, Tape, Var},
+    ops::list::{Conv, Linalg, TensorOp},
+    param::inventory,
+    program::{Operand, Recorded},
+    tape::{Op, Tape, Var},
     tensor::{Shape, Tensor},
 };
 use serde::Serialize;
@@ -140,12 +141,12 @@ fn calls(run: &mut impl FnMut() -> Result<()>) -> Result<u32> {
 fn shares<M: Serialize + ?Sized>(model: &M) -> Result<HashMap<u64, (String, f64)>> {
     let mut shares = HashMap::new();
     let mut result = Ok(());
-    crate::nn::walk::visit_fields(model, |path, p: &crate::nn::Param<f32>| {
+    crate::param::visit_fields(model, |path, p: &crate::nn::Param<f32>| {
         let value = p.effective().map(|v| v.to_vec());
         let share = value.map(|v| v.iter().filter(|&&v| v != 0.0).count() as f64 / v.len().max(1) as f64);
         match share {
             Ok(share) => {
-                let beside = [p.codebook().map(|(_, c)| c.id()), p.steps().map(|(_, _, s)| s.id())];
+                let beside = [p.codebook().map(|(_, c)| c.id()), p.steps().map(|steps| steps.sizes.id())];
                 for id in [Some(p.id())].into_iter().chain(beside).flatten() {
                     shares.insert(id, (path.to_string(), share));
                 }
@@ -179,10 +180,12 @@ fn products(recorded: &Recorded<f32>, shares: &HashMap<u64, (String, f64)>, exam
         let [left, right] = &sides[..] else { continue };
         // How many products each element of the result is a sum of.
         let terms = match &node.op {
-            Op::Linalg(Linalg::Linear) => right.last().copied(),
-            Op::Linalg(Linalg::Matmul { transpose_a: false, .. }) => left.last().copied(),
-            Op::Linalg(Linalg::Matmul { transpose_a: true, .. }) => left.iter().rev().nth(1).copied(),
-            Op::Conv(conv) => match conv {
+            Op::Tensor(TensorOp::Linalg(Linalg::Linear)) => right.last().copied(),
+            Op::Tensor(TensorOp::Linalg(Linalg::Matmul { transpose_a: false, .. })) => left.last().copied(),
+            Op::Tensor(TensorOp::Linalg(Linalg::Matmul { transpose_a: true, .. })) => {
+                left.iter().rev().nth(1).copied()
+            }
+            Op::Tensor(TensorOp::Conv(conv)) => match conv {
                 Conv::Forward { .. } => Some(right.iter().skip(1).product()),
                 Conv::Input { .. } => {
                     Some(right.first().copied().unwrap_or(1) * right.iter().skip(2).product::<usize>())

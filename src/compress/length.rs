@@ -2,7 +2,7 @@
 use super::pack::pack;
 use crate::{
     error::{Error, Result},
-    tape::Float,
+    ops::Float,
     tensor::{Index, Tensor},
 };
 use serde::Serialize;

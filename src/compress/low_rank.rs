@@ -3,8 +3,8 @@ use super::quantize::nearest_mean;
 use crate::{
     error::{Error, Result},
     kernels::dense::svd,
-    nn::Param,
-    tape::Float,
+    ops::Float,
+    param::Param,
     tensor::Tensor,
 };
 

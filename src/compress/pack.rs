@@ -10,8 +10,9 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    nn::{Param, outline::outline, steps::Groups, walk::shown},
-    tape::Float,
+    nn::outline::outline,
+    ops::Float,
+    param::{Groups, Param, shown},
     tensor::{Shape, Tensor},
 };
 use serde::Serialize;
@@ -71,7 +72,7 @@ fn entry<T: Float>(name: String, p: &Param<T>) -> Result<Entry> {
 
 /// Whole numbers and step sizes, if that's what the weights are.
 fn in_steps<T: Float>(name: &str, p: &Param<T>) -> Result<Option<EntryData>> {
-    let (Some((_, group, _)), Some((numbers, sizes))) = (p.steps(), p.numbers()?) else { return Ok(None) };
+    let (Some(steps), Some((numbers, sizes))) = (p.steps(), p.numbers()?) else { return Ok(None) };
     let mut values = numbers.to_vec();
     values.sort_unstable();
     values.dedup();
@@ -81,7 +82,7 @@ fn in_steps<T: Float>(name: &str, p: &Param<T>) -> Result<Option<EntryData>> {
     let scales = floats(name, &sizes)?;
     let scale_bits = if fits_half(&scales) { 16 } else { 32 };
     let weights = Box::new(tied(&codes, &centroids, p.mask().map(|m| m.to_vec())));
-    Ok(Some(EntryData::Scaled { weights, group, scales, scale_bits }))
+    Ok(Some(EntryData::Scaled { weights, group: steps.group, scales, scale_bits }))
 }
 
 /// Codes of kept weights only, over the centroids that these use, sorted: that way they take the fewest bytes.

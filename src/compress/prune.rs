@@ -6,8 +6,8 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    nn::{Param, walk::shown},
-    tape::Float,
+    ops::Float,
+    param::{Param, shown},
     tensor::{Shape, Tensor},
 };
 use serde::Serialize;

@@ -7,8 +7,8 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    nn::{Param, visit_params},
-    tape::Float,
+    ops::Float,
+    param::{Param, visit_params},
     tensor::{Shape, Tensor},
 };
 use serde::Serialize;

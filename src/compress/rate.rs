@@ -1,7 +1,8 @@
 //! What a model's whole numbers take as a file, as something that training can make less of.
 use crate::{
-    nn::{Param, steps::Groups, visit_params},
-    tape::{Float, Tape, Var},
+    ops::Float,
+    param::{Groups, Param, visit_params},
+    tape::{Tape, Var},
     tensor::{Shape, Tensor},
 };
 use serde::Serialize;
@@ -43,10 +44,10 @@ const LEAST: f64 = 1.0 / 1024.0;
 pub fn rate<'t, T: Float, M: Serialize + ?Sized>(tape: &'t Tape<T>, model: &M) -> Var<'t, T> {
     let mut bits = tape.constant(T::of(0.0));
     visit_params(model, |_, p: &Param<T>| {
-        if let (Some((width, ..)), Some(x)) = (p.steps(), p.in_steps(tape)) {
+        if let (Some(steps), Some(x)) = (p.steps(), p.in_steps(tape)) {
             let mask = p.mask().map(|mask| mask.to_vec());
             tape.note_read(&x);
-            let (constant, slopes) = tangent(x.tensor(), (1i64 << (width - 1)) - 1, mask.as_deref());
+            let (constant, slopes) = tangent(x.tensor(), (1i64 << (steps.bits - 1)) - 1, mask.as_deref());
             bits = &bits + (&x * tape.constant(slopes)).sum() + constant;
         }
     });

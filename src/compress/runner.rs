@@ -2,7 +2,8 @@
 use super::{Artifact, Entry, EntryData, Int8Linear, SparseLinear};
 use crate::{
     error::{Error, Result},
-    nn::{Layer, Linear, Param},
+    nn::{Layer, Linear},
+    param::Param,
     tape::{Tape, Var},
     tensor::Tensor,
 };

@@ -5,12 +5,10 @@ mod follow;
 
 use crate::{
     error::{Error, Result},
-    nn::{
-        Param,
-        walk::{inventory, visit_fields},
-    },
-    ops::Op,
-    tape::{Float, Operand, Recorded, Tape, Var, node::Node},
+    ops::{Float, list::TensorOp},
+    param::{Param, inventory, visit_fields},
+    program::{Operand, Recorded},
+    tape::{Node, Op, Tape, Var},
     tensor::{Element, Shape, Tensor},
 };
 use cut::{Cut, select};
@@ -187,17 +185,23 @@ impl Channels {
                     own
                 }
                 // A parameter's own mask, which is cut with it.
-                Op::Where(_)
+                Op::Tensor(TensorOp::Where(_))
                     if matches!(operands[..], [Operand::Constant(_), Operand::Node(p), Operand::Constant(_)]
                     if matches!(recorded.nodes[p as usize].op, Op::Param(_))) =>
                 {
                     x[1].clone()
                 }
                 Op::Input | Op::Param(_) => plain(&node.shape),
-                op => follow(op, &x, &node.shape, chosen, &mut union).unwrap_or_else(|| {
-                    x.iter().flatten().for_each(|labels| union.fix(labels));
-                    plain(&node.shape)
-                }),
+                op => {
+                    let followed = match op {
+                        Op::Tensor(op) => follow(op, &x, &node.shape, chosen, &mut union),
+                        _ => None,
+                    };
+                    followed.unwrap_or_else(|| {
+                        x.iter().flatten().for_each(|labels| union.fix(labels));
+                        plain(&node.shape)
+                    })
+                }
             };
             known.push(labels);
         }

@@ -6,12 +6,10 @@ use super::{
 };
 use crate::{
     error::{Checked, Error, Result},
-    nn::{
-        Conv2d, Linear, Param, visit_params,
-        walk::{inventory, shown, visit_fields},
-    },
-    ops::ConvOptions,
-    tape::{Float, Tape, Var},
+    nn::{Conv2d, Linear},
+    ops::{ConvOptions, Float},
+    param::{Param, inventory, shown, visit_fields, visit_params},
+    tape::{Tape, Var},
     tensor::{Shape, Tensor},
 };
 use serde::Serialize;

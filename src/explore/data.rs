@@ -5,7 +5,9 @@ use super::{
 };
 use crate::{
     files::read_text,
-    tape::{Argument, Difference, Float, Kept, Observation, Observed, Tape},
+    inspect::{Argument, CentralDifference, Kept, Observation, Observed},
+    ops::Float,
+    tape::Tape,
 };
 use serde::Serialize;
 use std::{
@@ -68,7 +70,7 @@ enum Check {
 }
 
 impl Check {
-    fn of(check: Result<Difference, String>) -> Check {
+    fn of(check: Result<CentralDifference, String>) -> Check {
         match check {
             Ok(d) => Check::Done {
                 element: d.element,

@@ -1,9 +1,10 @@
 //! Ten short lessons, each on a small tape that is recorded when the page is written.
 use super::data::Data;
 use crate::{
+    autodiff::Block,
     error::Result,
-    nn::Param,
-    tape::{Block, Tape, Var},
+    param::Param,
+    tape::{Tape, Var},
     tensor::Tensor,
 };
 use serde::Serialize;

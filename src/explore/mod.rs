@@ -11,7 +11,9 @@ mod rules;
 use crate::{
     error::{Error, Result},
     files::write_atomically,
-    tape::{Float, Observation, Tape},
+    inspect::Observation,
+    ops::Float,
+    tape::Tape,
 };
 use data::Data;
 use serde::Serialize;

@@ -6,11 +6,11 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    ops::{Op, unary::Unary},
-    tape::{
-        Float, Tape,
-        node::{NONE, Node, OUTPUT},
+    ops::{
+        Float,
+        list::{TensorOp, Unary},
     },
+    tape::{NONE, Node, OUTPUT, Op, Tape},
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -55,7 +55,7 @@ impl<T: Float> Tape<T> {
         let (nodes, values) = (self.tensors.nodes.borrow(), self.tensors.kept.borrow());
         let mut activations = Vec::new();
         for (i, node) in nodes.iter().enumerate() {
-            if !matches!(node.op, Op::Unary(Unary::Relu {} | Unary::Relu6 {})) {
+            if !matches!(node.op, Op::Tensor(TensorOp::Unary(Unary::Relu {} | Unary::Relu6 {}))) {
                 continue;
             }
             let kept = values.get(node.kept_range()).unwrap_or_default();
@@ -91,8 +91,8 @@ impl<T: Float> Tape<T> {
 fn behind_convolution<T: Float>(nodes: &[Node<T>], mut i: usize) -> bool {
     while let Some(node) = nodes.get(i) {
         match node.op {
-            Op::Conv(_) => return true,
-            Op::Linalg(_) => return false,
+            Op::Tensor(TensorOp::Conv(_)) => return true,
+            Op::Tensor(TensorOp::Linalg(_)) => return false,
             _ => {}
         }
         match node.inputs.iter().find(|&&n| n != NONE) {

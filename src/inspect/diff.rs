@@ -1,12 +1,11 @@
 //! The first statement at which two runs of a program differ.
 use super::{
     Origin,
+    listing::{Argument, Row},
+    observation::{Observation, Observed},
     table::{count, short},
 };
-use crate::{
-    tape::{Argument, Float, Observation, Observed, Row, Tape},
-    tensor::Tensor,
-};
+use crate::{ops::Float, tape::Tape, tensor::Tensor};
 use serde::Serialize;
 use std::fmt;
 

@@ -4,8 +4,9 @@ use super::{
     table::{Table, count, percent, short},
 };
 use crate::{
-    nn::{Param, visit_params},
-    tape::{Float, Gradients},
+    ops::Float,
+    param::{Param, visit_params},
+    tape::Gradients,
 };
 use serde::Serialize;
 use std::fmt;

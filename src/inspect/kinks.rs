@@ -1,6 +1,10 @@
 //! Gradients that are one of several possible ones: values that lie on a kink.
-use super::{Origin, table::count};
-use crate::tape::{Float, Observation, Tape};
+use super::{
+    Origin,
+    observation::{Observation, Observed},
+    table::count,
+};
+use crate::{ops::Float, tape::Tape};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -48,9 +52,9 @@ impl Observation {
     /// # Ok::<(), kolmo::Error>(())
     /// ```
     pub fn kinks(&self) -> Kinks {
-        let reached = |seen: &&crate::tape::Observed| self.seed.is_none() || seen.adjoint.is_some();
+        let reached = |seen: &&Observed| self.seed.is_none() || seen.adjoint.is_some();
         let found = self.rows.iter().filter(|seen| seen.kinks > 0).filter(reached);
-        let kink = |seen: &crate::tape::Observed| Kink {
+        let kink = |seen: &Observed| Kink {
             id: seen.row.id,
             origin: Origin::of(seen),
             elements: seen.kinks,

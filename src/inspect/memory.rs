@@ -5,11 +5,8 @@ use super::{
     table::{Table, bytes, count, percent, total},
 };
 use crate::{
-    ops::Op,
-    tape::{
-        Float, Tape,
-        node::{NONE, OUTPUT},
-    },
+    ops::Float,
+    tape::{NONE, OUTPUT, Op, Tape},
 };
 use serde::{Deserialize, Serialize};
 use std::{cmp::Reverse, collections::HashSet, fmt};

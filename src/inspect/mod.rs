@@ -17,9 +17,16 @@
 //! in a model.
 mod dead;
 mod diff;
+mod differences;
+mod dot;
+mod gather;
 mod gradient;
+mod in_use;
 mod kinks;
+mod layers;
+mod listing;
 mod memory;
+mod observation;
 mod origin;
 mod profile;
 mod rounding;
@@ -29,6 +36,7 @@ mod table;
 
 pub use dead::{Activation, DeadUnits};
 pub use diff::{Difference, DifferenceKind};
+pub(crate) use differences::CentralDifference;
 pub use gradient::{GradientFlag, GradientStatistics, ParameterGradient};
 pub use kinks::{Kink, Kinks};
 pub use memory::{KeptTensor, Memory, MemoryGroup};
@@ -37,3 +45,6 @@ pub use profile::{Call, Profile, ProfileGroup};
 pub use rounding::{Rounding, RoundingError};
 pub use saved::{Replay, SavedTape};
 pub use summary::{Operation, Parameter, Summary, summary};
+
+pub use listing::{Argument, Listing, Row};
+pub use observation::{Constant, Flow, Kept, Observation, Observed};

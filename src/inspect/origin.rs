@@ -1,5 +1,9 @@
 //! Where a statement comes from: operation, layer and source line, and sums over each of these.
-use crate::tape::{Float, Observed, Tape, node::Node, observe::layers};
+use super::{layers::layers, observation::Observed};
+use crate::{
+    ops::Float,
+    tape::{Node, Tape},
+};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 

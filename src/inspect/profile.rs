@@ -1,10 +1,11 @@
 //! Where time and memory go: by operation, layer and source line, forward and in the sweep.
 use super::{
     By, Origin,
+    observation::{Observation, Observed},
     origin::sums,
     table::{Table, bytes, count, percent, time, total},
 };
-use crate::tape::{Float, Observation, Observed, Tape};
+use crate::{ops::Float, tape::Tape};
 use serde::{Deserialize, Serialize};
 use std::{cmp::Reverse, fmt};
 

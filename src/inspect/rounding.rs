@@ -2,9 +2,10 @@
 //! fewer bits.
 use super::{
     Origin,
+    observation::{Observation, Observed},
     table::{Table, count, percent, short},
 };
-use crate::tape::{Float, Observation, Observed, Tape};
+use crate::{ops::Float, tape::Tape};
 use serde::Serialize;
 use std::fmt;
 

@@ -5,9 +5,9 @@ use super::{
     table::{Table, bytes, count, percent, total},
 };
 use crate::{
-    nn::{Param, walk::visit_fields},
-    ops::Op,
-    tape::{Float, Tape, node::NONE},
+    ops::Float,
+    param::{Param, visit_fields},
+    tape::{NONE, Op, Tape},
     tensor::Shape,
 };
 use serde::{Deserialize, Serialize};

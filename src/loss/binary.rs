@@ -5,8 +5,8 @@ use super::{
 };
 use crate::{
     fuse,
-    ops::{binary_cross_entropy::BinaryCrossEntropy, index::valid},
-    tape::{Float, Var},
+    ops::{Float, index::valid, list::BinaryCrossEntropy},
+    tape::Var,
 };
 
 impl<'t, T: Float> Var<'t, T> {

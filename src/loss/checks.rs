@@ -1,7 +1,8 @@
 //! What losses ask of their operands and options.
 use crate::{
     error::Checked,
-    tape::{Float, Var},
+    ops::Float,
+    tape::Var,
     tensor::{Shape, shape::broadcast},
 };
 

@@ -3,11 +3,12 @@ use super::{Reduction, checks::accepted};
 use crate::{
     error::Checked,
     ops::{
-        cross_entropy::MeanCrossEntropy,
+        Float,
         index::{shared, valid},
+        list::MeanCrossEntropy,
         take::NOWHERE,
     },
-    tape::{Float, Var},
+    tape::Var,
     tensor::{
         Index, Shape, Tensor,
         room::{filled, room},

@@ -2,8 +2,8 @@
 use super::Reduction;
 use crate::{
     error::Checked,
-    ops::{Pad, binary::Test, index::valid},
-    tape::{Float, Var},
+    ops::{Float, Pad, index::valid, list::Test},
+    tape::Var,
     tensor::{Index, Tensor, room::listed},
 };
 

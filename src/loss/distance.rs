@@ -5,8 +5,8 @@ use super::{
 };
 use crate::{
     Number, fuse,
-    ops::{binary::Test, index::valid},
-    tape::{Float, Var},
+    ops::{Float, index::valid, list::Test},
+    tape::Var,
 };
 
 /// The options of [`TripletMargin::apply`]: margin 1, the norm of order 2, eps 1e-6, no swap.

@@ -6,8 +6,8 @@ use super::{
 use crate::{
     error::Checked,
     fuse,
-    ops::{Op, Rule, binary::Test, index::valid, operands},
-    tape::{Float, Var, step::Step},
+    ops::{Float, index::valid, list::Test, operands},
+    tape::{Op, Rule, Step, Var},
     tensor::{Shape, Tensor},
 };
 use std::{f64::consts::PI, sync::Arc};

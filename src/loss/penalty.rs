@@ -1,8 +1,9 @@
 //! Penalties on the parameters of a model, to be added to a loss. Where the names take none of them, the penalty is a failed
 //! value: a misspelt one would do nothing.
 use crate::{
-    nn::{Param, named_params, visit_params},
-    tape::{Float, Tape, Var},
+    ops::Float,
+    param::{Param, named_params, visit_params},
+    tape::{Tape, Var},
 };
 use serde::Serialize;
 

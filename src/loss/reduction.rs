@@ -1,5 +1,5 @@
 //! How the losses of single elements become one.
-use crate::tape::{Float, Var};
+use crate::{ops::Float, tape::Var};
 
 /// What becomes of the losses of single elements.
 ///

@@ -2,7 +2,7 @@
 use super::rows::{Rows, largest};
 use crate::{
     error::{Error, Result},
-    tape::Float,
+    ops::Float,
     tensor::{Index, Tensor},
 };
 

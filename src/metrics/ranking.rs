@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    tape::Float,
+    ops::Float,
     tensor::{Index, Tensor},
 };
 

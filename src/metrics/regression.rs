@@ -1,7 +1,7 @@
 //! How far predicted numbers are from the true ones.
 use crate::{
     error::{Error, Result},
-    tape::Float,
+    ops::Float,
     tensor::Tensor,
 };
 

@@ -1,7 +1,7 @@
 //! Predictions and targets as the metrics read them: a row of numbers, or a label, for each sample.
 use crate::{
     error::{Error, Result},
-    tape::Float,
+    ops::Float,
     tensor::{Element, Index, Tensor},
 };
 

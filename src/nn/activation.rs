@@ -1,12 +1,14 @@
 //! Activation functions as layers, with PyTorch's options and defaults.
 use super::{
-    Layer, Param,
+    Layer,
     fit::{refused, sizes_of},
 };
 use crate::{
     checked::{Check, checked, finite, option, positive},
     error::Checked,
-    tape::{Float, Var},
+    ops::Float,
+    param::Param,
+    tape::Var,
     tensor::Tensor,
 };
 use serde::{Deserialize, Serialize};

@@ -1,15 +1,16 @@
 //! Multi-head attention with PyTorch's names and layouts of weights. Sequences are `[n, length, width]` or, for one,
 //! `[length, width]`.
 use super::{
-    Layer, Linear, Param,
+    Layer, Linear,
     fit::{refused, shaped, shaped_if, within},
     init,
 };
 use crate::{
     checked::{Check, checked, probability},
     error::{Checked, Error, Result},
-    ops::{Attention, AttentionMask, Pad},
-    tape::{Float, Var},
+    ops::{Attention, AttentionMask, Float, Pad},
+    param::Param,
+    tape::Var,
     tensor::Tensor,
 };
 use rand::Rng;

@@ -1,14 +1,15 @@
 //! Layers for signals and images: convolutions, pooling, and what changes shapes between them and linear layers.
 use super::{
-    Layer, Param,
+    Layer,
     fit::{refused, shaped_if, sizes_of},
     init,
 };
 use crate::{
     checked::{Check, checked, option, probability},
     error::Checked,
-    ops::{ConvOptions, Interpolation, Padding, PoolOptions, Resize, Sizes},
-    tape::{Float, Var},
+    ops::{ConvOptions, Float, Interpolation, Padding, PoolOptions, Resize, Sizes},
+    param::Param,
+    tape::Var,
     tensor::{Shape, Tensor},
 };
 use rand::Rng;

@@ -1,9 +1,11 @@
 //! Vectors for things that have numbers.
-use super::{Param, fit::sizes_of, init};
+use super::{fit::sizes_of, init};
 use crate::{
     checked::{Check, checked},
     error::Checked,
-    tape::{Float, Var},
+    ops::Float,
+    param::Param,
+    tape::Var,
     tensor::{Index, Tensor},
 };
 use rand::Rng;

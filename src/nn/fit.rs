@@ -1,10 +1,5 @@
 //! What layers say of parameters and inputs that don't go together: by the layer's name, what it takes, what it was given.
-use super::Param;
-use crate::{
-    error::Checked,
-    tape::{Float, Var},
-    tensor::Shape,
-};
+use crate::{error::Checked, ops::Float, param::Param, tape::Var, tensor::Shape};
 
 /// That a parameter has these sizes.
 pub(super) fn shaped<T: Float>(field: &str, p: &Param<T>, sizes: &[usize]) -> Checked<()> {

@@ -1,7 +1,7 @@
 //! Starting values of parameters, by PyTorch's names and formulas.
 use crate::{
     error::{Error, Result},
-    tape::Float,
+    ops::Float,
     tensor::{
         Shape, Tensor,
         room::{listed, room},

@@ -1,13 +1,14 @@
 //! Layers with one input and one output: linear, dropout, and layers in a row.
 use super::{
-    Param,
     fit::{refused, shaped_if, sizes_of},
     init,
 };
 use crate::{
     checked::{Check, checked, probability},
     error::Checked,
-    tape::{Float, Var},
+    ops::Float,
+    param::Param,
+    tape::Var,
     tensor::Tensor,
 };
 use rand::Rng;

@@ -9,13 +9,9 @@ mod layers;
 mod norm;
 mod norm_axes;
 pub(crate) mod outline;
-mod param;
-mod param_serial;
 mod positions;
 mod recurrent;
-pub(crate) mod steps;
 mod transformer;
-pub(crate) mod walk;
 
 pub use activation::{
     Celu, Elu, Gelu, GeluTanh, Glu, Hardshrink, Hardsigmoid, Hardswish, Hardtanh, Identity, LeakyRelu,
@@ -31,11 +27,11 @@ pub use embedding::Embedding;
 pub use layers::{Dropout, Layer, Linear, Sequential};
 pub use norm::{BatchNorm, BatchNorm1d, BatchNorm2d, InstanceNorm};
 pub use norm_axes::{GroupNorm, LayerNorm, RmsNorm};
-pub use param::{Param, Parametrize};
 pub use positions::sinusoidal_positions;
 pub use recurrent::{Cell, Recurrent, State};
 pub use transformer::{
     FeedForward, TransformerDecoder, TransformerDecoderLayer, TransformerEncoder, TransformerEncoderLayer,
     TransformerOptions,
 };
-pub use walk::{Path, named_params, visit_params};
+
+pub use crate::param::{Form, Param, ParamState, Parametrize, Path, Steps, named_params, visit_params};

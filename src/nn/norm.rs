@@ -1,12 +1,14 @@
 //! Layers that normalise channels, with PyTorch's names for weights and statistics.
 use super::{
-    Layer, Param,
+    Layer,
     fit::{refused, shaped, shaped_if},
 };
 use crate::{
     checked::{Check, checked, finite, positive},
     error::Checked,
-    tape::{Float, Var},
+    ops::Float,
+    param::Param,
+    tape::Var,
     tensor::Tensor,
 };
 use serde::Serialize;

@@ -1,13 +1,15 @@
 //! Layers that normalise each example by itself, over its last axes or over groups of its channels, with PyTorch's names.
 use super::{
-    Layer, Param,
+    Layer,
     fit::{refused, shaped_if},
     norm::{has_channels, length},
 };
 use crate::{
     checked::{Check, checked, positive},
     error::Checked,
-    tape::{Float, Var},
+    ops::Float,
+    param::Param,
+    tape::Var,
     tensor::{Shape, Tensor},
 };
 use serde::Serialize;

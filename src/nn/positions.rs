@@ -1,8 +1,5 @@
 //! What tells a transformer the places of a sequence's elements.
-use crate::{
-    tape::{Float, Var},
-    tensor::Tensor,
-};
+use crate::{ops::Float, tape::Var, tensor::Tensor};
 
 /// The sines and cosines that tell a transformer the places (Vaswani et al., 2017, 3.5), `[length, width]`: at place p
 /// `sin(p / 10000^(2i / width))` in column 2i, and the cosine beside it. To be added to embeddings.

@@ -1,14 +1,15 @@
 //! Recurrent layers: sequences of vectors, with a state that goes along. Weights have PyTorch's names and layouts:
 //! `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, the next layer's with `l1`, those of the way back with `_reverse`.
 use super::{
-    Param,
     fit::{refused, shaped, shaped_if, sizes_of},
     init,
 };
 use crate::{
     checked::{Check, checked, probability},
     error::Checked,
-    tape::{Float, Tape, Var},
+    ops::Float,
+    param::Param,
+    tape::{Tape, Var},
 };
 use rand::Rng;
 use serde::{Deserialize, Serialize};

@@ -7,7 +7,8 @@ use super::{
 use crate::{
     checked::{Check, checked, probability},
     error::{Checked, Result},
-    tape::{Float, Var},
+    ops::Float,
+    tape::Var,
 };
 use rand::Rng;
 use serde::{Deserialize, Serialize};

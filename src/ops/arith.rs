@@ -1,6 +1,6 @@
 //! `+ - * /` for owned and borrowed values and plain numbers on either side.
-use super::{binary::Binary, unary::Unary};
-use crate::tape::{Float, Scalar, Var};
+use super::list::{Binary, Float, Unary};
+use crate::tape::{Scalar, Var};
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 macro_rules! operators {

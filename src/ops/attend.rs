@@ -2,9 +2,9 @@
 //! again in the reverse sweep. Memory for `l × s` scores is never needed, and pairs that a causal query doesn't see cost
 //! nothing (the idea of Rabe and Staats, 2021, and of Dao et al., 2022, with whole rows instead of parts of rows).
 use super::{
-    Rule,
+    checks::operands,
     linalg::{matrix, start, walkable},
-    operands,
+    list::{Attend, Float},
     softmax::line,
 };
 use crate::{
@@ -16,19 +16,10 @@ use crate::{
         threads,
     },
     real::Number,
-    tape::{Float, Var, step::Step},
+    tape::{Rule, Step, Var},
     tensor::{Shape, Tensor, Unfilled},
 };
-use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-
-/// `softmax(q·kᵀ · scale) · v` of queries `[…, l, d]`, keys `[…, s, d]` and values `[…, s, e]` with equal leading axes; with
-/// `causal`, query i sees keys 0 to i.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Attend {
-    pub causal: bool,
-    pub scale: f64,
-}
 
 #[derive(Clone, Copy)]
 struct Product;

@@ -1,9 +1,6 @@
 //! Attention: weighted means of values, by the likeness of queries and keys.
-use super::attend::Attend;
-use crate::{
-    tape::{Float, Var},
-    tensor::Tensor,
-};
+use super::list::{Attend, Float};
+use crate::{tape::Var, tensor::Tensor};
 
 /// What a query may not see, or sees less of; it broadcasts to `[…, queries, keys]`.
 #[derive(Clone)]

@@ -1,6 +1,11 @@
 //! Functions of two tensors that broadcast to each other, element by element, and the choice between two by a mask.
 //! Values and derivatives are the rows of `real::table`.
-use super::{RESULT, Rule, check_shape, forms, kinks, operands};
+use super::{
+    checks::{check_shape, operands},
+    kinks,
+    list::{Binary, Float, Test, Where},
+    unary::forms,
+};
 use crate::{
     error::Checked,
     kernels::map::{NumberExpr, map},
@@ -9,10 +14,9 @@ use crate::{
         lane_math::{Forms, LaneMath},
         table::{elementary, slope_a, slope_b, value},
     },
-    tape::{Float, Var, step::Step},
+    tape::{RESULT, Rule, Step, Var},
     tensor::{Element, Shape, Tensor, shape::broadcast},
 };
-use serde::{Deserialize, Serialize};
 
 macro_rules! keep {
     (a) => {
@@ -46,12 +50,6 @@ macro_rules! binary {
         }
     };
     (all $( $name:ident $variant:ident [$($ka:ident)*] [$($kb:ident)*]; )*) => {
-        /// A function of two tensors.
-        #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-        pub(crate) enum Binary {
-            $( $variant, )*
-        }
-
         /// The functions themselves, and their derivatives in a, b, y and the gradient of y.
         mod exprs {
             use super::*;
@@ -274,16 +272,6 @@ impl<'t, T: Float> Var<'t, T> {
     }
 }
 
-/// A comparison as zeros and ones, without derivatives: where a program has to compare anew.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) enum Test {
-    Less,
-    LessEqual,
-    Equal,
-    /// Equal, or both NaN.
-    Same,
-}
-
 impl NumberExpr<2> for Test {
     #[inline(always)]
     fn eval<R: Number>(&self, [a, b]: [R; 2]) -> R {
@@ -323,10 +311,6 @@ impl<T: Float> Rule<T> for Test {
 
     fn backward<'t>(&self, _: &mut Step<'_, 't, T>) {}
 }
-
-/// Operands: a mask of zeros and ones, what is taken at ones, what is taken at zeros.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Where;
 
 macro_rules! choice {
     ($name:ident, |$m:ident, $a:ident, $b:ident| $e:expr) => {

@@ -1,17 +1,15 @@
 //! The cross entropy of yes-or-no answers, as one operation.
-use super::{Rule, check_shape, operands};
+use super::{
+    checks::{check_shape, operands},
+    list::{BinaryCrossEntropy, Float},
+};
 use crate::{
     error::Checked,
     kernels::map::{NumberExpr, map},
     real::Number,
-    tape::{Float, step::Step},
+    tape::{Rule, Step},
     tensor::{Shape, Tensor},
 };
-use serde::{Deserialize, Serialize};
-
-/// Cross entropy of a probability and a target, with logarithms no lower than -100, and PyTorch's derivative.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct BinaryCrossEntropy;
 
 macro_rules! expr {
     ($name:ident $n:literal |$args:pat_param| $e:expr) => {

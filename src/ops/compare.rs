@@ -1,8 +1,9 @@
 //! Comparisons of tensors, and the logic of the masks that they give. Nothing here is recorded: a comparison
 //! has no derivative. `Var::where_` takes the masks back onto the tape.
+use super::list::Float;
 use crate::{
     error::{Checked, Error, Result},
-    tape::{Float, Var},
+    tape::Var,
     tensor::{Element, Tensor, shape::broadcast},
 };
 use std::panic::Location;

@@ -1,29 +1,17 @@
 //! Convolution and its transpose over one, two or three axes. The convolution, the gradient of its input and the gradient of its
 //! weights are linear in each of two operands, and the derivatives of each are the other two: so all orders come for free.
-mod options;
-
-pub use options::{ConvOptions, Padding, Sizes};
-
-use super::{Rule, check_shape};
+use super::{
+    checks::check_shape,
+    conv_options::{ConvOptions, Padding},
+    list::{Conv, Float},
+};
 use crate::{
     error::Checked,
     kernels::conv::{self, Geometry},
-    tape::{Float, Var, step::Step},
+    tape::{Rule, Step, Var},
     tensor::{Shape, Tensor, shape::addressable},
 };
-use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-
-/// One of the three linear operations; the geometry is that of the convolution all three belong to.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) enum Conv {
-    /// Input, weights and perhaps bias to output.
-    Forward { g: Geometry, axes: usize },
-    /// Gradient of the output and weights to gradient of the input; with stride, the transposed convolution.
-    Input { g: Geometry, axes: usize },
-    /// Input and gradient of the output to gradient of the weights.
-    Weight { g: Geometry, axes: usize },
-}
 
 impl Conv {
     fn parts(&self) -> (&Geometry, usize) {

@@ -1,18 +1,15 @@
 //! The mean cross entropy as one operation, for the plain case.
-use super::{Rule, operands, softmax::lines};
+use super::{
+    checks::operands,
+    list::{Float, MeanCrossEntropy},
+    softmax::lines,
+};
 use crate::{
     error::Checked,
-    tape::{Float, step::Step},
+    tape::{Rule, Step},
     tensor::{Shape, Tensor},
 };
-use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-
-/// The mean cross entropy of `[n, classes]` and one class for each row, in one pass there and one back.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct MeanCrossEntropy {
-    pub(crate) targets: Tensor<u32>,
-}
 
 impl MeanCrossEntropy {
     /// Other targets of the same number, for scores of as many classes as there were.

@@ -1,8 +1,11 @@
 //! Diagonals and triangles of matrices.
-use super::index::{small, valid};
+use super::{
+    index::{small, valid},
+    list::Float,
+};
 use crate::{
     error::Checked,
-    tape::{Float, Var},
+    tape::Var,
     tensor::{Shape, Tensor, shape::axis_of},
 };
 

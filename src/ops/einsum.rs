@@ -1,7 +1,8 @@
 //! Sums of products by subscripts, as pairwise matrix products.
+use super::list::Float;
 use crate::{
     error::Checked,
-    tape::{Float, Tape, Var},
+    tape::{Tape, Var},
     tensor::Shape,
 };
 

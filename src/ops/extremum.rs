@@ -1,12 +1,9 @@
 //! Largest, smallest and middle elements. Without an index, equal ones share the gradient; where an index is given, the
 //! gradient goes to the element that it names.
 use super::{
-    RESULT, Rule,
-    binary::Test,
-    check_axes,
+    checks::{check_axes, operands},
     index::valid,
-    operands,
-    reduce::{Axes, Reduce},
+    list::{Extremum, Float, Reduce, Test},
 };
 use crate::{
     error::{Checked, Result},
@@ -14,22 +11,10 @@ use crate::{
         map::map,
         reduce::{Largest, Smallest, Sum, fold},
     },
-    tape::{Float, Var, step::Step},
+    tape::{RESULT, Rule, Step, Var},
     tensor::{Element, Shape, Tensor, room::listed},
 };
-use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, cmp::Ordering};
-
-/// The largest or smallest over axes (sorted, unique).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Extremum {
-    largest: bool,
-    axes: Axes,
-    keep: bool,
-    /// If the extremum is NaN, those that are NaN share the gradient; else it is NaN for all, as PyTorch's amax has it.
-    #[serde(default)]
-    nan_shares: bool,
-}
 
 impl<T: Float> Rule<T> for Extremum {
     fn name(&self) -> &str {

@@ -1,11 +1,15 @@
 //! `fuse!`: one operation out of an expression. Forward it runs on plain numbers in one pass; backward the same expression
 //! runs on dual numbers, which gives all partial derivatives in one pass; on scalars it is one statement.
-use super::Rule;
+use super::{
+    checks::operands,
+    list::{Float, FusedOp, FusedTable},
+    traced,
+};
 use crate::{
     error::Checked,
     kernels::map::{Expr, MultiExpr, map, map_many},
     real::{Dual, Real},
-    tape::{Float, Scalar, TapeNumber, Var, step::Step, traced},
+    tape::{Rule, Scalar, Step, TapeNumber, Var},
     tensor::{Tensor, shape::broadcast},
 };
 use smallvec::SmallVec;
@@ -151,7 +155,7 @@ macro_rules! arities {
             const TABLE: &'static FusedTable<T> = &FusedTable {
                 text: E::TEXT,
                 forward: |constants, x| {
-                    let x: [&Tensor<T>; $n] = super::operands(x)?;
+                    let x: [&Tensor<T>; $n] = operands(x)?;
                     let mut shape = x[0].shape().clone();
                     for t in &x[1..] {
                         shape = broadcast(&shape, t.shape())?;
@@ -206,22 +210,6 @@ arities! {
 struct Partials<E>(E);
 
 struct Table<T, E, const N: usize>(PhantomData<(T, E)>);
-
-/// The compiled forms of one expression for one element type.
-pub(crate) struct FusedTable<T: Float> {
-    text: &'static str,
-    #[allow(clippy::type_complexity)]
-    forward: fn(&[f64], &[&Tensor<T>]) -> Checked<Tensor<T>>,
-    backward: for<'a, 'b, 't> fn(&[f64], &'a mut Step<'b, 't, T>),
-    #[allow(clippy::type_complexity)]
-    unfold: for<'a, 't> fn(&[f64], &[&'a Var<'t, T>]) -> Option<Var<'t, T>>,
-}
-
-/// A fused expression on the tape.
-pub(crate) struct FusedOp<T: Float> {
-    table: &'static FusedTable<T>,
-    constants: SmallVec<[f64; 4]>,
-}
 
 impl<T: Float> FusedOp<T> {
     /// The expression as the single operations that it is made of; `None` with another number of operands.

@@ -1,8 +1,11 @@
 //! `x[…]` as in NumPy and PyTorch: single indices, slices, new axes, tensors of indices and masks, in any mixture.
-use super::index::{indices, small, valid};
+use super::{
+    index::{indices, small, valid},
+    list::Float,
+};
 use crate::{
     error::Checked,
-    tape::{Float, Var},
+    tape::Var,
     tensor::{
         Shape, Tensor,
         room::{filled, listed},

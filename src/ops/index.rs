@@ -1,11 +1,12 @@
 //! Elements and slices chosen by tensors of indices. All come down to the two ways of reading in `take`.
 use super::{
-    Op, Rule, operands,
-    take::{NOWHERE, Take},
+    checks::operands,
+    list::{Float, Take},
+    take::NOWHERE,
 };
 use crate::{
     error::Checked,
-    tape::{Float, Var, step::Step},
+    tape::{Op, Rule, Step, Var},
     tensor::{
         Element, Index, Shape, Tensor,
         room::{filled, listed},

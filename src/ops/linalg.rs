@@ -1,23 +1,16 @@
 //! Matrix products and what is made of them.
-use super::{Rule, check_shape, operands};
+use super::{
+    checks::{check_shape, operands},
+    list::{Float, Linalg},
+};
 use crate::{
     error::Checked,
     kernels::matmul::{self, Mat, MatMut},
-    tape::{Float, Var, step::Step},
+    tape::{Rule, Step, Var},
     tensor::{Shape, Tensor, Unfilled, shape::broadcast},
 };
 
-use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-
-/// A linear operation.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) enum Linalg {
-    /// `[…, m, k] × […, k, n] -> […, m, n]`, with equal leading axes; an operand may be taken transposed.
-    Matmul { transpose_a: bool, transpose_b: bool },
-    /// `[m, in], [out, in], [out] -> [m, out]`: x·Wᵀ + b.
-    Linear,
-}
 
 impl<T: Float> Rule<T> for Linalg {
     fn name(&self) -> &str {

@@ -1,15 +1,14 @@
 //! Normalisation by means, deviations and norms, and distances: programs of other operations. The number of axes that
 //! `batch_norm` and its relatives take for channels is 1: `[n, channels, …]`.
 use super::{
-    binary::Test,
     index::valid,
-    standardize::{Norm, Standardize, Standardized},
+    list::{Float, Norm, Standardize, Standardized, Test},
     take::NOWHERE,
 };
 use crate::{
     error::Checked,
     kernels::standardize::{Groups, moments, statistics},
-    tape::{Float, Var},
+    tape::Var,
     tensor::{Shape, Tensor},
 };
 

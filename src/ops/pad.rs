@@ -1,8 +1,8 @@
 //! Axes made longer at their ends, or shorter.
-use super::index::valid;
+use super::{index::valid, list::Float};
 use crate::{
     error::Checked,
-    tape::{Float, Var},
+    tape::Var,
     tensor::{Tensor, room::listed},
 };
 

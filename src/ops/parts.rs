@@ -1,4 +1,6 @@
 //! The list that operations give which take a tensor apart.
+use super::list::Float;
+use crate::tape::{Scalar, Var};
 use std::{
     ops::{Deref, DerefMut, Index, Range, RangeFrom, RangeFull, RangeInclusive, RangeTo},
     slice, vec,
@@ -92,5 +94,28 @@ impl<'a, V> IntoIterator for &'a Parts<V> {
     type IntoIter = slice::Iter<'a, V>;
     fn into_iter(self) -> slice::Iter<'a, V> {
         self.parts.iter()
+    }
+}
+
+impl<'t, T: Float> Var<'t, T> {
+    /// All elements as scalars, in row-major order.
+    #[track_caller]
+    pub fn scalars(&self) -> Parts<Scalar<'t, T>> {
+        if let Some(failure) = self.failure() {
+            return Parts::failed(self.tape().fail_scalar_with(failure), 0);
+        }
+        let mut index = vec![0; self.rank()];
+        let mut out = Vec::with_capacity(self.numel());
+        for _ in 0..self.numel() {
+            out.push(self.at(&index));
+            for (i, n) in index.iter_mut().zip(self.shape().iter()).rev() {
+                *i += 1;
+                if *i < *n {
+                    break;
+                }
+                *i = 0;
+            }
+        }
+        out.into()
     }
 }

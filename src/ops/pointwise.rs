@@ -1,7 +1,10 @@
 //! Operations element by element that are composed of others: they need no derivatives of their own.
-use super::{binary::Binary, compare::Operand};
+use super::{
+    compare::Operand,
+    list::{Binary, Float},
+};
 use crate::{
-    tape::{Float, Var},
+    tape::Var,
     tensor::{Shape, Tensor},
 };
 

@@ -1,16 +1,17 @@
 //! Pooling: largest and mean elements of windows along the last axes. Windows are lists of places along each axis; what is
 //! read comes down to reading by position, so derivatives of any order are there.
 use super::{
-    conv::Sizes,
+    conv_options::Sizes,
     index::{small, valid},
+    list::Float,
     take::NOWHERE,
     windows::{Windows, largest},
 };
 use crate::{
     checked::{Check, checked, option},
     error::Checked,
-    tape::{Float, Var},
-    tensor::{Shape, Tensor},
+    tape::Var,
+    tensor::{Shape, Tensor, room::room},
 };
 use serde::Serialize;
 use smallvec::SmallVec;
@@ -102,7 +103,7 @@ impl PoolOptions {
         let padding = self.padding.spread("padding", axes, 0)?;
         let dilation = self.dilation.spread("dilation", axes, 1)?;
         let last = |all: [usize; 3], i: usize| all[3 - axes + i];
-        spatial
+        let windows: Axes = spatial
             .iter()
             .enumerate()
             .map(|(i, &size)| {
@@ -132,17 +133,24 @@ impl PoolOptions {
                 if kernel.saturating_mul(count) > NOWHERE as usize {
                     return Err(format!("{count} windows of {kernel} elements are more than can be indexed"));
                 }
-                let windows = Windows::strided(size, count, kernel, stride, padding, dilation);
-                // A dilated window can step over all that is inside.
-                match if dilation > 1 { windows.empty() } else { None } {
-                    Some(w) => Err(format!(
-                        "window {w} along an axis of {size} elements, with kernel_size {kernel}, padding {padding} and \
-                         dilation {dilation}, has only padding in it"
-                    )),
-                    None => Ok(windows),
-                }
+                Ok(Windows::strided(size, count, kernel, stride, padding, dilation))
             })
-            .collect()
+            .collect::<Checked<_>>()?;
+        check_room(shape, windows.iter().map(|w| w.count))?;
+        // A dilated window can step over all that is inside.
+        for (i, windows) in windows.iter().enumerate().filter(|(i, _)| last(dilation, *i) > 1) {
+            if let Some(w) = windows.empty() {
+                return Err(format!(
+                    "window {w} along an axis of {} elements, with kernel_size {}, padding {} and dilation {}, has only \
+                     padding in it",
+                    spatial[i],
+                    last(kernel, i),
+                    last(padding, i),
+                    last(dilation, i)
+                ));
+            }
+        }
+        Ok(windows)
     }
 }
 
@@ -156,6 +164,15 @@ fn spatial(shape: &Shape, axes: usize) -> Checked<&[usize]> {
         ));
     }
     Ok(last)
+}
+
+/// Whether there is room for so many windows of each channel: asked before the first of them is looked at.
+fn check_room(shape: &Shape, counts: impl ExactSizeIterator<Item = usize>) -> Checked<()> {
+    let channels = &shape[..shape.rank() - counts.len()];
+    let all = channels.iter().copied().chain(counts).fold(1, usize::saturating_mul);
+    // Of fewer there is no need to ask.
+    const MANY: usize = 1 << 20;
+    if all < MANY { Ok(()) } else { room::<u32>(all).map(drop) }
 }
 
 impl<'t, T: Float> Var<'t, T> {
@@ -243,6 +260,8 @@ impl<'t, T: Float> Var<'t, T> {
             ));
         }
         let wanted = |i: usize| output_size.get(i).or(output_size.first()).copied().flatten();
+        let counts = sizes.iter().enumerate().map(|(i, &size)| wanted(i).unwrap_or(size));
+        check_room(self.shape(), counts)?;
         let windows = |(i, &size): (usize, &usize)| match wanted(i).unwrap_or(size) {
             count if count.saturating_mul(size.max(1)) < NOWHERE as usize => {
                 Ok(Windows::adaptive(size, count))

@@ -1,8 +1,8 @@
 //! Products of vectors and matrices under their usual names, all by way of `matmul`.
-use super::index::valid;
+use super::{index::valid, list::Float};
 use crate::{
     error::Checked,
-    tape::{Float, Var},
+    tape::Var,
     tensor::{Shape, Tensor, shape::axes_of},
 };
 

@@ -1,5 +1,9 @@
 //! Sums, means, variances, products and norms over axes.
-use super::{RESULT, Rule, binary::Test, check_axes, index::valid, operands};
+use super::{
+    checks::{check_axes, operands},
+    index::valid,
+    list::{Axes, Float, Reduce, Test},
+};
 use crate::{
     error::Checked,
     kernels::{
@@ -7,40 +11,10 @@ use crate::{
         reduce::{self, fold},
     },
     real::Number,
-    tape::{Float, Var, step::Step},
+    tape::{RESULT, Rule, Step, Var},
     tensor::{Shape, Tensor, shape::axes_of},
 };
-use serde::{Deserialize, Serialize};
-use smallvec::SmallVec;
 use std::borrow::Cow;
-
-pub(crate) type Axes = SmallVec<[usize; 6]>;
-
-/// A reduction over axes (sorted, unique).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) enum Reduce {
-    Sum {
-        axes: Axes,
-        keep: bool,
-    },
-    Mean {
-        axes: Axes,
-        keep: bool,
-    },
-    /// Of one axis, unless nothing is 0.
-    Prod {
-        axes: Axes,
-        keep: bool,
-    },
-    /// The variance, divided by n less the correction. `all` if no axes were named: PyTorch's derivative differs where nothing
-    /// is left to divide by.
-    Var {
-        axes: Axes,
-        keep: bool,
-        correction: f64,
-        all: bool,
-    },
-}
 
 impl Reduce {
     fn over(&self) -> (&Axes, bool) {

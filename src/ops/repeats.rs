@@ -1,7 +1,10 @@
 //! Elements in other places or several times: shifted, turned, repeated, in windows.
-use super::index::{small, valid};
+use super::{
+    index::{small, valid},
+    list::Float,
+};
 use crate::{
-    tape::{Float, Var},
+    tape::Var,
     tensor::{Index, Shape, Tensor, room::listed, shape::axes_of},
 };
 

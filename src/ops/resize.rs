@@ -1,8 +1,8 @@
 //! Images made larger and smaller, channels turned into pixels and back, windows as columns.
-use super::{conv::Sizes, index::valid, take::NOWHERE};
+use super::{conv_options::Sizes, index::valid, list::Float, take::NOWHERE};
 use crate::{
     error::Checked,
-    tape::{Float, Var},
+    tape::Var,
     tensor::{Shape, Tensor},
 };
 use serde::{Deserialize, Serialize};

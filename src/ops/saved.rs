@@ -1,31 +1,17 @@
 //! Operations as they go into files. What comes back is checked against its operands before it is run.
-use super::{
-    Op,
-    attend::Attend,
-    binary::{Binary, Test, Where},
-    binary_cross_entropy::BinaryCrossEntropy,
-    conv::Conv,
-    cross_entropy::MeanCrossEntropy,
-    extremum::Extremum,
-    linalg::Linalg,
-    reduce::Reduce,
-    scan::Scan,
-    shape::ShapeOp,
-    softmax::Softmax,
-    solve::Solve,
-    standardize::{Standardize, Standardized},
-    take::Take,
-    unary::Unary,
+use super::list::{
+    Attend, Binary, BinaryCrossEntropy, Conv, Extremum, Float, Linalg, MeanCrossEntropy, Reduce, Scan,
+    ShapeOp, Softmax, Solve, Standardize, Standardized, Take, TensorOp, Test, Unary, Where, operations,
 };
 use crate::{
     error::Checked,
-    tape::Float,
+    tape::Op,
     tensor::{Shape, Tensor},
 };
 use serde::{Deserialize, Serialize};
 
 macro_rules! saved {
-    ($($variant:ident($t:ty))*) => {
+    ($($variant:ident($t:ty))* ; $($special:tt)*) => {
         /// An operation without anything that only the program has that recorded it.
         #[derive(Clone, Debug, Serialize, Deserialize)]
         pub(crate) enum SavedOp {
@@ -37,32 +23,30 @@ macro_rules! saved {
         impl SavedOp {
             /// The operation for a file; `None` if it can't be in one: it is code of the program.
             pub fn of<T: Float>(op: &Op<T>) -> Option<SavedOp> {
+                let Op::Tensor(op) = op else { return None };
                 match op {
-                    Op::Where(_) => Some(SavedOp::Where),
-                    Op::Standardize(op) => Some(SavedOp::Standardize(op.how)),
-                    $(Op::$variant(op) => Some(SavedOp::$variant(op.clone())),)*
-                    Op::Input | Op::Param(_) | Op::Mixed(_) | Op::Fused(_) | Op::Custom(_) => None,
+                    TensorOp::Where(_) => Some(SavedOp::Where),
+                    TensorOp::Standardize(op) => Some(SavedOp::Standardize(op.how)),
+                    $(TensorOp::$variant(op) => Some(SavedOp::$variant(op.clone())),)*
+                    TensorOp::Fused(_) => None,
                 }
             }
 
-            pub fn op<T: Float>(&self) -> Op<T> {
+            pub fn op<T: Float>(&self) -> TensorOp<T> {
                 match self {
-                    SavedOp::Where => Op::Where(Where),
-                    SavedOp::Standardize(how) => Op::Standardize(Standardized { how: *how, known: None }),
-                    $(SavedOp::$variant(op) => Op::$variant(op.clone()),)*
+                    SavedOp::Where => TensorOp::Where(Where),
+                    SavedOp::Standardize(how) => TensorOp::Standardize(Standardized { how: *how, known: None }),
+                    $(SavedOp::$variant(op) => TensorOp::$variant(op.clone()),)*
                 }
             }
         }
     };
 }
-saved! {
-    Attend(Attend) BinaryCrossEntropy(BinaryCrossEntropy) Conv(Conv) Unary(Unary) Binary(Binary) Extremum(Extremum) Scan(Scan) CrossEntropy(MeanCrossEntropy) Softmax(Softmax)
-    Solve(Solve) Take(Take) Test(Test) Linalg(Linalg) Reduce(Reduce) Shape(ShapeOp)
-}
+operations!(saved);
 
 impl SavedOp {
     /// The operation, if it fits these operands and the shape that its result is said to have.
-    pub fn for_operands<T: Float>(&self, x: &[&Tensor<T>], y: &Shape) -> Checked<Op<T>> {
+    pub fn for_operands<T: Float>(&self, x: &[&Tensor<T>], y: &Shape) -> Checked<TensorOp<T>> {
         let op = self.op();
         op.rule().check(x, y).map_err(|message| format!("{}: {message}", op.rule().name()))?;
         Ok(op)

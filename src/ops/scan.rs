@@ -1,22 +1,16 @@
 //! Running sums and products along an axis. What has no rule of its own doubles the reach of a shifted copy until it
 //! spans the axis: its derivatives are those of the single steps, right at zeros too.
-use super::{RESULT, Rule, binary::Test, check_axes, index::valid, operands};
+use super::{
+    checks::{check_axes, operands},
+    index::valid,
+    list::{Float, Scan, Test},
+};
 use crate::{
     error::Checked,
-    tape::{Float, Var, step::Step},
+    tape::{RESULT, Rule, Step, Var},
     tensor::{Shape, Tensor},
 };
-use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-
-/// A running fold along an axis.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) enum Scan {
-    /// The sum, from the end if `reverse`.
-    Sum { axis: usize, reverse: bool },
-    /// The product of elements that aren't 0.
-    Prod { axis: usize },
-}
 
 impl<T: Float> Rule<T> for Scan {
     fn name(&self) -> &str {

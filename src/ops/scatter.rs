@@ -2,11 +2,12 @@
 use super::{
     compare::Operand,
     index::{along, list, true_positions, valid},
+    list::Float,
     take::NOWHERE,
 };
 use crate::{
     error::Checked,
-    tape::{Float, Var},
+    tape::Var,
     tensor::{Index, Shape, Tensor, room::filled},
 };
 
@@ -193,7 +194,7 @@ impl<'t, T: Float> Var<'t, T> {
         if self.rank() == 0 {
             return self + source.sum();
         }
-        let op = super::take::Take::AddRows { axis, index: rows, size: self.shape()[axis] };
+        let op = super::list::Take::AddRows { axis, index: rows, size: self.shape()[axis] };
         self + self.tape().apply(op, &[&source])
     }
 

@@ -1,47 +1,19 @@
 //! Operations that move elements and compute nothing: mostly views, whose gradients are views too.
-use super::{Rule, check_axes, check_shape, operands};
+use super::{
+    checks::{check_axes, check_shape, operands},
+    list::{Float, ShapeOp},
+};
 use crate::{
     error::Checked,
-    tape::{Float, Tape, Var, step::Step},
+    tape::{CONSTANT, Rule, Step, Tape, Var},
     tensor::{
         Layout, Shape, Tensor,
         shape::infer,
         strided::{for_runs, merge_axes},
     },
 };
-use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::borrow::Cow;
-
-/// A rearrangement of elements.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) enum ShapeOp {
-    Reshape(Shape),
-    Permute(SmallVec<[isize; 6]>),
-    Expand(Shape),
-    /// Every `step`-th of an axis: axis, start, length, step (positive).
-    Slice {
-        axis: usize,
-        start: usize,
-        len: usize,
-        step: usize,
-    },
-    /// The opposite of `Slice`: zeros of the shape, with the operand put in.
-    Unslice {
-        shape: Shape,
-        axis: usize,
-        start: usize,
-        step: usize,
-    },
-    Flip(SmallVec<[isize; 6]>),
-    /// The operand, without its gradient: where a program must compute anew what is detached.
-    Detach,
-    /// Operands one after the other along an axis, with their sizes there.
-    Cat {
-        axis: usize,
-        sizes: SmallVec<[usize; 4]>,
-    },
-}
 
 impl<T: Float> Rule<T> for ShapeOp {
     fn name(&self) -> &str {
@@ -143,7 +115,7 @@ impl<T: Float> Rule<T> for ShapeOp {
             }
             ShapeOp::Expand(_) => step.give(0, g.sum_to(&shape)),
             ShapeOp::Slice { axis, start, step: by, .. } => {
-                if step.give_slice(0, &g, [*axis, *start, *by]) {
+                if step.give_in_place(0, &g, |g, sum| add_to_slice(g, sum, *axis, *start, *by)) {
                     return;
                 }
                 let op = ShapeOp::Unslice { shape, axis: *axis, start: *start, step: *by };
@@ -200,7 +172,7 @@ fn cat<T: Float>(x: &[&Tensor<T>], axis: usize) -> Checked<Tensor<T>> {
 }
 
 /// Adds `x` to every `step`-th index of an axis from `start` on.
-pub(crate) fn add_to_slice<T: Float>(
+fn add_to_slice<T: Float>(
     x: &Tensor<T>,
     out: &mut Tensor<T>,
     axis: usize,
@@ -351,5 +323,26 @@ impl<T: Float> Tape<T> {
             }
             Err(message) => self.fail_op("cat", message, tensors),
         }
+    }
+}
+
+impl<'t, T: Float> Var<'t, T> {
+    /// The same value as a constant: no gradient flows through it.
+    #[track_caller]
+    pub fn detach(&self) -> Var<'t, T> {
+        if self.node().is_some() && self.tape().is_traced() {
+            return self.tape().apply(ShapeOp::Detach, &[self]);
+        }
+        let id = self.failed_id().unwrap_or(CONSTANT);
+        Var::new(self.tape(), self.tensor().clone(), id)
+    }
+
+    /// The same inside of an operation: a saved tape, too, has it as a statement, and not as a constant.
+    #[track_caller]
+    pub(crate) fn held(&self) -> Var<'t, T> {
+        if self.tape().runs_again(self) {
+            return self.tape().apply(ShapeOp::Detach, &[self]);
+        }
+        self.detach()
     }
 }

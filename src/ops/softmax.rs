@@ -1,6 +1,10 @@
 //! Exponentials that are shifted by the largest of their line, so that none overflows: softmax, its logarithm, and the
 //! logarithm of their sum.
-use super::{RESULT, Rule, check_axes, index::valid, operands, reduce::Axes};
+use super::{
+    checks::{check_axes, operands},
+    index::valid,
+    list::{Axes, Float, Softmax},
+};
 use crate::{
     error::Checked,
     kernels::{
@@ -9,28 +13,10 @@ use crate::{
         threads,
     },
     real::Number,
-    tape::{Float, Var, step::Step},
+    tape::{RESULT, Rule, Step, Var},
     tensor::{Shape, Tensor},
 };
-use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-
-/// What is made of the exponentials.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) enum Softmax {
-    /// `eˣ / Σ eˣ` along an axis.
-    Plain { axis: usize },
-    /// Along the last axis, where row i has only its first i + 1 elements; the others give 0.
-    Causal,
-    /// Along the last axis, where a row that is all -∞ gives zeros: it is masked, and there is nothing to share in.
-    Masked,
-    /// Its logarithm, `x - log Σ eˣ`.
-    Log { axis: usize },
-    /// `log Σ eˣ` over axes, which stay with size 1 if `keep`.
-    LogSum { axes: Axes, keep: bool },
-    /// Of x and its `log Σ eˣ` over axes: the share `e^(x - log Σ eˣ)` that each has in the sum.
-    Shares { axes: Axes },
-}
 
 macro_rules! expr {
     ($name:ident { $($c:ident)? } $n:literal |$args:pat_param| $e:expr) => {

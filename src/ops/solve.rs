@@ -1,38 +1,18 @@
 //! Systems of linear equations and factorisations, for each matrix of a batch. Their derivatives are solutions of such
 //! systems again, so they can be differentiated as often as wanted.
-use super::{RESULT, Rule, index::valid, operands};
+use super::{
+    checks::operands,
+    index::valid,
+    list::{Float, Solve},
+};
 use crate::{
     error::Checked,
     kernels::dense::{Lu, Svd, cholesky, svd, triangular},
     real::Number,
-    tape::{Float, Var, step::Step},
+    tape::{RESULT, Rule, Step, Var},
     tensor::{Shape, Tensor, shape::broadcast},
 };
-use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-
-/// An operation on square matrices `[…, n, n]`; the last two on any `[…, m, n]`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) enum Solve {
-    /// `A⁻¹ B`, for B `[…, n, k]` with the same leading axes.
-    General,
-    /// The same for a triangle A.
-    Triangular {
-        upper: bool,
-        unit: bool,
-    },
-    Det,
-    /// The logarithm of the magnitude of the determinant.
-    LogAbsDet,
-    /// The sign of the determinant, which has no derivative.
-    SignDet,
-    /// The lower triangle L of `A = L Lᵀ`.
-    Cholesky,
-    /// The singular values in descending order.
-    SingularValues,
-    /// Of A and g `[…, k]`: `U diag(g) Vᵀ`, which is the derivative of the singular values.
-    SingularProduct,
-}
 
 /// Rows and columns of the last two axes, and how many matrices there are.
 fn matrices<T: Float>(x: &Tensor<T>) -> Checked<(usize, usize, usize)> {

@@ -1,9 +1,12 @@
 //! Sorting along an axis: the order is found on plain numbers, and the values are gathered in it. NaN counts as
 //! larger than all numbers, as in PyTorch.
-use super::index::{small, valid};
+use super::{
+    index::{small, valid},
+    list::Float,
+};
 use crate::{
     error::Checked,
-    tape::{Float, Var},
+    tape::Var,
     tensor::{
         Element, Shape, Tensor,
         room::{filled, listed, room},

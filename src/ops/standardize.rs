@@ -1,41 +1,16 @@
 //! Groups of numbers brought to mean 0 and variance 1, scaled and shifted, as one operation: layer, batch, group and
 //! instance normalisation in training.
-use super::{Rule, operands};
+use super::{
+    checks::operands,
+    list::{Float, Norm, Standardized},
+};
 use crate::{
     error::Checked,
-    kernels::standardize::{Affine, Groups, backward, forward, statistics},
-    tape::{Float, Var, step::Step},
+    kernels::standardize::{Affine, backward, forward, statistics},
+    tape::{Rule, Step, Var},
     tensor::{Shape, Tensor},
 };
-use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-
-/// What the groups are, which makes no difference but to the name.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) enum Norm {
-    Batch,
-    Group,
-    Instance,
-    Layer,
-}
-
-/// `(x - mean) / √(variance + eps) · weight + bias`. Operands are x, perhaps the weight, perhaps the bias.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Standardize {
-    pub kind: Norm,
-    pub at: Groups,
-    pub eps: f64,
-    /// Whether weight and bias have an element for each place in a group's parts, not for each group.
-    pub by_place: bool,
-}
-
-/// The operation, with what was found out about its operand.
-#[derive(Clone, Debug)]
-pub(crate) struct Standardized<T: Float> {
-    pub how: Standardize,
-    /// The statistics of x, unless they are to be computed whenever x is given.
-    pub known: Option<Tensor<T>>,
-}
 
 impl<T: Float> Standardized<T> {
     fn statistics(&self, x: &[T]) -> Tensor<T> {

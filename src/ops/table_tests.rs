@@ -1,10 +1,9 @@
 //! Every row of the table of elementary functions, checked: a new row is tested as soon as it is there. Derivatives of
 //! first and second order against central differences, and all kinds of numbers against each other.
-use super::binary::Binary;
+use super::list::{Binary, Float};
 use crate::{
     Dual, GradCheck, Number, Result, Scalar, Tape, Tensor, Var,
     real::table::{elementary, value},
-    tape::Float,
 };
 
 /// The value of an option in these checks; no point below lies on a kink that it makes.

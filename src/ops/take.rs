@@ -1,31 +1,19 @@
 //! The two ways of reading elements by index, and their transposes that add into places: the foundation of gathering,
 //! scattering, embeddings and codebooks. The derivative of each is the other, so all orders come for free.
-use super::{Rule, check_axes, check_shape, operands};
+use super::{
+    checks::{check_axes, check_shape, operands},
+    list::{Float, Take},
+};
 use crate::{
     error::Checked,
     kernels::threads::for_chunks,
-    tape::{Float, Var, step::Step},
+    tape::{Rule, Step, Var},
     tensor::{Shape, Tensor},
 };
-use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
 /// The position of a place that has no value: it is zero and gives no gradient.
 pub(crate) const NOWHERE: u32 = u32::MAX;
-
-/// Reading by index, and adding by index.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) enum Take {
-    /// The elements at these positions of the flattened operand; the result has the shape of the positions. Of both as many
-    /// equal blocks belong to each other: the positions of a block point into the same block of the operand.
-    Elements { positions: Tensor<u32>, blocks: usize },
-    /// Zeros of a shape, to which each element is added at its position.
-    AddElements { positions: Tensor<u32>, shape: Shape, blocks: usize },
-    /// The slices with these indices along an axis, zeros at [`NOWHERE`]; those with index `padding` give no gradient.
-    Rows { axis: usize, index: Tensor<u32>, padding: u32 },
-    /// Zeros with `size` slices along an axis, to which each slice is added at its index.
-    AddRows { axis: usize, index: Tensor<u32>, size: usize },
-}
 
 impl Take {
     /// Whether slices are taken by this very index, in whatever shape.

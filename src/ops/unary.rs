@@ -1,5 +1,9 @@
 //! Functions of one tensor, element by element. Values and derivatives are the rows of `real::table`.
-use super::{RESULT, Rule, forms, kinks, operands};
+use super::{
+    checks::operands,
+    kinks,
+    list::{Float, Unary},
+};
 use crate::{
     error::Checked,
     kernels::map::{NumberExpr, map},
@@ -8,10 +12,9 @@ use crate::{
         lane_math::{Forms, LaneMath},
         table::{elementary, kind_of_power, power_of_kind, slope},
     },
-    tape::{Float, Var, step::Step},
+    tape::{RESULT, Rule, Step, Var},
     tensor::{Element, Tensor},
 };
-use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
 /// Which values a derivative reads, from the letters of the table.
@@ -46,6 +49,23 @@ impl<const KIND: u8> NumberExpr<3> for PowerSlope<KIND> {
     }
 }
 
+/// Compiles all forms of an expression for each element type.
+macro_rules! forms {
+    ($e:ty, $n:literal) => {
+        impl Forms<$n> for $e {
+            #[inline(never)]
+            fn over_f32(&self, x: [&[f32]; $n], out: &mut [f32]) {
+                self.forms(x, out);
+            }
+            #[inline(never)]
+            fn over_f64(&self, x: [&[f64]; $n], out: &mut [f64]) {
+                self.forms(x, out);
+            }
+        }
+    };
+}
+pub(super) use forms;
+
 macro_rules! of_kind {
     ($exponent:expr, $decides:expr, $expr:ident, $x:ident, $out:ident) => {
         match kind_of_power($decides) {
@@ -67,13 +87,6 @@ macro_rules! unary {
         unary! { all $( $(#[$bm])* $bn $bv ($($bp),*) [$($bk)*]; )* $( $(#[$mm])* $mn $mv ($($mp),*) [$($mk)*]; )* }
     };
     (all $( $(#[$m:meta])* $name:ident $variant:ident ($($p:ident),*) [$($keep:ident)*]; )*) => {
-        /// A function of one tensor, with its options.
-        #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-        pub(crate) enum Unary {
-            Neg,
-            $( $variant { $($p: f64),* }, )*
-        }
-
         /// The functions themselves.
         mod value {
             use super::*;

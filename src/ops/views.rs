@@ -1,8 +1,12 @@
 //! Shapes taken apart and put together: what follows from the views and joins in `shape`.
-use super::{Parts, index::valid, shape::ShapeOp};
+use super::{
+    Parts,
+    index::valid,
+    list::{Float, ShapeOp},
+};
 use crate::{
     error::Checked,
-    tape::{Float, Tape, Var},
+    tape::{Tape, Var},
     tensor::{
         Shape,
         room::{more, room},

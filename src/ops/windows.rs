@@ -1,9 +1,8 @@
 //! Windows of pooling: where the elements of each lie along an axis, and which of them is the largest.
-use super::take::NOWHERE;
+use super::{list::Float, take::NOWHERE};
 use crate::{
     error::Checked,
     kernels::{pool, threads::for_chunks},
-    tape::Float,
     tensor::{
         Shape, Tensor,
         room::{listed, room},

@@ -4,7 +4,7 @@ use crate::{
     checked::not_negative,
     error::Checked,
     kernels::{FloatElement, update::Update},
-    tape::Float,
+    ops::Float,
 };
 
 optimizer! {

@@ -3,7 +3,7 @@ use super::rule::{Rule, Slope, Task, betas, moments, optimizer};
 use crate::{
     error::Checked,
     kernels::{FloatElement, update::Update},
-    tape::Float,
+    ops::Float,
 };
 
 optimizer! {

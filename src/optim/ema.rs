@@ -2,11 +2,8 @@
 use crate::{
     checked::{Check, checked, probability},
     error::{Checked, Error, Result},
-    nn::{
-        Param, named_params, visit_params,
-        walk::{inventory, shown},
-    },
-    tape::Float,
+    ops::Float,
+    param::{Param, inventory, named_params, shown, visit_params},
     tensor::Tensor,
 };
 use serde::Serialize;

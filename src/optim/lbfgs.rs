@@ -3,8 +3,9 @@ use super::line_search::{Point, strong_wolfe};
 use crate::{
     checked::{Check, checked, not_negative},
     error::{Checked, Error, Result},
-    nn::{Param, named_params, walk::inventory},
-    tape::{Float, Tape, Var},
+    ops::Float,
+    param::{Param, inventory, named_params},
+    tape::{Tape, Var},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;

@@ -4,7 +4,7 @@ use crate::{
     checked::below_one,
     error::Checked,
     kernels::{FloatElement, update::Update},
-    tape::Float,
+    ops::Float,
 };
 
 optimizer! {

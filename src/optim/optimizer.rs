@@ -2,7 +2,8 @@
 use crate::{
     checked::{self, Check, checked},
     error::{Checked, Result},
-    tape::{Float, Gradients},
+    ops::Float,
+    tape::Gradients,
     tensor::Tensor,
 };
 use serde::{Deserialize, Serialize};

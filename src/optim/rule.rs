@@ -9,11 +9,9 @@ use crate::{
         FloatElement,
         update::{Update, update},
     },
-    nn::{
-        Param, named_params, visit_params,
-        walk::{inventory, shown},
-    },
-    tape::{Float, Gradients},
+    ops::Float,
+    param::{Param, inventory, named_params, shown, visit_params},
+    tape::Gradients,
     tensor::{Shape, Tensor},
 };
 use serde::Serialize;

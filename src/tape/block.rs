@@ -1,6 +1,10 @@
 //! Blocks of scalar statements made short: a part of a program with few arguments and few results leaves one statement per
 //! result, whatever happened inside. Less memory, and every later sweep passes over it in one go.
-use super::{Scalar, Tape, TapeNumber, statements::Note};
+use super::{
+    parts::{Tape, TapeNumber},
+    scalar::Scalar,
+    statements::Note,
+};
 use crate::real::Dual;
 use std::{array, panic::Location};
 

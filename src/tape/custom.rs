@@ -1,8 +1,10 @@
 //! A user's own operation with a user's own derivative.
-use super::{Float, Var, step::Step};
+use super::{
+    ids::RESULT,
+    parts::{Op, Rule, Step, Tape, TapeFloat, Var},
+};
 use crate::{
     error::{Checked, Error, Result},
-    ops::{Op, RESULT, Rule},
     tensor::{Shape, Tensor},
 };
 use std::sync::Arc;
@@ -33,7 +35,7 @@ use std::sync::Arc;
 /// assert_eq!(grads.get(&x).unwrap().to_vec(), [12.0, 27.0]);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
-pub trait CustomOp<T: Float>: Send + Sync {
+pub trait CustomOp<T: TapeFloat>: Send + Sync {
     /// Name, as in listings and errors.
     fn name(&self) -> &str;
     /// The value. An error becomes a failed value.
@@ -48,13 +50,17 @@ pub trait CustomOp<T: Float>: Send + Sync {
     ) -> Vec<Option<Var<'t, T>>>;
 }
 
-pub(super) fn wrap<T: Float>(op: impl CustomOp<T> + 'static) -> Op<T> {
-    Op::Custom(Arc::new(Custom(op)))
+impl<T: TapeFloat> Tape<T> {
+    /// Applies a user's operation.
+    #[track_caller]
+    pub fn custom<'t>(&'t self, op: impl CustomOp<T> + 'static, inputs: &[&Var<'t, T>]) -> Var<'t, T> {
+        self.apply(Op::Custom(Arc::new(Custom(op))), inputs)
+    }
 }
 
 struct Custom<C>(C);
 
-impl<T: Float, C: CustomOp<T>> Rule<T> for Custom<C> {
+impl<T: TapeFloat, C: CustomOp<T>> Rule<T> for Custom<C> {
     fn name(&self) -> &str {
         self.0.name()
     }

@@ -1,61 +1,19 @@
-//! The table of tensor operations: what each was, what it was given, and the values its derivative will read.
+//! Recording: values come onto the tape, operations run and leave a node, and what can't be done leaves a failure.
 use super::{
-    Float, Gradients, Tape, TapeNumber, TensorPart,
-    gradients::{Leaf, Stash},
-    observe::Watch,
-    params::Params,
-    program::Trace,
-    sweep::Sweep,
-    var::{CONSTANT, FAILED, Var},
+    ids::{CONSTANT, FAILED, NONE, OUTPUT},
+    leaf::{Leaf, Params, Stored},
+    parts::{
+        Gradients, Node, Op, Rule, Stash, Step, Tape, TapeFloat, TapeNumber, TensorPart, TensorTape, Var,
+    },
 };
 use crate::{
     error::{Checked, Error, Result},
-    ops::Op,
     tensor::{Element, Shape, Tensor, room::more},
 };
 use smallvec::SmallVec;
-use std::{cell::RefCell, fmt, panic::Location};
+use std::{cell::RefCell, fmt, panic::Location, sync::Arc};
 
-/// No node: the operand was a constant.
-pub(crate) const NONE: u32 = u32::MAX;
-/// The slot of the result among the values that a node keeps.
-pub(crate) const OUTPUT: u8 = 31;
-
-/// A recorded operation.
-pub(crate) struct Node<T: Float> {
-    pub op: Op<T>,
-    /// The operands' nodes, [`NONE`] for constants.
-    pub inputs: SmallVec<[u32; 4]>,
-    /// Shape of the result.
-    pub shape: Shape,
-    pub statement: u32,
-    /// Where the values that the derivative reads begin in the tape's list of them, and how many there are.
-    pub kept: (u32, u32),
-    /// Whether a sweep has freed what was kept.
-    pub spent: bool,
-    pub site: &'static Location<'static>,
-}
-
-/// A value that a derivative reads: of an operand (by position) or the result ([`OUTPUT`]). A sweep may free it.
-pub(crate) type Kept<T> = (u8, Option<Tensor<T>>);
-
-/// The tensors' part of a tape.
-#[doc(hidden)]
-pub struct TensorTape<T: Float> {
-    pub(crate) nodes: RefCell<Vec<Node<T>>>,
-    pub(crate) kept: RefCell<Vec<Kept<T>>>,
-    failures: RefCell<Vec<Error>>,
-    pub(super) params: Params<T>,
-    /// The first failure of a scalar.
-    scalar_failure: RefCell<Option<Error>>,
-    /// What a [`Program`](crate::Program) needs to know beyond the nodes, while one is recorded.
-    pub(crate) trace: RefCell<Option<Trace<T>>>,
-    /// What is noted while the tape is observed.
-    pub(super) watch: RefCell<Option<Watch<T>>>,
-    pub(crate) scratch: RefCell<Sweep<T>>,
-}
-
-impl<T: Float> Default for TensorTape<T> {
+impl<T: TapeFloat> Default for TensorTape<T> {
     fn default() -> Self {
         TensorTape {
             nodes: RefCell::default(),
@@ -70,7 +28,7 @@ impl<T: Float> Default for TensorTape<T> {
     }
 }
 
-impl<T: Float> TensorPart<T> for TensorTape<T> {
+impl<T: TapeFloat> TensorPart<T> for TensorTape<T> {
     type Leaves = Vec<Leaf<T>>;
 
     fn clear(&self) {
@@ -112,7 +70,7 @@ impl<T: Float> TensorPart<T> for TensorTape<T> {
     }
 }
 
-impl<T: Float> Tape<T> {
+impl<T: TapeFloat> Tape<T> {
     /// A tensor that is not differentiated.
     #[track_caller]
     pub fn constant(&self, value: impl Into<Tensor<T>>) -> Var<'_, T> {
@@ -197,7 +155,7 @@ impl<T: Float> Tape<T> {
     }
 
     #[track_caller]
-    pub(super) fn leaf(&self, op: Op<T>, value: Tensor<T>) -> Var<'_, T> {
+    pub(crate) fn leaf(&self, op: Op<T>, value: Tensor<T>) -> Var<'_, T> {
         if !self.is_recording() {
             return self.constant(value);
         }
@@ -214,6 +172,27 @@ impl<T: Float> Tape<T> {
         let id = self.push_node(op, SmallVec::new(), value.shape().clone(), []);
         self.note(id, &value, &[], None);
         Var::new(self, value, id)
+    }
+
+    /// The parameter's own tensor as a leaf of the tape.
+    #[track_caller]
+    pub(crate) fn param_leaf(&self, p: Arc<dyn Stored<T>>, value: Tensor<T>) -> Var<'_, T> {
+        let leaf = self.leaf(Op::Param(p.id()), value);
+        if let (Some(trace), Some(node)) = (&mut *self.tensors.trace.borrow_mut(), leaf.node()) {
+            trace.params.push((node, p));
+        }
+        leaf
+    }
+
+    /// The tensors of the parameters that were asked for in this step; what a parametrisation made of one is a value like
+    /// others.
+    pub(crate) fn each_param(&self, mut f: impl FnMut(&Tensor<T>)) {
+        let nodes = self.tensors.nodes.borrow();
+        self.tensors.params.each(|node, value| {
+            if nodes.get(node as usize).is_some_and(|n| matches!(n.op, Op::Param(_))) {
+                f(value);
+            }
+        });
     }
 
     /// Room in the tables for one node more, which keeps at most so many values.
@@ -251,8 +230,8 @@ impl<T: Float> Tape<T> {
     }
 
     #[track_caller]
-    pub(super) fn apply_here<'t>(&'t self, op: Op<T>, inputs: &[&Var<'t, T>]) -> Var<'t, T> {
-        let rule = op.rule_here();
+    pub(crate) fn apply_here<'t>(&'t self, op: Op<T>, inputs: &[&Var<'t, T>]) -> Var<'t, T> {
+        let rule = op.rule();
         let mut recorded = false;
         for v in inputs {
             if v.failed_id().is_some() {
@@ -310,7 +289,9 @@ impl<T: Float> Tape<T> {
         let id = self.push_node(op, nodes, value.shape().clone(), kept.chain(result));
         self.note(id, &value, inputs, began);
         if let Some(trace) = &mut *self.tensors.trace.borrow_mut() {
-            trace.operands(id, inputs);
+            for (i, v) in inputs.iter().enumerate().filter(|(_, v)| v.node().is_none()) {
+                trace.constants.push((id, i as u8, v.tensor().clone()));
+            }
         }
         Var::new(self, value, id)
     }
@@ -374,6 +355,54 @@ fn anomaly_hint(op: &str) -> &'static str {
         "log" | "log2" | "log10" | "div" => "; guard the input against 0",
         "softmax" | "log_softmax" | "logsumexp" => "; is a whole row masked with -inf?",
         _ => "",
+    }
+}
+
+impl<T: TapeFloat> Op<T> {
+    #[inline]
+    pub fn rule(&self) -> &dyn Rule<T> {
+        match self {
+            Op::Input => &NoRule("input"),
+            Op::Param(_) => &NoRule("param"),
+            Op::Mixed(op) => op,
+            Op::Tensor(op) => T::rule(op),
+            Op::Custom(op) => &**op,
+        }
+    }
+}
+
+/// Of inputs and parameters: nothing is computed and nothing flows on.
+struct NoRule(&'static str);
+
+impl<T: TapeFloat> Rule<T> for NoRule {
+    fn name(&self) -> &str {
+        self.0
+    }
+    fn forward(&self, _: &[&Tensor<T>]) -> Checked<Tensor<T>> {
+        Err("a leaf computes nothing".into())
+    }
+    fn keeps(&self, _: u32) -> u32 {
+        0
+    }
+    fn backward<'t>(&self, _: &mut Step<'_, 't, T>) {}
+}
+
+impl<T: TapeFloat> Node<T> {
+    pub(crate) fn kept_range(&self) -> std::ops::Range<usize> {
+        self.kept.0 as usize..(self.kept.0 + self.kept.1) as usize
+    }
+
+    /// The node itself, out of the table while its rule runs, since the rule records; its shape stays there.
+    pub(super) fn lend(&mut self) -> Node<T> {
+        Node {
+            op: std::mem::replace(&mut self.op, Op::Input),
+            inputs: std::mem::take(&mut self.inputs),
+            shape: self.shape.clone(),
+            statement: self.statement,
+            kept: self.kept,
+            spent: self.spent,
+            site: self.site,
+        }
     }
 }
 

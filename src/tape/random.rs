@@ -69,28 +69,3 @@ fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     z ^ (z >> 31)
 }
-
-impl<T: super::TapeNumber> super::Tape<T> {
-    /// Starts the tape's random stream (for dropout and the like) from a seed.
-    pub fn seed(&self, seed: u64) {
-        self.settings.random.set(Random::new(seed));
-    }
-
-    /// The tape's random stream where it is now, to be saved.
-    pub fn random(&self) -> Random {
-        self.settings.random.get()
-    }
-
-    /// Goes on with a saved random stream.
-    pub fn set_random(&self, random: Random) {
-        self.settings.random.set(random);
-    }
-
-    /// The next `n` random numbers of the tape.
-    pub(crate) fn draw(&self, n: usize) -> Random {
-        let mut random = self.settings.random.get();
-        let part = random.split(n);
-        self.settings.random.set(random);
-        part
-    }
-}

@@ -1,6 +1,10 @@
 //! One number on a tape. Each operation computes its value and its partial derivatives at once and leaves one
 //! statement; nothing is kept but numbers.
-use super::{Tape, TapeNumber, statements::Told};
+use super::{
+    no_tensors::NoTensors,
+    parts::{Gradients, Tape, TapeNumber, TensorPart as _, sealed::Sealed},
+    statements::Told,
+};
 use crate::{
     error::{Error, Result},
     real::{
@@ -33,6 +37,11 @@ pub struct Scalar<'t, T: TapeNumber = f64> {
     id: u32,
 }
 
+impl<T: TapeNumber> Sealed for Scalar<'_, T> {}
+impl<T: TapeNumber> TapeNumber for Scalar<'_, T> {
+    type Tensors = NoTensors;
+}
+
 impl<'t, T: TapeNumber> Scalar<'t, T> {
     /// A number that no tape records.
     #[inline(always)]
@@ -62,7 +71,7 @@ impl<'t, T: TapeNumber> Scalar<'t, T> {
     }
 
     /// Gradients of this number with respect to everything before it on the tape.
-    pub fn backward(self) -> Result<super::Gradients<T>> {
+    pub fn backward(self) -> Result<Gradients<T>> {
         match self.tape {
             Some(tape) => tape.backward_scalar(self.id),
             None => Err(Error::op("backward", "a constant has no gradients: nothing recorded it", None)),
@@ -76,7 +85,7 @@ impl<'t, T: TapeNumber> Scalar<'t, T> {
         Self::named("statement", value, arguments)
     }
 
-    /// The same, with the name that an [`Observation`](super::Observation) shows.
+    /// The same, with the name that an [`Observation`](crate::Observation) shows.
     #[inline(always)]
     #[track_caller]
     pub(crate) fn named<const N: usize>(name: &'static str, value: T, arguments: [(Self, T); N]) -> Self {
@@ -244,6 +253,7 @@ macro_rules! scalar {
 }
 table::elementary!(scalar);
 
+// Not every derivative reads everything.
 macro_rules! operators {
     ($($trait:ident $f:ident $assign:ident $g:ident |$a:ident, $b:ident, $y:ident| $da:expr, $db:expr;)*) => {$(
         impl<'t, T: TapeNumber> $trait for Scalar<'t, T> {
@@ -253,6 +263,7 @@ macro_rules! operators {
             fn $f(self, other: Self) -> Self {
                 let ($a, $b) = (self.value, other.value);
                 let $y = $trait::$f($a, $b);
+                let _ = ($a, $b, $y);
                 self.binary(other, stringify!($f), $y, $da, $db)
             }
         }
@@ -263,6 +274,7 @@ macro_rules! operators {
             fn $f(self, other: f64) -> Self {
                 let ($a, $b) = (self.value, T::of(other));
                 let $y = $trait::$f($a, $b);
+                let _ = ($a, $b, $y);
                 let told = Told::new(stringify!($f), $y.primal(), Location::caller());
                 self.unary($y, $da, Told { constant: (1, other), ..told })
             }
@@ -274,6 +286,7 @@ macro_rules! operators {
             fn $f(self, other: Scalar<'t, T>) -> Scalar<'t, T> {
                 let ($a, $b) = (T::of(self), other.value);
                 let $y = $trait::$f($a, $b);
+                let _ = ($a, $b, $y);
                 let told = Told::new(stringify!($f), $y.primal(), Location::caller());
                 other.unary($y, $db, Told { constant: (0, self), ..told })
             }
@@ -291,15 +304,11 @@ macro_rules! operators {
     )*};
 }
 
-#[allow(unused_variables)]
-mod operators {
-    use super::*;
-    operators! {
-        Add add AddAssign add_assign |a, b, y| T::of(1.0), T::of(1.0);
-        Sub sub SubAssign sub_assign |a, b, y| T::of(1.0), T::of(-1.0);
-        Mul mul MulAssign mul_assign |a, b, y| b, a;
-        Div div DivAssign div_assign |a, b, y| T::of(1.0) / b, -(y / b);
-    }
+operators! {
+    Add add AddAssign add_assign |a, b, y| T::of(1.0), T::of(1.0);
+    Sub sub SubAssign sub_assign |a, b, y| T::of(1.0), T::of(-1.0);
+    Mul mul MulAssign mul_assign |a, b, y| b, a;
+    Div div DivAssign div_assign |a, b, y| T::of(1.0) / b, -(y / b);
 }
 
 impl<T: TapeNumber> Neg for Scalar<'_, T> {
@@ -377,6 +386,74 @@ impl<'t, T: TapeNumber> Scalar<'t, T> {
             sum = if n > LONGEST / 2 { sum + part } else { part };
         }
         sum
+    }
+}
+
+impl<T: TapeNumber> Tape<T> {
+    /// A number that gradients are taken with respect to.
+    #[inline]
+    #[track_caller]
+    pub fn scalar(&self, value: T) -> Scalar<'_, T> {
+        let site = Location::caller();
+        if !self.is_recording() {
+            return Scalar::constant(value);
+        }
+        let told = Told::new("input", value.primal(), site);
+        Scalar::recorded(self, value, self.statements.push([(0, T::of(0.0))], told))
+    }
+
+    /// Numbers that gradients are taken with respect to.
+    #[track_caller]
+    pub fn scalars(&self, values: &[T]) -> Vec<Scalar<'_, T>> {
+        let mut scalars = Vec::with_capacity(values.len());
+        for &value in values {
+            scalars.push(self.scalar(value));
+        }
+        scalars
+    }
+
+    #[cold]
+    #[track_caller]
+    pub(crate) fn fail_scalar(&self, message: &str) -> Scalar<'_, T> {
+        self.fail_scalar_with(Error::op("scalar", message, Some(Location::caller())))
+    }
+
+    /// A number that isn't one; `backward` of what is computed from it tells the error.
+    #[cold]
+    pub(crate) fn fail_scalar_with(&self, error: Error) -> Scalar<'_, T> {
+        self.tensors.fail(error);
+        Scalar::recorded(self, T::of(f64::NAN), 0)
+    }
+
+    pub(crate) fn recorded_failure(&self) -> Option<Error> {
+        self.tensors.failure()
+    }
+
+    pub(crate) fn backward_scalar(&self, id: u32) -> Result<Gradients<T>> {
+        if let Some(failure) = self.recorded_failure() {
+            return Err(failure);
+        }
+        if self.statements.is_full() {
+            return Err(Error::op(
+                "backward",
+                "the tape has more than 2³² arguments; reset it more often",
+                None,
+            ));
+        }
+        let mut adjoints = self.stash.scalars(self.statements.adjoints());
+        match adjoints[..self.statements.len().0].get_mut(id as usize) {
+            Some(seed) => *seed = T::of(1.0),
+            None => return Err(Error::op("backward", "the scalar is not on this tape any more", None)),
+        }
+        T::Tensors::backward(self, adjoints)
+    }
+}
+
+impl<T: TapeNumber> Gradients<T> {
+    /// The derivative with respect to a scalar; zero if it plays no part.
+    pub fn scalar(&self, x: Scalar<'_, T>) -> T {
+        let known = x.tape().is_some_and(|t| t.epoch() == self.epoch);
+        self.scalars.get(x.id() as usize).copied().filter(|_| known).unwrap_or(T::of(0.0))
     }
 }
 

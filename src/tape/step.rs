@@ -1,31 +1,15 @@
 //! One node's turn in a sweep, as its rule sees it.
 use super::{
-    Float, Tape, Var,
-    node::{NONE, Node, OUTPUT},
-    observe::Place,
-    sweep::Sweep,
-    traced,
-    var::CONSTANT,
+    ids::{CONSTANT, NONE, OUTPUT},
+    parts::{Node, Step, Tape, TapeFloat, Var},
+    watch::Place,
 };
 use crate::{
-    error::Error,
-    kernels::map::Expr,
-    ops::{Op, shape::add_to_slice},
+    error::{Checked, Error},
     tensor::{Shape, Tensor},
 };
 
-/// One node's turn in a sweep: what its rule may read and where it puts the operands' gradients.
-pub struct Step<'s, 't, T: Float> {
-    pub(super) tape: &'t Tape<T>,
-    pub(super) node: &'s Node<T>,
-    /// The nodes before this one; none if they are in the tape's table, where a recording sweep leaves them.
-    pub(super) before: &'s [Node<T>],
-    pub(super) index: u32,
-    pub(super) grad: Var<'t, T>,
-    pub(super) sweep: &'s mut Sweep<T>,
-}
-
-impl<'t, T: Float> Step<'_, 't, T> {
+impl<'t, T: TapeFloat> Step<'_, 't, T> {
     /// The tape.
     pub fn tape(&self) -> &'t Tape<T> {
         self.tape
@@ -94,6 +78,12 @@ impl<'t, T: Float> Step<'_, 't, T> {
         with_node(self.tape, self.before, node, |n| n.shape.clone()).unwrap_or_default()
     }
 
+    /// Whether this is the shape of an operand that is recorded.
+    pub(crate) fn has_shape(&self, input: usize, shape: &Shape) -> bool {
+        let node = self.node.inputs.get(input).copied().unwrap_or(NONE);
+        with_node(self.tape, self.before, node, |n| n.shape == *shape).unwrap_or(false)
+    }
+
     /// The number of operands.
     pub(crate) fn inputs(&self) -> usize {
         self.node.inputs.len()
@@ -107,14 +97,14 @@ impl<'t, T: Float> Step<'_, 't, T> {
         }
     }
 
-    /// Adds to every `step`-th index of an axis of the gradient of an operand, in place: many slices of one tensor don't
-    /// cost a whole gradient each. False if the gradient must be a value of its own, and nothing was done.
+    /// Adds to the gradient of an operand in place: many slices of one tensor don't cost a whole gradient each. False if the
+    /// gradient must be a value of its own, and nothing was done.
     #[must_use]
-    pub(crate) fn give_slice(
+    pub(crate) fn give_in_place(
         &mut self,
         input: usize,
         grad: &Var<'t, T>,
-        [axis, start, step]: [usize; 3],
+        add: impl FnOnce(&Tensor<T>, &mut Tensor<T>) -> Checked<()>,
     ) -> bool {
         let apart = self.sweep.graph || self.sweep.observed || self.tape.settings.anomalies.get();
         if apart || grad.failed_id().is_some() {
@@ -125,21 +115,9 @@ impl<'t, T: Float> Step<'_, 't, T> {
         }
         let shape = self.input_shape(input);
         match self.sweep.in_place(self.node.inputs[input], shape) {
-            Some(adjoint) => add_to_slice(grad.tensor(), adjoint, axis, start, step).is_ok(),
+            Some(adjoint) => add(grad.tensor(), adjoint).is_ok(),
             None => false,
         }
-    }
-
-    /// Adds an expression in `[x, y, grad]` to the gradient of an operand: one fused pass, or a program over the
-    /// tape if the sweep is to be differentiated. The result is summed to the operand's shape if that was broadcast.
-    pub(crate) fn give_expr<E: Expr<N>, const N: usize>(&mut self, input: usize, e: E, x: [&Var<'t, T>; N]) {
-        if !self.wants(input) {
-            return;
-        }
-        let full = traced::eval(e, x, self.sweep.graph);
-        let same = with_node(self.tape, self.before, self.node.inputs[input], |n| n.shape == *full.shape());
-        let grad = if same == Some(true) { full } else { full.sum_to(&self.input_shape(input)) };
-        self.give(input, grad);
     }
 
     /// Adds to the adjoint of a scalar statement.
@@ -180,27 +158,8 @@ impl<'t, T: Float> Step<'_, 't, T> {
     }
 }
 
-impl<T: Float> Node<T> {
-    pub(crate) fn kept_range(&self) -> std::ops::Range<usize> {
-        self.kept.0 as usize..(self.kept.0 + self.kept.1) as usize
-    }
-
-    /// The node itself, out of the table while its rule runs, since the rule records; its shape stays there.
-    pub(super) fn lend(&mut self) -> Node<T> {
-        Node {
-            op: std::mem::replace(&mut self.op, Op::Input),
-            inputs: std::mem::take(&mut self.inputs),
-            shape: self.shape.clone(),
-            statement: self.statement,
-            kept: self.kept,
-            spent: self.spent,
-            site: self.site,
-        }
-    }
-}
-
 /// Looks at a node, in the part of the table that is at hand or in the tape's.
-pub(super) fn with_node<T: Float, R>(
+pub(super) fn with_node<T: TapeFloat, R>(
     tape: &Tape<T>,
     at_hand: &[Node<T>],
     node: u32,

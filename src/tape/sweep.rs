@@ -1,81 +1,28 @@
 //! The reverse sweep: walks the tape backwards and lets every operation's rule turn the adjoint of its result into
 //! adjoints of its operands.
 use super::{
-    Float, Gradients, Tape, Var,
-    gradients::Leaf,
-    node::{NONE, Node, has_anomaly},
-    observe::Place,
+    ids::{CONSTANT, NONE},
+    leaf::Leaf,
+    node::has_anomaly,
+    parts::{Flows, Gradients, Node, Op, Step, Tape, TapeFloat, Var},
     statements::Stop,
-    step::{Step, with_node},
-    var::CONSTANT,
+    step::with_node,
+    sweep_state::{Adjoint, Sweep},
+    watch::Place,
 };
 use crate::{
     error::{Error, Result},
     kernels::accumulate,
-    ops::Op,
-    tensor::{Shape, Tensor, room::more},
+    tensor::Tensor,
 };
 
-/// The adjoint of a node so far; recorded itself if the sweep is to be differentiated.
-pub(crate) struct Adjoint<T: Float> {
-    pub value: Tensor<T>,
-    pub id: u32,
-}
-
-/// The state of a sweep.
-pub(crate) struct Sweep<T: Float> {
-    adjoints: Vec<Option<Adjoint<T>>>,
-    /// How many nodes have an adjoint whose turn is still to come: with none left the sweep is over, however long the tape is.
-    pending: usize,
-    pub scalars: Vec<T>,
-    /// Nodes that what is wanted depends on; empty means all.
-    pub needed: Vec<bool>,
-    /// Whether the rules' own operations are recorded.
-    pub graph: bool,
-    /// Whether kept values are freed on the way.
-    free: bool,
-    /// Whether adjoints and contributions are noted.
-    pub observed: bool,
-    /// The sweep ends here.
-    floor: usize,
-    /// Nodes whose rules don't run: the sweep ends at them too.
-    cut: Vec<u32>,
-    pub error: Option<Error>,
-}
-
-impl<T: Float> Default for Sweep<T> {
-    fn default() -> Self {
-        Sweep {
-            adjoints: Vec::new(),
-            pending: 0,
-            scalars: Vec::new(),
-            needed: Vec::new(),
-            graph: false,
-            free: false,
-            observed: false,
-            floor: 0,
-            cut: Vec::new(),
-            error: None,
-        }
-    }
-}
-
-/// What is asked of a sweep that leaves values: see [`Tape::vjp`].
-pub(crate) struct Flows<'a, 't, T: Float> {
-    ys: &'a [&'a Var<'t, T>],
-    seeds: &'a [&'a Var<'t, T>],
-    xs: &'a [&'a Var<'t, T>],
-    graph: bool,
-    floor: Option<usize>,
-}
-
 /// The table of nodes while a sweep has it: it goes back to the tape, even if a user's rule panics.
-struct Lent<'t, T: Float> {
+struct Lent<'t, T: TapeFloat> {
     tape: &'t Tape<T>,
     nodes: Vec<Node<T>>,
 }
 
-impl<T: Float> Drop for Lent<'_, T> {
+impl<T: TapeFloat> Drop for Lent<'_, T> {
     fn drop(&mut self) {
         if !self.nodes.is_empty() {
             self.tape.tensors.nodes.replace(std::mem::take(&mut self.nodes));
@@ -83,7 +30,7 @@ impl<T: Float> Drop for Lent<'_, T> {
     }
 }
 
-impl<T: Float> Sweep<T> {
+impl<T: TapeFloat> Sweep<T> {
     pub fn add(&mut self, tape: &Tape<T>, target: u32, grad: Var<'_, T>, nodes: &[Node<T>], by: &Node<T>) {
         if let Some(failure) = grad.failure() {
             // What failed is an operation of the rule's, at a line of the crate's: it is told as this one, at the user's.
@@ -120,41 +67,11 @@ impl<T: Float> Sweep<T> {
                 Adjoint { id: grad.raw_id(), value: grad.into_tensor() }
             }
             Some(a) if self.graph => {
-                let sum = Var::new(tape, a.value, a.id) + grad;
+                let sum = T::sum(&Var::new(tape, a.value, a.id), &grad);
                 Adjoint { id: sum.raw_id(), value: sum.into_tensor() }
             }
             Some(a) => Adjoint { value: accumulate::add(a.value, grad.tensor()), id: CONSTANT },
         });
-    }
-
-    /// The adjoint of a node so far, zeros at first, to be written in place.
-    pub fn in_place(&mut self, target: u32, shape: Shape) -> Option<&mut Tensor<T>> {
-        let slot = self.adjoints.get_mut(target as usize)?;
-        if slot.is_none() {
-            self.pending += 1;
-            *slot = Some(Adjoint { value: Tensor::zeros(shape), id: CONSTANT });
-        }
-        slot.as_mut().map(|adjoint| &mut adjoint.value)
-    }
-
-    fn reset(&mut self, nodes: usize, graph: bool, free: bool, floor: usize) -> Result<()> {
-        // A sweep that came to its end has left none.
-        if self.pending > 0 {
-            self.adjoints.clear();
-            self.pending = 0;
-        }
-        self.needed.clear();
-        let missing = nodes.saturating_sub(self.adjoints.len());
-        let room = more(&mut self.adjoints, missing).and_then(|()| more(&mut self.needed, nodes));
-        room.map_err(|message| Error::op("backward", message, None))?;
-        self.adjoints.resize_with(nodes, || None);
-        self.graph = graph;
-        self.free = free;
-        self.observed = false;
-        self.floor = floor;
-        self.cut.clear();
-        self.error = None;
-        Ok(())
     }
 
     /// Marks what depends on the wanted nodes, so that no other gradient is computed.
@@ -266,7 +183,7 @@ impl<T: Float> Sweep<T> {
         }
         let began = if self.observed { tape.clock() } else { None };
         let mut step = Step { tape, node, before, index: index as u32, grad, sweep: self };
-        node.op.rule_here().backward(&mut step);
+        node.op.rule().backward(&mut step);
         if let Some(began) = began {
             tape.note_swept(index, began);
         }
@@ -281,7 +198,7 @@ impl<T: Float> Sweep<T> {
     }
 }
 
-impl<T: Float> Tape<T> {
+impl<T: TapeFloat> Tape<T> {
     fn end(&self) -> Stop {
         let (statement, argument, _) = self.statements.len();
         Stop { statement, argument, node: 0 }
@@ -321,7 +238,7 @@ impl<T: Float> Tape<T> {
     }
 
     /// The gradients of a single element with respect to the leaves among the nodes that are `needed`.
-    pub(super) fn backward_to(&self, node: u32, needed: &[bool]) -> Result<Gradients<T>> {
+    pub(crate) fn backward_to(&self, node: u32, needed: &[bool]) -> Result<Gradients<T>> {
         let mut sweep = self.tensors.scratch.take();
         let nodes = self.tensors.nodes.borrow();
         sweep.reset(nodes.len(), false, true, 0)?;
@@ -345,13 +262,13 @@ impl<T: Float> Tape<T> {
     }
 
     /// A sweep that is set up, and what it leaves.
-    pub(super) fn sweep_here(&self, mut sweep: Sweep<T>, scalars: Vec<T>) -> Result<Gradients<T>> {
+    pub(crate) fn sweep_here(&self, mut sweep: Sweep<T>, scalars: Vec<T>) -> Result<Gradients<T>> {
         sweep.scalars = scalars;
         sweep.observed = self.settings.observed.get();
         let mut leaves = self.stash.leaves.take();
         leaves.clear();
         if sweep.free {
-            self.forget_params();
+            self.tensors.params.forget();
         }
         let swept = self.no_grad(|| sweep.run(self, self.end(), Some(&mut leaves)));
         let scalars = std::mem::take(&mut sweep.scalars);
@@ -376,7 +293,7 @@ impl<T: Float> Tape<T> {
         T::vjp(self, Flows { ys, seeds, xs, graph, floor })
     }
 
-    pub(super) fn vjp_here<'t>(&'t self, flows: Flows<'_, 't, T>) -> Result<Vec<Var<'t, T>>> {
+    pub(crate) fn vjp_here<'t>(&'t self, flows: Flows<'_, 't, T>) -> Result<Vec<Var<'t, T>>> {
         let Flows { ys, seeds, xs, graph, floor } = flows;
         self.check_room()?;
         for v in ys.iter().chain(seeds).chain(xs) {
@@ -413,7 +330,7 @@ impl<T: Float> Tape<T> {
     }
 }
 
-impl<'t, T: Float> Var<'t, T> {
+impl<'t, T: TapeFloat> Var<'t, T> {
     /// The gradients of this single element with respect to the given values (inputs or intermediate ones), as
     /// values that are recorded themselves and can be differentiated again. Zeros where there is no dependence.
     ///

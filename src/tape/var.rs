@@ -1,40 +1,15 @@
 //! A tensor value that a tape may have recorded.
-use super::{Float, Gradients, Tape};
+use super::{
+    ids::{CONSTANT, FAILED},
+    parts::{Gradients, Tape, TapeFloat, Var},
+};
 use crate::{
     error::{Error, Result},
-    ops::shape::ShapeOp,
     tensor::{Shape, Tensor},
 };
 use std::fmt;
 
-/// The id of values that no tape records.
-pub(crate) const CONSTANT: u32 = u32::MAX;
-/// Marks the id of a failed value; the other bits are the number of the failure.
-pub(crate) const FAILED: u32 = 1 << 31;
-
-/// A tensor on a tape: all arithmetic on tensors lives here. Cheap to clone.
-///
-/// Operations that can't be done (shapes that don't fit, an index out of range) give a *failed* value: whatever
-/// is computed from it fails with the same error, and [`backward`](Var::backward), [`value`](Var::value) and
-/// [`item`](Var::item) report it with the operation, the shapes and the source line.
-///
-/// ```
-/// let tape = kolmo::Tape::<f32>::new();
-/// let x = tape.constant([1.0, 2.0, 3.0]);
-/// let y = (&x * 2.0 + 1.0).sum();
-/// assert_eq!(y.item()?, 15.0);
-/// let bad = &x + tape.constant([1.0, 2.0]);
-/// assert!(bad.value().unwrap_err().to_string().contains("[3] and [2] don't broadcast"));
-/// # Ok::<(), kolmo::Error>(())
-/// ```
-#[derive(Clone)]
-pub struct Var<'t, T: Float = f32> {
-    tape: &'t Tape<T>,
-    value: Tensor<T>,
-    id: u32,
-}
-
-impl<'t, T: Float> Var<'t, T> {
+impl<'t, T: TapeFloat> Var<'t, T> {
     pub(crate) fn new(tape: &'t Tape<T>, value: Tensor<T>, id: u32) -> Self {
         Var { tape, value, id }
     }
@@ -101,25 +76,6 @@ impl<'t, T: Float> Var<'t, T> {
         self.node().is_some()
     }
 
-    /// The same value as a constant: no gradient flows through it.
-    #[track_caller]
-    pub fn detach(&self) -> Var<'t, T> {
-        if self.node().is_some() && self.tape.is_traced() {
-            return self.tape.apply(ShapeOp::Detach, &[self]);
-        }
-        let id = self.failed_id().unwrap_or(CONSTANT);
-        Var { tape: self.tape, value: self.value.clone(), id }
-    }
-
-    /// The same inside of an operation: a saved tape, too, has it as a statement, and not as a constant.
-    #[track_caller]
-    pub(crate) fn held(&self) -> Var<'t, T> {
-        if self.tape.runs_again(self) {
-            return self.tape.apply(ShapeOp::Detach, &[self]);
-        }
-        self.detach()
-    }
-
     /// The gradients of this single element with respect to all inputs and parameters. Values that were kept
     /// for this are freed, as in PyTorch: a second sweep over them needs [`backward_retain`](Var::backward_retain) first.
     pub fn backward(&self) -> Result<Gradients<T>> {
@@ -175,7 +131,7 @@ impl<'t, T: Float> Var<'t, T> {
     }
 }
 
-impl<T: Float> fmt::Debug for Var<'_, T> {
+impl<T: TapeFloat> fmt::Debug for Var<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.failure(), self.node()) {
             (Some(e), _) => write!(f, "failed: {e}"),

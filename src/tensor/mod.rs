@@ -172,6 +172,16 @@ impl<T: Element> Tensor<T> {
         self.storage.as_slice()
     }
 
+    /// What tells the buffer from others, while it is held.
+    pub(crate) fn buffer_id(&self) -> usize {
+        self.buffer().as_ptr() as usize
+    }
+
+    /// Bytes of the elements, or of all of the buffer where they are fewer.
+    pub(crate) fn used_bytes(&self) -> usize {
+        self.numel().min(self.buffer().len()) * size_of::<T>()
+    }
+
     /// This tensor if its elements lie in row-major order, else a copy whose elements do.
     pub fn contiguous(&self) -> Tensor<T> {
         if self.is_contiguous() {

@@ -7,8 +7,8 @@ use super::{
 use crate::{
     error::{Error, Result},
     files, numbers,
+    ops::Float,
     optim::{OptimState, Optimizer, Slot},
-    tape::Float,
 };
 use safetensors::{SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};

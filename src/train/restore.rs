@@ -3,8 +3,8 @@
 use super::weights::{Entry, value};
 use crate::{
     error::{Error, Result},
-    nn::Param,
-    tape::Float,
+    ops::Float,
+    param::{Form, Param, ParamState, Steps},
     tensor::Tensor,
 };
 use safetensors::tensor::TensorView;
@@ -34,10 +34,11 @@ pub(super) fn collect<T: Float>(
 ) {
     let mut known: BTreeMap<u64, String> = fields.iter().map(|(name, p)| (p.id(), name.clone())).collect();
     for (name, p) in fields {
-        entries.push(Entry::new(format!("model.{name}"), &p.value()));
-        entries.extend(p.mask().map(|mask| Entry::mask(format!("mask.{name}"), &mask)));
+        let state = p.state();
+        entries.push(Entry::new(format!("model.{name}"), &state.value));
+        entries.extend(state.mask.as_ref().map(|mask| Entry::mask(format!("mask.{name}"), mask)));
         let frozen = beside.frozen.get_or_insert_default();
-        frozen.extend(Some(name.clone()).filter(|_| !p.is_trainable()));
+        frozen.extend(Some(name.clone()).filter(|_| !state.trainable));
         let mut add = |[end, kind]: [&str; 2], handle: &Param<T>| {
             let own = format!("{name}.{end}");
             match known.entry(handle.id()) {
@@ -51,14 +52,14 @@ pub(super) fn collect<T: Float>(
                 }
             }
         };
-        if let Some((_, centroids)) = p.codebook() {
-            add(CODEBOOK, &centroids);
+        if let Some((_, centroids)) = state.codebook() {
+            add(CODEBOOK, centroids);
         }
-        if let Some((bits, group, sizes)) = p.steps() {
-            add(STEPS, &sizes);
-            beside.steps.insert(name.clone(), (bits, group));
+        if let Some(steps) = state.steps() {
+            add(STEPS, &steps.sizes);
+            beside.steps.insert(name.clone(), (steps.bits, steps.group));
         }
-        entries.extend(p.codebook().map(|(codes, _)| Entry::codes(format!("codes.{name}"), &codes)));
+        entries.extend(state.codebook().map(|(codes, _)| Entry::codes(format!("codes.{name}"), codes)));
     }
 }
 
@@ -66,11 +67,7 @@ pub(super) fn collect<T: Float>(
 pub(super) struct Held<T: Float> {
     name: String,
     p: Param<T>,
-    value: Tensor<T>,
-    mask: Option<Tensor<bool>>,
-    codebook: Option<(Tensor<u32>, Param<T>)>,
-    steps: Option<(u32, usize, Param<T>)>,
-    trainable: bool,
+    state: ParamState<T>,
     /// Codebook and step sizes: their values, unless another parameter brings them, and whether they are trained.
     beside: Vec<(Param<T>, Option<Tensor<T>>, bool)>,
 }
@@ -79,32 +76,19 @@ impl<T: Float> Held<T> {
     /// As the parameters are now.
     pub fn of_all(these: &[Held<T>]) -> Vec<Held<T>> {
         let now = |held: &Held<T>| {
-            let (p, codebook, steps) = (held.p.clone(), held.p.codebook(), held.p.steps());
-            let handles = codebook.iter().map(|c| &c.1).chain(steps.iter().map(|s| &s.2));
+            let state = held.p.state();
+            let handles = state.codebook().map(|c| c.1).into_iter().chain(state.steps().map(|s| &s.sizes));
             let beside = handles.map(|h| (h.clone(), Some(h.value()), h.is_trainable())).collect();
-            let (value, mask, trainable) = (p.value(), p.mask(), p.is_trainable());
-            Held { name: held.name.clone(), p, value, mask, codebook, steps, trainable, beside }
+            Held { name: held.name.clone(), p: held.p.clone(), state, beside }
         };
         these.iter().map(now).collect()
     }
 
     fn put(&self) -> Result<()> {
-        let p = &self.p;
-        p.set(self.value.clone());
-        p.remove_codebook();
-        p.remove_steps();
-        p.set_mask(self.mask.as_ref())?;
         for (handle, value, _) in &self.beside {
             value.iter().for_each(|value| handle.set(value.clone()));
         }
-        if let Some((codes, centroids)) = &self.codebook {
-            p.set_codebook(codes.clone(), centroids.clone())?;
-        }
-        if let Some((bits, group, sizes)) = &self.steps {
-            p.set_steps(*bits, *group, sizes.clone())?;
-        }
-        p.set_trainable(self.trainable);
-        Ok(())
+        self.p.set_state(self.state.clone())
     }
 }
 
@@ -212,10 +196,15 @@ impl Parts<'_> {
         let steps = match beside.steps.get(name) {
             None => None,
             Some(&(bits, group)) => {
-                Some((bits, group, handle(STEPS[0], self.sizes, p.steps().map(|s| s.2))?))
+                Some(Steps { bits, group, sizes: handle(STEPS[0], self.sizes, p.steps().map(|s| s.sizes))? })
             }
         };
-        let trainable = trained(name, p.is_trainable());
-        Ok(Held { name: name.into(), p, value: value_of, mask, codebook, steps, trainable, beside: list })
+        let form = match (codebook, steps) {
+            (None, None) => Form::Dense,
+            (None, Some(steps)) => Form::Codes(steps),
+            (Some((codes, centroids)), steps) => Form::Codebook { codes, centroids, steps },
+        };
+        let state = ParamState { value: value_of, mask, form, trainable: trained(name, p.is_trainable()) };
+        Ok(Held { name: name.into(), p, state, beside: list })
     }
 }

@@ -12,8 +12,9 @@ use super::{
 use crate::{
     data::Loader,
     error::{Error, Result},
+    ops::Float,
     optim::{Optimizer, Schedule},
-    tape::{Float, Gradients, Random, Tape, Var},
+    tape::{Gradients, Random, Tape, Var},
 };
 use bar::Bar;
 use position::Position;

@@ -5,9 +5,9 @@ use crate::data::{NpyArray, read_npz, write_npz};
 use crate::{
     error::{Error, Result},
     files::{self, write_readable},
-    nn::{Param, walk::visit_fields},
+    ops::Float,
+    param::{Param, visit_fields},
     real::half::f16_to_f32,
-    tape::Float,
     tensor::{Shape, Tensor},
 };
 use safetensors::{

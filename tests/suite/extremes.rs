@@ -47,6 +47,7 @@ const OPERATIONS: &[(&str, Operation)] = &[
     ("index_select", |x| x.index_select(0, &Tensor::from([i64::MIN]))),
     ("max_pool2d", |x| x.max_pool2d(&PoolOptions::new(MOST).padding(MOST / 2))),
     ("adaptive_avg_pool1d", |x| x.adaptive_avg_pool1d(&[Some(MOST)])),
+    ("adaptive_avg_pool2d", |x| x.unsqueeze(0).adaptive_avg_pool2d(&[Some(1 << 28); 2])),
     ("conv1d", |x| x.conv1d(x, None, &ConvOptions::new().padding(MOST))),
     ("conv_transpose1d", |x| x.conv_transpose1d(x, None, &ConvOptions::new().output_padding(MOST))),
     ("sort", |x| x.sort(LOW, true).0),

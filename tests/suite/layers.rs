@@ -7,7 +7,11 @@ const ORDER: &[&[&str]] = &[
     &["real"],
     &["tensor"],
     &["kernels"],
-    &["tape", "ops"],
+    &["tape"],
+    &["ops"],
+    &["param"],
+    &["autodiff"],
+    &["program"],
     &["nn"],
     &["loss"],
     &["optim"],
@@ -21,10 +25,7 @@ const ORDER: &[&[&str]] = &[
 ];
 
 /// What still goes against the order.
-const EXCEPTIONS: &[(&str, &str)] = &[
-    // A tape knows parameters: they stand on it, and gradients are asked for by them.
-    ("tape", "nn"),
-];
+const EXCEPTIONS: &[(&str, &str)] = &[];
 
 fn sources(folder: &Path, found: &mut Vec<(String, String)>) {
     for path in fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()) {

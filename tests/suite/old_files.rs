@@ -44,7 +44,7 @@ fn computes(net: &Net, expected: &str) {
 fn models_and_states_through_json() -> Result<()> {
     let net: Net = json("model.json");
     assert!(net.0.0.weight.codebook().is_some() && net.0.0.weight.mask().is_some());
-    assert_eq!(net.0.2.weight.steps().map(|(bits, group, _)| (bits, group)), Some((4, 5)));
+    assert_eq!(net.0.2.weight.steps().map(|steps| (steps.bits, steps.group)), Some((4, 5)));
     computes(&net, "model.out.json");
     let mut adam = Adam::<f32>::new(0.5);
     adam.load_state(&net, json::<OptimState>("adam.json"))?;

@@ -133,7 +133,7 @@ fn gradients_go_straight_through_and_to_the_step_size() -> Result<()> {
     assert_eq!(y.to_vec()?, [0.5, 0.5]);
     let grads = (y * tape.constant([1.0, 10.0])).sum().backward()?;
     assert_eq!(grads.param(&p).unwrap().to_vec(), [1.0, 0.0]);
-    let (_, _, sizes) = p.steps().unwrap();
+    let sizes = p.steps().unwrap().sizes;
     let expected = ((1.0 - 0.6) + 10.0) / 2f64.sqrt();
     assert!((grads.param(&sizes).unwrap().to_vec()[0] - expected).abs() < 1e-12);
     Ok(())
@@ -162,7 +162,7 @@ fn a_negative_step_size_counts_by_its_magnitude() -> Result<()> {
     q.set_steps(4, 0, Tensor::from([-0.25f32]))?;
     assert_eq!(p.effective()?, q.effective()?);
     let read: Param = serde_json::from_str(&serde_json::to_string(&q).unwrap()).unwrap();
-    assert_eq!(read.steps().map(|(.., sizes)| sizes.value().to_vec()), Some(vec![-0.25]));
+    assert_eq!(read.steps().map(|steps| steps.sizes.value().to_vec()), Some(vec![-0.25]));
     assert_eq!(read.effective()?, p.effective()?);
     Ok(())
 }

@@ -172,7 +172,7 @@ fn a_changed_parameter_is_seen_on_the_same_tape() -> Result<()> {
     p.remove_codebook();
     p.set_steps(2, 0, Tensor::from([3.0]))?;
     assert_eq!(tape.param(&p).to_vec()?, [3.0, 3.0]);
-    p.steps().unwrap().2.set(Tensor::from([2.0]));
+    p.steps().unwrap().sizes.set(Tensor::from([2.0]));
     assert_eq!(tape.param(&p).to_vec()?, [2.0, 2.0]);
     assert_eq!(v.to_vec()?, [1.0, 2.0], "what was recorded stays");
     Ok(())

@@ -1,5 +1,5 @@
 //! What a file holds: tensors as they are stored, and as floats.
-use crate::{nn::steps::Groups, real::half::round_to_f16};
+use crate::{param::Groups, real::half::round_to_f16};
 use std::collections::BTreeMap;
 
 /// A model as a file holds it: what it is, in words, and its tensors, in order.

@@ -14,7 +14,7 @@ use crate::{
         models::{Grid, IntModel, TextModel, code_codes, code_mask, code_values},
     },
     error::Result,
-    nn::steps::Groups,
+    param::Groups,
 };
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Artifact> {

@@ -11,7 +11,7 @@ use crate::{
         models::{Grid, IntModel, TextModel, code_bits, code_codes, code_mask, code_values},
     },
     error::{Error, Result},
-    nn::steps::Groups,
+    param::Groups,
 };
 
 /// The bytes of a file, and where they go.

@@ -12,8 +12,9 @@ use crate::{
     },
     error::{Error, Result},
     files::read_text,
-    nn::{Param, named_params, walk::inventory},
-    tape::{Float, Tape},
+    ops::Float,
+    param::{Param, inventory, named_params},
+    tape::Tape,
     tensor::Shape,
 };
 use serde::Serialize;

@@ -1,11 +1,9 @@
 //! Scores of weights by a criterion, from the gradients of batches or from second derivatives.
 use crate::{
     error::{Error, Result},
-    nn::{
-        Param, visit_params,
-        walk::{inventory, shown},
-    },
-    tape::{Float, Gradients, Random, Tape, Var},
+    ops::Float,
+    param::{Param, inventory, shown, visit_params},
+    tape::{Gradients, Random, Tape, Var},
     tensor::Tensor,
 };
 use serde::Serialize;

@@ -1,11 +1,8 @@
 //! Going back to weights of before.
 use crate::{
     error::{Error, Result},
-    nn::{
-        Param, visit_params,
-        walk::{inventory, shown},
-    },
-    tape::Float,
+    ops::Float,
+    param::{Param, inventory, shown, visit_params},
     tensor::Tensor,
 };
 use serde::Serialize;

@@ -3,8 +3,9 @@ use super::criterion::{Criterion, Scores};
 use crate::{
     compress::prune::{self, Amount, Weights},
     error::{Error, Result},
-    nn::{Param, visit_params},
-    tape::{Float, Tape, Var},
+    ops::Float,
+    param::{Param, visit_params},
+    tape::{Tape, Var},
     tensor::{Shape, Tensor},
 };
 use serde::Serialize;

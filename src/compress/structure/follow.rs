@@ -1,7 +1,9 @@
 //! Channels followed through operations: what an operation ties together, passes on, or keeps from going.
 use crate::{
-    ops::{Op, conv::Conv, linalg::Linalg, reduce::Reduce, shape::ShapeOp, softmax::Softmax, take::Take},
-    tape::Float,
+    ops::{
+        Float,
+        list::{Conv, Linalg, Reduce, ShapeOp, Softmax, Take, TensorOp},
+    },
     tensor::Shape,
 };
 
@@ -65,7 +67,7 @@ impl Union {
 
 /// The labels of a result's axes; `None` for an operation that channels can't be followed through.
 pub(super) fn follow<T: Float>(
-    op: &Op<T>,
+    op: &TensorOp<T>,
     x: &[Vec<Labels>],
     shape: &Shape,
     chosen: bool,
@@ -73,14 +75,14 @@ pub(super) fn follow<T: Float>(
 ) -> Option<Vec<Labels>> {
     let blank = |axis: usize| vec![None; shape.get(axis).copied().unwrap_or(1)];
     match op {
-        Op::Unary(_) => Some(x[0].clone()),
-        Op::Binary(_) | Op::Where(_) | Op::Fused(_) => Some(broadcast(x, shape, union)),
-        Op::Linalg(Linalg::Linear) => {
+        TensorOp::Unary(_) => Some(x[0].clone()),
+        TensorOp::Binary(_) | TensorOp::Where(_) | TensorOp::Fused(_) => Some(broadcast(x, shape, union)),
+        TensorOp::Linalg(Linalg::Linear) => {
             union.tie(&x[0][1], &x[1][1]);
             let out = union.tie(&x[1][0], &x[2][0]);
             Some(vec![x[0][0].clone(), out])
         }
-        Op::Linalg(Linalg::Matmul { transpose_a, transpose_b }) => {
+        TensorOp::Linalg(Linalg::Matmul { transpose_a, transpose_b }) => {
             let rank = shape.rank();
             let (row, sum) = if *transpose_a { (rank - 1, rank - 2) } else { (rank - 2, rank - 1) };
             let (other, column) = if *transpose_b { (rank - 1, rank - 2) } else { (rank - 2, rank - 1) };
@@ -89,7 +91,7 @@ pub(super) fn follow<T: Float>(
             labels.extend([x[0][row].clone(), x[1][column].clone()]);
             Some(labels)
         }
-        Op::Attend(_) => {
+        TensorOp::Attend(_) => {
             let rank = shape.rank();
             // The width of queries and keys is in the scale of the scores: it stays.
             union.fix(&x[0][rank - 1]);
@@ -103,7 +105,7 @@ pub(super) fn follow<T: Float>(
             labels.extend([x[0][rank - 2].clone(), x[2][rank - 1].clone()]);
             Some(labels)
         }
-        Op::Conv(conv) => {
+        TensorOp::Conv(conv) => {
             let Conv::Forward { g, .. } = conv else { return None };
             // The layer's options have the number of groups, which stays what it is.
             if g.groups != 1 {
@@ -119,7 +121,7 @@ pub(super) fn follow<T: Float>(
             Some([x[0][0].clone(), out].into_iter().chain(rest).collect())
         }
         // Pooling: channels stay, places don't.
-        Op::Take(Take::Elements { .. }) if chosen && x[0].len() == shape.rank() => {
+        TensorOp::Take(Take::Elements { .. }) if chosen && x[0].len() == shape.rank() => {
             let axis = |(a, labels): (usize, &Labels)| {
                 if labels.len() == shape[a] && (labels.iter().any(Option::is_some) || a < 2) {
                     labels.clone()
@@ -129,7 +131,7 @@ pub(super) fn follow<T: Float>(
             };
             Some(x[0].iter().enumerate().map(axis).collect())
         }
-        Op::Take(Take::Rows { axis, index, .. }) => {
+        TensorOp::Take(Take::Rows { axis, index, .. }) => {
             let mut labels = x[0].clone();
             let along = labels.get_mut(*axis)?;
             if along.iter().any(Option::is_some) {
@@ -138,7 +140,7 @@ pub(super) fn follow<T: Float>(
             *along = vec![None; index.numel()];
             Some(labels)
         }
-        Op::Reduce(
+        TensorOp::Reduce(
             Reduce::Sum { axes, keep } | Reduce::Mean { axes, keep } | Reduce::Var { axes, keep, .. },
         ) => {
             let mut labels = Vec::new();
@@ -153,11 +155,11 @@ pub(super) fn follow<T: Float>(
             }
             Some(labels)
         }
-        Op::Softmax(Softmax::Plain { axis } | Softmax::Log { axis }) => {
+        TensorOp::Softmax(Softmax::Plain { axis } | Softmax::Log { axis }) => {
             union.fix(&x[0][*axis]);
             Some(x[0].clone())
         }
-        Op::Shape(op) => rearranged(op, x, shape, union),
+        TensorOp::Shape(op) => rearranged(op, x, shape, union),
         _ => None,
     }
 }

@@ -1,12 +1,13 @@
 //! How a saved tape comes from an observed one.
 use super::{
+    super::{listing::Argument, observation::Observed},
     run::{is_known, options},
     tape::{Operand, SavedTape, Statement, What},
 };
 use crate::{
     error::{Error, Result},
-    ops::{Op, saved::SavedOp},
-    tape::{Argument, Float, Observed, Scalar, Tape, Var, mixed::Mixed, node::NONE},
+    ops::{Float, TensorOp, saved::SavedOp},
+    tape::{Mixed, NONE, Op, Scalar, Tape, Var},
     tensor::Tensor,
 };
 use std::collections::HashMap;
@@ -114,7 +115,7 @@ impl Build {
                     };
                     let operands =
                         inputs.iter().enumerate().map(operand).collect::<Result<Vec<Operand>>>()?;
-                    if let Op::Fused(fused) = op {
+                    if let Op::Tensor(TensorOp::Fused(fused)) = op {
                         let values: Vec<Tensor<T>> = operands
                             .iter()
                             .zip(inputs)

@@ -1,9 +1,11 @@
 //! How a saved tape is run.
 use super::tape::{Operand, SavedTape, Statement, What};
 use crate::{
+    autodiff::GradCheck,
     error::{Error, Result},
+    ops::Float,
     real::{Number, named},
-    tape::{Float, GradCheck, Scalar, Tape, Var},
+    tape::{Scalar, Tape, Var},
     tensor::Tensor,
 };
 

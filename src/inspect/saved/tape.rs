@@ -1,9 +1,9 @@
 //! What a saved tape is, how it is listed, and its file.
+use super::super::listing::{Argument, Listing, Row};
 use crate::{
     error::{Error, Result},
     files::{read_text, write_readable},
-    ops::saved::SavedOp,
-    tape::{Argument, Float, Listing, Row},
+    ops::{Float, saved::SavedOp},
     tensor::{Shape, Tensor},
 };
 use serde::{Deserialize, Serialize};

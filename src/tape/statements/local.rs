@@ -1,5 +1,8 @@
 //! Sweeps over a part of the statements only: a block that is made short, the rows of a sparse Jacobian.
-use super::{Statements, TENSOR, Told};
+use super::{
+    buffer::{Statements, TENSOR},
+    told::Told,
+};
 use crate::real::Number;
 
 /// Buffers of sweeps over a few statements. Between uses every adjoint is zero and no place is marked.

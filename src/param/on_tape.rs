@@ -1,0 +1,149 @@
+//! A parameter on a tape: what it is worth, what stands for it, and its gradient.
+use super::handle::{Form, Param};
+use crate::{
+    error::Result,
+    ops::Float,
+    tape::{Gradients, Tape, Var},
+    tensor::Tensor,
+};
+
+impl<T: Float> Param<T> {
+    /// The weight as the model uses it, outside any tape.
+    pub fn effective(&self) -> Result<Tensor<T>> {
+        let tape = Tape::inference();
+        let value = self.on(&tape);
+        Ok(value.value()?.clone())
+    }
+
+    /// The weight as the model uses it; the tensor itself if its parametrisation fails, which shows where the model is run.
+    pub(crate) fn effective_or_value(&self) -> Tensor<T> {
+        self.effective().unwrap_or_else(|_| self.value())
+    }
+
+    /// Makes what stands between the tensor and its use permanent: the tensor becomes what the model sees.
+    pub fn bake(&self) -> Result<()> {
+        self.replace(self.effective()?);
+        Ok(())
+    }
+
+    /// The parameter on a tape: a leaf, or a constant if it is frozen, through its parametrisation.
+    #[track_caller]
+    pub(crate) fn on<'t>(&self, tape: &'t Tape<T>) -> Var<'t, T> {
+        let state = self.read();
+        if let Some(known) = known(tape, self.id()) {
+            return known;
+        }
+        let params = &tape.tensors.params;
+        let asked = params.ask(self.0.clone());
+        let holds = &state.holds;
+        let mut value = match (holds.codebook(), &state.kept) {
+            (Some((_, centroids)), Some(kept)) => centroids.on(tape).elements(kept.clone()),
+            _ if !holds.trainable && !tape.is_traced() => tape.constant(&holds.value),
+            _ => tape.param_leaf(self.0.clone(), holds.value.clone()),
+        };
+        if let (None, Some(ones)) = (&state.kept, &state.ones) {
+            // Not a product: a pruned weight is +0, whatever stands underneath.
+            value = value.where_one(&tape.constant(ones), &tape.constant(T::default()));
+        }
+        if let Some(steps) = holds.steps() {
+            remember(state.unrounded, &value, asked);
+            value = match state.kept {
+                Some(_) => steps.scale(&value),
+                None => steps.round(&value, state.unpruned()),
+            };
+        }
+        for custom in &state.custom {
+            value = custom.apply(&value);
+        }
+        remember(self.id(), &value, asked);
+        params.answered(asked);
+        value
+    }
+
+    /// The weights as whole numbers, and their step sizes as they are used; `None` without steps or if more follows them.
+    pub(crate) fn numbers(&self) -> Result<Option<(Tensor<i32>, Vec<T>)>> {
+        let steps = self.steps().filter(|_| !self.has_custom());
+        // What steps made of weights is rounded to the same numbers again.
+        steps.map(|steps| steps.numbers(&self.effective()?)).transpose()
+    }
+
+    /// The weights in steps before they are rounded, on a tape; `None` without steps, and where a codebook has them fixed.
+    #[track_caller]
+    pub(crate) fn in_steps<'t>(&self, tape: &'t Tape<T>) -> Option<Var<'t, T>> {
+        let used = self.on(tape);
+        let state = self.read();
+        let Form::Codes(steps) = &state.holds.form else { return None };
+        // Without a recording nothing is remembered, and what was rounded stays the same when it is rounded again.
+        Some(steps.in_steps(&known(tape, state.unrounded).unwrap_or(used), state.unpruned()))
+    }
+}
+
+/// The value of a parameter that was asked for before in this step, or what stands for it.
+fn known<T: Float>(tape: &Tape<T>, id: u64) -> Option<Var<'_, T>> {
+    let params = &tape.tensors.params;
+    let known = params.substitute_of(id).or_else(|| tape.is_recording().then(|| params.known(id))?);
+    known.map(|(node, value)| Var::new(tape, value, node))
+}
+
+/// Keeps the value that was worked out of what was asked for from `asked` on.
+fn remember<T: Float>(id: u64, value: &Var<'_, T>, asked: usize) {
+    if let Some(node) = value.node() {
+        value.tape().tensors.params.remember(id, node, value.tensor().clone(), asked);
+    }
+}
+
+impl<T: Float> Tape<T> {
+    /// A parameter of a model as the model uses it: its tensor, through its parametrisation if it has one.
+    /// Asked for twice in a step, it is the same value.
+    #[track_caller]
+    pub fn param(&self, p: &Param<T>) -> Var<'_, T> {
+        p.on(self)
+    }
+
+    /// A parameter that a layer may not have.
+    // Not `map`: the caller's line would be that of a closure.
+    #[track_caller]
+    pub(crate) fn optional_param(&self, p: &Option<Param<T>>) -> Option<Var<'_, T>> {
+        match p {
+            Some(p) => Some(self.param(p)),
+            None => None,
+        }
+    }
+
+    /// Lets a value of this tape stand for a parameter until the next [`reset`](Tape::reset): a model's layers then compute with
+    /// it, and gradients go to what it was computed from. Masks and codebooks of the parameter are passed over.
+    ///
+    /// ```
+    /// use kolmo::{Random, Tape, Tensor, nn::{Layer, Linear}};
+    /// let layer = Linear::<f64>::new(2, 1, &mut Random::new(0)).without_bias();
+    /// let tape = Tape::new();
+    /// let w = tape.input([[3.0, 4.0]]);
+    /// tape.substitute(&layer.weight, &(&w * 2.0));
+    /// let y = layer.forward(&tape.constant([[1.0, 10.0]])).sum();
+    /// assert_eq!(y.item()?, 86.0);
+    /// assert_eq!(y.backward()?.get(&w).unwrap().to_vec(), [2.0, 20.0]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
+    ///
+    /// What it is good for: gradients through a step of an optimiser (MAML), networks whose weights another network makes.
+    /// With a shape that is not the parameter's, the parameter is a failed value.
+    #[track_caller]
+    pub fn substitute<'t>(&'t self, p: &Param<T>, value: &Var<'t, T>) {
+        let shape = p.shape();
+        let fits = value.failed_id().is_some() || *value.shape() == shape;
+        let failed = (!fits).then(|| {
+            let message =
+                format!("a value of shape {} can't stand for a parameter of {shape}", value.shape());
+            self.fail_op("substitute", message, &[value])
+        });
+        let value = failed.as_ref().unwrap_or(value);
+        self.tensors.params.substitute(p.id(), value.raw_id(), value.tensor().clone());
+    }
+}
+
+impl<T: Float> Gradients<T> {
+    /// The gradient with respect to a parameter; `None` if the result doesn't depend on it.
+    pub fn param(&self, p: &Param<T>) -> Option<&Tensor<T>> {
+        self.by_id(p.id())
+    }
+}

@@ -1,0 +1,98 @@
+//! What a function does, as a tape records it, and which of that is computed twice.
+use super::operand::Operand;
+use crate::{
+    error::{Error, Result},
+    ops::Float,
+    tape::{Choice, NONE, Node, Op, Stored, Tape, Trace, Var},
+    tensor::{Shape, Tensor},
+};
+use smallvec::SmallVec;
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::Arc,
+};
+
+/// What is recorded.
+pub(super) type Function<'f, T> =
+    &'f dyn for<'t> Fn(&'t Tape<T>, &[Var<'t, T>], &[Tensor<u32>]) -> Vec<Var<'t, T>>;
+
+impl<T: Float> Recorded<T> {
+    /// What a function does, as it was recorded.
+    pub fn of(inputs: &[&Tensor<T>], indices: &[Tensor<u32>], f: Function<'_, T>) -> Result<Recorded<T>> {
+        let tape = Tape::<T>::new();
+        tape.settings.again.set(true);
+        tape.tensors.trace.replace(Some(Trace::new()));
+        let random = tape.random();
+        let x: Vec<Var<'_, T>> = inputs.iter().map(|&x| tape.input(x)).collect();
+        let results = f(&tape, &x, indices);
+        results.iter().try_for_each(Var::ok)?;
+        let trace = tape.tensors.trace.take();
+        let Some(Trace { constants, params, choices, obstacle }) = trace else {
+            return Err(Error::invalid("program", "the function recorded a program itself"));
+        };
+        let nodes = tape.tensors.nodes.take();
+        let mixed = || nodes.iter().find(|n| matches!(n.op, Op::Mixed(_))).map(|n| n.site);
+        let obstacle = match obstacle {
+            None if tape.random() != random => Some(("random numbers were drawn", None)),
+            None => mixed().map(|site| ("tensors were made of scalars, or scalars of tensors", Some(site))),
+            other => other,
+        };
+        if let Some((obstacle, site)) = obstacle {
+            return Err(Error::op("program", format!("{obstacle}: a program can't do that again"), site));
+        }
+        let mut operands: Vec<SmallVec<[Operand<T>; 4]>> =
+            nodes.iter().map(|n| n.inputs.iter().map(|&i| Operand::Node(i)).collect()).collect();
+        for (node, i, value) in constants {
+            if let Some(operand) = operands[node as usize].get_mut(i as usize) {
+                *operand = Operand::Constant(value);
+            }
+        }
+        let results: Vec<Operand<T>> = results
+            .iter()
+            .map(|y| y.node().map_or_else(|| Operand::Constant(y.tensor().clone()), Operand::Node))
+            .collect();
+        let inputs = x.iter().map(|x| (x.node().unwrap_or(NONE), x.shape().clone())).collect();
+        Ok(Recorded { nodes, operands, params, choices, results, inputs })
+    }
+}
+
+/// A tape as it was recorded.
+pub(crate) struct Recorded<T: Float> {
+    pub nodes: Vec<Node<T>>,
+    pub operands: Vec<SmallVec<[Operand<T>; 4]>>,
+    pub params: Vec<(u32, Arc<dyn Stored<T>>)>,
+    pub choices: Vec<(u32, Choice<T>)>,
+    pub results: Vec<Operand<T>>,
+    pub inputs: Vec<(u32, Shape)>,
+}
+
+/// For each node the first that computes the same. Operands are renamed accordingly.
+pub(super) fn merge<T: Float>(nodes: &[Node<T>], operands: &mut [SmallVec<[Operand<T>; 4]>]) -> Vec<u32> {
+    type Key = (u64, SmallVec<[u32; 4]>);
+    let mut known: HashMap<Key, SmallVec<[u32; 2]>> = HashMap::new();
+    let mut first: Vec<u32> = Vec::with_capacity(nodes.len());
+    for i in 0..nodes.len() {
+        operands[i].iter_mut().for_each(|o| o.rename(|j| first[j as usize]));
+        let own = &operands[i];
+        // Thousands of slices of one tensor differ in their options only.
+        let mut what = DefaultHasher::new();
+        (nodes[i].op.rule().name(), nodes[i].op.rule().options()).hash(&mut what);
+        let key = (what.finish(), own.iter().map(|o| o.node().unwrap_or(NONE)).collect());
+        let alike = known.entry(key).or_default();
+        let same = |&&j: &&u32| {
+            same(&nodes[i].op, &nodes[j as usize].op)
+                && own.iter().zip(&operands[j as usize]).all(|(a, b)| a.same(b))
+        };
+        first.push(alike.iter().find(same).copied().unwrap_or(i as u32));
+        if first[i] as usize == i {
+            alike.push(i as u32);
+        }
+    }
+    first
+}
+
+/// Whether both compute the same of the same operands, as far as that is known.
+fn same<T: Float>(a: &Op<T>, b: &Op<T>) -> bool {
+    matches!((a, b), (Op::Tensor(a), Op::Tensor(b)) if a.same(b))
+}

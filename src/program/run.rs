@@ -1,0 +1,228 @@
+//! A computation of fixed shapes, run again on other values.
+use super::{
+    operand::Operand,
+    plan::{Plan, Stage},
+};
+use crate::{
+    error::{Error, Result},
+    ops::{Float, list::TensorOp},
+    tape::{Choice, Gradients, Node, OUTPUT, Op, Stored, Tape},
+    tensor::{Shape, Tensor},
+};
+use smallvec::SmallVec;
+use std::{collections::HashMap, sync::Arc};
+
+/// A recorded computation that runs again on other inputs of the same shapes.
+///
+/// Parameters are read at each run, so that optimisers can change them in between. Everything else that the function
+/// used is as it was when it was recorded: the shapes, the mode, masks and codebooks of parameters, which parameters
+/// were frozen.
+///
+/// ```
+/// use kolmo::{Program, Random, Tensor, nn::{Layer, Linear}, optim::{Optimizer, Sgd}};
+/// let net = Linear::<f32>::new(2, 3, &mut Random::new(0));
+/// let x = Tensor::from([[1.0, -1.0], [0.5, 2.0]]);
+/// let labels = Tensor::from([2u32, 0]);
+/// let mut program = Program::new(&[&x], &[&labels], |_, x, labels| {
+///     vec![net.forward(&x[0]).cross_entropy(&labels[0])]
+/// })?;
+/// let mut sgd = Sgd::new(0.1);
+/// let mut losses = Vec::new();
+/// for _ in 0..20 {
+///     let (values, grads) = program.step(&[&x], &[&labels])?; // other batches, as a rule
+///     sgd.step(&net, &grads)?;
+///     losses.push(values[0].item()?);
+/// }
+/// assert!(losses[19] < losses[0]);
+/// # Ok::<(), kolmo::Error>(())
+/// ```
+///
+/// Values are those of the tape, to the bit. Gradients are too, unless an expression that the function computes twice
+/// is computed once here: then its gradient is summed in another order.
+pub struct Program<T: Float = f32> {
+    pub(super) tape: Tape<T>,
+    /// The operands of each node.
+    pub(super) operands: Vec<SmallVec<[Operand<T>; 4]>>,
+    pub(super) inputs: Vec<(Option<u32>, Shape)>,
+    pub(super) indices: Vec<(SmallVec<[u32; 2]>, Shape)>,
+    pub(super) params: Vec<(u32, Arc<dyn Stored<T>>)>,
+    /// How the positions of some nodes are found.
+    pub(super) choices: HashMap<u32, Choice<T>>,
+    pub(super) outputs: Vec<Operand<T>>,
+    /// Nodes whose gradient somebody wants.
+    pub(super) needed: Vec<bool>,
+    /// For values alone, and for values with gradients.
+    pub(super) plans: [Plan; 2],
+    pub(super) values: Vec<Option<Tensor<T>>>,
+}
+
+impl<T: Float> Program<T> {
+    /// The results for other inputs and indices, of the shapes of those that were recorded.
+    pub fn run(&mut self, inputs: &[&Tensor<T>], indices: &[&Tensor<u32>]) -> Result<Vec<Tensor<T>>> {
+        let results = self.forward(inputs, indices, 0);
+        self.release();
+        results
+    }
+
+    /// The results, and the gradients of the first, a single element, with respect to all parameters that were
+    /// trainable.
+    pub fn step(
+        &mut self,
+        inputs: &[&Tensor<T>],
+        indices: &[&Tensor<u32>],
+    ) -> Result<(Vec<Tensor<T>>, Gradients<T>)> {
+        let results = self.forward(inputs, indices, 1);
+        self.values.iter_mut().for_each(|v| *v = None);
+        let swept = results.and_then(|results| match self.outputs.first() {
+            Some(Operand::Node(y)) if results.first().is_some_and(|y| y.numel() == 1) => {
+                Ok((results, self.tape.backward_to(*y, &self.needed)?))
+            }
+            Some(Operand::Node(_)) => {
+                let message = "the first result must be a single element; sum() or mean() it";
+                Err(Error::invalid("step", message))
+            }
+            _ => Err(Error::invalid("step", "the first result doesn't depend on inputs or parameters")),
+        });
+        self.release();
+        swept
+    }
+
+    /// Number of operations that a run does; inputs and parameters not counted.
+    pub fn len(&self) -> usize {
+        self.plans[0].stages.iter().map(Stage::len).sum()
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn forward(
+        &mut self,
+        inputs: &[&Tensor<T>],
+        indices: &[&Tensor<u32>],
+        plan: usize,
+    ) -> Result<Vec<Tensor<T>>> {
+        self.set_inputs(inputs)?;
+        self.set_indices(indices)?;
+        for (node, p) in &self.params {
+            let value = p.tensor();
+            let nodes = self.tape.tensors.nodes.borrow();
+            if nodes.get(*node as usize).is_some_and(|n| n.shape != *value.shape()) {
+                let message = format!(
+                    "a parameter has shape {}, it had another when the program was recorded",
+                    value.shape()
+                );
+                return Err(Error::invalid("run", message));
+            }
+            self.values[*node as usize] = Some(value);
+        }
+        let (mut nodes, mut values) = (self.tape.tensors.nodes.take(), std::mem::take(&mut self.values));
+        let done = self.compute(&mut nodes, &mut values, plan);
+        self.tape.tensors.nodes.replace(nodes);
+        self.values = values;
+        done?;
+        Ok(self.outputs.iter().filter_map(|o| o.value(&self.values).cloned()).collect())
+    }
+
+    fn compute(&self, nodes: &mut [Node<T>], values: &mut [Option<Tensor<T>>], plan: usize) -> Result<()> {
+        let plan = &self.plans[plan];
+        for (stage, free) in plan.stages.iter().zip(&plan.free) {
+            match stage {
+                Stage::One(i) => {
+                    let operands = &self.operands[*i as usize];
+                    let first = operands.first().and_then(|o| o.value(values));
+                    if let (Some(choose), Some(x), Op::Tensor(TensorOp::Take(op))) =
+                        (self.choices.get(i), first, &mut nodes[*i as usize].op)
+                    {
+                        op.set_index(&choose(x));
+                    }
+                    let rule = nodes[*i as usize].op.rule();
+                    let x: SmallVec<[&Tensor<T>; 4]> =
+                        operands.iter().filter_map(|o| o.value(values)).collect();
+                    let y = rule.forward(&x);
+                    drop(x);
+                    let site = Some(nodes[*i as usize].site);
+                    values[*i as usize] = Some(y.map_err(|message| Error::op(rule.name(), message, site))?);
+                }
+                Stage::Chain(chain) => chain
+                    .run(values, &self.operands)
+                    .map_err(|message| Error::op("program", message, None))?,
+            }
+            if plan.gradients {
+                stage.each(|i| self.keep(&nodes[i as usize], i as usize, values));
+            }
+            free.iter().for_each(|&i| values[i as usize] = None);
+        }
+        Ok(())
+    }
+
+    /// Gives a node the values that its derivative reads.
+    fn keep(&self, node: &Node<T>, index: usize, values: &[Option<Tensor<T>>]) {
+        let mut kept = self.tape.tensors.kept.borrow_mut();
+        for (slot, value) in kept.get_mut(node.kept_range()).unwrap_or_default() {
+            let operand = || self.operands[index].get(*slot as usize).and_then(|o| o.value(values));
+            let whole = if *slot == OUTPUT { values[index].as_ref() } else { operand() };
+            *value = whole.cloned();
+        }
+    }
+
+    /// Lets go of everything but the results, so that an optimiser can write parameters in place.
+    fn release(&mut self) {
+        self.values.iter_mut().for_each(|v| *v = None);
+        self.tape.tensors.kept.borrow_mut().iter_mut().for_each(|(_, v)| *v = None);
+        self.tape.tensors.nodes.borrow_mut().iter_mut().for_each(|n| n.spent = false);
+    }
+
+    fn set_inputs(&mut self, inputs: &[&Tensor<T>]) -> Result<()> {
+        same_number("inputs", self.inputs.len(), inputs.len())?;
+        for (i, ((node, shape), x)) in self.inputs.iter().zip(inputs).enumerate() {
+            same_shape("input", i, shape, x.shape())?;
+            if let Some(node) = node {
+                self.values[*node as usize] = Some((*x).clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn set_indices(&mut self, indices: &[&Tensor<u32>]) -> Result<()> {
+        same_number("indices", self.indices.len(), indices.len())?;
+        let mut nodes = self.tape.tensors.nodes.take();
+        let set =
+            self.indices.iter().zip(indices).enumerate().try_for_each(|(i, ((users, shape), index))| {
+                same_shape("index", i, shape, index.shape())?;
+                users.iter().try_for_each(|&user| {
+                    let operand = nodes[user as usize].inputs.first().and_then(|&x| nodes.get(x as usize));
+                    let shape = operand.map(|n| n.shape.clone()).unwrap_or_default();
+                    let node = &mut nodes[user as usize];
+                    let set = match &mut node.op {
+                        Op::Tensor(TensorOp::Take(op)) => {
+                            op.set_index(index);
+                            Ok(())
+                        }
+                        Op::Tensor(TensorOp::CrossEntropy(op)) => {
+                            op.retarget((*index).clone(), shape.get(1).copied().unwrap_or(0))
+                        }
+                        _ => Ok(()),
+                    };
+                    set.map_err(|message| Error::op(node.op.rule().name(), message, Some(node.site)))
+                })
+            });
+        self.tape.tensors.nodes.replace(nodes);
+        set
+    }
+}
+
+fn same_number(what: &str, expected: usize, given: usize) -> Result<()> {
+    if expected == given {
+        return Ok(());
+    }
+    Err(Error::invalid("run", format!("the program was recorded with {expected} {what}, not {given}")))
+}
+
+fn same_shape(what: &str, i: usize, expected: &Shape, given: &Shape) -> Result<()> {
+    if expected == given {
+        return Ok(());
+    }
+    Err(Error::invalid("run", format!("{what} {i} had shape {expected} when it was recorded, not {given}")))
+}

@@ -1,0 +1,9 @@
+//! Statements of scalars: the buffer, sweeps over a part of it, and what is noted of them on request.
+mod buffer;
+mod local;
+mod notes;
+mod told;
+
+pub(crate) use buffer::{Statements, Stop, TENSOR};
+pub(crate) use local::Local;
+pub(crate) use told::{Note, Told};
