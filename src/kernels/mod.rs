@@ -12,7 +12,6 @@ pub(crate) mod reduce;
 pub(crate) mod standardize;
 pub(crate) mod update;
 
-pub(crate) use crate::threads;
 use crate::{
     real::{Number, lane_math::LaneMath},
     tensor::Element,
