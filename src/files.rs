@@ -1,4 +1,4 @@
-//! Files that are whole or not there: the one door through which everything here is written.
+//! The one door to files, which are written so that they are whole or not there.
 //!
 //! What is to be written goes into a temporary file beside the target, `.kolmo-<16 hex digits>.tmp`, which is flushed to the
 //! disk and renamed. The digits come from the system's randomness, so that threads, processes and containers don't meet. The
@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     hash::{BuildHasher, Hasher, RandomState},
-    io::{self, ErrorKind, Write as _},
+    io::{self, BufReader, ErrorKind, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -16,6 +16,28 @@ const START: &str = ".kolmo-";
 const END: &str = ".tmp";
 /// Links that may lead to each other, as on Linux.
 const LINKS: usize = 40;
+
+/// The bytes of a file.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).map_err(|e| Error::io(path, e))
+}
+
+/// The text of a file in UTF-8.
+pub(crate) fn read_text(path: &Path) -> Result<String> {
+    fs::read_to_string(path).map_err(|e| Error::io(path, e))
+}
+
+/// A file to be read piece by piece.
+pub(crate) fn open(path: &Path) -> Result<BufReader<File>> {
+    File::open(path).map(BufReader::new).map_err(|e| Error::io(path, e))
+}
+
+/// What is in a folder, in any order.
+#[cfg(feature = "images")]
+pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let all = fs::read_dir(folder).and_then(|all| all.map(|entry| Ok(entry?.path())).collect());
+    all.map_err(|e| Error::io(folder, e))
+}
 
 /// Writes a file, whole or not at all: a crash leaves the old file or the new one, and of two who write at once one is last.
 /// It keeps the permissions that the old file had. Through a symbolic link the file that it points to is replaced, not the

@@ -79,6 +79,7 @@ mod program;
 mod real;
 mod tape;
 mod tensor;
+mod threads;
 pub mod train;
 
 pub use autodiff::{
@@ -88,10 +89,7 @@ pub use autodiff::{
 pub use error::{Error, OpError, Result};
 pub use explore::Explorer;
 pub use inspect::{Argument, Constant, Flow, Kept, Listing, Observation, Observed, Row};
-pub use kernels::{
-    isa::instruction_set,
-    threads::{set_threads, threads},
-};
+pub use kernels::isa::instruction_set;
 pub use ops::{
     Attention, AttentionMask, Close, ConvOptions, Float, Fuse, FuseInput, Fused, Indexing, Interpolation,
     MatrixNorm, Operand, Pad, Padding, Parts, PoolOptions, Resize, Scatter, Select, Sizes, Unique,
@@ -100,6 +98,7 @@ pub use program::Program;
 pub use real::{Dual, Lane, Mask, Number, Real};
 pub use tape::{CustomOp, Gradients, Random, Scalar, Tape, TapeFloat, TapeNumber, Var};
 pub use tensor::{Element, Index, Shape, Tensor, trim_pool};
+pub use threads::{set_threads, threads};
 
 /// What [`fuse!`] expands to; not for direct use.
 #[doc(hidden)]

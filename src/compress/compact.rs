@@ -7,9 +7,9 @@ use crate::{
         bytes::{self, GAP, TILE},
         compact::{Columns, LANES, ROWS, block_rows, to_bytes, to_floats},
         matmul::{Mat, MatMut, matmul},
-        threads::for_chunks,
     },
     tensor::{Tensor, Unfilled, room::filled},
+    threads::for_chunks,
 };
 
 /// A linear layer `x·Wᵀ + b` that leaves the zeros of its weight out.

@@ -15,9 +15,9 @@ pub use sizes::{Part, PartSize, Sizes};
 
 use crate::{
     error::{Error, Result},
-    files::write_atomically,
+    files::{self, write_atomically},
 };
-use std::{fs, path::Path};
+use std::path::Path;
 
 impl Artifact {
     /// The bytes of the artifact as a file.
@@ -64,7 +64,7 @@ impl Artifact {
     }
 
     fn load_at(path: &Path) -> Result<Artifact> {
-        let bytes = fs::read(path).map_err(|e| Error::io(path, e))?;
+        let bytes = files::read(path)?;
         Artifact::from_bytes(&bytes).map_err(|error| match error {
             Error::Format { what, offset, message } => {
                 Error::Format { what: format!("{}: {what}", path.display()), offset, message }

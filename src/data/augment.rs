@@ -2,9 +2,9 @@
 use crate::{
     checked::{Check, checked},
     error::{Checked, Error, Result},
-    kernels::threads::for_chunks,
     tape::Random,
     tensor::Tensor,
+    threads::for_chunks,
 };
 use rand::Rng;
 use rand_distr::{Beta, Distribution, StandardNormal};

@@ -2,13 +2,11 @@
 use super::picture;
 use crate::{
     error::{Error, Result},
+    files::entries,
     tensor::Tensor,
 };
 use image::imageops::FilterType;
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 /// Largest height and width that pictures are resized to.
 const LARGEST: u32 = 1 << 15;
@@ -95,9 +93,7 @@ fn image_folder_of_at(root: &Path, options: ImageOptions, classes: &[String]) ->
 
 /// What is in a folder and not hidden, in the order of names.
 fn sorted(folder: &Path) -> Result<Vec<PathBuf>> {
-    let wrong = |e| Error::io(folder, e);
-    let entries = fs::read_dir(folder).map_err(wrong)?;
-    let mut all = entries.map(|e| Ok(e.map_err(wrong)?.path())).collect::<Result<Vec<_>>>()?;
+    let mut all = entries(folder)?;
     all.retain(|p| p.file_name().is_some_and(|name| !name.to_string_lossy().starts_with('.')));
     all.sort();
     Ok(all)
@@ -188,6 +184,7 @@ fn read(
 mod tests {
     use super::*;
     use image::{GrayImage, Luma, Rgb, RgbImage};
+    use std::fs;
 
     #[test]
     fn folders_of_pictures_are_classes() {

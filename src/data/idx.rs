@@ -1,11 +1,11 @@
 //! IDX files, the format of MNIST and its relatives, plain or compressed with gzip.
 use crate::{
     error::{Error, Result},
+    files,
     tensor::{Shape, Tensor},
 };
 use std::{
-    fs::File,
-    io::{BufRead, BufReader, ErrorKind, Read},
+    io::{BufRead, ErrorKind, Read},
     path::Path,
 };
 
@@ -24,7 +24,7 @@ pub fn read_idx(path: impl AsRef<Path>) -> Result<Tensor<u8>> {
 }
 
 fn read_idx_at(path: &Path) -> Result<Tensor<u8>> {
-    let mut file = BufReader::new(File::open(path).map_err(|e| Error::io(path, e))?);
+    let mut file = files::open(path)?;
     let packed = file.fill_buf().map_err(|e| Error::io(path, e))?.starts_with(&GZIP);
     let mut reader: Box<dyn Read> =
         if packed { Box::new(flate2::bufread::MultiGzDecoder::new(file)) } else { Box::new(file) };

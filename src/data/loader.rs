@@ -4,6 +4,7 @@ use crate::{
     error::{Checked, Error, Result},
     tape::Random,
     tensor::room::listed,
+    threads::{self, JoinHandle},
 };
 use rand::seq::SliceRandom;
 use serde::Serialize;
@@ -14,7 +15,6 @@ use std::{
         Arc, Mutex, PoisonError,
         mpsc::{Receiver, sync_channel},
     },
-    thread::{self, JoinHandle},
 };
 
 /// Which examples come when. What a batch is made of, and how, is the business of the function given to
@@ -147,7 +147,7 @@ impl Loader {
                 }
             }
         };
-        match thread::Builder::new().name("kolmo-loader".into()).spawn(work) {
+        match threads::start("kolmo-loader".into(), work) {
             Ok(thread) => Batches { receiver, thread: Some(thread), alone: None },
             Err(_) => Batches { receiver, thread: None, alone: take(&made) },
         }

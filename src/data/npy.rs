@@ -1,7 +1,7 @@
 //! One array as a file of NumPy's (`.npy`), as its format documentation (NEP 1) says. Several with names are in `npz`.
 use crate::{
     error::{Error, Result},
-    files::write_readable,
+    files::{self, write_readable},
     tensor::{Element, Shape, Tensor},
 };
 use std::{io::Read, path::Path};
@@ -263,8 +263,7 @@ pub fn read_npy(path: impl AsRef<Path>) -> Result<NpyArray> {
 }
 
 fn read_npy_at(path: &Path) -> Result<NpyArray> {
-    let file = std::fs::File::open(path).map_err(|e| Error::io(path, e))?;
-    NpyArray::read(&path.display().to_string(), std::io::BufReader::new(file))
+    NpyArray::read(&path.display().to_string(), files::open(path)?)
 }
 
 /// Writes an `.npy` file, whole or not at all.

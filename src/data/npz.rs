@@ -2,12 +2,11 @@
 use super::NpyArray;
 use crate::{
     error::{Error, Result},
-    files::write_readable,
+    files::{self, write_readable},
 };
 use std::{
     collections::BTreeMap,
-    fs::File,
-    io::{BufReader, Cursor, Read, Seek, SeekFrom, Write},
+    io::{Cursor, Read, Seek, SeekFrom, Write},
     path::Path,
 };
 
@@ -20,8 +19,7 @@ pub fn read_npz(path: impl AsRef<Path>) -> Result<BTreeMap<String, NpyArray>> {
 }
 
 fn read_npz_at(path: &Path) -> Result<BTreeMap<String, NpyArray>> {
-    let file = File::open(path).map_err(|e| Error::io(path, e))?;
-    read_all(path, BufReader::new(file))
+    read_all(path, files::open(path)?)
 }
 
 fn read_all(path: &Path, mut from: impl Read + Seek) -> Result<BTreeMap<String, NpyArray>> {

@@ -1,8 +1,10 @@
 //! One picture of a file: PNG or JPEG, by its contents, whole, and not larger than its bytes can tell.
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    files,
+};
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 use std::{
-    fs::{self, File},
     io::{Cursor, Read},
     path::Path,
 };
@@ -17,8 +19,7 @@ pub(super) fn is_one(path: &Path) -> Result<bool> {
         return Ok(true);
     }
     let mut first = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(16).read_to_end(&mut first));
-    read.map_err(|e| Error::io(path, e))?;
+    files::open(path)?.take(16).read_to_end(&mut first).map_err(|e| Error::io(path, e))?;
     Ok(format(&first).is_some())
 }
 
@@ -27,7 +28,7 @@ fn format(bytes: &[u8]) -> Option<ImageFormat> {
 }
 
 pub(super) fn read(path: &Path) -> Result<DynamicImage> {
-    let bytes = fs::read(path).map_err(|e| Error::io(path, e))?;
+    let bytes = files::read(path)?;
     decode(&bytes).map_err(|message| Error::format(path.display().to_string(), "its contents", message))
 }
 

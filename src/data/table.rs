@@ -1,6 +1,7 @@
 //! Tables of text: CSV files, their columns as numbers or as classes.
 use crate::{
     error::{Error, Result},
+    files,
     tensor::Tensor,
 };
 use std::{
@@ -41,7 +42,7 @@ impl Table {
     }
 
     fn read_at(path: &Path, delimiter: u8, header: bool) -> Result<Table> {
-        let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+        let bytes = files::read(path)?;
         let text = String::from_utf8(bytes).map_err(|e| {
             let good = e.as_bytes().iter().take(e.utf8_error().valid_up_to());
             let at = format!("line {}", 1 + good.filter(|b| **b == b'\n').count());

@@ -4,12 +4,16 @@ use super::{
     rules::{Formula, formula},
 };
 use crate::{
+    files::read_text,
     inspect::{Argument, CentralDifference, Kept, Observation, Observed},
     ops::Float,
     tape::Tape,
 };
 use serde::Serialize;
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+};
 
 /// One tape.
 #[derive(Debug, Serialize)]
@@ -222,7 +226,7 @@ impl Sources {
     fn read(self, known: &[(&str, &str)]) -> Vec<Source> {
         let read = |(file, used): (String, Vec<u32>)| {
             let known = known.iter().find(|(name, _)| *name == file).map(|(_, text)| text.to_string());
-            let text = known.or_else(|| std::fs::read_to_string(&file).ok()).unwrap_or_default();
+            let text = known.or_else(|| read_text(Path::new(&file)).ok()).unwrap_or_default();
             let near = |n: u32| used.iter().any(|&u| n.abs_diff(u) <= AROUND);
             let lines = (1..).zip(text.lines()).filter(|(n, _)| near(*n));
             Source { lines: lines.map(|(n, text)| (n, text.to_string())).collect(), file }

@@ -223,7 +223,7 @@ fn plain(code: &str) -> String {
         word.clear();
         words.push(if c == '*' { '·' } else { c });
     }
-    words.trim().replace("R::select", "select").replace("table::value::", "").replace("table::slope::", "")
+    words.trim().replace("R::select", "select").replace("value::", "").replace("slope::", "")
 }
 
 #[cfg(test)]

@@ -1,9 +1,6 @@
 //! Adding a gradient to one that is there already, in place where nobody else holds it.
-use super::{
-    map::{NumberExpr, map},
-    threads::for_chunks,
-};
-use crate::{kernels::FloatElement, real::Number, tensor::Tensor};
+use super::map::{NumberExpr, map};
+use crate::{kernels::FloatElement, real::Number, tensor::Tensor, threads::for_chunks};
 
 /// Elements of a task.
 const GRAIN: usize = 32 * 1024;

@@ -5,14 +5,12 @@ mod windows;
 #[cfg(test)]
 mod tests;
 
-use super::{
-    matmul::{Mat, MatMut, Misfit, matmul, matmul_alone},
-    threads::{for_chunks, try_chunks},
-};
+use super::matmul::{Mat, MatMut, Misfit, matmul, matmul_alone};
 use crate::{
     error::Checked,
     kernels::FloatElement,
     tensor::{Shape, Unfilled},
+    threads::{for_chunks, try_chunks},
 };
 
 /// What is convolved with what. Axes that a convolution doesn't have are of size 1.

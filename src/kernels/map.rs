@@ -3,13 +3,13 @@
 //! row-major order are brought into small blocks first, so that every inner loop sees plain slices.
 #[cfg(target_arch = "x86_64")]
 use super::isa::{Isa, isa};
-use super::threads;
 use crate::{
     real::{Lane, Number, Real, lane_math::LaneMath},
     tensor::{
         Element, Layout, Shape, Tensor, Unfilled,
         strided::{Axes, copy_run, for_runs, merge_axes},
     },
+    threads,
 };
 use std::ops::{Add, Div, Mul, Sub};
 

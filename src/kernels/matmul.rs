@@ -1,6 +1,7 @@
 //! `C = alpha A B + beta C` for matrices with any strides: which kernel computes it, and how it is split among
 //! threads. The result has the same bits on any number of threads. Shapes are checked by the operations above.
 mod mat;
+mod product;
 mod tile;
 mod vector;
 mod vector_product;
@@ -8,102 +9,14 @@ mod vector_product;
 #[cfg(test)]
 mod tests;
 
-use super::{
-    isa::{Isa, isa},
-    threads,
-};
-use mat::fits;
 pub(crate) use mat::{Mat, MatMut};
-use std::{
-    cell::Cell,
-    ops::{Add, Mul},
-};
-use tile::{Scratch, tiles};
+pub(crate) use product::{MatmulElement, Misfit};
+
+use super::isa::{Isa, isa};
+use crate::threads::{self, Scratch, with_scratch};
+use product::{Kernel, Product, View};
+use tile::tiles;
 use vector_product::{dots, row_sums};
-
-/// Floats that matrix products are made of.
-pub trait MatmulElement:
-    Copy + PartialEq + Add<Output = Self> + Mul<Output = Self> + Send + Sync + 'static
-{
-    #[doc(hidden)]
-    const ZERO: Self;
-    #[doc(hidden)]
-    const ONE: Self;
-    #[doc(hidden)]
-    fn prepare();
-    /// # Safety
-    /// The views must be valid for the sizes, and the kernel must suit the strides.
-    #[doc(hidden)]
-    unsafe fn compute(kernel: Kernel, x: &Product<Self>);
-}
-
-/// Where element `(0, 0)` lies and the steps to its neighbours.
-#[doc(hidden)]
-#[derive(Clone, Copy, Debug)]
-pub struct View<T> {
-    data: *mut T,
-    row: isize,
-    col: isize,
-}
-
-impl<T> View<T> {
-    /// # Safety
-    /// The element must be one of the matrix, or one past its end along an axis if nothing is read there.
-    #[inline(always)]
-    unsafe fn at(self, i: usize, j: usize) -> View<T> {
-        // SAFETY: the caller's.
-        View { data: unsafe { self.data.offset(i as isize * self.row + j as isize * self.col) }, ..self }
-    }
-
-    fn turned(self) -> View<T> {
-        View { row: self.col, col: self.row, ..self }
-    }
-}
-
-/// A checked product `[m, k] x [k, n] -> [m, n]`.
-#[doc(hidden)]
-#[derive(Clone, Copy, Debug)]
-pub struct Product<T> {
-    m: usize,
-    n: usize,
-    k: usize,
-    alpha: T,
-    beta: T,
-    a: View<T>,
-    b: View<T>,
-    c: View<T>,
-    /// What beta multiplies: `c` itself, or other elements to begin with, which lie like those of `c` or, in the axis where
-    /// they are broadcast, in one place.
-    start: View<T>,
-}
-
-// SAFETY: a product reads a and b and writes c; those who run parts of one at the same time give them parts of c that
-// don't overlap.
-unsafe impl<T: Sync + Send> Sync for Product<T> {}
-
-#[doc(hidden)]
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Kernel {
-    Tiles,
-    Dots,
-    RowSums,
-}
-
-/// Allocates what the products of this thread will need, which otherwise the first of them does.
-pub(super) fn prepare_thread() {
-    f32::prepare();
-    f64::prepare();
-}
-
-/// Why a product was not computed, and nothing written: the matrices don't fit each other or the data that they stand for.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Misfit;
-
-impl From<Misfit> for String {
-    fn from(_: Misfit) -> String {
-        "the matrices don't fit each other or their data".into()
-    }
-}
 
 /// `c = alpha a b + beta c`; with `beta` 0, what was in `c` doesn't matter.
 pub(crate) fn matmul<T: MatmulElement>(
@@ -199,104 +112,10 @@ const VECTOR_GRAIN: usize = 1 << 16;
 const LARGE: usize = 1 << 24;
 
 impl<T: MatmulElement> Product<T> {
-    fn checked(alpha: T, a: Mat<T>, b: Mat<T>, beta: T, c: MatMut<T>) -> Result<Product<T>, Misfit> {
-        let ok = a.cols == b.rows
-            && a.rows == c.rows
-            && b.cols == c.cols
-            && fits(a.data.len(), a.rows, a.cols, a.row_stride, a.col_stride)
-            && fits(b.data.len(), b.rows, b.cols, b.row_stride, b.col_stride)
-            && fits(c.data.len(), c.rows, c.cols, c.row_stride, c.col_stride)
-            && c.is_injective();
-        let view = View { data: c.data.as_mut_ptr(), row: c.row_stride, col: c.col_stride };
-        if !ok {
-            return Err(Misfit);
-        }
-        Ok(Product {
-            m: a.rows,
-            n: b.cols,
-            k: a.cols,
-            alpha,
-            beta,
-            a: View { data: a.data.as_ptr().cast_mut(), row: a.row_stride, col: a.col_stride },
-            b: View { data: b.data.as_ptr().cast_mut(), row: b.row_stride, col: b.col_stride },
-            c: view,
-            start: view,
-        })
-    }
-
-    /// The same product as `Cᵀ = Bᵀ Aᵀ`.
-    fn turned(self) -> Product<T> {
-        let (a, b) = (self.b.turned(), self.a.turned());
-        Product { m: self.n, n: self.m, a, b, c: self.c.turned(), start: self.start.turned(), ..self }
-    }
-
-    /// The product whose results begin at element `(i, j)`.
-    ///
-    /// # Safety
-    /// The element must be in C.
-    #[inline(always)]
-    unsafe fn target(self, i: usize, j: usize) -> Product<T> {
-        // SAFETY: the caller's.
-        unsafe { Product { c: self.c.at(i, j), start: self.start.at(i, j), ..self } }
-    }
-
     fn run(self) {
         if let Some((kernel, product)) = self.planned() {
             product.split(kernel);
         }
-    }
-
-    /// What computes it, if there is anything to compute.
-    fn planned(mut self) -> Option<(Kernel, Product<T>)> {
-        if self.m == 0 || self.n == 0 {
-            return None;
-        }
-        // An axis of size 1 may have any stride; 1 is the most useful.
-        for (size, stride) in [
-            (self.m, &mut self.a.row),
-            (self.m, &mut self.c.row),
-            (self.m, &mut self.start.row),
-            (self.n, &mut self.b.col),
-            (self.n, &mut self.c.col),
-            (self.n, &mut self.start.col),
-        ] {
-            if size == 1 {
-                *stride = 1;
-            }
-        }
-        match self.k {
-            // Nothing is read, and no place may be reckoned from an empty slice.
-            0 => (self.a.row, self.a.col, self.b.row, self.b.col) = (0, 0, 0, 0),
-            1 => (self.a.col, self.b.row) = (1, 1),
-            _ => {}
-        }
-        Some(self.plan())
-    }
-
-    /// Chooses by the shapes and strides of the whole product, never by the number of threads.
-    fn plan(self) -> (Kernel, Product<T>) {
-        let x = if self.n == 1 && self.m > 1 { self.turned() } else { self };
-        if x.m == 1 && x.b.col == 1 && x.c.col == 1 {
-            return (Kernel::RowSums, x);
-        }
-        let along_k = x.a.col == 1 && x.b.row == 1;
-        if along_k && x.m.min(x.n) <= 8 {
-            return (Kernel::Dots, x);
-        }
-        let x = self;
-        // Vectors run along the columns: best where both B's and C's lie side by side, else where B's do, else where
-        // less is wasted on vectors that aren't full, on transposing B and on writing C against its order.
-        let cost = |x: Product<T>| {
-            let steps = x.m.saturating_mul(x.n.next_multiple_of(16)).saturating_mul(x.k) / 16;
-            let write = if x.c.col == 1 { 0 } else { x.m.saturating_mul(x.n) };
-            steps.saturating_add(x.n.saturating_mul(x.k) / 2).saturating_add(write)
-        };
-        let turn = if x.b.col == 1 {
-            x.a.row == 1 && x.c.col != 1
-        } else {
-            x.a.row == 1 || cost(x.turned()) < cost(x)
-        };
-        (Kernel::Tiles, if turn { x.turned() } else { x })
     }
 
     fn split(self, kernel: Kernel) {
@@ -333,46 +152,35 @@ impl<T: MatmulElement> Product<T> {
 
 macro_rules! element {
     ($($t:ident $plain:literal $avx2:ident $avx512:ident)*) => {$(
-        const _: () = {
-        thread_local!(static SCRATCH: Cell<Option<Box<Scratch<$t>>>> = const { Cell::new(None) });
-
         impl MatmulElement for $t {
             const ZERO: $t = 0.0;
             const ONE: $t = 1.0;
 
-            fn prepare() {
-                SCRATCH.set(Some(Scratch::new()));
-            }
-
             unsafe fn compute(kernel: Kernel, x: &Product<$t>) {
                 #[cfg(target_arch = "x86_64")]
                 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-                unsafe fn avx512(kernel: Kernel, x: &Product<$t>, scratch: &mut Scratch<$t>) {
+                unsafe fn avx512(kernel: Kernel, x: &Product<$t>, scratch: &mut Scratch) {
                     // SAFETY: the caller's.
                     unsafe { compute::<vector::$avx512, 8, 2>(kernel, x, scratch) }
                 }
                 #[cfg(target_arch = "x86_64")]
                 #[target_feature(enable = "avx2,fma")]
-                unsafe fn avx2(kernel: Kernel, x: &Product<$t>, scratch: &mut Scratch<$t>) {
+                unsafe fn avx2(kernel: Kernel, x: &Product<$t>, scratch: &mut Scratch) {
                     // SAFETY: the caller's.
                     unsafe { compute::<vector::$avx2, 6, 2>(kernel, x, scratch) }
                 }
-                let mut scratch = SCRATCH.try_with(Cell::take).ok().flatten().unwrap_or_else(Scratch::new);
                 // SAFETY: isa() reports what the machine has; the rest is the caller's.
-                unsafe {
+                with_scratch(|scratch| unsafe {
                     match isa() {
                         #[cfg(target_arch = "x86_64")]
-                        Isa::Avx512 => avx512(kernel, x, &mut scratch),
+                        Isa::Avx512 => avx512(kernel, x, scratch),
                         #[cfg(target_arch = "x86_64")]
-                        Isa::Avx2 => avx2(kernel, x, &mut scratch),
-                        _ => compute::<vector::Plain<$t, $plain>, 4, 2>(kernel, x, &mut scratch),
+                        Isa::Avx2 => avx2(kernel, x, scratch),
+                        _ => compute::<vector::Plain<$t, $plain>, 4, 2>(kernel, x, scratch),
                     }
-                }
-                // A thread that is just ending has no use for it any more.
-                let _ = SCRATCH.try_with(|place| place.set(Some(scratch)));
+                });
             }
         }
-        };
     )*};
 }
 element! {
@@ -386,12 +194,12 @@ element! {
 unsafe fn compute<V: vector::Vector<T: MatmulElement>, const R: usize, const NV: usize>(
     kernel: Kernel,
     x: &Product<V::T>,
-    scratch: &mut Scratch<V::T>,
+    scratch: &mut Scratch,
 ) {
     // SAFETY: the caller's.
     unsafe {
         match kernel {
-            Kernel::Tiles => tiles::<V, R, NV>(x, scratch),
+            Kernel::Tiles => tiles::<V, R, NV>(x, scratch.place()),
             // As many sums as the registers hold; a machine with tiles of 8 rows has 32.
             Kernel::Dots if R == 8 => dots::<V, 4>(x),
             Kernel::Dots => dots::<V, 2>(x),

@@ -1,4 +1,4 @@
-//! Loops over slices and strides: vector code, threads, and all the `unsafe` there is but for the tape's statement buffer.
+//! Loops over slices and strides: vector code, and most of the `unsafe` there is.
 pub(crate) mod accumulate;
 pub(crate) mod bytes;
 pub(crate) mod compact;
@@ -10,7 +10,6 @@ pub(crate) mod matmul;
 pub(crate) mod pool;
 pub(crate) mod reduce;
 pub(crate) mod standardize;
-pub(crate) mod threads;
 pub(crate) mod update;
 
 use crate::{

@@ -2,10 +2,10 @@
 //! the number of threads.
 #[cfg(target_arch = "x86_64")]
 use super::isa::{Isa, isa};
-use super::threads;
 use crate::{
     kernels::FloatElement,
     tensor::{Shape, Tensor},
+    threads,
 };
 use smallvec::SmallVec;
 

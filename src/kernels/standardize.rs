@@ -1,9 +1,10 @@
 //! Groups of numbers brought to mean 0 and variance 1, scaled and shifted, and back: what layer and batch normalisation
 //! are made of. Sums are taken in an order that depends on the shape alone.
-use super::{isa::vectorised, threads};
+use super::isa::vectorised;
 use crate::{
     kernels::FloatElement,
     tensor::{Shape, Tensor},
+    threads,
 };
 
 /// Where the groups lie: element i of part o of group g at `(o · groups + g) · inner + i`.

@@ -2,7 +2,7 @@
 use super::FloatElement;
 #[cfg(target_arch = "x86_64")]
 use super::isa::{Isa, isa};
-use super::threads;
+use crate::threads;
 
 /// What happens to one element: the parameter and its state, given the gradient.
 pub(crate) trait Update<const M: usize>: Copy + Sync {

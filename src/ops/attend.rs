@@ -13,11 +13,11 @@ use crate::{
         map::NumberExpr,
         matmul::{Mat, MatMut, matmul},
         reduce::{Sum, row},
-        threads,
     },
     real::Number,
     tape::{Rule, Step, Var},
     tensor::{Shape, Tensor, Unfilled},
+    threads,
 };
 use std::borrow::Cow;
 

@@ -12,7 +12,9 @@ use crate::{
     real::{
         Number,
         lane_math::{Forms, LaneMath},
-        table::{elementary, slope_a, slope_b, value},
+        number::value,
+        slopes::{slope_a, slope_b},
+        table::elementary,
     },
     tape::{RESULT, Rule, Step, Var},
     tensor::{Element, Shape, Tensor, shape::broadcast},

@@ -10,11 +10,11 @@ use crate::{
     kernels::{
         map::{self, NumberExpr},
         reduce::{Largest, Sum, fold, row},
-        threads,
     },
     real::Number,
     tape::{RESULT, Rule, Step, Var},
     tensor::{Shape, Tensor},
+    threads,
 };
 use std::borrow::Cow;
 

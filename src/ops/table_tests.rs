@@ -3,7 +3,7 @@
 use super::list::{Binary, Float};
 use crate::{
     Dual, GradCheck, Number, Result, Scalar, Tape, Tensor, Var,
-    real::table::{elementary, value},
+    real::{number::value, table::elementary},
 };
 
 /// The value of an option in these checks; no point below lies on a kink that it makes.

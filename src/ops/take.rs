@@ -6,9 +6,9 @@ use super::{
 };
 use crate::{
     error::Checked,
-    kernels::threads::for_chunks,
     tape::{Rule, Step, Var},
     tensor::{Shape, Tensor},
+    threads::for_chunks,
 };
 use std::borrow::Cow;
 

@@ -3,10 +3,7 @@
 use super::list::{Float, Test};
 use crate::{
     kernels::map::{Expr, map},
-    real::{
-        Number,
-        table::{self, elementary},
-    },
+    real::{Number, number::value, table::elementary},
     tape::{Rule, Step, Var},
     tensor::{Shape, shape::broadcast},
 };
@@ -203,10 +200,10 @@ macro_rules! traced {
                 self.map(|v| <f64 as Number>::$bn(v $(, $bp)*), |v| v.$bn($($bp),*))
             } )*
             $( fn $mn(self $(, $mp: f64)*) -> Self {
-                self.map(|v| table::value::$mn(v $(, $mp)*), |v| v.$mn($($mp),*))
+                self.map(|v| value::$mn(v $(, $mp)*), |v| v.$mn($($mp),*))
             } )*
             $( fn $pn(self, other: Self) -> Self {
-                self.zip(other, |a, b| table::value::$pn(a, b), |a, b| a.$pn(b))
+                self.zip(other, |a, b| value::$pn(a, b), |a, b| a.$pn(b))
             } )*
         }
     };

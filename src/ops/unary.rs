@@ -10,7 +10,9 @@ use crate::{
     real::{
         Number,
         lane_math::{Forms, LaneMath},
-        table::{elementary, kind_of_power, power_of_kind, slope},
+        number::{kind_of_power, power_of_kind},
+        slopes::slope,
+        table::elementary,
     },
     tape::{RESULT, Rule, Step, Var},
     tensor::{Element, Tensor},

@@ -2,11 +2,12 @@
 use super::{list::Float, take::NOWHERE};
 use crate::{
     error::Checked,
-    kernels::{pool, threads::for_chunks},
+    kernels::pool,
     tensor::{
         Shape, Tensor,
         room::{listed, room},
     },
+    threads::for_chunks,
 };
 
 /// The windows along one axis.

@@ -3,13 +3,14 @@
 use super::operand::Operand;
 use crate::{
     error::Checked,
-    kernels::{map::Expr, threads},
+    kernels::map::Expr,
     ops::{
         Float,
         list::{Binary, TensorOp, Unary},
     },
     tape::{Node, Op},
     tensor::{Shape, Tensor, Unfilled},
+    threads,
 };
 use smallvec::SmallVec;
 

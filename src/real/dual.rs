@@ -1,7 +1,9 @@
 //! Dual numbers: a value and its derivatives along N directions, carried forward through every function.
 use super::{
     Number,
-    table::{self, slope, slope_a, slope_b},
+    number::value,
+    slopes::{slope, slope_a, slope_b},
+    table::elementary,
 };
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
@@ -115,11 +117,11 @@ macro_rules! dual {
                 self.map(y, |e| slope::$bn(self.re, y, e $(, $bp)*))
             } )*
             $( #[inline(always)] fn $mn(self $(, $mp: f64)*) -> Self {
-                let y = table::value::$mn(self.re $(, $mp)*);
+                let y = value::$mn(self.re $(, $mp)*);
                 self.map(y, |e| slope::$mn(self.re, y, e $(, $mp)*))
             } )*
             $( #[inline(always)] fn $pn(self, other: Self) -> Self {
-                let y = table::value::$pn(self.re, other.re);
+                let y = value::$pn(self.re, other.re);
                 self.zip(other, y, |e| slope_a::$pn(self.re, other.re, y, e), |e| slope_b::$pn(self.re, other.re, y, e))
             } )*
             #[inline(always)]
@@ -142,7 +144,7 @@ macro_rules! dual {
         }
     };
 }
-table::elementary!(dual);
+elementary!(dual);
 
 macro_rules! operators {
     ($($trait:ident $f:ident |$a:ident, $b:ident| $re:expr, |$e:ident, $d:ident| $eps:expr;)*) => {$(

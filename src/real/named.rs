@@ -1,8 +1,5 @@
 //! The elementary functions by their names, for programs that come from a file.
-use super::{
-    Number,
-    table::{elementary, value},
-};
+use super::{Number, number::value, table::elementary};
 
 macro_rules! named {
     (

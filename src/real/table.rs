@@ -1,5 +1,5 @@
 //! The elementary functions: value and derivative of each, side by side. Every kind of number and the tensor
-//! operations are made from this one table.
+//! operations are made from this one table, the trait and the values in `number`, the derivatives in `slopes`.
 //!
 //! A row of `base` is computed by each plain number type itself; a row of `made` is an expression in
 //! others; `pairs` have two arguments. `[x]`, `[y]` say what the derivative reads: the argument, the result. The derivative maps the
@@ -152,12 +152,12 @@ macro_rules! elementary {
             clamp_max ClampMax(max) [x] |x| R::select(x.greater(R::of(max)), R::of(max), x),
                 |x, y, g| R::select(x.less(R::of(max)), g, R::of(0.0));
             /// `x` to the power of a number
-            pow_number PowNumber(exponent) [x] |x| table::power(x, exponent),
-                |x, y, g| if exponent == 0.0 { g * R::of(0.0) } else { g * (R::of(exponent) * table::power(x, exponent - 1.0)) };
+            pow_number PowNumber(exponent) [x] |x| power(x, exponent),
+                |x, y, g| if exponent == 0.0 { g * R::of(0.0) } else { g * (R::of(exponent) * power(x, exponent - 1.0)) };
             /// `min(max(x, 0), 6)`
-            relu6 Relu6() [x] |x| table::value::hardtanh(x, 0.0, 6.0), |x, y, g| table::slope::hardtanh(x, y, g, 0.0, 6.0);
+            relu6 Relu6() [x] |x| value::hardtanh(x, 0.0, 6.0), |x, y, g| slope::hardtanh(x, y, g, 0.0, 6.0);
             /// `x` between `min_val` and `max_val`, which it doesn't leave
-            hardtanh Hardtanh(min_val, max_val) [x] |x| table::value::clamp(x, min_val, max_val),
+            hardtanh Hardtanh(min_val, max_val) [x] |x| value::clamp(x, min_val, max_val),
                 |x, y, g| R::select(x.less_equal(R::of(min_val)) | x.greater_equal(R::of(max_val)), R::of(0.0), g);
             /// `x` where positive, else `alpha · (eˣ - 1)`
             elu Elu(alpha) [x]
@@ -167,8 +167,8 @@ macro_rules! elementary {
                     R::select(low, g * R::of(alpha) * R::select(low, x, R::of(0.0)).exp(), g)
                 };
             /// `elu` scaled so that activations keep mean 0 and variance 1 (Klambauer et al., 2017)
-            selu Selu() [x] |x| table::value::elu(x, SELU_ALPHA) * R::of(SELU_SCALE),
-                |x, y, g| table::slope::elu(x, y, g, SELU_ALPHA) * R::of(SELU_SCALE);
+            selu Selu() [x] |x| value::elu(x, SELU_ALPHA) * R::of(SELU_SCALE),
+                |x, y, g| slope::elu(x, y, g, SELU_ALPHA) * R::of(SELU_SCALE);
             /// `x` where positive, else `alpha · (e^(x/alpha) - 1)`
             celu Celu(alpha) [x]
                 |x| R::select(x.greater(R::of(0.0)), x, R::select(x.greater(R::of(0.0)), R::of(0.0), x / R::of(alpha)).expm1() * R::of(alpha)),
@@ -204,17 +204,17 @@ macro_rules! elementary {
                     R::select(z.greater(R::of(threshold)), g, g * z.sigmoid())
                 };
             /// `x · tanh(softplus(x))`
-            mish Mish() [x] |x| x * table::value::softplus(x, 1.0, 20.0).tanh(),
+            mish Mish() [x] |x| x * value::softplus(x, 1.0, 20.0).tanh(),
                 |x, y, g| {
-                    let t = table::value::softplus(x, 1.0, 20.0).tanh();
+                    let t = value::softplus(x, 1.0, 20.0).tanh();
                     g * (t + x * x.sigmoid() * (R::of(1.0) - t * t))
                 };
             /// `x · relu6(x + 3) / 6`; derivative 0 at -3, 1 at 3
-            hardswish Hardswish() [x] |x| x * table::value::relu6(x + R::of(3.0)) / R::of(6.0),
+            hardswish Hardswish() [x] |x| x * value::relu6(x + R::of(3.0)) / R::of(6.0),
                 |x, y, g| R::select(x.less_equal(R::of(-3.0)), R::of(0.0),
                     R::select(x.less(R::of(3.0)), g * (x / R::of(3.0) + R::of(0.5)), g));
             /// `relu6(x + 3) / 6`
-            hardsigmoid Hardsigmoid() [x] |x| table::value::relu6(x + R::of(3.0)) / R::of(6.0),
+            hardsigmoid Hardsigmoid() [x] |x| value::relu6(x + R::of(3.0)) / R::of(6.0),
                 |x, y, g| R::select(x.greater(R::of(-3.0)) & x.less(R::of(3.0)), g / R::of(6.0), R::of(0.0));
             /// `ln(sigmoid(x))`, without overflow
             logsigmoid Logsigmoid() [x] |x| R::select(x.greater(R::of(0.0)), R::of(0.0), x) - (-x.abs()).exp().log1p(),
@@ -275,7 +275,7 @@ macro_rules! elementary {
                     let turn = (r.less(R::of(0.0)) & b.greater(R::of(0.0))) | (r.greater(R::of(0.0)) & b.less(R::of(0.0)));
                     R::select(turn, r + b, r)
                 },
-                |a, b, y, g| g, -(g * table::value::div_floor(a, b));
+                |a, b, y, g| g, -(g * value::div_floor(a, b));
             /// `a · ln b`, 0 where `a` is 0 and `b` no NaN
             xlogy Xlogy [a b] [a b] |a, b| R::select(a.equal(R::of(0.0)) & !b.is_nan(), R::of(0.0), a * b.log()),
                 |a, b, y, g|
@@ -353,71 +353,3 @@ macro_rules! elementary {
     } };
 }
 pub(crate) use elementary;
-
-const SELU_ALPHA: f64 = 1.673_263_242_354_377_2;
-const SELU_SCALE: f64 = 1.050_700_987_355_480_5;
-const SQRT_2_OVER_PI: f64 = 0.797_884_560_802_865_4;
-
-/// What a power with this exponent is: 0 for a power, 1 for the root, 2 for one over it, 3 for the argument, 4 for its square.
-pub(crate) fn kind_of_power(exponent: f64) -> u8 {
-    [0.5, -0.5, 1.0, 2.0].iter().position(|&e| e == exponent).map_or(0, |i| i as u8 + 1)
-}
-
-/// A power of that kind. Roots are roots, as in PyTorch: that of -0 is -0, and that of -∞ is NaN.
-#[inline(always)]
-pub(crate) fn power_of_kind<R: super::Number>(kind: u8, x: R, exponent: f64) -> R {
-    match kind {
-        1 => x.sqrt(),
-        2 => R::of(1.0) / x.sqrt(),
-        3 => x,
-        4 => x * x,
-        _ => x.pow(R::of(exponent)),
-    }
-}
-
-/// `x` to the power of a number.
-#[inline(always)]
-pub(crate) fn power<R: super::Number>(x: R, exponent: f64) -> R {
-    power_of_kind(kind_of_power(exponent), x, exponent)
-}
-
-macro_rules! functions {
-    (
-        base { $( $(#[$bm:meta])* $bn:ident $bv:ident ($($bp:ident),*) [$($bk:ident)*] $bf:tt |$bx:ident, $by:ident, $bg:ident| $bd:expr; )* }
-        made { $( $(#[$mm:meta])* $mn:ident $mv:ident ($($mp:ident),*) [$($mk:ident)*] |$mvx:ident| $me:expr, |$mx:ident, $my:ident, $mg:ident| $md:expr; )* }
-        pairs { $( $(#[$pm:meta])* $pn:ident $pv:ident [$($pka:ident)*] [$($pkb:ident)*] |$pva:ident, $pvb:ident| $pe:expr, |$pa:ident, $pb:ident, $py:ident, $pg:ident| $pda:expr, $pdb:expr; )* }
-        operators { $( $(#[$om:meta])* $on:ident $ov:ident [$($oka:ident)*] [$($okb:ident)*] |$ova:ident, $ovb:ident| $oe:expr, |$oa:ident, $ob:ident, $oy:ident, $og:ident| $oda:expr, $odb:expr; )* }
-    ) => {
-        /// The values of the functions that are expressions in others.
-        pub(crate) mod value {
-            use super::{SELU_ALPHA, SELU_SCALE, SQRT_2_OVER_PI};
-            use crate::real::{Number, table};
-            $( #[inline(always)] pub fn $mn<R: Number>($mvx: R $(, $mp: f64)*) -> R { $me } )*
-            $( #[inline(always)] pub fn $pn<R: Number>($pva: R, $pvb: R) -> R { $pe } )*
-            $( #[inline(always)] pub fn $on<R: Number>($ova: R, $ovb: R) -> R { $oe } )*
-        }
-        /// The derivatives: argument(s), result and gradient of the result to the gradient of the argument.
-        #[allow(unused_variables)]
-        pub(crate) mod slope {
-            use super::{SELU_ALPHA, SELU_SCALE, SQRT_2_OVER_PI};
-            use crate::real::{Number, table};
-            $( #[inline(always)] pub fn $bn<R: Number>($bx: R, $by: R, $bg: R $(, $bp: f64)*) -> R { $bd } )*
-            $( #[inline(always)] pub fn $mn<R: Number>($mx: R, $my: R, $mg: R $(, $mp: f64)*) -> R { $md } )*
-        }
-        /// Derivatives of the functions of two arguments with respect to the first.
-        #[allow(unused_variables)]
-        pub(crate) mod slope_a {
-            use crate::real::Number;
-            $( #[inline(always)] pub fn $pn<R: Number>($pa: R, $pb: R, $py: R, $pg: R) -> R { $pda } )*
-            $( #[inline(always)] pub fn $on<R: Number>($oa: R, $ob: R, $oy: R, $og: R) -> R { $oda } )*
-        }
-        /// Derivatives of the functions of two arguments with respect to the second.
-        #[allow(unused_variables)]
-        pub(crate) mod slope_b {
-            use crate::real::{Number, table};
-            $( #[inline(always)] pub fn $pn<R: Number>($pa: R, $pb: R, $py: R, $pg: R) -> R { $pdb } )*
-            $( #[inline(always)] pub fn $on<R: Number>($oa: R, $ob: R, $oy: R, $og: R) -> R { $odb } )*
-        }
-    };
-}
-elementary!(functions);

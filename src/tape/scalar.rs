@@ -9,7 +9,9 @@ use crate::{
     error::{Error, Result},
     real::{
         Number,
-        table::{self, slope, slope_a, slope_b},
+        number::value,
+        slopes::{slope, slope_a, slope_b},
+        table::elementary,
     },
 };
 use smallvec::SmallVec;
@@ -202,13 +204,13 @@ macro_rules! scalar {
                 self.unary(y, slope, Told { options: &[$( (stringify!($bp), $bp) ),*], ..told })
             } )*
             $( #[inline(always)] #[track_caller] fn $mn(self $(, $mp: f64)*) -> Self {
-                let y = table::value::$mn(self.value $(, $mp)*);
+                let y = value::$mn(self.value $(, $mp)*);
                 let slope = slope::$mn(self.value, y, T::of(1.0) $(, $mp)*);
                 let told = Told::new(stringify!($mn), y.primal(), Location::caller());
                 self.unary(y, slope, Told { options: &[$( (stringify!($mp), $mp) ),*], ..told })
             } )*
             $( #[inline(always)] #[track_caller] fn $pn(self, other: Self) -> Self {
-                let y = table::value::$pn(self.value, other.value);
+                let y = value::$pn(self.value, other.value);
                 scalar!(pair self other y $pn)
             } )*
             #[inline(always)]
@@ -251,7 +253,7 @@ macro_rules! scalar {
         $self.binary($other, stringify!($name), $y, a, b)
     }};
 }
-table::elementary!(scalar);
+elementary!(scalar);
 
 // Not every derivative reads everything.
 macro_rules! operators {

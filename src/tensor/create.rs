@@ -2,7 +2,7 @@
 use super::{Element, Shape, Tensor, named};
 use crate::{
     error::{Error, Result},
-    kernels::threads::for_chunks,
+    threads::for_chunks,
 };
 
 impl<T: Element> Tensor<T> {

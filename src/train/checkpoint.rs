@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    numbers,
+    files, numbers,
     ops::Float,
     optim::{OptimState, Optimizer, Slot},
 };
@@ -148,7 +148,7 @@ pub(super) struct Planned {
 
 /// Reads a checkpoint for a model with these parameters; nothing is changed.
 pub(super) fn open<R: DeserializeOwned>(path: &Path, fields: Fields) -> Result<(R, Planned)> {
-    let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+    let bytes = files::read(path)?;
     let (file, head) = read::<R>(path, &bytes)?;
     let mut left: BTreeMap<String, TensorView> = file.tensors().into_iter().collect();
     let (mut missing, mut unfit) = (Vec::new(), Vec::new());

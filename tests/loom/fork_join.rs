@@ -1,6 +1,6 @@
 //! All orders in which a caller and its workers can meet: every task is done once, what it wrote is seen after the join, no
 //! job is touched after its end, and no worker that is needed sleeps on. Tasks write where loom looks for races.
-#[path = "../../src/kernels/threads/job.rs"]
+#[path = "../../src/threads/job.rs"]
 mod job;
 mod sync;
 

@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 /// From the ground up; what stands on one line may use each other.
 const ORDER: &[&[&str]] = &[
-    &["checked", "clock", "error", "files", "ids", "numbers"],
+    &["checked", "clock", "error", "files", "ids", "numbers", "threads"],
     &["real"],
     &["tensor"],
     &["kernels"],
@@ -25,10 +25,7 @@ const ORDER: &[&[&str]] = &[
 ];
 
 /// What still goes against the order.
-const EXCEPTIONS: &[(&str, &str)] = &[
-    // Large tensors are filled by several threads.
-    ("tensor", "kernels"),
-];
+const EXCEPTIONS: &[(&str, &str)] = &[];
 
 fn sources(folder: &Path, found: &mut Vec<(String, String)>) {
     for path in fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()) {

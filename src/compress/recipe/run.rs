@@ -11,6 +11,7 @@ use crate::{
         scores::{Criterion, Scores},
     },
     error::{Error, Result},
+    files::read_text,
     ops::Float,
     param::{Param, inventory, named_params},
     tape::Tape,
@@ -50,7 +51,7 @@ impl Recipe {
     }
 
     fn load_at(path: &Path) -> Result<Recipe> {
-        Recipe::from_json(&std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?)
+        Recipe::from_json(&read_text(path)?)
     }
 
     /// Whether every stage can be done.

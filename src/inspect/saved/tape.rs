@@ -2,7 +2,7 @@
 use super::super::listing::{Argument, Listing, Row};
 use crate::{
     error::{Error, Result},
-    files::write_readable,
+    files::{read_text, write_readable},
     ops::{Float, saved::SavedOp},
     tensor::{Shape, Tensor},
 };
@@ -210,7 +210,7 @@ impl SavedTape {
     }
 
     fn load_at(path: &Path) -> Result<SavedTape> {
-        let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
+        let text = read_text(path)?;
         serde_json::from_str(&text).map_err(|e| {
             let place = format!("line {}, column {}", e.line(), e.column());
             Error::format(path.display().to_string(), place, e.to_string())

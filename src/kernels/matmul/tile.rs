@@ -1,7 +1,10 @@
 //! Products of matrices with several rows and columns: tiles of C that fill the registers, fed from panels of A
 //! and B that fit the caches. Every element of C is one chain of multiply-adds along k, in blocks whose size depends on k
 //! alone, whatever tile it falls into: so where a product is cut makes no difference to its bits.
-use super::{MatmulElement, Product, View, vector::Vector};
+use super::{
+    product::{MatmulElement, Product, View},
+    vector::Vector,
+};
 use std::mem::MaybeUninit;
 
 /// Most steps along k that a panel holds.
@@ -15,17 +18,10 @@ const MAX_ROWS: usize = 8;
 const MAX_COLS: usize = 32;
 
 /// Where packed panels lie while a block is computed.
-#[repr(align(64))]
-pub struct Scratch<T> {
-    a: [MaybeUninit<T>; MC * KC],
-    b: [MaybeUninit<T>; MAX_COLS * KC],
-}
-
-impl<T: MatmulElement> Scratch<T> {
-    pub(super) fn new() -> Box<Scratch<T>> {
-        // SAFETY: memory that hasn't been written is a valid array of `MaybeUninit`.
-        unsafe { Box::new_uninit().assume_init() }
-    }
+#[repr(C, align(64))]
+pub(super) struct Panels<T> {
+    a: [T; MC * KC],
+    b: [T; MAX_COLS * KC],
 }
 
 /// `C = alpha A B + beta C`. `R` and `NV` are the rows of a full tile and its vectors per row.
@@ -35,10 +31,13 @@ impl<T: MatmulElement> Scratch<T> {
 #[inline(always)]
 pub(super) unsafe fn tiles<V: Vector<T: MatmulElement>, const R: usize, const NV: usize>(
     x: &Product<V::T>,
-    scratch: &mut Scratch<V::T>,
+    panels: &mut MaybeUninit<Panels<V::T>>,
 ) {
     const { assert!(R <= MAX_ROWS && MC.is_multiple_of(R) && NV * V::LANES <= MAX_COLS) }
     let width = NV * V::LANES;
+    let panels = panels.as_mut_ptr();
+    // SAFETY: both are parts of it.
+    let (packed_a, packed_b) = unsafe { ((&raw mut (*panels).a).cast(), (&raw mut (*panels).b).cast()) };
     let pack_a = match x.a {
         View { col: 1, .. } => R.is_multiple_of(V::SQUARE) && x.n > MANY * width,
         View { row: 1, .. } => x.n > width,
@@ -57,7 +56,6 @@ pub(super) unsafe fn tiles<V: Vector<T: MatmulElement>, const R: usize, const NV
             // SAFETY: here and below, all indices are below the sizes of the product, and panels are no larger
             // than their scratch.
             let a = unsafe { x.a.at(i, p) };
-            let packed_a = scratch.a.as_mut_ptr().cast();
             if pack_a {
                 unsafe { pack_rows::<V, R>(a, m, k, packed_a) };
             }
@@ -65,7 +63,7 @@ pub(super) unsafe fn tiles<V: Vector<T: MatmulElement>, const R: usize, const NV
                 let n = width.min(x.n - j);
                 let mut b = unsafe { x.b.at(p, j) };
                 if b.col != 1 || !n.is_multiple_of(V::LANES) || m > 4 * R {
-                    b = unsafe { pack_columns::<V>(b, k, n, scratch.b.as_mut_ptr().cast()) };
+                    b = unsafe { pack_columns::<V>(b, k, n, packed_b) };
                 }
                 let next = if j + width < x.n && b.row != 1 { k.div_ceil(m.div_ceil(R)) } else { 0 };
                 for r in (0..m).step_by(R) {

@@ -1,6 +1,9 @@
 //! Products with a vector, or with very few rows: limited by the memory they read, so nothing is packed.
 //! Splitting the columns changes no element's order of additions.
-use super::{MatmulElement, Product, vector::Vector};
+use super::{
+    product::{MatmulElement, Product},
+    vector::Vector,
+};
 
 /// Products of few rows of A with columns of B that both lie along k: dot products, up to `R` x 4 at a time.
 ///

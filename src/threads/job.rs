@@ -1,5 +1,5 @@
 //! One job at a time, and how callers and workers share it: all of the fork-join that depends on the order of memory. Where
-//! atomic numbers and threads come from is the module above's business: `tests/loom` checks this file with others.
+//! atomic numbers and threads come from is the business of `sync`: `tests/loom` checks this file with others.
 use super::sync::{
     Arc, AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Mutex,
     Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},

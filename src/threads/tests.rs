@@ -1,5 +1,11 @@
-use super::*;
-use std::panic::catch_unwind;
+use super::{
+    job::Offer,
+    number::MAX_THREADS,
+    pool::AWAKE,
+    sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    *,
+};
+use std::{panic::catch_unwind, ptr::null_mut, thread};
 
 #[test]
 fn every_task_runs_once() {
@@ -13,6 +19,18 @@ fn every_task_runs_once() {
             assert!(counts.iter().all(|c| c.load(Relaxed) == 1), "{tasks} tasks on {n} threads");
         }
     }
+}
+
+#[test]
+fn without_workers_the_caller_does_it_all() {
+    let offer = Offer { state: AtomicU64::new(0), job: AtomicPtr::new(null_mut()) };
+    let (count, caller) = (AtomicUsize::new(0), thread::current().id());
+    let task = |_| {
+        assert_eq!(thread::current().id(), caller);
+        count.fetch_add(1, Relaxed);
+    };
+    assert!(offer.run(&task, 50, &[]).is_none());
+    assert_eq!(count.into_inner(), 50);
 }
 
 #[test]
