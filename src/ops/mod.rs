@@ -54,7 +54,7 @@ pub use conv_options::{ConvOptions, Padding, Sizes};
 pub use fused::{Fuse, FuseInput, Fused};
 pub use getitem::Select;
 pub use list::Float;
-pub(crate) use list::{FusedOp, TensorOp};
+pub(crate) use list::FusedOp;
 pub use pad::Pad;
 pub use parts::Parts;
 pub use pool::PoolOptions;

@@ -11,11 +11,7 @@ mod serial;
 pub(crate) mod shape;
 pub(crate) mod storage;
 pub(crate) mod strided;
-
-/// What `storage` is made of.
-mod sync {
-    pub(super) use std::{sync::Arc, thread::LocalKey};
-}
+mod sync;
 
 pub use element::{Element, Index, trim_pool};
 pub(crate) use layout::Layout;

@@ -162,7 +162,39 @@ pub fn load_safetensors<M: Serialize + ?Sized>(model: &M, path: impl AsRef<Path>
     load_fields(Fields::of(model), path.as_ref(), &LoadOptions::new()).map(drop)
 }
 
-fn load_fields(fields: Fields, path: &Path) -> Result<()> {
+/// [`load_safetensors`] of a part of a file, or into a part of a model, as the options say; and what became of which name.
+///
+/// ```
+/// use kolmo::{Random, nn::Linear, train::{LoadOptions, load_safetensors_with, save_safetensors}};
+/// #[derive(serde::Serialize)]
+/// struct Trained { encoder: Linear, head: Linear }
+/// #[derive(serde::Serialize)]
+/// struct New { body: Linear, classes: Linear }
+/// let rng = &mut Random::new(0);
+/// let trained = Trained { encoder: Linear::new(4, 3, rng), head: Linear::new(3, 2, rng) };
+/// let new = New { body: Linear::new(4, 3, rng), classes: Linear::new(3, 10, rng) };
+/// let path = std::env::temp_dir().join(format!("kolmo_part_{}.safetensors", std::process::id()));
+/// save_safetensors(&trained, &path)?;
+/// let options = LoadOptions::new().strict(false).rename(|name| name.replace("encoder.", "body."));
+/// let report = load_safetensors_with(&new, &path, &options)?;
+/// assert_eq!(new.body.weight.value(), trained.encoder.weight.value());
+/// assert_eq!(report.missing, ["classes.weight", "classes.bias"]);
+/// assert_eq!(report.unexpected, ["head.bias", "head.weight"]);
+/// # std::fs::remove_file(path).ok();
+/// # Ok::<(), kolmo::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`load_safetensors`]; if not strict, elements of a type that isn't read, and a file that has nothing of the model.
+pub fn load_safetensors_with<M: Serialize + ?Sized>(
+    model: &M,
+    path: impl AsRef<Path>,
+    options: &LoadOptions,
+) -> Result<LoadReport> {
+    load_fields(Fields::of(model), path.as_ref(), options)
+}
+
+fn load_fields(fields: Fields, path: &Path, options: &LoadOptions) -> Result<LoadReport> {
     let bytes = files::read(path)?;
     let (file, _) = opened(&bytes).map_err(|message| {
         Error::format(path.display().to_string(), "its header", format!("no safetensors file: {message}"))
