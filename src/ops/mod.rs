@@ -7,6 +7,8 @@ mod attend;
 mod attention;
 pub(crate) mod binary;
 pub(crate) mod binary_cross_entropy;
+#[cfg(test)]
+mod centre;
 mod checks;
 mod compare;
 mod conv;
