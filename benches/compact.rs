@@ -48,7 +48,7 @@ fn mlp(rng: &mut Random) -> Sequential<(Linear, Relu, Linear, Relu, Linear)> {
 }
 
 fn main() -> Result<()> {
-    kolmo::set_threads(1);
+    kolmo::set_num_threads(1);
     println!("{:<64}{:>10}{:>10}{:>8}", "", "f32, µs", "here, µs", "ratio");
     let rng = &mut Random::new(0);
     let tape = Tape::inference();
@@ -60,7 +60,7 @@ fn main() -> Result<()> {
         } else {
             prune::global(&net, amount, matrices)?;
         }
-        let layers = [&net.0.0, &net.0.2, &net.0.4].map(SparseLinear::of);
+        let layers = [&net.0.0, &net.0.2, &net.0.4].map(SparseLinear::from_linear);
         let [a, b, c] = [layers[0].clone()?, layers[1].clone()?, layers[2].clone()?];
         // The dense network has its zeros in the tensors, as if nobody had masked anything.
         [&net.0.0, &net.0.2, &net.0.4].iter().try_for_each(|layer| layer.weight.bake())?;
@@ -78,7 +78,7 @@ fn main() -> Result<()> {
     }
     for (size, n) in [(1024, 1), (4096, 1), (4096, 64)] {
         let layer = Linear::<f32>::new(size, size, rng);
-        let compact = Int8Linear::of(&layer)?;
+        let compact = Int8Linear::from_linear(&layer)?;
         let x: Tensor = init::normal([n, size], 0.0, 1.0, rng);
         let dense = time(|| layer.forward(&tape.constant(&x)).value().map(|_| ()))?;
         let here = time(|| compact.forward(&x).map(|_| ()))?;
@@ -108,7 +108,7 @@ fn main() -> Result<()> {
             Relu,
             Linear::new(500, 10, rng),
         ));
-        Channels::of(&half, &x, |x| half.forward(x))?.shrink(&half, 0.5)?;
+        Channels::trace(&half, &x, |x| half.forward(x))?.shrink(&half, 0.5)?;
         let smaller = time(|| half.forward(&tape.constant(&x)).value().map(|_| ()))?;
         // 20·24²·25 + 50·8²·500 + 800·500 + 5,000 multiply-adds, and 10, 25, 400 and 250 in their places.
         let cut = 2_293_000.0 / (10 * 576 * 25 + 25 * 64 * 250 + 400 * 250 + 2_500) as f64;

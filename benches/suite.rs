@@ -13,7 +13,7 @@ mod scalar;
 mod timing;
 
 use kolmo::{
-    Attention, Gradients, Program, Result, Shape, Tape, Tensor, Var, fuse,
+    AttentionOptions, Gradients, Program, Result, Shape, Tape, Tensor, Var, fuse,
     nn::{Layer, Sequential, Tanh},
     optim::{Adam, AdamW, Optimizer, Sgd},
 };
@@ -27,8 +27,8 @@ fn main() {
     let all = "mlp_tiny,mlp300,mlp1200,lenet5,cnn3,gpt_nano,gru_char,elementwise,matmul1024,infer_mlp300_b1,infer_mlp300_b64,infer_lenet5_b1,\
                infer_lenet5_b64,attention1024,mlp_tiny_replayed,gelu_by_hand,gelu_by_hand_replayed,sums_recorded,sums_computed,scalar_chain,scalar_chain_fused,adbench_gmm_scalars,adbench_gmm_mixed,\
                adbench_gmm_tensors,adbench_lstm,adbench_ba,adbench_ba_plain,adbench_ba_preaccumulated,adbench_hand,adbench_hand_tensors";
-    let threads = words.get(1).and_then(|t| t.parse().ok()).unwrap_or_else(kolmo::threads);
-    kolmo::set_threads(threads);
+    let threads = words.get(1).and_then(|t| t.parse().ok()).unwrap_or_else(kolmo::num_threads);
+    kolmo::set_num_threads(threads);
     for workload in words.first().map_or(all, String::as_str).split(',') {
         if let Err(error) = run(workload, threads) {
             println!(
@@ -146,7 +146,7 @@ fn run(workload: &str, threads: usize) -> Result<()> {
         // Eight heads of 1,024 places that see what is before them, and all gradients.
         "attention1024" => {
             let x = [1, 2, 3].map(|seed| tensor(seed, [8, 1024, 64], 1.0));
-            let options = Attention { is_causal: true, ..Attention::default() };
+            let options = AttentionOptions { is_causal: true, ..AttentionOptions::default() };
             let mut tape = Tape::new();
             measure("kolmo", workload, threads, || {
                 tape.reset();

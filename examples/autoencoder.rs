@@ -7,7 +7,7 @@
 use clap::Parser;
 use kolmo::{
     Random, Result, Tape, Tensor,
-    data::{self, Loader},
+    data::{self, DataLoader},
     nn::{Gelu, Layer, Linear, Sequential},
     optim::{AdamW, CosineAnnealingLr},
     plot::Heatmap,
@@ -46,7 +46,7 @@ fn main() -> Result<()> {
     };
 
     let epochs = if options.quick { 5 } else { 150 };
-    let loader = Loader::new(train.dim(0), 64);
+    let loader = DataLoader::new(train.dim(0), 64);
     let schedule = CosineAnnealingLr::new(3e-3, epochs * loader.len() as u64);
     let source = train.clone();
     Trainer::new(loader, epochs).schedule(&schedule).fit(

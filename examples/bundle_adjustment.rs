@@ -69,7 +69,7 @@ fn three_ways(input: &Input) -> Result<()> {
         println!("  Jacobian, {what:30}{:12.3} {:12}", 1e3 * time, tape.len());
     }
     let [rows, columns] = jacobian.shape();
-    let size = jacobian.csr().2.iter().map(|v| v * v).sum::<f64>().sqrt();
+    let size = jacobian.as_csr().2.iter().map(|v| v * v).sum::<f64>().sqrt();
     let share = 1e2 * jacobian.nnz() as f64 / (rows as f64 * columns as f64);
     println!(
         "  it is {rows} x {columns}; {} elements aren't zero, {share:.3} %; its norm is {size:.6e}",
@@ -87,7 +87,7 @@ fn minimize(input: &mut Input, steps: usize) -> Result<()> {
         let errors = objective::derivatives(&mut tape, input, Way::Forward, &mut jacobian)?;
         let low = input.parts(&input.variables).2.iter().filter(|w| w.abs() < 0.5).count();
         println!("{step:4} {:8.0e} {:14.6e} {low:17}", levenberg.lambda, half_square(&errors));
-        let (starts, columns, values) = jacobian.csr();
+        let (starts, columns, values) = jacobian.as_csr();
         let rows = Rows { starts, columns, values };
         let mut variables = input.variables.clone();
         let of = |v: &[f64]| Ok(objective::values(input, v));

@@ -6,7 +6,7 @@
 //! ```
 use kolmo::{
     Random, Result, Tape, Tensor, Var,
-    data::{self, Loader},
+    data::{self, DataLoader},
     metrics::accuracy,
     nn::{Layer, LayerNorm, Linear, Param, Sequential, named_params},
     optim::AdamW,
@@ -46,7 +46,7 @@ impl Layer for Gated {
 fn main() -> Result<()> {
     let (x, y) = data::digits();
     let (train, test) = data::train_test_split(y.numel(), 0.25, 0)?;
-    let x = data::Standardize::fit(&x.rows(&train)?)?.apply(&x)?;
+    let x = data::StandardScaler::fit(&x.rows(&train)?)?.apply(&x)?;
     let (train, test) = ((x.rows(&train)?, y.rows(&train)?), (x.rows(&test)?, y.rows(&test)?));
 
     let rng = &mut Random::new(0);
@@ -59,7 +59,7 @@ fn main() -> Result<()> {
         let tape = Tape::inference();
         accuracy(net.forward(&tape.constant(&test.0)).value()?, &test.1)
     };
-    Trainer::new(Loader::new(train.1.numel(), 64), 30).fit(
+    Trainer::new(DataLoader::new(train.1.numel(), 64), 30).fit(
         &net,
         &mut AdamW::new(2e-3),
         move |rows, _| Ok((train.0.rows(rows)?, train.1.rows(rows)?)),

@@ -38,7 +38,7 @@ impl CustomOp<f64> for LogCosh {
 fn main() -> Result<()> {
     // Value and derivative against finite differences, first and second order.
     let points = Tensor::from([-3.0, -0.5, 0.1, 2.0]);
-    GradCheck::new().second_order().check(|x| x[0].tape().custom(LogCosh, &[&x[0]]), &[points])?;
+    GradCheck::new().second_order(true).check(|x| x[0].tape().custom(LogCosh, &[&x[0]]), &[points])?;
     let tape = Tape::new();
     let far = tape.constant(1000.0);
     println!(

@@ -18,7 +18,7 @@ mod shorten;
 use clap::{Parser, ValueEnum};
 use kolmo::{
     Random,
-    compress::{distill::soft_target, everything, quantize::Quantizer},
+    compress::{distill::soft_target_loss, everything, quantize::Quantizer},
     data::Augment,
 };
 use lab::{Common, Fit, Report};
@@ -107,7 +107,7 @@ fn main() -> Result<()> {
         // Trained towards the answers of the dense network.
         net = stage.run(&net.trimmed()?, &images.train, &fit, &mut rng, |net, batch| {
             let answer = batch.x.tape().no_grad(|| guide.forward(&batch.x));
-            soft_target(&net.forward(&batch.x), &answer, &batch.labels, TEMPERATURE, 1.0)
+            soft_target_loss(&net.forward(&batch.x), &answer, &batch.labels, TEMPERATURE, 1.0)
         })?;
         report.measure(&net, &format!("stage {}", number + 1), &images.test)?;
         before = weight;

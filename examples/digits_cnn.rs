@@ -7,7 +7,7 @@
 use clap::Parser;
 use kolmo::{
     Random, Tape, Tensor,
-    data::{self, Augment, Loader},
+    data::{self, Augment, DataLoader},
     metrics::accuracy,
     nn::{BatchNorm2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, Relu, Sequential},
     optim::{AdamW, OneCycleLr},
@@ -29,7 +29,7 @@ fn main() -> kolmo::Result<()> {
     let epochs = if options.quick { 2 } else { 40 };
 
     let (x, y) = data::digits();
-    let x = data::MinMax::fit(&x)?.apply(&x)?.reshape([-1, 1, 8, 8])?;
+    let x = data::MinMaxScaler::fit(&x)?.apply(&x)?.reshape([-1, 1, 8, 8])?;
     // The same split for every seed.
     let (train, test) = data::train_test_split(y.numel(), 0.25, 0)?;
     let (train, test) = ((x.rows(&train)?, y.rows(&train)?), (x.rows(&test)?, y.rows(&test)?));
@@ -47,7 +47,7 @@ fn main() -> kolmo::Result<()> {
     };
 
     let augment = Augment { translate: 1.0, degrees: 8.0, scale: 0.1, ..Augment::default() };
-    let loader = Loader::new(train.1.numel(), 64).seed(options.seed);
+    let loader = DataLoader::new(train.1.numel(), 64).seed(options.seed);
     let schedule = OneCycleLr::new(1e-2, epochs * loader.len() as u64);
     Trainer::new(loader, epochs).seed(options.seed).schedule(&schedule).fit(
         &net,

@@ -6,7 +6,7 @@
 use clap::Parser;
 use kolmo::{
     Random, Tape,
-    data::{self, Loader},
+    data::{self, DataLoader},
     metrics::{ConfusionMatrix, accuracy},
     nn::{Layer, Linear, Relu, Sequential},
     optim::{AdamW, OneCycleLr},
@@ -32,7 +32,7 @@ fn main() -> kolmo::Result<()> {
     // 1,797 images of 8×8, a quarter of them held out.
     let (x, y) = data::digits();
     let (train, test) = data::train_test_split(y.numel(), 0.25, 0)?;
-    let x = data::Standardize::fit(&x.rows(&train)?)?.apply(&x)?;
+    let x = data::StandardScaler::fit(&x.rows(&train)?)?.apply(&x)?;
     let (train, test) = ((x.rows(&train)?, y.rows(&train)?), (x.rows(&test)?, y.rows(&test)?));
 
     let mut rng = Random::new(0);
@@ -42,7 +42,7 @@ fn main() -> kolmo::Result<()> {
         Ok(net.forward(&tape.constant(&test.0)).value()?.clone())
     };
 
-    let loader = Loader::new(train.1.numel(), 64);
+    let loader = DataLoader::new(train.1.numel(), 64);
     let schedule = OneCycleLr::new(1e-2, epochs * loader.len() as u64);
     let history = Trainer::new(loader, epochs).schedule(&schedule).fit(
         &net,
@@ -60,7 +60,7 @@ fn main() -> kolmo::Result<()> {
     );
     fs::create_dir_all(&options.out).ok();
     history.plot(options.out.join("training.svg"))?;
-    let matrix = ConfusionMatrix::of(&scores()?, &test.1)?;
+    let matrix = ConfusionMatrix::from_predictions(&scores()?, &test.1)?;
     Heatmap::confusion(&matrix, &[]).save(options.out.join("confusion.svg"))?;
     println!("curves and confusion matrix are in {}", options.out.display());
     Ok(())

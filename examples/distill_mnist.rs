@@ -14,7 +14,7 @@ mod net;
 
 use clap::Parser;
 use images::{Images, Set};
-use kolmo::{Random, Tensor, compress::distill::soft_target, data::Augment};
+use kolmo::{Random, Tensor, compress::distill::soft_target_loss, data::Augment};
 use lab::{Common, Fit, Report};
 use net::{Net, Shape};
 
@@ -84,7 +84,7 @@ fn distil(net: &Net, teacher: &Net, set: &Set, fit: &Fit, soft: f64, rng: &mut R
     let answers = teacher.scores(&set.images)?;
     fit.run(net, set, rng, |tape, b| {
         let answer = tape.constant(answers.rows(&b.rows)?);
-        Ok(soft_target(&net.forward(&b.x), &answer, &b.labels, TEMPERATURE, soft))
+        Ok(soft_target_loss(&net.forward(&b.x), &answer, &b.labels, TEMPERATURE, soft))
     })
 }
 

@@ -49,7 +49,7 @@ fn main() -> Result<()> {
 /// How far from the root of 2 is what Newton finds, and how does that depend on where it starts?
 fn scalar(out: &PathBuf) -> Result<()> {
     let tape = Tape::<f64>::new();
-    tape.observe(true);
+    tape.set_observing(true);
     let [number, start, angle] = [2.0, 1.0, 0.7].map(|v| tape.scalar(v));
     let mut root = start;
     for _ in 0..4 {
@@ -89,12 +89,12 @@ fn mlp(out: &PathBuf) -> Result<()> {
     let x = Tensor::from_fn([64, 8], |i| ((i * i) as f32 * 0.37).sin());
     let labels = Tensor::from_fn([64], |i| (i % 3) as u32);
     let tape = Tape::new();
-    tape.observe(true);
+    tape.set_observing(true);
     let scores = net.forward(&tape.constant(x));
     let loss = scores.cross_entropy(&labels);
     loss.backward()?;
     println!("loss {:.6}", loss.item()?);
-    Explorer::new(&tape).title("A training step of a small network").names(&net).save(out)
+    Explorer::new(&tape).title("A training step of a small network").with_names(&net).save(out)
 }
 
 fn gpt(out: &PathBuf) -> Result<()> {
@@ -103,9 +103,9 @@ fn gpt(out: &PathBuf) -> Result<()> {
     let tokens = Tensor::from_fn([2, 16], |i| (i * 7 % 40) as u32);
     let next = Tensor::from_fn([2, 16], |i| ((i + 1) * 7 % 40) as u32);
     let tape = Tape::new();
-    tape.observe(true);
+    tape.set_observing(true);
     let loss = net.loss(&tape, &tokens, &next);
     loss.backward()?;
     println!("loss {:.6}, {} statements", loss.item()?, tape.len());
-    Explorer::new(&tape).title("A training step of a small transformer").names(&net).save(out)
+    Explorer::new(&tape).title("A training step of a small transformer").with_names(&net).save(out)
 }

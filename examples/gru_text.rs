@@ -12,8 +12,8 @@ use clap::Parser;
 use flate2::{Compression, write::GzEncoder};
 use kolmo::{
     Random, Result, Tape, Tensor, Var,
-    data::Characters,
-    nn::{Cell, Embedding, Layer, Linear, Recurrent, State},
+    data::CharTokenizer,
+    nn::{Embedding, Layer, Linear, Recurrent, RecurrentMode, State},
     optim::{Adam, CosineAnnealingLr, Optimizer, Schedule},
 };
 use serde::{Deserialize, Serialize};
@@ -46,7 +46,7 @@ impl Net {
     fn new(vocabulary: usize, width: usize, rng: &mut Random) -> Net {
         Net {
             embedding: Embedding::new(vocabulary, 32, rng),
-            gru: Recurrent::new(Cell::Gru, 32, width, 1, false, rng),
+            gru: Recurrent::new(RecurrentMode::Gru, 32, width, 1, false, rng),
             scores: Linear::new(width, vocabulary, rng),
         }
     }
@@ -72,7 +72,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         Some(path) => std::fs::read_to_string(path)?,
         None => text::source()?,
     };
-    let characters = Characters::of(&text);
+    let characters = CharTokenizer::fit(&text);
     let tokens = characters.encode(&text)?;
     let (train, held_out) = tokens.split_at(tokens.len() - tokens.len() / 10);
     let net = Net::new(characters.len(), 256, &mut Random::new(0));

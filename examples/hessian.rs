@@ -32,7 +32,7 @@ fn main() -> Result<()> {
     let rng = &mut Random::new(0);
     let training = Training {
         net: Sequential((Linear::new(64, 32, rng), Tanh, Linear::new(32, 10, rng))),
-        images: data::Standardize::fit(&images)?.apply(&images)?,
+        images: data::StandardScaler::fit(&images)?.apply(&images)?,
         labels,
     };
     let params = named_params::<f32, _>(&training.net);

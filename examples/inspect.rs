@@ -37,7 +37,7 @@ impl Net {
 
 fn main() -> Result<()> {
     let (x, y) = data::digits();
-    let x = data::Standardize::fit(&x)?.apply(&x)?.reshape([-1, 1, 8, 8])?;
+    let x = data::StandardScaler::fit(&x)?.apply(&x)?.reshape([-1, 1, 8, 8])?;
     let rng = &mut Random::new(0);
     let net = Net {
         conv: Conv2d::new(1, 16, 3, rng).padding(1),
@@ -60,7 +60,7 @@ fn main() -> Result<()> {
 
     // One more step, and this one is watched.
     tape.reset();
-    tape.observe(true);
+    tape.set_observing(true);
     let batch = batches.next().unwrap_or_default();
     let (x, y) = (x.rows(&batch)?, y.rows(&batch)?);
     let loss = net.loss(&tape.input(&x), &y);
@@ -77,7 +77,7 @@ fn main() -> Result<()> {
     println!("== saved tape\n");
     let file = std::path::Path::new("target/inspect.json");
     std::fs::create_dir_all("target").ok();
-    SavedTape::of(&loss)?.with_names::<f32, _>(&net).save(file)?;
+    SavedTape::from_var(&loss)?.with_names::<f32, _>(&net).save(file)?;
     let saved = SavedTape::load(file)?;
     let again = saved.replay::<f32>()?.value.item()?;
     println!(
@@ -86,7 +86,7 @@ fn main() -> Result<()> {
         file.display(),
         loss.item()?
     );
-    match saved.gradcheck(GradCheck::new().at_most(3)) {
+    match saved.gradcheck(GradCheck::new().max_elements(3)) {
         Ok(()) => println!("its gradients agree with finite differences"),
         Err(error) => println!("{error}"),
     }
@@ -94,7 +94,7 @@ fn main() -> Result<()> {
     let (mut weights, other) = (net.out.weight.value(), Tape::new());
     weights.set([3, 1], 0.5)?;
     net.out.weight.set(weights);
-    other.observe(true);
+    other.set_observing(true);
     net.loss(&other.input(&x), &y).backward()?;
     if let Some(difference) = seen.diff(&other.observation(), 0.0) {
         println!("{difference}");

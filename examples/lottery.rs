@@ -19,7 +19,7 @@ use kolmo::{
     compress::{
         matrices,
         prune::{self, Amount},
-        scores::{Criterion, Scores, Snapshot, synflow},
+        scores::{ScoreCriterion, Scores, Snapshot, synflow},
     },
     data::Augment,
     nn::{Param, visit_params},
@@ -77,7 +77,7 @@ fn main() -> Result<()> {
         Lab { images: &images, fit: Fit { epochs, batch: 64, lr: 1.2e-3, augment: Augment::default() } };
     let shape = || Shape::mlp(&[784, 300, 100, 10]);
     let net = Net::new(shape(), &mut Random::new(common.seed));
-    let start: Snapshot = Snapshot::of(&net);
+    let start: Snapshot = Snapshot::new(&net);
     // The order of the images is each training's own, the same for all that are compared.
     let order = |round: usize| Random::new(1000 * (common.seed + 1) + round as u64);
     let dense = lab.train(&net, &mut order(0))?;
@@ -142,7 +142,7 @@ fn snip(net: &Net, set: &Set, density: f64) -> Result<()> {
     let batch = set.rows(&(0..1000).collect::<Vec<_>>())?;
     let tape = Tape::new();
     let loss = net.forward(&tape.constant(&batch.images)).cross_entropy(&batch.labels);
-    let mut scores = Scores::new(Criterion::Snip);
+    let mut scores = Scores::new(ScoreCriterion::Snip);
     scores.add(net, &loss.backward()?)?;
     prune::by_scores(net, &scores, Amount::Density(density), matrices)?;
     Ok(())

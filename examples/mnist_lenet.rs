@@ -12,7 +12,7 @@ use clap::Parser;
 use images::{Images, Set};
 use kolmo::{
     Random, Tape, Tensor,
-    data::{Augment, Loader},
+    data::{Augment, DataLoader},
     metrics::{ConfusionMatrix, accuracy},
     nn::{Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, Relu, Sequential},
     optim::{AdamW, OneCycleLr},
@@ -82,14 +82,14 @@ fn main() -> Result<()> {
     let train = large(&images.train)?;
     let test = large(&images.test)?;
     let augment = Augment { translate: 2.0, degrees: 10.0, scale: 0.1, ..Augment::default() };
-    let loader = Loader::new(images.train.len(), 64).seed(options.seed);
+    let loader = DataLoader::new(images.train.len(), 64).seed(options.seed);
     let schedule = OneCycleLr::new(3e-3, epochs * loader.len() as u64);
     let labels = images.train.labels.clone();
     let begin = Instant::now();
     let history = Trainer::new(loader, epochs)
         .seed(options.seed)
         .schedule(&schedule)
-        .history(out.join("history.jsonl"))
+        .save_history(out.join("history.jsonl"))
         .checkpoint(out.join("run.checkpoint"), 200)
         .fit(
             &net,
@@ -109,7 +109,7 @@ fn main() -> Result<()> {
     );
     save_safetensors(&net, out.join("weights.safetensors"))?;
     history.plot(out.join("training.svg"))?;
-    let matrix = ConfusionMatrix::of(&all, &images.test.labels)?;
+    let matrix = ConfusionMatrix::from_predictions(&all, &images.test.labels)?;
     Heatmap::confusion(&matrix, &[]).save(out.join("confusion.svg"))?;
     println!("checkpoint, history, weights and pictures are in {}", out.display());
     Ok(())

@@ -13,9 +13,9 @@ use images::{Images, Set};
 use kolmo::{
     Random, Tape, Tensor, Var,
     compress::{
-        Artifact, Compact, Ledger, data_length, matrices, pack,
+        Artifact, Compact, CostReport, data_bits, matrices, pack,
         prune::{self, Amount},
-        quantize::{Quantizer, round_to_half, settle},
+        quantize::{Quantizer, convert, to_half},
         unpack,
     },
     data::{self, Augment},
@@ -117,7 +117,7 @@ impl Training {
         let errors = errors(&self.images.test)?;
         let bytes = fs::metadata(path)?.len() as usize;
         let train = &self.images.train;
-        let data_bits = data_length(&loaded.scores(&train.images)?, &train.labels)?;
+        let data_bits = data_bits(&loaded.scores(&train.images)?, &train.labels)?;
         let error_percent = 100.0 * errors as f64 / self.images.test.len() as f64;
         Ok(Point { density, bits, bytes, errors, error_percent, data_bits, front: false })
     }
@@ -157,7 +157,7 @@ struct Report {
     quick: bool,
     points: Vec<Point>,
     /// Of the smallest file whose error is at most half a percent above that of the dense network.
-    ledger: Option<Ledger>,
+    ledger: Option<CostReport>,
 }
 
 fn main() -> Result<()> {
@@ -191,15 +191,15 @@ fn main() -> Result<()> {
     for density in DENSITIES {
         let from = prune::count(&net, matrices).density();
         for round in 1..=2 {
-            prune::global(&net, Amount::Density(prune::cubic(from, density, round, 2)), matrices)?;
+            prune::global(&net, Amount::Density(prune::cubic_density(from, density, round, 2)), matrices)?;
             training.run(&net, each.div_ceil(2))?;
         }
         for bits in BITS {
             let net = net.copy()?;
             Quantizer::new(bits).channels().attach(&net, matrices)?;
             training.run(&net, bits_epochs)?;
-            settle(&net)?;
-            round_to_half(&net);
+            convert(&net)?;
+            to_half(&net);
             let path = options.out.join(format!("{density}-{bits}.kolmo"));
             let point = training.measure(&net, &path, density, bits)?;
             let smaller = best.as_ref().is_none_or(|(bytes, _)| point.bytes < *bytes);
@@ -230,18 +230,19 @@ fn main() -> Result<()> {
 }
 
 /// Bytes, multiply-adds and the time of one image, on one thread.
-fn ledger(net: &Net, test: &Set) -> Result<Ledger> {
-    kolmo::set_threads(1);
+fn ledger(net: &Net, test: &Set) -> Result<CostReport> {
+    kolmo::set_num_threads(1);
     let image = test.images.rows(&[0])?;
     // The network's own forward is known to nobody else.
     let order = vec!["Linear"; net.layers.len()].join(" Relu ");
-    let compact = Compact::of(&pack(net, &[("layers", &order)])?)?;
+    let compact = Compact::from_artifact(&pack(net, &[("layers", &order)])?)?;
     // Dense layers as if nobody had made them small.
     let plain = net.copy()?;
     plain.layers.iter().try_for_each(|layer| layer.weight.bake())?;
     let tape = Tape::inference();
     let dense = || plain.forward(&tape.constant(&image)).value().map(|_| ());
-    Ok(Ledger::of(net, &image, |x| net.forward(x))?.timed(dense, || compact.forward(&image).map(|_| ()))?)
+    Ok(CostReport::measure(net, &image, |x| net.forward(x))?
+        .timed(dense, || compact.forward(&image).map(|_| ()))?)
 }
 
 fn draw(points: &[Point], out: &Path) -> Result<()> {

@@ -6,7 +6,7 @@
 //! ```
 use kolmo::{
     Random, Result, Tape, Tensor,
-    data::{self, Standardize, Table},
+    data::{self, StandardScaler, Table},
     loss::{Reduction, l2_penalty},
     metrics::{mean_squared_error, r2_score},
     nn::{Layer, Linear, Sequential, Tanh},
@@ -61,7 +61,7 @@ fn predict(
     net: impl Layer<f64> + Serialize,
     penalty: f64,
 ) -> Result<Tensor<f64>> {
-    let scale = Standardize::fit(&x.rows(train)?)?;
+    let scale = StandardScaler::fit(&x.rows(train)?)?;
     let inputs = |rows: &[usize]| -> Result<Tensor<f64>> { Ok(scale.apply(&x.rows(rows)?)?.cast()) };
     // Targets too are brought near 0 and 1.
     let targets = y.rows(train)?.cast::<f64>().to_vec();

@@ -7,7 +7,7 @@
 use clap::Parser;
 use kolmo::{
     Random, Result, Tape, Tensor,
-    data::{self, Standardize, Table},
+    data::{self, StandardScaler, Table},
     loss::{Reduction, l2_penalty},
     metrics::{
         ConfusionMatrix, average_precision, brier_score, calibration_curve, expected_calibration_error,
@@ -37,7 +37,7 @@ fn main() -> Result<()> {
     // Ten parts, each predicted by a model that was trained on the nine others.
     let mut probabilities = vec![0.0; y.numel()];
     for (train, test) in data::stratified_k_fold(&y, 10, 0)? {
-        let scale = Standardize::fit(&x.rows(&train)?)?;
+        let scale = StandardScaler::fit(&x.rows(&train)?)?;
         let (inputs, targets) = (scale.apply(&x.rows(&train)?)?, y.rows(&train)?.cast::<f32>());
         let net = Linear::<f32>::new(names.len(), 1, &mut Random::new(0));
         Lbfgs::new(1.0).max_iter(200).minimize(&net, |tape| {
@@ -57,7 +57,7 @@ fn main() -> Result<()> {
     let p = Tensor::from(probabilities);
 
     let called = Tensor::from_fn([y.numel()], |i| u32::from(p.get([i]).is_some_and(|p| p >= 0.5)));
-    let matrix = ConfusionMatrix::of(&called, &y)?;
+    let matrix = ConfusionMatrix::from_predictions(&called, &y)?;
     println!("{} tumours, {} measures each, 10-fold cross-validation", y.numel(), names.len());
     println!(
         "error               {:.2} % (2.28 % is known for this kind of model)",

@@ -31,7 +31,7 @@
 //! | operations on tensors | the methods of [`Var`]; names and conventions are PyTorch's |
 //! | numbers, generic formulas | [`Scalar`], [`Number`], [`Real`], [`Dual`]; [`fuse!`] makes one operation of an expression |
 //! | derivatives | [`Var::backward`], [`Var::grad`], [`jvp()`], [`hvp()`], [`jacobian()`], [`hessian()`], [`sparse_jacobian()`], [`gradcheck()`] |
-//! | memory and speed | [`Tape::reset`], [`Tape::checkpoint`], [`Budget`], [`Program`], [`set_threads`] |
+//! | memory and speed | [`Tape::reset`], [`Tape::checkpoint`], [`MemoryBudget`], [`Program`], [`set_num_threads`] |
 //! | your own operation | [`CustomOp`], [`Tape::custom`] |
 //! | models | [`nn`], [`loss`], [`optim`], [`metrics`] |
 //! | training | [`data`], [`train`] |
@@ -83,22 +83,23 @@ mod threads;
 pub mod train;
 
 pub use autodiff::{
-    Block, Budget, GradCheck, Pattern, Sparse, gradcheck, hessian, hvp, jacobian, jvp, sparse_hessian,
-    sparse_jacobian,
+    Block, GradCheck, MemoryBudget, Sparse, SparsityPattern, gradcheck, hessian, hvp, jacobian, jvp,
+    sparse_hessian, sparse_jacobian,
 };
 pub use error::{Error, OpError, Result};
 pub use explore::Explorer;
 pub use inspect::{Argument, Constant, Flow, Kept, Listing, Observation, Observed, Row};
 pub use kernels::isa::instruction_set;
 pub use ops::{
-    Attention, AttentionMask, Close, ConvOptions, Float, Fuse, FuseInput, Fused, Indexing, Interpolation,
-    MatrixNorm, Operand, Pad, Padding, Parts, PoolOptions, Resize, Scatter, Select, Sizes, Unique,
+    AttentionMask, AttentionOptions, ConvOptions, Float, Fuse, FuseInput, Fused, InterpolateMode,
+    InterpolateTo, IsCloseOptions, MatrixNorm, MeshgridIndexing, Operand, Pad, Padding, Parts, PoolOptions,
+    Scatter, Sizes, TensorIndex, Unique,
 };
 pub use program::Program;
 pub use real::{Dual, Lane, Mask, Number, Real};
 pub use tape::{CustomOp, Gradients, Random, Scalar, Tape, TapeFloat, TapeNumber, Var};
-pub use tensor::{Element, Index, Shape, Tensor, trim_pool};
-pub use threads::{set_threads, threads};
+pub use tensor::{Element, Index, Shape, Tensor, release_memory};
+pub use threads::{num_threads, set_num_threads};
 
 /// What [`fuse!`] expands to; not for direct use.
 #[doc(hidden)]

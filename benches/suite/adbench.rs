@@ -55,7 +55,7 @@ fn bundle(workload: &str, threads: usize, way: Way) -> Result<()> {
         || ba::values(&p, &p.variables).iter().sum(),
         || {
             ba::derivatives(tape, &p, way, &mut jacobian)?;
-            Ok(jacobian.csr().2.iter().sum())
+            Ok(jacobian.as_csr().2.iter().sum())
         },
     )
 }

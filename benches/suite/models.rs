@@ -6,8 +6,8 @@ use crate::{
 use kolmo::{
     Random, Result, Shape, Tape, Tensor, Var,
     nn::{
-        BatchNorm2d, Cell, Conv2d, Embedding, Flatten, Layer, Linear, MaxPool2d, Param, Recurrent, Relu,
-        Sequential, named_params,
+        BatchNorm2d, Conv2d, Embedding, Flatten, Layer, Linear, MaxPool2d, Param, Recurrent, RecurrentMode,
+        Relu, Sequential, named_params,
     },
 };
 use serde::Serialize;
@@ -104,7 +104,7 @@ impl GruChar {
         let scale = 1.0 / 256f32.sqrt();
         let net = GruChar {
             embedding: Embedding::new(65, 128, rng),
-            gru: Recurrent::new(Cell::Gru, 128, 256, 1, false, rng),
+            gru: Recurrent::new(RecurrentMode::Gru, 128, 256, 1, false, rng),
             last: Linear::new(256, 65, rng),
         };
         net.embedding.weight.set(tensor(0, [65, 128], 0.1));

@@ -85,7 +85,7 @@ fn arguments<R: Copy>(p: &Input, variables: &[R], mut each: impl FnMut([R; 15], 
 }
 
 fn weight_error<R: Real>(w: R) -> R {
-    R::of(1.0) - w * w
+    R::constant(1.0) - w * w
 }
 
 /// All errors as plain numbers: two for each observation, then one for each weight.

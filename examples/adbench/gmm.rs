@@ -88,7 +88,7 @@ struct Components<R> {
 fn components<R: Real + Sum>(p: &Input, alphas: &[R], icf: &[R]) -> Components<R> {
     let (d, per) = (p.d, p.d + p.d * (p.d - 1) / 2);
     let (mut rows, mut sums) = (Vec::with_capacity(p.k * per), Vec::with_capacity(p.k));
-    let mut prior = R::of(0.0);
+    let mut prior = R::constant(0.0);
     for (part, &alpha) in icf.chunks(per).zip(alphas) {
         let (q, l) = part.split_at(d);
         let (sum, start): (R, _) = (q.iter().copied().sum(), rows.len());
@@ -161,8 +161,8 @@ pub fn mixed(tape: &mut Tape<f64>, p: &Input) -> Result<(f64, Vec<f64>)> {
     let [alphas, means, icf] = [&p.alphas, &p.means, &p.icf].map(|v| tape.scalars(v));
     let c = components(p, &alphas, &icf);
     let (betas, prior) = (betas(p, &p.x, &means, &c), c.prior);
-    let points = tape.from_scalars(&betas, [p.n, p.k]).logsumexp(&[1], false).sum();
-    let weights = tape.from_scalars(&alphas, [p.k]).logsumexp(&[0], false) * p.n as f64;
+    let points = tape.stack_scalars(&betas, [p.n, p.k]).logsumexp(&[1], false).sum();
+    let weights = tape.stack_scalars(&alphas, [p.k]).logsumexp(&[0], false) * p.n as f64;
     let y = points - weights - tape.lift(prior * p.sign()) + p.constant();
     let grads = y.backward()?;
     let all = alphas.iter().chain(&means).chain(&icf);

@@ -51,14 +51,14 @@ pub fn read(model: Model, name: &str, text: &str) -> Result<Input> {
 
 /// What turns the skin of each bone from rest to the pose; where the hand is comes after it.
 fn bones<R: Real>(model: &Model, pose: &[R]) -> Vec<Affine<R>> {
-    let [zero, one] = [0.0, 1.0].map(R::of);
+    let [zero, one] = [0.0, 1.0].map(R::constant);
     let turn = [pose[0], pose[1], pose[2]];
     let columns = [[one, zero, zero], [zero, one, zero], [zero, zero, one]].map(|axis| rotate(turn, axis));
     let hand: Affine<R> = std::array::from_fn(|i| if i % 4 == 3 { zero } else { columns[i % 4][i / 4] });
     let mut absolute: Vec<Affine<R>> = Vec::with_capacity(BONES);
     let mut skin = Vec::with_capacity(BONES);
     for (i, bone) in model.bones.iter().enumerate() {
-        let base = bone.base.map(R::of);
+        let base = bone.base.map(R::constant);
         // Of the bones of a finger the second bends in two directions, the third and fourth in one.
         let (finger, part) = (i.div_ceil(4), (i + 3) % 4);
         let relative = match (pose.get(2 + 4 * finger..6 + 4 * finger), part) {
@@ -72,7 +72,7 @@ fn bones<R: Real>(model: &Model, pose: &[R]) -> Vec<Affine<R>> {
             Some(parent) => compose(&absolute[parent], &relative),
             None => relative,
         };
-        skin.push(compose(&hand, &compose(&all, &bone.inverse.map(R::of))));
+        skin.push(compose(&hand, &compose(&all, &bone.inverse.map(R::constant))));
         absolute.push(all);
     }
     skin
@@ -81,7 +81,7 @@ fn bones<R: Real>(model: &Model, pose: &[R]) -> Vec<Affine<R>> {
 /// A turn about the first axis by `x`, then about the third by `z`.
 fn bent<R: Real>(x: R, z: R) -> Affine<R> {
     let ([s, c], [sz, cz]) = ([x.sin(), x.cos()], [z.sin(), z.cos()]);
-    let zero = R::of(0.0);
+    let zero = R::constant(0.0);
     [cz, -(sz * c), sz * s, zero, sz, cz * c, -(cz * s), zero, zero, s, c, zero]
 }
 
@@ -90,7 +90,7 @@ fn vertex<R: Real>(model: &Model, index: usize, bones: &[Affine<R>], pose: &[R])
     std::array::from_fn(|axis| {
         let mut place = pose[3 + axis];
         for &(bone, weighted) in &model.vertices[index].0 {
-            place = place + R::dot(&bones[bone][4 * axis..4 * axis + 4], &weighted.map(R::of));
+            place = place + R::dot(&bones[bone][4 * axis..4 * axis + 4], &weighted.map(R::constant));
         }
         place
     })
@@ -100,7 +100,7 @@ fn vertex<R: Real>(model: &Model, index: usize, bones: &[Affine<R>], pose: &[R])
 fn errors_of<R: Real>(p: &Input, point: &Point, u: [R; 2], bones: &[Affine<R>], pose: &[R]) -> [R; 3] {
     let place = if p.on_triangles {
         let [a, b, c] = p.model.triangles[point.on].map(|i| vertex(&p.model, i, bones, pose));
-        let rest = R::of(1.0) - u[0] - u[1];
+        let rest = R::constant(1.0) - u[0] - u[1];
         std::array::from_fn(|i| u[0] * a[i] + u[1] * b[i] + rest * c[i])
     } else {
         vertex(&p.model, point.on, bones, pose)
@@ -112,7 +112,7 @@ fn errors_of<R: Real>(p: &Input, point: &Point, u: [R; 2], bones: &[Affine<R>], 
 pub fn errors<R: Real>(p: &Input, variables: &[R]) -> Vec<R> {
     let (us, pose) = variables.split_at(variables.len() - POSE);
     let bones = bones(&p.model, pose);
-    let u = |i: usize| us.get(2 * i..2 * i + 2).map_or([R::of(0.0); 2], |u| [u[0], u[1]]);
+    let u = |i: usize| us.get(2 * i..2 * i + 2).map_or([R::constant(0.0); 2], |u| [u[0], u[1]]);
     p.points.iter().enumerate().flat_map(|(i, point)| errors_of(p, point, u(i), &bones, pose)).collect()
 }
 

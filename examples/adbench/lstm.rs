@@ -44,8 +44,8 @@ where
     let out = fuse!(|o, c| o * c.tanh());
     let affine = fuse!(|v, w, b| v * w + b);
     let b = p.bits;
-    let mut state: Vec<R> = p.state.iter().map(|&v| R::of(v)).collect();
-    let mut total = R::of(0.0);
+    let mut state: Vec<R> = p.state.iter().map(|&v| R::constant(v)).collect();
+    let mut total = R::constant(0.0);
     let (mut x, mut y) = (vec![total; b], vec![total; b]);
     for pair in p.sequence.chunks(b).collect::<Vec<_>>().windows(2) {
         for i in 0..b {

@@ -19,8 +19,8 @@ pub fn rotate<R: Real>(r: [R; 3], x: [R; 3]) -> [R; 3] {
         return std::array::from_fn(|i| x[i] + c[i]);
     }
     let angle = square.sqrt();
-    let (sin, cos, inverse) = (angle.sin(), angle.cos(), R::of(1.0) / angle);
+    let (sin, cos, inverse) = (angle.sin(), angle.cos(), R::constant(1.0) / angle);
     let axis = r.map(|v| v * inverse);
-    let (turned, along) = (cross(axis, x), dot(axis, x) * (R::of(1.0) - cos));
+    let (turned, along) = (cross(axis, x), dot(axis, x) * (R::constant(1.0) - cos));
     std::array::from_fn(|i| x[i] * cos + turned[i] * sin + axis[i] * along)
 }

@@ -12,7 +12,7 @@ mod text;
 use clap::Parser;
 use kolmo::{
     Random, Tape, Tensor,
-    data::{Characters, Loader, random_blocks},
+    data::{CharTokenizer, DataLoader, random_windows},
     nn::named_params,
     optim::{AdamW, Group, WarmupCosineLr},
     train::Trainer,
@@ -37,7 +37,7 @@ struct Options {
     /// Of the weights, the blocks and the text that is written
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Characters to write at the end
+    /// CharTokenizer to write at the end
     #[arg(long, default_value_t = 600)]
     write: usize,
     /// A few steps, to see that everything works
@@ -51,7 +51,7 @@ fn main() -> Result<()> {
         Some(path) => fs::read_to_string(path)?,
         None => text::source()?,
     };
-    let characters = Characters::of(&learnt);
+    let characters = CharTokenizer::fit(&learnt);
     let tokens = characters.encode(&learnt)?;
     let (train, held_out) = tokens.split_at(tokens.len() - tokens.len() / 10);
     let config = Config {
@@ -73,13 +73,13 @@ fn main() -> Result<()> {
     let schedule = WarmupCosineLr::new(1e-3, 100.min(steps / 4), steps).eta_min(1e-4);
     let begin = Instant::now();
     let blocks = train.to_vec();
-    Trainer::new(Loader::new(epoch as usize * BATCH, BATCH).seed(options.seed), steps / epoch)
+    Trainer::new(DataLoader::new(epoch as usize * BATCH, BATCH).seed(options.seed), steps / epoch)
         .schedule(&schedule)
         .clip_norm(1.0)
         .fit(
             &net,
             &mut adam,
-            move |rows, rng| random_blocks(&blocks, rows.len(), config.block_size, rng),
+            move |rows, rng| random_windows(&blocks, rows.len(), config.block_size, rng),
             |tape, (x, y)| net.loss(tape, x, y),
             || Ok(vec![("validation", validation(&net, held_out, config.block_size, 20)?)]),
         )?;
@@ -112,7 +112,7 @@ fn validation(net: &Gpt, tokens: &[u32], length: usize, batches: usize) -> kolmo
 }
 
 /// Text as the model goes on: each next character is drawn with its probability, a little in favour of the likely ones.
-fn write(net: &Gpt, characters: &Characters, length: usize, options: &Options) -> Result<String> {
+fn write(net: &Gpt, characters: &CharTokenizer, length: usize, options: &Options) -> Result<String> {
     let mut random = Random::new(options.seed);
     let mut tokens = characters.encode("\n")?;
     let tape = Tape::inference();

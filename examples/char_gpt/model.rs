@@ -2,7 +2,7 @@
 //! token. Only structs with fields: names of parameters are those of the fields.
 use kolmo::{
     Random, Result, Tensor, Var,
-    nn::{Embedding, Layer, LayerNorm, Linear, Masks, MultiheadAttention, init, named_params},
+    nn::{AttentionMasks, Embedding, Layer, LayerNorm, Linear, MultiheadAttention, init, named_params},
 };
 use serde::{Deserialize, Serialize};
 
@@ -53,7 +53,7 @@ impl Block {
 
     fn forward<'t>(&self, x: &Var<'t>) -> Var<'t> {
         let h = self.ln_1.forward(x);
-        let x = x + self.attn.forward(&h, &h, &h, &Masks::causal()).dropout(self.dropout);
+        let x = x + self.attn.forward(&h, &h, &h, &AttentionMasks::causal()).dropout(self.dropout);
         let h = self.fc.forward(&self.ln_2.forward(&x)).gelu_tanh();
         &x + self.proj.forward(&h).dropout(self.dropout)
     }

@@ -156,7 +156,7 @@ impl Net {
     pub fn narrowed(&self, share: f64) -> Result<Net> {
         let mut net = self.trimmed()?;
         let example = Tensor::zeros([1, net.shape.side * net.shape.side]);
-        Channels::of(&net, &example, |x| net.forward(x))?.shrink(&net, share)?;
+        Channels::trace(&net, &example, |x| net.forward(x))?.shrink(&net, share)?;
         for (width, conv) in net.shape.channels.iter_mut().skip(1).zip(&net.convs) {
             *width = conv.weight.shape()[0];
         }

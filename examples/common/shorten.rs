@@ -38,9 +38,9 @@ impl Stage {
             Ok(loss(net, batch) + rate(tape, net) * (weight * LN_2 / set.len() as f64))
         })?;
         let net = net.trimmed()?;
-        quantize::settle(&net)?;
+        quantize::convert(&net)?;
         Fit { epochs: settled, ..*fit }.run(&net, set, rng, |_, batch| Ok(loss(&net, batch)))?;
-        quantize::round_to_half(&net);
+        quantize::to_half(&net);
         Ok(net)
     }
 }

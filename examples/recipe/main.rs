@@ -14,7 +14,7 @@ use kolmo::{
     Random, Tape, Tensor,
     compress::{
         Artifact, Channels,
-        distill::soft_target,
+        distill::soft_target_loss,
         pack,
         recipe::{Done, Recipe, Task, Work},
         scores::Scores,
@@ -76,7 +76,7 @@ impl Work<Net> for Digits {
                     None => scores.cross_entropy(&labels),
                     Some((temperature, alpha)) => {
                         let answer = tape.no_grad(|| self.teacher.forward(&x));
-                        soft_target(&scores, &answer, &labels, temperature, alpha)
+                        soft_target_loss(&scores, &answer, &labels, temperature, alpha)
                     }
                 };
                 adam.step(net, &loss.backward()?)?;
@@ -93,7 +93,7 @@ impl Work<Net> for Digits {
     }
 
     fn channels(&mut self, net: &Net) -> kolmo::Result<Channels> {
-        Channels::of(net, &self.images.train.images, |x| net.forward(x))
+        Channels::trace(net, &self.images.train.images, |x| net.forward(x))
     }
 
     fn done(&mut self, net: &Net, done: &Done) -> kolmo::Result<()> {

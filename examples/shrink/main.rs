@@ -136,7 +136,7 @@ fn shrink(
     // to zero makes more of them small. Those that went stay zero from here on.
     training.stage(&format!("prune the {name}"));
     for round in 1..=ROUNDS {
-        prune::global(net, Amount::Density(prune::cubic(1.0, density, round, ROUNDS)), everything)?;
+        prune::global(net, Amount::Density(prune::cubic_density(1.0, density, round, ROUNDS)), everything)?;
         training.run(net, Goal::Sparse(guide), training.recipe.round)?;
     }
     training.run(net, Goal::Sparse(guide), training.recipe.prune)?;
@@ -145,7 +145,7 @@ fn shrink(
     // All weights at once get the nearest of a few shared values.
     training.stage(&format!("quantise the {name}"));
     quantize::codebooks(net, VALUES, everything)?;
-    quantize::round_to_half(net);
+    quantize::to_half(net);
     report.measure(net, name, "quantised", images)?;
 
     // Again, layer by layer, with training in between: the shared values learn, and the layers that are still free make
@@ -158,7 +158,7 @@ fn shrink(
     }
     quantize::codebooks(net, VALUES, |_, shape| shape.rank() == 1)?;
     training.run(net, Goal::Teacher(guide), training.recipe.codebooks)?;
-    quantize::round_to_half(net);
+    quantize::to_half(net);
     report.measure(net, name, "retrained", images)?;
     Ok(())
 }

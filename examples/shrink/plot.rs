@@ -13,7 +13,7 @@ pub fn plot(stages: &[Stage]) -> Plot {
     let margin = 0.25 * (best - worst).max(0.4);
     let plot = Plot::new("What a model needs")
         .axes("bytes on disk", "test accuracy, %")
-        .log_x()
+        .log_x(true)
         .range((small / 2.0, large * 2.0), (worst - margin, best + margin));
     ["teacher", "student"].iter().fold(plot, |plot, model| {
         let stages = || stages.iter().filter(|stage| stage.model == *model);

@@ -1,7 +1,7 @@
 //! What came of each stage: files, a table, `report.json`, and plots.
 use crate::{Options, Result, images::Images, model::Mlp, plot};
 use kolmo::{
-    compress::{data_length, everything, prune},
+    compress::{data_bits, everything, prune},
     metrics::accuracy,
 };
 use serde::Serialize;
@@ -84,7 +84,7 @@ impl Report {
             ratio: 4.0 * weights.total as f64 / bytes as f64,
             test_accuracy: accuracy(&loaded.scores(&images.test.images)?, &images.test.labels)?,
             model_bits: 8.0 * bytes as f64,
-            data_bits: data_length(&loaded.scores(&images.train.images)?, &images.train.labels)?,
+            data_bits: data_bits(&loaded.scores(&images.train.images)?, &images.train.labels)?,
         });
         Ok(loaded)
     }

@@ -3,7 +3,7 @@ use crate::{Result, images::Set, model::Mlp};
 use indicatif::{ProgressBar, ProgressStyle};
 use kolmo::{
     Random, Tape,
-    compress::distill::soft_target,
+    compress::distill::soft_target_loss,
     data::{self, Augment},
     optim::{Adam, Optimizer},
 };
@@ -141,7 +141,7 @@ impl<'a> Training<'a> {
                     Goal::Labels => scores.cross_entropy(&batch.labels),
                     Goal::Teacher(teacher) | Goal::Sparse(teacher) => {
                         let answer = tape.no_grad(|| teacher.forward(&x));
-                        soft_target(&scores, &answer, &batch.labels, TEMPERATURE, 1.0)
+                        soft_target_loss(&scores, &answer, &batch.labels, TEMPERATURE, 1.0)
                     }
                 };
                 if let Goal::Sparse(_) = goal {

@@ -27,7 +27,7 @@ thread_local! {
 
 /// One thread, whose memory is counted, and no large pieces.
 fn begin() {
-    kolmo::set_threads(1);
+    kolmo::set_num_threads(1);
     counting::LIMIT.store(PIECE, Relaxed);
 }
 

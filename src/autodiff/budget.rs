@@ -16,10 +16,10 @@ impl<T: Float> Tape<T> {
     /// let tape = kolmo::Tape::<f32>::new();
     /// let x = tape.input(kolmo::Tensor::zeros([1024]));
     /// let y = x.exp().sin(); // keeps the result of exp, which is the operand of sin
-    /// assert_eq!(tape.kept_bytes(), 4096);
+    /// assert_eq!(tape.saved_bytes(), 4096);
     /// # drop(y);
     /// ```
-    pub fn kept_bytes(&self) -> usize {
+    pub fn saved_bytes(&self) -> usize {
         self.kept_beside(&[])
     }
 
@@ -51,7 +51,7 @@ struct Cost {
 /// checkpointed, as few as the budget needs: what is computed again in the sweep comes when later blocks have freed theirs.
 ///
 /// ```
-/// use kolmo::{Block, Budget, Random, Tape, Tensor, Var, nn::{Layer, Linear, Param, named_params}};
+/// use kolmo::{Block, MemoryBudget, Random, Tape, Tensor, Var, nn::{Layer, Linear, Param, named_params}};
 /// #[derive(Clone)]
 /// struct Part(Linear);
 /// impl Block<f32> for Part {
@@ -63,24 +63,24 @@ struct Cost {
 ///     }
 /// }
 /// let parts: Vec<Part> = (0..8).map(|i| Part(Linear::new(64, 64, &mut Random::new(i)))).collect();
-/// let mut budget = Budget::new(800_000);
+/// let mut budget = MemoryBudget::new(800_000);
 /// let tape = Tape::new();
 /// let y = budget.run(&parts, &tape.input(Tensor::zeros([256, 64])));
-/// assert!(y.value().is_ok() && tape.kept_bytes() < 800_000);
+/// assert!(y.value().is_ok() && tape.saved_bytes() < 800_000);
 /// assert!((1..8).contains(&budget.recomputed()));
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct Budget {
+pub struct MemoryBudget {
     bytes: usize,
     measured: Option<(Shape, Vec<Cost>)>,
     recomputed: usize,
 }
 
-impl Budget {
+impl MemoryBudget {
     /// So many bytes.
-    pub fn new(bytes: usize) -> Budget {
-        Budget { bytes, measured: None, recomputed: 0 }
+    pub fn new(bytes: usize) -> MemoryBudget {
+        MemoryBudget { bytes, measured: None, recomputed: 0 }
     }
 
     /// How many blocks, from the first on, the last run computes again in the sweep.

@@ -34,7 +34,7 @@ pub trait Block<T: Float>: Send + Sync {
     /// an error of the sweep.
     fn params(&self) -> Vec<Param<T>>;
     /// The value of the block. Must give the same each time it is run; what it does beside that, it does where
-    /// [`Tape::is_rerun`] is false.
+    /// [`Tape::is_recomputing`] is false.
     fn forward<'t>(&self, x: &[Var<'t, T>]) -> Var<'t, T>;
 }
 
@@ -156,7 +156,7 @@ impl<B> Checkpoint<B> {
         inner.set_random(self.random);
         inner.set_training(self.training);
         inner.settings.again.set(true);
-        inner.detect_anomalies(step.tape().settings.anomalies.get());
+        inner.set_detect_anomaly(step.tape().settings.anomalies.get());
         let fresh: Vec<Var<'_, T>> = inputs.iter().map(|v| inner.input(v.tensor())).collect();
         let leaves: Vec<Var<'_, T>> = self.block.params().iter().map(|p| inner.param(p)).collect();
         let known = inner.param_leaves();

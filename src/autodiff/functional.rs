@@ -93,12 +93,12 @@ fn rows<T: Float>(y: &Var<'_, T>, x: &Var<'_, T>) -> Result<Tensor<T>> {
     all.ok()?;
     seed.ok()?;
     for i in 0..m {
-        seed.as_mut_slice()[i] = T::of(1.0);
+        seed.as_mut_slice()[i] = T::constant(1.0);
         let row = y.tape().vjp(&[y], &[&y.tape().constant(&seed)], &[x], false, None)?.remove(0);
         let row = row.value()?.contiguous();
         row.ok()?;
         all.as_mut_slice()[i * n..(i + 1) * n].copy_from_slice(row.as_slice().unwrap_or_default());
-        seed.as_mut_slice()[i] = T::of(0.0);
+        seed.as_mut_slice()[i] = T::constant(0.0);
     }
     Ok(all)
 }

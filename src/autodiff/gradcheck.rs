@@ -9,7 +9,7 @@ use crate::{
 ///
 /// ```
 /// use kolmo::{GradCheck, Tensor};
-/// let check = GradCheck::new().second_order().rtol(1e-4);
+/// let check = GradCheck::new().second_order(true).rtol(1e-4);
 /// check.check(|x| (&x[0] * &x[1]).sin(), &[Tensor::from([0.3, -1.0]), Tensor::from([2.0, 0.7])])?;
 /// # Ok::<(), kolmo::Error>(())
 /// ```
@@ -50,13 +50,13 @@ impl GradCheck {
     }
 
     /// Checks the gradients of the gradients too.
-    pub fn second_order(self) -> Self {
-        GradCheck { second: true, ..self }
+    pub fn second_order(self, on: bool) -> Self {
+        GradCheck { second: on, ..self }
     }
 
     /// Checks at most so many elements of each input, evenly spread (default all): large inputs take two runs for
     /// each element.
-    pub fn at_most(self, elements: usize) -> Self {
+    pub fn max_elements(self, elements: usize) -> Self {
         GradCheck { most: elements, ..self }
     }
 

@@ -6,8 +6,8 @@ mod functional;
 mod gradcheck;
 mod sparse;
 
-pub use budget::Budget;
+pub use budget::MemoryBudget;
 pub use checkpoint::Block;
 pub use functional::{hessian, hvp, jacobian, jvp};
 pub use gradcheck::{GradCheck, gradcheck};
-pub use sparse::{Pattern, Sparse, sparse_hessian, sparse_jacobian};
+pub use sparse::{Sparse, SparsityPattern, sparse_hessian, sparse_jacobian};

@@ -55,7 +55,7 @@ impl<T: Copy> Sparse<T> {
     }
 
     /// Where each row starts among columns and values, with the end of the last row; the columns; the values.
-    pub fn csr(&self) -> (&[usize], &[u32], &[T]) {
+    pub fn as_csr(&self) -> (&[usize], &[u32], &[T]) {
         (&self.starts, &self.places, &self.values)
     }
 }
@@ -64,7 +64,7 @@ impl<T: Float> Sparse<T> {
     /// The whole matrix.
     pub fn to_tensor(&self) -> Tensor<T> {
         Tensor::build(self.shape().into(), |dense| {
-            dense.fill(T::of(0.0));
+            dense.fill(T::constant(0.0));
             for i in 0..self.shape()[0] {
                 self.row(i).for_each(|(j, v)| dense[i * self.columns + j] = v);
             }
@@ -153,14 +153,14 @@ impl<T: TapeNumber> Tape<T> {
 /// Which elements of a matrix can be other than zero.
 ///
 /// ```
-/// use kolmo::Pattern;
+/// use kolmo::SparsityPattern;
 /// // Two diagonals.
-/// let pattern = Pattern::new(3, [vec![0, 1], vec![1, 2], vec![2]])?;
-/// assert_eq!((pattern.shape(), pattern.nnz(), pattern.sweeps()), ([3, 3], 5, 2));
+/// let pattern = SparsityPattern::new(3, [vec![0, 1], vec![1, 2], vec![2]])?;
+/// assert_eq!((pattern.shape(), pattern.nnz(), pattern.num_colors()), ([3, 3], 5, 2));
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
-pub struct Pattern {
+pub struct SparsityPattern {
     columns: usize,
     rows: Vec<Vec<u32>>,
     /// A colour for each row: no two rows of one colour have a column in common.
@@ -169,14 +169,17 @@ pub struct Pattern {
     column_colours: Vec<u32>,
 }
 
-impl Pattern {
+impl SparsityPattern {
     /// The columns of each row.
     ///
     /// # Errors
     /// A column outside the matrix; 2³² columns or more.
-    pub fn new(columns: usize, rows: impl IntoIterator<Item = Vec<usize>>) -> Result<Pattern> {
+    pub fn new(columns: usize, rows: impl IntoIterator<Item = Vec<usize>>) -> Result<SparsityPattern> {
         if u32::try_from(columns).is_err() {
-            return Err(Error::invalid("Pattern", format!("{columns} columns are more than 2³² - 1")));
+            return Err(Error::invalid(
+                "SparsityPattern",
+                format!("{columns} columns are more than 2³² - 1"),
+            ));
         }
         let mut kept: Vec<Vec<u32>> = Vec::new();
         for (i, mut row) in rows.into_iter().enumerate() {
@@ -184,17 +187,17 @@ impl Pattern {
             row.dedup();
             if let Some(j) = row.last().filter(|&&j| j >= columns) {
                 let message = format!("row {i} has an element in column {j}; there are {columns} columns");
-                return Err(Error::invalid("Pattern", message));
+                return Err(Error::invalid("SparsityPattern", message));
             }
             kept.push(row.into_iter().map(|j| j as u32).collect());
         }
-        let invalid = |message| Error::invalid("Pattern", message);
+        let invalid = |message| Error::invalid("SparsityPattern", message);
         let mut transposed = filled(columns, Vec::new()).map_err(invalid)?;
         for (i, row) in kept.iter().enumerate() {
             row.iter().for_each(|&j| transposed[j as usize].push(i as u32));
         }
         let (row_colours, column_colours) = (colours(&kept, &transposed), colours(&transposed, &kept));
-        Ok(Pattern { columns, rows: kept, row_colours, column_colours })
+        Ok(SparsityPattern { columns, rows: kept, row_colours, column_colours })
     }
 
     /// The elements of a matrix that aren't zero: found once, as by [`jacobian`](crate::jacobian) at a point where no derivative
@@ -202,13 +205,13 @@ impl Pattern {
     ///
     /// # Errors
     /// The tensor is no matrix.
-    pub fn of<T: Float>(matrix: &Tensor<T>) -> Result<Pattern> {
+    pub fn from_tensor<T: Float>(matrix: &Tensor<T>) -> Result<SparsityPattern> {
         let &[_, columns] = &matrix.shape()[..] else {
-            return Err(Error::invalid("Pattern", format!("shape {} is no matrix", matrix.shape())));
+            return Err(Error::invalid("SparsityPattern", format!("shape {} is no matrix", matrix.shape())));
         };
         let values = matrix.to_vec();
         let row = |v: &[T]| (0..v.len()).filter(|&j| v[j].to_f64() != 0.0).collect();
-        Pattern::new(columns, values.chunks(columns.max(1)).map(row))
+        SparsityPattern::new(columns, values.chunks(columns.max(1)).map(row))
     }
 
     /// Numbers of rows and columns.
@@ -222,7 +225,7 @@ impl Pattern {
     }
 
     /// How many sweeps a Jacobian of this pattern takes: the colours of its rows or of its columns, whichever are fewer.
-    pub fn sweeps(&self) -> usize {
+    pub fn num_colors(&self) -> usize {
         count(&self.row_colours).min(count(&self.column_colours))
     }
 
@@ -274,10 +277,10 @@ fn colours(lines: &[Vec<u32>], across: &[Vec<u32>]) -> Vec<u32> {
 /// the result and columns those of `x`, in row-major order. Elements that are missing in the pattern make others wrong.
 ///
 /// ```
-/// use kolmo::{Pattern, Tensor, sparse_jacobian};
+/// use kolmo::{SparsityPattern, Tensor, sparse_jacobian};
 /// let x = Tensor::<f64>::from([1.0, 2.0, 3.0, 4.0]);
 /// // Differences of neighbours: two elements in each row, two sweeps for any number of rows.
-/// let pattern = Pattern::new(4, (0..3).map(|i| vec![i, i + 1]))?;
+/// let pattern = SparsityPattern::new(4, (0..3).map(|i| vec![i, i + 1]))?;
 /// let jacobian = sparse_jacobian(|x| x.narrow(0, 1, 3).square() - x.narrow(0, 0, 3), &x, &pattern)?;
 /// assert_eq!(jacobian.row(1).collect::<Vec<_>>(), [(1, -1.0), (2, 6.0)]);
 /// # Ok::<(), kolmo::Error>(())
@@ -288,7 +291,7 @@ fn colours(lines: &[Vec<u32>], across: &[Vec<u32>]) -> Vec<u32> {
 pub fn sparse_jacobian<T: Float>(
     f: impl for<'t> Fn(&Var<'t, T>) -> Var<'t, T>,
     x: &Tensor<T>,
-    pattern: &Pattern,
+    pattern: &SparsityPattern,
 ) -> Result<Sparse<T>> {
     let tape = Tape::new();
     let x = tape.input(x);
@@ -310,7 +313,7 @@ pub fn sparse_jacobian<T: Float>(
 pub fn sparse_hessian<T: Float>(
     f: impl for<'t> Fn(&Var<'t, T>) -> Var<'t, T>,
     x: &Tensor<T>,
-    pattern: &Pattern,
+    pattern: &SparsityPattern,
 ) -> Result<Sparse<T>> {
     let tape = Tape::new();
     let x = tape.input(x);
@@ -319,7 +322,7 @@ pub fn sparse_hessian<T: Float>(
     by_rows(&g, &x, pattern)
 }
 
-fn fits(what: &'static str, pattern: &Pattern, shape: [usize; 2]) -> Result<()> {
+fn fits(what: &'static str, pattern: &SparsityPattern, shape: [usize; 2]) -> Result<()> {
     if pattern.shape() == shape {
         return Ok(());
     }
@@ -327,14 +330,14 @@ fn fits(what: &'static str, pattern: &Pattern, shape: [usize; 2]) -> Result<()> 
     Err(Error::invalid(what, message))
 }
 
-fn by_rows<T: Float>(y: &Var<'_, T>, x: &Var<'_, T>, pattern: &Pattern) -> Result<Sparse<T>> {
+fn by_rows<T: Float>(y: &Var<'_, T>, x: &Var<'_, T>, pattern: &SparsityPattern) -> Result<Sparse<T>> {
     Ok(pattern.gather(&sweeps(y, x, &pattern.row_colours)?, true))
 }
 
 /// For each colour the gradient of the sum of the elements of `y` that have it.
 fn sweeps<T: Float>(y: &Var<'_, T>, x: &Var<'_, T>, colours: &[u32]) -> Result<Vec<Vec<T>>> {
     let sweep = |colour: usize| {
-        let chosen = |i: usize| T::of((colours[i] as usize == colour) as u8 as f64);
+        let chosen = |i: usize| T::constant((colours[i] as usize == colour) as u8 as f64);
         let seed = y.tape().constant(Tensor::from_fn(y.shape(), chosen));
         Ok(y.tape().vjp(&[y], &[&seed], &[x], false, None)?.remove(0).value()?.to_vec())
     };

@@ -168,7 +168,7 @@ impl Affine {
     ///
     /// # Errors
     /// `bits` not from 1 to 16; a bound that is not finite.
-    pub fn range(low: f64, high: f64, bits: u32) -> Result<Affine> {
+    pub fn from_range(low: f64, high: f64, bits: u32) -> Result<Affine> {
         let levels = (1i64 << checked_bits(bits, 1)?) - 1;
         if !(low.is_finite() && high.is_finite()) {
             return Err(Error::invalid("affine", format!("a range from {low} to {high}")));

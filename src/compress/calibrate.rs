@@ -25,7 +25,7 @@ impl Affine {
         values.sort_by(f64::total_cmp);
         let cut = ((1.0 - percentile / 100.0) / 2.0 * values.len() as f64).floor() as usize;
         let inner = values.get(cut..values.len() - cut).filter(|v| !v.is_empty()).unwrap_or(&values);
-        Affine::range(inner.first().copied().unwrap_or(0.0), inner.last().copied().unwrap_or(0.0), bits)
+        Affine::from_range(inner.first().copied().unwrap_or(0.0), inner.last().copied().unwrap_or(0.0), bits)
     }
 
     /// Codes from 0 to 2ᵇ - 1 for the range, shrunk from that of all values, that gives the least mean squared error.
@@ -54,7 +54,7 @@ impl Affine {
         let mut best: Option<(f64, Affine)> = None;
         for i in 0..RANGES {
             let share = 1.0 - 0.875 * i as f64 / RANGES as f64;
-            let q = Affine::range(low * share, high * share, bits)?;
+            let q = Affine::from_range(low * share, high * share, bits)?;
             let error: f64 = values.iter().map(|&v| (v - q.nearest(v)).powi(2)).sum();
             if best.as_ref().is_none_or(|(least, _)| error < *least) {
                 best = Some((error, q));

@@ -22,7 +22,7 @@ use crate::{
 /// use kolmo::{Random, Tensor, compress::{SparseLinear, matrices, prune::{self, Amount}}, nn::Linear};
 /// let layer = Linear::<f32>::new(64, 32, &mut Random::new(0));
 /// prune::global(&layer, Amount::Density(0.1), matrices)?;
-/// let sparse = SparseLinear::of(&layer)?;
+/// let sparse = SparseLinear::from_linear(&layer)?;
 /// let y = sparse.forward(&Tensor::ones([1, 64]))?;
 /// assert_eq!(y.shape()[..], [1, 32]);
 /// # Ok::<(), kolmo::Error>(())
@@ -78,7 +78,7 @@ impl SparseLinear {
     ///
     /// # Errors
     /// Another shape than that of a linear layer; more than 65,536 inputs or outputs; a parametrisation that fails.
-    pub fn of(layer: &crate::nn::Linear) -> Result<SparseLinear> {
+    pub fn from_linear(layer: &crate::nn::Linear) -> Result<SparseLinear> {
         let (weight, bias) = parts(layer)?;
         SparseLinear::new(&weight, bias)
     }
@@ -169,7 +169,7 @@ impl SparseLinear {
 /// use kolmo::{Random, Tensor, compress::Int8Linear, nn::{Layer, Linear}};
 /// let layer = Linear::<f32>::new(64, 32, &mut Random::new(0));
 /// let x = Tensor::from_fn([2, 64], |i| (i as f32 * 0.1).sin());
-/// let y = Int8Linear::of(&layer)?.forward(&x)?;
+/// let y = Int8Linear::from_linear(&layer)?.forward(&x)?;
 /// let tape = kolmo::Tape::inference();
 /// let exact = layer.forward(&tape.constant(&x)).to_vec()?;
 /// assert!(y.to_vec().iter().zip(exact).all(|(a, b)| (a - b).abs() < 0.02));
@@ -189,7 +189,7 @@ impl Int8Linear {
     /// # Errors
     /// Another shape than that of a linear layer; more than 131,072 inputs, whose sum might not fit 32 bits; a weight that is not
     /// finite; a parametrisation that fails.
-    pub fn of(layer: &crate::nn::Linear) -> Result<Int8Linear> {
+    pub fn from_linear(layer: &crate::nn::Linear) -> Result<Int8Linear> {
         let (weight, bias) = parts(layer)?;
         if weight.dim(1) > 1 << 17 {
             let message = format!("{} inputs: at most 131,072", weight.dim(1));

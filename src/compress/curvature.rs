@@ -14,17 +14,17 @@ use crate::{
 /// triangle U with `UᵀU = H⁻¹`.
 ///
 /// ```
-/// use kolmo::{Tensor, compress::Curvature};
+/// use kolmo::{Tensor, compress::ObsSolver};
 /// // Two inputs that are nearly the same: one weight can do the other's work.
 /// let x = Tensor::<f64>::from([[1.0, 1.1], [2.0, 1.9], [-1.0, -1.0]]);
-/// let curvature = Curvature::of(&x, 0.0)?;
+/// let curvature = ObsSolver::from_inputs(&x, 0.0)?;
 /// let (w, _) = curvature.prune(&Tensor::<f64>::from([[1.0, 1.0]]), 0.5)?;
 /// let left = w.to_vec();
 /// assert!(left[0] == 0.0 && (left[1] - 2.0).abs() < 0.05);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct Curvature {
+pub struct ObsSolver {
     n: usize,
     upper: Vec<f64>,
 }
@@ -32,13 +32,13 @@ pub struct Curvature {
 /// Columns that are pruned together.
 const BLOCK: usize = 128;
 
-impl Curvature {
+impl ObsSolver {
     /// From inputs `[examples, inputs]`. `damping` times the mean of the diagonal is added to it (GPTQ's is 0.01), without which
     /// fewer examples than inputs, or an input that is always 0, leave nothing to divide by.
     ///
     /// # Errors
     /// Another rank; a matrix that isn't positive definite.
-    pub fn of<T: Float>(inputs: &Tensor<T>, damping: f64) -> Result<Curvature> {
+    pub fn from_inputs<T: Float>(inputs: &Tensor<T>, damping: f64) -> Result<ObsSolver> {
         let fail = |message: String| Err(Error::invalid("curvature", message));
         let [_, n] = inputs.shape()[..] else {
             return fail(format!("takes inputs [examples, inputs], not {}", inputs.shape()));
@@ -65,7 +65,7 @@ impl Curvature {
             return fail("the inputs' second moments can't be inverted; add damping".into());
         }
         let upper = listed(n * n, (0..n * n).map(|i| factor[i % n * n + i / n])).map_err(invalid)?;
-        Ok(Curvature { n, upper })
+        Ok(ObsSolver { n, upper })
     }
 
     /// The weight `[outputs, inputs]` rounded to what `round` makes of each value and its row, the columns one after the other,
@@ -82,7 +82,7 @@ impl Curvature {
         for column in 0..self.n {
             self.settle(&mut w, column, &round);
         }
-        Ok(Tensor::from_fn(weight.shape(), |i| T::of(w[i])))
+        Ok(Tensor::from_fn(weight.shape(), |i| T::constant(w[i])))
     }
 
     /// The weight `[outputs, inputs]` with this share of it left, and which: of each 128 columns those weights go that cost the
@@ -110,7 +110,7 @@ impl Curvature {
             }
         }
         let keep = Tensor::new(weight.shape(), keep)?;
-        Ok((Tensor::from_fn(weight.shape(), |i| T::of(w[i])), keep))
+        Ok((Tensor::from_fn(weight.shape(), |i| T::constant(w[i])), keep))
     }
 
     fn values<T: Float>(&self, weight: &Tensor<T>) -> Result<Vec<f64>> {
@@ -159,7 +159,7 @@ mod tests {
     fn removing_one_weight_costs_what_the_surgeon_says() {
         let x = inputs(3);
         let w = Tensor::from([[0.9, 5.0, -4.0]]);
-        let (left, keep) = Curvature::of(&x, 0.0).unwrap().prune(&w, 0.67).unwrap();
+        let (left, keep) = ObsSolver::from_inputs(&x, 0.0).unwrap().prune(&w, 0.67).unwrap();
         assert_eq!(keep.to_vec(), [false, true, true]);
         // The squared error is δᵀHδ / 2, the least of which with δ₀ = -w₀ is w₀² / (2 [H⁻¹]₀₀).
         let tape = crate::Tape::<f64>::inference();
@@ -174,7 +174,7 @@ mod tests {
     fn making_up_for_errors_beats_rounding_and_magnitude() {
         let x = inputs(24);
         let w = Tensor::from_fn([5, 24], |i| ((i * 31) as f64 * 0.11).sin());
-        let curvature = Curvature::of(&x, 0.01).unwrap();
+        let curvature = ObsSolver::from_inputs(&x, 0.01).unwrap();
         let round = |v: f64| (v * 2.0).round() / 2.0;
         let plain = Tensor::from_fn(w.shape(), |i| round(w.to_vec()[i]));
         let better = curvature.round(&w, |_, v| round(v)).unwrap();
@@ -195,8 +195,8 @@ mod tests {
     #[test]
     fn what_cannot_be_inverted_is_an_error() {
         let x = Tensor::<f64>::zeros([4, 3]);
-        assert!(Curvature::of(&x, 0.0).unwrap_err().to_string().contains("add damping"));
-        let curvature = Curvature::of(&inputs(3), 0.0).unwrap();
+        assert!(ObsSolver::from_inputs(&x, 0.0).unwrap_err().to_string().contains("add damping"));
+        let curvature = ObsSolver::from_inputs(&inputs(3), 0.0).unwrap();
         assert!(
             curvature
                 .round(&Tensor::<f64>::zeros([2, 4]), |_, v| v)

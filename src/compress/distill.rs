@@ -17,16 +17,16 @@ use crate::{
 /// gradients. Gradients flow to the student only.
 ///
 /// ```
-/// use kolmo::{Tape, Tensor, compress::distill::soft_target};
+/// use kolmo::{Tape, Tensor, compress::distill::soft_target_loss};
 /// let tape = Tape::<f64>::new();
 /// let student = tape.input([[2.0, 0.0, -1.0]]);
 /// let teacher = tape.constant([[3.0, 1.0, -2.0]]);
-/// let loss = soft_target(&student, &teacher, &Tensor::from([0u32]), 2.0, 0.5);
+/// let loss = soft_target_loss(&student, &teacher, &Tensor::from([0u32]), 2.0, 0.5);
 /// assert!((loss.item()? - 0.1574).abs() < 1e-4);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[track_caller]
-pub fn soft_target<'t, T: Float, I: Index>(
+pub fn soft_target_loss<'t, T: Float, I: Index>(
     student: &Var<'t, T>,
     teacher: &Var<'t, T>,
     targets: &Tensor<I>,
@@ -66,26 +66,34 @@ pub fn ensemble<'t, T: Float>(teachers: &[&Var<'t, T>], temperature: f64) -> Res
 /// `mean((student · Wᵀ - teacher)²)` (Romero et al., 2015): `[n, s], [n, t], [t, s] -> []`.
 ///
 /// ```
-/// use kolmo::{Tape, compress::distill::hint};
+/// use kolmo::{Tape, compress::distill::hint_loss};
 /// let tape = Tape::<f64>::new();
 /// let (student, teacher) = (tape.input([[1.0, 2.0]]), tape.input([[3.0]]));
 /// let regressor = tape.input([[1.0, 1.0]]);
-/// assert_eq!(hint(&student, &teacher, &regressor).item()?, 0.0);
+/// assert_eq!(hint_loss(&student, &teacher, &regressor).item()?, 0.0);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[track_caller]
-pub fn hint<'t, T: Float>(student: &Var<'t, T>, teacher: &Var<'t, T>, regressor: &Var<'t, T>) -> Var<'t, T> {
+pub fn hint_loss<'t, T: Float>(
+    student: &Var<'t, T>,
+    teacher: &Var<'t, T>,
+    regressor: &Var<'t, T>,
+) -> Var<'t, T> {
     student.linear(regressor, None).mse_loss(&teacher.detach(), Reduction::Mean)
 }
 
 /// Where the channels of two convolutions are active: `Σ |a|ᵖ` over channels, each image's map divided by its norm, the
 /// mean squared difference (Zagoruyko and Komodakis, 2017). `[n, c, …], [n, d, …] -> []` with the same `…`.
 #[track_caller]
-pub fn attention_transfer<'t, T: Float>(student: &Var<'t, T>, teacher: &Var<'t, T>, p: f64) -> Var<'t, T> {
+pub fn attention_transfer_loss<'t, T: Float>(
+    student: &Var<'t, T>,
+    teacher: &Var<'t, T>,
+    p: f64,
+) -> Var<'t, T> {
     let map = |a: &Var<'t, T>| {
         let powers = if p == 1.0 { a.abs() } else { a.abs().powf(p) };
         let map = powers.sum_dim(&[1], false).flatten(1, -1);
-        let norm = map.norm(2.0, &[1], true).clamp_min(1e-12);
+        let norm = map.norm_dim(2.0, &[1], true).clamp_min(1e-12);
         map / norm
     };
     map(student).mse_loss(&map(&teacher.detach()), Reduction::Mean)
@@ -94,9 +102,9 @@ pub fn attention_transfer<'t, T: Float>(student: &Var<'t, T>, teacher: &Var<'t, 
 /// The distances between the examples of a batch, in units of their mean: the student's against the teacher's by
 /// `smooth_l1_loss` (RKD-D of Park et al., 2019). `[n, s], [n, t] -> []`.
 #[track_caller]
-pub fn relational_distance<'t, T: Float>(student: &Var<'t, T>, teacher: &Var<'t, T>) -> Var<'t, T> {
+pub fn relational_distance_loss<'t, T: Float>(student: &Var<'t, T>, teacher: &Var<'t, T>) -> Var<'t, T> {
     let distances = |x: &Var<'t, T>| {
-        let apart = (x.unsqueeze(1) - x.unsqueeze(0)).norm(2.0, &[2], false);
+        let apart = (x.unsqueeze(1) - x.unsqueeze(0)).norm_dim(2.0, &[2], false);
         apart.tape().note_read(&apart);
         let positive = apart.tensor().to_vec().iter().filter(|d| d.to_f64() > 0.0).count();
         let mean = apart.sum() / positive.max(1) as f64;
@@ -123,6 +131,7 @@ fn divergence<'t, T: Float>(student: &Var<'t, T>, teacher: &Var<'t, T>, temperat
     };
     let (expected, got) = (log_softmax(&teacher.detach()), log_softmax(student));
     // What the teacher holds for impossible counts nothing: 0 · log 0 is 0.
-    let terms = fuse!(|p, e, g| Number::select(p.equal(Number::of(0.0)), Number::of(0.0), p * (e - g)));
+    let terms =
+        fuse!(|p, e, g| Number::select(p.equal(Number::constant(0.0)), Number::constant(0.0), p * (e - g)));
     terms.apply([&expected.exp(), &expected, &got]).sum() / student.dim(0) as f64
 }

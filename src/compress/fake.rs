@@ -20,14 +20,14 @@ const TRIED: usize = 48;
 /// underneath (straight-through; Bengio et al., 2013).
 ///
 /// It needs no special layers: [`attach`](Quantizer::attach) is told to the parameters ([`Param::set_steps`]), the model is trained as
-/// before, [`settle`] makes the whole numbers permanent, and what [`pack`](super::pack) then writes is what was trained.
+/// before, [`convert`] makes the whole numbers permanent, and what [`pack`](super::pack) then writes is what was trained.
 ///
 /// ```
-/// use kolmo::{Random, compress::{Artifact, matrices, pack, quantize::{Quantizer, settle}, unpack}, nn::Linear};
+/// use kolmo::{Random, compress::{Artifact, matrices, pack, quantize::{Quantizer, convert}, unpack}, nn::Linear};
 /// let net = Linear::<f32>::new(64, 10, &mut Random::new(0));
 /// Quantizer::new(4).groups(32).attach(&net, matrices)?;
 /// let trained = net.weight.effective()?; // after training, that is
-/// settle(&net)?;
+/// convert(&net)?;
 /// let bytes = pack(&net, &[])?.to_bytes()?;
 /// assert!(bytes.len() < 500); // 2600 as plain numbers
 /// let copy = Linear::<f32>::new(64, 10, &mut Random::new(1));
@@ -75,8 +75,8 @@ impl Quantizer {
     }
 
     /// Step sizes stay what they are at first, which is what loses least (in squares) of the weights then.
-    pub fn fixed(self) -> Quantizer {
-        Quantizer { learned: false, ..self }
+    pub fn learned(self, learned: bool) -> Quantizer {
+        Quantizer { learned, ..self }
     }
 
     /// Puts the rounding between the weights that `filter` picks by name and shape and their use. Optimisers find the step sizes
@@ -117,7 +117,7 @@ impl Quantizer {
         };
         let sizes = self.sizes(&shape, group, &weights);
         Ok(Box::new(move || {
-            let sizes = Param::new(Tensor::from_fn([sizes.len()], |i| T::of(sizes[i])));
+            let sizes = Param::new(Tensor::from_fn([sizes.len()], |i| T::constant(sizes[i])));
             sizes.set_trainable(self.learned);
             p.set_steps(self.bits, group, sizes)
         }))
@@ -150,7 +150,7 @@ impl Quantizer {
 ///
 /// # Errors
 /// A parametrisation fails; no parameter has steps.
-pub fn settle<M: Serialize + ?Sized>(model: &M) -> Result<()> {
+pub fn convert<M: Serialize + ?Sized>(model: &M) -> Result<()> {
     fn one<T: Float>(p: &Param<T>) -> Result<bool> {
         let (Some(steps), Some((numbers, _))) = (p.steps(), p.numbers()?) else { return Ok(false) };
         set_numbers(p, steps.bits, &numbers).map(|()| true)
@@ -174,7 +174,7 @@ pub fn settle<M: Serialize + ?Sized>(model: &M) -> Result<()> {
 pub(super) fn set_numbers<T: Float>(p: &Param<T>, bits: u32, numbers: &Tensor<i32>) -> Result<()> {
     let most = (1i32 << (bits - 1)) - 1;
     let all = numbers.to_vec();
-    let values = Tensor::from_fn([2 * most as usize + 1], |i| T::of(f64::from(i as i32 - most)));
+    let values = Tensor::from_fn([2 * most as usize + 1], |i| T::constant(f64::from(i as i32 - most)));
     p.set_codebook(Tensor::from_fn(numbers.shape(), |i| (all[i].clamp(-most, most) + most) as u32), values)
 }
 
@@ -186,17 +186,17 @@ impl<'t, T: Float> Var<'t, T> {
     /// ```
     /// let tape = kolmo::Tape::<f64>::new();
     /// let (x, s) = (tape.input([0.3, -0.9, 5.0]), tape.input(0.5));
-    /// let y = x.learned_step(&s, -4.0, 3.0);
+    /// let y = x.fake_quantize_learned(&s, -4.0, 3.0);
     /// assert_eq!(y.to_vec()?, [0.5, -1.0, 1.5]);
     /// let grads = y.sum().backward()?;
     /// assert_eq!(grads.get(&x).unwrap().to_vec(), [1.0, 1.0, 0.0]);
     /// # Ok::<(), kolmo::Error>(())
     /// ```
     #[track_caller]
-    pub fn learned_step(&self, s: &Var<'t, T>, qmin: f64, qmax: f64) -> Var<'t, T> {
+    pub fn fake_quantize_learned(&self, s: &Var<'t, T>, qmin: f64, qmax: f64) -> Var<'t, T> {
         if qmin.is_nan() || qmax.is_nan() || qmin.ceil() > qmax.floor() {
             let message = format!("no whole number is between qmin {qmin} and qmax {qmax}");
-            return self.tape().fail_op("learned_step", message, &[self, s]);
+            return self.tape().fail_op("fake_quantize_learned", message, &[self, s]);
         }
         let each = self.numel() as f64 / s.numel().max(1) as f64;
         round_to_steps(self, &share_of_gradient(s, each, qmax.abs()), qmin, qmax)
@@ -236,7 +236,7 @@ impl<T: Float> CustomOp<T> for FakeQuantize {
             Err(message) => return vec![Some(grad.tape().fail_op("fake_quantize", message, &[grad]))],
         };
         let passed = q.each(x.shape(), |i, scale, zero| {
-            T::of(if q.covers(values[i].to_f64(), scale, zero) { 1.0 } else { 0.0 })
+            T::constant(if q.covers(values[i].to_f64(), scale, zero) { 1.0 } else { 0.0 })
         });
         vec![passed.ok().map(|passed| grad * grad.tape().constant(passed))]
     }

@@ -39,7 +39,7 @@ pub enum Gate {
 /// ```
 /// use kolmo::{Random, Tape, Tensor, compress::{Gate, Gates, matrices}, nn::{Layer, Linear}, optim::{Adam, Optimizer}};
 /// let net = Linear::<f32>::new(4, 3, &mut Random::new(0));
-/// let gates = Gates::of(&net, Gate::Weight, 0.9, matrices)?;
+/// let gates = Gates::new(&net, Gate::Weight, 0.9, matrices)?;
 /// let mut adam = Adam::new(1e-3);
 /// let mut tape = Tape::new();
 /// let (x, y, lambda) = (Tensor::ones([2, 4]), Tensor::from([0u32, 2]), 1e-3);
@@ -66,7 +66,7 @@ impl<T: Float> Gates<T> {
     ///
     /// # Errors
     /// `open` not strictly between 0 and 1; a weight without the axis, or tied to a codebook; no weight at all.
-    pub fn of<M: Serialize + ?Sized>(
+    pub fn new<M: Serialize + ?Sized>(
         model: &M,
         gate: Gate,
         open: f64,
@@ -82,7 +82,7 @@ impl<T: Float> Gates<T> {
                 let axis = p.shape().axis(axis)?;
                 shape.iter_mut().enumerate().filter(|(a, _)| *a != axis).for_each(|(_, n)| *n = 1);
             }
-            Ok(Tensor::full(shape, T::of(start)))
+            Ok(Tensor::full(shape, T::constant(start)))
         })?;
         Ok(Gates { log_alpha })
     }
@@ -109,7 +109,7 @@ impl<T: Float> Gates<T> {
         if let Err(message) = known(&self.log_alpha, model) {
             return tape.fail_op("Gates", message, &[]);
         }
-        let mut sum = tape.constant(T::of(0.0));
+        let mut sum = tape.constant(T::constant(0.0));
         self.each(model, |p, log_alpha| {
             let log_alpha = tape.param(log_alpha);
             let each = p.shape().numel() as f64 / log_alpha.numel().max(1) as f64;
@@ -183,7 +183,7 @@ fn random<'t, T: Float>(log_alpha: &Var<'t, T>) -> Var<'t, T> {
     let logit = Tensor::from_fn(log_alpha.shape(), |i| {
         // The middles of 2⁵² intervals, so that neither logarithm is infinite.
         let u = ((random.bits(i as u64) >> 12) as f64 + 0.5) / (1u64 << 52) as f64;
-        T::of(u.ln() - (1.0 - u).ln())
+        T::constant(u.ln() - (1.0 - u).ln())
     });
     stretched(((log_alpha + tape.constant(logit)) / BETA).sigmoid())
 }

@@ -18,17 +18,17 @@ use std::{collections::HashMap, fmt};
 /// The bytes, the work and the time of a model.
 ///
 /// ```
-/// use kolmo::{Random, Tensor, compress::{Ledger, matrices, prune::{self, Amount}}, nn::{Layer, Linear, Relu, Sequential}};
+/// use kolmo::{Random, Tensor, compress::{CostReport, matrices, prune::{self, Amount}}, nn::{Layer, Linear, Relu, Sequential}};
 /// let rng = &mut Random::new(0);
 /// let net = Sequential((Linear::<f32>::new(20, 30, rng), Relu, Linear::new(30, 5, rng)));
 /// prune::global(&net, Amount::Density(0.1), matrices)?;
-/// let ledger = Ledger::of(&net, &Tensor::ones([1, 20]), |x| net.forward(x))?;
+/// let ledger = CostReport::measure(&net, &Tensor::ones([1, 20]), |x| net.forward(x))?;
 /// assert_eq!((ledger.dense(), ledger.stored()), (750, 75));
 /// println!("{ledger}");
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Debug, Serialize)]
-pub struct Ledger {
+pub struct CostReport {
     /// Of the file that [`pack`] makes.
     pub sizes: Sizes,
     /// Of all parameters.
@@ -59,16 +59,16 @@ pub struct Latency {
     pub stored: f64,
 }
 
-impl Ledger {
+impl CostReport {
     /// Packs a model and records one run of it, on an example `[n, …]`.
     ///
     /// # Errors
     /// As [`pack`]; the model fails, or does what a [`Program`](crate::Program) can't do.
-    pub fn of<M: Serialize + ?Sized>(
+    pub fn measure<M: Serialize + ?Sized>(
         model: &M,
         example: &Tensor<f32>,
         forward: impl for<'t> Fn(&Var<'t, f32>) -> Var<'t, f32>,
-    ) -> Result<Ledger> {
+    ) -> Result<CostReport> {
         let sizes = pack(model, &[])?.sizes()?;
         let recorded = Recorded::of(&[example], &[], &|tape: &Tape<f32>, x, _| {
             tape.set_training(false);
@@ -83,14 +83,14 @@ impl Ledger {
             .collect();
         if !params.is_empty() && !params.iter().any(|id| shares.contains_key(id)) {
             let message = format!("the run reads none of the model's parameters: {}", inventory(model));
-            return Err(Error::invalid("Ledger", message));
+            return Err(Error::invalid("CostReport", message));
         }
         let work = products(&recorded, &shares, examples);
-        Ok(Ledger { sizes, weights: prune::count(model, everything), work, latency: None })
+        Ok(CostReport { sizes, weights: prune::count(model, everything), work, latency: None })
     }
 
     /// The same with times: of `dense`, a run of the model, and of `stored`, a run in compressed form, such as
-    /// [`Compact`](super::Compact)'s. Best on one thread ([`set_threads`](crate::set_threads)) of a quiet machine.
+    /// [`Compact`](super::Compact)'s. Best on one thread ([`set_threads`](crate::set_num_threads)) of a quiet machine.
     ///
     /// # Errors
     /// What the runs give.
@@ -98,7 +98,7 @@ impl Ledger {
         self,
         mut dense: impl FnMut() -> Result<()>,
         mut stored: impl FnMut() -> Result<()>,
-    ) -> Result<Ledger> {
+    ) -> Result<CostReport> {
         let mut times = [Vec::new(), Vec::new()];
         let calls = [calls(&mut dense)?, calls(&mut stored)?];
         for _ in 0..20 {
@@ -113,7 +113,7 @@ impl Ledger {
             times.sort_by(f64::total_cmp);
             times[10]
         });
-        Ok(Ledger { latency: Some(Latency { dense, stored }), ..self })
+        Ok(CostReport { latency: Some(Latency { dense, stored }), ..self })
     }
 
     /// All multiply-adds for one example with plain tensors.
@@ -206,7 +206,7 @@ fn products(recorded: &Recorded<f32>, shares: &HashMap<u64, (String, f64)>, exam
 }
 
 /// Bytes by part and entry, multiply-adds by parameter, times.
-impl fmt::Display for Ledger {
+impl fmt::Display for CostReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "     bytes\n{}", self.sizes)?;
         writeln!(f, "\n{:>10}{:>12}  multiply-adds", "dense", "stored")?;

@@ -28,12 +28,12 @@ pub fn description_length<M: Serialize + ?Sized>(model: &M) -> Result<u64> {
 /// `-Σ log₂ softmax(scores)[target]`. Scores are `[n, classes]`, targets `[n]`.
 ///
 /// ```
-/// use kolmo::{Tensor, compress::data_length};
+/// use kolmo::{Tensor, compress::data_bits};
 /// let scores = Tensor::<f32>::zeros([3, 4]);
-/// assert_eq!(data_length(&scores, &Tensor::from([0u32, 3, 1]))?, 6.0); // three times one of four
+/// assert_eq!(data_bits(&scores, &Tensor::from([0u32, 3, 1]))?, 6.0); // three times one of four
 /// # Ok::<(), kolmo::Error>(())
 /// ```
-pub fn data_length<T: Float, I: Index>(scores: &Tensor<T>, targets: &Tensor<I>) -> Result<f64> {
+pub fn data_bits<T: Float, I: Index>(scores: &Tensor<T>, targets: &Tensor<I>) -> Result<f64> {
     let (n, classes) = (scores.dim(0), scores.dim(1));
     if scores.rank() != 2 || *targets.shape() != [n] {
         let message = format!(
@@ -41,13 +41,13 @@ pub fn data_length<T: Float, I: Index>(scores: &Tensor<T>, targets: &Tensor<I>) 
             scores.shape(),
             targets.shape()
         );
-        return Err(Error::invalid("data_length", message));
+        return Err(Error::invalid("data_bits", message));
     }
     let mut bits = 0.0;
     for (row, target) in scores.to_vec().chunks_exact(classes.max(1)).zip(targets.to_vec()) {
         let target = usize::try_from(target.to_i64()).ok().and_then(|t| row.get(t));
         let Some(score) = target else {
-            return Err(Error::invalid("data_length", format!("a target is none of {classes} classes")));
+            return Err(Error::invalid("data_bits", format!("a target is none of {classes} classes")));
         };
         let top = row.iter().map(|v| v.to_f64()).fold(f64::NEG_INFINITY, f64::max);
         let sum: f64 = row.iter().map(|v| (v.to_f64() - top).exp()).sum();

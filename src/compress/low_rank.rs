@@ -38,8 +38,8 @@ pub fn low_rank<T: Float>(weight: &Tensor<T>, rank: usize) -> Result<(Tensor<T>,
     }
     let parts = svd(&values, m, n).map_err(invalid)?;
     let root = |k: usize| parts.s[k].sqrt();
-    let a = Tensor::from_fn([m, rank], |i| T::of(parts.u[i % rank][i / rank] * root(i % rank)));
-    let b = Tensor::from_fn([rank, n], |i| T::of(parts.v[i / n][i % n] * root(i / n)));
+    let a = Tensor::from_fn([m, rank], |i| T::constant(parts.u[i % rank][i / rank] * root(i % rank)));
+    let b = Tensor::from_fn([rank, n], |i| T::constant(parts.v[i / n][i % n] * root(i / n)));
     Ok((a.made().map_err(invalid)?, b.made().map_err(invalid)?))
 }
 
@@ -48,7 +48,7 @@ pub fn low_rank<T: Float>(weight: &Tensor<T>, rank: usize) -> Result<(Tensor<T>,
 ///
 /// # Errors
 /// `k` is 0 or more than there are weights; a parametrisation fails.
-pub fn hashed<T: Float>(p: &Param<T>, k: usize, seed: u64) -> Result<()> {
+pub fn hash_weights<T: Float>(p: &Param<T>, k: usize, seed: u64) -> Result<()> {
     let n = p.shape().numel();
     if k == 0 || k > n.max(1) {
         return Err(Error::invalid("hashed", format!("{k} values for {n} weights: takes from 1 to as many")));

@@ -6,7 +6,7 @@
 //! one with [`distill`], and whole channels are cut out of it with [`Channels`]. A [`Recipe`] says stages of that in a file.
 //!
 //! [`pack`] makes an [`Artifact`] of a model, which is written to a file; [`unpack`] puts a file into a model, and [`Compact`] runs it
-//! as it is stored. A [`Ledger`] tells bytes, multiply-adds and time, [`description_length`] the bits that all of that comes to.
+//! as it is stored. A [`CostReport`] tells bytes, multiply-adds and time, [`description_length`] the bits that all of that comes to.
 
 mod affine;
 mod calibrate;
@@ -32,16 +32,16 @@ pub mod scores;
 mod structure;
 mod variational;
 
-pub use crate::real::half::{f16_bits, f16_to_f32, round_to_f16};
+pub use crate::real::half::{f16_bits_to_f32, f32_to_f16_bits, round_to_f16};
 pub use affine::{Affine, Along};
 pub use compact::{Int8Linear, SparseLinear};
-pub use curvature::Curvature;
+pub use curvature::ObsSolver;
 pub use filter::{everything, matrices};
 pub use format::{Artifact, Entry, EntryData, Part, PartSize, Sizes};
 pub use gates::{Gate, Gates};
-pub use ledger::{Latency, Ledger, Work};
-pub use length::{data_length, description_length};
-pub use low_rank::{hashed, low_rank};
+pub use ledger::{CostReport, Latency, Work};
+pub use length::{data_bits, description_length};
+pub use low_rank::{hash_weights, low_rank};
 pub use pack::{pack, unpack};
 pub use rate::rate;
 pub use recipe::{Recipe, Task};

@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 /// Each parameter is written as the model uses it: one with a codebook as mask, codes and centroids, one with
 /// [step sizes](Param::set_steps) as mask, whole numbers and these; any other as
 /// its values, zero where a mask prunes. Values, centroids and step sizes take 16 bits if all of a parameter's are
-/// half-precision numbers ([`round_to_half`](super::quantize::round_to_half) makes them so), else 32. Parameters of
+/// half-precision numbers ([`to_half`](super::quantize::to_half) makes them so), else 32. Parameters of
 /// `f64` are rounded to `f32`. Of a [`Sequential`](crate::nn::Sequential) that [`Compact`](super::Compact) can run, the text `layers`
 /// tells the layers, unless `meta` has one.
 ///
@@ -32,7 +32,7 @@ use std::collections::BTreeMap;
 /// let net = Linear::<f32>::new(64, 10, &mut Random::new(0));
 /// prune::global(&net, Amount::Density(0.1), matrices)?;
 /// quantize::codebooks(&net, 8, matrices)?;
-/// quantize::round_to_half(&net);
+/// quantize::to_half(&net);
 /// let bytes = pack(&net, &[("architecture", "64-10")])?.to_bytes()?;
 /// assert!(bytes.len() < 250); // 2600 as plain numbers
 ///

@@ -118,7 +118,7 @@ pub fn by_scores<M: Serialize + ?Sized>(
 ) -> Result<Weights> {
     let mut found = find(model, |name, shape| filter(name, shape) && scores.has(name))?;
     for f in &mut found {
-        let own = scores.of(&f.name).unwrap_or_default();
+        let own = scores.get(&f.name).unwrap_or_default();
         if own.len() != f.magnitude.len() {
             let message = format!("{} scores for {} of shape {}", own.len(), shown(&f.name), f.shape);
             return Err(Error::invalid("prune", message));
@@ -273,10 +273,10 @@ pub fn n_of_m<M: Serialize + ?Sized>(
 /// after `step` of `steps` steps, with `t = step / steps`. It prunes fast while much can go, and slowly at the end.
 ///
 /// ```
-/// use kolmo::compress::prune::cubic;
-/// assert_eq!((cubic(1.0, 0.25, 0, 2), cubic(1.0, 0.25, 1, 2), cubic(1.0, 0.25, 2, 2)), (1.0, 0.34375, 0.25));
+/// use kolmo::compress::prune::cubic_density;
+/// assert_eq!((cubic_density(1.0, 0.25, 0, 2), cubic_density(1.0, 0.25, 1, 2), cubic_density(1.0, 0.25, 2, 2)), (1.0, 0.34375, 0.25));
 /// ```
-pub fn cubic(initial: f64, target: f64, step: usize, steps: usize) -> f64 {
+pub fn cubic_density(initial: f64, target: f64, step: usize, steps: usize) -> f64 {
     let left = 1.0 - step.min(steps) as f64 / steps.max(1) as f64;
     target + (initial - target) * left.powi(3)
 }

@@ -1,6 +1,6 @@
 //! Quantisation to a shared codebook (Han et al., 2016): k-means over a parameter's kept weights, after which training goes
 //! on with the centroids; and rounding to half precision. Whole numbers of steps, and training with them, are in `fake`.
-pub use super::fake::{Quantizer, settle};
+pub use super::fake::{Quantizer, convert};
 use super::{
     filter::{each_field, picks_some},
     round_to_f16,
@@ -220,7 +220,7 @@ pub fn ternary<T: Float>(p: &Param<T>) -> Result<()> {
     let code = |w: f64| if w > threshold { 2 } else { u32::from(w >= -threshold) };
     p.set_codebook(
         Tensor::from_fn(p.shape(), |i| code(weights[i])),
-        Tensor::from([-a, 0.0, a].map(T::of).to_vec()),
+        Tensor::from([-a, 0.0, a].map(T::constant).to_vec()),
     )
 }
 
@@ -241,7 +241,7 @@ pub fn binary<T: Float>(p: &Param<T>) -> Result<()> {
     let kept = kept(p, &weights);
     let a = kept.iter().map(|w| w.abs()).sum::<f64>() / kept.len().max(1) as f64;
     let codes = Tensor::from_fn(p.shape(), |i| u32::from(weights[i] >= 0.0));
-    p.set_codebook(codes, Tensor::from([-a, a].map(T::of).to_vec()))
+    p.set_codebook(codes, Tensor::from([-a, a].map(T::constant).to_vec()))
 }
 
 /// For each of `k` codes the mean of the kept weights that have it; 0 for a code that none has.
@@ -257,7 +257,7 @@ pub(super) fn nearest_mean<T: Float>(p: &Param<T>, codes: &[u32], k: usize) -> R
             *n += 1;
         }
     }
-    Ok(sums.iter().map(|&(sum, n)| T::of(sum / n.max(1) as f64)).collect())
+    Ok(sums.iter().map(|&(sum, n)| T::constant(sum / n.max(1) as f64)).collect())
 }
 
 /// [`share_values`] for every parameter that `filter` picks by name and shape: each gets a codebook of its own.
@@ -289,7 +289,7 @@ pub fn codebooks<M: Serialize + ?Sized>(
 
 /// Rounds every value that a file would hold, plain weights and centroids, to half precision, so that files keep
 /// them in 16 bits and lose nothing. What is too large for half precision stays as it is.
-pub fn round_to_half<M: Serialize + ?Sized>(model: &M) {
+pub fn to_half<M: Serialize + ?Sized>(model: &M) {
     fn round<T: Float>(p: &Param<T>) {
         p.update(|value| {
             for v in value.as_mut_slice() {

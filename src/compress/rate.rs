@@ -24,7 +24,7 @@ const LEAST: f64 = 1.0 / 1024.0;
 /// neighbours, and 0 at a whole number.
 ///
 /// ```
-/// use kolmo::{Random, Tape, Tensor, compress::{everything, quantize::{Quantizer, settle}, rate}, nn::{Layer, Linear}, optim::{Adam, Optimizer}};
+/// use kolmo::{Random, Tape, Tensor, compress::{everything, quantize::{Quantizer, convert}, rate}, nn::{Layer, Linear}, optim::{Adam, Optimizer}};
 /// let net = Linear::<f32>::new(20, 10, &mut Random::new(0));
 /// Quantizer::new(4).attach(&net, everything)?;
 /// let still = Tape::<f32>::inference();
@@ -37,12 +37,12 @@ const LEAST: f64 = 1.0 / 1024.0;
 ///     tape.reset();
 /// }
 /// assert!(rate(&still, &net).item()? < before / 2.0);
-/// settle(&net)?; // for `pack`
+/// convert(&net)?; // for `pack`
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[track_caller]
 pub fn rate<'t, T: Float, M: Serialize + ?Sized>(tape: &'t Tape<T>, model: &M) -> Var<'t, T> {
-    let mut bits = tape.constant(T::of(0.0));
+    let mut bits = tape.constant(T::constant(0.0));
     visit_params(model, |_, p: &Param<T>| {
         if let (Some(steps), Some(x)) = (p.steps(), p.in_steps(tape)) {
             let mask = p.mask().map(|mask| mask.to_vec());
@@ -72,7 +72,7 @@ fn tangent<T: Float>(x: &Tensor<T>, most: i64, mask: Option<&[bool]>) -> (f64, T
             let bits = |number: f64| table.bits(i, number as i64);
             let slope = if below == v { 0.0 } else { bits(below + 1.0) - bits(below) };
             constant += bits(below) - slope * below;
-            T::of(slope)
+            T::constant(slope)
         })
         .collect();
     let zeros = match mask {
@@ -173,7 +173,7 @@ mod tests {
     use super::*;
     use crate::{
         Random,
-        compress::{description_length, quantize::settle},
+        compress::{description_length, quantize::convert},
         error::Result,
     };
     use rand::RngExt;
@@ -208,7 +208,7 @@ mod tests {
         for rare in [2.0, 10.0, 40.0] {
             let p = sparse(rare)?;
             let estimate = bits(&p)?;
-            settle(&p)?;
+            convert(&p)?;
             let file = description_length(&p)? as f64 - 8.0 * 40.0; // header and checksum
             assert!(
                 (estimate / file - 1.0).abs() < 0.25,
@@ -254,7 +254,7 @@ mod tests {
         assert!(gradient[0] > 0.0 && gradient[1..].iter().all(|&g| g == 0.0));
         let unmasked = sparse(1.0)?;
         assert!(bits(&p)? < bits(&unmasked)?);
-        settle(&p)?;
+        convert(&p)?;
         assert_eq!(bits(&p)?, 0.0);
         let plain = Param::new(Tensor::<f64>::ones([3, 3]));
         assert_eq!(bits(&plain)?, 0.0);

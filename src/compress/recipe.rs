@@ -78,7 +78,7 @@ pub enum Stage {
         /// How long.
         epochs: usize,
     },
-    /// From here on training follows a teacher, by [`soft_target`](super::distill::soft_target).
+    /// From here on training follows a teacher, by [`soft_target_loss`](super::distill::soft_target_loss).
     Distill {
         /// The temperature, above 0.
         temperature: f64,
@@ -181,7 +181,7 @@ pub enum Stage {
         #[serde(default)]
         only: Vec<String>,
     },
-    /// Rounds all that is left to half precision ([`round_to_half`](super::quantize::round_to_half)).
+    /// Rounds all that is left to half precision ([`to_half`](super::quantize::to_half)).
     Half,
 }
 
@@ -192,13 +192,13 @@ pub enum By {
     /// Their size.
     #[default]
     Magnitude,
-    /// [`Criterion::Taylor`](super::scores::Criterion::Taylor)
+    /// [`ScoreCriterion::Taylor`](super::scores::ScoreCriterion::Taylor)
     Taylor,
-    /// [`Criterion::Movement`](super::scores::Criterion::Movement)
+    /// [`ScoreCriterion::Movement`](super::scores::ScoreCriterion::Movement)
     Movement,
-    /// [`Criterion::Snip`](super::scores::Criterion::Snip)
+    /// [`ScoreCriterion::Snip`](super::scores::ScoreCriterion::Snip)
     Snip,
-    /// [`Criterion::Fisher`](super::scores::Criterion::Fisher)
+    /// [`ScoreCriterion::Fisher`](super::scores::ScoreCriterion::Fisher)
     Fisher,
 }
 
@@ -221,7 +221,7 @@ pub enum What {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Schedule {
-    /// Fast at first, slowly at the end ([`prune::cubic`]).
+    /// Fast at first, slowly at the end ([`prune::cubic_density`]).
     #[default]
     Cubic,
     /// By the same amount in each round.
@@ -234,7 +234,7 @@ impl Schedule {
     fn density(self, from: f64, to: f64, round: usize, rounds: usize) -> f64 {
         let t = round as f64 / rounds.max(1) as f64;
         match self {
-            Schedule::Cubic => prune::cubic(from, to, round, rounds),
+            Schedule::Cubic => prune::cubic_density(from, to, round, rounds),
             Schedule::Linear => from + (to - from) * t,
             Schedule::Geometric => from * (to / from).powf(t),
         }

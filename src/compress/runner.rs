@@ -17,7 +17,7 @@ const SPARSE: f64 = 0.25;
 /// use kolmo::{Random, Tensor, compress::{CompactLinear, matrices, pack, prune::{self, Amount}}, nn::{Linear, Sequential}};
 /// let net = Sequential((Linear::<f32>::new(64, 32, &mut Random::new(0)),));
 /// prune::global(&net, Amount::Density(0.1), matrices)?;
-/// let layer = CompactLinear::of(&pack(&net, &[])?, "0")?;
+/// let layer = CompactLinear::from_artifact(&pack(&net, &[])?, "0")?;
 /// assert!(matches!(layer, CompactLinear::Sparse(_)));
 /// assert_eq!(layer.forward(&Tensor::ones([1, 64]))?.shape()[..], [1, 32]);
 /// # Ok::<(), kolmo::Error>(())
@@ -38,7 +38,7 @@ impl CompactLinear {
     ///
     /// # Errors
     /// No such weight, or not a matrix; a bias of another length.
-    pub fn of(artifact: &Artifact, name: &str) -> Result<CompactLinear> {
+    pub fn from_artifact(artifact: &Artifact, name: &str) -> Result<CompactLinear> {
         let find = |part: &str| {
             let name = if name.is_empty() { part.to_string() } else { format!("{name}.{part}") };
             artifact.entries.iter().find(|entry| entry.name == name)
@@ -143,7 +143,7 @@ pub(super) fn told(names: &[&str]) -> Option<String> {
 /// use kolmo::{Random, Tensor, compress::{Compact, pack}, nn::{Linear, Relu, Sequential}};
 /// let rng = &mut Random::new(0);
 /// let net = Sequential((Linear::<f32>::new(4, 8, rng), Relu, Linear::<f32>::new(8, 3, rng)));
-/// let compact = Compact::of(&pack(&net, &[])?)?;
+/// let compact = Compact::from_artifact(&pack(&net, &[])?)?;
 /// assert_eq!(compact.forward(&Tensor::ones([2, 4]))?.shape()[..], [2, 3]);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
@@ -159,9 +159,9 @@ impl Compact {
     /// All layers of an artifact whose weights are those of linear ones.
     ///
     /// # Errors
-    /// As [`CompactLinear::of`]; an entry that is no weight or bias of a linear layer; no text that tells the layers, or one that
+    /// As [`CompactLinear::from_artifact`]; an entry that is no weight or bias of a linear layer; no text that tells the layers, or one that
     /// tells others than are there.
-    pub fn of(artifact: &Artifact) -> Result<Compact> {
+    pub fn from_artifact(artifact: &Artifact) -> Result<Compact> {
         let stem = |entry: &Entry| -> Option<String> {
             let (stem, part) = entry.name.rsplit_once('.').unwrap_or(("", &entry.name));
             let known = matches!((part, entry.shape.len()), ("weight", 2) | ("bias", 1));
@@ -201,7 +201,8 @@ impl Compact {
                 names.len()
             ));
         }
-        let layers = names.iter().map(|name| CompactLinear::of(artifact, name)).collect::<Result<_>>()?;
+        let layers =
+            names.iter().map(|name| CompactLinear::from_artifact(artifact, name)).collect::<Result<_>>()?;
         Ok(Compact { layers, order })
     }
 

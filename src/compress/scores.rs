@@ -3,6 +3,6 @@ mod criterion;
 mod snapshot;
 mod synflow;
 
-pub use criterion::{Criterion, Scores};
+pub use criterion::{ScoreCriterion, Scores};
 pub use snapshot::Snapshot;
 pub use synflow::synflow;

@@ -31,7 +31,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 /// use kolmo::{Random, Tape, Tensor, compress::Channels, nn::{Layer, Linear, Relu, Sequential}};
 /// let rng = &mut Random::new(0);
 /// let net = Sequential((Linear::<f32>::new(4, 6, rng), Relu, Linear::new(6, 3, rng)));
-/// let channels = Channels::of(&net, &Tensor::ones([1, 4]), |x| net.forward(x))?;
+/// let channels = Channels::trace(&net, &Tensor::ones([1, 4]), |x| net.forward(x))?;
 /// assert_eq!(channels.families(), 1); // the six hidden units
 /// channels.shrink(&net, 0.5)?;
 /// assert_eq!(net.0.0.weight.shape()[..], [3, 4]);
@@ -98,7 +98,7 @@ impl Channels {
     ///
     /// # Errors
     /// The model fails on the input, or does what a [`Program`](crate::Program) can't do.
-    pub fn of<T: Float, M: Serialize + ?Sized>(
+    pub fn trace<T: Float, M: Serialize + ?Sized>(
         model: &M,
         example: &Tensor<T>,
         forward: impl for<'t> Fn(&Var<'t, T>) -> Var<'t, T>,

@@ -30,7 +30,7 @@ const TINY: f64 = 1e-16;
 /// ```
 /// use kolmo::{Random, Tape, Tensor, compress::{Variational, matrices}, nn::{Layer, Linear}, optim::{Adam, Optimizer}};
 /// let net = Linear::<f32>::new(4, 3, &mut Random::new(0));
-/// let noise = Variational::of(&net, matrices)?;
+/// let noise = Variational::new(&net, matrices)?;
 /// let mut adam = Adam::new(1e-3);
 /// let mut tape = Tape::new();
 /// let (x, y, examples) = (Tensor::ones([2, 4]), Tensor::from([0u32, 2]), 1000.0);
@@ -56,8 +56,9 @@ impl<T: Float> Variational<T> {
     ///
     /// # Errors
     /// It picks none, or one whose weights are tied to a codebook.
-    pub fn of<M: Serialize + ?Sized>(model: &M, filter: impl Fn(&str, &Shape) -> bool) -> Result<Self> {
-        let log_sigma2 = beside(model, "Variational", filter, |p| Ok(Tensor::full(p.shape(), T::of(-10.0))))?;
+    pub fn new<M: Serialize + ?Sized>(model: &M, filter: impl Fn(&str, &Shape) -> bool) -> Result<Self> {
+        let log_sigma2 =
+            beside(model, "Variational", filter, |p| Ok(Tensor::full(p.shape(), T::constant(-10.0))))?;
         Ok(Variational { log_sigma2 })
     }
 
@@ -88,7 +89,7 @@ impl<T: Float> Variational<T> {
         if let Err(message) = self.knows(model) {
             return tape.fail_op("Variational", message, &[]);
         }
-        let mut sum = tape.constant(T::of(0.0));
+        let mut sum = tape.constant(T::constant(0.0));
         self.each(model, |p, log_sigma2| {
             let log_alpha = log_alpha(&tape.param(p), &tape.param(log_sigma2));
             sum = &sum + kept(tape, p, divergence(&log_alpha)).sum();
@@ -189,7 +190,7 @@ fn divergence<'t, T: Float>(log_alpha: &Var<'t, T>) -> Var<'t, T> {
 #[track_caller]
 fn kept<'t, T: Float>(tape: &'t Tape<T>, p: &Param<T>, value: Var<'t, T>) -> Var<'t, T> {
     match p.mask() {
-        Some(mask) => value.where_one(&tape.constant(mask.cast()), &tape.constant(T::of(0.0))),
+        Some(mask) => value.where_one(&tape.constant(mask.cast()), &tape.constant(T::constant(0.0))),
         None => value,
     }
 }
@@ -199,7 +200,7 @@ fn normal<'t, T: Float>(tape: &'t Tape<T>, shape: &Shape) -> Var<'t, T> {
     let random = tape.draw(2 * shape.numel());
     tape.constant(Tensor::from_fn(shape, |i| {
         let (u, v) = (random.uniform(2 * i as u64), random.uniform(2 * i as u64 + 1));
-        T::of((-2.0 * (1.0 - u).ln()).sqrt() * (TAU * v).cos())
+        T::constant((-2.0 * (1.0 - u).ln()).sqrt() * (TAU * v).cos())
     }))
 }
 

@@ -17,7 +17,7 @@ pub struct ImageOptions {
     /// Height and width that every picture is resized to (default: none, and all must be of one size).
     pub size: Option<(u32, u32)>,
     /// One channel of brightness instead of red, green and blue (default no).
-    pub grey: bool,
+    pub grayscale: bool,
 }
 
 /// What was found in folders.
@@ -35,17 +35,41 @@ pub struct ImageFolder {
     pub skipped: Vec<PathBuf>,
 }
 
-/// Reads all PNG and JPEG files of a folder's folders, each of which is a class; both in the order of their names. What a file
-/// is its contents say, not its name. Names that begin with a dot are left alone.
-///
-/// Classes are numbered by the folders that are there: two roots, for training and for testing, have the same numbers only if
-/// they have the same folders. [`image_folder_of`] takes them from a list.
-///
-/// # Errors
-/// No such folder, no pictures in it; a picture that can't be read or is cut off, or has another size than the first; pictures
-/// where none are looked for: in the root itself, or more than one folder down.
-pub fn image_folder(root: impl AsRef<Path>, options: ImageOptions) -> Result<ImageFolder> {
-    image_folder_at(root.as_ref(), options)
+impl ImageFolder {
+    /// Reads all PNG and JPEG files of a folder's folders, each of which is a class; both in the order of their names. What a file
+    /// is its contents say, not its name. Names that begin with a dot are left alone.
+    ///
+    /// Classes are numbered by the folders that are there: two roots, for training and for testing, have the same numbers only if
+    /// they have the same folders. [`load_with_classes`](ImageFolder::load_with_classes) takes them from a list.
+    ///
+    /// # Errors
+    /// No such folder, no pictures in it; a picture that can't be read or is cut off, or has another size than the first; pictures
+    /// where none are looked for: in the root itself, or more than one folder down.
+    pub fn load(root: impl AsRef<Path>, options: ImageOptions) -> Result<ImageFolder> {
+        image_folder_at(root.as_ref(), options)
+    }
+
+    /// [`load`](ImageFolder::load) with classes that are numbered by their places in `classes`, as another [`ImageFolder`] has them.
+    ///
+    /// ```
+    /// use kolmo::data::{ImageFolder, ImageOptions};
+    /// fn both(options: ImageOptions) -> kolmo::Result<[ImageFolder; 2]> {
+    ///     let train = ImageFolder::load("pets/train", options)?;
+    ///     let test = ImageFolder::load_with_classes("pets/test", options, &train.classes)?;
+    ///     Ok([train, test])
+    /// }
+    /// # assert!(both(ImageOptions::default()).is_err());
+    /// ```
+    ///
+    /// # Errors
+    /// As there, and a folder that is none of the classes. A class without a folder is none.
+    pub fn load_with_classes(
+        root: impl AsRef<Path>,
+        options: ImageOptions,
+        classes: &[String],
+    ) -> Result<ImageFolder> {
+        image_folder_of_at(root.as_ref(), options, classes)
+    }
 }
 
 fn image_folder_at(root: &Path, options: ImageOptions) -> Result<ImageFolder> {
@@ -55,28 +79,6 @@ fn image_folder_at(root: &Path, options: ImageOptions) -> Result<ImageFolder> {
         folders.push(folder);
     }
     read(root, options, classes, folders)
-}
-
-/// The same with classes that are numbered by their places in `classes`, as another [`ImageFolder`] has them.
-///
-/// ```
-/// use kolmo::data::{ImageFolder, ImageOptions, image_folder, image_folder_of};
-/// fn both(options: ImageOptions) -> kolmo::Result<[ImageFolder; 2]> {
-///     let train = image_folder("pets/train", options)?;
-///     let test = image_folder_of("pets/test", options, &train.classes)?;
-///     Ok([train, test])
-/// }
-/// # assert!(both(ImageOptions::default()).is_err());
-/// ```
-///
-/// # Errors
-/// As there, and a folder that is none of the classes. A class without a folder is none.
-pub fn image_folder_of(
-    root: impl AsRef<Path>,
-    options: ImageOptions,
-    classes: &[String],
-) -> Result<ImageFolder> {
-    image_folder_of_at(root.as_ref(), options, classes)
 }
 
 fn image_folder_of_at(root: &Path, options: ImageOptions, classes: &[String]) -> Result<ImageFolder> {
@@ -162,7 +164,7 @@ fn read(
             return Err(Error::format(path.display().to_string(), "its size", message));
         }
         // Channels first.
-        if options.grey {
+        if options.grayscale {
             pixels.extend(picture.to_luma8().into_raw().into_iter().map(|v| f32::from(v) / 255.0));
         } else {
             let raw = picture.to_rgb8().into_raw();
@@ -170,7 +172,7 @@ fn read(
         }
     }
     let (height, width) = first.unwrap_or_default();
-    let shape = [paths.len(), if options.grey { 1 } else { 3 }, height, width];
+    let shape = [paths.len(), if options.grayscale { 1 } else { 3 }, height, width];
     Ok(ImageFolder {
         images: Tensor::new(shape, pixels)?,
         labels: Tensor::from(labels),
@@ -196,16 +198,16 @@ mod tests {
         red.save(root.join("a/red.png")).unwrap();
         GrayImage::from_pixel(3, 2, Luma([102])).save(root.join("b/grey.PNG")).unwrap();
         fs::write(root.join("b/notes.txt"), "no picture").unwrap();
-        let all = image_folder(&root, ImageOptions::default()).unwrap();
+        let all = ImageFolder::load(&root, ImageOptions::default()).unwrap();
         assert_eq!((all.classes.join(" "), all.labels.to_vec()), ("a b empty".to_string(), vec![0, 1]));
         assert_eq!(all.images.shape(), &[2, 3, 2, 3]);
         let values = all.images.to_vec();
         assert_eq!(values[..6], [0.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
         assert_eq!((values[6], values[18]), (0.2, 0.4));
-        let small = image_folder(&root, ImageOptions { size: Some((4, 5)), grey: true }).unwrap();
+        let small = ImageFolder::load(&root, ImageOptions { size: Some((4, 5)), grayscale: true }).unwrap();
         assert_eq!(small.images.shape(), &[2, 1, 4, 5]);
         GrayImage::from_pixel(4, 2, Luma([0])).save(root.join("b/wide.png")).unwrap();
-        let error = image_folder(&root, ImageOptions::default()).unwrap_err().to_string();
+        let error = ImageFolder::load(&root, ImageOptions::default()).unwrap_err().to_string();
         assert!(error.contains("wide.png") && error.contains("(2, 4) is not (2, 3)"), "{error}");
         fs::remove_file(root.join("b/wide.png")).unwrap();
         // Hidden names are left alone, contents count, and the same classes have the same numbers elsewhere.
@@ -215,15 +217,15 @@ mod tests {
         }
         red.save_with_format(root.join("a/named.jpg"), image::ImageFormat::Png).unwrap();
         red.save_with_format(root.join("b/unnamed"), image::ImageFormat::Png).unwrap();
-        let all = image_folder(&root, ImageOptions::default()).unwrap();
+        let all = ImageFolder::load(&root, ImageOptions::default()).unwrap();
         assert_eq!((all.classes.join(" "), all.labels.to_vec()), ("a b empty".into(), vec![0, 0, 1, 1]));
         assert_eq!(all.skipped, [root.join("b/notes.txt")]);
         let classes = ["z", "empty", "b", "a"].map(String::from);
-        let other = image_folder_of(&root, ImageOptions::default(), &classes).unwrap();
+        let other = ImageFolder::load_with_classes(&root, ImageOptions::default(), &classes).unwrap();
         assert_eq!((other.classes, other.labels.to_vec()), (classes.to_vec(), vec![2, 2, 3, 3]));
-        assert!(image_folder_of(&root, ImageOptions::default(), &classes[..3]).is_err());
+        assert!(ImageFolder::load_with_classes(&root, ImageOptions::default(), &classes[..3]).is_err());
         let told = |part: &str| {
-            let error = image_folder(&root, ImageOptions::default()).unwrap_err().to_string();
+            let error = ImageFolder::load(&root, ImageOptions::default()).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");
         };
         for place in ["top", "b/deep/lost.png"] {
@@ -234,9 +236,9 @@ mod tests {
         fs::write(root.join("a/broken.jpg"), "no picture").unwrap();
         told("broken.jpg");
         for size in [(0, 3), (3, u32::MAX)] {
-            assert!(image_folder(&root, ImageOptions { size: Some(size), grey: true }).is_err());
+            assert!(ImageFolder::load(&root, ImageOptions { size: Some(size), grayscale: true }).is_err());
         }
         fs::remove_dir_all(&root).unwrap();
-        assert!(image_folder(&root, ImageOptions::default()).is_err());
+        assert!(ImageFolder::load(&root, ImageOptions::default()).is_err());
     }
 }

@@ -18,13 +18,13 @@ use std::{
 };
 
 /// Which examples come when. What a batch is made of, and how, is the business of the function given to
-/// [`batches`](Loader::batches); it gets random numbers that belong to the seed, the epoch and the batch. So a run that is
+/// [`batches`](DataLoader::batches); it gets random numbers that belong to the seed, the epoch and the batch. So a run that is
 /// taken up again in the middle of an epoch sees the same batches as one that was never broken off.
 ///
 /// ```
-/// use kolmo::data::{self, Loader};
+/// use kolmo::data::{self, DataLoader};
 /// let (images, labels) = data::digits();
-/// let loader = Loader::new(labels.numel(), 64).seed(1);
+/// let loader = DataLoader::new(labels.numel(), 64).seed(1);
 /// for batch in loader.batches(0, move |rows, _rng| Ok((images.rows(rows)?, labels.rows(rows)?))) {
 ///     let (x, y) = batch?;
 ///     assert_eq!(x.dim(0), y.numel());
@@ -32,7 +32,7 @@ use std::{
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Loader {
+pub struct DataLoader {
     n: usize,
     size: usize,
     seed: u64,
@@ -40,9 +40,9 @@ pub struct Loader {
     drop_last: bool,
 }
 
-checked!(Loader { n: usize, size: usize, seed: u64, shuffle: bool, drop_last: bool });
+checked!(DataLoader { n: usize, size: usize, seed: u64, shuffle: bool, drop_last: bool });
 
-impl Check for Loader {
+impl Check for DataLoader {
     fn check(&self) -> Checked<()> {
         if self.size == 0 {
             return Err("size is 0, expected at least 1".into());
@@ -58,25 +58,25 @@ impl Check for Loader {
 /// Batches that wait for the one who takes them.
 const AHEAD: usize = 2;
 
-impl Loader {
+impl DataLoader {
     /// Batches of `size` of the examples `0..n`, shuffled; the last may be smaller.
-    pub fn new(n: usize, size: usize) -> Loader {
-        Loader { n, size: size.max(1), seed: 0, shuffle: true, drop_last: false }
+    pub fn new(n: usize, size: usize) -> DataLoader {
+        DataLoader { n, size: size.max(1), seed: 0, shuffle: true, drop_last: false }
     }
 
     /// What the order and the random numbers come from (default 0).
-    pub fn seed(self, seed: u64) -> Loader {
-        Loader { seed, ..self }
+    pub fn seed(self, seed: u64) -> DataLoader {
+        DataLoader { seed, ..self }
     }
 
     /// Whether the order changes from epoch to epoch (default yes).
-    pub fn shuffle(self, shuffle: bool) -> Loader {
-        Loader { shuffle, ..self }
+    pub fn shuffle(self, shuffle: bool) -> DataLoader {
+        DataLoader { shuffle, ..self }
     }
 
     /// Whether a smaller batch at the end is left out (default no).
-    pub fn drop_last(self, drop_last: bool) -> Loader {
-        Loader { drop_last, ..self }
+    pub fn drop_last(self, drop_last: bool) -> DataLoader {
+        DataLoader { drop_last, ..self }
     }
 
     /// Batches in an epoch.
@@ -112,7 +112,7 @@ impl Loader {
         F: FnMut(&[usize], &mut Random) -> Result<B> + Send + 'static,
     {
         let (loader, count) = (*self, self.len());
-        let order = listed(self.n, 0..self.n).map_err(|message| Error::invalid("Loader", message));
+        let order = listed(self.n, 0..self.n).map_err(|message| Error::invalid("DataLoader", message));
         let (mut order, mut lack) = match order {
             Ok(order) => (order, None),
             Err(error) => (Vec::new(), Some(error)),
@@ -161,14 +161,14 @@ fn take<B>(made: &Mutex<Option<Next<B>>>) -> Option<Next<B>> {
     made.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
-impl fmt::Display for Loader {
+impl fmt::Display for DataLoader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} examples in batches of {}", self.n, self.size)?;
         f.write_str(if self.drop_last { ", without a smaller last one" } else { "" })
     }
 }
 
-/// The batches of an epoch that are still to come; see [`Loader::batches`].
+/// The batches of an epoch that are still to come; see [`DataLoader::batches`].
 pub struct Batches<B> {
     receiver: Receiver<Result<B>>,
     thread: Option<JoinHandle<()>>,
@@ -199,14 +199,14 @@ mod tests {
     use super::*;
     use crate::error::Error;
 
-    fn rows(loader: Loader, epoch: u64, first: usize) -> Vec<(Vec<usize>, u64)> {
+    fn rows(loader: DataLoader, epoch: u64, first: usize) -> Vec<(Vec<usize>, u64)> {
         let made = loader.batches_from(epoch, first, |rows, random| Ok((rows.to_vec(), random.bits(0))));
         made.collect::<Result<_>>().unwrap()
     }
 
     #[test]
     fn an_epoch_has_every_example_once_and_another_order_than_the_next() {
-        let loader = Loader::new(10, 4).seed(3);
+        let loader = DataLoader::new(10, 4).seed(3);
         let first = rows(loader, 0, 0);
         assert_eq!(first.iter().map(|b| b.0.len()).collect::<Vec<_>>(), [4, 4, 2]);
         let mut all: Vec<usize> = first.iter().flat_map(|b| b.0.clone()).collect();
@@ -217,12 +217,12 @@ mod tests {
         assert_ne!(rows(loader.seed(4), 0, 0), first);
         assert_eq!(rows(loader.shuffle(false), 7, 0)[1].0, [4, 5, 6, 7]);
         assert_eq!((loader.drop_last(true).len(), rows(loader.drop_last(true), 0, 0).len()), (2, 2));
-        assert!(rows(Loader::new(0, 4), 0, 0).is_empty() && Loader::new(0, 4).is_empty());
+        assert!(rows(DataLoader::new(0, 4), 0, 0).is_empty() && DataLoader::new(0, 4).is_empty());
     }
 
     #[test]
     fn an_epoch_taken_up_again_goes_on_as_it_would_have() {
-        let loader = Loader::new(50, 7).seed(1);
+        let loader = DataLoader::new(50, 7).seed(1);
         let whole = rows(loader, 5, 0);
         for first in 0..=loader.len() {
             assert_eq!(rows(loader, 5, first), whole[first..]);
@@ -232,15 +232,15 @@ mod tests {
     #[test]
     fn an_error_is_an_item_and_a_panic_goes_on_in_the_one_who_waits() {
         let mut seen = 0;
-        let failing = Loader::new(9, 1).shuffle(false).batches(0, |rows, _| {
+        let failing = DataLoader::new(9, 1).shuffle(false).batches(0, |rows, _| {
             if rows == [3] { Err(Error::invalid("test", "no fourth")) } else { Ok(()) }
         });
         let outcomes: Vec<bool> = failing.map(|b| b.is_ok()).inspect(|_| seen += 1).collect();
         assert_eq!(outcomes, [true, true, true, false]);
         let panicking =
-            || Loader::new(2, 1).batches(0, |_, _| -> Result<()> { panic!("on purpose") }).count();
+            || DataLoader::new(2, 1).batches(0, |_, _| -> Result<()> { panic!("on purpose") }).count();
         assert!(std::panic::catch_unwind(panicking).is_err());
         // Broken off early: the thread must not wait for ever, nor the test for the thread.
-        drop(Loader::new(1000, 1).batches(0, |_, _| Ok(vec![0u8; 1000])));
+        drop(DataLoader::new(1000, 1).batches(0, |_, _| Ok(vec![0u8; 1000])));
     }
 }

@@ -19,16 +19,16 @@ mod text;
 pub use augment::{Augment, mixup};
 pub use digits::digits;
 #[cfg(feature = "images")]
-pub use folder::{ImageFolder, ImageOptions, image_folder, image_folder_of};
+pub use folder::{ImageFolder, ImageOptions};
 pub use folds::{k_fold, stratified_k_fold, stratified_split};
 pub use idx::{mnist, read_idx};
-pub use loader::{Batches, Loader};
+pub use loader::{Batches, DataLoader};
 pub use npy::{NpyArray, read_npy, write_npy};
 #[cfg(feature = "npz")]
 pub use npz::{read_npz, write_npz};
-pub use split::{MinMax, Standardize, batches, one_hot, train_test_split};
+pub use split::{MinMaxScaler, StandardScaler, batches, one_hot, train_test_split};
 pub use table::Table;
-pub use text::{Characters, random_blocks};
+pub use text::{CharTokenizer, random_windows};
 
 use crate::error::{Error, Result};
 

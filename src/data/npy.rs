@@ -221,7 +221,7 @@ fn elements(data: &[u8], size: usize, big: bool, kind: u8) -> Option<Elements> {
     }
     Some(match (kind, size) {
         (b'f', 2) => Elements::Floats(all(data, size, big, |b| {
-            Some(crate::real::half::f16_to_f32(read!(b[..2], u16)).into())
+            Some(crate::real::half::f16_bits_to_f32(read!(b[..2], u16)).into())
         })?),
         (b'f', 4) => Elements::Floats(all(data, size, big, |b| Some(read!(b[..4], f32).into()))?),
         (b'f', 8) => Elements::Floats(all(data, size, big, |b| Some(f64::from_le_bytes(b)))?),

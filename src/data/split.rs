@@ -48,28 +48,28 @@ pub fn batches(n: usize, size: usize, rng: &mut Random) -> impl Iterator<Item = 
 /// constant column is only shifted.
 ///
 /// ```
-/// use kolmo::{Tensor, data::Standardize};
+/// use kolmo::{Tensor, data::StandardScaler};
 /// let train = Tensor::from([[1.0, 5.0], [3.0, 5.0]]);
-/// let scale = Standardize::fit(&train)?;
+/// let scale = StandardScaler::fit(&train)?;
 /// assert_eq!(scale.apply(&Tensor::from([[4.0, 6.0]]))?.to_vec(), [2.0, 1.0]);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Standardize {
+pub struct StandardScaler {
     #[serde(with = "crate::numbers")]
     mean: Vec<f32>,
     #[serde(with = "crate::numbers")]
     std: Vec<f32>,
 }
 
-checked!(Standardize {
+checked!(StandardScaler {
     #[serde(with = "crate::numbers")]
     mean: Vec<f32>,
     #[serde(with = "crate::numbers")]
     std: Vec<f32>,
 });
 
-impl Check for Standardize {
+impl Check for StandardScaler {
     fn check(&self) -> Checked<()> {
         columns(("mean", &self.mean), ("std", &self.std))
     }
@@ -86,12 +86,12 @@ fn columns((offset, first): (&str, &[f32]), (scale, second): (&str, &[f32])) -> 
     }
 }
 
-impl Standardize {
+impl StandardScaler {
     /// Means and deviations (divided by n, as in scikit-learn) of the columns of `[n, columns]`.
-    pub fn fit(x: &Tensor<f32>) -> Result<Standardize> {
+    pub fn fit(x: &Tensor<f32>) -> Result<StandardScaler> {
         if x.rank() != 2 || x.dim(0) == 0 {
             return Err(Error::invalid(
-                "Standardize",
+                "StandardScaler",
                 format!("takes [n, columns] with n > 0, not {}", x.shape()),
             ));
         }
@@ -107,7 +107,7 @@ impl Standardize {
             }
         }
         let std = squares.iter().map(|q| if *q > 0.0 { (q / n).sqrt() as f32 } else { 1.0 }).collect();
-        Ok(Standardize { mean: sum.iter().map(|s| (s / n) as f32).collect(), std })
+        Ok(StandardScaler { mean: sum.iter().map(|s| (s / n) as f32).collect(), std })
     }
 
     /// The data shifted and scaled.
@@ -115,7 +115,7 @@ impl Standardize {
         let columns = self.mean.len();
         if x.rank() != 2 || x.dim(1) != columns {
             return Err(Error::invalid(
-                "Standardize",
+                "StandardScaler",
                 format!("was fitted to {columns} columns, not {}", x.shape()),
             ));
         }
@@ -127,41 +127,41 @@ impl Standardize {
 /// Brings each column from its range in the data it was fitted to into 0 to 1. A constant column becomes 0.
 ///
 /// ```
-/// use kolmo::{Tensor, data::MinMax};
-/// let scale = MinMax::fit(&Tensor::from([[1.0, 0.0], [3.0, 10.0]]))?;
+/// use kolmo::{Tensor, data::MinMaxScaler};
+/// let scale = MinMaxScaler::fit(&Tensor::from([[1.0, 0.0], [3.0, 10.0]]))?;
 /// assert_eq!(scale.apply(&Tensor::from([[2.0, 20.0]]))?.to_vec(), [0.5, 2.0]);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct MinMax {
+pub struct MinMaxScaler {
     #[serde(with = "crate::numbers")]
     min: Vec<f32>,
     #[serde(with = "crate::numbers")]
     range: Vec<f32>,
 }
 
-checked!(MinMax {
+checked!(MinMaxScaler {
     #[serde(with = "crate::numbers")]
     min: Vec<f32>,
     #[serde(with = "crate::numbers")]
     range: Vec<f32>,
 });
 
-impl Check for MinMax {
+impl Check for MinMaxScaler {
     fn check(&self) -> Checked<()> {
         columns(("min", &self.min), ("range", &self.range))
     }
 }
 
-impl MinMax {
+impl MinMaxScaler {
     /// The ranges of the columns of `[n, columns]`.
     ///
     /// # Errors
     /// Another rank, or no rows.
-    pub fn fit(x: &Tensor<f32>) -> Result<MinMax> {
+    pub fn fit(x: &Tensor<f32>) -> Result<MinMaxScaler> {
         if x.rank() != 2 || x.dim(0) == 0 {
             let message = format!("takes [n, columns] with n > 0, not {}", x.shape());
-            return Err(Error::invalid("MinMax", message));
+            return Err(Error::invalid("MinMaxScaler", message));
         }
         let columns = x.dim(1);
         let (mut min, mut max) = (vec![f32::INFINITY; columns], vec![f32::NEG_INFINITY; columns]);
@@ -171,7 +171,7 @@ impl MinMax {
             }
         }
         let range = min.iter().zip(&max).map(|(a, b)| if b > a { b - a } else { 1.0 }).collect();
-        Ok(MinMax { min, range })
+        Ok(MinMaxScaler { min, range })
     }
 
     /// The data in units of the ranges.
@@ -182,7 +182,7 @@ impl MinMax {
         let columns = self.min.len();
         if x.rank() != 2 || x.dim(1) != columns {
             let message = format!("was fitted to {columns} columns, not {}", x.shape());
-            return Err(Error::invalid("MinMax", message));
+            return Err(Error::invalid("MinMaxScaler", message));
         }
         let data = x.to_vec();
         Ok(Tensor::from_fn(x.shape(), |i| (data[i] - self.min[i % columns]) / self.range[i % columns]))
@@ -239,18 +239,18 @@ mod tests {
     #[test]
     fn standardised_columns_have_mean_zero_and_deviation_one() {
         let x = Tensor::from([[1.0, 5.0], [3.0, 5.0], [5.0, 5.0]]);
-        let y = Standardize::fit(&x).unwrap().apply(&x).unwrap().to_vec();
+        let y = StandardScaler::fit(&x).unwrap().apply(&x).unwrap().to_vec();
         let s = (8.0f32 / 3.0).sqrt();
         assert_eq!(y, [-2.0 / s, 0.0, 0.0, 0.0, 2.0 / s, 0.0]);
-        assert!(Standardize::fit(&Tensor::zeros([0, 2])).is_err());
+        assert!(StandardScaler::fit(&Tensor::zeros([0, 2])).is_err());
     }
 
     #[test]
     fn ranges_become_zero_to_one_and_labels_rows() {
         let x = Tensor::from([[1.0f32, 5.0], [3.0, 5.0], [5.0, 5.0]]);
-        let y = MinMax::fit(&x).unwrap().apply(&x).unwrap();
+        let y = MinMaxScaler::fit(&x).unwrap().apply(&x).unwrap();
         assert_eq!(y.to_vec(), [0.0, 0.0, 0.5, 0.0, 1.0, 0.0]);
-        assert!(MinMax::fit(&x).unwrap().apply(&Tensor::zeros([2, 3])).is_err());
+        assert!(MinMaxScaler::fit(&x).unwrap().apply(&Tensor::zeros([2, 3])).is_err());
         assert_eq!(
             one_hot(&Tensor::from([1u32, 0]), 3).unwrap(),
             Tensor::from([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])

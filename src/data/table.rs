@@ -179,7 +179,7 @@ impl Table {
 
     /// A column as classes: their numbers, and their names. The names are in the order of their characters' codes, and those of
     /// this table only: two tables have the same numbers if they have the same names, else see
-    /// [`classes_of`](Table::classes_of).
+    /// [`to_labels_with`](Table::to_labels_with).
     ///
     /// # Errors
     /// There is no such column, or two.
@@ -187,7 +187,7 @@ impl Table {
         let place = self.column(column)?;
         let names: BTreeSet<&str> = (0..self.len()).map(|row| self.field(row, place)).collect();
         let names: Vec<String> = names.into_iter().map(str::to_string).collect();
-        Ok((self.classes_of(column, &names)?, names))
+        Ok((self.to_labels_with(column, &names)?, names))
     }
 
     /// A column as classes that are numbered by their places in `names`, which another table gave, as a rule: that of the
@@ -197,14 +197,14 @@ impl Table {
     /// use kolmo::data::Table;
     /// let parse = |text| Table::parse(text, b',', true);
     /// let (_, names) = parse("kind\nrose\niris\nlily\n")?.classes("kind")?;
-    /// assert_eq!(parse("kind\nrose\niris\n")?.classes_of("kind", &names)?.to_vec(), [2, 0]);
-    /// assert!(parse("kind\nfern\n")?.classes_of("kind", &names).is_err());
+    /// assert_eq!(parse("kind\nrose\niris\n")?.to_labels_with("kind", &names)?.to_vec(), [2, 0]);
+    /// assert!(parse("kind\nfern\n")?.to_labels_with("kind", &names).is_err());
     /// # Ok::<(), kolmo::Error>(())
     /// ```
     ///
     /// # Errors
     /// There is no such column, or two; a field is none of the names.
-    pub fn classes_of(&self, column: &str, names: &[String]) -> Result<Tensor<u32>> {
+    pub fn to_labels_with(&self, column: &str, names: &[String]) -> Result<Tensor<u32>> {
         let place = self.column(column)?;
         let numbers: BTreeMap<&str, u32> = names.iter().map(String::as_str).zip(0..).collect();
         let number = |(row, line): (usize, &u64)| {

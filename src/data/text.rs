@@ -11,8 +11,8 @@ use serde::Serialize;
 /// A number for each character of a text, in the order of their code points.
 ///
 /// ```
-/// use kolmo::data::Characters;
-/// let characters = Characters::of("hello");
+/// use kolmo::data::CharTokenizer;
+/// let characters = CharTokenizer::fit("hello");
 /// assert_eq!(characters.len(), 4); // e h l o
 /// let tokens = characters.encode("hole")?;
 /// assert_eq!(tokens, [1, 3, 2, 0]);
@@ -21,11 +21,11 @@ use serde::Serialize;
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Characters(Vec<char>);
+pub struct CharTokenizer(Vec<char>);
 
-checked!(Characters(Vec<char>));
+checked!(CharTokenizer(Vec<char>));
 
-impl Check for Characters {
+impl Check for CharTokenizer {
     fn check(&self) -> Checked<()> {
         match self.0.windows(2).find(|pair| pair[0] >= pair[1]) {
             Some(pair) => {
@@ -36,13 +36,13 @@ impl Check for Characters {
     }
 }
 
-impl Characters {
+impl CharTokenizer {
     /// The characters that occur in a text.
-    pub fn of(text: &str) -> Characters {
+    pub fn fit(text: &str) -> CharTokenizer {
         let mut all: Vec<char> = text.chars().collect();
         all.sort_unstable();
         all.dedup();
-        Characters(all)
+        CharTokenizer(all)
     }
 
     /// How many there are.
@@ -64,7 +64,7 @@ impl Characters {
             Ok(i) => Ok(i as u32),
             Err(_) => {
                 let message = format!("{c:?} at byte {at} is none of the {} known characters", self.0.len());
-                Err(Error::invalid("Characters", message))
+                Err(Error::invalid("CharTokenizer", message))
             }
         };
         text.char_indices().map(number).collect()
@@ -77,7 +77,7 @@ impl Characters {
     pub fn decode(&self, tokens: &[u32]) -> Result<String> {
         let character = |&t: &u32| {
             let message = || format!("there is no character {t}, only {}", self.0.len());
-            self.0.get(t as usize).ok_or_else(|| Error::invalid("Characters", message()))
+            self.0.get(t as usize).ok_or_else(|| Error::invalid("CharTokenizer", message()))
         };
         tokens.iter().map(character).collect()
     }
@@ -87,16 +87,16 @@ impl Characters {
 /// further on, both `[n, length]`: what is to be predicted from what.
 ///
 /// ```
-/// use kolmo::{Random, data::random_blocks};
+/// use kolmo::{Random, data::random_windows};
 /// let tokens: Vec<u32> = (0..100).collect();
-/// let (x, y) = random_blocks(&tokens, 4, 8, &mut Random::new(0))?;
+/// let (x, y) = random_windows(&tokens, 4, 8, &mut Random::new(0))?;
 /// assert_eq!((x.shape().to_vec(), y.get([2, 0])), (vec![4, 8], x.get([2, 1])));
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 ///
 /// # Errors
 /// There are no more tokens than `length`.
-pub fn random_blocks(
+pub fn random_windows(
     tokens: &[u32],
     n: usize,
     length: usize,
@@ -104,11 +104,11 @@ pub fn random_blocks(
 ) -> Result<(Tensor<u32>, Tensor<u32>)> {
     let Some(places) = tokens.len().checked_sub(length).filter(|&places| places > 0) else {
         let message = format!("{} tokens have no block of {length} and one more", tokens.len());
-        return Err(Error::invalid("random_blocks", message));
+        return Err(Error::invalid("random_windows", message));
     };
-    addressable(&[n, length]).map_err(|message| Error::invalid("random_blocks", message))?;
+    addressable(&[n, length]).map_err(|message| Error::invalid("random_windows", message))?;
     let starts = listed(n, (0..n).map(|_| rng.random_range(0..places)));
-    let starts = starts.map_err(|message| Error::invalid("random_blocks", message))?;
+    let starts = starts.map_err(|message| Error::invalid("random_windows", message))?;
     let block =
         |shift: usize| Tensor::from_fn([n, length], |i| tokens[starts[i / length] + i % length + shift]);
     let blocks = (block(0), block(1));
@@ -123,11 +123,11 @@ mod tests {
     #[test]
     fn every_block_can_come_and_none_leaves_the_text() {
         let tokens = [5u32, 6, 7, 8];
-        let (x, y) = random_blocks(&tokens, 100, 2, &mut Random::new(1)).unwrap();
+        let (x, y) = random_windows(&tokens, 100, 2, &mut Random::new(1)).unwrap();
         let starts: std::collections::BTreeSet<u32> = x.to_vec().into_iter().step_by(2).collect();
         assert_eq!(starts.into_iter().collect::<Vec<_>>(), [5, 6]);
         assert_eq!(x.to_vec().iter().map(|t| t + 1).collect::<Vec<_>>(), y.to_vec());
-        assert!(random_blocks(&tokens, 1, 4, &mut Random::new(1)).is_err());
-        assert!(random_blocks(&tokens, 1, 0, &mut Random::new(1)).is_ok());
+        assert!(random_windows(&tokens, 1, 4, &mut Random::new(1)).is_err());
+        assert!(random_windows(&tokens, 1, 0, &mut Random::new(1)).is_ok());
     }
 }

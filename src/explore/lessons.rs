@@ -39,7 +39,7 @@ const LESSONS: [(&str, &[&str], Program); 10] = [
 pub(super) fn all() -> Result<Vec<Lesson>> {
     let lesson = |&(title, text, program): &(&str, &'static [&'static str], Program)| {
         let tape = Tape::new();
-        tape.observe(true);
+        tape.set_observing(true);
         program(&tape)?;
         let seen = tape.observation();
         Ok(Lesson { text: text.to_vec(), tape: Data::of(title, &tape, &seen, &[SOURCE]) })

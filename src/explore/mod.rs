@@ -42,10 +42,10 @@ const SCRIPTS: [&str; 12] = [
 /// use kolmo::{Explorer, Random, Tape, Tensor, nn::{Layer, Linear}};
 /// let net = Linear::<f32>::new(3, 1, &mut Random::new(0));
 /// let tape = Tape::new();
-/// tape.observe(true);
+/// tape.set_observing(true);
 /// let loss = net.forward(&tape.constant(Tensor::ones([4, 3]))).square().mean();
 /// loss.backward()?;
-/// let page = Explorer::new(&tape).title("A line").names(&net).html()?;
+/// let page = Explorer::new(&tape).title("A line").with_names(&net).html()?;
 /// assert!(page.contains("weight"));
 /// # Ok::<(), kolmo::Error>(())
 /// ```
@@ -57,7 +57,7 @@ pub struct Explorer<'t, T: Float> {
 }
 
 impl<'t, T: Float> Explorer<'t, T> {
-    /// Of what the tape holds now. It must have been [observed](Tape::observe) while it recorded.
+    /// Of what the tape holds now. It must have been [observed](Tape::set_observing) while it recorded.
     pub fn new(tape: &'t Tape<T>) -> Explorer<'t, T> {
         let observation = tape.observation();
         Explorer { tape, observation, title: "A recorded tape".into(), lessons: true }
@@ -70,7 +70,7 @@ impl<'t, T: Float> Explorer<'t, T> {
     }
 
     /// With the names that parameters have in a model, and statements put together by its layers.
-    pub fn names<M: Serialize + ?Sized>(mut self, model: &M) -> Self {
+    pub fn with_names<M: Serialize + ?Sized>(mut self, model: &M) -> Self {
         self.observation = self.observation.with_names::<T, M>(model);
         self
     }
@@ -87,7 +87,7 @@ impl<'t, T: Float> Explorer<'t, T> {
     /// If the tape was not observed, or there is nothing on it.
     pub fn html(&self) -> Result<String> {
         if self.observation.rows.iter().all(|row| row.value.is_none()) {
-            let message = "no values to show: call tape.observe(true) before the program is recorded";
+            let message = "no values to show: call tape.set_observing(true) before the program is recorded";
             return Err(Error::invalid("explore", message));
         }
         #[derive(Serialize)]
@@ -119,11 +119,11 @@ impl<T: Float> Tape<T> {
     /// Writes a page that shows this tape: every statement with its value, its rule, its adjoint and its source line, forward and
     /// in the reverse sweep, step by step. One file, which works without a network.
     ///
-    /// The tape must have been [observed](Tape::observe). [`Explorer`] has options: a title, the parameters' names.
+    /// The tape must have been [observed](Tape::set_observing). [`Explorer`] has options: a title, the parameters' names.
     ///
     /// ```
     /// let tape = kolmo::Tape::<f64>::new();
-    /// tape.observe(true);
+    /// tape.set_observing(true);
     /// let x = tape.scalar(2.0);
     /// (x * x + x).backward()?;
     /// let path = std::env::temp_dir().join(format!("kolmo-step-{}.html", std::process::id()));
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn numbers_on_the_page_are_those_of_the_tape() -> Result<()> {
         let tape = Tape::<f64>::new();
-        tape.observe(true);
+        tape.set_observing(true);
         let x = tape.scalar(0.3);
         let y = (x.exp() * x + 1.0).log();
         let grads = y.backward()?;
@@ -191,11 +191,11 @@ mod tests {
     #[test]
     fn differences_agree_with_rules_through_tensors_and_scalars() -> Result<()> {
         let tape = Tape::<f64>::new();
-        tape.observe(true);
+        tape.set_observing(true);
         let w = tape.input([[0.5, -0.2], [0.1, 0.8]]);
         let s = tape.scalar(1.5);
         let h = w.matmul(&w).tanh();
-        let t = tape.from_scalars(&[h.at([0, 1]) * s, s.sin()], [2]);
+        let t = tape.stack_scalars(&[h.at([0, 1]) * s, s.sin()], [2]);
         let loss = (h.softmax(1) * t + &w).square().sum();
         loss.backward()?;
         let seen = tape.observation();
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn nothing_in_the_data_can_end_the_script() -> Result<()> {
         let tape = Tape::<f64>::new();
-        tape.observe(true);
+        tape.set_observing(true);
         let x = tape.scalar(f64::NAN);
         let y = tape.scope("</script><script>alert(1)//<!--@@data@@", || x * x);
         y.backward()?;
@@ -229,6 +229,6 @@ mod tests {
         let tape = Tape::<f64>::new();
         let _ = tape.scalar(1.0);
         let error = Explorer::new(&tape).html().unwrap_err().to_string();
-        assert!(error.contains("tape.observe(true)"), "{error}");
+        assert!(error.contains("tape.set_observing(true)"), "{error}");
     }
 }

@@ -190,11 +190,11 @@ pub(super) fn formula(op: &str) -> Option<Formula> {
     })
 }
 
-/// Rust's expression with numbers instead of `R::of(…)`, and with the names that formulas have here.
+/// Rust's expression with numbers instead of `R::constant(…)`, and with the names that formulas have here.
 fn plain(code: &str) -> String {
     let mut out = String::new();
     let mut rest = code.split_whitespace().collect::<Vec<_>>().join(" ").replace(" :: ", "::");
-    while let Some(at) = rest.find("R::of(") {
+    while let Some(at) = rest.find("R::constant(") {
         out.push_str(&rest[..at]);
         let inside = rest[at + 6..].to_string();
         let mut depth = 1;

@@ -43,14 +43,14 @@ pub enum DifferenceKind {
 }
 
 impl<T: Float> Tape<T> {
-    /// The first statement at which two [observed](Tape::observe) tapes differ in operation, shape or value; if there
+    /// The first statement at which two [observed](Tape::set_observing) tapes differ in operation, shape or value; if there
     /// is none, the first that the sweep comes to whose gradient differs. `None` if both are equal, bit by bit.
     ///
     /// ```
     /// use kolmo::{Tape, inspect::DifferenceKind};
     /// let run = |bias: f32| {
     ///     let tape = Tape::new();
-    ///     tape.observe(true);
+    ///     tape.set_observing(true);
     ///     let x = tape.input([1.0, 2.0]);
     ///     (x.tanh() + tape.constant([bias])).sum();
     ///     tape

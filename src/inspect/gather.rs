@@ -12,7 +12,7 @@ use crate::{
 
 impl<T: Float> Tape<T> {
     /// What has been recorded since the last [`reset`](Tape::reset), and the last `backward`. Without
-    /// [`observe`](Tape::observe) it is the listing, and no numbers.
+    /// [`set_observing`](Tape::set_observing) it is the listing, and no numbers.
     pub fn observation(&self) -> Observation {
         let mut none = Watch::default();
         let mut watch = self.tensors.watch.borrow_mut();
@@ -97,9 +97,9 @@ impl Observed {
             kept: Vec::new(),
             bytes: 0,
             memory: 0,
-            memory_swept: None,
+            backward_memory: None,
             nanos: 0,
-            nanos_swept: 0,
+            backward_nanos: 0,
             kinks: 0,
         }
     }
@@ -113,7 +113,7 @@ impl Observed {
             .map(|(operand, value)| Constant { operand: *operand as usize, value: value.cast() })
             .collect();
         self.adjoint = seen.adjoint.as_ref().map(Tensor::cast);
-        (self.nanos, self.nanos_swept) = (seen.nanos, seen.nanos_swept);
+        (self.nanos, self.backward_nanos) = (seen.nanos, seen.backward_nanos);
         self.kept = seen
             .kept
             .iter()

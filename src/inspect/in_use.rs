@@ -60,6 +60,6 @@ pub(super) fn curve(rows: &mut [Observed], flows: &[Flow], seed: Option<u32>, si
         if !row.row.arguments.is_empty() && begun.contains(&row.row.id) {
             adjoints -= size_of(row.row.id);
         }
-        row.memory_swept = Some(kept + adjoints);
+        row.backward_memory = Some(kept + adjoints);
     }
 }

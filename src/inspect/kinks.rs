@@ -8,7 +8,7 @@ use crate::{ops::Float, tape::Tape};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The statements of an [observed](Tape::observe) tape whose values lie on a kink; see [`Observation::kinks`].
+/// The statements of an [observed](Tape::set_observing) tape whose values lie on a kink; see [`Observation::kinks`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Kinks {
     /// In the order of the statements.
@@ -43,7 +43,7 @@ impl Observation {
     ///
     /// ```
     /// let tape = kolmo::Tape::<f32>::new();
-    /// tape.observe(true);
+    /// tape.set_observing(true);
     /// let y = tape.input([-1.0, 0.0, 2.0, 0.0]).relu().sum();
     /// y.backward()?;
     /// let kinks = tape.kinks();

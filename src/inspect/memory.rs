@@ -1,6 +1,6 @@
 //! What a tape keeps for the reverse sweep, and which rule reads it.
 use super::{
-    By, Origin,
+    GroupBy, Origin,
     origin::{layers_of, sums},
     table::{Table, bytes, count, percent, total},
 };
@@ -65,7 +65,7 @@ impl<T: Float> Tape<T> {
     /// [`backward`](crate::Var::backward).
     ///
     /// ```
-    /// use kolmo::{Random, Tape, Tensor, inspect::By, nn::{Layer, Linear, Relu, Sequential}};
+    /// use kolmo::{Random, Tape, Tensor, inspect::GroupBy, nn::{Layer, Linear, Relu, Sequential}};
     /// let rng = &mut Random::new(0);
     /// let net = Sequential((Linear::<f32>::new(64, 32, rng), Relu, Linear::new(32, 10, rng)));
     /// let tape = Tape::new();
@@ -74,7 +74,7 @@ impl<T: Float> Tape<T> {
     /// println!("{memory}");
     /// // The input of each layer, the scores before relu, and the scores that are squared.
     /// assert_eq!(memory.bytes(), 4 * 16 * (64 + 32 + 32 + 10));
-    /// assert_eq!(memory.by(By::Layer)[0].bytes, 4 * 16 * (64 + 32));
+    /// assert_eq!(memory.group_by(GroupBy::Layer)[0].bytes, 4 * 16 * (64 + 32));
     /// # drop(loss);
     /// ```
     pub fn memory(&self) -> Memory {
@@ -127,13 +127,13 @@ impl Memory {
         self
     }
 
-    /// Bytes of the tensors, each buffer once, parameters not counted: [`Tape::kept_bytes`].
+    /// Bytes of the tensors, each buffer once, parameters not counted: [`Tape::saved_bytes`].
     pub fn bytes(&self) -> usize {
         total(self.kept.iter().filter(|k| k.counted).map(|k| k.bytes))
     }
 
     /// The sums over each operation, layer or line, the largest first.
-    pub fn by(&self, by: By) -> Vec<MemoryGroup> {
+    pub fn group_by(&self, by: GroupBy) -> Vec<MemoryGroup> {
         let groups = sums(
             &self.kept,
             |k| &k.origin,
@@ -188,8 +188,10 @@ impl fmt::Display for Memory {
         if self.freed > 0 {
             writeln!(f, "a sweep has freed what {} operations kept", count(self.freed))?;
         }
-        for (by, head) in [(By::Operation, "operation"), (By::Layer, "layer"), (By::Line, "line")] {
-            let groups = self.by(by);
+        for (by, head) in
+            [(GroupBy::Operation, "operation"), (GroupBy::Layer, "layer"), (GroupBy::Line, "line")]
+        {
+            let groups = self.group_by(by);
             if groups.iter().all(|g| g.name == "–") {
                 continue;
             }

@@ -13,7 +13,7 @@
 //! | What is the model made of, and what does it cost? | [`summary`] |
 //!
 //! Each report prints as a table and goes through serde. Those on statements tell for each where it comes from, its
-//! [`Origin`], and add up [`By`] operation, layer or source line; `with_names` gives layers the names that they have
+//! [`Origin`], and add up [`GroupBy`] operation, layer or source line; `with_names` gives layers the names that they have
 //! in a model.
 mod dead;
 mod diff;
@@ -40,7 +40,7 @@ pub(crate) use differences::CentralDifference;
 pub use gradient::{GradientFlag, GradientStatistics, ParameterGradient};
 pub use kinks::{Kink, Kinks};
 pub use memory::{KeptTensor, Memory, MemoryGroup};
-pub use origin::{By, Origin};
+pub use origin::{GroupBy, Origin};
 pub use profile::{Call, Profile, ProfileGroup};
 pub use rounding::{Rounding, RoundingError};
 pub use saved::{Replay, SavedTape};

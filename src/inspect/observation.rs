@@ -3,7 +3,7 @@ use super::listing::Row;
 use crate::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-/// Everything that a tape recorded while it was [observed](Tape::observe), and the last reverse sweep over it.
+/// Everything that a tape recorded while it was [observed](crate::Tape::set_observing), and the last reverse sweep over it.
 ///
 /// It doesn't borrow the tape and goes through serde: numbers that are not finite are the strings `"NaN"`, `"inf"` and `"-inf"`
 /// in it. Elements of `f32` are held as `f64`, which is exact.
@@ -24,7 +24,7 @@ pub struct Observed {
     /// The statement as the listing has it. Scalar statements have their names and source lines too.
     #[serde(flatten)]
     pub row: Row,
-    /// The [scope](Tape::scope) in which it was recorded, or the layer that its parameters belong to.
+    /// The [scope](crate::Tape::scope) in which it was recorded, or the layer that its parameters belong to.
     pub layer: Option<String>,
     /// The value, of rank 0 for scalars; `None` if it was recorded before the tape was observed.
     pub value: Option<Tensor<f64>>,
@@ -39,11 +39,11 @@ pub struct Observed {
     /// Bytes kept for the sweep when the statement had been recorded.
     pub memory: usize,
     /// Bytes of what is still kept and of adjoints when the sweep had passed the statement; `None` without a sweep.
-    pub memory_swept: Option<usize>,
+    pub backward_memory: Option<usize>,
     /// Time to compute the value, in nanoseconds; 0 for scalars, whose time is that of the program around them.
     pub nanos: u64,
     /// Time of the rule in the sweep, in nanoseconds.
-    pub nanos_swept: u64,
+    pub backward_nanos: u64,
     /// At how many elements the derivative is one of several possible ones: `relu` at 0, a tie of `maximum`.
     pub kinks: usize,
 }

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 /// What a report adds up by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum By {
+pub enum GroupBy {
     /// The operation's name.
     Operation,
     /// The layer that it belongs to, see [`Origin::layer`].
@@ -41,11 +41,11 @@ impl Origin {
     }
 
     /// What it is added to.
-    pub(crate) fn key(&self, by: By) -> String {
+    pub(crate) fn key(&self, by: GroupBy) -> String {
         let known = match by {
-            By::Operation => Some(self.op.clone()),
-            By::Layer => self.layer.clone(),
-            By::Line => self.line(),
+            GroupBy::Operation => Some(self.op.clone()),
+            GroupBy::Layer => self.layer.clone(),
+            GroupBy::Line => self.line(),
         };
         known.unwrap_or_else(|| "–".into())
     }
@@ -81,7 +81,7 @@ impl Origin {
 pub(crate) fn sums<'a, E: 'a, G: Default>(
     entries: impl IntoIterator<Item = &'a E>,
     origin: impl Fn(&E) -> &Origin,
-    by: By,
+    by: GroupBy,
     add: impl Fn(&mut G, &E),
 ) -> Vec<(String, G)> {
     let mut places: HashMap<String, usize> = HashMap::new();

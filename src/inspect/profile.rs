@@ -1,6 +1,6 @@
 //! Where time and memory go: by operation, layer and source line, forward and in the sweep.
 use super::{
-    By, Origin,
+    GroupBy, Origin,
     observation::{Observation, Observed},
     origin::sums,
     table::{Table, bytes, count, percent, time, total},
@@ -9,7 +9,7 @@ use crate::{ops::Float, tape::Tape};
 use serde::{Deserialize, Serialize};
 use std::{cmp::Reverse, fmt};
 
-/// Time, bytes and calls of a program that a tape [observed](Tape::observe); see [`Observation::profile`].
+/// Time, bytes and calls of a program that a tape [observed](Tape::set_observing); see [`Observation::profile`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
     /// One for each operation that was recorded; inputs and parameters left out.
@@ -66,17 +66,17 @@ impl Observation {
     /// memory; observe a later one.
     ///
     /// ```
-    /// use kolmo::{Random, Tape, Tensor, inspect::By, nn::{Layer, Linear, Relu, Sequential}};
+    /// use kolmo::{Random, Tape, Tensor, inspect::GroupBy, nn::{Layer, Linear, Relu, Sequential}};
     /// let rng = &mut Random::new(0);
     /// let net = Sequential((Linear::<f32>::new(64, 32, rng), Relu, Linear::new(32, 10, rng)));
     /// let tape = Tape::new();
-    /// tape.observe(true);
+    /// tape.set_observing(true);
     /// net.forward(&tape.constant(Tensor::ones([16, 64]))).square().mean().backward()?;
     /// let profile = tape.observation().with_names::<f32, _>(&net).profile();
     /// println!("{profile}");
-    /// let linear = profile.by(By::Operation).into_iter().find(|g| g.name == "linear").unwrap();
+    /// let linear = profile.group_by(GroupBy::Operation).into_iter().find(|g| g.name == "linear").unwrap();
     /// assert_eq!(linear.calls, 2);
-    /// assert!(profile.by(By::Layer).iter().any(|g| g.name == "2" && g.sweep > 0));
+    /// assert!(profile.group_by(GroupBy::Layer).iter().any(|g| g.name == "2" && g.sweep > 0));
     /// # Ok::<(), kolmo::Error>(())
     /// ```
     pub fn profile(&self) -> Profile {
@@ -84,7 +84,7 @@ impl Observation {
             id: seen.row.id,
             origin: Origin::of(seen),
             forward: seen.nanos,
-            sweep: seen.nanos_swept,
+            sweep: seen.backward_nanos,
             bytes: seen.bytes,
         };
         Profile { calls: self.rows.iter().filter(|seen| !Origin::of(seen).is_leaf()).map(call).collect() }
@@ -93,7 +93,7 @@ impl Observation {
 
 impl Profile {
     /// The sums over each operation, layer or line, those that take longest first.
-    pub fn by(&self, by: By) -> Vec<ProfileGroup> {
+    pub fn group_by(&self, by: GroupBy) -> Vec<ProfileGroup> {
         let groups = sums(
             &self.calls,
             |c| &c.origin,
@@ -135,8 +135,10 @@ impl fmt::Display for Profile {
             time(sweep),
             bytes(kept)
         )?;
-        for (by, head) in [(By::Operation, "operation"), (By::Layer, "layer"), (By::Line, "line")] {
-            let groups = self.by(by);
+        for (by, head) in
+            [(GroupBy::Operation, "operation"), (GroupBy::Layer, "layer"), (GroupBy::Line, "line")]
+        {
+            let groups = self.group_by(by);
             if groups.iter().all(|g| g.name == "–") {
                 continue;
             }

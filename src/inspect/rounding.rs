@@ -9,7 +9,7 @@ use crate::{ops::Float, tape::Tape};
 use serde::Serialize;
 use std::fmt;
 
-/// What rounding each value of an [observed](Tape::observe) tape does to the result, to first order; see
+/// What rounding each value of an [observed](Tape::set_observing) tape does to the result, to first order; see
 /// [`Observation::rounding`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Rounding {
@@ -82,12 +82,12 @@ impl Observation {
     /// moves it by `v̄·e`. Empty without a sweep.
     ///
     /// Near a minimum gradients are small and so is this effect; then the second order counts, which
-    /// [`Curvature`](crate::compress::Curvature) has.
+    /// [`ObsSolver`](crate::compress::ObsSolver) has.
     ///
     /// ```
     /// use kolmo::Tape;
     /// let tape = Tape::<f32>::new();
-    /// tape.observe(true);
+    /// tape.set_observing(true);
     /// let x = tape.input([1.0, -2.0]);
     /// let y = (x * 3.0).sum();
     /// y.backward()?;
@@ -95,7 +95,7 @@ impl Observation {
     /// println!("{rounding}");
     /// let product = &rounding.statements[1];
     /// assert_eq!(product.sensitivity, 9.0); // |1 · 3| + |1 · -6|
-    /// assert_eq!(product.quantised_bound(2), 3.0); // four values 3 apart: half a step for each of two elements
+    /// assert_eq!(product.quantized_bound(2), 3.0); // four values 3 apart: half a step for each of two elements
     /// # Ok::<(), kolmo::Error>(())
     /// ```
     pub fn rounding(&self) -> Rounding {
@@ -129,13 +129,13 @@ impl RoundingError {
 
     /// How far the result moves at most, to first order, if the value is rounded to `bits` bits: half a step times `Σ
     /// |v̄|`.
-    pub fn quantised_bound(&self, bits: u32) -> f64 {
+    pub fn quantized_bound(&self, bits: u32) -> f64 {
         self.step(bits) / 2.0 * self.gradient_sum
     }
 
     /// How far the result moves as a rule (root mean square) if the value is rounded to `bits` bits: errors that are
     /// spread evenly over a step and know nothing of each other give `step / √12` times the norm of the gradient.
-    pub fn quantised(&self, bits: u32) -> f64 {
+    pub fn quantized(&self, bits: u32) -> f64 {
         self.step(bits) / 12f64.sqrt() * self.gradient_norm
     }
 }
@@ -156,7 +156,7 @@ impl Rounding {
     /// let param = |v: [f32; 4]| Param::new(Tensor::from(v));
     /// let (a, b) = (param([-1.0, 0.5, 0.3, 1.0]), param([-1.0, 0.2, 0.9, 1.0]));
     /// let tape = Tape::new();
-    /// tape.observe(true);
+    /// tape.set_observing(true);
     /// (tape.param(&a) * 100.0 + tape.param(&b)).sum().backward()?; // a counts a hundred times as much
     /// let bits: Vec<u32> = tape.rounding().share_bits(4.0).into_iter().map(|(_, bits)| bits).collect();
     /// assert_eq!(bits, [7, 1]);
@@ -171,7 +171,7 @@ impl Rounding {
         loop {
             let gain = |i: usize| {
                 let (p, b) = (params[i], bits[i]);
-                (p.quantised(b).powi(2) - p.quantised(b + 1).powi(2)) / p.numel as f64
+                (p.quantized(b).powi(2) - p.quantized(b + 1).powi(2)) / p.numel as f64
             };
             let open = (0..params.len()).filter(|&i| bits[i] < 16 && params[i].numel as f64 <= left);
             let Some(best) = open.filter(|&i| gain(i) > 0.0).max_by(|&a, &b| gain(a).total_cmp(&gain(b)))
@@ -213,8 +213,8 @@ impl fmt::Display for Rounding {
                 count(s.numel),
                 short(self.unit * s.sensitivity),
                 percent(s.sensitivity, total),
-                short(s.quantised(8)),
-                short(s.quantised(4)),
+                short(s.quantized(8)),
+                short(s.quantized(4)),
                 s.origin.line().unwrap_or_default(),
             ]);
         }
@@ -236,7 +236,7 @@ impl fmt::Display for Rounding {
         ]);
         let shares = self.share_bits(4.0);
         for (s, (name, bits)) in params.iter().filter(|s| s.numel > 0).zip(shares) {
-            let costs = [8, 4, 2].map(|bits| short(s.quantised(bits)));
+            let costs = [8, 4, 2].map(|bits| short(s.quantized(bits)));
             table.row([name, count(s.numel)].into_iter().chain(costs).chain([bits.to_string()]));
         }
         write!(f, "\n{table}")

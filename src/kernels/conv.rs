@@ -85,9 +85,9 @@ fn turned<T>(m: Mat<'_, T>) -> Mat<'_, T> {
 /// them in its cache.
 fn multiply<T: FloatElement>(a: Mat<T>, b: Mat<T>, beta: T, c: MatMut<T>) -> Result<(), Misfit> {
     if a.rows.saturating_mul(a.cols).saturating_mul(b.cols) < LARGE {
-        matmul_alone(T::of(1.0), a, b, beta, c)
+        matmul_alone(T::constant(1.0), a, b, beta, c)
     } else {
-        matmul(T::of(1.0), a, b, beta, c)
+        matmul(T::constant(1.0), a, b, beta, c)
     }
 }
 
@@ -116,7 +116,7 @@ pub(crate) fn forward<T: FloatElement>(
         if let Some(bias) = bias {
             y.chunks_exact_mut(positions).zip(bias).for_each(|(y, &b)| y.fill(b));
         }
-        let beta = if bias.is_some() { T::of(1.0) } else { T::of(0.0) };
+        let beta = if bias.is_some() { T::constant(1.0) } else { T::constant(0.0) };
         for (from, len) in blocks {
             for group in 0..g.groups {
                 let x = &x[group * size / g.groups..][..size / g.groups];
@@ -160,7 +160,7 @@ pub(crate) fn input_gradient<T: FloatElement>(g: &Geometry, dy: &[T], w: &[T], d
                 let b = matrix(&dy[group * rows * positions + from..], rows, len, positions);
                 let data = columns.as_mut_slice();
                 let c = MatMut { data, rows: window, cols: len, row_stride: len as isize, col_stride: 1 };
-                multiply(a, b, T::of(0.0), c)?;
+                multiply(a, b, T::constant(0.0), c)?;
                 g.put_back(columns.as_mut_slice(), from, len, dx);
             }
         }
@@ -198,7 +198,7 @@ pub(crate) fn weight_gradient<T: FloatElement>(g: &Geometry, x: &[T], dy: &[T], 
                         matrix(columns.as_mut_slice(), window, len, len)
                     };
                     let a = matrix(&dy[group * rows * positions + from..], rows, len, positions);
-                    let beta = T::of(if i == samples.start && from == 0 { 0.0 } else { 1.0 });
+                    let beta = T::constant(if i == samples.start && from == 0 { 0.0 } else { 1.0 });
                     let data = &mut sum[group * rows * window..][..rows * window];
                     let c = MatMut { data, rows, cols: window, row_stride: window as isize, col_stride: 1 };
                     multiply(a, turned(b), beta, c)?;

@@ -68,7 +68,7 @@ impl<T: FloatElement> Lu<T> {
     }
 
     pub fn determinant(&self) -> T {
-        let sign = T::of(if self.odd { -1.0 } else { 1.0 });
+        let sign = T::constant(if self.odd { -1.0 } else { 1.0 });
         self.diagonal().fold(sign, |product, d| product * d)
     }
 
@@ -110,10 +110,10 @@ pub(crate) fn triangular<T: FloatElement>(a: &[T], n: usize, b: &mut [T], k: usi
 /// The lower triangle L with `L Lᵀ = A`, of which only the lower triangle is read; or the order of the first leading
 /// minor that is not positive.
 pub(crate) fn cholesky<T: FloatElement>(a: &[T], n: usize, l: &mut [T]) -> Result<(), usize> {
-    l.fill(T::of(0.0));
+    l.fill(T::constant(0.0));
     for i in 0..n {
         for j in 0..=i {
-            let dot = (0..j).fold(T::of(0.0), |sum, k| sum + l[i * n + k] * l[j * n + k]);
+            let dot = (0..j).fold(T::constant(0.0), |sum, k| sum + l[i * n + k] * l[j * n + k]);
             let rest = a[i * n + j] - dot;
             if i > j {
                 l[i * n + j] = rest / l[j * n + j];

@@ -28,7 +28,7 @@ pub trait Expr<const N: usize>: Copy + Sync {
     }
 }
 
-/// An expression of the crate's own, which writes its constants as `R::of(…)` and so needs less.
+/// An expression of the crate's own, which writes its constants as `R::constant(…)` and so needs less.
 pub(crate) trait NumberExpr<const N: usize>: Copy + Sync {
     fn eval<R: Number>(&self, x: [R; N]) -> R;
 
@@ -141,10 +141,10 @@ fn parallel<T: Element, const M: usize>(
     out: &mut [&mut [T]; M],
     f: impl Fn(usize, usize, [&mut [T]; M]) + Sync,
 ) {
-    if n < 2 * GRAIN || threads::threads() == 1 {
+    if n < 2 * GRAIN || threads::num_threads() == 1 {
         return f(0, n, out.each_mut().map(|o| &mut **o));
     }
-    let parts = threads::threads().min(n / GRAIN);
+    let parts = threads::num_threads().min(n / GRAIN);
     let size = n.div_ceil(parts).next_multiple_of(64);
     threads::for_parts(out, n, size, f);
 }

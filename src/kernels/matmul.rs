@@ -97,7 +97,7 @@ pub(crate) fn batched_matmul<'a, T: MatmulElement>(
         // Each is worth splitting for itself.
         several(0, c);
     } else {
-        let each = GRAIN.div_ceil(work).max(count.div_ceil(4 * threads::threads()));
+        let each = GRAIN.div_ceil(work).max(count.div_ceil(4 * threads::num_threads()));
         threads::for_chunks(c, each * size, several);
     }
     if done.into_inner() { Ok(()) } else { Err(Misfit) }
@@ -121,7 +121,7 @@ impl<T: MatmulElement> Product<T> {
     fn split(self, kernel: Kernel) {
         let work = self.m.saturating_mul(self.n).saturating_mul(self.k);
         let grain = if kernel == Kernel::Tiles { GRAIN } else { VECTOR_GRAIN };
-        let parts = threads::threads().min(work / grain);
+        let parts = threads::num_threads().min(work / grain);
         if parts < 2 {
             // SAFETY: the product was checked, and the kernel chosen for its strides.
             return unsafe { T::compute(kernel, &self) };

@@ -33,7 +33,7 @@ pub(crate) struct Smallest;
 impl Fold for Sum {
     #[inline(always)]
     fn start<T: FloatElement>(self) -> T {
-        T::of(0.0)
+        T::constant(0.0)
     }
     #[inline(always)]
     fn step<T: FloatElement>(self, acc: T, x: T) -> T {
@@ -44,7 +44,7 @@ impl Fold for Sum {
 impl Fold for Product {
     #[inline(always)]
     fn start<T: FloatElement>(self) -> T {
-        T::of(1.0)
+        T::constant(1.0)
     }
     #[inline(always)]
     fn step<T: FloatElement>(self, acc: T, x: T) -> T {
@@ -55,7 +55,7 @@ impl Fold for Product {
 impl Fold for Largest {
     #[inline(always)]
     fn start<T: FloatElement>(self) -> T {
-        T::of(f64::NEG_INFINITY)
+        T::constant(f64::NEG_INFINITY)
     }
     #[inline(always)]
     fn step<T: FloatElement>(self, acc: T, x: T) -> T {
@@ -66,7 +66,7 @@ impl Fold for Largest {
 impl Fold for Smallest {
     #[inline(always)]
     fn start<T: FloatElement>(self) -> T {
-        T::of(f64::INFINITY)
+        T::constant(f64::INFINITY)
     }
     #[inline(always)]
     fn step<T: FloatElement>(self, acc: T, x: T) -> T {

@@ -50,7 +50,7 @@ fn sums<T: FloatElement, const N: usize>(n: usize, f: impl Fn(usize) -> [T; N]) 
     let mut total = [0.0; N];
     for start in (0..n).step_by(BLOCK) {
         let end = n.min(start + BLOCK);
-        let mut lanes = [[T::of(0.0); LANES]; N];
+        let mut lanes = [[T::constant(0.0); LANES]; N];
         let whole = start + (end - start) / LANES * LANES;
         for first in (start..whole).step_by(LANES) {
             for l in 0..LANES {
@@ -87,7 +87,7 @@ vectorised! {
         let [total] = sums(x.len(), |i| [x[i]]);
         let mean = total / n;
         // The part of the mean that T rounds away counts once.
-        let near = T::of(mean);
+        let near = T::constant(mean);
         let lost = mean - near.to_f64();
         let [squares] = sums(x.len(), |i| {
             let d = x[i] - near;
@@ -128,7 +128,7 @@ vectorised! {
                 (0..out.len()).for_each(|i| out[i] = (x[i] - mean) * scale * w[i]);
             }
             Affine::ByGroup(w, b) => {
-                let (w, b) = (w[0], b.map_or(T::of(0.0), |b| b[0]));
+                let (w, b) = (w[0], b.map_or(T::constant(0.0), |b| b[0]));
                 (0..out.len()).for_each(|i| out[i] = (x[i] - mean) * scale * w + b);
             }
         }
@@ -209,14 +209,19 @@ impl Groups {
 }
 
 fn stats<T: FloatElement>(all: &[T], group: usize) -> Stats<T> {
-    <Stats<T>>::try_from(&all[4 * group..][..4]).unwrap_or([T::of(0.0); 4])
+    <Stats<T>>::try_from(&all[4 * group..][..4]).unwrap_or([T::constant(0.0); 4])
 }
 
 /// Mean, 1 / √(variance + eps) and variance (divided by n) of each group of `x`, which is in row-major order.
 pub(crate) fn statistics<T: FloatElement>(x: &[T], at: Groups, eps: f64) -> Tensor<T> {
     at.each(|group| {
         let [mean, variance] = at.moments(x, group);
-        [T::of(mean), T::of(1.0 / (variance + eps).sqrt()), T::of(variance), T::of(0.0)]
+        [
+            T::constant(mean),
+            T::constant(1.0 / (variance + eps).sqrt()),
+            T::constant(variance),
+            T::constant(0.0),
+        ]
     })
 }
 
@@ -274,14 +279,14 @@ pub(crate) fn backward<T: FloatElement>(
             let part = slope_sums(x, g, mean, scale, by_place);
             total = [total[0] + part[0], total[1] + part[1]];
         }
-        [mean, scale, T::of(total[0]), T::of(total[1])]
+        [mean, scale, T::constant(total[0]), T::constant(total[1])]
     });
     let all = all.as_slice().unwrap_or_default();
     let slopes = Tensor::build(shape.clone(), |out| {
         at.over_parts(out, |group, start, out| {
             let [mean, scale, a, b] = stats(all, group);
-            let w = if let Affine::ByGroup(w, _) = affine { w[group] } else { T::of(1.0) };
-            let share = w * T::of(1.0 / n);
+            let w = if let Affine::ByGroup(w, _) = affine { w[group] } else { T::constant(1.0) };
+            let share = w * T::constant(1.0 / n);
             slope(&x[start..], &g[start..], [mean, scale, a * share, b * share], by_place, w, out);
         });
     });
@@ -306,7 +311,7 @@ fn places<T: FloatElement>(x: &[T], g: &[T], at: Groups, all: &[T]) -> (Tensor<T
     let tasks = n.div_ceil(rows).max(1);
     let partial = Tensor::build(Shape::new(&[tasks, width]), |out: &mut [T]| {
         threads::for_chunks(out, width, |start, out| {
-            out.fill(T::of(0.0));
+            out.fill(T::constant(0.0));
             let (weight, bias) = out.split_at_mut(at.inner);
             let first = start / width.max(1) * rows;
             for part in first..n.min(first + rows) {
@@ -319,7 +324,7 @@ fn places<T: FloatElement>(x: &[T], g: &[T], at: Groups, all: &[T]) -> (Tensor<T
     let partial = partial.as_slice().unwrap_or_default();
     let total = |shift: usize| {
         Tensor::from_fn([at.inner], |i| {
-            T::of((0..tasks).map(|t| partial[t * width + shift + i].to_f64()).sum::<f64>())
+            T::constant((0..tasks).map(|t| partial[t * width + shift + i].to_f64()).sum::<f64>())
         })
     };
     (total(0), total(at.inner))

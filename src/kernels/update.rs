@@ -19,7 +19,7 @@ pub(crate) fn update<T: FloatElement, U: Update<M>, const M: usize>(
     grad: &[T],
 ) {
     let n = grad.len();
-    let parts = threads::threads().min(n / GRAIN).max(1);
+    let parts = threads::num_threads().min(n / GRAIN).max(1);
     if parts == 1 {
         return run(u, state, grad);
     }

@@ -88,7 +88,7 @@ impl CrossEntropy {
         // What is spread over all classes counts with their weights, at the places that count.
         let list = valid!(scores, "cross_entropy", places.chosen.list());
         let counts = Tensor::from_fn(places.chosen.shape(), |i| list[i] != NOWHERE);
-        let zero = scores.tape().constant(T::of(0.0));
+        let zero = scores.tape().constant(T::constant(0.0));
         let spread =
             (self.class_weights(scores) * -logs).sum_dim(&[class_axis(scores)], false).where_(&counts, &zero);
         let spread = match self.reduction {
@@ -152,7 +152,7 @@ impl CrossEntropy {
             weights.push(weight);
             total += weight;
         }
-        let shaped = |i: usize| T::of(weights[i]);
+        let shaped = |i: usize| T::constant(weights[i]);
         Ok(Places {
             chosen: Tensor::from(chosen).reshaped(&expected),
             weights: Tensor::from_fn(&expected, shaped),
@@ -179,7 +179,8 @@ impl CrossEntropy {
         let axis = usize::from(scores.rank() > 1);
         let n = classes(scores);
         let shape: Shape = (0..scores.rank()).map(|a| if a == axis { n } else { 1 }).collect();
-        let weight = |i: usize| T::of(self.weight.as_ref().and_then(|w| w.get(i)).copied().unwrap_or(1.0));
+        let weight =
+            |i: usize| T::constant(self.weight.as_ref().and_then(|w| w.get(i)).copied().unwrap_or(1.0));
         scores.tape().constant(Tensor::from_fn(shape, weight))
     }
 }

@@ -80,7 +80,7 @@ impl TripletMargin {
         valid!(anchor, "triplet_margin_loss", fits);
         let margin = accepted(self.margin > 0.0, || format!("margin {} must be greater than 0", self.margin));
         valid!(anchor, "triplet_margin_loss", margin);
-        let distance = |a: &Var<'t, T>, b: &Var<'t, T>| (a - b + self.eps).norm(self.p, &[-1], false);
+        let distance = |a: &Var<'t, T>, b: &Var<'t, T>| (a - b + self.eps).norm_dim(self.p, &[-1], false);
         let near = distance(anchor, positive);
         let mut far = distance(anchor, negative);
         if self.swap {
@@ -122,7 +122,7 @@ impl<'t, T: Float> Var<'t, T> {
             [beta, half, scale] | x,
             y | {
                 let d = x - y;
-                Number::select(d.abs().less(Number::of(beta)), scale * (d * d), d.abs() - half)
+                Number::select(d.abs().less(Number::constant(beta)), scale * (d * d), d.abs() - half)
             }
         );
         reduction.of(f.apply([self, target]))
@@ -142,7 +142,11 @@ impl<'t, T: Float> Var<'t, T> {
             [delta, half] | x,
             y | {
                 let d = x - y;
-                Number::select(d.abs().less_equal(Number::of(delta)), 0.5 * (d * d), delta * (d.abs() - half))
+                Number::select(
+                    d.abs().less_equal(Number::constant(delta)),
+                    0.5 * (d * d),
+                    delta * (d.abs() - half),
+                )
             }
         );
         reduction.of(f.apply([self, target]))
@@ -153,7 +157,7 @@ impl<'t, T: Float> Var<'t, T> {
     #[track_caller]
     pub fn hinge_embedding_loss(&self, label: &Var<'t, T>, margin: f64, reduction: Reduction) -> Var<'t, T> {
         valid!([self, label], "hinge_embedding_loss", common(self, label));
-        let zero = self.tape().constant(T::of(0.0));
+        let zero = self.tape().constant(T::constant(0.0));
         let [one, minus_one] = [1.0, -1.0].map(|value| label.test(Test::Equal, value));
         let far = zero.where_one(&one, &(margin - self).clamp_min(0.0));
         reduction.of(far + zero.where_one(&minus_one, self))
@@ -201,7 +205,7 @@ impl<'t, T: Float> Var<'t, T> {
         let length = (dot(self, self) + 1e-12) * (dot(other, other) + 1e-12);
         let cosine = dot(self, other) / length.sqrt();
         let [like, unlike] = [1.0, -1.0].map(|value| label.test(Test::Equal, value));
-        let zero = self.tape().constant(T::of(0.0));
+        let zero = self.tape().constant(T::constant(0.0));
         let far = (&cosine - margin).clamp_min(0.0).where_one(&unlike, &zero);
         let losses = reduction.of((1.0 - cosine).where_one(&like, &zero) + far);
         losses.named("cosine_embedding_loss", &[self, other, label])

@@ -69,11 +69,11 @@ impl<'t, T: Float> Var<'t, T> {
             false => fuse!([eps] | x, t | x - t * (x + eps).log()).apply([self, target]),
         };
         if full {
-            let one = self.tape().constant(T::of(1.0));
+            let one = self.tape().constant(T::constant(1.0));
             let large = self.tape().apply(Test::Less, &[&one, target]);
             let turn = 2.0 * PI;
             let stirling = fuse!([turn] | t | t * t.log() - t + 0.5 * (turn * t).log()).apply([target]);
-            let zero = self.tape().constant(T::of(0.0));
+            let zero = self.tape().constant(T::constant(0.0));
             losses = losses + stirling.where_one(&large, &zero);
         }
         reduction.of(losses)

@@ -125,7 +125,10 @@ impl ConfusionMatrix {
     }
 
     /// Of all these samples; the classes are 0 to the largest that occurs. See [`update`](Self::update).
-    pub fn of<P: Element, I: Index>(predictions: &Tensor<P>, targets: &Tensor<I>) -> Result<ConfusionMatrix> {
+    pub fn from_predictions<P: Element, I: Index>(
+        predictions: &Tensor<P>,
+        targets: &Tensor<I>,
+    ) -> Result<ConfusionMatrix> {
         let predicted = predicted_labels("ConfusionMatrix", predictions, targets)?;
         let targets = labels(targets);
         let last = predicted.iter().chain(&targets).max().copied().unwrap_or_default();
@@ -294,7 +297,7 @@ impl ConfusionMatrix {
     ///
     /// ```
     /// use kolmo::{Tensor, metrics::{Average, ConfusionMatrix}};
-    /// let matrix = ConfusionMatrix::of(&Tensor::from([0u32, 1, 1]), &Tensor::from([0u32, 0, 1]))?;
+    /// let matrix = ConfusionMatrix::from_predictions(&Tensor::from([0u32, 1, 1]), &Tensor::from([0u32, 0, 1]))?;
     /// assert_eq!(matrix.fbeta(2.0, Average::Macro, 0.0), (5.0 / 9.0 + 5.0 / 6.0) / 2.0);
     /// # Ok::<(), kolmo::Error>(())
     /// ```
@@ -344,7 +347,7 @@ mod tests {
         for i in 0..3 {
             parts.update(&ints(&p[2 * i..2 * i + 2]), &ints(&t[2 * i..2 * i + 2])).unwrap();
         }
-        assert_eq!(parts, ConfusionMatrix::of(&ints(&p), &ints(&t)).unwrap());
+        assert_eq!(parts, ConfusionMatrix::from_predictions(&ints(&p), &ints(&t)).unwrap());
         assert_eq!(parts.counts().to_vec(), [2, 0, 0, 0, 1, 1, 0, 1, 1]);
     }
 
@@ -362,8 +365,8 @@ mod tests {
 
     #[test]
     fn a_label_does_not_decide_how_much_is_allocated() {
-        assert!(ConfusionMatrix::of(&ints(&[0]), &ints(&[i64::MAX])).is_err());
-        assert!(ConfusionMatrix::of(&ints(&[-1]), &ints(&[-2])).is_err());
+        assert!(ConfusionMatrix::from_predictions(&ints(&[0]), &ints(&[i64::MAX])).is_err());
+        assert!(ConfusionMatrix::from_predictions(&ints(&[-1]), &ints(&[-2])).is_err());
         assert!(ConfusionMatrix::new(0).is_err() && ConfusionMatrix::new(usize::MAX).is_err());
     }
 
@@ -380,18 +383,24 @@ mod tests {
 
     #[test]
     fn the_positive_class_may_be_missing_beside_one_other_only() {
-        let zeros = ConfusionMatrix::of(&ints(&[0, 0]), &ints(&[0, 0])).unwrap();
+        let zeros = ConfusionMatrix::from_predictions(&ints(&[0, 0]), &ints(&[0, 0])).unwrap();
         assert_eq!(zeros.binary(1, 0.5).unwrap().precision, 0.5);
-        let both = ConfusionMatrix::of(&ints(&[0, 1]), &ints(&[0, 0])).unwrap();
+        let both = ConfusionMatrix::from_predictions(&ints(&[0, 1]), &ints(&[0, 0])).unwrap();
         assert_eq!(both.binary(0, 0.0).unwrap().recall, 0.5);
         assert!(both.binary(2, 0.0).is_err());
-        assert!(ConfusionMatrix::of(&ints(&[0, 1]), &ints(&[0, 2])).unwrap().binary(1, 0.0).is_err());
+        assert!(
+            ConfusionMatrix::from_predictions(&ints(&[0, 1]), &ints(&[0, 2]))
+                .unwrap()
+                .binary(1, 0.0)
+                .is_err()
+        );
     }
 
     #[test]
     fn fbeta_is_that_of_scikit_learn() {
         let predicted = Tensor::from([0u32, 1, 1, 1, 2, 0, 2]);
-        let matrix = ConfusionMatrix::of(&predicted, &Tensor::from([0u32, 0, 1, 1, 2, 2, 2])).unwrap();
+        let matrix =
+            ConfusionMatrix::from_predictions(&predicted, &Tensor::from([0u32, 0, 1, 1, 2, 2, 2])).unwrap();
         let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-14, "{a} {b}");
         for (beta, classes, weighted) in [
             (0.5, [0.5, 5.0 / 7.0, 10.0 / 11.0], 0.7365491651205937),

@@ -156,7 +156,7 @@ impl<T: Float> Check for PRelu<T> {
 impl<T: Float> PRelu<T> {
     /// A layer with so many weights.
     pub fn new(num_parameters: usize) -> Self {
-        PRelu { weight: Param::new(Tensor::full([num_parameters], T::of(0.25))) }
+        PRelu { weight: Param::new(Tensor::full([num_parameters], T::constant(0.25))) }
     }
 }
 

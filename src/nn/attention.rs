@@ -8,7 +8,7 @@ use super::{
 use crate::{
     checked::{Check, checked, probability},
     error::{Checked, Error, Result},
-    ops::{Attention, AttentionMask, Float, Pad},
+    ops::{AttentionMask, AttentionOptions, Float, Pad},
     param::Param,
     tape::Var,
     tensor::Tensor,
@@ -20,7 +20,7 @@ use serde::Serialize;
 ///
 /// What is true takes part, as in [`Var::scaled_dot_product_attention`]; the masks of PyTorch's layers say the opposite.
 #[derive(Clone)]
-pub struct Masks<'t, T: Float = f32> {
+pub struct AttentionMasks<'t, T: Float = f32> {
     /// Pairs of queries and keys, `[l, s]`, or whatever broadcasts to `[n, heads, l, s]`.
     pub pairs: Option<AttentionMask<'t, T>>,
     /// Keys, `[n, s]`, for sequences of different lengths; `[s]` without the axis n.
@@ -29,16 +29,16 @@ pub struct Masks<'t, T: Float = f32> {
     pub is_causal: bool,
 }
 
-impl<T: Float> Default for Masks<'_, T> {
+impl<T: Float> Default for AttentionMasks<'_, T> {
     fn default() -> Self {
-        Masks { pairs: None, keys: None, is_causal: false }
+        AttentionMasks { pairs: None, keys: None, is_causal: false }
     }
 }
 
-impl<'t, T: Float> Masks<'t, T> {
+impl<'t, T: Float> AttentionMasks<'t, T> {
     /// Each query sees the keys up to its own place.
     pub fn causal() -> Self {
-        Masks { is_causal: true, ..Masks::default() }
+        AttentionMasks { is_causal: true, ..AttentionMasks::default() }
     }
 
     /// That they fit so many sequences, heads, queries and keys.
@@ -55,8 +55,8 @@ impl<'t, T: Float> Masks<'t, T> {
             return Err(format!("the mask of keys has shape {}, expected {takes}", mask.shape()));
         }
         let pairs = match &self.pairs {
-            Some(AttentionMask::Keep(mask)) => mask.shape(),
-            Some(AttentionMask::Add(mask)) if mask.failed_id().is_none() => mask.shape(),
+            Some(AttentionMask::Bool(mask)) => mask.shape(),
+            Some(AttentionMask::Additive(mask)) if mask.failed_id().is_none() => mask.shape(),
             _ => return Ok(()),
         };
         match fits(pairs, &all) {
@@ -69,9 +69,9 @@ impl<'t, T: Float> Masks<'t, T> {
 
     /// All in one, for as many queries and keys, and `extra` keys more that everybody sees.
     #[track_caller]
-    fn options(&self, x: &Var<'t, T>, queries: usize, keys: usize, extra: usize) -> Attention<'t, T> {
+    fn options(&self, x: &Var<'t, T>, queries: usize, keys: usize, extra: usize) -> AttentionOptions<'t, T> {
         if self.keys.is_none() && self.pairs.is_none() && (extra == 0 || !self.is_causal) {
-            return Attention { is_causal: self.is_causal, ..Attention::default() };
+            return AttentionOptions { is_causal: self.is_causal, ..AttentionOptions::default() };
         }
         let tape = x.tape();
         // Ones and zeros, which broadcast and multiply as any numbers.
@@ -83,8 +83,8 @@ impl<'t, T: Float> Masks<'t, T> {
         }
         let mut bias = None;
         match &self.pairs {
-            Some(AttentionMask::Keep(pairs)) => keep = keep * tape.constant(pairs.cast::<T>()),
-            Some(AttentionMask::Add(pairs)) => bias = Some(pairs + &keep * 0.0),
+            Some(AttentionMask::Bool(pairs)) => keep = keep * tape.constant(pairs.cast::<T>()),
+            Some(AttentionMask::Additive(pairs)) => bias = Some(pairs + &keep * 0.0),
             None => {}
         }
         let with = |v: Var<'t, T>, value: f64| match extra {
@@ -96,24 +96,24 @@ impl<'t, T: Float> Masks<'t, T> {
             (Some(bias), None) => {
                 let hidden = keep.tensor().to_vec();
                 let hidden = Tensor::from_fn(keep.shape(), |i| hidden[i] == T::default());
-                AttentionMask::Add(with(bias, 0.0).masked_fill(&hidden, f64::NEG_INFINITY))
+                AttentionMask::Additive(with(bias, 0.0).masked_fill(&hidden, f64::NEG_INFINITY))
             }
-            (Some(bias), Some(_)) => AttentionMask::Add(bias),
-            (None, None) => AttentionMask::Keep(keep.tensor().cast()),
-            (None, Some(_)) => AttentionMask::Add(keep),
+            (Some(bias), Some(_)) => AttentionMask::Additive(bias),
+            (None, None) => AttentionMask::Bool(keep.tensor().cast()),
+            (None, Some(_)) => AttentionMask::Additive(keep),
         };
-        Attention { mask: Some(mask), ..Attention::default() }
+        AttentionOptions { mask: Some(mask), ..AttentionOptions::default() }
     }
 }
 
 /// Attention by several heads, each of which sees its own projections of queries, keys and values (Vaswani et al., 2017).
 ///
 /// ```
-/// use kolmo::{Random, Tape, Tensor, nn::{Masks, MultiheadAttention}};
+/// use kolmo::{Random, Tape, Tensor, nn::{AttentionMasks, MultiheadAttention}};
 /// let layer = MultiheadAttention::<f32>::new(8, 2, &mut Random::new(0))?;
 /// let tape = Tape::new();
 /// let x = tape.constant(Tensor::ones([4, 5, 8])); // 4 sequences of 5
-/// assert_eq!(layer.forward(&x, &x, &x, &Masks::causal()).shape(), &[4, 5, 8]);
+/// assert_eq!(layer.forward(&x, &x, &x, &AttentionMasks::causal()).shape(), &[4, 5, 8]);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Debug, Serialize)]
@@ -173,7 +173,7 @@ impl<T: Float> MultiheadAttention<T> {
     }
 
     /// That the layer can work with these.
-    fn takes(&self, [query, key, value]: [&Var<'_, T>; 3], masks: &Masks<'_, T>) -> Checked<()> {
+    fn takes(&self, [query, key, value]: [&Var<'_, T>; 3], masks: &AttentionMasks<'_, T>) -> Checked<()> {
         self.check()?;
         let width = self.width();
         let single = query.rank() == 2;
@@ -231,7 +231,7 @@ impl<T: Float> MultiheadAttention<T> {
         query: &Var<'t, T>,
         key: &Var<'t, T>,
         value: &Var<'t, T>,
-        masks: &Masks<'t, T>,
+        masks: &AttentionMasks<'t, T>,
     ) -> Var<'t, T> {
         self.run(query, key, value, masks, false).0
     }
@@ -243,7 +243,7 @@ impl<T: Float> MultiheadAttention<T> {
         query: &Var<'t, T>,
         key: &Var<'t, T>,
         value: &Var<'t, T>,
-        masks: &Masks<'t, T>,
+        masks: &AttentionMasks<'t, T>,
     ) -> (Var<'t, T>, Var<'t, T>) {
         let (y, weights) = self.run(query, key, value, masks, true);
         let failed = y.clone();
@@ -257,7 +257,7 @@ impl<T: Float> MultiheadAttention<T> {
         query: &Var<'t, T>,
         key: &Var<'t, T>,
         value: &Var<'t, T>,
-        masks: &Masks<'t, T>,
+        masks: &AttentionMasks<'t, T>,
         weights: bool,
     ) -> (Var<'t, T>, Option<Var<'t, T>>) {
         let operands = [query, key, value];
@@ -283,7 +283,7 @@ impl<T: Float> MultiheadAttention<T> {
         if self.add_zero_attn {
             [k, v] = [k, v].map(|x| x.pad(&[0, 0, 0, 1], Pad::Constant(0.0)));
         }
-        let options = Attention {
+        let options = AttentionOptions {
             dropout_p: self.dropout,
             ..masks.options(query, query.dim(1), keys, k.dim(1) - keys)
         };

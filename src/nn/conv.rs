@@ -7,7 +7,7 @@ use super::{
 use crate::{
     checked::{Check, checked, option, probability},
     error::Checked,
-    ops::{ConvOptions, Float, Interpolation, Padding, PoolOptions, Resize, Sizes},
+    ops::{ConvOptions, Float, InterpolateMode, InterpolateTo, Padding, PoolOptions, Sizes},
     param::Param,
     tape::Var,
     tensor::{Shape, Tensor},
@@ -81,9 +81,9 @@ macro_rules! convolutions {
                 }
             }
 
-            /// The same layer without bias.
-            pub fn without_bias(self) -> Self {
-                $name { bias: None, ..self }
+            /// With `false`, the layer without its bias.
+            pub fn bias(self, bias: bool) -> Self {
+                $name { bias: self.bias.filter(|_| bias), ..self }
             }
 
             /// The same layer with zeros around its input.
@@ -243,18 +243,18 @@ impl<T: Float> Layer<T> for Flatten {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Upsample {
     /// How much larger.
-    pub to: Resize,
+    pub to: InterpolateTo,
     /// What comes between.
-    pub mode: Interpolation,
+    pub mode: InterpolateMode,
 }
 
-checked!(Upsample { to: Resize, mode: Interpolation });
+checked!(Upsample { to: InterpolateTo, mode: InterpolateMode });
 
 impl Check for Upsample {
     fn check(&self) -> Checked<()> {
         match &self.to {
-            Resize::Size(sizes) => sizes.positive("to: size"),
-            Resize::Scale(scale) => {
+            InterpolateTo::Size(sizes) => sizes.positive("to: size"),
+            InterpolateTo::Scale(scale) => {
                 option("to: scale", *scale, *scale > 0.0 && scale.is_finite(), "a finite number above 0")
             }
         }

@@ -191,7 +191,7 @@ pub fn trunc_normal<T: Float>(
 /// let w = init::orthogonal::<f64>([2, 3], 1.0, &mut Random::new(0))?;
 /// let tape = Tape::inference();
 /// let w = tape.constant(w);
-/// assert!((w.matmul(&w.t()) - tape.constant([[1.0, 0.0], [0.0, 1.0]])).abs().amax(&[], false).item()? < 1e-12);
+/// assert!((w.matmul(&w.t()) - tape.constant([[1.0, 0.0], [0.0, 1.0]])).abs().amax_dim(&[], false).item()? < 1e-12);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 pub fn orthogonal<T: Float>(shape: impl Into<Shape>, gain: f64, rng: &mut impl Rng) -> Result<Tensor<T>> {
@@ -255,7 +255,7 @@ pub fn dirac<T: Float>(shape: impl Into<Shape>, groups: usize) -> Result<Tensor<
         let mut index = vec![out, out % each];
         index.extend(shape[2..].iter().map(|size| size / 2));
         if out % each < shape[1] {
-            values.set(&index, T::of(1.0))?;
+            values.set(&index, T::constant(1.0))?;
         }
     }
     Ok(values)

@@ -75,9 +75,9 @@ impl<T: Float> Linear<T> {
         }
     }
 
-    /// The same layer without bias.
-    pub fn without_bias(self) -> Self {
-        Linear { bias: None, ..self }
+    /// With `false`, the layer without its bias.
+    pub fn bias(self, bias: bool) -> Self {
+        Linear { bias: self.bias.filter(|_| bias), ..self }
     }
 }
 
@@ -160,9 +160,12 @@ impl<'t, T: Float> Var<'t, T> {
             return self.clone();
         }
         let random = tape.draw(self.numel());
-        let keep = if p < 1.0 { T::from_f64(1.0 / (1.0 - p)) } else { T::of(0.0) };
+        let keep = if p < 1.0 { T::from_f64(1.0 / (1.0 - p)) } else { T::constant(0.0) };
         let mask =
-            Tensor::from_fn(self.shape(), |i| if random.uniform(i as u64) < p { T::of(0.0) } else { keep });
+            Tensor::from_fn(
+                self.shape(),
+                |i| if random.uniform(i as u64) < p { T::constant(0.0) } else { keep },
+            );
         self * tape.constant(mask)
     }
 }

@@ -18,7 +18,7 @@ pub use activation::{
     LogSigmoid, LogSoftmax, Mish, PRelu, Relu, Relu6, Selu, Sigmoid, Silu, Softmax, Softplus, Softshrink,
     Softsign, Tanh, Tanhshrink,
 };
-pub use attention::{Masks, MultiheadAttention};
+pub use attention::{AttentionMasks, MultiheadAttention};
 pub use conv::{
     AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool1d, AvgPool2d, Conv1d, Conv2d, ConvTranspose1d,
     ConvTranspose2d, Dropout2d, Flatten, MaxPool1d, MaxPool2d, Upsample,
@@ -28,10 +28,10 @@ pub use layers::{Dropout, Layer, Linear, Sequential};
 pub use norm::{BatchNorm, BatchNorm1d, BatchNorm2d, InstanceNorm};
 pub use norm_axes::{GroupNorm, LayerNorm, RmsNorm};
 pub use positions::sinusoidal_positions;
-pub use recurrent::{Cell, Recurrent, State};
+pub use recurrent::{Recurrent, RecurrentMode, State};
 pub use transformer::{
-    FeedForward, TransformerDecoder, TransformerDecoderLayer, TransformerEncoder, TransformerEncoderLayer,
-    TransformerOptions,
+    FeedForwardActivation, TransformerDecoder, TransformerDecoderLayer, TransformerEncoder,
+    TransformerEncoderLayer, TransformerOptions,
 };
 
 pub use crate::param::{

@@ -128,7 +128,7 @@ fn track<T: Float>(
 ) {
     let tape = x.tape();
     tape.not_replayable("running statistics are moved in training");
-    if tape.is_rerun() {
+    if tape.is_recomputing() {
         return;
     }
     tape.no_grad(|| {

@@ -17,24 +17,26 @@ use std::collections::BTreeMap;
 
 /// What a recurrent layer does in one step; `x` and `h` stand for `W_ih·x + b_ih` and `W_hh·h + b_hh`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Cell {
+pub enum RecurrentMode {
     /// `h' = tanh(x + h)`
-    Tanh,
+    #[serde(alias = "Tanh")]
+    RnnTanh,
     /// `h' = max(x + h, 0)`
-    Relu,
+    #[serde(alias = "Relu")]
+    RnnRelu,
     /// Hochreiter and Schmidhuber (1997): with `i, f, g, o` of `x + h`, `c' = σ(f)·c + σ(i)·tanh(g)`, `h' = σ(o)·tanh(c')`.
     Lstm,
     /// Cho et al. (2014): with `r, z` of `σ(x + h)` and `n = tanh(xₙ + r·hₙ)`, `h' = (1 - z)·n + z·h`.
     Gru,
 }
 
-impl Cell {
+impl RecurrentMode {
     /// Rows of the weights for each element of the state.
     fn gates(self) -> usize {
         match self {
-            Cell::Tanh | Cell::Relu => 1,
-            Cell::Gru => 3,
-            Cell::Lstm => 4,
+            RecurrentMode::RnnTanh | RecurrentMode::RnnRelu => 1,
+            RecurrentMode::Gru => 3,
+            RecurrentMode::Lstm => 4,
         }
     }
 
@@ -43,16 +45,16 @@ impl Cell {
         let size = state.hidden.dim(-1);
         let gate = |v: &Var<'t, T>, i: usize| v.strided(1, i * size, size, 1);
         match self {
-            Cell::Tanh => State { hidden: (x + h).tanh(), cell: None },
-            Cell::Relu => State { hidden: (x + h).relu(), cell: None },
-            Cell::Lstm => {
+            RecurrentMode::RnnTanh => State { hidden: (x + h).tanh(), cell: None },
+            RecurrentMode::RnnRelu => State { hidden: (x + h).relu(), cell: None },
+            RecurrentMode::Lstm => {
                 let all = x + h;
                 let [i, f, o] = [0, 1, 3].map(|k| gate(&all, k).sigmoid());
                 let new = i * gate(&all, 2).tanh();
                 let cell = state.cell.as_ref().map_or_else(|| new.clone(), |c| f * c + &new);
                 State { hidden: o * cell.tanh(), cell: Some(cell) }
             }
-            Cell::Gru => {
+            RecurrentMode::Gru => {
                 let [r, z] = [0, 1].map(|k| (gate(x, k) + gate(h, k)).sigmoid());
                 let n = (gate(x, 2) + r * gate(h, 2)).tanh();
                 State { hidden: &n + z * (&state.hidden - &n), cell: None }
@@ -66,15 +68,15 @@ impl Cell {
 pub struct State<'t, T: Float = f32> {
     /// What is also the output of the last layer.
     pub hidden: Var<'t, T>,
-    /// The memory of an [`Cell::Lstm`].
+    /// The memory of an [`RecurrentMode::Lstm`].
     pub cell: Option<Var<'t, T>>,
 }
 
 /// Layers of recurrent cells, one upon the other.
 ///
 /// ```
-/// use kolmo::{Random, Tape, Tensor, nn::{Cell, Recurrent}};
-/// let layer = Recurrent::<f32>::new(Cell::Lstm, 3, 5, 2, true, &mut Random::new(0));
+/// use kolmo::{Random, Tape, Tensor, nn::{Recurrent, RecurrentMode}};
+/// let layer = Recurrent::<f32>::new(RecurrentMode::Lstm, 3, 5, 2, true, &mut Random::new(0));
 /// let tape = Tape::new();
 /// let (y, state) = layer.forward(&tape.constant(Tensor::ones([7, 4, 3])), None); // 7 steps, 4 sequences
 /// assert_eq!((y.shape().to_vec(), state.hidden.shape().to_vec()), (vec![7, 4, 10], vec![4, 4, 5]));
@@ -82,7 +84,7 @@ pub struct State<'t, T: Float = f32> {
 #[derive(Clone, Debug, Serialize)]
 pub struct Recurrent<T: Float = f32> {
     /// What happens in a step.
-    pub cell: Cell,
+    pub cell: RecurrentMode,
     /// Length of the state.
     pub hidden_size: usize,
     /// Layers.
@@ -97,7 +99,7 @@ pub struct Recurrent<T: Float = f32> {
 }
 
 checked!(Recurrent<T> {
-    cell: Cell,
+    cell: RecurrentMode,
     hidden_size: usize,
     num_layers: usize,
     bidirectional: bool,
@@ -188,7 +190,7 @@ impl<T: Float> Recurrent<T> {
 
     /// Layers with biases and PyTorch's starting values: all uniform within ±1/√hidden.
     pub fn new(
-        cell: Cell,
+        cell: RecurrentMode,
         input_size: usize,
         hidden_size: usize,
         num_layers: usize,

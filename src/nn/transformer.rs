@@ -1,7 +1,7 @@
 //! The blocks of transformers (Vaswani et al., 2017), and what tells them the places of a sequence's elements. Names of
 //! parameters are PyTorch's; sequences are `[n, length, width]`.
 use super::{
-    Layer, LayerNorm, Linear, Masks, MultiheadAttention,
+    AttentionMasks, Layer, LayerNorm, Linear, MultiheadAttention,
     fit::{refused, shaped, within},
 };
 use crate::{
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 /// The function between the two products of a transformer's feed-forward part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum FeedForward {
+pub enum FeedForwardActivation {
     /// `max(x, 0)`
     #[default]
     Relu,
@@ -23,12 +23,12 @@ pub enum FeedForward {
     Gelu,
 }
 
-impl FeedForward {
+impl FeedForwardActivation {
     #[track_caller]
     fn of<'t, T: Float>(self, x: &Var<'t, T>) -> Var<'t, T> {
         match self {
-            FeedForward::Relu => x.relu(),
-            FeedForward::Gelu => x.gelu(),
+            FeedForwardActivation::Relu => x.relu(),
+            FeedForwardActivation::Gelu => x.gelu(),
         }
     }
 }
@@ -41,7 +41,7 @@ pub struct TransformerOptions {
     /// Probability that a part's result, or a weight of the attention, is dropped in training (0.1).
     pub dropout: f64,
     /// Between the two products (ReLU).
-    pub activation: FeedForward,
+    pub activation: FeedForwardActivation,
     /// Whether normalisation comes before each part (no: after the sum with its input).
     pub norm_first: bool,
     /// Whether products and normalisations have biases (yes).
@@ -53,7 +53,7 @@ impl Default for TransformerOptions {
         TransformerOptions {
             dim_feedforward: 2048,
             dropout: 0.1,
-            activation: FeedForward::Relu,
+            activation: FeedForwardActivation::Relu,
             norm_first: false,
             bias: true,
         }
@@ -72,7 +72,7 @@ macro_rules! layer {
             /// `[d_model, dim_feedforward]`
             pub linear2: Linear<T>,
             /// Between the two.
-            pub activation: FeedForward,
+            pub activation: FeedForwardActivation,
             /// Whether normalisation comes before each part.
             pub norm_first: bool,
             /// Probability that a part's result is dropped in training.
@@ -83,7 +83,7 @@ macro_rules! layer {
             $($field: $t,)*
             linear1: Linear<T>,
             linear2: Linear<T>,
-            activation: FeedForward,
+            activation: FeedForwardActivation,
             norm_first: bool,
             dropout: f64,
         });
@@ -194,12 +194,12 @@ impl<R: Rng> Parts<'_, R> {
         if self.options.bias {
             return Ok(new);
         }
-        Ok(MultiheadAttention { in_proj_bias: None, out_proj: new.out_proj.without_bias(), ..new })
+        Ok(MultiheadAttention { in_proj_bias: None, out_proj: new.out_proj.bias(false), ..new })
     }
 
     fn linear<T: Float>(&mut self, inputs: usize, outputs: usize) -> Linear<T> {
         let new = Linear::new(inputs, outputs, self.rng);
-        if self.options.bias { new } else { new.without_bias() }
+        if self.options.bias { new } else { new.bias(false) }
     }
 
     fn norm<T: Float>(&self) -> LayerNorm<T> {
@@ -234,7 +234,7 @@ impl<T: Float> TransformerEncoderLayer<T> {
 
     /// `[n, length, d_model]` to the same shape.
     #[track_caller]
-    pub fn forward<'t>(&self, x: &Var<'t, T>, masks: &Masks<'t, T>) -> Var<'t, T> {
+    pub fn forward<'t>(&self, x: &Var<'t, T>, masks: &AttentionMasks<'t, T>) -> Var<'t, T> {
         let fits = || {
             self.check()?;
             sequences(x, self.width())
@@ -279,8 +279,8 @@ impl<T: Float> TransformerDecoderLayer<T> {
         &self,
         x: &Var<'t, T>,
         memory: &Var<'t, T>,
-        masks: &Masks<'t, T>,
-        memory_masks: &Masks<'t, T>,
+        masks: &AttentionMasks<'t, T>,
+        memory_masks: &AttentionMasks<'t, T>,
     ) -> Var<'t, T> {
         let fits = || {
             self.check()?;
@@ -300,11 +300,11 @@ impl<T: Float> TransformerDecoderLayer<T> {
 /// set.
 ///
 /// ```
-/// use kolmo::{Random, Tape, Tensor, nn::{Masks, TransformerEncoder, TransformerOptions}};
+/// use kolmo::{Random, Tape, Tensor, nn::{AttentionMasks, TransformerEncoder, TransformerOptions}};
 /// let options = TransformerOptions { dim_feedforward: 32, ..Default::default() };
 /// let encoder = TransformerEncoder::<f32>::new(8, 2, 3, options, &mut Random::new(0))?;
 /// let tape = Tape::new();
-/// let y = encoder.forward(&tape.constant(Tensor::ones([4, 5, 8])), &Masks::default());
+/// let y = encoder.forward(&tape.constant(Tensor::ones([4, 5, 8])), &AttentionMasks::default());
 /// assert_eq!(y.shape(), &[4, 5, 8]);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
@@ -363,7 +363,7 @@ impl<T: Float> TransformerEncoder<T> {
 
     /// `[n, length, d_model]` to the same shape.
     #[track_caller]
-    pub fn forward<'t>(&self, x: &Var<'t, T>, masks: &Masks<'t, T>) -> Var<'t, T> {
+    pub fn forward<'t>(&self, x: &Var<'t, T>, masks: &AttentionMasks<'t, T>) -> Var<'t, T> {
         let mut x = x.clone();
         for layer in &self.layers {
             x = layer.forward(&x, masks);
@@ -414,8 +414,8 @@ impl<T: Float> TransformerDecoder<T> {
         &self,
         x: &Var<'t, T>,
         memory: &Var<'t, T>,
-        masks: &Masks<'t, T>,
-        memory_masks: &Masks<'t, T>,
+        masks: &AttentionMasks<'t, T>,
+        memory_masks: &AttentionMasks<'t, T>,
     ) -> Var<'t, T> {
         let mut x = x.clone();
         for layer in &self.layers {

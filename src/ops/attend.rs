@@ -40,7 +40,7 @@ struct Slope {
 impl NumberExpr<2> for Slope {
     #[inline(always)]
     fn eval<R: Number>(&self, [y, g]: [R; 2]) -> R {
-        y * (g - R::of(self.sum))
+        y * (g - R::constant(self.sum))
     }
 }
 
@@ -63,7 +63,7 @@ impl Attend {
         weights: &mut [T],
     ) -> Checked<()> {
         let (rows, cols) = (q.rows, k.rows);
-        matmul(T::of(self.scale), q, turned(k), T::of(0.0), dense(scores, rows, cols))?;
+        matmul(T::constant(self.scale), q, turned(k), T::constant(0.0), dense(scores, rows, cols))?;
         for (i, (x, out)) in scores.chunks_exact(cols).zip(weights.chunks_exact_mut(cols)).enumerate() {
             let own = self.seen(from + i + 1, cols);
             out[own..].fill(T::default());
@@ -132,7 +132,7 @@ impl<T: Float> Rule<T> for Attend {
             }
             // A task is a block of rows where heads are few, else a head.
             let heads = out.len() / (l * e).max(1);
-            let each = if heads < 2 * threads::threads() && l % ROWS == 0 { ROWS } else { l };
+            let each = if heads < 2 * threads::num_threads() && l % ROWS == 0 { ROWS } else { l };
             threads::try_chunks(out, each * e, |at, out| {
                 let (head, first) = (at / (l * e), at % (l * e) / e);
                 let [q, k, v] = [&q, &k, &v].map(|t| matrix(t, start(t, head), false));
@@ -145,10 +145,10 @@ impl<T: Float> Rule<T> for Attend {
                     let (scores, weights) = (&mut scores[..n * cols], &mut weights[..n * cols]);
                     self.weights(rows(q, from, from + n), rows(k, 0, cols), from, scores, weights)?;
                     matmul(
-                        T::of(1.0),
+                        T::constant(1.0),
                         whole(weights, n, cols),
                         rows(v, 0, cols),
-                        T::of(0.0),
+                        T::constant(0.0),
                         dense(out, n, e),
                     )?;
                 }
@@ -227,7 +227,7 @@ impl Attend {
                     let (q, g) = (rows(q, from, from + n), rows(g, from, from + n));
                     let (k, v) = (rows(k, 0, cols), rows(v, 0, cols));
                     self.weights(q, k, from, scores, weights)?;
-                    let (zero, one, scale) = (T::of(0.0), T::of(1.0), T::of(self.scale));
+                    let (zero, one, scale) = (T::constant(0.0), T::constant(1.0), T::constant(self.scale));
                     matmul(
                         one,
                         turned(whole(weights, n, cols)),

@@ -1,4 +1,4 @@
-//! Attention: weighted means of values, by the likeness of queries and keys.
+//! AttentionOptions: weighted means of values, by the likeness of queries and keys.
 use super::list::{Attend, Float};
 use crate::{tape::Var, tensor::Tensor};
 
@@ -6,22 +6,22 @@ use crate::{tape::Var, tensor::Tensor};
 #[derive(Clone)]
 pub enum AttentionMask<'t, T: Float> {
     /// Only pairs that are true take part. A query without any gives zeros.
-    Keep(Tensor<bool>),
+    Bool(Tensor<bool>),
     /// Added to the scores. A query whose row is -∞ throughout gives zeros.
-    Add(Var<'t, T>),
+    Additive(Var<'t, T>),
 }
 
 /// Options of [`Var::scaled_dot_product_attention`], with PyTorch's names and defaults.
 ///
 /// ```
-/// use kolmo::{Attention, Tape, Tensor};
+/// use kolmo::{AttentionOptions, Tape, Tensor};
 /// let tape = Tape::<f32>::inference();
 /// let x = tape.constant(Tensor::ones([2, 4, 5, 8])); // [batch, heads, length, width]
-/// let y = x.scaled_dot_product_attention(&x, &x, &Attention { is_causal: true, ..Attention::default() });
+/// let y = x.scaled_dot_product_attention(&x, &x, &AttentionOptions { is_causal: true, ..AttentionOptions::default() });
 /// assert_eq!(y.shape(), &[2, 4, 5, 8]);
 /// ```
 #[derive(Clone)]
-pub struct Attention<'t, T: Float> {
+pub struct AttentionOptions<'t, T: Float> {
     /// Which pairs take part (default: all).
     pub mask: Option<AttentionMask<'t, T>>,
     /// Whether a query sees only keys up to its own place (default no); instead of a mask.
@@ -32,9 +32,9 @@ pub struct Attention<'t, T: Float> {
     pub scale: Option<f64>,
 }
 
-impl<T: Float> Default for Attention<'_, T> {
+impl<T: Float> Default for AttentionOptions<'_, T> {
     fn default() -> Self {
-        Attention { mask: None, is_causal: false, dropout_p: 0.0, scale: None }
+        AttentionOptions { mask: None, is_causal: false, dropout_p: 0.0, scale: None }
     }
 }
 
@@ -46,7 +46,7 @@ impl<'t, T: Float> Var<'t, T> {
         &self,
         key: &Var<'t, T>,
         value: &Var<'t, T>,
-        options: &Attention<'t, T>,
+        options: &AttentionOptions<'t, T>,
     ) -> Var<'t, T> {
         let operands = [self, key, value];
         if let Some(failed) = operands.iter().find(|v| v.failed_id().is_some()) {
@@ -70,19 +70,19 @@ impl<'t, T: Float> Var<'t, T> {
         }
         let y = self.attend(&self.shared(key), &self.shared(value), options);
         let mask = match &options.mask {
-            Some(AttentionMask::Add(bias)) => Some(bias),
+            Some(AttentionMask::Additive(bias)) => Some(bias),
             _ => None,
         };
         y.named("scaled_dot_product_attention", &[&operands[..], mask.as_slice()].concat())
     }
 
-    /// Attention of operands that fit each other.
+    /// AttentionOptions of operands that fit each other.
     #[track_caller]
     pub(crate) fn attend(
         &self,
         key: &Var<'t, T>,
         value: &Var<'t, T>,
-        options: &Attention<'t, T>,
+        options: &AttentionOptions<'t, T>,
     ) -> Var<'t, T> {
         fn lead<'a, T: Float>(v: &'a Var<'_, T>) -> &'a [usize] {
             v.shape().split_at(v.rank() - 2).0
@@ -95,19 +95,23 @@ impl<'t, T: Float> Var<'t, T> {
         self.attention_weights(key, options).matmul(value)
     }
 
-    fn attention_scale(&self, options: &Attention<'t, T>) -> f64 {
+    fn attention_scale(&self, options: &AttentionOptions<'t, T>) -> f64 {
         options.scale.unwrap_or(1.0 / (self.dim(-1).max(1) as f64).sqrt())
     }
 
     /// The weights by which values are summed, `[…, l, s]`, dropout included.
     #[track_caller]
-    pub(crate) fn attention_weights(&self, key: &Var<'t, T>, options: &Attention<'t, T>) -> Var<'t, T> {
+    pub(crate) fn attention_weights(
+        &self,
+        key: &Var<'t, T>,
+        options: &AttentionOptions<'t, T>,
+    ) -> Var<'t, T> {
         let scores = (self * self.attention_scale(options)).matmul(&key.mt());
         let weights = match &options.mask {
             None if options.is_causal => scores.causal_softmax(),
             None => scores.softmax(-1),
-            Some(AttentionMask::Add(bias)) => (scores + bias).masked_softmax(),
-            Some(AttentionMask::Keep(keep)) => {
+            Some(AttentionMask::Additive(bias)) => (scores + bias).masked_softmax(),
+            Some(AttentionMask::Bool(keep)) => {
                 scores.masked_fill(&keep.logical_not(), f64::NEG_INFINITY).masked_softmax()
             }
         };

@@ -270,7 +270,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// Such a mask of a comparison with a number.
     #[track_caller]
     pub(crate) fn test(&self, test: Test, number: f64) -> Var<'t, T> {
-        self.tape().apply(test, &[self, &self.tape().constant(T::of(number))])
+        self.tape().apply(test, &[self, &self.tape().constant(T::constant(number))])
     }
 }
 
@@ -283,7 +283,7 @@ impl NumberExpr<2> for Test {
             Test::Equal => a.equal(b),
             Test::Same => a.equal(b) | (a.is_nan() & b.is_nan()),
         };
-        R::select(mask, R::of(1.0), R::of(0.0))
+        R::select(mask, R::constant(1.0), R::constant(0.0))
     }
 }
 
@@ -326,9 +326,9 @@ macro_rules! choice {
         }
     };
 }
-choice!(Choose, |m, a, b| R::select(m.equal(R::of(0.0)), b, a));
-choice!(Kept, |m, g, _g| R::select(m.equal(R::of(0.0)), R::of(0.0), g));
-choice!(Dropped, |m, g, _g| R::select(m.equal(R::of(0.0)), g, R::of(0.0)));
+choice!(Choose, |m, a, b| R::select(m.equal(R::constant(0.0)), b, a));
+choice!(Kept, |m, g, _g| R::select(m.equal(R::constant(0.0)), R::constant(0.0), g));
+choice!(Dropped, |m, g, _g| R::select(m.equal(R::constant(0.0)), g, R::constant(0.0)));
 
 impl<T: Float> Rule<T> for Where {
     fn name(&self) -> &str {

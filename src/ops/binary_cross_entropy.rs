@@ -27,16 +27,16 @@ macro_rules! expr {
 /// `max(ln x, -100)`.
 #[inline(always)]
 fn bounded_log<R: Number>(x: R) -> R {
-    let low = R::of(-100.0);
+    let low = R::constant(-100.0);
     R::select(x.log().less(low), low, x.log())
 }
 
-expr!(Value 2 |[p, t]| (t - R::of(1.0)) * bounded_log(R::of(1.0) - p) - t * bounded_log(p));
+expr!(Value 2 |[p, t]| (t - R::constant(1.0)) * bounded_log(R::constant(1.0) - p) - t * bounded_log(p));
 expr!(SlopeOfP 3 |[p, t, g]| {
-    let (spread, low) = ((R::of(1.0) - p) * p, R::of(1e-12));
+    let (spread, low) = ((R::constant(1.0) - p) * p, R::constant(1e-12));
     g * (p - t) / R::select(spread.less(low), low, spread)
 });
-expr!(SlopeOfT 2 |[p, g]| g * (bounded_log(R::of(1.0) - p) - bounded_log(p)));
+expr!(SlopeOfT 2 |[p, g]| g * (bounded_log(R::constant(1.0) - p) - bounded_log(p)));
 
 impl<T: Float> Rule<T> for BinaryCrossEntropy {
     fn name(&self) -> &str {

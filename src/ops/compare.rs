@@ -32,40 +32,40 @@ impl<'a, 't, T: Float> From<&'a Var<'t, T>> for Operand<'a, 't, T> {
 /// How near two numbers must be for [`Var::isclose`]: `|a - b| <= atol + rtol · |b|`.
 ///
 /// ```
-/// use kolmo::{Close, Tape};
+/// use kolmo::{IsCloseOptions, Tape};
 /// let tape = Tape::<f64>::inference();
 /// let (a, b) = (tape.constant([1.0, 1.0]), tape.constant([1.001, 2.0]));
-/// assert_eq!(a.isclose(&b, Close::default().rtol(0.01))?.to_vec(), [true, false]);
+/// assert_eq!(a.isclose(&b, IsCloseOptions::default().rtol(0.01))?.to_vec(), [true, false]);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Close {
+pub struct IsCloseOptions {
     rtol: f64,
     atol: f64,
     equal_nan: bool,
 }
 
-impl Default for Close {
+impl Default for IsCloseOptions {
     /// PyTorch's: `rtol` 1e-5, `atol` 1e-8, NaN close to nothing.
-    fn default() -> Close {
-        Close { rtol: 1e-5, atol: 1e-8, equal_nan: false }
+    fn default() -> IsCloseOptions {
+        IsCloseOptions { rtol: 1e-5, atol: 1e-8, equal_nan: false }
     }
 }
 
-impl Close {
+impl IsCloseOptions {
     /// The relative tolerance; not negative.
-    pub fn rtol(self, rtol: f64) -> Close {
-        Close { rtol, ..self }
+    pub fn rtol(self, rtol: f64) -> IsCloseOptions {
+        IsCloseOptions { rtol, ..self }
     }
 
     /// The absolute tolerance; not negative.
-    pub fn atol(self, atol: f64) -> Close {
-        Close { atol, ..self }
+    pub fn atol(self, atol: f64) -> IsCloseOptions {
+        IsCloseOptions { atol, ..self }
     }
 
     /// Whether two NaN are close.
-    pub fn equal_nan(self, equal_nan: bool) -> Close {
-        Close { equal_nan, ..self }
+    pub fn equal_nan(self, equal_nan: bool) -> IsCloseOptions {
+        IsCloseOptions { equal_nan, ..self }
     }
 
     fn test(&self, a: f64, b: f64) -> bool {
@@ -167,9 +167,9 @@ impl<'t, T: Float> Var<'t, T> {
         Ok(map(self.value()?, |a| a.to_f64().is_finite()))
     }
 
-    /// Where elements are as near each other as `close` says, see [`Close`]. Negative tolerances are an error.
+    /// Where elements are as near each other as `close` says, see [`IsCloseOptions`]. Negative tolerances are an error.
     #[track_caller]
-    pub fn isclose(&self, other: &Var<'t, T>, close: Close) -> Result<Tensor<bool>> {
+    pub fn isclose(&self, other: &Var<'t, T>, close: IsCloseOptions) -> Result<Tensor<bool>> {
         let positive = |v: f64| v >= 0.0;
         if !positive(close.rtol) || !positive(close.atol) {
             let message = format!("tolerances {} and {} must not be negative", close.rtol, close.atol);
@@ -188,7 +188,7 @@ impl<'t, T: Float> Var<'t, T> {
         let a = self.value()?;
         match other {
             Operand::Number(n) => {
-                let n = T::of(n);
+                let n = T::constant(n);
                 Ok(map(a, |a| test(a, n)))
             }
             Operand::Var(b) => {
@@ -234,8 +234,8 @@ mod tests {
         assert_eq!(x.ne(0.0)?.to_vec(), [true, true, false, true]);
         assert_eq!(x.le(1.0)?.to_vec(), [false, true, true, false]);
         assert_eq!(x.logical_not()?.to_vec(), [false, false, true, false]);
-        assert_eq!(x.isclose(&x, Close::default())?.to_vec(), [false, true, true, true]);
-        assert_eq!(x.isclose(&x, Close::default().equal_nan(true))?.to_vec(), [true; 4]);
+        assert_eq!(x.isclose(&x, IsCloseOptions::default())?.to_vec(), [false, true, true, true]);
+        assert_eq!(x.isclose(&x, IsCloseOptions::default().equal_nan(true))?.to_vec(), [true; 4]);
         Ok(())
     }
 
@@ -249,7 +249,7 @@ mod tests {
         assert_eq!(more.to_vec(), [false, true, true, false, false, true]);
         let error = row.ge(&tape.constant([1.0, 2.0])).unwrap_err().to_string();
         assert!(error.contains("ge: [3] and [2] don't broadcast") && error.contains("compare.rs"), "{error}");
-        assert!(row.isclose(&row, Close::default().atol(-1.0)).is_err());
+        assert!(row.isclose(&row, IsCloseOptions::default().atol(-1.0)).is_err());
         assert!((&row + tape.constant([1.0, 2.0])).isnan().is_err());
         Ok(())
     }

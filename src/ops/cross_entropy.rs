@@ -69,7 +69,7 @@ impl<T: Float> Rule<T> for MeanCrossEntropy {
             .zip(logs.chunks_exact(n))
             .map(|(&t, row)| row[t as usize].to_f64())
             .sum::<f64>();
-        Ok(Tensor::scalar(T::of(-sum / self.targets.numel() as f64)))
+        Ok(Tensor::scalar(T::constant(-sum / self.targets.numel() as f64)))
     }
 
     fn keeps(&self, _: u32) -> u32 {
@@ -90,15 +90,16 @@ impl<T: Float> Rule<T> for MeanCrossEntropy {
         let (n, classes) = (self.targets.numel(), x.dim(1));
         if step.graph() {
             step.tape().not_replayable("the gradient of cross_entropy was recorded");
-            let hot = |i: usize| T::of((self.targets()[i / classes] as usize == i % classes) as u8 as f64);
+            let hot =
+                |i: usize| T::constant((self.targets()[i / classes] as usize == i % classes) as u8 as f64);
             let hot = x.tape().constant(Tensor::from_fn(x.shape(), hot));
             step.give(0, (x.softmax(1) - hot) * (g / n as f64));
             return;
         }
-        let scale = g.tensor().item().map_or(T::of(f64::NAN), |g| g / T::of(n as f64));
+        let scale = g.tensor().item().map_or(T::constant(f64::NAN), |g| g / T::constant(n as f64));
         let mut slope = Self::probabilities(x.tensor());
         for (row, &t) in slope.as_mut_slice().chunks_exact_mut(classes).zip(self.targets()) {
-            row[t as usize] = row[t as usize] - T::of(1.0);
+            row[t as usize] = row[t as usize] - T::constant(1.0);
             row.iter_mut().for_each(|v| *v = *v * scale);
         }
         step.give(0, step.tape().constant(slope));

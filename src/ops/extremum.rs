@@ -195,7 +195,7 @@ impl<'t, T: Float> Var<'t, T> {
         }
     }
 
-    /// As [`amax`](Var::amax) or [`amin`](Var::amin), but where that is NaN, those that are share the gradient.
+    /// As [`amax`](Var::amax_dim) or [`amin`](Var::amin_dim), but where that is NaN, those that are share the gradient.
     #[track_caller]
     pub(crate) fn extremum_of_all(&self, dim: &[isize], keep: bool, largest: bool) -> Var<'t, T> {
         match self.axes(dim) {
@@ -207,13 +207,13 @@ impl<'t, T: Float> Var<'t, T> {
     /// The largest element over axes; equal ones share the gradient. Where it is NaN, so are all gradients. No axes means all
     /// of them.
     #[track_caller]
-    pub fn amax(&self, dim: &[isize], keepdim: bool) -> Var<'t, T> {
+    pub fn amax_dim(&self, dim: &[isize], keepdim: bool) -> Var<'t, T> {
         self.extremum("amax", dim, keepdim, true)
     }
 
-    /// The smallest element over axes; see [`amax`](Var::amax).
+    /// The smallest element over axes; see [`amax`](Var::amax_dim).
     #[track_caller]
-    pub fn amin(&self, dim: &[isize], keepdim: bool) -> Var<'t, T> {
+    pub fn amin_dim(&self, dim: &[isize], keepdim: bool) -> Var<'t, T> {
         self.extremum("amin", dim, keepdim, false)
     }
 

@@ -14,9 +14,9 @@ use crate::{
 };
 use std::ops::{Range, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToInclusive};
 
-/// What is taken of one axis, or of several; made by [`select!`](crate::select) from numbers, ranges, lists and masks.
+/// What is taken of one axis, or of several; made by [`index!`](crate::index) from numbers, ranges, lists and masks.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Select {
+pub enum TensorIndex {
     /// One index, negative from the end; the axis goes away.
     At(isize),
     /// Every `step`-th index from `start` up to `end`, which are cut to the axis; negative from the end.
@@ -40,9 +40,9 @@ pub enum Select {
 
 macro_rules! from {
     ($($t:ty, |$r:ident| $start:expr, $end:expr;)*) => {$(
-        impl From<$t> for Select {
-            fn from($r: $t) -> Select {
-                Select::Slice { start: $start, end: $end, step: 1 }
+        impl From<$t> for TensorIndex {
+            fn from($r: $t) -> TensorIndex {
+                TensorIndex::Slice { start: $start, end: $end, step: 1 }
             }
         }
     )*};
@@ -56,31 +56,31 @@ from! {
     RangeToInclusive<isize>, |r| None, r.end.checked_add(1).filter(|&e| e != 0);
 }
 
-impl From<isize> for Select {
-    fn from(index: isize) -> Select {
-        Select::At(index)
+impl From<isize> for TensorIndex {
+    fn from(index: isize) -> TensorIndex {
+        TensorIndex::At(index)
     }
 }
-impl From<Tensor<i64>> for Select {
-    fn from(index: Tensor<i64>) -> Select {
-        Select::Indices(index)
+impl From<Tensor<i64>> for TensorIndex {
+    fn from(index: Tensor<i64>) -> TensorIndex {
+        TensorIndex::Indices(index)
     }
 }
-impl From<Vec<i64>> for Select {
-    fn from(index: Vec<i64>) -> Select {
-        Select::Indices(Tensor::from(index))
+impl From<Vec<i64>> for TensorIndex {
+    fn from(index: Vec<i64>) -> TensorIndex {
+        TensorIndex::Indices(Tensor::from(index))
     }
 }
-impl From<Tensor<bool>> for Select {
-    fn from(mask: Tensor<bool>) -> Select {
-        Select::Mask(mask)
+impl From<Tensor<bool>> for TensorIndex {
+    fn from(mask: Tensor<bool>) -> TensorIndex {
+        TensorIndex::Mask(mask)
     }
 }
 
-/// A list for [`Var::index`](crate::Var::index): `select![-1, 2..5, .., vec![0, 3]]`.
+/// A list for [`Var::index`](crate::Var::index): `index![-1, 2..5, .., vec![0, 3]]`.
 #[macro_export]
-macro_rules! select {
-    ($($item:expr),* $(,)?) => { [$($crate::Select::from($item)),*] };
+macro_rules! index {
+    ($($item:expr),* $(,)?) => { [$($crate::TensorIndex::from($item)),*] };
 }
 
 /// Start and number of the indices of a slice, as Python cuts it to the axis.
@@ -116,29 +116,29 @@ impl<'t, T: Float> Var<'t, T> {
     /// front if a slice, ellipsis or new axis lies between two of them, as in PyTorch.
     ///
     /// ```
-    /// use kolmo::{Select, Tape, select};
+    /// use kolmo::{Tape, TensorIndex, index};
     /// let tape = Tape::<f32>::new();
     /// let x = tape.input([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]);
-    /// assert_eq!(x.index(select![1, 1..]).to_vec()?, [5.0, 6.0]);
-    /// assert_eq!(x.index(select![.., vec![2, 0]]).to_vec()?, [3.0, 1.0, 6.0, 4.0]);
-    /// assert_eq!(x.index([Select::Ellipsis, Select::At(0)]).to_vec()?, [1.0, 4.0]);
+    /// assert_eq!(x.index(index![1, 1..]).to_vec()?, [5.0, 6.0]);
+    /// assert_eq!(x.index(index![.., vec![2, 0]]).to_vec()?, [3.0, 1.0, 6.0, 4.0]);
+    /// assert_eq!(x.index([TensorIndex::Ellipsis, TensorIndex::At(0)]).to_vec()?, [1.0, 4.0]);
     /// # Ok::<(), kolmo::Error>(())
     /// ```
     #[track_caller]
-    pub fn index(&self, items: impl AsRef<[Select]>) -> Var<'t, T> {
+    pub fn index(&self, items: impl AsRef<[TensorIndex]>) -> Var<'t, T> {
         let items = items.as_ref();
         let named: usize = items
             .iter()
             .map(|item| match item {
-                Select::Ellipsis | Select::NewAxis => 0,
-                Select::Mask(mask) => mask.rank(),
+                TensorIndex::Ellipsis | TensorIndex::NewAxis => 0,
+                TensorIndex::Mask(mask) => mask.rank(),
                 _ => 1,
             })
             .sum();
         let left = self
             .rank()
             .checked_sub(named)
-            .filter(|_| items.iter().filter(|item| matches!(item, Select::Ellipsis)).count() <= 1);
+            .filter(|_| items.iter().filter(|item| matches!(item, TensorIndex::Ellipsis)).count() <= 1);
         let left = left.ok_or_else(|| {
             format!(
                 "{named} axes are named (an ellipsis at most once), but the tensor has shape {}",
@@ -151,31 +151,31 @@ impl<'t, T: Float> Var<'t, T> {
         let mut between = false;
         for item in items {
             let size = x.shape().get(axis).copied().unwrap_or(0);
-            if matches!(item, Select::Indices(_) | Select::Mask(_)) {
+            if matches!(item, TensorIndex::Indices(_) | TensorIndex::Mask(_)) {
                 apart |= between && lists > 0;
                 (between, lists) = (false, lists + 1);
-            } else if !matches!(item, Select::At(_)) {
+            } else if !matches!(item, TensorIndex::At(_)) {
                 between = true;
             }
             match item {
-                Select::At(index) => x = x.select(axis as isize, *index),
-                Select::Slice { start, end, step } => {
+                TensorIndex::At(index) => x = x.select(axis as isize, *index),
+                TensorIndex::Slice { start, end, step } => {
                     let (first, len) = valid!(self, "index", cut(size, *start, *end, *step));
                     if (first, len, *step) != (0, size, 1) {
                         x = x.strided(axis, first, len, *step as usize);
                     }
                     axis += 1;
                 }
-                Select::Ellipsis => axis += left,
-                Select::NewAxis => {
+                TensorIndex::Ellipsis => axis += left,
+                TensorIndex::NewAxis => {
                     x = x.unsqueeze(axis as isize);
                     axis += 1;
                 }
-                Select::Indices(index) => {
+                TensorIndex::Indices(index) => {
                     advanced.push((axis, valid!(self, "index", indices(index, size, true))));
                     axis += 1;
                 }
-                Select::Mask(mask) => {
+                TensorIndex::Mask(mask) => {
                     valid!(self, "index", mask.there());
                     let here = &x.shape()[axis..axis + mask.rank()];
                     let fits = if *mask.shape() == *here {

@@ -282,7 +282,7 @@ impl<'t, T: Float> Var<'t, T> {
         let mut counts = valid!(self, "scale_grad_by_freq", filled(n, 0u32));
         valid!(self, "scale_grad_by_freq", rows.list()).into_iter().for_each(|row| counts[row as usize] += 1);
         let shape: Shape = (0..self.rank()).map(|axis| if axis == 0 { n } else { 1 }).collect();
-        let shares = Tensor::from_fn(shape, |i| T::of(1.0 / counts[i].max(1) as f64));
+        let shares = Tensor::from_fn(shape, |i| T::constant(1.0 / counts[i].max(1) as f64));
         self.tape().apply(Op::Custom(std::sync::Arc::new(RowShares(shares))), &[self])
     }
 }

@@ -177,7 +177,7 @@ fn product<T: Float>(
     }
     if batch == 1 {
         let c = MatMut { data, rows: m, cols: n, row_stride: n as isize, col_stride: 1 };
-        matmul::matmul(T::of(1.0), left, right, T::of(0.0), c)?;
+        matmul::matmul(T::constant(1.0), left, right, T::constant(0.0), c)?;
     } else {
         matmul::batched_matmul(
             data,

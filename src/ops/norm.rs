@@ -175,7 +175,7 @@ impl<'t, T: Float> Var<'t, T> {
         let over = |t: Tensor<T>| {
             let values = t.to_vec();
             let sum = |c: usize| (0..n).map(|i| values[i * channels + c].to_f64()).sum::<f64>();
-            Tensor::from_fn([channels], |c| T::of(sum(c) / n as f64))
+            Tensor::from_fn([channels], |c| T::constant(sum(c) / n as f64))
         };
         (over(mean), over(variance))
     }
@@ -302,7 +302,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// Vectors along an axis divided by their norm, or by `eps` if that is larger (defaults of PyTorch: p 2, dim 1, eps 1e-12).
     #[track_caller]
     pub fn normalize(&self, p: f64, dim: isize, eps: f64) -> Var<'t, T> {
-        (self / self.norm(p, &[dim], true).clamp_min(eps)).named("normalize", &[self])
+        (self / self.norm_dim(p, &[dim], true).clamp_min(eps)).named("normalize", &[self])
     }
 
     /// The cosine of the angle between vectors along an axis, with norms of `eps` at least (defaults of PyTorch: dim 1,
@@ -319,7 +319,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// operands broadcast.
     #[track_caller]
     pub fn pairwise_distance(&self, other: &Var<'t, T>, p: f64, eps: f64, keepdim: bool) -> Var<'t, T> {
-        (self - other + eps).norm(p, &[-1], keepdim).named("pairwise_distance", &[self, other])
+        (self - other + eps).norm_dim(p, &[-1], keepdim).named("pairwise_distance", &[self, other])
     }
 
     /// The distances of all pairs: `[…, p, m], […, r, m] -> […, p, r]`. The derivative at a distance of 0 is 0.
@@ -336,7 +336,7 @@ impl<'t, T: Float> Var<'t, T> {
             );
             return self.tape().fail_op("cdist", message, &[self, other]);
         }
-        (self.unsqueeze(-2) - other.unsqueeze(-3)).norm(p, &[-1], false).named("cdist", &[self, other])
+        (self.unsqueeze(-2) - other.unsqueeze(-3)).norm_dim(p, &[-1], false).named("cdist", &[self, other])
     }
 
     /// The slices along an axis whose norm is above `maxnorm`, scaled down to it.
@@ -351,8 +351,8 @@ impl<'t, T: Float> Var<'t, T> {
             return self.tape().fail_op("renorm", message, &[self]);
         }
         let others: Vec<isize> = (0..self.rank() as isize).filter(|&a| a != axis as isize).collect();
-        let norms = self.norm(p, &others, true);
-        let [one, most] = [1.0, maxnorm].map(|v| self.tape().constant(T::of(v)));
+        let norms = self.norm_dim(p, &others, true);
+        let [one, most] = [1.0, maxnorm].map(|v| self.tape().constant(T::constant(v)));
         let large = self.tape().apply(Test::Less, &[&most, &norms]);
         self * (maxnorm / (norms + 1e-7)).where_one(&large, &one)
     }

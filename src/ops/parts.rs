@@ -100,7 +100,7 @@ impl<'a, V> IntoIterator for &'a Parts<V> {
 impl<'t, T: Float> Var<'t, T> {
     /// All elements as scalars, in row-major order.
     #[track_caller]
-    pub fn scalars(&self) -> Parts<Scalar<'t, T>> {
+    pub fn to_scalars(&self) -> Parts<Scalar<'t, T>> {
         if let Some(failure) = self.failure() {
             return Parts::failed(self.tape().fail_scalar_with(failure), 0);
         }

@@ -12,7 +12,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// A number to the power of each element: `baseˣ`.
     #[track_caller]
     pub fn rpow(&self, base: f64) -> Var<'t, T> {
-        self.tape().constant(T::of(base)).pow(self)
+        self.tape().constant(T::constant(base)).pow(self)
     }
 
     /// The point between `self` and `end` at `weight`: `self + weight · (end - self)`; all broadcast.
@@ -80,7 +80,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// finite number of the type.
     #[track_caller]
     pub fn nan_to_num(&self, nan: f64, posinf: Option<f64>, neginf: Option<f64>) -> Var<'t, T> {
-        let largest = if T::of(f64::MAX).primal().is_finite() { f64::MAX } else { f32::MAX as f64 };
+        let largest = if T::constant(f64::MAX).primal().is_finite() { f64::MAX } else { f32::MAX as f64 };
         self.replace_nonfinite(nan, posinf.unwrap_or(largest), neginf.unwrap_or(-largest))
     }
 
@@ -115,7 +115,7 @@ impl<'t, T: Float> Var<'t, T> {
             return self.leaky_relu((lower + upper) / 2.0);
         }
         let random = tape.draw(self.numel());
-        let slope = |i: usize| T::of(lower + (upper - lower) * random.uniform(i as u64));
+        let slope = |i: usize| T::constant(lower + (upper - lower) * random.uniform(i as u64));
         tape.apply(Binary::Prelu, &[self, &tape.constant(Tensor::from_fn(self.shape(), slope))])
     }
 

@@ -264,14 +264,14 @@ impl<'t, T: Float> Var<'t, T> {
         }
         let singular = || self.movedim(&dims, &[-2, -1]).svdvals();
         let y = match norm {
-            MatrixNorm::Fro => return self.norm(2.0, &dims, keepdim),
+            MatrixNorm::Fro => return self.norm_dim(2.0, &dims, keepdim),
             MatrixNorm::Nuc => singular().sum_dim(&[-1], false),
-            MatrixNorm::Ord(2.0) => singular().amax(&[-1], false),
-            MatrixNorm::Ord(-2.0) => singular().amin(&[-1], false),
+            MatrixNorm::Ord(2.0) => singular().amax_dim(&[-1], false),
+            MatrixNorm::Ord(-2.0) => singular().amin_dim(&[-1], false),
             MatrixNorm::Ord(p) if p.abs() == 1.0 || p.is_infinite() => {
                 let (summed, chosen) = if p.is_infinite() { (dims[1], dims[0]) } else { (dims[0], dims[1]) };
                 let sums = self.abs().sum_dim(&[summed], true);
-                let y = if p > 0.0 { sums.amax(&[chosen], true) } else { sums.amin(&[chosen], true) };
+                let y = if p > 0.0 { sums.amax_dim(&[chosen], true) } else { sums.amin_dim(&[chosen], true) };
                 return if keepdim { y } else { y.squeeze(&dims) };
             }
             MatrixNorm::Ord(p) => {

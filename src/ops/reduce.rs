@@ -40,7 +40,7 @@ impl NumberExpr<2> for SquaredDifference {
 }
 
 fn mean<T: Float>(x: &Tensor<T>, axes: &Axes, keep: bool) -> Tensor<T> {
-    let (n, mut mean) = (T::of(count(x.shape(), axes)), fold(reduce::Sum, x, axes, keep));
+    let (n, mut mean) = (T::constant(count(x.shape(), axes)), fold(reduce::Sum, x, axes, keep));
     mean.as_mut_slice().iter_mut().for_each(|v| *v = *v / n);
     mean
 }
@@ -74,7 +74,7 @@ impl<T: Float> Rule<T> for Reduce {
             Reduce::Var { axes, keep, correction, .. } => {
                 let squares = map(SquaredDifference, [x, &mean(x, axes, true)], x.shape())?;
                 let mut sum = fold(reduce::Sum, &squares, axes, *keep);
-                let n = T::of((count(x.shape(), axes) - correction).max(0.0));
+                let n = T::constant((count(x.shape(), axes) - correction).max(0.0));
                 sum.as_mut_slice().iter_mut().for_each(|v| *v = *v / n);
                 Ok(sum)
             }
@@ -126,7 +126,7 @@ impl<T: Float> Rule<T> for Reduce {
                     if *all && free <= 0.0 {
                         // As PyTorch: infinite, but NaN at the mean.
                         let [nan, infinite] =
-                            [f64::NAN, f64::INFINITY].map(|slope| x.tape().constant(T::of(slope)));
+                            [f64::NAN, f64::INFINITY].map(|slope| x.tape().constant(T::constant(slope)));
                         &g * nan.where_one(&from_mean.test(Test::Equal, 0.0), &infinite)
                     } else {
                         (g * (2.0 / free)) * from_mean
@@ -210,7 +210,7 @@ impl<'t, T: Float> Var<'t, T> {
             return power(self);
         }
         let zero = self.test(Test::Equal, 0.0);
-        let [one, at_zero] = [1.0, 0.0f64.powf(p)].map(|v| self.tape().constant(T::of(v)));
+        let [one, at_zero] = [1.0, 0.0f64.powf(p)].map(|v| self.tape().constant(T::constant(v)));
         at_zero.where_one(&zero, &power(&one.where_one(&zero, self)))
     }
 
@@ -249,7 +249,7 @@ impl<'t, T: Float> Var<'t, T> {
 
     /// Whether an element is 0.
     pub(crate) fn has_zeros(&self) -> bool {
-        self.tensor().contiguous().as_slice().unwrap_or_default().contains(&T::of(0.0))
+        self.tensor().contiguous().as_slice().unwrap_or_default().contains(&T::constant(0.0))
     }
 
     /// An axis of size 1 dropped, unless it is to stay.
@@ -265,14 +265,14 @@ impl<'t, T: Float> Var<'t, T> {
 
     /// The sum over axes without what is NaN. No axes means all of them.
     #[track_caller]
-    pub fn nansum(&self, dim: &[isize], keepdim: bool) -> Var<'t, T> {
+    pub fn nansum_dim(&self, dim: &[isize], keepdim: bool) -> Var<'t, T> {
         valid!(self, "nansum", self.axes(dim));
         self.numbers().0.sum_dim(dim, keepdim)
     }
 
     /// The mean over axes without what is NaN. No axes means all of them.
     #[track_caller]
-    pub fn nanmean(&self, dim: &[isize], keepdim: bool) -> Var<'t, T> {
+    pub fn nanmean_dim(&self, dim: &[isize], keepdim: bool) -> Var<'t, T> {
         valid!(self, "nanmean", self.axes(dim));
         let (numbers, mask) = self.numbers();
         numbers.sum_dim(dim, keepdim) / mask.sum_dim(dim, keepdim)
@@ -282,13 +282,13 @@ impl<'t, T: Float> Var<'t, T> {
     #[track_caller]
     fn numbers(&self) -> (Var<'t, T>, Var<'t, T>) {
         let mask = self.tape().apply(Test::Equal, &[self, self]);
-        (self.where_one(&mask, &self.tape().constant(T::of(0.0))), mask)
+        (self.where_one(&mask, &self.tape().constant(T::constant(0.0))), mask)
     }
 
     /// The vector norm `(Σ |x|ᵖ)^(1/p)` over axes: for `p` infinite the largest magnitude (the smallest for -∞), for 0 the
     /// number of elements that are not 0. Where the norm is 0 its gradient is 0. No axes means all of them.
     #[track_caller]
-    pub fn norm(&self, p: f64, dim: &[isize], keepdim: bool) -> Var<'t, T> {
+    pub fn norm_dim(&self, p: f64, dim: &[isize], keepdim: bool) -> Var<'t, T> {
         valid!(self, "norm", self.axes(dim));
         if p == f64::INFINITY {
             return self.abs().extremum_of_all(dim, keepdim, true);

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// To which size [`Var::interpolate`] goes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Resize {
+pub enum InterpolateTo {
     /// These sizes of the last axes, or one for all.
     Size(Sizes),
     /// So many times as large, rounded down.
@@ -18,7 +18,7 @@ pub enum Resize {
 
 /// How [`Var::interpolate`] finds the values between elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Interpolation {
+pub enum InterpolateMode {
     /// The nearest element before.
     Nearest,
     /// Between the two neighbours along each axis: linear, bilinear, trilinear.
@@ -31,18 +31,18 @@ pub enum Interpolation {
 impl<'t, T: Float> Var<'t, T> {
     /// Elements at other distances along all axes but the first two: `[n, channels, …]`.
     #[track_caller]
-    pub fn interpolate(&self, to: &Resize, mode: Interpolation) -> Var<'t, T> {
+    pub fn interpolate(&self, to: &InterpolateTo, mode: InterpolateMode) -> Var<'t, T> {
         let planned = valid!(self, "interpolate", self.resized(to));
         let mut x = self.clone();
         for (i, (out, scale)) in planned.into_iter().enumerate() {
             let (axis, size) = (i + 2, self.shape()[i + 2]);
             x = match mode {
-                Interpolation::Nearest => {
+                InterpolateMode::Nearest => {
                     // PyTorch reckons in single precision here.
                     let place = |o: usize| ((o as f32 * scale as f32).floor() as usize).min(size - 1) as u32;
                     x.slices(axis, Tensor::from_fn([out], place))
                 }
-                Interpolation::Linear { align_corners } => {
+                InterpolateMode::Linear { align_corners } => {
                     let at = |o: usize| match align_corners {
                         true if out > 1 => o as f64 * (size - 1) as f64 / (out - 1) as f64,
                         true => 0.0,
@@ -66,7 +66,7 @@ impl<'t, T: Float> Var<'t, T> {
     }
 
     /// The new size of each axis, and the steps in the old one from an element to the next.
-    fn resized(&self, to: &Resize) -> Checked<Vec<(usize, f64)>> {
+    fn resized(&self, to: &InterpolateTo) -> Checked<Vec<(usize, f64)>> {
         let shape = self.shape();
         let axes = shape.rank().saturating_sub(2);
         if !(1..=3).contains(&axes) || shape[2..].contains(&0) {
@@ -75,18 +75,18 @@ impl<'t, T: Float> Var<'t, T> {
             ));
         }
         let sizes = match to {
-            Resize::Size(sizes) => sizes.spread("size", axes, 1)?[3 - axes..].to_vec(),
-            Resize::Scale(scale) if *scale > 0.0 && scale.is_finite() => {
+            InterpolateTo::Size(sizes) => sizes.spread("size", axes, 1)?[3 - axes..].to_vec(),
+            InterpolateTo::Scale(scale) if *scale > 0.0 && scale.is_finite() => {
                 shape[2..].iter().map(|&size| (size as f64 * scale).floor() as usize).collect()
             }
-            Resize::Scale(scale) => return Err(format!("scale {scale} is not positive and finite")),
+            InterpolateTo::Scale(scale) => return Err(format!("scale {scale} is not positive and finite")),
         };
         if sizes.iter().any(|s| !(1..1 << 24).contains(s)) {
             return Err(format!("makes an axis of {shape} empty or too long: {sizes:?}"));
         }
         let step = |size: usize, out: usize| match to {
-            Resize::Size(_) => size as f64 / out as f64,
-            Resize::Scale(scale) => 1.0 / scale,
+            InterpolateTo::Size(_) => size as f64 / out as f64,
+            InterpolateTo::Scale(scale) => 1.0 / scale,
         };
         Ok(shape[2..].iter().zip(sizes).map(|(&size, out)| (out, step(size, out))).collect())
     }

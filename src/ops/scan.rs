@@ -30,8 +30,8 @@ impl<T: Float> Rule<T> for Scan {
     fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {
         let [x] = operands(x)?;
         Ok(match *self {
-            Scan::Sum { axis, reverse } => running(x, axis, reverse, T::of(0.0), |a, b| a + b),
-            Scan::Prod { axis } => running(x, axis, false, T::of(1.0), |a, b| a * b),
+            Scan::Sum { axis, reverse } => running(x, axis, reverse, T::constant(0.0), |a, b| a + b),
+            Scan::Prod { axis } => running(x, axis, false, T::constant(1.0), |a, b| a * b),
         })
     }
 
@@ -106,7 +106,7 @@ impl<'t, T: Float> Var<'t, T> {
         let careful = |x: &Var<'t, T>| x.doubling(axis, |late, early| late * early);
         if self.tape().runs_again(self) {
             // Each way of ones where the other one is to be gone.
-            let one = self.tape().constant(T::of(1.0));
+            let one = self.tape().constant(T::constant(1.0));
             let none = self.test(Test::Equal, 0.0).sum().test(Test::Equal, 0.0);
             let [free, zeros] = [self.where_one(&none, &one), one.where_one(&none, self)];
             return plain(&free).where_one(&none, &careful(&zeros));

@@ -144,7 +144,7 @@ impl<'t, T: Float> Var<'t, T> {
                     return sum;
                 }
                 let own = include_self as u32;
-                let n = Tensor::from_fn(&shape, |i| T::of((counts[i] + own).max(1) as f64));
+                let n = Tensor::from_fn(&shape, |i| T::constant((counts[i] + own).max(1) as f64));
                 return sum / self.tape().constant(n);
             }
             Scatter::Prod => 1.0,
@@ -170,8 +170,8 @@ impl<'t, T: Float> Var<'t, T> {
         }
         let all = self.tape().cat(&parts.iter().collect::<Vec<_>>(), -1);
         match reduce {
-            Scatter::Amax => all.amax(&[-1], false),
-            Scatter::Amin => all.amin(&[-1], false),
+            Scatter::Amax => all.amax_dim(&[-1], false),
+            Scatter::Amin => all.amin_dim(&[-1], false),
             _ => all.prod_dim(-1, false),
         }
     }

@@ -25,7 +25,7 @@ macro_rules! expr {
         impl NumberExpr<$n> for $name {
             #[inline(always)]
             fn eval<R: Number>(&self, $args: [R; $n]) -> R {
-                $(let $c = R::of(self.$c);)?
+                $(let $c = R::constant(self.$c);)?
                 $e
             }
         }
@@ -40,7 +40,7 @@ expr!(ExpTop {} 2 |[x, top]| (x - top).exp());
 // A large y is rounded by more than its differences to x: what has gone into it is more precise. An infinite one says by
 // itself that nothing finite has a share.
 expr!(Share {} 4 |[x, top, sum, y]| {
-    let precise = y.abs().less(R::of(1e6));
+    let precise = y.abs().less(R::constant(1e6));
     R::select(precise, (x - top).exp() / sum, (x - y).exp())
 });
 
@@ -86,7 +86,7 @@ pub(super) fn line<T: Float>(x: &[T], log: bool, out: &mut [T]) {
         Less { by: top }.over([x], out);
         out.iter_mut().for_each(|o| *o = *o - rest);
     } else {
-        let by = T::of(1.0) / sum;
+        let by = T::constant(1.0) / sum;
         out.iter_mut().for_each(|o| *o = *o * by);
     }
 }
@@ -194,7 +194,7 @@ fn top_and_sum<T: Float>(x: &Tensor<T>, axes: &Axes) -> Checked<(Tensor<T>, Tens
     // Where the largest is infinite, it must not be subtracted from itself.
     let top = Tensor::from_fn(top.shape(), {
         let values = top.list()?;
-        move |i| if values[i].to_f64().is_infinite() { T::of(0.0) } else { values[i] }
+        move |i| if values[i].to_f64().is_infinite() { T::constant(0.0) } else { values[i] }
     });
     let sums = fold(Sum, &map::map(ExpTop {}, [x, &top], x.shape())?, axes, true).made()?;
     Ok((top, sums))

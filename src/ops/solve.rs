@@ -120,7 +120,7 @@ impl<T: Float> Rule<T> for Solve {
             Solve::LogAbsDet => {
                 let (n, _) = square(first)?;
                 each(first, lead(first), 1, |_, a, out| {
-                    let zero = T::of(0.0);
+                    let zero = T::constant(0.0);
                     out[0] = Lu::new(a, n)?.diagonal().fold(zero, |sum, d| sum + Number::log(d.abs()));
                     Ok(())
                 })
@@ -131,7 +131,7 @@ impl<T: Float> Rule<T> for Solve {
                     let lu = Lu::new(a, n)?;
                     let sign_of = |d: f64| if d == 0.0 { 0.0 } else { d.signum() };
                     let sign = lu.diagonal().fold(1.0, |s, d| s * sign_of(d.to_f64()));
-                    out[0] = T::of(if lu.is_odd() { -sign } else { sign });
+                    out[0] = T::constant(if lu.is_odd() { -sign } else { sign });
                     Ok(())
                 })
             }
@@ -149,7 +149,7 @@ impl<T: Float> Rule<T> for Solve {
                 let mut shape = lead(first);
                 shape.push(k);
                 each(first, shape, k, |_, a, out| {
-                    out.iter_mut().zip(svd(a, m, n)?.s).for_each(|(o, s)| *o = T::of(s));
+                    out.iter_mut().zip(svd(a, m, n)?.s).for_each(|(o, s)| *o = T::constant(s));
                     Ok(())
                 })
             }
@@ -161,7 +161,7 @@ impl<T: Float> Rule<T> for Solve {
                     let Svd { u, v, .. } = svd(a, m, n)?;
                     for (&g, (u, v)) in weights[i * k..(i + 1) * k].iter().zip(u.iter().zip(&v)) {
                         for (row, &u) in out.chunks_exact_mut(n.max(1)).zip(u) {
-                            row.iter_mut().zip(v).for_each(|(o, &v)| *o = *o + g * T::of(u * v));
+                            row.iter_mut().zip(v).for_each(|(o, &v)| *o = *o + g * T::constant(u * v));
                         }
                     }
                     Ok(())
@@ -275,8 +275,9 @@ impl<'t, T: Float> Var<'t, T> {
             let (row, column) = (past(place / m, minor / n), past(place % m, minor % n));
             (matrix * n * n + row * n + column) as u32
         });
-        let signs =
-            Tensor::from_fn([n, n], |i| T::of(if (i / n + i % n).is_multiple_of(2) { 1.0 } else { -1.0 }));
+        let signs = Tensor::from_fn([n, n], |i| {
+            T::constant(if (i / n + i % n).is_multiple_of(2) { 1.0 } else { -1.0 })
+        });
         let minors = self.elements(positions).det().reshape_to(self.shape());
         minors * self.tape().constant(signs)
     }

@@ -114,10 +114,10 @@ fn every_function_of_one_argument_has_its_derivatives() -> Result<()> {
         let points: Vec<f64> = POINTS.into_iter().filter(inside).collect();
         assert!(points.len() >= 3, "{name} has values at {points:?} only");
         let inputs = [Tensor::from(&points[..])];
-        let check = GradCheck::new().second_order().check(|x| (row.f64)(&x[0]), &inputs);
+        let check = GradCheck::new().second_order(true).check(|x| (row.f64)(&x[0]), &inputs);
         check.unwrap_or_else(|e| panic!("{name}: {e}"));
         // Inside another function, the gradient that comes in is recorded, too.
-        let check = GradCheck::new().second_order().check(|x| (row.f64)(&x[0]).tanh(), &inputs);
+        let check = GradCheck::new().second_order(true).check(|x| (row.f64)(&x[0]).tanh(), &inputs);
         check.unwrap_or_else(|e| panic!("tanh of {name}: {e}"));
 
         let exact = swept::<f64>(|x| (row.f64)(&x[0]), &inputs)?;
@@ -179,11 +179,11 @@ fn every_function_of_two_arguments_has_its_derivatives() -> Result<()> {
         let check = |what: &str, inputs: &[Tensor<f64>]| {
             // One input stands on both sides.
             GradCheck::new()
-                .second_order()
+                .second_order(true)
                 .check(|x| x[0].tape().apply(op, &[&x[0], &x[x.len() - 1]]), inputs)
                 .unwrap_or_else(|e| panic!("{name}, {what}: {e}"));
             GradCheck::new()
-                .second_order()
+                .second_order(true)
                 .check(|x| x[0].tape().apply(op, &[&x[0], &x[x.len() - 1]]).tanh(), inputs)
                 .unwrap_or_else(|e| panic!("tanh of {name}, {what}: {e}"));
         };

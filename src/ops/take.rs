@@ -293,7 +293,7 @@ mod tests {
         let grads = (w * weights).sum().backward().unwrap();
         assert_eq!(grads.get(&values).unwrap().to_vec(), [1.0, 32.0, 26.0]);
         GradCheck::new()
-            .second_order()
+            .second_order(true)
             .check(
                 move |x| x[0].elements(codes.clone()).tanh() * &x[1],
                 &[Tensor::from([0.3, -0.2, 0.9]), Tensor::linspace(-1.0, 1.0, 6).reshape([2, 3]).unwrap()],

@@ -105,7 +105,7 @@ fn mask<'t, T: Float>(a: &Var<'t, T>, b: &Var<'t, T>, test: Test) -> Var<'t, T> 
 impl<'a, 't, T: Float> Traced<'a, 't, T> {
     fn var(self, arena: &'a Arena<'t, T>) -> Var<'t, T> {
         match self {
-            Traced::Const(v) => arena.borrow()[0].tape().constant(T::of(v)),
+            Traced::Const(v) => arena.borrow()[0].tape().constant(T::constant(v)),
             Traced::At(arena, i) => at(arena, i),
         }
     }
@@ -150,7 +150,7 @@ macro_rules! traced {
     ) => {
         impl<'a, 't, T: Float> Number for Traced<'a, 't, T> {
             type Mask = TracedMask<'a, 't, T>;
-            fn of(value: f64) -> Self {
+            fn constant(value: f64) -> Self {
                 Traced::Const(value)
             }
             fn primal(self) -> f64 {

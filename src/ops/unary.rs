@@ -47,7 +47,7 @@ struct PowerSlope<const KIND: u8>(f64);
 impl<const KIND: u8> NumberExpr<3> for PowerSlope<KIND> {
     #[inline(always)]
     fn eval<R: Number>(&self, [x, _, g]: [R; 3]) -> R {
-        g * (R::of(self.0) * power_of_kind(KIND, x, self.0 - 1.0))
+        g * (R::constant(self.0) * power_of_kind(KIND, x, self.0 - 1.0))
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
 
 /// How the grids of [`Tape::meshgrid`] are laid out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Indexing {
+pub enum MeshgridIndexing {
     /// As matrices: the first list varies along the first axis.
     #[default]
     Ij,
@@ -303,9 +303,9 @@ impl<T: Float> Tape<T> {
 
     /// For lists of coordinates, each as a tensor over the grid that they span.
     #[track_caller]
-    pub fn meshgrid<'t>(&'t self, tensors: &[&Var<'t, T>], indexing: Indexing) -> Parts<Var<'t, T>> {
+    pub fn meshgrid<'t>(&'t self, tensors: &[&Var<'t, T>], indexing: MeshgridIndexing) -> Parts<Var<'t, T>> {
         let mut order: Vec<usize> = (0..tensors.len()).collect();
-        if indexing == Indexing::Xy && order.len() > 1 {
+        if indexing == MeshgridIndexing::Xy && order.len() > 1 {
             order.swap(0, 1);
         }
         let grid: Shape = order.iter().map(|&i| tensors[i].numel()).collect();

@@ -71,7 +71,7 @@ impl Update<2> for Summed {
     fn step<T: FloatElement>(&self, [w, sum]: [T; 2], grad: T) -> [T; 2] {
         let (g, w) = self.slope.at(w, grad);
         let sum = sum + g * g;
-        [w - T::of(self.rate) * g / (sum.sqrt() + T::of(self.eps)), sum]
+        [w - T::constant(self.rate) * g / (sum.sqrt() + T::constant(self.eps)), sum]
     }
 }
 
@@ -132,9 +132,9 @@ impl Update<3> for Delta {
     #[inline(always)]
     fn step<T: FloatElement>(&self, [w, v, a]: [T; 3], grad: T) -> [T; 3] {
         let (g, w) = self.slope.at(w, grad);
-        let (rho, rest, eps) = (T::of(self.rho), T::of(1.0 - self.rho), T::of(self.eps));
+        let (rho, rest, eps) = (T::constant(self.rho), T::constant(1.0 - self.rho), T::constant(self.eps));
         let v = rho * v + rest * (g * g);
         let d = (a + eps).sqrt() / (v + eps).sqrt() * g;
-        [w - T::of(self.lr) * d, v, rho * a + rest * (d * d)]
+        [w - T::constant(self.lr) * d, v, rho * a + rest * (d * d)]
     }
 }

@@ -86,14 +86,14 @@ impl Moments {
     #[inline(always)]
     fn moments<T: FloatElement>(&self, w: T, m: T, v: T, grad: T) -> [T; 3] {
         let (g, w) = self.slope.at(w, grad);
-        let m = m + T::of(1.0 - self.b1) * (g - m);
-        let v = T::of(self.b2) * v + T::of(1.0 - self.b2) * (g * g);
+        let m = m + T::constant(1.0 - self.b1) * (g - m);
+        let v = T::constant(self.b2) * v + T::constant(1.0 - self.b2) * (g * g);
         [w, m, v]
     }
 
     #[inline(always)]
     fn change<T: FloatElement>(&self, m: T, v: T) -> T {
-        T::of(self.rate) * m / (v.sqrt() / T::of(self.root) + T::of(self.eps))
+        T::constant(self.rate) * m / (v.sqrt() / T::constant(self.root) + T::constant(self.eps))
     }
 }
 

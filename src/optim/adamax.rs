@@ -61,9 +61,9 @@ impl Update<3> for Step {
     #[inline(always)]
     fn step<T: FloatElement>(&self, [w, m, u]: [T; 3], grad: T) -> [T; 3] {
         let (g, w) = self.slope.at(w, grad);
-        let m = m + T::of(1.0 - self.b1) * (g - m);
-        let (old, new) = (T::of(self.b2) * u, g.abs() + T::of(self.eps));
+        let m = m + T::constant(1.0 - self.b1) * (g - m);
+        let (old, new) = (T::constant(self.b2) * u, g.abs() + T::constant(self.eps));
         let u = T::select(old.less(new), new, old);
-        [w - T::of(self.rate) * m / u, m, u]
+        [w - T::constant(self.rate) * m / u, m, u]
     }
 }

@@ -59,7 +59,7 @@ impl Update<2> for Step {
     #[inline(always)]
     fn step<T: FloatElement>(&self, [w, m]: [T; 2], grad: T) -> [T; 2] {
         let (g, w) = self.slope.at(w, grad);
-        let towards = T::of(self.b1) * m + T::of(1.0 - self.b1) * g;
-        [w - T::of(self.lr) * towards.sign(), T::of(self.b2) * m + T::of(1.0 - self.b2) * g]
+        let towards = T::constant(self.b1) * m + T::constant(1.0 - self.b1) * g;
+        [w - T::constant(self.lr) * towards.sign(), T::constant(self.b2) * m + T::constant(1.0 - self.b2) * g]
     }
 }

@@ -85,9 +85,9 @@ impl Update<3> for Step {
     #[inline(always)]
     fn step<T: FloatElement>(&self, [w, m, v]: [T; 3], grad: T) -> [T; 3] {
         let (g, w) = self.slope.at(w, grad);
-        let m = m + T::of(1.0 - self.b1) * (g - m);
-        let v = T::of(self.b2) * v + T::of(1.0 - self.b2) * (g * g);
-        let root = v.sqrt() / T::of(self.root) + T::of(self.eps);
-        [w - (T::of(self.grad) * g + T::of(self.moment) * m) / root, m, v]
+        let m = m + T::constant(1.0 - self.b1) * (g - m);
+        let v = T::constant(self.b2) * v + T::constant(1.0 - self.b2) * (g * g);
+        let root = v.sqrt() / T::constant(self.root) + T::constant(self.eps);
+        [w - (T::constant(self.grad) * g + T::constant(self.moment) * m) / root, m, v]
     }
 }

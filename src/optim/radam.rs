@@ -72,9 +72,9 @@ impl Update<3> for Step {
     #[inline(always)]
     fn step<T: FloatElement>(&self, [w, m, v]: [T; 3], grad: T) -> [T; 3] {
         let (g, w) = self.slope.at(w, grad);
-        let m = m + T::of(1.0 - self.b1) * (g - m);
-        let v = T::of(self.b2) * v + T::of(1.0 - self.b2) * (g * g);
-        let by = if self.rectified { m / (v.sqrt() + T::of(self.eps)) } else { m };
-        [w - T::of(self.rate) * by, m, v]
+        let m = m + T::constant(1.0 - self.b1) * (g - m);
+        let v = T::constant(self.b2) * v + T::constant(1.0 - self.b2) * (g * g);
+        let by = if self.rectified { m / (v.sqrt() + T::constant(self.eps)) } else { m };
+        [w - T::constant(self.rate) * by, m, v]
     }
 }

@@ -74,21 +74,21 @@ impl<const M: usize> Update<M> for Step {
     fn step<T: FloatElement>(&self, mut state: [T; M], grad: T) -> [T; M] {
         let Squares { alpha, eps, momentum, centered } = self.options;
         let (g, w) = self.slope.at(state[0], grad);
-        let mut square = T::of(alpha) * state[1] + T::of(1.0 - alpha) * (g * g);
+        let mut square = T::constant(alpha) * state[1] + T::constant(1.0 - alpha) * (g * g);
         state[1] = square;
         if centered {
-            let mean = state[2] + T::of(1.0 - alpha) * (g - state[2]);
+            let mean = state[2] + T::constant(1.0 - alpha) * (g - state[2]);
             state[2] = mean;
             // Rounding may take a variance of zero below it.
             square = square - mean * mean;
-            square = T::select(square.less(T::of(0.0)), T::of(0.0), square);
+            square = T::select(square.less(T::constant(0.0)), T::constant(0.0), square);
         }
-        let mut by = g / (square.sqrt() + T::of(eps));
+        let mut by = g / (square.sqrt() + T::constant(eps));
         if momentum > 0.0 {
-            by = T::of(momentum) * state[M - 1] + by;
+            by = T::constant(momentum) * state[M - 1] + by;
             state[M - 1] = by;
         }
-        state[0] = w - T::of(self.lr) * by;
+        state[0] = w - T::constant(self.lr) * by;
         state
     }
 }

@@ -90,9 +90,9 @@ impl Slope {
     /// `±g + λw` and `w·(1 - lr·λ)`; one of the two λ is zero.
     #[inline(always)]
     pub fn at<T: FloatElement>(&self, w: T, grad: T) -> (T, T) {
-        let g = T::of(self.sign) * grad;
+        let g = T::constant(self.sign) * grad;
         // Without decay an infinite weight is left out, too: 0 · ∞ is NaN.
-        (if self.decay == 0.0 { g } else { g + T::of(self.decay) * w }, w * T::of(self.shrink))
+        (if self.decay == 0.0 { g } else { g + T::constant(self.decay) * w }, w * T::constant(self.shrink))
     }
 }
 
@@ -184,7 +184,7 @@ impl<T: Float, R: Rule> Base<T, R> {
             let (lr, decay) = self.rates(path);
             let slot = self.slots.entry(p.id()).or_insert_with(|| Slot {
                 tensors: (0..rule.memory())
-                    .map(|_| Tensor::full(grad.shape(), T::of(rule.start())))
+                    .map(|_| Tensor::full(grad.shape(), T::constant(rule.start())))
                     .collect(),
                 steps: 0,
                 number: 1.0,

@@ -73,7 +73,7 @@ struct Plain {
 impl Update<1> for Plain {
     #[inline(always)]
     fn step<T: FloatElement>(&self, [w]: [T; 1], grad: T) -> [T; 1] {
-        [w - T::of(self.lr) * self.slope.at(w, grad).0]
+        [w - T::constant(self.lr) * self.slope.at(w, grad).0]
     }
 }
 
@@ -90,8 +90,8 @@ impl Update<2> for Momentum {
     #[inline(always)]
     fn step<T: FloatElement>(&self, [w, b]: [T; 2], grad: T) -> [T; 2] {
         let (g, w) = self.slope.at(w, grad);
-        let b = T::of(self.momentum) * b + T::of(self.fresh) * g;
-        let by = if self.nesterov { g + T::of(self.momentum) * b } else { b };
-        [w - T::of(self.lr) * by, b]
+        let b = T::constant(self.momentum) * b + T::constant(self.fresh) * g;
+        let by = if self.nesterov { g + T::constant(self.momentum) * b } else { b };
+        [w - T::constant(self.lr) * by, b]
     }
 }

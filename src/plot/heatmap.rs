@@ -15,7 +15,7 @@ use std::path::Path;
 ///
 /// ```
 /// use kolmo::{Tensor, metrics::ConfusionMatrix, plot::Heatmap};
-/// let matrix = ConfusionMatrix::of(&Tensor::from([0u32, 1, 1]), &Tensor::from([0u32, 1, 0]))?;
+/// let matrix = ConfusionMatrix::from_predictions(&Tensor::from([0u32, 1, 1]), &Tensor::from([0u32, 1, 0]))?;
 /// let path = std::env::temp_dir().join(format!("kolmo-heatmap-{}.svg", std::process::id()));
 /// Heatmap::confusion(&matrix, &["cat", "dog"]).save(&path)?;
 /// # std::fs::remove_file(path).unwrap();
@@ -31,7 +31,7 @@ pub struct Heatmap {
     /// What stands in each field.
     texts: Option<Vec<String>>,
     names: Vec<String>,
-    grey: bool,
+    grayscale: bool,
     range: Option<(f64, f64)>,
     /// Points over the picture: x and y as columns and rows, and a class.
     points: Vec<(f64, f64, usize)>,
@@ -52,7 +52,7 @@ impl Heatmap {
             columns,
             texts: None,
             names: Vec::new(),
-            grey: false,
+            grayscale: false,
             range: None,
             points: Vec::new(),
         }
@@ -85,7 +85,7 @@ impl Heatmap {
             let (y, x) = (r % (height + 1), c % (width + 1));
             if y < height && x < width && image < n { data[(image * height + y) * width + x] } else { low }
         };
-        Heatmap { grey: true, ..Heatmap::new(title, &Tensor::from_fn([rows, columns], pixel)) }
+        Heatmap { grayscale: true, ..Heatmap::new(title, &Tensor::from_fn([rows, columns], pixel)) }
     }
 
     /// What columns and rows stand for.
@@ -142,7 +142,7 @@ impl Heatmap {
             let mix = |end: u8| (255.0 + (f64::from(end) - 255.0) * part(v)).round() as u8;
             let RGBColor(r, g, b) = COLOURS[0];
             let bright = (255.0 * part(v)).round() as u8;
-            if self.grey { RGBColor(bright, bright, bright) } else { RGBColor(mix(r), mix(g), mix(b)) }
+            if self.grayscale { RGBColor(bright, bright, bright) } else { RGBColor(mix(r), mix(g), mix(b)) }
         };
         let place = |i: usize| ((i % self.columns) as f64, (i / self.columns) as f64);
         chart.draw_series(self.values.iter().enumerate().map(|(i, &v)| {

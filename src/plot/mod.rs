@@ -96,13 +96,13 @@ impl Plot {
     }
 
     /// A logarithmic x axis. Points that aren't positive are left out.
-    pub fn log_x(self) -> Plot {
-        Plot { log: (true, self.log.1), ..self }
+    pub fn log_x(self, on: bool) -> Plot {
+        Plot { log: (on, self.log.1), ..self }
     }
 
     /// A logarithmic y axis. Points that aren't positive are left out.
-    pub fn log_y(self) -> Plot {
-        Plot { log: (self.log.0, true), ..self }
+    pub fn log_y(self, on: bool) -> Plot {
+        Plot { log: (self.log.0, on), ..self }
     }
 
     /// A text beside a point, in the colour of the series of this name, where it covers neither points nor lines.
@@ -310,12 +310,13 @@ mod tests {
             }
             assert!(plot(&[(0.0, f64::MAX), (1.0, -f64::MAX)]).save(path).is_err());
             for points in series {
-                let labelled =
-                    points.iter().fold(plot(points).log_x().log_y(), |p, &at| p.label("a", at, "here"));
+                let labelled = points
+                    .iter()
+                    .fold(plot(points).log_x(true).log_y(true), |p, &at| p.label("a", at, "here"));
                 labelled.save(path).unwrap();
             }
             let error =
-                plot(series[1]).log_y().range((0.0, 1.0), (0.0, 1.0)).save(path).unwrap_err().to_string();
+                plot(series[1]).log_y(true).range((0.0, 1.0), (0.0, 1.0)).save(path).unwrap_err().to_string();
             assert!(error.contains("y from") && error.contains("positive"), "{error}");
             for values in [Tensor::zeros([0, 0]), Tensor::zeros([3, 0]), Tensor::from([[f64::NAN, inf]])] {
                 let points = [(f64::NAN, 1.0, 0), (0.5, 0.5, 9), (1e300, 0.0, 1)];

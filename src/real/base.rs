@@ -6,7 +6,7 @@ macro_rules! shared {
     ($t:ident) => {
         type Mask = bool;
         #[inline(always)]
-        fn of(value: f64) -> $t {
+        fn constant(value: f64) -> $t {
             value as $t
         }
         #[inline(always)]

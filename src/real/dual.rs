@@ -41,7 +41,7 @@ impl<R: Number, const N: usize> Dual<R, N> {
     /// The variable of direction `i`: derivative 1 along it, 0 along the others.
     #[inline(always)]
     pub fn variable(re: R, i: usize) -> Self {
-        Dual { re, eps: std::array::from_fn(|k| if k == i { R::of(1.0) } else { R::nothing() }) }
+        Dual { re, eps: std::array::from_fn(|k| if k == i { R::constant(1.0) } else { R::nothing() }) }
     }
 
     #[inline(always)]
@@ -74,8 +74,8 @@ macro_rules! dual {
         impl<R: Number, const N: usize> Number for Dual<R, N> {
             type Mask = R::Mask;
             #[inline(always)]
-            fn of(value: f64) -> Self {
-                Dual::constant(R::of(value))
+            fn constant(value: f64) -> Self {
+                Dual::constant(R::constant(value))
             }
             #[inline(always)]
             fn primal(self) -> f64 {
@@ -165,12 +165,12 @@ macro_rules! operators {
         impl<R: Number, const N: usize> $trait<f64> for Dual<R, N> {
             type Output = Self;
             #[inline(always)]
-            fn $f(self, other: f64) -> Self { $trait::$f(self, <Self as Number>::of(other)) }
+            fn $f(self, other: f64) -> Self { $trait::$f(self, <Self as Number>::constant(other)) }
         }
         impl<R: Number, const N: usize> $trait<Dual<R, N>> for f64 {
             type Output = Dual<R, N>;
             #[inline(always)]
-            fn $f(self, other: Dual<R, N>) -> Dual<R, N> { $trait::$f(<Dual<R, N> as Number>::of(self), other) }
+            fn $f(self, other: Dual<R, N>) -> Dual<R, N> { $trait::$f(<Dual<R, N> as Number>::constant(self), other) }
         }
     )*};
 }

@@ -2,7 +2,7 @@
 
 /// The bits of the half-precision number nearest to `value`, ties to even. What is too large becomes infinite;
 /// every NaN becomes the quiet NaN of its sign.
-pub fn f16_bits(value: f32) -> u16 {
+pub fn f32_to_f16_bits(value: f32) -> u16 {
     let bits = value.to_bits();
     let sign = (bits >> 16 & 0x8000) as u16;
     let magnitude = bits & 0x7fff_ffff;
@@ -21,7 +21,7 @@ pub fn f16_bits(value: f32) -> u16 {
 }
 
 /// The exact value of a half-precision number.
-pub fn f16_to_f32(bits: u16) -> f32 {
+pub fn f16_bits_to_f32(bits: u16) -> f32 {
     let sign = u32::from(bits & 0x8000) << 16;
     let (exponent, fraction) = (u32::from(bits >> 10 & 31), u32::from(bits & 1023));
     let magnitude = match exponent {
@@ -39,7 +39,7 @@ pub fn f16_to_f32(bits: u16) -> f32 {
 /// assert_eq!(kolmo::compress::round_to_f16(1e6), f32::INFINITY);
 /// ```
 pub fn round_to_f16(value: f32) -> f32 {
-    f16_to_f32(f16_bits(value))
+    f16_bits_to_f32(f32_to_f16_bits(value))
 }
 
 #[cfg(test)]
@@ -49,11 +49,11 @@ mod tests {
     #[test]
     fn every_half_survives_the_way_through_f32() {
         for bits in 0..=u16::MAX {
-            let value = f16_to_f32(bits);
+            let value = f16_bits_to_f32(bits);
             if value.is_nan() {
-                assert_eq!(f16_bits(value), bits & 0x8000 | 0x7e00);
+                assert_eq!(f32_to_f16_bits(value), bits & 0x8000 | 0x7e00);
             } else {
-                assert_eq!(f16_bits(value), bits, "{value}");
+                assert_eq!(f32_to_f16_bits(value), bits, "{value}");
             }
         }
     }
@@ -62,17 +62,17 @@ mod tests {
     #[test]
     fn rounds_to_nearest_even() {
         for low in 0..0x7bff_u16 {
-            let (a, b) = (f16_to_f32(low), f16_to_f32(low + 1));
+            let (a, b) = (f16_bits_to_f32(low), f16_bits_to_f32(low + 1));
             let middle = a + (b - a) / 2.0;
-            assert_eq!(f16_bits(middle), low + (low & 1), "{middle}");
-            assert_eq!(f16_bits(middle.next_down()), low);
-            assert_eq!(f16_bits(middle.next_up()), low + 1);
-            assert_eq!(f16_bits(-middle), 0x8000 | (low + (low & 1)));
+            assert_eq!(f32_to_f16_bits(middle), low + (low & 1), "{middle}");
+            assert_eq!(f32_to_f16_bits(middle.next_down()), low);
+            assert_eq!(f32_to_f16_bits(middle.next_up()), low + 1);
+            assert_eq!(f32_to_f16_bits(-middle), 0x8000 | (low + (low & 1)));
         }
-        assert_eq!(f16_bits(65519.99), 0x7bff);
-        assert_eq!(f16_bits(65520.0), 0x7c00);
-        assert_eq!(f16_bits(f32::NEG_INFINITY), 0xfc00);
-        assert_eq!(f16_bits(-0.0), 0x8000);
-        assert_eq!(f16_bits(f32::MAX), 0x7c00);
+        assert_eq!(f32_to_f16_bits(65519.99), 0x7bff);
+        assert_eq!(f32_to_f16_bits(65520.0), 0x7c00);
+        assert_eq!(f32_to_f16_bits(f32::NEG_INFINITY), 0xfc00);
+        assert_eq!(f32_to_f16_bits(-0.0), 0x8000);
+        assert_eq!(f32_to_f16_bits(f32::MAX), 0x7c00);
     }
 }

@@ -26,8 +26,8 @@ macro_rules! lane {
         impl<T: LaneMath, const FMA: bool> Number for Lane<T, FMA> {
             type Mask = bool;
             #[inline(always)]
-            fn of(value: f64) -> Self {
-                Lane::new(T::of(value))
+            fn constant(value: f64) -> Self {
+                Lane::new(T::constant(value))
             }
             #[inline(always)]
             fn primal(self) -> f64 {
@@ -52,7 +52,7 @@ macro_rules! lane {
             }
             #[inline(always)]
             fn nothing() -> Self {
-                Lane { value: T::of(0.0), nothing: true }
+                Lane { value: T::constant(0.0), nothing: true }
             }
             #[inline(always)]
             fn is_nothing(self) -> bool {
@@ -90,12 +90,12 @@ macro_rules! operators {
         impl<T: LaneMath, const FMA: bool> $trait<f64> for Lane<T, FMA> {
             type Output = Self;
             #[inline(always)]
-            fn $f(self, other: f64) -> Self { Lane::new($trait::$f(self.value, T::of(other))) }
+            fn $f(self, other: f64) -> Self { Lane::new($trait::$f(self.value, T::constant(other))) }
         }
         impl<T: LaneMath, const FMA: bool> $trait<Lane<T, FMA>> for f64 {
             type Output = Lane<T, FMA>;
             #[inline(always)]
-            fn $f(self, other: Lane<T, FMA>) -> Lane<T, FMA> { Lane::new($trait::$f(T::of(self), other.value)) }
+            fn $f(self, other: Lane<T, FMA>) -> Lane<T, FMA> { Lane::new($trait::$f(T::constant(self), other.value)) }
         }
     )*};
 }

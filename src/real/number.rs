@@ -33,19 +33,19 @@ macro_rules! number_trait {
             /// What comparisons give.
             type Mask: Mask;
             /// A constant.
-            fn of(value: f64) -> Self;
+            fn constant(value: f64) -> Self;
             /// The plain value, without derivatives.
             fn primal(self) -> f64;
             /// The same value as a constant: nothing depends on it.
             #[inline(always)]
             fn fixed(self) -> Self {
-                Self::of(self.primal())
+                Self::constant(self.primal())
             }
             /// The derivative of what doesn't depend on something: 0, and 0 times an infinite slope, too.
             #[doc(hidden)]
             #[inline(always)]
             fn nothing() -> Self {
-                Self::of(0.0)
+                Self::constant(0.0)
             }
             /// Whether this is known to be [`nothing`](Number::nothing), and not only zero; where nobody knows, it isn't.
             #[doc(hidden)]
@@ -77,7 +77,7 @@ macro_rules! number_trait {
             #[inline(always)]
             fn dot(a: &[Self], b: &[Self]) -> Self {
                 let mut products = a.iter().zip(b).map(|(&a, &b)| a * b);
-                let first = products.next().unwrap_or(Self::of(0.0));
+                let first = products.next().unwrap_or(Self::constant(0.0));
                 products.fold(first, |sum, product| sum + product)
             }
             /// Whether this is a constant zero: no value, no derivatives.
@@ -134,10 +134,10 @@ pub(crate) fn kind_of_power(exponent: f64) -> u8 {
 pub(crate) fn power_of_kind<R: Number>(kind: u8, x: R, exponent: f64) -> R {
     match kind {
         1 => x.sqrt(),
-        2 => R::of(1.0) / x.sqrt(),
+        2 => R::constant(1.0) / x.sqrt(),
         3 => x,
         4 => x * x,
-        _ => x.pow(R::of(exponent)),
+        _ => x.pow(R::constant(exponent)),
     }
 }
 

@@ -15,17 +15,17 @@ macro_rules! elementary {
             /// `eˣ`
             exp Exp() [y] heavy |x, y, g| g * y;
             /// `2ˣ`
-            exp2 Exp2() [y] heavy |x, y, g| g * y * R::of(std::f64::consts::LN_2);
+            exp2 Exp2() [y] heavy |x, y, g| g * y * R::constant(std::f64::consts::LN_2);
             /// `eˣ - 1`, precise near 0
-            expm1 Expm1() [y] heavy |x, y, g| g * (y + R::of(1.0));
+            expm1 Expm1() [y] heavy |x, y, g| g * (y + R::constant(1.0));
             /// Natural logarithm
             log Log() [x] heavy |x, y, g| g / x;
             /// `ln(1 + x)`, precise near 0
-            log1p Log1p() [x] heavy |x, y, g| g / (x + R::of(1.0));
+            log1p Log1p() [x] heavy |x, y, g| g / (x + R::constant(1.0));
             /// Logarithm to base 2
-            log2 Log2() [x] heavy |x, y, g| g / (x * R::of(std::f64::consts::LN_2));
+            log2 Log2() [x] heavy |x, y, g| g / (x * R::constant(std::f64::consts::LN_2));
             /// Logarithm to base 10
-            log10 Log10() [x] heavy |x, y, g| g / (x * R::of(std::f64::consts::LN_10));
+            log10 Log10() [x] heavy |x, y, g| g / (x * R::constant(std::f64::consts::LN_10));
             /// Square root
             sqrt Sqrt() [y] light |x, y, g| g / (y + y);
             /// Sine
@@ -33,43 +33,43 @@ macro_rules! elementary {
             /// Cosine
             cos Cos() [x] heavy |x, y, g| -(g * x.sin());
             /// Tangent
-            tan Tan() [y] heavy |x, y, g| g * (y * y + R::of(1.0));
+            tan Tan() [y] heavy |x, y, g| g * (y * y + R::constant(1.0));
             /// Arcsine
-            asin Asin() [x] heavy |x, y, g| g / (R::of(1.0) - x * x).sqrt();
+            asin Asin() [x] heavy |x, y, g| g / (R::constant(1.0) - x * x).sqrt();
             /// Arccosine
-            acos Acos() [x] heavy |x, y, g| -(g / (R::of(1.0) - x * x).sqrt());
+            acos Acos() [x] heavy |x, y, g| -(g / (R::constant(1.0) - x * x).sqrt());
             /// Arctangent
-            atan Atan() [x] heavy |x, y, g| g / (x * x + R::of(1.0));
+            atan Atan() [x] heavy |x, y, g| g / (x * x + R::constant(1.0));
             /// Hyperbolic sine
             sinh Sinh() [x] heavy |x, y, g| g * x.cosh();
             /// Hyperbolic cosine
             cosh Cosh() [x] heavy |x, y, g| g * x.sinh();
             /// Hyperbolic tangent
-            tanh Tanh() [y] heavy |x, y, g| g * (R::of(1.0) - y * y);
+            tanh Tanh() [y] heavy |x, y, g| g * (R::constant(1.0) - y * y);
             /// Inverse hyperbolic sine
-            asinh Asinh() [x] heavy |x, y, g| g / (x * x + R::of(1.0)).sqrt();
+            asinh Asinh() [x] heavy |x, y, g| g / (x * x + R::constant(1.0)).sqrt();
             /// Inverse hyperbolic cosine
-            acosh Acosh() [x] heavy |x, y, g| g / (x * x - R::of(1.0)).sqrt();
+            acosh Acosh() [x] heavy |x, y, g| g / (x * x - R::constant(1.0)).sqrt();
             /// Inverse hyperbolic tangent
-            atanh Atanh() [x] heavy |x, y, g| g / (R::of(1.0) - x * x);
+            atanh Atanh() [x] heavy |x, y, g| g / (R::constant(1.0) - x * x);
             /// `1 / (1 + e⁻ˣ)`
-            sigmoid Sigmoid() [y] heavy |x, y, g| g * y * (R::of(1.0) - y);
+            sigmoid Sigmoid() [y] heavy |x, y, g| g * y * (R::constant(1.0) - y);
             /// Absolute value; derivative 0 at 0
             abs Abs() [x] light |x, y, g| g * x.sign();
             /// -1, 0 or 1, 0 for NaN; derivative 0
-            sign Sign() [] light |x, y, g| g * R::of(0.0);
+            sign Sign() [] light |x, y, g| g * R::constant(0.0);
             /// Largest whole number that is not larger; derivative 0
-            floor Floor() [] light |x, y, g| g * R::of(0.0);
+            floor Floor() [] light |x, y, g| g * R::constant(0.0);
             /// Smallest whole number that is not smaller; derivative 0
-            ceil Ceil() [] light |x, y, g| g * R::of(0.0);
+            ceil Ceil() [] light |x, y, g| g * R::constant(0.0);
             /// Nearest whole number, halves to even; derivative 0
-            round Round() [] light |x, y, g| g * R::of(0.0);
+            round Round() [] light |x, y, g| g * R::constant(0.0);
             /// Whole part, towards zero; derivative 0
-            trunc Trunc() [] light |x, y, g| g * R::of(0.0);
+            trunc Trunc() [] light |x, y, g| g * R::constant(0.0);
             /// Error function
-            erf Erf() [x] heavy |x, y, g| g * (-(x * x)).exp() * R::of(std::f64::consts::FRAC_2_SQRT_PI);
+            erf Erf() [x] heavy |x, y, g| g * (-(x * x)).exp() * R::constant(std::f64::consts::FRAC_2_SQRT_PI);
             /// `1 - erf(x)`, precise for large x
-            erfc Erfc() [x] heavy |x, y, g| -(g * (-(x * x)).exp() * R::of(std::f64::consts::FRAC_2_SQRT_PI));
+            erfc Erfc() [x] heavy |x, y, g| -(g * (-(x * x)).exp() * R::constant(std::f64::consts::FRAC_2_SQRT_PI));
             /// Logarithm of the absolute value of the gamma function
             lgamma Lgamma() [x] heavy |x, y, g| g * x.digamma();
             /// Derivative of `lgamma`
@@ -81,238 +81,238 @@ macro_rules! elementary {
             /// `x²`
             square Square() [x] |x| x * x, |x, y, g| g * (x + x);
             /// `1 / x`
-            reciprocal Reciprocal() [y] |x| R::of(1.0) / x, |x, y, g| -(g * (y * y));
+            reciprocal Reciprocal() [y] |x| R::constant(1.0) / x, |x, y, g| -(g * (y * y));
             /// `1 / √x`
-            rsqrt Rsqrt() [y] |x| R::of(1.0) / x.sqrt(), |x, y, g| g * y * y * y * R::of(-0.5);
+            rsqrt Rsqrt() [y] |x| R::constant(1.0) / x.sqrt(), |x, y, g| g * y * y * y * R::constant(-0.5);
             /// `max(x, 0)`; derivative 0 at 0, 1 at NaN
-            relu Relu() [x] |x| R::select(x.less_equal(R::of(0.0)), R::of(0.0), x),
-                |x, y, g| R::select(x.less_equal(R::of(0.0)), R::of(0.0), g);
+            relu Relu() [x] |x| R::select(x.less_equal(R::constant(0.0)), R::constant(0.0), x),
+                |x, y, g| R::select(x.less_equal(R::constant(0.0)), R::constant(0.0), g);
             /// `x` where positive, else `negative_slope · x`
             leaky_relu LeakyRelu(negative_slope) [x]
-                |x| R::select(x.greater(R::of(0.0)), x, x * R::of(negative_slope)),
-                |x, y, g| R::select(x.greater(R::of(0.0)), g, g * R::of(negative_slope));
+                |x| R::select(x.greater(R::constant(0.0)), x, x * R::constant(negative_slope)),
+                |x, y, g| R::select(x.greater(R::constant(0.0)), g, g * R::constant(negative_slope));
             /// `x · sigmoid(x)`, also called swish
             silu Silu() [x] |x| x * x.sigmoid(),
-                |x, y, g| { let s = x.sigmoid(); g * s * (x * (R::of(1.0) - s) + R::of(1.0)) };
+                |x, y, g| { let s = x.sigmoid(); g * s * (x * (R::constant(1.0) - s) + R::constant(1.0)) };
             /// `x + number`
-            add_number AddNumber(number) [] |x| x + R::of(number), |x, y, g| g;
+            add_number AddNumber(number) [] |x| x + R::constant(number), |x, y, g| g;
             /// `x · number`
-            mul_number MulNumber(number) [] |x| x * R::of(number), |x, y, g| g * R::of(number);
+            mul_number MulNumber(number) [] |x| x * R::constant(number), |x, y, g| g * R::constant(number);
             /// `x / number`
-            div_number DivNumber(number) [] |x| x / R::of(number), |x, y, g| g / R::of(number);
+            div_number DivNumber(number) [] |x| x / R::constant(number), |x, y, g| g / R::constant(number);
             /// `number - x`
-            rsub_number RsubNumber(number) [] |x| R::of(number) - x, |x, y, g| -g;
+            rsub_number RsubNumber(number) [] |x| R::constant(number) - x, |x, y, g| -g;
             /// `number / x`
-            rdiv_number RdivNumber(number) [x y] |x| R::of(number) / x, |x, y, g| -(g * y / x);
+            rdiv_number RdivNumber(number) [x y] |x| R::constant(number) / x, |x, y, g| -(g * y / x);
             /// The part behind the point: `x - trunc(x)`
             frac Frac() [] |x| x - x.trunc(), |x, y, g| g;
             /// Degrees to radians
-            deg2rad Deg2rad() [] |x| x * R::of(std::f64::consts::PI / 180.0), |x, y, g| g * R::of(std::f64::consts::PI / 180.0);
+            deg2rad Deg2rad() [] |x| x * R::constant(std::f64::consts::PI / 180.0), |x, y, g| g * R::constant(std::f64::consts::PI / 180.0);
             /// Radians to degrees
-            rad2deg Rad2deg() [] |x| x * R::of(180.0 / std::f64::consts::PI), |x, y, g| g * R::of(180.0 / std::f64::consts::PI);
+            rad2deg Rad2deg() [] |x| x * R::constant(180.0 / std::f64::consts::PI), |x, y, g| g * R::constant(180.0 / std::f64::consts::PI);
             /// `sin(πx) / (πx)`, 1 at 0
-            sinc Sinc() [x] |x| { let p = x * R::of(std::f64::consts::PI); R::select(x.equal(R::of(0.0)), R::of(1.0), p.sin() / p) },
+            sinc Sinc() [x] |x| { let p = x * R::constant(std::f64::consts::PI); R::select(x.equal(R::constant(0.0)), R::constant(1.0), p.sin() / p) },
                 |x, y, g| {
                     // 0 also where the square underflows.
-                    let zero = (x * x * R::of(std::f64::consts::PI)).equal(R::of(0.0));
-                    let x = R::select(zero, R::of(1.0), x);
-                    let p = x * R::of(std::f64::consts::PI);
-                    R::select(zero, R::of(0.0), g * (p * p.cos() - p.sin()) / (p * x))
+                    let zero = (x * x * R::constant(std::f64::consts::PI)).equal(R::constant(0.0));
+                    let x = R::select(zero, R::constant(1.0), x);
+                    let p = x * R::constant(std::f64::consts::PI);
+                    R::select(zero, R::constant(0.0), g * (p * p.cos() - p.sin()) / (p * x))
                 };
             /// `ln(x / (1 - x))`, of x clamped to [eps, 1 - eps] if eps is not negative
             logit Logit(eps) [x] |x| {
-                    let (low, high) = (R::of(eps), R::of(1.0 - eps));
+                    let (low, high) = (R::constant(eps), R::constant(1.0 - eps));
                     let inside = R::select(x.less(low), low, R::select(x.greater(high), high, x));
                     let x = if eps < 0.0 { x } else { inside };
-                    (x / (R::of(1.0) - x)).log()
+                    (x / (R::constant(1.0) - x)).log()
                 },
                 |x, y, g| {
                     let (low, beyond) = if eps < 0.0 { (0.0, f64::NAN) } else { (eps, 0.0) };
-                    let outside = x.less(R::of(low)) | x.greater(R::of(1.0 - low));
+                    let outside = x.less(R::constant(low)) | x.greater(R::constant(1.0 - low));
                     // An infinity with the sign of g also at -0.
-                    let product = R::select(x.equal(R::of(0.0)), R::of(0.0), x * (R::of(1.0) - x));
-                    R::select(outside, R::of(beyond), g / R::select(outside, R::of(1.0), product))
+                    let product = R::select(x.equal(R::constant(0.0)), R::constant(0.0), x * (R::constant(1.0) - x));
+                    R::select(outside, R::constant(beyond), g / R::select(outside, R::constant(1.0), product))
                 };
             /// `x` with NaN and the infinities replaced by these
             replace_nonfinite ReplaceNonfinite(nan, posinf, neginf) [x]
                 |x| {
-                    let x = R::select(x.is_nan(), R::of(nan), x);
-                    let x = R::select(x.equal(R::of(f64::INFINITY)), R::of(posinf), x);
-                    R::select(x.equal(R::of(f64::NEG_INFINITY)), R::of(neginf), x)
+                    let x = R::select(x.is_nan(), R::constant(nan), x);
+                    let x = R::select(x.equal(R::constant(f64::INFINITY)), R::constant(posinf), x);
+                    R::select(x.equal(R::constant(f64::NEG_INFINITY)), R::constant(neginf), x)
                 },
-                |x, y, g| R::select((x - x).equal(R::of(0.0)), g, R::of(0.0));
+                |x, y, g| R::select((x - x).equal(R::constant(0.0)), g, R::constant(0.0));
             /// Not below `min` nor above `max`; derivative 0 at the bounds
             clamp Clamp(min, max) [x]
-                |x| { let x = R::select(x.less(R::of(min)), R::of(min), x); R::select(x.greater(R::of(max)), R::of(max), x) },
-                |x, y, g| R::select(x.greater(R::of(min)) & x.less(R::of(max)), g, R::of(0.0));
+                |x| { let x = R::select(x.less(R::constant(min)), R::constant(min), x); R::select(x.greater(R::constant(max)), R::constant(max), x) },
+                |x, y, g| R::select(x.greater(R::constant(min)) & x.less(R::constant(max)), g, R::constant(0.0));
             /// Not below `min`; derivative 0 at `min`
-            clamp_min ClampMin(min) [x] |x| R::select(x.less(R::of(min)), R::of(min), x),
-                |x, y, g| R::select(x.greater(R::of(min)), g, R::of(0.0));
+            clamp_min ClampMin(min) [x] |x| R::select(x.less(R::constant(min)), R::constant(min), x),
+                |x, y, g| R::select(x.greater(R::constant(min)), g, R::constant(0.0));
             /// Not above `max`; derivative 0 at `max`
-            clamp_max ClampMax(max) [x] |x| R::select(x.greater(R::of(max)), R::of(max), x),
-                |x, y, g| R::select(x.less(R::of(max)), g, R::of(0.0));
+            clamp_max ClampMax(max) [x] |x| R::select(x.greater(R::constant(max)), R::constant(max), x),
+                |x, y, g| R::select(x.less(R::constant(max)), g, R::constant(0.0));
             /// `x` to the power of a number
             pow_number PowNumber(exponent) [x] |x| power(x, exponent),
-                |x, y, g| if exponent == 0.0 { g * R::of(0.0) } else { g * (R::of(exponent) * power(x, exponent - 1.0)) };
+                |x, y, g| if exponent == 0.0 { g * R::constant(0.0) } else { g * (R::constant(exponent) * power(x, exponent - 1.0)) };
             /// `min(max(x, 0), 6)`
             relu6 Relu6() [x] |x| value::hardtanh(x, 0.0, 6.0), |x, y, g| slope::hardtanh(x, y, g, 0.0, 6.0);
             /// `x` between `min_val` and `max_val`, which it doesn't leave
             hardtanh Hardtanh(min_val, max_val) [x] |x| value::clamp(x, min_val, max_val),
-                |x, y, g| R::select(x.less_equal(R::of(min_val)) | x.greater_equal(R::of(max_val)), R::of(0.0), g);
+                |x, y, g| R::select(x.less_equal(R::constant(min_val)) | x.greater_equal(R::constant(max_val)), R::constant(0.0), g);
             /// `x` where positive, else `alpha · (eˣ - 1)`
             elu Elu(alpha) [x]
-                |x| R::select(x.greater(R::of(0.0)), x, R::select(x.greater(R::of(0.0)), R::of(0.0), x).expm1() * R::of(alpha)),
+                |x| R::select(x.greater(R::constant(0.0)), x, R::select(x.greater(R::constant(0.0)), R::constant(0.0), x).expm1() * R::constant(alpha)),
                 |x, y, g| {
-                    let low = x.less_equal(R::of(0.0));
-                    R::select(low, g * R::of(alpha) * R::select(low, x, R::of(0.0)).exp(), g)
+                    let low = x.less_equal(R::constant(0.0));
+                    R::select(low, g * R::constant(alpha) * R::select(low, x, R::constant(0.0)).exp(), g)
                 };
             /// `elu` scaled so that activations keep mean 0 and variance 1 (Klambauer et al., 2017)
-            selu Selu() [x] |x| value::elu(x, SELU_ALPHA) * R::of(SELU_SCALE),
-                |x, y, g| slope::elu(x, y, g, SELU_ALPHA) * R::of(SELU_SCALE);
+            selu Selu() [x] |x| value::elu(x, SELU_ALPHA) * R::constant(SELU_SCALE),
+                |x, y, g| slope::elu(x, y, g, SELU_ALPHA) * R::constant(SELU_SCALE);
             /// `x` where positive, else `alpha · (e^(x/alpha) - 1)`
             celu Celu(alpha) [x]
-                |x| R::select(x.greater(R::of(0.0)), x, R::select(x.greater(R::of(0.0)), R::of(0.0), x / R::of(alpha)).expm1() * R::of(alpha)),
+                |x| R::select(x.greater(R::constant(0.0)), x, R::select(x.greater(R::constant(0.0)), R::constant(0.0), x / R::constant(alpha)).expm1() * R::constant(alpha)),
                 |x, y, g| {
-                    let low = x.less_equal(R::of(0.0));
-                    R::select(low, g * R::select(low, x / R::of(alpha), R::of(0.0)).exp(), g)
+                    let low = x.less_equal(R::constant(0.0));
+                    R::select(low, g * R::select(low, x / R::constant(alpha), R::constant(0.0)).exp(), g)
                 };
             /// `x · Φ(x)` with the distribution function of the normal distribution
-            gelu Gelu() [x] |x| x * R::of(0.5) * ((x * R::of(std::f64::consts::FRAC_1_SQRT_2)).erf() + R::of(1.0)),
+            gelu Gelu() [x] |x| x * R::constant(0.5) * ((x * R::constant(std::f64::consts::FRAC_1_SQRT_2)).erf() + R::constant(1.0)),
                 |x, y, g| {
-                    let cdf = ((x * R::of(std::f64::consts::FRAC_1_SQRT_2)).erf() + R::of(1.0)) * R::of(0.5);
-                    let pdf = (x * x * R::of(-0.5)).exp() * R::of(0.5 * std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2);
+                    let cdf = ((x * R::constant(std::f64::consts::FRAC_1_SQRT_2)).erf() + R::constant(1.0)) * R::constant(0.5);
+                    let pdf = (x * x * R::constant(-0.5)).exp() * R::constant(0.5 * std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2);
                     g * (cdf + x * pdf)
                 };
             /// `gelu` by its approximation with tanh
             gelu_tanh GeluTanh() [x] |x| {
-                    let inner = (x + x * x * x * R::of(0.044715)) * R::of(SQRT_2_OVER_PI);
-                    x * R::of(0.5) * (inner.tanh() + R::of(1.0))
+                    let inner = (x + x * x * x * R::constant(0.044715)) * R::constant(SQRT_2_OVER_PI);
+                    x * R::constant(0.5) * (inner.tanh() + R::constant(1.0))
                 },
                 |x, y, g| {
-                    let t = ((x + x * x * x * R::of(0.044715)) * R::of(SQRT_2_OVER_PI)).tanh();
-                    let inner = (x * x * R::of(3.0 * 0.044715) + R::of(1.0)) * R::of(SQRT_2_OVER_PI);
-                    g * R::of(0.5) * (t + R::of(1.0) + x * (R::of(1.0) - t * t) * inner)
+                    let t = ((x + x * x * x * R::constant(0.044715)) * R::constant(SQRT_2_OVER_PI)).tanh();
+                    let inner = (x * x * R::constant(3.0 * 0.044715) + R::constant(1.0)) * R::constant(SQRT_2_OVER_PI);
+                    g * R::constant(0.5) * (t + R::constant(1.0) + x * (R::constant(1.0) - t * t) * inner)
                 };
             /// `ln(1 + e^(beta·x)) / beta`; `x` itself where `beta·x > threshold`
             softplus Softplus(beta, threshold) [x] |x| {
-                    let z = x * R::of(beta);
-                    let over = z.greater(R::of(threshold));
-                    R::select(over, x, R::select(over, R::of(0.0), z).exp().log1p() / R::of(beta))
+                    let z = x * R::constant(beta);
+                    let over = z.greater(R::constant(threshold));
+                    R::select(over, x, R::select(over, R::constant(0.0), z).exp().log1p() / R::constant(beta))
                 },
                 |x, y, g| {
-                    let z = x * R::of(beta);
-                    R::select(z.greater(R::of(threshold)), g, g * z.sigmoid())
+                    let z = x * R::constant(beta);
+                    R::select(z.greater(R::constant(threshold)), g, g * z.sigmoid())
                 };
             /// `x · tanh(softplus(x))`
             mish Mish() [x] |x| x * value::softplus(x, 1.0, 20.0).tanh(),
                 |x, y, g| {
                     let t = value::softplus(x, 1.0, 20.0).tanh();
-                    g * (t + x * x.sigmoid() * (R::of(1.0) - t * t))
+                    g * (t + x * x.sigmoid() * (R::constant(1.0) - t * t))
                 };
             /// `x · relu6(x + 3) / 6`; derivative 0 at -3, 1 at 3
-            hardswish Hardswish() [x] |x| x * value::relu6(x + R::of(3.0)) / R::of(6.0),
-                |x, y, g| R::select(x.less_equal(R::of(-3.0)), R::of(0.0),
-                    R::select(x.less(R::of(3.0)), g * (x / R::of(3.0) + R::of(0.5)), g));
+            hardswish Hardswish() [x] |x| x * value::relu6(x + R::constant(3.0)) / R::constant(6.0),
+                |x, y, g| R::select(x.less_equal(R::constant(-3.0)), R::constant(0.0),
+                    R::select(x.less(R::constant(3.0)), g * (x / R::constant(3.0) + R::constant(0.5)), g));
             /// `relu6(x + 3) / 6`
-            hardsigmoid Hardsigmoid() [x] |x| value::relu6(x + R::of(3.0)) / R::of(6.0),
-                |x, y, g| R::select(x.greater(R::of(-3.0)) & x.less(R::of(3.0)), g / R::of(6.0), R::of(0.0));
+            hardsigmoid Hardsigmoid() [x] |x| value::relu6(x + R::constant(3.0)) / R::constant(6.0),
+                |x, y, g| R::select(x.greater(R::constant(-3.0)) & x.less(R::constant(3.0)), g / R::constant(6.0), R::constant(0.0));
             /// `ln(sigmoid(x))`, without overflow
-            logsigmoid Logsigmoid() [x] |x| R::select(x.greater(R::of(0.0)), R::of(0.0), x) - (-x.abs()).exp().log1p(),
+            logsigmoid Logsigmoid() [x] |x| R::select(x.greater(R::constant(0.0)), R::constant(0.0), x) - (-x.abs()).exp().log1p(),
                 |x, y, g| g * (-x).sigmoid();
             /// `x / (1 + |x|)`, NaN at infinity with its derivative, as in PyTorch
-            softsign Softsign() [x] |x| x / (x.abs() + R::of(1.0)),
-                |x, y, g| { let d = x.abs() + R::of(1.0); g / (d * d) + (d - d) };
+            softsign Softsign() [x] |x| x / (x.abs() + R::constant(1.0)),
+                |x, y, g| { let d = x.abs() + R::constant(1.0); g / (d * d) + (d - d) };
             /// `x - tanh(x)`
             tanhshrink Tanhshrink() [x] |x| x - x.tanh(), |x, y, g| { let t = x.tanh(); g * t * t };
             /// `x` outside [-lambd, lambd], else 0
             hardshrink Hardshrink(lambd) [x]
-                |x| R::select(x.greater_equal(R::of(-lambd)) & x.less_equal(R::of(lambd)), R::of(0.0), x),
-                |x, y, g| R::select(x.greater_equal(R::of(-lambd)) & x.less_equal(R::of(lambd)), R::of(0.0), g);
+                |x| R::select(x.greater_equal(R::constant(-lambd)) & x.less_equal(R::constant(lambd)), R::constant(0.0), x),
+                |x, y, g| R::select(x.greater_equal(R::constant(-lambd)) & x.less_equal(R::constant(lambd)), R::constant(0.0), g);
             /// `x` moved towards 0 by `lambd`, 0 within [-lambd, lambd]
             softshrink Softshrink(lambd) [x]
-                |x| R::select(x.greater(R::of(lambd)), x - R::of(lambd),
-                    R::select(x.less(R::of(-lambd)), x + R::of(lambd), x * R::of(0.0))),
-                |x, y, g| R::select(x.greater_equal(R::of(-lambd)) & x.less_equal(R::of(lambd)), R::of(0.0), g);
+                |x| R::select(x.greater(R::constant(lambd)), x - R::constant(lambd),
+                    R::select(x.less(R::constant(-lambd)), x + R::constant(lambd), x * R::constant(0.0))),
+                |x, y, g| R::select(x.greater_equal(R::constant(-lambd)) & x.less_equal(R::constant(lambd)), R::constant(0.0), g);
             /// `x` where above the threshold, else `value`
             threshold Threshold(threshold, value) [x]
-                |x| R::select(x.less_equal(R::of(threshold)), R::of(value), x),
-                |x, y, g| R::select(x.less_equal(R::of(threshold)), R::of(0.0), g);
+                |x| R::select(x.less_equal(R::constant(threshold)), R::constant(value), x),
+                |x, y, g| R::select(x.less_equal(R::constant(threshold)), R::constant(0.0), g);
         }
         pairs {
             /// The larger of both, NaN if one is; on a tie each gets half of the gradient
             maximum Maximum [a b] [a b] |a, b| R::select(a.greater(b) | a.is_nan(), a, b),
                 |a, b, y, g|
-                R::select(a.equal(b), g * R::of(0.5), R::select(a.less(b), R::of(0.0), g)),
-                R::select(a.equal(b), g * R::of(0.5), R::select(b.less(a), R::of(0.0), g));
+                R::select(a.equal(b), g * R::constant(0.5), R::select(a.less(b), R::constant(0.0), g)),
+                R::select(a.equal(b), g * R::constant(0.5), R::select(b.less(a), R::constant(0.0), g));
             /// The smaller of both, NaN if one is; on a tie each gets half of the gradient
             minimum Minimum [a b] [a b] |a, b| R::select(a.less(b) | a.is_nan(), a, b),
                 |a, b, y, g|
-                R::select(a.equal(b), g * R::of(0.5), R::select(a.greater(b), R::of(0.0), g)),
-                R::select(a.equal(b), g * R::of(0.5), R::select(b.greater(a), R::of(0.0), g));
+                R::select(a.equal(b), g * R::constant(0.5), R::select(a.greater(b), R::constant(0.0), g)),
+                R::select(a.equal(b), g * R::constant(0.5), R::select(b.greater(a), R::constant(0.0), g));
             /// The larger of both, the other if one is NaN; on a tie each gets half of the gradient
             fmax Fmax [a b] [a b] |a, b| R::select(a.greater_equal(b) | b.is_nan(), a, b),
                 |a, b, y, g|
-                R::select(a.equal(b), g * R::of(0.5), R::select(a.greater(b) | b.is_nan(), g, R::of(0.0))),
-                R::select(a.equal(b), g * R::of(0.5), R::select(a.greater(b) | b.is_nan(), R::of(0.0), g));
+                R::select(a.equal(b), g * R::constant(0.5), R::select(a.greater(b) | b.is_nan(), g, R::constant(0.0))),
+                R::select(a.equal(b), g * R::constant(0.5), R::select(a.greater(b) | b.is_nan(), R::constant(0.0), g));
             /// The smaller of both, the other if one is NaN; on a tie each gets half of the gradient
             fmin Fmin [a b] [a b] |a, b| R::select(a.less_equal(b) | b.is_nan(), a, b),
                 |a, b, y, g|
-                R::select(a.equal(b), g * R::of(0.5), R::select(a.less(b) | b.is_nan(), g, R::of(0.0))),
-                R::select(a.equal(b), g * R::of(0.5), R::select(a.less(b) | b.is_nan(), R::of(0.0), g));
+                R::select(a.equal(b), g * R::constant(0.5), R::select(a.less(b) | b.is_nan(), g, R::constant(0.0))),
+                R::select(a.equal(b), g * R::constant(0.5), R::select(a.less(b) | b.is_nan(), R::constant(0.0), g));
             /// `√(a² + b²)`, without overflow
             hypot Hypot [a y] [b y] |a, b| {
                     let (a, b) = (a.abs(), b.abs());
                     // An infinite side is the longer one, also of NaN.
-                    let swap = a.less(b) | b.equal(R::of(f64::INFINITY));
+                    let swap = a.less(b) | b.equal(R::constant(f64::INFINITY));
                     let (large, small) = (R::select(swap, b, a), R::select(swap, a, b));
-                    let ratio = small / R::select(large.equal(R::of(0.0)), R::of(1.0), large);
-                    R::select(large.equal(R::of(f64::INFINITY)), large, large * (ratio * ratio + R::of(1.0)).sqrt())
+                    let ratio = small / R::select(large.equal(R::constant(0.0)), R::constant(1.0), large);
+                    R::select(large.equal(R::constant(f64::INFINITY)), large, large * (ratio * ratio + R::constant(1.0)).sqrt())
                 },
                 |a, b, y, g| g * (a / y), g * (b / y);
             /// The remainder of `a / b` rounded down, with the sign of `b`
             remainder Remainder [] [a b] |a, b| {
                     let r = a.fmod(b);
-                    let turn = (r.less(R::of(0.0)) & b.greater(R::of(0.0))) | (r.greater(R::of(0.0)) & b.less(R::of(0.0)));
+                    let turn = (r.less(R::constant(0.0)) & b.greater(R::constant(0.0))) | (r.greater(R::constant(0.0)) & b.less(R::constant(0.0)));
                     R::select(turn, r + b, r)
                 },
                 |a, b, y, g| g, -(g * value::div_floor(a, b));
             /// `a · ln b`, 0 where `a` is 0 and `b` no NaN
-            xlogy Xlogy [a b] [a b] |a, b| R::select(a.equal(R::of(0.0)) & !b.is_nan(), R::of(0.0), a * b.log()),
+            xlogy Xlogy [a b] [a b] |a, b| R::select(a.equal(R::constant(0.0)) & !b.is_nan(), R::constant(0.0), a * b.log()),
                 |a, b, y, g|
                 {
                     // 0 where 0 · ln b is 0 though there is no ln b; its derivative along b is 1 / b all the same.
-                    let outside = a.equal(R::of(0.0)) & b.less_equal(R::of(0.0));
-                    let inside = R::select(outside, R::select(b.equal(R::of(0.0)), R::of(1.0), -b), b);
+                    let outside = a.equal(R::constant(0.0)) & b.less_equal(R::constant(0.0));
+                    let inside = R::select(outside, R::select(b.equal(R::constant(0.0)), R::constant(1.0), -b), b);
                     let log = inside.log();
                     let log = R::select(outside, log - log.fixed(), log);
-                    let none = g.equal(R::of(0.0)) & log.abs().equal(R::of(f64::INFINITY));
-                    g * R::select(none, R::of(0.0), log)
+                    let none = g.equal(R::constant(0.0)) & log.abs().equal(R::constant(f64::INFINITY));
+                    g * R::select(none, R::constant(0.0), log)
                 },
                 g * a / b;
             /// `ln(eᵃ + eᵇ)`, without overflow
             logaddexp Logaddexp [a b] [a b] |a, b| {
                     let top = R::select(a.greater(b), a, b);
-                    let gap = R::select(a.equal(b), R::of(0.0), -(a - b).abs());
+                    let gap = R::select(a.equal(b), R::constant(0.0), -(a - b).abs());
                     R::select(a.is_nan(), a, top + gap.exp().log1p())
                 },
                 |a, b, y, g| g * (a - b).sigmoid(), g * (b - a).sigmoid();
             /// The size of `a` with the sign of `b`
             copysign Copysign [a y] [] |a, b| {
-                    let negative = b.less(R::of(0.0)) | (R::of(1.0) / b).less(R::of(0.0));
+                    let negative = b.less(R::constant(0.0)) | (R::constant(1.0) / b).less(R::constant(0.0));
                     R::select(negative, -a.abs(), a.abs())
                 },
-                |a, b, y, g| g * (y / R::select(a.equal(R::of(0.0)), R::of(1.0), a)), g * R::of(0.0);
+                |a, b, y, g| g * (y / R::select(a.equal(R::constant(0.0)), R::constant(1.0), a)), g * R::constant(0.0);
             /// `a / b` rounded down; derivative 0
             div_floor DivFloor [] [] |a, b| {
                     let rest = a.fmod(b);
                     let whole = (a - rest) / b;
-                    let below = (rest.less(R::of(0.0)) & b.greater(R::of(0.0))) | (rest.greater(R::of(0.0)) & b.less(R::of(0.0)));
-                    let whole = R::select(below, whole - R::of(1.0), whole).round();
-                    R::select(b.equal(R::of(0.0)) | whole.equal(R::of(0.0)), R::select(b.equal(R::of(0.0)), a / b, a / b * R::of(0.0)), whole)
+                    let below = (rest.less(R::constant(0.0)) & b.greater(R::constant(0.0))) | (rest.greater(R::constant(0.0)) & b.less(R::constant(0.0)));
+                    let whole = R::select(below, whole - R::constant(1.0), whole).round();
+                    R::select(b.equal(R::constant(0.0)) | whole.equal(R::constant(0.0)), R::select(b.equal(R::constant(0.0)), a / b, a / b * R::constant(0.0)), whole)
                 },
-                |a, b, y, g| g * R::of(0.0), g * R::of(0.0);
+                |a, b, y, g| g * R::constant(0.0), g * R::constant(0.0);
             /// `a / b` rounded towards zero; derivative 0
-            div_trunc DivTrunc [] [] |a, b| (a / b).trunc(), |a, b, y, g| g * R::of(0.0), g * R::of(0.0);
+            div_trunc DivTrunc [] [] |a, b| (a / b).trunc(), |a, b, y, g| g * R::constant(0.0), g * R::constant(0.0);
         }
         operators {
             add Add [] [] |a, b| a + b, |a, b, y, g| g, g;
@@ -324,31 +324,31 @@ macro_rules! elementary {
                 {
                     // 0 at exponent 0, whatever the base; at base 0 it doesn't depend on the exponent, as that of the
                     // exponent, which is 0 there, doesn't on the base.
-                    let zero = b.equal(R::of(0.0)) & (a.equal(R::of(0.0)) | a.is_nan());
-                    let base = R::select(zero, R::of(1.0), a);
-                    let held = R::select(a.equal(R::of(0.0)) & b.greater_equal(R::of(0.0)), b.fixed(), b);
-                    g * (held * base.pow(held - R::of(1.0)))
+                    let zero = b.equal(R::constant(0.0)) & (a.equal(R::constant(0.0)) | a.is_nan());
+                    let base = R::select(zero, R::constant(1.0), a);
+                    let held = R::select(a.equal(R::constant(0.0)) & b.greater_equal(R::constant(0.0)), b.fixed(), b);
+                    g * (held * base.pow(held - R::constant(1.0)))
                 },
                 {
-                    let base = R::select(a.equal(R::of(0.0)) & b.greater_equal(R::of(0.0)), R::of(1.0), a);
+                    let base = R::select(a.equal(R::constant(0.0)) & b.greater_equal(R::constant(0.0)), R::constant(1.0), a);
                     g * (y * base.log())
                 };
             /// The angle of the point (`x`, `self`), in radians; derivative 0 at the origin
             atan2 Atan2 [a b] [a b] |a, b| a.atan2(b), |a, b, y, g|
                 {
-                    let (r, zero) = (a * a + b * b, R::of(0.0));
-                    g * R::select(r.equal(zero), zero, b) / R::select(r.equal(zero), R::of(1.0), r)
+                    let (r, zero) = (a * a + b * b, R::constant(0.0));
+                    g * R::select(r.equal(zero), zero, b) / R::select(r.equal(zero), R::constant(1.0), r)
                 },
                 {
-                    let (r, zero) = (a * a + b * b, R::of(0.0));
-                    -(g * R::select(r.equal(zero), zero, a) / R::select(r.equal(zero), R::of(1.0), r))
+                    let (r, zero) = (a * a + b * b, R::constant(0.0));
+                    -(g * R::select(r.equal(zero), zero, a) / R::select(r.equal(zero), R::constant(1.0), r))
                 };
             /// The remainder of `self / other` rounded towards zero, with the sign of `self`
             fmod Fmod [] [a b] |a, b| a.fmod(b), |a, b, y, g| g, -(g * (a / b).trunc());
             /// `self` where positive, else `weight · self`
-            prelu Prelu [a b] [a b] |a, b| R::select(a.greater(R::of(0.0)), a, a * b), |a, b, y, g|
-                R::select(a.greater(R::of(0.0)), g, g * b),
-                R::select(a.greater(R::of(0.0)), R::of(0.0), g * a);
+            prelu Prelu [a b] [a b] |a, b| R::select(a.greater(R::constant(0.0)), a, a * b), |a, b, y, g|
+                R::select(a.greater(R::constant(0.0)), g, g * b),
+                R::select(a.greater(R::constant(0.0)), R::constant(0.0), g * a);
         }
     } };
 }

@@ -77,7 +77,7 @@ impl<'t, T: TapeNumber> Scalar<'t, T> {
         f: impl FnOnce([Dual<T, N>; N]) -> [Dual<T, N>; M],
     ) -> [Self; M] {
         let y = f(array::from_fn(|i| Dual::variable(x[i].value(), i)));
-        let mut results = [Scalar::constant(T::of(0.0)); M];
+        let mut results = [Scalar::constant(T::constant(0.0)); M];
         for (result, y) in results.iter_mut().zip(y) {
             *result = Scalar::named("forward", y.re, array::from_fn::<_, N, _>(|i| (x[i], y.eps[i])));
         }

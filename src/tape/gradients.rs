@@ -17,7 +17,7 @@ impl<T: TapeNumber> Stash<T> {
     pub(crate) fn scalars(&self, n: usize) -> Vec<T> {
         let mut scalars = self.scalars.take();
         scalars.clear();
-        scalars.resize(n, T::of(0.0));
+        scalars.resize(n, T::constant(0.0));
         scalars
     }
 }

@@ -92,14 +92,14 @@ impl<'t, T: TapeFloat> Var<'t, T> {
 impl<T: TapeFloat> Tape<T> {
     /// Scalars as the elements of a tensor of this shape, in row-major order.
     #[track_caller]
-    pub fn from_scalars<'t>(&'t self, scalars: &[Scalar<'t, T>], shape: impl Into<Shape>) -> Var<'t, T> {
+    pub fn stack_scalars<'t>(&'t self, scalars: &[Scalar<'t, T>], shape: impl Into<Shape>) -> Var<'t, T> {
         let shape = shape.into();
         let value = match Tensor::new(shape.clone(), scalars.iter().map(|s| s.value()).collect()) {
             Ok(value) => value,
-            Err(e) => return self.fail_op("from_scalars", e.to_string(), &[]),
+            Err(e) => return self.fail_op("stack_scalars", e.to_string(), &[]),
         };
         if scalars.iter().any(|s| s.tape().is_some_and(|t| !std::ptr::eq(t, self))) {
-            return self.fail_op("from_scalars", "two tapes: a scalar was recorded on another tape", &[]);
+            return self.fail_op("stack_scalars", "two tapes: a scalar was recorded on another tape", &[]);
         }
         // A scalar that failed is no number.
         if scalars.iter().any(|s| s.value().is_nan())
@@ -119,6 +119,6 @@ impl<T: TapeFloat> Tape<T> {
     /// A scalar as a tensor of rank 0.
     #[track_caller]
     pub fn lift<'t>(&'t self, scalar: Scalar<'t, T>) -> Var<'t, T> {
-        self.from_scalars(&[scalar], [])
+        self.stack_scalars(&[scalar], [])
     }
 }

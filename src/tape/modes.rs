@@ -100,14 +100,14 @@ impl<T: TapeNumber> Tape<T> {
     }
 
     /// Whether this is another run of something that counts as one: a checkpointed block in the sweep, a part that a
-    /// [`Budget`](crate::Budget) measures, a function that becomes a [`Program`](crate::Program). A layer that does something
+    /// [`MemoryBudget`](crate::MemoryBudget) measures, a function that becomes a [`Program`](crate::Program). A layer that does something
     /// beside its result, such as moving running statistics, does it where this is false, and so once.
-    pub fn is_rerun(&self) -> bool {
+    pub fn is_recomputing(&self) -> bool {
         self.settings.again.get()
     }
 
     /// Whether the first operation that gives NaN or infinity, in value or gradient, is reported as a failure.
-    pub fn detect_anomalies(&self, on: bool) {
+    pub fn set_detect_anomaly(&self, on: bool) {
         self.settings.anomalies.set(on);
     }
 

@@ -14,7 +14,7 @@ impl<T: TapeFloat> Tape<T> {
     ///
     /// ```
     /// let tape = kolmo::Tape::<f64>::new();
-    /// tape.observe(true);
+    /// tape.set_observing(true);
     /// let x = tape.scalar(3.0);
     /// let y = x * x + 1.0;
     /// y.backward()?;
@@ -25,9 +25,9 @@ impl<T: TapeFloat> Tape<T> {
     /// assert_eq!(y.constants[0].value.item()?, 1.0);
     /// # Ok::<(), kolmo::Error>(())
     /// ```
-    pub fn observe(&self, on: bool) {
+    pub fn set_observing(&self, on: bool) {
         self.settings.observed.set(on);
-        self.statements.observe(on);
+        self.statements.set_observing(on);
         self.tensors.watch.replace(on.then(Watch::default));
     }
 
@@ -90,7 +90,7 @@ impl<T: TapeFloat> Tape<T> {
         watch.flows.clear();
         watch.scalars.clear();
         for seen in &mut watch.seen {
-            (seen.adjoint, seen.nanos_swept) = (None, 0);
+            (seen.adjoint, seen.backward_nanos) = (None, 0);
         }
     }
 
@@ -108,7 +108,7 @@ impl<T: TapeFloat> Tape<T> {
     pub(super) fn note_swept(&self, node: usize, began: Clock) {
         if let Some(watch) = &mut *self.tensors.watch.borrow_mut() {
             watch.complete(node + 1);
-            watch.seen[node].nanos_swept = elapsed(began);
+            watch.seen[node].backward_nanos = elapsed(began);
         }
     }
 

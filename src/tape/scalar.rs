@@ -121,7 +121,7 @@ impl<'t, T: TapeNumber> Scalar<'t, T> {
         let partials: Vec<Self> = partials.into_iter().map(Scalar::constant).collect();
         let mut last = Scalar::constant(value);
         for (x, partials) in x.chunks(LONGEST - 1).zip(partials.chunks(LONGEST - 1)) {
-            let (before, one) = ([last], [Scalar::constant(T::of(1.0))]);
+            let (before, one) = ([last], [Scalar::constant(T::constant(1.0))]);
             let partial = |x: &Self, d: &Self| (x.id, d.value);
             last = Scalar::linear(name, value, [(&before, &one), (x, partials)], partial);
         }
@@ -163,8 +163,8 @@ macro_rules! scalar {
         impl<'t, T: TapeNumber> Number for Scalar<'t, T> {
             type Mask = T::Mask;
             #[inline(always)]
-            fn of(value: f64) -> Self {
-                Scalar::constant(T::of(value))
+            fn constant(value: f64) -> Self {
+                Scalar::constant(T::constant(value))
             }
             #[inline(always)]
             fn primal(self) -> f64 {
@@ -190,7 +190,7 @@ macro_rules! scalar {
             #[inline(always)]
             #[track_caller]
             fn select(mask: T::Mask, a: Self, b: Self) -> Self {
-                let one = |m| T::select(m, T::of(1.0), T::of(0.0));
+                let one = |m| T::select(m, T::constant(1.0), T::constant(0.0));
                 a.binary(b, "select", T::select(mask, a.value, b.value), one(mask), one(!mask))
             }
             #[inline(always)]
@@ -199,13 +199,13 @@ macro_rules! scalar {
             }
             $( #[inline(always)] #[track_caller] fn $bn(self $(, $bp: f64)*) -> Self {
                 let y = self.value.$bn($($bp),*);
-                let slope = slope::$bn(self.value, y, T::of(1.0) $(, $bp)*);
+                let slope = slope::$bn(self.value, y, T::constant(1.0) $(, $bp)*);
                 let told = Told::new(stringify!($bn), y.primal(), Location::caller());
                 self.unary(y, slope, Told { options: &[$( (stringify!($bp), $bp) ),*], ..told })
             } )*
             $( #[inline(always)] #[track_caller] fn $mn(self $(, $mp: f64)*) -> Self {
                 let y = value::$mn(self.value $(, $mp)*);
-                let slope = slope::$mn(self.value, y, T::of(1.0) $(, $mp)*);
+                let slope = slope::$mn(self.value, y, T::constant(1.0) $(, $mp)*);
                 let told = Told::new(stringify!($mn), y.primal(), Location::caller());
                 self.unary(y, slope, Told { options: &[$( (stringify!($mp), $mp) ),*], ..told })
             } )*
@@ -247,7 +247,7 @@ macro_rules! scalar {
     };
     // A constant operand's derivative is neither computed nor able to spoil the other's with a NaN.
     (pair $self:ident $other:ident $y:ident $name:ident) => {{
-        let one = T::of(1.0);
+        let one = T::constant(1.0);
         let a = if $self.id == 0 { one } else { slope_a::$name($self.value, $other.value, $y, one) };
         let b = if $other.id == 0 { one } else { slope_b::$name($self.value, $other.value, $y, one) };
         $self.binary($other, stringify!($name), $y, a, b)
@@ -274,7 +274,7 @@ macro_rules! operators {
             #[inline(always)]
             #[track_caller]
             fn $f(self, other: f64) -> Self {
-                let ($a, $b) = (self.value, T::of(other));
+                let ($a, $b) = (self.value, T::constant(other));
                 let $y = $trait::$f($a, $b);
                 let _ = ($a, $b, $y);
                 let told = Told::new(stringify!($f), $y.primal(), Location::caller());
@@ -286,7 +286,7 @@ macro_rules! operators {
             #[inline(always)]
             #[track_caller]
             fn $f(self, other: Scalar<'t, T>) -> Scalar<'t, T> {
-                let ($a, $b) = (T::of(self), other.value);
+                let ($a, $b) = (T::constant(self), other.value);
                 let $y = $trait::$f($a, $b);
                 let _ = ($a, $b, $y);
                 let told = Told::new(stringify!($f), $y.primal(), Location::caller());
@@ -307,10 +307,10 @@ macro_rules! operators {
 }
 
 operators! {
-    Add add AddAssign add_assign |a, b, y| T::of(1.0), T::of(1.0);
-    Sub sub SubAssign sub_assign |a, b, y| T::of(1.0), T::of(-1.0);
+    Add add AddAssign add_assign |a, b, y| T::constant(1.0), T::constant(1.0);
+    Sub sub SubAssign sub_assign |a, b, y| T::constant(1.0), T::constant(-1.0);
     Mul mul MulAssign mul_assign |a, b, y| b, a;
-    Div div DivAssign div_assign |a, b, y| T::of(1.0) / b, -(y / b);
+    Div div DivAssign div_assign |a, b, y| T::constant(1.0) / b, -(y / b);
 }
 
 impl<T: TapeNumber> Neg for Scalar<'_, T> {
@@ -319,7 +319,7 @@ impl<T: TapeNumber> Neg for Scalar<'_, T> {
     #[track_caller]
     fn neg(self) -> Self {
         let value = -self.value;
-        self.unary(value, T::of(-1.0), Told::new("neg", value.primal(), Location::caller()))
+        self.unary(value, T::constant(-1.0), Told::new("neg", value.primal(), Location::caller()))
     }
 }
 
@@ -332,11 +332,11 @@ impl<T: TapeNumber> std::iter::Sum for Scalar<'_, T> {
             let most = terms.len().min(LONGEST);
             let value = terms[1..most].iter().fold(terms[0].value, |sum, x| sum + x.value);
             let part = &terms[..most];
-            let sum = Scalar::linear("sum", value, [(part, part)], |x, _| (x.id, T::of(1.0)));
+            let sum = Scalar::linear("sum", value, [(part, part)], |x, _| (x.id, T::constant(1.0)));
             terms.drain(1..most);
             terms[0] = sum;
         }
-        terms.first().copied().unwrap_or(Scalar::constant(T::of(0.0)))
+        terms.first().copied().unwrap_or(Scalar::constant(T::constant(0.0)))
     }
 }
 
@@ -374,7 +374,7 @@ impl<'t, T: TapeNumber> Scalar<'t, T> {
     fn products(a: &[Self], b: &[Self]) -> Self {
         let n = a.len().min(b.len());
         let (a, b) = (&a[..n], &b[..n]);
-        let mut sum = Scalar::constant(T::of(0.0));
+        let mut sum = Scalar::constant(T::constant(0.0));
         for (a, b) in a.chunks(LONGEST / 2).zip(b.chunks(LONGEST / 2)) {
             let mut value = a[0].value * b[0].value;
             for (x, y) in a[1..].iter().zip(&b[1..]) {
@@ -401,7 +401,7 @@ impl<T: TapeNumber> Tape<T> {
             return Scalar::constant(value);
         }
         let told = Told::new("input", value.primal(), site);
-        Scalar::recorded(self, value, self.statements.push([(0, T::of(0.0))], told))
+        Scalar::recorded(self, value, self.statements.push([(0, T::constant(0.0))], told))
     }
 
     /// Numbers that gradients are taken with respect to.
@@ -424,7 +424,7 @@ impl<T: TapeNumber> Tape<T> {
     #[cold]
     pub(crate) fn fail_scalar_with(&self, error: Error) -> Scalar<'_, T> {
         self.tensors.fail(error);
-        Scalar::recorded(self, T::of(f64::NAN), 0)
+        Scalar::recorded(self, T::constant(f64::NAN), 0)
     }
 
     pub(crate) fn recorded_failure(&self) -> Option<Error> {
@@ -444,7 +444,7 @@ impl<T: TapeNumber> Tape<T> {
         }
         let mut adjoints = self.stash.scalars(self.statements.adjoints());
         match adjoints[..self.statements.len().0].get_mut(id as usize) {
-            Some(seed) => *seed = T::of(1.0),
+            Some(seed) => *seed = T::constant(1.0),
             None => return Err(Error::op("backward", "the scalar is not on this tape any more", None)),
         }
         T::Tensors::backward(self, adjoints)
@@ -455,7 +455,7 @@ impl<T: TapeNumber> Gradients<T> {
     /// The derivative with respect to a scalar; zero if it plays no part.
     pub fn scalar(&self, x: Scalar<'_, T>) -> T {
         let known = x.tape().is_some_and(|t| t.epoch() == self.epoch);
-        self.scalars.get(x.id() as usize).copied().filter(|_| known).unwrap_or(T::of(0.0))
+        self.scalars.get(x.id() as usize).copied().filter(|_| known).unwrap_or(T::constant(0.0))
     }
 }
 

@@ -132,7 +132,7 @@ impl<'t, T: TapeFloat> Step<'_, 't, T> {
 
     /// The adjoint of this node's own statement, for nodes whose result is a scalar.
     pub(crate) fn scalar_grad(&self) -> T {
-        self.sweep.scalars.get(self.node.statement as usize).copied().unwrap_or(T::of(0.0))
+        self.sweep.scalars.get(self.node.statement as usize).copied().unwrap_or(T::constant(0.0))
     }
 
     /// Adds to one element of the gradient of an operand.

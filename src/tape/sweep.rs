@@ -173,7 +173,7 @@ impl<T: TapeFloat> Sweep<T> {
             self.error = Some(Error::op(
                 "backward",
                 format!(
-                    "%{} = {} was swept before and its values were freed; use backward_retain() for the first sweep",
+                    "%{} = {} was swept before and its values were freed; use backward_retain_graph() for the first sweep",
                     node.statement,
                     node.op.rule().name()
                 ),

@@ -37,7 +37,7 @@ pub(crate) struct Seen<T: Element> {
     pub kept: SmallVec<[(u8, usize, usize); 2]>,
     pub adjoint: Option<Tensor<T>>,
     pub nanos: u64,
-    pub nanos_swept: u64,
+    pub backward_nanos: u64,
 }
 
 impl<T: Element> Default for Watch<T> {
@@ -62,7 +62,7 @@ impl<T: Element> Default for Seen<T> {
             kept: SmallVec::new(),
             adjoint: None,
             nanos: 0,
-            nanos_swept: 0,
+            backward_nanos: 0,
         }
     }
 }

@@ -13,7 +13,7 @@ pub(crate) mod storage;
 pub(crate) mod strided;
 mod sync;
 
-pub use element::{Element, Index, trim_pool};
+pub use element::{Element, Index, release_memory};
 pub(crate) use layout::Layout;
 pub use shape::Shape;
 

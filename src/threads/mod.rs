@@ -9,7 +9,7 @@ mod scratch;
 mod start;
 mod sync;
 
-pub use number::{set_threads, threads};
+pub use number::{num_threads, set_num_threads};
 pub(crate) use parts::{for_chunks, for_parts, try_chunks};
 pub(crate) use pool::parallel_for;
 pub(crate) use scratch::{Scratch, with_scratch};

@@ -13,13 +13,13 @@ static THREADS: AtomicUsize = AtomicUsize::new(0);
 /// Sets how many threads kernels may use, the caller's included; at least 1 and at most 256.
 ///
 /// Results don't depend on it, to the bit.
-pub fn set_threads(n: usize) {
+pub fn set_num_threads(n: usize) {
     THREADS.store(n.clamp(1, MAX_THREADS), Relaxed);
 }
 
-/// How many threads kernels may use: what [`set_threads`] said, else the environment variable
+/// How many threads kernels may use: what [`set_num_threads`] said, else the environment variable
 /// `KOLMO_NUM_THREADS`, else as many as the machine runs at once.
-pub fn threads() -> usize {
+pub fn num_threads() -> usize {
     match THREADS.load(Relaxed) {
         0 => first_threads(),
         n => n,

@@ -10,7 +10,7 @@ use std::{panic::catch_unwind, ptr::null_mut, thread};
 #[test]
 fn every_task_runs_once() {
     for n in [1, 2, 3, 8] {
-        set_threads(n);
+        set_num_threads(n);
         for tasks in [0, 1, 2, 3, 7, 50] {
             let counts: Vec<AtomicUsize> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
             parallel_for(tasks, &|i| {
@@ -35,7 +35,7 @@ fn without_workers_the_caller_does_it_all() {
 
 #[test]
 fn writes_of_tasks_are_seen_by_the_caller() {
-    set_threads(4);
+    set_num_threads(4);
     let mut out = [0_usize; 103];
     for round in 1..20 {
         for_chunks(&mut out, 10, |start, part| {
@@ -50,7 +50,7 @@ fn writes_of_tasks_are_seen_by_the_caller() {
 
 #[test]
 fn parts_of_several_outputs_go_together() {
-    set_threads(3);
+    set_num_threads(3);
     let (mut a, mut b) = ([0_u32; 20], [0_u32; 15]);
     for_parts(&mut [&mut a, &mut b], 20, 8, |start, end, [a, b]| {
         assert_eq!(a.len(), end - start);
@@ -65,7 +65,7 @@ fn parts_of_several_outputs_go_together() {
 
 #[test]
 fn nested_calls_run_in_the_task() {
-    set_threads(3);
+    set_num_threads(3);
     let total = AtomicUsize::new(0);
     parallel_for(5, &|i| {
         parallel_for(4, &|j| {
@@ -77,7 +77,7 @@ fn nested_calls_run_in_the_task() {
 
 #[test]
 fn a_panic_reaches_the_caller_and_the_pool_lives_on() {
-    set_threads(3);
+    set_num_threads(3);
     for bad in [0, 5, 9] {
         let caught = catch_unwind(|| {
             parallel_for(10, &|i| assert_ne!(i, bad, "this task fails"));
@@ -100,7 +100,7 @@ fn callers_on_several_threads_at_once_while_the_number_changes() {
         for caller in 0..3_usize {
             scope.spawn(move || {
                 for round in 0..rounds {
-                    set_threads(1 + (round + caller) % 4);
+                    set_num_threads(1 + (round + caller) % 4);
                     let mut out = [0_usize; 24];
                     for_chunks(&mut out, 1 + round % 6, |start, part| {
                         for (i, o) in part.iter_mut().enumerate() {
@@ -120,5 +120,5 @@ fn callers_on_several_threads_at_once_while_the_number_changes() {
 
 #[test]
 fn the_number_of_threads_is_kept_within_bounds() {
-    assert!((1..=MAX_THREADS).contains(&threads()));
+    assert!((1..=MAX_THREADS).contains(&num_threads()));
 }

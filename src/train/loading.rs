@@ -21,8 +21,11 @@ use std::{
 pub struct LoadOptions {
     strict: bool,
     prefix: String,
-    rename: Option<Box<dyn Fn(&str) -> String>>,
+    rename: Option<Rename>,
 }
+
+/// The name of a parameter for a name in a file.
+type Rename = Box<dyn Fn(&str) -> String>;
 
 impl LoadOptions {
     /// All names of the file are those of the model, and all of the model's are there.
@@ -122,7 +125,7 @@ pub(super) fn load<S: Stored>(
     let beside = |name: &str| name.strip_suffix(".steps").is_some_and(|of| names.contains(of));
     report.unexpected = by_name.into_keys().filter(|name| !beside(name)).collect();
     if options.strict {
-        unfit.extend(report.mismatched.drain(..));
+        unfit.append(&mut report.mismatched);
         refuse(what, report.missing, report.unexpected, unfit)?;
         report = LoadReport { loaded: report.loaded, ..LoadReport::default() };
     } else {

@@ -11,7 +11,7 @@ use serde::Serialize;
 /// use kolmo::train::EarlyStopping;
 /// let mut stopping = EarlyStopping::new(2);
 /// let losses = [0.9, 0.5, 0.6, 0.4, 0.4, 0.45];
-/// assert_eq!(losses.iter().position(|&loss| stopping.should_stop(loss)), Some(5));
+/// assert_eq!(losses.iter().position(|&loss| stopping.update(loss)), Some(5));
 /// assert_eq!(stopping.best(), Some(0.4));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -53,12 +53,12 @@ impl EarlyStopping {
     }
 
     /// Larger is better, as with accuracies (default: smaller, as with losses).
-    pub fn maximize(self) -> EarlyStopping {
-        EarlyStopping { maximize: true, ..self }
+    pub fn maximize(self, maximize: bool) -> EarlyStopping {
+        EarlyStopping { maximize, ..self }
     }
 
     /// Takes the next number in; true if it is time to stop. NaN is never better.
-    pub fn should_stop(&mut self, value: f64) -> bool {
+    pub fn update(&mut self, value: f64) -> bool {
         if self.is_better(value, self.best) {
             (self.best, self.waited) = (Some(value), 0);
         } else {

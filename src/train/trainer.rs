@@ -10,7 +10,7 @@ use super::{
     save_safetensors,
 };
 use crate::{
-    data::Loader,
+    data::DataLoader,
     error::{Error, Result},
     ops::Float,
     optim::{Optimizer, Schedule},
@@ -24,12 +24,12 @@ use std::path::PathBuf;
 /// Trains a model for some epochs.
 ///
 /// ```
-/// use kolmo::{Random, Tape, data::{self, Loader}, metrics::accuracy, nn::{Layer, Linear, Relu, Sequential}};
+/// use kolmo::{Random, Tape, data::{self, DataLoader}, metrics::accuracy, nn::{Layer, Linear, Relu, Sequential}};
 /// use kolmo::{optim::Adam, train::Trainer};
 /// let (x, y) = data::digits();
 /// let rng = &mut Random::new(0);
 /// let net = Sequential((Linear::<f32>::new(64, 32, rng), Relu, Linear::new(32, 10, rng)));
-/// let history = Trainer::new(Loader::new(1500, 50), 3).progress(false).fit(
+/// let history = Trainer::new(DataLoader::new(1500, 50), 3).progress(false).fit(
 ///     &net,
 ///     &mut Adam::new(1e-3),
 ///     { let (x, y) = (x.clone(), y.clone()); move |rows, _rng| Ok((x.rows(rows)?, y.rows(rows)?)) },
@@ -44,7 +44,7 @@ use std::path::PathBuf;
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 pub struct Trainer<'a> {
-    loader: Loader,
+    loader: DataLoader,
     epochs: u64,
     seed: u64,
     schedule: Option<&'a dyn Schedule>,
@@ -59,7 +59,7 @@ pub struct Trainer<'a> {
 
 impl<'a> Trainer<'a> {
     /// So many epochs of the loader's batches.
-    pub fn new(loader: Loader, epochs: u64) -> Trainer<'a> {
+    pub fn new(loader: DataLoader, epochs: u64) -> Trainer<'a> {
         Trainer {
             loader,
             epochs,
@@ -87,7 +87,7 @@ impl<'a> Trainer<'a> {
 
     /// So many batches make one step, by the mean of their gradients, in which a batch counts by the number of its examples
     /// (default 1). The last step of an epoch has the batches that are left.
-    pub fn accumulate(self, batches: usize) -> Self {
+    pub fn accumulate_grad_batches(self, batches: usize) -> Self {
         Trainer { accumulate: batches.max(1), ..self }
     }
 
@@ -104,7 +104,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// A file for the [`History`], written after every epoch: CSV if its name ends so, else JSON lines.
-    pub fn history(self, path: impl Into<PathBuf>) -> Self {
+    pub fn save_history(self, path: impl Into<PathBuf>) -> Self {
         Trainer { history: Some(path.into()), ..self }
     }
 
@@ -116,7 +116,7 @@ impl<'a> Trainer<'a> {
 
     /// A safetensors file for the weights after the best epoch, as [`early_stopping`](Trainer::early_stopping) judges, without
     /// which this is an error. In a run that is taken up without the file, the best of the epochs that follow.
-    pub fn best(self, path: impl Into<PathBuf>) -> Self {
+    pub fn save_best(self, path: impl Into<PathBuf>) -> Self {
         Trainer { best: Some(path.into()), ..self }
     }
 
@@ -155,10 +155,10 @@ impl<'a> Trainer<'a> {
     /// step, from 0, and its error ends the run.
     ///
     /// ```
-    /// use kolmo::{Tensor, data::Loader, nn::Param, optim::Sgd, train::Trainer};
+    /// use kolmo::{Tensor, data::DataLoader, nn::Param, optim::Sgd, train::Trainer};
     /// let p = Param::new(Tensor::from([4.0f32]));
     /// let mut norms = Vec::new();
-    /// Trainer::new(Loader::new(3, 1), 1).progress(false).fit_with(
+    /// Trainer::new(DataLoader::new(3, 1), 1).progress(false).fit_with(
     ///     &p,
     ///     &mut Sgd::new(0.1),
     ///     |rows, _| Ok(rows.len()),
@@ -286,7 +286,7 @@ impl<'a> Trainer<'a> {
             (at.stopping, at.stopped) = (self.stopping, false);
             if let Some(stopping) = &mut at.stopping {
                 for record in &at.history.records {
-                    at.stopped = stopping.should_stop(first(&record.metrics, record.epoch)?);
+                    at.stopped = stopping.update(first(&record.metrics, record.epoch)?);
                 }
             }
             if let Some(best) = &self.best
@@ -322,7 +322,7 @@ impl<'a> Trainer<'a> {
         let Some(stopping) = &mut at.stopping else { return Ok(()) };
         let value = first(metrics, at.epoch + 1)?;
         let mut next = *stopping;
-        let stopped = next.should_stop(value);
+        let stopped = next.update(value);
         if let Some(path) = self.best.as_ref().filter(|_| next.is_better(value, at.kept)) {
             save_safetensors(model, path)?;
             at.kept = Some(value);

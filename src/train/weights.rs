@@ -7,7 +7,7 @@ use crate::{
     error::{Error, Result},
     files::{self, write_readable},
     ops::Float,
-    real::half::f16_to_f32,
+    real::half::f16_bits_to_f32,
     tensor::{Shape, Tensor},
 };
 use safetensors::{
@@ -263,7 +263,7 @@ fn value_of<T: Float>(dtype: Dtype, data: &[u8], shape: &Shape) -> Result<Tensor
         data.as_chunks::<N>().0.iter().map(|&word| T::from_f64(f(word))).collect()
     }
     let numbers = match dtype {
-        Dtype::F16 => words(data, |w| f16_to_f32(u16::from_le_bytes(w)).into()),
+        Dtype::F16 => words(data, |w| f16_bits_to_f32(u16::from_le_bytes(w)).into()),
         Dtype::BF16 => words(data, |w| f32::from_bits(u32::from(u16::from_le_bytes(w)) << 16).into()),
         Dtype::F32 => words(data, |w| f32::from_le_bytes(w).into()),
         Dtype::F64 => words(data, f64::from_le_bytes),

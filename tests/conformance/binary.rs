@@ -1,6 +1,6 @@
 //! Arithmetic and comparisons of two tensors: PyTorch's calls as the library's.
 use crate::case::{Arg, Call, Outs, Stop, one, unknown};
-use kolmo::{Close, Float, Tensor, Var};
+use kolmo::{Float, IsCloseOptions, Tensor, Var};
 
 pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
     let (x, y) = (|| c.var(0, "input"), || c.operand(1, "other"));
@@ -50,7 +50,7 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
             one(x()?.addcdiv(&c.operand(1, "tensor1")?, &c.operand(2, "tensor2")?, c.num(3, "value", 1.0)?))
         }
         ("isclose", _) => {
-            let close = Close::default().rtol(c.num(2, "rtol", 1e-5)?).atol(c.num(3, "atol", 1e-8)?);
+            let close = IsCloseOptions::default().rtol(c.num(2, "rtol", 1e-5)?).atol(c.num(3, "atol", 1e-8)?);
             one(x()?.isclose(&c.var(1, "other")?, close.equal_nan(c.flag(4, "equal_nan", false)?))?)
         }
         (op, number) => compare(c, op, number),

@@ -47,17 +47,17 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
         "distill.soft_target" => {
             let (temperature, alpha) = (c.num(KEYWORD, "temperature", None)?, c.num(KEYWORD, "alpha", None)?);
             let (student, teacher) = (c.var(0, "student")?, c.var(1, "teacher")?);
-            one(distill::soft_target(&student, &teacher, &c.ints(2, "targets")?, temperature, alpha))
+            one(distill::soft_target_loss(&student, &teacher, &c.ints(2, "targets")?, temperature, alpha))
         }
         "distill.hint" => {
-            one(distill::hint(&c.var(0, "student")?, &c.var(1, "teacher")?, &c.var(2, "regressor")?))
+            one(distill::hint_loss(&c.var(0, "student")?, &c.var(1, "teacher")?, &c.var(2, "regressor")?))
         }
         "distill.attention_transfer" => {
             let p = c.num(KEYWORD, "p", 2.0)?;
-            one(distill::attention_transfer(&c.var(0, "student")?, &c.var(1, "teacher")?, p))
+            one(distill::attention_transfer_loss(&c.var(0, "student")?, &c.var(1, "teacher")?, p))
         }
         "distill.relational_distance" => {
-            one(distill::relational_distance(&c.var(0, "student")?, &c.var(1, "teacher")?))
+            one(distill::relational_distance_loss(&c.var(0, "student")?, &c.var(1, "teacher")?))
         }
         "prune.magnitude" => {
             let p = given()?;

@@ -1,6 +1,6 @@
 //! Convolutions, pooling and resizing: PyTorch's calls as the library's.
 use crate::case::{Arg, Call, Outs, Stop, one, unknown};
-use kolmo::{ConvOptions, Float, Interpolation, Padding, PoolOptions, Resize, Sizes};
+use kolmo::{ConvOptions, Float, InterpolateMode, InterpolateTo, Padding, PoolOptions, Sizes};
 
 /// Numbers for each axis, or one for all; `None` if they aren't given.
 fn sizes<T: Float>(c: &Call<'_, T>, i: usize, name: &str) -> Result<Option<Sizes>, Stop> {
@@ -127,17 +127,17 @@ fn pool<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
         "interpolate.nearest" | "interpolate.bilinear" => {
             let x = x()?;
             let to = match (sizes(c, 1, "size")?, c.num_opt(2, "scale_factor")?) {
-                (Some(size), _) => Resize::Size(size),
+                (Some(size), _) => InterpolateTo::Size(size),
                 // As if the size had been given.
                 (None, Some(scale)) if c.flag(5, "recompute_scale_factor", false)? => {
                     let size = |&s: &usize| (s as f64 * scale).floor() as usize;
-                    Resize::Size(Sizes::from(&x.shape()[2..].iter().map(size).collect::<Vec<_>>()[..]))
+                    InterpolateTo::Size(Sizes::from(&x.shape()[2..].iter().map(size).collect::<Vec<_>>()[..]))
                 }
-                (None, scale) => Resize::Scale(scale.unwrap_or(f64::NAN)),
+                (None, scale) => InterpolateTo::Scale(scale.unwrap_or(f64::NAN)),
             };
             let align_corners = c.flag(4, "align_corners", false)?;
-            let linear = Interpolation::Linear { align_corners };
-            one(x.interpolate(&to, if op.ends_with("nearest") { Interpolation::Nearest } else { linear }))
+            let linear = InterpolateMode::Linear { align_corners };
+            one(x.interpolate(&to, if op.ends_with("nearest") { InterpolateMode::Nearest } else { linear }))
         }
         _ => unknown(),
     }

@@ -1,6 +1,6 @@
 //! Gathering, scattering, sorting and searching: PyTorch's calls as the library's.
 use crate::case::{Arg, Call, Out, Outs, Stop, one, unknown};
-use kolmo::{Float, Scatter, Select, Tensor, Unique};
+use kolmo::{Float, Scatter, Tensor, TensorIndex, Unique};
 
 pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
     let x = || c.var(0, "input");
@@ -132,33 +132,33 @@ fn parts<'t, T: Float, U: kolmo::Element>(
 }
 
 /// The items of `x[…]`: a tuple of them, or one; a list of numbers is one, as in Python.
-fn items<T: Float>(c: &Call<'_, T>) -> Result<Vec<Select>, Stop> {
+fn items<T: Float>(c: &Call<'_, T>) -> Result<Vec<TensorIndex>, Stop> {
     match c.get(1, "index") {
         Some(Arg::List(items)) if !items.iter().all(|i| matches!(i, Arg::Int(_))) => {
             items.iter().map(item).collect()
         }
         Some(one) => Ok(vec![item(one)?]),
-        None => Ok(vec![Select::NewAxis]),
+        None => Ok(vec![TensorIndex::NewAxis]),
     }
 }
 
-fn item<T: Float>(arg: &Arg<'_, T>) -> Result<Select, Stop> {
+fn item<T: Float>(arg: &Arg<'_, T>) -> Result<TensorIndex, Stop> {
     let whole = |v: &Option<i64>| v.map(|v| v as isize);
     Ok(match arg {
-        Arg::Int(index) => Select::At(*index as isize),
+        Arg::Int(index) => TensorIndex::At(*index as isize),
         Arg::Slice(start, end, step) => {
-            Select::Slice { start: whole(start), end: whole(end), step: step.unwrap_or(1) as isize }
+            TensorIndex::Slice { start: whole(start), end: whole(end), step: step.unwrap_or(1) as isize }
         }
-        Arg::Ellipsis => Select::Ellipsis,
-        Arg::None => Select::NewAxis,
-        Arg::Ints(index) => Select::Indices(index.clone()),
-        Arg::Bools(mask) => Select::Mask(mask.clone()),
+        Arg::Ellipsis => TensorIndex::Ellipsis,
+        Arg::None => TensorIndex::NewAxis,
+        Arg::Ints(index) => TensorIndex::Indices(index.clone()),
+        Arg::Bools(mask) => TensorIndex::Mask(mask.clone()),
         Arg::List(list) => {
             let ints = list.iter().map(|a| match a {
                 Arg::Int(v) => Ok(*v),
                 other => Err(Stop::Unrepresentable(format!("{} in a list of indices", other.kind()))),
             });
-            Select::Indices(Tensor::from(ints.collect::<Result<Vec<i64>, _>>()?))
+            TensorIndex::Indices(Tensor::from(ints.collect::<Result<Vec<i64>, _>>()?))
         }
         other => return Err(Stop::Unrepresentable(format!("{} as an index", other.kind()))),
     })

@@ -88,7 +88,7 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
         "linalg.svdvals" => one(x()?.svdvals()),
         "linalg.vector_norm" => {
             let dims = c.dims(2, "dim")?.unwrap_or_default();
-            one(x()?.norm(c.num(1, "ord", 2.0)?, &dims, c.flag(3, "keepdim", false)?))
+            one(x()?.norm_dim(c.num(1, "ord", 2.0)?, &dims, c.flag(3, "keepdim", false)?))
         }
         "linalg.matrix_norm" => {
             let dims = c.dims(2, "dim")?.unwrap_or(vec![-2, -1]);
@@ -97,10 +97,10 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
         "linalg.norm" => {
             let (x, keepdim) = (x()?, c.flag(3, "keepdim", false)?);
             match (c.get(1, "ord"), c.dims(2, "dim")?) {
-                (None, dims) => one(x.norm(2.0, &dims.unwrap_or_default(), keepdim)),
+                (None, dims) => one(x.norm_dim(2.0, &dims.unwrap_or_default(), keepdim)),
                 (Some(_), Some(dims)) if dims.len() == 2 => matrix_norm(c, &x, &dims, keepdim),
                 (Some(_), None) if x.rank() == 2 => matrix_norm(c, &x, &[0, 1], keepdim),
-                (Some(_), dims) => one(x.norm(c.num(1, "ord", 2.0)?, &dims.unwrap_or_default(), keepdim)),
+                (Some(_), dims) => one(x.norm_dim(c.num(1, "ord", 2.0)?, &dims.unwrap_or_default(), keepdim)),
             }
         }
         "nn.functional.linear" => one(x()?.linear(&y()?, c.var_opt(2, "bias")?.as_ref())),

@@ -13,7 +13,7 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
     let matrix = || {
         let (predicted, targets) = (predicted()?, targets()?);
         match c.int_opt(usize::MAX, "n_classes")? {
-            None => Ok::<_, Stop>(ConfusionMatrix::of(&predicted, &targets)?),
+            None => Ok::<_, Stop>(ConfusionMatrix::from_predictions(&predicted, &targets)?),
             Some(_) => {
                 let mut matrix = ConfusionMatrix::new(c.size(usize::MAX, "n_classes", None)?)?;
                 matrix.update(&predicted, &targets)?;

@@ -2,7 +2,7 @@
 use crate::case::{Arg, Call, Out, Outs, one, unknown};
 use kolmo::{
     Float, Random, Tensor, Var,
-    nn::{BatchNorm, Cell, InstanceNorm, Layer, Param, Recurrent, State},
+    nn::{BatchNorm, InstanceNorm, Layer, Param, Recurrent, RecurrentMode, State},
 };
 use std::collections::BTreeMap;
 
@@ -167,16 +167,16 @@ fn recurrent<'t, T: Float>(c: &Call<'t, T>) -> Option<Outs<'t, T>> {
     let name = c.op.strip_prefix("module.").or(c.op.strip_prefix("layers."))?.to_uppercase();
     let (kind, single) = name.strip_suffix("CELL").map_or((name.as_str(), false), |kind| (kind, true));
     let cell = match kind {
-        "LSTM" => Cell::Lstm,
-        "GRU" => Cell::Gru,
-        "RNN" if c.text(KEYWORD, "nonlinearity", "tanh").ok()? == "relu" => Cell::Relu,
-        "RNN" => Cell::Tanh,
+        "LSTM" => RecurrentMode::Lstm,
+        "GRU" => RecurrentMode::Gru,
+        "RNN" if c.text(KEYWORD, "nonlinearity", "tanh").ok()? == "relu" => RecurrentMode::RnnRelu,
+        "RNN" => RecurrentMode::RnnTanh,
         _ => return None,
     };
     Some(run_recurrent(c, cell, single))
 }
 
-fn run_recurrent<'t, T: Float>(c: &Call<'t, T>, cell: Cell, single: bool) -> Outs<'t, T> {
+fn run_recurrent<'t, T: Float>(c: &Call<'t, T>, cell: RecurrentMode, single: bool) -> Outs<'t, T> {
     let (params, inputs) = match c.args.split_last() {
         Some((Arg::Map(params), inputs)) => (Some(params), inputs),
         _ => (None, &c.args[..]),

@@ -81,7 +81,7 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
         "clip.norm" => {
             let (params, mut grads) = given(c)?;
             let norm = grads.clip_norm(c.num(KEY, "max_norm", None)?, num("norm_type", 2.0)?)?;
-            let norm = c.tape.constant(Tensor::scalar(T::of(norm)));
+            let norm = c.tape.constant(Tensor::scalar(T::constant(norm)));
             Ok([Out::Var(norm)].into_iter().chain(clipped(c, &params, &grads)).collect())
         }
         "clip.value" => {
@@ -169,7 +169,7 @@ fn trajectory<'t, T: Float>(c: &Call<'t, T>, mut optimizer: impl Optimizer<T>) -
 /// Gradients that are these tensors: those of `sum(param · grad)`.
 fn gradients<T: Float>(params: &[Param<T>], grads: &[Arg<'_, T>]) -> Result<Gradients<T>> {
     let tape = Tape::<T>::new();
-    let mut loss = tape.constant(T::of(0.0));
+    let mut loss = tape.constant(T::constant(0.0));
     for (p, grad) in params.iter().zip(grads) {
         if let Arg::Var(grad) = grad {
             loss = loss + (tape.param(p) * tape.constant(grad.value()?)).sum();

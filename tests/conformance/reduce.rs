@@ -16,8 +16,8 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
     match c.op.as_str() {
         "sum" => one(x()?.sum_dim(&dims()?, keepdim()?)),
         "mean" => one(x()?.mean_dim(&dims()?, keepdim()?)),
-        "nansum" => one(x()?.nansum(&dims()?, keepdim()?)),
-        "nanmean" => one(x()?.nanmean(&dims()?, keepdim()?)),
+        "nansum" => one(x()?.nansum_dim(&dims()?, keepdim()?)),
+        "nanmean" => one(x()?.nanmean_dim(&dims()?, keepdim()?)),
         "prod" => match c.get(1, "dim") {
             None => one(x()?.prod()),
             Some(_) => one(x()?.prod_dim(dim()?, keepdim()?)),
@@ -32,11 +32,11 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
             };
             Ok(vec![spread.into(), x.mean_dim(&dims, keepdim).into()])
         }
-        "amax" => one(x()?.amax(&dims()?, keepdim()?)),
-        "amin" => one(x()?.amin(&dims()?, keepdim()?)),
+        "amax" => one(x()?.amax_dim(&dims()?, keepdim()?)),
+        "amin" => one(x()?.amin_dim(&dims()?, keepdim()?)),
         "aminmax" => {
             let (x, dims, keepdim) = (x()?, dims()?, keepdim()?);
-            Ok(vec![x.amin(&dims, keepdim).into(), x.amax(&dims, keepdim).into()])
+            Ok(vec![x.amin_dim(&dims, keepdim).into(), x.amax_dim(&dims, keepdim).into()])
         }
         "max.reduction_no_dim" | "max" => one(x()?.max()),
         "min.reduction_no_dim" | "min" => one(x()?.min()),
@@ -53,8 +53,8 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
             Some(Arg::Text(name)) if name != "fro" => {
                 Err(Stop::Unsupported(format!("the {name} norm under its deprecated name")))
             }
-            Some(Arg::Text(_)) => one(x()?.norm(2.0, &norm_dims(c)?, c.flag(3, "keepdim", false)?)),
-            _ => one(x()?.norm(c.num(1, "p", 2.0)?, &norm_dims(c)?, c.flag(3, "keepdim", false)?)),
+            Some(Arg::Text(_)) => one(x()?.norm_dim(2.0, &norm_dims(c)?, c.flag(3, "keepdim", false)?)),
+            _ => one(x()?.norm_dim(c.num(1, "p", 2.0)?, &norm_dims(c)?, c.flag(3, "keepdim", false)?)),
         },
         "cumsum" => one(x()?.cumsum(dim()?)),
         "cumprod" => one(x()?.cumprod(dim()?)),

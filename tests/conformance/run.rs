@@ -164,7 +164,7 @@ fn evaluate<T: Float>(case: &Case, form: Form, second: bool) -> Result<Found, St
         let plain = |v: &Var<'_, T>| Ok::<_, kolmo::Error>(v.value()?.cast::<f64>());
         found.grads[0] = grads.iter().map(plain).collect::<Result<_, _>>()?;
         found.grads[1] = if total.is_recorded() {
-            let swept = total.backward_retain()?;
+            let swept = total.backward_retain_graph()?;
             let zeros = |x: &Var<'_, T>| Tensor::zeros(x.shape());
             refs.iter().map(|x| swept.get(x).map_or_else(|| zeros(x), Tensor::cast)).collect()
         } else {

@@ -1,6 +1,6 @@
 //! Views, joins, splits and padding: PyTorch's calls as the library's.
 use crate::case::{Arg, Call, Out, Outs, Stop, one, unknown};
-use kolmo::{Float, Indexing, Pad, Tensor, Var};
+use kolmo::{Float, MeshgridIndexing, Pad, Tensor, Var};
 
 /// Several results.
 fn all<'t, T: Float>(list: impl Into<Vec<Var<'t, T>>>) -> Outs<'t, T> {
@@ -90,7 +90,11 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
         }
         "meshgrid" | "meshgrid.list_of_tensors" => {
             let tensors = c.vars(0, "tensors")?;
-            let indexing = if c.text(1, "indexing", "ij")? == "xy" { Indexing::Xy } else { Indexing::Ij };
+            let indexing = if c.text(1, "indexing", "ij")? == "xy" {
+                MeshgridIndexing::Xy
+            } else {
+                MeshgridIndexing::Ij
+            };
             all(c.tape.meshgrid(&tensors.iter().collect::<Vec<_>>(), indexing))
         }
         op if op.starts_with("nn.functional.pad") => {

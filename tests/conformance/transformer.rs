@@ -4,10 +4,10 @@ use crate::{
     modules::{KEYWORD, named},
 };
 use kolmo::{
-    Attention, AttentionMask, Float, Random, Tensor, Var,
+    AttentionMask, AttentionOptions, Float, Random, Tensor, Var,
     nn::{
-        FeedForward, Masks, MultiheadAttention, Param, TransformerDecoderLayer, TransformerEncoderLayer,
-        TransformerOptions, named_params,
+        AttentionMasks, FeedForwardActivation, MultiheadAttention, Param, TransformerDecoderLayer,
+        TransformerEncoderLayer, TransformerOptions, named_params,
     },
 };
 
@@ -38,7 +38,7 @@ fn put<'t, T: Float, M: serde::Serialize>(c: &Call<'t, T>, model: &M) -> Result<
 }
 
 /// PyTorch's masks of this name; they are true where something is hidden.
-fn masks<'t, T: Float>(c: &Call<'t, T>, pairs: &str, keys: &str) -> Masks<'t, T> {
+fn masks<'t, T: Float>(c: &Call<'t, T>, pairs: &str, keys: &str) -> AttentionMasks<'t, T> {
     let given = |name: &str| match c.kwargs.get("forward_kwargs") {
         Some(Arg::Map(map)) => map.get(name).cloned(),
         _ => None,
@@ -48,13 +48,13 @@ fn masks<'t, T: Float>(c: &Call<'t, T>, pairs: &str, keys: &str) -> Masks<'t, T>
         Tensor::from_fn(hidden.shape(), |i| !values[i])
     };
     let pairs_mask = match given(pairs) {
-        Some(Arg::Bools(m)) => Some(AttentionMask::Keep(seen(&m))),
-        Some(Arg::Var(m)) => Some(AttentionMask::Add(m)),
+        Some(Arg::Bools(m)) => Some(AttentionMask::Bool(seen(&m))),
+        Some(Arg::Var(m)) => Some(AttentionMask::Additive(m)),
         _ => None,
     };
     let keys_mask = if let Some(Arg::Bools(m)) = given(keys) { Some(seen(&m)) } else { None };
     let is_causal = c.flag(KEYWORD, "causal", false).unwrap_or(false);
-    Masks { pairs: pairs_mask, keys: keys_mask, is_causal }
+    AttentionMasks { pairs: pairs_mask, keys: keys_mask, is_causal }
 }
 
 /// Runs a layer of `[n, length, width]` on inputs that may have their first two axes the other way round.
@@ -99,8 +99,8 @@ fn options<T: Float>(c: &Call<T>) -> Result<(usize, usize, TransformerOptions), 
         dim_feedforward: c.size(KEYWORD, "dim_feedforward", c.size(KEYWORD, "feed_forward", 2048)?)?,
         dropout: 0.0,
         activation: match c.text(KEYWORD, "activation", "relu")?.as_str() {
-            "gelu" => FeedForward::Gelu,
-            _ => FeedForward::Relu,
+            "gelu" => FeedForwardActivation::Gelu,
+            _ => FeedForwardActivation::Relu,
         },
         norm_first: c.flag(KEYWORD, "norm_first", false)?,
         bias: c.flag(KEYWORD, "bias", true)?,
@@ -130,11 +130,11 @@ fn decoder<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
 fn attention<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
     let mask = match c.get(3, "attn_mask") {
         None => None,
-        Some(Arg::Bools(keep)) => Some(AttentionMask::Keep(keep.clone())),
-        Some(Arg::Var(bias)) => Some(AttentionMask::Add(bias.clone())),
+        Some(Arg::Bools(keep)) => Some(AttentionMask::Bool(keep.clone())),
+        Some(Arg::Var(bias)) => Some(AttentionMask::Additive(bias.clone())),
         Some(other) => return Err(Stop::Unrepresentable(format!("a mask is no {}", other.kind()))),
     };
-    let options = Attention {
+    let options = AttentionOptions {
         mask,
         is_causal: c.flag(5, "is_causal", false)?,
         dropout_p: 0.0,

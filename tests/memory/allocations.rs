@@ -3,7 +3,7 @@ use super::{ALONE, COUNT};
 use kolmo::{
     Random, Result, Tape, Tensor, Var,
     nn::{
-        BatchNorm2d, Conv2d, Embedding, Flatten, Layer, LayerNorm, Linear, Masks, MaxPool2d,
+        AttentionMasks, BatchNorm2d, Conv2d, Embedding, Flatten, Layer, LayerNorm, Linear, MaxPool2d,
         MultiheadAttention, Relu, Sequential, init,
     },
     optim::{Adam, Optimizer},
@@ -52,7 +52,7 @@ fn a_training_step_allocates_nothing_once_warm() -> Result<()> {
     let cnn = Sequential((
         Conv2d::new(1, 8, 5, rng),
         MaxPool2d::new(2),
-        Conv2d::new(8, 16, 3, rng).padding(1).without_bias(),
+        Conv2d::new(8, 16, 3, rng).padding(1).bias(false),
         BatchNorm2d::new(16),
         Relu,
         MaxPool2d::new(2),
@@ -67,7 +67,7 @@ fn a_training_step_allocates_nothing_once_warm() -> Result<()> {
     };
     let text = labels.reshape([2, 8])?;
     for threads in [1, 2] {
-        kolmo::set_threads(threads);
+        kolmo::set_num_threads(threads);
         let networks = [
             ("perceptron", counts(&mlp, |net, t| net.forward(&t.constant(&flat)).cross_entropy(&labels))?),
             (
@@ -78,7 +78,7 @@ fn a_training_step_allocates_nothing_once_warm() -> Result<()> {
                 "transformer",
                 counts(&transformer, |net, tape| {
                     let h = net.norm.forward(&net.tokens.forward(tape, &text));
-                    let h = &h + net.attention.forward(&h, &h, &h, &Masks::causal());
+                    let h = &h + net.attention.forward(&h, &h, &h, &AttentionMasks::causal());
                     net.scores.forward(&h.gelu_tanh()).reshape([-1, 10]).cross_entropy(&labels)
                 })?,
             ),

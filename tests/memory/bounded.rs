@@ -96,7 +96,7 @@ fn a_picture_takes_no_more_than_its_bytes_can_tell() {
     let root = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("bounded-pictures");
     std::fs::create_dir_all(root.join("a")).unwrap();
     std::fs::write(root.join("a/large.png"), &png).unwrap();
-    let (result, most) = most(|| kolmo::data::image_folder(&root, Default::default()).map(drop));
+    let (result, most) = most(|| kolmo::data::ImageFolder::load(&root, Default::default()).map(drop));
     let error = result.unwrap_err().to_string();
     assert!(error.contains("large.png") && error.contains("11000 × 11000"), "{error}");
     assert!(most < super::readers::BUFFERS, "{most} bytes for a file of {}", png.len());

@@ -74,7 +74,7 @@ pub struct Full;
 
 impl Full {
     pub fn beyond(bytes: usize) -> Full {
-        kolmo::trim_pool();
+        kolmo::release_memory();
         // A panic is told with room for what it has to say.
         static TOLD: Once = Once::new();
         TOLD.call_once(|| {

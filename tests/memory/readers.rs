@@ -164,11 +164,11 @@ pub fn used(file: &[u8]) -> usize {
     let dense: usize = artifact.entries.iter().map(|entry| entry.to_dense().len()).sum();
     for entry in &artifact.entries {
         let name = entry.name.strip_suffix("weight").unwrap_or("").trim_end_matches('.');
-        let _ = CompactLinear::of(&artifact, name);
+        let _ = CompactLinear::from_artifact(&artifact, name);
     }
     let mut with_layers = artifact.clone();
     with_layers.meta.insert("layers".into(), "Linear".into());
-    let _ = (Compact::of(&artifact), Compact::of(&with_layers), artifact.sizes());
+    let _ = (Compact::from_artifact(&artifact), Compact::from_artifact(&with_layers), artifact.sizes());
     let _ = unpack(&artifact, &Param::<f32>::new(Tensor::zeros([2, 3])));
     dense
 }
@@ -270,17 +270,17 @@ fn tables() -> Vec<Vec<u8>> {
 
 fn read_table(path: &Path) -> Option<Use> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
-    let known = data::Characters::of(&text);
+    let known = data::CharTokenizer::fit(&text);
     let tokens = known.encode(&text).unwrap();
     assert_eq!(known.decode(&tokens).unwrap(), text);
-    let _ = data::random_blocks(&tokens, 3, 5, &mut Random::new(0));
+    let _ = data::random_windows(&tokens, 3, 5, &mut Random::new(0));
     let tables = [(b',', true), (b';', false)].map(|(by, header)| data::Table::read(path, by, header).ok());
     Some(Box::new(move || {
         for table in tables.iter().flatten() {
             for name in table.names() {
                 let _ = table.numbers(&[name]);
                 if let Ok((classes, names)) = table.classes(name) {
-                    assert_eq!(table.classes_of(name, &names).unwrap().to_vec(), classes.to_vec());
+                    assert_eq!(table.to_labels_with(name, &names).unwrap().to_vec(), classes.to_vec());
                 }
             }
         }
@@ -322,7 +322,7 @@ fn read_picture(path: &Path) -> Option<Use> {
     let root = path.with_extension("pictures");
     std::fs::create_dir_all(root.join("a")).unwrap();
     std::fs::copy(path, root.join("a/picture")).unwrap();
-    let read = data::image_folder(&root, data::ImageOptions::default());
+    let read = data::ImageFolder::load(&root, data::ImageOptions::default());
     std::fs::remove_dir_all(&root).unwrap();
     let read = read.ok()?;
     Some(Box::new(move || drop(read.images.to_vec())))

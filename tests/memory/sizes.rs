@@ -19,7 +19,7 @@ const TOO_LARGE: &[(&str, Function)] = &[
     ("addr", |t, [x, y]| t.constant(0.0).expand([1, 1]).addr(&x.ravel(), &y.ravel(), 1.0, 1.0)),
     ("cdist", |_, [x, _]| x.cdist(x, 2.0)),
     ("einsum", |t, [x, y]| t.einsum("ij,jk->ik", &[x, y])),
-    ("meshgrid", |t, [x, y]| t.meshgrid(&[&x.ravel(), &y.ravel()], Indexing::Ij)[0].exp()),
+    ("meshgrid", |t, [x, y]| t.meshgrid(&[&x.ravel(), &y.ravel()], MeshgridIndexing::Ij)[0].exp()),
     ("expand and add", |_, [x, y]| x.expand([1 << 20, 1 << 31]) + y.sum()),
     ("repeat", |_, [x, _]| x.repeat(&[1 << 20, 1 << 10])),
     ("tile", |_, [x, _]| x.tile(&[1 << 20, 1 << 10])),
@@ -27,11 +27,11 @@ const TOO_LARGE: &[(&str, Function)] = &[
     ("diag_embed", |_, [x, _]| x.ravel().diag_embed(0, 0, 1)),
     ("diag", |_, [x, _]| x.ravel().diag(0)),
     ("interpolate", |_, [x, _]| {
-        x.reshape([1, 1, 1024, 1024]).interpolate(&Resize::Scale(1e9), Interpolation::Nearest)
+        x.reshape([1, 1, 1024, 1024]).interpolate(&InterpolateTo::Scale(1e9), InterpolateMode::Nearest)
     }),
     ("upsampling", |_, [x, _]| {
         x.reshape([1, 1, 1024, 1024])
-            .interpolate(&Resize::Scale(1e5), Interpolation::Linear { align_corners: false })
+            .interpolate(&InterpolateTo::Scale(1e5), InterpolateMode::Linear { align_corners: false })
     }),
     ("conv1d", |_, [x, _]| {
         x.reshape([1, 1, -1]).conv1d(&x.reshape([1 << 20, 1, 1]), None, &ConvOptions::default())
@@ -112,7 +112,7 @@ fn an_allocation_that_fails_is_an_error_and_leaves_the_books_right() {
         ("logsumexp", |x, _| x.logsumexp(&[0], false)),
         ("sum", |x, _| x.t().sum_dim(&[0], false)),
         ("var", |x, _| x.var_dim(&[0], 1.0, false)),
-        ("amax", |x, _| x.amax(&[0], false)),
+        ("amax", |x, _| x.amax_dim(&[0], false)),
         ("max_dim", |x, _| x.max_dim(0, false).0),
         ("sort", |x, _| x.sort(0, false).0),
         ("topk", |x, _| x.topk(5, 0, true).0),
@@ -139,14 +139,14 @@ fn an_allocation_that_fails_is_an_error_and_leaves_the_books_right() {
         }),
         ("max_pool2d", |x, _| x.reshape([4, 1, 256, 256]).max_pool2d(&PoolOptions::new(2).stride(1))),
         ("avg_pool2d", |x, _| x.reshape([4, 1, 256, 256]).avg_pool2d(&PoolOptions::new(2).stride(1))),
-        ("attention", |x, _| x.scaled_dot_product_attention(x, x, &Attention::default())),
+        ("attention", |x, _| x.scaled_dot_product_attention(x, x, &AttentionOptions::default())),
         ("inv", |x, _| (x + x.tape().constant(Tensor::eye(512))).inv()),
         ("cross_entropy", |x, _| x.cross_entropy(&Tensor::<u32>::zeros([512]))),
         ("mse_loss", |x, _| x.mse_loss(&x.exp(), loss::Reduction::Mean)),
         ("where", |x, _| x.where_(&Tensor::from([true]), &(x * 2.0))),
         ("tril", |x, _| x.tril(0)),
         ("interpolate", |x, _| {
-            x.reshape([1, 1, 512, 512]).interpolate(&Resize::Scale(2.0), Interpolation::Nearest)
+            x.reshape([1, 1, 512, 512]).interpolate(&InterpolateTo::Scale(2.0), InterpolateMode::Nearest)
         }),
     ];
     let mut refused = 0;
@@ -158,7 +158,7 @@ fn an_allocation_that_fails_is_an_error_and_leaves_the_books_right() {
         for limit in [4 << 10, 64 << 10, 600 << 10] {
             let full = Full::beyond(limit);
             let y = f(&x, &v);
-            let grads = y.sum().backward_retain();
+            let grads = y.sum().backward_retain_graph();
             drop(full);
             let told = |e: Error| e.to_string();
             match (y.value().map_err(told), grads.map_err(told)) {
@@ -170,7 +170,7 @@ fn an_allocation_that_fails_is_an_error_and_leaves_the_books_right() {
                 }
             }
         }
-        assert!(f(&x, &v).sum().backward_retain().is_ok(), "{name}: with room again");
+        assert!(f(&x, &v).sum().backward_retain_graph().is_ok(), "{name}: with room again");
     }
     assert!(refused > functions.len(), "the limits let too much through: {refused} refused");
 }
@@ -214,8 +214,8 @@ const LARGE: &[(&str, Function)] = &[
     ("pad, replicate", |_, [_, s]| s.pad(&[0, 1 << 24], Pad::Replicate)),
     ("pad, constant", |_, [_, s]| s.pad(&[0, isize::MAX / 8], Pad::Constant(0.0))),
     ("interpolate", |_, [_, s]| {
-        let linear = Interpolation::Linear { align_corners: true };
-        s.unsqueeze(0).interpolate(&Resize::Size((1usize << 20).into()), linear)
+        let linear = InterpolateMode::Linear { align_corners: true };
+        s.unsqueeze(0).interpolate(&InterpolateTo::Size((1usize << 20).into()), linear)
     }),
     ("local_response_norm", |_, [_, s]| {
         s.unsqueeze(0).unsqueeze(3).local_response_norm(1 << 15, 1.0, 0.75, 1.0)
@@ -223,9 +223,9 @@ const LARGE: &[(&str, Function)] = &[
     ("cdist", |_, [x, _]| x.cdist(x, 1.0)),
     ("kron", |_, [_, s]| s.kron(s)),
     ("tile", |_, [_, s]| s.tile(&[1 << 10, 1 << 10])),
-    ("meshgrid", |t, [x, _]| t.meshgrid(&[&x.ravel(), &x.ravel()], Indexing::Xy)[1].exp()),
+    ("meshgrid", |t, [x, _]| t.meshgrid(&[&x.ravel(), &x.ravel()], MeshgridIndexing::Xy)[1].exp()),
     ("embedding", |_, [_, s]| s.embedding(&Tensor::<u32>::zeros([1 << 16]), None)),
-    ("index", |_, [_, s]| s.index([Select::from(Tensor::<i64>::zeros([1 << 16]))])),
+    ("index", |_, [_, s]| s.index([TensorIndex::from(Tensor::<i64>::zeros([1 << 16]))])),
     ("Linear", |_, [_, s]| Linear::new(1 << 10, 1 << 15, &mut Random::new(0)).forward(s)),
     ("Linear, endless", |_, [_, s]| Linear::new(usize::MAX, usize::MAX, &mut Random::new(0)).forward(s)),
     ("Embedding", |t, _| {
@@ -233,7 +233,9 @@ const LARGE: &[(&str, Function)] = &[
     }),
     ("Conv1d", |_, [_, s]| Conv1d::new(1 << 30, 1 << 30, usize::MAX, &mut Random::new(0)).forward(s)),
     ("Lstm", |_, [_, s]| {
-        Recurrent::new(Cell::Lstm, 1 << 10, usize::MAX, 1, false, &mut Random::new(0)).forward(s, None).0
+        Recurrent::new(RecurrentMode::Lstm, 1 << 10, usize::MAX, 1, false, &mut Random::new(0))
+            .forward(s, None)
+            .0
     }),
     ("positions", |t, _| t.constant(nn::sinusoidal_positions(1 << 40, 1 << 40))),
 ];
@@ -263,14 +265,16 @@ fn what_numbers_ask_for_is_an_error_where_there_is_no_room() {
     let asked: &[(&str, Asked)] = &[
         ("jacobian", || jacobian(|x| x * 2.0, &Tensor::<f32>::ones([1 << 13])).err()),
         ("hessian", || hessian(|x| (x * x).sum(), &Tensor::<f32>::ones([1 << 13])).err()),
-        ("Pattern", || Pattern::new(u32::MAX as usize, [vec![0]]).err()),
+        ("Pattern", || SparsityPattern::new(u32::MAX as usize, [vec![0]]).err()),
         ("one_hot", || Tensor::<u32>::zeros([1 << 12]).one_hot::<f32>(1 << 14).err()),
         ("data::one_hot", || data::one_hot(&Tensor::<u32>::zeros([1 << 12]), 1 << 14).err()),
         ("bincount", || Tensor::<u32>::zeros([1]).bincount(1 << 25).err()),
         ("train_test_split", || data::train_test_split(MOST, 0.5, 0).err()),
         ("k_fold", || data::k_fold(MOST, 2, 0).err()),
-        ("random_blocks", || data::random_blocks(&[1, 2, 3], 1 << 30, 1, &mut Random::new(0)).err()),
-        ("Loader", || data::Loader::new(MOST, 1).batches(0, |_, _| Ok(())).next().and_then(Result::err)),
+        ("random_windows", || data::random_windows(&[1, 2, 3], 1 << 30, 1, &mut Random::new(0)).err()),
+        ("DataLoader", || {
+            data::DataLoader::new(MOST, 1).batches(0, |_, _| Ok(())).next().and_then(Result::err)
+        }),
         ("orthogonal", || init::orthogonal::<f32>([1 << 40, 1 << 40], 1.0, &mut Random::new(0)).err()),
         ("orthogonal, long", || init::orthogonal::<f32>([1 << 30, 1], 1.0, &mut Random::new(0)).err()),
         ("xavier", || init::xavier_uniform::<f32>([MOST, MOST, MOST], 1.0, &mut Random::new(0)).err()),

@@ -4,7 +4,7 @@ use super::{
     number::{N, margin},
     program::{Gen, Program, V, What},
 };
-use kolmo::{Tape, Tensor, set_threads};
+use kolmo::{Tape, Tensor, set_num_threads};
 use std::{
     cell::RefCell,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -43,7 +43,7 @@ fn text(e: kolmo::Error) -> String {
 }
 
 fn run(p: &Program, threads: usize) -> Result<Ran, String> {
-    set_threads(threads);
+    set_num_threads(threads);
     let tape = Tape::<f64>::new();
     let (mut vars, mut inputs, mut directions): (Vec<V>, Vec<usize>, Vec<V>) = Default::default();
     let mut values = Vec::new();

@@ -5,7 +5,7 @@ use super::{
     program::{Gen, Op, mean, op, sum},
     views::unsqueeze,
 };
-use kolmo::{ConvOptions, Interpolation, PoolOptions, Resize};
+use kolmo::{ConvOptions, InterpolateMode, InterpolateTo, PoolOptions};
 
 /// One axis of windows: how many, and where element `k` of window `o` lies, if it isn't padding.
 #[derive(Clone, Debug)]
@@ -251,7 +251,7 @@ fn adaptive(ops: &mut Vec<Op>, axes: usize, name: &'static str, largest: bool) {
 }
 
 /// Along one axis: places and weights of the two neighbours of each output.
-fn resized(x: &Arr, at: usize, out: usize, scale: f64, mode: Interpolation) -> Arr {
+fn resized(x: &Arr, at: usize, out: usize, scale: f64, mode: InterpolateMode) -> Arr {
     let size = x.shape[at];
     let mut shape = x.shape.clone();
     shape[at] = out;
@@ -263,10 +263,10 @@ fn resized(x: &Arr, at: usize, out: usize, scale: f64, mode: Interpolation) -> A
         };
         let o = i[at] as f64;
         let t = match mode {
-            Interpolation::Nearest => return place((i[at] as f32 * scale as f32).floor() as usize),
-            Interpolation::Linear { align_corners: true } if out == 1 => 0.0,
-            Interpolation::Linear { align_corners: true } => o * (size - 1) as f64 / (out - 1) as f64,
-            Interpolation::Linear { .. } => ((o + 0.5) * scale - 0.5).max(0.0),
+            InterpolateMode::Nearest => return place((i[at] as f32 * scale as f32).floor() as usize),
+            InterpolateMode::Linear { align_corners: true } if out == 1 => 0.0,
+            InterpolateMode::Linear { align_corners: true } => o * (size - 1) as f64 / (out - 1) as f64,
+            InterpolateMode::Linear { .. } => ((o + 0.5) * scale - 0.5).max(0.0),
         };
         let part = t - t.floor();
         place(t as usize) * (1.0 - part) + place(t as usize + 1) * part
@@ -294,7 +294,7 @@ pub fn ops(list: &mut Vec<Op>) {
         let x = g.any(3, 5);
         let shape = g.shape(x);
         let align_corners = g.chance(50);
-        let mode = g.choose(&[Interpolation::Nearest, Interpolation::Linear { align_corners }]);
+        let mode = g.choose(&[InterpolateMode::Nearest, InterpolateMode::Linear { align_corners }]);
         let sizes: Vec<usize> = shape[2..].iter().map(|_| g.int(1, 5)).collect();
         let named = sizes.clone();
         let definition = move |a: &[&Arr]| {
@@ -303,7 +303,7 @@ pub fn ops(list: &mut Vec<Op>) {
                 resized(&x, i + 2, out, scale, mode)
             })
         };
-        let to = Resize::Size((&sizes[..]).into());
+        let to = InterpolateTo::Size((&sizes[..]).into());
         g.emit(
             format!("$0.interpolate({to:?}, {mode:?})"),
             &[x],

@@ -12,7 +12,7 @@ const OTHERWISE: &[(&str, &str)] = &[
     ("powf", "pow_number"),
     ("nan_to_num", "replace_nonfinite"),
     ("attention", "scaled_dot_product_attention"),
-    ("at and from_scalars", "from_scalars"),
+    ("at and stack_scalars", "stack_scalars"),
     ("scalar exp", "scalars"),
 ];
 

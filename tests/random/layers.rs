@@ -7,7 +7,7 @@ use super::{
 use kolmo::{
     CustomOp, Random, Result, Tape, Tensor, Var,
     compress::{Affine, Along},
-    nn::{Cell, Recurrent, State},
+    nn::{Recurrent, RecurrentMode, State},
 };
 use std::iter::once;
 
@@ -42,19 +42,19 @@ fn seeded<'t>(x: &V<'t>, seed: u64) -> &'t Tape<f64> {
 }
 
 /// One step of a cell from its parts of the input and the state, of `hidden` elements: the next state.
-fn step(cell: Cell, x: &[N], h: &[N], state: &[N], memory: Option<&[N]>) -> (Vec<N>, Vec<N>) {
+fn step(cell: RecurrentMode, x: &[N], h: &[N], state: &[N], memory: Option<&[N]>) -> (Vec<N>, Vec<N>) {
     let size = state.len();
     let both = |gate: usize, k: usize| x[gate * size + k] + h[gate * size + k];
     let memory_at = |k: usize| memory.map_or(n(0.0), |m| m[k]);
     (0..size)
         .map(|k| match cell {
-            Cell::Tanh => (both(0, k).tanh(), n(0.0)),
-            Cell::Relu => (both(0, k).max(n(0.0)), n(0.0)),
-            Cell::Lstm => {
+            RecurrentMode::RnnTanh => (both(0, k).tanh(), n(0.0)),
+            RecurrentMode::RnnRelu => (both(0, k).max(n(0.0)), n(0.0)),
+            RecurrentMode::Lstm => {
                 let new = both(1, k).sigmoid() * memory_at(k) + both(0, k).sigmoid() * both(2, k).tanh();
                 (both(3, k).sigmoid() * new.tanh(), new)
             }
-            Cell::Gru => {
+            RecurrentMode::Gru => {
                 let (r, z) = (both(0, k).sigmoid(), both(1, k).sigmoid());
                 let new = (x[2 * size + k] + r * h[2 * size + k]).tanh();
                 ((n(1.0) - z) * new + z * state[k], n(0.0))
@@ -70,7 +70,7 @@ fn affine(w: &Arr, b: &Arr, v: &[N]) -> Vec<N> {
 }
 
 /// A layer there and perhaps back: outputs `[steps, n, ways · hidden]`, states and memories at the end `[ways, n, hidden]`.
-fn recurrent(cell: Cell, a: &[&Arr], hidden: usize, ways: usize, begun: bool) -> [Arr; 3] {
+fn recurrent(cell: RecurrentMode, a: &[&Arr], hidden: usize, ways: usize, begun: bool) -> [Arr; 3] {
     let (steps, count) = (a[0].shape[0], a[0].shape[1]);
     let mut outputs = vec![n(0.0); steps * count * ways * hidden];
     let (mut states, mut memories) = (Vec::new(), Vec::new());
@@ -81,7 +81,7 @@ fn recurrent(cell: Cell, a: &[&Arr], hidden: usize, ways: usize, begun: bool) ->
                 let from = |j: usize| a[1 + 4 * ways + k].at(&[way, row, j]);
                 (0..hidden).map(|j| if begun { from(j) } else { n(0.0) }).collect::<Vec<N>>()
             };
-            let lstm = matches!(cell, Cell::Lstm);
+            let lstm = matches!(cell, RecurrentMode::Lstm);
             let (mut state, mut memory) = (at(0), if lstm { at(1) } else { vec![n(0.0); hidden] });
             for k in 0..steps {
                 let t = if way == 1 { steps - 1 - k } else { k };
@@ -99,7 +99,7 @@ fn recurrent(cell: Cell, a: &[&Arr], hidden: usize, ways: usize, begun: bool) ->
     [Arr::new(&[steps, count, ways * hidden], outputs), Arr::new(&ends, states), Arr::new(&ends, memories)]
 }
 
-fn cells(list: &mut Vec<Op>, name: &'static str, cell: Cell, gates: usize) {
+fn cells(list: &mut Vec<Op>, name: &'static str, cell: RecurrentMode, gates: usize) {
     op(list, name, move |g| {
         let (steps, count, width, hidden, ways) =
             (g.int(1, 4), g.int(1, 3), g.int(1, 3), g.int(1, 3), g.int(1, 2));
@@ -112,7 +112,7 @@ fn cells(list: &mut Vec<Op>, name: &'static str, cell: Cell, gates: usize) {
             }
         }
         let begun = g.chance(60);
-        let lstm = matches!(cell, Cell::Lstm);
+        let lstm = matches!(cell, RecurrentMode::Lstm);
         for _ in 0..if begun { 1 + usize::from(lstm) } else { 0 } {
             operands.push(g.of_within(&[ways, count, hidden], -1.0, 1.0));
         }
@@ -148,10 +148,10 @@ fn cells(list: &mut Vec<Op>, name: &'static str, cell: Cell, gates: usize) {
 
 pub fn ops(list: &mut Vec<Op>) {
     for (name, cell, gates) in [
-        ("recurrent tanh", Cell::Tanh, 1),
-        ("recurrent relu", Cell::Relu, 1),
-        ("recurrent lstm", Cell::Lstm, 4),
-        ("recurrent gru", Cell::Gru, 3),
+        ("recurrent tanh", RecurrentMode::RnnTanh, 1),
+        ("recurrent relu", RecurrentMode::RnnRelu, 1),
+        ("recurrent lstm", RecurrentMode::Lstm, 4),
+        ("recurrent gru", RecurrentMode::Gru, 3),
     ] {
         cells(list, name, cell, gates);
     }
@@ -219,7 +219,7 @@ pub fn ops(list: &mut Vec<Op>) {
         g.emit(text, &[x], move |v| v[0].rotary(start, base), definition)?;
         Some(())
     });
-    op(list, "learned_step", |g| {
+    op(list, "fake_quantize_learned", |g| {
         let x = g.any(1, 3);
         let x = g.within(x, -4.0, 4.0)?;
         let shape = g.shape(x);
@@ -245,8 +245,8 @@ pub fn ops(list: &mut Vec<Op>) {
                 }
             })
         };
-        let text = format!("$0.learned_step($1, {low}, {high})");
-        g.emit(text, &[x, s], move |v| v[0].learned_step(&v[1], low, high), definition)?;
+        let text = format!("$0.fake_quantize_learned($1, {low}, {high})");
+        g.emit(text, &[x, s], move |v| v[0].fake_quantize_learned(&v[1], low, high), definition)?;
         Some(())
     });
     op(list, "fake_quantize", |g| {

@@ -5,7 +5,7 @@ use super::{
     program::{Gen, Op, mean, op},
     reduce::softmax,
 };
-use kolmo::{Attention, AttentionMask, Tensor};
+use kolmo::{AttentionMask, AttentionOptions, Tensor};
 
 const EPS: f64 = 1e-3;
 
@@ -218,12 +218,13 @@ pub fn ops(list: &mut Vec<Op>) {
                 &operands,
                 move |v| {
                     let given = match name {
-                        "attention add" => Some(AttentionMask::Add(v[3].clone())),
-                        "attention keep" => Some(AttentionMask::Keep(mask.clone())),
+                        "attention add" => Some(AttentionMask::Additive(v[3].clone())),
+                        "attention keep" => Some(AttentionMask::Bool(mask.clone())),
                         _ => None,
                     };
                     let is_causal = name == "attention causal";
-                    let options = Attention { mask: given, is_causal, scale, ..Attention::default() };
+                    let options =
+                        AttentionOptions { mask: given, is_causal, scale, ..AttentionOptions::default() };
                     v[0].scaled_dot_product_attention(&v[1], &v[2], &options)
                 },
                 definition,

@@ -40,10 +40,10 @@ const WITH_OPTIONS: &[(&str, &str, One)] = &[
     ("scalar pow_number", "powf", |x| x.pow_number(1.7)),
     ("scalar neg", "neg", |x| -x),
     ("scalar add number", "add number", |x| x + 1.5),
-    ("scalar number sub", "number sub", |x| S::of(1.5) - x),
+    ("scalar number sub", "number sub", |x| S::constant(1.5) - x),
     ("scalar mul number", "mul number", |x| x * 0.7),
     ("scalar div number", "div number", |x| x / 1.7),
-    ("scalar number div", "number div", |x| S::of(1.7) / x),
+    ("scalar number div", "number div", |x| S::constant(1.7) / x),
 ];
 
 const PAIRS: &[(&str, &str, Two)] = &[
@@ -101,11 +101,11 @@ fn pair(
         let x = few(g, -3.0, 3.0)?;
         let [(first, i), (second, j)] = two(g, x);
         g.emit(
-            format!("from_scalars({name} of $0.at({first:?}) and $0.at({second:?}))"),
+            format!("stack_scalars({name} of $0.at({first:?}) and $0.at({second:?}))"),
             &[x],
             move |v| {
                 let tape = v[0].tape();
-                tape.from_scalars(&call([v[0].at(&first), v[0].at(&second)], tape), [2])
+                tape.stack_scalars(&call([v[0].at(&first), v[0].at(&second)], tape), [2])
             },
             move |a| Arr::new(&[2], definition([a[0].data[i], a[0].data[j]]).to_vec()),
         )?;
@@ -123,8 +123,8 @@ pub fn ops(list: &mut Vec<Op>) {
                 format!("{name} of each of $0"),
                 &[x],
                 move |v| {
-                    let results: Vec<S> = v[0].scalars().iter().map(|&x| call(x)).collect();
-                    v[0].tape().from_scalars(&results, &shape[..])
+                    let results: Vec<S> = v[0].to_scalars().iter().map(|&x| call(x)).collect();
+                    v[0].tape().stack_scalars(&results, &shape[..])
                 },
                 move |a| a[0].map(definition),
             )?;
@@ -144,9 +144,9 @@ pub fn ops(list: &mut Vec<Op>) {
                 format!("{name} of each of $0, $1"),
                 &[x, y],
                 move |v| {
-                    let (x, y) = (v[0].scalars(), v[1].scalars());
+                    let (x, y) = (v[0].to_scalars(), v[1].to_scalars());
                     let results: Vec<S> = (0..count).map(|i| call(x[i], y[i])).collect();
-                    v[0].tape().from_scalars(&results, &shape[..])
+                    v[0].tape().stack_scalars(&results, &shape[..])
                 },
                 move |a| a[0].zip(a[1], definition),
             )?;
@@ -155,7 +155,7 @@ pub fn ops(list: &mut Vec<Op>) {
     }
     pair(
         list,
-        "at and from_scalars",
+        "at and stack_scalars",
         |[a, b], _| [a * b + a.sin(), a - b],
         |[a, b]| [a * b + a.sin(), a - b],
     );
@@ -201,11 +201,11 @@ pub fn ops(list: &mut Vec<Op>) {
         let x = few(g, -9.0, 9.0)?;
         let y = g.of(&g.shape(x));
         g.emit(
-            "from_scalars(&[dot($0, $1), sum of $0], [2])",
+            "stack_scalars(&[dot($0, $1), sum of $0], [2])",
             &[x, y],
             |v| {
-                let (x, y) = (v[0].scalars(), v[1].scalars());
-                v[0].tape().from_scalars(&[Number::dot(&x, &y), x.iter().copied().sum()], [2])
+                let (x, y) = (v[0].to_scalars(), v[1].to_scalars());
+                v[0].tape().stack_scalars(&[Number::dot(&x, &y), x.iter().copied().sum()], [2])
             },
             |a| {
                 let dot = a[0].data.iter().zip(&a[1].data).map(|(&x, &y)| x * y).sum();

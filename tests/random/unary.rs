@@ -4,7 +4,7 @@ use super::{
     number::{N, n, near, sinc},
     program::{Gen, Op, V, op},
 };
-use kolmo::{Close, Tensor};
+use kolmo::{IsCloseOptions, Tensor};
 use std::f64::consts::{LN_2, LN_10, PI};
 
 type F1 = for<'t> fn(&V<'t>) -> V<'t>;
@@ -185,7 +185,7 @@ const MASKS: &[(&str, Mask, fn(f64, f64) -> bool)] = &[
     ("logical_not", |a, _| a.logical_not(), |a, _| a == 0.0),
     (
         "isclose",
-        |a, b| a.isclose(b, Close::default().rtol(0.3)),
+        |a, b| a.isclose(b, IsCloseOptions::default().rtol(0.3)),
         |a, b| (a - b).abs() <= 1e-8 + 0.3 * b.abs(),
     ),
     ("isnan", |a, b| (a / b).isnan(), |a, b| a == 0.0 && b == 0.0),

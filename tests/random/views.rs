@@ -3,7 +3,7 @@ use super::{
     arr::{Arr, axis},
     program::{Gen, Op, op, sum},
 };
-use kolmo::{Indexing, Select, Tensor};
+use kolmo::{MeshgridIndexing, Tensor, TensorIndex};
 
 /// A leaf of this shape that lies in memory otherwise: permuted, reversed, every second element, one element for all of an axis,
 /// or part of a larger one; perhaps of a view itself.
@@ -151,12 +151,17 @@ pub fn ops(list: &mut Vec<Op>) {
         let list = Tensor::from_fn([count], |i| places[i] as i64);
         let taken: Vec<usize> = (0..rows).step_by(step).collect();
         let text = format!("$0[NewAxis, ..;{step}, {places:?}, ...]");
-        let slice = Select::Slice { start: None, end: None, step: step as isize };
+        let slice = TensorIndex::Slice { start: None, end: None, step: step as isize };
         g.emit(
             text,
             &[x],
             move |v| {
-                v[0].index([Select::NewAxis, slice.clone(), Select::Indices(list.clone()), Select::Ellipsis])
+                v[0].index([
+                    TensorIndex::NewAxis,
+                    slice.clone(),
+                    TensorIndex::Indices(list.clone()),
+                    TensorIndex::Ellipsis,
+                ])
             },
             move |a| unsqueeze(&a[0].pick(0, &taken).pick(1, &places), 0),
         )?;
@@ -319,7 +324,7 @@ pub fn ops(list: &mut Vec<Op>) {
         let (x, y) = (g.any(1, 1), g.any(1, 1));
         g.small(g.values[x].data.len() * g.values[y].data.len())?;
         let (k, xy) = (g.int(0, 1), g.chance(50));
-        let indexing = if xy { Indexing::Xy } else { Indexing::Ij };
+        let indexing = if xy { MeshgridIndexing::Xy } else { MeshgridIndexing::Ij };
         let definition = move |a: &[&Arr]| {
             let (n, m) = (a[0].shape[0], a[1].shape[0]);
             let shape = if xy { [m, n] } else { [n, m] };

@@ -40,7 +40,7 @@ fn a_block_of_a_thousand_arguments_and_one_with_tensors() -> Result<()> {
     let grads = (y * constant + one).backward()?;
     let gradient: Vec<f64> = x.iter().map(|&v| grads.scalar(v)).collect();
     assert_eq!(gradient, (0..1000).map(|i| 4.0 * i as f64 + (i == 1) as u8 as f64).collect::<Vec<_>>());
-    let [z] = tape.preaccumulate(|| [tape.from_scalars(&x[..3], [3]).square().sum().at([])]);
+    let [z] = tape.preaccumulate(|| [tape.stack_scalars(&x[..3], [3]).square().sum().at([])]);
     assert_eq!(z.backward()?.scalar(x[2]), 4.0);
     Ok(())
 }
@@ -108,16 +108,16 @@ fn sparse_jacobians_of_scalars_and_tensors_are_the_dense_ones() -> Result<()> {
         }
     };
     let dense = jacobian(neighbours, &tensor)?;
-    let pattern = Pattern::of(&dense)?;
-    check(dense, sparse_jacobian(neighbours, &tensor, &pattern)?, pattern.sweeps(), 2);
+    let pattern = SparsityPattern::from_tensor(&dense)?;
+    check(dense, sparse_jacobian(neighbours, &tensor, &pattern)?, pattern.num_colors(), 2);
     let dense = jacobian(sums, &tensor)?;
-    let pattern = Pattern::of(&dense)?;
-    check(dense, sparse_jacobian(sums, &tensor, &pattern)?, pattern.sweeps(), 6);
+    let pattern = SparsityPattern::from_tensor(&dense)?;
+    check(dense, sparse_jacobian(sums, &tensor, &pattern)?, pattern.num_colors(), 6);
     let dense = hessian(chain, &tensor)?;
-    let pattern = Pattern::of(&dense)?;
-    check(dense, sparse_hessian(chain, &tensor, &pattern)?, pattern.sweeps(), 3);
+    let pattern = SparsityPattern::from_tensor(&dense)?;
+    check(dense, sparse_hessian(chain, &tensor, &pattern)?, pattern.num_colors(), 3);
     assert!(sparse_hessian(chain, &Tensor::zeros([5]), &pattern).is_err());
-    assert!(Pattern::new(2, [vec![0, 2]]).unwrap_err().to_string().contains("column 2"));
+    assert!(SparsityPattern::new(2, [vec![0, 2]]).unwrap_err().to_string().contains("column 2"));
     Ok(())
 }
 
@@ -140,11 +140,11 @@ fn a_budget_of_bytes_is_kept_and_changes_no_bit() -> Result<()> {
     let parts: Vec<Residual> =
         (0..6).map(|_| Residual(Linear::new(8, 64, rng), Linear::new(64, 8, rng))).collect();
     let x: Tensor<f64> = init::normal([16, 8], 0.0, 1.0, rng);
-    let run = |bytes: usize| -> Result<(Vec<f64>, usize, Budget)> {
-        let (tape, mut budget) = (Tape::new(), Budget::new(bytes));
+    let run = |bytes: usize| -> Result<(Vec<f64>, usize, MemoryBudget)> {
+        let (tape, mut budget) = (Tape::new(), MemoryBudget::new(bytes));
         tape.set_random(Random::new(7));
         let loss = budget.run(&parts, &tape.input(&x)).square().mean();
-        let kept = tape.kept_bytes();
+        let kept = tape.saved_bytes();
         let grads = loss.backward()?;
         let all = parts.iter().flat_map(Block::params);
         let mut found: Vec<f64> = all.flat_map(|p| grads.param(&p).unwrap().to_vec()).collect();

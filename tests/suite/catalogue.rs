@@ -115,12 +115,12 @@ entries! {
     std_dim 1 |x| x[0].std_dim(&[1], 1.0, false);
     prod 1 |x| x[0].prod();
     prod_dim 1 |x| x[0].prod_dim(1, false);
-    nansum 1 |x| x[0].nansum(&[1], false);
-    nanmean 1 |x| x[0].nanmean(&[1], false);
-    norm 1 |x| x[0].norm(2.0, &[1], false);
+    nansum 1 |x| x[0].nansum_dim(&[1], false);
+    nanmean 1 |x| x[0].nanmean_dim(&[1], false);
+    norm 1 |x| x[0].norm_dim(2.0, &[1], false);
     matrix_norm 1 |x| x[0].matrix_norm(MatrixNorm::Fro, [0, 1], false);
-    amax 1 |x| x[0].amax(&[1], false);
-    amin 1 |x| x[0].amin(&[1], false);
+    amax 1 |x| x[0].amax_dim(&[1], false);
+    amin 1 |x| x[0].amin_dim(&[1], false);
     max 1 |x| x[0].max();
     min 1 |x| x[0].min();
     max_dim 1 |x| x[0].max_dim(1, false).0;
@@ -148,7 +148,7 @@ entries! {
     expand 1 |x| x[0].unsqueeze(0).expand([3, -1, -1]);
     narrow 1 |x| x[0].narrow(1, 1, 2);
     slice 1 |x| x[0].slice(1, 0, None, 2);
-    index 1 |x| x[0].index([Select::from(1)]);
+    index 1 |x| x[0].index([TensorIndex::from(1)]);
     select 1 |x| x[0].select(1, -1);
     unsqueeze 1 |x| x[0].unsqueeze(1);
     squeeze 1 |x| x[0].squeeze(&[]);
@@ -164,7 +164,7 @@ entries! {
     stack 2 |x| x[0].tape().stack(&[&x[0], &x[1]], 0);
     hstack 2 |x| x[0].tape().hstack(&[&x[0], &x[1]]);
     vstack 2 |x| x[0].tape().vstack(&[&x[0], &x[1]]);
-    meshgrid 2 |x| part(&x[0], &x[0].tape().meshgrid(&[&x[0].select(0, 0), &x[1].select(0, 1)], Indexing::Ij), 1);
+    meshgrid 2 |x| part(&x[0], &x[0].tape().meshgrid(&[&x[0].select(0, 0), &x[1].select(0, 1)], MeshgridIndexing::Ij), 1);
     split 1 |x| part(&x[0], &x[0].split(2, 1), 1);
     split_with_sizes 1 |x| part(&x[0], &x[0].split_with_sizes(&[1, N - 1], 1), 1);
     chunk 1 |x| part(&x[0], &x[0].chunk(2, 1), 1);
@@ -228,7 +228,7 @@ entries! {
     pairwise_distance 2 |x| x[0].pairwise_distance(&x[1], 2.0, 1e-6, false);
     cdist 2 |x| x[0].cdist(&x[1], 2.0);
     renorm 1 |x| x[0].renorm(2.0, 0, 1.0);
-    scaled_dot_product_attention 3 |x| x[0].scaled_dot_product_attention(&x[1], &x[2], &Attention::default());
+    scaled_dot_product_attention 3 |x| x[0].scaled_dot_product_attention(&x[1], &x[2], &AttentionOptions::default());
     conv1d 2 |x| x[0].unsqueeze(0).conv1d(&x[1].reshape([-1, N as isize, 2]), None, &ConvOptions::default());
     conv2d 2 |x| picture(&x[0]).conv2d(&eight(&x[1], [2, 1, 2, 2]), None, &ConvOptions::default());
     conv_transpose1d 2 |x| x[0].unsqueeze(0).conv_transpose1d(&x[1].reshape([N as isize, -1, 2]), None, &ConvOptions::default());
@@ -243,7 +243,7 @@ entries! {
     adaptive_max_pool2d 1 |x| picture(&x[0]).adaptive_max_pool2d(&[Some(3)]).0;
     adaptive_avg_pool1d 1 |x| x[0].adaptive_avg_pool1d(&[Some(3)]);
     adaptive_avg_pool2d 1 |x| picture(&x[0]).adaptive_avg_pool2d(&[Some(3)]);
-    interpolate 1 |x| picture(&x[0]).interpolate(&Resize::Scale(2.0), Interpolation::Nearest);
+    interpolate 1 |x| picture(&x[0]).interpolate(&InterpolateTo::Scale(2.0), InterpolateMode::Nearest);
     pixel_shuffle 1 |x| x[0].reshape([1, 4, N as isize / 2, -1]).pixel_shuffle(2);
     pixel_unshuffle 1 |x| picture(&x[0]).pixel_unshuffle(2);
     im2col 1 |x| picture(&x[0]).im2col(2, 1, 0, 1);
@@ -264,7 +264,7 @@ entries! {
     scale_grad_by_freq 1 |x| x[0].scale_grad_by_freq(&rows());
     rotary 1 |x| x[0].rotary(1, 100.0);
     dropout 1 |x| x[0].dropout(0.3);
-    learned_step 2 |x| x[0].learned_step(&x[1].select(0, 0), -4.0, 3.0);
+    fake_quantize_learned 2 |x| x[0].fake_quantize_learned(&x[1].select(0, 0), -4.0, 3.0);
     conv3d 2 |x| picture(&x[0]).unsqueeze(0).conv3d(&eight(&x[1], [2, 1, 2, 2]).unsqueeze(2), None, &ConvOptions::default());
     conv_transpose3d 2 |x| {
         let weight = eight(&x[1], [1, 2, 2, 2]).unsqueeze(2);

@@ -3,7 +3,7 @@
 mod mutate;
 pub mod types;
 
-use kolmo::{Random, Result, data::Loader, nn::*, optim::StepLr};
+use kolmo::{Random, Result, data::DataLoader, nn::*, optim::StepLr};
 use mutate::{Numbers, mutate};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -89,7 +89,7 @@ fn what_is_refused_is_named() {
         &["ConvOptions", "stride"],
     );
     told::<StepLr>(with(StepLr::new(0.1, 3), "/step_size", json!(0)), &["StepLr", "step_size"]);
-    told::<Loader>(with(Loader::new(10, 3), "/size", json!(0)), &["Loader", "size"]);
+    told::<DataLoader>(with(DataLoader::new(10, 3), "/size", json!(0)), &["DataLoader", "size"]);
     let mut transformer =
         TransformerEncoder::<f32>::new(4, 2, 1, TransformerOptions::default(), rng).unwrap();
     transformer.layers[0].norm2 = LayerNorm::new([5]);

@@ -2,9 +2,9 @@
 use kolmo::{
     Random, Result, Tape, Tensor,
     compress::{
-        Artifact, Compact, CompactLinear, Int8Linear, Ledger, SparseLinear, matrices, pack,
+        Artifact, Compact, CompactLinear, CostReport, Int8Linear, SparseLinear, matrices, pack,
         prune::{self, Amount},
-        quantize::{Quantizer, codebooks, settle},
+        quantize::{Quantizer, codebooks, convert},
     },
     nn::{Conv2d, Flatten, Layer, Linear, MaxPool2d, Param, Relu, Sequential, init},
 };
@@ -30,7 +30,7 @@ fn sparse_layers_give_what_masked_ones_give() -> Result<()> {
                 true => prune::blocks(&layer, Amount::Density(density), 16, matrices)?,
                 false => prune::global(&layer, Amount::Density(density), matrices)?,
             };
-            let sparse = SparseLinear::of(&layer)?;
+            let sparse = SparseLinear::from_linear(&layer)?;
             for n in [1, 3, 64] {
                 let x: Tensor = init::normal([n, inputs], 0.0, 1.0, rng);
                 // A blank background.
@@ -56,7 +56,7 @@ fn blocks_go_as_a_whole() -> Result<()> {
         assert!(block.iter().all(|&k| k == block[0]));
     }
     // What is stored are the blocks, the last of which have 8 rows only.
-    let stored = SparseLinear::of(&layer)?.stored();
+    let stored = SparseLinear::from_linear(&layer)?.stored();
     assert!(stored >= left.kept && stored <= 2 * left.kept, "{stored} {left:?}");
     assert!(prune::blocks(layer.bias.as_ref().unwrap(), Amount::Density(0.1), 16, |_, _| true).is_err());
     Ok(())
@@ -77,7 +77,7 @@ fn integers_come_near_to_floats_on_any_number_of_threads() -> Result<()> {
     let rng = &mut Random::new(0);
     for (inputs, outputs) in [(784, 300), (1000, 257), (3, 2)] {
         let layer = Linear::<f32>::new(inputs, outputs, rng);
-        let compact = Int8Linear::of(&layer)?;
+        let compact = Int8Linear::from_linear(&layer)?;
         for n in [1, 5, 64] {
             let x: Tensor = init::normal([n, inputs], 0.0, 1.0, rng);
             threads.set(1);
@@ -113,7 +113,7 @@ fn three_kinds() -> Result<Net> {
     prune::global(&net, Amount::Density(0.1), |name, shape| name == "0.weight" && matrices(name, shape))?;
     codebooks(&net, 8, |name, _| name == "0.weight")?;
     Quantizer::new(8).channels().attach(&net, |name, _| name == "2.weight")?;
-    settle(&net)?;
+    convert(&net)?;
     Ok(net)
 }
 
@@ -121,7 +121,7 @@ fn three_kinds() -> Result<Net> {
 fn a_loaded_file_runs_in_the_form_that_it_is_stored_in() -> Result<()> {
     let net = three_kinds()?;
     let artifact = Artifact::from_bytes(&pack(&net, &[])?.to_bytes()?)?;
-    let compact = Compact::of(&artifact)?;
+    let compact = Compact::from_artifact(&artifact)?;
     assert!(
         matches!(
             compact.layers[..],
@@ -157,18 +157,18 @@ fn what_is_no_row_of_linear_layers_is_refused() -> Result<()> {
     };
     let conv = Sequential((Conv2d::<f32>::new(1, 2, 3, rng), Flatten, Linear::<f32>::new(8, 2, rng)));
     let artifact = pack(&conv, &[])?;
-    told(Compact::of(&artifact).map(drop), "0.weight [2, 1, 3, 3] is of no linear layer");
-    told(CompactLinear::of(&artifact, "0").map(drop), "not [outputs, inputs]");
-    told(CompactLinear::of(&artifact, "5").map(drop), "no weight of \"5\"");
-    assert!(CompactLinear::of(&artifact, "2").is_ok());
+    told(Compact::from_artifact(&artifact).map(drop), "0.weight [2, 1, 3, 3] is of no linear layer");
+    told(CompactLinear::from_artifact(&artifact, "0").map(drop), "not [outputs, inputs]");
+    told(CompactLinear::from_artifact(&artifact, "5").map(drop), "no weight of \"5\"");
+    assert!(CompactLinear::from_artifact(&artifact, "2").is_ok());
     let mut short = pack(&Linear::<f32>::new(3, 2, rng), &[])?;
     short.entries[1].data = kolmo::compress::EntryData::Dense(vec![1.0]);
-    told(CompactLinear::of(&short, "").map(drop), "1 biases");
+    told(CompactLinear::from_artifact(&short, "").map(drop), "1 biases");
     Ok(())
 }
 
-fn count(net: &(impl Layer + serde::Serialize), n: usize) -> Result<Ledger> {
-    Ledger::of(net, &Tensor::zeros([n, 1, 28, 28]), |x| net.forward(x))
+fn count(net: &(impl Layer + serde::Serialize), n: usize) -> Result<CostReport> {
+    CostReport::measure(net, &Tensor::zeros([n, 1, 28, 28]), |x| net.forward(x))
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn the_ledger_counts_bytes_and_products() -> Result<()> {
     prune::layerwise(&net, Amount::Density(0.1), matrices)?;
     codebooks(&net, 4, |name, _| name == "5.weight")?;
     Quantizer::new(4).channels().attach(&net, |name, _| name == "7.weight")?;
-    settle(&net)?;
+    convert(&net)?;
     let small = count(&net, 1)?;
     assert_eq!(small.dense(), dense.dense());
     // Whole numbers may be 0 where the mask keeps a weight.

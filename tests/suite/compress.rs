@@ -3,7 +3,7 @@ use kolmo::{
     Random, Result, Tape, Tensor,
     compress::{
         Artifact, EntryData, description_length,
-        distill::soft_target,
+        distill::soft_target_loss,
         everything, matrices, pack,
         prune::{self, Amount},
         quantize, unpack,
@@ -111,7 +111,7 @@ fn a_file_gives_the_same_bits_to_any_model_of_the_same_shapes() -> Result<()> {
             quantize::codebooks(&net, values, everything)?;
         }
         if half {
-            quantize::round_to_half(&net);
+            quantize::to_half(&net);
         }
         let bytes = pack(&net, &[("made by", "a test")])?.to_bytes()?;
         assert_eq!(bytes, pack(&net, &[("made by", "a test")])?.to_bytes()?, "not the same file twice");
@@ -145,7 +145,7 @@ fn a_shorter_model_has_a_shorter_description() -> Result<()> {
         description_length(net)
     };
     let dense = length(&net)?;
-    quantize::round_to_half(&net);
+    quantize::to_half(&net);
     let half = length(&net)?;
     prune::global(&net, Amount::Density(0.2), matrices)?;
     let sparse = length(&net)?;
@@ -191,7 +191,7 @@ fn a_student_learns_what_its_teacher_answers() -> Result<()> {
     for _ in 0..80 {
         let x = tape.constant(Tensor::from_fn([8, 12], |i| (i * 7 % 11) as f32 / 5.0 - 1.0));
         let answer = teacher.forward(&x);
-        let loss = soft_target(&student.forward(&x), &answer, &labels, 3.0, 1.0);
+        let loss = soft_target_loss(&student.forward(&x), &answer, &labels, 3.0, 1.0);
         losses.push(loss.item()?);
         let grads = loss.backward()?;
         assert!(grads.param(&teacher.0.0.weight).is_none(), "a gradient reached the teacher");

@@ -10,7 +10,7 @@ type Operation = for<'t> fn(&Var<'t, f64>) -> Var<'t, f64>;
 /// Operations with sizes, axes and offsets at the ends of their types, or with parts of an operand that are empty.
 const OPERATIONS: &[(&str, Operation)] = &[
     ("sum_dim", |x| x.sum_dim(&[LOW], true)),
-    ("norm", |x| x.norm(f64::NAN, &[-1], false)),
+    ("norm", |x| x.norm_dim(f64::NAN, &[-1], false)),
     ("diff", |x| x.diff(MOST, -1)),
     ("roll", |x| x.roll(&[HIGH, LOW], &[0, -1])),
     ("rot90", |x| x.rot90(LOW, [0, 1])),
@@ -41,7 +41,7 @@ const OPERATIONS: &[(&str, Operation)] = &[
     ("group_norm", |x| x.group_norm(MOST, None, None, 1e-5)),
     ("local_response_norm", |x| x.local_response_norm(MOST, 1.0, 0.75, 1.0)),
     ("einsum", |x| x.tape().einsum("é,...ü->", &[x, x])),
-    ("interpolate", |x| x.interpolate(&Resize::Scale(f64::INFINITY), Interpolation::Nearest)),
+    ("interpolate", |x| x.interpolate(&InterpolateTo::Scale(f64::INFINITY), InterpolateMode::Nearest)),
     ("chunk", |x| x.tape().cat(&x.chunk(MOST, 0).iter().collect::<Vec<_>>(), 0)),
     ("tensor_split_at", |x| x.tape().cat(&x.tensor_split_at(&[HIGH, LOW], 0).iter().collect::<Vec<_>>(), 0)),
     ("index_select", |x| x.index_select(0, &Tensor::from([i64::MIN]))),
@@ -57,7 +57,7 @@ const OPERATIONS: &[(&str, Operation)] = &[
     ("unfold, wide", |x| x.unfold(0, MOST, MOST)),
     ("slice", |x| x.slice(-1, LOW, HIGH, HIGH)),
     ("slice, back", |x| x.slice(-1, HIGH, LOW, LOW)),
-    ("index", |x| x.index([Select::from(LOW)])),
+    ("index", |x| x.index([TensorIndex::from(LOW)])),
     ("split", |x| &x.split(MOST, 0)[0] * 1.0),
     ("split_with_sizes", |x| &x.split_with_sizes(&[MOST, 1], 0)[0] * 1.0),
     ("tensor_split", |x| &x.tensor_split(MOST, 0)[0] * 1.0),
@@ -82,7 +82,7 @@ const OPERATIONS: &[(&str, Operation)] = &[
     ("max_pool1d", |x| x.max_pool1d(&PoolOptions::new(2).dilation(MOST).padding(1))),
     ("adaptive_max_pool1d", |x| x.adaptive_max_pool1d(&[Some(MOST)]).0),
     ("upsampling", |x| {
-        x.interpolate(&Resize::Size(MOST.into()), Interpolation::Linear { align_corners: true })
+        x.interpolate(&InterpolateTo::Size(MOST.into()), InterpolateMode::Linear { align_corners: true })
     }),
     ("rotary", |x| x.rotary(MOST, f64::MIN_POSITIVE)),
     ("instance_norm", |x| x.instance_norm(None, None, None, f64::NAN)),
@@ -98,14 +98,18 @@ const OPERATIONS: &[(&str, Operation)] = &[
     ("nll_loss", |x| x.nll_loss(&Tensor::from([i64::MIN]), None, i64::MAX, loss::Reduction::Mean)),
     ("attention, no keys", |x| {
         let none = x.narrow(-2, 0, 0);
-        x.scaled_dot_product_attention(&none, &none, &Attention::default())
+        x.scaled_dot_product_attention(&none, &none, &AttentionOptions::default())
     }),
     ("attention, no queries", |x| {
-        x.narrow(-2, 0, 0).scaled_dot_product_attention(x, x, &Attention::default())
+        x.narrow(-2, 0, 0).scaled_dot_product_attention(x, x, &AttentionOptions::default())
     }),
     ("attention, no width", |x| {
         let none = x.narrow(-1, 0, 0);
-        none.scaled_dot_product_attention(&none, x, &Attention { is_causal: true, ..Attention::default() })
+        none.scaled_dot_product_attention(
+            &none,
+            x,
+            &AttentionOptions { is_causal: true, ..AttentionOptions::default() },
+        )
     }),
 ];
 
@@ -129,7 +133,7 @@ fn no_size_axis_or_offset_makes_an_operation_panic() {
 fn what_attention_gives_for_no_keys_is_zero_and_so_are_its_gradients() -> Result<()> {
     let tape = Tape::<f64>::new();
     let (q, none) = (tape.input(Tensor::ones([2, 3])), tape.input(Tensor::zeros([0, 3])));
-    let y = q.scaled_dot_product_attention(&none, &none, &Attention::default());
+    let y = q.scaled_dot_product_attention(&none, &none, &AttentionOptions::default());
     assert_eq!(y.to_vec()?, [0.0; 6]);
     assert_eq!(y.sum().backward()?.get(&q).map(Tensor::to_vec), Some(vec![0.0; 6]));
     Ok(())
@@ -146,9 +150,9 @@ fn products_of_reversed_views_of_nothing_are_zero() -> Result<()> {
         assert_eq!(z.to_vec()?, [0.0; 40]);
         let w = tape.input(Tensor::ones([3, 0])).flip(&[0, 1]);
         assert_eq!(x.linear(&w, None).sum().item()?, 0.0);
-        let seen = x.scaled_dot_product_attention(&x, &x, &Attention::default());
+        let seen = x.scaled_dot_product_attention(&x, &x, &AttentionOptions::default());
         assert_eq!(seen.shape(), &[5, 4, 0]);
-        assert!((z.sum() + seen.sum()).backward_retain().is_ok());
+        assert!((z.sum() + seen.sum()).backward_retain_graph().is_ok());
         let strides = y.value()?.strides().to_vec();
         assert!(strides.iter().all(|s| *s >= 0), "{strides:?}");
     }
@@ -166,16 +170,16 @@ fn sizes_beyond_any_memory_are_errors() {
         message(Tensor::<f32>::new([MOST, MOST, 0], vec![]).err()).contains("more than there is memory for")
     );
     let p = Param::<f32>::new(Tensor::ones([4]));
-    assert!(message(hashed(&p, MOST, 0).err()).contains("from 1 to as many"));
+    assert!(message(hash_weights(&p, MOST, 0).err()).contains("from 1 to as many"));
     assert!(
         message(data::one_hot(&Tensor::from([0u32]), MOST).err()).contains("more than there is memory for")
     );
-    let blocks = data::random_blocks(&[1, 2, 3], MOST, 2, &mut Random::new(0));
+    let blocks = data::random_windows(&[1, 2, 3], MOST, 2, &mut Random::new(0));
     assert!(message(blocks.err()).contains("more than there is memory for"));
-    assert!(message(Pattern::new(MOST, [vec![0]]).err()).contains("columns"));
+    assert!(message(SparsityPattern::new(MOST, [vec![0]]).err()).contains("columns"));
     // A sum of so many products of codes might not fit 32 bits.
     let wide = linear(Tensor::ones([1, (1 << 17) + 1]), Tensor::zeros([1]));
-    assert!(message(Int8Linear::of(&wide).err()).contains("at most 131,072"));
+    assert!(message(Int8Linear::from_linear(&wide).err()).contains("at most 131,072"));
 }
 
 #[test]
@@ -207,21 +211,21 @@ fn linear(weight: Tensor, bias: Tensor) -> Linear {
 fn layers_of_codes_and_of_zeros_check_weight_and_bias() -> Result<()> {
     for (weight, bias) in [(vec![3, 2], 5), (vec![3, 2], 1), (vec![3], 3), (vec![], 1), (vec![2, 3, 4], 2)] {
         let layer = linear(Tensor::ones(weight), Tensor::ones([bias]));
-        assert!(SparseLinear::of(&layer).is_err() && Int8Linear::of(&layer).is_err());
+        assert!(SparseLinear::from_linear(&layer).is_err() && Int8Linear::from_linear(&layer).is_err());
     }
     // No inputs: the bias is left.
     let layer = linear(Tensor::ones([3, 0]), Tensor::ones([3]));
     for rows in [0, 1, 9] {
         let x = Tensor::zeros([rows, 0]);
-        assert_eq!(Int8Linear::of(&layer)?.forward(&x)?.to_vec(), vec![1.0; 3 * rows]);
-        assert_eq!(SparseLinear::of(&layer)?.forward(&x)?.to_vec(), vec![1.0; 3 * rows]);
+        assert_eq!(Int8Linear::from_linear(&layer)?.forward(&x)?.to_vec(), vec![1.0; 3 * rows]);
+        assert_eq!(SparseLinear::from_linear(&layer)?.forward(&x)?.to_vec(), vec![1.0; 3 * rows]);
     }
     Ok(())
 }
 
 #[test]
 fn what_is_not_finite_stays_so_in_layers_of_codes() -> Result<()> {
-    let layer = Int8Linear::of(&linear(Tensor::ones([2, 2]), Tensor::ones([2])))?;
+    let layer = Int8Linear::from_linear(&linear(Tensor::ones([2, 2]), Tensor::ones([2])))?;
     for rows in [2, 20] {
         for bad in [f32::NAN, f32::INFINITY] {
             let y = layer.forward(&Tensor::from_fn([rows, 2], |i| if i == 1 { bad } else { 1.0 }))?.to_vec();

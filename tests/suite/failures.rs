@@ -13,7 +13,7 @@ fn bad<'t>(tape: &'t Tape<f64>) -> Var<'t, f64> {
 /// Operations that the list has not, each for a reason.
 const APART: &[(&str, &str)] = &[
     ("constant input param scalar", "make operands"),
-    ("at scalars from_scalars lift preaccumulate", "go between tensors and scalars"),
+    ("at scalars stack_scalars lift preaccumulate", "go between tensors and scalars"),
     ("eq ne lt le gt ge isclose isfinite isinf isnan", "give masks"),
     ("logical_and logical_not logical_or logical_xor", "give masks"),
     ("pow_number replace_nonfinite", "are powf and nan_to_num"),
@@ -71,21 +71,21 @@ fn parts_of_a_failed_value_are_as_many_as_were_asked_for() {
         (x.tensor_split(5, 0), 5),
         (x.tensor_split_at(&[1, 2], 0), 3),
         (x.unbind(0), 1),
-        (tape.meshgrid(&[&x, &tape.constant([1.0])], Indexing::Ij), 2),
+        (tape.meshgrid(&[&x, &tape.constant([1.0])], MeshgridIndexing::Ij), 2),
     ];
     for (parts, n) in lists {
         assert_eq!(parts.len(), n);
         // However many somebody thinks there are.
         assert!((0..9).all(|i| told(&parts[i])) && parts.iter().all(told));
     }
-    let scalars = x.scalars();
+    let scalars = x.to_scalars();
     let error = (scalars[7] * 2.0).backward().unwrap_err().to_string();
     assert!(error.starts_with(FIRST), "{error}");
     assert!(scalars[3].value().is_nan());
     let lifted = tape.lift(scalars[3]).value().unwrap_err().to_string();
     assert!(lifted.starts_with(FIRST), "{lifted}");
     let good = tape.input([1.0, 2.0]);
-    assert_eq!(good.scalars().len(), 2);
+    assert_eq!(good.to_scalars().len(), 2);
     let outside = tape.lift(good.at([5])).value().unwrap_err().to_string();
     assert!(outside.starts_with(FIRST), "the first failure of a scalar on this tape: {outside}");
 }

@@ -14,7 +14,7 @@ fn snapshot(name: &str, text: String) {
 #[test]
 fn a_model_with_names_and_lines() -> Result<()> {
     let rng = &mut Random::new(0);
-    let net = Sequential((Linear::<f32>::new(4, 3, rng), Tanh, Linear::new(3, 2, rng).without_bias()));
+    let net = Sequential((Linear::<f32>::new(4, 3, rng), Tanh, Linear::new(3, 2, rng).bias(false)));
     let tape = Tape::new();
     let x = tape.constant(Tensor::ones([5, 4]));
     let y = net.forward(&x);

@@ -54,7 +54,7 @@ fn degenerate_labels_have_the_figures_of_scikit_learn() -> Result<()> {
         ),
     ];
     for (predictions, targets, expected) in rows {
-        let m = ConfusionMatrix::of(&Tensor::from(*predictions), &Tensor::from(*targets))?;
+        let m = ConfusionMatrix::from_predictions(&Tensor::from(*predictions), &Tensor::from(*targets))?;
         let f1 = m.precision_recall_f1(Average::Macro, 0.0).f1;
         let recall = m.fbeta(f64::INFINITY, Average::Weighted, 0.0);
         let kappa = m.cohen_kappa(KappaWeights::None);

@@ -1,6 +1,6 @@
 //! An operation that can't be done is told under its own name, at the caller's line, however it is composed.
 use kolmo::{
-    Attention, AttentionMask, MatrixNorm, Tape, Tensor, Var,
+    AttentionMask, AttentionOptions, MatrixNorm, Tape, Tensor, Var,
     loss::{CrossEntropy, Reduction, TripletMargin},
 };
 
@@ -42,10 +42,10 @@ const CALLS: &[(&str, Call, &[&[usize]])] = &[
     ("renorm", |x| x[0].renorm(2.0, 0, 1.0), &[&[3]]),
     ("var", |x| x[0].var_dim(&[3], 1.0, false), &[&[2]]),
     ("std", |x| x[0].std_dim(&[3], 1.0, false), &[&[2]]),
-    ("norm", |x| x[0].norm(3.0, &[3], false), &[&[2]]),
+    ("norm", |x| x[0].norm_dim(3.0, &[3], false), &[&[2]]),
     ("prod", |x| x[0].prod_dim(3, false), &[&[2]]),
-    ("nansum", |x| x[0].nansum(&[3], false), &[&[2]]),
-    ("nanmean", |x| x[0].nanmean(&[3], false), &[&[2]]),
+    ("nansum", |x| x[0].nansum_dim(&[3], false), &[&[2]]),
+    ("nanmean", |x| x[0].nanmean_dim(&[3], false), &[&[2]]),
     ("diff", |x| x[0].diff(1, 3), &[&[2]]),
     ("softmin", |x| x[0].softmin(3), &[&[2]]),
     ("logsumexp", |x| x[0].logsumexp(&[3], false), &[&[2]]),
@@ -80,14 +80,18 @@ const CALLS: &[(&str, Call, &[&[usize]])] = &[
     ("local_response_norm", |x| x[0].local_response_norm(2, 1e-4, 0.75, 1.0), &[&[2, 3]]),
     (
         "scaled_dot_product_attention",
-        |x| x[0].scaled_dot_product_attention(&x[1], &x[2], &Attention::default()),
+        |x| x[0].scaled_dot_product_attention(&x[1], &x[2], &AttentionOptions::default()),
         &[&[2, 3, 4], &[5, 3, 4], &[5, 3, 4]],
     ),
     (
         "scaled_dot_product_attention",
         |x| {
-            let mask = Some(AttentionMask::Add(x[1].clone()));
-            x[0].scaled_dot_product_attention(&x[0], &x[0], &Attention { mask, ..Attention::default() })
+            let mask = Some(AttentionMask::Additive(x[1].clone()));
+            x[0].scaled_dot_product_attention(
+                &x[0],
+                &x[0],
+                &AttentionOptions { mask, ..AttentionOptions::default() },
+            )
         },
         &[&[2, 3, 4], &[5, 5]],
     ),

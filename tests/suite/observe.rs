@@ -11,7 +11,7 @@ fn row<'a>(seen: &'a Observation, op: &str) -> &'a Observed {
 #[test]
 fn scalars_have_names_values_constants_and_lines() -> Result<()> {
     let tape = Tape::<f64>::new();
-    tape.observe(true);
+    tape.set_observing(true);
     let [x, y] = [0.5, 2.0].map(|v| tape.scalar(v));
     let line = line!() + 1;
     let z = (x * y).sin() + 3.0 - 1.0 / y.clamp(0.0, 2.0);
@@ -37,7 +37,7 @@ fn scalars_have_names_values_constants_and_lines() -> Result<()> {
 #[test]
 fn constants_among_many_operands_are_known() -> Result<()> {
     let tape = Tape::<f64>::new();
-    tape.observe(true);
+    tape.set_observing(true);
     let x = tape.scalar(3.0);
     let sum: Scalar<'_, f64> = [x, Scalar::constant(2.0), x].into_iter().sum();
     let fused = fuse!(|a, b| a * b + 1.0).apply([Scalar::constant(5.0), sum]);
@@ -55,7 +55,7 @@ fn constants_among_many_operands_are_known() -> Result<()> {
 #[test]
 fn adjoints_are_the_sums_of_what_flowed_to_them() -> Result<()> {
     let tape = Tape::<f64>::new();
-    tape.observe(true);
+    tape.set_observing(true);
     let x = tape.input([[1.0, -2.0], [3.0, 0.0]]);
     let s = tape.scalar(0.5);
     let y = (&x * &x).relu() + x.narrow(1, 0, 1) * x.at([0, 1]) * s;
@@ -88,7 +88,7 @@ fn observing_changes_no_number() -> Result<()> {
     let x = Tensor::from_fn([6, 4], |i| (i as f32 * 0.7).sin());
     let run = |observed: bool| -> Result<_> {
         let tape = Tape::new();
-        tape.observe(observed);
+        tape.set_observing(observed);
         let y = net.forward(&tape.constant(&x));
         let loss = y.cross_entropy(&Tensor::from([0u32, 1, 2, 0, 1, 2]));
         let value = loss.item()?;
@@ -111,7 +111,7 @@ fn observing_changes_no_number() -> Result<()> {
 #[test]
 fn memory_rises_while_recording_and_falls_in_the_sweep() -> Result<()> {
     let tape = Tape::<f64>::new();
-    tape.observe(true);
+    tape.set_observing(true);
     let x = tape.input(Tensor::ones([100]));
     let y = x.exp(); // keeps its result
     let z = y.sin(); // keeps its operand, which is there already
@@ -122,7 +122,7 @@ fn memory_rises_while_recording_and_falls_in_the_sweep() -> Result<()> {
     assert_eq!(bytes, [0, 800, 0, 800, 0]);
     assert_eq!(seen.rows.iter().map(|r| r.memory).collect::<Vec<_>>(), [0, 800, 800, 1600, 1600]);
     // After each statement's turn, from the last to the first: what is kept, and the adjoints that wait or stay.
-    let swept: Vec<usize> = seen.rows.iter().rev().map(|r| r.memory_swept.unwrap()).collect();
+    let swept: Vec<usize> = seen.rows.iter().rev().map(|r| r.backward_memory.unwrap()).collect();
     assert_eq!(swept, [1600 + 800, 800 + 800, 800 + 800, 800, 800]);
     Ok(())
 }
@@ -130,7 +130,7 @@ fn memory_rises_while_recording_and_falls_in_the_sweep() -> Result<()> {
 #[test]
 fn what_is_not_finite_survives_json() -> Result<()> {
     let tape = Tape::<f64>::new();
-    tape.observe(true);
+    tape.set_observing(true);
     let x = tape.input([0.0, -1.0, 1.0]);
     let y = x.sqrt() + tape.scalar(0.0).log();
     y.sum().backward()?;
@@ -154,7 +154,7 @@ fn what_is_not_finite_survives_json() -> Result<()> {
 #[test]
 fn scopes_name_what_is_recorded_in_them() -> Result<()> {
     let tape = Tape::<f64>::new();
-    tape.observe(true);
+    tape.set_observing(true);
     let x = tape.scalar(1.0);
     let y = tape.scope("outer", || tape.scope("inner", || x + x) * x);
     let _ = y * y;
@@ -166,7 +166,7 @@ fn scopes_name_what_is_recorded_in_them() -> Result<()> {
 #[test]
 fn a_reset_starts_anew_and_a_block_made_short_is_one_statement() -> Result<()> {
     let mut tape = Tape::<f64>::new();
-    tape.observe(true);
+    tape.set_observing(true);
     let x = tape.scalar(2.0);
     let [y] = tape.preaccumulate(|| [(x * x + 1.0).sqrt() * x]);
     assert_eq!(y.value(), 5f64.sqrt() * 2.0);
@@ -176,7 +176,7 @@ fn a_reset_starts_anew_and_a_block_made_short_is_one_statement() -> Result<()> {
     tape.reset();
     let _ = tape.scalar(1.0);
     assert_eq!(tape.observation().rows.len(), 1);
-    tape.observe(false);
+    tape.set_observing(false);
     let _ = tape.scalar(1.0);
     assert!(tape.observation().rows.iter().all(|r| r.value.is_none()));
     Ok(())

@@ -124,12 +124,12 @@ fn a_run_is_taken_up_where_an_earlier_version_left_it() -> Result<()> {
         Tensor::<u32>::from_fn([30], |i| i as u32 % 3),
     );
     let rows = (xs.clone(), ys.clone());
-    Trainer::new(data::Loader::new(30, 10).seed(5), 3)
+    Trainer::new(data::DataLoader::new(30, 10).seed(5), 3)
         .seed(3)
         .progress(false)
-        .early_stopping(EarlyStopping::new(5).maximize())
-        .best(folder.join("run.best.safetensors"))
-        .history(folder.join("run.history.jsonl"))
+        .early_stopping(EarlyStopping::new(5).maximize(true))
+        .save_best(folder.join("run.best.safetensors"))
+        .save_history(folder.join("run.history.jsonl"))
         .checkpoint(folder.join("run.checkpoint"), 1)
         .fit(
             &model,

@@ -39,7 +39,7 @@ enum View {
     Transpose(usize, usize),
     Narrow(usize, usize, usize),
     Flip(usize),
-    Select(usize, usize),
+    TensorIndex(usize, usize),
     Unsqueeze(usize),
     Flatten,
     Repeat(usize, usize),
@@ -53,7 +53,7 @@ fn view() -> impl Strategy<Value = View> {
         (n.clone(), n.clone()).prop_map(|(a, b)| View::Transpose(a, b)),
         (n.clone(), n.clone(), n.clone()).prop_map(|(a, b, c)| View::Narrow(a, b, c)),
         n.clone().prop_map(View::Flip),
-        (n.clone(), n.clone()).prop_map(|(a, b)| View::Select(a, b)),
+        (n.clone(), n.clone()).prop_map(|(a, b)| View::TensorIndex(a, b)),
         n.clone().prop_map(View::Unsqueeze),
         Just(View::Flatten),
         (n.clone(), 0..3usize).prop_map(|(a, b)| View::Repeat(a, b)),
@@ -98,7 +98,7 @@ fn apply<'t>(v: View, x: &Var<'t, f64>, m: &Model) -> Option<(Var<'t, f64>, Mode
             });
             (x.flip(&[a as isize]), model)
         }
-        View::Select(a, at) => {
+        View::TensorIndex(a, at) => {
             let a = axis(a).filter(|&a| sizes[a] > 0)?;
             let at = at % sizes[a];
             let mut left = sizes.clone();

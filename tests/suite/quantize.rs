@@ -4,7 +4,7 @@ use kolmo::{
     compress::{
         Affine, Along, Artifact, EntryData, matrices, pack,
         prune::{self, Amount},
-        quantize::{Quantizer, settle},
+        quantize::{Quantizer, convert},
         unpack,
     },
     data,
@@ -64,7 +64,7 @@ fn what_is_packed_is_what_was_trained() -> Result<()> {
         Quantizer::new(8),
         Quantizer::new(4).channels(),
         Quantizer::new(3).groups(16),
-        Quantizer::new(2).groups(7).fixed(),
+        Quantizer::new(2).groups(7).learned(false),
     ];
     for (i, kind) in kinds.into_iter().enumerate() {
         let net = net(1);
@@ -75,7 +75,7 @@ fn what_is_packed_is_what_was_trained() -> Result<()> {
         train(&net, 20)?;
         let trained = weights(&net)?;
         let training = pack(&net, &[])?.to_bytes()?;
-        settle(&net)?;
+        convert(&net)?;
         assert_eq!(weights(&net)?, trained, "{kind:?}: made permanent");
         let bytes = pack(&net, &[])?.to_bytes()?;
         assert_eq!(bytes, training, "{kind:?}: another file before and after");
@@ -106,7 +106,7 @@ fn what_is_packed_is_what_was_trained() -> Result<()> {
 #[test]
 fn step_sizes_learn_unless_they_are_fixed() -> Result<()> {
     for (kind, learns) in
-        [(Quantizer::new(3).channels(), true), (Quantizer::new(3).channels().fixed(), false)]
+        [(Quantizer::new(3).channels(), true), (Quantizer::new(3).channels().learned(false), false)]
     {
         let net = net(1);
         kind.attach(&net, matrices)?;
@@ -147,7 +147,7 @@ fn training_that_feels_two_bits_beats_rounding_afterwards() -> Result<()> {
     Quantizer::new(2).channels().attach(&net, matrices)?;
     let rounded = score(&net)?;
     train(&net, 200)?;
-    settle(&net)?;
+    convert(&net)?;
     let trained = score(&net)?;
     assert!(trained > rounded + 0.02 && trained > dense - 0.03, "{dense}, {rounded}, {trained}");
     Ok(())

@@ -14,7 +14,7 @@ type Net = Sequential<(Linear, Linear, Relu, Linear)>;
 
 fn net() -> Net {
     let rng = &mut Random::new(0);
-    let narrow = Linear::new(12, 8, rng).without_bias();
+    let narrow = Linear::new(12, 8, rng).bias(false);
     Sequential((narrow, Linear::new(8, 20, rng), Relu, Linear::new(20, 4, rng)))
 }
 
@@ -36,7 +36,7 @@ impl Work<Net> for Notes {
     }
 
     fn channels(&mut self, net: &Net) -> Result<Channels> {
-        Channels::of(net, &Tensor::ones([1, 12]), |x| net.forward(x))
+        Channels::trace(net, &Tensor::ones([1, 12]), |x| net.forward(x))
     }
 }
 

@@ -2,12 +2,12 @@
 use kolmo::{
     AttentionMask, Float, Random, Result, Tape, Tensor, Var,
     compress::{
-        Artifact, Channels, Compact, EntryData, Gate, Gates, Ledger, Variational, description_length,
+        Artifact, Channels, Compact, CostReport, EntryData, Gate, Gates, Variational, description_length,
         everything, matrices, pack,
         prune::{self, Amount},
-        quantize::{Quantizer, binary, codebooks, settle, ternary},
+        quantize::{Quantizer, binary, codebooks, convert, ternary},
         rate,
-        scores::{Criterion, Scores, Snapshot},
+        scores::{ScoreCriterion, Scores, Snapshot},
     },
     nn::*,
     optim::{Adam, Ema, Group, Lbfgs, Optimizer, Sgd},
@@ -53,23 +53,23 @@ fn cases() -> Result<Vec<Case>> {
         case("RmsNorm", &[4, 3], RmsNorm::new([3]), |l, x| l.forward(x)),
         case("PRelu", &[2, 3], PRelu::new(3), |l, x| l.forward(x)),
         case("MultiheadAttention", &[2, 3, 4], MultiheadAttention::new(4, 2, rng)?, |l, x| {
-            l.forward(x, x, x, &Masks::causal())
+            l.forward(x, x, x, &AttentionMasks::causal())
         }),
         case(
             "TransformerEncoderLayer",
             &[2, 3, 4],
             TransformerEncoderLayer::new(4, 2, options, rng)?,
-            |l, x| l.forward(x, &Masks::default()),
+            |l, x| l.forward(x, &AttentionMasks::default()),
         ),
         case(
             "TransformerDecoderLayer",
             &[2, 3, 4],
             TransformerDecoderLayer::new(4, 2, options, rng)?,
-            |l, x| l.forward(x, x, &Masks::default(), &Masks::default()),
+            |l, x| l.forward(x, x, &AttentionMasks::default(), &AttentionMasks::default()),
         ),
-        case("Recurrent", &[3, 2, 3], recurrent(Cell::Tanh, rng), |l, x| l.forward(x, None).0),
-        case("Recurrent", &[3, 2, 3], recurrent(Cell::Lstm, rng), |l, x| l.forward(x, None).0),
-        case("Recurrent", &[3, 2, 3], recurrent(Cell::Gru, rng), |l, x| l.forward(x, None).1.hidden),
+        case("Recurrent", &[3, 2, 3], recurrent(RecurrentMode::RnnTanh, rng), |l, x| l.forward(x, None).0),
+        case("Recurrent", &[3, 2, 3], recurrent(RecurrentMode::Lstm, rng), |l, x| l.forward(x, None).0),
+        case("Recurrent", &[3, 2, 3], recurrent(RecurrentMode::Gru, rng), |l, x| l.forward(x, None).1.hidden),
     ])
 }
 
@@ -164,19 +164,27 @@ fn masks_of_another_shape_are_refused_with_what_is_taken() -> Result<()> {
     let layer = MultiheadAttention::<f32>::new(4, 2, &mut Random::new(0))?;
     let tape = Tape::new();
     let (x, y) = (tape.input(numbers(&[2, 3, 4])), tape.input(numbers(&[2, 5, 4])));
-    let told = |masks: &Masks<'_>| layer.forward(&x, &y, &y, masks).to_vec().err().map(|e| e.to_string());
-    let pairs = |shape: &[usize]| Some(AttentionMask::Keep(Tensor::full(shape, true)));
+    let told =
+        |masks: &AttentionMasks<'_>| layer.forward(&x, &y, &y, masks).to_vec().err().map(|e| e.to_string());
+    let pairs = |shape: &[usize]| Some(AttentionMask::Bool(Tensor::full(shape, true)));
     for shape in [&[3, 5][..], &[1, 5], &[5], &[2, 1, 3, 5], &[2, 2, 3, 5]] {
-        assert_eq!(told(&Masks { pairs: pairs(shape), ..Masks::default() }), None, "{shape:?}");
+        assert_eq!(
+            told(&AttentionMasks { pairs: pairs(shape), ..AttentionMasks::default() }),
+            None,
+            "{shape:?}"
+        );
     }
     for shape in [&[5, 3][..], &[3, 4], &[3], &[4, 1, 3, 5], &[3, 2, 3, 5], &[1, 1, 1, 3, 5], &[0, 5]] {
-        let message = told(&Masks { pairs: pairs(shape), ..Masks::default() }).unwrap();
+        let message = told(&AttentionMasks { pairs: pairs(shape), ..AttentionMasks::default() }).unwrap();
         assert!(message.starts_with("MultiheadAttention: the mask of pairs"), "{message}");
         assert!(message.contains(&format!("{shape:?}")) && message.contains("[3, 5]"), "{message}");
-        let added = Some(AttentionMask::Add(tape.constant(numbers(shape))));
-        assert!(told(&Masks { pairs: added, ..Masks::default() }).is_some());
+        let added = Some(AttentionMask::Additive(tape.constant(numbers(shape))));
+        assert!(told(&AttentionMasks { pairs: added, ..AttentionMasks::default() }).is_some());
     }
-    let keys = |shape: &[usize]| Masks { keys: Some(Tensor::full(shape, true)), ..Masks::default() };
+    let keys = |shape: &[usize]| AttentionMasks {
+        keys: Some(Tensor::full(shape, true)),
+        ..AttentionMasks::default()
+    };
     assert_eq!(told(&keys(&[2, 5])), None);
     for shape in [&[2, 3][..], &[5, 2], &[3, 5], &[2, 1, 5], &[]] {
         let message = told(&keys(shape)).unwrap();
@@ -301,24 +309,26 @@ fn compression_says_when_nothing_matches() -> Result<()> {
     told(prune::n_of_m(&net, 1, 2, none), &there);
     told(Quantizer::new(4).attach(&net, none), &there);
     told(codebooks(&net, 4, none), &there);
-    told(settle(&net), &there);
-    told(Gates::<f32>::of(&net, Gate::Weight, 0.5, none), &there);
-    told(Variational::<f32>::of(&net, none), &there);
-    let mut scores = Scores::new(Criterion::Taylor);
+    told(convert(&net), &there);
+    told(Gates::<f32>::new(&net, Gate::Weight, 0.5, none), &there);
+    told(Variational::<f32>::new(&net, none), &there);
+    let mut scores = Scores::new(ScoreCriterion::Taylor);
     told(scores.add(&other, &gradients(&net.0.0.weight)?), &["weight [2, 3]"]);
     scores.add(&net, &gradients(&net.0.0.weight)?)?;
     told(prune::by_scores(&net, &scores, Amount::Density(0.5), none), &there);
     told(prune::by_scores(&other, &scores, Amount::Density(0.5), everything), &["weight [2, 3]"]);
-    told(Snapshot::<f64>::of(&net).restore(&net), &["f64"]);
-    let (gates, noise) =
-        (Gates::<f32>::of(&net, Gate::Weight, 0.5, matrices)?, Variational::<f32>::of(&net, matrices)?);
+    told(Snapshot::<f64>::new(&net).restore(&net), &["f64"]);
+    let (gates, noise) = (
+        Gates::<f32>::new(&net, Gate::Weight, 0.5, matrices)?,
+        Variational::<f32>::new(&net, matrices)?,
+    );
     let tape = Tape::new();
     told(gates.sample(&tape, &other).item(), &["Gates", "0.weight", "weight [2, 3]"]);
     told(noise.sample(&tape, &other).item(), &["Variational", "0.weight", "weight [2, 3]"]);
     told(gates.prune(&other), &["0.weight"]);
     told(noise.prune(&other, 3.0), &["0.weight"]);
-    told(Ledger::of(&net, &numbers(&[1, 3]), |x| other.forward(x)), &there);
-    told(Channels::of(&net, &numbers(&[1, 3]), |x| other.forward(x)), &there);
+    told(CostReport::measure(&net, &numbers(&[1, 3]), |x| other.forward(x)), &there);
+    told(Channels::trace(&net, &numbers(&[1, 3]), |x| other.forward(x)), &there);
     for text in [
         "prune\", \"density\": 0.5",
         "codebook\", \"values\": 4",
@@ -353,7 +363,7 @@ fn statistics_are_those_of_kept_weights() -> Result<()> {
     ternary(&p)?; // the mean is 2, the threshold 1.4
     assert_eq!(p.effective()?.to_vec(), [0.0, -3.0, 0.0, 0.0]);
     let p = masked([1.0, -3.0, 50.0, 50.0])?;
-    kolmo::compress::hashed(&p, 1, 0)?;
+    kolmo::compress::hash_weights(&p, 1, 0)?;
     assert_eq!(p.effective()?.to_vec(), [-1.0, -1.0, 0.0, 0.0]);
     // The share of a step size's gradient counts the weights that have a part in it.
     let sizes = |p: &Param<f64>| -> Result<f64> {
@@ -371,7 +381,7 @@ fn statistics_are_those_of_kept_weights() -> Result<()> {
     assert_eq!(p.effective()?.to_vec(), [3.0, 0.0, 0.0, 0.0]);
     // What is pruned already isn't expected to stay.
     let p = masked([1.0; 4])?;
-    let gates = Gates::<f64>::of(&p, Gate::Weight, 0.5, everything)?;
+    let gates = Gates::<f64>::new(&p, Gate::Weight, 0.5, everything)?;
     assert!((gates.expected(&Tape::new(), &p).item()? - 1.0).abs() < 1e-12);
     Ok(())
 }
@@ -389,7 +399,7 @@ fn the_rate_of_a_masked_weight_is_near_the_file() -> Result<()> {
     p.set_mask(Some(&Tensor::from_fn([60, 80], |i| keep[i])))?;
     p.set_steps(4, 0, Tensor::from([0.125]))?;
     let estimate = rate(&Tape::<f64>::inference(), &p).item()?;
-    settle(&p)?;
+    convert(&p)?;
     let file = description_length(&p)? as f64 - 8.0 * 40.0; // header and checksum
     assert!((estimate / file - 1.0).abs() < 0.15, "estimate {estimate}, the file has {file}");
     Ok(())
@@ -397,9 +407,11 @@ fn the_rate_of_a_masked_weight_is_near_the_file() -> Result<()> {
 
 #[test]
 fn weights_on_the_bound_of_their_range_are_trained() -> Result<()> {
-    for quantizer in
-        [Quantizer::new(8).fixed(), Quantizer::new(8).groups(2).fixed(), Quantizer::new(8).channels().fixed()]
-    {
+    for quantizer in [
+        Quantizer::new(8).learned(false),
+        Quantizer::new(8).groups(2).learned(false),
+        Quantizer::new(8).channels().learned(false),
+    ] {
         let p = Param::<f32>::new(Tensor::from([1.0, 0.2, -0.5, 0.1]));
         quantizer.attach(&p, everything)?;
         let mut sgd = Sgd::new(0.05);
@@ -415,7 +427,7 @@ fn weights_on_the_bound_of_their_range_are_trained() -> Result<()> {
     let tape = Tape::<f64>::new();
     let x = tape.input([-5.0, -4.5, -4.4, 0.2, 3.0, 3.4, 3.5, 3.6]);
     let s = tape.input(1.0);
-    let y = x.learned_step(&s, -4.0, 3.0);
+    let y = x.fake_quantize_learned(&s, -4.0, 3.0);
     assert_eq!(y.to_vec()?, [-4.0, -4.0, -4.0, 0.0, 3.0, 3.0, 3.0, 3.0]);
     let grads = y.sum().backward()?;
     assert_eq!(grads.get(&x).unwrap().to_vec(), [0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0]);
@@ -462,7 +474,7 @@ fn compact_models_compute_what_the_model_computes() -> Result<()> {
         let tape = Tape::inference();
         let expected = net.forward(&tape.constant(&x)).to_vec()?;
         let artifact = Artifact::from_bytes(&pack(&net, &[])?.to_bytes()?)?;
-        let found = Compact::of(&artifact)?.forward(&x)?.to_vec();
+        let found = Compact::from_artifact(&artifact)?.forward(&x)?.to_vec();
         assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-5), "{found:?}, {expected:?}");
         Ok(())
     }
@@ -472,7 +484,7 @@ fn compact_models_compute_what_the_model_computes() -> Result<()> {
     same(Sequential((Flatten, linear(6, 5), Gelu, Dropout::new(0.5), linear(5, 4), Sigmoid)))?;
     same(Sequential((linear(6, 5), Sequential((Silu, linear(5, 5))), Hardswish, linear(5, 4), Tanhshrink)))?;
     same(Sequential(vec![linear(6, 6), linear(6, 6)]))?;
-    let of = |artifact: Artifact| Compact::of(&artifact).map(drop);
+    let of = |artifact: Artifact| Compact::from_artifact(&artifact).map(drop);
     let softmax = Sequential((linear(6, 5), Softmax::default(), linear(5, 4)));
     told(of(pack(&softmax, &[])?), &["doesn't tell", "2 linear layers"]);
     told(of(pack(&(linear(6, 5), linear(5, 4)), &[])?), &["doesn't tell"]);
@@ -481,7 +493,7 @@ fn compact_models_compute_what_the_model_computes() -> Result<()> {
     let own = vec![linear(6, 5), linear(5, 4)];
     told(of(pack(&own, &[("layers", "Linear Sine Linear")])?), &["Sine", "Tanh"]);
     told(of(pack(&own, &[("layers", "Linear Relu")])?), &["1 linear layers", "2"]);
-    let compact = Compact::of(&pack(&own, &[("layers", "Linear Tanh Linear")])?)?;
+    let compact = Compact::from_artifact(&pack(&own, &[("layers", "Linear Tanh Linear")])?)?;
     let (tape, x) = (Tape::inference(), numbers(&[4, 6]));
     let expected = own[1].forward(&own[0].forward(&tape.constant(&x)).tanh()).to_vec()?;
     assert!(compact.forward(&x)?.to_vec().iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-5));

@@ -97,9 +97,9 @@ fn every_operation_that_was_saved_is_refused_or_run_again_to_the_bit() {
     for entry in all() {
         let operands: Vec<Vec<Tensor<f64>>> = (0..entry.operands).map(kinds).collect();
         let tape = Tape::new();
-        tape.observe(true);
+        tape.set_observing(true);
         let x: Vec<Var<'_, f64>> = operands.iter().map(|kinds| tape.input(&kinds[0])).collect();
-        let Ok(saved) = SavedTape::of(&(entry.run)(&x)) else { continue };
+        let Ok(saved) = SavedTape::from_var(&(entry.run)(&x)) else { continue };
         for kind in 0..operands[0].len() {
             let tape = Tape::new();
             let x: Vec<Var<'_, f64>> = operands.iter().map(|kinds| tape.input(&kinds[kind])).collect();
@@ -135,7 +135,7 @@ fn every_operation_that_was_saved_is_refused_or_run_again_to_the_bit() {
 fn what_a_function_does_with_plain_gradients_and_indices_is_noticed() {
     let x = Tensor::from([1.0, 2.0]);
     let plain = Program::new(&[&x], &[], |tape, x, _| {
-        let slope = x[0].square().sum().backward_retain().ok().and_then(|g| g.get(&x[0]).cloned());
+        let slope = x[0].square().sum().backward_retain_graph().ok().and_then(|g| g.get(&x[0]).cloned());
         vec![&x[0] * tape.constant(slope.unwrap_or_else(|| Tensor::zeros([2])))]
     });
     assert!(plain.err().is_some_and(|e| e.to_string().contains("gradients were taken")));

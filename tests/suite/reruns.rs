@@ -59,7 +59,7 @@ fn running_statistics_move_once_for_each_batch() -> Result<()> {
     })?;
     let budget = run(&|part| {
         let tape = Tape::new();
-        let y = Budget::new(1 << 20).run(std::slice::from_ref(part), &tape.input(example()));
+        let y = MemoryBudget::new(1 << 20).run(std::slice::from_ref(part), &tape.input(example()));
         y.square().sum().backward().map(drop)
     })?;
     assert_eq!([checkpoint, twice, budget], [(); 3].map(|()| expected.clone()));
@@ -70,7 +70,7 @@ fn running_statistics_move_once_for_each_batch() -> Result<()> {
     let tape = Tape::new();
     let y = whole.iter().fold(tape.input(example()), |x, part| part.0.forward(&x));
     y.square().sum().backward()?;
-    let mut budget = (1..100).map(|k| Budget::new(64 * k)).find_map(|mut budget| {
+    let mut budget = (1..100).map(|k| MemoryBudget::new(64 * k)).find_map(|mut budget| {
         let tape = Tape::new();
         tape.set_training(false);
         budget.run(&thrifty, &tape.input(example())).value().is_ok().then_some(budget)
@@ -126,7 +126,7 @@ fn a_parameter_that_a_block_does_not_name_is_an_error() {
     let tape = Tape::new();
     let x = tape.input([1.0, 1.0]);
     let y = tape.checkpoint(block.clone(), &[&x]).sum();
-    for error in [y.backward_retain().err(), y.grad(&[&x]).err()] {
+    for error in [y.backward_retain_graph().err(), y.grad(&[&x]).err()] {
         let error = error.map(|e| e.to_string()).unwrap_or_default();
         assert!(error.contains("shape [2] that Block::params doesn't name"), "{error}");
     }
@@ -185,7 +185,7 @@ fn a_tape_says_why_there_is_no_gradient() {
     let error = tape.param(&p).sum().backward().unwrap_err().to_string();
     assert!(error.contains("this tape records nothing"), "{error}");
     let tape = Tape::<f64>::new();
-    tape.detect_anomalies(true);
+    tape.set_detect_anomaly(true);
     let error = (tape.param(&p) * 2.0).value().unwrap_err().to_string();
     assert!(
         error.starts_with("param: the parameter of shape [2] has NaN") && error.contains(file!()),
@@ -202,11 +202,11 @@ fn a_tape_says_why_there_is_no_gradient() {
 
 #[test]
 fn an_optimiser_in_the_middle_of_a_tape_is_seen_whatever_the_sweep_was() -> Result<()> {
-    let net = Linear::<f64>::new(2, 1, &mut Random::new(0)).without_bias();
+    let net = Linear::<f64>::new(2, 1, &mut Random::new(0)).bias(false);
     let tape = Tape::new();
     let x = tape.constant([[1.0, 2.0]]);
     let before = net.forward(&x).item()?;
-    let grads = net.forward(&x).sum().backward_retain()?;
+    let grads = net.forward(&x).sum().backward_retain_graph()?;
     Sgd::new(0.1).step(&net, &grads)?;
     assert!((net.forward(&x).item()? - (before - 0.5)).abs() < 1e-12);
     // A sum over both uses: 1·x before, and once more after.

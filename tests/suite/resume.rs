@@ -8,7 +8,7 @@ use kolmo::{
         prune::{self, Amount},
         quantize::{Quantizer, share_values},
     },
-    data::{self, Augment, Loader},
+    data::{self, Augment, DataLoader},
     metrics::accuracy,
     nn::{BatchNorm1d, Dropout, Layer, Linear, Relu, Sequential},
     optim::{AdamW, OneCycleLr},
@@ -42,15 +42,15 @@ fn train(folder: &Path) -> Result<()> {
     let augment = Augment { noise: 0.5, ..Augment::default() };
     let schedule = OneCycleLr::new(1e-2, 225);
     let rows = (x.clone(), y.clone());
-    Trainer::new(Loader::new(1450, 50).seed(2), 15)
+    Trainer::new(DataLoader::new(1450, 50).seed(2), 15)
         .seed(3)
         .progress(false)
         .schedule(&schedule)
-        .accumulate(2)
+        .accumulate_grad_batches(2)
         .clip_norm(1.0)
-        .early_stopping(EarlyStopping::new(100).maximize())
-        .best(folder.join("best.safetensors"))
-        .history(folder.join("history.jsonl"))
+        .early_stopping(EarlyStopping::new(100).maximize(true))
+        .save_best(folder.join("best.safetensors"))
+        .save_history(folder.join("history.jsonl"))
         .checkpoint(folder.join("run.checkpoint"), 2)
         .fit(
             &net,
@@ -266,7 +266,7 @@ fn a_checkpoint_that_does_not_fit_changes_nothing() {
     let error = load_checkpoint::<f32, _, _, String>(&path, &large, &mut adam).unwrap_err().to_string();
     assert!(error.contains("weight is [2, 3] in the file, [2, 4] in the model"), "{error}");
     assert_eq!(large.weight.value().to_vec(), before);
-    let bare = Linear::<f32>::new(3, 2, &mut Random::new(1)).without_bias();
+    let bare = Linear::<f32>::new(3, 2, &mut Random::new(1)).bias(false);
     let error = load_checkpoint::<f32, _, _, String>(&path, &bare, &mut adam).unwrap_err().to_string();
     assert!(error.contains("not in the model: model.bias"), "{error}");
     let run: String = load_checkpoint(&path, &small, &mut adam).unwrap();

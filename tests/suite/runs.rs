@@ -7,7 +7,7 @@ use kolmo::{
         prune::{self, Amount},
         quantize::{Quantizer, share_values},
     },
-    data::Loader,
+    data::DataLoader,
     nn::{Layer, Linear, Param, Sequential, Tanh, named_params},
     optim::{Adam, Optimizer, ReduceLrOnPlateau},
     train::{
@@ -35,7 +35,7 @@ fn bits(net: &Net) -> Vec<(String, Vec<u32>)> {
 
 /// A trainer of four batches of four.
 fn trainer<'a>(epochs: u64) -> Trainer<'a> {
-    Trainer::new(Loader::new(16, 4).seed(1), epochs).progress(false)
+    Trainer::new(DataLoader::new(16, 4).seed(1), epochs).progress(false)
 }
 
 /// The loss is multiplied by `factor`, which may make it anything.
@@ -68,7 +68,7 @@ fn a_loss_or_metric_that_is_no_number_is_kept_and_the_run_goes_on() -> Result<()
     let checkpoint = folder.join("run");
     let history = folder.join("history.jsonl");
     let run = |net: &Net, epochs| {
-        let trainer = trainer(epochs).checkpoint(&checkpoint, 1).history(&history);
+        let trainer = trainer(epochs).checkpoint(&checkpoint, 1).save_history(&history);
         fit(&trainer.early_stopping(EarlyStopping::new(9)), net, metrics, |_| f64::NAN)
     };
     let first = net();
@@ -97,7 +97,7 @@ fn numbers_that_json_has_not_go_through_a_checkpoint_and_through_serde() -> Resu
     let mut plateau = ReduceLrOnPlateau::new(0.1).maximize(true);
     plateau.step(f64::INFINITY)?;
     let mut stopping = EarlyStopping::new(3);
-    stopping.should_stop(f64::NEG_INFINITY);
+    stopping.update(f64::NEG_INFINITY);
     let run = (plateau, stopping, Some(f64::NAN), vec![f32::INFINITY], f64::MIN_POSITIVE);
     save_checkpoint(&path, &p, &adam, &run)?;
     type Run = (ReduceLrOnPlateau, EarlyStopping, Option<f64>, Vec<f32>, f64);
@@ -225,9 +225,12 @@ fn told<V>(result: Result<V>, parts: &[&str]) {
 fn what_a_trainer_can_not_do_it_says() -> Result<()> {
     let folder = Folder::new("told");
     let nothing = |_: &Net| Ok(Vec::new());
-    let empty = Trainer::new(Loader::new(10, 64).drop_last(true), 2).progress(false);
+    let empty = Trainer::new(DataLoader::new(10, 64).drop_last(true), 2).progress(false);
     told(fit(&empty, &net(), nothing, |_| 1.0), &["no batch", "10 examples in batches of 64"]);
-    told(fit(&trainer(1).best(folder.join("best")), &net(), nothing, |_| 1.0), &["best(", "early_stopping"]);
+    told(
+        fit(&trainer(1).save_best(folder.join("best")), &net(), nothing, |_| 1.0),
+        &["best(", "early_stopping"],
+    );
     let stopping = trainer(2).early_stopping(EarlyStopping::new(1));
     told(fit(&stopping, &net(), nothing, |_| 1.0), &["first metric", "after epoch 1"]);
     for name in ["loss", "lr", "step", "epoch"] {
@@ -254,13 +257,13 @@ fn stopping_and_best_weights_may_be_asked_for_when_a_run_is_taken_up() -> Result
         fit(&trainer.checkpoint(path, 0), &net, metrics, |_| 1.0)
             .map(|history| (history.records.len(), bits(&net)))
     };
-    let stopping = EarlyStopping::new(3).maximize();
+    let stopping = EarlyStopping::new(3).maximize(true);
     let path = folder.join("run");
     scored(&path, 0, trainer(3))?;
     fs::copy(&path, folder.join("other")).unwrap();
     // The best was the second; two since then, and this is the third.
     let best = folder.join("best");
-    let (epochs, _) = scored(&path, 3, trainer(6).early_stopping(stopping).best(&best))?;
+    let (epochs, _) = scored(&path, 3, trainer(6).early_stopping(stopping).save_best(&best))?;
     assert_eq!(epochs, 5);
     // Of those since the file was asked for, the fifth.
     let (_, fifth) = scored(&folder.join("none"), 0, trainer(5))?;
@@ -278,8 +281,8 @@ fn a_small_last_batch_counts_by_its_examples() -> Result<()> {
     let p = Param::new(Tensor::from([1.0f64]));
     let run = |accumulate: usize| -> Result<(f64, f64)> {
         p.set(Tensor::from([1.0]));
-        let loader = Loader::new(10, 4).shuffle(false);
-        let history = Trainer::new(loader, 1).progress(false).accumulate(accumulate).fit(
+        let loader = DataLoader::new(10, 4).shuffle(false);
+        let history = Trainer::new(loader, 1).progress(false).accumulate_grad_batches(accumulate).fit(
             &p,
             &mut kolmo::optim::Sgd::new(0.1),
             |rows, _| Ok(rows.iter().map(|&i| i as u32).collect::<Vec<_>>()),

@@ -4,13 +4,13 @@ use kolmo::{
     compress::{
         everything, matrices,
         prune::{self, Amount},
-        scores::{Criterion, Scores, Snapshot, synflow},
+        scores::{ScoreCriterion, Scores, Snapshot, synflow},
     },
     nn::{Layer, Linear, Param, Relu, Sequential},
 };
 
 /// Gradients of `Σ x·w` in two batches are the two x.
-fn scored(criterion: Criterion) -> Result<Vec<f64>> {
+fn scored(criterion: ScoreCriterion) -> Result<Vec<f64>> {
     let w = Param::new(Tensor::from([2.0f64, -1.0, 3.0]));
     let mut scores = Scores::new(criterion);
     for x in [[1.0, 1.0, -2.0], [-0.5, 3.0, -1.0]] {
@@ -18,16 +18,16 @@ fn scored(criterion: Criterion) -> Result<Vec<f64>> {
         let loss = (tape.param(&w) * tape.constant(x)).sum();
         scores.add(&w, &loss.backward()?)?;
     }
-    Ok(scores.of("").unwrap())
+    Ok(scores.get("").unwrap())
 }
 
 #[test]
 fn scores_add_up_over_batches() -> Result<()> {
     // The products g·w: [2, -1, -6], then [-1, -3, -3].
-    assert_eq!(scored(Criterion::Taylor)?, [3.0, 4.0, 9.0]);
-    assert_eq!(scored(Criterion::Movement)?, [-1.0, 4.0, 9.0]);
-    assert_eq!(scored(Criterion::Snip)?, [1.0, 4.0, 9.0]);
-    assert_eq!(scored(Criterion::Fisher)?, [2.5, 5.0, 22.5]);
+    assert_eq!(scored(ScoreCriterion::Taylor)?, [3.0, 4.0, 9.0]);
+    assert_eq!(scored(ScoreCriterion::Movement)?, [-1.0, 4.0, 9.0]);
+    assert_eq!(scored(ScoreCriterion::Snip)?, [1.0, 4.0, 9.0]);
+    assert_eq!(scored(ScoreCriterion::Fisher)?, [2.5, 5.0, 22.5]);
     Ok(())
 }
 
@@ -37,7 +37,7 @@ fn the_second_derivatives_of_a_diagonal_quadratic_are_exact() -> Result<()> {
     let scores = Scores::second_order(&w, 2, &mut Random::new(0), |tape: &Tape<f64>| {
         (tape.param(&w).square() * tape.constant([1.5, 0.5])).sum()
     })?;
-    assert_eq!(scores.of("").unwrap(), [6.0, 0.5]); // h w² / 2 with h = [3, 1]
+    assert_eq!(scores.get("").unwrap(), [6.0, 0.5]); // h w² / 2 with h = [3, 1]
     Ok(())
 }
 
@@ -63,7 +63,7 @@ fn synflow_leaves_something_of_every_layer() -> Result<()> {
 #[test]
 fn a_ticket_goes_back_to_its_first_weights_and_keeps_its_mask() -> Result<()> {
     let net = Linear::<f32>::new(4, 3, &mut Random::new(0));
-    let start: Snapshot = Snapshot::of(&net);
+    let start: Snapshot = Snapshot::new(&net);
     let first = net.weight.value();
     net.weight.update(|w| w.as_mut_slice().reverse());
     prune::global(&net, Amount::Density(0.5), matrices)?;
@@ -79,7 +79,7 @@ fn a_ticket_goes_back_to_its_first_weights_and_keeps_its_mask() -> Result<()> {
 fn only_what_was_scored_is_pruned() -> Result<()> {
     let (a, b) = (Param::new(Tensor::from([1.0f32, 2.0])), Param::new(Tensor::from([0.1f32])));
     let tape = Tape::new();
-    let mut scores = Scores::new(Criterion::Taylor);
+    let mut scores = Scores::new(ScoreCriterion::Taylor);
     scores.add(&a, &(tape.param(&a) * tape.constant([3.0, 1.0])).sum().backward()?)?;
     assert_eq!(prune::by_scores(&a, &scores, Amount::Count(1), everything)?.kept, 1);
     assert_eq!(a.effective()?.to_vec(), [1.0, 0.0]);

@@ -4,7 +4,7 @@ use kolmo::{
     compress::{
         Channels, matrices,
         prune::{self, Amount},
-        quantize::{Quantizer, codebooks, settle},
+        quantize::{Quantizer, codebooks, convert},
     },
     nn::*,
 };
@@ -41,7 +41,7 @@ fn run<'t>(blocks: &[Block], x: &Var<'t>) -> Var<'t> {
         Block::GroupNorm(layer) => layer.forward(&x),
         Block::RmsNorm(layer) => layer.forward(&x),
         Block::PRelu(layer) => layer.forward(&x),
-        Block::Attention(layer) => layer.forward(&x, &x, &x, &Masks::default()),
+        Block::Attention(layer) => layer.forward(&x, &x, &x, &AttentionMasks::default()),
         Block::Recurrent(layer) => layer.forward(&x, None).0,
         Block::Relu => x.relu(),
         Block::Sigmoid => x.sigmoid(),
@@ -121,7 +121,7 @@ impl Maker {
                 (Block::Attention(MultiheadAttention::new(n, 2, &mut self.rng).unwrap()), kind)
             }
             (Kind::Sequences(n), 6) => {
-                let cell = [Cell::Tanh, Cell::Lstm, Cell::Gru][self.below(3)];
+                let cell = [RecurrentMode::RnnTanh, RecurrentMode::Lstm, RecurrentMode::Gru][self.below(3)];
                 (Block::Recurrent(Recurrent::new(cell, n, m, 1, false, &mut self.rng)), Kind::Sequences(m))
             }
             (Kind::Sequences(n), _) => (Block::Linear(Linear::new(n, m, &mut self.rng)), Kind::Sequences(m)),
@@ -215,7 +215,7 @@ fn random_models_compute_what_their_masked_ones_compute() -> Result<()> {
         let x: Tensor = init::normal(shape, 0.0, 1.0, &mut maker.rng);
         let output = |net: &[Block]| run(net, &Tape::inference().constant(&x)).to_vec();
         output(&net)?;
-        let channels = Channels::of(&net, &x, |x| run(&net, x))?;
+        let channels = Channels::trace(&net, &x, |x| run(&net, x))?;
         let mut before = HashMap::new();
         visit_params(&net, |path, p: &Param| drop(before.insert(path.to_string(), p.value())));
         let gone = channels.shrink(&net, 0.5)?;
@@ -243,10 +243,10 @@ fn attention_without_a_norm_runs_after_shrinking() -> Result<()> {
     let net = (&first, &attention, &last);
     fn forward<'t>(net: &(&Linear, &MultiheadAttention, &Linear), x: &Var<'t>) -> Var<'t> {
         let h = net.0.forward(x);
-        net.2.forward(&net.1.forward(&h, &h, &h, &Masks::default()))
+        net.2.forward(&net.1.forward(&h, &h, &h, &AttentionMasks::default()))
     }
     let x: Tensor = init::normal([2, 5, 3], 0.0, 1.0, rng);
-    Channels::of(&net, &x, |x| forward(&net, x))?.shrink(&net, 0.5)?;
+    Channels::trace(&net, &x, |x| forward(&net, x))?.shrink(&net, 0.5)?;
     assert_eq!(forward(&net, &Tape::inference().constant(&x)).to_vec()?.len(), 20);
     Ok(())
 }
@@ -262,7 +262,7 @@ fn net<T: kolmo::Float>() -> Net<T> {
 fn models_of_f64_shrink() -> Result<()> {
     let net = net::<f64>();
     let x: Tensor<f64> = init::normal([5, 4], 0.0, 1.0, &mut Random::new(1));
-    let channels = Channels::of(&net, &x, |x| net.forward(x))?;
+    let channels = Channels::trace(&net, &x, |x| net.forward(x))?;
     assert_eq!(channels.shrink(&net, 0.5)?, 4);
     assert_eq!(net.forward(&Tape::inference().constant(&x)).value()?.shape()[..], [5, 3]);
     Ok(())
@@ -275,7 +275,7 @@ fn codes_steps_and_masks_are_cut_with_their_weights() -> Result<()> {
         ("codebook", |net| codebooks(net, 4, matrices)),
         ("steps", |net| Quantizer::new(4).attach(net, matrices)),
         ("channels", |net| Quantizer::new(4).channels().attach(net, matrices)),
-        ("settled", |net| Quantizer::new(4).channels().attach(net, matrices).and_then(|()| settle(net))),
+        ("settled", |net| Quantizer::new(4).channels().attach(net, matrices).and_then(|()| convert(net))),
         ("rows in groups", |net| Quantizer::new(4).groups(2).attach(net, |name, _| name == "0.weight")),
         ("mask", |net| prune::global(net, Amount::Density(0.6), matrices).map(drop)),
     ];
@@ -284,7 +284,7 @@ fn codes_steps_and_masks_are_cut_with_their_weights() -> Result<()> {
         prepare(&net)?;
         let x: Tensor = init::normal([5, 4], 0.0, 1.0, &mut Random::new(1));
         let before = net.0.0.weight.effective()?.to_vec();
-        let channels = Channels::of(&net, &x, |x| net.forward(x))?;
+        let channels = Channels::trace(&net, &x, |x| net.forward(x))?;
         assert_eq!(channels.families(), 1, "{name}");
         assert_eq!(channels.shrink(&net, 0.5)?, 4, "{name}");
         assert_eq!(net.forward(&Tape::inference().constant(&x)).value()?.shape()[..], [5, 3], "{name}");
@@ -320,7 +320,7 @@ fn what_cannot_be_cut_is_an_error_and_changes_nothing() -> Result<()> {
     for (says, prepare) in ways {
         let net = net::<f32>();
         prepare(&net)?;
-        let channels = Channels::of(&net, &x, |x| net.forward(x))?;
+        let channels = Channels::trace(&net, &x, |x| net.forward(x))?;
         let error = channels.shrink(&net, 0.5).unwrap_err().to_string();
         assert!(error.contains(says) && error.contains("2.weight"), "{error}");
         assert_eq!(net.0.0.weight.shape()[..], [8, 4]);

@@ -17,7 +17,7 @@ fn numbers(shape: &[usize]) -> Tensor<f64> {
 #[test]
 fn the_divergence_is_that_of_the_paper() -> Result<()> {
     let w = Param::new(Tensor::from([1.0f64]));
-    let noise = Variational::of(&w, everything)?;
+    let noise = Variational::new(&w, everything)?;
     let log_sigma2 = &named_params::<f64, _>(&noise)[0].1;
     for log_alpha in [-4.0f64, -1.0, 0.0, 1.0, 3.0] {
         log_sigma2.set([log_alpha]);
@@ -37,7 +37,7 @@ fn the_divergence_is_that_of_the_paper() -> Result<()> {
 #[test]
 fn gradients_are_those_of_finite_differences() -> Result<()> {
     let linear = Linear::<f64>::new(3, 2, &mut Random::new(0));
-    let noise = Variational::of(&linear, matrices)?;
+    let noise = Variational::new(&linear, matrices)?;
     let log_sigma2 = named_params::<f64, _>(&noise)[0].1.clone();
     let sizes = [numbers(&[2, 3]), numbers(&[2, 3])];
     let x = numbers(&[4, 3]);
@@ -63,7 +63,7 @@ fn gradients_are_those_of_finite_differences() -> Result<()> {
         &sizes,
     )?;
     let conv = Conv2d::<f64>::new(1, 2, 3, &mut Random::new(0));
-    let noise = Variational::of(&conv, |name, _| name == "weight")?;
+    let noise = Variational::new(&conv, |name, _| name == "weight")?;
     let log_sigma2 = named_params::<f64, _>(&noise)[0].1.clone();
     GradCheck::new().check(
         |v| {
@@ -75,7 +75,7 @@ fn gradients_are_those_of_finite_differences() -> Result<()> {
         &[numbers(&[2, 1, 3, 3]), numbers(&[2, 1, 3, 3]), numbers(&[2, 1, 4, 5])],
     )?;
     for gate in [Gate::Weight, Gate::Axis(1)] {
-        let gates = Gates::of(&linear, gate, 0.5, matrices)?;
+        let gates = Gates::new(&linear, gate, 0.5, matrices)?;
         let log_alpha = named_params::<f64, _>(&gates)[0].1.clone();
         GradCheck::new().check(
             |v| {
@@ -95,7 +95,7 @@ fn gradients_are_those_of_finite_differences() -> Result<()> {
 #[test]
 fn noise_on_results_is_distributed_as_noise_on_weights() -> Result<()> {
     let layer = Linear::<f64>::new(6, 2, &mut Random::new(1));
-    let noise = Variational::of(&layer, matrices)?;
+    let noise = Variational::new(&layer, matrices)?;
     named_params::<f64, _>(&noise)[0].1.set(Tensor::full([2, 6], -2.0));
     let x = numbers(&[1, 6]);
     let moments = |local: bool| -> Result<[f64; 2]> {
@@ -128,16 +128,18 @@ fn what_was_pruned_before_has_no_noise_and_stays_pruned() -> Result<()> {
     prune::global(&layer, prune::Amount::Density(0.5), matrices)?;
     let before = layer.weight.mask().unwrap().to_vec();
     let zero = |values: Vec<f32>| values.iter().zip(&before).all(|(v, keep)| *keep || *v == 0.0);
-    let noise = Variational::of(&layer, matrices)?;
+    let noise = Variational::new(&layer, matrices)?;
     let tape = Tape::new();
     noise.sample(&tape, &layer);
     assert!(zero(tape.param(&layer.weight).to_vec()?));
     assert!(noise.prune(&layer, 3.0)?.kept <= 20 && zero(layer.weight.effective()?.to_vec()));
-    let gates: Gates = Gates::of(&layer, Gate::Weight, 0.9, matrices)?;
+    let gates: Gates = Gates::new(&layer, Gate::Weight, 0.9, matrices)?;
     assert!(gates.prune(&layer)?.kept <= 20 && zero(layer.weight.effective()?.to_vec()));
-    assert!(Gates::<f32>::of(&layer, Gate::Axis(2), 0.9, matrices).is_err());
-    assert!(Gates::<f32>::of(&layer, Gate::Weight, 1.0, matrices).is_err());
-    assert!(Variational::<f32>::of(&layer, |_, _| false).unwrap_err().to_string().contains("no parameter"));
+    assert!(Gates::<f32>::new(&layer, Gate::Axis(2), 0.9, matrices).is_err());
+    assert!(Gates::<f32>::new(&layer, Gate::Weight, 1.0, matrices).is_err());
+    assert!(
+        Variational::<f32>::new(&layer, |_, _| false).unwrap_err().to_string().contains("no parameter")
+    );
     Ok(())
 }
 
@@ -147,7 +149,7 @@ type Net = Sequential<(Linear, Relu, Linear)>;
 fn digits() -> Result<[(Tensor, Tensor<u32>); 2]> {
     let (x, y) = data::digits();
     let (train, test) = data::train_test_split(x.dim(0), 0.25, 0)?;
-    let scale = data::Standardize::fit(&x.rows(&train)?)?;
+    let scale = data::StandardScaler::fit(&x.rows(&train)?)?;
     let part = |rows: &[usize]| Ok::<_, kolmo::Error>((scale.apply(&x.rows(rows)?)?, y.rows(rows)?));
     Ok([part(&train)?, part(&test)?])
 }
@@ -195,7 +197,7 @@ fn nine_tenths_of_a_network_for_digits_are_not_needed() -> Result<()> {
 
     let one = net();
     train(&one, &(), 0.0, 10, |_, _| None)?;
-    let noise = Variational::of(&one, matrices)?;
+    let noise = Variational::new(&one, matrices)?;
     train(&one, &noise, 5e-3, 50, |tape, progress| Some(noise.sample(tape, &one) * progress.min(0.5) * 2.0))?;
     let left = noise.prune(&one, 3.0)?;
     let accuracy = accuracy_of(&one)?;
@@ -203,7 +205,7 @@ fn nine_tenths_of_a_network_for_digits_are_not_needed() -> Result<()> {
 
     let two = net();
     train(&two, &(), 0.0, 10, |_, _| None)?;
-    let gates = Gates::of(&two, Gate::Weight, 0.9, matrices)?;
+    let gates = Gates::new(&two, Gate::Weight, 0.9, matrices)?;
     train(&two, &gates, 3e-2, 40, |tape, _| Some(gates.sample(tape, &two) * 3.0))?;
     let left = gates.prune(&two)?;
     train(&two, &(), 0.0, 5, |_, _| None)?;

@@ -1,8 +1,8 @@
 //! Special points: infinities, ties, zeros and nothing at all. Values by PyTorch in f64 unless said otherwise.
 use kolmo::{
-    Attention, AttentionMask, Random, Result, Tape, Tensor, Var, fuse,
+    AttentionMask, AttentionOptions, Random, Result, Tape, Tensor, Var, fuse,
     loss::Reduction,
-    nn::{Masks, MultiheadAttention},
+    nn::{AttentionMasks, MultiheadAttention},
 };
 
 const INF: f64 = f64::INFINITY;
@@ -107,10 +107,10 @@ fn an_infinite_entry_of_a_sum_of_exponentials_does_not_spoil_the_others() {
 #[test]
 fn extremes_of_nan_share_as_pytorch_has_it() {
     let x = [NAN, 2.0, NAN, 1.0];
-    same(&gradient(&x, |x| x.amax(&[0], false)), &[NAN; 4]);
+    same(&gradient(&x, |x| x.amax_dim(&[0], false)), &[NAN; 4]);
     same(&gradient(&x, |x| x.max()), &[0.5, 0.0, 0.5, 0.0]);
     same(&gradient(&x, |x| x.min()), &[0.5, 0.0, 0.5, 0.0]);
-    same(&gradient(&[3.0, 3.0, 1.0], |x| x.amax(&[0], false)), &[0.5, 0.5, 0.0]);
+    same(&gradient(&[3.0, 3.0, 1.0], |x| x.amax_dim(&[0], false)), &[0.5, 0.5, 0.0]);
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn attention_to_nothing_is_zero_whatever_the_mask_is_made_of() {
             let y = x.scaled_dot_product_attention(
                 &x,
                 &x,
-                &Attention { mask: Some(mask(&tape)), ..Attention::default() },
+                &AttentionOptions { mask: Some(mask(&tape)), ..AttentionOptions::default() },
             );
             let value: Vec<f64> = y.to_vec().unwrap().iter().map(|v| v.to_f64()).collect();
             let grads = y.square().sum().grad(&[&x]).unwrap();
@@ -177,8 +177,8 @@ fn attention_to_nothing_is_zero_whatever_the_mask_is_made_of() {
             let list = |t: &Tensor<T>| t.to_vec().iter().map(|v| v.to_f64()).collect::<Vec<_>>();
             (value, list(grads[0].value().unwrap()), list(twice.get(&x).unwrap()))
         };
-        let by_bools = run(&|_| AttentionMask::Keep(keep.clone()));
-        let by_numbers = run(&|tape| AttentionMask::Add(tape.input(&bias)));
+        let by_bools = run(&|_| AttentionMask::Bool(keep.clone()));
+        let by_numbers = run(&|tape| AttentionMask::Additive(tape.input(&bias)));
         assert_eq!(by_bools, by_numbers);
         assert_eq!(by_bools.0[4..8], [0.0; 4]);
         let all = by_bools.0.iter().chain(&by_bools.1).chain(&by_bools.2);
@@ -194,8 +194,8 @@ fn a_layer_of_attention_stays_finite_where_nothing_is_seen() -> Result<()> {
     let tape = Tape::new();
     let x = tape.input(Tensor::from_fn([2, 3, 4], |i| (i as f64).cos()));
     let bias = tape.input([[-INF, -INF, -INF], [0.0, -INF, 1.0], [0.5, 0.0, 0.0]]);
-    let masks = Masks {
-        pairs: Some(AttentionMask::Add(bias.clone())),
+    let masks = AttentionMasks {
+        pairs: Some(AttentionMask::Additive(bias.clone())),
         keys: Some(Tensor::from([[true, true, true], [false, true, false]])),
         is_causal: false,
     };
@@ -216,7 +216,8 @@ fn what_a_teacher_holds_for_impossible_costs_a_student_nothing() {
     let tape = Tape::<f64>::new();
     let student = tape.input([[1.0, 2.0, -1.0]]);
     let teacher = tape.constant([[3.0, -INF, -2.0]]);
-    let loss = kolmo::compress::distill::soft_target(&student, &teacher, &Tensor::from([0u32]), 2.0, 1.0);
+    let loss =
+        kolmo::compress::distill::soft_target_loss(&student, &teacher, &Tensor::from([0u32]), 2.0, 1.0);
     same(&[loss.item().unwrap()], &[3.645814404049254]);
     let grads = loss.grad(&[&student]).unwrap();
     assert!(grads[0].to_vec().unwrap().iter().all(|v| v.is_finite()));
@@ -232,7 +233,7 @@ fn fake_quantisation_keeps_nan() -> Result<()> {
     same(&x.fake_quantize(&q).to_vec()?, &[NAN, 0.5, 1.5, -2.0]);
     let error = q.quantize(x.value()?).unwrap_err().to_string();
     assert!(error.contains("value 0 is NaN"), "{error}");
-    same(&x.learned_step(&tape.input(0.5), -4.0, 3.0).to_vec()?, &[NAN, 0.5, 1.5, -2.0]);
+    same(&x.fake_quantize_learned(&tape.input(0.5), -4.0, 3.0).to_vec()?, &[NAN, 0.5, 1.5, -2.0]);
     Ok(())
 }
 

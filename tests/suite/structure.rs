@@ -3,7 +3,7 @@ use kolmo::{
     ConvOptions, Random, Result, Tape, Tensor, Var,
     compress::{Channels, prune},
     nn::{
-        BatchNorm2d, Conv2d, Flatten, GroupNorm, Layer, LayerNorm, Linear, Masks, MaxPool2d,
+        AttentionMasks, BatchNorm2d, Conv2d, Flatten, GroupNorm, Layer, LayerNorm, Linear, MaxPool2d,
         MultiheadAttention, Param, Relu, Sequential, init,
     },
 };
@@ -53,7 +53,7 @@ fn convolutions_lose_filters_and_what_reads_them_loses_columns() -> Result<()> {
     silence(&net.0.6.weight, net.0.6.bias.as_ref());
     let x = normal(&[2, 1, 12, 12], 1);
     let before = output(&net, &x);
-    let channels = Channels::of(&net, &x, |x| net.forward(x))?;
+    let channels = Channels::trace(&net, &x, |x| net.forward(x))?;
     assert_eq!(channels.families(), 3);
     assert_eq!(channels.shrink(&net, 0.5)?, 2 + 3 + 5);
     assert_eq!(net.0.0.weight.shape()[..], [2, 1, 3, 3]);
@@ -94,7 +94,7 @@ fn a_residual_connection_ties_what_it_adds() -> Result<()> {
     }
     let x = normal(&[5, 3], 1);
     let before = net.forward(&Tape::inference().constant(&x)).to_vec()?;
-    let channels = Channels::of(&net, &x, |x| net.forward(x))?;
+    let channels = Channels::trace(&net, &x, |x| net.forward(x))?;
     assert_eq!(channels.families(), 2);
     channels.shrink(&net, 0.5)?;
     assert_eq!(net.first.weight.shape()[..], [4, 3]);
@@ -117,7 +117,7 @@ fn batch_normalisation_goes_along() -> Result<()> {
     silence(&net.0.0.weight, net.0.0.bias.as_ref());
     let x = normal(&[3, 2, 6, 6], 1);
     let before = output(&net, &x);
-    let channels = Channels::of(&net, &x, |x| net.forward(x))?;
+    let channels = Channels::trace(&net, &x, |x| net.forward(x))?;
     channels.shrink(&net, 0.5)?;
     assert_eq!(net.0.1.running_mean.shape()[..], [2]);
     assert_eq!(net.0.3.weight.shape()[..], [2, 2, 3, 3]);
@@ -149,7 +149,7 @@ fn concatenated_channels_go_by_their_own_families() -> Result<()> {
     }
     let x = normal(&[5, 3], 1);
     let before = run(&net, &Tape::inference().constant(&x)).to_vec()?;
-    let channels = Channels::of(&net, &x, |x| run(&net, x))?;
+    let channels = Channels::trace(&net, &x, |x| run(&net, x))?;
     assert_eq!(channels.families(), 2);
     channels.shrink(&net, 0.5)?;
     assert_eq!([&net.left, &net.right].map(|layer| layer.weight.shape()[0]), [2, 3]);
@@ -170,7 +170,7 @@ fn what_is_mixed_stays_and_masks_go_along() -> Result<()> {
     ));
     prune::global(&net, prune::Amount::Density(0.7), kolmo::compress::matrices)?;
     let x = normal(&[5, 4], 1);
-    let channels = Channels::of(&net, &x, |x| net.forward(x))?;
+    let channels = Channels::trace(&net, &x, |x| net.forward(x))?;
     assert_eq!(channels.families(), 1, "a layer's mean and variance are over all its channels");
     channels.shrink(&net, 0.25)?;
     assert_eq!(net.0.0.weight.shape()[..], [6, 4]);
@@ -198,7 +198,7 @@ impl Heads {
             let heads = (y.dim(2) / 4) as isize;
             y.reshape([y.dim(0) as isize, y.dim(1) as isize, heads, 4]).transpose(1, 2)
         };
-        let attention = kolmo::Attention::default();
+        let attention = kolmo::AttentionOptions::default();
         let y = heads(&self.query).scaled_dot_product_attention(
             &heads(&self.key),
             &heads(&self.value),
@@ -232,7 +232,7 @@ fn heads_of_attention_go_as_a_whole() -> Result<()> {
     let x = normal(&[2, 5, 6], 1);
     let run = |net: &Heads| net.forward(&Tape::inference().constant(&x)).to_vec();
     let before = run(&net)?;
-    let channels = Channels::of(&net, &x, |x| net.forward(x))?;
+    let channels = Channels::trace(&net, &x, |x| net.forward(x))?;
     assert_eq!(channels.families(), 1, "four heads");
     assert_eq!(channels.shrink(&net, 0.5)?, 2);
     for layer in [&net.query, &net.key, &net.value] {
@@ -260,7 +260,7 @@ fn what_the_options_of_a_layer_count_stays() -> Result<()> {
         Conv2d::new(8, 2, 1, rng),
     ));
     let x = normal(&[2, 2, 7, 7], 1);
-    let channels = Channels::of(&depthwise, &x, |x| depthwise.forward(x))?;
+    let channels = Channels::trace(&depthwise, &x, |x| depthwise.forward(x))?;
     assert_eq!(channels.families(), 1, "only the last eight");
     channels.shrink(&depthwise, 0.5)?;
     assert_eq!(depthwise.0.0.weight.shape()[..], [4, 2, 3, 3]);
@@ -269,7 +269,8 @@ fn what_the_options_of_a_layer_count_stays() -> Result<()> {
 
     let attention = MultiheadAttention::<f32>::new(8, 2, rng)?;
     let x = normal(&[2, 5, 8], 1);
-    let channels = Channels::of(&attention, &x, |x| attention.forward(x, x, x, &Masks::default()))?;
+    let channels =
+        Channels::trace(&attention, &x, |x| attention.forward(x, x, x, &AttentionMasks::default()))?;
     assert_eq!(channels.families(), 0);
     Ok(())
 }

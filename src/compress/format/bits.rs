@@ -1,5 +1,5 @@
 //! Floats as whole numbers and back, and the checksum of bytes.
-use crate::real::half::{f16_bits, f16_to_f32};
+use crate::real::half::{f16_bits_to_f32, f32_to_f16_bits};
 
 /// The number that a float's bits have in the order of floats (of `bits` bits, -0 just below 0).
 pub(super) fn ordered(value: u32, bits: u32) -> i64 {
@@ -16,11 +16,11 @@ pub(super) fn from_ordered(order: i64, bits: u32) -> Option<u32> {
 
 /// The float with the given bits, in 16 or 32 of them, and back.
 pub(super) fn from_bits(bits: u32, width: u32) -> f32 {
-    if width == 16 { f16_to_f32(bits as u16) } else { f32::from_bits(bits) }
+    if width == 16 { f16_bits_to_f32(bits as u16) } else { f32::from_bits(bits) }
 }
 
 pub(super) fn to_bits(value: f32, width: u32) -> u32 {
-    if width == 16 { u32::from(f16_bits(value)) } else { value.to_bits() }
+    if width == 16 { u32::from(f32_to_f16_bits(value)) } else { value.to_bits() }
 }
 
 /// Centroid `index` of a uniform quantiser.

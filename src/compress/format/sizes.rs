@@ -50,7 +50,7 @@ impl Sizes {
     }
 
     /// All bytes of one kind, over all entries.
-    pub fn of(&self, part: Part) -> usize {
+    pub fn part(&self, part: Part) -> usize {
         self.parts.iter().filter(|line| line.part == part).map(|line| line.bytes).sum()
     }
 

@@ -7,8 +7,8 @@ use crate::{
         filter::{each_field, picks_some},
         low_rank, matrices,
         prune::{self, Amount},
-        quantize::{self, Quantizer, settle},
-        scores::{Criterion, Scores},
+        quantize::{self, Quantizer, convert},
+        scores::{ScoreCriterion, Scores},
     },
     error::{Error, Result},
     files::read_text,
@@ -162,13 +162,13 @@ impl Stage {
             Stage::Steps { bits, group, channels, fixed, epochs, only } => {
                 let mut quantizer = Quantizer::new(*bits).groups(*group);
                 quantizer = if *channels { quantizer.channels() } else { quantizer };
-                quantizer = if *fixed { quantizer.fixed() } else { quantizer };
+                quantizer = if *fixed { quantizer.learned(false) } else { quantizer };
                 quantizer.attach(model, picked(only))?;
                 train(model, work, task, *epochs, (1, 1))?;
-                settle(model)
+                convert(model)
             }
             Stage::Half => {
-                quantize::round_to_half(model);
+                quantize::to_half(model);
                 Ok(())
             }
         }
@@ -185,10 +185,10 @@ fn prune_once<M: Serialize + ?Sized>(
 ) -> Result<prune::Weights> {
     let criterion = match by {
         By::Magnitude => None,
-        By::Taylor => Some(Criterion::Taylor),
-        By::Movement => Some(Criterion::Movement),
-        By::Snip => Some(Criterion::Snip),
-        By::Fisher => Some(Criterion::Fisher),
+        By::Taylor => Some(ScoreCriterion::Taylor),
+        By::Movement => Some(ScoreCriterion::Movement),
+        By::Snip => Some(ScoreCriterion::Snip),
+        By::Fisher => Some(ScoreCriterion::Fisher),
     };
     if let Some(criterion) = criterion {
         let mut scores = Scores::new(criterion);

@@ -14,12 +14,12 @@ use std::collections::BTreeMap;
 /// What it is made of is taken in batch by batch, with [`add`](Scores::add).
 ///
 /// ```
-/// use kolmo::{Tape, Tensor, compress::{matrices, prune::{self, Amount}, scores::{Criterion, Scores}}, nn::Param};
+/// use kolmo::{Tape, Tensor, compress::{matrices, prune::{self, Amount}, scores::{ScoreCriterion, Scores}}, nn::Param};
 /// let w = Param::new(Tensor::from([[3.0f32, 1.0]]));
 /// let tape = Tape::new();
 /// let x = tape.constant([[0.1], [2.0]]);
 /// let loss = tape.param(&w).matmul(&x).square().sum();
-/// let mut scores = Scores::new(Criterion::Taylor);
+/// let mut scores = Scores::new(ScoreCriterion::Taylor);
 /// scores.add(&w, &loss.backward()?)?;
 /// prune::by_scores(&w, &scores, Amount::Count(1), matrices)?;
 /// assert_eq!(w.effective()?.to_vec(), [0.0, 1.0]); // the larger weight matters less
@@ -27,13 +27,13 @@ use std::collections::BTreeMap;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Scores {
-    criterion: Criterion,
+    criterion: ScoreCriterion,
     sums: BTreeMap<String, Vec<f64>>,
 }
 
 /// How a weight `w` with gradient `g` is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Criterion {
+pub enum ScoreCriterion {
     /// `Σ |g·w|` over batches: how much the loss changes to first order if the weight goes (Molchanov et al., 2017).
     Taylor,
     /// `-Σ g·w`: weights that training moves away from zero score high (Sanh, Wolf and Rush, 2020). Added at every step of
@@ -48,7 +48,7 @@ pub enum Criterion {
 
 impl Scores {
     /// No score yet.
-    pub fn new(criterion: Criterion) -> Scores {
+    pub fn new(criterion: ScoreCriterion) -> Scores {
         Scores { criterion, sums: BTreeMap::new() }
     }
 
@@ -65,10 +65,10 @@ impl Scores {
             let products =
                 p.value().to_vec().into_iter().zip(g.to_vec()).map(|(w, g)| w.to_f64() * g.to_f64());
             let each = products.map(|product| match criterion {
-                Criterion::Taylor => product.abs(),
-                Criterion::Movement => -product,
-                Criterion::Snip => product,
-                Criterion::Fisher => product * product / 2.0,
+                ScoreCriterion::Taylor => product.abs(),
+                ScoreCriterion::Movement => -product,
+                ScoreCriterion::Snip => product,
+                ScoreCriterion::Fisher => product * product / 2.0,
             });
             result = std::mem::replace(&mut result, Ok(())).and_then(|()| self.sum(path.to_string(), each));
         });
@@ -101,7 +101,7 @@ impl Scores {
         rng: &mut Random,
         loss: impl for<'t> Fn(&'t Tape<T>) -> Var<'t, T>,
     ) -> Result<Scores> {
-        let mut scores = Scores::new(Criterion::Fisher);
+        let mut scores = Scores::new(ScoreCriterion::Fisher);
         if probes == 0 {
             return Err(Error::invalid("scores", "0 probes, expected at least 1"));
         }
@@ -120,7 +120,7 @@ impl Scores {
                 .map(|leaf| {
                     let random = rng.split(leaf.numel());
                     let sign = |i: usize| if random.bits(i as u64) >> 63 == 0 { 1.0 } else { -1.0 };
-                    Tensor::from_fn(leaf.shape(), |i| T::of(sign(i)))
+                    Tensor::from_fn(leaf.shape(), |i| T::constant(sign(i)))
                 })
                 .collect();
             let seeds: Vec<Var<'_, T>> = signs.iter().map(|s| tape.constant(s)).collect();
@@ -149,10 +149,10 @@ impl Scores {
     }
 
     /// The scores of a parameter; `None` if it never had a gradient.
-    pub fn of(&self, name: &str) -> Option<Vec<f64>> {
+    pub fn get(&self, name: &str) -> Option<Vec<f64>> {
         let sums = self.sums.get(name)?;
         Some(match self.criterion {
-            Criterion::Snip => sums.iter().map(|v| v.abs()).collect(),
+            ScoreCriterion::Snip => sums.iter().map(|v| v.abs()).collect(),
             _ => sums.clone(),
         })
     }

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 /// ```
 /// use kolmo::{Tensor, compress::{everything, prune::{self, Amount}, scores::Snapshot}, nn::Param};
 /// let w = Param::new(Tensor::from([1.0f32, 2.0]));
-/// let start: Snapshot = Snapshot::of(&w);
+/// let start: Snapshot = Snapshot::new(&w);
 /// w.set([5.0, 4.0]); // trained
 /// prune::global(&w, Amount::Count(1), everything)?;
 /// start.restore(&w)?; // the mask stays
@@ -26,7 +26,7 @@ pub struct Snapshot<T: Float = f32>(BTreeMap<String, Tensor<T>>);
 
 impl<T: Float> Snapshot<T> {
     /// The weights as they are now.
-    pub fn of<M: Serialize + ?Sized>(model: &M) -> Snapshot<T> {
+    pub fn new<M: Serialize + ?Sized>(model: &M) -> Snapshot<T> {
         let mut values = BTreeMap::new();
         visit_params(model, |path, p: &Param<T>| {
             values.insert(path.to_string(), p.value());

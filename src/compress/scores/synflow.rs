@@ -1,5 +1,5 @@
 //! Pruning in rounds by scores that need no data.
-use super::criterion::{Criterion, Scores};
+use super::criterion::{ScoreCriterion, Scores};
 use crate::{
     compress::prune::{self, Amount, Weights},
     error::{Error, Result},
@@ -37,7 +37,7 @@ pub fn synflow<T: Float, M: Serialize + ?Sized>(
             leaves.push((path.to_string(), leaf));
         });
         let grads = outputs(&tape).sum().backward()?;
-        let mut scores = Scores::new(Criterion::Taylor);
+        let mut scores = Scores::new(ScoreCriterion::Taylor);
         for (name, leaf) in leaves {
             let g = grads.get(&leaf).map(Tensor::to_vec).unwrap_or_else(|| vec![T::default(); leaf.numel()]);
             let w = leaf.to_vec()?;

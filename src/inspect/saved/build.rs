@@ -13,8 +13,8 @@ use crate::{
 use std::collections::HashMap;
 
 impl SavedTape {
-    /// What a value was computed by. The tape must have been [observed](crate::Tape::observe) from before it was recorded.
-    pub fn of<T: Float>(result: &Var<'_, T>) -> Result<SavedTape> {
+    /// What a value was computed by. The tape must have been [observed](crate::Tape::set_observing) from before it was recorded.
+    pub fn from_var<T: Float>(result: &Var<'_, T>) -> Result<SavedTape> {
         result.ok()?;
         let tape = result.tape();
         let statement = result
@@ -27,7 +27,7 @@ impl SavedTape {
     }
 
     /// What a scalar was computed by.
-    pub fn of_scalar<T: Float>(result: Scalar<'_, T>) -> Result<SavedTape> {
+    pub fn from_scalar<T: Float>(result: Scalar<'_, T>) -> Result<SavedTape> {
         match result.tape() {
             Some(tape) => saved(tape, result.id()),
             None => Err(Error::invalid("SavedTape", "the value is a constant: nothing recorded it")),
@@ -164,7 +164,7 @@ impl Build {
         instead: Instead,
     ) -> Result<usize> {
         let tape = Tape::new();
-        tape.observe(true);
+        tape.set_observing(true);
         let vars: Vec<Var<'_, T>> = operands
             .iter()
             .zip(values)

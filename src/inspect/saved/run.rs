@@ -130,7 +130,7 @@ where
 {
     let wrong = || String::from("an operand is not of the right kind");
     let scalar = |operand: &Operand| match operand {
-        Operand::Constant(value) => Ok(Scalar::constant(T::of(value.item().unwrap_or(f64::NAN)))),
+        Operand::Constant(value) => Ok(Scalar::constant(T::constant(value.item().unwrap_or(f64::NAN)))),
         Operand::Statement(place) => match values.get(*place) {
             Some(Value::Scalar(s)) => Ok(*s),
             _ => Err(wrong()),
@@ -173,7 +173,7 @@ where
         }
         What::Stack { operands } => {
             let scalars: Vec<Scalar<'t, T>> = operands.iter().map(scalar).collect::<Result<_, _>>()?;
-            Value::Tensor(tape.from_scalars(&scalars, statement.shape.clone().unwrap_or_default()))
+            Value::Tensor(tape.stack_scalars(&scalars, statement.shape.clone().unwrap_or_default()))
         }
     };
     if let Value::Tensor(y) = &value {

@@ -18,10 +18,10 @@ use std::path::Path;
 /// let rng = &mut Random::new(0);
 /// let net = Sequential((Linear::<f32>::new(3, 4, rng), Relu, Linear::new(4, 2, rng)));
 /// let tape = Tape::new();
-/// tape.observe(true);
+/// tape.set_observing(true);
 /// let x = tape.constant([[1.0, -0.5, 2.0], [0.1, 0.2, 0.3]]);
 /// let loss = net.forward(&x).cross_entropy(&Tensor::from([0u32, 1]));
-/// let saved = SavedTape::of(&loss)?.with_names::<f32, _>(&net);
+/// let saved = SavedTape::from_var(&loss)?.with_names::<f32, _>(&net);
 /// let file = std::env::temp_dir().join("kolmo_saved_tape.json");
 /// saved.save(&file)?;
 ///
@@ -127,9 +127,9 @@ impl SavedTape {
     ///
     /// ```
     /// let tape = kolmo::Tape::<f32>::new();
-    /// tape.observe(true);
+    /// tape.set_observing(true);
     /// let y = (tape.input([1.0, 2.0]) * tape.constant([3.0, 4.0])).sum();
-    /// assert_eq!(kolmo::inspect::SavedTape::of(&y)?.listing().to_string(), "\
+    /// assert_eq!(kolmo::inspect::SavedTape::from_var(&y)?.listing().to_string(), "\
     /// %1 = input : f32[2]
     /// %2 = mul(%1, const) : f32[2]
     /// %3 = sum(%2, dim=[0], keepdim=false) : f32[]

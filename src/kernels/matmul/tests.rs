@@ -17,14 +17,14 @@ impl Values {
 
 trait Test: MatmulElement + std::fmt::Debug {
     const EPSILON: f64;
-    fn of(v: f64) -> Self;
+    fn constant(v: f64) -> Self;
     fn get(self) -> f64;
     fn bits(self) -> u64;
 }
 
 impl Test for f32 {
     const EPSILON: f64 = f32::EPSILON as f64;
-    fn of(v: f64) -> f32 {
+    fn constant(v: f64) -> f32 {
         v as f32
     }
     fn get(self) -> f64 {
@@ -37,7 +37,7 @@ impl Test for f32 {
 
 impl Test for f64 {
     const EPSILON: f64 = f64::EPSILON;
-    fn of(v: f64) -> f64 {
+    fn constant(v: f64) -> f64 {
         v
     }
     fn get(self) -> f64 {
@@ -88,7 +88,7 @@ struct Owned<T> {
 impl<T: Test> Owned<T> {
     fn new(order: Order, rows: usize, cols: usize, values: &mut Values) -> Owned<T> {
         let (row_stride, col_stride, len) = lay_out(order, rows, cols);
-        let data = (0..len).map(|_| T::of(values.next())).collect();
+        let data = (0..len).map(|_| T::constant(values.next())).collect();
         Owned { data, rows, cols, row_stride, col_stride }
     }
 
@@ -117,10 +117,10 @@ fn check<T: Test>([m, k, n]: [usize; 3], orders: [Order; 3], alpha: f64, beta: f
     let b = Owned::<T>::new(orders[1], k, n, &mut values);
     let mut c = Owned::<T>::new(orders[2], m, n, &mut values);
     if beta == 0.0 {
-        c.data.fill(T::of(f64::NAN));
+        c.data.fill(T::constant(f64::NAN));
     }
     let before = c.data.clone();
-    matmul(T::of(alpha), a.view(), b.view(), T::of(beta), c.view_mut()).unwrap();
+    matmul(T::constant(alpha), a.view(), b.view(), T::constant(beta), c.view_mut()).unwrap();
     let mut written = vec![false; c.data.len()];
     for i in 0..m {
         for j in 0..n {
@@ -264,12 +264,12 @@ fn what_does_not_fit_is_left_alone() {
 }
 
 fn bits_of<T: Test>(threads: usize, [m, k, n]: [usize; 3], orders: [Order; 3]) -> Vec<u64> {
-    threads::set_threads(threads);
+    threads::set_num_threads(threads);
     let mut values = Values(3);
     let a = Owned::<T>::new(orders[0], m, k, &mut values);
     let b = Owned::<T>::new(orders[1], k, n, &mut values);
     let mut c = Owned::<T>::new(orders[2], m, n, &mut values);
-    matmul(T::of(0.3), a.view(), b.view(), T::of(0.7), c.view_mut()).unwrap();
+    matmul(T::constant(0.3), a.view(), b.view(), T::constant(0.7), c.view_mut()).unwrap();
     c.data.into_iter().map(T::bits).collect()
 }
 
@@ -310,7 +310,7 @@ fn batches_are_the_same_as_one_by_one() {
     let b = Owned::<f32>::new(Rows, k, n, &mut values);
     let one = |i: usize| Mat { data: &a.data[i * m * k..], rows: m, ..a.view() };
     for threads in [1, 2, 3] {
-        threads::set_threads(threads);
+        threads::set_num_threads(threads);
         let mut all = vec![0.0; count * m * n];
         batched_matmul(&mut all, m, n, one, |_| b.view()).unwrap();
         for (i, part) in all.chunks(m * n).enumerate() {

@@ -58,7 +58,7 @@ impl<T: Number> Statements<T> {
                 peak: 0,
             }),
         };
-        statements.push_slow(&[(0, T::of(0.0))]);
+        statements.push_slow(&[(0, T::constant(0.0))]);
         statements.truncate(1, 1, 0);
         statements
     }
@@ -166,7 +166,7 @@ impl<T: Number> Statements<T> {
 
     /// Appends the statement of a tensor node and gives its id.
     pub fn push_tensor(&self, node: u32) -> u32 {
-        let id = self.push([(node, T::of(0.0))], Told::NOTHING);
+        let id = self.push([(node, T::constant(0.0))], Told::NOTHING);
         self.with(|b| {
             b.scalars -= 1;
             if let Some(last) = b.counts.last_mut().filter(|_| id != 0) {

@@ -50,17 +50,17 @@ impl<T: Number> Statements<T> {
                 return false;
             }
             b.peak = adjoints_needed;
-            adjoints.resize(adjoints.len().max(b.peak), T::of(0.0));
+            adjoints.resize(adjoints.len().max(b.peak), T::constant(0.0));
             marked.resize(marked.len().max(b.peak), false);
             found.clear();
             ends.clear();
             for &result in results.iter().filter(|&&id| inside(id)) {
-                adjoints[result as usize] = T::of(1.0);
+                adjoints[result as usize] = T::constant(1.0);
                 let mut at = b.ids.len();
                 for statement in (floor.0..n).rev() {
                     let count = b.counts[statement] as usize;
                     at -= count;
-                    let adjoint = std::mem::replace(&mut adjoints[statement], T::of(0.0));
+                    let adjoint = std::mem::replace(&mut adjoints[statement], T::constant(0.0));
                     if adjoint.is_zero() {
                         continue;
                     }
@@ -78,7 +78,7 @@ impl<T: Number> Statements<T> {
                 }
                 for id in reached.drain(..) {
                     marked[id as usize] = false;
-                    let adjoint = std::mem::replace(&mut adjoints[id as usize], T::of(0.0));
+                    let adjoint = std::mem::replace(&mut adjoints[id as usize], T::constant(0.0));
                     if id != 0 {
                         found.push((id, adjoint));
                     }
@@ -102,7 +102,7 @@ impl<T: Number> Statements<T> {
                 let mut rest = &found[start..end];
                 while id == 0 || !rest.is_empty() {
                     let (part, more) = rest.split_at(rest.len().min(TENSOR as usize - 2));
-                    let before = [(id, T::of((id != 0) as u8 as f64))];
+                    let before = [(id, T::constant((id != 0) as u8 as f64))];
                     id = self.push_slices([(&before, &before), (part, part)], |x, _| *x, Told::NOTHING);
                     rest = more;
                     if self.is_full() {
@@ -135,7 +135,7 @@ impl<T: Number> Statements<T> {
                 at += if count == TENSOR { 1 } else { count as u32 };
             }
             let n = b.counts.len();
-            adjoints.resize(adjoints.len().max(columns.len()), T::of(0.0));
+            adjoints.resize(adjoints.len().max(columns.len()), T::constant(0.0));
             marked.resize(marked.len().max(columns.len()), false);
             for result in results.map(|id| if (id as usize) < n { id } else { 0 }) {
                 row.clear();
@@ -151,7 +151,7 @@ impl<T: Number> Statements<T> {
                     let pairs = arguments.iter().zip(&b.partials[range(statement)]);
                     row.extend(pairs.filter(|&(&id, _)| id != 0).map(|(&id, &d)| (columns[id as usize], d)));
                 } else {
-                    adjoints[statement] = T::of(1.0);
+                    adjoints[statement] = T::constant(1.0);
                     marked[statement] = true;
                     // Statements at and below `statement` that have an adjoint and no column.
                     let mut pending = 1;
@@ -163,9 +163,9 @@ impl<T: Number> Statements<T> {
                         if marked[statement] && columns[statement] == u32::MAX {
                             pending -= 1;
                             marked[statement] = false;
-                            let adjoint = std::mem::replace(&mut adjoints[statement], T::of(0.0));
+                            let adjoint = std::mem::replace(&mut adjoints[statement], T::constant(0.0));
                             if b.counts[statement] == TENSOR {
-                                adjoints.fill(T::of(0.0));
+                                adjoints.fill(T::constant(0.0));
                                 marked.fill(false);
                                 reached.clear();
                                 return false;
@@ -185,7 +185,7 @@ impl<T: Number> Statements<T> {
                     }
                     for id in reached.drain(..) {
                         marked[id as usize] = false;
-                        let adjoint = std::mem::replace(&mut adjoints[id as usize], T::of(0.0));
+                        let adjoint = std::mem::replace(&mut adjoints[id as usize], T::constant(0.0));
                         row.push((columns[id as usize], adjoint));
                     }
                 }

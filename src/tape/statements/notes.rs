@@ -9,7 +9,7 @@ use std::panic::Location;
 
 impl<T: Number> Statements<T> {
     /// Starts or ends the notes.
-    pub fn observe(&self, on: bool) {
+    pub fn set_observing(&self, on: bool) {
         self.with(|b| {
             b.notes = on.then(Vec::new);
             b.limit = if on { 0 } else { b.ids.capacity() };

@@ -1,6 +1,6 @@
 //! Where a run of the trainer is, as its checkpoint keeps it.
 use crate::{
-    data::Loader,
+    data::DataLoader,
     error::Result,
     tape::Random,
     train::{EarlyStopping, History, checkpoint::Saved},
@@ -11,7 +11,7 @@ use std::path::Path;
 /// Where a run is: all that isn't the model's or the optimiser's.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Position {
-    pub loader: Loader,
+    pub loader: DataLoader,
     pub epoch: u64,
     pub batch: usize,
     pub step: u64,

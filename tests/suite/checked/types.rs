@@ -1,9 +1,9 @@
 //! Every public type that serde reads: JSON to begin with, and what is done with what was read.
 use kolmo::{
-    ConvOptions, Interpolation, Listing, PoolOptions, Random, Resize, Result, Tape, Tensor, Var,
+    ConvOptions, InterpolateMode, InterpolateTo, Listing, PoolOptions, Random, Result, Tape, Tensor, Var,
     compress::{Recipe, matrices, quantize::Quantizer},
-    data::{Augment, Characters, Loader, MinMax, Standardize},
-    inspect::{By, SavedTape, summary},
+    data::{Augment, CharTokenizer, DataLoader, MinMaxScaler, StandardScaler},
+    inspect::{GroupBy, SavedTape, summary},
     nn::*,
     optim::*,
     train::{EarlyStopping, History},
@@ -114,9 +114,9 @@ pub fn layers() -> Result<Vec<Kind>> {
     list.layer("AvgPool2d", &AvgPool2d(pool(2)), &[&[2, 2, 6, 5]]);
     list.layer("AdaptiveAvgPool2d", &AdaptiveAvgPool2d([Some(2), None]), &[&[2, 2, 6, 5]]);
     list.layer("AdaptiveMaxPool2d", &AdaptiveMaxPool2d([Some(2), None]), &[&[2, 2, 6, 5]]);
-    let mode = Interpolation::Linear { align_corners: false };
-    list.layer("Upsample by", &Upsample { to: Resize::Scale(2.0), mode }, &[&[2, 2, 3, 4]]);
-    list.layer("Upsample to", &Upsample { to: Resize::Size([5, 6].into()), mode }, &[&[2, 2, 3, 4]]);
+    let mode = InterpolateMode::Linear { align_corners: false };
+    list.layer("Upsample by", &Upsample { to: InterpolateTo::Scale(2.0), mode }, &[&[2, 2, 3, 4]]);
+    list.layer("Upsample to", &Upsample { to: InterpolateTo::Size([5, 6].into()), mode }, &[&[2, 2, 3, 4]]);
     list.kind("Embedding", &Embedding::<f32>::new(5, 3, rng), 250, move |layer| {
         let tape = Tape::new();
         let y = layer.forward(&tape, &Tensor::from([[0u32, 4], [2, 9]]));
@@ -135,12 +135,12 @@ pub fn blocks() -> Result<Vec<Kind>> {
     attention.bias_v = Some(Param::new(numbers(&[1, 1, 4])));
     list.kind("MultiheadAttention", &attention, 600, move |layer| {
         for shape in [&[2, 3, 4][..], &[3, 4], &[0, 3, 4], &[2, 0, 4]] {
-            run(shape, |x| layer.forward(x, x, x, &Masks::causal()));
-            run(shape, |x| layer.forward_with_weights(x, x, x, &Masks::default()).1);
+            run(shape, |x| layer.forward(x, x, x, &AttentionMasks::causal()));
+            run(shape, |x| layer.forward_with_weights(x, x, x, &AttentionMasks::default()).1);
         }
     });
-    for cell in [Cell::Tanh, Cell::Relu, Cell::Lstm, Cell::Gru] {
-        let layer = Recurrent::<f32>::new(cell, 3, 2, 2, cell != Cell::Relu, rng);
+    for cell in [RecurrentMode::RnnTanh, RecurrentMode::RnnRelu, RecurrentMode::Lstm, RecurrentMode::Gru] {
+        let layer = Recurrent::<f32>::new(cell, 3, 2, 2, cell != RecurrentMode::RnnRelu, rng);
         list.kind("Recurrent", &layer, 250, move |layer| {
             [&[3, 2, 3][..], &[3, 3], &[3, 0, 3]].iter().for_each(|s| run(s, |x| layer.forward(x, None).0));
         });
@@ -151,7 +151,9 @@ pub fn blocks() -> Result<Vec<Kind>> {
         &TransformerEncoder::<f32>::new(4, 2, 2, options, rng)?,
         400,
         move |layer| {
-            [&[2, 3, 4][..], &[3, 4]].iter().for_each(|s| run(s, |x| layer.forward(x, &Masks::default())));
+            [&[2, 3, 4][..], &[3, 4]]
+                .iter()
+                .for_each(|s| run(s, |x| layer.forward(x, &AttentionMasks::default())));
         },
     );
     list.kind(
@@ -159,7 +161,7 @@ pub fn blocks() -> Result<Vec<Kind>> {
         &TransformerDecoder::<f32>::new(4, 2, 1, options, rng)?,
         400,
         move |layer| {
-            let none = Masks::default;
+            let none = AttentionMasks::default;
             [&[2, 3, 4][..], &[3, 4]].iter().for_each(|s| run(s, |x| layer.forward(x, x, &none(), &none())));
         },
     );
@@ -230,7 +232,7 @@ pub fn optimisers() -> Result<Vec<Kind>> {
 
 pub fn data() -> Result<Vec<Kind>> {
     let mut list = Vec::new();
-    list.kind("Loader", &Loader::new(10, 3).drop_last(true), 300, move |loader| {
+    list.kind("DataLoader", &DataLoader::new(10, 3).drop_last(true), 300, move |loader| {
         let mut seen = 0;
         if loader.len() < 1000 {
             loader.batches_from(1, 1, |rows, _| Ok(rows.len())).for_each(|n| seen += n.unwrap_or(0));
@@ -238,9 +240,9 @@ pub fn data() -> Result<Vec<Kind>> {
         assert!(loader.is_empty() || seen <= 10_000);
     });
     let x = || numbers(&[4, 3]);
-    list.kind("Standardize", &Standardize::fit(&x())?, 300, move |scaler| drop(scaler.apply(&x())));
-    list.kind("MinMax", &MinMax::fit(&x())?, 300, move |scaler| drop(scaler.apply(&x())));
-    list.kind("Characters", &Characters::of("abcd"), 300, move |characters| {
+    list.kind("Standardize", &StandardScaler::fit(&x())?, 300, move |scaler| drop(scaler.apply(&x())));
+    list.kind("MinMax", &MinMaxScaler::fit(&x())?, 300, move |scaler| drop(scaler.apply(&x())));
+    list.kind("CharTokenizer", &CharTokenizer::fit("abcd"), 300, move |characters| {
         let numbers = characters.encode("abca").unwrap_or_default();
         assert!(characters.decode(&numbers).is_ok());
     });
@@ -250,7 +252,7 @@ pub fn data() -> Result<Vec<Kind>> {
     });
     list.kind("EarlyStopping", &EarlyStopping::new(3), 300, move |stopping| {
         let mut stopping = *stopping;
-        let _ = [1.0, f64::NAN, 0.5].map(|v| stopping.should_stop(v));
+        let _ = [1.0, f64::NAN, 0.5].map(|v| stopping.update(v));
     });
     list.kind("Quantizer", &Quantizer::new(4).groups(2), 200, move |quantizer| {
         let layer = Linear::<f32>::new(4, 2, &mut Random::new(0));
@@ -281,12 +283,12 @@ pub fn data() -> Result<Vec<Kind>> {
 pub fn tapes() -> Result<Vec<Kind>> {
     let mut list = Vec::new();
     let tape = Tape::<f64>::new();
-    tape.observe(true);
+    tape.set_observing(true);
     let x = tape.input(Tensor::from_fn([2, 3], |i| i as f64));
     let w = tape.input(Tensor::from_fn([3, 3], |i| i as f64 * 0.1));
     let y = x.matmul(&w).softmax(-1).max_dim(0, false).0.narrow(0, 1, 2).flip(&[0]).cumsum(0);
     let y = y.reshape([2, 1]).expand([2, 4]).sum_dim(&[0], false) * tape.scalar(2.0);
-    let saved = SavedTape::of(&y.sum())?;
+    let saved = SavedTape::from_var(&y.sum())?;
     list.kind("SavedTape", &saved, 1500, move |saved| drop(saved.replay::<f64>()));
     list.kind("Listing", &tape.listing(), 300, move |listing: &Listing| drop(listing.to_string()));
     Ok(list)
@@ -301,15 +303,15 @@ pub fn reports() -> Result<Vec<Kind>> {
         Linear::new(4, 2, &mut Random::new(1)),
     ));
     let tape = Tape::new();
-    tape.observe(true);
+    tape.set_observing(true);
     let y = net.forward(&tape.input(numbers(&[2, 3])));
     let (memory, kinks, dead) = (tape.memory(), tape.kinks(), tape.dead_units()?);
     y.square().sum().backward()?;
-    let all = [By::Operation, By::Layer, By::Line];
+    let all = [GroupBy::Operation, GroupBy::Layer, GroupBy::Line];
     list.kind("Memory", &memory, 300, move |m| {
-        drop((m.to_string(), m.bytes(), all.map(|by| m.by(by)), m.largest().len()))
+        drop((m.to_string(), m.bytes(), all.map(|by| m.group_by(by)), m.largest().len()))
     });
-    list.kind("Profile", &tape.profile(), 300, move |p| drop((p.to_string(), all.map(|by| p.by(by)))));
+    list.kind("Profile", &tape.profile(), 300, move |p| drop((p.to_string(), all.map(|by| p.group_by(by)))));
     list.kind("Kinks", &kinks, 300, move |kinks| drop(kinks.to_string()));
     list.kind("DeadUnits", &dead, 300, move |dead| drop((dead.to_string(), dead.count())));
     let summary = summary::<f32, _>(&net).with_operations(&tape, &net);

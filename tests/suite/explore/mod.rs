@@ -76,7 +76,7 @@ fn the_page_shows_the_tape_and_does_what_is_asked() {
 fn scalars(browser: &Browser) -> Outcome<()> {
     let page = Page::new("scalars");
     let tape = Tape::<f64>::new();
-    tape.observe(true);
+    tape.set_observing(true);
     let x = tape.scalar(1.25); // %1
     let y = x * x; // %2: 1.5625
     let z = y + x; // %3: 2.8125
@@ -140,11 +140,11 @@ fn network(page: &Page) -> Outcome<()> {
     let rng = &mut Random::new(3);
     let net = Sequential((Linear::<f32>::new(4, 6, rng), Relu, Linear::new(6, 2, rng)));
     let tape = Tape::new();
-    tape.observe(true);
+    tape.set_observing(true);
     let x = tape.constant(Tensor::from_fn([5, 4], |i| (i as f32).sin()));
     let loss = net.forward(&x).cross_entropy(&Tensor::from([0u32, 1, 1, 0, 1]));
     loss.backward().map_err(|e| e.to_string())?;
-    Explorer::new(&tape).names(&net).save(&page.0).map_err(|e| e.to_string())
+    Explorer::new(&tape).with_names(&net).save(&page.0).map_err(|e| e.to_string())
 }
 
 fn folding_and_search(browser: &Browser) -> Outcome<()> {
@@ -193,7 +193,7 @@ fn folding_and_search(browser: &Browser) -> Outcome<()> {
 fn prediction(browser: &Browser) -> Outcome<()> {
     let page = Page::new("predict");
     let tape = Tape::<f64>::new();
-    tape.observe(true);
+    tape.set_observing(true);
     let x = tape.scalar(2.0);
     (x * 3.0).square().backward().map_err(|e| e.to_string())?; // 9x²: 36
     tape.explore(&page.0).map_err(|e| e.to_string())?;
@@ -242,7 +242,7 @@ fn lessons(browser: &Browser) -> Outcome<()> {
 fn escaping(browser: &Browser) -> Outcome<()> {
     let page = Page::new("escaping");
     let tape = Tape::<f64>::new();
-    tape.observe(true);
+    tape.set_observing(true);
     let x = tape.scalar(f64::INFINITY);
     let y = tape.scope("</script><img src=x onerror=alert(1)>", || x - x * 2.0);
     y.backward().map_err(|e| e.to_string())?;

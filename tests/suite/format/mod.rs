@@ -135,7 +135,7 @@ fn scales_multiply_the_neighbours_that_share_them() {
     assert_eq!(back.entries[0].to_dense(), [-0.25, 0.0, 0.25, 0.75, 0.0, -1.25, 1.25, 1.25, 1.75, 1.75]);
     let sizes = artifact.sizes().unwrap();
     assert_eq!(sizes.total(), bytes.len());
-    assert!((1..=8).contains(&sizes.of(Part::Scales)), "four of 16 bits at most");
+    assert!((1..=8).contains(&sizes.part(Part::Scales)), "four of 16 bits at most");
 }
 
 #[test]

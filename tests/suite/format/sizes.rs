@@ -6,7 +6,7 @@ use kolmo::compress::{Artifact, Entry, EntryData, Part};
 use super::{Random, lenet, masked, one};
 
 fn mask_bytes(shape: &[usize], mask: Vec<bool>) -> f64 {
-    masked(shape, mask).sizes().unwrap().of(Part::Mask) as f64
+    masked(shape, mask).sizes().unwrap().part(Part::Mask) as f64
 }
 
 /// `-log2` of the probability of each symbol, by the symbols' frequencies, in bytes.
@@ -20,7 +20,7 @@ fn entropy_bytes<S: Ord>(symbols: impl IntoIterator<Item = S>) -> f64 {
 #[test]
 fn structure_costs_less_than_100_bytes() {
     let sizes = lenet().sizes().unwrap();
-    let structure = sizes.of(Part::Header) + sizes.of(Part::Checksum);
+    let structure = sizes.part(Part::Header) + sizes.part(Part::Checksum);
     assert!(structure < 100, "{structure} bytes of structure in\n{sizes}");
 }
 
@@ -37,7 +37,7 @@ fn long_names_with_shared_prefixes_cost_little() {
             }
         }
     }
-    let header = artifact.sizes().unwrap().of(Part::Header);
+    let header = artifact.sizes().unwrap().part(Part::Header);
     assert!(header < 3600, "{header}");
     assert_eq!(Artifact::from_bytes(&artifact.to_bytes().unwrap()).unwrap(), artifact);
 }
@@ -94,7 +94,7 @@ fn codes_cost_their_entropy_and_less_if_they_follow_a_pattern() {
     let centroids: Vec<f32> = (0..16).map(|i| i as f32).collect();
     let cost = |codes: Vec<u32>| {
         let data = EntryData::Codebook { mask: None, codes, centroids: centroids.clone(), centroid_bits: 16 };
-        one(&shape, data).sizes().unwrap().of(Part::Codes) as f64
+        one(&shape, data).sizes().unwrap().part(Part::Codes) as f64
     };
     let normal: Vec<u32> =
         (0..20_000).map(|_| (random.normal() * 2.5 + 8.0).clamp(0.0, 15.0) as u32).collect();
@@ -117,7 +117,7 @@ fn a_common_code_without_a_mask_is_set_apart() {
     let centroids = (0..16).map(|i| (i as f32 - 8.0) * 0.01).collect();
     let data = EntryData::Codebook { mask: None, codes, centroids, centroid_bits: 32 };
     let sizes = one(&[100, 300], data).sizes().unwrap();
-    let bytes = (sizes.of(Part::Mask) + sizes.of(Part::Codes)) as f64;
+    let bytes = (sizes.part(Part::Mask) + sizes.part(Part::Codes)) as f64;
     assert!(bytes < 1.03 * entropy + 20.0, "{bytes} for {entropy}");
-    assert_eq!(sizes.of(Part::Codebook), 5, "a uniform quantiser is its scale and its zero");
+    assert_eq!(sizes.part(Part::Codebook), 5, "a uniform quantiser is its scale and its zero");
 }

@@ -1,7 +1,8 @@
 //! What layers are made of: convolution, pooling, resizing, normalisation.
 use super::{check_all, numbers};
 use kolmo::{
-    Attention, AttentionMask, ConvOptions, Interpolation, Padding, PoolOptions, Resize, Result, Tape, Tensor,
+    AttentionMask, AttentionOptions, ConvOptions, InterpolateMode, InterpolateTo, Padding, PoolOptions,
+    Result, Tape, Tensor,
 };
 
 #[test]
@@ -65,8 +66,11 @@ fn pools_and_sizes() {
         (
             "interpolate",
             |x| {
-                x[0].interpolate(&Resize::Size(5.into()), Interpolation::Linear { align_corners: false })
-                    .square()
+                x[0].interpolate(
+                    &InterpolateTo::Size(5.into()),
+                    InterpolateMode::Linear { align_corners: false },
+                )
+                .square()
             },
             vec![numbers([1, 2, 3, 4])],
         ),
@@ -109,11 +113,16 @@ fn normalisation_and_distances() {
 fn attention() {
     let operands = || vec![numbers([2, 2, 3]), numbers([2, 3, 3]), numbers([2, 3, 2])];
     check_all(&[
-        ("all pairs", |x| x[0].scaled_dot_product_attention(&x[1], &x[2], &Attention::default()), operands()),
+        (
+            "all pairs",
+            |x| x[0].scaled_dot_product_attention(&x[1], &x[2], &AttentionOptions::default()),
+            operands(),
+        ),
         (
             "earlier keys",
             |x| {
-                let causal = Attention { is_causal: true, scale: Some(0.5), ..Attention::default() };
+                let causal =
+                    AttentionOptions { is_causal: true, scale: Some(0.5), ..AttentionOptions::default() };
                 x[0].scaled_dot_product_attention(&x[1], &x[2], &causal)
             },
             operands(),
@@ -121,8 +130,12 @@ fn attention() {
         (
             "a bias",
             |x| {
-                let mask = Some(AttentionMask::Add(x[3].clone()));
-                x[0].scaled_dot_product_attention(&x[1], &x[2], &Attention { mask, ..Attention::default() })
+                let mask = Some(AttentionMask::Additive(x[3].clone()));
+                x[0].scaled_dot_product_attention(
+                    &x[1],
+                    &x[2],
+                    &AttentionOptions { mask, ..AttentionOptions::default() },
+                )
             },
             vec![numbers([2, 2, 3]), numbers([2, 3, 3]), numbers([2, 3, 2]), numbers([2, 3])],
         ),
@@ -135,8 +148,12 @@ fn a_query_that_sees_nothing_gives_zeros_and_no_nan() -> Result<()> {
     let [q, k, v] = [[3, 2], [3, 2], [3, 2]].map(|shape| tape.input(numbers(shape)));
     let lower = Tensor::from_fn([3, 3], |i| i % 3 <= i / 3);
     let attend = |mask: Option<Tensor<bool>>, is_causal: bool| {
-        let mask = mask.map(AttentionMask::Keep);
-        q.scaled_dot_product_attention(&k, &v, &Attention { mask, is_causal, ..Attention::default() })
+        let mask = mask.map(AttentionMask::Bool);
+        q.scaled_dot_product_attention(
+            &k,
+            &v,
+            &AttentionOptions { mask, is_causal, ..AttentionOptions::default() },
+        )
     };
     assert_eq!(attend(Some(lower), false).value()?, attend(None, true).value()?);
     let blind = Tensor::from_fn([3, 3], |i| i >= 3);

@@ -38,7 +38,7 @@ fn joins_and_parts() {
         (
             "meshgrid",
             |x| {
-                let grid = x[0].tape().meshgrid(&[&x[0], &x[1]], Indexing::Xy);
+                let grid = x[0].tape().meshgrid(&[&x[0], &x[1]], MeshgridIndexing::Xy);
                 &grid[0] * &grid[1]
             },
             vec![numbers([2]), numbers([3])],
@@ -90,7 +90,7 @@ fn reading_by_index() {
         ),
         (
             "index",
-            |x| x[0].index(select![vec![1, 0, 1], 1.., Select::NewAxis, vec![0, 0, 2]]).tanh(),
+            |x| x[0].index(index![vec![1, 0, 1], 1.., TensorIndex::NewAxis, vec![0, 0, 2]]).tanh(),
             vec![numbers([2, 3, 4])],
         ),
         (

@@ -1,7 +1,7 @@
 //! Reports that need no observation: memory, summary, gradients, dead units.
 use kolmo::{
-    Attention, CustomOp, Random, Result, Tape, Tensor, Var,
-    inspect::{By, GradientFlag, Memory, summary},
+    AttentionOptions, CustomOp, Random, Result, Tape, Tensor, Var,
+    inspect::{GradientFlag, GroupBy, Memory, summary},
     nn::{Conv2d, Flatten, Layer, LayerNorm, Linear, MaxPool2d, Param, Relu, Sequential},
 };
 
@@ -24,14 +24,14 @@ fn memory_adds_up_to_what_the_tape_keeps() -> Result<()> {
     let x = tape.constant(Tensor::ones([5, 1, 8, 8]));
     let loss = net.forward(&x).cross_entropy(&Tensor::from([0u32, 1, 2, 3, 4]));
     let memory = tape.memory().with_names(&tape, &net);
-    assert_eq!(memory.bytes(), tape.kept_bytes());
-    for by in [By::Operation, By::Layer, By::Line] {
-        assert_eq!(memory.by(by).iter().map(|g| g.bytes).sum::<usize>(), memory.bytes());
+    assert_eq!(memory.bytes(), tape.saved_bytes());
+    for by in [GroupBy::Operation, GroupBy::Layer, GroupBy::Line] {
+        assert_eq!(memory.group_by(by).iter().map(|g| g.bytes).sum::<usize>(), memory.bytes());
     }
     let conv = memory.kept.iter().find(|k| k.origin.op == "conv").unwrap();
     assert_eq!((conv.operand, conv.value, conv.made_by.as_str()), (Some(0), None, "constant"));
     assert!(conv.origin.site.as_ref().unwrap().starts_with("tests/suite/inspect/model.rs:"));
-    assert_eq!(memory.by(By::Layer).iter().filter(|g| g.name == "5").count(), 1);
+    assert_eq!(memory.group_by(GroupBy::Layer).iter().filter(|g| g.name == "5").count(), 1);
     let copy: Memory = serde_json::from_str(&serde_json::to_string(&memory).unwrap()).unwrap();
     assert_eq!(copy, memory);
 
@@ -129,7 +129,7 @@ fn multiply_adds_are_those_of_the_products() {
 
     let tape = Tape::<f32>::new();
     let [q, k, v] = [[2, 3, 4], [2, 3, 4], [2, 3, 5]].map(|shape| tape.input(Tensor::zeros(shape)));
-    let causal = Attention { is_causal: true, ..Attention::default() };
+    let causal = AttentionOptions { is_causal: true, ..AttentionOptions::default() };
     let y = q.scaled_dot_product_attention(&k, &v, &causal);
     let x = tape.constant(Tensor::zeros([7, 3])).matmul(&tape.input(Tensor::zeros([3, 2])));
     tape.custom(Twice, &[&x]);

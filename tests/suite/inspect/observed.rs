@@ -2,13 +2,13 @@
 use super::noise;
 use kolmo::{
     Number, Observation, Random, Result, Tape, Tensor,
-    inspect::{By, DifferenceKind, Profile},
+    inspect::{DifferenceKind, GroupBy, Profile},
     nn::{Layer, Linear, Param, Relu, Sequential},
 };
 
 fn observed<T: kolmo::Float>() -> Tape<T> {
     let tape = Tape::new();
-    tape.observe(true);
+    tape.set_observing(true);
     tape
 }
 
@@ -25,8 +25,8 @@ fn a_profile_counts_each_operation_once_in_each_table() -> Result<()> {
     assert_eq!(ops, ["linear", "relu", "linear", "square", "mean"]);
     let (forward, sweep) = profile.nanos();
     assert!(forward > 0 && sweep > 0);
-    for by in [By::Operation, By::Layer, By::Line] {
-        let groups = profile.by(by);
+    for by in [GroupBy::Operation, GroupBy::Layer, GroupBy::Line] {
+        let groups = profile.group_by(by);
         assert_eq!(groups.iter().map(|g| g.calls).sum::<usize>(), 5);
         assert_eq!(groups.iter().map(|g| g.nanos()).sum::<u64>(), forward + sweep);
     }
@@ -70,9 +70,9 @@ fn kinks_are_counted_where_the_sweep_came() -> Result<()> {
 #[test]
 fn the_error_of_a_long_program_in_f32_is_within_the_bound_and_near_it() -> Result<()> {
     fn program<R: Number>(x: &[R], y: &[R]) -> R {
-        let mut sum = R::of(0.0);
+        let mut sum = R::constant(0.0);
         for (x, y) in x.iter().zip(y) {
-            sum = sum * R::of(0.99) + *x * *y / (*x * *x + R::of(1.5)) - *y * R::of(0.3);
+            sum = sum * R::constant(0.99) + *x * *y / (*x * *x + R::constant(1.5)) - *y * R::constant(0.3);
         }
         sum
     }
@@ -116,14 +116,14 @@ fn quantising_a_parameter_costs_what_is_foretold() -> Result<()> {
             (&p * tape.constant(&slopes)).sum().backward()?;
             let rounding = tape.rounding();
             let report = &rounding.statements[0];
-            foretold = report.quantised(bits);
+            foretold = report.quantized(bits);
             let step = 2.0 / (2f32.powi(bits as i32) - 1.0);
             let moved: f32 = w
                 .iter()
                 .zip(slopes.to_vec())
                 .map(|(w, slope)| slope * (((w + 1.0) / step).round() * step - 1.0 - w))
                 .sum();
-            assert!(f64::from(moved.abs()) <= report.quantised_bound(bits) + 1e-5);
+            assert!(f64::from(moved.abs()) <= report.quantized_bound(bits) + 1e-5);
             squares += f64::from(moved).powi(2) / f64::from(rounds);
         }
         let measured = squares.sqrt();
@@ -144,7 +144,7 @@ fn bits_that_are_shared_out_cost_less_than_equal_ones() -> Result<()> {
     let shares = rounding.share_bits(4.0);
     assert_eq!(shares.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["0", "1", "2"]);
     let rows: Vec<_> = rounding.statements.iter().filter(|s| s.name.is_some()).collect();
-    let cost = |bits: &[u32]| rows.iter().zip(bits).map(|(r, &b)| r.quantised(b).powi(2)).sum::<f64>().sqrt();
+    let cost = |bits: &[u32]| rows.iter().zip(bits).map(|(r, &b)| r.quantized(b).powi(2)).sum::<f64>().sqrt();
     let bits: Vec<u32> = shares.iter().map(|(_, b)| *b).collect();
     let used: usize = rows.iter().zip(&bits).map(|(r, &b)| r.numel * b as usize).sum();
     assert!(used <= 4 * 336 && used > 4 * 336 - 256, "{bits:?}");

@@ -31,7 +31,7 @@ enum Way {
     /// Those parts are run again whose bits are set.
     Checkpoints(u64),
     /// Within the least bytes that will do, and such a share of them more.
-    Budget(f64),
+    MemoryBudget(f64),
 }
 
 fn chain<'t>(way: Way, parts: &[Part], x: &Var<'t>) -> Var<'t> {
@@ -44,15 +44,15 @@ fn chain<'t>(way: Way, parts: &[Part], x: &Var<'t>) -> Var<'t> {
                 _ => plain(x, part),
             })
         }
-        Way::Budget(share) => {
+        Way::MemoryBudget(share) => {
             // Of too little it says how much it needs.
             let scratch = Tape::new();
-            let none = Budget::new(0).run(parts, &scratch.input(x.value().unwrap()));
+            let none = MemoryBudget::new(0).run(parts, &scratch.input(x.value().unwrap()));
             let why = none.ok().err().map_or(String::new(), |e| e.to_string());
             let least =
                 why.split("need ").nth(1).and_then(|rest| rest.split(' ').next()?.parse::<f64>().ok());
             let least = least.unwrap_or_else(|| panic!("{why}"));
-            Budget::new((least * (1.0 + share)) as usize).run(parts, x)
+            MemoryBudget::new((least * (1.0 + share)) as usize).run(parts, x)
         }
     }
 }
@@ -137,7 +137,12 @@ fn blocks_that_are_run_again_and_budgets_change_no_bit() -> Result<()> {
         let plain = trained(seed, Way::Plain)?;
         let d = &mut Dice::new(seed + 77);
         let which = d.int(0, 255) as u64;
-        for way in [Way::Checkpoints(u64::MAX), Way::Checkpoints(which), Way::Budget(0.0), Way::Budget(0.3)] {
+        for way in [
+            Way::Checkpoints(u64::MAX),
+            Way::Checkpoints(which),
+            Way::MemoryBudget(0.0),
+            Way::MemoryBudget(0.3),
+        ] {
             let found = trained(seed, way);
             assert!(
                 found.as_ref().is_ok_and(|found| *found == plain),
@@ -159,7 +164,7 @@ fn every_layer_is_in_some_model() {
     let public = text.split("pub use ").skip(1).filter_map(|part| part.split(';').next());
     let words = public.flat_map(|part| part.split(|c: char| !c.is_alphanumeric()));
     // What is no layer, what is another one's name or part, and the table that a model begins with.
-    let others = "Layer Param Parametrize ParamState Form Steps Path State Cell Masks FeedForward TransformerOptions BatchNorm1d BatchNorm2d \
+    let others = "Layer Param Parametrize ParamState Form Steps Path State Cell AttentionMasks FeedForwardActivation TransformerOptions BatchNorm1d BatchNorm2d \
                   TransformerEncoderLayer TransformerDecoderLayer Embedding";
     let layers =
         words.filter(|w| w.starts_with(char::is_uppercase) && !others.split_whitespace().any(|o| o == *w));
@@ -241,7 +246,7 @@ fn values_without_training(seed: u64) -> Result<()> {
                 5 => y * runs.replace(runs.get() + 1.0),
                 6 => tape.lift(y.at([]) * 2.0),
                 7 => {
-                    let slope = y.backward_retain().map(|g| g.get(&x[0]).cloned()).unwrap();
+                    let slope = y.backward_retain_graph().map(|g| g.get(&x[0]).cloned()).unwrap();
                     y * tape.constant(slope.unwrap_or_else(|| Tensor::scalar(1.0))).mean()
                 }
                 _ => y,
@@ -273,7 +278,7 @@ fn values_without_training(seed: u64) -> Result<()> {
 fn saved(seed: u64, path: &Path) -> Result<()> {
     let direct = |step: u64, labels_of: u64| {
         let run = Run::new(seed, Way::Plain);
-        run.tape.observe(true);
+        run.tape.set_observing(true);
         let (x, _, _) = run.model.batch(step);
         let (_, index, labels) = run.model.batch(labels_of);
         (run, x, index, labels)
@@ -281,7 +286,7 @@ fn saved(seed: u64, path: &Path) -> Result<()> {
     let (run, x, index, labels) = direct(0, 0);
     let input = run.tape.input(&x);
     let loss = run.model.loss(&input, &index, &labels, |parts, x| chain(Way::Plain, parts, x));
-    SavedTape::of(&loss)?.with_names::<f32, _>(&run.model).save(path)?;
+    SavedTape::from_var(&loss)?.with_names::<f32, _>(&run.model).save(path)?;
     let loaded = SavedTape::load(path)?;
     let names: Vec<String> = loaded.leaves().iter().map(|(name, _)| name.to_string()).collect();
     let chosen = run.model.chain().contains("Max");

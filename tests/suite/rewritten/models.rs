@@ -73,11 +73,11 @@ macro_rules! layers {
                         y + end.hidden.mean()
                     }
                     Part::MultiheadAttention(layer, is_causal) => {
-                        layer.forward(x, x, x, &Masks { is_causal: *is_causal, ..Masks::default() })
+                        layer.forward(x, x, x, &AttentionMasks { is_causal: *is_causal, ..AttentionMasks::default() })
                     }
-                    Part::TransformerEncoder(layer) => layer.forward(x, &Masks::causal()),
+                    Part::TransformerEncoder(layer) => layer.forward(x, &AttentionMasks::causal()),
                     Part::TransformerDecoder(layer) => {
-                        layer.forward(x, &(x * 0.75), &Masks::causal(), &Masks::default())
+                        layer.forward(x, &(x * 0.75), &AttentionMasks::causal(), &AttentionMasks::default())
                     }
                 }
             }
@@ -153,7 +153,7 @@ fn norm(d: &mut Dice, shape: &[usize]) -> Part {
 
 fn transformer(d: &mut Dice) -> TransformerOptions {
     let dropout = if d.chance(50) { 0.0 } else { 0.2 };
-    let activation = if d.chance(50) { FeedForward::Relu } else { FeedForward::Gelu };
+    let activation = if d.chance(50) { FeedForwardActivation::Relu } else { FeedForwardActivation::Gelu };
     let norm_first = d.chance(50);
     TransformerOptions {
         dim_feedforward: 6,
@@ -188,7 +188,9 @@ fn layer(d: &mut Dice, rng: &mut Random, shape: &[usize]) -> Option<Part> {
             false => Part::AvgPool1d(AvgPool1d::new(2)),
         },
         (3, 10) => {
-            let cell = [Cell::Tanh, Cell::Relu, Cell::Lstm, Cell::Gru][d.int(0, 3)];
+            let cell =
+                [RecurrentMode::RnnTanh, RecurrentMode::RnnRelu, RecurrentMode::Lstm, RecurrentMode::Gru]
+                    [d.int(0, 3)];
             let layer = Recurrent::new(cell, last, out, d.int(1, 2), d.chance(50), rng);
             Part::Recurrent(Recurrent { dropout: if d.chance(30) { 0.2 } else { 0.0 }, ..layer })
         }
@@ -206,11 +208,11 @@ fn layer(d: &mut Dice, rng: &mut Random, shape: &[usize]) -> Option<Part> {
         }
         (3, _) => Part::Linear(Linear::new(last, out, rng)),
         (4, 7) if small => Part::Upsample(Upsample {
-            to: Resize::Scale(2.0),
+            to: InterpolateTo::Scale(2.0),
             mode: if d.chance(50) {
-                Interpolation::Nearest
+                InterpolateMode::Nearest
             } else {
-                Interpolation::Linear { align_corners: false }
+                InterpolateMode::Linear { align_corners: false }
             },
         }),
         (4, 8) if small => Part::ConvTranspose2d(ConvTranspose2d::new(channels, out, 2, rng)),
