@@ -201,6 +201,7 @@ impl<'t, T: Float> Var<'t, T> {
         let plain =
             self.rank() == 2 && targets.rank() == 1 && self.dim(0) == targets.numel() && self.dim(0) > 0;
         let source = targets.contiguous();
+        let plain = plain && source.lack().is_none();
         let list = source.as_slice().unwrap_or_default();
         let classes = self.dim(1) as i64;
         if !plain || !list.iter().all(|t| (0..classes).contains(&t.to_i64())) {

@@ -43,6 +43,9 @@ impl MeanCrossEntropy {
     /// The softmax of the scores.
     fn probabilities<T: Float>(x: &Tensor<T>) -> Tensor<T> {
         let source = x.contiguous();
+        if source.lack().is_some() {
+            return source;
+        }
         let (data, n) = (source.as_slice().unwrap_or_default(), x.dim(1));
         Tensor::build(x.shape().clone(), |out| lines(data, n, false, 0, out))
     }

@@ -93,5 +93,5 @@ fn embedded(shape: &Shape, offset: isize, dim1: isize, dim2: isize) -> Checked<(
     small(&full)?;
     let numbers = Tensor::from_fn(&full, |i| i as u32).made()?;
     let layout = numbers.layout().diagonal(offset, dim1, dim2)?;
-    Ok((full, numbers.view(layout).contiguous()))
+    Ok((full, numbers.view(layout).contiguous().made()?))
 }

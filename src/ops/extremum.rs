@@ -76,7 +76,7 @@ fn lines<T: Element + PartialOrd>(
 ) -> Checked<Tensor<u32>> {
     let rank = x.rank();
     let (x, axis) = match dim {
-        None => (x.reshaped(&Shape::new(&[x.numel()])), 0),
+        None => (x.reshaped(&Shape::new(&[x.numel()])).made()?, 0),
         Some(dim) => (x.clone(), x.shape().axis(dim)?),
     };
     let n = x.shape().get(axis).copied().unwrap_or(1);

@@ -5,9 +5,9 @@ use super::{
     list::{Float, Norm, Standardized},
 };
 use crate::{
-    error::Checked,
-    kernels::standardize::{Affine, backward, forward, statistics},
-    tape::{Rule, Step, Var},
+    error::{Checked, Error},
+    kernels::standardize::{Affine, Groups, backward, forward, statistics},
+    tape::{Float, Var, step::Step},
     tensor::{Shape, Tensor},
 };
 use std::borrow::Cow;
@@ -111,8 +111,13 @@ impl<T: Float> Rule<T> for Standardized<T> {
         let tape = step.tape();
         let (x, g) = (step.input(0), step.take_grad());
         let weight = (step.inputs() > 1).then(|| step.input(1).tensor().contiguous());
-        let affine = self.affine(weight.as_ref().and_then(|w| w.as_slice()), None);
         let [source, slopes] = [x.tensor().contiguous(), g.tensor().contiguous()];
+        if let Some(why) =
+            [Some(&source), Some(&slopes), weight.as_ref()].into_iter().flatten().find_map(|t| t.lack())
+        {
+            return step.fail(Error::op(Rule::<T>::name(self), why.to_string(), None));
+        }
+        let affine = self.affine(weight.as_ref().and_then(|w| w.as_slice()), None);
         let [source, slopes] = [&source, &slopes].map(|t| t.as_slice().unwrap_or_default());
         let all = backward(source, slopes, x.shape(), self.how.at, &self.statistics(source), affine);
         step.give(0, tape.constant(all.x));

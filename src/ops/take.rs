@@ -59,6 +59,12 @@ impl<T: Float> Rule<T> for Take {
 
     fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {
         let [x] = operands(x)?;
+        match self {
+            Take::Elements { positions: index, .. }
+            | Take::AddElements { positions: index, .. }
+            | Take::Rows { index, .. }
+            | Take::AddRows { index, .. } => index.clone().made()?,
+        };
         let source = x.contiguous().made()?;
         let values = source.as_slice().unwrap_or_default();
         match self {
@@ -222,6 +228,9 @@ impl<T: Float> Rule<T> for Take {
             Take::Rows { axis, index, padding } => {
                 let kept = |index: &Tensor<u32>| {
                     let list = index.contiguous();
+                    if list.lack().is_some() {
+                        return list;
+                    }
                     let list = list.as_slice().unwrap_or_default();
                     let kept = |i: usize| list.get(i).copied().filter(|i| i != padding).unwrap_or(NOWHERE);
                     Tensor::from_fn(index.shape(), kept)

@@ -16,6 +16,9 @@ pub static COUNT: AtomicUsize = AtomicUsize::new(0);
 /// Larger allocations than this fail.
 pub static LIMIT: AtomicUsize = AtomicUsize::new(usize::MAX);
 
+/// So many larger ones are there first.
+static LEFT: AtomicUsize = AtomicUsize::new(0);
+
 thread_local! {
     static IN_USE: Cell<isize> = const { Cell::new(0) };
     static MOST: Cell<isize> = const { Cell::new(0) };
@@ -31,7 +34,10 @@ fn count(bytes: isize) {
 
 fn counted(layout: Layout, alloc: impl FnOnce(Layout) -> *mut u8) -> *mut u8 {
     if layout.size() > LIMIT.load(Ordering::Relaxed) {
-        return std::ptr::null_mut();
+        let one_less = |left: usize| left.checked_sub(1);
+        if LEFT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_err() {
+            return std::ptr::null_mut();
+        }
     }
     let p = alloc(layout);
     if !p.is_null() {
@@ -74,7 +80,12 @@ pub struct Full;
 
 impl Full {
     pub fn beyond(bytes: usize) -> Full {
-        kolmo::release_memory();
+        Full::after(0, bytes)
+    }
+
+    /// The same, after so many have been there.
+    pub fn after(count: usize, bytes: usize) -> Full {
+        kolmo::trim_pool();
         // A panic is told with room for what it has to say.
         static TOLD: Once = Once::new();
         TOLD.call_once(|| {
@@ -84,8 +95,14 @@ impl Full {
                 hook(info);
             }));
         });
+        LEFT.store(count, Ordering::Relaxed);
         LIMIT.store(bytes, Ordering::Relaxed);
         Full
+    }
+
+    /// Whether the last one let everything through.
+    pub fn refused_nothing() -> bool {
+        LEFT.load(Ordering::Relaxed) > 0
     }
 }
 
