@@ -250,7 +250,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// Whether an element is 0, or may be where there is no room to look.
     pub(crate) fn has_zeros(&self) -> bool {
         let source = self.tensor().contiguous();
-        source.lack().is_some() || source.as_slice().unwrap_or_default().contains(&T::of(0.0))
+        source.lack().is_some() || source.as_slice().unwrap_or_default().contains(&T::constant(0.0))
     }
 
     /// An axis of size 1 dropped, unless it is to stay.

@@ -6,8 +6,8 @@ use super::{
 };
 use crate::{
     error::{Checked, Error},
-    kernels::standardize::{Affine, Groups, backward, forward, statistics},
-    tape::{Float, Var, step::Step},
+    kernels::standardize::{Affine, backward, forward, statistics},
+    tape::{Rule, Step, Var},
     tensor::{Shape, Tensor},
 };
 use std::borrow::Cow;

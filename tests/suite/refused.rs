@@ -318,10 +318,8 @@ fn compression_says_when_nothing_matches() -> Result<()> {
     told(prune::by_scores(&net, &scores, Amount::Density(0.5), none), &there);
     told(prune::by_scores(&other, &scores, Amount::Density(0.5), everything), &["weight [2, 3]"]);
     told(Snapshot::<f64>::new(&net).restore(&net), &["f64"]);
-    let (gates, noise) = (
-        Gates::<f32>::new(&net, Gate::Weight, 0.5, matrices)?,
-        Variational::<f32>::new(&net, matrices)?,
-    );
+    let (gates, noise) =
+        (Gates::<f32>::new(&net, Gate::Weight, 0.5, matrices)?, Variational::<f32>::new(&net, matrices)?);
     let tape = Tape::new();
     told(gates.sample(&tape, &other).item(), &["Gates", "0.weight", "weight [2, 3]"]);
     told(noise.sample(&tape, &other).item(), &["Variational", "0.weight", "weight [2, 3]"]);

@@ -137,9 +137,7 @@ fn what_was_pruned_before_has_no_noise_and_stays_pruned() -> Result<()> {
     assert!(gates.prune(&layer)?.kept <= 20 && zero(layer.weight.effective()?.to_vec()));
     assert!(Gates::<f32>::new(&layer, Gate::Axis(2), 0.9, matrices).is_err());
     assert!(Gates::<f32>::new(&layer, Gate::Weight, 1.0, matrices).is_err());
-    assert!(
-        Variational::<f32>::new(&layer, |_, _| false).unwrap_err().to_string().contains("no parameter")
-    );
+    assert!(Variational::<f32>::new(&layer, |_, _| false).unwrap_err().to_string().contains("no parameter"));
     Ok(())
 }
 
