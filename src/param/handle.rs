@@ -136,6 +136,11 @@ impl<T: Float> ParamState<T> {
 }
 
 impl<T: Float> State<T> {
+    /// Whether the weights are the tensor itself.
+    pub fn is_plain(&self) -> bool {
+        matches!(self.holds.form, Form::Dense) && self.ones.is_none() && self.custom.is_empty()
+    }
+
     /// How many weights no mask prunes.
     pub fn unpruned(&self) -> usize {
         match &self.ones {
@@ -178,9 +183,6 @@ pub trait Parametrize<T: Float>: Send + Sync {
 }
 
 impl<T: Float> Stored<T> for Inner<T> {
-    fn id(&self) -> u64 {
-        self.id
-    }
     fn version(&self) -> u64 {
         self.version.load(Ordering::Relaxed)
     }

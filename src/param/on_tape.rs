@@ -1,9 +1,9 @@
 //! A parameter on a tape: what it is worth, what stands for it, and its gradient.
-use super::handle::{Form, Param};
+use super::handle::{Form, Param, ParamState};
 use crate::{
     error::Result,
     ops::Float,
-    tape::{Gradients, Tape, Var},
+    tape::{Gradients, Op, Tape, Var},
     tensor::Tensor,
 };
 
@@ -34,20 +34,28 @@ impl<T: Float> Param<T> {
             return known;
         }
         let params = &tape.tensors.params;
-        let (asked, state) = (params.ask(self.0.clone()), locked.clone());
+        let asked = params.ask(self.0.clone());
+        if locked.is_plain() {
+            // Most are: nothing stands between the tensor and its use.
+            let leaf = self.leaf(tape, &locked.holds);
+            params.answered(self.id(), leaf.node().map(|node| (node, leaf.tensor())), asked);
+            return leaf;
+        }
+        let state = locked.clone();
         drop(locked);
         let holds = &state.holds;
         let mut value = match (holds.codebook(), &state.kept) {
             (Some((_, centroids)), Some(kept)) => centroids.on(tape).elements(kept.clone()),
-            _ if !holds.trainable && !tape.is_traced() => tape.constant(&holds.value),
-            _ => tape.param_leaf(self.0.clone(), holds.value.clone()),
+            _ => self.leaf(tape, holds),
         };
         if let (None, Some(ones)) = (&state.kept, &state.ones) {
             // Not a product: a pruned weight is +0, whatever stands underneath.
             value = value.where_one(&tape.constant(ones), &tape.constant(T::default()));
         }
         if let Some(steps) = holds.steps() {
-            remember(state.unrounded, &value, asked);
+            if let Some(node) = value.node() {
+                params.remember(state.unrounded, node, value.tensor(), asked);
+            }
             value = match state.kept {
                 Some(_) => steps.scale(&value),
                 None => steps.round(&value, state.unpruned()),
@@ -56,9 +64,21 @@ impl<T: Float> Param<T> {
         for custom in &state.custom {
             value = custom.apply(&value);
         }
-        remember(self.id(), &value, asked);
-        params.answered(asked);
+        params.answered(self.id(), value.node().map(|node| (node, value.tensor())), asked);
         value
+    }
+
+    /// The tensor itself: a leaf, or a constant if it is frozen.
+    #[track_caller]
+    fn leaf<'t>(&self, tape: &'t Tape<T>, holds: &ParamState<T>) -> Var<'t, T> {
+        if !holds.trainable && !tape.is_traced() {
+            return tape.constant(&holds.value);
+        }
+        let leaf = tape.leaf(Op::Param(self.id()), holds.value.clone());
+        if let (Some(trace), Some(node)) = (&mut *tape.tensors.trace.borrow_mut(), leaf.node()) {
+            trace.params.push((node, self.0.clone()));
+        }
+        leaf
     }
 
     /// The weights as whole numbers, and their step sizes as they are used; `None` without steps or if more follows them.
@@ -84,13 +104,6 @@ fn known<T: Float>(tape: &Tape<T>, id: u64) -> Option<Var<'_, T>> {
     let params = &tape.tensors.params;
     let known = params.substitute_of(id).or_else(|| tape.is_recording().then(|| params.known(id))?);
     known.map(|(node, value)| Var::new(tape, value, node))
-}
-
-/// Keeps the value that was worked out of what was asked for from `asked` on.
-fn remember<T: Float>(id: u64, value: &Var<'_, T>, asked: usize) {
-    if let Some(node) = value.node() {
-        value.tape().tensors.params.remember(id, node, value.tensor().clone(), asked);
-    }
 }
 
 impl<T: Float> Tape<T> {

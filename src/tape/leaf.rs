@@ -20,8 +20,6 @@ pub struct Leaf<T: Element> {
 
 /// What a tape knows of a parameter: who it is, and what it holds now.
 pub(crate) trait Stored<T: Element>: Send + Sync {
-    /// A number that no other parameter of this process has.
-    fn id(&self) -> u64;
     /// A number that is another one after every change.
     fn version(&self) -> u64;
     /// The tensor.
@@ -109,17 +107,27 @@ impl<T: Element> Params<T> {
         asked.len() - 1
     }
 
-    /// Ends it.
-    pub fn answered(&self, asked: usize) {
+    /// Ends it, and keeps the value, if it is on the tape, as made of what was asked for from `asked` on.
+    pub fn answered(&self, param: u64, value: Option<(u32, &Tensor<T>)>, asked: usize) {
+        let mut all = self.asked.borrow_mut();
+        if let Some((node, value)) = value {
+            // What the value of another parameter is made of, too, must stay.
+            let made_of = if asked == 0 {
+                all.drain(..).collect()
+            } else {
+                all.get(asked..).unwrap_or_default().iter().cloned().collect()
+            };
+            self.known.borrow_mut().insert(param, Known { node, value: value.clone(), made_of });
+        }
         if asked == 0 {
-            self.asked.borrow_mut().clear();
+            all.clear();
         }
     }
 
-    /// Keeps the value that was worked out of what was asked for from `asked` on.
-    pub fn remember(&self, param: u64, node: u32, value: Tensor<T>, asked: usize) {
+    /// Keeps a value on the way to that of the parameter that is being asked for.
+    pub fn remember(&self, param: u64, node: u32, value: &Tensor<T>, asked: usize) {
         let made_of = self.asked.borrow().get(asked..).unwrap_or_default().iter().cloned().collect();
-        self.known.borrow_mut().insert(param, Known { node, value, made_of });
+        self.known.borrow_mut().insert(param, Known { node, value: value.clone(), made_of });
     }
 
     /// The values are let go, so that an optimiser can write them in place.

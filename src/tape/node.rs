@@ -1,7 +1,7 @@
 //! Recording: values come onto the tape, operations run and leave a node, and what can't be done leaves a failure.
 use super::{
     ids::{CONSTANT, FAILED, NONE, OUTPUT},
-    leaf::{Leaf, Params, Stored},
+    leaf::{Leaf, Params},
     parts::{
         Gradients, Node, Op, Rule, Stash, Step, Tape, TapeFloat, TapeNumber, TensorPart, TensorTape, Var,
     },
@@ -11,7 +11,7 @@ use crate::{
     tensor::{Element, Shape, Tensor, room::more},
 };
 use smallvec::SmallVec;
-use std::{cell::RefCell, fmt, panic::Location, sync::Arc};
+use std::{cell::RefCell, fmt, panic::Location};
 
 impl<T: TapeFloat> Default for TensorTape<T> {
     fn default() -> Self {
@@ -174,16 +174,6 @@ impl<T: TapeFloat> Tape<T> {
         Var::new(self, value, id)
     }
 
-    /// The parameter's own tensor as a leaf of the tape.
-    #[track_caller]
-    pub(crate) fn param_leaf(&self, p: Arc<dyn Stored<T>>, value: Tensor<T>) -> Var<'_, T> {
-        let leaf = self.leaf(Op::Param(p.id()), value);
-        if let (Some(trace), Some(node)) = (&mut *self.tensors.trace.borrow_mut(), leaf.node()) {
-            trace.params.push((node, p));
-        }
-        leaf
-    }
-
     /// The tensors of the parameters that were asked for in this step; what a parametrisation made of one is a value like
     /// others.
     pub(crate) fn each_param(&self, mut f: impl FnMut(&Tensor<T>)) {
@@ -201,6 +191,7 @@ impl<T: TapeFloat> Tape<T> {
         more(&mut self.tensors.kept.borrow_mut(), kept)
     }
 
+    #[inline]
     #[track_caller]
     pub(crate) fn push_node(
         &self,

@@ -21,12 +21,14 @@ impl<'t, T: TapeFloat> Step<'_, 't, T> {
     }
 
     /// The gradient of the result, for rules that need it once: afterwards it is gone.
+    #[inline]
     pub(crate) fn take_grad(&mut self) -> Var<'t, T> {
         let gone = Var::new(self.tape, Tensor::full([0], T::default()), CONSTANT);
         std::mem::replace(&mut self.grad, gone)
     }
 
     /// Whether the gradient of an operand is wanted.
+    #[inline]
     pub fn wants(&self, input: usize) -> bool {
         match self.node.inputs.get(input) {
             Some(&n) => n != NONE && (self.sweep.needed.is_empty() || self.sweep.needed[n as usize]),
@@ -60,6 +62,7 @@ impl<'t, T: TapeFloat> Step<'_, 't, T> {
         self.kept(OUTPUT, self.index)
     }
 
+    #[inline]
     fn kept(&self, slot: u8, node: u32) -> Var<'t, T> {
         let kept = self.tape.tensors.kept.borrow();
         let values = kept.get(self.node.kept_range()).unwrap_or_default();
@@ -90,6 +93,7 @@ impl<'t, T: TapeFloat> Step<'_, 't, T> {
     }
 
     /// Adds to the gradient of an operand. Ignored if it is not wanted.
+    #[inline]
     pub fn give(&mut self, input: usize, grad: Var<'t, T>) {
         if self.wants(input) {
             let target = self.node.inputs[input];

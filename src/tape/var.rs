@@ -10,6 +10,7 @@ use crate::{
 use std::fmt;
 
 impl<'t, T: TapeFloat> Var<'t, T> {
+    #[inline]
     pub(crate) fn new(tape: &'t Tape<T>, value: Tensor<T>, id: u32) -> Self {
         Var { tape, value, id }
     }
@@ -109,6 +110,7 @@ impl<'t, T: TapeFloat> Var<'t, T> {
         place(self) == place(other) && same_data()
     }
 
+    #[inline]
     pub(crate) fn tensor(&self) -> &Tensor<T> {
         &self.value
     }
@@ -118,14 +120,17 @@ impl<'t, T: TapeFloat> Var<'t, T> {
     }
 
     /// The node of a recorded value.
+    #[inline]
     pub(crate) fn node(&self) -> Option<u32> {
         (self.id & FAILED == 0).then_some(self.id)
     }
 
+    #[inline]
     pub(crate) fn raw_id(&self) -> u32 {
         self.id
     }
 
+    #[inline]
     pub(crate) fn failed_id(&self) -> Option<u32> {
         (self.id & FAILED != 0 && self.id != CONSTANT).then_some(self.id)
     }

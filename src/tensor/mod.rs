@@ -120,11 +120,13 @@ impl<T: Element> Tensor<T> {
         Tensor { storage: self.storage.clone(), layout }
     }
 
+    #[inline]
     pub(crate) fn layout(&self) -> &Layout {
         &self.layout
     }
 
     /// The sizes of the axes.
+    #[inline]
     pub fn shape(&self) -> &Shape {
         &self.layout.shape
     }
@@ -135,11 +137,13 @@ impl<T: Element> Tensor<T> {
     }
 
     /// Number of axes.
+    #[inline]
     pub fn rank(&self) -> usize {
         self.layout.shape.rank()
     }
 
     /// Number of elements.
+    #[inline]
     pub fn numel(&self) -> usize {
         self.layout.shape.numel()
     }
@@ -150,6 +154,7 @@ impl<T: Element> Tensor<T> {
     }
 
     /// Whether the elements lie one after the other in row-major order.
+    #[inline]
     pub fn is_contiguous(&self) -> bool {
         self.layout.is_contiguous()
     }
@@ -160,6 +165,7 @@ impl<T: Element> Tensor<T> {
     }
 
     /// The elements in row-major order, if they lie so.
+    #[inline]
     pub fn as_slice(&self) -> Option<&[T]> {
         let n = self.numel();
         if !self.is_contiguous() {
@@ -169,6 +175,7 @@ impl<T: Element> Tensor<T> {
     }
 
     /// The whole buffer that the layout points into.
+    #[inline]
     pub(crate) fn buffer(&self) -> &[T] {
         self.storage.as_slice()
     }
@@ -184,6 +191,7 @@ impl<T: Element> Tensor<T> {
     }
 
     /// This tensor if its elements lie in row-major order, else a copy whose elements do.
+    #[inline]
     pub fn contiguous(&self) -> Tensor<T> {
         if self.is_contiguous() {
             return self.clone();
@@ -203,6 +211,7 @@ impl<T: Element> Tensor<T> {
 
     /// The elements in row-major order for writing. Data that is shared or strided is copied first; if there is no room for that,
     /// none are given.
+    #[inline]
     pub fn as_mut_slice(&mut self) -> &mut [T] {
         let n = self.numel();
         if !self.is_contiguous() || self.storage.get_mut().is_none() {
@@ -218,6 +227,7 @@ impl<T: Element> Tensor<T> {
     }
 
     /// The same, only if no copy is needed.
+    #[inline]
     pub(crate) fn try_mut_slice(&mut self) -> Option<&mut [T]> {
         let (n, start) = (self.numel(), self.layout.offset);
         if !self.is_contiguous() {

@@ -53,6 +53,7 @@ impl<T: Element> Storage<T> {
         if data.is_empty() { Storage(None) } else { Storage(Some(Arc::new(data.into()))) }
     }
 
+    #[inline]
     pub fn as_slice(&self) -> &[T] {
         match &self.0 {
             Some(buffer) => buffer.as_slice(),
@@ -61,6 +62,7 @@ impl<T: Element> Storage<T> {
     }
 
     /// The buffer for writing, if nobody else holds it.
+    #[inline]
     pub fn get_mut(&mut self) -> Option<&mut [T]> {
         match &mut self.0 {
             Some(buffer) => Arc::get_mut(buffer).map(Buffer::as_mut_slice),
@@ -86,6 +88,7 @@ impl<T: Element> Buffer<T> {
 }
 
 impl<T: Element> Clone for Storage<T> {
+    #[inline]
     fn clone(&self) -> Storage<T> {
         Storage(self.0.clone())
     }
