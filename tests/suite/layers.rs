@@ -161,7 +161,7 @@ impl Crate {
     }
 
     /// The module whose file defines what a path from the root leads to, through all that have it again.
-    fn definer(&self, path: &[String], depth: usize) -> Option<Names> {
+    fn definer(&self, path: &[String], depth: usize) -> Names {
         let mut module = Names::new();
         for (i, name) in path.iter().enumerate() {
             let (source, child) = (&self.0[&module], [&module[..], &path[i..=i]].concat());
@@ -169,16 +169,17 @@ impl Crate {
                 module = child;
                 continue;
             }
-            if let Some(target) = source.uses.get(name).filter(|_| depth < 12) {
-                let target = self.absolute(&module, target).filter(|target| *target != child)?;
+            // What comes from another crate is this file's to give.
+            let target = source.uses.get(name).and_then(|target| self.absolute(&module, target));
+            if let Some(target) = target.filter(|target| *target != child && depth < 12) {
                 return self.definer(&[&target[..], &path[i + 1..]].concat(), depth + 1);
             }
             let known = |target: &Names| self.0.get(target).is_some_and(|source| source.items.contains(name));
             let mut globs = source.globs.iter().filter_map(|glob| self.absolute(&module, glob)).filter(known);
             let from = if source.items.contains(name) { None } else { globs.next() };
-            return Some(from.unwrap_or(module));
+            return from.unwrap_or(module);
         }
-        Some(module)
+        module
     }
 
     /// What each file but the root uses, and by which path.
@@ -187,7 +188,7 @@ impl Crate {
         for (module, source) in self.0.iter().filter(|(module, _)| !module.is_empty()) {
             let used: &mut BTreeMap<_, _> = edges.entry(module).or_default();
             for path in &source.paths {
-                let to = self.absolute(module, path).and_then(|path| self.definer(&path, 0));
+                let to = self.absolute(module, path).map(|path| self.definer(&path, 0));
                 used.extend(to.filter(|to| !to.is_empty() && to != module).map(|to| (to, path.join("::"))));
             }
         }
