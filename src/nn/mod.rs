@@ -34,4 +34,6 @@ pub use transformer::{
     TransformerOptions,
 };
 
-pub use crate::param::{Form, Param, ParamState, Parametrize, Path, Steps, named_params, visit_params};
+pub use crate::param::{
+    Form, Param, ParamState, Parametrize, Path, Steps, deep_copy, named_params, visit_params,
+};

@@ -7,6 +7,8 @@ mod attend;
 mod attention;
 pub(crate) mod binary;
 pub(crate) mod binary_cross_entropy;
+#[cfg(test)]
+mod centre;
 mod checks;
 mod compare;
 mod conv;
@@ -54,7 +56,7 @@ pub use conv_options::{ConvOptions, Padding, Sizes};
 pub use fused::{Fuse, FuseInput, Fused};
 pub use getitem::Select;
 pub use list::Float;
-pub(crate) use list::{FusedOp, TensorOp};
+pub(crate) use list::FusedOp;
 pub use pad::Pad;
 pub use parts::Parts;
 pub use pool::PoolOptions;

@@ -97,7 +97,9 @@ pub struct Steps<T: Float = f32> {
     pub sizes: Param<T>,
 }
 
-/// What a parameter holds, and what is worked out of it once.
+/// What a parameter holds, and what is worked out of it once. A copy of it shares its tensors. Nothing else is done while it is
+/// locked: another parameter, or what a user put in between, could wait for the lock in turn.
+#[derive(Clone)]
 pub(super) struct State<T: Float> {
     pub holds: ParamState<T>,
     /// Ones where a weight is kept, zeros where it was pruned.
@@ -251,7 +253,7 @@ impl<T: Float> Param<T> {
         self.write().holds.value = value.into();
     }
 
-    /// Changes the tensor in place.
+    /// Changes the tensor in place. The parameter is locked meanwhile: `f` can't use it by another handle.
     pub fn update<R>(&self, f: impl FnOnce(&mut Tensor<T>) -> R) -> R {
         f(&mut self.write().holds.value)
     }

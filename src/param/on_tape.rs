@@ -29,12 +29,13 @@ impl<T: Float> Param<T> {
     /// The parameter on a tape: a leaf, or a constant if it is frozen, through its parametrisation.
     #[track_caller]
     pub(crate) fn on<'t>(&self, tape: &'t Tape<T>) -> Var<'t, T> {
-        let state = self.read();
+        let locked = self.read();
         if let Some(known) = known(tape, self.id()) {
             return known;
         }
         let params = &tape.tensors.params;
-        let asked = params.ask(self.0.clone());
+        let (asked, state) = (params.ask(self.0.clone()), locked.clone());
+        drop(locked);
         let holds = &state.holds;
         let mut value = match (holds.codebook(), &state.kept) {
             (Some((_, centroids)), Some(kept)) => centroids.on(tape).elements(kept.clone()),
@@ -62,7 +63,7 @@ impl<T: Float> Param<T> {
 
     /// The weights as whole numbers, and their step sizes as they are used; `None` without steps or if more follows them.
     pub(crate) fn numbers(&self) -> Result<Option<(Tensor<i32>, Vec<T>)>> {
-        let steps = self.steps().filter(|_| !self.has_custom());
+        let steps = if self.has_custom() { None } else { self.steps() };
         // What steps made of weights is rounded to the same numbers again.
         steps.map(|steps| steps.numbers(&self.effective()?)).transpose()
     }
@@ -71,7 +72,7 @@ impl<T: Float> Param<T> {
     #[track_caller]
     pub(crate) fn in_steps<'t>(&self, tape: &'t Tape<T>) -> Option<Var<'t, T>> {
         let used = self.on(tape);
-        let state = self.read();
+        let state = self.read().clone();
         let Form::Codes(steps) = &state.holds.form else { return None };
         // Without a recording nothing is remembered, and what was rounded stays the same when it is rounded again.
         Some(steps.in_steps(&known(tape, state.unrounded).unwrap_or(used), state.unpruned()))

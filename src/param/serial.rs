@@ -37,34 +37,72 @@ pub(super) const PARAM: &str = "kolmo::Param";
 /// What a parameter hands to its serialiser: what it holds, or, to a walk that listens, itself.
 struct Probe<'a, T: Float>(&'a Param<T>);
 
-/// Whether a walk on this thread waits for a parameter, and the one that came.
-struct Catch {
-    listening: bool,
-    caught: Option<Arc<dyn Any + Send + Sync>>,
+/// A parameter of whatever floats.
+pub(super) type AnyParam = Arc<dyn Any + Send + Sync>;
+
+/// What parameters on this thread do when they meet serde.
+enum Meeting {
+    /// They are written and read.
+    Plain,
+    /// A walk waits for one: it is handed over, and nothing is written.
+    Walk(Option<AnyParam>),
+    /// A model is being copied: they are numbered, and made anew by number.
+    Copy(Vec<AnyParam>),
 }
 
-thread_local!(static CATCH: RefCell<Catch> = const { RefCell::new(Catch { listening: false, caught: None }) });
+thread_local!(static MEETING: RefCell<Meeting> = const { RefCell::new(Meeting::Plain) });
+
+/// Puts back what parameters did before, be it by a panic.
+struct Before(Meeting);
+
+impl Drop for Before {
+    fn drop(&mut self) {
+        MEETING.replace(std::mem::replace(&mut self.0, Meeting::Plain));
+    }
+}
 
 /// Runs `serialize` of something that announced itself as a parameter, and takes the parameter if its floats are these.
 pub(super) fn caught<T: Float, R>(serialize: impl FnOnce() -> R) -> (R, Option<Param<T>>) {
-    CATCH.with_borrow_mut(|c| c.listening = true);
+    let before = MEETING.replace(Meeting::Walk(None));
     let result = serialize();
-    let caught = CATCH.with_borrow_mut(|c| {
-        c.listening = false;
-        c.caught.take()
-    });
-    (result, caught.and_then(Param::from_any))
+    match MEETING.replace(before) {
+        Meeting::Walk(caught) => (result, caught.and_then(Param::from_any)),
+        _ => (result, None),
+    }
+}
+
+/// Runs `serialize`, which sees numbers in place of parameters, and gives the parameters.
+pub(super) fn numbered<R>(serialize: impl FnOnce() -> R) -> (R, Vec<AnyParam>) {
+    let before = Before(MEETING.replace(Meeting::Copy(Vec::new())));
+    let result = serialize();
+    let found = MEETING.replace(Meeting::Plain);
+    drop(before);
+    (result, if let Meeting::Copy(found) = found { found } else { Vec::new() })
+}
+
+/// Runs `deserialize`, which sees numbers in place of these parameters.
+pub(super) fn by_number<R>(params: Vec<AnyParam>, deserialize: impl FnOnce() -> R) -> R {
+    let _before = Before(MEETING.replace(Meeting::Copy(params)));
+    deserialize()
 }
 
 impl<T: Float> Serialize for Probe<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let caught = CATCH.with_borrow_mut(|c| {
-            if c.listening {
-                c.caught = Some(self.0.any());
+        let number = MEETING.with_borrow_mut(|meeting| match meeting {
+            Meeting::Plain => None,
+            Meeting::Walk(caught) => {
+                *caught = Some(self.0.any());
+                Some(0)
             }
-            c.listening
+            Meeting::Copy(all) => {
+                all.push(self.0.any());
+                Some(all.len() as u64 - 1)
+            }
         });
-        if caught { serializer.serialize_unit() } else { write(self.0, serializer) }
+        match number {
+            None => write(self.0, serializer),
+            Some(number) => serializer.serialize_u64(number),
+        }
     }
 }
 
@@ -121,6 +159,15 @@ impl<'de, T: Float + Deserialize<'de>> Visitor<'de> for Newtype<T> {
     }
 
     fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Param<T>, D::Error> {
+        if MEETING.with_borrow(|meeting| matches!(meeting, Meeting::Copy(_))) {
+            let number = u64::deserialize(deserializer)? as usize;
+            let any = MEETING.with_borrow(|meeting| match meeting {
+                Meeting::Copy(all) => all.get(number).cloned(),
+                _ => None,
+            });
+            let param = any.and_then(Param::from_any);
+            return param.ok_or_else(|| de::Error::custom("a parameter that the model didn't have"));
+        }
         #[derive(Deserialize)]
         #[serde(rename = "Param", bound = "T: Deserialize<'de>")]
         struct Plain<T> {

@@ -5,7 +5,7 @@ use crate::{
     ops::Float,
     tensor::Tensor,
 };
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 impl<T: Float> ParamState<T> {
     /// Whether its parts fit each other, for the parameter `owner`.
@@ -16,9 +16,9 @@ impl<T: Float> ParamState<T> {
             return wrong(format!("the mask has shape {}, the parameter {shape}", mask.shape()));
         }
         if let Some((codes, centroids)) = self.codebook() {
-            // A codebook with a codebook of its own could lead back here.
-            if centroids.id() == owner || centroids.codebook().is_some() {
-                return wrong("the centroids can't have a codebook themselves".into());
+            if centroids.codebook().is_some() || centroids.takes(owner) {
+                let message = "the centroids can't have a codebook themselves, or be made of this parameter";
+                return wrong(message.into());
             }
             let k = centroids.shape();
             if codes.shape() != shape {
@@ -31,8 +31,20 @@ impl<T: Float> ParamState<T> {
                 return wrong(format!("code {bad} has no centroid: there are {}", k.numel()));
             }
         }
-        self.steps().map_or(Ok(()), |steps| steps.check(what, shape))
+        match self.steps() {
+            Some(steps) if steps.sizes.takes(owner) => {
+                wrong("the step sizes can't be made of this parameter".into())
+            }
+            Some(steps) => steps.check(what, shape),
+            None => Ok(()),
+        }
     }
+}
+
+/// Held while a parameter gets what it is made of, so that two threads can't make two of them of each other.
+fn one_link() -> impl Drop {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<T: Float> Param<T> {
@@ -55,6 +67,7 @@ impl<T: Float> Param<T> {
     /// # Errors
     /// Mask, codes, centroids or step sizes that don't fit the tensor; nothing was changed then.
     pub fn set_state(&self, state: ParamState<T>) -> Result<()> {
+        let _one = one_link();
         state.check("Param::set_state", self.id())?;
         self.put(state);
         Ok(())
@@ -66,8 +79,17 @@ impl<T: Float> Param<T> {
         state.refresh();
     }
 
+    /// Whether what this one stands for takes that of the parameter with this id.
+    fn takes(&self, other: u64) -> bool {
+        let state = self.state();
+        self.id() == other
+            || state.codebook().is_some_and(|(_, centroids)| centroids.takes(other))
+            || state.steps().is_some_and(|steps| steps.sizes.takes(other))
+    }
+
     /// Changes a part of what it holds, if that fits the rest then.
     fn change(&self, what: &'static str, f: impl FnOnce(&mut ParamState<T>)) -> Result<()> {
+        let _one = one_link();
         let mut state = self.state();
         f(&mut state);
         state.check(what, self.id())?;
@@ -77,9 +99,8 @@ impl<T: Float> Param<T> {
 
     /// Freezes the parameter and its codebook or step sizes (`false`) or lets them be trained again.
     pub fn set_trainable(&self, on: bool) {
-        let mut state = self.write();
-        state.holds.trainable = on;
-        match &state.holds.form {
+        self.write().holds.trainable = on;
+        match &self.state().form {
             Form::Codes(steps) | Form::Codebook { steps: Some(steps), .. } => steps.sizes.set_trainable(on),
             Form::Codebook { centroids, .. } => centroids.set_trainable(on),
             Form::Dense => {}
@@ -148,7 +169,8 @@ impl<T: Float> Param<T> {
     /// [`quantize::Quantizer`](crate::compress::quantize::Quantizer) does all of this for a model.
     ///
     /// # Errors
-    /// Other bits, step sizes of another shape than `[groups]`, or 0, or not finite. Of a negative one the magnitude is used.
+    /// Other bits, step sizes of another shape than `[groups]`, or 0, or not finite, or made of this parameter itself. Of a negative
+    /// one the magnitude is used.
     pub fn set_steps(&self, bits: u32, group: usize, sizes: impl Into<Param<T>>) -> Result<()> {
         let new = Steps { bits, group, sizes: sizes.into() };
         self.change("set_steps", |state| match &mut state.form {
@@ -199,6 +221,14 @@ impl<T: Float> Param<T> {
 
     /// Puts an operation between the tensor and its use, after those that are there.
     pub fn parametrize(&self, by: impl Parametrize<T> + 'static) {
-        self.write().custom.push(Arc::new(by));
+        self.add_operation(Arc::new(by));
+    }
+
+    pub(super) fn add_operation(&self, by: Arc<dyn Parametrize<T>>) {
+        self.write().custom.push(by);
+    }
+
+    pub(super) fn own_operations(&self) -> Vec<Arc<dyn Parametrize<T>>> {
+        self.read().custom.clone()
     }
 }

@@ -59,22 +59,32 @@ impl fmt::Display for Path {
 /// assert_eq!(weights, 8);
 /// ```
 pub fn visit_params<T: Float, M: Serialize + ?Sized>(model: &M, f: impl FnMut(&Path, &Param<T>)) {
-    walk(model, true, f);
+    walk(model, true, false, f);
 }
 
 /// The same without codebooks and step sizes: the parameters that the model's fields are.
 pub(crate) fn visit_fields<T: Float, M: Serialize + ?Sized>(model: &M, f: impl FnMut(&Path, &Param<T>)) {
-    walk(model, false, f);
+    walk(model, false, false, f);
 }
 
-fn walk<T: Float, M: Serialize + ?Sized>(model: &M, beside: bool, mut f: impl FnMut(&Path, &Param<T>)) {
+/// The fields of a model that are parameters, each at all of its places.
+pub(crate) fn visit_places<T: Float, M: Serialize + ?Sized>(model: &M, f: impl FnMut(&Path, &Param<T>)) {
+    walk(model, false, true, f);
+}
+
+fn walk<T: Float, M: Serialize + ?Sized>(
+    model: &M,
+    beside: bool,
+    again: bool,
+    mut f: impl FnMut(&Path, &Param<T>),
+) {
     thread_local!(static SEEN: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) });
     // Taken out while in use: a visit may start another one.
     let mut seen = SEEN.take();
     seen.clear();
     let mut path = Path::default();
     let mut visit = |path: &Path, p: &Param<T>| {
-        if !seen.contains(&p.id()) {
+        if again || !seen.contains(&p.id()) {
             seen.push(p.id());
             f(path, p);
         }

@@ -11,6 +11,7 @@ mod serial;
 pub(crate) mod shape;
 pub(crate) mod storage;
 pub(crate) mod strided;
+mod sync;
 
 pub use element::{Element, Index, trim_pool};
 pub(crate) use layout::Layout;

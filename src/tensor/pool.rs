@@ -1,6 +1,7 @@
 //! Buffers in memory, and the pool of each thread that keeps those that nobody uses, for those who need one of their size
-//! class next. What is in a buffer is left to `storage`.
-use std::{cell::RefCell, sync::Arc, thread::LocalKey};
+//! class next. What is in a buffer is left to `storage`. `tests/loom` checks this file, too.
+use super::sync::{Arc, LocalKey};
+use std::cell::RefCell;
 
 /// Elements from the first place that is a multiple of a cache line: vectors then lie in one line each.
 pub(crate) struct Buffer<T> {
@@ -16,13 +17,13 @@ pub(crate) struct Buffer<T> {
 /// Bytes of a cache line.
 pub(super) const LINE: usize = 64;
 
-impl<T: Clone + Default> Buffer<T> {
+impl<T: Clone> Buffer<T> {
     /// None if the system has no room for it.
-    pub(super) fn new(len: usize) -> Option<Buffer<T>> {
+    pub(super) fn new(len: usize, of: T) -> Option<Buffer<T>> {
         let room = len.checked_add(LINE / size_of::<T>())?;
         let mut data = Vec::new();
         data.try_reserve_exact(room).ok()?;
-        data.resize(room, T::default());
+        data.resize(room, of);
         let start = data.as_ptr().align_offset(LINE).min(room - len);
         Some(Buffer { data, start, len, pooled: true, lack: None })
     }
@@ -144,7 +145,7 @@ mod tests {
         assert!(pool.take(64).is_none());
         pool.count(64);
         for _ in 0..4 {
-            pool.give(Arc::new(Buffer::new(64).unwrap()));
+            pool.give(Arc::new(Buffer::new(64, 0.0).unwrap()));
         }
         assert_eq!(pool.held, 192);
     }

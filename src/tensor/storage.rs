@@ -1,11 +1,12 @@
 //! Reference-counted buffers, which come from the pool of their thread and go back to it. A buffer is handed
-//! out with whatever it held before, in debug builds with poison: whoever takes one writes every element that it later reads.
-//! This is where every size becomes memory, and where it is noticed that there is none.
+//! out with whatever it held before: whoever takes one writes every element that it later reads. Debug builds poison what goes back,
+//! and look whether somebody has written to it when it is handed out again.
+//! This is where every size becomes memory, and where it is noticed that there is none. `tests/loom` checks this file, too.
 use super::{
     Element, Shape,
     pool::{Buffer, class_size},
+    sync::Arc,
 };
-use std::sync::Arc;
 
 /// A shared buffer, at least as long as the tensors that use it. `None` stands for no elements.
 ///
@@ -22,19 +23,16 @@ impl<T: Element> Storage<T> {
         }
         let size = class_size(n);
         let pooled = T::pool().try_with(|pool| pool.try_borrow_mut().ok().and_then(|mut p| p.take(n)));
-        let mut buffer = match pooled {
+        let blank = if cfg!(debug_assertions) { T::POISON } else { T::default() };
+        let buffer = match pooled {
             Ok(Some(buffer)) => buffer,
-            _ => Arc::new(Buffer::new(size).ok_or_else(|| {
+            _ => Arc::new(Buffer::new(size, blank).ok_or_else(|| {
                 let bytes = n as u128 * size_of::<T>() as u128;
                 format!("a tensor {}{shape} needs {bytes} bytes, which can't be had", T::NAME)
             })?),
         };
         let _ = T::pool().try_with(|pool| pool.try_borrow_mut().map(|mut pool| pool.count(size)));
-        if cfg!(debug_assertions)
-            && let Some(buffer) = Arc::get_mut(&mut buffer)
-        {
-            buffer.as_mut_slice().fill(T::POISON);
-        }
+        debug_assert!(buffer.is_poisoned(), "a buffer was written to after it went back");
         Ok(Storage(Some(buffer)))
     }
 
@@ -79,6 +77,14 @@ impl<T: Element> Storage<T> {
     }
 }
 
+impl<T: Element> Buffer<T> {
+    /// Whether no element was written, in debug builds.
+    fn is_poisoned(&self) -> bool {
+        // Poison of floats is NaN, which isn't its own equal.
+        self.as_slice().iter().all(|v| *v == T::POISON || v.ne(v))
+    }
+}
+
 impl<T: Element> Clone for Storage<T> {
     fn clone(&self) -> Storage<T> {
         Storage(self.0.clone())
@@ -87,10 +93,15 @@ impl<T: Element> Clone for Storage<T> {
 
 impl<T: Element> Drop for Storage<T> {
     fn drop(&mut self) {
-        if let Some(buffer) = self.0.take()
+        if let Some(mut buffer) = self.0.take()
             && buffer.pooled
             && Arc::strong_count(&buffer) == 1
         {
+            if cfg!(debug_assertions)
+                && let Some(buffer) = Arc::get_mut(&mut buffer)
+            {
+                buffer.as_mut_slice().fill(T::POISON);
+            }
             // Where the thread is ending or the pool is in use, the buffer is simply freed.
             let _ = T::pool().try_with(|pool| {
                 if let Ok(mut pool) = pool.try_borrow_mut() {
@@ -115,6 +126,29 @@ mod tests {
         assert!(shared.as_slice().as_ptr() == address, "a shared buffer stays");
         drop(shared);
         assert_eq!(take(990).as_slice().as_ptr(), address);
+    }
+
+    #[cfg(debug_assertions)]
+    #[test]
+    fn what_went_back_is_poison() {
+        fn check<T: Element>() {
+            for n in [5, 1000] {
+                let mut taken = Storage::<T>::take(&Shape::from([n])).unwrap();
+                assert!(taken.0.as_ref().unwrap().is_poisoned(), "{} fresh", T::NAME);
+                let address = taken.as_slice().as_ptr();
+                taken.get_mut().unwrap().fill(T::from_f64(0.0));
+                assert!(!taken.0.as_ref().unwrap().is_poisoned());
+                drop(taken);
+                let again = Storage::<T>::take(&Shape::from([n])).unwrap();
+                assert_eq!(again.as_slice().as_ptr(), address);
+                assert!(again.0.as_ref().unwrap().is_poisoned(), "{} again", T::NAME);
+            }
+        }
+        check::<f32>();
+        check::<f64>();
+        check::<bool>();
+        check::<u8>();
+        check::<i64>();
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! A run in a file: the model with its masks and codebooks, what the optimiser remembers, and whatever else says where the
 //! run is. A safetensors file, so that other programs can look at the weights in it.
 use super::{
+    loading::{Fields, refuse},
     restore::{Beside, Held, apply, collect, plan},
-    weights::{Entry, Fields, opened, refuse, write},
+    weights::{Entry, opened, write},
 };
 use crate::{
     error::{Error, Result},

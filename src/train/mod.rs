@@ -1,6 +1,7 @@
 //! Around a training loop: the loop itself, its history, checkpoints, when to stop, weights to files and back.
 mod checkpoint;
 mod history;
+mod loading;
 mod restore;
 mod stopping;
 mod trainer;
@@ -8,8 +9,9 @@ mod weights;
 
 pub use checkpoint::{load_checkpoint, save_checkpoint};
 pub use history::{History, Record};
+pub use loading::{LoadOptions, LoadReport};
 pub use stopping::EarlyStopping;
 pub use trainer::Trainer;
 #[cfg(feature = "npz")]
 pub use weights::{load_npz, save_npz};
-pub use weights::{load_safetensors, save_safetensors};
+pub use weights::{load_safetensors, load_safetensors_with, save_safetensors};

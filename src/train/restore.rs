@@ -118,10 +118,19 @@ pub(super) fn plan<T: Float>(
         let part = |kind: &str| left.remove(&format!("{kind}.{name}"));
         let [weights, mask, codes, centroids, sizes] =
             ["model", "mask", "codes", "centroids", "steps"].map(part);
+        // In older files step sizes are a parameter like any other, and what they are like is the model's.
+        let has = p.steps().filter(|_| !beside.steps.contains_key(&name));
+        let older = has.and_then(|steps| {
+            left.remove(&format!("model.{name}.steps")).map(|sizes| (steps.bits, steps.group, sizes))
+        });
+        let (like, sizes) = match older {
+            Some((bits, group, sizes)) => (Some((bits, group)), Some(sizes)),
+            None => (beside.steps.get(&name).copied(), sizes),
+        };
         match weights {
             None => missing.push(name),
             Some(weights) => {
-                let parts = Parts { weights, mask, codes, centroids, sizes };
+                let parts = Parts { weights, mask, codes, centroids, sizes, like };
                 match parts.held(&name, p, beside, &mut handles) {
                     Ok(held) => all.push(held),
                     Err(message) => unfit.push(format!("{name} {message}")),
@@ -139,6 +148,8 @@ struct Parts<'a> {
     codes: Option<TensorView<'a>>,
     centroids: Option<TensorView<'a>>,
     sizes: Option<TensorView<'a>>,
+    /// Bits and group of the step sizes.
+    like: Option<(u32, usize)>,
 }
 
 impl Parts<'_> {
@@ -193,9 +204,9 @@ impl Parts<'_> {
                 Some((codes, handle(CODEBOOK[0], self.centroids, p.codebook().map(|c| c.1))?))
             }
         };
-        let steps = match beside.steps.get(name) {
+        let steps = match self.like {
             None => None,
-            Some(&(bits, group)) => {
+            Some((bits, group)) => {
                 Some(Steps { bits, group, sizes: handle(STEPS[0], self.sizes, p.steps().map(|s| s.sizes))? })
             }
         };

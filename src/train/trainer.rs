@@ -6,8 +6,8 @@ mod position;
 use super::{
     EarlyStopping, History, Record,
     checkpoint::{self, Planned, Saved},
+    loading::Fields,
     save_safetensors,
-    weights::Fields,
 };
 use crate::{
     data::Loader,

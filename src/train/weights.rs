@@ -1,12 +1,12 @@
 //! Weights as safetensors files, by the dotted names of parameters. Names and layouts are PyTorch's: a model whose fields are
 //! named as there reads what `safetensors.torch.save_file(model.state_dict(), …)` wrote, and the other way round.
+use super::loading::{Fields, LoadOptions, LoadReport, Stored, Unfit, load};
 #[cfg(feature = "npz")]
 use crate::data::{NpyArray, read_npz, write_npz};
 use crate::{
     error::{Error, Result},
     files::{self, write_readable},
     ops::Float,
-    param::{Param, visit_fields},
     real::half::f16_to_f32,
     tensor::{Shape, Tensor},
 };
@@ -18,7 +18,7 @@ use serde::{
     Deserialize, Deserializer, Serialize,
     de::{IgnoredAny, MapAccess, Visitor},
 };
-use std::{collections::BTreeMap, fmt, path::Path};
+use std::{fmt, path::Path};
 
 /// Writes the parameters of the model, as the model uses them (masked, from their codebooks), in full precision. The file is
 /// whole or not there.
@@ -159,15 +159,47 @@ fn twice(bytes: &[u8]) -> Option<String> {
 /// The file can't be read or is damaged; names that it lacks or has too many, shapes that differ: all of them are told at once,
 /// and the model is as it was.
 pub fn load_safetensors<M: Serialize + ?Sized>(model: &M, path: impl AsRef<Path>) -> Result<()> {
-    load_fields(Fields::of(model), path.as_ref())
+    load_fields(Fields::of(model), path.as_ref(), &LoadOptions::new()).map(drop)
 }
 
-fn load_fields(fields: Fields, path: &Path) -> Result<()> {
+/// [`load_safetensors`] of a part of a file, or into a part of a model, as the options say; and what became of which name.
+///
+/// ```
+/// use kolmo::{Random, nn::Linear, train::{LoadOptions, load_safetensors_with, save_safetensors}};
+/// #[derive(serde::Serialize)]
+/// struct Trained { encoder: Linear, head: Linear }
+/// #[derive(serde::Serialize)]
+/// struct New { body: Linear, classes: Linear }
+/// let rng = &mut Random::new(0);
+/// let trained = Trained { encoder: Linear::new(4, 3, rng), head: Linear::new(3, 2, rng) };
+/// let new = New { body: Linear::new(4, 3, rng), classes: Linear::new(3, 10, rng) };
+/// let path = std::env::temp_dir().join(format!("kolmo_part_{}.safetensors", std::process::id()));
+/// save_safetensors(&trained, &path)?;
+/// let options = LoadOptions::new().strict(false).rename(|name| name.replace("encoder.", "body."));
+/// let report = load_safetensors_with(&new, &path, &options)?;
+/// assert_eq!(new.body.weight.value(), trained.encoder.weight.value());
+/// assert_eq!(report.missing, ["classes.weight", "classes.bias"]);
+/// assert_eq!(report.unexpected, ["head.bias", "head.weight"]);
+/// # std::fs::remove_file(path).ok();
+/// # Ok::<(), kolmo::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`load_safetensors`]; if not strict, elements of a type that isn't read, and a file that has nothing of the model.
+pub fn load_safetensors_with<M: Serialize + ?Sized>(
+    model: &M,
+    path: impl AsRef<Path>,
+    options: &LoadOptions,
+) -> Result<LoadReport> {
+    load_fields(Fields::of(model), path.as_ref(), options)
+}
+
+fn load_fields(fields: Fields, path: &Path, options: &LoadOptions) -> Result<LoadReport> {
     let bytes = files::read(path)?;
     let (file, _) = opened(&bytes).map_err(|message| {
         Error::format(path.display().to_string(), "its header", format!("no safetensors file: {message}"))
     })?;
-    load("load_safetensors", fields, file.tensors().into_iter().collect())
+    load("load_safetensors", fields, file.tensors().into_iter().collect(), options)
 }
 
 /// Writes the parameters of the model, as the model uses them, as arrays of NumPy by their dotted names.
@@ -176,7 +208,7 @@ fn load_fields(fields: Fields, path: &Path) -> Result<()> {
 /// The file can't be written; a parametrisation fails.
 #[cfg(feature = "npz")]
 pub fn save_npz<M: Serialize + ?Sized>(model: &M, path: impl AsRef<Path>) -> Result<()> {
-    let Fields { singles, doubles } = Fields::of(model);
+    let Fields { singles, doubles, .. } = Fields::of(model);
     let mut arrays: Vec<(String, NpyArray)> = Vec::new();
     for (name, p) in singles {
         arrays.push((name, p.effective()?.into()));
@@ -193,94 +225,37 @@ pub fn save_npz<M: Serialize + ?Sized>(model: &M, path: impl AsRef<Path>) -> Res
 /// As there.
 #[cfg(feature = "npz")]
 pub fn load_npz<M: Serialize + ?Sized>(model: &M, path: impl AsRef<Path>) -> Result<()> {
-    load("load_npz", Fields::of(model), read_npz(path)?)
-}
-
-/// A tensor of a file, of whatever kind.
-trait Stored {
-    /// As a parameter of this shape needs it, or why not.
-    fn value<T: Float>(&self, shape: &Shape) -> Result<Tensor<T>, String>;
+    load("load_npz", Fields::of(model), read_npz(path)?, &LoadOptions::new()).map(drop)
 }
 
 impl Stored for TensorView<'_> {
-    fn value<T: Float>(&self, shape: &Shape) -> Result<Tensor<T>, String> {
-        value(self, shape)
+    fn value<T: Float>(&self, shape: &Shape) -> Result<Tensor<T>, Unfit> {
+        same_shape(self, shape).map_err(Unfit::Shape)?;
+        value_of(self.dtype(), self.data(), shape).map_err(Unfit::Type)
     }
 }
 
 #[cfg(feature = "npz")]
 impl Stored for NpyArray {
-    fn value<T: Float>(&self, shape: &Shape) -> Result<Tensor<T>, String> {
+    fn value<T: Float>(&self, shape: &Shape) -> Result<Tensor<T>, Unfit> {
         match self.shape() == shape {
             true => Ok(self.to_tensor()),
-            false => Err(format!("is {} in the file, {shape} in the model", self.shape())),
+            false => Err(Unfit::Shape(format!("is {} in the file, {shape} in the model", self.shape()))),
         }
-    }
-}
-
-/// Puts tensors into the parameters of their names, all or none.
-fn load<S: Stored>(what: &'static str, fields: Fields, mut left: BTreeMap<String, S>) -> Result<()> {
-    let (mut missing, mut wrong) = (Vec::new(), Vec::new());
-    let mut jobs: Vec<Box<dyn FnOnce()>> = Vec::new();
-    fn plan<T: Float, S: Stored>(
-        fields: Vec<(String, Param<T>)>,
-        left: &mut BTreeMap<String, S>,
-        missing: &mut Vec<String>,
-        wrong: &mut Vec<String>,
-        jobs: &mut Vec<Box<dyn FnOnce()>>,
-    ) {
-        for (name, p) in fields {
-            match left.remove(&name) {
-                None => missing.push(name),
-                Some(stored) => match stored.value::<T>(&p.shape()) {
-                    Ok(value) => jobs.push(Box::new(move || p.replace(value))),
-                    Err(message) => wrong.push(format!("{name} {message}")),
-                },
-            }
-        }
-    }
-    plan(fields.singles, &mut left, &mut missing, &mut wrong, &mut jobs);
-    plan(fields.doubles, &mut left, &mut missing, &mut wrong, &mut jobs);
-    refuse(what, missing, left.into_keys().collect(), wrong)?;
-    jobs.into_iter().for_each(|job| job());
-    Ok(())
-}
-
-/// An error if a file's names and those of a model aren't the same, or tensors are unfit.
-pub(super) fn refuse(
-    what: &'static str,
-    missing: Vec<String>,
-    left: Vec<String>,
-    unfit: Vec<String>,
-) -> Result<()> {
-    let lists = [("missing from the file", missing), ("not in the model", left), ("unfit", unfit)];
-    let told = lists.iter().filter(|(_, names)| !names.is_empty());
-    let told: Vec<String> = told.map(|(what, names)| format!("{what}: {}", names.join(", "))).collect();
-    if told.is_empty() { Ok(()) } else { Err(Error::invalid(what, told.join("; "))) }
-}
-
-/// The parameters that are fields of a model, with their names; codebooks and step sizes beside them are not. Only finding them
-/// hangs on the model's type: what is done with them is compiled once, not for every model.
-pub(super) struct Fields {
-    pub singles: Vec<(String, Param<f32>)>,
-    pub doubles: Vec<(String, Param<f64>)>,
-}
-
-impl Fields {
-    pub fn of<M: Serialize + ?Sized>(model: &M) -> Fields {
-        let (mut singles, mut doubles) = (Vec::new(), Vec::new());
-        visit_fields(model, |path, p| singles.push((path.to_string(), Param::clone(p))));
-        visit_fields(model, |path, p| doubles.push((path.to_string(), Param::clone(p))));
-        Fields { singles, doubles }
     }
 }
 
 /// The file's tensor as the parameter needs it.
 pub(super) fn value<T: Float>(view: &TensorView, shape: &Shape) -> Result<Tensor<T>, String> {
-    if *view.shape() != shape[..] {
-        return Err(format!("is {} in the file, {shape} in the model", Shape::new(view.shape())));
-    }
+    same_shape(view, shape)?;
     value_of(view.dtype(), view.data(), shape)
+}
+
+fn same_shape(view: &TensorView, shape: &Shape) -> Result<(), String> {
+    match *view.shape() == shape[..] {
+        true => Ok(()),
+        false => Err(format!("is {} in the file, {shape} in the model", Shape::new(view.shape()))),
+    }
 }
 
 fn value_of<T: Float>(dtype: Dtype, data: &[u8], shape: &Shape) -> Result<Tensor<T>, String> {

@@ -1,5 +1,8 @@
 //! What the fork-join is made of, of loom's kind. Loom takes sequentially consistent access for acquire and release, but knows
-//! fences, so such access has one on each side.
+//! fences, so such access has one: before it in one run, after it in the other, as compilers for different processors do it. On
+//! both sides at once it would order the relaxed access beside it as well, which nothing promises.
+use std::cell::Cell;
+
 pub use loom::{
     hint::spin_loop,
     sync::{
@@ -9,15 +12,20 @@ pub use loom::{
     thread::{Thread, park, yield_now},
 };
 
+thread_local! {
+    /// Where the fences are. Loom's threads share the system's.
+    pub static BEFORE: Cell<bool> = const { Cell::new(true) };
+}
+
 fn fenced<R>(order: Ordering, access: impl FnOnce() -> R) -> R {
-    let fence = || {
-        if order == Ordering::SeqCst {
+    let fence = |here: bool| {
+        if order == Ordering::SeqCst && here {
             loom::sync::atomic::fence(order);
         }
     };
-    fence();
+    fence(BEFORE.get());
     let result = access();
-    fence();
+    fence(!BEFORE.get());
     result
 }
 

@@ -1,7 +1,7 @@
 //! What serde reads is refused where its numbers can't be, and whatever is accepted works or fails with an error: valid JSON of
 //! every type is changed at random, read, and used.
 mod mutate;
-mod types;
+pub mod types;
 
 use kolmo::{Random, Result, data::Loader, nn::*, optim::StepLr};
 use mutate::{Numbers, mutate};

@@ -68,6 +68,24 @@ fn excerpts_are_in_the_source() {
     assert!(lines > 5, "only {lines} lines of excerpts were found");
 }
 
+/// The example of an operation is compiled and tested as `src/ops/centre.rs`.
+#[test]
+fn the_operation_that_contributing_adds_is_the_one_that_is_tested() {
+    let squeeze = |line: &str| line.split_whitespace().collect::<String>();
+    let tested = fs::read_to_string(root().join("src/ops/centre.rs")).unwrap();
+    let tested: Vec<String> = tested.lines().map(squeeze).collect();
+    let text = fs::read_to_string(root().join("CONTRIBUTING.md")).unwrap();
+    let example = text.split("//! A tensor less its mean").nth(1).and_then(|rest| rest.split("```\n").next());
+    // What the list has instead is imported here.
+    let imports = ["list::{Centre,Float},", "tape::{Rule,Step,Var},", "usestd::borrow::Cow;"];
+    let mut lines = 0;
+    for line in example.unwrap().lines().skip(1).map(squeeze).filter(|l| !imports.contains(&l.as_str())) {
+        lines += 1;
+        assert!(tested.contains(&line), "not in src/ops/centre.rs: {line}");
+    }
+    assert!(lines > 50, "only {lines} lines were found");
+}
+
 #[test]
 fn names_in_the_table_from_pytorch_exist() {
     let source = source();

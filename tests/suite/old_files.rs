@@ -1,12 +1,12 @@
 //! Files that earlier versions wrote are read by every later one: `tests/data/first_version` holds one of each kind, and what the
 //! models in them computed.
 use kolmo::{
-    compress::{Artifact, Recipe, unpack},
+    compress::{Artifact, Recipe, quantize::Quantizer, unpack},
     data,
     inspect::SavedTape,
     nn::{Layer, Linear, Sequential, Tanh},
     optim::{Adam, AdamW, OneCycleLr, OptimState, Optimizer, ReduceLrOnPlateau, Schedule},
-    train::{EarlyStopping, Trainer, load_checkpoint, load_safetensors},
+    train::{EarlyStopping, Trainer, load_checkpoint, load_npz, load_safetensors},
     *,
 };
 use std::{fs, path::PathBuf};
@@ -73,6 +73,42 @@ fn artifacts_weights_and_checkpoints() -> Result<()> {
     assert_eq!((run.as_str(), Optimizer::<f32>::lr(&adam)), ("epoch 3", 0.01));
     assert!(model.0.0.weight.mask().is_some());
     computes(&model, "plain.out.json");
+    Ok(())
+}
+
+#[test]
+fn weights_of_every_form() -> Result<()> {
+    let model = net();
+    [&model.0.0.weight, &model.0.2.weight].iter().for_each(|w| w.set(Tensor::zeros(w.shape())));
+    load_npz(&model, file("weights.npz"))?;
+    computes(&model, "weights.out.json");
+    // A mask, a codebook and step sizes.
+    let (model, mut adam) = (net(), AdamW::<f32>::new(0.5));
+    // Step sizes were attached by whoever read the file.
+    Quantizer::new(4).groups(5).attach(&model, |name, _| name.starts_with('2'))?;
+    let run: String = load_checkpoint(file("between.checkpoint"), &model, &mut adam)?;
+    assert_eq!((run.as_str(), Optimizer::<f32>::lr(&adam)), ("epoch 4", 0.01));
+    assert!(model.0.0.weight.codebook().is_some() && model.0.0.weight.mask().is_some());
+    assert!(model.0.2.weight.steps().is_some());
+    computes(&model, "between.out.json");
+    let model = net();
+    load_safetensors(&model, file("between.safetensors"))?;
+    computes(&model, "between.out.json");
+    Ok(())
+}
+
+/// A value of each type that serde reads. A type that is new since then is missing.
+#[test]
+fn every_type_through_json() -> Result<()> {
+    let mut old: Vec<(String, serde_json::Value)> = json("types.json");
+    for kind in crate::checked::types::all()? {
+        // Of several with one name, each in its turn.
+        let Some(place) = old.iter().position(|(name, _)| name == kind.name) else { continue };
+        let (name, value) = old.remove(place);
+        assert!((kind.read)(&value.to_string()), "{name} as the first version wrote it: {value}");
+    }
+    let left: Vec<_> = old.iter().map(|(name, _)| name).collect();
+    assert!(left.is_empty(), "nothing reads {left:?}");
     Ok(())
 }
 

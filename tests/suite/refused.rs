@@ -186,6 +186,57 @@ fn masks_of_another_shape_are_refused_with_what_is_taken() -> Result<()> {
 }
 
 #[test]
+fn masks_do_not_prune_codes_of_another_shape() -> Result<()> {
+    let p = Param::new(Tensor::<f32>::zeros([4]));
+    p.set_codebook(Tensor::from([0u32, 1, 0, 1]), Tensor::from([0.5f32, -0.5]))?;
+    p.set(Tensor::from([1.0f32, 2.0]));
+    told(p.set_mask(Some(&Tensor::from([true, false]))), &["set_mask", "[2]", "[4]"]);
+    assert!(p.mask().is_none());
+    let p = Param::new(Tensor::<f32>::zeros([2]));
+    p.set_mask(Some(&Tensor::from([true, false])))?;
+    p.set(Tensor::<f32>::zeros([4]));
+    let codes = Tensor::from([0u32, 1, 0, 1]);
+    told(p.set_codebook(codes, Tensor::from([0.5f32, -0.5])), &["set_codebook", "[2]", "[4]"]);
+    assert!(p.codebook().is_none());
+    Ok(())
+}
+
+#[test]
+fn a_parameter_is_not_made_of_itself() -> Result<()> {
+    let param = || Param::new(Tensor::from([2.0f32]));
+    let (p, q, r) = (param(), param(), param());
+    told(p.set_steps(4, 0, p.clone()), &["set_steps", "can't be made of this parameter"]);
+    p.set_steps(4, 0, q.clone())?;
+    q.set_codebook(Tensor::from([0u32]), r.clone())?;
+    told(r.set_steps(4, 0, p.clone()), &["set_steps"]);
+    told(r.set_codebook(Tensor::from([0u32]), p.clone()), &["set_codebook", "be made of this parameter"]);
+    told(p.set_codebook(Tensor::from([0u32]), p.clone()), &["set_codebook"]);
+    p.set_trainable(false);
+    assert!(!q.is_trainable() && !r.is_trainable());
+    assert_eq!(p.effective()?.to_vec(), [2.0]);
+    Ok(())
+}
+
+/// Reads and changes the parameter that it belongs to.
+struct Touch(Param<f32>);
+
+impl Parametrize<f32> for Touch {
+    fn apply<'t>(&self, weight: &Var<'t>) -> Var<'t> {
+        let norm = self.0.value().numel() as f64;
+        self.0.set_trainable(true);
+        weight * norm
+    }
+}
+
+#[test]
+fn what_stands_between_may_use_the_parameter() -> Result<()> {
+    let p = Param::new(Tensor::from([1.0f32, 2.0]));
+    p.parametrize(Touch(p.clone()));
+    assert_eq!(p.effective()?.to_vec(), [2.0, 4.0]);
+    Ok(())
+}
+
+#[test]
 fn batch_norm_says_what_it_takes_and_what_it_got() -> Result<()> {
     let tape = Tape::<f32>::new();
     let y = BatchNorm::new(5).forward(&tape.constant(numbers(&[2, 3, 4, 4])));

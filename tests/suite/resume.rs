@@ -16,6 +16,7 @@ use kolmo::{
 };
 use std::{
     env, fs,
+    io::Write,
     path::Path,
     process::{Child, Command, Stdio},
     sync::OnceLock,
@@ -223,6 +224,33 @@ fn a_run_that_cannot_write_leaves_the_last_good_file() {
         let net = Linear::<f32>::new(3, 2, &mut Random::new(0));
         let error = save_safetensors(&net, device).unwrap_err().to_string();
         assert!(error.contains("/dev/full"), "{error}");
+    }
+}
+
+/// `KOLMO_SMALL_DISK` names a folder on a file system of its own, of a few megabytes, which is filled up to different sizes.
+#[test]
+fn a_full_disk_leaves_the_last_good_file() {
+    let Some(disk) = env::var_os("KOLMO_SMALL_DISK") else { return };
+    let filler = Path::new(&disk).join("filler");
+    for kilobytes in (0..120).step_by(8) {
+        let folder = Folder::within(Path::new(&disk), "full-disk");
+        let mut file = fs::File::create(&filler).unwrap();
+        let mut size = 0;
+        while let Ok(written @ 1..) = file.write(&[0; 1 << 10]) {
+            size += written as u64;
+            assert!(size < 1 << 28, "{} is no small disk", filler.display());
+        }
+        file.set_len(size.saturating_sub(kilobytes << 10)).unwrap();
+        drop(file);
+        let mut command = this_program();
+        command.args(["--exact", "resume::child", "--ignored", "--nocapture"]).env(FOLDER, &*folder);
+        let output = command.output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() || told.contains(&*folder.to_string_lossy()), "{told}");
+        println!("{kilobytes} KB free: success {}", output.status.success());
+        fs::remove_file(&filler).unwrap();
+        assert!(start(&folder, 2).wait().unwrap().success());
+        ends_as_unbroken(&folder, "after the disk was full");
     }
 }
 

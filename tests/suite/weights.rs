@@ -2,9 +2,12 @@
 use kolmo::{
     Random, Result, Tape, Tensor,
     nn::{Layer, Linear, Param, Sequential, Tanh, named_params},
-    train::{load_npz, load_safetensors, save_npz, save_safetensors},
+    train::{LoadOptions, load_npz, load_safetensors, load_safetensors_with, save_npz, save_safetensors},
 };
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 type Mlp = Sequential<(Linear, Tanh, Linear)>;
 
@@ -102,5 +105,38 @@ fn arrays_of_numpy_go_there_and_back() -> Result<()> {
     let error = load_npz(&smaller, &path).unwrap_err().to_string();
     assert!(error.contains("not in the model: 2.bias, 2.weight"), "{error}");
     assert!(error.contains("0.weight is [8, 4] in the file, [7, 4] in the model"), "{error}");
+    Ok(())
+}
+
+/// A name that stands for two places, and a head.
+#[derive(serde::Serialize)]
+struct Head {
+    tokens: Param,
+    scores: Param,
+    bias: Param,
+}
+
+#[test]
+fn a_part_of_a_file_goes_into_a_part_of_a_model_and_the_rest_is_told() -> Result<()> {
+    let folder = crate::Folder::new("partly");
+    let path = folder.join("part.safetensors");
+    let one = |v: f32| Param::new(Tensor::from([v, v]));
+    // Tied weights come under the second of their names, with a prefix.
+    let file = BTreeMap::from([("model.scores", one(1.0)), ("model.bias", Param::new(Tensor::ones([3])))]);
+    save_safetensors(&file, &path)?;
+    let tied = one(0.0);
+    let head = Head { tokens: tied.clone(), scores: tied, bias: one(0.0) };
+    let strict = LoadOptions::new().prefix("model.");
+    let error = load_safetensors_with(&head, &path, &strict).unwrap_err().to_string();
+    assert!(error.contains("unfit: bias is [3] in the file, [2] in the model"), "{error}");
+    assert_eq!(head.tokens.value().to_vec(), [0.0, 0.0]);
+    let report = load_safetensors_with(&head, &path, &strict.strict(false))?;
+    assert_eq!((report.loaded, report.mismatched.len()), (vec!["tokens".to_string()], 1));
+    assert_eq!((head.tokens.value().to_vec(), head.bias.value().to_vec()), (vec![1.0, 1.0], vec![0.0, 0.0]));
+    let nothing = load_safetensors_with(&head, &path, &LoadOptions::new().strict(false));
+    assert!(nothing.unwrap_err().to_string().contains("not in the model: model.bias, model.scores"));
+    let same = LoadOptions::new().rename(|_| "tokens".into());
+    let error = load_safetensors_with(&head, &path, &same).unwrap_err().to_string();
+    assert!(error.contains("tokens is what two names become"), "{error}");
     Ok(())
 }

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    ops::{Float, TensorOp, saved::SavedOp},
+    ops::{Float, list::TensorOp, saved::SavedOp},
     tape::{Mixed, NONE, Op, Scalar, Tape, Var},
     tensor::Tensor,
 };

@@ -66,7 +66,6 @@ fn run(shape: &[usize], forward: impl for<'t> Fn(&Var<'t>) -> Var<'t>) {
 }
 
 /// All of them.
-#[allow(dead_code)]
 pub fn all() -> Result<Vec<Kind>> {
     let groups = [layers(), blocks(), optimisers(), data(), tapes(), reports()];
     Ok(groups.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())

@@ -1,0 +1,2 @@
+//! What threads share buffers by. The models in `tests/loom` have another one in its place.
+pub(super) use std::{sync::Arc, thread::LocalKey};
