@@ -51,7 +51,7 @@
 //! | `npz` | several arrays in one file of NumPy's |
 //! | `images` | pictures from folders |
 //! | `plot` | pictures of curves and matrices |
-#![warn(missing_docs)]
+#![warn(missing_debug_implementations, missing_docs)]
 
 mod autodiff;
 mod checked;

@@ -176,6 +176,12 @@ pub struct Batches<B> {
     alone: Option<Next<B>>,
 }
 
+impl<B> fmt::Debug for Batches<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batches").field("on_another_thread", &self.thread.is_some()).finish_non_exhaustive()
+    }
+}
+
 impl<B> Iterator for Batches<B> {
     type Item = Result<B>;
 

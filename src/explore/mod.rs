@@ -17,7 +17,7 @@ use crate::{
 };
 use data::Data;
 use serde::Serialize;
-use std::path::Path;
+use std::{fmt, path::Path};
 
 const PAGE: &str = include_str!("page/page.html");
 const STYLE: &str = include_str!("page/page.css");
@@ -54,6 +54,14 @@ pub struct Explorer<'t, T: Float> {
     observation: Observation,
     title: String,
     lessons: bool,
+}
+
+impl<T: Float> fmt::Debug for Explorer<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Explorer { tape, observation: _, title, lessons } = self;
+        let mut shown = f.debug_struct("Explorer");
+        shown.field("title", title).field("lessons", lessons).field("tape", tape).finish_non_exhaustive()
+    }
 }
 
 impl<'t, T: Float> Explorer<'t, T> {

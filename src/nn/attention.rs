@@ -19,7 +19,7 @@ use serde::Serialize;
 /// What the queries of a layer may see; all by default.
 ///
 /// What is true takes part, as in [`Var::scaled_dot_product_attention`]; the masks of PyTorch's layers say the opposite.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Masks<'t, T: Float = f32> {
     /// Pairs of queries and keys, `[l, s]`, or whatever broadcasts to `[n, heads, l, s]`.
     pub pairs: Option<AttentionMask<'t, T>>,

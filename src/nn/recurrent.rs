@@ -62,7 +62,7 @@ impl Cell {
 }
 
 /// The state of a recurrent layer: `[layers · directions, n, hidden]`, the ways back after those forth in each layer.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct State<'t, T: Float = f32> {
     /// What is also the output of the last layer.
     pub hidden: Var<'t, T>,

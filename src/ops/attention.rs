@@ -3,7 +3,7 @@ use super::list::{Attend, Float};
 use crate::{tape::Var, tensor::Tensor};
 
 /// What a query may not see, or sees less of; it broadcasts to `[…, queries, keys]`.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub enum AttentionMask<'t, T: Float> {
     /// Only pairs that are true take part. A query without any gives zeros.
     Keep(Tensor<bool>),
@@ -20,7 +20,7 @@ pub enum AttentionMask<'t, T: Float> {
 /// let y = x.scaled_dot_product_attention(&x, &x, &Attention { is_causal: true, ..Attention::default() });
 /// assert_eq!(y.shape(), &[2, 4, 5, 8]);
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Attention<'t, T: Float> {
     /// Which pairs take part (default: all).
     pub mask: Option<AttentionMask<'t, T>>,

@@ -146,6 +146,12 @@ pub struct TensorTape<T: TapeFloat> {
     pub(crate) scratch: RefCell<Sweep<T>>,
 }
 
+impl<T: TapeFloat> fmt::Debug for TensorTape<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TensorTape").finish_non_exhaustive()
+    }
+}
+
 /// A recorded operation.
 pub(crate) struct Node<T: TapeFloat> {
     pub op: Op<T>,
@@ -283,4 +289,10 @@ pub struct Stash<T: TapeNumber> {
     pub(super) scalars: RefCell<Vec<T>>,
     pub(crate) local: RefCell<Local<T>>,
     pub(crate) leaves: RefCell<<T::Tensors as TensorPart<T>>::Leaves>,
+}
+
+impl<T: TapeNumber> fmt::Debug for Stash<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stash").finish_non_exhaustive()
+    }
 }

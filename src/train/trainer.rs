@@ -19,7 +19,7 @@ use crate::{
 use bar::Bar;
 use position::Position;
 use serde::Serialize;
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 /// Trains a model for some epochs.
 ///
@@ -55,6 +55,24 @@ pub struct Trainer<'a> {
     best: Option<PathBuf>,
     stopping: Option<EarlyStopping>,
     progress: bool,
+}
+
+impl fmt::Debug for Trainer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trainer")
+            .field("loader", &self.loader)
+            .field("epochs", &self.epochs)
+            .field("seed", &self.seed)
+            .field("schedule", &self.schedule.is_some())
+            .field("accumulate", &self.accumulate)
+            .field("clip_norm", &self.clip_norm)
+            .field("checkpoint", &self.checkpoint)
+            .field("history", &self.history)
+            .field("best", &self.best)
+            .field("stopping", &self.stopping)
+            .field("progress", &self.progress)
+            .finish()
+    }
 }
 
 impl<'a> Trainer<'a> {
