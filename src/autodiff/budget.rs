@@ -19,6 +19,7 @@ impl<T: Float> Tape<T> {
     /// assert_eq!(tape.kept_bytes(), 4096);
     /// # drop(y);
     /// ```
+    #[must_use]
     pub fn kept_bytes(&self) -> usize {
         self.kept_beside(&[])
     }
@@ -71,6 +72,7 @@ struct Cost {
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Debug)]
+#[must_use = "a budget does nothing until it runs the blocks"]
 pub struct Budget {
     bytes: usize,
     measured: Option<(Shape, Vec<Cost>)>,

@@ -13,6 +13,7 @@ impl<T: Float> Gradients<T> {
     }
 
     /// The 2-norm of all gradients of inputs and parameters taken as one vector.
+    #[must_use]
     pub fn norm(&self) -> f64 {
         let squares = |t: &Tensor<T>| t.to_vec().iter().map(|v| v.to_f64() * v.to_f64()).sum::<f64>();
         self.leaves.iter().map(|leaf| squares(&leaf.grad)).sum::<f64>().sqrt()

@@ -14,6 +14,7 @@ use crate::{
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
+#[must_use = "nothing is checked until `check` is called"]
 pub struct GradCheck {
     eps: f64,
     atol: f64,

@@ -36,6 +36,7 @@ const TRIED: usize = 48;
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[must_use = "a quantiser does nothing until it is applied to a model"]
 pub struct Quantizer {
     bits: u32,
     group: usize,

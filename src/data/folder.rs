@@ -13,6 +13,7 @@ const LARGEST: u32 = 1 << 15;
 
 /// How pictures are brought into one form.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[must_use = "options do nothing until they are given to what they are for"]
 pub struct ImageOptions {
     /// Height and width that every picture is resized to (default: none, and all must be of one size).
     pub size: Option<(u32, u32)>,

@@ -32,6 +32,7 @@ use std::{
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[must_use = "a loader does nothing until it is asked for batches"]
 pub struct Loader {
     n: usize,
     size: usize,
@@ -80,6 +81,7 @@ impl Loader {
     }
 
     /// Batches in an epoch.
+    #[must_use]
     pub fn len(&self) -> usize {
         if self.drop_last { self.n / self.size } else { self.n.div_ceil(self.size) }
     }
@@ -169,6 +171,7 @@ impl fmt::Display for Loader {
 }
 
 /// The batches of an epoch that are still to come; see [`Loader::batches`].
+#[must_use = "batches are made only as long as somebody takes them"]
 pub struct Batches<B> {
     receiver: Receiver<Result<B>>,
     thread: Option<JoinHandle<()>>,

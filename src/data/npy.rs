@@ -94,6 +94,7 @@ impl NpyArray {
     }
 
     /// The bytes of an `.npy` file of version 1.0.
+    #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let sizes: Vec<String> = self.shape().iter().map(usize::to_string).collect();
         let comma = if sizes.len() == 1 { "," } else { "" };

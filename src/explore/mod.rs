@@ -44,11 +44,12 @@ const SCRIPTS: [&str; 12] = [
 /// let tape = Tape::new();
 /// tape.observe(true);
 /// let loss = net.forward(&tape.constant(Tensor::ones([4, 3]))).square().mean();
-/// loss.backward()?;
+/// let _ = loss.backward()?;
 /// let page = Explorer::new(&tape).title("A line").names(&net).html()?;
 /// assert!(page.contains("weight"));
 /// # Ok::<(), kolmo::Error>(())
 /// ```
+#[must_use = "no page is made until `save` or `html` is called"]
 pub struct Explorer<'t, T: Float> {
     tape: &'t Tape<T>,
     observation: Observation,
@@ -205,7 +206,7 @@ mod tests {
         let h = w.matmul(&w).tanh();
         let t = tape.from_scalars(&[h.at([0, 1]) * s, s.sin()], [2]);
         let loss = (h.softmax(1) * t + &w).square().sum();
-        loss.backward()?;
+        let _ = loss.backward()?;
         let seen = tape.observation();
         let checks = tape.differences(&seen, WORK);
         assert_eq!(checks.len(), seen.rows.len());
@@ -222,7 +223,7 @@ mod tests {
         tape.observe(true);
         let x = tape.scalar(f64::NAN);
         let y = tape.scope("</script><script>alert(1)//<!--@@data@@", || x * x);
-        y.backward()?;
+        let _ = y.backward()?;
         let page = Explorer::new(&tape).title("a </title> & b").lessons(false).html()?;
         assert_eq!(page.matches("</script>").count(), 2);
         assert!(page.contains("<title>a &lt;/title> &amp; b"));

@@ -17,6 +17,7 @@ use std::fmt;
 
 /// The activations on a tape and their dead units; see [`Tape::dead_units`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[must_use = "a report is made to be read"]
 pub struct DeadUnits {
     /// One for each `relu` and `relu6`, in the order of the statements.
     pub activations: Vec<Activation>,

@@ -13,6 +13,7 @@ use std::fmt;
 
 /// Gradients of a model in numbers; see [`Gradients::statistics`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[must_use = "a report is made to be read"]
 pub struct GradientStatistics {
     /// In the order of the model's fields. Codebooks stand for the parameters that they make.
     pub parameters: Vec<ParameterGradient>,

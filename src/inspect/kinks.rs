@@ -10,6 +10,7 @@ use std::fmt;
 
 /// The statements of an [observed](Tape::observe) tape whose values lie on a kink; see [`Observation::kinks`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[must_use = "a report is made to be read"]
 pub struct Kinks {
     /// In the order of the statements.
     pub statements: Vec<Kink>,
@@ -45,7 +46,7 @@ impl Observation {
     /// let tape = kolmo::Tape::<f32>::new();
     /// tape.observe(true);
     /// let y = tape.input([-1.0, 0.0, 2.0, 0.0]).relu().sum();
-    /// y.backward()?;
+    /// let _ = y.backward()?;
     /// let kinks = tape.kinks();
     /// assert_eq!((kinks.statements[0].elements, kinks.statements[0].of), (2, 4));
     /// assert!(kinks.to_string().starts_with("this gradient is a subgradient: relu at 0 in "));

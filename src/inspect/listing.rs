@@ -20,6 +20,7 @@ use std::{collections::HashMap, fmt, panic::Location};
 /// ");
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[must_use = "a report is made to be read"]
 pub struct Listing {
     /// One row per statement.
     pub rows: Vec<Row>,

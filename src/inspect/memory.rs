@@ -13,6 +13,7 @@ use std::{cmp::Reverse, collections::HashSet, fmt};
 
 /// What a tape keeps for the reverse sweep, and why; see [`Tape::memory`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[must_use = "a report is made to be read"]
 pub struct Memory {
     /// One for each tensor that a rule will read, in the order of the statements.
     pub kept: Vec<KeptTensor>,

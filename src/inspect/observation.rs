@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 /// It doesn't borrow the tape and goes through serde: numbers that are not finite are the strings `"NaN"`, `"inf"` and `"-inf"`
 /// in it. Elements of `f32` are held as `f64`, which is exact.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[must_use = "a report is made to be read"]
 pub struct Observation {
     /// One row per statement, in recording order.
     pub rows: Vec<Observed>,

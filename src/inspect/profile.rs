@@ -11,6 +11,7 @@ use std::{cmp::Reverse, fmt};
 
 /// Time, bytes and calls of a program that a tape [observed](Tape::observe); see [`Observation::profile`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[must_use = "a report is made to be read"]
 pub struct Profile {
     /// One for each operation that was recorded; inputs and parameters left out.
     pub calls: Vec<Call>,

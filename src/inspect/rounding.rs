@@ -12,6 +12,7 @@ use std::fmt;
 /// What rounding each value of an [observed](Tape::observe) tape does to the result, to first order; see
 /// [`Observation::rounding`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[must_use = "a report is made to be read"]
 pub struct Rounding {
     /// The statements that the sweep came to, in their order.
     pub statements: Vec<RoundingError>,
@@ -90,7 +91,7 @@ impl Observation {
     /// tape.observe(true);
     /// let x = tape.input([1.0, -2.0]);
     /// let y = (x * 3.0).sum();
-    /// y.backward()?;
+    /// let _ = y.backward()?;
     /// let rounding = tape.rounding();
     /// println!("{rounding}");
     /// let product = &rounding.statements[1];

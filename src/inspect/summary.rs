@@ -15,6 +15,7 @@ use std::fmt;
 
 /// A model's parameters and, with [`with_operations`](Summary::with_operations), what it does with them; see [`summary`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[must_use = "a report is made to be read"]
 pub struct Summary {
     /// In the order of the model's fields.
     pub parameters: Vec<Parameter>,

@@ -27,6 +27,7 @@ use crate::{
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[must_use = "a loss does nothing until it is given scores and targets"]
 pub struct CrossEntropy {
     weight: Option<Vec<f64>>,
     ignore_index: i64,

@@ -20,6 +20,7 @@ use crate::{
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[must_use = "a loss does nothing until it is given what it compares"]
 pub struct TripletMargin {
     margin: f64,
     p: f64,

@@ -106,7 +106,7 @@ impl<'t, T: Float> Var<'t, T> {
             replayed = self.tape().apply(Op::Custom(Arc::new(Variance)), &[var]);
             &replayed
         } else {
-            valid!([self, target, var], "gaussian_nll_loss", Variance.forward(&[var.tensor()]));
+            valid!([self, target, var], "gaussian_nll_loss", Variance.forward(&[var.tensor()]).map(drop));
             self.tape().note_found(var);
             var
         };

@@ -35,6 +35,7 @@ impl FeedForward {
 
 /// What a transformer's layers are made from, with PyTorch's defaults.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[must_use = "options do nothing until they are given to what they are for"]
 pub struct TransformerOptions {
     /// Width of the layer between the two products (2048).
     pub dim_feedforward: usize,

@@ -21,6 +21,7 @@ pub enum AttentionMask<'t, T: Float> {
 /// assert_eq!(y.shape(), &[2, 4, 5, 8]);
 /// ```
 #[derive(Clone, Debug)]
+#[must_use = "options do nothing until they are given to what they are for"]
 pub struct Attention<'t, T: Float> {
     /// Which pairs take part (default: all).
     pub mask: Option<AttentionMask<'t, T>>,

@@ -39,6 +39,7 @@ impl<'a, 't, T: Float> From<&'a Var<'t, T>> for Operand<'a, 't, T> {
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[must_use = "options do nothing until they are given to what they are for"]
 pub struct Close {
     rtol: f64,
     atol: f64,

@@ -84,6 +84,7 @@ impl<S: Into<Sizes>> From<S> for Padding {
 /// assert_eq!(y.shape(), &[1, 6, 4, 4]);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[must_use = "options do nothing until they are given to what they are for"]
 pub struct ConvOptions {
     pub(super) stride: Sizes,
     pub(super) padding: Padding,

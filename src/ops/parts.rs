@@ -19,6 +19,7 @@ use std::{
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Debug)]
+#[must_use = "taking a tensor apart has no effect but the parts"]
 pub struct Parts<V> {
     parts: Vec<V>,
     failed: bool,

@@ -21,6 +21,7 @@ type Axes = SmallVec<[Windows; 3]>;
 
 /// Options of pooling, with PyTorch's names and defaults.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[must_use = "options do nothing until they are given to what they are for"]
 pub struct PoolOptions {
     kernel_size: Sizes,
     stride: Option<Sizes>,

@@ -26,6 +26,7 @@ use std::collections::BTreeMap;
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Debug, Serialize)]
+#[must_use]
 pub struct Ema<T: Float = f32> {
     #[serde(with = "crate::numbers")]
     decay: f64,

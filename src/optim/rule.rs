@@ -283,6 +283,7 @@ macro_rules! optimizer {
     ) => {
         $(#[$m])*
         #[derive(Clone, Debug)]
+        #[must_use = "an optimiser does nothing until it takes a step"]
         pub struct $name<T: Float = f32>($crate::optim::rule::Base<T, $rule>);
 
         impl<T: Float> $name<T> {

@@ -88,6 +88,7 @@ macro_rules! schedule {
     ) => {
         $(#[$m])*
         #[derive(Clone, Debug, PartialEq, Serialize)]
+        #[must_use = "a schedule does nothing until it is asked for a rate"]
         pub struct $name { $($need: $nt,)* $($($option: $ot,)*)? }
 
         checked!($name { $($need: $nt,)* $($($option: $ot,)*)? });

@@ -239,6 +239,7 @@ impl<T: Float> Param<T> {
     }
 
     /// The tensor.
+    #[must_use]
     pub fn value(&self) -> Tensor<T> {
         self.read().holds.value.clone()
     }
@@ -267,6 +268,7 @@ impl<T: Float> Param<T> {
     }
 
     /// Whether optimisers change it.
+    #[must_use]
     pub fn is_trainable(&self) -> bool {
         self.read().holds.trainable
     }

@@ -144,6 +144,7 @@ impl<T: Float> Tape<T> {
 
 impl<T: Float> Gradients<T> {
     /// The gradient with respect to a parameter; `None` if the result doesn't depend on it.
+    #[must_use]
     pub fn param(&self, p: &Param<T>) -> Option<&Tensor<T>> {
         self.by_id(p.id())
     }

@@ -114,6 +114,7 @@ impl<T: Float> Param<T> {
     }
 
     /// Which weights are kept; `None` if all are.
+    #[must_use]
     pub fn mask(&self) -> Option<Tensor<bool>> {
         self.read().holds.mask.clone()
     }
@@ -147,6 +148,7 @@ impl<T: Float> Param<T> {
     }
 
     /// The codes and the centroids, if the weights are tied to a codebook.
+    #[must_use]
     pub fn codebook(&self) -> Option<(Tensor<u32>, Param<T>)> {
         self.read().holds.codebook().map(|(codes, centroids)| (codes.clone(), centroids.clone()))
     }
@@ -184,6 +186,7 @@ impl<T: Float> Param<T> {
     }
 
     /// Bits, group and sizes of the steps, if the weights are integers times step sizes.
+    #[must_use]
     pub fn steps(&self) -> Option<Steps<T>> {
         self.read().holds.steps().cloned()
     }

@@ -22,6 +22,7 @@ use std::{fmt, path::Path};
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone)]
+#[must_use = "nothing is drawn until `save` is called"]
 pub struct Heatmap {
     title: String,
     axes: Option<(String, String)>,

@@ -56,6 +56,7 @@ impl Series {
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone)]
+#[must_use = "nothing is drawn until `save` is called"]
 pub struct Plot {
     title: String,
     x: String,

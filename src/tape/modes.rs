@@ -69,6 +69,7 @@ impl<T: TapeNumber> Tape<T> {
     }
 
     /// Whether operations are recorded.
+    #[must_use]
     pub fn is_recording(&self) -> bool {
         self.settings.recording.get()
     }
@@ -90,6 +91,7 @@ impl<T: TapeNumber> Tape<T> {
     }
 
     /// Whether layers such as dropout are in training mode.
+    #[must_use]
     pub fn is_training(&self) -> bool {
         self.settings.training.get()
     }
@@ -102,6 +104,7 @@ impl<T: TapeNumber> Tape<T> {
     /// Whether this is another run of something that counts as one: a checkpointed block in the sweep, a part that a
     /// [`Budget`](crate::Budget) measures, a function that becomes a [`Program`](crate::Program). A layer that does something
     /// beside its result, such as moving running statistics, does it where this is false, and so once.
+    #[must_use]
     pub fn is_rerun(&self) -> bool {
         self.settings.again.get()
     }
@@ -112,6 +115,7 @@ impl<T: TapeNumber> Tape<T> {
     }
 
     /// Number of statements.
+    #[must_use]
     pub fn len(&self) -> usize {
         self.statements.len().0 - 1
     }
@@ -145,6 +149,7 @@ impl<T: TapeNumber> Tape<T> {
     }
 
     /// The tape's random stream where it is now, to be saved.
+    #[must_use]
     pub fn random(&self) -> Random {
         self.settings.random.get()
     }

@@ -17,7 +17,7 @@ impl<T: TapeFloat> Tape<T> {
     /// tape.observe(true);
     /// let x = tape.scalar(3.0);
     /// let y = x * x + 1.0;
-    /// y.backward()?;
+    /// let _ = y.backward()?;
     /// let seen = tape.observation();
     /// let [x, square, y] = &seen.rows[..] else { unreachable!() };
     /// assert_eq!((square.row.op.as_str(), square.value.as_ref().unwrap().item()?), ("mul", 9.0));

@@ -257,6 +257,7 @@ pub(crate) struct Flows<'a, 't, T: TapeFloat> {
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone)]
+#[must_use = "an operation on a tape has no effect but its result"]
 pub struct Var<'t, T: TapeFloat = f32> {
     pub(super) tape: &'t Tape<T>,
     pub(super) value: Tensor<T>,
@@ -275,6 +276,7 @@ pub struct Var<'t, T: TapeFloat = f32> {
 /// assert_eq!(grads.scalar(s), 14.0);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
+#[must_use = "gradients do nothing until an optimiser takes a step with them; `let _ =` for what an observed sweep alone tells"]
 pub struct Gradients<T: TapeNumber = f32> {
     pub(super) epoch: u64,
     pub(super) scalars: Vec<T>,

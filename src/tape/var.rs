@@ -56,7 +56,7 @@ impl<'t, T: TapeFloat> Var<'t, T> {
             return [0; N];
         }
         <[usize; N]>::try_from(&self.shape()[..]).unwrap_or_else(|_| {
-            self.tape.fail_op("dims", format!("shape {} has not {N} axes", self.shape()), &[self]);
+            let _ = self.tape.fail_op("dims", format!("shape {} has not {N} axes", self.shape()), &[self]);
             [0; N]
         })
     }

@@ -32,6 +32,7 @@ use storage::Storage;
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone)]
+#[must_use = "an operation on a tensor gives a new one and leaves it as it is"]
 pub struct Tensor<T: Element = f32> {
     storage: Storage<T>,
     layout: Layout,

@@ -43,6 +43,7 @@ use std::{fmt, path::PathBuf};
 /// assert!(history.records[2].loss < history.records[0].loss);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
+#[must_use = "nothing is trained until `fit` is called"]
 pub struct Trainer<'a> {
     loader: Loader,
     epochs: u64,

@@ -304,7 +304,7 @@ pub fn reports() -> Result<Vec<Kind>> {
     tape.observe(true);
     let y = net.forward(&tape.input(numbers(&[2, 3])));
     let (memory, kinks, dead) = (tape.memory(), tape.kinks(), tape.dead_units()?);
-    y.square().sum().backward()?;
+    let _ = y.square().sum().backward()?;
     let all = [By::Operation, By::Layer, By::Line];
     list.kind("Memory", &memory, 300, move |m| {
         drop((m.to_string(), m.bytes(), all.map(|by| m.by(by)), m.largest().len()))
