@@ -23,6 +23,7 @@ use serde::Serialize;
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Amount {
     /// This share of the weights that are still there, rounded half to even as in PyTorch.
     Fraction(f64),
@@ -52,6 +53,7 @@ impl Amount {
 
 /// How many weights there are, and how many of them are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Weights {
     /// Weights that no mask prunes.
     pub kept: usize,

@@ -23,6 +23,7 @@ pub struct ImageOptions {
 
 /// What was found in folders.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct ImageFolder {
     /// `[n, channels, height, width]`, from 0 to 1.
     pub images: Tensor<f32>,

@@ -18,6 +18,7 @@ use std::fmt;
 /// The activations on a tape and their dead units; see [`Tape::dead_units`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[must_use = "a report is made to be read"]
+#[non_exhaustive]
 pub struct DeadUnits {
     /// One for each `relu` and `relu6`, in the order of the statements.
     pub activations: Vec<Activation>,
@@ -25,6 +26,7 @@ pub struct DeadUnits {
 
 /// An activation and its dead units.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Activation {
     /// The statement.
     pub id: u32,

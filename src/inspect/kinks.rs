@@ -11,6 +11,7 @@ use std::fmt;
 /// The statements of an [observed](Tape::observe) tape whose values lie on a kink; see [`Observation::kinks`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[must_use = "a report is made to be read"]
+#[non_exhaustive]
 pub struct Kinks {
     /// In the order of the statements.
     pub statements: Vec<Kink>,
@@ -18,6 +19,7 @@ pub struct Kinks {
 
 /// A statement with values on a kink.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Kink {
     /// The statement.
     pub id: u32,

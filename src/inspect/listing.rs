@@ -21,6 +21,7 @@ use std::{collections::HashMap, fmt, panic::Location};
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[must_use = "a report is made to be read"]
+#[non_exhaustive]
 pub struct Listing {
     /// One row per statement.
     pub rows: Vec<Row>,
@@ -30,6 +31,7 @@ pub struct Listing {
 
 /// One statement.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Row {
     /// Position on the tape.
     pub id: u32,
@@ -52,6 +54,7 @@ pub struct Row {
 
 /// An operand of a statement.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Argument {
     /// The result of a statement.
     Value(u32),

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 /// What a report adds up by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum By {
     /// The operation's name.
     Operation,
@@ -20,6 +21,7 @@ pub enum By {
 
 /// Where a statement comes from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Origin {
     /// Name of the operation, as in the [`Listing`](crate::Listing).
     pub op: String,

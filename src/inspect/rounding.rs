@@ -13,6 +13,7 @@ use std::fmt;
 /// [`Observation::rounding`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[must_use = "a report is made to be read"]
+#[non_exhaustive]
 pub struct Rounding {
     /// The statements that the sweep came to, in their order.
     pub statements: Vec<RoundingError>,
@@ -23,6 +24,7 @@ pub struct Rounding {
 
 /// What rounding one value does to the result.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct RoundingError {
     /// The statement.
     pub id: u32,

@@ -22,6 +22,7 @@ pub enum Fan {
 
 /// The function that follows a weight, for the starting value that keeps variances; a word names it as in PyTorch.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Nonlinearity {
     /// None.
     Linear,

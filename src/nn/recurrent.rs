@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 
 /// What a recurrent layer does in one step; `x` and `h` stand for `W_ih·x + b_ih` and `W_hh·h + b_hh`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Cell {
     /// `h' = tanh(x + h)`
     Tanh,

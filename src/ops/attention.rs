@@ -4,6 +4,7 @@ use crate::{tape::Var, tensor::Tensor};
 
 /// What a query may not see, or sees less of; it broadcasts to `[…, queries, keys]`.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum AttentionMask<'t, T: Float> {
     /// Only pairs that are true take part. A query without any gives zeros.
     Keep(Tensor<bool>),

@@ -10,6 +10,7 @@ use std::panic::Location;
 
 /// The second operand of an operation that takes a tensor or a number.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub enum Operand<'a, 't, T: Float> {
     /// The same number for every element.
     Number(f64),

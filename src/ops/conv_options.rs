@@ -61,6 +61,7 @@ impl Sizes {
 
 /// Zeros around the input of a convolution.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Padding {
     /// So many before the first element of an axis, and after the last.
     Zeros(Sizes),

@@ -16,6 +16,7 @@ use std::ops::{Range, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToIncl
 
 /// What is taken of one axis, or of several; made by [`select!`](crate::select) from numbers, ranges, lists and masks.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Select {
     /// One index, negative from the end; the axis goes away.
     At(isize),

@@ -17,6 +17,7 @@ use crate::{
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Pad {
     /// A number.
     Constant(f64),

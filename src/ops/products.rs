@@ -8,6 +8,7 @@ use crate::{
 
 /// Norms of matrices, for [`Var::matrix_norm`].
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub enum MatrixNorm {
     /// The root of the sum of all squares.
     #[default]

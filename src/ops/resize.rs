@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// To which size [`Var::interpolate`] goes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Resize {
     /// These sizes of the last axes, or one for all.
     Size(Sizes),
@@ -18,6 +19,7 @@ pub enum Resize {
 
 /// How [`Var::interpolate`] finds the values between elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Interpolation {
     /// The nearest element before.
     Nearest,

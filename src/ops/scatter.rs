@@ -13,6 +13,7 @@ use crate::{
 
 /// How [`Var::scatter_reduce`] folds the values that go to one place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Scatter {
     /// Their sum.
     Sum,

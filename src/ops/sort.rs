@@ -285,6 +285,7 @@ fn back(axis: usize, rank: usize) -> Vec<isize> {
 
 /// What [`Tensor::unique`] finds.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Unique<T: Element> {
     /// The different elements or slices, in ascending order.
     pub values: Tensor<T>,

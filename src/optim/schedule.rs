@@ -341,6 +341,7 @@ schedule! {
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum CyclicMode {
     /// All are as high as the first.
     Triangular,

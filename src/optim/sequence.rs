@@ -101,6 +101,7 @@ macro_rules! any_schedule {
         $(#[$m])*
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[allow(missing_docs)]
+        #[non_exhaustive]
         pub enum AnySchedule { $($name($name),)* }
 
         impl Schedule for AnySchedule {

@@ -56,6 +56,7 @@ pub(super) struct Inner<T: Float> {
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct ParamState<T: Float = f32> {
     /// The tensor that training changes; with a codebook, what the weights were before.
     pub value: Tensor<T>,
@@ -88,6 +89,7 @@ pub enum Form<T: Float = f32> {
 
 /// Step sizes of weights that are integers of `bits` bits, `group` neighbours of a row sharing one; 0 for all of the tensor.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Steps<T: Float = f32> {
     /// 2 to 8.
     pub bits: u32,

@@ -33,6 +33,7 @@ pub struct Scores {
 
 /// How a weight `w` with gradient `g` is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Criterion {
     /// `Σ |g·w|` over batches: how much the loss changes to first order if the weight goes (Molchanov et al., 2017).
     Taylor,
