@@ -9,6 +9,7 @@ use crate::{
 };
 use std::collections::BTreeSet;
 
+/// # Memory in use
 impl<T: Float> Tape<T> {
     /// Bytes of the tensors that are kept for the reverse sweep, each buffer once, parameters not counted.
     ///

@@ -179,6 +179,7 @@ pub(super) fn set_numbers<T: Float>(p: &Param<T>, bits: u32, numbers: &Tensor<i3
     p.set_codebook(Tensor::from_fn(numbers.shape(), |i| (all[i].clamp(-most, most) + most) as u32), values)
 }
 
+/// # Quantisation
 impl<'t, T: Float> Var<'t, T> {
     /// Quantised with a step size that is learnt: `clamp(round(x / s), qmin, qmax) · s` for a step size `s` of one element, or one
     /// that broadcasts (LSQ; Esser et al., 2020). The gradient of `x` passes straight through where `round(x / s)` is in the range,

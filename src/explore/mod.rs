@@ -124,6 +124,7 @@ impl<'t, T: Float> Explorer<'t, T> {
     }
 }
 
+/// # A page that shows the tape
 impl<T: Float> Tape<T> {
     /// Writes a page that shows this tape: every statement with its value, its rule, its adjoint and its source line, forward and
     /// in the reverse sweep, step by step. One file, which works without a network.

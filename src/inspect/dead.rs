@@ -41,6 +41,7 @@ pub struct Activation {
     pub dead: Vec<usize>,
 }
 
+/// # Reports: dead units
 impl<T: Float> Tape<T> {
     /// The units of each `relu` and `relu6` that are zero for the whole batch. A sweep frees the values, so ask before
     /// [`backward`](crate::Var::backward).

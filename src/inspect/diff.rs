@@ -44,6 +44,7 @@ pub enum DifferenceKind {
     Gradient,
 }
 
+/// # Reports: differences of two runs
 impl<T: Float> Tape<T> {
     /// The first statement at which two [observed](Tape::observe) tapes differ in operation, shape or value; if there
     /// is none, the first that the sweep comes to whose gradient differs. `None` if both are equal, bit by bit.

@@ -32,6 +32,7 @@ pub struct Kink {
     pub of: usize,
 }
 
+/// # Reports: kinks
 impl<T: Float> Tape<T> {
     /// [`Observation::kinks`] of what was recorded so far.
     pub fn kinks(&self) -> Kinks {

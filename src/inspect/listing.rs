@@ -64,6 +64,7 @@ pub enum Argument {
     Partial(u32, #[serde(with = "crate::numbers")] f64),
 }
 
+/// # Reports: the listing
 impl<T: Float> Tape<T> {
     /// The statements so far.
     pub fn listing(&self) -> Listing {

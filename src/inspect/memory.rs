@@ -64,6 +64,7 @@ pub struct MemoryGroup {
     pub reads: usize,
 }
 
+/// # Reports: memory
 impl<T: Float> Tape<T> {
     /// What is kept for the reverse sweep, and which rule reads it. A sweep frees it, so ask before
     /// [`backward`](crate::Var::backward).

@@ -58,6 +58,7 @@ impl ProfileGroup {
     }
 }
 
+/// # Reports: time
 impl<T: Float> Tape<T> {
     /// [`Observation::profile`] of what was recorded so far.
     pub fn profile(&self) -> Profile {

@@ -73,6 +73,7 @@ const EXACT: [&str; 18] = [
     "clamp",
 ];
 
+/// # Reports: rounding
 impl<T: Float> Tape<T> {
     /// [`Observation::rounding`] of the last sweep.
     pub fn rounding(&self) -> Rounding {

@@ -9,6 +9,7 @@ use crate::{
     tape::Var,
 };
 
+/// # Losses: yes or no
 impl<'t, T: Float> Var<'t, T> {
     #[track_caller]
     fn weighted(self, weight: Option<&Var<'t, T>>, reduction: Reduction) -> Var<'t, T> {

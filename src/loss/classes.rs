@@ -193,6 +193,7 @@ fn classes<T: Float>(scores: &Var<'_, T>) -> usize {
     scores.dim(class_axis(scores))
 }
 
+/// # Losses: classes
 impl<'t, T: Float> Var<'t, T> {
     /// The mean cross entropy of scores `[n, classes]` and a class for each row; [`CrossEntropy`] has the options and
     /// further shapes. Targets of -100 are ignored.

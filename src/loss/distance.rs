@@ -92,6 +92,7 @@ impl TripletMargin {
     }
 }
 
+/// # Losses: distances
 impl<'t, T: Float> Var<'t, T> {
     /// Mean squared error: `(x - y)²`, for answers and targets of one shape. Where PyTorch warns that it broadcasts, this is an
     /// error, here and in the next three.

@@ -39,6 +39,7 @@ impl<T: Float> Rule<T> for Variance {
     }
 }
 
+/// # Losses: likelihoods
 impl<'t, T: Float> Var<'t, T> {
     /// Kullback-Leibler divergence of the target from the answer, which is a logarithm of probabilities: `t (ln t - x)`, or with
     /// `log_target` `eᵗ (t - x)`. [`Reduction::BatchMean`] is the mathematical one.

@@ -40,6 +40,7 @@ impl<T: Float> Default for Attention<'_, T> {
     }
 }
 
+/// # Attention
 impl<'t, T: Float> Var<'t, T> {
     /// `softmax(q·kᵀ · scale + mask) · v` (Vaswani et al., 2017): `self` are queries `[…, l, d]`, keys `[…, s, d]`, values
     /// `[…, s, e]`. Where there are more heads (third axis from the end) of queries than of keys, neighbouring ones share.

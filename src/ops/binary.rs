@@ -41,6 +41,7 @@ macro_rules! binary {
     ) => {
         binary! { all $( $pn $pv [$($pka)*] [$($pkb)*]; )* $( $on $ov [$($oka)*] [$($okb)*]; )* }
 
+        /// # Functions of two tensors, element by element
         impl<'t, T: Float> Var<'t, T> {
             $(
                 $(#[$pm])*
@@ -228,6 +229,7 @@ impl NumberExpr<2> for SquareSlope {
     }
 }
 
+/// # Powers, angles, remainders, choices
 impl<'t, T: Float> Var<'t, T> {
     /// `self` to the power of `exponent`, broadcasting. At base 0 the derivatives are PyTorch's.
     #[track_caller]

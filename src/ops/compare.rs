@@ -127,6 +127,7 @@ macro_rules! comparisons {
 /// assert_eq!(x.where_(&positive, &(&x * 0.1)).to_vec()?, [-0.1, 2.0, 0.5]);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
+/// # Comparisons and tests
 impl<'t, T: Float> Var<'t, T> {
     comparisons! {
         /// Where `self == other`. NaN equals nothing.
@@ -201,6 +202,7 @@ impl<'t, T: Float> Var<'t, T> {
 }
 
 /// Masks combine element by element and broadcast.
+/// # Logic
 impl Tensor<bool> {
     /// Where both are true.
     pub fn logical_and(&self, other: &Tensor<bool>) -> Result<Tensor<bool>> {

@@ -110,6 +110,7 @@ fn true_indices(mask: &Tensor<bool>) -> Checked<Vec<Tensor<u32>>> {
 /// Axes of a view that tensors of indices walk, with these indices.
 type Advanced = Vec<(usize, Tensor<u32>)>;
 
+/// # Parts by an index list
 impl<'t, T: Float> Var<'t, T> {
     /// The part of this tensor that a list names, one item for each axis; axes that aren't named stay whole.
     ///

@@ -98,6 +98,7 @@ impl<'a, V> IntoIterator for &'a Parts<V> {
     }
 }
 
+/// # To scalars
 impl<'t, T: Float> Var<'t, T> {
     /// All elements as scalars, in row-major order.
     #[track_caller]

@@ -297,6 +297,7 @@ impl<'t, T: Float> Var<'t, T> {
 
 macro_rules! pools {
     ($($axes:literal $sizes:literal $max:ident $indices:ident $avg:ident $adaptive_max:ident $adaptive_avg:ident;)*) => {
+        /// # Pooling
         impl<'t, T: Float> Var<'t, T> {
             $(
                 #[doc = concat!("The largest element of each window of `[n, channels, ", $sizes, "]` (`n` may be missing).")]

@@ -29,6 +29,7 @@ fn ranks<T: Float, const N: usize>(operands: [&Var<'_, T>; N], wanted: [usize; N
     Err(format!("takes {wanted:?} axes, not shapes {}", shapes.join(" and ")))
 }
 
+/// # More products, and norms of matrices
 impl<'t, T: Float> Var<'t, T> {
     /// The product of two matrices.
     #[track_caller]

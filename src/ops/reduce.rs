@@ -142,6 +142,7 @@ fn count(shape: &Shape, axes: &[usize]) -> f64 {
     axes.iter().map(|&a| shape[a]).product::<usize>() as f64
 }
 
+/// # Reductions
 impl<'t, T: Float> Var<'t, T> {
     /// The sum of all elements, of rank 0.
     #[track_caller]

@@ -30,6 +30,7 @@ pub enum Interpolation {
     },
 }
 
+/// # Pictures resized and rearranged
 impl<'t, T: Float> Var<'t, T> {
     /// Elements at other distances along all axes but the first two: `[n, channels, …]`.
     #[track_caller]

@@ -48,6 +48,7 @@ fn one_number<T: Float>(value: &Operand<'_, '_, T>) -> Checked<()> {
     }
 }
 
+/// # Writing into a copy
 impl<'t, T: Float> Var<'t, T> {
     /// The part of `src` that an index of this shape names, as `scatter` reads it.
     #[track_caller]

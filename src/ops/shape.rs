@@ -204,6 +204,29 @@ fn add_to_slice<T: Float>(
     Ok(())
 }
 
+/// # Without gradient
+impl<'t, T: Float> Var<'t, T> {
+    /// The same value as a constant: no gradient flows through it.
+    #[track_caller]
+    pub fn detach(&self) -> Var<'t, T> {
+        if self.node().is_some() && self.tape().is_traced() {
+            return self.tape().apply(ShapeOp::Detach, &[self]);
+        }
+        let id = self.failed_id().unwrap_or(CONSTANT);
+        Var::new(self.tape(), self.tensor().clone(), id)
+    }
+
+    /// The same inside of an operation: a saved tape, too, has it as a statement, and not as a constant.
+    #[track_caller]
+    pub(crate) fn held(&self) -> Var<'t, T> {
+        if self.tape().runs_again(self) {
+            return self.tape().apply(ShapeOp::Detach, &[self]);
+        }
+        self.detach()
+    }
+}
+
+/// # Shape and order of the axes
 impl<'t, T: Float> Var<'t, T> {
     /// The same elements under another shape; one size may be -1.
     #[track_caller]
@@ -303,6 +326,7 @@ impl<'t, T: Float> Var<'t, T> {
     }
 }
 
+/// # Tensors joined
 impl<T: Float> Tape<T> {
     /// Tensors one after the other along an axis; all other sizes agree. A tensor `[0]` is left out, whatever axes the others
     /// have, as in PyTorch: a list may begin with nothing.
@@ -323,26 +347,5 @@ impl<T: Float> Tape<T> {
             }
             Err(message) => self.fail_op("cat", message, tensors),
         }
-    }
-}
-
-impl<'t, T: Float> Var<'t, T> {
-    /// The same value as a constant: no gradient flows through it.
-    #[track_caller]
-    pub fn detach(&self) -> Var<'t, T> {
-        if self.node().is_some() && self.tape().is_traced() {
-            return self.tape().apply(ShapeOp::Detach, &[self]);
-        }
-        let id = self.failed_id().unwrap_or(CONSTANT);
-        Var::new(self.tape(), self.tensor().clone(), id)
-    }
-
-    /// The same inside of an operation: a saved tape, too, has it as a statement, and not as a constant.
-    #[track_caller]
-    pub(crate) fn held(&self) -> Var<'t, T> {
-        if self.tape().runs_again(self) {
-            return self.tape().apply(ShapeOp::Detach, &[self]);
-        }
-        self.detach()
     }
 }

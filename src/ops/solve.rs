@@ -253,6 +253,7 @@ impl<T: Float> Rule<T> for Solve {
     }
 }
 
+/// # Systems of equations, inverses, determinants
 impl<'t, T: Float> Var<'t, T> {
     /// The last two axes exchanged.
     #[track_caller]

@@ -201,6 +201,7 @@ impl<T: Float> Inner<T> {
     }
 }
 
+/// # The tensor, and whether it is trained
 impl<T: Float> Param<T> {
     /// A trainable parameter.
     pub fn new(value: impl Into<Tensor<T>>) -> Param<T> {

@@ -7,6 +7,7 @@ use crate::{
     tensor::Tensor,
 };
 
+/// # The weight that comes of it
 impl<T: Float> Param<T> {
     /// The weight as the model uses it, outside any tape.
     pub fn effective(&self) -> Result<Tensor<T>> {
@@ -93,6 +94,7 @@ fn remember<T: Float>(id: u64, value: &Var<'_, T>, asked: usize) {
     }
 }
 
+/// # Parameters onto the tape
 impl<T: Float> Tape<T> {
     /// A parameter of a model as the model uses it: its tensor, through its parametrisation if it has one.
     /// Asked for twice in a step, it is the same value.

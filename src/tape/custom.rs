@@ -50,6 +50,7 @@ pub trait CustomOp<T: TapeFloat>: Send + Sync {
     ) -> Vec<Option<Var<'t, T>>>;
 }
 
+/// # Operations of your own
 impl<T: TapeFloat> Tape<T> {
     /// Applies a user's operation.
     #[track_caller]

@@ -25,6 +25,7 @@ fn next_epoch() -> u64 {
     EPOCH.fetch_add(1, Ordering::Relaxed)
 }
 
+/// # Making, clearing, modes
 impl<T: TapeNumber> Tape<T> {
     /// An empty tape that records, in training mode, with random seed 0.
     pub fn new() -> Tape<T> {
@@ -142,6 +143,7 @@ impl<T: TapeNumber> fmt::Debug for Tape<T> {
     }
 }
 
+/// # Random numbers
 impl<T: TapeNumber> Tape<T> {
     /// Starts the tape's random stream (for dropout and the like) from a seed.
     pub fn seed(&self, seed: u64) {

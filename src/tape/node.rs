@@ -70,6 +70,7 @@ impl<T: TapeFloat> TensorPart<T> for TensorTape<T> {
     }
 }
 
+/// # Tensors onto the tape
 impl<T: TapeFloat> Tape<T> {
     /// A tensor that is not differentiated.
     #[track_caller]

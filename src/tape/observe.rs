@@ -5,6 +5,7 @@ use super::{
 };
 use crate::{clock::Clock, tensor::Tensor};
 
+/// # Observing what is recorded
 impl<T: TapeFloat> Tape<T> {
     /// From now on keeps every statement's value, time and source line, those of scalars included, and in `backward` every
     /// statement's adjoint: see [`observation`](Tape::observation). With `false`, stops and forgets them.

@@ -392,6 +392,7 @@ impl<'t, T: TapeNumber> Scalar<'t, T> {
     }
 }
 
+/// # Scalars onto the tape
 impl<T: TapeNumber> Tape<T> {
     /// A number that gradients are taken with respect to.
     #[inline]

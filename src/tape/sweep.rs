@@ -330,6 +330,7 @@ impl<T: TapeFloat> Tape<T> {
     }
 }
 
+/// # Gradients as values on the tape
 impl<'t, T: TapeFloat> Var<'t, T> {
     /// The gradients of this single element with respect to the given values (inputs or intermediate ones), as
     /// values that are recorded themselves and can be differentiated again. Zeros where there is no dependence.

@@ -9,6 +9,7 @@ use crate::{
 };
 use std::fmt;
 
+/// # Value, shape and backward sweep
 impl<'t, T: TapeFloat> Var<'t, T> {
     pub(crate) fn new(tape: &'t Tape<T>, value: Tensor<T>, id: u32) -> Self {
         Var { tape, value, id }

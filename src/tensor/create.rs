@@ -5,6 +5,7 @@ use crate::{
     threads::for_chunks,
 };
 
+/// # Making tensors
 impl<T: Element> Tensor<T> {
     /// Every element the same.
     pub fn full(shape: impl Into<Shape>, value: T) -> Tensor<T> {

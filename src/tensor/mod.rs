@@ -38,6 +38,7 @@ pub struct Tensor<T: Element = f32> {
     layout: Layout,
 }
 
+/// # Elements, shape and views
 impl<T: Element> Tensor<T> {
     /// A tensor of this shape (sizes) over the elements in row-major order.
     pub fn new(shape: impl Into<Shape>, data: Vec<T>) -> Result<Tensor<T>> {
