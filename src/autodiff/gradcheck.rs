@@ -51,6 +51,7 @@ impl GradCheck {
     }
 
     /// Checks the gradients of the gradients too.
+    #[doc(alias = "gradgradcheck")]
     pub fn second_order(self) -> Self {
         GradCheck { second: true, ..self }
     }

@@ -24,6 +24,7 @@ use crate::{
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Debug)]
+#[doc(alias = "GPTQ")]
 pub struct Curvature {
     n: usize,
     upper: Vec<f64>,

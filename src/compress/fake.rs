@@ -37,6 +37,7 @@ const TRIED: usize = 48;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[must_use = "a quantiser does nothing until it is applied to a model"]
+#[doc(alias("FakeQuantize", "QAT"))]
 pub struct Quantizer {
     bits: u32,
     group: usize,
@@ -151,6 +152,7 @@ impl Quantizer {
 ///
 /// # Errors
 /// A parametrisation fails; no parameter has steps.
+#[doc(alias = "convert")]
 pub fn settle<M: Serialize + ?Sized>(model: &M) -> Result<()> {
     fn one<T: Float>(p: &Param<T>) -> Result<bool> {
         let (Some(steps), Some((numbers, _))) = (p.steps(), p.numbers()?) else { return Ok(false) };
@@ -195,6 +197,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// # Ok::<(), kolmo::Error>(())
     /// ```
     #[track_caller]
+    #[doc(alias("FakeQuantize", "LSQ"))]
     pub fn learned_step(&self, s: &Var<'t, T>, qmin: f64, qmax: f64) -> Var<'t, T> {
         if qmin.is_nan() || qmax.is_nan() || qmin.ceil() > qmax.floor() {
             let message = format!("no whole number is between qmin {qmin} and qmax {qmax}");
@@ -207,6 +210,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// The values that are left of these once they were quantised; NaN stays NaN. The gradient passes straight through where the code
     /// was within its range, and is 0 where it was clamped (Bengio et al., 2013).
     #[track_caller]
+    #[doc(alias = "FakeQuantize")]
     pub fn fake_quantize(&self, q: &Affine) -> Var<'t, T> {
         self.tape().custom(FakeQuantize(q.clone()), &[self])
     }

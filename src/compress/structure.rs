@@ -41,6 +41,7 @@ use std::{
 /// assert_eq!(net.0.2.weight.shape()[..], [3, 3]);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
+#[doc(alias = "torch.fx")]
 pub struct Channels {
     /// For each axis of a parameter that may become shorter, the channel of each index.
     axes: Vec<Axis>,

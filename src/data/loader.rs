@@ -33,6 +33,7 @@ use std::{
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[must_use = "a loader does nothing until it is asked for batches"]
+#[doc(alias = "DataLoader")]
 pub struct Loader {
     n: usize,
     size: usize,

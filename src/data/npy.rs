@@ -259,6 +259,7 @@ fn shaped<E: Element>(values: Vec<E>, shape: Shape, turned: bool) -> At<Tensor<E
 /// # std::fs::remove_file(path).ok();
 /// # Ok::<(), kolmo::Error>(())
 /// ```
+#[doc(alias("np.load", "load"))]
 pub fn read_npy(path: impl AsRef<Path>) -> Result<NpyArray> {
     read_npy_at(path.as_ref())
 }

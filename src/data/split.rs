@@ -55,6 +55,7 @@ pub fn batches(n: usize, size: usize, rng: &mut Random) -> impl Iterator<Item = 
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[doc(alias("StandardScaler", "transforms.Normalize"))]
 pub struct Standardize {
     #[serde(with = "crate::numbers")]
     mean: Vec<f32>,
@@ -133,6 +134,7 @@ impl Standardize {
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[doc(alias = "MinMaxScaler")]
 pub struct MinMax {
     #[serde(with = "crate::numbers")]
     min: Vec<f32>,

@@ -67,6 +67,7 @@ pub enum Argument {
 /// # Reports: the listing
 impl<T: Float> Tape<T> {
     /// The statements so far.
+    #[doc(alias("make_dot", "print"))]
     pub fn listing(&self) -> Listing {
         let nodes = self.tensors.nodes.borrow();
         let mut rows = Vec::new();

@@ -198,6 +198,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// The mean cross entropy of scores `[n, classes]` and a class for each row; [`CrossEntropy`] has the options and
     /// further shapes. Targets of -100 are ignored.
     #[track_caller]
+    #[doc(alias = "CrossEntropyLoss")]
     pub fn cross_entropy<I: Index>(&self, targets: &Tensor<I>) -> Var<'t, T> {
         let plain =
             self.rank() == 2 && targets.rank() == 1 && self.dim(0) == targets.numel() && self.dim(0) > 0;
@@ -215,6 +216,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// The negative of logarithms of probabilities `[n, classes, …]` at the targets `[n, …]`: what [`CrossEntropy`] is after
     /// a log_softmax. `weight` and `ignore_index` as there.
     #[track_caller]
+    #[doc(alias = "NLLLoss")]
     pub fn nll_loss<I: Index>(
         &self,
         targets: &Tensor<I>,

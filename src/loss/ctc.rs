@@ -100,6 +100,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// # Ok::<(), kolmo::Error>(())
     /// ```
     #[track_caller]
+    #[doc(alias = "CTCLoss")]
     pub fn ctc_loss<I: Index>(
         &self,
         targets: &Tensor<I>,

@@ -154,6 +154,7 @@ fn area(steps: &[Step]) -> f64 {
 ///
 /// # Errors
 /// As [`roc_curve`].
+#[doc(alias = "roc_auc_score")]
 pub fn roc_auc<T: Float, I: Index>(scores: &Tensor<T>, targets: &Tensor<I>) -> Result<f64> {
     Ok(area(&binary_steps("roc_auc", scores, targets)?))
 }

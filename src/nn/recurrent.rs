@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 /// What a recurrent layer does in one step; `x` and `h` stand for `W_ih·x + b_ih` and `W_hh·h + b_hh`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
+#[doc(alias("LSTM", "GRU", "RNN"))]
 pub enum Cell {
     /// `h' = tanh(x + h)`
     Tanh,
@@ -81,6 +82,7 @@ pub struct State<'t, T: Float = f32> {
 /// assert_eq!((y.shape().to_vec(), state.hidden.shape().to_vec()), (vec![7, 4, 10], vec![4, 4, 5]));
 /// ```
 #[derive(Clone, Debug, Serialize)]
+#[doc(alias("LSTM", "GRU", "RNN"))]
 pub struct Recurrent<T: Float = f32> {
     /// What happens in a step.
     pub cell: Cell,

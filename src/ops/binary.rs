@@ -258,6 +258,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// `self` where the mask is true, else `other`; all three broadcast. A gradient goes to what was chosen, and
     /// zero to the other: a NaN there does not spread unless it comes from further back.
     #[track_caller]
+    #[doc(alias = "where")]
     pub fn where_(&self, mask: &Tensor<bool>, other: &Var<'t, T>) -> Var<'t, T> {
         let mask = self.tape().constant(mask.cast::<T>());
         self.tape().apply(Where, &[&mask, self, other])

@@ -80,6 +80,7 @@ impl From<Tensor<bool>> for Select {
 
 /// A list for [`Var::index`](crate::Var::index): `select![-1, 2..5, .., vec![0, 3]]`.
 #[macro_export]
+#[doc(alias = "getitem")]
 macro_rules! select {
     ($($item:expr),* $(,)?) => { [$($crate::Select::from($item)),*] };
 }
@@ -127,6 +128,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// # Ok::<(), kolmo::Error>(())
     /// ```
     #[track_caller]
+    #[doc(alias = "getitem")]
     pub fn index(&self, items: impl AsRef<[Select]>) -> Var<'t, T> {
         let items = items.as_ref();
         let named: usize = items

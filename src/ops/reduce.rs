@@ -289,6 +289,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// The vector norm `(Σ |x|ᵖ)^(1/p)` over axes: for `p` infinite the largest magnitude (the smallest for -∞), for 0 the
     /// number of elements that are not 0. Where the norm is 0 its gradient is 0. No axes means all of them.
     #[track_caller]
+    #[doc(alias = "vector_norm")]
     pub fn norm(&self, p: f64, dim: &[isize], keepdim: bool) -> Var<'t, T> {
         valid!(self, "norm", self.axes(dim));
         if p == f64::INFINITY {

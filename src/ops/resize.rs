@@ -34,6 +34,7 @@ pub enum Interpolation {
 impl<'t, T: Float> Var<'t, T> {
     /// Elements at other distances along all axes but the first two: `[n, channels, …]`.
     #[track_caller]
+    #[doc(alias = "upsample")]
     pub fn interpolate(&self, to: &Resize, mode: Interpolation) -> Var<'t, T> {
         let planned = valid!(self, "interpolate", self.resized(to));
         let mut x = self.clone();
@@ -137,6 +138,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// The windows of a convolution as columns: `[n, c, h, w] -> [n, c·kh·kw, windows]` (PyTorch's
     /// `nn.functional.unfold`); `n` may be missing.
     #[track_caller]
+    #[doc(alias("F.unfold", "Unfold"))]
     pub fn im2col(
         &self,
         kernel_size: impl Into<Sizes>,

@@ -100,6 +100,7 @@ impl<'t, T: Float> Var<'t, T> {
 
     /// `y = x`, but `y[index[i][j]][j] += src[i][j]` for `dim` 0, and so on.
     #[track_caller]
+    #[doc(alias = "index_put")]
     pub fn scatter_add<I: Index>(&self, dim: isize, index: &Tensor<I>, src: &Var<'t, T>) -> Var<'t, T> {
         let positions = valid!([self, src], "scatter_add", along(self.shape(), dim, index));
         let src = self.source("scatter_add", src, index.shape());

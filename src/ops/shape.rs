@@ -142,6 +142,7 @@ impl<T: Float> Rule<T> for ShapeOp {
 }
 
 /// Tensors one after the other along an axis.
+#[doc(alias("concat", "concatenate"))]
 fn cat<T: Float>(x: &[&Tensor<T>], axis: usize) -> Checked<Tensor<T>> {
     let mut shape = x.first().ok_or("no tensors were given")?.shape().clone();
     let mut total = 0;
@@ -230,6 +231,7 @@ impl<'t, T: Float> Var<'t, T> {
 impl<'t, T: Float> Var<'t, T> {
     /// The same elements under another shape; one size may be -1.
     #[track_caller]
+    #[doc(alias = "view")]
     pub fn reshape(&self, shape: impl AsRef<[isize]>) -> Var<'t, T> {
         match infer(self.numel(), shape.as_ref()) {
             Ok(shape) => self.tape().apply(ShapeOp::Reshape(shape), &[self]),
@@ -260,6 +262,7 @@ impl<'t, T: Float> Var<'t, T> {
 
     /// Two axes exchanged.
     #[track_caller]
+    #[doc(alias = "swapaxes")]
     pub fn transpose(&self, dim0: isize, dim1: isize) -> Var<'t, T> {
         let (a, b) = match (self.shape().axis(dim0), self.shape().axis(dim1)) {
             (Ok(a), Ok(b)) => (a, b),
@@ -284,6 +287,7 @@ impl<'t, T: Float> Var<'t, T> {
 
     /// Axes of size 1 repeated, and new axes in front; -1 keeps a size.
     #[track_caller]
+    #[doc(alias = "broadcast_to")]
     pub fn expand(&self, shape: impl AsRef<[isize]>) -> Var<'t, T> {
         let sizes = shape.as_ref();
         let lead = sizes.len().saturating_sub(self.rank());

@@ -360,6 +360,7 @@ impl<'t, T: Float> Var<'t, T> {
 
     /// The inverse of square matrices. A singular one is an error.
     #[track_caller]
+    #[doc(alias = "inverse")]
     pub fn inv(&self) -> Var<'t, T> {
         let (n, _) = valid!(self, "inv", square(self.tensor()));
         let eye = self.tape().constant(Tensor::eye(n)).expand_to(self.shape());

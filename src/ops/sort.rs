@@ -301,6 +301,7 @@ pub struct Unique<T: Element> {
 /// # Where elements are not zero
 impl<T: Element> Tensor<T> {
     /// The indices `[n, rank]` of the elements that are not zero (`true`), in row-major order.
+    #[doc(alias = "argwhere")]
     pub fn nonzero(&self) -> Tensor<u32> {
         let (flat, strides) = (self.to_vec(), self.shape().contiguous_strides());
         let mut found = Vec::new();

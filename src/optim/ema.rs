@@ -27,6 +27,7 @@ use std::collections::BTreeMap;
 /// ```
 #[derive(Clone, Debug, Serialize)]
 #[must_use]
+#[doc(alias("AveragedModel", "EMA"))]
 pub struct Ema<T: Float = f32> {
     #[serde(with = "crate::numbers")]
     decay: f64,

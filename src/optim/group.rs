@@ -9,6 +9,7 @@ use std::{fmt, sync::Arc};
 /// ```
 #[derive(Clone)]
 #[must_use = "a group does nothing until an optimiser has it"]
+#[doc(alias = "param_groups")]
 pub struct Group {
     pub(super) takes: Arc<dyn Fn(&str) -> bool + Send + Sync>,
     pub(super) lr_factor: f64,

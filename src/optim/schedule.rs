@@ -20,6 +20,7 @@ use std::f64::consts::PI;
 /// assert_eq!((|step: u64| 0.1 / (step + 1) as f64).lr(1)?, 0.05);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
+#[doc(alias = "lr_scheduler")]
 pub trait Schedule {
     /// The rate at a step; an error if the schedule's options make no sense.
     fn lr(&self, step: u64) -> Result<f64>;

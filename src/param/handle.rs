@@ -33,6 +33,7 @@ use std::{
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone)]
+#[doc(alias = "Parameter")]
 pub struct Param<T: Float = f32>(pub(super) Arc<Inner<T>>);
 
 pub(super) struct Inner<T: Float> {

@@ -22,6 +22,7 @@ impl<T: Float> Param<T> {
     }
 
     /// Makes what stands between the tensor and its use permanent: the tensor becomes what the model sees.
+    #[doc(alias("remove_parametrizations", "remove"))]
     pub fn bake(&self) -> Result<()> {
         self.replace(self.effective()?);
         Ok(())
@@ -131,6 +132,7 @@ impl<T: Float> Tape<T> {
     /// What it is good for: gradients through a step of an optimiser (MAML), networks whose weights another network makes.
     /// With a shape that is not the parameter's, the parameter is a failed value.
     #[track_caller]
+    #[doc(alias = "functional_call")]
     pub fn substitute<'t>(&'t self, p: &Param<T>, value: &Var<'t, T>) {
         let shape = p.shape();
         let fits = value.failed_id().is_some() || *value.shape() == shape;

@@ -99,6 +99,7 @@ impl<T: Float> Param<T> {
     }
 
     /// Freezes the parameter and its codebook or step sizes (`false`) or lets them be trained again.
+    #[doc(alias("requires_grad", "freeze"))]
     pub fn set_trainable(&self, on: bool) {
         self.write().holds.trainable = on;
         match &self.state().form {
@@ -224,6 +225,7 @@ impl<T: Float> Param<T> {
     }
 
     /// Puts an operation between the tensor and its use, after those that are there.
+    #[doc(alias = "register_parametrization")]
     pub fn parametrize(&self, by: impl Parametrize<T> + 'static) {
         self.add_operation(Arc::new(by));
     }

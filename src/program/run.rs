@@ -39,6 +39,7 @@ use std::{collections::HashMap, fmt, sync::Arc};
 ///
 /// Values are those of the tape, to the bit. Gradients are too, unless an expression that the function computes twice
 /// is computed once here: then its gradient is summed in another order.
+#[doc(alias("compile", "torch.compile", "jit", "CUDA graph"))]
 pub struct Program<T: Float = f32> {
     pub(super) tape: Tape<T>,
     /// The operands of each node.

@@ -46,6 +46,7 @@ impl<T: TapeNumber> Tape<T> {
     }
 
     /// A tape that records nothing and is in evaluation mode: every value is a constant.
+    #[doc(alias("inference_mode", "eval"))]
     pub fn inference() -> Tape<T> {
         let tape = Tape::new();
         tape.set_recording(false);
@@ -98,6 +99,7 @@ impl<T: TapeNumber> Tape<T> {
     }
 
     /// Training or evaluation mode, for what follows.
+    #[doc(alias("train", "eval"))]
     pub fn set_training(&self, on: bool) {
         self.settings.training.set(on);
     }
@@ -111,6 +113,7 @@ impl<T: TapeNumber> Tape<T> {
     }
 
     /// Whether the first operation that gives NaN or infinity, in value or gradient, is reported as a failure.
+    #[doc(alias("detect_anomaly", "set_detect_anomaly"))]
     pub fn detect_anomalies(&self, on: bool) {
         self.settings.anomalies.set(on);
     }
@@ -146,6 +149,7 @@ impl<T: TapeNumber> fmt::Debug for Tape<T> {
 /// # Random numbers
 impl<T: TapeNumber> Tape<T> {
     /// Starts the tape's random stream (for dropout and the like) from a seed.
+    #[doc(alias = "manual_seed")]
     pub fn seed(&self, seed: u64) {
         self.settings.random.set(Random::new(seed));
     }

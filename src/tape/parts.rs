@@ -277,6 +277,7 @@ pub struct Var<'t, T: TapeFloat = f32> {
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[must_use = "gradients do nothing until an optimiser takes a step with them; `let _ =` for what an observed sweep alone tells"]
+#[doc(alias = "zero_grad")]
 pub struct Gradients<T: TapeNumber = f32> {
     pub(super) epoch: u64,
     pub(super) scalars: Vec<T>,

@@ -344,6 +344,7 @@ impl<'t, T: TapeFloat> Var<'t, T> {
     /// assert_eq!((dy.item()?, ddy.item()?), (12.0, 12.0));
     /// # Ok::<(), kolmo::Error>(())
     /// ```
+    #[doc(alias("create_graph", "retain_grad", "autograd.grad"))]
     pub fn grad(&self, xs: &[&Var<'t, T>]) -> Result<Vec<Var<'t, T>>> {
         self.ok()?;
         if self.numel() != 1 {
@@ -355,6 +356,7 @@ impl<'t, T: TapeFloat> Var<'t, T> {
     }
 
     /// The vector-Jacobian product: gradients of `Σ self · seed`, recorded themselves.
+    #[doc(alias = "grad_outputs")]
     pub fn vjp(&self, seed: &Var<'t, T>, xs: &[&Var<'t, T>]) -> Result<Vec<Var<'t, T>>> {
         self.tape().vjp(&[self], &[seed], xs, true, None)
     }

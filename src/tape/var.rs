@@ -36,6 +36,7 @@ impl<'t, T: TapeFloat> Var<'t, T> {
 
     /// The elements in row-major order.
     #[track_caller]
+    #[doc(alias("tolist", "numpy"))]
     pub fn to_vec(&self) -> Result<Vec<T>> {
         self.value()?.list().map_err(|message| Error::invalid("to_vec", message))
     }
@@ -46,6 +47,7 @@ impl<'t, T: TapeFloat> Var<'t, T> {
     }
 
     /// Size of an axis, counted from the end if negative; 0 if there is no such axis or the value failed.
+    #[doc(alias = "size")]
     pub fn dim(&self, axis: isize) -> usize {
         if self.failed_id().is_some() { 0 } else { self.value.dim(axis) }
     }
@@ -63,6 +65,7 @@ impl<'t, T: TapeFloat> Var<'t, T> {
     }
 
     /// Number of axes.
+    #[doc(alias = "ndim")]
     pub fn rank(&self) -> usize {
         self.value.rank()
     }
@@ -73,6 +76,7 @@ impl<'t, T: TapeFloat> Var<'t, T> {
     }
 
     /// Whether gradients flow through this value.
+    #[doc(alias = "requires_grad")]
     pub fn is_recorded(&self) -> bool {
         self.node().is_some()
     }
@@ -85,6 +89,7 @@ impl<'t, T: TapeFloat> Var<'t, T> {
     }
 
     /// The same, but keeps what another sweep needs.
+    #[doc(alias = "retain_graph")]
     pub fn backward_retain(&self) -> Result<Gradients<T>> {
         self.ok()?;
         self.tape.backward_from(self, false)

@@ -28,6 +28,7 @@ impl<T: Element> Tensor<T> {
     }
 
     /// Elements computed from their position in row-major order.
+    #[doc(alias = "fromfunction")]
     pub fn from_fn(shape: impl Into<Shape>, mut f: impl FnMut(usize) -> T) -> Tensor<T> {
         Tensor::build(shape.into(), |out| out.iter_mut().enumerate().for_each(|(i, o)| *o = f(i)))
     }
@@ -50,6 +51,7 @@ impl<T: Element> Tensor<T> {
     }
 
     /// Tensors of one shape along a new first axis.
+    #[doc(alias = "cat")]
     pub fn stack(tensors: &[Tensor<T>]) -> Result<Tensor<T>> {
         let first =
             tensors.first().ok_or_else(|| Error::invalid("Tensor::stack", "no tensors were given"))?;
