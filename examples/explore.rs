@@ -59,7 +59,7 @@ fn scalar(out: &PathBuf) -> Result<()> {
     let gate = (wave - root).relu() + (root - wave).relu();
     let unused = (start * 3.0).cos();
     let loss = (gate * wave).log() + root.square() * angle.tanh();
-    loss.backward()?;
+    let _ = loss.backward()?;
     println!("loss {:.6}; {:.6} is not part of it", loss.value(), unused.value());
     Explorer::new(&tape).title("Newton's square root and a few functions").save(out)
 }
@@ -92,7 +92,7 @@ fn mlp(out: &PathBuf) -> Result<()> {
     tape.set_observing(true);
     let scores = net.forward(&tape.constant(x));
     let loss = scores.cross_entropy(&labels);
-    loss.backward()?;
+    let _ = loss.backward()?;
     println!("loss {:.6}", loss.item()?);
     Explorer::new(&tape).title("A training step of a small network").with_names(&net).save(out)
 }
@@ -105,7 +105,7 @@ fn gpt(out: &PathBuf) -> Result<()> {
     let tape = Tape::new();
     tape.set_observing(true);
     let loss = net.loss(&tape, &tokens, &next);
-    loss.backward()?;
+    let _ = loss.backward()?;
     println!("loss {:.6}, {} statements", loss.item()?, tape.len());
     Explorer::new(&tape).title("A training step of a small transformer").with_names(&net).save(out)
 }

@@ -55,7 +55,7 @@ fn main() -> Result<()> {
     // Half of the hidden layer's weights are zeros from here on.
     prune::global(&net, prune::Amount::Fraction(0.5), |name, _| name == "hidden.weight")?;
 
-    net.forward(&tape.input(x.rows(&[0])?));
+    let _ = net.forward(&tape.input(x.rows(&[0])?));
     println!("== summary\n\n{}", summary::<f32, _>(&net).with_operations(&tape, &net));
 
     // One more step, and this one is watched.
@@ -94,8 +94,8 @@ fn main() -> Result<()> {
     let (mut weights, other) = (net.out.weight.value(), Tape::new());
     weights.set([3, 1], 0.5)?;
     net.out.weight.set(weights);
-    other.set_observing(true);
-    net.loss(&other.input(&x), &y).backward()?;
+    other.observe(true);
+    let _ = net.loss(&other.input(&x), &y).backward()?;
     if let Some(difference) = seen.diff(&other.observation(), 0.0) {
         println!("{difference}");
     }

@@ -58,6 +58,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// The failure of an operation: its name, what clashed, and the line of the caller's code.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct OpError {
     /// Name of the operation, as in the tape's listing.
     pub op: String,

@@ -37,6 +37,22 @@
 //! | training | [`data`], [`train`] |
 //! | small models | [`compress`]: masks, codebooks, distillation, `.kolmo` files, lengths in bits |
 //!
+//! # The methods of `Var`
+//!
+//! | for | headings |
+//! | --- | --- |
+//! | results | [value, shape, sweep](Var#value-shape-and-backward-sweep), [gradients on the tape](Var#gradients-as-values-on-the-tape), [one element](Var#one-element-as-a-scalar), [without gradient](Var#without-gradient) |
+//! | element by element | [one tensor](Var#functions-of-each-element), [two tensors](Var#functions-of-two-tensors-element-by-element), [powers and choices](Var#powers-angles-remainders-choices), [several operands](Var#functions-of-each-element-with-several-operands), [comparisons](Var#comparisons-and-tests) |
+//! | over axes | [reductions](Var#reductions), [extremes and medians](Var#largest-smallest-and-middle-elements), [running sums](Var#sums-and-products-so-far), [sorting](Var#sorting), [softmax](Var#softmax) |
+//! | matrices | [products](Var#matrix-products), [more products](Var#more-products-and-norms-of-matrices), [systems of equations](Var#systems-of-equations-inverses-determinants), [diagonals and triangles](Var#diagonals-and-triangles) |
+//! | shape | [shape and order](Var#shape-and-order-of-the-axes), [axes joined, added, removed](Var#axes-joined-added-removed-tensors-taken-apart), [repeating and windows](Var#repeating-shifting-windows), [padding](Var#padding); joining is [the tape's](Tape#tensors-joined) |
+//! | parts | [index lists](Var#parts-by-an-index-list), [indices and masks](Var#elements-by-tensors-of-indices), [writing into a copy](Var#writing-into-a-copy), [sums by class](Var#sums-by-class), [scalars](Var#to-scalars) |
+//! | layers as functions | [normalisation](Var#normalisation-and-distances), [attention](Var#attention), [convolution](Var#convolution), [pooling](Var#pooling), [pictures](Var#pictures-resized-and-rearranged), [dropout](Var#dropout), [rotary positions](Var#rotary-positions) |
+//! | losses | [classes](Var#losses-classes), [yes or no](Var#losses-yes-or-no), [distances](Var#losses-distances), [likelihoods](Var#losses-likelihoods), [sequences](Var#losses-sequences) |
+//! | small models | [quantisation](Var#quantisation) |
+//!
+//! # Errors, and what to read next
+//!
 //! An operation that can't be done neither panics nor returns a `Result`: its value is a *failed* one, and [`Var::backward`],
 //! [`Var::value`] and [`Var::item`] tell what happened, with shapes and your source line.
 //!
@@ -51,34 +67,44 @@
 //! | `npz` | several arrays in one file of NumPy's |
 //! | `images` | pictures from folders |
 //! | `plot` | pictures of curves and matrices |
-#![warn(missing_docs)]
+#![warn(missing_debug_implementations, missing_docs)]
+
+// In the order in which rustdoc shows their methods of one type: those of `Var` that are needed first come first.
+mod error;
+mod tensor;
+
+mod tape;
+
+mod param;
+
+mod ops;
+
+pub mod nn;
+
+pub mod loss;
 
 mod autodiff;
+pub mod inspect;
+
+mod explore;
+
+pub mod compress;
+
 mod checked;
 mod clock;
-pub mod compress;
 pub mod data;
 #[cfg(doctest)]
 mod documents;
-mod error;
-mod explore;
 mod files;
 mod ids;
-pub mod inspect;
 pub(crate) mod kernels;
-pub mod loss;
 pub mod metrics;
-pub mod nn;
 mod numbers;
-mod ops;
 pub mod optim;
-mod param;
 #[cfg(feature = "plot")]
 pub mod plot;
 mod program;
 mod real;
-mod tape;
-mod tensor;
 mod threads;
 pub mod train;
 

@@ -9,6 +9,7 @@ use crate::{
 };
 use std::collections::BTreeSet;
 
+/// # Memory in use
 impl<T: Float> Tape<T> {
     /// Bytes of the tensors that are kept for the reverse sweep, each buffer once, parameters not counted.
     ///
@@ -19,7 +20,8 @@ impl<T: Float> Tape<T> {
     /// assert_eq!(tape.saved_bytes(), 4096);
     /// # drop(y);
     /// ```
-    pub fn saved_bytes(&self) -> usize {
+    #[must_use]
+    pub fn kept_bytes(&self) -> usize {
         self.kept_beside(&[])
     }
 
@@ -71,7 +73,8 @@ struct Cost {
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct MemoryBudget {
+#[must_use = "a budget does nothing until it runs the blocks"]
+pub struct Budget {
     bytes: usize,
     measured: Option<(Shape, Vec<Cost>)>,
     recomputed: usize,

@@ -45,6 +45,7 @@ struct Checkpoint<B> {
     params: usize,
 }
 
+/// # Less memory: checkpoints
 impl<T: Float> Tape<T> {
     /// The block's value, recorded as one operation that keeps only the block's inputs. In the reverse sweep the
     /// block is run again, with the same random numbers and in the same mode. Gradients of any order work.

@@ -13,6 +13,7 @@ impl<T: Float> Gradients<T> {
     }
 
     /// The 2-norm of all gradients of inputs and parameters taken as one vector.
+    #[must_use]
     pub fn norm(&self) -> f64 {
         let squares = |t: &Tensor<T>| t.to_vec().iter().map(|v| v.to_f64() * v.to_f64()).sum::<f64>();
         self.leaves.iter().map(|leaf| squares(&leaf.grad)).sum::<f64>().sqrt()
@@ -31,6 +32,7 @@ impl<T: Float> Gradients<T> {
     /// assert!((grads.norm() - 1.0).abs() < 1e-6);
     /// # Ok::<(), kolmo::Error>(())
     /// ```
+    #[doc(alias = "clip_grad_norm_")]
     pub fn clip_norm(&mut self, max_norm: f64, norm_type: f64) -> Result<f64> {
         if !(max_norm >= 0.0 && norm_type > 0.0) {
             let message =
@@ -65,6 +67,7 @@ impl<T: Float> Gradients<T> {
     /// assert_eq!(grads.get(&x).unwrap().to_vec(), [2.0, -1.0]);
     /// # Ok::<(), kolmo::Error>(())
     /// ```
+    #[doc(alias = "clip_grad_value_")]
     pub fn clip_value(&mut self, clip_value: f64) -> Result<()> {
         if clip_value < 0.0 || clip_value.is_nan() {
             return Err(Error::invalid("clip_value", format!("{clip_value} is not at least 0")));

@@ -64,6 +64,7 @@ pub fn hvp<T: Float>(
 /// assert_eq!(j, Tensor::from([[4.0, 1.0], [2.0, 5.0]]));
 /// # Ok::<(), kolmo::Error>(())
 /// ```
+#[doc(alias("jacrev", "jacfwd"))]
 pub fn jacobian<T: Float>(f: impl for<'t> Fn(&Var<'t, T>) -> Var<'t, T>, x: &Tensor<T>) -> Result<Tensor<T>> {
     let tape = Tape::new();
     let x = tape.input(x);

@@ -14,6 +14,7 @@ use crate::{
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
+#[must_use = "nothing is checked until `check` is called"]
 pub struct GradCheck {
     eps: f64,
     atol: f64,
@@ -50,8 +51,9 @@ impl GradCheck {
     }
 
     /// Checks the gradients of the gradients too.
-    pub fn second_order(self, on: bool) -> Self {
-        GradCheck { second: on, ..self }
+    #[doc(alias = "gradgradcheck")]
+    pub fn second_order(self) -> Self {
+        GradCheck { second: true, ..self }
     }
 
     /// Checks at most so many elements of each input, evenly spread (default all): large inputs take two runs for

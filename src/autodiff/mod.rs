@@ -1,10 +1,13 @@
 //! Programs over the tape: derivatives of functions, sparse ones, checks against differences, and less memory for more time.
-mod budget;
+// In the order in which rustdoc shows their methods of `Tape`.
 mod checkpoint;
+
+mod budget;
+mod sparse;
+
 mod clip;
 mod functional;
 mod gradcheck;
-mod sparse;
 
 pub use budget::MemoryBudget;
 pub use checkpoint::Block;

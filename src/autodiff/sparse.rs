@@ -72,6 +72,7 @@ impl<T: Float> Sparse<T> {
     }
 }
 
+/// # Sparse Jacobians of scalars
 impl<T: TapeNumber> Tape<T> {
     /// The Jacobian of scalars by scalars of this tape. Each row is a sweep over what lies between a result and the arguments it
     /// depends on, so rows that depend on little cost little: short blocks recorded one after the other, or made short

@@ -9,6 +9,7 @@ use crate::{
 
 /// Which numbers of a tensor share a scale and a zero point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Along {
     /// All.
     Tensor,

@@ -176,6 +176,7 @@ impl SparseLinear {
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Debug)]
+#[doc(alias = "quantize_dynamic")]
 pub struct Int8Linear {
     inputs: usize,
     codes: Vec<i8>,

@@ -24,7 +24,8 @@ use crate::{
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct ObsSolver {
+#[doc(alias = "GPTQ")]
+pub struct Curvature {
     n: usize,
     upper: Vec<f64>,
 }

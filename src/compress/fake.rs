@@ -36,6 +36,8 @@ const TRIED: usize = 48;
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[must_use = "a quantiser does nothing until it is applied to a model"]
+#[doc(alias("FakeQuantize", "QAT"))]
 pub struct Quantizer {
     bits: u32,
     group: usize,
@@ -150,7 +152,8 @@ impl Quantizer {
 ///
 /// # Errors
 /// A parametrisation fails; no parameter has steps.
-pub fn convert<M: Serialize + ?Sized>(model: &M) -> Result<()> {
+#[doc(alias = "convert")]
+pub fn settle<M: Serialize + ?Sized>(model: &M) -> Result<()> {
     fn one<T: Float>(p: &Param<T>) -> Result<bool> {
         let (Some(steps), Some((numbers, _))) = (p.steps(), p.numbers()?) else { return Ok(false) };
         set_numbers(p, steps.bits, &numbers).map(|()| true)
@@ -178,6 +181,7 @@ pub(super) fn set_numbers<T: Float>(p: &Param<T>, bits: u32, numbers: &Tensor<i3
     p.set_codebook(Tensor::from_fn(numbers.shape(), |i| (all[i].clamp(-most, most) + most) as u32), values)
 }
 
+/// # Quantisation
 impl<'t, T: Float> Var<'t, T> {
     /// Quantised with a step size that is learnt: `clamp(round(x / s), qmin, qmax) · s` for a step size `s` of one element, or one
     /// that broadcasts (LSQ; Esser et al., 2020). The gradient of `x` passes straight through where `round(x / s)` is in the range,
@@ -193,7 +197,8 @@ impl<'t, T: Float> Var<'t, T> {
     /// # Ok::<(), kolmo::Error>(())
     /// ```
     #[track_caller]
-    pub fn fake_quantize_learned(&self, s: &Var<'t, T>, qmin: f64, qmax: f64) -> Var<'t, T> {
+    #[doc(alias("FakeQuantize", "LSQ"))]
+    pub fn learned_step(&self, s: &Var<'t, T>, qmin: f64, qmax: f64) -> Var<'t, T> {
         if qmin.is_nan() || qmax.is_nan() || qmin.ceil() > qmax.floor() {
             let message = format!("no whole number is between qmin {qmin} and qmax {qmax}");
             return self.tape().fail_op("fake_quantize_learned", message, &[self, s]);
@@ -205,6 +210,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// The values that are left of these once they were quantised; NaN stays NaN. The gradient passes straight through where the code
     /// was within its range, and is 0 where it was clamped (Bengio et al., 2013).
     #[track_caller]
+    #[doc(alias = "FakeQuantize")]
     pub fn fake_quantize(&self, q: &Affine) -> Var<'t, T> {
         self.tape().custom(FakeQuantize(q.clone()), &[self])
     }

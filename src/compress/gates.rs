@@ -21,6 +21,7 @@ const ZETA: f64 = 1.1;
 
 /// What one gate is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Gate {
     /// Each weight has its own.
     Weight,

@@ -28,7 +28,8 @@ use std::{collections::HashMap, fmt};
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Debug, Serialize)]
-pub struct CostReport {
+#[non_exhaustive]
+pub struct Ledger {
     /// Of the file that [`pack`] makes.
     pub sizes: Sizes,
     /// Of all parameters.
@@ -41,6 +42,7 @@ pub struct CostReport {
 
 /// The multiply-adds of one product with a parameter, for one example.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Work {
     /// The parameter's name.
     pub param: String,
@@ -52,6 +54,7 @@ pub struct Work {
 
 /// Medians of twenty times, in microseconds, measured in turn.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Latency {
     /// Of the model with plain tensors of floats.
     pub dense: f64,

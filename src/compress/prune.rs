@@ -23,6 +23,7 @@ use serde::Serialize;
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Amount {
     /// This share of the weights that are still there, rounded half to even as in PyTorch.
     Fraction(f64),
@@ -52,6 +53,7 @@ impl Amount {
 
 /// How many weights there are, and how many of them are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Weights {
     /// Weights that no mask prunes.
     pub kept: usize,
@@ -96,6 +98,7 @@ pub fn count<M: Serialize + ?Sized>(model: &M, filter: impl Fn(&str, &Shape) -> 
 /// # Errors
 /// A filter that picks no parameter, a share outside of 0 to 1, a count larger than what is left, a parametrisation that fails.
 /// Nothing is pruned then.
+#[doc(alias = "global_unstructured")]
 pub fn global<M: Serialize + ?Sized>(
     model: &M,
     amount: Amount,
@@ -139,6 +142,7 @@ pub fn by_scores<M: Serialize + ?Sized>(
 /// assert_eq!(model[1].effective()?.to_vec(), [0.0, 40.0]);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
+#[doc(alias = "l1_unstructured")]
 pub fn layerwise<M: Serialize + ?Sized>(
     model: &M,
     amount: Amount,
@@ -165,6 +169,7 @@ pub fn layerwise<M: Serialize + ?Sized>(
 ///
 /// # Errors
 /// As [`global`]; a parameter without the axis. Nothing is pruned then.
+#[doc(alias = "ln_structured")]
 pub fn structured<M: Serialize + ?Sized>(
     model: &M,
     amount: Amount,

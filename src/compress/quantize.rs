@@ -1,6 +1,7 @@
 //! Quantisation to a shared codebook (Han et al., 2016): k-means over a parameter's kept weights, after which training goes
 //! on with the centroids; and rounding to half precision. Whole numbers of steps, and training with them, are in `fake`.
-pub use super::fake::{Quantizer, convert};
+#![doc(alias = "quantization")]
+pub use super::fake::{Quantizer, settle};
 use super::{
     filter::{each_field, picks_some},
     round_to_f16,
@@ -289,7 +290,8 @@ pub fn codebooks<M: Serialize + ?Sized>(
 
 /// Rounds every value that a file would hold, plain weights and centroids, to half precision, so that files keep
 /// them in 16 bits and lose nothing. What is too large for half precision stays as it is.
-pub fn to_half<M: Serialize + ?Sized>(model: &M) {
+#[doc(alias = "half")]
+pub fn round_to_half<M: Serialize + ?Sized>(model: &M) {
     fn round<T: Float>(p: &Param<T>) {
         p.update(|value| {
             for v in value.as_mut_slice() {

@@ -72,6 +72,7 @@ impl Check for Recipe {
 /// `epochs` are those of training after it, for a stage in rounds after each round.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "stage", rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
 pub enum Stage {
     /// Training, or fine-tuning.
     Train {
@@ -188,6 +189,7 @@ pub enum Stage {
 /// What weights are kept for. All but the first need [`Work::score`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum By {
     /// Their size.
     #[default]
@@ -205,6 +207,7 @@ pub enum By {
 /// What goes together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum What {
     /// Single weights of all parameters taken together.
     #[default]
@@ -220,6 +223,7 @@ pub enum What {
 /// How the density falls over the rounds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Schedule {
     /// Fast at first, slowly at the end ([`prune::cubic_density`]).
     #[default]
@@ -243,6 +247,7 @@ impl Schedule {
 
 /// What the training is told.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Task {
     /// The stage's place in the recipe, from 1.
     pub place: usize,
@@ -287,6 +292,7 @@ impl<M: ?Sized, F: FnMut(&M, &Task) -> Result<()>> Work<M> for F {
 
 /// What a stage has left.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Done {
     /// The stage's name.
     pub stage: &'static str,

@@ -23,6 +23,7 @@ const SPARSE: f64 = 0.25;
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum CompactLinear {
     /// A quarter of the weights or less isn't zero.
     Sparse(SparseLinear),

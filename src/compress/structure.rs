@@ -14,7 +14,10 @@ use crate::{
 use cut::{Cut, select};
 use follow::{Labels, Union, follow};
 use serde::Serialize;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    fmt,
+};
 
 /// The channels of a model: sets of slices of parameters that can only go together, such as a row of a weight, its bias, and the
 /// columns of all layers that read it.
@@ -38,6 +41,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 /// assert_eq!(net.0.2.weight.shape()[..], [3, 3]);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
+#[doc(alias = "torch.fx")]
 pub struct Channels {
     /// For each axis of a parameter that may become shorter, the channel of each index.
     axes: Vec<Axis>,
@@ -45,6 +49,16 @@ pub struct Channels {
     families: Vec<Vec<u32>>,
     /// Of the parameters.
     dtype: &'static str,
+}
+
+impl fmt::Debug for Channels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let axes = self.axes.iter().map(|axis| (&axis.param, axis.axis));
+        f.debug_struct("Channels")
+            .field("families", &self.families.iter().map(Vec::len).collect::<Vec<_>>())
+            .field("axes", &axes.collect::<Vec<_>>())
+            .finish()
+    }
 }
 
 struct Axis {

@@ -22,6 +22,8 @@ use serde::Serialize;
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[must_use = "nothing is changed until `apply` is called"]
+#[doc(alias = "transforms")]
 pub struct Augment {
     /// Most pixels that an image is moved by, down or up and to either side.
     pub translate: f64,

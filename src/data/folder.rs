@@ -13,6 +13,7 @@ const LARGEST: u32 = 1 << 15;
 
 /// How pictures are brought into one form.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[must_use = "options do nothing until they are given to what they are for"]
 pub struct ImageOptions {
     /// Height and width that every picture is resized to (default: none, and all must be of one size).
     pub size: Option<(u32, u32)>,
@@ -22,6 +23,7 @@ pub struct ImageOptions {
 
 /// What was found in folders.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct ImageFolder {
     /// `[n, channels, height, width]`, from 0 to 1.
     pub images: Tensor<f32>,

@@ -32,7 +32,9 @@ use std::{
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct DataLoader {
+#[must_use = "a loader does nothing until it is asked for batches"]
+#[doc(alias = "DataLoader")]
+pub struct Loader {
     n: usize,
     size: usize,
     seed: u64,
@@ -80,6 +82,7 @@ impl DataLoader {
     }
 
     /// Batches in an epoch.
+    #[must_use]
     pub fn len(&self) -> usize {
         if self.drop_last { self.n / self.size } else { self.n.div_ceil(self.size) }
     }
@@ -168,12 +171,19 @@ impl fmt::Display for DataLoader {
     }
 }
 
-/// The batches of an epoch that are still to come; see [`DataLoader::batches`].
+/// The batches of an epoch that are still to come; see [`Loader::batches`].
+#[must_use = "batches are made only as long as somebody takes them"]
 pub struct Batches<B> {
     receiver: Receiver<Result<B>>,
     thread: Option<JoinHandle<()>>,
     /// Without a thread.
     alone: Option<Next<B>>,
+}
+
+impl<B> fmt::Debug for Batches<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batches").field("on_another_thread", &self.thread.is_some()).finish_non_exhaustive()
+    }
 }
 
 impl<B> Iterator for Batches<B> {

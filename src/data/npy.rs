@@ -94,6 +94,7 @@ impl NpyArray {
     }
 
     /// The bytes of an `.npy` file of version 1.0.
+    #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let sizes: Vec<String> = self.shape().iter().map(usize::to_string).collect();
         let comma = if sizes.len() == 1 { "," } else { "" };
@@ -258,6 +259,7 @@ fn shaped<E: Element>(values: Vec<E>, shape: Shape, turned: bool) -> At<Tensor<E
 /// # std::fs::remove_file(path).ok();
 /// # Ok::<(), kolmo::Error>(())
 /// ```
+#[doc(alias("np.load", "load"))]
 pub fn read_npy(path: impl AsRef<Path>) -> Result<NpyArray> {
     read_npy_at(path.as_ref())
 }

@@ -14,6 +14,7 @@ use std::{
 ///
 /// # Errors
 /// The file can't be read, is no archive, or one of its members is no array.
+#[doc(alias = "np.load")]
 pub fn read_npz(path: impl AsRef<Path>) -> Result<BTreeMap<String, NpyArray>> {
     read_npz_at(path.as_ref())
 }
@@ -58,6 +59,7 @@ fn read_all(path: &Path, mut from: impl Read + Seek) -> Result<BTreeMap<String, 
 /// # std::fs::remove_file(path).unwrap();
 /// # Ok::<(), kolmo::Error>(())
 /// ```
+#[doc(alias = "savez")]
 pub fn write_npz<N: AsRef<str>>(
     path: impl AsRef<Path>,
     arrays: impl IntoIterator<Item = (N, NpyArray)>,

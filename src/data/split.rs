@@ -55,7 +55,8 @@ pub fn batches(n: usize, size: usize, rng: &mut Random) -> impl Iterator<Item = 
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct StandardScaler {
+#[doc(alias("StandardScaler", "transforms.Normalize"))]
+pub struct Standardize {
     #[serde(with = "crate::numbers")]
     mean: Vec<f32>,
     #[serde(with = "crate::numbers")]
@@ -133,7 +134,8 @@ impl StandardScaler {
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct MinMaxScaler {
+#[doc(alias = "MinMaxScaler")]
+pub struct MinMax {
     #[serde(with = "crate::numbers")]
     min: Vec<f32>,
     #[serde(with = "crate::numbers")]

@@ -17,7 +17,7 @@ use crate::{
 };
 use data::Data;
 use serde::Serialize;
-use std::path::Path;
+use std::{fmt, path::Path};
 
 const PAGE: &str = include_str!("page/page.html");
 const STYLE: &str = include_str!("page/page.css");
@@ -44,16 +44,25 @@ const SCRIPTS: [&str; 12] = [
 /// let tape = Tape::new();
 /// tape.set_observing(true);
 /// let loss = net.forward(&tape.constant(Tensor::ones([4, 3]))).square().mean();
-/// loss.backward()?;
-/// let page = Explorer::new(&tape).title("A line").with_names(&net).html()?;
+/// let _ = loss.backward()?;
+/// let page = Explorer::new(&tape).title("A line").names(&net).html()?;
 /// assert!(page.contains("weight"));
 /// # Ok::<(), kolmo::Error>(())
 /// ```
+#[must_use = "no page is made until `save` or `html` is called"]
 pub struct Explorer<'t, T: Float> {
     tape: &'t Tape<T>,
     observation: Observation,
     title: String,
     lessons: bool,
+}
+
+impl<T: Float> fmt::Debug for Explorer<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Explorer { tape, observation: _, title, lessons } = self;
+        let mut shown = f.debug_struct("Explorer");
+        shown.field("title", title).field("lessons", lessons).field("tape", tape).finish_non_exhaustive()
+    }
 }
 
 impl<'t, T: Float> Explorer<'t, T> {
@@ -115,6 +124,7 @@ impl<'t, T: Float> Explorer<'t, T> {
     }
 }
 
+/// # A page that shows the tape
 impl<T: Float> Tape<T> {
     /// Writes a page that shows this tape: every statement with its value, its rule, its adjoint and its source line, forward and
     /// in the reverse sweep, step by step. One file, which works without a network.
@@ -197,7 +207,7 @@ mod tests {
         let h = w.matmul(&w).tanh();
         let t = tape.stack_scalars(&[h.at([0, 1]) * s, s.sin()], [2]);
         let loss = (h.softmax(1) * t + &w).square().sum();
-        loss.backward()?;
+        let _ = loss.backward()?;
         let seen = tape.observation();
         let checks = tape.differences(&seen, WORK);
         assert_eq!(checks.len(), seen.rows.len());
@@ -214,7 +224,7 @@ mod tests {
         tape.set_observing(true);
         let x = tape.scalar(f64::NAN);
         let y = tape.scope("</script><script>alert(1)//<!--@@data@@", || x * x);
-        y.backward()?;
+        let _ = y.backward()?;
         let page = Explorer::new(&tape).title("a </title> & b").lessons(false).html()?;
         assert_eq!(page.matches("</script>").count(), 2);
         assert!(page.contains("<title>a &lt;/title> &amp; b"));

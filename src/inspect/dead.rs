@@ -17,6 +17,8 @@ use std::fmt;
 
 /// The activations on a tape and their dead units; see [`Tape::dead_units`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[must_use = "a report is made to be read"]
+#[non_exhaustive]
 pub struct DeadUnits {
     /// One for each `relu` and `relu6`, in the order of the statements.
     pub activations: Vec<Activation>,
@@ -24,6 +26,7 @@ pub struct DeadUnits {
 
 /// An activation and its dead units.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Activation {
     /// The statement.
     pub id: u32,
@@ -38,6 +41,7 @@ pub struct Activation {
     pub dead: Vec<usize>,
 }
 
+/// # Reports: dead units
 impl<T: Float> Tape<T> {
     /// The units of each `relu` and `relu6` that are zero for the whole batch. A sweep frees the values, so ask before
     /// [`backward`](crate::Var::backward).

@@ -11,6 +11,7 @@ use std::fmt;
 
 /// Where two runs part; see [`Tape::diff`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Difference {
     /// The statement; in the run that goes on if the other ended before it.
     pub id: u32,
@@ -27,6 +28,7 @@ pub struct Difference {
 
 /// In what two runs differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub enum DifferenceKind {
     /// One has a statement that the other doesn't have.
     Length,
@@ -42,6 +44,7 @@ pub enum DifferenceKind {
     Gradient,
 }
 
+/// # Reports: differences of two runs
 impl<T: Float> Tape<T> {
     /// The first statement at which two [observed](Tape::set_observing) tapes differ in operation, shape or value; if there
     /// is none, the first that the sweep comes to whose gradient differs. `None` if both are equal, bit by bit.

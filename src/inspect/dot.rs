@@ -13,6 +13,7 @@ impl Listing {
     /// let dot = tape.listing().to_dot();
     /// assert!(dot.contains(r#"v2 [label="%2 mul\n[2]"]"#) && dot.contains("v1 -> v2;"));
     /// ```
+    #[doc(alias("make_dot", "graphviz"))]
     pub fn to_dot(&self) -> String {
         let mut out = String::from("digraph tape {\n  node [shape=box, fontname=\"monospace\"];\n");
         for row in &self.rows {

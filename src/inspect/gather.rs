@@ -10,6 +10,7 @@ use crate::{
     tensor::Tensor,
 };
 
+/// # Reports: all that was observed
 impl<T: Float> Tape<T> {
     /// What has been recorded since the last [`reset`](Tape::reset), and the last `backward`. Without
     /// [`set_observing`](Tape::set_observing) it is the listing, and no numbers.

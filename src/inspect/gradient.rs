@@ -13,6 +13,8 @@ use std::fmt;
 
 /// Gradients of a model in numbers; see [`Gradients::statistics`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[must_use = "a report is made to be read"]
+#[non_exhaustive]
 pub struct GradientStatistics {
     /// In the order of the model's fields. Codebooks stand for the parameters that they make.
     pub parameters: Vec<ParameterGradient>,
@@ -26,6 +28,7 @@ pub struct GradientStatistics {
 
 /// The gradient of one parameter in numbers.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct ParameterGradient {
     /// The parameter's dotted name.
     pub name: String,
@@ -52,6 +55,7 @@ pub struct ParameterGradient {
 
 /// What is wrong with a gradient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub enum GradientFlag {
     /// The result doesn't depend on the parameter.
     Unused,

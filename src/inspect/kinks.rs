@@ -10,6 +10,8 @@ use std::fmt;
 
 /// The statements of an [observed](Tape::set_observing) tape whose values lie on a kink; see [`Observation::kinks`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[must_use = "a report is made to be read"]
+#[non_exhaustive]
 pub struct Kinks {
     /// In the order of the statements.
     pub statements: Vec<Kink>,
@@ -17,6 +19,7 @@ pub struct Kinks {
 
 /// A statement with values on a kink.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Kink {
     /// The statement.
     pub id: u32,
@@ -29,6 +32,7 @@ pub struct Kink {
     pub of: usize,
 }
 
+/// # Reports: kinks
 impl<T: Float> Tape<T> {
     /// [`Observation::kinks`] of what was recorded so far.
     pub fn kinks(&self) -> Kinks {
@@ -45,7 +49,7 @@ impl Observation {
     /// let tape = kolmo::Tape::<f32>::new();
     /// tape.set_observing(true);
     /// let y = tape.input([-1.0, 0.0, 2.0, 0.0]).relu().sum();
-    /// y.backward()?;
+    /// let _ = y.backward()?;
     /// let kinks = tape.kinks();
     /// assert_eq!((kinks.statements[0].elements, kinks.statements[0].of), (2, 4));
     /// assert!(kinks.to_string().starts_with("this gradient is a subgradient: relu at 0 in "));

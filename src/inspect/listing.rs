@@ -20,6 +20,8 @@ use std::{collections::HashMap, fmt, panic::Location};
 /// ");
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[must_use = "a report is made to be read"]
+#[non_exhaustive]
 pub struct Listing {
     /// One row per statement.
     pub rows: Vec<Row>,
@@ -29,6 +31,7 @@ pub struct Listing {
 
 /// One statement.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Row {
     /// Position on the tape.
     pub id: u32,
@@ -51,6 +54,7 @@ pub struct Row {
 
 /// An operand of a statement.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Argument {
     /// The result of a statement.
     Value(u32),
@@ -60,8 +64,10 @@ pub enum Argument {
     Partial(u32, #[serde(with = "crate::numbers")] f64),
 }
 
+/// # Reports: the listing
 impl<T: Float> Tape<T> {
     /// The statements so far.
+    #[doc(alias("make_dot", "print"))]
     pub fn listing(&self) -> Listing {
         let nodes = self.tensors.nodes.borrow();
         let mut rows = Vec::new();

@@ -13,6 +13,8 @@ use std::{cmp::Reverse, collections::HashSet, fmt};
 
 /// What a tape keeps for the reverse sweep, and why; see [`Tape::memory`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[must_use = "a report is made to be read"]
+#[non_exhaustive]
 pub struct Memory {
     /// One for each tensor that a rule will read, in the order of the statements.
     pub kept: Vec<KeptTensor>,
@@ -26,6 +28,7 @@ pub struct Memory {
 
 /// A tensor that a derivative rule will read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct KeptTensor {
     /// The statement whose rule reads it.
     pub id: u32,
@@ -49,6 +52,7 @@ pub struct KeptTensor {
 
 /// KeptTensor tensors of one operation, layer or line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct MemoryGroup {
     /// The operation, layer or line.
     pub name: String,
@@ -60,6 +64,7 @@ pub struct MemoryGroup {
     pub reads: usize,
 }
 
+/// # Reports: memory
 impl<T: Float> Tape<T> {
     /// What is kept for the reverse sweep, and which rule reads it. A sweep frees it, so ask before
     /// [`backward`](crate::Var::backward).

@@ -15,21 +15,27 @@
 //! Each report prints as a table and goes through serde. Those on statements tell for each where it comes from, its
 //! [`Origin`], and add up [`GroupBy`] operation, layer or source line; `with_names` gives layers the names that they have
 //! in a model.
+// In the order in which rustdoc shows their methods of `Tape`.
+mod listing;
+
+mod gather;
+mod profile;
+
+mod memory;
+
 mod dead;
+mod kinks;
+mod rounding;
+
 mod diff;
+
 mod differences;
 mod dot;
-mod gather;
 mod gradient;
 mod in_use;
-mod kinks;
 mod layers;
-mod listing;
-mod memory;
 mod observation;
 mod origin;
-mod profile;
-mod rounding;
 mod saved;
 mod summary;
 mod table;

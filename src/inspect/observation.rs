@@ -3,11 +3,13 @@ use super::listing::Row;
 use crate::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-/// Everything that a tape recorded while it was [observed](crate::Tape::set_observing), and the last reverse sweep over it.
+/// Everything that a tape recorded while it was [observed](crate::Tape::observe), and the last reverse sweep over it.
 ///
 /// It doesn't borrow the tape and goes through serde: numbers that are not finite are the strings `"NaN"`, `"inf"` and `"-inf"`
 /// in it. Elements of `f32` are held as `f64`, which is exact.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[must_use = "a report is made to be read"]
+#[non_exhaustive]
 pub struct Observation {
     /// One row per statement, in recording order.
     pub rows: Vec<Observed>,
@@ -20,6 +22,7 @@ pub struct Observation {
 
 /// One statement with its numbers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Observed {
     /// The statement as the listing has it. Scalar statements have their names and source lines too.
     #[serde(flatten)]
@@ -50,6 +53,7 @@ pub struct Observed {
 
 /// An operand that is not on the tape.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Constant {
     /// Its position among the arguments.
     pub operand: usize,
@@ -59,6 +63,7 @@ pub struct Constant {
 
 /// A tensor that is kept for the sweep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Kept {
     /// The position of the operand; `None` for the result.
     pub operand: Option<usize>,
@@ -70,6 +75,7 @@ pub struct Kept {
 
 /// A contribution to an adjoint.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Flow {
     /// The statement whose rule gave it.
     pub from: u32,

@@ -9,7 +9,8 @@ use std::collections::HashMap;
 
 /// What a report adds up by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GroupBy {
+#[non_exhaustive]
+pub enum By {
     /// The operation's name.
     Operation,
     /// The layer that it belongs to, see [`Origin::layer`].
@@ -20,6 +21,7 @@ pub enum GroupBy {
 
 /// Where a statement comes from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Origin {
     /// Name of the operation, as in the [`Listing`](crate::Listing).
     pub op: String,

@@ -11,6 +11,8 @@ use std::{cmp::Reverse, fmt};
 
 /// Time, bytes and calls of a program that a tape [observed](Tape::set_observing); see [`Observation::profile`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[must_use = "a report is made to be read"]
+#[non_exhaustive]
 pub struct Profile {
     /// One for each operation that was recorded; inputs and parameters left out.
     pub calls: Vec<Call>,
@@ -18,6 +20,7 @@ pub struct Profile {
 
 /// One operation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Call {
     /// The statement.
     pub id: u32,
@@ -34,6 +37,7 @@ pub struct Call {
 
 /// The calls of one operation, layer or line.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ProfileGroup {
     /// The operation, layer or line.
     pub name: String,
@@ -54,6 +58,7 @@ impl ProfileGroup {
     }
 }
 
+/// # Reports: time
 impl<T: Float> Tape<T> {
     /// [`Observation::profile`] of what was recorded so far.
     pub fn profile(&self) -> Profile {

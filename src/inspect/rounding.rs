@@ -12,6 +12,8 @@ use std::fmt;
 /// What rounding each value of an [observed](Tape::set_observing) tape does to the result, to first order; see
 /// [`Observation::rounding`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[must_use = "a report is made to be read"]
+#[non_exhaustive]
 pub struct Rounding {
     /// The statements that the sweep came to, in their order.
     pub statements: Vec<RoundingError>,
@@ -22,6 +24,7 @@ pub struct Rounding {
 
 /// What rounding one value does to the result.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct RoundingError {
     /// The statement.
     pub id: u32,
@@ -70,6 +73,7 @@ const EXACT: [&str; 18] = [
     "clamp",
 ];
 
+/// # Reports: rounding
 impl<T: Float> Tape<T> {
     /// [`Observation::rounding`] of the last sweep.
     pub fn rounding(&self) -> Rounding {
@@ -90,7 +94,7 @@ impl Observation {
     /// tape.set_observing(true);
     /// let x = tape.input([1.0, -2.0]);
     /// let y = (x * 3.0).sum();
-    /// y.backward()?;
+    /// let _ = y.backward()?;
     /// let rounding = tape.rounding();
     /// println!("{rounding}");
     /// let product = &rounding.statements[1];

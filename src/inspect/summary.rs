@@ -15,6 +15,8 @@ use std::fmt;
 
 /// A model's parameters and, with [`with_operations`](Summary::with_operations), what it does with them; see [`summary`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[must_use = "a report is made to be read"]
+#[non_exhaustive]
 pub struct Summary {
     /// In the order of the model's fields.
     pub parameters: Vec<Parameter>,
@@ -24,6 +26,7 @@ pub struct Summary {
 
 /// A parameter of a model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Parameter {
     /// Its dotted name.
     pub name: String,
@@ -45,6 +48,7 @@ pub struct Parameter {
 
 /// An operation that a tape recorded.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Operation {
     /// The statement.
     pub id: u32,

@@ -9,6 +9,7 @@ use crate::{
     tape::Var,
 };
 
+/// # Losses: yes or no
 impl<'t, T: Float> Var<'t, T> {
     #[track_caller]
     fn weighted(self, weight: Option<&Var<'t, T>>, reduction: Reduction) -> Var<'t, T> {
@@ -22,6 +23,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// are no lower than -100. For scores use
     /// [`binary_cross_entropy_with_logits`](Var::binary_cross_entropy_with_logits), which is more precise.
     #[track_caller]
+    #[doc(alias = "BCELoss")]
     pub fn binary_cross_entropy(
         &self,
         target: &Var<'t, T>,
@@ -39,6 +41,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// [`binary_cross_entropy`](Var::binary_cross_entropy) of the sigmoid of scores, without rounding or overflow.
     /// `pos_weight` is the weight of positive targets: above 1 it trades precision for recall. All broadcast.
     #[track_caller]
+    #[doc(alias = "BCEWithLogitsLoss")]
     pub fn binary_cross_entropy_with_logits(
         &self,
         target: &Var<'t, T>,

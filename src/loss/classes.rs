@@ -27,6 +27,7 @@ use crate::{
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[must_use = "a loss does nothing until it is given scores and targets"]
 pub struct CrossEntropy {
     weight: Option<Vec<f64>>,
     ignore_index: i64,
@@ -193,10 +194,12 @@ fn classes<T: Float>(scores: &Var<'_, T>) -> usize {
     scores.dim(class_axis(scores))
 }
 
+/// # Losses: classes
 impl<'t, T: Float> Var<'t, T> {
     /// The mean cross entropy of scores `[n, classes]` and a class for each row; [`CrossEntropy`] has the options and
     /// further shapes. Targets of -100 are ignored.
     #[track_caller]
+    #[doc(alias = "CrossEntropyLoss")]
     pub fn cross_entropy<I: Index>(&self, targets: &Tensor<I>) -> Var<'t, T> {
         let plain =
             self.rank() == 2 && targets.rank() == 1 && self.dim(0) == targets.numel() && self.dim(0) > 0;
@@ -215,6 +218,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// The negative of logarithms of probabilities `[n, classes, …]` at the targets `[n, …]`: what [`CrossEntropy`] is after
     /// a log_softmax. `weight` and `ignore_index` as there.
     #[track_caller]
+    #[doc(alias = "NLLLoss")]
     pub fn nll_loss<I: Index>(
         &self,
         targets: &Tensor<I>,

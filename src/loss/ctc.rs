@@ -80,6 +80,7 @@ impl Labels {
     }
 }
 
+/// # Losses: sequences
 impl<'t, T: Float> Var<'t, T> {
     /// The negative logarithm of the probability that a sequence has these labels, summed over all ways to spread them, and
     /// blanks between them, over its steps (Graves et al., 2006).
@@ -99,6 +100,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// # Ok::<(), kolmo::Error>(())
     /// ```
     #[track_caller]
+    #[doc(alias = "CTCLoss")]
     pub fn ctc_loss<I: Index>(
         &self,
         targets: &Tensor<I>,

@@ -20,6 +20,7 @@ use crate::{
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[must_use = "a loss does nothing until it is given what it compares"]
 pub struct TripletMargin {
     margin: f64,
     p: f64,
@@ -91,10 +92,12 @@ impl TripletMargin {
     }
 }
 
+/// # Losses: distances
 impl<'t, T: Float> Var<'t, T> {
     /// Mean squared error: `(x - y)²`, for answers and targets of one shape. Where PyTorch warns that it broadcasts, this is an
     /// error, here and in the next three.
     #[track_caller]
+    #[doc(alias = "MSELoss")]
     pub fn mse_loss(&self, target: &Var<'t, T>, reduction: Reduction) -> Var<'t, T> {
         valid!([self, target], "mse_loss", one_shape(self, target));
         reduction.of(fuse!(|x, y| (x - y) * (x - y)).apply([self, target]))
@@ -102,6 +105,7 @@ impl<'t, T: Float> Var<'t, T> {
 
     /// Mean absolute error: `|x - y|`, with gradient 0 where both are equal.
     #[track_caller]
+    #[doc(alias = "L1Loss")]
     pub fn l1_loss(&self, target: &Var<'t, T>, reduction: Reduction) -> Var<'t, T> {
         valid!([self, target], "l1_loss", one_shape(self, target));
         reduction.of(fuse!(|x, y| (x - y).abs()).apply([self, target]))
@@ -109,6 +113,7 @@ impl<'t, T: Float> Var<'t, T> {
 
     /// `½ (x - y)² / beta` where `|x - y| < beta`, else `|x - y| - ½ beta`. PyTorch's default for `beta` is 1.
     #[track_caller]
+    #[doc(alias = "SmoothL1Loss")]
     pub fn smooth_l1_loss(&self, target: &Var<'t, T>, beta: f64, reduction: Reduction) -> Var<'t, T> {
         valid!([self, target], "smooth_l1_loss", one_shape(self, target));
         let range = accepted(beta >= 0.0, || format!("beta {beta} must not be negative"));
@@ -130,6 +135,7 @@ impl<'t, T: Float> Var<'t, T> {
 
     /// `½ (x - y)²` where `|x - y| <= delta`, else `delta (|x - y| - ½ delta)`. PyTorch's default for `delta` is 1.
     #[track_caller]
+    #[doc(alias = "HuberLoss")]
     pub fn huber_loss(&self, target: &Var<'t, T>, delta: f64, reduction: Reduction) -> Var<'t, T> {
         valid!([self, target], "huber_loss", one_shape(self, target));
         valid!(

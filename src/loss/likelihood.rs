@@ -39,10 +39,12 @@ impl<T: Float> Rule<T> for Variance {
     }
 }
 
+/// # Losses: likelihoods
 impl<'t, T: Float> Var<'t, T> {
     /// Kullback-Leibler divergence of the target from the answer, which is a logarithm of probabilities: `t (ln t - x)`, or with
     /// `log_target` `eᵗ (t - x)`. [`Reduction::BatchMean`] is the mathematical one.
     #[track_caller]
+    #[doc(alias = "KLDivLoss")]
     pub fn kl_div(&self, target: &Var<'t, T>, log_target: bool, reduction: Reduction) -> Var<'t, T> {
         valid!([self, target], "kl_div", common(self, target));
         reduction.of(match log_target {
@@ -106,7 +108,7 @@ impl<'t, T: Float> Var<'t, T> {
             replayed = self.tape().apply(Op::Custom(Arc::new(Variance)), &[var]);
             &replayed
         } else {
-            valid!([self, target, var], "gaussian_nll_loss", Variance.forward(&[var.tensor()]));
+            valid!([self, target, var], "gaussian_nll_loss", Variance.forward(&[var.tensor()]).map(drop));
             self.tape().note_found(var);
             var
         };

@@ -1,11 +1,15 @@
 //! Losses: how far a model's answer is from what it should be. Each is a method of the answer, takes the target and
 //! PyTorch's options, and is folded by a [`Reduction`].
-pub(crate) mod binary;
-mod checks;
+// In the order in which rustdoc shows their methods of `Var`.
 pub(crate) mod classes;
-mod ctc;
+
+pub(crate) mod binary;
 mod distance;
 mod likelihood;
+
+mod ctc;
+
+mod checks;
 mod penalty;
 mod reduction;
 

@@ -12,6 +12,7 @@ use crate::{ops::Float, tape::Var};
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Reduction {
     /// Their mean.
     #[default]

@@ -31,6 +31,7 @@ pub struct ConfusionMatrix {
 
 /// What the entries of a normalised [`ConfusionMatrix`] are shares of.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Normalize {
     /// Of the samples with this target: rows add up to 1.
     True,
@@ -42,6 +43,7 @@ pub enum Normalize {
 
 /// How much a disagreement of classes `i` and `j` weighs in [`ConfusionMatrix::cohen_kappa`].
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub enum KappaWeights {
     /// All the same.
     #[default]
@@ -54,6 +56,7 @@ pub enum KappaWeights {
 
 /// How the figures of several classes become one.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub enum Average {
     /// The mean over classes; those that are NaN are left out.
     #[default]
@@ -66,6 +69,7 @@ pub enum Average {
 
 /// Precision `tp / (tp + fp)`, recall `tp / (tp + fn)` and their harmonic mean `2 tp / (2 tp + fp + fn)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct PrecisionRecallF1 {
     /// The share of the class's predictions that are right.
     pub precision: f64,

@@ -4,6 +4,7 @@
 //! The predictions come first and the targets second, as in the losses (scikit-learn has them the other way round).
 //! Values, ties and what is undefined are scikit-learn's: an undefined metric is NaN, no warning is printed.
 //! Everything is computed in `f64`.
+#![doc(alias = "torchmetrics")]
 mod confusion;
 mod probability;
 mod ranking;

@@ -93,6 +93,7 @@ fn bin_below(p: f64, bins: usize) -> usize {
 
 /// A reliability diagram: what came true where a model was how sure; see [`calibration_curve`].
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct CalibrationCurve {
     /// The share of samples in each bin that are of class 1.
     pub observed: Vec<f64>,

@@ -83,6 +83,7 @@ fn totals(steps: &[Step]) -> (f64, f64) {
 
 /// A receiver operating characteristic, see [`roc_curve`].
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct RocCurve {
     /// The share of negatives that are called positive, rising from 0 to 1.
     pub fpr: Vec<f64>,
@@ -153,6 +154,7 @@ fn area(steps: &[Step]) -> f64 {
 ///
 /// # Errors
 /// As [`roc_curve`].
+#[doc(alias = "roc_auc_score")]
 pub fn roc_auc<T: Float, I: Index>(scores: &Tensor<T>, targets: &Tensor<I>) -> Result<f64> {
     Ok(area(&binary_steps("roc_auc", scores, targets)?))
 }
@@ -203,6 +205,7 @@ pub fn roc_auc_ovr<T: Float, I: Index>(
 
 /// Precision against recall, see [`precision_recall_curve`].
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct PrecisionRecallCurve {
     /// The share of what is called positive that is so; last a 1 that has no threshold.
     pub precision: Vec<f64>,

@@ -22,6 +22,7 @@ pub enum Fan {
 
 /// The function that follows a weight, for the starting value that keeps variances; a word names it as in PyTorch.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Nonlinearity {
     /// None.
     Linear,
@@ -93,6 +94,7 @@ pub fn fans(shape: &Shape) -> Result<(usize, usize)> {
 /// let w: Tensor = init::uniform([10, 20], -0.1, 0.1, &mut Random::new(0));
 /// assert!(w.to_vec().iter().all(|v| v.abs() <= 0.1));
 /// ```
+#[doc(alias("rand", "uniform_"))]
 pub fn uniform<T: Float>(shape: impl Into<Shape>, low: f64, high: f64, rng: &mut impl Rng) -> Tensor<T> {
     match Uniform::new(low, high) {
         Ok(d) => Tensor::from_fn(shape, |_| T::from_f64(d.sample(rng))),
@@ -102,6 +104,7 @@ pub fn uniform<T: Float>(shape: impl Into<Shape>, low: f64, high: f64, rng: &mut
 }
 
 /// Normal with this mean and standard deviation.
+#[doc(alias("randn", "normal_"))]
 pub fn normal<T: Float>(shape: impl Into<Shape>, mean: f64, std: f64, rng: &mut impl Rng) -> Tensor<T> {
     Tensor::from_fn(shape, |_| {
         let z: f64 = StandardNormal.sample(rng);
@@ -110,6 +113,7 @@ pub fn normal<T: Float>(shape: impl Into<Shape>, mean: f64, std: f64, rng: &mut 
 }
 
 /// Glorot's uniform values: bound `gain · √(6 / (fan_in + fan_out))`.
+#[doc(alias = "xavier_uniform_")]
 pub fn xavier_uniform<T: Float>(shape: impl Into<Shape>, gain: f64, rng: &mut impl Rng) -> Result<Tensor<T>> {
     let shape = shape.into();
     let (fan_in, fan_out) = fans(&shape)?;
@@ -118,6 +122,7 @@ pub fn xavier_uniform<T: Float>(shape: impl Into<Shape>, gain: f64, rng: &mut im
 }
 
 /// Glorot's normal values: deviation `gain · √(2 / (fan_in + fan_out))`.
+#[doc(alias = "xavier_normal_")]
 pub fn xavier_normal<T: Float>(shape: impl Into<Shape>, gain: f64, rng: &mut impl Rng) -> Result<Tensor<T>> {
     let shape = shape.into();
     let (fan_in, fan_out) = fans(&shape)?;
@@ -133,6 +138,7 @@ pub fn xavier_normal<T: Float>(shape: impl Into<Shape>, gain: f64, rng: &mut imp
 /// assert!(w.to_vec().iter().all(|v| v.abs() <= 0.245)); // √2 · √(3 / 100)
 /// # Ok::<(), kolmo::Error>(())
 /// ```
+#[doc(alias = "kaiming_uniform_")]
 pub fn kaiming_uniform<T: Float>(
     shape: impl Into<Shape>,
     gain: f64,
@@ -145,6 +151,7 @@ pub fn kaiming_uniform<T: Float>(
 }
 
 /// He's normal values: deviation `gain / √fan`, with `gain = √2` for ReLU.
+#[doc(alias = "kaiming_normal_")]
 pub fn kaiming_normal<T: Float>(
     shape: impl Into<Shape>,
     gain: f64,

@@ -148,6 +148,7 @@ impl<T: Float> Layer<T> for Dropout {
     }
 }
 
+/// # Dropout
 impl<'t, T: Float> Var<'t, T> {
     /// See [`Dropout`].
     #[track_caller]

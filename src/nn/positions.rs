@@ -17,6 +17,7 @@ pub fn sinusoidal_positions<T: Float>(length: usize, width: usize) -> Tensor<T> 
     })
 }
 
+/// # Rotary positions
 impl<'t, T: Float> Var<'t, T> {
     /// Rotary places (Su et al., 2021) for queries and keys `[…, length, d]` with an even `d`: at place p, which counts from
     /// `start`, the elements i and i + d/2 are turned as a point in the plane by the angle `p / base^(2i / d)`, with base 10000

@@ -17,7 +17,9 @@ use std::collections::BTreeMap;
 
 /// What a recurrent layer does in one step; `x` and `h` stand for `W_ih·x + b_ih` and `W_hh·h + b_hh`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum RecurrentMode {
+#[non_exhaustive]
+#[doc(alias("LSTM", "GRU", "RNN"))]
+pub enum Cell {
     /// `h' = tanh(x + h)`
     #[serde(alias = "Tanh")]
     RnnTanh,
@@ -64,7 +66,7 @@ impl RecurrentMode {
 }
 
 /// The state of a recurrent layer: `[layers · directions, n, hidden]`, the ways back after those forth in each layer.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct State<'t, T: Float = f32> {
     /// What is also the output of the last layer.
     pub hidden: Var<'t, T>,
@@ -82,6 +84,7 @@ pub struct State<'t, T: Float = f32> {
 /// assert_eq!((y.shape().to_vec(), state.hidden.shape().to_vec()), (vec![7, 4, 10], vec![4, 4, 5]));
 /// ```
 #[derive(Clone, Debug, Serialize)]
+#[doc(alias("LSTM", "GRU", "RNN"))]
 pub struct Recurrent<T: Float = f32> {
     /// What happens in a step.
     pub cell: RecurrentMode,

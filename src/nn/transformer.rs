@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 
 /// The function between the two products of a transformer's feed-forward part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum FeedForwardActivation {
+#[non_exhaustive]
+pub enum FeedForward {
     /// `max(x, 0)`
     #[default]
     Relu,
@@ -35,6 +36,7 @@ impl FeedForwardActivation {
 
 /// What a transformer's layers are made from, with PyTorch's defaults.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[must_use = "options do nothing until they are given to what they are for"]
 pub struct TransformerOptions {
     /// Width of the layer between the two products (2048).
     pub dim_feedforward: usize,

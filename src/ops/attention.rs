@@ -3,7 +3,8 @@ use super::list::{Attend, Float};
 use crate::{tape::Var, tensor::Tensor};
 
 /// What a query may not see, or sees less of; it broadcasts to `[…, queries, keys]`.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum AttentionMask<'t, T: Float> {
     /// Only pairs that are true take part. A query without any gives zeros.
     Bool(Tensor<bool>),
@@ -20,8 +21,9 @@ pub enum AttentionMask<'t, T: Float> {
 /// let y = x.scaled_dot_product_attention(&x, &x, &AttentionOptions { is_causal: true, ..AttentionOptions::default() });
 /// assert_eq!(y.shape(), &[2, 4, 5, 8]);
 /// ```
-#[derive(Clone)]
-pub struct AttentionOptions<'t, T: Float> {
+#[derive(Clone, Debug)]
+#[must_use = "options do nothing until they are given to what they are for"]
+pub struct Attention<'t, T: Float> {
     /// Which pairs take part (default: all).
     pub mask: Option<AttentionMask<'t, T>>,
     /// Whether a query sees only keys up to its own place (default no); instead of a mask.
@@ -38,6 +40,7 @@ impl<T: Float> Default for AttentionOptions<'_, T> {
     }
 }
 
+/// # Attention
 impl<'t, T: Float> Var<'t, T> {
     /// `softmax(q·kᵀ · scale + mask) · v` (Vaswani et al., 2017): `self` are queries `[…, l, d]`, keys `[…, s, d]`, values
     /// `[…, s, e]`. Where there are more heads (third axis from the end) of queries than of keys, neighbouring ones share.

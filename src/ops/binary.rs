@@ -41,6 +41,7 @@ macro_rules! binary {
     ) => {
         binary! { all $( $pn $pv [$($pka)*] [$($pkb)*]; )* $( $on $ov [$($oka)*] [$($okb)*]; )* }
 
+        /// # Functions of two tensors, element by element
         impl<'t, T: Float> Var<'t, T> {
             $(
                 $(#[$pm])*
@@ -228,6 +229,7 @@ impl NumberExpr<2> for SquareSlope {
     }
 }
 
+/// # Powers, angles, remainders, choices
 impl<'t, T: Float> Var<'t, T> {
     /// `self` to the power of `exponent`, broadcasting. At base 0 the derivatives are PyTorch's.
     #[track_caller]
@@ -256,6 +258,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// `self` where the mask is true, else `other`; all three broadcast. A gradient goes to what was chosen, and
     /// zero to the other: a NaN there does not spread unless it comes from further back.
     #[track_caller]
+    #[doc(alias = "where")]
     pub fn where_(&self, mask: &Tensor<bool>, other: &Var<'t, T>) -> Var<'t, T> {
         let mask = self.tape().constant(mask.cast::<T>());
         self.tape().apply(Where, &[&mask, self, other])

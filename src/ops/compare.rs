@@ -10,6 +10,7 @@ use std::panic::Location;
 
 /// The second operand of an operation that takes a tensor or a number.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub enum Operand<'a, 't, T: Float> {
     /// The same number for every element.
     Number(f64),
@@ -39,7 +40,8 @@ impl<'a, 't, T: Float> From<&'a Var<'t, T>> for Operand<'a, 't, T> {
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct IsCloseOptions {
+#[must_use = "options do nothing until they are given to what they are for"]
+pub struct Close {
     rtol: f64,
     atol: f64,
     equal_nan: bool,
@@ -125,6 +127,7 @@ macro_rules! comparisons {
 /// assert_eq!(x.where_(&positive, &(&x * 0.1)).to_vec()?, [-0.1, 2.0, 0.5]);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
+/// # Comparisons and tests
 impl<'t, T: Float> Var<'t, T> {
     comparisons! {
         /// Where `self == other`. NaN equals nothing.
@@ -199,6 +202,7 @@ impl<'t, T: Float> Var<'t, T> {
 }
 
 /// Masks combine element by element and broadcast.
+/// # Logic
 impl Tensor<bool> {
     /// Where both are true.
     pub fn logical_and(&self, other: &Tensor<bool>) -> Result<Tensor<bool>> {

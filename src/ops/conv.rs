@@ -295,6 +295,7 @@ impl<'t, T: Float> Var<'t, T> {
 
 macro_rules! convolutions {
     ($($name:ident $transposed:ident $axes:literal $sizes:literal;)*) => {
+        /// # Convolution
         impl<'t, T: Float> Var<'t, T> {
             $(
                 #[doc = concat!("Convolution (as usual in learning: correlation) over the last axes: `[n, in, ", $sizes, "]` with weights `[out, in / groups, …]`")]

@@ -61,6 +61,7 @@ impl Sizes {
 
 /// Zeros around the input of a convolution.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Padding {
     /// So many before the first element of an axis, and after the last.
     Zeros(Sizes),
@@ -84,6 +85,7 @@ impl<S: Into<Sizes>> From<S> for Padding {
 /// assert_eq!(y.shape(), &[1, 6, 4, 4]);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[must_use = "options do nothing until they are given to what they are for"]
 pub struct ConvOptions {
     pub(super) stride: Sizes,
     pub(super) padding: Padding,

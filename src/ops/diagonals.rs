@@ -9,6 +9,7 @@ use crate::{
     tensor::{Shape, Tensor, shape::axis_of},
 };
 
+/// # Diagonals and triangles
 impl<'t, T: Float> Var<'t, T> {
     /// The diagonal of two axes, `offset` places to the right, as a new last axis.
     #[track_caller]

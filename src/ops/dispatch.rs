@@ -1,6 +1,7 @@
 //! From an operation to its rule.
 use super::list::{Float, TensorOp, operations};
 use crate::tape::Rule;
+use std::fmt;
 
 macro_rules! rules {
     ($($variant:ident($t:ty))* ; $($special:ident($s:ty))*) => {
@@ -39,5 +40,11 @@ impl<T: Float> TensorOp<T> {
             (TensorOp::Where(_), TensorOp::Where(_)) => true,
             _ => false,
         }
+    }
+}
+
+impl<T: Float> fmt::Debug for TensorOp<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.rule().name())
     }
 }

@@ -147,6 +147,7 @@ fn cheapest<T: Float>(terms: &[Term<'_, T>], needed: impl Fn(usize, usize, Label
     best.1
 }
 
+/// # Sums of products by subscripts
 impl<T: Float> Tape<T> {
     /// Sums of products by subscripts, as in NumPy and PyTorch: `"bij,bjk->bik"` multiplies matrices in batches. A letter
     /// that is not behind the arrow is summed over; without an arrow, those that occur once stay, in alphabetical order.

@@ -113,6 +113,7 @@ fn extreme<T: PartialOrd>(line: &[T], largest: bool) -> Checked<usize> {
     Ok(best)
 }
 
+/// # Where the largest and smallest are
 impl<T: Element + PartialOrd> Tensor<T> {
     /// Where the largest element along `dim` is, the first if there are several; for `None`, in the flattened tensor.
     ///
@@ -133,6 +134,7 @@ impl<T: Element + PartialOrd> Tensor<T> {
     }
 }
 
+/// # Tests over axes
 impl<T: Element> Tensor<T> {
     /// Whether all elements along the axes are other than zero (`true`). No axes means all of them.
     ///
@@ -185,6 +187,7 @@ impl<T: Element> Tensor<T> {
     }
 }
 
+/// # Largest, smallest and middle elements
 impl<'t, T: Float> Var<'t, T> {
     #[track_caller]
     fn extremum(&self, name: &str, dim: &[isize], keep: bool, largest: bool) -> Var<'t, T> {

@@ -15,6 +15,7 @@ use crate::{
 use smallvec::SmallVec;
 use std::{
     borrow::Cow,
+    fmt,
     marker::PhantomData,
     ops::{Add, Div, Mul, Sub},
 };
@@ -82,8 +83,19 @@ macro_rules! fuse {
 }
 
 /// An expression ready to be applied.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
+#[must_use = "an expression does nothing until it is applied"]
 pub struct Fused<E, const N: usize>(E);
+
+/// The source text, and the values from outside.
+impl<E: Fuse<N>, const N: usize> fmt::Debug for Fused<E, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Fused")
+            .field(&format_args!("{}", E::TEXT))
+            .field(&self.0.constants().as_slice())
+            .finish()
+    }
+}
 
 impl<E: Fuse<N>, const N: usize> Fused<E, N> {
     #[doc(hidden)]

@@ -16,7 +16,8 @@ use std::ops::{Range, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToIncl
 
 /// What is taken of one axis, or of several; made by [`index!`](crate::index) from numbers, ranges, lists and masks.
 #[derive(Clone, Debug, PartialEq)]
-pub enum TensorIndex {
+#[non_exhaustive]
+pub enum Select {
     /// One index, negative from the end; the axis goes away.
     At(isize),
     /// Every `step`-th index from `start` up to `end`, which are cut to the axis; negative from the end.
@@ -79,8 +80,9 @@ impl From<Tensor<bool>> for TensorIndex {
 
 /// A list for [`Var::index`](crate::Var::index): `index![-1, 2..5, .., vec![0, 3]]`.
 #[macro_export]
-macro_rules! index {
-    ($($item:expr),* $(,)?) => { [$($crate::TensorIndex::from($item)),*] };
+#[doc(alias = "getitem")]
+macro_rules! select {
+    ($($item:expr),* $(,)?) => { [$($crate::Select::from($item)),*] };
 }
 
 /// Start and number of the indices of a slice, as Python cuts it to the axis.
@@ -109,6 +111,7 @@ fn true_indices(mask: &Tensor<bool>) -> Checked<Vec<Tensor<u32>>> {
 /// Axes of a view that tensors of indices walk, with these indices.
 type Advanced = Vec<(usize, Tensor<u32>)>;
 
+/// # Parts by an index list
 impl<'t, T: Float> Var<'t, T> {
     /// The part of this tensor that a list names, one item for each axis; axes that aren't named stay whole.
     ///
@@ -125,7 +128,8 @@ impl<'t, T: Float> Var<'t, T> {
     /// # Ok::<(), kolmo::Error>(())
     /// ```
     #[track_caller]
-    pub fn index(&self, items: impl AsRef<[TensorIndex]>) -> Var<'t, T> {
+    #[doc(alias = "getitem")]
+    pub fn index(&self, items: impl AsRef<[Select]>) -> Var<'t, T> {
         let items = items.as_ref();
         let named: usize = items
             .iter()

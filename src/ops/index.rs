@@ -154,6 +154,7 @@ pub(crate) fn true_positions(mask: &Tensor<bool>, shape: &Shape) -> Checked<Tens
     Ok(Tensor::from(listed(0, found)?))
 }
 
+/// # Elements by tensors of indices
 impl<'t, T: Float> Var<'t, T> {
     /// `y[i][j] = x[index[i][j]][j]` for `dim` 0, and so on: along `dim` the element that the index names, along all
     /// other axes the index's own place. The index has as many axes as `x` and is no larger, except along `dim`.
@@ -310,6 +311,7 @@ impl<T: Float> Rule<T> for RowShares<T> {
     }
 }
 
+/// # Labels
 impl<I: Index> Tensor<I> {
     /// For each class label `[…]` a row `[…, num_classes]` of zeros with a one at the label. By default there are as
     /// many classes as the largest label needs.

@@ -213,6 +213,7 @@ fn linear<T: Float>(x: &Tensor<T>, w: &Tensor<T>, b: &Tensor<T>) -> Checked<Tens
     })
 }
 
+/// # Matrix products
 impl<'t, T: Float> Var<'t, T> {
     /// Matrix product as in NumPy and PyTorch: `[m, k] × [k, n] -> [m, n]`; leading axes broadcast; a vector
     /// on the left is a row, on the right a column, and that axis is dropped again.

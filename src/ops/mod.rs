@@ -2,51 +2,63 @@
 //!
 //! A derivative is a program over [`Var`](crate::Var)s. Run on constants it is eager and fast; run on recorded
 //! values it is itself recorded, which is all that higher derivatives need.
+// In the order in which rustdoc shows their methods of `Var`, `Tape` and `Tensor`.
 mod arith;
-mod attend;
-mod attention;
+pub(crate) mod unary;
+
 pub(crate) mod binary;
-pub(crate) mod binary_cross_entropy;
-#[cfg(test)]
-mod centre;
-mod checks;
+mod pointwise;
+
 mod compare;
-mod conv;
-mod conv_options;
-pub(crate) mod cross_entropy;
-mod diagonals;
-mod dispatch;
-mod einsum;
+pub(crate) mod reduce;
+
 mod extremum;
-mod fused;
+mod scan;
+
+pub(crate) mod linalg;
+mod products;
+mod solve;
+
+pub(crate) mod shape;
+mod views;
+
 mod getitem;
 pub(crate) mod index;
-pub(crate) mod kinks;
-pub(crate) mod linalg;
-pub(crate) mod list;
-mod norm;
-mod pad;
-mod parts;
-mod pointwise;
-mod pool;
-mod products;
-pub(crate) mod reduce;
-mod repeats;
-mod resize;
-pub(crate) mod saved;
-mod scan;
 mod scatter;
-pub(crate) mod shape;
-pub(crate) mod softmax;
-mod solve;
 mod sort;
+
+mod repeats;
+
+mod pad;
+
+mod diagonals;
+mod einsum;
+pub(crate) mod softmax;
+
+mod norm;
+
+mod attention;
+mod conv;
+mod pool;
+mod resize;
+
+mod parts;
+
+mod attend;
+pub(crate) mod binary_cross_entropy;
+mod checks;
+mod conv_options;
+pub(crate) mod cross_entropy;
+mod dispatch;
+mod fused;
+pub(crate) mod kinks;
+pub(crate) mod list;
+pub(crate) mod saved;
 mod standardize;
 #[cfg(test)]
 mod table_tests;
 pub(crate) mod take;
 pub(crate) mod traced;
-pub(crate) mod unary;
-mod views;
 mod windows;
 
 pub use attention::{AttentionMask, AttentionOptions};

@@ -20,6 +20,7 @@ fn channels(shape: &Shape) -> Groups {
 /// Weight and bias of a normalisation, each perhaps missing.
 type Affine<'a, 't, T> = (Option<&'a Var<'t, T>>, Option<&'a Var<'t, T>>);
 
+/// # Normalisation and distances
 impl<'t, T: Float> Var<'t, T> {
     /// An operation that knows the statistics of this tensor, so that its derivative need not compute them again; in a
     /// [`Program`](crate::Program), which runs it on other values, it doesn't.

@@ -17,6 +17,7 @@ use crate::{
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Pad {
     /// A number.
     Constant(f64),
@@ -48,6 +49,7 @@ fn index(mode: Pad, n: isize, left: isize, right: isize) -> Checked<Vec<u32>> {
     listed(whole as usize, (-left..n + right).map(|i| source(i) as u32))
 }
 
+/// # Padding
 impl<'t, T: Float> Var<'t, T> {
     /// Axes made longer: `padding` has a number before and one behind for the last axis, then for the last but one, and
     /// so on. Negative numbers cut off.

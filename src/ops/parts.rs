@@ -19,6 +19,7 @@ use std::{
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Debug)]
+#[must_use = "taking a tensor apart has no effect but the parts"]
 pub struct Parts<V> {
     parts: Vec<V>,
     failed: bool,
@@ -97,6 +98,7 @@ impl<'a, V> IntoIterator for &'a Parts<V> {
     }
 }
 
+/// # To scalars
 impl<'t, T: Float> Var<'t, T> {
     /// All elements as scalars, in row-major order.
     #[track_caller]

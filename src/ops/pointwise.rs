@@ -8,6 +8,7 @@ use crate::{
     tensor::{Shape, Tensor},
 };
 
+/// # Functions of each element with several operands
 impl<'t, T: Float> Var<'t, T> {
     /// A number to the power of each element: `baseˣ`.
     #[track_caller]

@@ -21,6 +21,7 @@ type Axes = SmallVec<[Windows; 3]>;
 
 /// Options of pooling, with PyTorch's names and defaults.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[must_use = "options do nothing until they are given to what they are for"]
 pub struct PoolOptions {
     kernel_size: Sizes,
     stride: Option<Sizes>,
@@ -296,6 +297,7 @@ impl<'t, T: Float> Var<'t, T> {
 
 macro_rules! pools {
     ($($axes:literal $sizes:literal $max:ident $indices:ident $avg:ident $adaptive_max:ident $adaptive_avg:ident;)*) => {
+        /// # Pooling
         impl<'t, T: Float> Var<'t, T> {
             $(
                 #[doc = concat!("The largest element of each window of `[n, channels, ", $sizes, "]` (`n` may be missing).")]

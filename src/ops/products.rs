@@ -8,6 +8,7 @@ use crate::{
 
 /// Norms of matrices, for [`Var::matrix_norm`].
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub enum MatrixNorm {
     /// The root of the sum of all squares.
     #[default]
@@ -28,6 +29,7 @@ fn ranks<T: Float, const N: usize>(operands: [&Var<'_, T>; N], wanted: [usize; N
     Err(format!("takes {wanted:?} axes, not shapes {}", shapes.join(" and ")))
 }
 
+/// # More products, and norms of matrices
 impl<'t, T: Float> Var<'t, T> {
     /// The product of two matrices.
     #[track_caller]

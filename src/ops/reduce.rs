@@ -142,6 +142,7 @@ fn count(shape: &Shape, axes: &[usize]) -> f64 {
     axes.iter().map(|&a| shape[a]).product::<usize>() as f64
 }
 
+/// # Reductions
 impl<'t, T: Float> Var<'t, T> {
     /// The sum of all elements, of rank 0.
     #[track_caller]
@@ -289,7 +290,8 @@ impl<'t, T: Float> Var<'t, T> {
     /// The vector norm `(Σ |x|ᵖ)^(1/p)` over axes: for `p` infinite the largest magnitude (the smallest for -∞), for 0 the
     /// number of elements that are not 0. Where the norm is 0 its gradient is 0. No axes means all of them.
     #[track_caller]
-    pub fn norm_dim(&self, p: f64, dim: &[isize], keepdim: bool) -> Var<'t, T> {
+    #[doc(alias = "vector_norm")]
+    pub fn norm(&self, p: f64, dim: &[isize], keepdim: bool) -> Var<'t, T> {
         valid!(self, "norm", self.axes(dim));
         if p == f64::INFINITY {
             return self.abs().extremum_of_all(dim, keepdim, true);

@@ -8,6 +8,7 @@ use crate::{
     tensor::{Index, Shape, Tensor, room::listed, shape::axes_of},
 };
 
+/// # Repeating, shifting, windows
 impl<'t, T: Float> Var<'t, T> {
     /// The elements shifted along axes; what leaves at one end comes in at the other. Without axes, the flattened
     /// tensor is shifted.

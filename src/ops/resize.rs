@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 /// To which size [`Var::interpolate`] goes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum InterpolateTo {
+#[non_exhaustive]
+pub enum Resize {
     /// These sizes of the last axes, or one for all.
     Size(Sizes),
     /// So many times as large, rounded down.
@@ -18,7 +19,8 @@ pub enum InterpolateTo {
 
 /// How [`Var::interpolate`] finds the values between elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum InterpolateMode {
+#[non_exhaustive]
+pub enum Interpolation {
     /// The nearest element before.
     Nearest,
     /// Between the two neighbours along each axis: linear, bilinear, trilinear.
@@ -28,10 +30,12 @@ pub enum InterpolateMode {
     },
 }
 
+/// # Pictures resized and rearranged
 impl<'t, T: Float> Var<'t, T> {
     /// Elements at other distances along all axes but the first two: `[n, channels, …]`.
     #[track_caller]
-    pub fn interpolate(&self, to: &InterpolateTo, mode: InterpolateMode) -> Var<'t, T> {
+    #[doc(alias = "upsample")]
+    pub fn interpolate(&self, to: &Resize, mode: Interpolation) -> Var<'t, T> {
         let planned = valid!(self, "interpolate", self.resized(to));
         let mut x = self.clone();
         for (i, (out, scale)) in planned.into_iter().enumerate() {
@@ -134,6 +138,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// The windows of a convolution as columns: `[n, c, h, w] -> [n, c·kh·kw, windows]` (PyTorch's
     /// `nn.functional.unfold`); `n` may be missing.
     #[track_caller]
+    #[doc(alias("F.unfold", "Unfold"))]
     pub fn im2col(
         &self,
         kernel_size: impl Into<Sizes>,

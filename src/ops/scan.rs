@@ -90,6 +90,7 @@ fn running<T: Float>(
     })
 }
 
+/// # Sums and products so far
 impl<'t, T: Float> Var<'t, T> {
     /// The sum of the elements so far along an axis.
     #[track_caller]

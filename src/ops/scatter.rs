@@ -13,6 +13,7 @@ use crate::{
 
 /// How [`Var::scatter_reduce`] folds the values that go to one place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Scatter {
     /// Their sum.
     Sum,
@@ -47,6 +48,7 @@ fn one_number<T: Float>(value: &Operand<'_, '_, T>) -> Checked<()> {
     }
 }
 
+/// # Writing into a copy
 impl<'t, T: Float> Var<'t, T> {
     /// The part of `src` that an index of this shape names, as `scatter` reads it.
     #[track_caller]
@@ -98,6 +100,7 @@ impl<'t, T: Float> Var<'t, T> {
 
     /// `y = x`, but `y[index[i][j]][j] += src[i][j]` for `dim` 0, and so on.
     #[track_caller]
+    #[doc(alias = "index_put")]
     pub fn scatter_add<I: Index>(&self, dim: isize, index: &Tensor<I>, src: &Var<'t, T>) -> Var<'t, T> {
         let positions = valid!([self, src], "scatter_add", along(self.shape(), dim, index));
         let src = self.source("scatter_add", src, index.shape());

@@ -142,6 +142,7 @@ impl<T: Float> Rule<T> for ShapeOp {
 }
 
 /// Tensors one after the other along an axis.
+#[doc(alias("concat", "concatenate"))]
 fn cat<T: Float>(x: &[&Tensor<T>], axis: usize) -> Checked<Tensor<T>> {
     let mut shape = x.first().ok_or("no tensors were given")?.shape().clone();
     let mut total = 0;
@@ -204,9 +205,33 @@ fn add_to_slice<T: Float>(
     Ok(())
 }
 
+/// # Without gradient
+impl<'t, T: Float> Var<'t, T> {
+    /// The same value as a constant: no gradient flows through it.
+    #[track_caller]
+    pub fn detach(&self) -> Var<'t, T> {
+        if self.node().is_some() && self.tape().is_traced() {
+            return self.tape().apply(ShapeOp::Detach, &[self]);
+        }
+        let id = self.failed_id().unwrap_or(CONSTANT);
+        Var::new(self.tape(), self.tensor().clone(), id)
+    }
+
+    /// The same inside of an operation: a saved tape, too, has it as a statement, and not as a constant.
+    #[track_caller]
+    pub(crate) fn held(&self) -> Var<'t, T> {
+        if self.tape().runs_again(self) {
+            return self.tape().apply(ShapeOp::Detach, &[self]);
+        }
+        self.detach()
+    }
+}
+
+/// # Shape and order of the axes
 impl<'t, T: Float> Var<'t, T> {
     /// The same elements under another shape; one size may be -1.
     #[track_caller]
+    #[doc(alias = "view")]
     pub fn reshape(&self, shape: impl AsRef<[isize]>) -> Var<'t, T> {
         match infer(self.numel(), shape.as_ref()) {
             Ok(shape) => self.tape().apply(ShapeOp::Reshape(shape), &[self]),
@@ -237,6 +262,7 @@ impl<'t, T: Float> Var<'t, T> {
 
     /// Two axes exchanged.
     #[track_caller]
+    #[doc(alias = "swapaxes")]
     pub fn transpose(&self, dim0: isize, dim1: isize) -> Var<'t, T> {
         let (a, b) = match (self.shape().axis(dim0), self.shape().axis(dim1)) {
             (Ok(a), Ok(b)) => (a, b),
@@ -261,6 +287,7 @@ impl<'t, T: Float> Var<'t, T> {
 
     /// Axes of size 1 repeated, and new axes in front; -1 keeps a size.
     #[track_caller]
+    #[doc(alias = "broadcast_to")]
     pub fn expand(&self, shape: impl AsRef<[isize]>) -> Var<'t, T> {
         let sizes = shape.as_ref();
         let lead = sizes.len().saturating_sub(self.rank());
@@ -303,6 +330,7 @@ impl<'t, T: Float> Var<'t, T> {
     }
 }
 
+/// # Tensors joined
 impl<T: Float> Tape<T> {
     /// Tensors one after the other along an axis; all other sizes agree. A tensor `[0]` is left out, whatever axes the others
     /// have, as in PyTorch: a list may begin with nothing.
@@ -323,26 +351,5 @@ impl<T: Float> Tape<T> {
             }
             Err(message) => self.fail_op("cat", message, tensors),
         }
-    }
-}
-
-impl<'t, T: Float> Var<'t, T> {
-    /// The same value as a constant: no gradient flows through it.
-    #[track_caller]
-    pub fn detach(&self) -> Var<'t, T> {
-        if self.node().is_some() && self.tape().is_traced() {
-            return self.tape().apply(ShapeOp::Detach, &[self]);
-        }
-        let id = self.failed_id().unwrap_or(CONSTANT);
-        Var::new(self.tape(), self.tensor().clone(), id)
-    }
-
-    /// The same inside of an operation: a saved tape, too, has it as a statement, and not as a constant.
-    #[track_caller]
-    pub(crate) fn held(&self) -> Var<'t, T> {
-        if self.tape().runs_again(self) {
-            return self.tape().apply(ShapeOp::Detach, &[self]);
-        }
-        self.detach()
     }
 }

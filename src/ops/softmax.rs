@@ -210,6 +210,7 @@ fn log_sum<T: Float>(x: &Tensor<T>, axes: &Axes, keep: bool) -> Checked<Tensor<T
     })
 }
 
+/// # Softmax
 impl<'t, T: Float> Var<'t, T> {
     /// A result of folding axes away, with those axes back as size 1.
     #[track_caller]

@@ -252,6 +252,7 @@ impl<T: Float> Rule<T> for Solve {
     }
 }
 
+/// # Systems of equations, inverses, determinants
 impl<'t, T: Float> Var<'t, T> {
     /// The last two axes exchanged.
     #[track_caller]
@@ -359,6 +360,7 @@ impl<'t, T: Float> Var<'t, T> {
 
     /// The inverse of square matrices. A singular one is an error.
     #[track_caller]
+    #[doc(alias = "inverse")]
     pub fn inv(&self) -> Var<'t, T> {
         let (n, _) = valid!(self, "inv", square(self.tensor()));
         let eye = self.tape().constant(Tensor::eye(n)).expand_to(self.shape());

@@ -20,6 +20,7 @@ fn order<T: PartialOrd>(a: &T, b: &T) -> Ordering {
     a.partial_cmp(b).unwrap_or_else(|| (a != a).cmp(&(b != b)))
 }
 
+/// # Order of the elements
 impl<T: Element + PartialOrd> Tensor<T> {
     /// For each line along `dim` the indices that sort it; equal elements keep their order.
     ///
@@ -74,6 +75,7 @@ impl<T: Element + PartialOrd> Tensor<T> {
     }
 }
 
+/// # Sorting
 impl<'t, T: Float> Var<'t, T> {
     /// The elements sorted along `dim`, and where each was. Equal elements keep their order.
     #[track_caller]
@@ -169,6 +171,7 @@ fn place<T: PartialOrd>(line: impl Fn(usize) -> T, n: usize, v: &T, right: bool)
     low as u32
 }
 
+/// # Sorted lists and distinct values
 impl<T: Element + PartialOrd> Tensor<T> {
     /// Where each of `values` would have to be put into this tensor, sorted along its last axis, to keep it sorted: in
     /// front of equal elements, or behind them with `right`. Either this tensor has one axis, or the other axes of both
@@ -285,6 +288,7 @@ fn back(axis: usize, rank: usize) -> Vec<isize> {
 
 /// What [`Tensor::unique`] finds.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Unique<T: Element> {
     /// The different elements or slices, in ascending order.
     pub values: Tensor<T>,
@@ -294,8 +298,10 @@ pub struct Unique<T: Element> {
     pub counts: Tensor<u32>,
 }
 
+/// # Where elements are not zero
 impl<T: Element> Tensor<T> {
     /// The indices `[n, rank]` of the elements that are not zero (`true`), in row-major order.
+    #[doc(alias = "argwhere")]
     pub fn nonzero(&self) -> Tensor<u32> {
         let (flat, strides) = (self.to_vec(), self.shape().contiguous_strides());
         let mut found = Vec::new();
@@ -310,6 +316,7 @@ impl<T: Element> Tensor<T> {
     }
 }
 
+/// # Counts
 impl<I: crate::tensor::Index> Tensor<I> {
     /// How often each number from 0 on occurs in a list, up to the largest, at least `minlength` of them.
     ///
@@ -342,6 +349,7 @@ impl<I: crate::tensor::Index> Tensor<I> {
     }
 }
 
+/// # Sums by class
 impl<'t, T: Float> Var<'t, T> {
     /// The sum of these weights for each number from 0 on in a list of as many, at least `minlength` of them.
     #[track_caller]

@@ -222,6 +222,7 @@ macro_rules! unary {
             }
         }
 
+        /// # Functions of each element
         impl<'t, T: Float> Var<'t, T> {
             $(
                 $(#[$m])*

@@ -41,6 +41,7 @@ fn parts_at(size: usize, at: &[isize]) -> Vec<(usize, usize)> {
 /// Most empty parts that an empty axis is cut into.
 const MOST: usize = 1 << 20;
 
+/// # Axes joined, added, removed; tensors taken apart
 impl<'t, T: Float> Var<'t, T> {
     /// The axes from `start_dim` to `end_dim` as one; a tensor of rank 0 becomes a list.
     #[track_caller]
@@ -264,6 +265,7 @@ impl<'t, T: Float> Var<'t, T> {
     }
 }
 
+/// # Tensors stacked, grids
 impl<T: Float> Tape<T> {
     /// Tensors of one shape along a new axis.
     #[track_caller]

@@ -26,6 +26,8 @@ use std::collections::BTreeMap;
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Debug, Serialize)]
+#[must_use]
+#[doc(alias("AveragedModel", "EMA"))]
 pub struct Ema<T: Float = f32> {
     #[serde(with = "crate::numbers")]
     decay: f64,

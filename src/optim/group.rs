@@ -8,6 +8,8 @@ use std::{fmt, sync::Arc};
 /// let adam: AdamW = AdamW::new(1e-3).group(Group::new(|name| name.ends_with("bias")).weight_decay(0.0));
 /// ```
 #[derive(Clone)]
+#[must_use = "a group does nothing until an optimiser has it"]
+#[doc(alias = "param_groups")]
 pub struct Group {
     pub(super) takes: Arc<dyn Fn(&str) -> bool + Send + Sync>,
     pub(super) lr_factor: f64,

@@ -25,6 +25,7 @@ use std::collections::VecDeque;
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Debug, Serialize)]
+#[must_use]
 pub struct Lbfgs {
     #[serde(with = "crate::numbers")]
     lr: f64,

@@ -46,8 +46,10 @@ pub trait Optimizer<T: Float = f32> {
     /// resumed.load_state(&p, serde_json::from_str(&text).unwrap())?;
     /// # Ok::<(), kolmo::Error>(())
     /// ```
+    #[doc(alias = "state_dict")]
     fn state<M: Serialize + ?Sized>(&self, model: &M) -> OptimState<T>;
     /// Takes up a state that [`state`](Optimizer::state) gave, of an optimiser of the same kind and options.
+    #[doc(alias = "load_state_dict")]
     fn load_state<M: Serialize + ?Sized>(&mut self, model: &M, state: OptimState<T>) -> Result<()>;
 }
 

@@ -30,6 +30,7 @@ pub enum Threshold {
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[must_use]
 pub struct ReduceLrOnPlateau {
     #[serde(with = "crate::numbers")]
     lr: f64,

@@ -222,11 +222,13 @@ impl<T: Float, R: Rule> Base<T, R> {
         error.map_or(Ok(()), Err)
     }
 
+    #[doc(alias = "state_dict")]
     pub fn state<M: Serialize + ?Sized>(&self, model: &M) -> OptimState<T> {
         let known = |(name, p): (String, Param<T>)| Some((name, self.slots.get(&p.id())?.clone()));
         OptimState { lr: self.lr, params: named_params(model).into_iter().filter_map(known).collect() }
     }
 
+    #[doc(alias = "load_state_dict")]
     pub fn load_state<M: Serialize + ?Sized>(&mut self, model: &M, state: OptimState<T>) -> Result<()> {
         let wrong = |message| Err(Error::invalid(R::NAME, message));
         let params: BTreeMap<String, Param<T>> = named_params(model).into_iter().collect();
@@ -283,6 +285,7 @@ macro_rules! optimizer {
     ) => {
         $(#[$m])*
         #[derive(Clone, Debug)]
+        #[must_use = "an optimiser does nothing until it takes a step"]
         pub struct $name<T: Float = f32>($crate::optim::rule::Base<T, $rule>);
 
         impl<T: Float> $name<T> {

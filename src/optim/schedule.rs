@@ -20,6 +20,7 @@ use std::f64::consts::PI;
 /// assert_eq!((|step: u64| 0.1 / (step + 1) as f64).lr(1)?, 0.05);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
+#[doc(alias = "lr_scheduler")]
 pub trait Schedule {
     /// The rate at a step; an error if the schedule's options make no sense.
     fn lr(&self, step: u64) -> Result<f64>;
@@ -88,6 +89,7 @@ macro_rules! schedule {
     ) => {
         $(#[$m])*
         #[derive(Clone, Debug, PartialEq, Serialize)]
+        #[must_use = "a schedule does nothing until it is asked for a rate"]
         pub struct $name { $($need: $nt,)* $($($option: $ot,)*)? }
 
         checked!($name { $($need: $nt,)* $($($option: $ot,)*)? });
@@ -340,6 +342,7 @@ schedule! {
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum CyclicMode {
     /// All are as high as the first.
     Triangular,

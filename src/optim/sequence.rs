@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[must_use]
 pub struct SequentialLr {
     first: Box<AnySchedule>,
     then: Vec<(u64, AnySchedule)>,
@@ -64,6 +65,7 @@ impl Schedule for SequentialLr {
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[must_use]
 pub struct ChainedLr(Vec<AnySchedule>);
 
 checked!(ChainedLr(Vec<AnySchedule>));
@@ -99,6 +101,7 @@ macro_rules! any_schedule {
         $(#[$m])*
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[allow(missing_docs)]
+        #[non_exhaustive]
         pub enum AnySchedule { $($name($name),)* }
 
         impl Schedule for AnySchedule {

@@ -29,6 +29,7 @@ use serde::{Serialize, de::DeserializeOwned};
 ///
 /// # Errors
 /// The model's own `Serialize` or `Deserialize` fails.
+#[doc(alias = "deepcopy")]
 pub fn deep_copy<M: Serialize + DeserializeOwned>(model: &M) -> Result<M> {
     let (rest, originals) = numbered(|| numbers::to_json(model));
     let wrong = |e: serde_json::Error| Error::invalid("deep_copy", e.to_string());

@@ -33,6 +33,7 @@ use std::{
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone)]
+#[doc(alias = "Parameter")]
 pub struct Param<T: Float = f32>(pub(super) Arc<Inner<T>>);
 
 pub(super) struct Inner<T: Float> {
@@ -56,6 +57,7 @@ pub(super) struct Inner<T: Float> {
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct ParamState<T: Float = f32> {
     /// The tensor that training changes; with a codebook, what the weights were before.
     pub value: Tensor<T>,
@@ -88,6 +90,7 @@ pub enum Form<T: Float = f32> {
 
 /// Step sizes of weights that are integers of `bits` bits, `group` neighbours of a row sharing one; 0 for all of the tensor.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Steps<T: Float = f32> {
     /// 2 to 8.
     pub bits: u32,
@@ -201,6 +204,7 @@ impl<T: Float> Inner<T> {
     }
 }
 
+/// # The tensor, and whether it is trained
 impl<T: Float> Param<T> {
     /// A trainable parameter.
     pub fn new(value: impl Into<Tensor<T>>) -> Param<T> {
@@ -241,6 +245,7 @@ impl<T: Float> Param<T> {
     }
 
     /// The tensor.
+    #[must_use]
     pub fn value(&self) -> Tensor<T> {
         self.read().holds.value.clone()
     }
@@ -269,6 +274,7 @@ impl<T: Float> Param<T> {
     }
 
     /// Whether optimisers change it.
+    #[must_use]
     pub fn is_trainable(&self) -> bool {
         self.read().holds.trainable
     }

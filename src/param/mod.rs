@@ -1,9 +1,12 @@
 //! Parameters of models: the handle, what stands between a tensor and its use, and the walk that finds parameters in a model.
-mod copy;
+// In the order in which rustdoc shows their methods of `Param` and of `Tape`.
 mod handle;
-mod on_tape;
-mod serial;
 mod state;
+
+mod on_tape;
+
+mod copy;
+mod serial;
 mod steps;
 mod walk;
 

@@ -7,6 +7,7 @@ use crate::{
     tensor::Tensor,
 };
 
+/// # The weight that comes of it
 impl<T: Float> Param<T> {
     /// The weight as the model uses it, outside any tape.
     pub fn effective(&self) -> Result<Tensor<T>> {
@@ -21,6 +22,7 @@ impl<T: Float> Param<T> {
     }
 
     /// Makes what stands between the tensor and its use permanent: the tensor becomes what the model sees.
+    #[doc(alias("remove_parametrizations", "remove"))]
     pub fn bake(&self) -> Result<()> {
         self.replace(self.effective()?);
         Ok(())
@@ -106,6 +108,14 @@ fn known<T: Float>(tape: &Tape<T>, id: u64) -> Option<Var<'_, T>> {
     known.map(|(node, value)| Var::new(tape, value, node))
 }
 
+/// Keeps the value that was worked out of what was asked for from `asked` on.
+fn remember<T: Float>(id: u64, value: &Var<'_, T>, asked: usize) {
+    if let Some(node) = value.node() {
+        value.tape().tensors.params.remember(id, node, value.tensor().clone(), asked);
+    }
+}
+
+/// # Parameters onto the tape
 impl<T: Float> Tape<T> {
     /// A parameter of a model as the model uses it: its tensor, through its parametrisation if it has one.
     /// Asked for twice in a step, it is the same value.
@@ -142,6 +152,7 @@ impl<T: Float> Tape<T> {
     /// What it is good for: gradients through a step of an optimiser (MAML), networks whose weights another network makes.
     /// With a shape that is not the parameter's, the parameter is a failed value.
     #[track_caller]
+    #[doc(alias = "functional_call")]
     pub fn substitute<'t>(&'t self, p: &Param<T>, value: &Var<'t, T>) {
         let shape = p.shape();
         let fits = value.failed_id().is_some() || *value.shape() == shape;
@@ -157,6 +168,7 @@ impl<T: Float> Tape<T> {
 
 impl<T: Float> Gradients<T> {
     /// The gradient with respect to a parameter; `None` if the result doesn't depend on it.
+    #[must_use]
     pub fn param(&self, p: &Param<T>) -> Option<&Tensor<T>> {
         self.by_id(p.id())
     }

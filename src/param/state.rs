@@ -47,6 +47,7 @@ fn one_link() -> impl Drop {
     ONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// # Masks, codebooks, step sizes: the whole state
 impl<T: Float> Param<T> {
     /// A parameter of its own that holds this.
     ///
@@ -98,6 +99,7 @@ impl<T: Float> Param<T> {
     }
 
     /// Freezes the parameter and its codebook or step sizes (`false`) or lets them be trained again.
+    #[doc(alias("requires_grad", "freeze"))]
     pub fn set_trainable(&self, on: bool) {
         self.write().holds.trainable = on;
         match &self.state().form {
@@ -114,6 +116,7 @@ impl<T: Float> Param<T> {
     }
 
     /// Which weights are kept; `None` if all are.
+    #[must_use]
     pub fn mask(&self) -> Option<Tensor<bool>> {
         self.read().holds.mask.clone()
     }
@@ -147,6 +150,7 @@ impl<T: Float> Param<T> {
     }
 
     /// The codes and the centroids, if the weights are tied to a codebook.
+    #[must_use]
     pub fn codebook(&self) -> Option<(Tensor<u32>, Param<T>)> {
         self.read().holds.codebook().map(|(codes, centroids)| (codes.clone(), centroids.clone()))
     }
@@ -184,6 +188,7 @@ impl<T: Float> Param<T> {
     }
 
     /// Bits, group and sizes of the steps, if the weights are integers times step sizes.
+    #[must_use]
     pub fn steps(&self) -> Option<Steps<T>> {
         self.read().holds.steps().cloned()
     }
@@ -220,6 +225,7 @@ impl<T: Float> Param<T> {
     }
 
     /// Puts an operation between the tensor and its use, after those that are there.
+    #[doc(alias = "register_parametrization")]
     pub fn parametrize(&self, by: impl Parametrize<T> + 'static) {
         self.add_operation(Arc::new(by));
     }

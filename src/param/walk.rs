@@ -114,6 +114,8 @@ fn walk<T: Float, M: Serialize + ?Sized>(
 /// let names: Vec<String> = named_params::<f32, _>(&model).into_iter().map(|(name, _)| name).collect();
 /// assert_eq!(names, ["layers.0.weight", "layers.1.weight"]);
 /// ```
+#[must_use]
+#[doc(alias("named_parameters", "parameters"))]
 pub fn named_params<T: Float, M: Serialize + ?Sized>(model: &M) -> Vec<(String, Param<T>)> {
     let mut found = Vec::new();
     visit_params(model, |path, p: &Param<T>| found.push((path.to_string(), p.clone())));

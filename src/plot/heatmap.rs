@@ -9,7 +9,7 @@ use plotters::{
     prelude::*,
     style::text_anchor::{HPos, Pos, VPos},
 };
-use std::path::Path;
+use std::{fmt, path::Path};
 
 /// A matrix whose elements are colours, from white (the smallest) to blue, NaN black; the first row is above.
 ///
@@ -22,6 +22,7 @@ use std::path::Path;
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone)]
+#[must_use = "nothing is drawn until `save` is called"]
 pub struct Heatmap {
     title: String,
     axes: Option<(String, String)>,
@@ -35,6 +36,16 @@ pub struct Heatmap {
     range: Option<(f64, f64)>,
     /// Points over the picture: x and y as columns and rows, and a class.
     points: Vec<(f64, f64, usize)>,
+}
+
+impl fmt::Debug for Heatmap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Heatmap")
+            .field("title", &self.title)
+            .field("rows", &self.rows)
+            .field("columns", &self.columns)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Heatmap {

@@ -12,7 +12,7 @@ use crate::error::{Checked, Result};
 use axis::{Axis, clipped, ends, inside, range};
 use canvas::{COLOURS, Drawn, FONT, draw_all, save, whole, wrong};
 use plotters::{coord::Shift, element::DashedPathElement, prelude::*};
-use std::path::Path;
+use std::{fmt, path::Path};
 
 #[derive(Clone, Copy, PartialEq)]
 enum Style {
@@ -56,6 +56,7 @@ impl Series {
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone)]
+#[must_use = "nothing is drawn until `save` is called"]
 pub struct Plot {
     title: String,
     x: String,
@@ -67,6 +68,17 @@ pub struct Plot {
     series: Vec<Series>,
     labels: Vec<Label>,
     colours: usize,
+}
+
+impl fmt::Debug for Plot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let series = self.series.iter().map(|series| (&series.name, series.points.len()));
+        f.debug_struct("Plot")
+            .field("title", &self.title)
+            .field("axes", &(&self.x, &self.y))
+            .field("points", &series.collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Plot {

@@ -10,7 +10,7 @@ use crate::{
     tensor::{Shape, Tensor},
 };
 use smallvec::SmallVec;
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, fmt, sync::Arc};
 
 /// A recorded computation that runs again on other inputs of the same shapes.
 ///
@@ -39,6 +39,7 @@ use std::{collections::HashMap, sync::Arc};
 ///
 /// Values are those of the tape, to the bit. Gradients are too, unless an expression that the function computes twice
 /// is computed once here: then its gradient is summed in another order.
+#[doc(alias("compile", "torch.compile", "jit", "CUDA graph"))]
 pub struct Program<T: Float = f32> {
     pub(super) tape: Tape<T>,
     /// The operands of each node.
@@ -54,6 +55,22 @@ pub struct Program<T: Float = f32> {
     /// For values alone, and for values with gradients.
     pub(super) plans: [Plan; 2],
     pub(super) values: Vec<Option<Tensor<T>>>,
+}
+
+/// What there is of what, not the recording itself.
+impl<T: Float> fmt::Debug for Program<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inputs = self.inputs.iter().map(|(_, shape)| shape);
+        let indices = self.indices.iter().map(|(_, shape)| shape);
+        f.debug_struct("Program")
+            .field("nodes", &self.operands.len())
+            .field("passes", &self.plans[0].stages.len())
+            .field("parameters", &self.params.len())
+            .field("inputs", &inputs.collect::<Vec<_>>())
+            .field("indices", &indices.collect::<Vec<_>>())
+            .field("results", &self.outputs.len())
+            .finish()
+    }
 }
 
 impl<T: Float> Program<T> {

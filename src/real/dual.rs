@@ -16,6 +16,7 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 /// assert_eq!((y.re, y.eps[0]), (8.0, 12.0));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[must_use = "an operation on numbers has no effect but its result"]
 pub struct Dual<R = f64, const N: usize = 1> {
     /// The value.
     pub re: R,

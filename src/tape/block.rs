@@ -8,6 +8,7 @@ use super::{
 use crate::real::Dual;
 use std::{array, panic::Location};
 
+/// # Fewer statements
 impl<T: TapeNumber> Tape<T> {
     /// Runs `block` and replaces what it recorded by one statement per result, whose partial derivatives are found by a
     /// reverse sweep over the block. Pays where results and outside arguments are few and the statements between them many.

@@ -35,6 +35,7 @@ use std::sync::Arc;
 /// assert_eq!(grads.get(&x).unwrap().to_vec(), [12.0, 27.0]);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
+#[doc(alias("Function", "autograd.Function"))]
 pub trait CustomOp<T: TapeFloat>: Send + Sync {
     /// Name, as in listings and errors.
     fn name(&self) -> &str;
@@ -50,6 +51,7 @@ pub trait CustomOp<T: TapeFloat>: Send + Sync {
     ) -> Vec<Option<Var<'t, T>>>;
 }
 
+/// # Operations of your own
 impl<T: TapeFloat> Tape<T> {
     /// Applies a user's operation.
     #[track_caller]

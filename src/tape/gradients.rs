@@ -34,6 +34,7 @@ impl<T: TapeNumber> Gradients<T> {
 
 impl<T: TapeFloat> Gradients<T> {
     /// The gradient with respect to an input; `None` if the result doesn't depend on it or it is no input.
+    #[must_use]
     pub fn get(&self, x: &Var<'_, T>) -> Option<&Tensor<T>> {
         let node = x.node().filter(|_| x.tape().epoch() == self.epoch)?;
         self.leaves.iter().find(|leaf| leaf.node == node).map(|leaf| &leaf.grad)

@@ -6,6 +6,7 @@ use crate::{
 use smallvec::SmallVec;
 use std::{
     cell::{Cell, RefCell},
+    fmt,
     sync::Arc,
 };
 
@@ -16,6 +17,12 @@ pub struct Leaf<T: Element> {
     /// The parameter's id; 0 for inputs.
     pub(crate) param: u64,
     pub(crate) grad: Tensor<T>,
+}
+
+impl<T: Element> fmt::Debug for Leaf<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Leaf").field(&self.grad).finish()
+    }
 }
 
 /// What a tape knows of a parameter: who it is, and what it holds now.

@@ -62,6 +62,7 @@ impl<T: TapeFloat> Rule<T> for Mixed {
     }
 }
 
+/// # One element as a scalar
 impl<'t, T: TapeFloat> Var<'t, T> {
     /// One element as a scalar. An index outside the shape gives NaN and an error on the tape.
     #[track_caller]
@@ -89,6 +90,7 @@ impl<'t, T: TapeFloat> Var<'t, T> {
     }
 }
 
+/// # Tensors from scalars
 impl<T: TapeFloat> Tape<T> {
     /// Scalars as the elements of a tensor of this shape, in row-major order.
     #[track_caller]

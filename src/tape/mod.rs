@@ -3,26 +3,32 @@
 //! One id space holds both kinds of statements in the order in which they happened. `parts` has the types; `statements` is the
 //! buffer of scalar statements, `node` how an operation on tensors becomes a node, `sweep` walks both backwards, and `step` is
 //! a node's turn in that. Which operations there are is not known here: that is the folder `ops`.
-mod block;
+// In the order in which rustdoc shows their methods of `Tape` and of `Var`.
+mod modes;
+mod node;
+mod scalar;
+mod var;
+
+mod sweep;
+
+mod mixing;
+
 mod custom;
+
+mod block;
+mod observe;
+
 mod gradients;
 mod ids;
 mod leaf;
 mod mixed;
-mod mixing;
-mod modes;
 mod no_tensors;
-mod node;
-mod observe;
 mod parts;
 mod random;
-mod scalar;
 mod statements;
 mod step;
-mod sweep;
 mod sweep_state;
 mod trace;
-mod var;
 mod watch;
 
 pub use custom::CustomOp;

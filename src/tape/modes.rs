@@ -25,6 +25,7 @@ fn next_epoch() -> u64 {
     EPOCH.fetch_add(1, Ordering::Relaxed)
 }
 
+/// # Making, clearing, modes
 impl<T: TapeNumber> Tape<T> {
     /// An empty tape that records, in training mode, with random seed 0.
     pub fn new() -> Tape<T> {
@@ -45,6 +46,7 @@ impl<T: TapeNumber> Tape<T> {
     }
 
     /// A tape that records nothing and is in evaluation mode: every value is a constant.
+    #[doc(alias("inference_mode", "eval"))]
     pub fn inference() -> Tape<T> {
         let tape = Tape::new();
         tape.set_recording(false);
@@ -69,6 +71,7 @@ impl<T: TapeNumber> Tape<T> {
     }
 
     /// Whether operations are recorded.
+    #[must_use]
     pub fn is_recording(&self) -> bool {
         self.settings.recording.get()
     }
@@ -90,11 +93,13 @@ impl<T: TapeNumber> Tape<T> {
     }
 
     /// Whether layers such as dropout are in training mode.
+    #[must_use]
     pub fn is_training(&self) -> bool {
         self.settings.training.get()
     }
 
     /// Training or evaluation mode, for what follows.
+    #[doc(alias("train", "eval"))]
     pub fn set_training(&self, on: bool) {
         self.settings.training.set(on);
     }
@@ -102,16 +107,19 @@ impl<T: TapeNumber> Tape<T> {
     /// Whether this is another run of something that counts as one: a checkpointed block in the sweep, a part that a
     /// [`MemoryBudget`](crate::MemoryBudget) measures, a function that becomes a [`Program`](crate::Program). A layer that does something
     /// beside its result, such as moving running statistics, does it where this is false, and so once.
-    pub fn is_recomputing(&self) -> bool {
+    #[must_use]
+    pub fn is_rerun(&self) -> bool {
         self.settings.again.get()
     }
 
     /// Whether the first operation that gives NaN or infinity, in value or gradient, is reported as a failure.
-    pub fn set_detect_anomaly(&self, on: bool) {
+    #[doc(alias("detect_anomaly", "set_detect_anomaly"))]
+    pub fn detect_anomalies(&self, on: bool) {
         self.settings.anomalies.set(on);
     }
 
     /// Number of statements.
+    #[must_use]
     pub fn len(&self) -> usize {
         self.statements.len().0 - 1
     }
@@ -138,13 +146,16 @@ impl<T: TapeNumber> fmt::Debug for Tape<T> {
     }
 }
 
+/// # Random numbers
 impl<T: TapeNumber> Tape<T> {
     /// Starts the tape's random stream (for dropout and the like) from a seed.
+    #[doc(alias = "manual_seed")]
     pub fn seed(&self, seed: u64) {
         self.settings.random.set(Random::new(seed));
     }
 
     /// The tape's random stream where it is now, to be saved.
+    #[must_use]
     pub fn random(&self) -> Random {
         self.settings.random.get()
     }

@@ -16,6 +16,12 @@ pub struct NoTensors {
     failure: Cell<Option<Box<Error>>>,
 }
 
+impl fmt::Debug for NoTensors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NoTensors")
+    }
+}
+
 impl<T: TapeNumber<Tensors = NoTensors>> TensorPart<T> for NoTensors {
     type Leaves = ();
     fn clear(&self) {

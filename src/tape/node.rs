@@ -70,9 +70,11 @@ impl<T: TapeFloat> TensorPart<T> for TensorTape<T> {
     }
 }
 
+/// # Tensors onto the tape
 impl<T: TapeFloat> Tape<T> {
     /// A tensor that is not differentiated.
     #[track_caller]
+    #[doc(alias("requires_grad", "as_tensor"))]
     pub fn constant(&self, value: impl Into<Tensor<T>>) -> Var<'_, T> {
         let value = value.into();
         match value.lack() {
@@ -83,6 +85,7 @@ impl<T: TapeFloat> Tape<T> {
 
     /// A tensor that gradients are taken with respect to.
     #[track_caller]
+    #[doc(alias("requires_grad", "requires_grad_"))]
     pub fn input(&self, value: impl Into<Tensor<T>>) -> Var<'_, T> {
         self.leaf(Op::Input, value.into())
     }

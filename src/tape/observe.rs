@@ -5,6 +5,7 @@ use super::{
 };
 use crate::{clock::Clock, tensor::Tensor};
 
+/// # Observing what is recorded
 impl<T: TapeFloat> Tape<T> {
     /// From now on keeps every statement's value, time and source line, those of scalars included, and in `backward` every
     /// statement's adjoint: see [`observation`](Tape::observation). With `false`, stops and forgets them.
@@ -17,7 +18,7 @@ impl<T: TapeFloat> Tape<T> {
     /// tape.set_observing(true);
     /// let x = tape.scalar(3.0);
     /// let y = x * x + 1.0;
-    /// y.backward()?;
+    /// let _ = y.backward()?;
     /// let seen = tape.observation();
     /// let [x, square, y] = &seen.rows[..] else { unreachable!() };
     /// assert_eq!((square.row.op.as_str(), square.value.as_ref().unwrap().item()?), ("mul", 9.0));

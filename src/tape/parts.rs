@@ -146,6 +146,12 @@ pub struct TensorTape<T: TapeFloat> {
     pub(crate) scratch: RefCell<Sweep<T>>,
 }
 
+impl<T: TapeFloat> fmt::Debug for TensorTape<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TensorTape").finish_non_exhaustive()
+    }
+}
+
 /// A recorded operation.
 pub(crate) struct Node<T: TapeFloat> {
     pub op: Op<T>,
@@ -251,6 +257,7 @@ pub(crate) struct Flows<'a, 't, T: TapeFloat> {
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone)]
+#[must_use = "an operation on a tape has no effect but its result"]
 pub struct Var<'t, T: TapeFloat = f32> {
     pub(super) tape: &'t Tape<T>,
     pub(super) value: Tensor<T>,
@@ -269,6 +276,8 @@ pub struct Var<'t, T: TapeFloat = f32> {
 /// assert_eq!(grads.scalar(s), 14.0);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
+#[must_use = "gradients do nothing until an optimiser takes a step with them; `let _ =` for what an observed sweep alone tells"]
+#[doc(alias = "zero_grad")]
 pub struct Gradients<T: TapeNumber = f32> {
     pub(super) epoch: u64,
     pub(super) scalars: Vec<T>,
@@ -283,4 +292,10 @@ pub struct Stash<T: TapeNumber> {
     pub(super) scalars: RefCell<Vec<T>>,
     pub(crate) local: RefCell<Local<T>>,
     pub(crate) leaves: RefCell<<T::Tensors as TensorPart<T>>::Leaves>,
+}
+
+impl<T: TapeNumber> fmt::Debug for Stash<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stash").finish_non_exhaustive()
+    }
 }

@@ -16,6 +16,7 @@ pub struct Random {
 
 impl Random {
     /// The stream of a seed, from its start.
+    #[doc(alias("manual_seed", "Generator"))]
     pub fn new(seed: u64) -> Random {
         Random { seed, drawn: 0 }
     }

@@ -33,6 +33,7 @@ use std::{
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Copy)]
+#[must_use = "an operation on a tape has no effect but its result"]
 pub struct Scalar<'t, T: TapeNumber = f64> {
     tape: Option<&'t Tape<T>>,
     value: T,
@@ -391,6 +392,7 @@ impl<'t, T: TapeNumber> Scalar<'t, T> {
     }
 }
 
+/// # Scalars onto the tape
 impl<T: TapeNumber> Tape<T> {
     /// A number that gradients are taken with respect to.
     #[inline]
@@ -453,6 +455,7 @@ impl<T: TapeNumber> Tape<T> {
 
 impl<T: TapeNumber> Gradients<T> {
     /// The derivative with respect to a scalar; zero if it plays no part.
+    #[must_use]
     pub fn scalar(&self, x: Scalar<'_, T>) -> T {
         let known = x.tape().is_some_and(|t| t.epoch() == self.epoch);
         self.scalars.get(x.id() as usize).copied().filter(|_| known).unwrap_or(T::constant(0.0))

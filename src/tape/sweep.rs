@@ -330,6 +330,7 @@ impl<T: TapeFloat> Tape<T> {
     }
 }
 
+/// # Gradients as values on the tape
 impl<'t, T: TapeFloat> Var<'t, T> {
     /// The gradients of this single element with respect to the given values (inputs or intermediate ones), as
     /// values that are recorded themselves and can be differentiated again. Zeros where there is no dependence.
@@ -343,6 +344,7 @@ impl<'t, T: TapeFloat> Var<'t, T> {
     /// assert_eq!((dy.item()?, ddy.item()?), (12.0, 12.0));
     /// # Ok::<(), kolmo::Error>(())
     /// ```
+    #[doc(alias("create_graph", "retain_grad", "autograd.grad"))]
     pub fn grad(&self, xs: &[&Var<'t, T>]) -> Result<Vec<Var<'t, T>>> {
         self.ok()?;
         if self.numel() != 1 {
@@ -354,6 +356,7 @@ impl<'t, T: TapeFloat> Var<'t, T> {
     }
 
     /// The vector-Jacobian product: gradients of `Σ self · seed`, recorded themselves.
+    #[doc(alias = "grad_outputs")]
     pub fn vjp(&self, seed: &Var<'t, T>, xs: &[&Var<'t, T>]) -> Result<Vec<Var<'t, T>>> {
         self.tape().vjp(&[self], &[seed], xs, true, None)
     }

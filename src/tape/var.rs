@@ -9,6 +9,7 @@ use crate::{
 };
 use std::fmt;
 
+/// # Value, shape and backward sweep
 impl<'t, T: TapeFloat> Var<'t, T> {
     #[inline]
     pub(crate) fn new(tape: &'t Tape<T>, value: Tensor<T>, id: u32) -> Self {
@@ -36,6 +37,7 @@ impl<'t, T: TapeFloat> Var<'t, T> {
 
     /// The elements in row-major order.
     #[track_caller]
+    #[doc(alias("tolist", "numpy"))]
     pub fn to_vec(&self) -> Result<Vec<T>> {
         self.value()?.list().map_err(|message| Error::invalid("to_vec", message))
     }
@@ -46,6 +48,7 @@ impl<'t, T: TapeFloat> Var<'t, T> {
     }
 
     /// Size of an axis, counted from the end if negative; 0 if there is no such axis or the value failed.
+    #[doc(alias = "size")]
     pub fn dim(&self, axis: isize) -> usize {
         if self.failed_id().is_some() { 0 } else { self.value.dim(axis) }
     }
@@ -57,12 +60,13 @@ impl<'t, T: TapeFloat> Var<'t, T> {
             return [0; N];
         }
         <[usize; N]>::try_from(&self.shape()[..]).unwrap_or_else(|_| {
-            self.tape.fail_op("dims", format!("shape {} has not {N} axes", self.shape()), &[self]);
+            let _ = self.tape.fail_op("dims", format!("shape {} has not {N} axes", self.shape()), &[self]);
             [0; N]
         })
     }
 
     /// Number of axes.
+    #[doc(alias = "ndim")]
     pub fn rank(&self) -> usize {
         self.value.rank()
     }
@@ -73,6 +77,7 @@ impl<'t, T: TapeFloat> Var<'t, T> {
     }
 
     /// Whether gradients flow through this value.
+    #[doc(alias = "requires_grad")]
     pub fn is_recorded(&self) -> bool {
         self.node().is_some()
     }
@@ -85,7 +90,8 @@ impl<'t, T: TapeFloat> Var<'t, T> {
     }
 
     /// The same, but keeps what another sweep needs.
-    pub fn backward_retain_graph(&self) -> Result<Gradients<T>> {
+    #[doc(alias = "retain_graph")]
+    pub fn backward_retain(&self) -> Result<Gradients<T>> {
         self.ok()?;
         self.tape.backward_from(self, false)
     }

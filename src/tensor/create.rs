@@ -5,6 +5,7 @@ use crate::{
     threads::for_chunks,
 };
 
+/// # Making tensors
 impl<T: Element> Tensor<T> {
     /// Every element the same.
     pub fn full(shape: impl Into<Shape>, value: T) -> Tensor<T> {
@@ -27,6 +28,7 @@ impl<T: Element> Tensor<T> {
     }
 
     /// Elements computed from their position in row-major order.
+    #[doc(alias = "fromfunction")]
     pub fn from_fn(shape: impl Into<Shape>, mut f: impl FnMut(usize) -> T) -> Tensor<T> {
         Tensor::build(shape.into(), |out| out.iter_mut().enumerate().for_each(|(i, o)| *o = f(i)))
     }
@@ -49,6 +51,7 @@ impl<T: Element> Tensor<T> {
     }
 
     /// Tensors of one shape along a new first axis.
+    #[doc(alias = "cat")]
     pub fn stack(tensors: &[Tensor<T>]) -> Result<Tensor<T>> {
         let first =
             tensors.first().ok_or_else(|| Error::invalid("Tensor::stack", "no tensors were given"))?;

@@ -63,7 +63,8 @@ macro_rules! index {
 index!(u8 i8 u16 i16 u32 i32 u64 i64);
 
 /// Gives the memory that this thread keeps for reuse back to the system.
-pub fn release_memory() {
+#[doc(alias = "empty_cache")]
+pub fn trim_pool() {
     fn trim<T: Element>() {
         let _ = T::pool().try_with(|pool| pool.try_borrow_mut().map(|mut p| p.clear()));
     }

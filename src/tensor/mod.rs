@@ -32,11 +32,13 @@ use storage::Storage;
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone)]
+#[must_use = "an operation on a tensor gives a new one and leaves it as it is"]
 pub struct Tensor<T: Element = f32> {
     storage: Storage<T>,
     layout: Layout,
 }
 
+/// # Elements, shape and views
 impl<T: Element> Tensor<T> {
     /// A tensor of this shape (sizes) over the elements in row-major order.
     pub fn new(shape: impl Into<Shape>, data: Vec<T>) -> Result<Tensor<T>> {
@@ -132,12 +134,13 @@ impl<T: Element> Tensor<T> {
     }
 
     /// Size of an axis, counted from the end if negative; 0 if there is no such axis.
+    #[doc(alias = "size")]
     pub fn dim(&self, axis: isize) -> usize {
         self.layout.shape.dim(axis)
     }
 
     /// Number of axes.
-    #[inline]
+    #[doc(alias = "ndim")]
     pub fn rank(&self) -> usize {
         self.layout.shape.rank()
     }
@@ -165,7 +168,7 @@ impl<T: Element> Tensor<T> {
     }
 
     /// The elements in row-major order, if they lie so.
-    #[inline]
+    #[doc(alias("numpy", "data_ptr"))]
     pub fn as_slice(&self) -> Option<&[T]> {
         let n = self.numel();
         if !self.is_contiguous() {
@@ -202,6 +205,7 @@ impl<T: Element> Tensor<T> {
     /// The elements in row-major order.
     ///
     /// A view that was expanded beyond what memory holds gives an empty list; [`contiguous`](Tensor::contiguous) of it tells why.
+    #[doc(alias = "tolist")]
     pub fn to_vec(&self) -> Vec<T> {
         match self.as_slice() {
             Some(slice) => slice.to_vec(),
@@ -211,7 +215,7 @@ impl<T: Element> Tensor<T> {
 
     /// The elements in row-major order for writing. Data that is shared or strided is copied first; if there is no room for that,
     /// none are given.
-    #[inline]
+    #[doc(alias("add_", "copy_", "fill_"))]
     pub fn as_mut_slice(&mut self) -> &mut [T] {
         let n = self.numel();
         if !self.is_contiguous() || self.storage.get_mut().is_none() {
@@ -281,6 +285,7 @@ impl<T: Element> Tensor<T> {
     }
 
     /// Another element type: floats are rounded towards zero to integers, `bool` is 0 or 1.
+    #[doc(alias("to", "type", "float", "double", "astype"))]
     pub fn cast<U: Element>(&self) -> Tensor<U> {
         let source = self.contiguous();
         if let Some(why) = source.lack() {
@@ -294,6 +299,7 @@ impl<T: Element> Tensor<T> {
     }
 
     /// The same elements under another shape; one size may be -1. Copies only if the strides demand it.
+    #[doc(alias = "view")]
     pub fn reshape(&self, sizes: impl AsRef<[isize]>) -> Result<Tensor<T>> {
         self.ok()?;
         let shape = named("reshape", shape::infer(self.numel(), sizes.as_ref()))?;
@@ -331,6 +337,7 @@ impl<T: Element> Tensor<T> {
     }
 
     /// Two axes exchanged, as a view.
+    #[doc(alias = "swapaxes")]
     pub fn transpose(&self, a: isize, b: isize) -> Result<Tensor<T>> {
         self.viewed("transpose", self.layout.transpose(a, b))
     }
@@ -346,6 +353,7 @@ impl<T: Element> Tensor<T> {
     }
 
     /// Axes of size 1 repeated to the shape, as a view.
+    #[doc(alias = "broadcast_to")]
     pub fn expand(&self, shape: impl Into<Shape>) -> Result<Tensor<T>> {
         self.viewed("expand", self.layout.expand(&shape.into()))
     }
@@ -372,6 +380,7 @@ impl<T: Element> Tensor<T> {
     }
 
     /// Rows (indices of axis 0) in the given order, copied.
+    #[doc(alias = "index_select")]
     pub fn rows(&self, index: &[usize]) -> Result<Tensor<T>> {
         let (n, row) = (self.dim(0), self.shape().iter().skip(1).product::<usize>());
         if let Some(bad) = index.iter().find(|&&i| i >= n) {

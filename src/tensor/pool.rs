@@ -1,7 +1,7 @@
 //! Buffers in memory, and the pool of each thread that keeps those that nobody uses, for those who need one of their size
 //! class next. What is in a buffer is left to `storage`. `tests/loom` checks this file, too.
 use super::sync::{Arc, LocalKey};
-use std::cell::RefCell;
+use std::{cell::RefCell, fmt};
 
 /// Elements from the first place that is a multiple of a cache line: vectors then lie in one line each.
 pub(crate) struct Buffer<T> {
@@ -51,6 +51,12 @@ pub struct Pool<T> {
     held: usize,
     pub(super) out: usize,
     peak: usize,
+}
+
+impl<T> fmt::Debug for Pool<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("held", &self.held).field("out", &self.out).finish_non_exhaustive()
+    }
 }
 
 impl<T> Pool<T> {

@@ -18,6 +18,7 @@ use std::{
 /// use kolmo::train::LoadOptions;
 /// let options = LoadOptions::new().strict(false).prefix("model.").rename(|name| name.replace("fc.", "head."));
 /// ```
+#[must_use = "options do nothing until `load` is called"]
 pub struct LoadOptions {
     strict: bool,
     prefix: String,

@@ -15,6 +15,7 @@ use serde::Serialize;
 /// assert_eq!(stopping.best(), Some(0.4));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[must_use]
 pub struct EarlyStopping {
     patience: u32,
     #[serde(with = "crate::numbers")]
@@ -58,7 +59,8 @@ impl EarlyStopping {
     }
 
     /// Takes the next number in; true if it is time to stop. NaN is never better.
-    pub fn update(&mut self, value: f64) -> bool {
+    #[must_use = "it tells whether to stop, and stops nothing itself"]
+    pub fn should_stop(&mut self, value: f64) -> bool {
         if self.is_better(value, self.best) {
             (self.best, self.waited) = (Some(value), 0);
         } else {

@@ -19,7 +19,7 @@ use crate::{
 use bar::Bar;
 use position::Position;
 use serde::Serialize;
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 /// Trains a model for some epochs.
 ///
@@ -43,6 +43,7 @@ use std::path::PathBuf;
 /// assert!(history.records[2].loss < history.records[0].loss);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
+#[must_use = "nothing is trained until `fit` is called"]
 pub struct Trainer<'a> {
     loader: DataLoader,
     epochs: u64,
@@ -55,6 +56,24 @@ pub struct Trainer<'a> {
     best: Option<PathBuf>,
     stopping: Option<EarlyStopping>,
     progress: bool,
+}
+
+impl fmt::Debug for Trainer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trainer")
+            .field("loader", &self.loader)
+            .field("epochs", &self.epochs)
+            .field("seed", &self.seed)
+            .field("schedule", &self.schedule.is_some())
+            .field("accumulate", &self.accumulate)
+            .field("clip_norm", &self.clip_norm)
+            .field("checkpoint", &self.checkpoint)
+            .field("history", &self.history)
+            .field("best", &self.best)
+            .field("stopping", &self.stopping)
+            .field("progress", &self.progress)
+            .finish()
+    }
 }
 
 impl<'a> Trainer<'a> {
@@ -87,7 +106,8 @@ impl<'a> Trainer<'a> {
 
     /// So many batches make one step, by the mean of their gradients, in which a batch counts by the number of its examples
     /// (default 1). The last step of an epoch has the batches that are left.
-    pub fn accumulate_grad_batches(self, batches: usize) -> Self {
+    #[doc(alias = "accumulate_grad_batches")]
+    pub fn accumulate(self, batches: usize) -> Self {
         Trainer { accumulate: batches.max(1), ..self }
     }
 

@@ -37,6 +37,7 @@ use std::{fmt, path::Path};
 ///
 /// # Errors
 /// The file can't be written; a parametrisation fails.
+#[doc(alias("save", "save_file", "state_dict"))]
 pub fn save_safetensors<M: Serialize + ?Sized>(model: &M, path: impl AsRef<Path>) -> Result<()> {
     save_fields(Fields::of(model), path.as_ref())
 }
@@ -158,6 +159,7 @@ fn twice(bytes: &[u8]) -> Option<String> {
 /// # Errors
 /// The file can't be read or is damaged; names that it lacks or has too many, shapes that differ: all of them are told at once,
 /// and the model is as it was.
+#[doc(alias("load_state_dict", "load_file", "torch.load"))]
 pub fn load_safetensors<M: Serialize + ?Sized>(model: &M, path: impl AsRef<Path>) -> Result<()> {
     load_fields(Fields::of(model), path.as_ref(), &LoadOptions::new()).map(drop)
 }

@@ -148,6 +148,7 @@ pub fn ops(list: &mut Vec<Op>) {
                 Pad::Reflect => Some(if i < 0 { -i } else { 2 * (size - 1) - i } as usize),
                 Pad::Replicate => Some(i.clamp(0, size - 1) as usize),
                 Pad::Circular => Some(i.rem_euclid(size) as usize),
+                new => unimplemented!("{new:?}"),
             };
             maps.push((-(k as isize), (-low..size + high).map(map).collect()));
             padding.extend([low, high]);

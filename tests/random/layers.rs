@@ -59,6 +59,7 @@ fn step(cell: RecurrentMode, x: &[N], h: &[N], state: &[N], memory: Option<&[N]>
                 let new = (x[2 * size + k] + r * h[2 * size + k]).tanh();
                 ((n(1.0) - z) * new + z * state[k], n(0.0))
             }
+            new => unimplemented!("{new:?}"),
         })
         .unzip()
 }

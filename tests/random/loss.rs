@@ -21,6 +21,7 @@ pub fn reduced(losses: Arr, reduction: Reduction) -> Arr {
             Arr::one(sum(&losses.data) / losses.shape.first().copied().unwrap_or(1) as f64)
         }
         Reduction::None => losses,
+        new => unimplemented!("{new:?}"),
     }
 }
 

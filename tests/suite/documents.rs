@@ -110,3 +110,55 @@ fn names_in_the_table_from_pytorch_exist() {
     }
     assert!(names > 100, "only {names} names were found");
 }
+
+/// What rustdoc's search finds: names of items, and aliases. It looks neither at capitals nor at underlines.
+fn found_by_search(source: &str) -> std::collections::HashSet<String> {
+    let kinds = ["fn", "struct", "enum", "trait", "mod", "type", "macro_rules"];
+    let mut found = std::collections::HashSet::new();
+    for line in source.lines() {
+        let words: Vec<&str> = line.split(|c: char| !(c.is_alphanumeric() || c == '_')).collect();
+        let words: Vec<&str> = words.into_iter().filter(|w| !w.is_empty()).collect();
+        found.extend(words.windows(2).filter(|w| kinds.contains(&w[0])).map(|w| searched(w[1])));
+        if line.contains("[doc(alias") {
+            found.extend(line.split('"').skip(1).step_by(2).map(searched));
+        }
+    }
+    found
+}
+
+fn searched(name: &str) -> String {
+    name.to_lowercase().replace('_', "")
+}
+
+#[test]
+fn names_of_pytorch_are_found_in_the_search() {
+    let found = found_by_search(&source());
+    // Python's, not PyTorch's.
+    let others = ["class", "print"];
+    let text = fs::read_to_string(root().join("docs/from_pytorch.md")).unwrap();
+    let (mut names, mut missing) = (0, Vec::new());
+    for row in text.lines().filter(|l| l.starts_with("| ")) {
+        let (Some(theirs), Some(ours)) = (row.split('|').nth(1), row.split('|').nth(2)) else { continue };
+        // What macros make has its name in the table itself.
+        let same = ours.split(|c: char| !(c.is_alphanumeric() || c == '_')).map(searched);
+        let same: std::collections::HashSet<String> = same.collect();
+        if ours.trim().is_empty() {
+            continue;
+        }
+        for code in theirs.split('`').skip(1).step_by(2) {
+            // `torch.nn.Linear(4, 3)` is Linear, `p.requires_grad = False` is requires_grad.
+            let path = code.split(['(', '[', '=', ' ']).next().unwrap_or_default();
+            let name = path.rsplit('.').next().unwrap_or_default();
+            if name.len() < 2 || !name.starts_with(char::is_alphabetic) || others.contains(&name) {
+                continue;
+            }
+            names += 1;
+            let name_searched = searched(name);
+            if !found.contains(&name_searched) && !same.contains(&name_searched) {
+                missing.push(name);
+            }
+        }
+    }
+    assert!(names > 100, "only {names} names were found");
+    assert!(missing.is_empty(), "no #[doc(alias = …)] in src for {missing:?} of docs/from_pytorch.md");
+}

@@ -93,7 +93,7 @@ fn parts_of_a_failed_value_are_as_many_as_were_asked_for() {
 #[test]
 fn a_failed_scalar_tells_its_own_failure() {
     let tape = Tape::<f64>::new();
-    bad(&tape);
+    let _ = bad(&tape);
     let error = tape.input([1.0, 2.0]).at([5]).sin().backward().unwrap_err().to_string();
     assert!(
         error.starts_with("at: index [5] is outside shape [2]\n  at tests/suite/failures.rs:"),

@@ -34,6 +34,7 @@ mod resume;
 mod rewritten;
 mod runs;
 mod scores;
+mod shown;
 mod shrunk;
 mod sparsify;
 mod special;

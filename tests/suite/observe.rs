@@ -116,7 +116,7 @@ fn memory_rises_while_recording_and_falls_in_the_sweep() -> Result<()> {
     let y = x.exp(); // keeps its result
     let z = y.sin(); // keeps its operand, which is there already
     let w = (&z * &z).sum(); // keeps z
-    w.backward()?;
+    let _ = w.backward()?;
     let seen = tape.observation();
     let bytes: Vec<usize> = seen.rows.iter().map(|r| r.bytes).collect();
     assert_eq!(bytes, [0, 800, 0, 800, 0]);
@@ -133,7 +133,7 @@ fn what_is_not_finite_survives_json() -> Result<()> {
     tape.set_observing(true);
     let x = tape.input([0.0, -1.0, 1.0]);
     let y = x.sqrt() + tape.scalar(0.0).log();
-    y.sum().backward()?;
+    let _ = y.sum().backward()?;
     let seen = tape.observation();
     let json = serde_json::to_string(&seen).unwrap();
     let back: Observation = serde_json::from_str(&json).unwrap();

@@ -38,7 +38,7 @@ fn statistics(part: &Part<BatchNorm<f64>>) -> Vec<f64> {
 fn running_statistics_move_once_for_each_batch() -> Result<()> {
     let plain = norm();
     let tape = Tape::new();
-    plain.0.forward(&tape.input(example())).square().sum().backward()?;
+    let _ = plain.0.forward(&tape.input(example())).square().sum().backward()?;
     let expected = statistics(&plain);
     assert!((expected[0] - 0.8 / 3.0).abs() < 1e-12 && expected[4] == 1.0, "{expected:?}");
     let run = |f: &dyn Fn(&Part<BatchNorm<f64>>) -> Result<()>| -> Result<Vec<f64>> {
@@ -69,15 +69,15 @@ fn running_statistics_move_once_for_each_batch() -> Result<()> {
     let (whole, thrifty) = (chain(), chain());
     let tape = Tape::new();
     let y = whole.iter().fold(tape.input(example()), |x, part| part.0.forward(&x));
-    y.square().sum().backward()?;
-    let mut budget = (1..100).map(|k| MemoryBudget::new(64 * k)).find_map(|mut budget| {
+    let _ = y.square().sum().backward()?;
+    let mut budget = (1..100).map(|k| Budget::new(64 * k)).find_map(|mut budget| {
         let tape = Tape::new();
         tape.set_training(false);
         budget.run(&thrifty, &tape.input(example())).value().is_ok().then_some(budget)
     });
     let tape = Tape::new();
     let budget = budget.as_mut().unwrap();
-    budget.run(&thrifty, &tape.input(example())).square().sum().backward()?;
+    let _ = budget.run(&thrifty, &tape.input(example())).square().sum().backward()?;
     assert!(budget.recomputed() > 0);
     assert_eq!(all(&thrifty), all(&whole));
     let program = run(&|part| {

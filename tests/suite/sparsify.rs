@@ -106,7 +106,7 @@ fn noise_on_results_is_distributed_as_noise_on_weights() -> Result<()> {
             let y = if local {
                 noise.linear("weight", &layer, &tape.constant(&x))
             } else {
-                noise.sample(&tape, &layer);
+                let _ = noise.sample(&tape, &layer);
                 layer.forward(&tape.constant(&x))
             };
             let y = y.to_vec()?[0];
@@ -130,7 +130,7 @@ fn what_was_pruned_before_has_no_noise_and_stays_pruned() -> Result<()> {
     let zero = |values: Vec<f32>| values.iter().zip(&before).all(|(v, keep)| *keep || *v == 0.0);
     let noise = Variational::new(&layer, matrices)?;
     let tape = Tape::new();
-    noise.sample(&tape, &layer);
+    let _ = noise.sample(&tape, &layer);
     assert!(zero(tape.param(&layer.weight).to_vec()?));
     assert!(noise.prune(&layer, 3.0)?.kept <= 20 && zero(layer.weight.effective()?.to_vec()));
     let gates: Gates = Gates::new(&layer, Gate::Weight, 0.9, matrices)?;

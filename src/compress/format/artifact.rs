@@ -45,6 +45,7 @@ pub struct Entry {
 
 /// The elements of an [`Entry`].
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum EntryData {
     /// 32-bit floats, to the bit.
     Dense(Vec<f32>),

@@ -5,6 +5,7 @@ use std::fmt;
 /// What a stretch of a file's bytes is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Part {
     /// Magic, version, lengths, names, shapes and kinds.
     Header,
@@ -26,6 +27,7 @@ pub enum Part {
 
 /// One line of a [`Sizes`] ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct PartSize {
     /// The entry's name; `None` for what belongs to the whole file.
     pub entry: Option<String>,
@@ -38,6 +40,7 @@ pub struct PartSize {
 /// Where the bytes of a file go: its lines add up to the file's length.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
+#[non_exhaustive]
 pub struct Sizes {
     /// In the order of the file.
     pub parts: Vec<PartSize>,

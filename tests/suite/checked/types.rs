@@ -306,8 +306,8 @@ pub fn reports() -> Result<Vec<Kind>> {
     tape.set_observing(true);
     let y = net.forward(&tape.input(numbers(&[2, 3])));
     let (memory, kinks, dead) = (tape.memory(), tape.kinks(), tape.dead_units()?);
-    y.square().sum().backward()?;
-    let all = [GroupBy::Operation, GroupBy::Layer, GroupBy::Line];
+    let _ = y.square().sum().backward()?;
+    let all = [By::Operation, By::Layer, By::Line];
     list.kind("Memory", &memory, 300, move |m| {
         drop((m.to_string(), m.bytes(), all.map(|by| m.group_by(by)), m.largest().len()))
     });

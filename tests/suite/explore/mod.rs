@@ -143,8 +143,8 @@ fn network(page: &Page) -> Outcome<()> {
     tape.set_observing(true);
     let x = tape.constant(Tensor::from_fn([5, 4], |i| (i as f32).sin()));
     let loss = net.forward(&x).cross_entropy(&Tensor::from([0u32, 1, 1, 0, 1]));
-    loss.backward().map_err(|e| e.to_string())?;
-    Explorer::new(&tape).with_names(&net).save(&page.0).map_err(|e| e.to_string())
+    let _ = loss.backward().map_err(|e| e.to_string())?;
+    Explorer::new(&tape).names(&net).save(&page.0).map_err(|e| e.to_string())
 }
 
 fn folding_and_search(browser: &Browser) -> Outcome<()> {
@@ -195,7 +195,7 @@ fn prediction(browser: &Browser) -> Outcome<()> {
     let tape = Tape::<f64>::new();
     tape.set_observing(true);
     let x = tape.scalar(2.0);
-    (x * 3.0).square().backward().map_err(|e| e.to_string())?; // 9x²: 36
+    let _ = (x * 3.0).square().backward().map_err(|e| e.to_string())?; // 9x²: 36
     tape.explore(&page.0).map_err(|e| e.to_string())?;
     page.open(browser)?;
     browser.press("p")?;
@@ -245,7 +245,7 @@ fn escaping(browser: &Browser) -> Outcome<()> {
     tape.set_observing(true);
     let x = tape.scalar(f64::INFINITY);
     let y = tape.scope("</script><img src=x onerror=alert(1)>", || x - x * 2.0);
-    y.backward().map_err(|e| e.to_string())?;
+    let _ = y.backward().map_err(|e| e.to_string())?;
     Explorer::new(&tape).title("<b>").save(&page.0).map_err(|e| e.to_string())?;
     page.open(browser)?;
     browser.press(END)?;

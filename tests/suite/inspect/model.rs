@@ -35,7 +35,7 @@ fn memory_adds_up_to_what_the_tape_keeps() -> Result<()> {
     let copy: Memory = serde_json::from_str(&serde_json::to_string(&memory).unwrap()).unwrap();
     assert_eq!(copy, memory);
 
-    loss.backward()?;
+    let _ = loss.backward()?;
     let after = tape.memory();
     assert!(after.kept.is_empty() && after.freed > 0);
     assert!(after.to_string().contains("a sweep has freed what"));
@@ -121,7 +121,7 @@ impl CustomOp<f32> for Twice {
 fn multiply_adds_are_those_of_the_products() {
     let net = convolutional();
     let tape = Tape::new();
-    net.forward(&tape.constant(Tensor::ones([5, 1, 8, 8])));
+    let _ = net.forward(&tape.constant(Tensor::ones([5, 1, 8, 8])));
     let made = summary::<f32, _>(&net).with_operations(&tape, &net);
     // 5 images, 4 channels of 6×6 places, windows of 1×3×3; then 5 rows, 36 inputs, 10 outputs.
     assert_eq!(made.multiply_adds(), 5 * 4 * 36 * 9 + 5 * 36 * 10);
@@ -132,7 +132,7 @@ fn multiply_adds_are_those_of_the_products() {
     let causal = AttentionOptions { is_causal: true, ..AttentionOptions::default() };
     let y = q.scaled_dot_product_attention(&k, &v, &causal);
     let x = tape.constant(Tensor::zeros([7, 3])).matmul(&tape.input(Tensor::zeros([3, 2])));
-    tape.custom(Twice, &[&x]);
+    let _ = tape.custom(Twice, &[&x]);
     assert!(y.ok().is_ok());
     let operations = summary::<f32, _>(&net).with_operations(&tape, &net).operations;
     let costs: Vec<Option<usize>> = operations.iter().map(|o| o.multiply_adds).collect();
@@ -185,7 +185,7 @@ fn dead_units_are_channels_behind_a_convolution() -> Result<()> {
     assert_eq!((first.units, first.values, first.dead.as_slice()), (3, 2 * 16, &[1usize][..]));
     assert_eq!((second.units, second.values, second.dead.len()), (4, 2, 4));
     assert!(dead.to_string().contains("of layer 0"), "{dead}");
-    z.sum().backward()?;
+    let _ = z.sum().backward()?;
     let error = tape.dead_units().unwrap_err().to_string();
     assert!(error.contains("relu") && error.contains("before backward()"), "{error}");
     Ok(())

@@ -19,7 +19,7 @@ fn a_profile_counts_each_operation_once_in_each_table() -> Result<()> {
     let tape = observed();
     let y = net.forward(&tape.constant(Tensor::ones([8, 32])));
     let memory = tape.memory().bytes();
-    y.square().mean().backward()?;
+    let _ = y.square().mean().backward()?;
     let profile = tape.observation().with_names::<f32, _>(&net).profile();
     let ops: Vec<&str> = profile.calls.iter().map(|c| c.origin.op.as_str()).collect();
     assert_eq!(ops, ["linear", "relu", "linear", "square", "mean"]);
@@ -46,7 +46,7 @@ fn kinks_are_counted_where_the_sweep_came() -> Result<()> {
     let relu = x.relu();
     let tie = x.maximum(&tape.constant(Tensor::ones([64, 64])));
     let unused = x.abs();
-    (relu.sum() + tie.sum()).backward()?;
+    let _ = (relu.sum() + tie.sum()).backward()?;
     let kinks = tape.kinks();
     let found: Vec<(&str, usize, usize)> =
         kinks.statements.iter().map(|k| (k.origin.op.as_str(), k.elements, k.of)).collect();
@@ -59,10 +59,10 @@ fn kinks_are_counted_where_the_sweep_came() -> Result<()> {
     );
     drop(unused);
     let tape = observed::<f64>();
-    tape.scalar(0.0).abs().backward()?;
+    let _ = tape.scalar(0.0).abs().backward()?;
     assert_eq!(tape.kinks().statements[0].origin.op, "abs");
     let tape = observed::<f64>();
-    tape.scalar(0.5).abs().backward()?;
+    let _ = tape.scalar(0.5).abs().backward()?;
     assert!(tape.kinks().statements.is_empty());
     Ok(())
 }
@@ -85,7 +85,7 @@ fn the_error_of_a_long_program_in_f32_is_within_the_bound_and_near_it() -> Resul
         let tape = observed::<f32>();
         let (x, y) = (tape.scalars(&a), tape.scalars(&b));
         let result = program(&x, &y);
-        result.backward()?;
+        let _ = result.backward()?;
         let exact = |v: &[f32]| v.iter().map(|&v| f64::from(v)).collect::<Vec<f64>>();
         // The constants are those that `f32` has.
         let truth = {
@@ -113,7 +113,7 @@ fn quantising_a_parameter_costs_what_is_foretold() -> Result<()> {
             (w[0], w[63]) = (-1.0, 1.0);
             let tape = observed::<f32>();
             let p = tape.input(Tensor::from(w.clone()));
-            (&p * tape.constant(&slopes)).sum().backward()?;
+            let _ = (&p * tape.constant(&slopes)).sum().backward()?;
             let rounding = tape.rounding();
             let report = &rounding.statements[0];
             foretold = report.quantized(bits);
@@ -139,7 +139,7 @@ fn bits_that_are_shared_out_cost_less_than_equal_ones() -> Result<()> {
         [64, 16, 256].map(|n| Param::new(Tensor::from(noise(n as u64, n)))).to_vec();
     let tape = observed::<f32>();
     let terms = params.iter().zip([0.01, 10.0, 1.0]).map(|(p, by)| (tape.param(p) * by).square().sum());
-    terms.reduce(|a, b| a + b).unwrap().backward()?;
+    let _ = terms.reduce(|a, b| a + b).unwrap().backward()?;
     let rounding = tape.observation().with_names::<f32, _>(&params).rounding();
     let shares = rounding.share_bits(4.0);
     assert_eq!(shares.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["0", "1", "2"]);
@@ -158,7 +158,7 @@ fn run(change: impl Fn(&mut [f32]), scale: f64, kind: usize) -> Tape<f32> {
     change(&mut data);
     let x = tape.input(Tensor::new([4, 6], data).unwrap());
     let y = (x * scale).tanh();
-    match kind {
+    let _ = match kind {
         0 => y.sum().backward().unwrap(),
         1 => y.exp().sum().backward().unwrap(),
         _ => y.narrow(1, 0, 3).sum().backward().unwrap(),
@@ -194,7 +194,7 @@ fn the_first_difference_is_found_wherever_it_is() {
     assert!(difference.message.contains("sum(%3)") && difference.message.contains("exp(%3)"), "{difference}");
 
     let shorter = observed::<f32>();
-    shorter.input(Tensor::new([4, 6], noise_of_one_seed()).unwrap());
+    let _ = shorter.input(Tensor::new([4, 6], noise_of_one_seed()).unwrap());
     let difference = Tape::diff(&shorter, &run(same, 2.0, 2)).unwrap();
     assert_eq!((difference.id, difference.what), (2, DifferenceKind::Length));
 }
@@ -207,11 +207,7 @@ fn gradients_are_compared_where_all_values_are_equal() -> Result<()> {
         let x = tape.input([1.0, 2.0]);
         let y = x.square().sum();
         let z = &y * 3.0;
-        if seed {
-            z.backward()?
-        } else {
-            y.backward()?
-        };
+        let _ = if seed { z.backward()? } else { y.backward()? };
         Ok(tape.observation())
     };
     let difference = last(true)?.diff(&last(false)?, 0.0).unwrap();
