@@ -94,7 +94,7 @@ fn main() -> Result<()> {
     let (mut weights, other) = (net.out.weight.value(), Tape::new());
     weights.set([3, 1], 0.5)?;
     net.out.weight.set(weights);
-    other.observe(true);
+    other.set_observing(true);
     let _ = net.loss(&other.input(&x), &y).backward()?;
     if let Some(difference) = seen.diff(&other.observation(), 0.0) {
         println!("{difference}");

@@ -21,7 +21,7 @@ impl<T: Float> Tape<T> {
     /// # drop(y);
     /// ```
     #[must_use]
-    pub fn kept_bytes(&self) -> usize {
+    pub fn saved_bytes(&self) -> usize {
         self.kept_beside(&[])
     }
 
@@ -74,7 +74,7 @@ struct Cost {
 /// ```
 #[derive(Clone, Debug)]
 #[must_use = "a budget does nothing until it runs the blocks"]
-pub struct Budget {
+pub struct MemoryBudget {
     bytes: usize,
     measured: Option<(Shape, Vec<Cost>)>,
     recomputed: usize,

@@ -52,8 +52,8 @@ impl GradCheck {
 
     /// Checks the gradients of the gradients too.
     #[doc(alias = "gradgradcheck")]
-    pub fn second_order(self) -> Self {
-        GradCheck { second: true, ..self }
+    pub fn second_order(self, on: bool) -> Self {
+        GradCheck { second: on, ..self }
     }
 
     /// Checks at most so many elements of each input, evenly spread (default all): large inputs take two runs for

@@ -25,7 +25,7 @@ use crate::{
 /// ```
 #[derive(Clone, Debug)]
 #[doc(alias = "GPTQ")]
-pub struct Curvature {
+pub struct ObsSolver {
     n: usize,
     upper: Vec<f64>,
 }

@@ -152,8 +152,7 @@ impl Quantizer {
 ///
 /// # Errors
 /// A parametrisation fails; no parameter has steps.
-#[doc(alias = "convert")]
-pub fn settle<M: Serialize + ?Sized>(model: &M) -> Result<()> {
+pub fn convert<M: Serialize + ?Sized>(model: &M) -> Result<()> {
     fn one<T: Float>(p: &Param<T>) -> Result<bool> {
         let (Some(steps), Some((numbers, _))) = (p.steps(), p.numbers()?) else { return Ok(false) };
         set_numbers(p, steps.bits, &numbers).map(|()| true)
@@ -198,7 +197,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// ```
     #[track_caller]
     #[doc(alias("FakeQuantize", "LSQ"))]
-    pub fn learned_step(&self, s: &Var<'t, T>, qmin: f64, qmax: f64) -> Var<'t, T> {
+    pub fn fake_quantize_learned(&self, s: &Var<'t, T>, qmin: f64, qmax: f64) -> Var<'t, T> {
         if qmin.is_nan() || qmax.is_nan() || qmin.ceil() > qmax.floor() {
             let message = format!("no whole number is between qmin {qmin} and qmax {qmax}");
             return self.tape().fail_op("fake_quantize_learned", message, &[self, s]);

@@ -29,7 +29,7 @@ use std::{collections::HashMap, fmt};
 /// ```
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
-pub struct Ledger {
+pub struct CostReport {
     /// Of the file that [`pack`] makes.
     pub sizes: Sizes,
     /// Of all parameters.

@@ -1,7 +1,7 @@
 //! Quantisation to a shared codebook (Han et al., 2016): k-means over a parameter's kept weights, after which training goes
 //! on with the centroids; and rounding to half precision. Whole numbers of steps, and training with them, are in `fake`.
 #![doc(alias = "quantization")]
-pub use super::fake::{Quantizer, settle};
+pub use super::fake::{Quantizer, convert};
 use super::{
     filter::{each_field, picks_some},
     round_to_f16,
@@ -291,7 +291,7 @@ pub fn codebooks<M: Serialize + ?Sized>(
 /// Rounds every value that a file would hold, plain weights and centroids, to half precision, so that files keep
 /// them in 16 bits and lose nothing. What is too large for half precision stays as it is.
 #[doc(alias = "half")]
-pub fn round_to_half<M: Serialize + ?Sized>(model: &M) {
+pub fn to_half<M: Serialize + ?Sized>(model: &M) {
     fn round<T: Float>(p: &Param<T>) {
         p.update(|value| {
             for v in value.as_mut_slice() {

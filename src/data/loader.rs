@@ -33,8 +33,7 @@ use std::{
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[must_use = "a loader does nothing until it is asked for batches"]
-#[doc(alias = "DataLoader")]
-pub struct Loader {
+pub struct DataLoader {
     n: usize,
     size: usize,
     seed: u64,
@@ -171,7 +170,7 @@ impl fmt::Display for DataLoader {
     }
 }
 
-/// The batches of an epoch that are still to come; see [`Loader::batches`].
+/// The batches of an epoch that are still to come; see [`DataLoader::batches`].
 #[must_use = "batches are made only as long as somebody takes them"]
 pub struct Batches<B> {
     receiver: Receiver<Result<B>>,

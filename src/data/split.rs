@@ -55,8 +55,8 @@ pub fn batches(n: usize, size: usize, rng: &mut Random) -> impl Iterator<Item = 
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[doc(alias("StandardScaler", "transforms.Normalize"))]
-pub struct Standardize {
+#[doc(alias = "transforms.Normalize")]
+pub struct StandardScaler {
     #[serde(with = "crate::numbers")]
     mean: Vec<f32>,
     #[serde(with = "crate::numbers")]
@@ -134,8 +134,7 @@ impl StandardScaler {
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[doc(alias = "MinMaxScaler")]
-pub struct MinMax {
+pub struct MinMaxScaler {
     #[serde(with = "crate::numbers")]
     min: Vec<f32>,
     #[serde(with = "crate::numbers")]

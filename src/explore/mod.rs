@@ -45,7 +45,7 @@ const SCRIPTS: [&str; 12] = [
 /// tape.set_observing(true);
 /// let loss = net.forward(&tape.constant(Tensor::ones([4, 3]))).square().mean();
 /// let _ = loss.backward()?;
-/// let page = Explorer::new(&tape).title("A line").names(&net).html()?;
+/// let page = Explorer::new(&tape).title("A line").with_names(&net).html()?;
 /// assert!(page.contains("weight"));
 /// # Ok::<(), kolmo::Error>(())
 /// ```

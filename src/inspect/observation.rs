@@ -3,7 +3,7 @@ use super::listing::Row;
 use crate::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-/// Everything that a tape recorded while it was [observed](crate::Tape::observe), and the last reverse sweep over it.
+/// Everything that a tape recorded while it was [observed](crate::Tape::set_observing), and the last reverse sweep over it.
 ///
 /// It doesn't borrow the tape and goes through serde: numbers that are not finite are the strings `"NaN"`, `"inf"` and `"-inf"`
 /// in it. Elements of `f32` are held as `f64`, which is exact.

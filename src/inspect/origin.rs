@@ -10,7 +10,7 @@ use std::collections::HashMap;
 /// What a report adds up by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum By {
+pub enum GroupBy {
     /// The operation's name.
     Operation,
     /// The layer that it belongs to, see [`Origin::layer`].

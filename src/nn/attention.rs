@@ -21,7 +21,7 @@ use serde::Serialize;
 /// What is true takes part, as in [`Var::scaled_dot_product_attention`]; the masks of PyTorch's layers say the opposite.
 #[derive(Clone, Debug)]
 #[doc(alias("attn_mask", "key_padding_mask"))]
-pub struct Masks<'t, T: Float = f32> {
+pub struct AttentionMasks<'t, T: Float = f32> {
     /// Pairs of queries and keys, `[l, s]`, or whatever broadcasts to `[n, heads, l, s]`.
     pub pairs: Option<AttentionMask<'t, T>>,
     /// Keys, `[n, s]`, for sequences of different lengths; `[s]` without the axis n.

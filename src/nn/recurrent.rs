@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 #[doc(alias("LSTM", "GRU", "RNN"))]
-pub enum Cell {
+pub enum RecurrentMode {
     /// `h' = tanh(x + h)`
     #[serde(alias = "Tanh")]
     RnnTanh,

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 /// The function between the two products of a transformer's feed-forward part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub enum FeedForward {
+pub enum FeedForwardActivation {
     /// `max(x, 0)`
     #[default]
     Relu,

@@ -23,7 +23,7 @@ pub enum AttentionMask<'t, T: Float> {
 /// ```
 #[derive(Clone, Debug)]
 #[must_use = "options do nothing until they are given to what they are for"]
-pub struct Attention<'t, T: Float> {
+pub struct AttentionOptions<'t, T: Float> {
     /// Which pairs take part (default: all).
     pub mask: Option<AttentionMask<'t, T>>,
     /// Whether a query sees only keys up to its own place (default no); instead of a mask.

@@ -41,7 +41,7 @@ impl<'a, 't, T: Float> From<&'a Var<'t, T>> for Operand<'a, 't, T> {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[must_use = "options do nothing until they are given to what they are for"]
-pub struct Close {
+pub struct IsCloseOptions {
     rtol: f64,
     atol: f64,
     equal_nan: bool,

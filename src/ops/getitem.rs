@@ -17,7 +17,7 @@ use std::ops::{Range, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToIncl
 /// What is taken of one axis, or of several; made by [`index!`](crate::index) from numbers, ranges, lists and masks.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub enum Select {
+pub enum TensorIndex {
     /// One index, negative from the end; the axis goes away.
     At(isize),
     /// Every `step`-th index from `start` up to `end`, which are cut to the axis; negative from the end.
@@ -81,8 +81,8 @@ impl From<Tensor<bool>> for TensorIndex {
 /// A list for [`Var::index`](crate::Var::index): `index![-1, 2..5, .., vec![0, 3]]`.
 #[macro_export]
 #[doc(alias = "getitem")]
-macro_rules! select {
-    ($($item:expr),* $(,)?) => { [$($crate::Select::from($item)),*] };
+macro_rules! index {
+    ($($item:expr),* $(,)?) => { [$($crate::TensorIndex::from($item)),*] };
 }
 
 /// Start and number of the indices of a slice, as Python cuts it to the axis.
@@ -129,7 +129,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// ```
     #[track_caller]
     #[doc(alias = "getitem")]
-    pub fn index(&self, items: impl AsRef<[Select]>) -> Var<'t, T> {
+    pub fn index(&self, items: impl AsRef<[TensorIndex]>) -> Var<'t, T> {
         let items = items.as_ref();
         let named: usize = items
             .iter()

@@ -291,7 +291,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// number of elements that are not 0. Where the norm is 0 its gradient is 0. No axes means all of them.
     #[track_caller]
     #[doc(alias = "vector_norm")]
-    pub fn norm(&self, p: f64, dim: &[isize], keepdim: bool) -> Var<'t, T> {
+    pub fn norm_dim(&self, p: f64, dim: &[isize], keepdim: bool) -> Var<'t, T> {
         valid!(self, "norm", self.axes(dim));
         if p == f64::INFINITY {
             return self.abs().extremum_of_all(dim, keepdim, true);

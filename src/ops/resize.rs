@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// To which size [`Var::interpolate`] goes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub enum Resize {
+pub enum InterpolateTo {
     /// These sizes of the last axes, or one for all.
     Size(Sizes),
     /// So many times as large, rounded down.
@@ -20,7 +20,7 @@ pub enum Resize {
 /// How [`Var::interpolate`] finds the values between elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub enum Interpolation {
+pub enum InterpolateMode {
     /// The nearest element before.
     Nearest,
     /// Between the two neighbours along each axis: linear, bilinear, trilinear.
@@ -35,7 +35,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// Elements at other distances along all axes but the first two: `[n, channels, …]`.
     #[track_caller]
     #[doc(alias = "upsample")]
-    pub fn interpolate(&self, to: &Resize, mode: Interpolation) -> Var<'t, T> {
+    pub fn interpolate(&self, to: &InterpolateTo, mode: InterpolateMode) -> Var<'t, T> {
         let planned = valid!(self, "interpolate", self.resized(to));
         let mut x = self.clone();
         for (i, (out, scale)) in planned.into_iter().enumerate() {

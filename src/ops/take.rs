@@ -63,7 +63,7 @@ impl<T: Float> Rule<T> for Take {
             Take::Elements { positions: index, .. }
             | Take::AddElements { positions: index, .. }
             | Take::Rows { index, .. }
-            | Take::AddRows { index, .. } => index.clone().made()?,
+            | Take::AddRows { index, .. } => index.there()?,
         };
         let source = x.contiguous().made()?;
         let values = source.as_slice().unwrap_or_default();

@@ -108,13 +108,6 @@ fn known<T: Float>(tape: &Tape<T>, id: u64) -> Option<Var<'_, T>> {
     known.map(|(node, value)| Var::new(tape, value, node))
 }
 
-/// Keeps the value that was worked out of what was asked for from `asked` on.
-fn remember<T: Float>(id: u64, value: &Var<'_, T>, asked: usize) {
-    if let Some(node) = value.node() {
-        value.tape().tensors.params.remember(id, node, value.tensor().clone(), asked);
-    }
-}
-
 /// # Parameters onto the tape
 impl<T: Float> Tape<T> {
     /// A parameter of a model as the model uses it: its tensor, through its parametrisation if it has one.

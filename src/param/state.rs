@@ -47,7 +47,7 @@ fn one_link() -> impl Drop {
     ONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// # Masks, codebooks, step sizes: the whole state
+/// # AttentionMasks, codebooks, step sizes: the whole state
 impl<T: Float> Param<T> {
     /// A parameter of its own that holds this.
     ///

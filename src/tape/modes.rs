@@ -108,13 +108,13 @@ impl<T: TapeNumber> Tape<T> {
     /// [`MemoryBudget`](crate::MemoryBudget) measures, a function that becomes a [`Program`](crate::Program). A layer that does something
     /// beside its result, such as moving running statistics, does it where this is false, and so once.
     #[must_use]
-    pub fn is_rerun(&self) -> bool {
+    pub fn is_recomputing(&self) -> bool {
         self.settings.again.get()
     }
 
     /// Whether the first operation that gives NaN or infinity, in value or gradient, is reported as a failure.
-    #[doc(alias("detect_anomaly", "set_detect_anomaly"))]
-    pub fn detect_anomalies(&self, on: bool) {
+    #[doc(alias("detect_anomaly"))]
+    pub fn set_detect_anomaly(&self, on: bool) {
         self.settings.anomalies.set(on);
     }
 

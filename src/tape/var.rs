@@ -91,7 +91,7 @@ impl<'t, T: TapeFloat> Var<'t, T> {
 
     /// The same, but keeps what another sweep needs.
     #[doc(alias = "retain_graph")]
-    pub fn backward_retain(&self) -> Result<Gradients<T>> {
+    pub fn backward_retain_graph(&self) -> Result<Gradients<T>> {
         self.ok()?;
         self.tape.backward_from(self, false)
     }

@@ -64,7 +64,7 @@ index!(u8 i8 u16 i16 u32 i32 u64 i64);
 
 /// Gives the memory that this thread keeps for reuse back to the system.
 #[doc(alias = "empty_cache")]
-pub fn trim_pool() {
+pub fn release_memory() {
     fn trim<T: Element>() {
         let _ = T::pool().try_with(|pool| pool.try_borrow_mut().map(|mut p| p.clear()));
     }

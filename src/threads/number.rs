@@ -13,8 +13,7 @@ static THREADS: AtomicUsize = AtomicUsize::new(0);
 /// Sets how many threads kernels may use, the caller's included; at least 1 and at most 256.
 ///
 /// Results don't depend on it, to the bit.
-#[doc(alias = "set_num_threads")]
-pub fn set_threads(n: usize) {
+pub fn set_num_threads(n: usize) {
     THREADS.store(n.clamp(1, MAX_THREADS), Relaxed);
 }
 

@@ -60,7 +60,7 @@ impl EarlyStopping {
 
     /// Takes the next number in; true if it is time to stop. NaN is never better.
     #[must_use = "it tells whether to stop, and stops nothing itself"]
-    pub fn should_stop(&mut self, value: f64) -> bool {
+    pub fn update(&mut self, value: f64) -> bool {
         if self.is_better(value, self.best) {
             (self.best, self.waited) = (Some(value), 0);
         } else {

@@ -106,8 +106,7 @@ impl<'a> Trainer<'a> {
 
     /// So many batches make one step, by the mean of their gradients, in which a batch counts by the number of its examples
     /// (default 1). The last step of an epoch has the batches that are left.
-    #[doc(alias = "accumulate_grad_batches")]
-    pub fn accumulate(self, batches: usize) -> Self {
+    pub fn accumulate_grad_batches(self, batches: usize) -> Self {
         Trainer { accumulate: batches.max(1), ..self }
     }
 

@@ -263,10 +263,10 @@ fn resized(x: &Arr, at: usize, out: usize, scale: f64, mode: InterpolateMode) ->
         };
         let o = i[at] as f64;
         let t = match mode {
-            Interpolation::Nearest => return place((i[at] as f32 * scale as f32).floor() as usize),
-            Interpolation::Linear { align_corners: true } if out == 1 => 0.0,
-            Interpolation::Linear { align_corners: true } => o * (size - 1) as f64 / (out - 1) as f64,
-            Interpolation::Linear { .. } => ((o + 0.5) * scale - 0.5).max(0.0),
+            InterpolateMode::Nearest => return place((i[at] as f32 * scale as f32).floor() as usize),
+            InterpolateMode::Linear { align_corners: true } if out == 1 => 0.0,
+            InterpolateMode::Linear { align_corners: true } => o * (size - 1) as f64 / (out - 1) as f64,
+            InterpolateMode::Linear { .. } => ((o + 0.5) * scale - 0.5).max(0.0),
             new => unimplemented!("{new:?}"),
         };
         let part = t - t.floor();

@@ -70,7 +70,7 @@ fn running_statistics_move_once_for_each_batch() -> Result<()> {
     let tape = Tape::new();
     let y = whole.iter().fold(tape.input(example()), |x, part| part.0.forward(&x));
     let _ = y.square().sum().backward()?;
-    let mut budget = (1..100).map(|k| Budget::new(64 * k)).find_map(|mut budget| {
+    let mut budget = (1..100).map(|k| MemoryBudget::new(64 * k)).find_map(|mut budget| {
         let tape = Tape::new();
         tape.set_training(false);
         budget.run(&thrifty, &tape.input(example())).value().is_ok().then_some(budget)

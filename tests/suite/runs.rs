@@ -97,7 +97,7 @@ fn numbers_that_json_has_not_go_through_a_checkpoint_and_through_serde() -> Resu
     let mut plateau = ReduceLrOnPlateau::new(0.1).maximize(true);
     plateau.step(f64::INFINITY)?;
     let mut stopping = EarlyStopping::new(3);
-    let _ = stopping.should_stop(f64::NEG_INFINITY);
+    let _ = stopping.update(f64::NEG_INFINITY);
     let run = (plateau, stopping, Some(f64::NAN), vec![f32::INFINITY], f64::MIN_POSITIVE);
     save_checkpoint(&path, &p, &adam, &run)?;
     type Run = (ReduceLrOnPlateau, EarlyStopping, Option<f64>, Vec<f32>, f64);

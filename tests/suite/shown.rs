@@ -1,8 +1,8 @@
 //! What `{:?}` tells of things that hold much: what they are, not all that is in them.
 use kolmo::{
-    Attention, Program, Random, Result, Tensor,
+    AttentionOptions, Program, Random, Result, Tensor,
     compress::Channels,
-    data::Loader,
+    data::DataLoader,
     fuse,
     nn::{Layer, Linear, Param, Relu, Sequential},
     train::Trainer,
@@ -29,14 +29,14 @@ fn an_expression_tells_its_source_and_what_it_took_from_outside() {
 
 #[test]
 fn others_tell_their_options() -> Result<()> {
-    let options = Attention::<f32> { is_causal: true, ..Attention::default() };
+    let options = Attention::<f32> { is_causal: true, ..AttentionOptions::default() };
     let text = format!("{options:?}");
-    assert_eq!(text, "Attention { mask: None, is_causal: true, dropout_p: 0.0, scale: None }");
-    let text = format!("{:?}", Trainer::new(Loader::new(10, 5), 3).clip_norm(1.0));
+    assert_eq!(text, "AttentionOptions { mask: None, is_causal: true, dropout_p: 0.0, scale: None }");
+    let text = format!("{:?}", Trainer::new(DataLoader::new(10, 5), 3).clip_norm(1.0));
     assert!(text.contains("epochs: 3") && text.contains("clip_norm: Some(1.0)"), "{text}");
     let rng = &mut Random::new(0);
     let net = Sequential((Linear::<f32>::new(4, 6, rng), Relu, Linear::new(6, 3, rng)));
-    let channels = Channels::of(&net, &Tensor::ones([2, 4]), |x| net.forward(x))?;
+    let channels = Channels::trace(&net, &Tensor::ones([2, 4]), |x| net.forward(x))?;
     assert_eq!(
         format!("{channels:?}"),
         r#"Channels { families: [6], axes: [("0.weight", 0), ("0.bias", 0), ("2.weight", 1)] }"#

@@ -181,7 +181,7 @@ fn a_second_sweep_over_freed_values_is_an_error() -> Result<()> {
     let tape = Tape::<f64>::new();
     let x = tape.input([1.0, 2.0]);
     let y = (&x * &x).sum();
-    let _ = y.backward_retain()?;
+    let _ = y.backward_retain_graph()?;
     let _ = y.backward()?;
     let text = y.backward().err().unwrap().to_string();
     assert!(text.contains("backward_retain_graph"), "{text}");

@@ -34,7 +34,7 @@ pub struct Scores {
 /// How a weight `w` with gradient `g` is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Criterion {
+pub enum ScoreCriterion {
     /// `Σ |g·w|` over batches: how much the loss changes to first order if the weight goes (Molchanov et al., 2017).
     Taylor,
     /// `-Σ g·w`: weights that training moves away from zero score high (Sanh, Wolf and Rush, 2020). Added at every step of

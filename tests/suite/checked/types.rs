@@ -307,7 +307,7 @@ pub fn reports() -> Result<Vec<Kind>> {
     let y = net.forward(&tape.input(numbers(&[2, 3])));
     let (memory, kinks, dead) = (tape.memory(), tape.kinks(), tape.dead_units()?);
     let _ = y.square().sum().backward()?;
-    let all = [By::Operation, By::Layer, By::Line];
+    let all = [GroupBy::Operation, GroupBy::Layer, GroupBy::Line];
     list.kind("Memory", &memory, 300, move |m| {
         drop((m.to_string(), m.bytes(), all.map(|by| m.group_by(by)), m.largest().len()))
     });

@@ -144,7 +144,7 @@ fn network(page: &Page) -> Outcome<()> {
     let x = tape.constant(Tensor::from_fn([5, 4], |i| (i as f32).sin()));
     let loss = net.forward(&x).cross_entropy(&Tensor::from([0u32, 1, 1, 0, 1]));
     let _ = loss.backward().map_err(|e| e.to_string())?;
-    Explorer::new(&tape).names(&net).save(&page.0).map_err(|e| e.to_string())
+    Explorer::new(&tape).with_names(&net).save(&page.0).map_err(|e| e.to_string())
 }
 
 fn folding_and_search(browser: &Browser) -> Outcome<()> {

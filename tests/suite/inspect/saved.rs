@@ -21,7 +21,7 @@ fn same_bits(tape: &Tape<f32>, loss: &Var<'_, f32>) -> Result<SavedTape> {
     let run = saved.replay::<f32>()?;
     let bits = |v: Vec<f64>| v.into_iter().map(|v| (v as f32).to_bits()).collect::<Vec<_>>();
     assert_eq!(bits(run.value.cast::<f64>().to_vec()), bits(loss.value()?.cast::<f64>().to_vec()));
-    let _ = loss.backward_retain()?;
+    let _ = loss.backward_retain_graph()?;
     let rows = tape.observation().rows;
     let leaves: Vec<_> = rows.iter().filter(|r| ["input", "param"].contains(&r.row.op.as_str())).collect();
     let reached: Vec<_> = leaves.into_iter().filter(|r| r.adjoint.is_some()).collect();
