@@ -250,6 +250,14 @@ impl<'t, T: Float> Var<'t, T> {
     }
 
     /// The remainder of `self / other` rounded towards zero, with the sign of `self`.
+    ///
+    /// ```
+    /// let tape = kolmo::Tape::<f64>::inference();
+    /// let (x, y) = (tape.constant([-3.0, 3.0]), tape.constant(2.0));
+    /// assert_eq!(x.fmod(&y).to_vec()?, [-1.0, 1.0]); // the sign of x
+    /// assert_eq!(x.remainder(&y).to_vec()?, [1.0, 1.0]); // the sign of y
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     #[track_caller]
     pub fn fmod(&self, other: &Var<'t, T>) -> Var<'t, T> {
         self.tape().apply(Binary::Fmod, &[self, other])
@@ -257,6 +265,13 @@ impl<'t, T: Float> Var<'t, T> {
 
     /// `self` where the mask is true, else `other`; all three broadcast. A gradient goes to what was chosen, and
     /// zero to the other: a NaN there does not spread unless it comes from further back.
+    ///
+    /// ```
+    /// let tape = kolmo::Tape::<f64>::inference();
+    /// let x = tape.constant([1.0, -2.0, 3.0]);
+    /// assert_eq!(x.where_(&x.gt(0.0)?, &tape.constant(0.0)).to_vec()?, [1.0, 0.0, 3.0]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     #[track_caller]
     #[doc(alias = "where")]
     pub fn where_(&self, mask: &Tensor<bool>, other: &Var<'t, T>) -> Var<'t, T> {

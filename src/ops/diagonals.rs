@@ -29,6 +29,14 @@ impl<'t, T: Float> Var<'t, T> {
     }
 
     /// Of a list, the matrix with that diagonal; of a matrix, its diagonal, `diagonal` places to the right.
+    ///
+    /// ```
+    /// let tape = kolmo::Tape::<f64>::inference();
+    /// let x = tape.constant([1.0, 2.0]).diag(0);
+    /// assert_eq!(x.to_vec()?, [1.0, 0.0, 0.0, 2.0]);
+    /// assert_eq!(x.diag(0).to_vec()?, [1.0, 2.0]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     #[track_caller]
     pub fn diag(&self, diagonal: isize) -> Var<'t, T> {
         match self.rank() {
@@ -50,6 +58,13 @@ impl<'t, T: Float> Var<'t, T> {
     }
 
     /// The lower triangle of matrices, up to `diagonal` places to the right of the diagonal; zero elsewhere.
+    ///
+    /// ```
+    /// let tape = kolmo::Tape::<f64>::inference();
+    /// let x = tape.constant([[1.0, 2.0], [3.0, 4.0]]);
+    /// assert_eq!(x.tril(0).to_vec()?, [1.0, 0.0, 3.0, 4.0]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     #[track_caller]
     pub fn tril(&self, diagonal: isize) -> Var<'t, T> {
         self.triangle("tril", |i, j| j - i <= diagonal)

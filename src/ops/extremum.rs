@@ -234,6 +234,14 @@ impl<'t, T: Float> Var<'t, T> {
     }
 
     /// The largest element along an axis, and where it is: the first of several, which gets all the gradient.
+    ///
+    /// ```
+    /// let tape = kolmo::Tape::<f64>::inference();
+    /// let x = tape.constant([[1.0, 3.0], [5.0, 2.0]]);
+    /// let (values, indices) = x.max_dim(1, false);
+    /// assert_eq!((values.to_vec()?, indices.to_vec()), (vec![3.0, 5.0], vec![1, 0]));
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     #[track_caller]
     pub fn max_dim(&self, dim: isize, keepdim: bool) -> (Var<'t, T>, Tensor<u32>) {
         self.chosen("max", dim, keepdim, |line| extreme(line, true))
@@ -246,6 +254,12 @@ impl<'t, T: Float> Var<'t, T> {
     }
 
     /// The median of all elements, of an even number the lower of the middle two; equal ones share the gradient.
+    ///
+    /// ```
+    /// let tape = kolmo::Tape::<f64>::inference();
+    /// assert_eq!(tape.constant([4.0, 1.0, 3.0, 2.0]).median().item()?, 2.0); // the lower of the two in the middle
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     #[track_caller]
     pub fn median(&self) -> Var<'t, T> {
         self.tape().note_found(self);
@@ -298,6 +312,13 @@ impl<'t, T: Float> Var<'t, T> {
     }
 
     /// The largest element so far along an axis, and where it is, the last of several.
+    ///
+    /// ```
+    /// let tape = kolmo::Tape::<f64>::inference();
+    /// let (values, indices) = tape.constant([1.0, 3.0, 2.0]).cummax(0);
+    /// assert_eq!((values.to_vec()?, indices.to_vec()), (vec![1.0, 3.0, 3.0], vec![0, 1, 1]));
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     #[track_caller]
     pub fn cummax(&self, dim: isize) -> (Var<'t, T>, Tensor<u32>) {
         self.best_so_far("cummax", dim, |new, old| new >= old)

@@ -174,6 +174,14 @@ impl<'t, T: Float> Var<'t, T> {
     }
 
     /// The slices along `dim` that a list of indices names, in its order; one may be named several times.
+    ///
+    /// ```
+    /// use kolmo::Tensor;
+    /// let tape = kolmo::Tape::<f64>::inference();
+    /// let x = tape.constant([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]);
+    /// assert_eq!(x.index_select(0, &Tensor::from([2u32, 0])).to_vec()?, [5.0, 6.0, 1.0, 2.0]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     #[track_caller]
     pub fn index_select<I: Index>(&self, dim: isize, index: &Tensor<I>) -> Var<'t, T> {
         let axis = valid!(self, "index_select", self.shape().axis(dim));
@@ -231,6 +239,13 @@ impl<'t, T: Float> Var<'t, T> {
     }
 
     /// The elements where a mask, which broadcasts, is true, as a list.
+    ///
+    /// ```
+    /// let tape = kolmo::Tape::<f64>::inference();
+    /// let x = tape.constant([[1.0, -2.0], [-3.0, 4.0]]);
+    /// assert_eq!(x.masked_select(&x.gt(0.0)?).to_vec()?, [1.0, 4.0]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     #[track_caller]
     pub fn masked_select(&self, mask: &Tensor<bool>) -> Var<'t, T> {
         let both = mask.there().and_then(|()| crate::tensor::shape::broadcast(self.shape(), mask.shape()));

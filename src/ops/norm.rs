@@ -324,6 +324,13 @@ impl<'t, T: Float> Var<'t, T> {
     }
 
     /// The distances of all pairs: `[…, p, m], […, r, m] -> […, p, r]`. The derivative at a distance of 0 is 0.
+    ///
+    /// ```
+    /// let tape = kolmo::Tape::<f64>::inference();
+    /// let (x, y) = (tape.constant([[0.0, 0.0]]), tape.constant([[3.0, 4.0], [0.0, 1.0]]));
+    /// assert_eq!(x.cdist(&y, 2.0).to_vec()?, [5.0, 1.0]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     #[track_caller]
     pub fn cdist(&self, other: &Var<'t, T>, p: f64) -> Var<'t, T> {
         if self.failed_id().is_none()

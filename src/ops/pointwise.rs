@@ -17,6 +17,13 @@ impl<'t, T: Float> Var<'t, T> {
     }
 
     /// The point between `self` and `end` at `weight`: `self + weight · (end - self)`; all broadcast.
+    ///
+    /// ```
+    /// let tape = kolmo::Tape::<f64>::inference();
+    /// let (start, end) = (tape.constant([1.0, 2.0]), tape.constant([5.0, 2.0]));
+    /// assert_eq!(start.lerp(&end, 0.25).to_vec()?, [2.0, 2.0]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     #[track_caller]
     pub fn lerp<'a>(&self, end: &Var<'t, T>, weight: impl Into<Operand<'a, 't, T>>) -> Var<'t, T>
     where
@@ -36,6 +43,13 @@ impl<'t, T: Float> Var<'t, T> {
     }
 
     /// `self + value · tensor1 · tensor2`; all broadcast.
+    ///
+    /// ```
+    /// let tape = kolmo::Tape::<f64>::inference();
+    /// let [x, a, b] = [[1.0, 1.0], [2.0, 3.0], [3.0, 4.0]].map(|v| tape.constant(v));
+    /// assert_eq!(x.addcmul(&a, &b, 0.5).to_vec()?, [4.0, 7.0]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     #[track_caller]
     pub fn addcmul(&self, tensor1: &Var<'t, T>, tensor2: &Var<'t, T>, value: f64) -> Var<'t, T> {
         let product = tensor1 * tensor2;
@@ -79,6 +93,13 @@ impl<'t, T: Float> Var<'t, T> {
 
     /// NaN, infinity and negative infinity replaced by numbers; the infinities by default by the largest and smallest
     /// finite number of the type.
+    ///
+    /// ```
+    /// let tape = kolmo::Tape::<f64>::inference();
+    /// let x = tape.constant([f64::NAN, f64::INFINITY, 1.0]);
+    /// assert_eq!(x.nan_to_num(0.0, Some(9.0), None).to_vec()?, [0.0, 9.0, 1.0]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     #[track_caller]
     pub fn nan_to_num(&self, nan: f64, posinf: Option<f64>, neginf: Option<f64>) -> Var<'t, T> {
         let largest = if T::constant(f64::MAX).primal().is_finite() { f64::MAX } else { f32::MAX as f64 };
@@ -121,6 +142,13 @@ impl<'t, T: Float> Var<'t, T> {
     }
 
     /// The gated linear unit: the first half of an axis times the sigmoid of its second half (Dauphin et al., 2017).
+    ///
+    /// ```
+    /// let tape = kolmo::Tape::<f64>::inference();
+    /// let x = tape.constant([1.0, 2.0, 0.0, 0.0]);
+    /// assert_eq!(x.glu(0).to_vec()?, [0.5, 1.0]); // sigmoid(0) = 1/2
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     #[track_caller]
     pub fn glu(&self, dim: isize) -> Var<'t, T> {
         let axis = match self.shape().axis(dim) {

@@ -66,6 +66,13 @@ impl<'t, T: Float> Var<'t, T> {
     }
 
     /// All products of an element of one vector and one of another: `[n], [m] -> [n, m]`.
+    ///
+    /// ```
+    /// let tape = kolmo::Tape::<f64>::inference();
+    /// let (x, y) = (tape.constant([1.0, 2.0]), tape.constant([3.0, 4.0]));
+    /// assert_eq!(x.outer(&y).to_vec()?, [3.0, 4.0, 6.0, 8.0]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     #[track_caller]
     pub fn outer(&self, other: &Var<'t, T>) -> Var<'t, T> {
         valid!([self, other], "outer", ranks([self, other], [1, 1]));
@@ -83,6 +90,15 @@ impl<'t, T: Float> Var<'t, T> {
 
     /// Products summed over pairs of axes, the first of `dims_self` with the first of `dims_other`, and so on; the other
     /// axes of both follow each other.
+    ///
+    /// ```
+    /// use kolmo::Tensor;
+    /// let tape = kolmo::Tape::<f64>::inference();
+    /// let (x, y) = (tape.constant(Tensor::ones([2, 3, 4])), tape.constant(Tensor::ones([4, 3, 5])));
+    /// let z = x.tensordot(&y, &[1, 2], &[1, 0]); // 3 with 3, 4 with 4
+    /// assert_eq!((z.shape().to_vec(), z.to_vec()?[0]), (vec![2, 5], 12.0));
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     #[track_caller]
     pub fn tensordot(&self, other: &Var<'t, T>, dims_self: &[isize], dims_other: &[isize]) -> Var<'t, T> {
         let plan = (|| -> Checked<_> {
@@ -151,6 +167,14 @@ impl<'t, T: Float> Var<'t, T> {
     }
 
     /// `beta · self + alpha · (a · b)` for matrices a and b.
+    ///
+    /// ```
+    /// let tape = kolmo::Tape::<f64>::inference();
+    /// let bias = tape.constant([1.0, 2.0]);
+    /// let (a, b) = (tape.constant([[1.0, 1.0]]), tape.constant([[1.0, 2.0], [3.0, 4.0]]));
+    /// assert_eq!(bias.addmm(&a, &b, 1.0, 10.0).to_vec()?, [41.0, 62.0]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     #[track_caller]
     pub fn addmm(&self, a: &Var<'t, T>, b: &Var<'t, T>, beta: f64, alpha: f64) -> Var<'t, T> {
         self.plus("addmm", a.mm(b), beta, alpha).named("addmm", &[self, a, b])
@@ -185,6 +209,13 @@ impl<'t, T: Float> Var<'t, T> {
     }
 
     /// The Kronecker product: each element of this tensor times the whole other one.
+    ///
+    /// ```
+    /// let tape = kolmo::Tape::<f64>::inference();
+    /// let (x, y) = (tape.constant([[1.0, 2.0]]), tape.constant([[1.0, 10.0]]));
+    /// assert_eq!(x.kron(&y).to_vec()?, [1.0, 10.0, 2.0, 20.0]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     #[track_caller]
     pub fn kron(&self, other: &Var<'t, T>) -> Var<'t, T> {
         let rank = self.rank().max(other.rank());

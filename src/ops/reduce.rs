@@ -183,6 +183,14 @@ impl<'t, T: Float> Var<'t, T> {
     }
 
     /// The variance over axes; see [`var`](Var::var). No axes means all of them.
+    ///
+    /// ```
+    /// let tape = kolmo::Tape::<f64>::inference();
+    /// let x = tape.constant([[1.0, 3.0], [2.0, 6.0]]);
+    /// assert_eq!(x.var_dim(&[1], 1.0, false).to_vec()?, [2.0, 8.0]);
+    /// assert_eq!(x.var_dim(&[1], 0.0, false).to_vec()?, [1.0, 4.0]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     #[track_caller]
     pub fn var_dim(&self, dim: &[isize], correction: f64, keepdim: bool) -> Var<'t, T> {
         let axes = valid!(self, "var", self.axes(dim));
@@ -313,6 +321,14 @@ impl<'t, T: Float> Var<'t, T> {
     }
 
     /// Differences of neighbours along an axis, taken `n` times.
+    ///
+    /// ```
+    /// let tape = kolmo::Tape::<f64>::inference();
+    /// let x = tape.constant([1.0, 4.0, 9.0, 16.0]);
+    /// assert_eq!(x.diff(1, 0).to_vec()?, [3.0, 5.0, 7.0]);
+    /// assert_eq!(x.diff(2, 0).to_vec()?, [2.0, 2.0]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     #[track_caller]
     pub fn diff(&self, n: usize, dim: isize) -> Var<'t, T> {
         let axis = valid!(self, "diff", self.shape().axis(dim));

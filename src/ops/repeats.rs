@@ -12,6 +12,13 @@ use crate::{
 impl<'t, T: Float> Var<'t, T> {
     /// The elements shifted along axes; what leaves at one end comes in at the other. Without axes, the flattened
     /// tensor is shifted.
+    ///
+    /// ```
+    /// let tape = kolmo::Tape::<f64>::inference();
+    /// let x = tape.constant([1.0, 2.0, 3.0]);
+    /// assert_eq!(x.roll(&[1], &[0]).to_vec()?, [3.0, 1.0, 2.0]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     #[track_caller]
     pub fn roll(&self, shifts: &[isize], dims: &[isize]) -> Var<'t, T> {
         if dims.is_empty() && shifts.len() == 1 && self.failed_id().is_none() {
@@ -95,6 +102,14 @@ impl<'t, T: Float> Var<'t, T> {
 
     /// Every index of an axis repeated; `repeats` has a number for each of them, or one for all. Without an axis, the
     /// flattened tensor's.
+    ///
+    /// ```
+    /// use kolmo::Tensor;
+    /// let tape = kolmo::Tape::<f64>::inference();
+    /// let x = tape.constant([1.0, 2.0]);
+    /// assert_eq!(x.repeat_interleave(&Tensor::from([2u32, 1]), 0).to_vec()?, [1.0, 1.0, 2.0]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     #[track_caller]
     pub fn repeat_interleave<I: Index>(
         &self,
@@ -127,6 +142,13 @@ impl<'t, T: Float> Var<'t, T> {
     }
 
     /// All windows of `size` indices of an axis, `step` apart, as a new last axis.
+    ///
+    /// ```
+    /// let tape = kolmo::Tape::<f64>::inference();
+    /// let x = tape.constant([1.0, 2.0, 3.0, 4.0]);
+    /// assert_eq!(x.unfold(0, 2, 1).to_vec()?, [1.0, 2.0, 2.0, 3.0, 3.0, 4.0]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     #[track_caller]
     pub fn unfold(&self, dimension: isize, size: usize, step: usize) -> Var<'t, T> {
         let axis = valid!(self, "unfold", self.shape().axis(dimension));

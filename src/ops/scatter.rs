@@ -99,6 +99,15 @@ impl<'t, T: Float> Var<'t, T> {
     }
 
     /// `y = x`, but `y[index[i][j]][j] += src[i][j]` for `dim` 0, and so on.
+    ///
+    /// ```
+    /// use kolmo::Tensor;
+    /// let tape = kolmo::Tape::<f64>::inference();
+    /// let (x, index) = (tape.constant([0.0, 0.0, 0.0]), Tensor::from([2u32, 0, 2]));
+    /// let src = tape.constant([1.0, 2.0, 3.0]);
+    /// assert_eq!(x.scatter_add(0, &index, &src).to_vec()?, [2.0, 0.0, 4.0]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     #[track_caller]
     #[doc(alias = "index_put")]
     pub fn scatter_add<I: Index>(&self, dim: isize, index: &Tensor<I>, src: &Var<'t, T>) -> Var<'t, T> {
@@ -180,6 +189,15 @@ impl<'t, T: Float> Var<'t, T> {
     }
 
     /// `y = x`, but slice `index[i]` along `dim` has `alpha` times slice `i` of `source` added.
+    ///
+    /// ```
+    /// use kolmo::Tensor;
+    /// let tape = kolmo::Tape::<f64>::inference();
+    /// let (x, source) = (tape.constant(Tensor::zeros([3, 2])), tape.constant([[1.0, 2.0], [3.0, 4.0]]));
+    /// let y = x.index_add(0, &Tensor::from([2u32, 2]), &source, 1.0);
+    /// assert_eq!(y.to_vec()?, [0.0, 0.0, 0.0, 0.0, 4.0, 6.0]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     #[track_caller]
     pub fn index_add<I: Index>(
         &self,
@@ -242,6 +260,13 @@ impl<'t, T: Float> Var<'t, T> {
 
     /// `y = x`, but one number where the mask, which broadcasts, is true: an `f64`, or a tensor of rank 0, which gets the sum
     /// of the gradients there.
+    ///
+    /// ```
+    /// let tape = kolmo::Tape::<f64>::inference();
+    /// let x = tape.constant([1.0, -2.0, 3.0]);
+    /// assert_eq!(x.masked_fill(&x.lt(0.0)?, 0.0).to_vec()?, [1.0, 0.0, 3.0]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     #[track_caller]
     pub fn masked_fill<'a>(&self, mask: &Tensor<bool>, value: impl Into<Operand<'a, 't, T>>) -> Var<'t, T>
     where

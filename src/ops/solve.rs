@@ -284,6 +284,13 @@ impl<'t, T: Float> Var<'t, T> {
 
     /// The solution X of `A X = B`, where this is A `[…, n, n]`; B is `[…, n, k]`, or `[…, n]` for a single vector each. With
     /// `left` false, of `X A = B`. Leading axes broadcast. A singular A is an error.
+    ///
+    /// ```
+    /// let tape = kolmo::Tape::<f64>::inference();
+    /// let (a, b) = (tape.constant([[2.0, 0.0], [0.0, 4.0]]), tape.constant([[2.0], [8.0]]));
+    /// assert_eq!(a.solve(&b, true).to_vec()?, [1.0, 2.0]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     #[track_caller]
     pub fn solve(&self, b: &Var<'t, T>, left: bool) -> Var<'t, T> {
         valid!([self, b], "solve", square(self.tensor()));
@@ -375,6 +382,13 @@ impl<'t, T: Float> Var<'t, T> {
 
     /// Sign and logarithm of the magnitude of the determinant of square matrices; 0 and -∞ for a singular one, whose gradient
     /// is an error.
+    ///
+    /// ```
+    /// let tape = kolmo::Tape::<f64>::inference();
+    /// let (sign, log) = tape.constant([[0.0, 2.0], [2.0, 0.0]]).slogdet();
+    /// assert_eq!((sign.item()?, log.item()?), (-1.0, 4f64.ln()));
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     #[track_caller]
     pub fn slogdet(&self) -> (Var<'t, T>, Var<'t, T>) {
         let log = self.tape().apply(Solve::LogAbsDet, &[self]);

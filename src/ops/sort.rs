@@ -97,6 +97,13 @@ impl<'t, T: Float> Var<'t, T> {
     }
 
     /// The `k` largest elements along `dim` (the smallest with `largest` false), in order, and where they are.
+    ///
+    /// ```
+    /// let tape = kolmo::Tape::<f64>::inference();
+    /// let (values, indices) = tape.constant([3.0, 1.0, 4.0, 1.5]).topk(2, 0, true);
+    /// assert_eq!((values.to_vec()?, indices.to_vec()), (vec![4.0, 3.0], vec![2, 0]));
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     #[track_caller]
     pub fn topk(&self, k: usize, dim: isize, largest: bool) -> (Var<'t, T>, Tensor<u32>) {
         self.some_in_order("topk", dim, k, |n| if k <= n { Ok(0..k) } else { Err(()) }, largest)
@@ -177,6 +184,14 @@ impl<T: Element + PartialOrd> Tensor<T> {
     /// front of equal elements, or behind them with `right`. Either this tensor has one axis, or the other axes of both
     /// agree. A `sorter`, from [`argsort`](Tensor::argsort), says in which order the tensor is to be read.
     ///
+    /// ```
+    /// use kolmo::Tensor;
+    /// let sorted = Tensor::from([1.0, 3.0, 5.0]);
+    /// let places = sorted.searchsorted(&Tensor::from([0.0, 3.0, 9.0]), false, None)?;
+    /// assert_eq!(places.to_vec(), [0, 1, 3]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// If the shapes don't fit or the sorter has an index that is out of range.
     pub fn searchsorted(
@@ -234,6 +249,14 @@ impl<T: Element + PartialOrd> Tensor<T> {
 
     /// The different elements in ascending order, or with `dim` the different slices along that axis; where each
     /// element (slice) went; how many there were of each.
+    ///
+    /// ```
+    /// use kolmo::Tensor;
+    /// let found = Tensor::from([3u32, 1, 3]).unique(None)?;
+    /// assert_eq!((found.values.to_vec(), found.counts.to_vec()), (vec![1, 3], vec![1, 2]));
+    /// assert_eq!(found.inverse.to_vec(), [1, 0, 1]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     ///
     /// # Errors
     /// If there is no such axis.
@@ -301,6 +324,12 @@ pub struct Unique<T: Element> {
 /// # Where elements are not zero
 impl<T: Element> Tensor<T> {
     /// The indices `[n, rank]` of the elements that are not zero (`true`), in row-major order.
+    ///
+    /// ```
+    /// use kolmo::Tensor;
+    /// let mask = Tensor::from([[true, false], [false, true]]);
+    /// assert_eq!(mask.nonzero().to_vec(), [0, 0, 1, 1]); // [0, 0] and [1, 1]
+    /// ```
     #[doc(alias = "argwhere")]
     pub fn nonzero(&self) -> Tensor<u32> {
         let (flat, strides) = (self.to_vec(), self.shape().contiguous_strides());

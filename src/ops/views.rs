@@ -68,6 +68,13 @@ impl<'t, T: Float> Var<'t, T> {
     }
 
     /// One axis as several; one size may be -1.
+    ///
+    /// ```
+    /// use kolmo::Tensor;
+    /// let tape = kolmo::Tape::<f64>::inference();
+    /// let x = tape.constant(Tensor::ones([6, 2])).unflatten(0, &[2, -1]);
+    /// assert_eq!(x.shape(), &[2, 3, 2]);
+    /// ```
     #[track_caller]
     pub fn unflatten(&self, dim: isize, sizes: &[isize]) -> Var<'t, T> {
         let axis = valid!(self, "unflatten", self.shape().axis(dim));
@@ -84,6 +91,13 @@ impl<'t, T: Float> Var<'t, T> {
     }
 
     /// Axes moved to other places; the others keep their order.
+    ///
+    /// ```
+    /// use kolmo::Tensor;
+    /// let tape = kolmo::Tape::<f64>::inference();
+    /// let x = tape.constant(Tensor::ones([2, 3, 4])).movedim(&[0], &[2]);
+    /// assert_eq!(x.shape(), &[3, 4, 2]);
+    /// ```
     #[track_caller]
     pub fn movedim(&self, source: &[isize], destination: &[isize]) -> Var<'t, T> {
         valid!(self, "movedim", axes_of(source, self.rank()));
@@ -195,6 +209,13 @@ impl<'t, T: Float> Var<'t, T> {
     }
 
     /// At most `chunks` parts of an axis, all of one size but the last.
+    ///
+    /// ```
+    /// let tape = kolmo::Tape::<f64>::inference();
+    /// let x = tape.constant([1.0, 2.0, 3.0, 4.0, 5.0]);
+    /// assert_eq!(x.chunk(2, 0)[0].to_vec()?, [1.0, 2.0, 3.0]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     #[track_caller]
     pub fn chunk(&self, chunks: usize, dim: isize) -> Parts<Var<'t, T>> {
         let message = match self.axis_to_split(dim) {

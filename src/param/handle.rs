@@ -245,7 +245,6 @@ impl<T: Float> Param<T> {
     }
 
     /// The tensor.
-    #[must_use]
     pub fn value(&self) -> Tensor<T> {
         self.read().holds.value.clone()
     }

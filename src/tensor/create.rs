@@ -28,6 +28,12 @@ impl<T: Element> Tensor<T> {
     }
 
     /// Elements computed from their position in row-major order.
+    ///
+    /// ```
+    /// use kolmo::Tensor;
+    /// let x = Tensor::from_fn([2, 2], |i| i as f64 * 10.0);
+    /// assert_eq!(x.to_vec(), [0.0, 10.0, 20.0, 30.0]);
+    /// ```
     #[doc(alias = "fromfunction")]
     pub fn from_fn(shape: impl Into<Shape>, mut f: impl FnMut(usize) -> T) -> Tensor<T> {
         Tensor::build(shape.into(), |out| out.iter_mut().enumerate().for_each(|(i, o)| *o = f(i)))

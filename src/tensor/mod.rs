@@ -343,6 +343,13 @@ impl<T: Element> Tensor<T> {
     }
 
     /// `len` indices of an axis from `start` on, as a view.
+    ///
+    /// ```
+    /// use kolmo::Tensor;
+    /// let x = Tensor::from([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]);
+    /// assert_eq!(x.narrow(1, 1, 2)?.to_vec(), [2.0, 3.0, 5.0, 6.0]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     pub fn narrow(&self, axis: isize, start: usize, len: usize) -> Result<Tensor<T>> {
         self.viewed("narrow", self.layout.slice(axis, start, len, 1))
     }
@@ -380,6 +387,13 @@ impl<T: Element> Tensor<T> {
     }
 
     /// Rows (indices of axis 0) in the given order, copied.
+    ///
+    /// ```
+    /// use kolmo::Tensor;
+    /// let x = Tensor::from([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]);
+    /// assert_eq!(x.rows(&[2, 0])?.to_vec(), [5.0, 6.0, 1.0, 2.0]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     #[doc(alias = "index_select")]
     pub fn rows(&self, index: &[usize]) -> Result<Tensor<T>> {
         let (n, row) = (self.dim(0), self.shape().iter().skip(1).product::<usize>());
