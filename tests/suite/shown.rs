@@ -29,7 +29,7 @@ fn an_expression_tells_its_source_and_what_it_took_from_outside() {
 
 #[test]
 fn others_tell_their_options() -> Result<()> {
-    let options = Attention::<f32> { is_causal: true, ..AttentionOptions::default() };
+    let options = AttentionOptions::<f32> { is_causal: true, ..AttentionOptions::default() };
     let text = format!("{options:?}");
     assert_eq!(text, "AttentionOptions { mask: None, is_causal: true, dropout_p: 0.0, scale: None }");
     let text = format!("{:?}", Trainer::new(DataLoader::new(10, 5), 3).clip_norm(1.0));
