@@ -162,3 +162,36 @@ fn names_of_pytorch_are_found_in_the_search() {
     assert!(names > 100, "only {names} names were found");
     assert!(missing.is_empty(), "no #[doc(alias = …)] in src for {missing:?} of docs/from_pytorch.md");
 }
+
+/// The headings of the blocks that give `Var` methods; a block of public ones without a heading is its first method.
+fn headings_of_var() -> Vec<Result<String, String>> {
+    let source = source();
+    let lines: Vec<&str> = source.lines().collect();
+    let mut headings = Vec::new();
+    for (i, line) in lines.iter().enumerate() {
+        let block = line.trim_start();
+        if !block.starts_with("impl<'t, T: ") || !block.ends_with("> Var<'t, T> {") {
+            continue;
+        }
+        let end = format!("{}}}", &line[..line.len() - block.len()]);
+        let body = lines[i..].iter().take_while(|l| **l != end);
+        let Some(method) = body.map(|l| l.trim_start()).find(|l| l.starts_with("pub fn ")) else { continue };
+        let heading = lines[i - 1].trim_start().strip_prefix("/// # ");
+        headings.push(heading.map(str::to_string).ok_or_else(|| method.to_string()));
+    }
+    headings
+}
+
+#[test]
+fn the_front_page_has_the_headings_of_var() {
+    let headings = headings_of_var();
+    assert!(headings.len() > 30, "only {} headings were found", headings.len());
+    let front = fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    for heading in headings {
+        let heading =
+            heading.unwrap_or_else(|method| panic!("no heading `/// # …` over the block of {method}"));
+        let letters = heading.to_lowercase().replace(' ', "-");
+        let anchor: String = letters.chars().filter(|c| c.is_alphanumeric() || *c == '-').collect();
+        assert!(front.contains(&format!("(Var#{anchor})")), "src/lib.rs doesn't lead to Var#{anchor}");
+    }
+}
