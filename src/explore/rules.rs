@@ -196,7 +196,7 @@ fn plain(code: &str) -> String {
     let mut rest = code.split_whitespace().collect::<Vec<_>>().join(" ").replace(" :: ", "::");
     while let Some(at) = rest.find("R::constant(") {
         out.push_str(&rest[..at]);
-        let inside = rest[at + 6..].to_string();
+        let inside = rest[at + "R::constant(".len()..].to_string();
         let mut depth = 1;
         let end = inside.find(|c| {
             depth += (c == '(') as i32 - (c == ')') as i32;

@@ -42,10 +42,12 @@ pub struct Observed {
     /// Bytes kept for the sweep when the statement had been recorded.
     pub memory: usize,
     /// Bytes of what is still kept and of adjoints when the sweep had passed the statement; `None` without a sweep.
+    #[serde(alias = "memory_swept")]
     pub backward_memory: Option<usize>,
     /// Time to compute the value, in nanoseconds; 0 for scalars, whose time is that of the program around them.
     pub nanos: u64,
     /// Time of the rule in the sweep, in nanoseconds.
+    #[serde(alias = "nanos_swept")]
     pub backward_nanos: u64,
     /// At how many elements the derivative is one of several possible ones: `relu` at 0, a tie of `maximum`.
     pub kinks: usize,

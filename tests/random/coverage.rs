@@ -13,7 +13,7 @@ const OTHERWISE: &[(&str, &str)] = &[
     ("nan_to_num", "replace_nonfinite"),
     ("attention", "scaled_dot_product_attention"),
     ("at and stack_scalars", "stack_scalars"),
-    ("scalar exp", "scalars"),
+    ("scalar exp", "to_scalars"),
 ];
 
 /// What is no statement of a program, with the reason.
@@ -21,9 +21,11 @@ const WITHOUT: &[(&str, &str)] = &[
     ("constant", "every program has some"),
     ("input", "every program has some"),
     ("grad", "is asked of every program"),
+    ("centre", "is the example of CONTRIBUTING.md, and there in tests only"),
     ("vjp", "`grad` of a sum of products, which is what every program is differentiated by"),
     ("param", "is an input that a model holds; recurrent layers' are substituted"),
     ("scalar", "an input that is a number; elements of inputs are taken"),
+    ("scalars", "several of them"),
 ];
 
 /// What is wrong with a list of operations.

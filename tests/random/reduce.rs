@@ -73,16 +73,16 @@ const OVER: &[(&str, usize, Over, fn(&[N]) -> N)] = &[
             v.sqrt()
         },
     ),
-    ("amax", 1, |x, d, k| x.amax_dim(d, k), max),
-    ("amin", 1, |x, d, k| x.amin_dim(d, k), min),
+    ("amax_dim", 1, |x, d, k| x.amax_dim(d, k), max),
+    ("amin_dim", 1, |x, d, k| x.amin_dim(d, k), min),
     ("logsumexp", 1, |x, d, k| x.logsumexp(d, k), logsumexp),
-    ("nansum", 0, |x, d, k| x.nansum_dim(d, k), sum),
-    ("nanmean", 1, |x, d, k| x.nanmean_dim(d, k), mean),
-    ("norm(1)", 0, |x, d, k| x.norm_dim(1.0, d, k), |x| norm(x, 1.0)),
-    ("norm(2)", 1, |x, d, k| x.norm_dim(2.0, d, k), |x| norm(x, 2.0)),
-    ("norm(3)", 1, |x, d, k| x.norm_dim(3.0, d, k), |x| norm(x, 3.0)),
-    ("norm(inf)", 1, |x, d, k| x.norm_dim(f64::INFINITY, d, k), |x| norm(x, f64::INFINITY)),
-    ("norm(-inf)", 1, |x, d, k| x.norm_dim(f64::NEG_INFINITY, d, k), |x| norm(x, f64::NEG_INFINITY)),
+    ("nansum_dim", 0, |x, d, k| x.nansum_dim(d, k), sum),
+    ("nanmean_dim", 1, |x, d, k| x.nanmean_dim(d, k), mean),
+    ("norm_dim(1)", 0, |x, d, k| x.norm_dim(1.0, d, k), |x| norm(x, 1.0)),
+    ("norm_dim(2)", 1, |x, d, k| x.norm_dim(2.0, d, k), |x| norm(x, 2.0)),
+    ("norm_dim(3)", 1, |x, d, k| x.norm_dim(3.0, d, k), |x| norm(x, 3.0)),
+    ("norm_dim(inf)", 1, |x, d, k| x.norm_dim(f64::INFINITY, d, k), |x| norm(x, f64::INFINITY)),
+    ("norm_dim(-inf)", 1, |x, d, k| x.norm_dim(f64::NEG_INFINITY, d, k), |x| norm(x, f64::NEG_INFINITY)),
 ];
 
 const ALL: &[(&str, usize, All, fn(&[N]) -> N)] = &[

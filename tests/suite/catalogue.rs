@@ -115,12 +115,12 @@ entries! {
     std_dim 1 |x| x[0].std_dim(&[1], 1.0, false);
     prod 1 |x| x[0].prod();
     prod_dim 1 |x| x[0].prod_dim(1, false);
-    nansum 1 |x| x[0].nansum_dim(&[1], false);
-    nanmean 1 |x| x[0].nanmean_dim(&[1], false);
-    norm 1 |x| x[0].norm_dim(2.0, &[1], false);
+    nansum_dim 1 |x| x[0].nansum_dim(&[1], false);
+    nanmean_dim 1 |x| x[0].nanmean_dim(&[1], false);
+    norm_dim 1 |x| x[0].norm_dim(2.0, &[1], false);
     matrix_norm 1 |x| x[0].matrix_norm(MatrixNorm::Fro, [0, 1], false);
-    amax 1 |x| x[0].amax_dim(&[1], false);
-    amin 1 |x| x[0].amin_dim(&[1], false);
+    amax_dim 1 |x| x[0].amax_dim(&[1], false);
+    amin_dim 1 |x| x[0].amin_dim(&[1], false);
     max 1 |x| x[0].max();
     min 1 |x| x[0].min();
     max_dim 1 |x| x[0].max_dim(1, false).0;

@@ -13,13 +13,14 @@ fn bad<'t>(tape: &'t Tape<f64>) -> Var<'t, f64> {
 /// Operations that the list has not, each for a reason.
 const APART: &[(&str, &str)] = &[
     ("constant input param scalar", "make operands"),
-    ("at scalars stack_scalars lift preaccumulate", "go between tensors and scalars"),
+    ("at scalars to_scalars stack_scalars lift preaccumulate", "go between tensors and scalars"),
     ("eq ne lt le gt ge isclose isfinite isinf isnan", "give masks"),
     ("logical_and logical_not logical_or logical_xor", "give masks"),
     ("pow_number replace_nonfinite", "are powf and nan_to_num"),
     ("max_pool1d_with_indices max_pool2d_with_indices", "are max_pool1d and max_pool2d"),
     ("checkpoint custom fake_quantize", "take a program's own code, or options that have no default"),
     ("grad vjp", "are asked of every entry"),
+    ("centre", "is the example of CONTRIBUTING.md, and there in tests only"),
 ];
 
 #[test]

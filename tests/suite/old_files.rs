@@ -103,7 +103,13 @@ fn every_type_through_json() -> Result<()> {
     let mut old: Vec<(String, serde_json::Value)> = json("types.json");
     for kind in crate::checked::types::all()? {
         // Of several with one name, each in its turn.
-        let Some(place) = old.iter().position(|(name, _)| name == kind.name) else { continue };
+        // What it was called then.
+        let then = match kind.name {
+            "DataLoader" => "Loader",
+            "CharTokenizer" => "Characters",
+            name => name,
+        };
+        let Some(place) = old.iter().position(|(name, _)| name == then) else { continue };
         let (name, value) = old.remove(place);
         assert!((kind.read)(&value.to_string()), "{name} as the first version wrote it: {value}");
     }
