@@ -68,6 +68,7 @@
 //! | `images` | pictures from folders |
 //! | `plot` | pictures of curves and matrices |
 #![warn(missing_debug_implementations, missing_docs)]
+#![deny(unsafe_code)]
 
 // In the order in which rustdoc shows their methods of one type: those of `Var` that are needed first come first.
 mod error;
@@ -97,6 +98,7 @@ pub mod data;
 mod documents;
 mod files;
 mod ids;
+#[expect(unsafe_code, reason = "vector instructions, and results written by several threads at once")]
 pub(crate) mod kernels;
 pub mod metrics;
 mod numbers;
@@ -105,6 +107,7 @@ pub mod optim;
 pub mod plot;
 mod program;
 mod real;
+#[expect(unsafe_code, reason = "work is lent to threads that outlive it")]
 mod threads;
 pub mod train;
 
@@ -126,6 +129,30 @@ pub use real::{Dual, Lane, Mask, Number, Real};
 pub use tape::{CustomOp, Gradients, Random, Scalar, Tape, TapeFloat, TapeNumber, Var};
 pub use tensor::{Element, Index, Shape, Tensor, release_memory};
 pub use threads::{num_threads, set_num_threads};
+
+/// The names that most programs use: `use kolmo::prelude::*;`.
+///
+/// ```
+/// use kolmo::prelude::*;
+/// let rng = &mut Random::new(0);
+/// let layer = kolmo::nn::Linear::<f32>::new(2, 1, rng);
+/// let tape = Tape::new();
+/// let y: Var = layer.forward(&tape.constant([[1.0, 2.0]])).sum();
+/// let grads: Gradients = y.backward()?;
+/// kolmo::optim::Sgd::new(0.1).step(&layer, &grads)?;
+/// # Ok::<(), kolmo::Error>(())
+/// ```
+pub mod prelude {
+    pub use crate::{
+        fuse, index,
+        nn::{Layer, Param},
+        ops::Float,
+        optim::Optimizer,
+        real::Number,
+        tape::{Gradients, Random, Scalar, Tape, Var},
+        tensor::Tensor,
+    };
+}
 
 /// What [`fuse!`] expands to; not for direct use.
 #[doc(hidden)]

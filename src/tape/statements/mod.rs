@@ -1,4 +1,5 @@
 //! Statements of scalars: the buffer, sweeps over a part of it, and what is noted of them on request.
+#[expect(unsafe_code, reason = "three vectors that grow together, with one check for all")]
 mod buffer;
 mod local;
 mod notes;
