@@ -141,6 +141,14 @@ macro_rules! binary {
                 }
             }
 
+            fn anomaly_hint(&self) -> &'static str {
+                match self {
+                    Binary::Pow => "; guard the input (sqrt of 0 has an infinite derivative)",
+                    Binary::Div => "; guard the input against 0",
+                    _ => "",
+                }
+            }
+
             fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {
                 let [a, b] = operands(x)?;
                 let shape = broadcast(a.shape(), b.shape())?;

@@ -92,6 +92,15 @@ pub(super) fn line<T: Float>(x: &[T], log: bool, out: &mut [T]) {
 }
 
 impl<T: Float> Rule<T> for Softmax {
+    fn anomaly_hint(&self) -> &'static str {
+        match self {
+            Softmax::Plain { .. } | Softmax::Log { .. } | Softmax::LogSum { .. } => {
+                "; is a whole row masked with -inf?"
+            }
+            _ => "",
+        }
+    }
+
     fn name(&self) -> &str {
         match self {
             Softmax::Plain { .. } => "softmax",

@@ -209,6 +209,16 @@ macro_rules! unary {
                 step.give_expr(0, Slope(*self), [x, y, &g]);
             }
 
+            fn anomaly_hint(&self) -> &'static str {
+                match self {
+                    Unary::Sqrt {} | Unary::Rsqrt {} => {
+                        "; guard the input (sqrt of 0 has an infinite derivative)"
+                    }
+                    Unary::Log {} | Unary::Log2 {} | Unary::Log10 {} => "; guard the input against 0",
+                    _ => "",
+                }
+            }
+
             fn kinks(&self, x: &[&Tensor<T>], _: &Tensor<T>) -> usize {
                 let options: &[f64] = match self {
                     Unary::Neg => &[],

@@ -259,7 +259,7 @@ impl<T: TapeFloat> Tape<T> {
             && has_anomaly(&value)
             && !inputs.iter().any(|v| has_anomaly(v.tensor()))
         {
-            let hint = anomaly_hint(rule.name());
+            let hint = rule.anomaly_hint();
             return self.fail_op(rule.name(), format!("the value has NaN or infinity{hint}"), inputs);
         }
         if !recorded || !self.is_recording() {
@@ -340,16 +340,6 @@ impl<T: TapeFloat> Tape<T> {
 
 pub(crate) fn has_anomaly<T: Element>(t: &Tensor<T>) -> bool {
     t.contiguous().as_slice().unwrap_or_default().iter().any(|v| !v.to_f64().is_finite())
-}
-
-/// The usual cause, where an operation has one.
-fn anomaly_hint(op: &str) -> &'static str {
-    match op {
-        "sqrt" | "rsqrt" | "pow" => "; guard the input (sqrt of 0 has an infinite derivative)",
-        "log" | "log2" | "log10" | "div" => "; guard the input against 0",
-        "softmax" | "log_softmax" | "logsumexp" => "; is a whole row masked with -inf?",
-        _ => "",
-    }
 }
 
 impl<T: TapeFloat> Op<T> {

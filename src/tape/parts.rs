@@ -215,6 +215,11 @@ pub(crate) trait Rule<T: TapeFloat> {
     /// Gives each operand that wants it its gradient.
     fn backward<'t>(&self, step: &mut Step<'_, 't, T>);
 
+    /// The usual cause of NaN or infinity in the value, to go on with in the message about it.
+    fn anomaly_hint(&self) -> &'static str {
+        ""
+    }
+
     /// At how many elements of the result the derivative is one of several possible ones, as far as that is known.
     fn kinks(&self, _x: &[&Tensor<T>], _y: &Tensor<T>) -> usize {
         0
