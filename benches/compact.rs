@@ -1,4 +1,5 @@
-//! Layers in the form that they are stored in, against dense ones of floats, one thread, in one run: `cargo bench --bench compact`.
+//! Layers in the form that they are stored in, against dense ones of floats, one thread, in one run:
+//! `cargo bench --bench compact`.
 use kolmo::{
     Random, Result, Tape, Tensor,
     compress::{

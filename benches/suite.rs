@@ -1,6 +1,7 @@
-//! The workloads that kolmo is compared on with its peers: `suite WORKLOADS [THREADS]`, workloads separated by commas.
-//! Each prints one line of JSON with the median and least time of a step and a checksum of what was computed.
-//! `$BENCH_BUDGET` is the time to spend on each in seconds. Models are built as a user of the crate would.
+//! The workloads that kolmo is compared on with its peers: `suite WORKLOADS [THREADS]`, workloads separated
+//! by commas. Each prints one line of JSON with the median and least time of a step and a checksum of what
+//! was computed. `$BENCH_BUDGET` is the time to spend on each in seconds. Models are built as a user of the
+//! crate would.
 #[path = "suite/adbench.rs"]
 mod adbench;
 #[path = "../examples/char_gpt/model.rs"]
@@ -118,7 +119,8 @@ fn run(workload: &str, threads: usize) -> Result<()> {
         "infer_lenet5_b1" => infer(workload, threads, lenet(), [1, 1, 28, 28]),
         "infer_lenet5_b64" => infer(workload, threads, lenet(), [64, 1, 28, 28]),
         // A thousand sums of 16 elements, recorded and not: the difference is what recording costs.
-        // The step of mlp_tiny, and a program of many operations element by element, recorded once and run again.
+        // The step of mlp_tiny, and a program of many operations element by element, recorded once and run
+        // again.
         "mlp_tiny_replayed" => {
             let net = Sequential((linear(0, 2, 16), Tanh, linear(1, 16, 16), Tanh, linear(2, 16, 1)));
             let (x, y) = (tensor(100, [32, 2], 1.0), tensor(101, [32, 1], 1.0));

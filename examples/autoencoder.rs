@@ -1,5 +1,5 @@
-//! Digits through a bottleneck of a few numbers and back: what a curved map keeps that a flat one of the same size (principal
-//! components) loses.
+//! Digits through a bottleneck of a few numbers and back: what a curved map keeps that a flat one of the same
+//! size (principal components) loses.
 //!
 //! ```sh
 //! cargo run --release --example autoencoder -- --out target/autoencoder.png
@@ -77,8 +77,8 @@ fn error(a: &Tensor, b: &Tensor) -> Result<f64> {
     Ok(f64::from((tape.constant(a) - tape.constant(b)).square().mean().item()?))
 }
 
-/// Images as the mean and so many principal components of others give them back: the directions of largest variance, one
-/// after the other, each by power iteration on what those before it left.
+/// Images as the mean and so many principal components of others give them back: the directions of largest
+/// variance, one after the other, each by power iteration on what those before it left.
 fn components(train: &Tensor, test: &Tensor, count: usize) -> Result<Tensor> {
     let tape = Tape::inference();
     let train = tape.constant(train);

@@ -1,6 +1,7 @@
-//! Bundle adjustment: where cameras stood and what they saw, from where points appear in their pictures. The Jacobian is
-//! sparse, an observation depends on one camera and one point only; it comes from a tape of scalars in three ways. Then
-//! steps of Levenberg and Marquardt make the errors small, and find the observations that are wrong.
+//! Bundle adjustment: where cameras stood and what they saw, from where points appear in their pictures. The
+//! Jacobian is sparse, an observation depends on one camera and one point only; it comes from a tape of
+//! scalars in three ways. Then steps of Levenberg and Marquardt make the errors small, and find the
+//! observations that are wrong.
 //!
 //! ```sh
 //! cargo run --release --example bundle_adjustment                  # a made-up scene
@@ -78,8 +79,8 @@ fn three_ways(input: &Input) -> Result<()> {
     Ok(())
 }
 
-/// Steps of Levenberg and Marquardt. A weight w costs (1 - w²)² and spares w² of an observation's squared error, so one that no
-/// camera and no place of its point explains is given up: its weight goes to zero.
+/// Steps of Levenberg and Marquardt. A weight w costs (1 - w²)² and spares w² of an observation's squared
+/// error, so one that no camera and no place of its point explains is given up: its weight goes to zero.
 fn minimize(input: &mut Input, steps: usize) -> Result<()> {
     println!("\nstep       λ    ½ Σ errors²   weights below ½");
     let (mut tape, mut jacobian, mut levenberg) = (Tape::new(), Sparse::default(), Levenberg::new());
@@ -100,8 +101,9 @@ fn minimize(input: &mut Input, steps: usize) -> Result<()> {
     Ok(())
 }
 
-/// Six cameras in a circle that look at a cloud of points; each sees every point with an error of 0.3 pixels. One
-/// observation in fifty is of something else. The start is the truth, shaken. Which observations are wrong comes with it.
+/// Six cameras in a circle that look at a cloud of points; each sees every point with an error of 0.3 pixels.
+/// One observation in fifty is of something else. The start is the truth, shaken. Which observations are
+/// wrong comes with it.
 fn made_up(rng: &mut Random) -> (Input, Vec<bool>) {
     let (cameras, points) = (6, 60);
     let mut normal = |size: f64| -> f64 {

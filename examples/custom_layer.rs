@@ -1,5 +1,5 @@
-//! A layer of one's own: a struct with parameters and a `forward`. No macro, no registration: serde's derive is all that
-//! optimisers, files and counts need to find the parameters by name.
+//! A layer of one's own: a struct with parameters and a `forward`. No macro, no registration: serde's derive
+//! is all that optimisers, files and counts need to find the parameters by name.
 //!
 //! ```sh
 //! cargo run --release --example custom_layer
@@ -14,7 +14,8 @@ use kolmo::{
 };
 use serde::{Deserialize, Serialize};
 
-/// `x + scale · (gate(x) ⊙ value(x))`, with what goes in normalised: a residual block with a gate (after Dauphin et al., 2017).
+/// `x + scale · (gate(x) ⊙ value(x))`, with what goes in normalised: a residual block with a gate (after
+/// Dauphin et al., 2017).
 #[derive(Serialize, Deserialize)]
 struct Gated {
     norm: LayerNorm,

@@ -10,8 +10,8 @@ use kolmo::{
 };
 use rand::RngExt;
 
-/// `log cosh x`, a loss like the square near 0 and like the magnitude far away. As an expression `log(cosh(x))` it overflows
-/// from 710 on; written this way it never does.
+/// `log cosh x`, a loss like the square near 0 and like the magnitude far away. As an expression
+/// `log(cosh(x))` it overflows from 710 on; written this way it never does.
 struct LogCosh;
 
 impl CustomOp<f64> for LogCosh {

@@ -1,6 +1,6 @@
-//! Deep compression: which weights are pruned and which values the others share, as in Han et al. (2016), is left to training, with
-//! the bits of the file in the loss (`rate`). After each stage, in which a bit weighs so much, what is dead is cut out. Files are
-//! entropy-coded, loaded again and measured.
+//! Deep compression: which weights are pruned and which values the others share, as in Han et al. (2016), is
+//! left to training, with the bits of the file in the loss (`rate`). After each stage, in which a bit weighs
+//! so much, what is dead is cut out. Files are entropy-coded, loaded again and measured.
 //!
 //! ```sh
 //! cargo run --release --example deep_compression -- --data DIR                 # 784-300-100-10

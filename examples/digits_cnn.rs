@@ -1,5 +1,5 @@
-//! Convolution, batch normalisation and augmentation on the digits inside the crate: what a network that knows of neighbours
-//! wins over one that doesn't.
+//! Convolution, batch normalisation and augmentation on the digits inside the crate: what a network that
+//! knows of neighbours wins over one that doesn't.
 //!
 //! ```sh
 //! cargo run --release --example digits_cnn

@@ -1,4 +1,5 @@
-//! The shortest whole training: handwritten digits, a network of two layers, the `Trainer`, a confusion matrix.
+//! The shortest whole training: handwritten digits, a network of two layers, the `Trainer`, a confusion
+//! matrix.
 //!
 //! ```sh
 //! cargo run --release --example digits_mlp -- --out target/digits_mlp

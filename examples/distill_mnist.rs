@@ -1,6 +1,7 @@
-//! Distillation as in Hinton, Vinyals and Dean (2015): a large network, trained with dropout on moved images, teaches a smaller
-//! one that sees neither. Beside it the same student learns alone, one learns from a transfer set without a single "3", and one
-//! begins not with random weights but as the teacher without a third of its units.
+//! Distillation as in Hinton, Vinyals and Dean (2015): a large network, trained with dropout on moved images,
+//! teaches a smaller one that sees neither. Beside it the same student learns alone, one learns from a
+//! transfer set without a single "3", and one begins not with random weights but as the teacher without a
+//! third of its units.
 //!
 //! ```sh
 //! cargo run --release --example distill_mnist -- --data DIR
@@ -22,7 +23,8 @@ pub type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
 #[derive(Parser)]
 struct Options {
-    /// Epochs of the teacher, of the student alone, of each that is taught from the start, and of the one cut out of the teacher
+    /// Epochs of the teacher, of the student alone, of each that is taught from the start, and of the one
+    /// cut out of the teacher
     #[arg(long, num_args = 4, default_values_t = [70, 15, 35, 15])]
     epochs: Vec<usize>,
     #[command(flatten)]
@@ -66,7 +68,8 @@ fn main() -> Result<()> {
     distil(&cut, &teacher, &images.train, &shorter, SOFT, &mut rng)?;
     report.measure(&cut, "student cut out of the teacher", &images.test)?;
 
-    // Without a single 3, and without labels: what a 3 is, the student can only know from the teacher's doubts.
+    // Without a single 3, and without labels: what a 3 is, the student can only know from the teacher's
+    // doubts.
     let labels = images.train.labels.to_vec();
     let rows: Vec<usize> = (0..labels.len()).filter(|&i| labels[i] != 3).collect();
     let others = images.train.rows(&rows)?;
@@ -88,8 +91,8 @@ fn distil(net: &Net, teacher: &Net, set: &Set, fit: &Fit, soft: f64, rng: &mut R
     })
 }
 
-/// Raises the bias of 3 until the student finds as many of them among the training images as the teacher does: this takes the
-/// teacher's answers, no labels.
+/// Raises the bias of 3 until the student finds as many of them among the training images as the teacher
+/// does: this takes the teacher's answers, no labels.
 fn raise(net: &Net, teacher: &Net, images: &Images) -> Result<()> {
     let threes = |scores: &Tensor, by: f32| -> Result<usize> {
         let rows = scores.to_vec();

@@ -1,5 +1,5 @@
-//! A mixture of Gaussians, once as a program of scalars and once of tensors: the same value and gradient from both, and the time
-//! of each. Then the mixture is fitted to points by its gradient, with L-BFGS.
+//! A mixture of Gaussians, once as a program of scalars and once of tensors: the same value and gradient from
+//! both, and the time of each. Then the mixture is fitted to points by its gradient, with L-BFGS.
 //!
 //! ```sh
 //! cargo run --release --example gmm                  # made-up points
@@ -141,7 +141,8 @@ fn made_up(rng: &mut Random) -> Input {
         let along = c.correlation * a + (1.0 - c.correlation * c.correlation).sqrt() * b;
         x.extend([c.mean[0] + c.deviations[0] * a, c.mean[1] + c.deviations[1] * along]);
     }
-    // A point is the likelier as a start, the farther it lies from those that are one already (Arthur and Vassilvitskii, 2007).
+    // A point is the likelier as a start, the farther it lies from those that are one already (Arthur and
+    // Vassilvitskii, 2007).
     let mut means: Vec<f64> = x[..2].to_vec();
     while means.len() < 2 * k {
         let far = |p: &[f64]| {
@@ -161,7 +162,8 @@ fn made_up(rng: &mut Random) -> Input {
     Input { d: 2, k, n, alphas: vec![0.0; k], means, icf, x, gamma: 1.0, m: 0.0, prior: Prior::Added }
 }
 
-/// The components in words of the plane, the heaviest first. With Q = [[a, 0], [l, b]] the covariance is (QᵀQ)⁻¹.
+/// The components in words of the plane, the heaviest first. With Q = [[a, 0], [l, b]] the covariance is
+/// (QᵀQ)⁻¹.
 fn found(mixture: &Mixture) -> Result<Vec<Component>> {
     let tape = Tape::inference();
     let weights = tape.param(&mixture.alphas).softmax(0).value()?.to_vec();

@@ -1,5 +1,6 @@
-//! A recurrent network that reads a text from its beginning to its end, in many places at once: its state goes from one batch to
-//! the next, while gradients go back only to the beginning of a batch. What it has learnt is compared with gzip.
+//! A recurrent network that reads a text from its beginning to its end, in many places at once: its state
+//! goes from one batch to the next, while gradients go back only to the beginning of a batch. What it has
+//! learnt is compared with gzip.
 //!
 //! ```sh
 //! cargo run --release --example gru_text                   # the source of this crate
@@ -51,7 +52,8 @@ impl Net {
         }
     }
 
-    /// Scores `[steps · n, vocabulary]` of the next character after each of `[steps, n]`, and the state at the end.
+    /// Scores `[steps · n, vocabulary]` of the next character after each of `[steps, n]`, and the state at
+    /// the end.
     fn forward<'t>(
         &self,
         tape: &'t Tape,

@@ -1,6 +1,7 @@
-//! Hand tracking: the pose of a hand, 26 numbers, from where points of its skin were measured. Jacobian in three ways: dual
-//! numbers from beginning to end, a tape with one sweep for each row, and dual numbers for the 22 bones with one matrix
-//! product for the skin. With few inputs and many results forward is the way. Then steps of Levenberg and Marquardt find the pose.
+//! Hand tracking: the pose of a hand, 26 numbers, from where points of its skin were measured. Jacobian in
+//! three ways: dual numbers from beginning to end, a tape with one sweep for each row, and dual numbers for
+//! the 22 bones with one matrix product for the skin. With few inputs and many results forward is the way.
+//! Then steps of Levenberg and Marquardt find the pose.
 //!
 //! ```sh
 //! cargo run --release --example hand_tracking                      # a made-up hand
@@ -35,7 +36,8 @@ struct Options {
     /// An input of ADBench instead of a made-up hand
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
-    /// Where bones.txt, vertices.txt and triangles.txt are; without it, the folder "model" beside the file or one level up
+    /// Where bones.txt, vertices.txt and triangles.txt are; without it, the folder "model" beside the file
+    /// or one level up
     #[arg(long, value_name = "DIR", requires = "data")]
     model: Option<PathBuf>,
     /// Made-up points lie anywhere on triangles, not on vertices; where, is found as well
@@ -130,8 +132,8 @@ fn minimize(input: &mut Input, steps: usize) -> Result<()> {
     Ok(())
 }
 
-/// A grasping hand, 240 points of its skin measured with an error of 0.005 (the middle finger is 1.9 long), and a flat hand to
-/// start from. The pose comes with it.
+/// A grasping hand, 240 points of its skin measured with an error of 0.005 (the middle finger is 1.9 long),
+/// and a flat hand to start from. The pose comes with it.
 fn made_up(on_triangles: bool, rng: &mut Random) -> Result<(Input, Vec<f64>)> {
     let mut truth = vec![0.3, -0.5, 0.4, 0.2, -0.1, 0.5];
     for _ in 0..5 {

@@ -1,5 +1,5 @@
-//! Second derivatives: a whole Hessian for Newton's method, and products with one too large to write down, which tell how
-//! curved the loss of a network is where training has led it.
+//! Second derivatives: a whole Hessian for Newton's method, and products with one too large to write down,
+//! which tell how curved the loss of a network is where training has led it.
 //!
 //! ```sh
 //! cargo run --release --example hessian
@@ -62,7 +62,8 @@ impl Training {
         self.net.forward(&tape.constant(&self.images)).cross_entropy(&self.labels)
     }
 
-    /// The largest eigenvalue by power iteration: a product with the Hessian is the gradient of (gradient · v), a second sweep.
+    /// The largest eigenvalue by power iteration: a product with the Hessian is the gradient of (gradient ·
+    /// v), a second sweep.
     fn sharpness(&self) -> Result<f32> {
         let params = named_params::<f32, _>(&self.net);
         let rng = &mut Random::new(1);

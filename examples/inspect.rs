@@ -1,5 +1,5 @@
-//! Looking into a network: trains one on handwritten digits for a moment, and prints what a tape can tell about a
-//! step of it.
+//! Looking into a network: trains one on handwritten digits for a moment, and prints what a tape can tell
+//! about a step of it.
 //!
 //! ```sh
 //! cargo run --release --example inspect

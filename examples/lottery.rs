@@ -1,6 +1,6 @@
-//! Lottery tickets (Frankle and Carbin, 2019): a network is trained, a fifth of each layer's weights pruned, the rest set back to
-//! where it began, and trained again, in rounds. Beside each ticket the same mask with new random weights, and what
-//! SNIP and SynFlow choose before any training.
+//! Lottery tickets (Frankle and Carbin, 2019): a network is trained, a fifth of each layer's weights pruned,
+//! the rest set back to where it began, and trained again, in rounds. Beside each ticket the same mask with
+//! new random weights, and what SNIP and SynFlow choose before any training.
 //!
 //! ```sh
 //! cargo run --release --example lottery -- --data DIR

@@ -1,5 +1,6 @@
-//! Learning to learn (MAML; Finn et al., 2017): a network whose weights are good to begin with, so that one step of gradient
-//! descent on ten points fits a new sine. The gradient goes through that step: a gradient of a gradient.
+//! Learning to learn (MAML; Finn et al., 2017): a network whose weights are good to begin with, so that one
+//! step of gradient descent on ten points fits a new sine. The gradient goes through that step: a gradient of
+//! a gradient.
 //!
 //! ```sh
 //! cargo run --release --example maml
@@ -52,8 +53,8 @@ fn error<'t>(tape: &'t Tape, net: &Net, (x, y): &(Tensor, Tensor)) -> Var<'t> {
     (net.forward(&tape.constant(x)) - tape.constant(y)).square().mean()
 }
 
-/// One step of gradient descent on the points: from now on the tape has the new weights for the old ones, as values that can
-/// be differentiated.
+/// One step of gradient descent on the points: from now on the tape has the new weights for the old ones, as
+/// values that can be differentiated.
 fn adapt(tape: &Tape, net: &Net, points: &(Tensor, Tensor)) -> Result<()> {
     let params = named_params::<f32, _>(net);
     let weights: Vec<Var> = params.iter().map(|(_, p)| tape.param(p)).collect();

@@ -1,5 +1,6 @@
-//! Size against error: one network at several densities and bits for its weights, each written to a file, loaded again and
-//! measured. What nothing smaller beats is the front. Beside it, how many bits the file and the training labels take together.
+//! Size against error: one network at several densities and bits for its weights, each written to a file,
+//! loaded again and measured. What nothing smaller beats is the front. Beside it, how many bits the file and
+//! the training labels take together.
 //!
 //! ```sh
 //! cargo run --release --example pareto                  # digits inside the crate

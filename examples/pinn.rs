@@ -1,5 +1,5 @@
-//! A differential equation solved by a network (Raissi et al., 2019): `-u'' + u = f` on [0, 1] with `u = 0` at both ends. The
-//! second derivative in the loss is two sweeps of the tape, and training needs a third.
+//! A differential equation solved by a network (Raissi et al., 2019): `-u'' + u = f` on [0, 1] with `u = 0`
+//! at both ends. The second derivative in the loss is two sweeps of the tape, and training needs a third.
 //!
 //! ```sh
 //! cargo run --release --example pinn
@@ -62,8 +62,8 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The mean square of `-u'' + u - f` at the points. Each u depends on its own x alone, so the gradient of the sum is the
-/// derivative of each.
+/// The mean square of `-u'' + u - f` at the points. Each u depends on its own x alone, so the gradient of the
+/// sum is the derivative of each.
 fn loss<'t>(tape: &'t Tape<f64>, net: &Net, points: &Tensor<f64>, forces: &Tensor<f64>) -> Var<'t, f64> {
     let x = tape.input(points);
     let y = u(net, &x);

@@ -1,7 +1,8 @@
-//! The prequential code of MNIST's training labels: each label is coded with what a network has learnt from those before it
-//! (Dawid, 1984; Blier and Ollivier, 2018), so that no network has to be sent. After each batch is coded the network learns from
-//! it, and again from batches of what it has seen so far (replay, as in Bornschein, Li and Hutter, 2022). The bits go to a
-//! file, from which the labels can be read by going through the same training. Without any network it would be 199,316 bits.
+//! The prequential code of MNIST's training labels: each label is coded with what a network has learnt from
+//! those before it (Dawid, 1984; Blier and Ollivier, 2018), so that no network has to be sent. After each
+//! batch is coded the network learns from it, and again from batches of what it has seen so far (replay, as
+//! in Bornschein, Li and Hutter, 2022). The bits go to a file, from which the labels can be read by going
+//! through the same training. Without any network it would be 199,316 bits.
 //!
 //! ```sh
 //! cargo run --release --example prequential -- --data DIR
@@ -104,8 +105,8 @@ fn main() -> Result<()> {
     report.finish()
 }
 
-/// Codes label after label and learns from those that are known by then. The order of the images is as it is: a data set's order
-/// may not tell anything, and MNIST's is random.
+/// Codes label after label and learns from those that are known by then. The order of the images is as it is:
+/// a data set's order may not tell anything, and MNIST's is random.
 fn learn<C: BitCoder>(
     options: &Options,
     net: &Net,

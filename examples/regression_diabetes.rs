@@ -1,5 +1,5 @@
-//! Regression on 442 patients: least squares by L-BFGS, whose result is known; then what keeps its promise on patients it has not
-//! seen, by cross-validation: least squares, a penalty on weights, a small network.
+//! Regression on 442 patients: least squares by L-BFGS, whose result is known; then what keeps its promise on
+//! patients it has not seen, by cross-validation: least squares, a penalty on weights, a small network.
 //!
 //! ```sh
 //! cargo run --release --example regression_diabetes

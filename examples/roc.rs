@@ -1,5 +1,5 @@
-//! A classifier that says how sure it is: logistic regression with a penalty on breast cancer data, its ROC curve,
-//! and whether its probabilities are true.
+//! A classifier that says how sure it is: logistic regression with a penalty on breast cancer data, its ROC
+//! curve, and whether its probabilities are true.
 //!
 //! ```sh
 //! cargo run --release --example roc -- --out target/roc

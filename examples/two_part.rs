@@ -1,6 +1,7 @@
-//! The shortest description of MNIST's 60,000 training labels, given the images: a tiny network as one file, and as the other
-//! the labels, arithmetic-coded with the probabilities that the network gives them. Both files are read again, and must give
-//! every label back. Without a network the labels take 199,316 bits (10 equally likely classes).
+//! The shortest description of MNIST's 60,000 training labels, given the images: a tiny network as one file,
+//! and as the other the labels, arithmetic-coded with the probabilities that the network gives them. Both
+//! files are read again, and must give every label back. Without a network the labels take 199,316 bits (10
+//! equally likely classes).
 //!
 //! ```sh
 //! cargo run --release --example two_part -- --data DIR
@@ -69,7 +70,8 @@ fn main() -> Result<()> {
     let net = stage.run(&net, set, &fit, &mut rng, loss)?;
     let net = report.measure(&net, "compressed", &images.test)?;
 
-    // What is written is what the network in the file says, and what is read comes from the two files and the images.
+    // What is written is what the network in the file says, and what is read comes from the two files and the
+    // images.
     let labels = set.labels.to_vec();
     let mut encoder = Encoder::new();
     code_labels(&mut encoder, &net.scores(&set.images)?, |i| labels[i]);

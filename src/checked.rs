@@ -7,8 +7,9 @@ pub(crate) trait Check {
     fn check(&self) -> Checked<()>;
 }
 
-/// Reads a type through serde field by field, as its derive would, and refuses what its [`Check`] refuses, by its name. The
-/// compiler holds the list of fields against the type's; what serde is told of them stands there again.
+/// Reads a type through serde field by field, as its derive would, and refuses what its [`Check`] refuses, by
+/// its name. The compiler holds the list of fields against the type's; what serde is told of them stands
+/// there again.
 macro_rules! checked {
     ($(#[$m:meta])* $name:ident { $($(#[$fm:meta])* $field:ident: $t:ty),* $(,)? }) => {
         impl<'de> serde::Deserialize<'de> for $name {

@@ -1,4 +1,5 @@
-//! The one door to the clock. WebAssembly without a system has none, and asking it panics: there no time passes.
+//! The one door to the clock. WebAssembly without a system has none, and asking it panics: there no time
+//! passes.
 use std::time::{Duration, Instant};
 
 /// When something began.

@@ -1,9 +1,10 @@
 //! The one door to files, which are written so that they are whole or not there.
 //!
-//! What is to be written goes into a temporary file beside the target, `.kolmo-<16 hex digits>.tmp`, which is flushed to the
-//! disk and renamed. The digits come from the system's randomness, so that threads, processes and containers don't meet. The
-//! temporary file is locked while its writer lives; the system takes the lock away when the writer is killed. So a lock that
-//! can be had says that nobody will finish the file, and the next write into the folder removes it.
+//! What is to be written goes into a temporary file beside the target, `.kolmo-<16 hex digits>.tmp`, which is
+//! flushed to the disk and renamed. The digits come from the system's randomness, so that threads, processes
+//! and containers don't meet. The temporary file is locked while its writer lives; the system takes the lock
+//! away when the writer is killed. So a lock that can be had says that nobody will finish the file, and the
+//! next write into the folder removes it.
 use crate::error::{Error, Result};
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -39,9 +40,9 @@ pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     all.map_err(|e| Error::io(folder, e))
 }
 
-/// Writes a file, whole or not at all: a crash leaves the old file or the new one, and of two who write at once one is last.
-/// It keeps the permissions that the old file had. Through a symbolic link the file that it points to is replaced, not the
-/// link. A pipe or a device is written to as it is.
+/// Writes a file, whole or not at all: a crash leaves the old file or the new one, and of two who write at
+/// once one is last. It keeps the permissions that the old file had. Through a symbolic link the file that it
+/// points to is replaced, not the link. A pipe or a device is written to as it is.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let old = fs::metadata(path).ok();
     if old.as_ref().is_some_and(|old| !old.is_file() && !old.is_dir()) {

@@ -1,5 +1,5 @@
-//! Maps by the ids of parameters. These are handed out one after the other, so multiplying by an odd constant spreads
-//! them well enough; the standard library's hash, which resists chosen keys, takes ten times as long.
+//! Maps by the ids of parameters. These are handed out one after the other, so multiplying by an odd constant
+//! spreads them well enough; the standard library's hash, which resists chosen keys, takes ten times as long.
 use std::{
     collections::HashMap,
     hash::{BuildHasherDefault, Hasher},

@@ -1,8 +1,8 @@
 //! Tape-based automatic differentiation for scalars and tensors, and models shrunk to their shortest program.
 //!
-//! A [`Tape`] records what a program does to numbers ([`Scalar`]) and to tensors ([`Var`]); one reverse sweep gives the
-//! gradients, as plain [`Tensor`]s. Rules are programs themselves, so gradients have gradients. Layers, losses, optimisers,
-//! pruning, quantisation and distillation are ordinary programs over that tape.
+//! A [`Tape`] records what a program does to numbers ([`Scalar`]) and to tensors ([`Var`]); one reverse sweep
+//! gives the gradients, as plain [`Tensor`]s. Rules are programs themselves, so gradients have gradients.
+//! Layers, losses, optimisers, pruning, quantisation and distillation are ordinary programs over that tape.
 //!
 //! ```
 //! use kolmo::{Random, Tape, Tensor, nn::{Layer, Linear, Sequential, Tanh}, optim::{Adam, Optimizer}};
@@ -53,11 +53,11 @@
 //!
 //! # Errors, and what to read next
 //!
-//! An operation that can't be done neither panics nor returns a `Result`: its value is a *failed* one, and [`Var::backward`],
-//! [`Var::value`] and [`Var::item`] tell what happened, with shapes and your source line.
+//! An operation that can't be done neither panics nor returns a `Result`: its value is a *failed* one, and
+//! [`Var::backward`], [`Var::value`] and [`Var::item`] tell what happened, with shapes and your source line.
 //!
-//! The repository has a course of twelve short chapters on how all of this works inside (`docs/course`), a page on the
-//! architecture, and a table from PyTorch.
+//! The repository has a course of twelve short chapters on how all of this works inside (`docs/course`), a
+//! page on the architecture, and a table from PyTorch.
 //!
 //! # Features
 //!
@@ -70,7 +70,8 @@
 #![warn(missing_debug_implementations, missing_docs)]
 #![deny(unsafe_code)]
 
-// In the order in which rustdoc shows their methods of one type: those of `Var` that are needed first come first.
+// In the order in which rustdoc shows their methods of one type: those of `Var` that are needed first come
+// first.
 mod error;
 mod tensor;
 

@@ -1,4 +1,5 @@
-//! The objectives of ADBench: the time of value and derivatives over that of the same program on plain numbers.
+//! The objectives of ADBench: the time of value and derivatives over that of the same program on plain
+//! numbers.
 #[path = "../../examples/adbench/ba.rs"]
 mod ba;
 #[path = "../../examples/adbench/gmm.rs"]
@@ -60,7 +61,8 @@ fn bundle(workload: &str, threads: usize, way: Way) -> Result<()> {
     )
 }
 
-/// The Jacobian of a hundred points anywhere on the skin of a hand, by dual numbers alone or with tensors for the skin.
+/// The Jacobian of a hundred points anywhere on the skin of a hand, by dual numbers alone or with tensors for
+/// the skin.
 fn track(workload: &str, threads: usize) -> Result<()> {
     let model = hand_model::Model::parse([
         ("bones", include_str!("../../tests/data/adbench/hand_model/bones.txt")),

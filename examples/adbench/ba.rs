@@ -1,5 +1,5 @@
-//! Bundle adjustment, an objective of ADBench: how far each observed point lies from where its camera should see it, and the
-//! sparse Jacobian of that with respect to all cameras, points and weights.
+//! Bundle adjustment, an objective of ADBench: how far each observed point lies from where its camera should
+//! see it, and the sparse Jacobian of that with respect to all cameras, points and weights.
 #![allow(dead_code)] // Not every program needs all of it.
 use super::{numbers::Numbers, rotation::rotate};
 use kolmo::{Real, Result, Scalar, Sparse, Tape};

@@ -1,6 +1,7 @@
 //! The logarithm of the likelihood of a Gaussian mixture with a Wishart prior, an objective of ADBench:
-//! F = -ND/2 log 2π + Σᵢ lse(βᵢ) - N lse(α) + K·C - S, βᵢₖ = αₖ + Σ qₖ - ½ |Qₖ (xᵢ - μₖ)|², as a program of scalars, of
-//! tensors, and of both. Qₖ is the inverse of the Cholesky factor of a covariance: lower triangular, exp qₖ on the diagonal.
+//! F = -ND/2 log 2π + Σᵢ lse(βᵢ) - N lse(α) + K·C - S, βᵢₖ = αₖ + Σ qₖ - ½ |Qₖ (xᵢ - μₖ)|², as a program of
+//! scalars, of tensors, and of both. Qₖ is the inverse of the Cholesky factor of a covariance: lower
+//! triangular, exp qₖ on the diagonal.
 #![allow(dead_code)] // Not every program needs all of it.
 use super::numbers::Numbers;
 use kolmo::{Number, Real, Result, Tape, Tensor, Var};
@@ -78,7 +79,8 @@ fn logsumexp<R: Real + Sum>(v: &[R]) -> R {
     v.iter().map(|&s| (s - max).exp()).sum::<R>().log() + max
 }
 
-/// The components: lower triangles row by row with the diagonal at the end of each, αₖ + Σ qₖ, and S of the prior.
+/// The components: lower triangles row by row with the diagonal at the end of each, αₖ + Σ qₖ, and S of the
+/// prior.
 struct Components<R> {
     rows: Vec<R>,
     sums: Vec<R>,
@@ -169,7 +171,8 @@ pub fn mixed(tape: &mut Tape<f64>, p: &Input) -> Result<(f64, Vec<f64>)> {
     Ok((y.item()?, all.map(|&s| grads.scalar(s)).collect()))
 }
 
-/// The objective of tensors: alphas `[k]`, means `[k, d]`, inverse covariance factors `[k, d + d (d - 1) / 2]`.
+/// The objective of tensors: alphas `[k]`, means `[k, d]`, inverse covariance factors
+/// `[k, d + d (d - 1) / 2]`.
 pub fn of_tensors<'t>(p: &Input, [alphas, means, icf]: [&Var<'t, f64>; 3]) -> Result<Var<'t, f64>> {
     let (d, k, n, tape) = (p.d, p.k, p.n, alphas.tape());
     let lower = d * (d - 1) / 2;

@@ -1,5 +1,6 @@
-//! Hand tracking, an objective of ADBench: how far measured points lie from the skin of a hand in a pose, and the Jacobian of
-//! that. A pose has 26 numbers: how the hand is turned (3), where it is (3), how each of five fingers is bent (4).
+//! Hand tracking, an objective of ADBench: how far measured points lie from the skin of a hand in a pose, and
+//! the Jacobian of that. A pose has 26 numbers: how the hand is turned (3), where it is (3), how each of five
+//! fingers is bent (4).
 #![allow(dead_code)] // Not every program needs all of it.
 use super::{
     hand_model::{Affine, BONES, Model, compose},
@@ -14,7 +15,8 @@ pub const POSE: usize = 26;
 pub struct Input {
     pub model: Model,
     pub points: Vec<Point>,
-    /// Whether a point lies somewhere on a triangle, at two further unknowns, and not on a vertex ("complicated").
+    /// Whether a point lies somewhere on a triangle, at two further unknowns, and not on a vertex
+    /// ("complicated").
     pub on_triangles: bool,
     /// On triangles the two coordinates of each point in its triangle; then the pose.
     pub variables: Vec<f64>,
@@ -116,7 +118,8 @@ pub fn errors<R: Real>(p: &Input, variables: &[R]) -> Vec<R> {
     p.points.iter().enumerate().flat_map(|(i, point)| errors_of(p, point, u(i), &bones, pose)).collect()
 }
 
-/// Errors, and their Jacobian row by row: on triangles the two coordinates come first, those of the row's own point.
+/// Errors, and their Jacobian row by row: on triangles the two coordinates come first, those of the row's own
+/// point.
 pub struct Derivatives {
     pub errors: Vec<f64>,
     pub jacobian: Vec<f64>,
@@ -181,8 +184,8 @@ pub fn skin(model: &Model) -> Result<Tensor<f64>> {
     Ok(skin)
 }
 
-/// Scalars inside, tensors outside: the bones as dual numbers, then all vertices and all their derivatives by one matrix
-/// product, since a vertex is linear in the bones. `skin` is that of the model.
+/// Scalars inside, tensors outside: the bones as dual numbers, then all vertices and all their derivatives by
+/// one matrix product, since a vertex is linear in the bones. `skin` is that of the model.
 pub fn both(p: &Input, skin: &Tensor<f64>) -> Result<Derivatives> {
     let (us, pose) = p.variables.split_at(p.variables.len() - POSE);
     let pose: Vec<_> = pose.iter().enumerate().map(|(i, &v)| Dual::<f64, POSE>::variable(v, i)).collect();

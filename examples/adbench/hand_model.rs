@@ -1,4 +1,5 @@
-//! The model of hand tracking: bones, and a skin whose vertices follow several bones each. Read from ADBench's files, or made up.
+//! The model of hand tracking: bones, and a skin whose vertices follow several bones each. Read from
+//! ADBench's files, or made up.
 #![allow(dead_code)] // Not every program needs all of it.
 use super::numbers::{self, Numbers};
 use kolmo::{Error, Result};
@@ -80,7 +81,8 @@ impl Model {
         Ok(model)
     }
 
-    /// Straight fingers that fan out from the wrist: around each bone two rings of six vertices, between bones they follow both.
+    /// Straight fingers that fan out from the wrist: around each bone two rings of six vertices, between
+    /// bones they follow both.
     pub fn made_up() -> Model {
         let mut model = Model { bones: Vec::new(), vertices: Vec::new(), triangles: Vec::new() };
         let unit = |shift: [f64; 3], turn: f64| {

@@ -37,9 +37,9 @@ impl Levenberg {
         Levenberg { lambda: DAMPING[0] }
     }
 
-    /// Adds a step δ of (JᵀJ + λ diag JᵀJ) δ = -Jᵀ r to the variables: with a small λ that of Gauss and Newton, with a large one a
-    /// short one downhill. One that makes the errors larger is not taken, but tried again with a larger λ. False if no step makes them
-    /// smaller by a millionth.
+    /// Adds a step δ of (JᵀJ + λ diag JᵀJ) δ = -Jᵀ r to the variables: with a small λ that of Gauss and
+    /// Newton, with a large one a short one downhill. One that makes the errors larger is not taken, but
+    /// tried again with a larger λ. False if no step makes them smaller by a millionth.
     pub fn step(
         &mut self,
         variables: &mut Vec<f64>,

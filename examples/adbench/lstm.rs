@@ -1,5 +1,5 @@
-//! An LSTM with diagonal weights that predicts the next character of a text, as ADBench defines it, its two quirks
-//! included: forget and output gates see the input, the others the hidden state; and log(2 + Σ exp).
+//! An LSTM with diagonal weights that predicts the next character of a text, as ADBench defines it, its two
+//! quirks included: forget and output gates see the input, the others the hidden state; and log(2 + Σ exp).
 use super::numbers::Numbers;
 use kolmo::{FuseInput, Real, Result, Tape, fuse};
 use std::iter::Sum;

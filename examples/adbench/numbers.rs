@@ -1,4 +1,5 @@
-//! The numbers of a text one after the other, with an error that names the line where one is missing or isn't a number.
+//! The numbers of a text one after the other, with an error that names the line where one is missing or isn't
+//! a number.
 #![allow(dead_code)] // Not every program needs all of it.
 use kolmo::{Error, Result};
 use std::{fs, ops::RangeInclusive, path::Path, str::FromStr};

@@ -1,5 +1,6 @@
-//! A small GPT that learns to write, character by character: kolmo's own source, or any text. The size and the training are
-//! nanoGPT's for a CPU (Karpathy, github.com/karpathy/nanoGPT), where tiny Shakespeare ends at a loss of 1.88 nats.
+//! A small GPT that learns to write, character by character: kolmo's own source, or any text. The size and
+//! the training are nanoGPT's for a CPU (Karpathy, github.com/karpathy/nanoGPT), where tiny Shakespeare ends
+//! at a loss of 1.88 nats.
 //!
 //! ```sh
 //! cargo run --release --example char_gpt                   # the source of this crate
@@ -111,7 +112,8 @@ fn validation(net: &Gpt, tokens: &[u32], length: usize, batches: usize) -> kolmo
     Ok(sum / count as f64)
 }
 
-/// Text as the model goes on: each next character is drawn with its probability, a little in favour of the likely ones.
+/// Text as the model goes on: each next character is drawn with its probability, a little in favour of the
+/// likely ones.
 fn write(net: &Gpt, characters: &CharTokenizer, length: usize, options: &Options) -> Result<String> {
     let mut random = Random::new(options.seed);
     let mut tokens = characters.encode("\n")?;

@@ -1,5 +1,5 @@
-//! A small GPT (Radford et al., 2019): tokens and places to vectors, blocks of attention and two products, scores of the next
-//! token. Only structs with fields: names of parameters are those of the fields.
+//! A small GPT (Radford et al., 2019): tokens and places to vectors, blocks of attention and two products,
+//! scores of the next token. Only structs with fields: names of parameters are those of the fields.
 use kolmo::{
     Random, Result, Tensor, Var,
     nn::{AttentionMasks, Embedding, Layer, LayerNorm, Linear, MultiheadAttention, init, named_params},

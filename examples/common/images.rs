@@ -35,8 +35,8 @@ impl Images {
         Ok(Images { name: "digits".into(), train: all.rows(&train)?, test: all.rows(&test)? })
     }
 
-    /// MNIST or a set of the same form: from the folder, or from `mnist` in it. Without a folder, from `$KOLMO_DATA` or from
-    /// `../shared/data`.
+    /// MNIST or a set of the same form: from the folder, or from `mnist` in it. Without a folder, from
+    /// `$KOLMO_DATA` or from `../shared/data`.
     pub fn mnist(folder: Option<&Path>) -> Result<Images> {
         const FILES: [&str; 4] = [
             "train-images-idx3-ubyte",

@@ -29,7 +29,8 @@ pub struct Common {
     /// The same seed gives the same files, byte for byte
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Measure on 5,000 training images that are held out, and leave the test images alone: for choosing settings
+    /// Measure on 5,000 training images that are held out, and leave the test images alone: for choosing
+    /// settings
     #[arg(long)]
     pub held_out: bool,
     /// A small share of the training, to see that everything works
@@ -129,8 +130,8 @@ pub fn errors(net: &Net, set: &Set) -> Result<usize> {
     Ok(found.to_vec().iter().zip(set.labels.to_vec()).filter(|(f, l)| **f != *l).count())
 }
 
-/// Codes a label for each row of scores: is it the likeliest class, else the second, and so on. A decoder ignores `label` and
-/// gives what it read.
+/// Codes a label for each row of scores: is it the likeliest class, else the second, and so on. A decoder
+/// ignores `label` and gives what it read.
 pub fn code_labels(coder: &mut impl BitCoder, scores: &Tensor, label: impl Fn(usize) -> u32) -> Vec<u32> {
     let classes = scores.dim(1);
     let rows = scores.to_vec();

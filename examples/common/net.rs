@@ -76,7 +76,8 @@ impl Net {
         &self.shape
     }
 
-    /// `[n, side²] -> [n, classes]`; in training, hidden units are dropped with probability `dropout`, inputs with `first`.
+    /// `[n, side²] -> [n, classes]`; in training, hidden units are dropped with probability `dropout`, inputs
+    /// with `first`.
     pub fn forward_dropping<'t>(&self, x: &Var<'t>, first: f64, dropout: f64) -> Var<'t> {
         let mut x = x.dropout(first);
         if !self.convs.is_empty() {
@@ -127,8 +128,8 @@ impl Net {
         Ok((all, nonzero))
     }
 
-    /// A network that says the same without channels and units that nothing reads, or that are always 0. Weights that were settled
-    /// can change again.
+    /// A network that says the same without channels and units that nothing reads, or that are always 0.
+    /// Weights that were settled can change again.
     pub fn trimmed(&self) -> Result<Net> {
         let (params, widths) = (self.params(), self.all_widths());
         let kept = self.alive(&widths)?;

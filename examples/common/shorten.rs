@@ -14,15 +14,16 @@ use std::f64::consts::LN_2;
 /// A stage of making a network short.
 #[derive(Clone, Copy)]
 pub struct Stage {
-    /// How much a bit of the network weighs against a bit of the labels, at the beginning and from a third of the time on.
+    /// How much a bit of the network weighs against a bit of the labels, at the beginning and from a third
+    /// of the time on.
     pub weight: [f64; 2],
     /// Epochs in which the weights' whole numbers change, and in which only their step sizes do.
     pub epochs: [usize; 2],
 }
 
 impl Stage {
-    /// Trains a network, whose weights are whole numbers of steps, towards what `loss` says about a batch, with the bits of its
-    /// file in the loss. Gives a smaller one, without what is dead by then.
+    /// Trains a network, whose weights are whole numbers of steps, towards what `loss` says about a batch,
+    /// with the bits of its file in the loss. Gives a smaller one, without what is dead by then.
     pub fn run(
         &self,
         net: &Net,

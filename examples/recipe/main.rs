@@ -1,5 +1,5 @@
-//! An experiment as a file: what is done to a network stands in `digits.json` beside this program, which only knows how to train.
-//! After each stage the network is written, loaded again, and measured.
+//! An experiment as a file: what is done to a network stands in `digits.json` beside this program, which only
+//! knows how to train. After each stage the network is written, loaded again, and measured.
 //!
 //! ```sh
 //! cargo run --release --example recipe

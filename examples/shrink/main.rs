@@ -1,6 +1,6 @@
-//! The way from a trained network to a file 1/40 its size and less: train a teacher, prune it in rounds, tie what is left to
-//! a few shared values, and do the same with a smaller student that learns from the teacher. Each stage's model is
-//! written to a `.kolmo` file and loaded again before it is measured.
+//! The way from a trained network to a file 1/40 its size and less: train a teacher, prune it in rounds, tie
+//! what is left to a few shared values, and do the same with a smaller student that learns from the teacher.
+//! Each stage's model is written to a `.kolmo` file and loaded again before it is measured.
 //!
 //! ```sh
 //! cargo run --release --example shrink                     # handwritten digits that are part of the crate
@@ -47,7 +47,8 @@ pub struct Options {
     /// Where files, report and plots go
     #[arg(long, value_name = "DIR", default_value = "target/shrink")]
     pub out: PathBuf,
-    /// Measure on a quarter of the training images, held out, and leave the test images alone: for choosing settings
+    /// Measure on a quarter of the training images, held out, and leave the test images alone: for choosing
+    /// settings
     #[arg(long)]
     pub held_out: bool,
 }
@@ -148,8 +149,8 @@ fn shrink(
     quantize::to_half(net);
     report.measure(net, name, "quantised", images)?;
 
-    // Again, layer by layer, with training in between: the shared values learn, and the layers that are still free make
-    // up for what the others lost. At the end there are only shared values to train.
+    // Again, layer by layer, with training in between: the shared values learn, and the layers that are still
+    // free make up for what the others lost. At the end there are only shared values to train.
     training.stage(&format!("retrain the {name}"));
     visit_params(net, |_, p: &Param| p.remove_codebook());
     for layer in &net.layers {

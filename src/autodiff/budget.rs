@@ -1,5 +1,5 @@
-//! How much the tape keeps for the reverse sweep, and a chain of blocks that stays within a number of bytes: the first blocks are
-//! computed again in the sweep, as few as will do.
+//! How much the tape keeps for the reverse sweep, and a chain of blocks that stays within a number of bytes:
+//! the first blocks are computed again in the sweep, as few as will do.
 use super::checkpoint::Block;
 use crate::{
     error::{Error, Result},
@@ -49,8 +49,9 @@ struct Cost {
 
 /// A number of bytes that the values kept by a chain of blocks must fit in.
 ///
-/// The blocks are measured when they are first run, and again when the input has another shape. Then the first ones are
-/// checkpointed, as few as the budget needs: what is computed again in the sweep comes when later blocks have freed theirs.
+/// The blocks are measured when they are first run, and again when the input has another shape. Then the
+/// first ones are checkpointed, as few as the budget needs: what is computed again in the sweep comes when
+/// later blocks have freed theirs.
 ///
 /// ```
 /// use kolmo::{Block, MemoryBudget, Random, Tape, Tensor, Var, nn::{Layer, Linear, Param, named_params}};
@@ -91,14 +92,14 @@ impl MemoryBudget {
         self.recomputed
     }
 
-    /// The most bytes that are kept at one time by the plan of the last run: when the sweep begins, or when it has just run a block
-    /// again. 0 before the first run.
+    /// The most bytes that are kept at one time by the plan of the last run: when the sweep begins, or when
+    /// it has just run a block again. 0 before the first run.
     pub fn planned_bytes(&self) -> usize {
         self.measured.as_ref().map_or(0, |(_, costs)| peak(costs, self.recomputed))
     }
 
-    /// The blocks one after the other. Gradients are those of the blocks without a budget, to the bit, if no parameter is used by two of them.
-    /// A failed value if even all blocks computed again don't fit.
+    /// The blocks one after the other. Gradients are those of the blocks without a budget, to the bit, if no
+    /// parameter is used by two of them. A failed value if even all blocks computed again don't fit.
     #[track_caller]
     pub fn run<'t, T: Float, B: Block<T> + Clone + 'static>(
         &mut self,

@@ -1,4 +1,5 @@
-//! Less memory for more time: a block whose inner values are not kept but computed again in the reverse sweep.
+//! Less memory for more time: a block whose inner values are not kept but computed again in the reverse
+//! sweep.
 use crate::{
     error::{Checked, Error, Result},
     ops::Float,
@@ -30,11 +31,11 @@ use std::sync::Arc;
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 pub trait Block<T: Float>: Send + Sync {
-    /// The parameters that the block uses: their gradients are computed with the block's. Using another one that can be trained is
-    /// an error of the sweep.
+    /// The parameters that the block uses: their gradients are computed with the block's. Using another one
+    /// that can be trained is an error of the sweep.
     fn params(&self) -> Vec<Param<T>>;
-    /// The value of the block. Must give the same each time it is run; what it does beside that, it does where
-    /// [`Tape::is_recomputing`] is false.
+    /// The value of the block. Must give the same each time it is run; what it does beside that, it does
+    /// where [`Tape::is_recomputing`] is false.
     fn forward<'t>(&self, x: &[Var<'t, T>]) -> Var<'t, T>;
 }
 
@@ -47,8 +48,9 @@ struct Checkpoint<B> {
 
 /// # Less memory: checkpoints
 impl<T: Float> Tape<T> {
-    /// The block's value, recorded as one operation that keeps only the block's inputs. In the reverse sweep the
-    /// block is run again, with the same random numbers and in the same mode. Gradients of any order work.
+    /// The block's value, recorded as one operation that keeps only the block's inputs. In the reverse sweep
+    /// the block is run again, with the same random numbers and in the same mode. Gradients of any order
+    /// work.
     #[track_caller]
     pub fn checkpoint<'t>(&'t self, block: impl Block<T> + 'static, inputs: &[&Var<'t, T>]) -> Var<'t, T> {
         self.not_replayable("a block was checkpointed");
@@ -128,8 +130,8 @@ impl<T: Float, B: Block<T>> Rule<T> for Checkpoint<B> {
 }
 
 impl<B> Checkpoint<B> {
-    /// The block again on the tape itself, for gradients that are differentiated again. Its parameters are there
-    /// already, so it finds the same leaves.
+    /// The block again on the tape itself, for gradients that are differentiated again. Its parameters are
+    /// there already, so it finds the same leaves.
     fn recorded<'t, T: Float>(&self, step: &Step<'_, 't, T>, inputs: &[Var<'t, T>]) -> Result<Vec<Var<'t, T>>>
     where
         B: Block<T>,

@@ -19,9 +19,9 @@ impl<T: Float> Gradients<T> {
         self.leaves.iter().map(|leaf| squares(&leaf.grad)).sum::<f64>().sqrt()
     }
 
-    /// Scales all gradients so that their norm as one vector is at most `max_norm`, and gives the norm they had, as
-    /// `torch.nn.utils.clip_grad_norm_`: the factor is `min(1, max_norm / (norm + 1e-6))`. `norm_type` is the p of the
-    /// p-norm: 2 for the usual one, infinity for the largest gradient.
+    /// Scales all gradients so that their norm as one vector is at most `max_norm`, and gives the norm they
+    /// had, as `torch.nn.utils.clip_grad_norm_`: the factor is `min(1, max_norm / (norm + 1e-6))`.
+    /// `norm_type` is the p of the p-norm: 2 for the usual one, infinity for the largest gradient.
     ///
     /// ```
     /// use kolmo::Tape;
@@ -85,8 +85,8 @@ impl<T: Float> Gradients<T> {
         Ok(())
     }
 
-    /// Adds the gradients of parameters of another sweep to these: several small batches make a large one. Gradients
-    /// of inputs and scalars belong to one sweep and stay as they are.
+    /// Adds the gradients of parameters of another sweep to these: several small batches make a large one.
+    /// Gradients of inputs and scalars belong to one sweep and stay as they are.
     ///
     /// ```
     /// use kolmo::{Tape, Tensor, nn::Param};

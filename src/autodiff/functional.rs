@@ -1,5 +1,5 @@
-//! Derivatives of functions rather than of values: products with the Jacobian and the Hessian, and these whole.
-//! All are programs over the reverse sweep.
+//! Derivatives of functions rather than of values: products with the Jacobian and the Hessian, and these
+//! whole. All are programs over the reverse sweep.
 use crate::{
     error::{Error, Result},
     ops::Float,
@@ -7,7 +7,8 @@ use crate::{
     tensor::{Shape, Tensor},
 };
 
-/// The value of `f` at `x` and the product of its Jacobian with `v`: the derivative along `v`. `v` has the shape of `x`.
+/// The value of `f` at `x` and the product of its Jacobian with `v`: the derivative along `v`. `v` has the
+/// shape of `x`.
 ///
 /// Computed as the gradient of `u ↦ vᵀ(uᵀJ)`, so it takes no rules of its own.
 ///
@@ -56,7 +57,8 @@ pub fn hvp<T: Float>(
     Ok((y.item()?, g.value()?.clone(), hv.value()?.clone()))
 }
 
-/// The Jacobian of `f` at `x`: shape of the result followed by the shape of `x`. One sweep per element of the result.
+/// The Jacobian of `f` at `x`: shape of the result followed by the shape of `x`. One sweep per element of the
+/// result.
 ///
 /// ```
 /// use kolmo::{Tensor, jacobian};
@@ -71,7 +73,8 @@ pub fn jacobian<T: Float>(f: impl for<'t> Fn(&Var<'t, T>) -> Var<'t, T>, x: &Ten
     rows(&f(&x), &x)
 }
 
-/// The Hessian of `f` at `x`: the shape of `x` twice. `f` gives a single element. One sweep per element of `x`.
+/// The Hessian of `f` at `x`: the shape of `x` twice. `f` gives a single element. One sweep per element of
+/// `x`.
 ///
 /// ```
 /// use kolmo::{Tensor, hessian};

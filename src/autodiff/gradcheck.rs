@@ -56,8 +56,8 @@ impl GradCheck {
         GradCheck { second: on, ..self }
     }
 
-    /// Checks at most so many elements of each input, evenly spread (default all): large inputs take two runs for
-    /// each element.
+    /// Checks at most so many elements of each input, evenly spread (default all): large inputs take two runs
+    /// for each element.
     pub fn max_elements(self, elements: usize) -> Self {
         GradCheck { most: elements, ..self }
     }
@@ -71,8 +71,8 @@ impl GradCheck {
         self.check_by(f, inputs, true)
     }
 
-    /// The same; first gradients are recorded themselves only if that is wanted or second ones are checked: those of
-    /// scalars can't be.
+    /// The same; first gradients are recorded themselves only if that is wanted or second ones are checked:
+    /// those of scalars can't be.
     pub(crate) fn check_by(
         &self,
         f: impl for<'t> Fn(&[Var<'t, f64>]) -> Var<'t, f64>,

@@ -1,4 +1,5 @@
-//! Programs over the tape: derivatives of functions, sparse ones, checks against differences, and less memory for more time.
+//! Programs over the tape: derivatives of functions, sparse ones, checks against differences, and less memory
+//! for more time.
 // In the order in which rustdoc shows their methods of `Tape`.
 mod checkpoint;
 

@@ -1,5 +1,6 @@
-//! Jacobians and Hessians that are mostly zeros: of scalars row by row, each a sweep over its own part of the tape; of tensors by
-//! a pattern and a colouring, so that one sweep gives many rows or columns (Curtis, Powell and Reid, 1974).
+//! Jacobians and Hessians that are mostly zeros: of scalars row by row, each a sweep over its own part of the
+//! tape; of tensors by a pattern and a colouring, so that one sweep gives many rows or columns (Curtis,
+//! Powell and Reid, 1974).
 use crate::{
     error::{Error, Result},
     ops::Float,
@@ -74,9 +75,10 @@ impl<T: Float> Sparse<T> {
 
 /// # Sparse Jacobians of scalars
 impl<T: TapeNumber> Tape<T> {
-    /// The Jacobian of scalars by scalars of this tape. Each row is a sweep over what lies between a result and the arguments it
-    /// depends on, so rows that depend on little cost little: short blocks recorded one after the other, or made short
-    /// by [`preaccumulate`](Tape::preaccumulate) or [`Scalar::forward`].
+    /// The Jacobian of scalars by scalars of this tape. Each row is a sweep over what lies between a result
+    /// and the arguments it depends on, so rows that depend on little cost little: short blocks recorded
+    /// one after the other, or made short by [`preaccumulate`](Tape::preaccumulate) or
+    /// [`Scalar::forward`].
     ///
     /// ```
     /// let tape = kolmo::Tape::<f64>::new();
@@ -89,7 +91,8 @@ impl<T: TapeNumber> Tape<T> {
     /// ```
     ///
     /// # Errors
-    /// A scalar of another tape; an argument twice or constant; a tensor operation between arguments and results.
+    /// A scalar of another tape; an argument twice or constant; a tensor operation between arguments and
+    /// results.
     pub fn sparse_jacobian(&self, ys: &[Scalar<'_, T>], xs: &[Scalar<'_, T>]) -> Result<Sparse<T>> {
         let mut jacobian = Sparse::default();
         self.sparse_jacobian_into(ys, xs, &mut jacobian)?;
@@ -201,8 +204,8 @@ impl SparsityPattern {
         Ok(SparsityPattern { columns, rows: kept, row_colours, column_colours })
     }
 
-    /// The elements of a matrix that aren't zero: found once, as by [`jacobian`](crate::jacobian) at a point where no derivative
-    /// vanishes by chance, a pattern serves for all other points.
+    /// The elements of a matrix that aren't zero: found once, as by [`jacobian`](crate::jacobian) at a point
+    /// where no derivative vanishes by chance, a pattern serves for all other points.
     ///
     /// # Errors
     /// The tensor is no matrix.
@@ -225,7 +228,8 @@ impl SparsityPattern {
         self.rows.iter().map(Vec::len).sum()
     }
 
-    /// How many sweeps a Jacobian of this pattern takes: the colours of its rows or of its columns, whichever are fewer.
+    /// How many sweeps a Jacobian of this pattern takes: the colours of its rows or of its columns, whichever
+    /// are fewer.
     pub fn num_colors(&self) -> usize {
         count(&self.row_colours).min(count(&self.column_colours))
     }
@@ -274,8 +278,9 @@ fn colours(lines: &[Vec<u32>], across: &[Vec<u32>]) -> Vec<u32> {
     colours
 }
 
-/// The Jacobian of `f` at `x`, of which only the elements of the pattern can be other than zero: one sweep per colour. Rows are the elements of
-/// the result and columns those of `x`, in row-major order. Elements that are missing in the pattern make others wrong.
+/// The Jacobian of `f` at `x`, of which only the elements of the pattern can be other than zero: one sweep
+/// per colour. Rows are the elements of the result and columns those of `x`, in row-major order. Elements
+/// that are missing in the pattern make others wrong.
 ///
 /// ```
 /// use kolmo::{SparsityPattern, Tensor, sparse_jacobian};
@@ -306,8 +311,8 @@ pub fn sparse_jacobian<T: Float>(
     Ok(pattern.gather(&sweeps(&back, &u, &pattern.column_colours)?, false))
 }
 
-/// The Hessian of `f` at `x`, which gives a single element, of which only the elements of the (symmetric) pattern can be other than zero:
-/// one Hessian-vector product per colour.
+/// The Hessian of `f` at `x`, which gives a single element, of which only the elements of the (symmetric)
+/// pattern can be other than zero: one Hessian-vector product per colour.
 ///
 /// # Errors
 /// As [`sparse_jacobian`].

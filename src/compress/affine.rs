@@ -1,5 +1,5 @@
-//! Affine quantisation: numbers as small integers, by a scale and a zero point for a whole tensor, for each index of an axis or
-//! for each group of a row. What training makes of it is in `fake`.
+//! Affine quantisation: numbers as small integers, by a scale and a zero point for a whole tensor, for each
+//! index of an axis or for each group of a row. What training makes of it is in `fake`.
 use crate::{
     error::{Checked, Error, Result},
     ops::Float,
@@ -15,8 +15,9 @@ pub enum Along {
     Tensor,
     /// Those with one index of this axis.
     Axis(isize),
-    /// So many neighbours of a row, a row being all that has one index of the first axis: for a weight `[outputs, inputs]` groups
-    /// along its inputs. A row that isn't a multiple ends in a shorter group; a vector is one row.
+    /// So many neighbours of a row, a row being all that has one index of the first axis: for a weight
+    /// `[outputs, inputs]` groups along its inputs. A row that isn't a multiple ends in a shorter group;
+    /// a vector is one row.
     Groups(usize),
 }
 
@@ -61,8 +62,8 @@ impl Along {
     }
 }
 
-/// `code = clamp(round(x / scale) + zero_point, qmin, qmax)`, halves to even; back: `(code - zero_point) · scale`
-/// (Jacob et al., 2018).
+/// `code = clamp(round(x / scale) + zero_point, qmin, qmax)`, halves to even; back:
+/// `(code - zero_point) · scale` (Jacob et al., 2018).
 ///
 /// ```
 /// use kolmo::{Tensor, compress::Affine};
@@ -179,7 +180,8 @@ impl Affine {
         Affine::per_tensor(scale, ((-low / scale).round_ties_even() as i64).min(levels), 0, levels)
     }
 
-    /// For each index of an axis, codes from -(2ᵇ⁻¹ - 1) to 2ᵇ⁻¹ - 1 for the range of its magnitudes, with 0 at 0.
+    /// For each index of an axis, codes from -(2ᵇ⁻¹ - 1) to 2ᵇ⁻¹ - 1 for the range of its magnitudes, with 0
+    /// at 0.
     ///
     /// # Errors
     /// `bits` not from 2 to 16; no such axis; a value that is not finite.
@@ -212,7 +214,8 @@ impl Affine {
     /// The codes of the values.
     ///
     /// # Errors
-    /// The tensor has no such axis, or not as many indices there as there are scales; a value is NaN, for which there is no code.
+    /// The tensor has no such axis, or not as many indices there as there are scales; a value is NaN, for
+    /// which there is no code.
     pub fn quantize<T: Float>(&self, x: &Tensor<T>) -> Result<Tensor<i64>> {
         let values = x.to_vec();
         if let Some(at) = values.iter().position(|v| v.to_f64().is_nan()) {

@@ -12,8 +12,8 @@ const RANGES: usize = 128;
 const BINS: usize = 2048;
 
 impl Affine {
-    /// Codes from 0 to 2ᵇ - 1 for the range that holds this share of the values, `percentile` of 100, the rest cut off evenly at
-    /// both ends; 0 has a code.
+    /// Codes from 0 to 2ᵇ - 1 for the range that holds this share of the values, `percentile` of 100, the
+    /// rest cut off evenly at both ends; 0 has a code.
     ///
     /// # Errors
     /// `bits` not from 1 to 16; a percentile not above 0 and up to 100; a value that is not finite.
@@ -28,7 +28,8 @@ impl Affine {
         Affine::from_range(inner.first().copied().unwrap_or(0.0), inner.last().copied().unwrap_or(0.0), bits)
     }
 
-    /// Codes from 0 to 2ᵇ - 1 for the range, shrunk from that of all values, that gives the least mean squared error.
+    /// Codes from 0 to 2ᵇ - 1 for the range, shrunk from that of all values, that gives the least mean
+    /// squared error.
     ///
     /// ```
     /// use kolmo::{Tensor, compress::Affine};
@@ -63,8 +64,8 @@ impl Affine {
         best.map_or_else(|| Affine::min_max(x, bits), |(_, q)| Ok(q))
     }
 
-    /// Codes from -(2ᵇ⁻¹ - 1) to 2ᵇ⁻¹ - 1 for the magnitudes up to the bound whose quantised histogram tells most of the whole one:
-    /// with the least divergence `Σ p log (p / q)` (Migacz, 2017).
+    /// Codes from -(2ᵇ⁻¹ - 1) to 2ᵇ⁻¹ - 1 for the magnitudes up to the bound whose quantised histogram tells
+    /// most of the whole one: with the least divergence `Σ p log (p / q)` (Migacz, 2017).
     ///
     /// # Errors
     /// `bits` not from 2 to 10; a value that is not finite.
@@ -90,7 +91,8 @@ impl Affine {
     }
 }
 
-/// How much of the first `bound` bins, with all that is beyond in the last of them, is lost if they are brought to `levels` bins.
+/// How much of the first `bound` bins, with all that is beyond in the last of them, is lost if they are
+/// brought to `levels` bins.
 fn divergence(histogram: &[f64], bound: usize, levels: usize) -> f64 {
     let mut p = histogram[..bound].to_vec();
     p[bound - 1] += histogram[bound..].iter().sum::<f64>();

@@ -12,7 +12,8 @@ const HALF: u32 = 1 << (PROBABILITY_BITS - 1);
 const FLOOR: i32 = 64;
 /// More decisions than this never come out of one byte: `8 / -log2(1 - 64 / 65536)`, rounded up.
 const DECISIONS_PER_BYTE: u64 = 5_680;
-/// Zero bytes that an encoder may leave out at the end. A limit, so that a length says how much can be inside.
+/// Zero bytes that an encoder may leave out at the end. A limit, so that a length says how much can be
+/// inside.
 const TRIM: usize = 4;
 
 /// The most decisions of a [`Predictor`] that `bytes` bytes can hold: what claims more is damaged.
@@ -20,8 +21,8 @@ pub fn max_decisions(bytes: usize) -> u64 {
     (bytes as u64 + 8).saturating_mul(DECISIONS_PER_BYTE)
 }
 
-/// One direction of the coder. An encoder writes `bit` and returns it; a decoder ignores it and returns the bit
-/// that it read. `p1` is the probability of a one, in 65536ths, from 1 to 65535.
+/// One direction of the coder. An encoder writes `bit` and returns it; a decoder ignores it and returns the
+/// bit that it read. `p1` is the probability of a one, in 65536ths, from 1 to 65535.
 pub trait BitCoder {
     /// Codes one binary decision.
     fn code(&mut self, bit: bool, p1: u32) -> bool;
@@ -31,7 +32,8 @@ pub trait BitCoder {
         (0..count).rev().fold(0, |read, i| read << 1 | u64::from(self.code(value >> i & 1 == 1, HALF)))
     }
 
-    /// Whether a decoder has been asked for more than its bytes can hold. Loops ask now and then, to stop early.
+    /// Whether a decoder has been asked for more than its bytes can hold. Loops ask now and then, to stop
+    /// early.
     fn exhausted(&self) -> bool {
         false
     }
@@ -131,7 +133,8 @@ fn split(range: u32, p1: u32) -> u32 {
 }
 
 /// Reads the decisions of an [`Encoder`] back, given the same probabilities. Any bytes decode to something;
-/// [`Decoder::exhausted`](BitCoder::exhausted) and [`Decoder::unread`] tell whether they can have been meant so.
+/// [`Decoder::exhausted`](BitCoder::exhausted) and [`Decoder::unread`] tell whether they can have been meant
+/// so.
 #[derive(Debug)]
 pub struct Decoder<'a> {
     code: u32,
@@ -204,7 +207,8 @@ const fn squash(x: i32) -> i32 {
     (LOGISTIC[k] * (128 - f) + LOGISTIC[k + 1] * f + 64) >> 7
 }
 
-/// The inverse of [`squash`]: entry `i` is the smallest `x` whose probability is at least `(16 i + 8) / 65536`.
+/// The inverse of [`squash`]: entry `i` is the smallest `x` whose probability is at least
+/// `(16 i + 8) / 65536`.
 static STRETCH: [i16; 4096] = {
     let (mut table, mut x, mut i) = ([0; 4096], -2047, 0);
     while i < 4096 {
@@ -229,7 +233,8 @@ static RATE: [i32; COUNT_LIMIT as usize + 1] = {
 };
 
 /// An adaptive probability: 22 bits of it, and 10 bits that count what it has seen. Kept with the top bit
-/// flipped, so that a fresh one (one half, nothing seen) is zero and big tables come from the system as they are.
+/// flipped, so that a fresh one (one half, nothing seen) is zero and big tables come from the system as they
+/// are.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counter(u32);
 
@@ -254,9 +259,9 @@ impl Counter {
 /// Weights of the mixer are in 65536ths; beyond this they do no good, and sums could overflow.
 const WEIGHT_LIMIT: i64 = 1 << 22;
 
-/// Predicts a bit from `N` contexts at once. Each context selects one adaptive counter; the mixer adds up their
-/// log-odds with weights that it learns by gradient descent on the code length, one set of weights for each of a
-/// few situations (logistic mixing, as in M. Mahoney's PAQ).
+/// Predicts a bit from `N` contexts at once. Each context selects one adaptive counter; the mixer adds up
+/// their log-odds with weights that it learns by gradient descent on the code length, one set of weights for
+/// each of a few situations (logistic mixing, as in M. Mahoney's PAQ).
 #[derive(Debug)]
 pub struct Predictor<const N: usize> {
     tables: [Vec<u32>; N],
@@ -265,8 +270,8 @@ pub struct Predictor<const N: usize> {
 }
 
 impl<const N: usize> Predictor<N> {
-    /// A predictor whose context `i` takes values below `sizes[i]`, and whose mixer has `sets` sets of weights.
-    /// Larger values wrap around: they share counters, and nothing breaks.
+    /// A predictor whose context `i` takes values below `sizes[i]`, and whose mixer has `sets` sets of
+    /// weights. Larger values wrap around: they share counters, and nothing breaks.
     pub fn new(sizes: [usize; N], sets: usize) -> Predictor<N> {
         let weight = 65_536 / N.max(1) as i32; // the mean of the contexts' log-odds, to begin with
         Predictor {

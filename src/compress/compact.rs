@@ -1,5 +1,5 @@
-//! Layers that run in the form that they are stored in: sparse weights without their zeros, codes of eight bits without being
-//! made floats.
+//! Layers that run in the form that they are stored in: sparse weights without their zeros, codes of eight
+//! bits without being made floats.
 use super::Affine;
 use crate::{
     error::{Checked, Error, Result},
@@ -14,9 +14,10 @@ use crate::{
 
 /// A linear layer `x·Wᵀ + b` that leaves the zeros of its weight out.
 ///
-/// Weights whose zeros come in blocks of 16 outputs for one input ([`prune::blocks`](super::prune::blocks)) are kept as
-/// such blocks, which vector code runs at full speed. Others are kept column by column, and the columns of inputs that are 0 are
-/// not looked at: behind a ReLU, or for images with a blank background, that is most of them.
+/// Weights whose zeros come in blocks of 16 outputs for one input ([`prune::blocks`](super::prune::blocks))
+/// are kept as such blocks, which vector code runs at full speed. Others are kept column by column, and the
+/// columns of inputs that are 0 are not looked at: behind a ReLU, or for images with a blank background, that
+/// is most of them.
 ///
 /// ```
 /// use kolmo::{Random, Tensor, compress::{SparseLinear, matrices, prune::{self, Amount}}, nn::Linear};
@@ -46,7 +47,8 @@ enum Form {
     Columns(Columns),
 }
 
-/// Without vector code for bytes: rows of the input from which on codes become floats, and outputs whose codes do at a time.
+/// Without vector code for bytes: rows of the input from which on codes become floats, and outputs whose
+/// codes do at a time.
 const FLOATS_FROM: usize = 8;
 const PANEL: usize = 64;
 
@@ -77,7 +79,8 @@ impl SparseLinear {
     /// The layer as its model uses it: masked, with shared values, or however it is parametrised.
     ///
     /// # Errors
-    /// Another shape than that of a linear layer; more than 65,536 inputs or outputs; a parametrisation that fails.
+    /// Another shape than that of a linear layer; more than 65,536 inputs or outputs; a parametrisation that
+    /// fails.
     pub fn from_linear(layer: &crate::nn::Linear) -> Result<SparseLinear> {
         let (weight, bias) = parts(layer)?;
         SparseLinear::new(&weight, bias)
@@ -161,9 +164,10 @@ impl SparseLinear {
     }
 }
 
-/// A linear layer whose weights are codes of eight bits, with a scale for each output. Inputs become codes of eight bits as they
-/// come in, with a scale for each row, so that products and sums are of integers: exact, from a quarter of the memory, and with
-/// AVX2 or AVX-512's VNNI more at a time than of floats. Without these, codes become floats from eight rows on.
+/// A linear layer whose weights are codes of eight bits, with a scale for each output. Inputs become codes of
+/// eight bits as they come in, with a scale for each row, so that products and sums are of integers: exact,
+/// from a quarter of the memory, and with AVX2 or AVX-512's VNNI more at a time than of floats. Without
+/// these, codes become floats from eight rows on.
 ///
 /// ```
 /// use kolmo::{Random, Tensor, compress::Int8Linear, nn::{Layer, Linear}};
@@ -188,8 +192,8 @@ impl Int8Linear {
     /// The layer with each row of its weight rounded to 255 steps around 0.
     ///
     /// # Errors
-    /// Another shape than that of a linear layer; more than 131,072 inputs, whose sum might not fit 32 bits; a weight that is not
-    /// finite; a parametrisation that fails.
+    /// Another shape than that of a linear layer; more than 131,072 inputs, whose sum might not fit 32 bits;
+    /// a weight that is not finite; a parametrisation that fails.
     pub fn from_linear(layer: &crate::nn::Linear) -> Result<Int8Linear> {
         let (weight, bias) = parts(layer)?;
         if weight.dim(1) > 1 << 17 {

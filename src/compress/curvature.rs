@@ -1,5 +1,6 @@
-//! Rounding and pruning of linear layers that makes up for what each step loses: the optimal brain surgeon (Hassibi, Stork and
-//! Wolff, 1993) column by column, as in GPTQ (Frantar et al., 2023) and SparseGPT (Frantar and Alistarh, 2023).
+//! Rounding and pruning of linear layers that makes up for what each step loses: the optimal brain surgeon
+//! (Hassibi, Stork and Wolff, 1993) column by column, as in GPTQ (Frantar et al., 2023) and SparseGPT
+//! (Frantar and Alistarh, 2023).
 use crate::{
     error::{Error, Result},
     kernels::dense::cholesky,
@@ -10,8 +11,8 @@ use crate::{
     },
 };
 
-/// The second derivatives of a linear layer's squared error, `H = 2XᵀX` of its inputs, in the form that is needed: the upper
-/// triangle U with `UᵀU = H⁻¹`.
+/// The second derivatives of a linear layer's squared error, `H = 2XᵀX` of its inputs, in the form that is
+/// needed: the upper triangle U with `UᵀU = H⁻¹`.
 ///
 /// ```
 /// use kolmo::{Tensor, compress::ObsSolver};
@@ -34,8 +35,9 @@ pub struct ObsSolver {
 const BLOCK: usize = 128;
 
 impl ObsSolver {
-    /// From inputs `[examples, inputs]`. `damping` times the mean of the diagonal is added to it (GPTQ's is 0.01), without which
-    /// fewer examples than inputs, or an input that is always 0, leave nothing to divide by.
+    /// From inputs `[examples, inputs]`. `damping` times the mean of the diagonal is added to it (GPTQ's is
+    /// 0.01), without which fewer examples than inputs, or an input that is always 0, leave nothing to
+    /// divide by.
     ///
     /// # Errors
     /// Another rank; a matrix that isn't positive definite.
@@ -69,8 +71,8 @@ impl ObsSolver {
         Ok(ObsSolver { n, upper })
     }
 
-    /// The weight `[outputs, inputs]` rounded to what `round` makes of each value and its row, the columns one after the other,
-    /// each error made up for by the columns that follow.
+    /// The weight `[outputs, inputs]` rounded to what `round` makes of each value and its row, the columns
+    /// one after the other, each error made up for by the columns that follow.
     ///
     /// # Errors
     /// Another shape.
@@ -86,8 +88,8 @@ impl ObsSolver {
         Ok(Tensor::from_fn(weight.shape(), |i| T::constant(w[i])))
     }
 
-    /// The weight `[outputs, inputs]` with this share of it left, and which: of each 128 columns those weights go that cost the
-    /// least, `w² / [H⁻¹]ᵢᵢ`, and what is left makes up for them.
+    /// The weight `[outputs, inputs]` with this share of it left, and which: of each 128 columns those
+    /// weights go that cost the least, `w² / [H⁻¹]ᵢᵢ`, and what is left makes up for them.
     ///
     /// # Errors
     /// Another shape; a density outside of 0 to 1.

@@ -1,5 +1,5 @@
-//! Distillation: losses that let a small model learn from a large one (Hinton, Vinyals and Dean, 2015). The large model runs
-//! on constants; its output is never differentiated.
+//! Distillation: losses that let a small model learn from a large one (Hinton, Vinyals and Dean, 2015). The
+//! large model runs on constants; its output is never differentiated.
 use crate::{
     error::{Error, Result},
     fuse,
@@ -10,11 +10,11 @@ use crate::{
     tensor::{Index, Tensor},
 };
 
-/// `alpha · T² · KL(softmax(teacher / T) ‖ softmax(student / T)) + (1 - alpha) · cross_entropy(student, targets)`,
-/// both means over the batch: `[n, classes], [n, classes], [n] -> []`.
+/// `alpha · T² · KL(softmax(teacher / T) ‖ softmax(student / T)) + (1 - alpha) · cross_entropy(student,
+/// targets)`, both means over the batch: `[n, classes], [n, classes], [n] -> []`.
 ///
-/// A temperature `T` above 1 shows which wrong classes the teacher holds for likely; `T²` keeps the size of the
-/// gradients. Gradients flow to the student only.
+/// A temperature `T` above 1 shows which wrong classes the teacher holds for likely; `T²` keeps the size of
+/// the gradients. Gradients flow to the student only.
 ///
 /// ```
 /// use kolmo::{Tape, Tensor, compress::distill::soft_target_loss};
@@ -41,8 +41,9 @@ pub fn soft_target_loss<'t, T: Float, I: Index>(
     if alpha == 1.0 { soft } else { soft + hard() * (1.0 - alpha) }
 }
 
-/// One set of scores for several teachers: at this temperature their softmax is the mean of the teachers' probabilities. With one
-/// teacher it is that teacher's scores, up to a constant. A student of the same kind as its only teacher is self-distillation.
+/// One set of scores for several teachers: at this temperature their softmax is the mean of the teachers'
+/// probabilities. With one teacher it is that teacher's scores, up to a constant. A student of the same kind
+/// as its only teacher is self-distillation.
 ///
 /// ```
 /// use kolmo::{Tape, compress::distill::ensemble};
@@ -62,8 +63,8 @@ pub fn ensemble<'t, T: Float>(teachers: &[&Var<'t, T>], temperature: f64) -> Res
     Ok((sum / teachers.len() as f64).log() * temperature)
 }
 
-/// A student's hidden features, brought to the teacher's width by a matrix that learns along, against the teacher's:
-/// `mean((student · Wᵀ - teacher)²)` (Romero et al., 2015): `[n, s], [n, t], [t, s] -> []`.
+/// A student's hidden features, brought to the teacher's width by a matrix that learns along, against the
+/// teacher's: `mean((student · Wᵀ - teacher)²)` (Romero et al., 2015): `[n, s], [n, t], [t, s] -> []`.
 ///
 /// ```
 /// use kolmo::{Tape, compress::distill::hint_loss};
@@ -82,8 +83,9 @@ pub fn hint_loss<'t, T: Float>(
     student.linear(regressor, None).mse_loss(&teacher.detach(), Reduction::Mean)
 }
 
-/// Where the channels of two convolutions are active: `Σ |a|ᵖ` over channels, each image's map divided by its norm, the
-/// mean squared difference (Zagoruyko and Komodakis, 2017). `[n, c, …], [n, d, …] -> []` with the same `…`.
+/// Where the channels of two convolutions are active: `Σ |a|ᵖ` over channels, each image's map divided by its
+/// norm, the mean squared difference (Zagoruyko and Komodakis, 2017). `[n, c, …], [n, d, …] -> []` with the
+/// same `…`.
 #[track_caller]
 pub fn attention_transfer_loss<'t, T: Float>(
     student: &Var<'t, T>,
@@ -99,8 +101,8 @@ pub fn attention_transfer_loss<'t, T: Float>(
     map(student).mse_loss(&map(&teacher.detach()), Reduction::Mean)
 }
 
-/// The distances between the examples of a batch, in units of their mean: the student's against the teacher's by
-/// `smooth_l1_loss` (RKD-D of Park et al., 2019). `[n, s], [n, t] -> []`.
+/// The distances between the examples of a batch, in units of their mean: the student's against the teacher's
+/// by `smooth_l1_loss` (RKD-D of Park et al., 2019). `[n, s], [n, t] -> []`.
 #[track_caller]
 pub fn relational_distance_loss<'t, T: Float>(student: &Var<'t, T>, teacher: &Var<'t, T>) -> Var<'t, T> {
     let distances = |x: &Var<'t, T>| {

@@ -1,4 +1,5 @@
-//! Quantisation that training feels: values are rounded on the way forward, and gradients pass straight through the rounding.
+//! Quantisation that training feels: values are rounded on the way forward, and gradients pass straight
+//! through the rounding.
 use super::{
     Affine,
     filter::{each_field, picks_some},
@@ -16,11 +17,12 @@ use serde::Serialize;
 /// Step sizes that are tried for a group, from what its largest weight asks for downwards.
 const TRIED: usize = 48;
 
-/// Quantisation-aware training: weights become whole numbers of steps as the model uses them, and training goes on with the weights
-/// underneath (straight-through; Bengio et al., 2013).
+/// Quantisation-aware training: weights become whole numbers of steps as the model uses them, and training
+/// goes on with the weights underneath (straight-through; Bengio et al., 2013).
 ///
-/// It needs no special layers: [`attach`](Quantizer::attach) is told to the parameters ([`Param::set_steps`]), the model is trained as
-/// before, [`convert`] makes the whole numbers permanent, and what [`pack`](super::pack) then writes is what was trained.
+/// It needs no special layers: [`attach`](Quantizer::attach) is told to the parameters
+/// ([`Param::set_steps`]), the model is trained as before, [`convert`] makes the whole numbers permanent, and
+/// what [`pack`](super::pack) then writes is what was trained.
 ///
 /// ```
 /// use kolmo::{Random, compress::{Artifact, matrices, pack, quantize::{Quantizer, convert}, unpack}, nn::Linear};
@@ -60,8 +62,8 @@ impl Check for Quantizer {
 type Job = Box<dyn FnOnce() -> Result<()>>;
 
 impl Quantizer {
-    /// Whole numbers of so many bits, 2 to 8, from `-(2ᵇ⁻¹ - 1)` to `2ᵇ⁻¹ - 1`, with one step size for all of a tensor, which is
-    /// learnt along (LSQ; Esser et al., 2020). Two bits are ternary weights.
+    /// Whole numbers of so many bits, 2 to 8, from `-(2ᵇ⁻¹ - 1)` to `2ᵇ⁻¹ - 1`, with one step size for all of
+    /// a tensor, which is learnt along (LSQ; Esser et al., 2020). Two bits are ternary weights.
     pub fn new(bits: u32) -> Quantizer {
         Quantizer { bits, group: 0, channels: false, learned: true }
     }
@@ -81,11 +83,12 @@ impl Quantizer {
         Quantizer { learned, ..self }
     }
 
-    /// Puts the rounding between the weights that `filter` picks by name and shape and their use. Optimisers find the step sizes
-    /// by themselves, as they find codebooks.
+    /// Puts the rounding between the weights that `filter` picks by name and shape and their use. Optimisers
+    /// find the step sizes by themselves, as they find codebooks.
     ///
     /// # Errors
-    /// A filter that picks no parameter; bits that aren't from 2 to 8; a weight that isn't finite, or is tied to a codebook. Nothing has changed then.
+    /// A filter that picks no parameter; bits that aren't from 2 to 8; a weight that isn't finite, or is tied
+    /// to a codebook. Nothing has changed then.
     pub fn attach<M: Serialize + ?Sized>(
         self,
         model: &M,
@@ -147,8 +150,8 @@ impl Quantizer {
     }
 }
 
-/// Makes the whole numbers of [`Quantizer`]s permanent: each weight keeps the number that it has now, whatever is trained. Step
-/// sizes go on to be learnt, unless they are frozen.
+/// Makes the whole numbers of [`Quantizer`]s permanent: each weight keeps the number that it has now,
+/// whatever is trained. Step sizes go on to be learnt, unless they are frozen.
 ///
 /// # Errors
 /// A parametrisation fails; no parameter has steps.
@@ -182,9 +185,11 @@ pub(super) fn set_numbers<T: Float>(p: &Param<T>, bits: u32, numbers: &Tensor<i3
 
 /// # Quantisation
 impl<'t, T: Float> Var<'t, T> {
-    /// Quantised with a step size that is learnt: `clamp(round(x / s), qmin, qmax) · s` for a step size `s` of one element, or one
-    /// that broadcasts (LSQ; Esser et al., 2020). The gradient of `x` passes straight through where `round(x / s)` is in the range,
-    /// bounds included, that of `s` is `round(x / s) - x / s` there and the bound outside; it is divided by `√(n · qmax)` as proposed, `n` elements to one size.
+    /// Quantised with a step size that is learnt: `clamp(round(x / s), qmin, qmax) · s` for a step size `s`
+    /// of one element, or one that broadcasts (LSQ; Esser et al., 2020). The gradient of `x` passes
+    /// straight through where `round(x / s)` is in the range, bounds included, that of `s` is `round(x /
+    /// s) - x / s` there and the bound outside; it is divided by `√(n · qmax)` as proposed, `n` elements to
+    /// one size.
     ///
     /// ```
     /// let tape = kolmo::Tape::<f64>::new();
@@ -206,8 +211,9 @@ impl<'t, T: Float> Var<'t, T> {
         round_to_steps(self, &share_of_gradient(s, each, qmax.abs()), qmin, qmax)
     }
 
-    /// The values that are left of these once they were quantised; NaN stays NaN. The gradient passes straight through where the code
-    /// was within its range, and is 0 where it was clamped (Bengio et al., 2013).
+    /// The values that are left of these once they were quantised; NaN stays NaN. The gradient passes
+    /// straight through where the code was within its range, and is 0 where it was clamped (Bengio et
+    /// al., 2013).
     #[track_caller]
     #[doc(alias = "FakeQuantize")]
     pub fn fake_quantize(&self, q: &Affine) -> Var<'t, T> {

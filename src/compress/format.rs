@@ -1,6 +1,6 @@
 //! The `.kolmo` file: what an artifact holds, what it weighs, and its way to disk and back. Bytes are made in
-//! `write` and taken apart in `read` and `cursor`, by what `layout` and `bits` say; `docs/format.md` describes them for readers in
-//! other languages.
+//! `write` and taken apart in `read` and `cursor`, by what `layout` and `bits` say; `docs/format.md`
+//! describes them for readers in other languages.
 mod artifact;
 mod bits;
 mod cursor;
@@ -37,8 +37,8 @@ impl Artifact {
         read::decode(bytes)
     }
 
-    /// Writes the artifact to a file: under a temporary name beside it first, flushed to the disk, then renamed.
-    /// A crash leaves the old file or the new one.
+    /// Writes the artifact to a file: under a temporary name beside it first, flushed to the disk, then
+    /// renamed. A crash leaves the old file or the new one.
     ///
     /// # Errors
     /// As [`to_bytes`](Artifact::to_bytes), and [`Error::Io`].

@@ -1,5 +1,5 @@
-//! Gates that learn to close: regularisation by the number of weights that are not zero. What is left of a model afterwards is
-//! told to `prune`'s masks.
+//! Gates that learn to close: regularisation by the number of weights that are not zero. What is left of a
+//! model afterwards is told to `prune`'s masks.
 use super::{
     prune::{self, Weights},
     variational::{beside, known},
@@ -25,17 +25,19 @@ const ZETA: f64 = 1.1;
 pub enum Gate {
     /// Each weight has its own.
     Weight,
-    /// Each index of this axis has one: 0 closes whole outputs of a linear layer or convolution, 1 whole inputs.
+    /// Each index of this axis has one: 0 closes whole outputs of a linear layer or convolution, 1 whole
+    /// inputs.
     Axis(isize),
 }
 
-/// Gates between 0 and 1 before the weights of a model, closed or open with learnt probabilities (hard concrete gates; Louizos,
-/// Welling and Kingma, 2018). With `u` uniform and the parameter `log α` of a gate,
+/// Gates between 0 and 1 before the weights of a model, closed or open with learnt probabilities (hard
+/// concrete gates; Louizos, Welling and Kingma, 2018). With `u` uniform and the parameter `log α` of a gate,
 ///
-/// `s = sigmoid((log u - log(1 - u) + log α) / β)`, `z = clamp(s·(ζ - γ) + γ, 0, 1)`, `β = ⅔`, `γ = -0.1`, `ζ = 1.1`,
+/// `s = sigmoid((log u - log(1 - u) + log α) / β)`, `z = clamp(s·(ζ - γ) + γ, 0, 1)`, `β = ⅔`, `γ = -0.1`,
+/// `ζ = 1.1`,
 ///
-/// and a gate isn't closed with probability `sigmoid(log α - β·log(-γ / ζ))`. The sum of these over weights, the expected number
-/// of weights that aren't zero, can be added to a loss.
+/// and a gate isn't closed with probability `sigmoid(log α - β·log(-γ / ζ))`. The sum of these over weights,
+/// the expected number of weights that aren't zero, can be added to a loss.
 ///
 /// ```
 /// use kolmo::{Random, Tape, Tensor, compress::{Gate, Gates, matrices}, nn::{Layer, Linear}, optim::{Adam, Optimizer}};
@@ -63,10 +65,12 @@ pub struct Gates<T: Float = f32> {
 }
 
 impl<T: Float> Gates<T> {
-    /// Gates for the weights that `filter` picks by name and shape, each of which is open with probability `open` at first.
+    /// Gates for the weights that `filter` picks by name and shape, each of which is open with probability
+    /// `open` at first.
     ///
     /// # Errors
-    /// `open` not strictly between 0 and 1; a weight without the axis, or tied to a codebook; no weight at all.
+    /// `open` not strictly between 0 and 1; a weight without the axis, or tied to a codebook; no weight at
+    /// all.
     pub fn new<M: Serialize + ?Sized>(
         model: &M,
         gate: Gate,
@@ -88,9 +92,9 @@ impl<T: Float> Gates<T> {
         Ok(Gates { log_alpha })
     }
 
-    /// Puts gates before the weights until the tape's next [`reset`](Tape::reset): random ones in training, else
-    /// `clamp(sigmoid(log α)·(ζ - γ) + γ, 0, 1)`. Gives the [`expected`](Gates::expected) number of weights. To be called once in
-    /// each step, before the model is run.
+    /// Puts gates before the weights until the tape's next [`reset`](Tape::reset): random ones in training,
+    /// else `clamp(sigmoid(log α)·(ζ - γ) + γ, 0, 1)`. Gives the [`expected`](Gates::expected) number of
+    /// weights. To be called once in each step, before the model is run.
     #[track_caller]
     pub fn sample<'t, M: Serialize + ?Sized>(&self, tape: &'t Tape<T>, model: &M) -> Var<'t, T> {
         if let Err(message) = known(&self.log_alpha, model) {
@@ -125,8 +129,8 @@ impl<T: Float> Gates<T> {
         sum
     }
 
-    /// Makes the gates permanent: weights are multiplied by what their gates are outside of training, and those behind closed ones
-    /// are pruned for good.
+    /// Makes the gates permanent: weights are multiplied by what their gates are outside of training, and
+    /// those behind closed ones are pruned for good.
     ///
     /// # Errors
     /// A weight that isn't of the shape that it had.

@@ -1,4 +1,5 @@
-//! What a model costs as it is stored: where its bytes are, how many multiply-adds it takes, how long it takes.
+//! What a model costs as it is stored: where its bytes are, how many multiply-adds it takes, how long it
+//! takes.
 use super::{
     Sizes, everything, pack,
     prune::{self, Weights},
@@ -92,8 +93,9 @@ impl CostReport {
         Ok(CostReport { sizes, weights: prune::count(model, everything), work, latency: None })
     }
 
-    /// The same with times: of `dense`, a run of the model, and of `stored`, a run in compressed form, such as
-    /// [`Compact`](super::Compact)'s. Best on one thread ([`set_threads`](crate::set_num_threads)) of a quiet machine.
+    /// The same with times: of `dense`, a run of the model, and of `stored`, a run in compressed form, such
+    /// as [`Compact`](super::Compact)'s. Best on one thread ([`set_threads`](crate::set_num_threads)) of
+    /// a quiet machine.
     ///
     /// # Errors
     /// What the runs give.
@@ -140,7 +142,8 @@ fn calls(run: &mut impl FnMut() -> Result<()>) -> Result<u32> {
     Ok((calls / 2).max(1))
 }
 
-/// The name of each parameter and the share of it that isn't zero, by its number and those of its codebook and step sizes.
+/// The name of each parameter and the share of it that isn't zero, by its number and those of its codebook
+/// and step sizes.
 fn shares<M: Serialize + ?Sized>(model: &M) -> Result<HashMap<u64, (String, f64)>> {
     let mut shares = HashMap::new();
     let mut result = Ok(());

@@ -7,8 +7,8 @@ use crate::{
 };
 use serde::Serialize;
 
-/// L(model): the bits of the file that [`pack`](super::pack) would make of the model, without text about it but what it tells of its
-/// layers by itself.
+/// L(model): the bits of the file that [`pack`](super::pack) would make of the model, without text about it
+/// but what it tells of its layers by itself.
 ///
 /// ```
 /// use kolmo::{Tensor, compress::{description_length, pack}, nn::Param};

@@ -8,8 +8,9 @@ use crate::{
     tensor::Tensor,
 };
 
-/// The best approximation `A·B` of rank `rank` to a matrix `[m, n]`: `A` is `[m, rank]`, `B` `[rank, n]` (Eckart and Young,
-/// 1936). The roots of the singular values go to both. A linear layer becomes two, `x·Bᵀ·Aᵀ`.
+/// The best approximation `A·B` of rank `rank` to a matrix `[m, n]`: `A` is `[m, rank]`, `B` `[rank, n]`
+/// (Eckart and Young, 1936). The roots of the singular values go to both. A linear layer becomes two,
+/// `x·Bᵀ·Aᵀ`.
 ///
 /// ```
 /// use kolmo::{Tape, Tensor, compress::low_rank};
@@ -43,8 +44,9 @@ pub fn low_rank<T: Float>(weight: &Tensor<T>, rank: usize) -> Result<(Tensor<T>,
     Ok((a.made().map_err(invalid)?, b.made().map_err(invalid)?))
 }
 
-/// Ties the weights of a parameter to `k` shared values by a hash of their places, which nobody has to store (Chen et al., 2015):
-/// each value is at first the mean of the kept weights that share it, and training goes on with the values.
+/// Ties the weights of a parameter to `k` shared values by a hash of their places, which nobody has to store
+/// (Chen et al., 2015): each value is at first the mean of the kept weights that share it, and training goes
+/// on with the values.
 ///
 /// # Errors
 /// `k` is 0 or more than there are weights; a parametrisation fails.

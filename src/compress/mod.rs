@@ -1,12 +1,15 @@
-//! Models made small: pruning, shared values, distillation; entropy coding and the `.kolmo` file; lengths in bits.
+//! Models made small: pruning, shared values, distillation; entropy coding and the `.kolmo` file; lengths in
+//! bits.
 //!
-//! A model is pruned with [`prune`], or learns which weights it doesn't need ([`Variational`], [`Gates`]); its weights are tied to a
-//! few values with [`quantize`], which can be felt in training ([`Quantizer`](quantize::Quantizer)); with [`rate`](fn@rate) in the loss it
-//! finds by itself which weights and values are worth their bits. It is trained against a larger
-//! one with [`distill`], and whole channels are cut out of it with [`Channels`]. A [`Recipe`] says stages of that in a file.
+//! A model is pruned with [`prune`], or learns which weights it doesn't need ([`Variational`], [`Gates`]);
+//! its weights are tied to a few values with [`quantize`], which can be felt in training
+//! ([`Quantizer`](quantize::Quantizer)); with [`rate`](fn@rate) in the loss it finds by itself which weights
+//! and values are worth their bits. It is trained against a larger one with [`distill`], and whole channels
+//! are cut out of it with [`Channels`]. A [`Recipe`] says stages of that in a file.
 //!
-//! [`pack`] makes an [`Artifact`] of a model, which is written to a file; [`unpack`] puts a file into a model, and [`Compact`] runs it
-//! as it is stored. A [`CostReport`] tells bytes, multiply-adds and time, [`description_length`] the bits that all of that comes to.
+//! [`pack`] makes an [`Artifact`] of a model, which is written to a file; [`unpack`] puts a file into a
+//! model, and [`Compact`] runs it as it is stored. A [`CostReport`] tells bytes, multiply-adds and time,
+//! [`description_length`] the bits that all of that comes to.
 
 mod affine;
 mod calibrate;

@@ -1,5 +1,5 @@
-//! Models to artifacts and back, by the dotted names of their parameters. Nothing is lost on the way: what is stored in
-//! 16 bits is what 16 bits hold exactly. How the bytes are made is said in `format`.
+//! Models to artifacts and back, by the dotted names of their parameters. Nothing is lost on the way: what is
+//! stored in 16 bits is what 16 bits hold exactly. How the bytes are made is said in `format`.
 use super::{
     Artifact, Entry, EntryData,
     fake::set_numbers,
@@ -22,10 +22,10 @@ use std::collections::BTreeMap;
 ///
 /// Each parameter is written as the model uses it: one with a codebook as mask, codes and centroids, one with
 /// [step sizes](Param::set_steps) as mask, whole numbers and these; any other as
-/// its values, zero where a mask prunes. Values, centroids and step sizes take 16 bits if all of a parameter's are
-/// half-precision numbers ([`to_half`](super::quantize::to_half) makes them so), else 32. Parameters of
-/// `f64` are rounded to `f32`. Of a [`Sequential`](crate::nn::Sequential) that [`Compact`](super::Compact) can run, the text `layers`
-/// tells the layers, unless `meta` has one.
+/// its values, zero where a mask prunes. Values, centroids and step sizes take 16 bits if all of a
+/// parameter's are half-precision numbers ([`to_half`](super::quantize::to_half) makes them so), else 32.
+/// Parameters of `f64` are rounded to `f32`. Of a [`Sequential`](crate::nn::Sequential) that
+/// [`Compact`](super::Compact) can run, the text `layers` tells the layers, unless `meta` has one.
 ///
 /// ```
 /// use kolmo::{Random, compress::{Artifact, matrices, pack, prune::{self, Amount}, quantize, unpack}, nn::Linear};
@@ -43,7 +43,8 @@ use std::collections::BTreeMap;
 /// ```
 ///
 /// # Errors
-/// A parametrisation fails; a finite value that isn't one any more as `f32`; a codebook has more than 256 centroids.
+/// A parametrisation fails; a finite value that isn't one any more as `f32`; a codebook has more than 256
+/// centroids.
 pub fn pack<M: Serialize + ?Sized>(model: &M, meta: &[(&str, &str)]) -> Result<Artifact> {
     let mut entries = Vec::new();
     each_field!(model, |name, p| entries.push(entry(name, p)));
@@ -85,7 +86,8 @@ fn in_steps<T: Float>(name: &str, p: &Param<T>) -> Result<Option<EntryData>> {
     Ok(Some(EntryData::Scaled { weights, group: steps.group, scales, scale_bits }))
 }
 
-/// Codes of kept weights only, over the centroids that these use, sorted: that way they take the fewest bytes.
+/// Codes of kept weights only, over the centroids that these use, sorted: that way they take the fewest
+/// bytes.
 fn tied(codes: &[u32], centroids: &[f32], mask: Option<Vec<bool>>) -> EntryData {
     let kept = |i: usize| mask.as_ref().is_none_or(|mask| mask[i]);
     let codes: Vec<u32> = codes.iter().enumerate().filter(|(i, _)| kept(*i)).map(|(_, &code)| code).collect();
@@ -117,8 +119,8 @@ fn fits_half(values: &[f32]) -> bool {
     values.iter().all(|&v| round_to_f16(v).to_bits() == v.to_bits())
 }
 
-/// Puts an artifact's tensors into the parameters of the same names. A parameter becomes what the file says: plain
-/// values, or a codebook with its mask; what stood between its tensor and its use before is gone.
+/// Puts an artifact's tensors into the parameters of the same names. A parameter becomes what the file says:
+/// plain values, or a codebook with its mask; what stood between its tensor and its use before is gone.
 ///
 /// # Errors
 /// Names that the artifact doesn't have, or has too many, and shapes that differ are all told at once; so are

@@ -1,5 +1,5 @@
-//! Pruning: which weights go, by magnitude, over a whole model or layer by layer. It sets masks on parameters; what is
-//! pruned stays zero in training. Making files of it is left to `pack`.
+//! Pruning: which weights go, by magnitude, over a whole model or layer by layer. It sets masks on
+//! parameters; what is pruned stays zero in training. Making files of it is left to `pack`.
 use super::{
     filter::{each_field, picks_some},
     scores::Scores,
@@ -83,8 +83,8 @@ pub fn count<M: Serialize + ?Sized>(model: &M, filter: impl Fn(&str, &Shape) -> 
     weights
 }
 
-/// Prunes the smallest weights by magnitude of all the parameters that `filter` picks by name and shape, taken together
-/// (Han et al., 2015). Weights pruned before stay so. Of equal ones the first go.
+/// Prunes the smallest weights by magnitude of all the parameters that `filter` picks by name and shape,
+/// taken together (Han et al., 2015). Weights pruned before stay so. Of equal ones the first go.
 ///
 /// ```
 /// use kolmo::{Tensor, compress::{matrices, prune::{self, Amount}}, nn::Param};
@@ -96,8 +96,8 @@ pub fn count<M: Serialize + ?Sized>(model: &M, filter: impl Fn(&str, &Shape) -> 
 /// ```
 ///
 /// # Errors
-/// A filter that picks no parameter, a share outside of 0 to 1, a count larger than what is left, a parametrisation that fails.
-/// Nothing is pruned then.
+/// A filter that picks no parameter, a share outside of 0 to 1, a count larger than what is left, a
+/// parametrisation that fails. Nothing is pruned then.
 #[doc(alias = "global_unstructured")]
 pub fn global<M: Serialize + ?Sized>(
     model: &M,
@@ -109,7 +109,8 @@ pub fn global<M: Serialize + ?Sized>(
     finish(&found)
 }
 
-/// The same by scores instead of magnitudes: the weights of the lowest score go. Parameters without scores are left alone.
+/// The same by scores instead of magnitudes: the weights of the lowest score go. Parameters without scores
+/// are left alone.
 ///
 /// # Errors
 /// As [`global`]; not as many scores as weights.
@@ -155,9 +156,9 @@ pub fn layerwise<M: Serialize + ?Sized>(
     finish(&found)
 }
 
-/// Prunes whole slices along an axis, such as the rows of a matrix or the filters of a convolution: in each parameter
-/// that `filter` picks those with the smallest norm `(Σ |w|ᵖ)^(1/p)`; `p` may be infinite (the largest magnitude) or
-/// minus infinity (the smallest). Amounts are of slices of which something is left.
+/// Prunes whole slices along an axis, such as the rows of a matrix or the filters of a convolution: in each
+/// parameter that `filter` picks those with the smallest norm `(Σ |w|ᵖ)^(1/p)`; `p` may be infinite (the
+/// largest magnitude) or minus infinity (the smallest). Amounts are of slices of which something is left.
 ///
 /// ```
 /// use kolmo::{Tensor, compress::{matrices, prune::{self, Amount}}, nn::Param};
@@ -184,8 +185,9 @@ pub fn structured<M: Serialize + ?Sized>(
     finish(&found)
 }
 
-/// Prunes blocks of `rows` neighbouring outputs for one input: of each matrix that `filter` picks, taken together, those with
-/// the smallest sum of squares. Amounts are of weights. Blocks of 16 are what [`SparseLinear`](super::SparseLinear) runs fastest.
+/// Prunes blocks of `rows` neighbouring outputs for one input: of each matrix that `filter` picks, taken
+/// together, those with the smallest sum of squares. Amounts are of weights. Blocks of 16 are what
+/// [`SparseLinear`](super::SparseLinear) runs fastest.
 ///
 /// # Errors
 /// As [`global`]; a parameter that is not a matrix; 0 rows. Nothing is pruned then.
@@ -233,8 +235,8 @@ pub fn blocks<M: Serialize + ?Sized>(
     finish(&found)
 }
 
-/// Keeps the `n` largest magnitudes of every `m` neighbours along the last axis, the pattern that some hardware runs
-/// fast (Mishra et al., 2021).
+/// Keeps the `n` largest magnitudes of every `m` neighbours along the last axis, the pattern that some
+/// hardware runs fast (Mishra et al., 2021).
 ///
 /// ```
 /// use kolmo::{Tensor, compress::{everything, prune}, nn::Param};
@@ -274,8 +276,9 @@ pub fn n_of_m<M: Serialize + ?Sized>(
     finish(&found)
 }
 
-/// The gradual schedule of Zhu and Gupta (2017), for densities or sparsities: `target + (initial - target)·(1 - t)³`
-/// after `step` of `steps` steps, with `t = step / steps`. It prunes fast while much can go, and slowly at the end.
+/// The gradual schedule of Zhu and Gupta (2017), for densities or sparsities:
+/// `target + (initial - target)·(1 - t)³` after `step` of `steps` steps, with `t = step / steps`. It prunes
+/// fast while much can go, and slowly at the end.
 ///
 /// ```
 /// use kolmo::compress::prune::cubic_density;

@@ -1,5 +1,6 @@
-//! Quantisation to a shared codebook (Han et al., 2016): k-means over a parameter's kept weights, after which training goes
-//! on with the centroids; and rounding to half precision. Whole numbers of steps, and training with them, are in `fake`.
+//! Quantisation to a shared codebook (Han et al., 2016): k-means over a parameter's kept weights, after which
+//! training goes on with the centroids; and rounding to half precision. Whole numbers of steps, and training
+//! with them, are in `fake`.
 #![doc(alias = "quantization")]
 pub use super::fake::{Quantizer, convert};
 use super::{
@@ -19,12 +20,12 @@ const EXACT: usize = 4096;
 /// Most rounds of refinement beyond that.
 const ROUNDS: usize = 100;
 
-/// The `k` centroids, in ascending order, that minimise the sum of squared distances of the values to their nearest one;
-/// fewer if there are fewer different values. Deterministic.
+/// The `k` centroids, in ascending order, that minimise the sum of squared distances of the values to their
+/// nearest one; fewer if there are fewer different values. Deterministic.
 ///
-/// In one dimension clusters are intervals, so dynamic programming over the sorted values finds the optimum (Wang and Song,
-/// 2011) in `O(k n log n)`. Beyond 4096 different values the intervals' ends are first sought among 4096
-/// quantiles and then refined by Lloyd's rounds. Values that are not finite are left out.
+/// In one dimension clusters are intervals, so dynamic programming over the sorted values finds the optimum
+/// (Wang and Song, 2011) in `O(k n log n)`. Beyond 4096 different values the intervals' ends are first sought
+/// among 4096 quantiles and then refined by Lloyd's rounds. Values that are not finite are left out.
 ///
 /// ```
 /// use kolmo::compress::quantize::kmeans;
@@ -116,7 +117,8 @@ fn intervals(sums: &Sums, ends: &[usize], k: usize) -> Vec<usize> {
     if k == 0 {
         return Vec::new();
     }
-    // best[i]: least cost of the values up to ends[i] in so many clusters. last[c][i]: the end before, by index.
+    // best[i]: least cost of the values up to ends[i] in so many clusters. last[c][i]: the end before, by
+    // index.
     let mut best: Vec<f64> = ends.iter().map(|&end| sums.cost(0, end)).collect();
     let mut last: Vec<Vec<u32>> = Vec::new();
     for clusters in 1..k {
@@ -170,8 +172,8 @@ fn kept<T: Float>(p: &Param<T>, weights: &[f64]) -> Vec<f64> {
     }
 }
 
-/// Ties a parameter's kept weights to at most `k` shared values, found by [`kmeans`]. From then on training changes
-/// the shared values only ([`Param::set_codebook`]).
+/// Ties a parameter's kept weights to at most `k` shared values, found by [`kmeans`]. From then on training
+/// changes the shared values only ([`Param::set_codebook`]).
 ///
 /// ```
 /// use kolmo::{Tensor, compress::quantize::share_values, nn::Param};
@@ -196,8 +198,8 @@ pub fn share_values<T: Float>(p: &Param<T>, k: usize) -> Result<()> {
     p.set_codebook(codes, Tensor::from_fn([centroids.len()], |i| T::from_f64(centroids[i])))
 }
 
-/// Ties a parameter's kept weights to `-a`, 0 and `a`: those below 0.7 of the mean magnitude become 0, `a` is the mean magnitude of
-/// the others (Li, Zhang and Liu, 2016).
+/// Ties a parameter's kept weights to `-a`, 0 and `a`: those below 0.7 of the mean magnitude become 0, `a` is
+/// the mean magnitude of the others (Li, Zhang and Liu, 2016).
 ///
 /// ```
 /// use kolmo::{Tensor, compress::quantize::ternary, nn::Param};
@@ -225,7 +227,8 @@ pub fn ternary<T: Float>(p: &Param<T>) -> Result<()> {
     )
 }
 
-/// Ties a parameter's kept weights to `-a` and `a`, the mean magnitude, by their sign (Rastegari et al., 2016).
+/// Ties a parameter's kept weights to `-a` and `a`, the mean magnitude, by their sign (Rastegari et al.,
+/// 2016).
 ///
 /// ```
 /// use kolmo::{Tensor, compress::quantize::binary, nn::Param};
@@ -261,7 +264,8 @@ pub(super) fn nearest_mean<T: Float>(p: &Param<T>, codes: &[u32], k: usize) -> R
     Ok(sums.iter().map(|&(sum, n)| T::constant(sum / n.max(1) as f64)).collect())
 }
 
-/// [`share_values`] for every parameter that `filter` picks by name and shape: each gets a codebook of its own.
+/// [`share_values`] for every parameter that `filter` picks by name and shape: each gets a codebook of its
+/// own.
 ///
 /// ```
 /// use kolmo::{Tensor, compress::{matrices, quantize}, nn::Param};
@@ -288,8 +292,8 @@ pub fn codebooks<M: Serialize + ?Sized>(
     result.and_then(|()| picks_some("codebooks", model, found))
 }
 
-/// Rounds every value that a file would hold, plain weights and centroids, to half precision, so that files keep
-/// them in 16 bits and lose nothing. What is too large for half precision stays as it is.
+/// Rounds every value that a file would hold, plain weights and centroids, to half precision, so that files
+/// keep them in 16 bits and lose nothing. What is too large for half precision stays as it is.
 #[doc(alias = "half")]
 pub fn to_half<M: Serialize + ?Sized>(model: &M) {
     fn round<T: Float>(p: &Param<T>) {

@@ -13,15 +13,17 @@ const PRIOR: f64 = 2.0;
 const LEAST: f64 = 1.0 / 1024.0;
 
 /// Bits that the weights of a model take, as far as they are whole numbers of steps that are still trained
-/// ([`Quantizer::attach`](super::quantize::Quantizer::attach)): an estimate of what the coder of the file makes of them. Added to a loss
-/// it brings weights to zero, above all those in rows and columns with few others, and to values that are frequent; step sizes
-/// widen. A loss in nats per example takes `rate · ln 2 / examples`: then training looks for the shortest description of
-/// its labels, model included (Oktay et al., 2020, penalise the entropy of a model in this way).
+/// ([`Quantizer::attach`](super::quantize::Quantizer::attach)): an estimate of what the coder of the file
+/// makes of them. Added to a loss it brings weights to zero, above all those in rows and columns with few
+/// others, and to values that are frequent; step sizes widen. A loss in nats per example takes `rate · ln 2 /
+/// examples`: then training looks for the shortest description of its labels, model included (Oktay et al.,
+/// 2020, penalise the entropy of a model in this way).
 ///
-/// Each whole number costs what its frequency says, `-log₂` of: whether it is zero, from the density of its row and of its column
-/// (their odds multiplied), and if it isn't, its value's share of all that aren't. Frequencies are those of the weights as they are now.
-/// Between two whole numbers the bits are interpolated, so that the gradient of a weight is the difference of bits to its next
-/// neighbours, and 0 at a whole number.
+/// Each whole number costs what its frequency says, `-log₂` of: whether it is zero, from the density of its
+/// row and of its column (their odds multiplied), and if it isn't, its value's share of all that aren't.
+/// Frequencies are those of the weights as they are now. Between two whole numbers the bits are interpolated,
+/// so that the gradient of a weight is the difference of bits to its next neighbours, and 0 at a whole
+/// number.
 ///
 /// ```
 /// use kolmo::{Random, Tape, Tensor, compress::{everything, quantize::{Quantizer, convert}, rate}, nn::{Layer, Linear}, optim::{Adam, Optimizer}};
@@ -54,7 +56,8 @@ pub fn rate<'t, T: Float, M: Serialize + ?Sized>(tape: &'t Tape<T>, model: &M) -
     bits
 }
 
-/// The bits as a linear function of numbers of steps, from `-most` to `most`: a constant, and the slope of each.
+/// The bits as a linear function of numbers of steps, from `-most` to `most`: a constant, and the slope of
+/// each.
 fn tangent<T: Float>(x: &Tensor<T>, most: i64, mask: Option<&[bool]>) -> (f64, Tensor<T>) {
     let values = x.to_vec();
     let table = Table::of(x.shape(), most, values.iter().map(|v| v.to_f64()), mask);
@@ -97,7 +100,8 @@ fn of_mask(shape: &Shape, mask: &[bool]) -> f64 {
 struct Table {
     cols: usize,
     most: i64,
-    /// Logarithms to base 2 of the odds for a number that isn't zero: a row's share and a column's, to be added.
+    /// Logarithms to base 2 of the odds for a number that isn't zero: a row's share and a column's, to be
+    /// added.
     rows: Vec<f64>,
     columns: Vec<f64>,
     /// Bits of each number from `-most` to `most`, if it isn't zero.

@@ -1,5 +1,5 @@
-//! An experiment as a file: the stages of making a model small, in order, with their amounts and schedules. How the model is trained is
-//! the caller's; what each stage does is in `prune`, `quantize` and their like.
+//! An experiment as a file: the stages of making a model small, in order, with their amounts and schedules.
+//! How the model is trained is the caller's; what each stage does is in `prune`, `quantize` and their like.
 mod run;
 
 use super::{
@@ -68,8 +68,8 @@ impl Check for Recipe {
     }
 }
 
-/// One stage. `only` picks parameters whose names contain one of its texts; empty, it picks all weights of two axes or more.
-/// `epochs` are those of training after it, for a stage in rounds after each round.
+/// One stage. `only` picks parameters whose names contain one of its texts; empty, it picks all weights of
+/// two axes or more. `epochs` are those of training after it, for a stage in rounds after each round.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "stage", rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
@@ -121,7 +121,8 @@ pub enum Stage {
         #[serde(default)]
         epochs: usize,
     },
-    /// Two linear layers with nothing between them become the best pair of this rank ([`low_rank`](super::low_rank)).
+    /// Two linear layers with nothing between them become the best pair of this rank
+    /// ([`low_rank`](super::low_rank)).
     LowRank {
         /// Name of the weight of the layer that comes first.
         first: String,
@@ -133,7 +134,8 @@ pub enum Stage {
         #[serde(default)]
         epochs: usize,
     },
-    /// Weights share a few values ([`share_values`](super::quantize::share_values)), one parameter after the other, with training after each.
+    /// Weights share a few values ([`share_values`](super::quantize::share_values)), one parameter after the
+    /// other, with training after each.
     Codebook {
         /// Of each parameter, up to 256.
         values: usize,
@@ -144,7 +146,8 @@ pub enum Stage {
         #[serde(default)]
         only: Vec<String>,
     },
-    /// Training with weights that are whole numbers of steps, which is made permanent ([`Quantizer`](super::quantize::Quantizer)).
+    /// Training with weights that are whole numbers of steps, which is made permanent
+    /// ([`Quantizer`](super::quantize::Quantizer)).
     Steps {
         /// 2 to 8.
         bits: u32,

@@ -34,8 +34,8 @@ pub enum CompactLinear {
 }
 
 impl CompactLinear {
-    /// The layer whose weight and bias are `<name>.weight` and `<name>.bias` in the artifact. It computes with the weights that
-    /// are stored; [`Int8Linear`] rounds its inputs.
+    /// The layer whose weight and bias are `<name>.weight` and `<name>.bias` in the artifact. It computes
+    /// with the weights that are stored; [`Int8Linear`] rounds its inputs.
     ///
     /// # Errors
     /// No such weight, or not a matrix; a bias of another length.
@@ -103,7 +103,8 @@ fn whole(weight: &Entry, outputs: usize, inputs: usize) -> Option<(Vec<i8>, Vec<
 /// A function between layers, on numbers that no tape records.
 type Activation = for<'t> fn(&Var<'t>) -> Var<'t>;
 
-/// The layers that a [`Compact`] knows besides linear ones, by the names of their types. Dropout does nothing outside of training.
+/// The layers that a [`Compact`] knows besides linear ones, by the names of their types. Dropout does nothing
+/// outside of training.
 const ACTIVATIONS: [(&str, Activation); 17] = [
     ("Relu", |x| x.relu()),
     ("Tanh", |x| x.tanh()),
@@ -134,11 +135,13 @@ pub(super) fn told(names: &[&str]) -> Option<String> {
     (names.contains(&LINEAR) && names.iter().all(known)).then(|| names.join(" "))
 }
 
-/// The linear layers of an artifact one after the other, with the functions between them that the artifact tells.
+/// The linear layers of an artifact one after the other, with the functions between them that the artifact
+/// tells.
 ///
 /// It tells them in its text `layers`, such as `Linear Tanh Linear`. [`pack`](super::pack) writes that of a
-/// [`Sequential`](crate::nn::Sequential) of linear layers and activations without options; for a model with a `forward` of its own,
-/// which nobody else knows, it is to be given: `pack(&net, &[("layers", "Linear Relu Linear")])`.
+/// [`Sequential`](crate::nn::Sequential) of linear layers and activations without options; for a model with a
+/// `forward` of its own, which nobody else knows, it is to be given:
+/// `pack(&net, &[("layers", "Linear Relu Linear")])`.
 ///
 /// ```
 /// use kolmo::{Random, Tensor, compress::{Compact, pack}, nn::{Linear, Relu, Sequential}};
@@ -160,8 +163,8 @@ impl Compact {
     /// All layers of an artifact whose weights are those of linear ones.
     ///
     /// # Errors
-    /// As [`CompactLinear::from_artifact`]; an entry that is no weight or bias of a linear layer; no text that tells the layers, or one that
-    /// tells others than are there.
+    /// As [`CompactLinear::from_artifact`]; an entry that is no weight or bias of a linear layer; no text
+    /// that tells the layers, or one that tells others than are there.
     pub fn from_artifact(artifact: &Artifact) -> Result<Compact> {
         let stem = |entry: &Entry| -> Option<String> {
             let (stem, part) = entry.name.rsplit_once('.').unwrap_or(("", &entry.name));

@@ -1,4 +1,5 @@
-//! What a weight is worth, by more than its magnitude: how much the loss would change without it, or where training takes it.
+//! What a weight is worth, by more than its magnitude: how much the loss would change without it, or where
+//! training takes it.
 mod criterion;
 mod snapshot;
 mod synflow;

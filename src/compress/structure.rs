@@ -1,5 +1,5 @@
-//! Whole channels: which of them belong together is read off a recorded tape, and what goes is cut out of the tensors, so that
-//! the model becomes smaller, not masked.
+//! Whole channels: which of them belong together is read off a recorded tape, and what goes is cut out of the
+//! tensors, so that the model becomes smaller, not masked.
 mod cut;
 mod follow;
 
@@ -19,16 +19,18 @@ use std::{
     fmt,
 };
 
-/// The channels of a model: sets of slices of parameters that can only go together, such as a row of a weight, its bias, and the
-/// columns of all layers that read it.
+/// The channels of a model: sets of slices of parameters that can only go together, such as a row of a
+/// weight, its bias, and the columns of all layers that read it.
 ///
-/// They are found by recording the model once and following each axis through the operations: products and convolutions tie
-/// the axis that they sum over, elementwise operations the axes of both operands (a residual connection), concatenation puts
-/// channels behind each other, flattening makes many columns of one channel, splitting an axis into heads makes one channel of each
-/// head. What reaches the input, the output or an operation that mixes channels (a normalisation or softmax over them) stays, and
-/// so does what a layer's options count: groups of a convolution or a normalisation, width and heads of a
-/// [`MultiheadAttention`](crate::nn::MultiheadAttention). Each set is tried: what the model can't run without, or doesn't compute the
-/// same without as with zeros in its place, stays too, such as what a reshape has a number for.
+/// They are found by recording the model once and following each axis through the operations: products and
+/// convolutions tie the axis that they sum over, elementwise operations the axes of both operands (a residual
+/// connection), concatenation puts channels behind each other, flattening makes many columns of one channel,
+/// splitting an axis into heads makes one channel of each head. What reaches the input, the output or an
+/// operation that mixes channels (a normalisation or softmax over them) stays, and so does what a layer's
+/// options count: groups of a convolution or a normalisation, width and heads of a
+/// [`MultiheadAttention`](crate::nn::MultiheadAttention). Each set is tried: what the model can't run
+/// without, or doesn't compute the same without as with zeros in its place, stays too, such as what a reshape
+/// has a number for.
 ///
 /// ```
 /// use kolmo::{Random, Tape, Tensor, compress::Channels, nn::{Layer, Linear, Relu, Sequential}};
@@ -140,8 +142,8 @@ impl Channels {
         Ok(channels)
     }
 
-    /// Whether the model without some of a family's channels computes what it computes with nothing in them: what options of layers or
-    /// a model's own code count isn't seen on the tape.
+    /// Whether the model without some of a family's channels computes what it computes with nothing in them:
+    /// what options of layers or a model's own code count isn't seen on the tape.
     fn can_go<T: Float>(
         &self,
         family: &[u32],
@@ -237,7 +239,8 @@ impl Channels {
                 }
             }
         }
-        // A family that is part of a larger one, as one side of a concatenation, counts by itself; the larger one doesn't.
+        // A family that is part of a larger one, as one side of a concatenation, counts by itself; the larger
+        // one doesn't.
         let all: Vec<Vec<u32>> = families.into_keys().collect();
         let part_of =
             |a: &[u32], b: &[u32]| a.len() < b.len() && a.iter().all(|i| b.binary_search(i).is_ok());
@@ -251,15 +254,17 @@ impl Channels {
         self.families.len()
     }
 
-    /// Cuts this share of the channels of each family out of the model, at least one left: those with the smallest sum of
-    /// squares over all their slices, each axis's squares in units of their mean. Gives the number of channels that went.
+    /// Cuts this share of the channels of each family out of the model, at least one left: those with the
+    /// smallest sum of squares over all their slices, each axis's squares in units of their mean. Gives
+    /// the number of channels that went.
     ///
-    /// Parameters become smaller tensors; masks, codes of codebooks and step sizes go along. Moments of an optimiser don't fit any
-    /// more.
+    /// Parameters become smaller tensors; masks, codes of codebooks and step sizes go along. Moments of an
+    /// optimiser don't fit any more.
     ///
     /// # Errors
-    /// A share outside of 0 to 1; a model that isn't the one that was recorded; a parameter with operations of a user's own
-    /// ([`Param::parametrize`]), or with step sizes for groups that would lose a part. The model is as it was then.
+    /// A share outside of 0 to 1; a model that isn't the one that was recorded; a parameter with operations
+    /// of a user's own ([`Param::parametrize`]), or with step sizes for groups that would lose a part.
+    /// The model is as it was then.
     pub fn shrink<M: Serialize + ?Sized>(&self, model: &M, share: f64) -> Result<usize> {
         if !(0.0..=1.0).contains(&share) {
             return Err(Error::invalid("shrink", format!("share {share} is not between 0 and 1")));

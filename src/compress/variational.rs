@@ -1,5 +1,5 @@
-//! Sparse variational dropout: every weight gets noise whose size is learnt, and weights that are all noise go. The file and what
-//! it weighs are left to `pack`.
+//! Sparse variational dropout: every weight gets noise whose size is learnt, and weights that are all noise
+//! go. The file and what it weighs are left to `pack`.
 use super::{
     filter::picks_some,
     prune::{self, Weights},
@@ -17,15 +17,18 @@ use std::{collections::BTreeMap, f64::consts::TAU};
 
 /// The constants of the approximation to the divergence, from the paper's equation 14.
 const K: [f64; 3] = [0.63576, 1.87320, 1.48695];
-/// Where the logarithm of α is cut off on both sides, as in the authors' code: beyond it nothing changes any more.
+/// Where the logarithm of α is cut off on both sides, as in the authors' code: beyond it nothing changes any
+/// more.
 const LOG_ALPHA_LIMIT: f64 = 8.0;
 /// Keeps logarithms and roots away from 0.
 const TINY: f64 = 1e-16;
 
-/// Noise on the weights of a model, `w + σ·ε`, with a `σ` of each weight's own that learns along (Molchanov, Ashukha and Vetrov,
-/// 2017). The prior wants weights to be nothing but noise: where `α = σ² / w²` becomes large, the weight can go.
+/// Noise on the weights of a model, `w + σ·ε`, with a `σ` of each weight's own that learns along (Molchanov,
+/// Ashukha and Vetrov, 2017). The prior wants weights to be nothing but noise: where `α = σ² / w²` becomes
+/// large, the weight can go.
 ///
-/// The logarithms of σ² are parameters under the names of the weights; an optimiser is given the model and the noise together.
+/// The logarithms of σ² are parameters under the names of the weights; an optimiser is given the model and
+/// the noise together.
 ///
 /// ```
 /// use kolmo::{Random, Tape, Tensor, compress::{Variational, matrices}, nn::{Layer, Linear}, optim::{Adam, Optimizer}};
@@ -62,9 +65,9 @@ impl<T: Float> Variational<T> {
         Ok(Variational { log_sigma2 })
     }
 
-    /// In training, puts noise on the weights until the tape's next [`reset`](Tape::reset), the same for all examples of a
-    /// batch; works with any model. Otherwise the weights stay as they are. Gives the [`divergence`](Variational::divergence).
-    /// To be called once in each step, before the model is run.
+    /// In training, puts noise on the weights until the tape's next [`reset`](Tape::reset), the same for all
+    /// examples of a batch; works with any model. Otherwise the weights stay as they are. Gives the
+    /// [`divergence`](Variational::divergence). To be called once in each step, before the model is run.
     #[track_caller]
     pub fn sample<'t, M: Serialize + ?Sized>(&self, tape: &'t Tape<T>, model: &M) -> Var<'t, T> {
         let divergence = self.divergence(tape, model);
@@ -82,8 +85,9 @@ impl<T: Float> Variational<T> {
     }
 
     /// The divergence of the weights' distribution from the prior, in nats: with `λ = log α`, the sum of
-    /// `½·log(1 + 1/α) - k₁·sigmoid(k₂ + k₃·λ) + k₁` over weights, `k = 0.63576, 1.87320, 1.48695`. It belongs to the loss of all
-    /// examples together: a mean over examples gets it divided by their number, often little of it at first.
+    /// `½·log(1 + 1/α) - k₁·sigmoid(k₂ + k₃·λ) + k₁` over weights, `k = 0.63576, 1.87320, 1.48695`. It
+    /// belongs to the loss of all examples together: a mean over examples gets it divided by their
+    /// number, often little of it at first.
     #[track_caller]
     pub fn divergence<'t, M: Serialize + ?Sized>(&self, tape: &'t Tape<T>, model: &M) -> Var<'t, T> {
         if let Err(message) = self.knows(model) {
@@ -97,9 +101,10 @@ impl<T: Float> Variational<T> {
         sum
     }
 
-    /// A linear layer of the model with noise on its results instead of its weights: of the same distribution, but another
-    /// for each example, which makes gradients far less noisy (Kingma, Salimans and Welling, 2015). `name` is the weight's.
-    /// Without training, or if the weight has no noise, the plain layer.
+    /// A linear layer of the model with noise on its results instead of its weights: of the same
+    /// distribution, but another for each example, which makes gradients far less noisy (Kingma, Salimans
+    /// and Welling, 2015). `name` is the weight's. Without training, or if the weight has no noise, the
+    /// plain layer.
     ///
     /// `[…, in] -> […, out]`
     #[track_caller]
@@ -116,8 +121,8 @@ impl<T: Float> Variational<T> {
         self.local(name, &layer.weight, x, |x, w, mean| x.conv2d(w, bias.as_ref().filter(|_| mean), options))
     }
 
-    /// A sum of products with noisy weights has the mean of the products with the means, and the variance of the products
-    /// of the squares with the variances.
+    /// A sum of products with noisy weights has the mean of the products with the means, and the variance of
+    /// the products of the squares with the variances.
     fn local<'t>(
         &self,
         name: &str,
@@ -134,8 +139,8 @@ impl<T: Float> Variational<T> {
         mean + deviation * noise
     }
 
-    /// Prunes the weights whose `log α` is above the threshold, for good. The paper's is 3: such a weight has 95 % noise.
-    /// What is left stays as it is; the noise has done its work.
+    /// Prunes the weights whose `log α` is above the threshold, for good. The paper's is 3: such a weight has
+    /// 95 % noise. What is left stays as it is; the noise has done its work.
     ///
     /// # Errors
     /// A model that isn't the one that the noise is for.

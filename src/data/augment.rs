@@ -10,9 +10,9 @@ use rand::Rng;
 use rand_distr::{Beta, Distribution, StandardNormal};
 use serde::Serialize;
 
-/// What may happen to an image; as it is, nothing. Each image draws its own random numbers, uniform within these bounds,
-/// by its position alone: the result doesn't depend on threads. What comes in at the edges is 0, as in the blank border
-/// of a digit.
+/// What may happen to an image; as it is, nothing. Each image draws its own random numbers, uniform within
+/// these bounds, by its position alone: the result doesn't depend on threads. What comes in at the edges is
+/// 0, as in the blank border of a digit.
 ///
 /// ```
 /// use kolmo::{Random, Tensor, data::Augment};
@@ -102,7 +102,8 @@ impl Default for Augment {
 const NUMBERS: usize = 10;
 
 impl Augment {
-    /// New images of the same shape, `[n, channels, height, width]`; pixels between those of the image are interpolated.
+    /// New images of the same shape, `[n, channels, height, width]`; pixels between those of the image are
+    /// interpolated.
     ///
     /// # Errors
     /// Another rank; an option that is negative or not finite, a scale of 1 or more, a probability above 1.
@@ -180,8 +181,8 @@ fn between(image: &[f32], [height, width]: [usize; 2], y: f64, x: f64) -> f32 {
     upper * (1.0 - down) + lower * down
 }
 
-/// Mixes each example with another of the batch: `λ·x + (1 - λ)·x'`, and targets alike, with λ from Beta(α, α) (Zhang et al.,
-/// 2018). `x` is `[n, …]`, `targets` are probabilities `[n, classes]`.
+/// Mixes each example with another of the batch: `λ·x + (1 - λ)·x'`, and targets alike, with λ from Beta(α,
+/// α) (Zhang et al., 2018). `x` is `[n, …]`, `targets` are probabilities `[n, classes]`.
 ///
 /// # Errors
 /// Different numbers of examples; an α that is not positive.

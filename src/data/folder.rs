@@ -38,20 +38,24 @@ pub struct ImageFolder {
 }
 
 impl ImageFolder {
-    /// Reads all PNG and JPEG files of a folder's folders, each of which is a class; both in the order of their names. What a file
-    /// is its contents say, not its name. Names that begin with a dot are left alone.
+    /// Reads all PNG and JPEG files of a folder's folders, each of which is a class; both in the order of
+    /// their names. What a file is its contents say, not its name. Names that begin with a dot are left
+    /// alone.
     ///
-    /// Classes are numbered by the folders that are there: two roots, for training and for testing, have the same numbers only if
-    /// they have the same folders. [`load_with_classes`](ImageFolder::load_with_classes) takes them from a list.
+    /// Classes are numbered by the folders that are there: two roots, for training and for testing, have the
+    /// same numbers only if they have the same folders.
+    /// [`load_with_classes`](ImageFolder::load_with_classes) takes them from a list.
     ///
     /// # Errors
-    /// No such folder, no pictures in it; a picture that can't be read or is cut off, or has another size than the first; pictures
-    /// where none are looked for: in the root itself, or more than one folder down.
+    /// No such folder, no pictures in it; a picture that can't be read or is cut off, or has another size
+    /// than the first; pictures where none are looked for: in the root itself, or more than one folder
+    /// down.
     pub fn load(root: impl AsRef<Path>, options: ImageOptions) -> Result<ImageFolder> {
         image_folder_at(root.as_ref(), options)
     }
 
-    /// [`load`](ImageFolder::load) with classes that are numbered by their places in `classes`, as another [`ImageFolder`] has them.
+    /// [`load`](ImageFolder::load) with classes that are numbered by their places in `classes`, as another
+    /// [`ImageFolder`] has them.
     ///
     /// ```
     /// use kolmo::data::{ImageFolder, ImageOptions};
@@ -103,7 +107,8 @@ fn sorted(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(all)
 }
 
-/// An error if there is a picture where none is looked for. Links may lead in circles, so it looks only so deep.
+/// An error if there is a picture where none is looked for. Links may lead in circles, so it looks only so
+/// deep.
 fn no_pictures(path: &Path, depth: u32) -> Result<()> {
     if path.is_dir() {
         return match depth {

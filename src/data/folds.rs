@@ -10,8 +10,8 @@ use crate::{
 use rand::seq::SliceRandom;
 use std::collections::BTreeMap;
 
-/// The numbers below `n`, shuffled by the seed, in `k` folds: for each, the numbers to train on and those to test on.
-/// Every number is tested on once; the folds' sizes differ by one at most.
+/// The numbers below `n`, shuffled by the seed, in `k` folds: for each, the numbers to train on and those to
+/// test on. Every number is tested on once; the folds' sizes differ by one at most.
 ///
 /// ```
 /// let folds = kolmo::data::k_fold(10, 3, 0)?;
@@ -58,8 +58,8 @@ pub fn stratified_k_fold<I: Index>(
     folds(&fold_of, k)
 }
 
-/// As [`train_test_split`](super::train_test_split), with `⌈fraction · n⌉` to test on and the classes' shares in both
-/// parts as near to those of the whole as may be.
+/// As [`train_test_split`](super::train_test_split), with `⌈fraction · n⌉` to test on and the classes' shares
+/// in both parts as near to those of the whole as may be.
 ///
 /// # Errors
 /// A fraction that is not between 0 and 1.

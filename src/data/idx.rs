@@ -14,11 +14,12 @@ const LIMIT: usize = 1 << 31;
 /// How every gzip file begins.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-/// The bytes of an IDX file of unsigned bytes with its sizes, big-endian: 0, 0, 8, rank, then the sizes. What gzip made, in one or
-/// several members, is unpacked, whatever its name.
+/// The bytes of an IDX file of unsigned bytes with its sizes, big-endian: 0, 0, 8, rank, then the sizes. What
+/// gzip made, in one or several members, is unpacked, whatever its name.
 ///
 /// # Errors
-/// The file can't be read; it is no IDX file of bytes; it is shorter or longer than its sizes say, or damaged.
+/// The file can't be read; it is no IDX file of bytes; it is shorter or longer than its sizes say, or
+/// damaged.
 pub fn read_idx(path: impl AsRef<Path>) -> Result<Tensor<u8>> {
     read_idx_at(path.as_ref())
 }
@@ -64,8 +65,9 @@ fn read_idx_at(path: &Path) -> Result<Tensor<u8>> {
     Tensor::new(shape, data)
 }
 
-/// Images and labels of MNIST or a set of the same form from a folder with the four files of its distribution, with or
-/// without `.gz`: training images `[60000, 784]` from 0 to 1, training labels, test images, test labels.
+/// Images and labels of MNIST or a set of the same form from a folder with the four files of its
+/// distribution, with or without `.gz`: training images `[60000, 784]` from 0 to 1, training labels, test
+/// images, test labels.
 pub fn mnist(folder: impl AsRef<Path>) -> Result<[(Tensor<f32>, Tensor<u32>); 2]> {
     mnist_at(folder.as_ref())
 }

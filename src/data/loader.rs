@@ -18,8 +18,9 @@ use std::{
 };
 
 /// Which examples come when. What a batch is made of, and how, is the business of the function given to
-/// [`batches`](DataLoader::batches); it gets random numbers that belong to the seed, the epoch and the batch. So a run that is
-/// taken up again in the middle of an epoch sees the same batches as one that was never broken off.
+/// [`batches`](DataLoader::batches); it gets random numbers that belong to the seed, the epoch and the batch.
+/// So a run that is taken up again in the middle of an epoch sees the same batches as one that was never
+/// broken off.
 ///
 /// ```
 /// use kolmo::data::{self, DataLoader};
@@ -97,8 +98,9 @@ impl DataLoader {
         self.len() == 0
     }
 
-    /// The batches of an epoch, as `make` makes them of the numbers of their examples, on another thread, or on this one when it
-    /// is asked for the next if the system has no more threads. Its error is an item and ends the epoch.
+    /// The batches of an epoch, as `make` makes them of the numbers of their examples, on another thread, or
+    /// on this one when it is asked for the next if the system has no more threads. Its error is an item
+    /// and ends the epoch.
     pub fn batches<B, F>(&self, epoch: u64, make: F) -> Batches<B>
     where
         B: Send + 'static,

@@ -1,5 +1,5 @@
-//! Data for training: the digits inside the crate, IDX, CSV and NumPy's files, pictures from folders, text, splits and folds,
-//! scaling, shuffled batches that are made ahead, augmentation.
+//! Data for training: the digits inside the crate, IDX, CSV and NumPy's files, pictures from folders, text,
+//! splits and folds, scaling, shuffled batches that are made ahead, augmentation.
 mod augment;
 mod digits;
 #[cfg(feature = "images")]
@@ -32,9 +32,10 @@ pub use text::{CharTokenizer, random_windows};
 
 use crate::error::{Error, Result};
 
-/// Writes a file, whole or not at all, as all functions here do that write one: under a temporary name beside it,
-/// `.kolmo-<16 hex digits>.tmp`, flushed to the disk, renamed. A crash leaves the old file or the new one; what a killed writer
-/// left is removed by the next one in the folder. Through a symbolic link the file that it points to is written.
+/// Writes a file, whole or not at all, as all functions here do that write one: under a temporary name beside
+/// it, `.kolmo-<16 hex digits>.tmp`, flushed to the disk, renamed. A crash leaves the old file or the new
+/// one; what a killed writer left is removed by the next one in the folder. Through a symbolic link the file
+/// that it points to is written.
 ///
 /// ```
 /// let path = std::env::temp_dir().join(format!("kolmo-report-{}.txt", std::process::id()));

@@ -1,4 +1,5 @@
-//! One array as a file of NumPy's (`.npy`), as its format documentation (NEP 1) says. Several with names are in `npz`.
+//! One array as a file of NumPy's (`.npy`), as its format documentation (NEP 1) says. Several with names are
+//! in `npz`.
 use crate::{
     error::{Error, Result},
     files::{self, write_readable},
@@ -79,8 +80,8 @@ impl NpyArray {
         }
     }
 
-    /// Reads the bytes of an `.npy` file: floats of 16, 32 and 64 bits, integers of 8 to 64 bits, bool; either order of bytes and
-    /// of axes.
+    /// Reads the bytes of an `.npy` file: floats of 16, 32 and 64 bits, integers of 8 to 64 bits, bool;
+    /// either order of bytes and of axes.
     ///
     /// # Errors
     /// No such file, a type that isn't read, more or fewer bytes than the shape needs.

@@ -9,7 +9,8 @@ use std::{
     path::Path,
 };
 
-/// Bytes that one byte of a deflated stream can stand for at most, and pixels that one byte of a JPEG can: a block of 64 takes a bit.
+/// Bytes that one byte of a deflated stream can stand for at most, and pixels that one byte of a JPEG can: a
+/// block of 64 takes a bit.
 const MOST: u64 = 1032;
 
 /// Whether a file is a PNG or a JPEG, or has a name that says so.
@@ -65,12 +66,13 @@ fn png_ends(bytes: &[u8]) -> Option<()> {
     }
 }
 
-/// Where a JPEG ends, if it does: the marker that says so. One inside of a segment, such as that of a small picture for a preview,
-/// is none.
+/// Where a JPEG ends, if it does: the marker that says so. One inside of a segment, such as that of a small
+/// picture for a preview, is none.
 fn jpeg_ends(bytes: &[u8]) -> Option<()> {
     let mut rest = bytes.get(2..)?;
     loop {
-        // Coded data go on to the next marker that is neither a stuffed byte nor a restart, filled up by 0xff.
+        // Coded data go on to the next marker that is neither a stuffed byte nor a restart, filled up by
+        // 0xff.
         let at = rest.windows(2).position(|w| w[0] == 0xff && !matches!(w[1], 0 | 0xd0..=0xd7 | 0xff))?;
         let (marker, after) = (rest[at + 1], rest.get(at + 2..)?);
         if marker == 0xd9 {

@@ -8,8 +8,8 @@ use crate::{
 use rand::seq::SliceRandom;
 use serde::Serialize;
 
-/// The numbers below `n` in two shuffled parts, for training and for testing. The test part has `⌈fraction · n⌉`, as in
-/// scikit-learn. The same seed gives the same split.
+/// The numbers below `n` in two shuffled parts, for training and for testing. The test part has
+/// `⌈fraction · n⌉`, as in scikit-learn. The same seed gives the same split.
 ///
 /// ```
 /// let (train, test) = kolmo::data::train_test_split(10, 0.25, 0)?;

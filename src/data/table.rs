@@ -10,7 +10,8 @@ use std::{
     path::Path,
 };
 
-/// A table with named columns, as it stands in a CSV file. A column becomes numbers or classes when it is asked for.
+/// A table with named columns, as it stands in a CSV file. A column becomes numbers or classes when it is
+/// asked for.
 ///
 /// ```
 /// use kolmo::data::Table;
@@ -24,7 +25,8 @@ use std::{
 pub struct Table {
     source: String,
     names: Vec<String>,
-    /// All fields one after another, and where each ends: a string for each would take many times the file's size.
+    /// All fields one after another, and where each ends: a string for each would take many times the file's
+    /// size.
     text: String,
     ends: Vec<usize>,
     /// The line that each row begins in.
@@ -32,11 +34,12 @@ pub struct Table {
 }
 
 impl Table {
-    /// Reads a file with a delimiter (`b','`) and, if `header`, names of columns in its first line; otherwise they are called
-    /// `0`, `1`, ….
+    /// Reads a file with a delimiter (`b','`) and, if `header`, names of columns in its first line; otherwise
+    /// they are called `0`, `1`, ….
     ///
     /// # Errors
-    /// The file can't be read or is no UTF-8; a line has more or fewer fields than the first; a quote has no end.
+    /// The file can't be read or is no UTF-8; a line has more or fewer fields than the first; a quote has no
+    /// end.
     pub fn read(path: impl AsRef<Path>, delimiter: u8, header: bool) -> Result<Table> {
         Self::read_at(path.as_ref(), delimiter, header)
     }
@@ -177,9 +180,9 @@ impl Table {
         Tensor::new([self.len(), places.len()], numbers)
     }
 
-    /// A column as classes: their numbers, and their names. The names are in the order of their characters' codes, and those of
-    /// this table only: two tables have the same numbers if they have the same names, else see
-    /// [`to_labels_with`](Table::to_labels_with).
+    /// A column as classes: their numbers, and their names. The names are in the order of their characters'
+    /// codes, and those of this table only: two tables have the same numbers if they have the same names,
+    /// else see [`to_labels_with`](Table::to_labels_with).
     ///
     /// # Errors
     /// There is no such column, or two.
@@ -190,8 +193,8 @@ impl Table {
         Ok((self.to_labels_with(column, &names)?, names))
     }
 
-    /// A column as classes that are numbered by their places in `names`, which another table gave, as a rule: that of the
-    /// training set for the test set.
+    /// A column as classes that are numbered by their places in `names`, which another table gave, as a rule:
+    /// that of the training set for the test set.
     ///
     /// ```
     /// use kolmo::data::Table;

@@ -83,8 +83,8 @@ impl CharTokenizer {
     }
 }
 
-/// A batch for a language model: `n` stretches of `length` tokens from random places, and of each the same stretch one
-/// further on, both `[n, length]`: what is to be predicted from what.
+/// A batch for a language model: `n` stretches of `length` tokens from random places, and of each the same
+/// stretch one further on, both `[n, length]`: what is to be predicted from what.
 ///
 /// ```
 /// use kolmo::{Random, data::random_windows};

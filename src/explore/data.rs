@@ -1,4 +1,5 @@
-//! What a page knows of a tape: the rows of an observation with pictures instead of tensors, formulas, and source text.
+//! What a page knows of a tape: the rows of an observation with pictures instead of tensors, formulas, and
+//! source text.
 use super::{
     picture::{Num, Picture},
     rules::{Formula, formula},

@@ -1,8 +1,9 @@
-//! The tape explorer: a page that shows a recorded tape statement by statement, with its values, its reverse sweep and its
-//! memory. One file that needs no network; what it shows was recorded, nothing is computed from a model of the program.
+//! The tape explorer: a page that shows a recorded tape statement by statement, with its values, its reverse
+//! sweep and its memory. One file that needs no network; what it shows was recorded, nothing is computed from
+//! a model of the program.
 //!
-//! `data` is what the page knows, `picture` a tensor in a small space, `rules` the formulas, `lessons` ten small tapes with a
-//! text each. The page itself is in `page/`: plain JavaScript, put together here.
+//! `data` is what the page knows, `picture` a tensor in a small space, `rules` the formulas, `lessons` ten
+//! small tapes with a text each. The page itself is in `page/`: plain JavaScript, put together here.
 mod data;
 mod lessons;
 mod picture;
@@ -126,10 +127,12 @@ impl<'t, T: Float> Explorer<'t, T> {
 
 /// # A page that shows the tape
 impl<T: Float> Tape<T> {
-    /// Writes a page that shows this tape: every statement with its value, its rule, its adjoint and its source line, forward and
-    /// in the reverse sweep, step by step. One file, which works without a network.
+    /// Writes a page that shows this tape: every statement with its value, its rule, its adjoint and its
+    /// source line, forward and in the reverse sweep, step by step. One file, which works without a
+    /// network.
     ///
-    /// The tape must have been [observed](Tape::set_observing). [`Explorer`] has options: a title, the parameters' names.
+    /// The tape must have been [observed](Tape::set_observing). [`Explorer`] has options: a title, the
+    /// parameters' names.
     ///
     /// ```
     /// let tape = kolmo::Tape::<f64>::new();

@@ -1,5 +1,5 @@
-//! The formulas of operations: what each computes and what its rule adds to the adjoint of each operand. `a`, `b`, `c` are
-//! the operands, `y` the result, `ȳ` its adjoint.
+//! The formulas of operations: what each computes and what its rule adds to the adjoint of each operand. `a`,
+//! `b`, `c` are the operands, `y` the result, `ȳ` its adjoint.
 use crate::real::written::derivatives;
 use serde::Serialize;
 

@@ -43,8 +43,8 @@ pub struct Activation {
 
 /// # Reports: dead units
 impl<T: Float> Tape<T> {
-    /// The units of each `relu` and `relu6` that are zero for the whole batch. A sweep frees the values, so ask before
-    /// [`backward`](crate::Var::backward).
+    /// The units of each `relu` and `relu6` that are zero for the whole batch. A sweep frees the values, so
+    /// ask before [`backward`](crate::Var::backward).
     ///
     /// ```
     /// let tape = kolmo::Tape::<f32>::new();

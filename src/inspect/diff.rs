@@ -46,8 +46,9 @@ pub enum DifferenceKind {
 
 /// # Reports: differences of two runs
 impl<T: Float> Tape<T> {
-    /// The first statement at which two [observed](Tape::set_observing) tapes differ in operation, shape or value; if there
-    /// is none, the first that the sweep comes to whose gradient differs. `None` if both are equal, bit by bit.
+    /// The first statement at which two [observed](Tape::set_observing) tapes differ in operation, shape or
+    /// value; if there is none, the first that the sweep comes to whose gradient differs. `None` if both
+    /// are equal, bit by bit.
     ///
     /// ```
     /// use kolmo::{Tape, inspect::DifferenceKind};

@@ -25,9 +25,9 @@ enum Value<T: Float> {
 }
 
 impl<T: Float> Tape<T> {
-    /// For each statement on the way to the seed, the derivative of the seed at its element with the largest adjoint, by running
-    /// what comes after it again; or why that can't be done. Leaves come first, then the others from the last to the first, until
-    /// so many elements have been computed.
+    /// For each statement on the way to the seed, the derivative of the seed at its element with the largest
+    /// adjoint, by running what comes after it again; or why that can't be done. Leaves come first, then
+    /// the others from the last to the first, until so many elements have been computed.
     pub(crate) fn differences(
         &self,
         seen: &Observation,

@@ -3,8 +3,8 @@ use super::listing::{Argument, Listing};
 use std::fmt::Write as _;
 
 impl Listing {
-    /// The statements as a graph: an edge leads from each statement to those that read it, with the partial derivative where
-    /// that is a number. `dot -Tsvg` of Graphviz draws it.
+    /// The statements as a graph: an edge leads from each statement to those that read it, with the partial
+    /// derivative where that is a number. `dot -Tsvg` of Graphviz draws it.
     ///
     /// ```
     /// let tape = kolmo::Tape::<f64>::new();

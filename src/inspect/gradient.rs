@@ -1,4 +1,5 @@
-//! Gradients in numbers, for each parameter of a model: how large, how many zeros, which of them vanish or explode.
+//! Gradients in numbers, for each parameter of a model: how large, how many zeros, which of them vanish or
+//! explode.
 use super::{
     origin::layer_of,
     table::{Table, count, percent, short},
@@ -68,8 +69,8 @@ pub enum GradientFlag {
 }
 
 impl<T: Float> Gradients<T> {
-    /// Norm, maximum, share of zeros and the number of NaN for each parameter of a model, and which gradients vanish
-    /// or explode.
+    /// Norm, maximum, share of zeros and the number of NaN for each parameter of a model, and which gradients
+    /// vanish or explode.
     ///
     /// ```
     /// use kolmo::{Random, Tape, Tensor, inspect::GradientFlag, nn::{Layer, Linear, Sequential, Sigmoid}};
@@ -117,8 +118,8 @@ impl ParameterGradient {
 }
 
 impl GradientStatistics {
-    /// Another measure of what is vanishing (default 10⁻⁴ of the model's largest root mean square) and exploding (default a
-    /// norm above 1,000).
+    /// Another measure of what is vanishing (default 10⁻⁴ of the model's largest root mean square) and
+    /// exploding (default a norm above 1,000).
     pub fn thresholds(self, vanishing: f64, exploding: f64) -> GradientStatistics {
         GradientStatistics { vanishing, exploding, ..self }
     }

@@ -1,5 +1,5 @@
-//! How many bytes a tape holds at each step, recording and sweeping, as it would without being observed. Parameters and
-//! values that nothing is kept of don't count.
+//! How many bytes a tape holds at each step, recording and sweeping, as it would without being observed.
+//! Parameters and values that nothing is kept of don't count.
 use super::{
     listing::Argument,
     observation::{Flow, Observed},
@@ -21,9 +21,9 @@ impl Known {
     }
 }
 
-/// Fills in what is in use after each statement, and after the sweep has passed it. A buffer is free when the sweep has passed
-/// the statement that kept it first: those that share it come before that. An adjoint is there from the first contribution
-/// until its statement's turn; those of leaves stay.
+/// Fills in what is in use after each statement, and after the sweep has passed it. A buffer is free when the
+/// sweep has passed the statement that kept it first: those that share it come before that. An adjoint is
+/// there from the first contribution until its statement's turn; those of leaves stay.
 pub(super) fn curve(rows: &mut [Observed], flows: &[Flow], seed: Option<u32>, size: usize) {
     let mut kept = 0;
     for row in rows.iter_mut() {

@@ -8,7 +8,8 @@ use crate::{ops::Float, tape::Tape};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The statements of an [observed](Tape::set_observing) tape whose values lie on a kink; see [`Observation::kinks`].
+/// The statements of an [observed](Tape::set_observing) tape whose values lie on a kink; see
+/// [`Observation::kinks`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[must_use = "a report is made to be read"]
 #[non_exhaustive]
@@ -41,9 +42,9 @@ impl<T: Float> Tape<T> {
 }
 
 impl Observation {
-    /// Where the gradient is a subgradient: `relu` at 0, `maximum` at a tie. There a rule gives one of several slopes, by
-    /// PyTorch's conventions, and finite differences give another. After a sweep, statements that it didn't come to are
-    /// left out.
+    /// Where the gradient is a subgradient: `relu` at 0, `maximum` at a tie. There a rule gives one of
+    /// several slopes, by PyTorch's conventions, and finite differences give another. After a sweep,
+    /// statements that it didn't come to are left out.
     ///
     /// ```
     /// let tape = kolmo::Tape::<f32>::new();

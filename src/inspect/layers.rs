@@ -7,9 +7,10 @@ use crate::ops::Float;
 use serde::Serialize;
 
 impl Observation {
-    /// The observation with the parameters' names in a model, and with layers by them. A statement belongs where its parameters
-    /// do, `blocks.0.attn` for `blocks.0.attn.weight`; one without parameters to what its operands have in common, of
-    /// blocks one after the other to the last. Statements in a [scope](crate::Tape::scope) keep its name.
+    /// The observation with the parameters' names in a model, and with layers by them. A statement belongs
+    /// where its parameters do, `blocks.0.attn` for `blocks.0.attn.weight`; one without parameters to
+    /// what its operands have in common, of blocks one after the other to the last. Statements in a
+    /// [scope](crate::Tape::scope) keep its name.
     pub fn with_names<T: Float, M: Serialize + ?Sized>(mut self, model: &M) -> Observation {
         name_rows::<T, M>(self.rows.iter_mut().map(|r| &mut r.row), model);
         let layers = layers(self.rows.iter().map(|seen| &seen.row));
@@ -49,8 +50,8 @@ pub(crate) fn layers<'a>(rows: impl Iterator<Item = &'a Row> + Clone) -> Vec<Opt
     layers.into_iter().map(|layer| layer.filter(|l| !l.is_empty())).collect()
 }
 
-/// What a layer's name begins with: the segments in common, and the next if it is the number of a block. With nothing in
-/// common, up to the first such number, or all.
+/// What a layer's name begins with: the segments in common, and the next if it is the number of a block. With
+/// nothing in common, up to the first such number, or all.
 fn numbered(layer: &str, common: &str) -> String {
     let segments: Vec<&str> = layer.split('.').collect();
     let is_number = |s: &&str| s.bytes().all(|b| b.is_ascii_digit());

@@ -35,8 +35,8 @@ pub struct Listing {
 pub struct Row {
     /// Position on the tape.
     pub id: u32,
-    /// Operation; `scalar` for statements of scalars, which are known by their partial derivatives alone unless the tape
-    /// is [observed](Tape::set_observing).
+    /// Operation; `scalar` for statements of scalars, which are known by their partial derivatives alone
+    /// unless the tape is [observed](Tape::set_observing).
     pub op: String,
     /// Operands, in order.
     pub arguments: Vec<Argument>,

@@ -45,8 +45,8 @@ pub struct KeptTensor {
     pub shape: Vec<usize>,
     /// Bytes of its buffer.
     pub bytes: usize,
-    /// Whether its bytes are added up here: not those of parameters, which are there anyway, nor those of a buffer that
-    /// an earlier entry has.
+    /// Whether its bytes are added up here: not those of parameters, which are there anyway, nor those of a
+    /// buffer that an earlier entry has.
     pub counted: bool,
 }
 

@@ -12,9 +12,9 @@
 //! | Which units are always zero? | [`Tape::dead_units`](crate::Tape::dead_units) |
 //! | What is the model made of, and what does it cost? | [`summary`] |
 //!
-//! Each report prints as a table and goes through serde. Those on statements tell for each where it comes from, its
-//! [`Origin`], and add up [`GroupBy`] operation, layer or source line; `with_names` gives layers the names that they have
-//! in a model.
+//! Each report prints as a table and goes through serde. Those on statements tell for each where it comes
+//! from, its [`Origin`], and add up [`GroupBy`] operation, layer or source line; `with_names` gives layers
+//! the names that they have in a model.
 // In the order in which rustdoc shows their methods of `Tape`.
 mod listing;
 

@@ -3,18 +3,20 @@ use super::listing::Row;
 use crate::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-/// Everything that a tape recorded while it was [observed](crate::Tape::set_observing), and the last reverse sweep over it.
+/// Everything that a tape recorded while it was [observed](crate::Tape::set_observing), and the last reverse
+/// sweep over it.
 ///
-/// It doesn't borrow the tape and goes through serde: numbers that are not finite are the strings `"NaN"`, `"inf"` and `"-inf"`
-/// in it. Elements of `f32` are held as `f64`, which is exact.
+/// It doesn't borrow the tape and goes through serde: numbers that are not finite are the strings `"NaN"`,
+/// `"inf"` and `"-inf"` in it. Elements of `f32` are held as `f64`, which is exact.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[must_use = "a report is made to be read"]
 #[non_exhaustive]
 pub struct Observation {
     /// One row per statement, in recording order.
     pub rows: Vec<Observed>,
-    /// What the sweep added to the adjoints of tensors, and of scalars and tensors where they meet, in the order in which it
-    /// did. What a scalar statement adds to the adjoint of an argument is its own adjoint times the partial derivative.
+    /// What the sweep added to the adjoints of tensors, and of scalars and tensors where they meet, in the
+    /// order in which it did. What a scalar statement adds to the adjoint of an argument is its own
+    /// adjoint times the partial derivative.
     pub flows: Vec<Flow>,
     /// The statement whose gradients were taken; `None` without a sweep.
     pub seed: Option<u32>,
@@ -37,14 +39,17 @@ pub struct Observed {
     pub adjoint: Option<Tensor<f64>>,
     /// The tensors that the rule reads in the sweep.
     pub kept: Vec<Kept>,
-    /// Bytes that this statement adds to what is kept for the sweep; of a scalar statement, its arguments and partials.
+    /// Bytes that this statement adds to what is kept for the sweep; of a scalar statement, its arguments
+    /// and partials.
     pub bytes: usize,
     /// Bytes kept for the sweep when the statement had been recorded.
     pub memory: usize,
-    /// Bytes of what is still kept and of adjoints when the sweep had passed the statement; `None` without a sweep.
+    /// Bytes of what is still kept and of adjoints when the sweep had passed the statement; `None` without a
+    /// sweep.
     #[serde(alias = "memory_swept")]
     pub backward_memory: Option<usize>,
-    /// Time to compute the value, in nanoseconds; 0 for scalars, whose time is that of the program around them.
+    /// Time to compute the value, in nanoseconds; 0 for scalars, whose time is that of the program around
+    /// them.
     pub nanos: u64,
     /// Time of the rule in the sweep, in nanoseconds.
     #[serde(alias = "nanos_swept")]

@@ -25,8 +25,9 @@ pub enum GroupBy {
 pub struct Origin {
     /// Name of the operation, as in the [`Listing`](crate::Listing).
     pub op: String,
-    /// The layer that it belongs to, by the rules of [`Observation::with_names`](crate::Observation::with_names);
-    /// `None` before `with_names`, and if no parameter comes before it.
+    /// The layer that it belongs to, by the rules of
+    /// [`Observation::with_names`](crate::Observation::with_names); `None` before `with_names`, and if
+    /// no parameter comes before it.
     pub layer: Option<String>,
     /// Source line of the caller, `file:line:column`.
     pub site: Option<String>,

@@ -9,7 +9,8 @@ use crate::{ops::Float, tape::Tape};
 use serde::{Deserialize, Serialize};
 use std::{cmp::Reverse, fmt};
 
-/// Time, bytes and calls of a program that a tape [observed](Tape::set_observing); see [`Observation::profile`].
+/// Time, bytes and calls of a program that a tape [observed](Tape::set_observing); see
+/// [`Observation::profile`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[must_use = "a report is made to be read"]
 #[non_exhaustive]
@@ -67,8 +68,8 @@ impl<T: Float> Tape<T> {
 }
 
 impl Observation {
-    /// Where time and memory went, by operation, layer and source line. In a first step much of the time is for fresh
-    /// memory; observe a later one.
+    /// Where time and memory went, by operation, layer and source line. In a first step much of the time is
+    /// for fresh memory; observe a later one.
     ///
     /// ```
     /// use kolmo::{Random, Tape, Tensor, inspect::GroupBy, nn::{Layer, Linear, Relu, Sequential}};

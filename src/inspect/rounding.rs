@@ -1,5 +1,5 @@
-//! What rounding costs, in units of the result: of each statement as it was computed, and of each value if it had
-//! fewer bits.
+//! What rounding costs, in units of the result: of each statement as it was computed, and of each value if it
+//! had fewer bits.
 use super::{
     Origin,
     observation::{Observation, Observed},
@@ -9,8 +9,8 @@ use crate::{ops::Float, tape::Tape};
 use serde::Serialize;
 use std::fmt;
 
-/// What rounding each value of an [observed](Tape::set_observing) tape does to the result, to first order; see
-/// [`Observation::rounding`].
+/// What rounding each value of an [observed](Tape::set_observing) tape does to the result, to first order;
+/// see [`Observation::rounding`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[must_use = "a report is made to be read"]
 #[non_exhaustive]
@@ -82,8 +82,8 @@ impl<T: Float> Tape<T> {
 }
 
 impl Observation {
-    /// The first-order effect of rounding each value on the result whose gradients were taken: an error e in an element v
-    /// moves it by `v̄·e`. Empty without a sweep.
+    /// The first-order effect of rounding each value on the result whose gradients were taken: an error e in
+    /// an element v moves it by `v̄·e`. Empty without a sweep.
     ///
     /// Near a minimum gradients are small and so is this effect; then the second order counts, which
     /// [`ObsSolver`](crate::compress::ObsSolver) has.
@@ -125,35 +125,36 @@ impl Observation {
 }
 
 impl RoundingError {
-    /// The step between neighbours if the value had `bits` bits: as many equally spaced numbers as these bits tell
-    /// apart, from the smallest element to the largest.
+    /// The step between neighbours if the value had `bits` bits: as many equally spaced numbers as these bits
+    /// tell apart, from the smallest element to the largest.
     fn step(&self, bits: u32) -> f64 {
         (self.range.1 - self.range.0).max(0.0) / (f64::from(bits).exp2() - 1.0).max(1.0)
     }
 
-    /// How far the result moves at most, to first order, if the value is rounded to `bits` bits: half a step times `Σ
-    /// |v̄|`.
+    /// How far the result moves at most, to first order, if the value is rounded to `bits` bits: half a step
+    /// times `Σ |v̄|`.
     pub fn quantized_bound(&self, bits: u32) -> f64 {
         self.step(bits) / 2.0 * self.gradient_sum
     }
 
-    /// How far the result moves as a rule (root mean square) if the value is rounded to `bits` bits: errors that are
-    /// spread evenly over a step and know nothing of each other give `step / √12` times the norm of the gradient.
+    /// How far the result moves as a rule (root mean square) if the value is rounded to `bits` bits: errors
+    /// that are spread evenly over a step and know nothing of each other give `step / √12` times the norm
+    /// of the gradient.
     pub fn quantized(&self, bits: u32) -> f64 {
         self.step(bits) / 12f64.sqrt() * self.gradient_norm
     }
 }
 
 impl Rounding {
-    /// How far the result is from exact arithmetic at most, to first order: one rounding for each value that is
-    /// computed. A sum of n elements counts as one rounding, and is up to n.
+    /// How far the result is from exact arithmetic at most, to first order: one rounding for each value that
+    /// is computed. A sum of n elements counts as one rounding, and is up to n.
     pub fn bound(&self) -> f64 {
         self.unit * self.statements.iter().filter(|s| s.rounds).map(|s| s.sensitivity).sum::<f64>()
     }
 
-    /// Bits for each parameter, `average` for each number of the model, shared out so that the result moves least: a
-    /// bit more quarters a parameter's squared error and costs a bit for each of its numbers. Between 1 and 16 bits
-    /// each.
+    /// Bits for each parameter, `average` for each number of the model, shared out so that the result moves
+    /// least: a bit more quarters a parameter's squared error and costs a bit for each of its numbers.
+    /// Between 1 and 16 bits each.
     ///
     /// ```
     /// use kolmo::{Tape, Tensor, nn::Param};

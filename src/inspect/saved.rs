@@ -1,4 +1,5 @@
-//! A recorded computation as data: written to a file, read again, and run, without the program that recorded it.
+//! A recorded computation as data: written to a file, read again, and run, without the program that recorded
+//! it.
 mod build;
 mod run;
 mod tape;

@@ -1,4 +1,5 @@
-//! A model at a glance: its layers and parameters and, with a tape that ran it, the operations and what they cost.
+//! A model at a glance: its layers and parameters and, with a tape that ran it, the operations and what they
+//! cost.
 use super::{
     Origin,
     origin::{layer_of, layers_of},
@@ -13,7 +14,8 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// A model's parameters and, with [`with_operations`](Summary::with_operations), what it does with them; see [`summary`].
+/// A model's parameters and, with [`with_operations`](Summary::with_operations), what it does with them; see
+/// [`summary`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[must_use = "a report is made to be read"]
 #[non_exhaustive]
@@ -57,8 +59,8 @@ pub struct Operation {
     pub origin: Origin,
     /// Sizes of the result.
     pub shape: Vec<usize>,
-    /// Products of two numbers that it adds up; 0 for what is no product of matrices, `None` for a user's own operation and
-    /// what was not kept of its operands.
+    /// Products of two numbers that it adds up; 0 for what is no product of matrices, `None` for a user's
+    /// own operation and what was not kept of its operands.
     pub multiply_adds: Option<usize>,
 }
 
@@ -95,8 +97,9 @@ pub fn summary<T: Float, M: Serialize + ?Sized>(model: &M) -> Summary {
 }
 
 impl Summary {
-    /// With the operations that a tape recorded when it ran the model on an example: `model.forward(&tape.input(example))`.
-    /// Operations on constants alone are not recorded, so they don't appear.
+    /// With the operations that a tape recorded when it ran the model on an example:
+    /// `model.forward(&tape.input(example))`. Operations on constants alone are not recorded, so they
+    /// don't appear.
     pub fn with_operations<T: Float, M: Serialize + ?Sized>(mut self, tape: &Tape<T>, model: &M) -> Summary {
         let layers = layers_of(tape, model);
         let (nodes, values) = (tape.tensors.nodes.borrow(), tape.tensors.kept.borrow());

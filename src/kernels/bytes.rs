@@ -1,5 +1,5 @@
-//! Products of rows of bytes, exact in 32 bits: four rows of weights meet one or more rows of inputs at a time, so that each load is
-//! used several times.
+//! Products of rows of bytes, exact in 32 bits: four rows of weights meet one or more rows of inputs at a
+//! time, so that each load is used several times.
 use super::isa::{Isa, isa};
 
 /// Rows of weights at a time.
@@ -8,8 +8,8 @@ pub(crate) const TILE: usize = 4;
 /// Most bytes of a row: 2¹⁷ products of up to 127² fit 32 bits.
 pub(crate) const LONGEST: usize = 1 << 17;
 
-/// Bytes that lie between the ends of inputs' rows and the beginnings of the next, so that rows of a power of two don't all fall
-/// into the same places of the cache.
+/// Bytes that lie between the ends of inputs' rows and the beginnings of the next, so that rows of a power of
+/// two don't all fall into the same places of the cache.
 pub(crate) const GAP: usize = 64;
 
 /// Whether there is vector code for it.
@@ -17,8 +17,8 @@ pub(crate) fn is_fast() -> bool {
     isa() > Isa::Portable
 }
 
-/// `out[k·rows + row] = Σ x[row]·w[k]` for rows of `n` bytes from -127 to 127, at most [`LONGEST`]; those of `x` have a [`GAP`]
-/// behind them.
+/// `out[k·rows + row] = Σ x[row]·w[k]` for rows of `n` bytes from -127 to 127, at most [`LONGEST`]; those of
+/// `x` have a [`GAP`] behind them.
 pub(crate) fn products(x: &[i8], n: usize, w: &[i8], out: &mut [i32]) {
     #[cfg(target_arch = "x86_64")]
     {
@@ -101,7 +101,8 @@ mod x86 {
         2
     );
 
-    /// Unsigned times signed bytes: inputs are 128 more, and 128 times the sum of the weights is taken off again.
+    /// Unsigned times signed bytes: inputs are 128 more, and 128 times the sum of the weights is taken off
+    /// again.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     fn vnni<const R: usize>(x: &[&[i8]; R], w: &[&[i8]; TILE], n: usize) -> [[i32; TILE]; R] {

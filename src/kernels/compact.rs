@@ -1,5 +1,5 @@
-//! Products with weights in compact forms. Loops that the compiler turns into vector code, compiled for the instructions of the
-//! machine.
+//! Products with weights in compact forms. Loops that the compiler turns into vector code, compiled for the
+//! instructions of the machine.
 #[cfg(target_arch = "x86_64")]
 use super::isa::{Isa, isa};
 

@@ -1,5 +1,6 @@
-//! Convolution over up to three axes as products of matrices: windows of the input are laid out as the columns of a matrix,
-//! a block of output positions at a time, so that the buffer stays small. Samples are shared out among threads.
+//! Convolution over up to three axes as products of matrices: windows of the input are laid out as the
+//! columns of a matrix, a block of output positions at a time, so that the buffer stays small. Samples are
+//! shared out among threads.
 mod windows;
 
 #[cfg(test)]
@@ -81,8 +82,8 @@ fn turned<T>(m: Mat<'_, T>) -> Mat<'_, T> {
     Mat { rows: m.cols, cols: m.rows, row_stride: m.col_stride, col_stride: m.row_stride, ..m }
 }
 
-/// `c = a b + beta c`: of a single sample on all threads if that is worth it, since the thread that laid out the windows has
-/// them in its cache.
+/// `c = a b + beta c`: of a single sample on all threads if that is worth it, since the thread that laid out
+/// the windows has them in its cache.
 fn multiply<T: FloatElement>(a: Mat<T>, b: Mat<T>, beta: T, c: MatMut<T>) -> Result<(), Misfit> {
     if a.rows.saturating_mul(a.cols).saturating_mul(b.cols) < LARGE {
         matmul_alone(T::constant(1.0), a, b, beta, c)

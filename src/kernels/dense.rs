@@ -1,5 +1,6 @@
-//! Factorisations of small dense matrices, each row after row in a slice: LU with partial pivoting, Cholesky, triangular
-//! systems, singular values by one-sided Jacobi rotations (Golub and Van Loan, Matrix Computations, §3.4, §4.2, §8.6).
+//! Factorisations of small dense matrices, each row after row in a slice: LU with partial pivoting, Cholesky,
+//! triangular systems, singular values by one-sided Jacobi rotations (Golub and Van Loan, Matrix
+//! Computations, §3.4, §4.2, §8.6).
 use crate::{
     error::Checked,
     kernels::FloatElement,
@@ -107,8 +108,8 @@ pub(crate) fn triangular<T: FloatElement>(a: &[T], n: usize, b: &mut [T], k: usi
     }
 }
 
-/// The lower triangle L with `L Lᵀ = A`, of which only the lower triangle is read; or the order of the first leading
-/// minor that is not positive.
+/// The lower triangle L with `L Lᵀ = A`, of which only the lower triangle is read; or the order of the first
+/// leading minor that is not positive.
 pub(crate) fn cholesky<T: FloatElement>(a: &[T], n: usize, l: &mut [T]) -> Result<(), usize> {
     l.fill(T::constant(0.0));
     for i in 0..n {
@@ -127,7 +128,8 @@ pub(crate) fn cholesky<T: FloatElement>(a: &[T], n: usize, l: &mut [T]) -> Resul
     Ok(())
 }
 
-/// Singular values in descending order with their vectors: `A = Σ s uᵀ v`, for A with `m` rows and `n` columns.
+/// Singular values in descending order with their vectors: `A = Σ s uᵀ v`, for A with `m` rows and `n`
+/// columns.
 pub(crate) struct Svd {
     pub s: Vec<f64>,
     /// For each value its left vector of `m` elements.

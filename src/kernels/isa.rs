@@ -29,8 +29,8 @@ pub(crate) fn isa() -> Isa {
     }
 }
 
-/// The instructions that vector loops use: `portable`, `avx2` or `avx512`, the best that this machine has unless the environment
-/// variable `KOLMO_ISA` names a lesser one.
+/// The instructions that vector loops use: `portable`, `avx2` or `avx512`, the best that this machine has
+/// unless the environment variable `KOLMO_ISA` names a lesser one.
 ///
 /// ```
 /// assert!(["portable", "avx2", "avx512"].contains(&kolmo::instruction_set()));
@@ -71,8 +71,8 @@ fn detect() -> Isa {
     Isa::Portable
 }
 
-/// Compiles a function, generic over floats, for each instruction set. What it calls must be inlined, and should have no closures
-/// that might not be.
+/// Compiles a function, generic over floats, for each instruction set. What it calls must be inlined, and
+/// should have no closures that might not be.
 macro_rules! vectorised {
     ($(#[$m:meta])* $v:vis fn $name:ident($($a:ident: $t:ty),*) $(-> $r:ty)? $body:block) => {
         $(#[$m])*

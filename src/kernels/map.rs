@@ -230,8 +230,8 @@ fn body<T: LaneMath + Element, E: MultiExpr<N, M>, const N: usize, const M: usiz
     mut out: [&mut [T]; M],
 ) {
     let n = if M == 0 { 0 } else { out[0].len() };
-    // Slices of one length let the compiler drop the bounds checks, which would keep the loop scalar. Loops and not
-    // `map`, which would be compiled anew for every expression.
+    // Slices of one length let the compiler drop the bounds checks, which would keep the loop scalar. Loops
+    // and not `map`, which would be compiled anew for every expression.
     for k in 0..N {
         x[k] = &x[k][..n];
     }
@@ -251,7 +251,8 @@ fn body<T: LaneMath + Element, E: MultiExpr<N, M>, const N: usize, const M: usiz
         }
         return;
     }
-    // With more slices than that the compiler doesn't check whether a result lies among the operands: they are copied.
+    // With more slices than that the compiler doesn't check whether a result lies among the operands: they
+    // are copied.
     let (mut from, mut to) = ([[T::default(); LANES]; N], [[T::default(); LANES]; M]);
     for start in (0..n).step_by(LANES) {
         let len = LANES.min(n - start);

@@ -1,5 +1,6 @@
-//! `C = alpha A B + beta C` for matrices with any strides: which kernel computes it, and how it is split among
-//! threads. The result has the same bits on any number of threads. Shapes are checked by the operations above.
+//! `C = alpha A B + beta C` for matrices with any strides: which kernel computes it, and how it is split
+//! among threads. The result has the same bits on any number of threads. Shapes are checked by the operations
+//! above.
 mod mat;
 mod product;
 mod tile;
@@ -67,7 +68,8 @@ pub(crate) fn matmul_bias<T: MatmulElement>(
     Ok(())
 }
 
-/// The products of `count` pairs of matrices, `a(i) b(i)`, each to its `m x n` elements of `c`; those that fit, if not all do.
+/// The products of `count` pairs of matrices, `a(i) b(i)`, each to its `m x n` elements of `c`; those that
+/// fit, if not all do.
 pub(crate) fn batched_matmul<'a, T: MatmulElement>(
     c: &mut [T],
     m: usize,
@@ -103,8 +105,8 @@ pub(crate) fn batched_matmul<'a, T: MatmulElement>(
     if done.into_inner() { Ok(()) } else { Err(Misfit) }
 }
 
-/// Multiply-adds worth a task of their own: about four microseconds. A fork-join costs one half, and more where the cores
-/// have no cache in common.
+/// Multiply-adds worth a task of their own: about four microseconds. A fork-join costs one half, and more
+/// where the cores have no cache in common.
 const GRAIN: usize = 1 << 18;
 /// The same for products with a vector, which wait for memory.
 const VECTOR_GRAIN: usize = 1 << 16;
@@ -126,8 +128,8 @@ impl<T: MatmulElement> Product<T> {
             // SAFETY: the product was checked, and the kernel chosen for its strides.
             return unsafe { T::compute(kernel, &self) };
         }
-        // By the longer axis, which leaves less to be packed by every thread; but by rows if they are many, since other
-        // kernels divide a tensor by rows, and each thread's cache then has its own.
+        // By the longer axis, which leaves less to be packed by every thread; but by rows if they are many,
+        // since other kernels divide a tensor by rows, and each thread's cache then has its own.
         let by_columns = self.n >= self.m && self.m < 256 * parts;
         // Whole tiles.
         let rows = if isa() == Isa::Avx2 { 6 } else { 8 };
@@ -136,8 +138,8 @@ impl<T: MatmulElement> Product<T> {
         let whole = &self;
         threads::parallel_for(size.div_ceil(step), &|i| {
             let (start, size) = (i * step, step.min(size - i * step));
-            // SAFETY: start is below the size of the axis, tasks have different columns or rows of c, and each
-            // is a product that was checked as part of the whole.
+            // SAFETY: start is below the size of the axis, tasks have different columns or rows of c, and
+            // each is a product that was checked as part of the whole.
             unsafe {
                 let part = if by_columns {
                     Product { n: size, b: whole.b.at(0, start), ..whole.target(0, start) }

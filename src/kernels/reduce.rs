@@ -1,5 +1,5 @@
-//! Folding axes away: sums, products, largest and smallest. The order of additions depends on the shape alone, never on
-//! the number of threads.
+//! Folding axes away: sums, products, largest and smallest. The order of additions depends on the shape
+//! alone, never on the number of threads.
 #[cfg(target_arch = "x86_64")]
 use super::isa::{Isa, isa};
 use crate::{

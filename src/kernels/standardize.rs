@@ -1,5 +1,5 @@
-//! Groups of numbers brought to mean 0 and variance 1, scaled and shifted, and back: what layer and batch normalisation
-//! are made of. Sums are taken in an order that depends on the shape alone.
+//! Groups of numbers brought to mean 0 and variance 1, scaled and shifted, and back: what layer and batch
+//! normalisation are made of. Sums are taken in an order that depends on the shape alone.
 use super::isa::vectorised;
 use crate::{
     kernels::FloatElement,
@@ -25,8 +25,8 @@ pub(crate) enum Affine<'a, T> {
     ByPlace(&'a [T], Option<&'a [T]>),
 }
 
-/// Of a group: mean, 1 / deviation and variance; or mean, 1 / deviation, and of the gradients, the sum and the sum of products
-/// with the standardised numbers.
+/// Of a group: mean, 1 / deviation and variance; or mean, 1 / deviation, and of the gradients, the sum and
+/// the sum of products with the standardised numbers.
 type Stats<T> = [T; 4];
 
 /// Gradients of the operands: numbers, weights, biases.
@@ -167,8 +167,8 @@ impl Groups {
         (0..self.outer).map(move |o| &x[(o * self.groups + group) * self.inner..][..self.inner])
     }
 
-    /// Mean and variance (divided by n) of a group: of pieces that stay in the cache while they are read twice, joined by
-    /// the formula of Chan, Golub and LeVeque (1983).
+    /// Mean and variance (divided by n) of a group: of pieces that stay in the cache while they are read
+    /// twice, joined by the formula of Chan, Golub and LeVeque (1983).
     fn moments<T: FloatElement>(self, x: &[T], group: usize) -> [f64; 2] {
         let [mut n, mut mean, mut squares] = [0.0; 3];
         for piece in self.parts(x, group).flat_map(|part| part.chunks(4 * BLOCK)) {
@@ -270,7 +270,8 @@ pub(crate) fn backward<T: FloatElement>(
 ) -> Slopes<T> {
     let n = (at.outer * at.inner) as f64;
     let by_place = if let Affine::ByPlace(w, _) = affine { Some(w) } else { None };
-    // For weights by group the sums are first those without the weight: they are its and the bias's gradients.
+    // For weights by group the sums are first those without the weight: they are its and the bias's
+    // gradients.
     let known = statistics.as_slice().unwrap_or_default();
     let all = at.each(|group| {
         let [mean, scale, ..] = stats(known, group);
@@ -304,7 +305,8 @@ pub(crate) fn backward<T: FloatElement>(
     Slopes { x: slopes, weight, bias }
 }
 
-/// Gradients of a weight and a bias for each place: sums over all parts, first within as many as a task takes.
+/// Gradients of a weight and a bias for each place: sums over all parts, first within as many as a task
+/// takes.
 fn places<T: FloatElement>(x: &[T], g: &[T], at: Groups, all: &[T]) -> (Tensor<T>, Tensor<T>) {
     let (n, width) = (at.outer * at.groups, 2 * at.inner);
     let rows = (GRAIN / at.inner.max(1)).max(16);

@@ -19,8 +19,8 @@ impl<'t, T: Float> Var<'t, T> {
         })
     }
 
-    /// `-(t ln p + (1 - t) ln(1 - p))` for probabilities and targets of one shape, times a weight that broadcasts. Logarithms
-    /// are no lower than -100. For scores use
+    /// `-(t ln p + (1 - t) ln(1 - p))` for probabilities and targets of one shape, times a weight that
+    /// broadcasts. Logarithms are no lower than -100. For scores use
     /// [`binary_cross_entropy_with_logits`](Var::binary_cross_entropy_with_logits), which is more precise.
     #[track_caller]
     #[doc(alias = "BCELoss")]
@@ -38,8 +38,9 @@ impl<'t, T: Float> Var<'t, T> {
         losses.named("binary_cross_entropy", &[&[self, target], weight.as_slice()].concat())
     }
 
-    /// [`binary_cross_entropy`](Var::binary_cross_entropy) of the sigmoid of scores, without rounding or overflow.
-    /// `pos_weight` is the weight of positive targets: above 1 it trades precision for recall. All broadcast.
+    /// [`binary_cross_entropy`](Var::binary_cross_entropy) of the sigmoid of scores, without rounding or
+    /// overflow. `pos_weight` is the weight of positive targets: above 1 it trades precision for recall.
+    /// All broadcast.
     #[track_caller]
     #[doc(alias = "BCEWithLogitsLoss")]
     pub fn binary_cross_entropy_with_logits(
@@ -69,8 +70,8 @@ impl<'t, T: Float> Var<'t, T> {
         reduction.of(fuse!(|x, y| 0.0 - (x * y).logsigmoid()).apply([self, label]))
     }
 
-    /// For scores and targets `[…, classes]`: the mean over the classes of the binary cross entropies, each times the
-    /// weight of its class.
+    /// For scores and targets `[…, classes]`: the mean over the classes of the binary cross entropies, each
+    /// times the weight of its class.
     #[track_caller]
     pub fn multilabel_soft_margin_loss(
         &self,

@@ -6,8 +6,8 @@ use crate::{
     tensor::{Shape, shape::broadcast},
 };
 
-/// That answer and target have one shape, for losses where it is nearly always an oversight if they haven't: `[6, 1]` and `[6]`
-/// would make 36 losses.
+/// That answer and target have one shape, for losses where it is nearly always an oversight if they haven't:
+/// `[6, 1]` and `[6]` would make 36 losses.
 pub(super) fn one_shape<T: Float>(answer: &Var<'_, T>, target: &Var<'_, T>) -> Checked<()> {
     if answer.shape() == target.shape() || target.failed_id().is_some() {
         return Ok(());

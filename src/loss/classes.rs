@@ -76,7 +76,8 @@ impl CrossEntropy {
         CrossEntropy { reduction, ..self }
     }
 
-    /// `-Σ log softmax` at the targets: scores `[n, classes, …]` or `[classes]`, targets `[n, …]` or a single one.
+    /// `-Σ log softmax` at the targets: scores `[n, classes, …]` or `[classes]`, targets `[n, …]` or a single
+    /// one.
     #[track_caller]
     pub fn apply<'t, T: Float, I: Index>(&self, scores: &Var<'t, T>, targets: &Tensor<I>) -> Var<'t, T> {
         let places = valid!(scores, "cross_entropy", self.places(scores.shape(), targets));
@@ -196,8 +197,8 @@ fn classes<T: Float>(scores: &Var<'_, T>) -> usize {
 
 /// # Losses: classes
 impl<'t, T: Float> Var<'t, T> {
-    /// The mean cross entropy of scores `[n, classes]` and a class for each row; [`CrossEntropy`] has the options and
-    /// further shapes. Targets of -100 are ignored.
+    /// The mean cross entropy of scores `[n, classes]` and a class for each row; [`CrossEntropy`] has the
+    /// options and further shapes. Targets of -100 are ignored.
     #[track_caller]
     #[doc(alias = "CrossEntropyLoss")]
     pub fn cross_entropy<I: Index>(&self, targets: &Tensor<I>) -> Var<'t, T> {
@@ -215,8 +216,8 @@ impl<'t, T: Float> Var<'t, T> {
         self.tape().apply(MeanCrossEntropy { targets }, &[self])
     }
 
-    /// The negative of logarithms of probabilities `[n, classes, …]` at the targets `[n, …]`: what [`CrossEntropy`] is after
-    /// a log_softmax. `weight` and `ignore_index` as there.
+    /// The negative of logarithms of probabilities `[n, classes, …]` at the targets `[n, …]`: what
+    /// [`CrossEntropy`] is after a log_softmax. `weight` and `ignore_index` as there.
     #[track_caller]
     #[doc(alias = "NLLLoss")]
     pub fn nll_loss<I: Index>(
@@ -237,8 +238,8 @@ impl<'t, T: Float> Var<'t, T> {
     }
 
     /// How far the score of the right class is from being `margin` above the others: the sum over these of
-    /// `max(0, margin - xₜ + xⱼ)ᵖ`, divided by the number of classes, times the weight of the class. Scores `[n, classes]` or
-    /// `[classes]`; `p` is 1 or 2. PyTorch's defaults: `p` 1, margin 1.
+    /// `max(0, margin - xₜ + xⱼ)ᵖ`, divided by the number of classes, times the weight of the class. Scores
+    /// `[n, classes]` or `[classes]`; `p` is 1 or 2. PyTorch's defaults: `p` 1, margin 1.
     #[track_caller]
     pub fn multi_margin_loss<I: Index>(
         &self,
@@ -284,8 +285,9 @@ impl<'t, T: Float> Var<'t, T> {
         reduction.of(if listed { losses.reshape_to(&Shape::new(&[1])) } else { losses })
     }
 
-    /// For several right classes a row, listed up to the first -1: the sum over pairs of a right and a wrong class of
-    /// `max(0, 1 - xᵣ + x_w)`, divided by the number of classes. Scores and lists `[n, classes]` or `[classes]`.
+    /// For several right classes a row, listed up to the first -1: the sum over pairs of a right and a wrong
+    /// class of `max(0, 1 - xᵣ + x_w)`, divided by the number of classes. Scores and lists `[n, classes]`
+    /// or `[classes]`.
     #[track_caller]
     pub fn multilabel_margin_loss<I: Index>(&self, targets: &Tensor<I>, reduction: Reduction) -> Var<'t, T> {
         if self.rank() == 0 && targets.rank() == 0 && self.failed_id().is_none() {

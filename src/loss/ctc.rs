@@ -82,13 +82,14 @@ impl Labels {
 
 /// # Losses: sequences
 impl<'t, T: Float> Var<'t, T> {
-    /// The negative logarithm of the probability that a sequence has these labels, summed over all ways to spread them, and
-    /// blanks between them, over its steps (Graves et al., 2006).
+    /// The negative logarithm of the probability that a sequence has these labels, summed over all ways to
+    /// spread them, and blanks between them, over its steps (Graves et al., 2006).
     ///
-    /// `self` are logarithms of probabilities, `[steps, n, classes]` or `[steps, classes]`, as log_softmax gives them: as with
-    /// PyTorch the gradient is that of the scores before it, `p - (share of the ways)`. Targets are `[n, longest]` or all in
-    /// one list. The mean is taken of losses divided by the targets' lengths. A sequence too short for its labels costs ∞, or
-    /// nothing with `zero_infinity`. PyTorch's defaults: blank 0, mean, false.
+    /// `self` are logarithms of probabilities, `[steps, n, classes]` or `[steps, classes]`, as log_softmax
+    /// gives them: as with PyTorch the gradient is that of the scores before it, `p - (share of the
+    /// ways)`. Targets are `[n, longest]` or all in one list. The mean is taken of losses divided by the
+    /// targets' lengths. A sequence too short for its labels costs ∞, or nothing with `zero_infinity`.
+    /// PyTorch's defaults: blank 0, mean, false.
     ///
     /// ```
     /// use kolmo::{Tape, Tensor, loss::Reduction};
@@ -134,7 +135,8 @@ impl<'t, T: Float> Var<'t, T> {
             T::from_f64(if may { 0.0 } else { NEVER })
         });
         let skip = tape.constant(skip);
-        // The logarithm of the probability to stand at each place: before the first step, before the first blank.
+        // The logarithm of the probability to stand at each place: before the first step, before the first
+        // blank.
         let mut at = tape.constant(labels.table(|_, s| T::from_f64(if s == 0 { 0.0 } else { NEVER })));
         for step in 0..steps {
             let before = at.pad(&[2, 0], Pad::Constant(NEVER));

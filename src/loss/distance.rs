@@ -66,7 +66,8 @@ impl TripletMargin {
         TripletMargin { reduction, ..self }
     }
 
-    /// `max(0, margin + |a - p| - |a - n|)` with norms over the last axis; anchor, positive and negative `[…, d]`.
+    /// `max(0, margin + |a - p| - |a - n|)` with norms over the last axis; anchor, positive and negative
+    /// `[…, d]`.
     #[track_caller]
     pub fn apply<'t, T: Float>(
         self,
@@ -94,8 +95,8 @@ impl TripletMargin {
 
 /// # Losses: distances
 impl<'t, T: Float> Var<'t, T> {
-    /// Mean squared error: `(x - y)²`, for answers and targets of one shape. Where PyTorch warns that it broadcasts, this is an
-    /// error, here and in the next three.
+    /// Mean squared error: `(x - y)²`, for answers and targets of one shape. Where PyTorch warns that it
+    /// broadcasts, this is an error, here and in the next three.
     #[track_caller]
     #[doc(alias = "MSELoss")]
     pub fn mse_loss(&self, target: &Var<'t, T>, reduction: Reduction) -> Var<'t, T> {
@@ -111,7 +112,8 @@ impl<'t, T: Float> Var<'t, T> {
         reduction.of(fuse!(|x, y| (x - y).abs()).apply([self, target]))
     }
 
-    /// `½ (x - y)² / beta` where `|x - y| < beta`, else `|x - y| - ½ beta`. PyTorch's default for `beta` is 1.
+    /// `½ (x - y)² / beta` where `|x - y| < beta`, else `|x - y| - ½ beta`. PyTorch's default for `beta` is
+    /// 1.
     #[track_caller]
     #[doc(alias = "SmoothL1Loss")]
     pub fn smooth_l1_loss(&self, target: &Var<'t, T>, beta: f64, reduction: Reduction) -> Var<'t, T> {
@@ -133,7 +135,8 @@ impl<'t, T: Float> Var<'t, T> {
         reduction.of(f.apply([self, target]))
     }
 
-    /// `½ (x - y)²` where `|x - y| <= delta`, else `delta (|x - y| - ½ delta)`. PyTorch's default for `delta` is 1.
+    /// `½ (x - y)²` where `|x - y| <= delta`, else `delta (|x - y| - ½ delta)`. PyTorch's default for `delta`
+    /// is 1.
     #[track_caller]
     #[doc(alias = "HuberLoss")]
     pub fn huber_loss(&self, target: &Var<'t, T>, delta: f64, reduction: Reduction) -> Var<'t, T> {
@@ -158,8 +161,8 @@ impl<'t, T: Float> Var<'t, T> {
         reduction.of(f.apply([self, target]))
     }
 
-    /// For a distance `x` and a label `y`: `x` where y is 1, `max(0, margin - x)` where it is -1. PyTorch's default
-    /// margin is 1.
+    /// For a distance `x` and a label `y`: `x` where y is 1, `max(0, margin - x)` where it is -1. PyTorch's
+    /// default margin is 1.
     #[track_caller]
     pub fn hinge_embedding_loss(&self, label: &Var<'t, T>, margin: f64, reduction: Reduction) -> Var<'t, T> {
         valid!([self, label], "hinge_embedding_loss", common(self, label));
@@ -169,8 +172,8 @@ impl<'t, T: Float> Var<'t, T> {
         reduction.of(far + zero.where_one(&minus_one, self))
     }
 
-    /// For two scores and a label `y` that is 1 if the first should be larger, else -1: `max(0, margin - y (x₁ - x₂))`.
-    /// PyTorch's default margin is 0.
+    /// For two scores and a label `y` that is 1 if the first should be larger, else -1:
+    /// `max(0, margin - y (x₁ - x₂))`. PyTorch's default margin is 0.
     #[track_caller]
     pub fn margin_ranking_loss(
         &self,
@@ -188,8 +191,8 @@ impl<'t, T: Float> Var<'t, T> {
         losses.named("margin_ranking_loss", &[self, other, label])
     }
 
-    /// For pairs of vectors `[…, d]` and labels `[…]`: `1 - cos` where the label is 1, `max(0, cos - margin)` where it is -1.
-    /// PyTorch's default margin is 0.
+    /// For pairs of vectors `[…, d]` and labels `[…]`: `1 - cos` where the label is 1, `max(0, cos - margin)`
+    /// where it is -1. PyTorch's default margin is 0.
     #[track_caller]
     pub fn cosine_embedding_loss(
         &self,

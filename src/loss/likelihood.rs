@@ -41,8 +41,8 @@ impl<T: Float> Rule<T> for Variance {
 
 /// # Losses: likelihoods
 impl<'t, T: Float> Var<'t, T> {
-    /// Kullback-Leibler divergence of the target from the answer, which is a logarithm of probabilities: `t (ln t - x)`, or with
-    /// `log_target` `eᵗ (t - x)`. [`Reduction::BatchMean`] is the mathematical one.
+    /// Kullback-Leibler divergence of the target from the answer, which is a logarithm of probabilities:
+    /// `t (ln t - x)`, or with `log_target` `eᵗ (t - x)`. [`Reduction::BatchMean`] is the mathematical one.
     #[track_caller]
     #[doc(alias = "KLDivLoss")]
     pub fn kl_div(&self, target: &Var<'t, T>, log_target: bool, reduction: Reduction) -> Var<'t, T> {
@@ -54,8 +54,9 @@ impl<'t, T: Float> Var<'t, T> {
         })
     }
 
-    /// Of a Poisson distribution with rate `eˣ` (`x` itself without `log_input`): `eˣ - t x`, or `x - t ln(x + eps)`. With
-    /// `full` plus Stirling's approximation of `ln t!` for targets above 1. PyTorch's default for `eps` is 1e-8.
+    /// Of a Poisson distribution with rate `eˣ` (`x` itself without `log_input`): `eˣ - t x`, or
+    /// `x - t ln(x + eps)`. With `full` plus Stirling's approximation of `ln t!` for targets above 1.
+    /// PyTorch's default for `eps` is 1e-8.
     #[track_caller]
     pub fn poisson_nll_loss(
         &self,
@@ -81,9 +82,9 @@ impl<'t, T: Float> Var<'t, T> {
         reduction.of(losses)
     }
 
-    /// Of a normal distribution with this mean and the variance `var`: `½ (ln var + (x - t)² / var)`, with `full` plus
-    /// `½ ln 2π`. The variance is at least `eps` (PyTorch's default 1e-6), which its gradient doesn't notice; it may lack the
-    /// last axis or have it with size 1.
+    /// Of a normal distribution with this mean and the variance `var`: `½ (ln var + (x - t)² / var)`, with
+    /// `full` plus `½ ln 2π`. The variance is at least `eps` (PyTorch's default 1e-6), which its gradient
+    /// doesn't notice; it may lack the last axis or have it with size 1.
     #[track_caller]
     pub fn gaussian_nll_loss(
         &self,

@@ -1,5 +1,5 @@
-//! Losses: how far a model's answer is from what it should be. Each is a method of the answer, takes the target and
-//! PyTorch's options, and is folded by a [`Reduction`].
+//! Losses: how far a model's answer is from what it should be. Each is a method of the answer, takes the
+//! target and PyTorch's options, and is folded by a [`Reduction`].
 // In the order in which rustdoc shows their methods of `Var`.
 pub(crate) mod classes;
 

@@ -1,5 +1,5 @@
-//! Penalties on the parameters of a model, to be added to a loss. Where the names take none of them, the penalty is a failed
-//! value: a misspelt one would do nothing.
+//! Penalties on the parameters of a model, to be added to a loss. Where the names take none of them, the
+//! penalty is a failed value: a misspelt one would do nothing.
 use crate::{
     ops::Float,
     param::{Param, named_params, visit_params},
@@ -7,7 +7,8 @@ use crate::{
 };
 use serde::Serialize;
 
-/// `Σ |w|` over all parameters that `takes` says yes to by name: draws weights to exactly zero (Tibshirani, 1996).
+/// `Σ |w|` over all parameters that `takes` says yes to by name: draws weights to exactly zero (Tibshirani,
+/// 1996).
 ///
 /// ```
 /// use kolmo::{Random, Tape, loss::l1_penalty, nn::{Layer, Linear}};
@@ -27,8 +28,9 @@ pub fn l1_penalty<'t, T: Float, M: Serialize + ?Sized>(
     total("l1_penalty", tape, model, takes, |w| w.abs().sum())
 }
 
-/// `Σ w²` over all parameters that `takes` says yes to by name. With plain gradient descent half of it, times the weight decay,
-/// is the same as that; with Adam it is not, and [`AdamW`](crate::optim::AdamW) mostly does better.
+/// `Σ w²` over all parameters that `takes` says yes to by name. With plain gradient descent half of it, times
+/// the weight decay, is the same as that; with Adam it is not, and [`AdamW`](crate::optim::AdamW) mostly does
+/// better.
 ///
 /// ```
 /// use kolmo::{Tape, Tensor, loss::l2_penalty, nn::Param};
@@ -46,8 +48,8 @@ pub fn l2_penalty<'t, T: Float, M: Serialize + ?Sized>(
     total("l2_penalty", tape, model, takes, |w| w.square().sum())
 }
 
-/// `Σ (l1_ratio·|w| + (1 - l1_ratio)/2 · w²)` over all parameters that `takes` says yes to by name (Zou and Hastie, 2005; the
-/// weights are scikit-learn's).
+/// `Σ (l1_ratio·|w| + (1 - l1_ratio)/2 · w²)` over all parameters that `takes` says yes to by name (Zou and
+/// Hastie, 2005; the weights are scikit-learn's).
 #[track_caller]
 pub fn elastic_net_penalty<'t, T: Float, M: Serialize + ?Sized>(
     tape: &'t Tape<T>,

@@ -1,5 +1,5 @@
-//! Which class was taken for which, and all that follows from those counts. Rankings and probabilities are left to
-//! the files beside this one.
+//! Which class was taken for which, and all that follows from those counts. Rankings and probabilities are
+//! left to the files beside this one.
 use super::rows::{labels, no_class, predicted_labels};
 use crate::{
     error::{Error, Result},
@@ -142,11 +142,12 @@ impl ConfusionMatrix {
         Ok(matrix)
     }
 
-    /// Counts more samples. Predictions are labels `[n]`, or scores `[n, classes]` the largest of which is the
-    /// predicted class; targets are `[n]`.
+    /// Counts more samples. Predictions are labels `[n]`, or scores `[n, classes]` the largest of which is
+    /// the predicted class; targets are `[n]`.
     ///
     /// # Errors
-    /// Shapes that don't fit, no samples, NaN among the scores, a label that is none of the classes; nothing is counted then.
+    /// Shapes that don't fit, no samples, NaN among the scores, a label that is none of the classes; nothing
+    /// is counted then.
     pub fn update<P: Element, I: Index>(
         &mut self,
         predictions: &Tensor<P>,
@@ -230,8 +231,8 @@ impl ConfusionMatrix {
 
     /// Matthews' correlation of predictions and targets, for any number of classes (Gorodkin's R_K):
     ///
-    /// `(c s - Σ pₖ tₖ) / √((s² - Σ pₖ²)(s² - Σ tₖ²))` with `c` hits of `s` samples, `pₖ` predictions and `tₖ` targets of
-    /// class k. 0 if predictions or targets are all the same.
+    /// `(c s - Σ pₖ tₖ) / √((s² - Σ pₖ²)(s² - Σ tₖ²))` with `c` hits of `s` samples, `pₖ` predictions and
+    /// `tₖ` targets of class k. 0 if predictions or targets are all the same.
     pub fn matthews_corrcoef(&self) -> f64 {
         let (predicted, support) = (self.predicted(), self.support());
         let dot = |a: &[u64], b: &[u64]| a.iter().zip(b).map(|(&x, &y)| x as f64 * y as f64).sum::<f64>();
@@ -241,8 +242,8 @@ impl ConfusionMatrix {
         if product == 0.0 { 0.0 } else { (hits * samples - dot(&predicted, &support)) / product.sqrt() }
     }
 
-    /// Cohen's kappa: `1 - Σ wᵢⱼ nᵢⱼ / Σ wᵢⱼ eᵢⱼ`, where `eᵢⱼ` are the counts that chance would give. NaN if chance can't
-    /// disagree, as when there is only one class.
+    /// Cohen's kappa: `1 - Σ wᵢⱼ nᵢⱼ / Σ wᵢⱼ eᵢⱼ`, where `eᵢⱼ` are the counts that chance would give. NaN if
+    /// chance can't disagree, as when there is only one class.
     pub fn cohen_kappa(&self, weights: KappaWeights) -> f64 {
         let (rows, columns, samples) = (self.support(), self.predicted(), self.samples() as f64);
         let weight = |i: usize, j: usize| match weights {
@@ -260,15 +261,16 @@ impl ConfusionMatrix {
         if by_chance == 0.0 { f64::NAN } else { 1.0 - seen / by_chance }
     }
 
-    /// Precision, recall and F1 of each class. `zero_division` stands where there is nothing to divide by: 0, 1 or NaN.
+    /// Precision, recall and F1 of each class. `zero_division` stands where there is nothing to divide by: 0,
+    /// 1 or NaN.
     pub fn per_class(&self, zero_division: f64) -> Vec<PrecisionRecallF1> {
         let totals = self.predicted().into_iter().zip(self.support());
         let figures = self.hits().zip(totals);
         figures.map(|(hits, (p, t))| PrecisionRecallF1::new(hits, p, t, zero_division)).collect()
     }
 
-    /// Precision, recall and F1 as an average over classes. `zero_division` stands where there is nothing to divide by; classes
-    /// that are NaN are left out of a mean, and a mean of nothing is NaN.
+    /// Precision, recall and F1 as an average over classes. `zero_division` stands where there is nothing to
+    /// divide by; classes that are NaN are left out of a mean, and a mean of nothing is NaN.
     pub fn precision_recall_f1(&self, average: Average, zero_division: f64) -> PrecisionRecallF1 {
         let samples = self.samples();
         if average == Average::Micro {
@@ -290,14 +292,15 @@ impl ConfusionMatrix {
         }
     }
 
-    /// F-beta of each class, `(1 + β²) tp / (β² · targets + predictions)`: recall counts β times as much as precision.
-    /// `zero_division` stands where there is nothing to divide by.
+    /// F-beta of each class, `(1 + β²) tp / (β² · targets + predictions)`: recall counts β times as much as
+    /// precision. `zero_division` stands where there is nothing to divide by.
     pub fn fbeta_per_class(&self, beta: f64, zero_division: f64) -> Vec<f64> {
         let totals = self.predicted().into_iter().zip(self.support());
         self.hits().zip(totals).map(|(hits, (p, t))| fbeta(beta, hits, p, t, zero_division)).collect()
     }
 
-    /// F-beta as an average over classes, as [`precision_recall_f1`](ConfusionMatrix::precision_recall_f1) averages.
+    /// F-beta as an average over classes, as [`precision_recall_f1`](ConfusionMatrix::precision_recall_f1)
+    /// averages.
     ///
     /// ```
     /// use kolmo::{Tensor, metrics::{Average, ConfusionMatrix}};

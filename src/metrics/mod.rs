@@ -1,9 +1,9 @@
-//! How good a model is: of classes, of rankings, of probabilities, of numbers. Plain tensors in, plain numbers out;
-//! what is minimised in training lives in `loss`.
+//! How good a model is: of classes, of rankings, of probabilities, of numbers. Plain tensors in, plain
+//! numbers out; what is minimised in training lives in `loss`.
 //!
-//! The predictions come first and the targets second, as in the losses (scikit-learn has them the other way round).
-//! Values, ties and what is undefined are scikit-learn's: an undefined metric is NaN, no warning is printed.
-//! Everything is computed in `f64`.
+//! The predictions come first and the targets second, as in the losses (scikit-learn has them the other way
+//! round). Values, ties and what is undefined are scikit-learn's: an undefined metric is NaN, no warning is
+//! printed. Everything is computed in `f64`.
 #![doc(alias = "torchmetrics")]
 mod confusion;
 mod probability;
@@ -29,8 +29,8 @@ use rows::{labels, predicted_labels};
 
 /// The share of predictions that are the target.
 ///
-/// Predictions are labels `[n]`, or scores `[n, classes]`: then the class of the largest score, the first of equal
-/// ones, is what is predicted. Targets are `[n]`.
+/// Predictions are labels `[n]`, or scores `[n, classes]`: then the class of the largest score, the first of
+/// equal ones, is what is predicted. Targets are `[n]`.
 ///
 /// ```
 /// use kolmo::{Tensor, metrics::accuracy};

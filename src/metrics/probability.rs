@@ -6,10 +6,11 @@ use crate::{
     tensor::{Index, Tensor},
 };
 
-/// The mean of `-ln p[target]` in nats, of probabilities `[n, classes]` (or `[n]`, those of class 1 of two) and targets `[n]`.
+/// The mean of `-ln p[target]` in nats, of probabilities `[n, classes]` (or `[n]`, those of class 1 of two)
+/// and targets `[n]`.
 ///
-/// Probabilities are kept at least 2⁻⁵² away from 0 and 1, so a target that was thought impossible costs 36.04.
-/// For scores, see [`Var::cross_entropy`](crate::Var::cross_entropy).
+/// Probabilities are kept at least 2⁻⁵² away from 0 and 1, so a target that was thought impossible costs
+/// 36.04. For scores, see [`Var::cross_entropy`](crate::Var::cross_entropy).
 ///
 /// ```
 /// use kolmo::{Tensor, metrics::log_loss};
@@ -27,8 +28,9 @@ pub fn log_loss<T: Float, I: Index>(probabilities: &Tensor<T>, targets: &Tensor<
     Ok(nats.sum::<f64>() / rows.len())
 }
 
-/// The mean squared difference of probabilities from what came true, of probabilities `[n]` of class 1 of two, or
-/// `[n, classes]`: `Σ (p[class] - [class = target])²`. It is halved for two classes, so that both forms agree.
+/// The mean squared difference of probabilities from what came true, of probabilities `[n]` of class 1 of
+/// two, or `[n, classes]`: `Σ (p[class] - [class = target])²`. It is halved for two classes, so that both
+/// forms agree.
 ///
 /// ```
 /// use kolmo::{Tensor, metrics::brier_score};
@@ -48,9 +50,10 @@ pub fn brier_score<T: Float, I: Index>(probabilities: &Tensor<T>, targets: &Tens
     Ok(scale * squares.sum::<f64>() / rows.len())
 }
 
-/// How far confidence is from accuracy: the largest probability of each row of `[n, classes]` sorts the samples into `bins`
-/// intervals `(k / bins, (k + 1) / bins]`; the result is the mean over samples of `|accuracy - mean confidence|` of their bin
-/// (Guo et al., On Calibration of Modern Neural Networks, 2017). Targets are `[n]`.
+/// How far confidence is from accuracy: the largest probability of each row of `[n, classes]` sorts the
+/// samples into `bins` intervals `(k / bins, (k + 1) / bins]`; the result is the mean over samples of
+/// `|accuracy - mean confidence|` of their bin (Guo et al., On Calibration of Modern Neural Networks, 2017).
+/// Targets are `[n]`.
 ///
 /// ```
 /// use kolmo::{Tensor, metrics::expected_calibration_error};
@@ -82,8 +85,8 @@ pub fn expected_calibration_error<T: Float, I: Index>(
     Ok(gaps.sum::<f64>() / rows.len())
 }
 
-/// The bin `(k / bins, (k + 1) / bins]` of a probability, from 1 on: by its edges as they are rounded, since the product with the
-/// number of bins is rounded otherwise.
+/// The bin `(k / bins, (k + 1) / bins]` of a probability, from 1 on: by its edges as they are rounded, since
+/// the product with the number of bins is rounded otherwise.
 fn bin_below(p: f64, bins: usize) -> usize {
     let near = (p * bins as f64).ceil() as usize;
     let fits = |k: usize| p <= k as f64 / bins as f64;
@@ -103,8 +106,9 @@ pub struct CalibrationCurve {
     pub counts: Vec<usize>,
 }
 
-/// Sorts samples by their probability of class 1, `[n]`, into bins and compares it with their targets, `[n]` of 0 and 1. Bins
-/// are equal parts of 0 to 1, or, with `quantile`, have equally many samples; those without samples are left out.
+/// Sorts samples by their probability of class 1, `[n]`, into bins and compares it with their targets, `[n]`
+/// of 0 and 1. Bins are equal parts of 0 to 1, or, with `quantile`, have equally many samples; those without
+/// samples are left out.
 ///
 /// ```
 /// use kolmo::{Tensor, metrics::calibration_curve};

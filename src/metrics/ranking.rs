@@ -1,5 +1,5 @@
-//! How well scores put samples in order: ROC and precision-recall curves, the areas under them, and whether the target
-//! is among the best few.
+//! How well scores put samples in order: ROC and precision-recall curves, the areas under them, and whether
+//! the target is among the best few.
 use super::{
     confusion::Average,
     rows::{Rows, labels},
@@ -93,10 +93,11 @@ pub struct RocCurve {
     pub thresholds: Vec<f64>,
 }
 
-/// The rates of true and false positives at each threshold. Scores are `[n]`; targets `[n]` are 1, and 0 or -1.
+/// The rates of true and false positives at each threshold. Scores are `[n]`; targets `[n]` are 1, and 0 or
+/// -1.
 ///
-/// `drop_intermediate` leaves out points on a straight line between others. A rate is NaN throughout where there are
-/// no targets of its kind.
+/// `drop_intermediate` leaves out points on a straight line between others. A rate is NaN throughout where
+/// there are no targets of its kind.
 ///
 /// ```
 /// use kolmo::{Tensor, metrics::roc_curve};
@@ -143,8 +144,8 @@ fn area(steps: &[Step]) -> f64 {
     area / (positives * negatives)
 }
 
-/// The area under the [`roc_curve`]: how likely a positive has a higher score than a negative, ties counting half.
-/// NaN if all targets are the same.
+/// The area under the [`roc_curve`]: how likely a positive has a higher score than a negative, ties counting
+/// half. NaN if all targets are the same.
 ///
 /// ```
 /// use kolmo::{Tensor, metrics::roc_auc};
@@ -159,10 +160,11 @@ pub fn roc_auc<T: Float, I: Index>(scores: &Tensor<T>, targets: &Tensor<I>) -> R
     Ok(area(&binary_steps("roc_auc", scores, targets)?))
 }
 
-/// The [`roc_auc`] of each class against the rest, averaged. Probabilities are `[n, classes]`, each row of sum 1, targets `[n]`.
+/// The [`roc_auc`] of each class against the rest, averaged. Probabilities are `[n, classes]`, each row of
+/// sum 1, targets `[n]`.
 ///
-/// NaN if a class has all targets, or with [`Average::Macro`] none; [`Average::Micro`] ranks all entries together and
-/// needs only two classes.
+/// NaN if a class has all targets, or with [`Average::Macro`] none; [`Average::Micro`] ranks all entries
+/// together and needs only two classes.
 ///
 /// ```
 /// use kolmo::{Tensor, metrics::{Average, roc_auc_ovr}};
@@ -217,7 +219,8 @@ pub struct PrecisionRecallCurve {
 
 /// Precision and recall at each threshold. Scores are `[n]`; targets `[n]` are 1, and 0 or -1.
 ///
-/// `drop_intermediate` leaves out points between others of the same recall. Recall is 1 throughout where there are no positives.
+/// `drop_intermediate` leaves out points between others of the same recall. Recall is 1 throughout where
+/// there are no positives.
 ///
 /// ```
 /// use kolmo::{Tensor, metrics::precision_recall_curve};
@@ -258,7 +261,8 @@ fn precision_recall(steps: &[Step]) -> PrecisionRecallCurve {
     }
 }
 
-/// The area under the [`precision_recall_curve`] as steps, `Σ (Rₖ - Rₖ₋₁) Pₖ`; 0 where there are no positives.
+/// The area under the [`precision_recall_curve`] as steps, `Σ (Rₖ - Rₖ₋₁) Pₖ`; 0 where there are no
+/// positives.
 ///
 /// ```
 /// use kolmo::{Tensor, metrics::average_precision};
@@ -275,8 +279,8 @@ pub fn average_precision<T: Float, I: Index>(scores: &Tensor<T>, targets: &Tenso
     Ok(drops.zip(&curve.precision).map(|(drop, precision)| drop * precision).sum())
 }
 
-/// The share of rows of `scores` (`[n, classes]`) whose target is among the `k` highest. Of equal scores the later class
-/// ranks higher, as in scikit-learn. Targets are `[n]`.
+/// The share of rows of `scores` (`[n, classes]`) whose target is among the `k` highest. Of equal scores the
+/// later class ranks higher, as in scikit-learn. Targets are `[n]`.
 ///
 /// ```
 /// use kolmo::{Tensor, metrics::top_k_accuracy};

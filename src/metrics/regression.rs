@@ -61,8 +61,8 @@ pub fn mean_absolute_error<T: Float>(predictions: &Tensor<T>, targets: &Tensor<T
 /// The coefficient of determination, `1 - Σ (t - p)² / Σ (t - mean t)²`: 1 is perfect, 0 as good as always
 /// predicting the mean. Predictions and targets are `[n]`, or `[n, outputs]` for the mean over outputs.
 ///
-/// Where all targets are the same it is undefined: with `force_finite` 1 for perfect predictions and 0 for others,
-/// without it NaN and -∞. Of fewer than two samples it is NaN.
+/// Where all targets are the same it is undefined: with `force_finite` 1 for perfect predictions and 0 for
+/// others, without it NaN and -∞. Of fewer than two samples it is NaN.
 ///
 /// ```
 /// use kolmo::{Tensor, metrics::r2_score};

@@ -1,5 +1,5 @@
-//! Multi-head attention with PyTorch's names and layouts of weights. Sequences are `[n, length, width]` or, for one,
-//! `[length, width]`.
+//! Multi-head attention with PyTorch's names and layouts of weights. Sequences are `[n, length, width]` or,
+//! for one, `[length, width]`.
 use super::{
     Layer, Linear,
     fit::{refused, shaped, shaped_if, within},
@@ -18,7 +18,8 @@ use serde::Serialize;
 
 /// What the queries of a layer may see; all by default.
 ///
-/// What is true takes part, as in [`Var::scaled_dot_product_attention`]; the masks of PyTorch's layers say the opposite.
+/// What is true takes part, as in [`Var::scaled_dot_product_attention`]; the masks of PyTorch's layers say
+/// the opposite.
 #[derive(Clone, Debug)]
 #[doc(alias("attn_mask", "key_padding_mask"))]
 pub struct AttentionMasks<'t, T: Float = f32> {
@@ -107,7 +108,8 @@ impl<'t, T: Float> AttentionMasks<'t, T> {
     }
 }
 
-/// Attention by several heads, each of which sees its own projections of queries, keys and values (Vaswani et al., 2017).
+/// Attention by several heads, each of which sees its own projections of queries, keys and values (Vaswani et
+/// al., 2017).
 ///
 /// ```
 /// use kolmo::{Random, Tape, Tensor, nn::{AttentionMasks, MultiheadAttention}};
@@ -225,7 +227,8 @@ impl<T: Float> MultiheadAttention<T> {
         })
     }
 
-    /// Queries `[n, l, embed]`, keys and values `[n, s, embed]` to `[n, l, embed]`. For self-attention give one value thrice.
+    /// Queries `[n, l, embed]`, keys and values `[n, s, embed]` to `[n, l, embed]`. For self-attention give
+    /// one value thrice.
     #[track_caller]
     pub fn forward<'t>(
         &self,

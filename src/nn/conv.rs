@@ -1,4 +1,5 @@
-//! Layers for signals and images: convolutions, pooling, and what changes shapes between them and linear layers.
+//! Layers for signals and images: convolutions, pooling, and what changes shapes between them and linear
+//! layers.
 use super::{
     Layer,
     fit::{refused, shaped_if, sizes_of},
@@ -195,7 +196,8 @@ impl<T: Float> Layer<T> for AdaptiveAvgPool2d {
     }
 }
 
-/// Largest elements of so many windows along height and width; `None` keeps an axis. `[n, c, h, w] -> [n, c, h', w']`.
+/// Largest elements of so many windows along height and width; `None` keeps an axis.
+/// `[n, c, h, w] -> [n, c, h', w']`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct AdaptiveMaxPool2d(pub [Option<usize>; 2]);
 
@@ -268,8 +270,8 @@ impl<T: Float> Layer<T> for Upsample {
     }
 }
 
-/// In training, sets whole channels of `[n, channels, …]` to zero with probability `p` and scales the others by
-/// `1 / (1 - p)` (Tompson et al., 2015); in evaluation, does nothing.
+/// In training, sets whole channels of `[n, channels, …]` to zero with probability `p` and scales the others
+/// by `1 / (1 - p)` (Tompson et al., 2015); in evaluation, does nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Dropout2d {
     /// Probability of zero, from 0 to 1.

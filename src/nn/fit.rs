@@ -1,4 +1,5 @@
-//! What layers say of parameters and inputs that don't go together: by the layer's name, what it takes, what it was given.
+//! What layers say of parameters and inputs that don't go together: by the layer's name, what it takes, what
+//! it was given.
 use crate::{error::Checked, ops::Float, param::Param, tape::Var, tensor::Shape};
 
 /// That a parameter has these sizes.
@@ -22,7 +23,8 @@ pub(super) fn within(field: &str, check: Checked<()>) -> Checked<()> {
     check.map_err(|message| format!("{field}: {message}"))
 }
 
-/// What a layer gives instead of its value, if something is wrong: the first failure of its inputs, or one of its own.
+/// What a layer gives instead of its value, if something is wrong: the first failure of its inputs, or one of
+/// its own.
 #[track_caller]
 pub(super) fn refused<'t, T: Float>(
     layer: &str,

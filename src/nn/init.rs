@@ -20,7 +20,8 @@ pub enum Fan {
     Out,
 }
 
-/// The function that follows a weight, for the starting value that keeps variances; a word names it as in PyTorch.
+/// The function that follows a weight, for the starting value that keeps variances; a word names it as in
+/// PyTorch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Nonlinearity {
@@ -171,8 +172,8 @@ fn pick(shape: &Shape, fan: Fan) -> Result<f64> {
     } as f64)
 }
 
-/// Normal with this mean and deviation, drawn again while outside of `[low, high]`. Such a draw must have a chance: a range that
-/// none of a thousand draws meets gives its nearer end.
+/// Normal with this mean and deviation, drawn again while outside of `[low, high]`. Such a draw must have a
+/// chance: a range that none of a thousand draws meets gives its nearer end.
 pub fn trunc_normal<T: Float>(
     shape: impl Into<Shape>,
     mean: f64,
@@ -191,7 +192,8 @@ pub fn trunc_normal<T: Float>(
     })
 }
 
-/// Orthonormal rows or columns, whichever are fewer, times `gain` (Saxe et al., 2014); axes from the second on count as one.
+/// Orthonormal rows or columns, whichever are fewer, times `gain` (Saxe et al., 2014); axes from the second
+/// on count as one.
 ///
 /// ```
 /// use kolmo::{Random, Tape, nn::init};

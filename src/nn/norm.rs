@@ -20,8 +20,9 @@ fn statistics<T: Float>(value: Tensor<T>) -> Param<T> {
     p
 }
 
-/// Batch normalisation of `[n, channels, …]`. In training each channel is normalised by the batch's mean and variance,
-/// and the running ones move towards them; in evaluation by the running ones. The mode is the tape's.
+/// Batch normalisation of `[n, channels, …]`. In training each channel is normalised by the batch's mean and
+/// variance, and the running ones move towards them; in evaluation by the running ones. The mode is the
+/// tape's.
 ///
 /// ```
 /// use kolmo::{Tape, Tensor, nn::{BatchNorm2d, Layer}};
@@ -44,7 +45,8 @@ pub struct BatchNorm<T: Float = f32> {
     pub running_var: Param<T>,
     /// Batches that the running statistics are made of.
     pub num_batches_tracked: Param<T>,
-    /// The share of the newest batch in the running statistics (default 0.1); `None` for the mean of all batches.
+    /// The share of the newest batch in the running statistics (default 0.1); `None` for the mean of all
+    /// batches.
     pub momentum: Option<f64>,
     /// Added to variances (default 1e-5).
     pub eps: f64,
@@ -117,8 +119,8 @@ impl<T: Float> BatchNorm<T> {
     }
 }
 
-/// Moves running mean, variance and number of batches towards those of a batch, where the variance is divided by n, and n is
-/// `each`.
+/// Moves running mean, variance and number of batches towards those of a batch, where the variance is divided
+/// by n, and n is `each`.
 fn track<T: Float>(
     x: &Var<'_, T>,
     [running_mean, running_var, batches]: [&Param<T>; 3],
@@ -172,8 +174,8 @@ impl<T: Float> Layer<T> for BatchNorm<T> {
     }
 }
 
-/// Instance normalisation of `[n, channels, …]`: each channel of each sample by its own mean and variance; in evaluation by
-/// the running ones, if there are.
+/// Instance normalisation of `[n, channels, …]`: each channel of each sample by its own mean and variance; in
+/// evaluation by the running ones, if there are.
 ///
 /// ```
 /// use kolmo::{Tape, Tensor, nn::{InstanceNorm, Layer}};
@@ -194,7 +196,8 @@ pub struct InstanceNorm<T: Float = f32> {
     pub running_var: Option<Param<T>>,
     /// Batches that the running statistics are made of.
     pub num_batches_tracked: Option<Param<T>>,
-    /// The share of the newest batch in the running statistics (default 0.1); `None` for the mean of all batches.
+    /// The share of the newest batch in the running statistics (default 0.1); `None` for the mean of all
+    /// batches.
     pub momentum: Option<f64>,
     /// Added to variances (default 1e-5).
     pub eps: f64,

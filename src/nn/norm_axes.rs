@@ -1,4 +1,5 @@
-//! Layers that normalise each example by itself, over its last axes or over groups of its channels, with PyTorch's names.
+//! Layers that normalise each example by itself, over its last axes or over groups of its channels, with
+//! PyTorch's names.
 use super::{
     Layer,
     fit::{refused, shaped_if},
@@ -131,7 +132,8 @@ impl<T: Float> GroupNorm<T> {
         }
     }
 
-    /// A layer for so many groups of so many channels. Groups that don't divide the channels are an error when it is used.
+    /// A layer for so many groups of so many channels. Groups that don't divide the channels are an error
+    /// when it is used.
     pub fn new(num_groups: usize, num_channels: usize) -> Self {
         GroupNorm::of(num_groups, [num_channels])
     }

@@ -1,4 +1,5 @@
-//! Which layers a [`Sequential`](super::Sequential) has, by name: a serde serialiser that writes nothing and notices structs.
+//! Which layers a [`Sequential`](super::Sequential) has, by name: a serde serialiser that writes nothing and
+//! notices structs.
 use serde::ser::{self, Impossible, Serialize, Serializer};
 use std::fmt;
 

@@ -1,8 +1,9 @@
 //! What tells a transformer the places of a sequence's elements.
 use crate::{ops::Float, tape::Var, tensor::Tensor};
 
-/// The sines and cosines that tell a transformer the places (Vaswani et al., 2017, 3.5), `[length, width]`: at place p
-/// `sin(p / 10000^(2i / width))` in column 2i, and the cosine beside it. To be added to embeddings.
+/// The sines and cosines that tell a transformer the places (Vaswani et al., 2017, 3.5), `[length, width]`:
+/// at place p `sin(p / 10000^(2i / width))` in column 2i, and the cosine beside it. To be added to
+/// embeddings.
 ///
 /// ```
 /// let places = kolmo::nn::sinusoidal_positions::<f64>(10, 4);
@@ -19,9 +20,10 @@ pub fn sinusoidal_positions<T: Float>(length: usize, width: usize) -> Tensor<T> 
 
 /// # Rotary positions
 impl<'t, T: Float> Var<'t, T> {
-    /// Rotary places (Su et al., 2021) for queries and keys `[…, length, d]` with an even `d`: at place p, which counts from
-    /// `start`, the elements i and i + d/2 are turned as a point in the plane by the angle `p / base^(2i / d)`, with base 10000
-    /// as a rule. The products of queries and keys then depend on their distance alone.
+    /// Rotary places (Su et al., 2021) for queries and keys `[…, length, d]` with an even `d`: at place p,
+    /// which counts from `start`, the elements i and i + d/2 are turned as a point in the plane by the
+    /// angle `p / base^(2i / d)`, with base 10000 as a rule. The products of queries and keys then depend
+    /// on their distance alone.
     #[track_caller]
     pub fn rotary(&self, start: usize, base: f64) -> Var<'t, T> {
         if self.failed_id().is_some() {

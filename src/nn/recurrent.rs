@@ -1,5 +1,6 @@
-//! Recurrent layers: sequences of vectors, with a state that goes along. Weights have PyTorch's names and layouts:
-//! `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, the next layer's with `l1`, those of the way back with `_reverse`.
+//! Recurrent layers: sequences of vectors, with a state that goes along. Weights have PyTorch's names and
+//! layouts: `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, the next layer's with `l1`, those of
+//! the way back with `_reverse`.
 use super::{
     fit::{refused, shaped, shaped_if, sizes_of},
     init,
@@ -26,7 +27,8 @@ pub enum RecurrentMode {
     /// `h' = max(x + h, 0)`
     #[serde(alias = "Relu")]
     RnnRelu,
-    /// Hochreiter and Schmidhuber (1997): with `i, f, g, o` of `x + h`, `c' = σ(f)·c + σ(i)·tanh(g)`, `h' = σ(o)·tanh(c')`.
+    /// Hochreiter and Schmidhuber (1997): with `i, f, g, o` of `x + h`, `c' = σ(f)·c + σ(i)·tanh(g)`,
+    /// `h' = σ(o)·tanh(c')`.
     Lstm,
     /// Cho et al. (2014): with `r, z` of `σ(x + h)` and `n = tanh(xₙ + r·hₙ)`, `h' = (1 - z)·n + z·h`.
     Gru,
@@ -65,7 +67,8 @@ impl RecurrentMode {
     }
 }
 
-/// The state of a recurrent layer: `[layers · directions, n, hidden]`, the ways back after those forth in each layer.
+/// The state of a recurrent layer: `[layers · directions, n, hidden]`, the ways back after those forth in
+/// each layer.
 #[derive(Clone, Debug)]
 pub struct State<'t, T: Float = f32> {
     /// What is also the output of the last layer.
@@ -219,8 +222,9 @@ impl<T: Float> Recurrent<T> {
         Recurrent { cell, hidden_size, num_layers, bidirectional, dropout: 0.0, params }
     }
 
-    /// Outputs of the last layer, `[steps, n, directions · hidden]`, and the states at the end, from inputs `[steps, n, input]`
-    /// and the states at the beginning, which are zeros by default. For one sequence the axis `n` may be missing everywhere.
+    /// Outputs of the last layer, `[steps, n, directions · hidden]`, and the states at the end, from inputs
+    /// `[steps, n, input]` and the states at the beginning, which are zeros by default. For one sequence
+    /// the axis `n` may be missing everywhere.
     #[track_caller]
     pub fn forward<'t>(&self, x: &Var<'t, T>, state: Option<&State<'t, T>>) -> (Var<'t, T>, State<'t, T>) {
         let given = [Some(x), state.map(|s| &s.hidden), state.and_then(|s| s.cell.as_ref())];

@@ -1,5 +1,5 @@
-//! The blocks of transformers (Vaswani et al., 2017), and what tells them the places of a sequence's elements. Names of
-//! parameters are PyTorch's; sequences are `[n, length, width]`.
+//! The blocks of transformers (Vaswani et al., 2017), and what tells them the places of a sequence's
+//! elements. Names of parameters are PyTorch's; sequences are `[n, length, width]`.
 use super::{
     AttentionMasks, Layer, LayerNorm, Linear, MultiheadAttention,
     fit::{refused, shaped, within},
@@ -298,8 +298,8 @@ impl<T: Float> TransformerDecoderLayer<T> {
     }
 }
 
-/// Encoder layers one after the other, and a normalisation at the end where [`norm_first`](TransformerOptions::norm_first) is
-/// set.
+/// Encoder layers one after the other, and a normalisation at the end where
+/// [`norm_first`](TransformerOptions::norm_first) is set.
 ///
 /// ```
 /// use kolmo::{Random, Tape, Tensor, nn::{AttentionMasks, TransformerEncoder, TransformerOptions}};
@@ -374,8 +374,8 @@ impl<T: Float> TransformerEncoder<T> {
     }
 }
 
-/// Decoder layers one after the other, and a normalisation at the end where [`norm_first`](TransformerOptions::norm_first) is
-/// set.
+/// Decoder layers one after the other, and a normalisation at the end where
+/// [`norm_first`](TransformerOptions::norm_first) is set.
 #[derive(Clone, Debug, Serialize)]
 pub struct TransformerDecoder<T: Float = f32> {
     /// The layers.

@@ -1,8 +1,8 @@
-//! Numbers in formats for people, above all JSON, which has neither NaN nor infinities: there they are the strings `"NaN"`, `"inf"`
-//! and `"-inf"`. Other formats get numbers as they are.
+//! Numbers in formats for people, above all JSON, which has neither NaN nor infinities: there they are the
+//! strings `"NaN"`, `"inf"` and `"-inf"`. Other formats get numbers as they are.
 //!
-//! A field with `#[serde(with = "crate::numbers")]` is written so with all floats inside of it. What is read may have `null` for a
-//! number, too: that is what `serde_json` makes of NaN.
+//! A field with `#[serde(with = "crate::numbers")]` is written so with all floats inside of it. What is read
+//! may have `null` for a number, too: that is what `serde_json` makes of NaN.
 mod de;
 mod names;
 mod ser;

@@ -1,4 +1,5 @@
-//! A serialiser around another, which gets names instead of numbers that are not finite, where people are to read it.
+//! A serialiser around another, which gets names instead of numbers that are not finite, where people are to
+//! read it.
 use super::names::NAMES;
 use serde::ser::{
     Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,

@@ -1,6 +1,7 @@
-//! Attention without its scores: a few rows of them are computed, turned into weights and used at a time, and computed
-//! again in the reverse sweep. Memory for `l × s` scores is never needed, and pairs that a causal query doesn't see cost
-//! nothing (the idea of Rabe and Staats, 2021, and of Dao et al., 2022, with whole rows instead of parts of rows).
+//! Attention without its scores: a few rows of them are computed, turned into weights and used at a time, and
+//! computed again in the reverse sweep. Memory for `l × s` scores is never needed, and pairs that a causal
+//! query doesn't see cost nothing (the idea of Rabe and Staats, 2021, and of Dao et al., 2022, with whole
+//! rows instead of parts of rows).
 use super::{
     checks::operands,
     linalg::{matrix, start, walkable},

@@ -42,8 +42,9 @@ impl<T: Float> Default for AttentionOptions<'_, T> {
 
 /// # Attention
 impl<'t, T: Float> Var<'t, T> {
-    /// `softmax(q·kᵀ · scale + mask) · v` (Vaswani et al., 2017): `self` are queries `[…, l, d]`, keys `[…, s, d]`, values
-    /// `[…, s, e]`. Where there are more heads (third axis from the end) of queries than of keys, neighbouring ones share.
+    /// `softmax(q·kᵀ · scale + mask) · v` (Vaswani et al., 2017): `self` are queries `[…, l, d]`, keys
+    /// `[…, s, d]`, values `[…, s, e]`. Where there are more heads (third axis from the end) of queries than
+    /// of keys, neighbouring ones share.
     #[track_caller]
     pub fn scaled_dot_product_attention(
         &self,

@@ -1,5 +1,5 @@
-//! Functions of two tensors that broadcast to each other, element by element, and the choice between two by a mask.
-//! Values and derivatives are the rows of `real::table`.
+//! Functions of two tensors that broadcast to each other, element by element, and the choice between two by a
+//! mask. Values and derivatives are the rows of `real::table`.
 use super::{
     checks::{check_shape, operands},
     kinks,
@@ -271,8 +271,8 @@ impl<'t, T: Float> Var<'t, T> {
         self.tape().apply(Binary::Fmod, &[self, other])
     }
 
-    /// `self` where the mask is true, else `other`; all three broadcast. A gradient goes to what was chosen, and
-    /// zero to the other: a NaN there does not spread unless it comes from further back.
+    /// `self` where the mask is true, else `other`; all three broadcast. A gradient goes to what was chosen,
+    /// and zero to the other: a NaN there does not spread unless it comes from further back.
     ///
     /// ```
     /// let tape = kolmo::Tape::<f64>::inference();

@@ -117,7 +117,8 @@ macro_rules! comparisons {
     )*};
 }
 
-/// Comparisons with a tensor, which broadcasts, or a number. The result is a mask for [`where_`](Var::where_).
+/// Comparisons with a tensor, which broadcasts, or a number. The result is a mask for
+/// [`where_`](Var::where_).
 ///
 /// ```
 /// let tape = kolmo::Tape::<f32>::new();
@@ -170,7 +171,8 @@ impl<'t, T: Float> Var<'t, T> {
         Ok(map(self.value()?, |a| a.to_f64().is_finite()))
     }
 
-    /// Where elements are as near each other as `close` says, see [`IsCloseOptions`]. Negative tolerances are an error.
+    /// Where elements are as near each other as `close` says, see [`IsCloseOptions`]. Negative tolerances are
+    /// an error.
     #[track_caller]
     pub fn isclose(&self, other: &Var<'t, T>, close: IsCloseOptions) -> Result<Tensor<bool>> {
         let positive = |v: f64| v >= 0.0;

@@ -1,5 +1,6 @@
-//! Convolution and its transpose over one, two or three axes. The convolution, the gradient of its input and the gradient of its
-//! weights are linear in each of two operands, and the derivatives of each are the other two: so all orders come for free.
+//! Convolution and its transpose over one, two or three axes. The convolution, the gradient of its input and
+//! the gradient of its weights are linear in each of two operands, and the derivatives of each are the other
+//! two: so all orders come for free.
 use super::{
     checks::check_shape,
     conv_options::{ConvOptions, Padding},
@@ -185,7 +186,8 @@ fn plan(
         all
     };
     let (n, channels, kernel, own) = (x[0], x[1], sizes(w), sizes(x));
-    // Weights are [out, in / groups, …]. To the transposed convolution input and output are the other way round.
+    // Weights are [out, in / groups, …]. To the transposed convolution input and output are the other way
+    // round.
     let (inputs, outputs) = (w[1].saturating_mul(groups), w[0]);
     let read = if transposed { outputs } else { inputs };
     if channels != read || outputs % groups != 0 || outputs == 0 || inputs == 0 {

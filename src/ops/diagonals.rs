@@ -20,8 +20,8 @@ impl<'t, T: Float> Var<'t, T> {
         self.elements(numbers.view(layout))
     }
 
-    /// The opposite of [`diagonal`](Var::diagonal): zeros with the last axis as the diagonal of two new axes, which are
-    /// `dim1` and `dim2` of the result.
+    /// The opposite of [`diagonal`](Var::diagonal): zeros with the last axis as the diagonal of two new axes,
+    /// which are `dim1` and `dim2` of the result.
     #[track_caller]
     pub fn diag_embed(&self, offset: isize, dim1: isize, dim2: isize) -> Var<'t, T> {
         let (shape, positions) = valid!(self, "diag_embed", embedded(self.shape(), offset, dim1, dim2));
@@ -70,7 +70,8 @@ impl<'t, T: Float> Var<'t, T> {
         self.triangle("tril", |i, j| j - i <= diagonal)
     }
 
-    /// The upper triangle of matrices, from `diagonal` places to the right of the diagonal on; zero elsewhere.
+    /// The upper triangle of matrices, from `diagonal` places to the right of the diagonal on; zero
+    /// elsewhere.
     #[track_caller]
     pub fn triu(&self, diagonal: isize) -> Var<'t, T> {
         self.triangle("triu", |i, j| j - i >= diagonal)

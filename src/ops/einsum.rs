@@ -149,10 +149,11 @@ fn cheapest<T: Float>(terms: &[Term<'_, T>], needed: impl Fn(usize, usize, Label
 
 /// # Sums of products by subscripts
 impl<T: Float> Tape<T> {
-    /// Sums of products by subscripts, as in NumPy and PyTorch: `"bij,bjk->bik"` multiplies matrices in batches. A letter
-    /// that is not behind the arrow is summed over; without an arrow, those that occur once stay, in alphabetical order.
-    /// A letter that a term repeats takes the diagonal; `...` stands for further axes, which broadcast. Sizes of 1
-    /// broadcast too. Of several operands those with the smallest product come first.
+    /// Sums of products by subscripts, as in NumPy and PyTorch: `"bij,bjk->bik"` multiplies matrices in
+    /// batches. A letter that is not behind the arrow is summed over; without an arrow, those that occur
+    /// once stay, in alphabetical order. A letter that a term repeats takes the diagonal; `...` stands
+    /// for further axes, which broadcast. Sizes of 1 broadcast too. Of several operands those with the
+    /// smallest product come first.
     ///
     /// ```
     /// let tape = kolmo::Tape::<f32>::new();

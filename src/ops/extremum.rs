@@ -1,5 +1,5 @@
-//! Largest, smallest and middle elements. Without an index, equal ones share the gradient; where an index is given, the
-//! gradient goes to the element that it names.
+//! Largest, smallest and middle elements. Without an index, equal ones share the gradient; where an index is
+//! given, the gradient goes to the element that it names.
 use super::{
     checks::{check_axes, operands},
     index::valid,
@@ -66,8 +66,8 @@ impl<T: Float> Rule<T> for Extremum {
     }
 }
 
-/// For each line along an axis (of the flattened tensor for `None`) the index that `find` gives, which is asked only for
-/// lines that have elements.
+/// For each line along an axis (of the flattened tensor for `None`) the index that `find` gives, which is
+/// asked only for lines that have elements.
 fn lines<T: Element + PartialOrd>(
     x: &Tensor<T>,
     dim: Option<isize>,
@@ -115,7 +115,8 @@ fn extreme<T: PartialOrd>(line: &[T], largest: bool) -> Checked<usize> {
 
 /// # Where the largest and smallest are
 impl<T: Element + PartialOrd> Tensor<T> {
-    /// Where the largest element along `dim` is, the first if there are several; for `None`, in the flattened tensor.
+    /// Where the largest element along `dim` is, the first if there are several; for `None`, in the flattened
+    /// tensor.
     ///
     /// # Errors
     /// If there is no such axis, or it has no elements.
@@ -198,7 +199,8 @@ impl<'t, T: Float> Var<'t, T> {
         }
     }
 
-    /// As [`amax`](Var::amax_dim) or [`amin`](Var::amin_dim), but where that is NaN, those that are share the gradient.
+    /// As [`amax`](Var::amax_dim) or [`amin`](Var::amin_dim), but where that is NaN, those that are share the
+    /// gradient.
     #[track_caller]
     pub(crate) fn extremum_of_all(&self, dim: &[isize], keep: bool, largest: bool) -> Var<'t, T> {
         match self.axes(dim) {
@@ -207,8 +209,8 @@ impl<'t, T: Float> Var<'t, T> {
         }
     }
 
-    /// The largest element over axes; equal ones share the gradient. Where it is NaN, so are all gradients. No axes means all
-    /// of them.
+    /// The largest element over axes; equal ones share the gradient. Where it is NaN, so are all gradients.
+    /// No axes means all of them.
     #[track_caller]
     pub fn amax_dim(&self, dim: &[isize], keepdim: bool) -> Var<'t, T> {
         self.extremum("amax", dim, keepdim, true)
@@ -220,8 +222,8 @@ impl<'t, T: Float> Var<'t, T> {
         self.extremum("amin", dim, keepdim, false)
     }
 
-    /// The largest of all elements; equal ones share the gradient. If there is NaN, that is it, and what is NaN shares the
-    /// gradient.
+    /// The largest of all elements; equal ones share the gradient. If there is NaN, that is it, and what is
+    /// NaN shares the gradient.
     #[track_caller]
     pub fn max(&self) -> Var<'t, T> {
         self.extremum_of_all(&[], false, true)
@@ -253,7 +255,8 @@ impl<'t, T: Float> Var<'t, T> {
         self.chosen("min", dim, keepdim, |line| extreme(line, false))
     }
 
-    /// The median of all elements, of an even number the lower of the middle two; equal ones share the gradient.
+    /// The median of all elements, of an even number the lower of the middle two; equal ones share the
+    /// gradient.
     ///
     /// ```
     /// let tape = kolmo::Tape::<f64>::inference();

@@ -1,5 +1,6 @@
-//! `fuse!`: one operation out of an expression. Forward it runs on plain numbers in one pass; backward the same expression
-//! runs on dual numbers, which gives all partial derivatives in one pass; on scalars it is one statement.
+//! `fuse!`: one operation out of an expression. Forward it runs on plain numbers in one pass; backward the
+//! same expression runs on dual numbers, which gives all partial derivatives in one pass; on scalars it is
+//! one statement.
 use super::{
     checks::operands,
     list::{Float, FusedOp, FusedTable},
@@ -32,8 +33,8 @@ pub trait Fuse<const N: usize>: Expr<N> + 'static {
 
 /// One operation out of an expression of up to six arguments, for tensors, scalars and numbers alike.
 ///
-/// The body may use the arguments, `f64` constants on either side, and the functions of [`Number`](crate::Number). Values from outside
-/// are named in brackets in front and must be `f64`.
+/// The body may use the arguments, `f64` constants on either side, and the functions of
+/// [`Number`](crate::Number). Values from outside are named in brackets in front and must be `f64`.
 ///
 /// ```
 /// use kolmo::{Tape, fuse};

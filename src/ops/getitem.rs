@@ -1,4 +1,5 @@
-//! `x[…]` as in NumPy and PyTorch: single indices, slices, new axes, tensors of indices and masks, in any mixture.
+//! `x[…]` as in NumPy and PyTorch: single indices, slices, new axes, tensors of indices and masks, in any
+//! mixture.
 use super::{
     index::{indices, small, valid},
     list::Float,
@@ -14,7 +15,8 @@ use crate::{
 };
 use std::ops::{Range, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToInclusive};
 
-/// What is taken of one axis, or of several; made by [`index!`](crate::index) from numbers, ranges, lists and masks.
+/// What is taken of one axis, or of several; made by [`index!`](crate::index) from numbers, ranges, lists and
+/// masks.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum TensorIndex {
@@ -115,8 +117,8 @@ type Advanced = Vec<(usize, Tensor<u32>)>;
 impl<'t, T: Float> Var<'t, T> {
     /// The part of this tensor that a list names, one item for each axis; axes that aren't named stay whole.
     ///
-    /// Tensors of indices broadcast to each other; their common axes stand where the first of them stood, or in
-    /// front if a slice, ellipsis or new axis lies between two of them, as in PyTorch.
+    /// Tensors of indices broadcast to each other; their common axes stand where the first of them stood, or
+    /// in front if a slice, ellipsis or new axis lies between two of them, as in PyTorch.
     ///
     /// ```
     /// use kolmo::{Tape, TensorIndex, index};
@@ -211,7 +213,8 @@ impl<'t, T: Float> Var<'t, T> {
         if advanced.is_empty() { x } else { x.walked(advanced, apart) }
     }
 
-    /// Every `step`-th index of an axis from `start` up to `end`, both cut to the axis; negative from the end.
+    /// Every `step`-th index of an axis from `start` up to `end`, both cut to the axis; negative from the
+    /// end.
     #[track_caller]
     pub fn slice(
         &self,

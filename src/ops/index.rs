@@ -33,8 +33,8 @@ macro_rules! valid {
 pub(crate) use valid;
 
 impl<'t, T: Float> Var<'t, T> {
-    /// The result of an operation that is composed of others, under its own name. Where one of those failed, it is this one that
-    /// can't be done, with these operands.
+    /// The result of an operation that is composed of others, under its own name. Where one of those failed,
+    /// it is this one that can't be done, with these operands.
     #[track_caller]
     pub(crate) fn named(self, name: &str, operands: &[&Var<'t, T>]) -> Var<'t, T> {
         if self.failed_id().is_none() || operands.iter().any(|v| v.failed_id().is_some()) {
@@ -72,7 +72,8 @@ pub(crate) fn indices<I: Index>(index: &Tensor<I>, size: usize, negative: bool) 
     }
 }
 
-/// The index itself if it is of the type that operations keep, so that a [`Program`](crate::Program) knows it again.
+/// The index itself if it is of the type that operations keep, so that a [`Program`](crate::Program) knows it
+/// again.
 pub(crate) fn shared<I: Index>(index: &Tensor<I>) -> Option<Tensor<u32>> {
     (index as &dyn std::any::Any).downcast_ref::<Tensor<u32>>().map(Tensor::contiguous)
 }
@@ -86,8 +87,8 @@ pub(crate) fn small(shape: &Shape) -> Checked<()> {
     }
 }
 
-/// Positions in a tensor of shape `shape` of the elements that `gather` takes: everywhere the place of the index
-/// itself, except along `axis`.
+/// Positions in a tensor of shape `shape` of the elements that `gather` takes: everywhere the place of the
+/// index itself, except along `axis`.
 pub(crate) fn positions(shape: &Shape, axis: usize, index: &Tensor<u32>) -> Checked<Tensor<u32>> {
     small(shape)?;
     index.there()?;
@@ -156,8 +157,9 @@ pub(crate) fn true_positions(mask: &Tensor<bool>, shape: &Shape) -> Checked<Tens
 
 /// # Elements by tensors of indices
 impl<'t, T: Float> Var<'t, T> {
-    /// `y[i][j] = x[index[i][j]][j]` for `dim` 0, and so on: along `dim` the element that the index names, along all
-    /// other axes the index's own place. The index has as many axes as `x` and is no larger, except along `dim`.
+    /// `y[i][j] = x[index[i][j]][j]` for `dim` 0, and so on: along `dim` the element that the index names,
+    /// along all other axes the index's own place. The index has as many axes as `x` and is no larger,
+    /// except along `dim`.
     ///
     /// ```
     /// use kolmo::{Tape, Tensor};
@@ -196,8 +198,8 @@ impl<'t, T: Float> Var<'t, T> {
         self.slices(axis, index)
     }
 
-    /// The elements at these positions of the flattened tensor, in the shape of the index; negative ones count from
-    /// the end.
+    /// The elements at these positions of the flattened tensor, in the shape of the index; negative ones
+    /// count from the end.
     #[track_caller]
     pub fn take<I: Index>(&self, index: &Tensor<I>) -> Var<'t, T> {
         valid!(self, "take", small(self.shape()));
@@ -205,8 +207,8 @@ impl<'t, T: Float> Var<'t, T> {
         self.elements(positions)
     }
 
-    /// As [`gather`](Var::gather), but index and tensor broadcast to each other outside `dim`; with no `dim`, the
-    /// flattened index takes from the flattened tensor. What `argsort` gives is what this takes.
+    /// As [`gather`](Var::gather), but index and tensor broadcast to each other outside `dim`; with no `dim`,
+    /// the flattened index takes from the flattened tensor. What `argsort` gives is what this takes.
     #[track_caller]
     pub fn take_along_dim<I: Index>(&self, index: &Tensor<I>, dim: impl Into<Option<isize>>) -> Var<'t, T> {
         let Some(dim) = dim.into() else {
@@ -254,8 +256,8 @@ impl<'t, T: Float> Var<'t, T> {
         self.expand_to(&shape).elements(positions)
     }
 
-    /// A row of the table `[n, d]` for each index: `[…] -> […, d]`. With `padding_idx`, the row of that index gets no
-    /// gradient.
+    /// A row of the table `[n, d]` for each index: `[…] -> […, d]`. With `padding_idx`, the row of that index
+    /// gets no gradient.
     #[track_caller]
     pub fn embedding<I: Index>(
         &self,
@@ -281,8 +283,9 @@ impl<'t, T: Float> Var<'t, T> {
         self.tape().apply(Take::Rows { axis: 0, index, padding }, &[self]).reshape_to(&shape)
     }
 
-    /// This table `[n, …]`, but with the gradient of each row divided by how often the index names it: PyTorch's
-    /// `scale_grad_by_freq` of an embedding, of which frequent rows then learn no faster than rare ones.
+    /// This table `[n, …]`, but with the gradient of each row divided by how often the index names it:
+    /// PyTorch's `scale_grad_by_freq` of an embedding, of which frequent rows then learn no faster than
+    /// rare ones.
     ///
     /// ```
     /// let tape = kolmo::Tape::<f64>::new();
@@ -328,8 +331,8 @@ impl<T: Float> Rule<T> for RowShares<T> {
 
 /// # Labels
 impl<I: Index> Tensor<I> {
-    /// For each class label `[…]` a row `[…, num_classes]` of zeros with a one at the label. By default there are as
-    /// many classes as the largest label needs.
+    /// For each class label `[…]` a row `[…, num_classes]` of zeros with a one at the label. By default there
+    /// are as many classes as the largest label needs.
     ///
     /// # Errors
     /// If a label is negative or not below `num_classes`.

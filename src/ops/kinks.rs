@@ -1,4 +1,5 @@
-//! Where a function has no derivative and its rule gives a subgradient, told by name: the same for scalars and tensors.
+//! Where a function has no derivative and its rule gives a subgradient, told by name: the same for scalars
+//! and tensors.
 use smallvec::{SmallVec, smallvec};
 
 /// The arguments at which a function of one argument has a kink.

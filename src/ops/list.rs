@@ -1,5 +1,5 @@
-//! The list: every operation on tensors that a tape records, with its options. What each computes and how it is differentiated
-//! stands in the file of its family.
+//! The list: every operation on tensors that a tape records, with its options. What each computes and how it
+//! is differentiated stands in the file of its family.
 use crate::{
     error::{Checked, Result},
     kernels::{conv::Geometry, standardize::Groups},
@@ -125,8 +125,8 @@ macro_rules! elementwise {
 }
 elementary!(elementwise);
 
-/// `softmax(q·kᵀ · scale) · v` of queries `[…, l, d]`, keys `[…, s, d]` and values `[…, s, e]` with equal leading axes; with
-/// `causal`, query i sees keys 0 to i.
+/// `softmax(q·kᵀ · scale) · v` of queries `[…, l, d]`, keys `[…, s, d]` and values `[…, s, e]` with equal
+/// leading axes; with `causal`, query i sees keys 0 to i.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Attend {
     pub causal: bool,
@@ -174,7 +174,8 @@ pub(crate) struct Extremum {
     pub largest: bool,
     pub axes: Axes,
     pub keep: bool,
-    /// If the extremum is NaN, those that are NaN share the gradient; else it is NaN for all, as PyTorch's amax has it.
+    /// If the extremum is NaN, those that are NaN share the gradient; else it is NaN for all, as PyTorch's
+    /// amax has it.
     #[serde(default)]
     pub nan_shares: bool,
 }
@@ -204,8 +205,8 @@ pub(crate) enum Reduce {
         axes: Axes,
         keep: bool,
     },
-    /// The variance, divided by n less the correction. `all` if no axes were named: PyTorch's derivative differs where nothing
-    /// is left to divide by.
+    /// The variance, divided by n less the correction. `all` if no axes were named: PyTorch's derivative
+    /// differs where nothing is left to divide by.
     Var {
         axes: Axes,
         keep: bool,
@@ -260,7 +261,8 @@ pub(crate) enum Softmax {
     Plain { axis: usize },
     /// Along the last axis, where row i has only its first i + 1 elements; the others give 0.
     Causal,
-    /// Along the last axis, where a row that is all -∞ gives zeros: it is masked, and there is nothing to share in.
+    /// Along the last axis, where a row that is all -∞ gives zeros: it is masked, and there is nothing to
+    /// share in.
     Masked,
     /// Its logarithm, `x - log Σ eˣ`.
     Log { axis: usize },
@@ -323,12 +325,14 @@ pub(crate) struct Standardized<T: TapeFloat> {
 /// Reading by index, and adding by index.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Take {
-    /// The elements at these positions of the flattened operand; the result has the shape of the positions. Of both as many
-    /// equal blocks belong to each other: the positions of a block point into the same block of the operand.
+    /// The elements at these positions of the flattened operand; the result has the shape of the positions.
+    /// Of both as many equal blocks belong to each other: the positions of a block point into the same
+    /// block of the operand.
     Elements { positions: Tensor<u32>, blocks: usize },
     /// Zeros of a shape, to which each element is added at its position.
     AddElements { positions: Tensor<u32>, shape: Shape, blocks: usize },
-    /// The slices with these indices along an axis, zeros at [`NOWHERE`]; those with index `padding` give no gradient.
+    /// The slices with these indices along an axis, zeros at [`NOWHERE`]; those with index `padding` give no
+    /// gradient.
     Rows { axis: usize, index: Tensor<u32>, padding: u32 },
     /// Zeros with `size` slices along an axis, to which each slice is added at its index.
     AddRows { axis: usize, index: Tensor<u32>, size: usize },

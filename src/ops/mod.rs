@@ -1,7 +1,8 @@
-//! The operations, one file per family: what each computes, which shapes it takes, and its derivative, side by side.
+//! The operations, one file per family: what each computes, which shapes it takes, and its derivative, side
+//! by side.
 //!
-//! A derivative is a program over [`Var`](crate::Var)s. Run on constants it is eager and fast; run on recorded
-//! values it is itself recorded, which is all that higher derivatives need.
+//! A derivative is a program over [`Var`](crate::Var)s. Run on constants it is eager and fast; run on
+//! recorded values it is itself recorded, which is all that higher derivatives need.
 // In the order in which rustdoc shows their methods of `Var`, `Tape` and `Tensor`.
 mod arith;
 pub(crate) mod unary;

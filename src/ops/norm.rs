@@ -1,5 +1,5 @@
-//! Normalisation by means, deviations and norms, and distances: programs of other operations. The number of axes that
-//! `batch_norm` and its relatives take for channels is 1: `[n, channels, …]`.
+//! Normalisation by means, deviations and norms, and distances: programs of other operations. The number of
+//! axes that `batch_norm` and its relatives take for channels is 1: `[n, channels, …]`.
 use super::{
     index::valid,
     list::{Float, Norm, Standardize, Standardized, Test},
@@ -22,8 +22,8 @@ type Affine<'a, 't, T> = (Option<&'a Var<'t, T>>, Option<&'a Var<'t, T>>);
 
 /// # Normalisation and distances
 impl<'t, T: Float> Var<'t, T> {
-    /// An operation that knows the statistics of this tensor, so that its derivative need not compute them again; in a
-    /// [`Program`](crate::Program), which runs it on other values, it doesn't.
+    /// An operation that knows the statistics of this tensor, so that its derivative need not compute them
+    /// again; in a [`Program`](crate::Program), which runs it on other values, it doesn't.
     fn standardize(&self, kind: Norm, at: Groups, eps: f64, by_place: bool) -> Standardized<T> {
         let known = if self.tape().is_traced() { None } else { self.statistics(at, eps).ok() };
         Standardized { how: Standardize { kind, at, eps, by_place }, known }
@@ -34,8 +34,8 @@ impl<'t, T: Float> Var<'t, T> {
         statistics(x.as_slice().unwrap_or_default(), at, eps).made()
     }
 
-    /// Mean 0 and variance 1 in each group: `(x - mean) / √(var + eps)`, with the variance divided by n, times the weight
-    /// plus the bias.
+    /// Mean 0 and variance 1 in each group: `(x - mean) / √(var + eps)`, with the variance divided by n,
+    /// times the weight plus the bias.
     fn standardized(&self, op: Standardized<T>, (weight, bias): Affine<'_, 't, T>) -> Var<'t, T> {
         if self.numel() == 0 {
             return self.clone();
@@ -94,8 +94,9 @@ impl<'t, T: Float> Var<'t, T> {
         Ok(())
     }
 
-    /// Batch normalisation (Ioffe and Szegedy, 2015) of `[n, channels, …]`: by mean and variance of each channel in the batch,
-    /// or, with `running`, by those given. Weight, bias and running statistics are `[channels]`.
+    /// Batch normalisation (Ioffe and Szegedy, 2015) of `[n, channels, …]`: by mean and variance of each
+    /// channel in the batch, or, with `running`, by those given. Weight, bias and running statistics are
+    /// `[channels]`.
     #[track_caller]
     pub fn batch_norm(
         &self,
@@ -130,8 +131,8 @@ impl<'t, T: Float> Var<'t, T> {
         }
     }
 
-    /// Batch normalisation by the batch's own mean and variance, and these (the variance divided by n), which are empty where
-    /// something failed.
+    /// Batch normalisation by the batch's own mean and variance, and these (the variance divided by n), which
+    /// are empty where something failed.
     #[track_caller]
     pub(crate) fn batch_norm_by_batch(
         &self,
@@ -166,8 +167,8 @@ impl<'t, T: Float> Var<'t, T> {
         }
     }
 
-    /// The means over the samples of mean and variance (divided by n) of each channel of `[n, channels, …]`; empty where there is
-    /// no room for them.
+    /// The means over the samples of mean and variance (divided by n) of each channel of `[n, channels, …]`;
+    /// empty where there is no room for them.
     pub(crate) fn instance_moments(&self) -> (Tensor<T>, Tensor<T>) {
         let (n, channels) = (self.dim(0), self.dim(1));
         let at = Groups { outer: 1, groups: n * channels, inner: self.numel() / (n * channels).max(1) };
@@ -181,8 +182,8 @@ impl<'t, T: Float> Var<'t, T> {
         (over(mean), over(variance))
     }
 
-    /// Instance normalisation (Ulyanov et al., 2016) of `[n, channels, …]`: each channel of each sample by its own mean and
-    /// variance, or, with `running`, by those given.
+    /// Instance normalisation (Ulyanov et al., 2016) of `[n, channels, …]`: each channel of each sample by
+    /// its own mean and variance, or, with `running`, by those given.
     #[track_caller]
     pub fn instance_norm(
         &self,
@@ -205,8 +206,8 @@ impl<'t, T: Float> Var<'t, T> {
         self.standardized(op, (None, None)).by_channel("instance_norm", (weight, bias))
     }
 
-    /// Group normalisation (Wu and He, 2018) of `[n, channels, …]`: each group of channels of each sample by its mean and
-    /// variance; weight and bias are `[channels]`.
+    /// Group normalisation (Wu and He, 2018) of `[n, channels, …]`: each group of channels of each sample by
+    /// its mean and variance; weight and bias are `[channels]`.
     #[track_caller]
     pub fn group_norm(
         &self,
@@ -242,8 +243,8 @@ impl<'t, T: Float> Var<'t, T> {
         Ok(())
     }
 
-    /// Layer normalisation (Ba et al., 2016): the last axes, which are `normalized_shape`, by their mean and variance, then
-    /// times `weight` plus `bias` of that shape.
+    /// Layer normalisation (Ba et al., 2016): the last axes, which are `normalized_shape`, by their mean and
+    /// variance, then times `weight` plus `bias` of that shape.
     #[track_caller]
     pub fn layer_norm(
         &self,
@@ -261,8 +262,8 @@ impl<'t, T: Float> Var<'t, T> {
         self.standardized(self.standardize(Norm::Layer, at, eps, true), (weight, bias))
     }
 
-    /// `x / √(mean(x²) + eps) · weight` over the last axes, which are `normalized_shape` (Zhang and Sennrich, 2019). `eps` is by
-    /// default the type's smallest step at 1.
+    /// `x / √(mean(x²) + eps) · weight` over the last axes, which are `normalized_shape` (Zhang and Sennrich,
+    /// 2019). `eps` is by default the type's smallest step at 1.
     #[track_caller]
     pub fn rms_norm(
         &self,
@@ -280,8 +281,8 @@ impl<'t, T: Float> Var<'t, T> {
         weight.map_or_else(|| y.clone(), |w| &y * w)
     }
 
-    /// Each element divided by `(k + alpha · mean(x²))^beta` over `size` neighbouring channels, axis 1 (Krizhevsky et al.,
-    /// 2012); channels that aren't there count as 0.
+    /// Each element divided by `(k + alpha · mean(x²))^beta` over `size` neighbouring channels, axis 1
+    /// (Krizhevsky et al., 2012); channels that aren't there count as 0.
     #[track_caller]
     pub fn local_response_norm(&self, size: usize, alpha: f64, beta: f64, k: f64) -> Var<'t, T> {
         valid!(self, "local_response_norm", self.has_channels(3));
@@ -300,14 +301,15 @@ impl<'t, T: Float> Var<'t, T> {
         self / (sums * (alpha / size as f64) + k).powf(beta)
     }
 
-    /// Vectors along an axis divided by their norm, or by `eps` if that is larger (defaults of PyTorch: p 2, dim 1, eps 1e-12).
+    /// Vectors along an axis divided by their norm, or by `eps` if that is larger (defaults of PyTorch: p 2,
+    /// dim 1, eps 1e-12).
     #[track_caller]
     pub fn normalize(&self, p: f64, dim: isize, eps: f64) -> Var<'t, T> {
         (self / self.norm_dim(p, &[dim], true).clamp_min(eps)).named("normalize", &[self])
     }
 
-    /// The cosine of the angle between vectors along an axis, with norms of `eps` at least (defaults of PyTorch: dim 1,
-    /// eps 1e-8); operands broadcast.
+    /// The cosine of the angle between vectors along an axis, with norms of `eps` at least (defaults of
+    /// PyTorch: dim 1, eps 1e-8); operands broadcast.
     #[track_caller]
     pub fn cosine_similarity(&self, other: &Var<'t, T>, dim: isize, eps: f64) -> Var<'t, T> {
         let shape = crate::tensor::shape::broadcast(self.shape(), other.shape());
@@ -316,14 +318,15 @@ impl<'t, T: Float> Var<'t, T> {
         (unit(self) * unit(other)).sum_dim(&[dim], false).named("cosine_similarity", &[self, other])
     }
 
-    /// The norm of the differences along the last axis, to each of which `eps` is added (defaults of PyTorch: p 2, eps 1e-6);
-    /// operands broadcast.
+    /// The norm of the differences along the last axis, to each of which `eps` is added (defaults of PyTorch:
+    /// p 2, eps 1e-6); operands broadcast.
     #[track_caller]
     pub fn pairwise_distance(&self, other: &Var<'t, T>, p: f64, eps: f64, keepdim: bool) -> Var<'t, T> {
         (self - other + eps).norm_dim(p, &[-1], keepdim).named("pairwise_distance", &[self, other])
     }
 
-    /// The distances of all pairs: `[…, p, m], […, r, m] -> […, p, r]`. The derivative at a distance of 0 is 0.
+    /// The distances of all pairs: `[…, p, m], […, r, m] -> […, p, r]`. The derivative at a distance of 0 is
+    /// 0.
     ///
     /// ```
     /// let tape = kolmo::Tape::<f64>::inference();

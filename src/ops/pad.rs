@@ -51,8 +51,8 @@ fn index(mode: Pad, n: isize, left: isize, right: isize) -> Checked<Vec<u32>> {
 
 /// # Padding
 impl<'t, T: Float> Var<'t, T> {
-    /// Axes made longer: `padding` has a number before and one behind for the last axis, then for the last but one, and
-    /// so on. Negative numbers cut off.
+    /// Axes made longer: `padding` has a number before and one behind for the last axis, then for the last
+    /// but one, and so on. Negative numbers cut off.
     ///
     /// ```
     /// use kolmo::{Pad, Tape};

@@ -6,8 +6,9 @@ use std::{
     slice, vec,
 };
 
-/// The parts of a tensor, as a list. Of a failed value there are as many parts as were asked for; where that depends on its shape,
-/// which nobody knows any more, every index is a part that failed the same way: the error is told where it is asked for.
+/// The parts of a tensor, as a list. Of a failed value there are as many parts as were asked for; where that
+/// depends on its shape, which nobody knows any more, every index is a part that failed the same way: the
+/// error is told where it is asked for.
 ///
 /// ```
 /// let tape = kolmo::Tape::<f32>::new();

@@ -65,9 +65,9 @@ impl<'t, T: Float> Var<'t, T> {
         y.named("addcdiv", &[self, tensor1, tensor2])
     }
 
-    /// Not below `min` nor above `max`, which are tensors that broadcast; `max` wins where it is below `min`. On a
-    /// bound, value and bound each get half of the gradient: the derivative at a bound that is a number
-    /// ([`clamp`](Var::clamp)) is 0.
+    /// Not below `min` nor above `max`, which are tensors that broadcast; `max` wins where it is below `min`.
+    /// On a bound, value and bound each get half of the gradient: the derivative at a bound that is a
+    /// number ([`clamp`](Var::clamp)) is 0.
     #[track_caller]
     pub fn clamp_tensor(&self, min: Option<&Var<'t, T>>, max: Option<&Var<'t, T>>) -> Var<'t, T> {
         match (min, max) {
@@ -80,7 +80,8 @@ impl<'t, T: Float> Var<'t, T> {
         }
     }
 
-    /// Rounded to this number of decimals, halves to even; derivative 0. Negative numbers round to tens, hundreds, ….
+    /// Rounded to this number of decimals, halves to even; derivative 0. Negative numbers round to tens,
+    /// hundreds, ….
     #[track_caller]
     pub fn round_decimals(&self, decimals: i32) -> Var<'t, T> {
         let scale = 10f64.powi(decimals.saturating_abs());
@@ -91,8 +92,8 @@ impl<'t, T: Float> Var<'t, T> {
         }
     }
 
-    /// NaN, infinity and negative infinity replaced by numbers; the infinities by default by the largest and smallest
-    /// finite number of the type.
+    /// NaN, infinity and negative infinity replaced by numbers; the infinities by default by the largest and
+    /// smallest finite number of the type.
     ///
     /// ```
     /// let tape = kolmo::Tape::<f64>::inference();
@@ -125,8 +126,8 @@ impl<'t, T: Float> Var<'t, T> {
         self.tape().apply(Binary::Prelu, &[self, &weight])
     }
 
-    /// `self` where positive, else `self` times a slope: in training random between `lower` and `upper` for each
-    /// element, in evaluation their mean (Xu et al., 2015). PyTorch's bounds are 1/8 and 1/3.
+    /// `self` where positive, else `self` times a slope: in training random between `lower` and `upper` for
+    /// each element, in evaluation their mean (Xu et al., 2015). PyTorch's bounds are 1/8 and 1/3.
     #[track_caller]
     pub fn rrelu(&self, lower: f64, upper: f64) -> Var<'t, T> {
         let tape = self.tape();
@@ -141,7 +142,8 @@ impl<'t, T: Float> Var<'t, T> {
         tape.apply(Binary::Prelu, &[self, &tape.constant(Tensor::from_fn(self.shape(), slope))])
     }
 
-    /// The gated linear unit: the first half of an axis times the sigmoid of its second half (Dauphin et al., 2017).
+    /// The gated linear unit: the first half of an axis times the sigmoid of its second half (Dauphin et al.,
+    /// 2017).
     ///
     /// ```
     /// let tape = kolmo::Tape::<f64>::inference();

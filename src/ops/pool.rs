@@ -1,5 +1,5 @@
-//! Pooling: largest and mean elements of windows along the last axes. Windows are lists of places along each axis; what is
-//! read comes down to reading by position, so derivatives of any order are there.
+//! Pooling: largest and mean elements of windows along the last axes. Windows are lists of places along each
+//! axis; what is read comes down to reading by position, so derivatives of any order are there.
 use super::{
     conv_options::Sizes,
     index::{small, valid},

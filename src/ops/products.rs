@@ -15,7 +15,8 @@ pub enum MatrixNorm {
     Fro,
     /// The sum of the singular values.
     Nuc,
-    /// The largest (-2: smallest) singular value for ±2, sum of magnitudes in a column for ±1, in a row for ±∞.
+    /// The largest (-2: smallest) singular value for ±2, sum of magnitudes in a column for ±1, in a row for
+    /// ±∞.
     Ord(f64),
 }
 
@@ -88,8 +89,8 @@ impl<'t, T: Float> Var<'t, T> {
         self.tensordot(other, &[-1], &[-1]).named("inner", &[self, other])
     }
 
-    /// Products summed over pairs of axes, the first of `dims_self` with the first of `dims_other`, and so on; the other
-    /// axes of both follow each other.
+    /// Products summed over pairs of axes, the first of `dims_self` with the first of `dims_other`, and so
+    /// on; the other axes of both follow each other.
     ///
     /// ```
     /// use kolmo::Tensor;

@@ -176,7 +176,8 @@ impl<'t, T: Float> Var<'t, T> {
         }
     }
 
-    /// The variance of all elements: `Σ (x - mean)² / (n - correction)`. Correction 1 (Bessel's) is PyTorch's default.
+    /// The variance of all elements: `Σ (x - mean)² / (n - correction)`. Correction 1 (Bessel's) is PyTorch's
+    /// default.
     #[track_caller]
     pub fn var(&self, correction: f64) -> Var<'t, T> {
         self.var_dim(&[], correction, false)
@@ -198,7 +199,8 @@ impl<'t, T: Float> Var<'t, T> {
         self.tape().apply(Reduce::Var { axes, keep: keepdim, correction, all }, &[self])
     }
 
-    /// The standard deviation of all elements, the root of [`var`](Var::var). Where all are equal its gradient is 0.
+    /// The standard deviation of all elements, the root of [`var`](Var::var). Where all are equal its
+    /// gradient is 0.
     #[track_caller]
     pub fn std(&self, correction: f64) -> Var<'t, T> {
         self.std_dim(&[], correction, false)
@@ -240,8 +242,8 @@ impl<'t, T: Float> Var<'t, T> {
         self.tape().apply(Reduce::Prod { axes: [axis].into_iter().collect(), keep: keepdim }, &[self])
     }
 
-    /// For each element the product of the others along an axis, without division: halves are multiplied with each other
-    /// until one slice is left, and on the way back each half gets the other one as a factor.
+    /// For each element the product of the others along an axis, without division: halves are multiplied with
+    /// each other until one slice is left, and on the way back each half gets the other one as a factor.
     #[track_caller]
     fn others(&self, axis: usize) -> Var<'t, T> {
         let n = self.dim(axis as isize);
@@ -295,8 +297,9 @@ impl<'t, T: Float> Var<'t, T> {
         (self.where_one(&mask, &self.tape().constant(T::constant(0.0))), mask)
     }
 
-    /// The vector norm `(Σ |x|ᵖ)^(1/p)` over axes: for `p` infinite the largest magnitude (the smallest for -∞), for 0 the
-    /// number of elements that are not 0. Where the norm is 0 its gradient is 0. No axes means all of them.
+    /// The vector norm `(Σ |x|ᵖ)^(1/p)` over axes: for `p` infinite the largest magnitude (the smallest for
+    /// -∞), for 0 the number of elements that are not 0. Where the norm is 0 its gradient is 0. No axes
+    /// means all of them.
     #[track_caller]
     #[doc(alias = "vector_norm")]
     pub fn norm_dim(&self, p: f64, dim: &[isize], keepdim: bool) -> Var<'t, T> {

@@ -10,8 +10,8 @@ use crate::{
 
 /// # Repeating, shifting, windows
 impl<'t, T: Float> Var<'t, T> {
-    /// The elements shifted along axes; what leaves at one end comes in at the other. Without axes, the flattened
-    /// tensor is shifted.
+    /// The elements shifted along axes; what leaves at one end comes in at the other. Without axes, the
+    /// flattened tensor is shifted.
     ///
     /// ```
     /// let tape = kolmo::Tape::<f64>::inference();
@@ -100,8 +100,8 @@ impl<'t, T: Float> Var<'t, T> {
         self.repeat(&repeats)
     }
 
-    /// Every index of an axis repeated; `repeats` has a number for each of them, or one for all. Without an axis, the
-    /// flattened tensor's.
+    /// Every index of an axis repeated; `repeats` has a number for each of them, or one for all. Without an
+    /// axis, the flattened tensor's.
     ///
     /// ```
     /// use kolmo::Tensor;

@@ -1,5 +1,5 @@
-//! Running sums and products along an axis. What has no rule of its own doubles the reach of a shifted copy until it
-//! spans the axis: its derivatives are those of the single steps, right at zeros too.
+//! Running sums and products along an axis. What has no rule of its own doubles the reach of a shifted copy
+//! until it spans the axis: its derivatives are those of the single steps, right at zeros too.
 use super::{
     checks::{check_axes, operands},
     index::valid,
@@ -122,8 +122,8 @@ impl<'t, T: Float> Var<'t, T> {
         self.doubling(axis, |late, early| late.logaddexp(early))
     }
 
-    /// A scan in ⌈log₂ n⌉ steps: in each, every element takes in the one `reach` places before it, which stands for as
-    /// many elements as it does itself.
+    /// A scan in ⌈log₂ n⌉ steps: in each, every element takes in the one `reach` places before it, which
+    /// stands for as many elements as it does itself.
     #[track_caller]
     fn doubling(&self, axis: usize, join: impl Fn(&Var<'t, T>, &Var<'t, T>) -> Var<'t, T>) -> Var<'t, T> {
         let n = self.shape().get(axis).copied().unwrap_or(1);

@@ -78,8 +78,8 @@ impl<'t, T: Float> Var<'t, T> {
         src.elements(Tensor::from_fn(&shape, |i| winners[i])).where_(&mask, self)
     }
 
-    /// `y = x`, but `y[index[i][j]][j] = src[i][j]` for `dim` 0, and so on. Where an index names a place twice, the last
-    /// value stays, and only it gets a gradient.
+    /// `y = x`, but `y[index[i][j]][j] = src[i][j]` for `dim` 0, and so on. Where an index names a place
+    /// twice, the last value stays, and only it gets a gradient.
     #[track_caller]
     pub fn scatter<I: Index>(&self, dim: isize, index: &Tensor<I>, src: &Var<'t, T>) -> Var<'t, T> {
         let positions = valid!([self, src], "scatter", along(self.shape(), dim, index));
@@ -120,7 +120,8 @@ impl<'t, T: Float> Var<'t, T> {
     }
 
     /// Each place of this tensor folded with the elements of `src` that the index sends there, as in
-    /// [`scatter`](Var::scatter); without the tensor's own value if `include_self` is false and something comes there.
+    /// [`scatter`](Var::scatter); without the tensor's own value if `include_self` is false and something
+    /// comes there.
     #[track_caller]
     pub fn scatter_reduce<I: Index>(
         &self,
@@ -219,7 +220,8 @@ impl<'t, T: Float> Var<'t, T> {
         self + self.tape().apply(op, &[&source])
     }
 
-    /// `y = x`, but slice `index[i]` along `dim` is slice `i` of `source`; of several for one place the last stays.
+    /// `y = x`, but slice `index[i]` along `dim` is slice `i` of `source`; of several for one place the last
+    /// stays.
     #[track_caller]
     pub fn index_copy<I: Index>(&self, dim: isize, index: &Tensor<I>, source: &Var<'t, T>) -> Var<'t, T> {
         let (axis, rows) = valid!([self, source], "index_copy", self.slices_of(dim, index));
@@ -236,8 +238,8 @@ impl<'t, T: Float> Var<'t, T> {
         source.slices(axis, chosen).where_(&mask, self)
     }
 
-    /// `y = x`, but the slices along `dim` that the index names hold one number: an `f64`, or a tensor of rank 0, which gets
-    /// the sum of their gradients.
+    /// `y = x`, but the slices along `dim` that the index names hold one number: an `f64`, or a tensor of
+    /// rank 0, which gets the sum of their gradients.
     #[track_caller]
     pub fn index_fill<'a, I: Index>(
         &self,
@@ -258,8 +260,8 @@ impl<'t, T: Float> Var<'t, T> {
         self.masked_fill(&self.mask_along(axis, |i| winners[i] != NOWHERE), value)
     }
 
-    /// `y = x`, but one number where the mask, which broadcasts, is true: an `f64`, or a tensor of rank 0, which gets the sum
-    /// of the gradients there.
+    /// `y = x`, but one number where the mask, which broadcasts, is true: an `f64`, or a tensor of rank 0,
+    /// which gets the sum of the gradients there.
     ///
     /// ```
     /// let tape = kolmo::Tape::<f64>::inference();
@@ -280,7 +282,8 @@ impl<'t, T: Float> Var<'t, T> {
         }
     }
 
-    /// `y = x`, but where the mask, which broadcasts to `x`, is true, the elements of `source`, one after the other.
+    /// `y = x`, but where the mask, which broadcasts to `x`, is true, the elements of `source`, one after the
+    /// other.
     #[track_caller]
     pub fn masked_scatter(&self, mask: &Tensor<bool>, source: &Var<'t, T>) -> Var<'t, T> {
         let shape = valid!(

@@ -332,8 +332,8 @@ impl<'t, T: Float> Var<'t, T> {
 
 /// # Tensors joined
 impl<T: Float> Tape<T> {
-    /// Tensors one after the other along an axis; all other sizes agree. A tensor `[0]` is left out, whatever axes the others
-    /// have, as in PyTorch: a list may begin with nothing.
+    /// Tensors one after the other along an axis; all other sizes agree. A tensor `[0]` is left out, whatever
+    /// axes the others have, as in PyTorch: a list may begin with nothing.
     #[track_caller]
     pub fn cat<'t>(&'t self, tensors: &[&Var<'t, T>], dim: isize) -> Var<'t, T> {
         let nothing = |t: &&&Var<'t, T>| *t.shape() == [0] && t.failed_id().is_none();

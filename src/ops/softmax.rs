@@ -1,5 +1,5 @@
-//! Exponentials that are shifted by the largest of their line, so that none overflows: softmax, its logarithm, and the
-//! logarithm of their sum.
+//! Exponentials that are shifted by the largest of their line, so that none overflows: softmax, its
+//! logarithm, and the logarithm of their sum.
 use super::{
     checks::{check_axes, operands},
     index::valid,
@@ -37,8 +37,8 @@ expr!(Less { by } 1 |[x]| x - by);
 expr!(PlainSlope {} 3 |[y, g, s]| y * (g - s));
 expr!(LogSlope {} 3 |[y, g, s]| g - y.exp() * s);
 expr!(ExpTop {} 2 |[x, top]| (x - top).exp());
-// A large y is rounded by more than its differences to x: what has gone into it is more precise. An infinite one says by
-// itself that nothing finite has a share.
+// A large y is rounded by more than its differences to x: what has gone into it is more precise. An infinite
+// one says by itself that nothing finite has a share.
 expr!(Share {} 4 |[x, top, sum, y]| {
     let precise = y.abs().less(R::constant(1e6));
     R::select(precise, (x - top).exp() / sum, (x - y).exp())
@@ -47,8 +47,8 @@ expr!(Share {} 4 |[x, top, sum, y]| {
 /// Lines that a task takes, in elements.
 const GRAIN: usize = 8 * 1024;
 
-/// Each line of `n` elements turned into its softmax or, with `log`, the logarithm of that. With `queries`, of each so many
-/// lines the i-th has its first i + 1 elements only, and zeros after them.
+/// Each line of `n` elements turned into its softmax or, with `log`, the logarithm of that. With `queries`,
+/// of each so many lines the i-th has its first i + 1 elements only, and zeros after them.
 pub(crate) fn lines<T: Float>(x: &[T], n: usize, log: bool, queries: usize, out: &mut [T]) {
     each_line(x, n, queries, out, |x, out| line(x, log, out));
 }

@@ -1,5 +1,5 @@
-//! Systems of linear equations and factorisations, for each matrix of a batch. Their derivatives are solutions of such
-//! systems again, so they can be differentiated as often as wanted.
+//! Systems of linear equations and factorisations, for each matrix of a batch. Their derivatives are
+//! solutions of such systems again, so they can be differentiated as often as wanted.
 use super::{
     checks::operands,
     index::valid,
@@ -282,8 +282,8 @@ impl<'t, T: Float> Var<'t, T> {
         minors * self.tape().constant(signs)
     }
 
-    /// The solution X of `A X = B`, where this is A `[…, n, n]`; B is `[…, n, k]`, or `[…, n]` for a single vector each. With
-    /// `left` false, of `X A = B`. Leading axes broadcast. A singular A is an error.
+    /// The solution X of `A X = B`, where this is A `[…, n, n]`; B is `[…, n, k]`, or `[…, n]` for a single
+    /// vector each. With `left` false, of `X A = B`. Leading axes broadcast. A singular A is an error.
     ///
     /// ```
     /// let tape = kolmo::Tape::<f64>::inference();
@@ -315,8 +315,8 @@ impl<'t, T: Float> Var<'t, T> {
         self.systems("solve", Solve::General, b)
     }
 
-    /// As [`solve`](Var::solve) for a triangle A, of which only that triangle is read; its diagonal counts as 1 if
-    /// `unitriangular`.
+    /// As [`solve`](Var::solve) for a triangle A, of which only that triangle is read; its diagonal counts as
+    /// 1 if `unitriangular`.
     #[track_caller]
     pub fn solve_triangular(
         &self,
@@ -374,14 +374,15 @@ impl<'t, T: Float> Var<'t, T> {
         self.tape().apply(Solve::General, &[self, &eye]).named("inv", &[self])
     }
 
-    /// The determinant of square matrices. Its gradient, the cofactors, is right for singular ones too (PyTorch's is 0).
+    /// The determinant of square matrices. Its gradient, the cofactors, is right for singular ones too
+    /// (PyTorch's is 0).
     #[track_caller]
     pub fn det(&self) -> Var<'t, T> {
         self.tape().apply(Solve::Det, &[self])
     }
 
-    /// Sign and logarithm of the magnitude of the determinant of square matrices; 0 and -∞ for a singular one, whose gradient
-    /// is an error.
+    /// Sign and logarithm of the magnitude of the determinant of square matrices; 0 and -∞ for a singular
+    /// one, whose gradient is an error.
     ///
     /// ```
     /// let tape = kolmo::Tape::<f64>::inference();
@@ -398,8 +399,8 @@ impl<'t, T: Float> Var<'t, T> {
         (self.tape().apply(Solve::SignDet, &[self]).named("slogdet", &[self]), log)
     }
 
-    /// The triangle L with `L Lᵀ = A` of symmetric positive definite matrices, or with `upper` its transpose. Only the
-    /// lower triangle is read. A matrix that isn't positive definite is an error.
+    /// The triangle L with `L Lᵀ = A` of symmetric positive definite matrices, or with `upper` its transpose.
+    /// Only the lower triangle is read. A matrix that isn't positive definite is an error.
     #[track_caller]
     pub fn cholesky(&self, upper: bool) -> Var<'t, T> {
         let l = self.tape().apply(Solve::Cholesky, &[self]);

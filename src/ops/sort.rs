@@ -1,5 +1,5 @@
-//! Sorting along an axis: the order is found on plain numbers, and the values are gathered in it. NaN counts as
-//! larger than all numbers, as in PyTorch.
+//! Sorting along an axis: the order is found on plain numbers, and the values are gathered in it. NaN counts
+//! as larger than all numbers, as in PyTorch.
 use super::{
     index::{small, valid},
     list::Float,
@@ -96,7 +96,8 @@ impl<'t, T: Float> Var<'t, T> {
         self.sort(0, false).0
     }
 
-    /// The `k` largest elements along `dim` (the smallest with `largest` false), in order, and where they are.
+    /// The `k` largest elements along `dim` (the smallest with `largest` false), in order, and where they
+    /// are.
     ///
     /// ```
     /// let tape = kolmo::Tape::<f64>::inference();
@@ -180,9 +181,10 @@ fn place<T: PartialOrd>(line: impl Fn(usize) -> T, n: usize, v: &T, right: bool)
 
 /// # Sorted lists and distinct values
 impl<T: Element + PartialOrd> Tensor<T> {
-    /// Where each of `values` would have to be put into this tensor, sorted along its last axis, to keep it sorted: in
-    /// front of equal elements, or behind them with `right`. Either this tensor has one axis, or the other axes of both
-    /// agree. A `sorter`, from [`argsort`](Tensor::argsort), says in which order the tensor is to be read.
+    /// Where each of `values` would have to be put into this tensor, sorted along its last axis, to keep it
+    /// sorted: in front of equal elements, or behind them with `right`. Either this tensor has one axis,
+    /// or the other axes of both agree. A `sorter`, from [`argsort`](Tensor::argsort), says in which
+    /// order the tensor is to be read.
     ///
     /// ```
     /// use kolmo::Tensor;
@@ -247,8 +249,8 @@ impl<T: Element + PartialOrd> Tensor<T> {
         boundaries.searchsorted(self, right, None)
     }
 
-    /// The different elements in ascending order, or with `dim` the different slices along that axis; where each
-    /// element (slice) went; how many there were of each.
+    /// The different elements in ascending order, or with `dim` the different slices along that axis; where
+    /// each element (slice) went; how many there were of each.
     ///
     /// ```
     /// use kolmo::Tensor;

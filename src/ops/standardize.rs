@@ -1,5 +1,5 @@
-//! Groups of numbers brought to mean 0 and variance 1, scaled and shifted, as one operation: layer, batch, group and
-//! instance normalisation in training.
+//! Groups of numbers brought to mean 0 and variance 1, scaled and shifted, as one operation: layer, batch,
+//! group and instance normalisation in training.
 use super::{
     checks::operands,
     list::{Float, Norm, Standardized},

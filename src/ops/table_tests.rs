@@ -1,5 +1,6 @@
-//! Every row of the table of elementary functions, checked: a new row is tested as soon as it is there. Derivatives of
-//! first and second order against central differences, and all kinds of numbers against each other.
+//! Every row of the table of elementary functions, checked: a new row is tested as soon as it is there.
+//! Derivatives of first and second order against central differences, and all kinds of numbers against each
+//! other.
 use super::list::{Binary, Float};
 use crate::{
     Dual, GradCheck, Number, Result, Scalar, Tape, Tensor, Var,

@@ -1,5 +1,6 @@
-//! The two ways of reading elements by index, and their transposes that add into places: the foundation of gathering,
-//! scattering, embeddings and codebooks. The derivative of each is the other, so all orders come for free.
+//! The two ways of reading elements by index, and their transposes that add into places: the foundation of
+//! gathering, scattering, embeddings and codebooks. The derivative of each is the other, so all orders come
+//! for free.
 use super::{
     checks::{check_axes, check_shape, operands},
     list::{Float, Take},

@@ -42,8 +42,9 @@ pub(crate) fn eval<'t, T: Float, E: Expr<N>, const N: usize>(
 }
 
 impl<'t, T: Float> Step<'_, 't, T> {
-    /// Adds an expression in `[x, y, grad]` to the gradient of an operand: one fused pass, or a program over the
-    /// tape if the sweep is to be differentiated. The result is summed to the operand's shape if that was broadcast.
+    /// Adds an expression in `[x, y, grad]` to the gradient of an operand: one fused pass, or a program over
+    /// the tape if the sweep is to be differentiated. The result is summed to the operand's shape if that
+    /// was broadcast.
     pub(crate) fn give_expr<E: Expr<N>, const N: usize>(&mut self, input: usize, e: E, x: [&Var<'t, T>; N]) {
         if !self.wants(input) {
             return;
@@ -90,7 +91,8 @@ fn at<'t, T: Float>(arena: &Arena<'t, T>, i: u32) -> Var<'t, T> {
     arena.borrow()[i as usize].clone()
 }
 
-/// A comparison as zeros and ones. Only a program or a saved tape has to do it again; else it stands for no statement.
+/// A comparison as zeros and ones. Only a program or a saved tape has to do it again; else it stands for no
+/// statement.
 fn mask<'t, T: Float>(a: &Var<'t, T>, b: &Var<'t, T>, test: Test) -> Var<'t, T> {
     let tape = a.tape();
     if [a, b].into_iter().any(|v| tape.runs_again(v)) || tape.is_traced() {

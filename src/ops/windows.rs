@@ -54,7 +54,8 @@ impl Windows {
         (w * self.size / self.count, ((w + 1) * self.size).div_ceil(self.count))
     }
 
-    /// The places of the elements of window w: a window may be much longer than the axis, so what is outside isn't looked at.
+    /// The places of the elements of window w: a window may be much longer than the axis, so what is outside
+    /// isn't looked at.
     fn window(&self, w: usize) -> impl ExactSizeIterator<Item = u32> + use<> {
         let (first, step, n) = match self.kind {
             Kind::Strided { stride, padding, dilation } => {
@@ -74,7 +75,8 @@ impl Windows {
         (0..n).map(move |k| (first + k * step) as u32)
     }
 
-    /// The places of all windows, and how many each has: filled up with [`NOWHERE`] to as many as the fullest.
+    /// The places of all windows, and how many each has: filled up with [`NOWHERE`] to as many as the
+    /// fullest.
     pub fn places(&self) -> Checked<(Vec<u32>, usize)> {
         let most = (0..self.count).map(|w| self.window(w).len()).max().unwrap_or(0);
         let filled = |w| self.window(w).chain(std::iter::repeat(NOWHERE)).take(most);
@@ -102,7 +104,8 @@ impl Windows {
         (0..self.count).find(|&w| self.window(w).len() == 0)
     }
 
-    /// The number of places in each window, those of the padding with them; not what a window of `ceil_mode` reaches beyond.
+    /// The number of places in each window, those of the padding with them; not what a window of `ceil_mode`
+    /// reaches beyond.
     pub fn padded(&self) -> Checked<Vec<f64>> {
         let Kind::Strided { stride, padding, .. } = self.kind else { return self.real() };
         let end = self.size + 2 * padding;
@@ -217,7 +220,8 @@ impl Columns<'_> {
                 return;
             }
         };
-        // All windows side by side, one element of each after the other: without branches, which would be missed often.
+        // All windows side by side, one element of each after the other: without branches, which would be
+        // missed often.
         for (k, (&row, columns)) in rows.iter().flat_map(|r| columns.iter().map(move |c| (r, c))).enumerate()
         {
             let start = row * width as u32;
@@ -232,7 +236,8 @@ impl Columns<'_> {
     }
 }
 
-/// The position of the first largest of the elements in these rows and columns, of which there is at least one.
+/// The position of the first largest of the elements in these rows and columns, of which there is at least
+/// one.
 #[inline(always)]
 fn first_largest<T: Float>(data: &[T], width: usize, rows: &[u32], columns: &[u32]) -> u32 {
     let mut best: Option<(T, u32)> = None;

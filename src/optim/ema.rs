@@ -9,8 +9,9 @@ use crate::{
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// An exponential moving average of the weights (Polyak and Juditsky, 1992), `a = decay·a + (1 - decay)·w`, that starts
-/// at the weights of the first update. It is often the better model, and is kept by the names of the parameters.
+/// An exponential moving average of the weights (Polyak and Juditsky, 1992), `a = decay·a + (1 - decay)·w`,
+/// that starts at the weights of the first update. It is often the better model, and is kept by the names of
+/// the parameters.
 ///
 /// ```
 /// use kolmo::{Tensor, nn::Param, optim::Ema};

@@ -10,8 +10,8 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
-/// Limited-memory BFGS (Liu and Nocedal, 1989), as `torch.optim.LBFGS`. Its memory is a few vectors of all weights, in
-/// `f64`, which serde saves: a run can go on from there.
+/// Limited-memory BFGS (Liu and Nocedal, 1989), as `torch.optim.LBFGS`. Its memory is a few vectors of all
+/// weights, in `f64`, which serde saves: a run can go on from there.
 ///
 /// ```
 /// use kolmo::{Tensor, nn::Param, optim::Lbfgs};
@@ -138,13 +138,14 @@ impl Lbfgs {
         Self { history_size, ..self }
     }
 
-    /// Chooses each step's length by the strong Wolfe conditions (default off: the length is the learning rate).
+    /// Chooses each step's length by the strong Wolfe conditions (default off: the length is the learning
+    /// rate).
     pub fn strong_wolfe(self, strong_wolfe: bool) -> Self {
         Self { strong_wolfe, ..self }
     }
 
-    /// Changes the trainable parameters of the model so that the loss, a number that `loss` records on the tape it is
-    /// given, gets smaller. Gives the loss before.
+    /// Changes the trainable parameters of the model so that the loss, a number that `loss` records on the
+    /// tape it is given, gets smaller. Gives the loss before.
     pub fn minimize<T: Float, M: Serialize + ?Sized>(
         &mut self,
         model: &M,
@@ -252,7 +253,8 @@ impl Lbfgs {
         Ok(first)
     }
 
-    /// Minus the gradient times the inverse Hessian that the remembered steps suggest (the two-loop recursion).
+    /// Minus the gradient times the inverse Hessian that the remembered steps suggest (the two-loop
+    /// recursion).
     fn direction(&mut self, grad: &[f64]) -> Vec<f64> {
         let mut d: Vec<f64> = grad.iter().map(|g| -g).collect();
         if let Some(Last { step, grad: before }) = self.last.take() {

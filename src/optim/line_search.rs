@@ -1,5 +1,5 @@
-//! A step length along a line by the strong Wolfe conditions (Nocedal and Wright, Numerical Optimization, algorithms 3.5
-//! and 3.6, with the safeguards of Schmidt's minFunc that `torch.optim.LBFGS` uses too).
+//! A step length along a line by the strong Wolfe conditions (Nocedal and Wright, Numerical Optimization,
+//! algorithms 3.5 and 3.6, with the safeguards of Schmidt's minFunc that `torch.optim.LBFGS` uses too).
 use crate::error::Result;
 
 /// Conditions: `f(t) <= f(0) + C1·t·f'(0)` and `|f'(t)| <= C2·|f'(0)|`.
@@ -16,8 +16,8 @@ pub(super) struct Point {
     pub grad: Vec<f64>,
 }
 
-/// The point to go to, and how many points were looked at. `longest` is the largest element of the direction; a bracket
-/// that moves no weight by `tolerance` is not searched further.
+/// The point to go to, and how many points were looked at. `longest` is the largest element of the direction;
+/// a bracket that moves no weight by `tolerance` is not searched further.
 pub(super) fn strong_wolfe(
     start: Point,
     t: f64,
@@ -85,7 +85,8 @@ pub(super) fn strong_wolfe(
     Ok((low, tries + 1))
 }
 
-/// Where the cubic through two points with these slopes is lowest, within bounds; their middle if it has no minimum.
+/// Where the cubic through two points with these slopes is lowest, within bounds; their middle if it has no
+/// minimum.
 fn cubic(a: &Point, b: &Point, min: f64, max: f64) -> f64 {
     let (a, b) = if a.t <= b.t { (a, b) } else { (b, a) };
     let d = a.slope + b.slope - 3.0 * (a.f - b.f) / (a.t - b.t);

@@ -32,8 +32,8 @@ pub trait Optimizer<T: Float = f32> {
     fn lr(&self) -> f64;
     /// Sets the learning rate, as schedules do.
     fn set_lr(&mut self, lr: f64);
-    /// What the optimiser remembers of this model, by the names of its parameters: saved and loaded again, a run goes
-    /// on with the same bits.
+    /// What the optimiser remembers of this model, by the names of its parameters: saved and loaded again, a
+    /// run goes on with the same bits.
     ///
     /// ```
     /// use kolmo::{Tape, nn::Param, optim::{Adam, Optimizer}};
@@ -53,8 +53,9 @@ pub trait Optimizer<T: Float = f32> {
     fn load_state<M: Serialize + ?Sized>(&mut self, model: &M, state: OptimState<T>) -> Result<()>;
 }
 
-/// What an optimiser remembers: its learning rate, and tensors and step count by the name of each parameter. For the same
-/// bits after reading it needs a format that keeps every `f64`: `serde_json` does with its feature `float_roundtrip`.
+/// What an optimiser remembers: its learning rate, and tensors and step count by the name of each parameter.
+/// For the same bits after reading it needs a format that keeps every `f64`: `serde_json` does with its
+/// feature `float_roundtrip`.
 #[derive(Clone, Debug, Serialize)]
 pub struct OptimState<T: Float = f32> {
     #[serde(with = "crate::numbers")]
@@ -75,7 +76,8 @@ impl<T: Float> Check for OptimState<T> {
     }
 }
 
-/// What an optimiser remembers of one parameter: tensors of its shape, how many steps it made, a number of the rule's.
+/// What an optimiser remembers of one parameter: tensors of its shape, how many steps it made, a number of
+/// the rule's.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(bound(deserialize = "T: Deserialize<'de>"))]
 pub(crate) struct Slot<T: Float> {

@@ -1,5 +1,5 @@
-//! What all optimisers share: learning rate, weight decay, groups and the memory of each parameter. The rule by which
-//! a parameter changes is left to each of them.
+//! What all optimisers share: learning rate, weight decay, groups and the memory of each parameter. The rule
+//! by which a parameter changes is left to each of them.
 use super::{Group, OptimState, Slot};
 use crate::{
     checked::{below_one, not_negative},
@@ -276,7 +276,8 @@ pub(super) fn moments((beta1, beta2): (f64, f64), eps: f64) -> Checked<()> {
     not_negative("eps", eps)
 }
 
-/// The optimiser `$name` with its rule's options: `new(lr)`, a method for each option, and what all optimisers have.
+/// The optimiser `$name` with its rule's options: `new(lr)`, a method for each option, and what all
+/// optimisers have.
 macro_rules! optimizer {
     (
         $(#[$m:meta])*

@@ -1,5 +1,5 @@
-//! Learning rates as functions of the step, under the names of `torch.optim.lr_scheduler`. A schedule holds its options
-//! and no state: a run that goes on at step t asks for the rate at t.
+//! Learning rates as functions of the step, under the names of `torch.optim.lr_scheduler`. A schedule holds
+//! its options and no state: a run that goes on at step t asks for the rate at t.
 use crate::{
     checked::{Check, checked},
     error::{Checked, Error, Result},
@@ -7,7 +7,8 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
 
-/// A learning rate for each step (or epoch) from 0. Any function `u64 -> f64` is one, as PyTorch's `LambdaLR`.
+/// A learning rate for each step (or epoch) from 0. Any function `u64 -> f64` is one, as PyTorch's
+/// `LambdaLR`.
 ///
 /// ```
 /// use kolmo::optim::{Adam, CosineAnnealingLr, Optimizer, Schedule};

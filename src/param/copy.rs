@@ -11,12 +11,13 @@ use crate::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-/// A copy of a model whose parameters are its own: a target network, a teacher that stays as it is while the student is trained,
-/// an average. `clone()` of a model shares its parameters instead, as a second handle to the same weights.
+/// A copy of a model whose parameters are its own: a target network, a teacher that stays as it is while the
+/// student is trained, an average. `clone()` of a model shares its parameters instead, as a second handle to
+/// the same weights.
 ///
-/// What was tied in the model is tied in the copy: one parameter in two places, a codebook that two parameters share. Masks,
-/// codebooks, step sizes, what is frozen, and [own operations](Param::parametrize) are copied; everything else goes through serde,
-/// and fields that serde skips are what they are by default.
+/// What was tied in the model is tied in the copy: one parameter in two places, a codebook that two
+/// parameters share. Masks, codebooks, step sizes, what is frozen, and [own operations](Param::parametrize)
+/// are copied; everything else goes through serde, and fields that serde skips are what they are by default.
 ///
 /// ```
 /// use kolmo::{Random, Tensor, nn::{Linear, deep_copy}};

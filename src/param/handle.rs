@@ -14,10 +14,12 @@ use std::{
     },
 };
 
-/// A trainable tensor of a model. Cloning it gives another handle to the same tensor: that is how weights are tied.
+/// A trainable tensor of a model. Cloning it gives another handle to the same tensor: that is how weights are
+/// tied.
 ///
 /// Between the tensor and the value that a model sees may stand a [codebook](Param::set_codebook), a
-/// [mask](Param::set_mask), [step sizes](Param::set_steps) and a user's [own operations](Param::parametrize), in this order.
+/// [mask](Param::set_mask), [step sizes](Param::set_steps) and a user's [own operations](Param::parametrize),
+/// in this order.
 ///
 /// Through serde a parameter is its tensor, with mask, codebook and step sizes if it has them.
 ///
@@ -43,7 +45,8 @@ pub(super) struct Inner<T: Float> {
     state: RwLock<State<T>>,
 }
 
-/// Everything that a parameter holds, but for operations of a user's: what files, checkpoints and copies are made of.
+/// Everything that a parameter holds, but for operations of a user's: what files, checkpoints and copies are
+/// made of.
 ///
 /// ```
 /// use kolmo::{Tensor, nn::{Form, Param}};
@@ -77,7 +80,8 @@ pub enum Form<T: Float = f32> {
     Dense,
     /// They are integers times step sizes, rounded from the tensor: see [`Param::set_steps`].
     Codes(Steps<T>),
-    /// They are elements of a codebook, which many share, times step sizes if there are some: see [`Param::set_codebook`].
+    /// They are elements of a codebook, which many share, times step sizes if there are some: see
+    /// [`Param::set_codebook`].
     Codebook {
         /// For each weight the index of its centroid.
         codes: Tensor<u32>,
@@ -88,7 +92,8 @@ pub enum Form<T: Float = f32> {
     },
 }
 
-/// Step sizes of weights that are integers of `bits` bits, `group` neighbours of a row sharing one; 0 for all of the tensor.
+/// Step sizes of weights that are integers of `bits` bits, `group` neighbours of a row sharing one; 0 for all
+/// of the tensor.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Steps<T: Float = f32> {
@@ -100,8 +105,9 @@ pub struct Steps<T: Float = f32> {
     pub sizes: Param<T>,
 }
 
-/// What a parameter holds, and what is worked out of it once. A copy of it shares its tensors. Nothing else is done while it is
-/// locked: another parameter, or what a user put in between, could wait for the lock in turn.
+/// What a parameter holds, and what is worked out of it once. A copy of it shares its tensors. Nothing else
+/// is done while it is locked: another parameter, or what a user put in between, could wait for the lock in
+/// turn.
 #[derive(Clone)]
 pub(super) struct State<T: Float> {
     pub holds: ParamState<T>,
@@ -165,7 +171,8 @@ impl<T: Float> State<T> {
     }
 }
 
-/// What a user puts between the stored tensor and the value that the model sees: a few operations on the tape.
+/// What a user puts between the stored tensor and the value that the model sees: a few operations on the
+/// tape.
 ///
 /// ```
 /// use kolmo::{Tensor, Var, nn::{Param, Parametrize}};

@@ -1,4 +1,5 @@
-//! Parameters of models: the handle, what stands between a tensor and its use, and the walk that finds parameters in a model.
+//! Parameters of models: the handle, what stands between a tensor and its use, and the walk that finds
+//! parameters in a model.
 // In the order in which rustdoc shows their methods of `Param` and of `Tape`.
 mod handle;
 mod state;

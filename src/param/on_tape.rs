@@ -16,7 +16,8 @@ impl<T: Float> Param<T> {
         Ok(value.value()?.clone())
     }
 
-    /// The weight as the model uses it; the tensor itself if its parametrisation fails, which shows where the model is run.
+    /// The weight as the model uses it; the tensor itself if its parametrisation fails, which shows where the
+    /// model is run.
     pub(crate) fn effective_or_value(&self) -> Tensor<T> {
         self.effective().unwrap_or_else(|_| self.value())
     }
@@ -83,20 +84,23 @@ impl<T: Float> Param<T> {
         leaf
     }
 
-    /// The weights as whole numbers, and their step sizes as they are used; `None` without steps or if more follows them.
+    /// The weights as whole numbers, and their step sizes as they are used; `None` without steps or if more
+    /// follows them.
     pub(crate) fn numbers(&self) -> Result<Option<(Tensor<i32>, Vec<T>)>> {
         let steps = if self.has_custom() { None } else { self.steps() };
         // What steps made of weights is rounded to the same numbers again.
         steps.map(|steps| steps.numbers(&self.effective()?)).transpose()
     }
 
-    /// The weights in steps before they are rounded, on a tape; `None` without steps, and where a codebook has them fixed.
+    /// The weights in steps before they are rounded, on a tape; `None` without steps, and where a codebook
+    /// has them fixed.
     #[track_caller]
     pub(crate) fn in_steps<'t>(&self, tape: &'t Tape<T>) -> Option<Var<'t, T>> {
         let used = self.on(tape);
         let state = self.read().clone();
         let Form::Codes(steps) = &state.holds.form else { return None };
-        // Without a recording nothing is remembered, and what was rounded stays the same when it is rounded again.
+        // Without a recording nothing is remembered, and what was rounded stays the same when it is rounded
+        // again.
         Some(steps.in_steps(&known(tape, state.unrounded).unwrap_or(used), state.unpruned()))
     }
 }
@@ -127,8 +131,9 @@ impl<T: Float> Tape<T> {
         }
     }
 
-    /// Lets a value of this tape stand for a parameter until the next [`reset`](Tape::reset): a model's layers then compute with
-    /// it, and gradients go to what it was computed from. Masks and codebooks of the parameter are passed over.
+    /// Lets a value of this tape stand for a parameter until the next [`reset`](Tape::reset): a model's
+    /// layers then compute with it, and gradients go to what it was computed from. Masks and codebooks of
+    /// the parameter are passed over.
     ///
     /// ```
     /// use kolmo::{Random, Tape, Tensor, nn::{Layer, Linear}};
@@ -142,8 +147,8 @@ impl<T: Float> Tape<T> {
     /// # Ok::<(), kolmo::Error>(())
     /// ```
     ///
-    /// What it is good for: gradients through a step of an optimiser (MAML), networks whose weights another network makes.
-    /// With a shape that is not the parameter's, the parameter is a failed value.
+    /// What it is good for: gradients through a step of an optimiser (MAML), networks whose weights another
+    /// network makes. With a shape that is not the parameter's, the parameter is a failed value.
     #[track_caller]
     #[doc(alias = "functional_call")]
     pub fn substitute<'t>(&'t self, p: &Param<T>, value: &Var<'t, T>) {

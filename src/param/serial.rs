@@ -1,5 +1,5 @@
-//! Parameters through serde: `{"shape": [2], "data": [0.5, 0.25]}`, and with what stands between tensor and use
-//! `"mask": [true, false]`, `"codebook": {"codes": [1, 0], "centroids": [-0.5, 0.5]}` and
+//! Parameters through serde: `{"shape": [2], "data": [0.5, 0.25]}`, and with what stands between tensor and
+//! use `"mask": [true, false]`, `"codebook": {"codes": [1, 0], "centroids": [-0.5, 0.5]}` and
 //! `"steps": {"bits": 4, "group": 0, "sizes": [0.1]}`. All is checked on the way in.
 use super::handle::{Form, Param, ParamState, Steps};
 use crate::{
@@ -61,7 +61,8 @@ impl Drop for Before {
     }
 }
 
-/// Runs `serialize` of something that announced itself as a parameter, and takes the parameter if its floats are these.
+/// Runs `serialize` of something that announced itself as a parameter, and takes the parameter if its floats
+/// are these.
 pub(super) fn caught<T: Float, R>(serialize: impl FnOnce() -> R) -> (R, Option<Param<T>>) {
     let before = MEETING.replace(Meeting::Walk(None));
     let result = serialize();

@@ -109,8 +109,8 @@ impl<T: Float> Param<T> {
         }
     }
 
-    /// Keeps the weights where the mask is true and holds the others at zero, in training too. `None` lifts the mask:
-    /// pruned weights are then what they last were.
+    /// Keeps the weights where the mask is true and holds the others at zero, in training too. `None` lifts
+    /// the mask: pruned weights are then what they last were.
     pub fn set_mask(&self, mask: Option<&Tensor<bool>>) -> Result<()> {
         self.change("set_mask", |state| state.mask = mask.cloned())
     }
@@ -121,12 +121,13 @@ impl<T: Float> Param<T> {
         self.read().holds.mask.clone()
     }
 
-    /// Ties the weights to a few shared values: the weight as the model uses it is `centroids[codes]`, times the mask if
-    /// there is one. `codes` has the parameter's shape, `centroids` is `[k]`, and every code is below `k`.
+    /// Ties the weights to a few shared values: the weight as the model uses it is `centroids[codes]`, times
+    /// the mask if there is one. `codes` has the parameter's shape, `centroids` is `[k]`, and every code
+    /// is below `k`.
     ///
     /// The centroids are a parameter of their own, which [`visit_params`](crate::nn::visit_params) shows as
-    /// `<name>.codebook`: optimisers train them, and leave the tensor underneath alone. Passing a [`Param`] that
-    /// another parameter uses too shares one codebook between both.
+    /// `<name>.codebook`: optimisers train them, and leave the tensor underneath alone. Passing a [`Param`]
+    /// that another parameter uses too shares one codebook between both.
     ///
     /// ```
     /// use kolmo::{Tape, Tensor, nn::Param, optim::{Optimizer, Sgd}};
@@ -164,17 +165,19 @@ impl<T: Float> Param<T> {
         state.refresh();
     }
 
-    /// Makes the weights whole numbers of `bits` bits, 2 to 8, times step sizes: `round(w / s) · s`, from `-(2ᵇ⁻¹ - 1)` to `2ᵇ⁻¹ - 1`
-    /// steps. `group` neighbours of a row (an index of the first axis) share a step size, 0 for all of the tensor.
+    /// Makes the weights whole numbers of `bits` bits, 2 to 8, times step sizes: `round(w / s) · s`, from
+    /// `-(2ᵇ⁻¹ - 1)` to `2ᵇ⁻¹ - 1` steps. `group` neighbours of a row (an index of the first axis) share
+    /// a step size, 0 for all of the tensor.
     ///
-    /// Without a codebook the weights themselves stay what they are, and are trained through the rounding as if it weren't there; with
-    /// one, its values are multiplied by the step sizes and frozen. These are a parameter of their own, `<name>.steps` to
-    /// [`visit_params`](crate::nn::visit_params), of one element for each group, which is learnt along unless it is frozen.
+    /// Without a codebook the weights themselves stay what they are, and are trained through the rounding as
+    /// if it weren't there; with one, its values are multiplied by the step sizes and frozen. These are a
+    /// parameter of their own, `<name>.steps` to [`visit_params`](crate::nn::visit_params), of one
+    /// element for each group, which is learnt along unless it is frozen.
     /// [`quantize::Quantizer`](crate::compress::quantize::Quantizer) does all of this for a model.
     ///
     /// # Errors
-    /// Other bits, step sizes of another shape than `[groups]`, or 0, or not finite, or made of this parameter itself. Of a negative
-    /// one the magnitude is used.
+    /// Other bits, step sizes of another shape than `[groups]`, or 0, or not finite, or made of this
+    /// parameter itself. Of a negative one the magnitude is used.
     pub fn set_steps(&self, bits: u32, group: usize, sizes: impl Into<Param<T>>) -> Result<()> {
         let new = Steps { bits, group, sizes: sizes.into() };
         self.change("set_steps", |state| match &mut state.form {

@@ -1,4 +1,5 @@
-//! A parameter's weights as whole numbers times step sizes: how its use in training is rounded, and which step size is whose.
+//! A parameter's weights as whole numbers times step sizes: how its use in training is rounded, and which
+//! step size is whose.
 use super::handle::Steps;
 use crate::{
     error::{Error, Result},
@@ -10,8 +11,8 @@ use crate::{
 /// Step sizes stay above this, so that one that training brings to 0 divides nothing by it.
 const LEAST: f64 = 1e-8;
 
-/// Which weights share a step size: `group` neighbours in each row, a row being an index of the first axis (a vector is one
-/// row). 0 for all of a tensor.
+/// Which weights share a step size: `group` neighbours in each row, a row being an index of the first axis (a
+/// vector is one row). 0 for all of a tensor.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Groups {
     rows: usize,
@@ -129,8 +130,8 @@ impl<T: Float> Steps<T> {
     }
 }
 
-/// `clamp(round(x / s), low, high) · s`, differentiated as if it weren't rounded: wherever the whole number is one of the range, the
-/// first and the last included.
+/// `clamp(round(x / s), low, high) · s`, differentiated as if it weren't rounded: wherever the whole number
+/// is one of the range, the first and the last included.
 #[track_caller]
 pub(crate) fn round_to_steps<'t, T: Float>(
     x: &Var<'t, T>,
@@ -156,7 +157,8 @@ fn reach<T: Float>(last: f64) -> f64 {
     }
 }
 
-/// The value to the bit, and the gradient divided by `√(n · most)`, which keeps steps of training in proportion (Esser et al., 2020).
+/// The value to the bit, and the gradient divided by `√(n · most)`, which keeps steps of training in
+/// proportion (Esser et al., 2020).
 #[track_caller]
 pub(crate) fn share_of_gradient<'t, T: Float>(s: &Var<'t, T>, n: f64, most: f64) -> Var<'t, T> {
     let constant = s.held();

@@ -13,7 +13,8 @@ use std::{cell::RefCell, fmt};
 pub struct Path(SmallVec<[Segment; 8]>, &'static str);
 
 impl Path {
-    /// The name of the struct whose field the parameter is, such as `Linear`; empty if it is not the field of a struct.
+    /// The name of the struct whose field the parameter is, such as `Linear`; empty if it is not the field of
+    /// a struct.
     pub fn owner(&self) -> &'static str {
         self.1
     }
@@ -42,11 +43,11 @@ impl fmt::Display for Path {
     }
 }
 
-/// Calls `f` with each parameter of a model and its place, in the order of the model's fields. A parameter that
-/// appears twice (tied weights) is visited at its first place only.
+/// Calls `f` with each parameter of a model and its place, in the order of the model's fields. A parameter
+/// that appears twice (tied weights) is visited at its first place only.
 ///
-/// A parameter whose weights are tied to a codebook is followed by its centroids, under `<name>.codebook`, one whose weights are
-/// whole numbers of steps by the steps' sizes, under `<name>.steps`.
+/// A parameter whose weights are tied to a codebook is followed by its centroids, under `<name>.codebook`,
+/// one whose weights are whole numbers of steps by the steps' sizes, under `<name>.steps`.
 ///
 /// A model is any type that serde can serialise. Only parameters of element type `T` are visited; fields that
 /// serde skips are not seen.
@@ -127,7 +128,8 @@ pub(crate) fn shown(name: &str) -> &str {
     if name.is_empty() { "the parameter" } else { name }
 }
 
-/// What a model has, for a message about something that isn't there: names, shapes and types of its parameters.
+/// What a model has, for a message about something that isn't there: names, shapes and types of its
+/// parameters.
 pub(crate) fn inventory<M: Serialize + ?Sized>(model: &M) -> String {
     /// More are only counted.
     const LISTED: usize = 12;
@@ -185,7 +187,8 @@ impl ser::Error for Stop {
     }
 }
 
-/// A sequence, map or struct on the walk: the walker, how many elements it has passed, a map's next key, a struct's name.
+/// A sequence, map or struct on the walk: the walker, how many elements it has passed, a map's next key, a
+/// struct's name.
 struct Elements<'a, T: Float>(Walker<'a, T>, usize, Option<String>, &'static str);
 
 macro_rules! nothing {

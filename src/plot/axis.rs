@@ -47,7 +47,8 @@ impl Ranged for Axis {
             return even.key_points(hint);
         }
         let (low, high) = (self.ends.0.min(self.ends.1), self.ends.0.max(self.ends.1));
-        // The finest division of each power of ten that leaves room for every label, or of the powers themselves.
+        // The finest division of each power of ten that leaves room for every label, or of the powers
+        // themselves.
         let powers = || (low.floor() as i64..=high.ceil() as i64).map(|power| power as f64);
         for steps in [&[1.0, 2.0, 5.0][..], &[1.0, 3.0], &[1.0]] {
             let points = powers().flat_map(|power| steps.iter().map(move |step: &f64| power + step.log10()));
@@ -64,7 +65,8 @@ impl Ranged for Axis {
     }
 }
 
-/// Ends that can be drawn between: a range that is empty, or has too few numbers in it, is widened about its middle.
+/// Ends that can be drawn between: a range that is empty, or has too few numbers in it, is widened about its
+/// middle.
 pub(super) fn ends(name: &str, (a, b): (f64, f64), log: bool) -> Checked<(f64, f64)> {
     if !(a.abs() <= LARGEST && b.abs() <= LARGEST) {
         return Err(if log {

@@ -83,7 +83,8 @@ impl Heatmap {
         }
     }
 
-    /// Pictures `[n, height, width]` side by side, so many in a row, from black (the smallest number) to white.
+    /// Pictures `[n, height, width]` side by side, so many in a row, from black (the smallest number) to
+    /// white.
     pub fn images(title: impl Into<String>, images: &Tensor<f64>, per_row: usize) -> Heatmap {
         let [n, height, width] = images.shape()[..] else { return Heatmap::new(title, images) };
         let (across, data) = (per_row.clamp(1, n.max(1)), images.to_vec());

@@ -7,7 +7,8 @@ use crate::{error::Result, train::History};
 use std::path::Path;
 
 impl History {
-    /// Draws the losses and, below them, the metrics of all epochs. What is not finite is left out. The file is whole or not there.
+    /// Draws the losses and, below them, the metrics of all epochs. What is not finite is left out. The file
+    /// is whole or not there.
     pub fn plot(&self, path: impl AsRef<Path>) -> Result<()> {
         self.plot_at(path.as_ref())
     }

@@ -86,7 +86,8 @@ impl Rectangle {
             && other.top < self.bottom
     }
 
-    /// A place for a text near a point: above, below, to the right or to the left of it, wherever nothing is yet.
+    /// A place for a text near a point: above, below, to the right or to the left of it, wherever nothing is
+    /// yet.
     fn free(x: i32, y: i32, width: i32, height: i32, taken: &[Rectangle]) -> Rectangle {
         let at = |left: i32, top: i32| Rectangle { left, top, right: left + width, bottom: top + height };
         let mut places = (1..8).flat_map(|step| {

@@ -1,4 +1,5 @@
-//! Pictures of curves and matrices, as SVG or PNG by the ending of the file's name. The feature `plot` has them.
+//! Pictures of curves and matrices, as SVG or PNG by the ending of the file's name. The feature `plot` has
+//! them.
 mod axis;
 mod canvas;
 mod heatmap;
@@ -102,7 +103,8 @@ impl Plot {
         Plot { x: x.into(), y: y.into(), ..self }
     }
 
-    /// Where both axes begin and end (default: where the points do), finite numbers. What lies outside is not drawn.
+    /// Where both axes begin and end (default: where the points do), finite numbers. What lies outside is not
+    /// drawn.
     pub fn range(self, x: (f64, f64), y: (f64, f64)) -> Plot {
         Plot { x_range: Some(x), y_range: Some(y), ..self }
     }
@@ -117,7 +119,8 @@ impl Plot {
         Plot { log: (self.log.0, on), ..self }
     }
 
-    /// A text beside a point, in the colour of the series of this name, where it covers neither points nor lines.
+    /// A text beside a point, in the colour of the series of this name, where it covers neither points nor
+    /// lines.
     pub fn label(mut self, name: impl Into<String>, at: (f64, f64), text: impl Into<String>) -> Plot {
         self.labels.push(Label { series: name.into(), at, text: text.into() });
         self
@@ -159,8 +162,8 @@ impl Plot {
     /// Draws it into a file that ends in `.svg` or `.png`. The file is whole or not there.
     ///
     /// # Errors
-    /// The file can't be written, or has another name; an end of an axis is not finite, or so large that the width isn't, or
-    /// not positive where the axis is logarithmic.
+    /// The file can't be written, or has another name; an end of an axis is not finite, or so large that the
+    /// width isn't, or not positive where the axis is logarithmic.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         self.save_at(path.as_ref())
     }

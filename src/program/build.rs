@@ -1,4 +1,5 @@
-//! How a program comes from what was recorded: what results need, each expression once; and whether it does what the function does.
+//! How a program comes from what was recorded: what results need, each expression once; and whether it does
+//! what the function does.
 use super::{
     operand::Operand,
     plan::Plan,
@@ -18,14 +19,15 @@ impl<T: Float> Program<T> {
     /// Records what `f` makes on a tape of inputs and of indices: class labels, or indices of an embedding.
     ///
     /// What `f` does must depend on the inputs' values only through operations of the tape. Reading a value
-    /// ([`value`](Var::value), [`item`](Var::item), comparisons, indices of [`sort`](Var::sort) and the like, plain gradients, …) is an
-    /// error, since it may decide what is computed; so are random
-    /// numbers, such as dropout in training, running statistics in training, checkpoints, scalars, and what is computed in
-    /// [`no_grad`](Tape::no_grad). `f` is run some more times, on values of other places, signs and sizes, and what it gives is compared
-    /// with what the program gives. Layers do nothing beside their results meanwhile: statistics stay what they are.
+    /// ([`value`](Var::value), [`item`](Var::item), comparisons, indices of [`sort`](Var::sort) and the like,
+    /// plain gradients, …) is an error, since it may decide what is computed; so are random
+    /// numbers, such as dropout in training, running statistics in training, checkpoints, scalars, and what
+    /// is computed in [`no_grad`](Tape::no_grad). `f` is run some more times, on values of other places,
+    /// signs and sizes, and what it gives is compared with what the program gives. Layers do nothing
+    /// beside their results meanwhile: statistics stay what they are.
     ///
-    /// Indices must go to the operation that takes them (`cross_entropy`, `embedding`, `index_select`) as they are.
-    /// The tape is in training mode unless `f` changes that.
+    /// Indices must go to the operation that takes them (`cross_entropy`, `embedding`, `index_select`) as
+    /// they are. The tape is in training mode unless `f` changes that.
     pub fn new(
         inputs: &[&Tensor<T>],
         indices: &[&Tensor<u32>],
@@ -36,8 +38,8 @@ impl<T: Float> Program<T> {
         Ok(program)
     }
 
-    /// Whether the program computes what the function does, on other values than those it was recorded with: others in other
-    /// places, of other signs, and of other sizes.
+    /// Whether the program computes what the function does, on other values than those it was recorded with:
+    /// others in other places, of other signs, and of other sizes.
     fn compare(&mut self, inputs: &[&Tensor<T>], indices: &[&Tensor<u32>], f: Function<'_, T>) -> Result<()> {
         for (k, change) in OTHERS.into_iter().enumerate() {
             let others = |index: &&Tensor<u32>| {

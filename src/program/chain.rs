@@ -1,5 +1,6 @@
-//! Neighbouring operations element by element, run block by block: what one leaves in the cache the next one reads there,
-//! and values that nobody else wants are never written to memory. The kernels are the operations' own, so every bit is too.
+//! Neighbouring operations element by element, run block by block: what one leaves in the cache the next one
+//! reads there, and values that nobody else wants are never written to memory. The kernels are the
+//! operations' own, so every bit is too.
 use super::operand::Operand;
 use crate::{
     error::Checked,

@@ -1,8 +1,9 @@
 //! A computation of fixed shapes, recorded once and run again on other values.
 //!
-//! What is run is the tape itself: its nodes, less those that no result needs and those that are computed twice, in an
-//! order that is settled beforehand. Neither layers nor shape checks are gone through again, neighbouring operations
-//! element by element run block by block in one pass, and a value is let go after its last use.
+//! What is run is the tape itself: its nodes, less those that no result needs and those that are computed
+//! twice, in an order that is settled beforehand. Neither layers nor shape checks are gone through again,
+//! neighbouring operations element by element run block by block in one pass, and a value is let go after its
+//! last use.
 mod build;
 mod chain;
 mod operand;

@@ -14,9 +14,9 @@ use std::{collections::HashMap, fmt, sync::Arc};
 
 /// A recorded computation that runs again on other inputs of the same shapes.
 ///
-/// Parameters are read at each run, so that optimisers can change them in between. Everything else that the function
-/// used is as it was when it was recorded: the shapes, the mode, masks and codebooks of parameters, which parameters
-/// were frozen.
+/// Parameters are read at each run, so that optimisers can change them in between. Everything else that the
+/// function used is as it was when it was recorded: the shapes, the mode, masks and codebooks of parameters,
+/// which parameters were frozen.
 ///
 /// ```
 /// use kolmo::{Program, Random, Tensor, nn::{Layer, Linear}, optim::{Optimizer, Sgd}};
@@ -37,8 +37,8 @@ use std::{collections::HashMap, fmt, sync::Arc};
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 ///
-/// Values are those of the tape, to the bit. Gradients are too, unless an expression that the function computes twice
-/// is computed once here: then its gradient is summed in another order.
+/// Values are those of the tape, to the bit. Gradients are too, unless an expression that the function
+/// computes twice is computed once here: then its gradient is summed in another order.
 #[doc(alias("compile", "torch.compile", "jit", "CUDA graph"))]
 pub struct Program<T: Float = f32> {
     pub(super) tape: Tape<T>,
@@ -81,8 +81,8 @@ impl<T: Float> Program<T> {
         results
     }
 
-    /// The results, and the gradients of the first, a single element, with respect to all parameters that were
-    /// trainable.
+    /// The results, and the gradients of the first, a single element, with respect to all parameters that
+    /// were trainable.
     pub fn step(
         &mut self,
         inputs: &[&Tensor<T>],

@@ -1,4 +1,5 @@
-//! `f32` and `f64` as numbers, through the standard library and `libm`; rare functions of `f32` go through `f64`.
+//! `f32` and `f64` as numbers, through the standard library and `libm`; rare functions of `f32` go through
+//! `f64`.
 use super::Number;
 use super::special;
 

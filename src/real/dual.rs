@@ -24,9 +24,9 @@ pub struct Dual<R = f64, const N: usize = 1> {
     pub eps: [R; N],
 }
 
-/// What comes of a tangent. Where nothing flows in, nothing flows out, however steep the function is: a value that doesn't
-/// depend on a direction has no derivative along it, also where 0 times its slope is NaN. In a kernel it is known when the loop
-/// is compiled, and costs nothing.
+/// What comes of a tangent. Where nothing flows in, nothing flows out, however steep the function is: a value
+/// that doesn't depend on a direction has no derivative along it, also where 0 times its slope is NaN. In a
+/// kernel it is known when the loop is compiled, and costs nothing.
 #[inline(always)]
 fn flow<R: Number>(tangent: R, result: R) -> R {
     if tangent.is_nothing() { tangent } else { result }

@@ -1,7 +1,7 @@
 //! IEEE 754 half precision (binary16): conversion only, for values that a file keeps in 16 bits.
 
-/// The bits of the half-precision number nearest to `value`, ties to even. What is too large becomes infinite;
-/// every NaN becomes the quiet NaN of its sign.
+/// The bits of the half-precision number nearest to `value`, ties to even. What is too large becomes
+/// infinite; every NaN becomes the quiet NaN of its sign.
 pub fn f32_to_f16_bits(value: f32) -> u16 {
     let bits = value.to_bits();
     let sign = (bits >> 16 & 0x8000) as u16;

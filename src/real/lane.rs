@@ -1,4 +1,5 @@
-//! A float inside a kernel's loop: the same arithmetic as the plain float, with the crate's own vectorisable functions.
+//! A float inside a kernel's loop: the same arithmetic as the plain float, with the crate's own vectorisable
+//! functions.
 use super::lane_math::LaneMath;
 use super::{Number, table};
 use std::ops::{Add, Div, Mul, Neg, Sub};
@@ -7,7 +8,8 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Lane<T, const FMA: bool> {
     pub(crate) value: T,
-    /// Whether it is the derivative of what doesn't depend on something: known when the loop is compiled, and so no part of it.
+    /// Whether it is the derivative of what doesn't depend on something: known when the loop is compiled,
+    /// and so no part of it.
     nothing: bool,
 }
 

@@ -1,9 +1,9 @@
-//! Which implementation of each transcendental function runs inside a kernel's loop: the crate's own vectorisable ones,
-//! or, for rare functions of `f64`, the standard library's.
+//! Which implementation of each transcendental function runs inside a kernel's loop: the crate's own
+//! vectorisable ones, or, for rare functions of `f64`, the standard library's.
 use super::{Number, math32, math64};
 
-/// An expression of many forms, each with a loop of its own. These functions, which have no parameters of type, are
-/// compiled in this crate, once, and not in every crate that uses it.
+/// An expression of many forms, each with a loop of its own. These functions, which have no parameters of
+/// type, are compiled in this crate, once, and not in every crate that uses it.
 pub trait Forms<const N: usize> {
     fn over_f32(&self, x: [&[f32]; N], out: &mut [f32]);
     fn over_f64(&self, x: [&[f64]; N], out: &mut [f64]);

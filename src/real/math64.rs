@@ -1,8 +1,8 @@
-//! Elementary functions of `f64` that the compiler turns into vector code when they stand in a plain loop, for
-//! the functions that training is made of. The others are left to `std` and `libm`.
+//! Elementary functions of `f64` that the compiler turns into vector code when they stand in a plain loop,
+//! for the functions that training is made of. The others are left to `std` and `libm`.
 //!
-//! `FMA` says that the loop is compiled where fused multiply-add is an instruction. Errors are, in both variants,
-//! at most 1 ulp for `exp`, `log` and `log1p`, 1.6 for `expm1` and 1.8 for `sigmoid` and `tanh`.
+//! `FMA` says that the loop is compiled where fused multiply-add is an instruction. Errors are, in both
+//! variants, at most 1 ulp for `exp`, `log` and `log1p`, 1.6 for `expm1` and 1.8 for `sigmoid` and `tanh`.
 use std::f64::consts::LOG2_E;
 
 /// `a · b + c`, in one rounding where that is one instruction.

@@ -96,7 +96,8 @@ macro_rules! number_trait {
 }
 elementary!(number_trait);
 
-/// A [`Number`] that mixes with plain `f64` constants: what expressions in [`fuse!`](crate::fuse) are generic over.
+/// A [`Number`] that mixes with plain `f64` constants: what expressions in [`fuse!`](crate::fuse) are generic
+/// over.
 ///
 /// ```
 /// use kolmo::{Dual, Real, Tape};
@@ -124,7 +125,8 @@ pub(super) const SELU_ALPHA: f64 = 1.673_263_242_354_377_2;
 pub(super) const SELU_SCALE: f64 = 1.050_700_987_355_480_5;
 pub(super) const SQRT_2_OVER_PI: f64 = 0.797_884_560_802_865_4;
 
-/// What a power with this exponent is: 0 for a power, 1 for the root, 2 for one over it, 3 for the argument, 4 for its square.
+/// What a power with this exponent is: 0 for a power, 1 for the root, 2 for one over it, 3 for the argument,
+/// 4 for its square.
 pub(crate) fn kind_of_power(exponent: f64) -> u8 {
     [0.5, -0.5, 1.0, 2.0].iter().position(|&e| e == exponent).map_or(0, |i| i as u8 + 1)
 }

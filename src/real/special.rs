@@ -1,5 +1,5 @@
-//! Special functions of `f64`, one value at a time: the error function and its inverse, and the logarithm of the
-//! gamma function with its derivatives. Relative errors are below 10⁻¹³ away from zeros.
+//! Special functions of `f64`, one value at a time: the error function and its inverse, and the logarithm of
+//! the gamma function with its derivatives. Relative errors are below 10⁻¹³ away from zeros.
 use std::f64::consts::{FRAC_2_SQRT_PI, PI};
 
 /// The error function `2/√π ∫₀ˣ exp(-t²) dt`.
@@ -95,7 +95,8 @@ pub(crate) fn polygamma(n: u32, x: f64) -> f64 {
         return f64::NAN; // as in PyTorch
     }
     if n == 1 && x < 0.0 && x == x.trunc() {
-        // PyTorch's reflection: in floating point sin(πx) is 0 only at 0, so that the poles are large but finite.
+        // PyTorch's reflection: in floating point sin(πx) is 0 only at 0, so that the poles are large but
+        // finite.
         return (std::f64::consts::PI / (std::f64::consts::PI * x).sin()).powi(2);
     }
     if x == x.trunc() {

@@ -1,12 +1,14 @@
 //! The elementary functions: value and derivative of each, side by side. Every kind of number and the tensor
-//! operations are made from this one table, the trait and the values in `number`, the derivatives in `slopes`.
+//! operations are made from this one table, the trait and the values in `number`, the derivatives in
+//! `slopes`.
 //!
 //! A row of `base` is computed by each plain number type itself; a row of `made` is an expression in
-//! others; `pairs` have two arguments. `[x]`, `[y]` say what the derivative reads: the argument, the result. The derivative maps the
-//! gradient `g` of the result to that of the argument; in a dual number `g` is the argument's tangent.
-//! Special points follow PyTorch: a kink has the subgradient of least norm. Where 0 · ∞ must be kept out, `select` changes
-//! what is computed with, not what came out: the derivative of a branch that isn't taken is 0 times its own, and that must
-//! not be infinite either. At one point the second derivatives of `a` along `b` and of `b` along `a` are the same.
+//! others; `pairs` have two arguments. `[x]`, `[y]` say what the derivative reads: the argument, the result.
+//! The derivative maps the gradient `g` of the result to that of the argument; in a dual number `g` is the
+//! argument's tangent. Special points follow PyTorch: a kink has the subgradient of least norm. Where 0 · ∞
+//! must be kept out, `select` changes what is computed with, not what came out: the derivative of a branch
+//! that isn't taken is 0 times its own, and that must not be infinite either. At one point the second
+//! derivatives of `a` along `b` and of `b` along `a` are the same.
 
 /// Calls a macro with the whole table.
 macro_rules! elementary {

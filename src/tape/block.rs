@@ -1,5 +1,6 @@
-//! Blocks of scalar statements made short: a part of a program with few arguments and few results leaves one statement per
-//! result, whatever happened inside. Less memory, and every later sweep passes over it in one go.
+//! Blocks of scalar statements made short: a part of a program with few arguments and few results leaves one
+//! statement per result, whatever happened inside. Less memory, and every later sweep passes over it in one
+//! go.
 use super::{
     parts::{Tape, TapeNumber},
     scalar::Scalar,
@@ -10,10 +11,12 @@ use std::{array, panic::Location};
 
 /// # Fewer statements
 impl<T: TapeNumber> Tape<T> {
-    /// Runs `block` and replaces what it recorded by one statement per result, whose partial derivatives are found by a
-    /// reverse sweep over the block. Pays where results and outside arguments are few and the statements between them many.
+    /// Runs `block` and replaces what it recorded by one statement per result, whose partial derivatives are
+    /// found by a reverse sweep over the block. Pays where results and outside arguments are few and the
+    /// statements between them many.
     ///
-    /// Values inside the block must not be used after it. A block with tensors in it stays as it was recorded.
+    /// Values inside the block must not be used after it. A block with tensors in it stays as it was
+    /// recorded.
     ///
     /// ```
     /// let tape = kolmo::Tape::<f64>::new();
@@ -58,9 +61,10 @@ impl<T: TapeNumber> Tape<T> {
 }
 
 impl<'t, T: TapeNumber> Scalar<'t, T> {
-    /// Runs `f` on dual numbers and leaves one statement per result: all partial derivatives come with the values, nothing
-    /// inside is recorded. Like [`fuse!`](crate::fuse) with several results; pays for up to about twenty arguments. The N duals of
-    /// N + 1 numbers lie on the stack, in a build without optimisation several times.
+    /// Runs `f` on dual numbers and leaves one statement per result: all partial derivatives come with the
+    /// values, nothing inside is recorded. Like [`fuse!`](crate::fuse) with several results; pays for up
+    /// to about twenty arguments. The N duals of N + 1 numbers lie on the stack, in a build without
+    /// optimisation several times.
     ///
     /// ```
     /// use kolmo::{Dual, Number, Scalar, Tape};

@@ -41,8 +41,8 @@ pub trait CustomOp<T: TapeFloat>: Send + Sync {
     fn name(&self) -> &str;
     /// The value. An error becomes a failed value.
     fn forward(&self, inputs: &[&Tensor<T>]) -> Result<Tensor<T>>;
-    /// The gradient of each input from that of the output, `None` for no dependence. Written with operations on
-    /// [`Var`]s it can be differentiated again.
+    /// The gradient of each input from that of the output, `None` for no dependence. Written with operations
+    /// on [`Var`]s it can be differentiated again.
     fn backward<'t>(
         &self,
         inputs: &[Var<'t, T>],

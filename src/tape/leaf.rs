@@ -1,4 +1,5 @@
-//! Leaves of a tape: what parameters are worth in this step, what stands for them, and the gradients of leaves.
+//! Leaves of a tape: what parameters are worth in this step, what stands for them, and the gradients of
+//! leaves.
 use crate::{
     ids::IdMap,
     tensor::{Element, Tensor},
@@ -38,7 +39,8 @@ pub(crate) trait Stored<T: Element>: Send + Sync {
 /// A parameter, and the version in which it was read.
 type Read<T> = (Arc<dyn Stored<T>>, u64);
 
-/// The value of a parameter, and which versions of which parameters it was made of: the parameter itself, its codebook, …
+/// The value of a parameter, and which versions of which parameters it was made of: the parameter itself, its
+/// codebook, …
 struct Known<T: Element> {
     node: u32,
     value: Tensor<T>,
@@ -85,7 +87,8 @@ impl<T: Element> Params<T> {
         self.substitutes.borrow().get(&param).cloned()
     }
 
-    /// The value of a parameter that was asked for before in this step, unless something that it was made of has changed.
+    /// The value of a parameter that was asked for before in this step, unless something that it was made of
+    /// has changed.
     pub fn known(&self, param: u64) -> Option<(u32, Tensor<T>)> {
         let params = self.known.borrow();
         let known = params.get(&param)?;

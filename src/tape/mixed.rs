@@ -1,4 +1,5 @@
-//! Where scalars and tensors meet on the tape: an element taken out as a scalar, scalars put together to a tensor.
+//! Where scalars and tensors meet on the tape: an element taken out as a scalar, scalars put together to a
+//! tensor.
 
 /// A statement between the two kinds.
 pub(crate) enum Mixed {

@@ -1,8 +1,9 @@
 //! The tape: it records what a program does to scalars and tensors, and differentiates it backwards.
 //!
-//! One id space holds both kinds of statements in the order in which they happened. `parts` has the types; `statements` is the
-//! buffer of scalar statements, `node` how an operation on tensors becomes a node, `sweep` walks both backwards, and `step` is
-//! a node's turn in that. Which operations there are is not known here: that is the folder `ops`.
+//! One id space holds both kinds of statements in the order in which they happened. `parts` has the types;
+//! `statements` is the buffer of scalar statements, `node` how an operation on tensors becomes a node,
+//! `sweep` walks both backwards, and `step` is a node's turn in that. Which operations there are is not known
+//! here: that is the folder `ops`.
 // In the order in which rustdoc shows their methods of `Tape` and of `Var`.
 mod modes;
 mod node;

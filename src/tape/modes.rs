@@ -104,15 +104,17 @@ impl<T: TapeNumber> Tape<T> {
         self.settings.training.set(on);
     }
 
-    /// Whether this is another run of something that counts as one: a checkpointed block in the sweep, a part that a
-    /// [`MemoryBudget`](crate::MemoryBudget) measures, a function that becomes a [`Program`](crate::Program). A layer that does something
-    /// beside its result, such as moving running statistics, does it where this is false, and so once.
+    /// Whether this is another run of something that counts as one: a checkpointed block in the sweep, a part
+    /// that a [`MemoryBudget`](crate::MemoryBudget) measures, a function that becomes a
+    /// [`Program`](crate::Program). A layer that does something beside its result, such as moving running
+    /// statistics, does it where this is false, and so once.
     #[must_use]
     pub fn is_recomputing(&self) -> bool {
         self.settings.again.get()
     }
 
-    /// Whether the first operation that gives NaN or infinity, in value or gradient, is reported as a failure.
+    /// Whether the first operation that gives NaN or infinity, in value or gradient, is reported as a
+    /// failure.
     #[doc(alias("detect_anomaly"))]
     pub fn set_detect_anomaly(&self, on: bool) {
         self.settings.anomalies.set(on);

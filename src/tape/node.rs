@@ -1,4 +1,5 @@
-//! Recording: values come onto the tape, operations run and leave a node, and what can't be done leaves a failure.
+//! Recording: values come onto the tape, operations run and leave a node, and what can't be done leaves a
+//! failure.
 use super::{
     ids::{CONSTANT, FAILED, NONE, OUTPUT},
     leaf::{Leaf, Params},
@@ -90,7 +91,8 @@ impl<T: TapeFloat> Tape<T> {
         self.leaf(Op::Input, value.into())
     }
 
-    /// Whether a program is being recorded: then frozen parameters are leaves too, since a run reads them anew.
+    /// Whether a program is being recorded: then frozen parameters are leaves too, since a run reads them
+    /// anew.
     pub(crate) fn is_traced(&self) -> bool {
         self.is_recording() && self.tensors.trace.borrow().is_some()
     }
@@ -118,19 +120,20 @@ impl<T: TapeFloat> Tape<T> {
         }
     }
 
-    /// Whether a program will compute this value anew, so that what is done with it must not hang on what it is now.
+    /// Whether a program will compute this value anew, so that what is done with it must not hang on what it
+    /// is now.
     pub(crate) fn replays(&self, v: &Var<'_, T>) -> bool {
         v.node().is_some() && self.is_traced()
     }
 
-    /// Whether this value will be computed anew by a program, or may be by a saved tape: then a path that hangs on it is part of
-    /// what is computed.
+    /// Whether this value will be computed anew by a program, or may be by a saved tape: then a path that
+    /// hangs on it is part of what is computed.
     pub(crate) fn runs_again(&self, v: &Var<'_, T>) -> bool {
         v.node().is_some() && (self.is_traced() || self.is_recording() && self.settings.observed.get())
     }
 
-    /// Notes that positions, or a path, are found from a value and stay as they are: a program can't be recorded, and a saved
-    /// tape can't be run on other values.
+    /// Notes that positions, or a path, are found from a value and stay as they are: a program can't be
+    /// recorded, and a saved tape can't be run on other values.
     #[track_caller]
     pub(crate) fn note_found(&self, v: &Var<'_, T>) {
         self.note_read(v);
@@ -177,8 +180,8 @@ impl<T: TapeFloat> Tape<T> {
         Var::new(self, value, id)
     }
 
-    /// The tensors of the parameters that were asked for in this step; what a parametrisation made of one is a value like
-    /// others.
+    /// The tensors of the parameters that were asked for in this step; what a parametrisation made of one is
+    /// a value like others.
     pub(crate) fn each_param(&self, mut f: impl FnMut(&Tensor<T>)) {
         let nodes = self.tensors.nodes.borrow();
         self.tensors.params.each(|node, value| {

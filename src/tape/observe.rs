@@ -7,11 +7,12 @@ use crate::{clock::Clock, tensor::Tensor};
 
 /// # Observing what is recorded
 impl<T: TapeFloat> Tape<T> {
-    /// From now on keeps every statement's value, time and source line, those of scalars included, and in `backward` every
-    /// statement's adjoint: see [`observation`](Tape::observation). With `false`, stops and forgets them.
+    /// From now on keeps every statement's value, time and source line, those of scalars included, and in
+    /// `backward` every statement's adjoint: see [`observation`](Tape::observation). With `false`, stops
+    /// and forgets them.
     ///
-    /// For looking at a program, not for training: nothing is freed before [`reset`](Tape::reset), which starts anew. While
-    /// it is off it costs nothing.
+    /// For looking at a program, not for training: nothing is freed before [`reset`](Tape::reset), which
+    /// starts anew. While it is off it costs nothing.
     ///
     /// ```
     /// let tape = kolmo::Tape::<f64>::new();
@@ -32,9 +33,9 @@ impl<T: TapeFloat> Tape<T> {
         self.tensors.watch.replace(on.then(Watch::default));
     }
 
-    /// Runs `f` and puts what it records under a name in an [observation](Tape::observation); names of scopes inside each
-    /// other are joined by points. Of layers with parameters the names are found without it, by
-    /// [`Observation::with_names`](crate::Observation::with_names).
+    /// Runs `f` and puts what it records under a name in an [observation](Tape::observation); names of scopes
+    /// inside each other are joined by points. Of layers with parameters the names are found without it,
+    /// by [`Observation::with_names`](crate::Observation::with_names).
     pub fn scope<R>(&self, name: &str, f: impl FnOnce() -> R) -> R {
         self.enter(Some(name));
         let result = f();

@@ -24,8 +24,9 @@ use std::{
     sync::Arc,
 };
 
-/// A number type that a tape can record: `f32`, `f64`, dual numbers, and scalars of another tape. No others can be: a sweep
-/// calculates with them while it holds the tape's buffers, so what they do must not reach that tape.
+/// A number type that a tape can record: `f32`, `f64`, dual numbers, and scalars of another tape. No others
+/// can be: a sweep calculates with them while it holds the tape's buffers, so what they do must not reach
+/// that tape.
 ///
 /// ```compile_fail
 /// #[derive(Clone, Copy)]
@@ -54,16 +55,16 @@ impl TapeNumber for f64 {
     type Tensors = TensorTape<f64>;
 }
 
-/// A float in tensors on a tape, and the operations that there are for them: the tape itself knows none of them by name. See
-/// [`Float`](crate::Float).
+/// A float in tensors on a tape, and the operations that there are for them: the tape itself knows none of
+/// them by name. See [`Float`](crate::Float).
 #[expect(private_interfaces, reason = "sealed, and its hidden functions are for this crate")]
 pub trait TapeFloat: FloatElement + TapeNumber<Tensors = TensorTape<Self>> {
     /// The operations on tensors.
     #[doc(hidden)]
     type Op;
 
-    // Doors to what is compiled in this crate, once for each float. Generic code is compiled anew in every crate that uses it,
-    // and behind these lie all operations with all their kernels.
+    // Doors to what is compiled in this crate, once for each float. Generic code is compiled anew in every
+    // crate that uses it, and behind these lie all operations with all their kernels.
     #[doc(hidden)]
     fn rule(op: &Self::Op) -> &dyn Rule<Self>;
     #[doc(hidden)]
@@ -99,8 +100,8 @@ pub trait TensorPart<T: TapeNumber>: Default {
 
 /// Records operations and differentiates them.
 ///
-/// Values borrow the tape they are on. [`reset`](Tape::reset) starts the next step in the same memory; a value
-/// from before it can't be used after it, which the compiler checks.
+/// Values borrow the tape they are on. [`reset`](Tape::reset) starts the next step in the same memory; a
+/// value from before it can't be used after it, which the compiler checks.
 ///
 /// ```
 /// use kolmo::Tape;
@@ -167,7 +168,8 @@ pub(crate) struct Node<T: TapeFloat> {
     pub site: &'static Location<'static>,
 }
 
-/// A value that a derivative reads: of an operand (by position) or the result ([`OUTPUT`](super::ids::OUTPUT)). A sweep may free it.
+/// A value that a derivative reads: of an operand (by position) or the result
+/// ([`OUTPUT`](super::ids::OUTPUT)). A sweep may free it.
 pub(crate) type Kept<T> = (u8, Option<Tensor<T>>);
 
 /// What a node stands for.
@@ -196,18 +198,18 @@ pub(crate) trait Rule<T: TapeFloat> {
     /// The value; or what is wrong with the operands' shapes or values, and what would be accepted.
     fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>>;
 
-    /// Which values the derivative reads, if it is wanted for the operands in the bit mask `wanted`: operands by
-    /// bit, and [`RESULT`](super::ids::RESULT).
+    /// Which values the derivative reads, if it is wanted for the operands in the bit mask `wanted`: operands
+    /// by bit, and [`RESULT`](super::ids::RESULT).
     fn keeps(&self, wanted: u32) -> u32;
 
-    /// What must be so of options and operands that come from a file, beyond what [`forward`](Rule::forward) looks at
-    /// itself; and that the result has this shape, where it may be larger than the operands.
+    /// What must be so of options and operands that come from a file, beyond what [`forward`](Rule::forward)
+    /// looks at itself; and that the result has this shape, where it may be larger than the operands.
     fn check(&self, _x: &[&Tensor<T>], _y: &Shape) -> Checked<()> {
         Ok(())
     }
 
-    /// How many products of two numbers are added up to make a result of this shape: 0 for what is no product of matrices;
-    /// `None` if it can't be told, or needs the shape of an operand that is not known.
+    /// How many products of two numbers are added up to make a result of this shape: 0 for what is no product
+    /// of matrices; `None` if it can't be told, or needs the shape of an operand that is not known.
     fn multiply_adds(&self, _operands: &[Option<Shape>], _result: &Shape) -> Option<usize> {
         Some(0)
     }
@@ -220,7 +222,8 @@ pub(crate) trait Rule<T: TapeFloat> {
         ""
     }
 
-    /// At how many elements of the result the derivative is one of several possible ones, as far as that is known.
+    /// At how many elements of the result the derivative is one of several possible ones, as far as that is
+    /// known.
     fn kinks(&self, _x: &[&Tensor<T>], _y: &Tensor<T>) -> usize {
         0
     }
@@ -248,9 +251,10 @@ pub(crate) struct Flows<'a, 't, T: TapeFloat> {
 
 /// A tensor on a tape: all arithmetic on tensors lives here. Cheap to clone.
 ///
-/// Operations that can't be done (shapes that don't fit, an index out of range) give a *failed* value: whatever
-/// is computed from it fails with the same error, and [`backward`](Var::backward), [`value`](Var::value) and
-/// [`item`](Var::item) report it with the operation, the shapes and the source line.
+/// Operations that can't be done (shapes that don't fit, an index out of range) give a *failed* value:
+/// whatever is computed from it fails with the same error, and [`backward`](Var::backward),
+/// [`value`](Var::value) and [`item`](Var::item) report it with the operation, the shapes and the source
+/// line.
 ///
 /// ```
 /// let tape = kolmo::Tape::<f32>::new();
@@ -269,7 +273,8 @@ pub struct Var<'t, T: TapeFloat = f32> {
     pub(super) id: u32,
 }
 
-/// Gradients of one number with respect to the inputs and parameters of a tape. Independent of the tape's life.
+/// Gradients of one number with respect to the inputs and parameters of a tape. Independent of the tape's
+/// life.
 ///
 /// ```
 /// use kolmo::{Tape, Tensor, nn::Param};

@@ -1,4 +1,5 @@
-//! Random numbers that depend on a seed and a position alone, so that they are the same on any number of threads.
+//! Random numbers that depend on a seed and a position alone, so that they are the same on any number of
+//! threads.
 
 /// A stream of random numbers: a seed and how many were drawn. Saved and restored, it goes on where it was.
 ///

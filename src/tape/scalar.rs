@@ -114,7 +114,8 @@ impl<'t, T: TapeNumber> Scalar<'t, T> {
         }
     }
 
-    /// More arguments than one statement has: a chain of statements, each with the one before it as its first argument.
+    /// More arguments than one statement has: a chain of statements, each with the one before it as its first
+    /// argument.
     #[cold]
     #[track_caller]
     fn chained(name: &'static str, value: T, arguments: &[(Self, T)]) -> Self {

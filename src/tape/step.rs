@@ -101,8 +101,8 @@ impl<'t, T: TapeFloat> Step<'_, 't, T> {
         }
     }
 
-    /// Adds to the gradient of an operand in place: many slices of one tensor don't cost a whole gradient each. False if the
-    /// gradient must be a value of its own, and nothing was done.
+    /// Adds to the gradient of an operand in place: many slices of one tensor don't cost a whole gradient
+    /// each. False if the gradient must be a value of its own, and nothing was done.
     #[must_use]
     pub(crate) fn give_in_place(
         &mut self,

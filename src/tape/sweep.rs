@@ -1,5 +1,5 @@
-//! The reverse sweep: walks the tape backwards and lets every operation's rule turn the adjoint of its result into
-//! adjoints of its operands.
+//! The reverse sweep: walks the tape backwards and lets every operation's rule turn the adjoint of its result
+//! into adjoints of its operands.
 use super::{
     ids::{CONSTANT, NONE},
     leaf::Leaf,
@@ -33,7 +33,8 @@ impl<T: TapeFloat> Drop for Lent<'_, T> {
 impl<T: TapeFloat> Sweep<T> {
     pub fn add(&mut self, tape: &Tape<T>, target: u32, grad: Var<'_, T>, nodes: &[Node<T>], by: &Node<T>) {
         if let Some(failure) = grad.failure() {
-            // What failed is an operation of the rule's, at a line of the crate's: it is told as this one, at the user's.
+            // What failed is an operation of the rule's, at a line of the crate's: it is told as this one, at
+            // the user's.
             let why =
                 if let Error::Op(inner) = &failure { inner.message.clone() } else { failure.to_string() };
             let message = format!("its gradient can't be computed: {why}");
@@ -280,8 +281,9 @@ impl<T: TapeFloat> Tape<T> {
         Ok(Gradients::new(self, scalars, leaves))
     }
 
-    /// Vector-Jacobian products: the gradients of Σ ys·seeds with respect to `xs`, zeros where there is no dependence.
-    /// With `graph` they are recorded themselves. With a `floor`, the sweep ends at that statement and at `xs`.
+    /// Vector-Jacobian products: the gradients of Σ ys·seeds with respect to `xs`, zeros where there is no
+    /// dependence. With `graph` they are recorded themselves. With a `floor`, the sweep ends at that
+    /// statement and at `xs`.
     pub(crate) fn vjp<'t>(
         &'t self,
         ys: &[&Var<'t, T>],
@@ -332,8 +334,9 @@ impl<T: TapeFloat> Tape<T> {
 
 /// # Gradients as values on the tape
 impl<'t, T: TapeFloat> Var<'t, T> {
-    /// The gradients of this single element with respect to the given values (inputs or intermediate ones), as
-    /// values that are recorded themselves and can be differentiated again. Zeros where there is no dependence.
+    /// The gradients of this single element with respect to the given values (inputs or intermediate ones),
+    /// as values that are recorded themselves and can be differentiated again. Zeros where there is no
+    /// dependence.
     ///
     /// ```
     /// let tape = kolmo::Tape::<f64>::new();

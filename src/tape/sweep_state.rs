@@ -14,7 +14,8 @@ pub(crate) struct Adjoint<T: Element> {
 /// The state of a sweep.
 pub(crate) struct Sweep<T: Element> {
     pub adjoints: Vec<Option<Adjoint<T>>>,
-    /// How many nodes have an adjoint whose turn is still to come: with none left the sweep is over, however long the tape is.
+    /// How many nodes have an adjoint whose turn is still to come: with none left the sweep is over, however
+    /// long the tape is.
     pub pending: usize,
     pub scalars: Vec<T>,
     /// Nodes that what is wanted depends on; empty means all.

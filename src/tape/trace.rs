@@ -1,5 +1,5 @@
-//! What a tape notes down while a [`Program`](crate::Program) is recorded: nodes don't keep values that they don't
-//! differentiate.
+//! What a tape notes down while a [`Program`](crate::Program) is recorded: nodes don't keep values that they
+//! don't differentiate.
 use super::leaf::Stored;
 use crate::tensor::{Element, Tensor};
 use std::{panic::Location, sync::Arc};

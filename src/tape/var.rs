@@ -83,7 +83,8 @@ impl<'t, T: TapeFloat> Var<'t, T> {
     }
 
     /// The gradients of this single element with respect to all inputs and parameters. Values that were kept
-    /// for this are freed, as in PyTorch: a second sweep over them needs [`backward_retain_graph`](Var::backward_retain_graph) first.
+    /// for this are freed, as in PyTorch: a second sweep over them needs
+    /// [`backward_retain_graph`](Var::backward_retain_graph) first.
     pub fn backward(&self) -> Result<Gradients<T>> {
         self.ok()?;
         self.tape.backward_from(self, true)

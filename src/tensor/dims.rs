@@ -1,5 +1,5 @@
-//! A short list that is copied in a few instructions: sizes or strides of up to five axes in place, more on the heap.
-//! With this many a variable takes 128 bytes, the most that compilers copy without a call.
+//! A short list that is copied in a few instructions: sizes or strides of up to five axes in place, more on
+//! the heap. With this many a variable takes 128 bytes, the most that compilers copy without a call.
 
 const INLINE: usize = 5;
 
@@ -10,7 +10,8 @@ pub(crate) enum Dims<D> {
         len: u8,
         items: [D; INLINE],
     },
-    /// All elements, once there are more than fit in place; boxed, since it is rare and lists are copied all the time.
+    /// All elements, once there are more than fit in place; boxed, since it is rare and lists are copied all
+    /// the time.
     #[allow(clippy::box_collection)]
     Heap(Box<Vec<D>>),
 }

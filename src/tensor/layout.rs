@@ -118,7 +118,8 @@ impl Layout {
         Ok(out)
     }
 
-    /// Every `step`-th element from `start` on, `len` of them, along an axis. A negative step walks backwards.
+    /// Every `step`-th element from `start` on, `len` of them, along an axis. A negative step walks
+    /// backwards.
     pub fn slice(&self, axis: isize, start: usize, len: usize, step: isize) -> Checked<Layout> {
         if self.shape.rank() == 0 {
             return Err("a tensor of rank 0 has no axis to take a part of".into());

@@ -53,8 +53,8 @@ impl<T: Element> Tensor<T> {
         Ok(Tensor { storage: Storage::from_vec(data), layout: Layout::contiguous(shape) })
     }
 
-    /// A new contiguous tensor from the pool, every element of which `write` sets. Where there is no room for it, a tensor
-    /// without elements that [`ok`](Tensor::ok) is an error of, and nothing is written.
+    /// A new contiguous tensor from the pool, every element of which `write` sets. Where there is no room for
+    /// it, a tensor without elements that [`ok`](Tensor::ok) is an error of, and nothing is written.
     pub(crate) fn build(shape: Shape, write: impl FnOnce(&mut [T])) -> Tensor<T> {
         let mut tensor = Unfilled::new(shape);
         if tensor.0.lack().is_none() {
@@ -88,8 +88,8 @@ impl<T: Element> Tensor<T> {
         }
     }
 
-    /// An error if there was no room for this tensor when it was made: then it has shape `[0]`, and all that is computed from it
-    /// on a tape fails with the same error.
+    /// An error if there was no room for this tensor when it was made: then it has shape `[0]`, and all that
+    /// is computed from it on a tape fails with the same error.
     ///
     /// ```
     /// let large = kolmo::Tensor::<f32>::zeros([1 << 30, 1 << 30]);
@@ -108,11 +108,12 @@ impl<T: Element> Tensor<T> {
     /// The same data through another layout, which must have been derived from this tensor's own.
     pub(crate) fn view(&self, mut layout: Layout) -> Tensor<T> {
         if layout.shape.numel() == 0 {
-            // A part of no elements may begin anywhere, also behind the buffer's end, and step anyhow, also backwards: from
-            // here on it lies as a new tensor does.
+            // A part of no elements may begin anywhere, also behind the buffer's end, and step anyhow, also
+            // backwards: from here on it lies as a new tensor does.
             layout = Layout::contiguous(layout.shape);
         }
-        // Nobody steps along an axis of one element; backwards would only mislead those who look for such axes.
+        // Nobody steps along an axis of one element; backwards would only mislead those who look for such
+        // axes.
         if layout.strides.iter().any(|stride| *stride < 0) {
             for (stride, _) in layout.strides.iter_mut().zip(layout.shape.iter()).filter(|(_, n)| **n == 1) {
                 *stride = (*stride).abs();
@@ -204,7 +205,8 @@ impl<T: Element> Tensor<T> {
 
     /// The elements in row-major order.
     ///
-    /// A view that was expanded beyond what memory holds gives an empty list; [`contiguous`](Tensor::contiguous) of it tells why.
+    /// A view that was expanded beyond what memory holds gives an empty list;
+    /// [`contiguous`](Tensor::contiguous) of it tells why.
     #[doc(alias = "tolist")]
     pub fn to_vec(&self) -> Vec<T> {
         match self.as_slice() {
@@ -213,8 +215,8 @@ impl<T: Element> Tensor<T> {
         }
     }
 
-    /// The elements in row-major order for writing. Data that is shared or strided is copied first; if there is no room for that,
-    /// none are given.
+    /// The elements in row-major order for writing. Data that is shared or strided is copied first; if there
+    /// is no room for that, none are given.
     #[doc(alias("add_", "copy_", "fill_"))]
     pub fn as_mut_slice(&mut self) -> &mut [T] {
         let n = self.numel();

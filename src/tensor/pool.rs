@@ -1,5 +1,5 @@
-//! Buffers in memory, and the pool of each thread that keeps those that nobody uses, for those who need one of their size
-//! class next. What is in a buffer is left to `storage`. `tests/loom` checks this file, too.
+//! Buffers in memory, and the pool of each thread that keeps those that nobody uses, for those who need one
+//! of their size class next. What is in a buffer is left to `storage`. `tests/loom` checks this file, too.
 use super::sync::{Arc, LocalKey};
 use std::{cell::RefCell, fmt};
 
@@ -78,9 +78,9 @@ impl<T> Pool<T> {
         self.peak = self.peak.max(self.out);
     }
 
-    /// Keeps a buffer for reuse, unless the pool would then hold more than three times what this thread ever had in use at
-    /// once: buffers that come from other threads must not pile up here. Three times, since the classes have their peaks
-    /// at different times.
+    /// Keeps a buffer for reuse, unless the pool would then hold more than three times what this thread ever
+    /// had in use at once: buffers that come from other threads must not pile up here. Three times, since
+    /// the classes have their peaks at different times.
     pub(super) fn give(&mut self, buffer: Arc<Buffer<T>>) {
         let n = buffer.len;
         self.out = self.out.saturating_sub(n);

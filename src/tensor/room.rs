@@ -1,5 +1,5 @@
-//! Lists beside tensors, of sizes that come from shapes and numbers: as with a tensor's buffer, that there is no room for one is
-//! an error.
+//! Lists beside tensors, of sizes that come from shapes and numbers: as with a tensor's buffer, that there is
+//! no room for one is an error.
 use super::{Element, Tensor};
 use crate::error::Checked;
 
@@ -38,7 +38,8 @@ pub(crate) fn listed<V>(n: usize, items: impl IntoIterator<Item = V>) -> Checked
 }
 
 impl<T: Element> Tensor<T> {
-    /// The elements in row-major order, as [`to_vec`](Tensor::to_vec) gives them; or why there is no room for them.
+    /// The elements in row-major order, as [`to_vec`](Tensor::to_vec) gives them; or why there is no room for
+    /// them.
     pub(crate) fn list(&self) -> Checked<Vec<T>> {
         let source = self.contiguous().made()?;
         let elements = source.as_slice().unwrap_or_default();

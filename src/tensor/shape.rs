@@ -95,7 +95,8 @@ impl Shape {
     }
 }
 
-/// An axis from 0 to rank - 1 for one from -rank to rank - 1. A tensor of rank 0 has axes 0 and -1, as in PyTorch.
+/// An axis from 0 to rank - 1 for one from -rank to rank - 1. A tensor of rank 0 has axes 0 and -1, as in
+/// PyTorch.
 pub(crate) fn axis_of(axis: isize, rank: usize) -> Checked<usize> {
     let n = rank.max(1) as isize;
     if axis >= -n && axis < n {
@@ -144,8 +145,8 @@ pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Checked<Shape> {
     Ok(shape)
 }
 
-/// That the product of any of the sizes, zeros or not, is a number of elements that memory could have: also asked of views, which
-/// need no memory of their own until something copies them.
+/// That the product of any of the sizes, zeros or not, is a number of elements that memory could have: also
+/// asked of views, which need no memory of their own until something copies them.
 pub(crate) fn addressable(sizes: &[usize]) -> Checked<()> {
     let product = sizes.iter().try_fold(1usize, |n, &size| n.checked_mul(size.max(1)));
     match product {

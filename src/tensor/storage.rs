@@ -1,7 +1,8 @@
 //! Reference-counted buffers, which come from the pool of their thread and go back to it. A buffer is handed
-//! out with whatever it held before: whoever takes one writes every element that it later reads. Debug builds poison what goes back,
-//! and look whether somebody has written to it when it is handed out again.
-//! This is where every size becomes memory, and where it is noticed that there is none. `tests/loom` checks this file, too.
+//! out with whatever it held before: whoever takes one writes every element that it later reads. Debug builds
+//! poison what goes back, and look whether somebody has written to it when it is handed out again.
+//! This is where every size becomes memory, and where it is noticed that there is none. `tests/loom` checks
+//! this file, too.
 use super::{
     Element, Shape,
     pool::{Buffer, class_size},
@@ -15,7 +16,8 @@ use super::{
 pub(crate) struct Storage<T: Element>(Option<Arc<Buffer<T>>>);
 
 impl<T: Element> Storage<T> {
-    /// A buffer for a tensor of this shape with arbitrary content, owned by the caller alone; or why there is none.
+    /// A buffer for a tensor of this shape with arbitrary content, owned by the caller alone; or why there is
+    /// none.
     pub fn take(shape: &Shape) -> Result<Storage<T>, String> {
         let n = shape.numel();
         if n == 0 {

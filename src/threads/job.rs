@@ -1,5 +1,6 @@
-//! One job at a time, and how callers and workers share it: all of the fork-join that depends on the order of memory. Where
-//! atomic numbers and threads come from is the business of `sync`: `tests/loom` checks this file with others.
+//! One job at a time, and how callers and workers share it: all of the fork-join that depends on the order of
+//! memory. Where atomic numbers and threads come from is the business of `sync`: `tests/loom` checks this
+//! file with others.
 use super::sync::{
     Arc, AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Mutex,
     Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
@@ -16,8 +17,8 @@ const SHARES: usize = 16;
 
 /// One call of [`parallel_for`], on its caller's stack.
 ///
-/// Each thread has a share of neighbouring tasks, and takes those of the others when its own are done. So what one kernel
-/// writes, the next one reads mostly in the same thread, whose cache has it.
+/// Each thread has a share of neighbouring tasks, and takes those of the others when its own are done. So
+/// what one kernel writes, the next one reads mostly in the same thread, whose cache has it.
 pub(super) struct Job<'a> {
     f: &'a (dyn Fn(usize) + Sync),
     tasks: usize,
@@ -77,8 +78,8 @@ const BUSY: u64 = 0xffff;
 const WANTED: u64 = 0xffff << 16;
 
 impl Offer {
-    /// Does a job's tasks with these workers' help, all before it returns. Of panics in tasks one comes back. Only the
-    /// holder of the pool may call it.
+    /// Does a job's tasks with these workers' help, all before it returns. Of panics in tasks one comes back.
+    /// Only the holder of the pool may call it.
     pub(super) fn run(
         &self,
         f: &(dyn Fn(usize) + Sync),
@@ -136,8 +137,9 @@ impl Offer {
             }
         }
         let job = self.job.load(Relaxed).cast_const().cast::<Job>();
-        // SAFETY: the exchange counted this worker in while the job was open, and `close`, which comes before the
-        // job's end, waits until it is counted out again. The exchange also makes the job's fields visible.
+        // SAFETY: the exchange counted this worker in while the job was open, and `close`, which comes before
+        // the job's end, waits until it is counted out again. The exchange also makes the job's
+        // fields visible.
         unsafe { &*job }.work(index + 1);
         self.state.fetch_sub(1, Release);
     }
@@ -150,8 +152,9 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// The worker says that it sleeps and then looks at the offer; the caller changes the offer and then looks whether
-    /// the worker sleeps. Both in sequentially consistent order, so at least one of them sees the other.
+    /// The worker says that it sleeps and then looks at the offer; the caller changes the offer and then
+    /// looks whether the worker sleeps. Both in sequentially consistent order, so at least one of them
+    /// sees the other.
     fn wake(&self) {
         if self.asleep.load(SeqCst) && self.asleep.swap(false, SeqCst) {
             self.thread.unpark();

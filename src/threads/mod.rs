@@ -1,6 +1,7 @@
-//! The one door to threads: a fork-join pool that shares out tasks and slices, how many may help, and memory for each to work in.
-//! What is split is the caller's business: a result must not depend on which thread ran which task, so that it doesn't depend on
-//! the number of threads either. Where the system gives no threads, everything is done in the caller.
+//! The one door to threads: a fork-join pool that shares out tasks and slices, how many may help, and memory
+//! for each to work in. What is split is the caller's business: a result must not depend on which thread ran
+//! which task, so that it doesn't depend on the number of threads either. Where the system gives no threads,
+//! everything is done in the caller.
 mod job;
 mod number;
 mod parts;

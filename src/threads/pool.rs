@@ -20,7 +20,8 @@ pub(super) const AWAKE: Duration = Duration::from_micros(200);
 /// Runs `f(0)` to `f(tasks - 1)`, each exactly once, and returns when all are done.
 ///
 /// The caller takes part. Inside a task, and while another thread uses the pool, all tasks run in the
-/// caller, in order. If tasks panic, those not yet begun are skipped and one of the panics goes on in the caller.
+/// caller, in order. If tasks panic, those not yet begun are skipped and one of the panics goes on in the
+/// caller.
 pub(crate) fn parallel_for(tasks: usize, f: &(dyn Fn(usize) + Sync)) {
     let helpers = num_threads().min(tasks).saturating_sub(1);
     // Only one job at a time has the workers; a nested call finds the lock taken as well.
@@ -65,7 +66,8 @@ impl Worker {
             Worker::run(index, &flag);
         };
         let handle = start(format!("kolmo-{}", index + 1), run).ok()?;
-        // What the worker allocates belongs to this call and not to a later one, in whose time it would fall by chance.
+        // What the worker allocates belongs to this call and not to a later one, in whose time it would fall
+        // by chance.
         ready.wait();
         Some(Worker { thread: handle.thread().clone(), asleep })
     }

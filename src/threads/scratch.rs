@@ -1,5 +1,5 @@
-//! Memory for each thread to work in, the same from call to call. A worker has it from its start: it would otherwise come with
-//! the first call whose tasks happen to need it there.
+//! Memory for each thread to work in, the same from call to call. A worker has it from its start: it would
+//! otherwise come with the first call whose tasks happen to need it there.
 use std::{cell::Cell, mem::MaybeUninit};
 
 /// Bytes. The system gives the pages of which something is used.
@@ -21,7 +21,8 @@ impl Scratch {
     #[inline(always)]
     pub fn place<P>(&mut self) -> &mut MaybeUninit<P> {
         const { assert!(size_of::<P>() <= SIZE && align_of::<P>() <= align_of::<Scratch>()) };
-        // SAFETY: the memory is large enough, lies as the value must, and any bytes are a valid `MaybeUninit`.
+        // SAFETY: the memory is large enough, lies as the value must, and any bytes are a valid
+        // `MaybeUninit`.
         unsafe { &mut *self.0.as_mut_ptr().cast() }
     }
 }

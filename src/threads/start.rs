@@ -3,8 +3,8 @@ use std::{io, thread::Builder};
 
 pub(crate) use std::thread::JoinHandle;
 
-/// Starts a thread of this name. Not every system has threads, and none has any number of them: whoever asks for one can do
-/// without.
+/// Starts a thread of this name. Not every system has threads, and none has any number of them: whoever asks
+/// for one can do without.
 pub(crate) fn start(name: String, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
     Builder::new().name(name).spawn(work)
 }

@@ -1,5 +1,5 @@
-//! A run in a file: the model with its masks and codebooks, what the optimiser remembers, and whatever else says where the
-//! run is. A safetensors file, so that other programs can look at the weights in it.
+//! A run in a file: the model with its masks and codebooks, what the optimiser remembers, and whatever else
+//! says where the run is. A safetensors file, so that other programs can look at the weights in it.
 use super::{
     loading::{Fields, refuse},
     restore::{Beside, Held, apply, collect, plan},
@@ -32,8 +32,9 @@ struct Head<R> {
     run: R,
 }
 
-/// Writes a run to a file: the model, the optimiser's state, and `run`, which is anything that serde can serialise, such as
-/// the step, the tape's [`random`](crate::Tape::random) stream, a schedule. The file is whole or not there.
+/// Writes a run to a file: the model, the optimiser's state, and `run`, which is anything that serde can
+/// serialise, such as the step, the tape's [`random`](crate::Tape::random) stream, a schedule. The file is
+/// whole or not there.
 ///
 /// ```
 /// use kolmo::{Random, Tape, Tensor, nn::{Layer, Linear}, optim::{Adam, Optimizer}, train};
@@ -54,13 +55,13 @@ struct Head<R> {
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 ///
-/// What stands between a parameter and its use is saved, too: masks, codebooks (and which parameters share one), step sizes,
-/// and which parameters are frozen. A [`Parametrize`](crate::nn::Parametrize) is code, and up to whoever builds the model.
-/// Numbers of `run` may be NaN or infinite.
+/// What stands between a parameter and its use is saved, too: masks, codebooks (and which parameters share
+/// one), step sizes, and which parameters are frozen. A [`Parametrize`](crate::nn::Parametrize) is code, and
+/// up to whoever builds the model. Numbers of `run` may be NaN or infinite.
 ///
 /// # Errors
-/// The file can't be written; `run` has no form in JSON. An older file is as it was then: before it is replaced, the new one is
-/// read back.
+/// The file can't be written; `run` has no form in JSON. An older file is as it was then: before it is
+/// replaced, the new one is read back.
 pub fn save_checkpoint<T: Float, M: Serialize + ?Sized, O: Optimizer<T>, R: Serialize>(
     path: impl AsRef<Path>,
     model: &M,
@@ -121,13 +122,14 @@ fn read<'a, R: DeserializeOwned>(path: &Path, bytes: &'a [u8]) -> Result<(SafeTe
     Ok((file, head))
 }
 
-/// Takes a run up again that [`save_checkpoint`] wrote: the model, which must have the same parameters, gets its weights, masks,
-/// codebooks and step sizes, the optimiser its state, and what was saved beside them comes back. The run then goes on with the
-/// same bits. So the learning rate is the file's, whatever the optimiser had: to go on with another one, set it afterwards; and
-/// what was frozen is frozen.
+/// Takes a run up again that [`save_checkpoint`] wrote: the model, which must have the same parameters, gets
+/// its weights, masks, codebooks and step sizes, the optimiser its state, and what was saved beside them
+/// comes back. The run then goes on with the same bits. So the learning rate is the file's, whatever the
+/// optimiser had: to go on with another one, set it afterwards; and what was frozen is frozen.
 ///
 /// # Errors
-/// The file can't be read or is no checkpoint; names or shapes differ from the model's. Nothing was changed then.
+/// The file can't be read or is no checkpoint; names or shapes differ from the model's. Nothing was changed
+/// then.
 pub fn load_checkpoint<T: Float, M: Serialize + ?Sized, O: Optimizer<T>, R: DeserializeOwned>(
     path: impl AsRef<Path>,
     model: &M,
@@ -181,7 +183,8 @@ impl Planned {
             let tensors = stored.iter().map(value).collect::<Result<_>>()?;
             state.params.insert(name, Slot { tensors, steps, number });
         }
-        // The optimiser looks for codebooks and step sizes in the model, so they come first, and go if it doesn't like them.
+        // The optimiser looks for codebooks and step sizes in the model, so they come first, and go if it
+        // doesn't like them.
         let before = put(path, self.singles, self.doubles)?;
         optimizer.load_state(model, state).inspect_err(|_| {
             let _ = put(path, before.0, before.1);

@@ -107,7 +107,8 @@ impl History {
     /// One line of JSON for each epoch; numbers that JSON doesn't have are `"NaN"`, `"inf"` and `"-inf"`.
     ///
     /// # Errors
-    /// Two metrics of an epoch have one name, or one has that of a figure of the run: `epoch`, `step`, `lr`, `loss`.
+    /// Two metrics of an epoch have one name, or one has that of a figure of the run: `epoch`, `step`, `lr`,
+    /// `loss`.
     pub fn to_jsonl(&self) -> Result<String> {
         let mut text = String::new();
         for record in &self.records {
@@ -141,8 +142,8 @@ impl History {
         text
     }
 
-    /// Writes the epochs as CSV if the file's name ends so, else as JSON lines. The file is whole or not there: it is written anew
-    /// each time, and nothing is added to a line that a crash may have cut.
+    /// Writes the epochs as CSV if the file's name ends so, else as JSON lines. The file is whole or not
+    /// there: it is written anew each time, and nothing is added to a line that a crash may have cut.
     ///
     /// # Errors
     /// As [`to_jsonl`](History::to_jsonl), and if the file can't be written.

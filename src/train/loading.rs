@@ -34,14 +34,15 @@ impl LoadOptions {
         LoadOptions { strict: true, prefix: String::new(), rename: None }
     }
 
-    /// Whether each name must be on both sides, and shapes agree (`true`, as in PyTorch); else what fits is loaded, and the
-    /// [report](LoadReport) tells the rest.
+    /// Whether each name must be on both sides, and shapes agree (`true`, as in PyTorch); else what fits is
+    /// loaded, and the [report](LoadReport) tells the rest.
     pub fn strict(mut self, strict: bool) -> LoadOptions {
         self.strict = strict;
         self
     }
 
-    /// What the names in the file begin with and those of the model don't. A name that doesn't begin so stays as it is.
+    /// What the names in the file begin with and those of the model don't. A name that doesn't begin so stays
+    /// as it is.
     pub fn prefix(mut self, prefix: impl Into<String>) -> LoadOptions {
         self.prefix = prefix.into();
         self
@@ -184,8 +185,8 @@ pub(super) fn refuse(
     if told.is_empty() { Ok(()) } else { Err(Error::invalid(what, told.join("; "))) }
 }
 
-/// The parameters that are fields of a model, with their names; codebooks and step sizes beside them are not. Only finding them
-/// hangs on the model's type: what is done with them is compiled once, not for every model.
+/// The parameters that are fields of a model, with their names; codebooks and step sizes beside them are not.
+/// Only finding them hangs on the model's type: what is done with them is compiled once, not for every model.
 pub(super) struct Fields {
     pub singles: Vec<(String, Param<f32>)>,
     pub doubles: Vec<(String, Param<f64>)>,

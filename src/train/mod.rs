@@ -1,4 +1,5 @@
-//! Around a training loop: the loop itself, its history, checkpoints, when to stop, weights to files and back.
+//! Around a training loop: the loop itself, its history, checkpoints, when to stop, weights to files and
+//! back.
 mod checkpoint;
 mod history;
 mod loading;

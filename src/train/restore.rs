@@ -1,5 +1,5 @@
-//! The parameters of a model in a checkpoint, with what stands between each and its use: masks, codebooks, step sizes, and what is
-//! frozen.
+//! The parameters of a model in a checkpoint, with what stands between each and its use: masks, codebooks,
+//! step sizes, and what is frozen.
 use super::weights::{Entry, value};
 use crate::{
     error::{Error, Result},
@@ -68,7 +68,8 @@ pub(super) struct Held<T: Float> {
     name: String,
     p: Param<T>,
     state: ParamState<T>,
-    /// Codebook and step sizes: their values, unless another parameter brings them, and whether they are trained.
+    /// Codebook and step sizes: their values, unless another parameter brings them, and whether they are
+    /// trained.
     beside: Vec<(Param<T>, Option<Tensor<T>>, bool)>,
 }
 
@@ -178,7 +179,8 @@ impl Parts<'_> {
             None => now,
         };
         let mut list = Vec::new();
-        // The handle that the parameter has now stays, unless another one has it, too, which in the file it doesn't share with.
+        // The handle that the parameter has now stays, unless another one has it, too, which in the file it
+        // doesn't share with.
         let mut handle = |end: &str, view: Option<TensorView>, now: Option<Param<T>>| {
             let own = format!("{name}.{end}");
             if let Some(first) = beside.shared.get(&own) {

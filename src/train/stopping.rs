@@ -5,7 +5,8 @@ use crate::{
 };
 use serde::Serialize;
 
-/// Says when a number has not become better for some time: the loss on examples that are not trained on, as a rule.
+/// Says when a number has not become better for some time: the loss on examples that are not trained on, as a
+/// rule.
 ///
 /// ```
 /// use kolmo::train::EarlyStopping;

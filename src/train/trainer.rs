@@ -1,5 +1,6 @@
-//! A training loop with what belongs around one. It is plain code over the rest of the crate: where it doesn't fit, write
-//! another; [`save_checkpoint`](super::save_checkpoint) and its relatives work in any loop.
+//! A training loop with what belongs around one. It is plain code over the rest of the crate: where it
+//! doesn't fit, write another; [`save_checkpoint`](super::save_checkpoint) and its relatives work in any
+//! loop.
 mod bar;
 mod position;
 
@@ -104,8 +105,8 @@ impl<'a> Trainer<'a> {
         Trainer { schedule: Some(schedule), ..self }
     }
 
-    /// So many batches make one step, by the mean of their gradients, in which a batch counts by the number of its examples
-    /// (default 1). The last step of an epoch has the batches that are left.
+    /// So many batches make one step, by the mean of their gradients, in which a batch counts by the number
+    /// of its examples (default 1). The last step of an epoch has the batches that are left.
     pub fn accumulate_grad_batches(self, batches: usize) -> Self {
         Trainer { accumulate: batches.max(1), ..self }
     }
@@ -115,9 +116,10 @@ impl<'a> Trainer<'a> {
         Trainer { clip_norm: Some(max_norm), ..self }
     }
 
-    /// A file that the run is saved to after every epoch and every so many steps (0: only after epochs). If it is there at
-    /// the start, the run goes on from it, with the same bits as if it had never ended. The learning rate is then the file's, not
-    /// that of the optimiser passed in; a [`schedule`](Trainer::schedule) sets it for each step anyway.
+    /// A file that the run is saved to after every epoch and every so many steps (0: only after epochs). If
+    /// it is there at the start, the run goes on from it, with the same bits as if it had never ended.
+    /// The learning rate is then the file's, not that of the optimiser passed in; a
+    /// [`schedule`](Trainer::schedule) sets it for each step anyway.
     pub fn checkpoint(self, path: impl Into<PathBuf>, steps: u64) -> Self {
         Trainer { checkpoint: Some((path.into(), steps)), ..self }
     }
@@ -127,14 +129,15 @@ impl<'a> Trainer<'a> {
         Trainer { history: Some(path.into()), ..self }
     }
 
-    /// Stops when the first of the metrics doesn't become better any more. It must be there after every epoch. A run that is
-    /// taken up is judged by its whole history.
+    /// Stops when the first of the metrics doesn't become better any more. It must be there after every
+    /// epoch. A run that is taken up is judged by its whole history.
     pub fn early_stopping(self, stopping: EarlyStopping) -> Self {
         Trainer { stopping: Some(stopping), ..self }
     }
 
-    /// A safetensors file for the weights after the best epoch, as [`early_stopping`](Trainer::early_stopping) judges, without
-    /// which this is an error. In a run that is taken up without the file, the best of the epochs that follow.
+    /// A safetensors file for the weights after the best epoch, as
+    /// [`early_stopping`](Trainer::early_stopping) judges, without which this is an error. In a run that
+    /// is taken up without the file, the best of the epochs that follow.
     pub fn save_best(self, path: impl Into<PathBuf>) -> Self {
         Trainer { best: Some(path.into()), ..self }
     }
@@ -144,13 +147,15 @@ impl<'a> Trainer<'a> {
         Trainer { progress: on, ..self }
     }
 
-    /// Trains the model. `make` makes a batch of the numbers of its examples, with random numbers of its own, on another
-    /// thread; `loss` is recorded for each batch, and should be a mean over its examples; `metrics` are measured after each
-    /// epoch. The epoch's loss in the history is the mean over its examples: a batch counts by how many it has.
+    /// Trains the model. `make` makes a batch of the numbers of its examples, with random numbers of its own,
+    /// on another thread; `loss` is recorded for each batch, and should be a mean over its examples;
+    /// `metrics` are measured after each epoch. The epoch's loss in the history is the mean over its
+    /// examples: a batch counts by how many it has.
     ///
     /// # Errors
-    /// Those of the three functions and of the files. A checkpoint of another loader is refused, as are a loader that gives no
-    /// batch, and two metrics of one name, or one that is called `epoch`, `step`, `lr` or `loss`, as the run's own figures are.
+    /// Those of the three functions and of the files. A checkpoint of another loader is refused, as are a
+    /// loader that gives no batch, and two metrics of one name, or one that is called `epoch`, `step`,
+    /// `lr` or `loss`, as the run's own figures are.
     pub fn fit<T, M, O, B, S>(
         &self,
         model: &M,
@@ -170,8 +175,8 @@ impl<'a> Trainer<'a> {
     }
 
     /// The same with something to be done with the gradients of each step, before they are clipped to
-    /// [`clip_norm`](Trainer::clip_norm) and used: looked at, clipped in another way, changed. `gradients` gets the number of the
-    /// step, from 0, and its error ends the run.
+    /// [`clip_norm`](Trainer::clip_norm) and used: looked at, clipped in another way, changed. `gradients`
+    /// gets the number of the step, from 0, and its error ends the run.
     ///
     /// ```
     /// use kolmo::{Tensor, data::DataLoader, nn::Param, optim::Sgd, train::Trainer};

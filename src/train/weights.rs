@@ -1,5 +1,6 @@
-//! Weights as safetensors files, by the dotted names of parameters. Names and layouts are PyTorch's: a model whose fields are
-//! named as there reads what `safetensors.torch.save_file(model.state_dict(), …)` wrote, and the other way round.
+//! Weights as safetensors files, by the dotted names of parameters. Names and layouts are PyTorch's: a model
+//! whose fields are named as there reads what `safetensors.torch.save_file(model.state_dict(), …)` wrote, and
+//! the other way round.
 use super::loading::{Fields, LoadOptions, LoadReport, Stored, Unfit, load};
 #[cfg(feature = "npz")]
 use crate::data::{NpyArray, read_npz, write_npz};
@@ -20,8 +21,8 @@ use serde::{
 };
 use std::{fmt, path::Path};
 
-/// Writes the parameters of the model, as the model uses them (masked, from their codebooks), in full precision. The file is
-/// whole or not there.
+/// Writes the parameters of the model, as the model uses them (masked, from their codebooks), in full
+/// precision. The file is whole or not there.
 ///
 /// ```
 /// use kolmo::{Random, nn::Linear, train::{load_safetensors, save_safetensors}};
@@ -115,7 +116,8 @@ pub(super) fn write(
 
 /// The tensors of a safetensors file, and its header, or what is wrong with it.
 pub(super) fn opened(bytes: &[u8]) -> Result<(SafeTensors<'_>, Metadata), String> {
-    // Of a name that is there twice the second tensor would count, and the gap that the first leaves be complained of.
+    // Of a name that is there twice the second tensor would count, and the gap that the first leaves be
+    // complained of.
     if let Some(name) = twice(bytes) {
         return Err(format!("the name {name:?} is there twice"));
     }
@@ -153,18 +155,19 @@ fn twice(bytes: &[u8]) -> Option<String> {
     names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0].clone())
 }
 
-/// Puts the tensors of a file into the parameters of the same names. 16-bit floats, `f32`, `f64` and whole numbers are
-/// converted. Masks, codebooks and own operations of a parameter are gone then.
+/// Puts the tensors of a file into the parameters of the same names. 16-bit floats, `f32`, `f64` and whole
+/// numbers are converted. Masks, codebooks and own operations of a parameter are gone then.
 ///
 /// # Errors
-/// The file can't be read or is damaged; names that it lacks or has too many, shapes that differ: all of them are told at once,
-/// and the model is as it was.
+/// The file can't be read or is damaged; names that it lacks or has too many, shapes that differ: all of them
+/// are told at once, and the model is as it was.
 #[doc(alias("load_state_dict", "load_file", "torch.load"))]
 pub fn load_safetensors<M: Serialize + ?Sized>(model: &M, path: impl AsRef<Path>) -> Result<()> {
     load_fields(Fields::of(model), path.as_ref(), &LoadOptions::new()).map(drop)
 }
 
-/// [`load_safetensors`] of a part of a file, or into a part of a model, as the options say; and what became of which name.
+/// [`load_safetensors`] of a part of a file, or into a part of a model, as the options say; and what became
+/// of which name.
 ///
 /// ```
 /// use kolmo::{Random, nn::Linear, train::{LoadOptions, load_safetensors_with, save_safetensors}};
@@ -187,7 +190,8 @@ pub fn load_safetensors<M: Serialize + ?Sized>(model: &M, path: impl AsRef<Path>
 /// ```
 ///
 /// # Errors
-/// As [`load_safetensors`]; if not strict, elements of a type that isn't read, and a file that has nothing of the model.
+/// As [`load_safetensors`]; if not strict, elements of a type that isn't read, and a file that has nothing of
+/// the model.
 pub fn load_safetensors_with<M: Serialize + ?Sized>(
     model: &M,
     path: impl AsRef<Path>,

@@ -1,5 +1,6 @@
-//! Starting values. Random numbers can't be PyTorch's, but their bounds and deviations are: a generator of zeros gives a
-//! uniform distribution's lower end, and of one normal number and the same one scaled the scale is known.
+//! Starting values. Random numbers can't be PyTorch's, but their bounds and deviations are: a generator of
+//! zeros gives a uniform distribution's lower end, and of one normal number and the same one scaled the scale
+//! is known.
 use crate::case::{Call, Outs, Stop, one, unknown};
 use kolmo::{
     Float, Random, Tensor,

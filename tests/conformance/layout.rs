@@ -25,7 +25,8 @@ pub fn spread<T: Element>(t: &Tensor<T>) -> Tensor<T> {
     view
 }
 
-/// A view of a larger buffer that has these strides; `None` where elements would overlap otherwise than by stride 0.
+/// A view of a larger buffer that has these strides; `None` where elements would overlap otherwise than by
+/// stride 0.
 fn with_strides<T: Element>(t: &Tensor<T>, strides: &[usize]) -> Option<Tensor<T>> {
     if strides.len() != t.rank() || t.numel() == 0 {
         return None;

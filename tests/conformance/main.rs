@@ -1,8 +1,9 @@
-//! The conformance vectors: inputs, outputs and gradients that PyTorch and scikit-learn computed, against this library.
+//! The conformance vectors: inputs, outputs and gradients that PyTorch and scikit-learn computed, against
+//! this library.
 //!
 //! `cargo test --test conformance` runs all of them; words after `--` choose families and operations
-//! (`-- reduce linalg.det`) and leave the other instruction sets out. `KOLMO_CONFORMANCE` names another folder of
-//! cases. The last line is `conformance: P passed, R unrepresentable, U unsupported, F failed`.
+//! (`-- reduce linalg.det`) and leave the other instruction sets out. `KOLMO_CONFORMANCE` names another
+//! folder of cases. The last line is `conformance: P passed, R unrepresentable, U unsupported, F failed`.
 mod activation;
 mod binary;
 mod case;
@@ -45,8 +46,8 @@ fn dispatch<'t, T: Float>(call: &Call<'t, T>) -> Outs<'t, T> {
     unknown()
 }
 
-/// What isn't supported, and why: lines `family = reason`, `family/op = reason`; `*` stands for any family, and at
-/// the end of an operation for any rest.
+/// What isn't supported, and why: lines `family = reason`, `family/op = reason`; `*` stands for any family,
+/// and at the end of an operation for any rest.
 struct Unsupported(Vec<(String, String)>);
 
 impl Unsupported {
@@ -117,7 +118,8 @@ fn main() {
     std::process::exit((total.failed > 0) as i32);
 }
 
-/// Runs the cases of a family in every way; prints the failures (and what is unrepresentable, if `verbose`) and gives the counts with their line.
+/// Runs the cases of a family in every way; prints the failures (and what is unrepresentable, if `verbose`)
+/// and gives the counts with their line.
 fn check(cases: &[Case], unsupported: &Unsupported, verbose: bool) -> (Vec<Counts>, String) {
     let mut all = Vec::new();
     let mut line = Vec::new();

@@ -96,8 +96,9 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
 /// Minimises `Σ 100(xᵢ₊₁ - xᵢ²)² + (1 - xᵢ)²`; the point after each call.
 fn rosenbrock<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
     if T::NAME == "f32" {
-        // The path is as sensitive as that: in f64 arithmetic with nothing but the weights rounded to f32, the fifth
-        // point is 4e-4 off, twenty times the bound. That f32 gets to the minimum is tested in tests/optim.rs.
+        // The path is as sensitive as that: in f64 arithmetic with nothing but the weights rounded to f32,
+        // the fifth point is 4e-4 off, twenty times the bound. That f32 gets to the minimum is tested
+        // in tests/optim.rs.
         return Err(Stop::Unrepresentable("the path, not the minimum, depends on rounding".to_string()));
     }
     let p = Param::new(c.var(0, "x")?.value()?.clone());

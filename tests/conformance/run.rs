@@ -1,5 +1,5 @@
-//! Runs a case and compares what it gives with what it must give: values, gradients by both kinds of sweep, and
-//! gradients of gradients. Which library call a case stands for is left to the families.
+//! Runs a case and compares what it gives with what it must give: values, gradients by both kinds of sweep,
+//! and gradients of gradients. Which library call a case stands for is left to the families.
 use crate::{
     case::{Form, Out, Reader, Stop, wanted},
     dispatch,
@@ -48,8 +48,8 @@ fn strided(case: &Case) -> Verdict {
     verdict(case, evaluate::<f64>(case, Form { strided: true, ..Form::default() }, true), f64_bound)
 }
 
-/// Values and gradients in `f32`. A case is skipped where `f32` can't hold its numbers, or where rounding its inputs
-/// to `f32` alone moves the result (computed in `f64`) further than the tolerance.
+/// Values and gradients in `f32`. A case is skipped where `f32` can't hold its numbers, or where rounding its
+/// inputs to `f32` alone moves the result (computed in `f64`) further than the tolerance.
 fn in_f32(case: &Case) -> Verdict {
     if case.is_error() || beyond_f32(case) {
         return Verdict::Skipped;
@@ -360,7 +360,8 @@ fn orders(case: &Case) -> bool {
     ["sort", "argsort", "topk", "msort", "kthvalue"].contains(&case.op.as_str())
 }
 
-/// Gradients `g` of the elements of `x`, in ascending order among those that are equal on a line along the axis.
+/// Gradients `g` of the elements of `x`, in ascending order among those that are equal on a line along the
+/// axis.
 fn among_equals(x: &Tensor<f64>, dim: isize, g: &Tensor<f64>) -> Tensor<f64> {
     if x.rank() == 0 || g.shape() != x.shape() {
         return g.clone();

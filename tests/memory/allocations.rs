@@ -85,7 +85,8 @@ fn a_training_step_allocates_nothing_once_warm() -> Result<()> {
         ];
         for (name, counts) in networks {
             assert!(counts[0] > 0, "the counter counts");
-            // With two, each needs buffers of its own when it first takes part in an operation, whenever that is.
+            // With two, each needs buffers of its own when it first takes part in an operation, whenever that
+            // is.
             let warm = match threads {
                 1 => counts[3..].iter().all(|&n| n == 0),
                 _ => counts.windows(3).any(|steps| steps == [0; 3]),

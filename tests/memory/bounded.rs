@@ -172,7 +172,8 @@ fn shapes_and_counts_are_not_believed() {
     }
 }
 
-/// A name shares its beginning with the one before it: a header could tell very many long ones in little space.
+/// A name shares its beginning with the one before it: a header could tell very many long ones in little
+/// space.
 #[test]
 fn names_that_share_a_long_beginning_take_little_memory() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);

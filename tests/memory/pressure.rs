@@ -1,5 +1,5 @@
-//! Every operation while the system refuses whatever is larger than a few kilobytes, at once or after any number of times that it
-//! didn't: a result or an error, never the process's end.
+//! Every operation while the system refuses whatever is larger than a few kilobytes, at once or after any
+//! number of times that it didn't: a result or an error, never the process's end.
 use super::{ALONE, Full, catalogue};
 use kolmo::*;
 use std::{
@@ -52,7 +52,8 @@ fn of_memory(why: &str) -> bool {
     why.contains("bytes, which can't be had") || why.contains("memory for")
 }
 
-/// What asks for less than was had before is not reached by a limit of size alone. The tape has room for its statements.
+/// What asks for less than was had before is not reached by a limit of size alone. The tape has room for its
+/// statements.
 #[test]
 fn every_operation_survives_that_memory_runs_out() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,5 +1,5 @@
-//! All readers of files, for what damages them: files to begin with, what reads one and what is then done with it, and what it may
-//! take of memory. The fuzzer's targets (`fuzz/`) are made of them as well.
+//! All readers of files, for what damages them: files to begin with, what reads one and what is then done
+//! with it, and what it may take of memory. The fuzzer's targets (`fuzz/`) are made of them as well.
 use kolmo::{
     Random, Result, Tape, Tensor,
     compress::{Artifact, Compact, CompactLinear, Entry, EntryData, Recipe, unpack},
@@ -45,7 +45,8 @@ fn same(bytes: &[u8]) -> Vec<u8> {
     bytes.to_vec()
 }
 
-/// What readers take is bounded by what is there, whatever the file says: at most this many times its length, and buffers.
+/// What readers take is bounded by what is there, whatever the file says: at most this many times its length,
+/// and buffers.
 pub const TIMES: isize = 64;
 pub const BUFFERS: isize = 1 << 20;
 
@@ -64,13 +65,14 @@ fn archived(bytes: usize) -> isize {
     (16 << 20) + packed(bytes)
 }
 
-/// Of what is packed by deflate: as many bytes as one can stand for, and as many times as [`few`] what they are.
+/// Of what is packed by deflate: as many bytes as one can stand for, and as many times as [`few`] what they
+/// are.
 fn packed(bytes: usize) -> isize {
     BUFFERS + 1032 * TIMES * bytes as isize
 }
 
-/// What a file may make us allocate: the predictors' tables, a few megabytes, and for each of its bytes what the coder can have squeezed
-/// into it: 5,680 decisions, each an element of a mask and of codes.
+/// What a file may make us allocate: the predictors' tables, a few megabytes, and for each of its bytes what
+/// the coder can have squeezed into it: 5,680 decisions, each an element of a mask and of codes.
 pub fn bound(bytes: usize) -> isize {
     (16 << 20) + (1 << 16) * bytes as isize
 }

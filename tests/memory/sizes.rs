@@ -1,4 +1,5 @@
-//! What is larger than memory, or finds none, is an error with its shape and bytes; what was there before stays usable.
+//! What is larger than memory, or finds none, is an error with its shape and bytes; what was there before
+//! stays usable.
 use super::{ALONE, Full};
 use kolmo::{nn::*, *};
 use std::sync::PoisonError;
@@ -95,7 +96,8 @@ fn a_tensor_that_was_not_made_is_an_error_wherever_it_is_used() {
     }
 }
 
-/// Small matrices whose results are not: every allocation of a large result or of room to work in is refused, and is an error.
+/// Small matrices whose results are not: every allocation of a large result or of room to work in is refused,
+/// and is an error.
 #[test]
 fn an_allocation_that_fails_is_an_error_and_leaves_the_books_right() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -175,7 +177,8 @@ fn an_allocation_that_fails_is_an_error_and_leaves_the_books_right() {
     assert!(refused > functions.len(), "the limits let too much through: {refused} refused");
 }
 
-/// Operands are a column of a million and the same as a square; results or what is needed on the way are beyond 64 MiB.
+/// Operands are a column of a million and the same as a square; results or what is needed on the way are
+/// beyond 64 MiB.
 const LARGE: &[(&str, Function)] = &[
     ("unfold", |_, [x, _]| x.ravel().unfold(0, 1 << 10, 1)),
     ("repeat_interleave", |_, [x, _]| x.repeat_interleave(&Tensor::full([1], 1u32 << 10), 0)),

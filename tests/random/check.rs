@@ -10,8 +10,8 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-/// Relative to the largest magnitude there is in what is compared: rounding errors of a few dozen operations, each well
-/// conditioned, remain far below.
+/// Relative to the largest magnitude there is in what is compared: rounding errors of a few dozen operations,
+/// each well conditioned, remain far below.
 const VALUE: f64 = 1e-9;
 const FIRST: f64 = 1e-7;
 const SECOND: f64 = 1e-5;

@@ -144,7 +144,8 @@ fn convolutions(ops: &mut Vec<Op>, axes: usize, name: &'static str, back: bool) 
     });
 }
 
-/// Windows over the last axes, each a list of what lies in them, with how many places they have up to the padding's end.
+/// Windows over the last axes, each a list of what lies in them, with how many places they have up to the
+/// padding's end.
 fn pooled(x: &Arr, windows: &[Windows], ceil: bool, f: impl Fn(&[N], usize) -> N) -> Arr {
     let lead = x.rank() - windows.len();
     let shape = [&x.shape[..lead], &list(windows, |w| w.count(ceil))[..]].concat();

@@ -1,4 +1,5 @@
-//! What layers are made of: recurrent cells, places, random masks, rounding that training feels, a user's own operation.
+//! What layers are made of: recurrent cells, places, random masks, rounding that training feels, a user's own
+//! operation.
 use super::{
     arr::Arr,
     number::{N, n, near},
@@ -70,7 +71,8 @@ fn affine(w: &Arr, b: &Arr, v: &[N]) -> Vec<N> {
     (0..w.shape[0]).map(row).collect()
 }
 
-/// A layer there and perhaps back: outputs `[steps, n, ways · hidden]`, states and memories at the end `[ways, n, hidden]`.
+/// A layer there and perhaps back: outputs `[steps, n, ways · hidden]`, states and memories at the end
+/// `[ways, n, hidden]`.
 fn recurrent(cell: RecurrentMode, a: &[&Arr], hidden: usize, ways: usize, begun: bool) -> [Arr; 3] {
     let (steps, count) = (a[0].shape[0], a[0].shape[1]);
     let mut outputs = vec![n(0.0); steps * count * ways * hidden];

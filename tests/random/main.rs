@@ -1,12 +1,12 @@
-//! Random programs against a naive evaluator: each operation's definition as plain loops, on numbers that carry their
-//! derivatives. Values, gradients and gradients of gradients must agree, on every instruction set that the machine has, and
-//! one thread and three must give the same bits.
+//! Random programs against a naive evaluator: each operation's definition as plain loops, on numbers that
+//! carry their derivatives. Values, gradients and gradients of gradients must agree, on every instruction set
+//! that the machine has, and one thread and three must give the same bits.
 //!
-//! `cargo test --test random` runs a few seconds; `KOLMO_RANDOM_PROGRAMS=n` sets how many programs, `KOLMO_RANDOM_SEED=n` the
-//! seed of the first, and without a number of programs reruns that one alone; words after `--` choose operations
-//! (`-- conv2d softmax`), of which alone programs are made. A failure is made smaller and printed with its seed. The table tells
-//! how often each operation was hit; an operation of the crate that isn't in it is a failure, too. The last line is
-//! `random: N programs, S skipped, F failed`.
+//! `cargo test --test random` runs a few seconds; `KOLMO_RANDOM_PROGRAMS=n` sets how many programs,
+//! `KOLMO_RANDOM_SEED=n` the seed of the first, and without a number of programs reruns that one alone; words
+//! after `--` choose operations (`-- conv2d softmax`), of which alone programs are made. A failure is made
+//! smaller and printed with its seed. The table tells how often each operation was hit; an operation of the
+//! crate that isn't in it is a failure, too. The last line is `random: N programs, S skipped, F failed`.
 // Tables of functions have long types; a comparison that NaN fails is negated on purpose.
 #![allow(clippy::type_complexity, clippy::neg_cmp_op_on_partial_ord, clippy::needless_range_loop)]
 mod arr;
@@ -55,7 +55,8 @@ fn operations() -> Vec<Op> {
     list
 }
 
-/// The program of a seed. `focus` is the one operation that it should have, if any; `longest` its longest axis.
+/// The program of a seed. `focus` is the one operation that it should have, if any; `longest` its longest
+/// axis.
 fn generate(seed: u64, list: &[Op], focus: Option<(&str, usize)>) -> Program {
     let mut g = Gen::new(seed, 3);
     g.longest = focus.map_or_else(|| g.choose(&[2, 3, 3, 4, 4, 5, 9]), |(_, longest)| longest);
@@ -82,7 +83,8 @@ fn number(name: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name}={text}: a whole number is accepted")))
 }
 
-/// A failure made smaller: first its statements, then, where one operation alone fails at a smaller size, that.
+/// A failure made smaller: first its statements, then, where one operation alone fails at a smaller size,
+/// that.
 fn explain(program: &Program, list: &[Op], told: &mut BTreeMap<&'static str, usize>) -> String {
     let small = check::shrink(program);
     let op_of =

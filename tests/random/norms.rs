@@ -11,7 +11,8 @@ const EPS: f64 = 1e-3;
 
 fn standard(x: &[N]) -> Vec<N> {
     let Some(&first) = x.first() else { return Vec::new() };
-    // About the first element, so that equal ones have no deviation, whose rounding would be divided by the root of little.
+    // About the first element, so that equal ones have no deviation, whose rounding would be divided by the
+    // root of little.
     let m = first + mean(&x.iter().map(|&x| x - first).collect::<Vec<_>>());
     let v = mean(&x.iter().map(|&x| (x - m).square()).collect::<Vec<_>>());
     x.iter().map(|&x| (x - m) / (v + EPS).sqrt()).collect()

@@ -1,7 +1,9 @@
-//! Numbers of the naive evaluator: a value, its derivatives along two directions, and the second derivative along both. One
-//! evaluation on them gives what a program's value, its gradient and its gradient's gradient must agree with.
+//! Numbers of the naive evaluator: a value, its derivatives along two directions, and the second derivative
+//! along both. One evaluation on them gives what a program's value, its gradient and its gradient's gradient
+//! must agree with.
 //!
-//! Whatever compares says how near it came to deciding otherwise, so that programs keep away from kinks and ties.
+//! Whatever compares says how near it came to deciding otherwise, so that programs keep away from kinks and
+//! ties.
 use std::{
     cell::Cell,
     f64::consts::{FRAC_2_SQRT_PI, PI},

@@ -1,4 +1,5 @@
-//! Random programs: statements over shared operands, each known twice, as a call of the crate and as its definition.
+//! Random programs: statements over shared operands, each known twice, as a call of the crate and as its
+//! definition.
 use super::{
     arr::Arr,
     number::{N, margin, n},
@@ -111,7 +112,8 @@ impl Program {
     }
 }
 
-/// One operation: its name in the table, and how to append it to a program; nothing if that can't be done there.
+/// One operation: its name in the table, and how to append it to a program; nothing if that can't be done
+/// there.
 pub struct Op {
     pub name: &'static str,
     pub make: Box<dyn Fn(&mut Gen) -> Option<()>>,
@@ -355,7 +357,8 @@ impl Gen {
         made
     }
 
-    /// Appends an operation, unless its values lie near a kink or out of bounds. In the text `$0`, `$1` … are operands.
+    /// Appends an operation, unless its values lie near a kink or out of bounds. In the text `$0`, `$1` … are
+    /// operands.
     pub fn emit(
         &mut self,
         text: impl Into<String>,

@@ -1,5 +1,6 @@
-//! Scalars: elements taken out of tensors, the functions of the table on them, blocks made short, and back into tensors. Their
-//! derivatives are numbers, so that only some programs have any: those are differentiated once.
+//! Scalars: elements taken out of tensors, the functions of the table on them, blocks made short, and back
+//! into tensors. Their derivatives are numbers, so that only some programs have any: those are differentiated
+//! once.
 use super::{
     arr::{Arr, indices},
     number::{N, n},

@@ -215,7 +215,8 @@ pub fn ops(list: &mut Vec<Op>) {
         Some(())
     });
     op(list, "matrix_norm(nuc)", |g| {
-        // Differentiated once only. Of two rows or columns: √(σ₁² + σ₂² + 2 σ₁ σ₂), which traces and determinants give.
+        // Differentiated once only. Of two rows or columns: √(σ₁² + σ₂² + 2 σ₁ σ₂), which traces and
+        // determinants give.
         if !g.once {
             return None;
         }
@@ -236,7 +237,8 @@ pub fn ops(list: &mut Vec<Op>) {
         Some(())
     });
     op(list, "svdvals", |g| {
-        // Of two rows or columns: σ² = t / 2 ± √(t² / 4 - d), for the trace t and the determinant d of the smaller Gram matrix.
+        // Of two rows or columns: σ² = t / 2 ± √(t² / 4 - d), for the trace t and the determinant d of the
+        // smaller Gram matrix.
         if !g.once {
             return None;
         }

@@ -1,4 +1,5 @@
-//! Functions of each element: the table's, by their definitions, and those of two operands, with broadcasting.
+//! Functions of each element: the table's, by their definitions, and those of two operands, with
+//! broadcasting.
 use super::{
     arr::Arr,
     number::{N, n, near, sinc},

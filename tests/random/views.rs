@@ -5,8 +5,8 @@ use super::{
 };
 use kolmo::{MeshgridIndexing, Tensor, TensorIndex};
 
-/// A leaf of this shape that lies in memory otherwise: permuted, reversed, every second element, one element for all of an axis,
-/// or part of a larger one; perhaps of a view itself.
+/// A leaf of this shape that lies in memory otherwise: permuted, reversed, every second element, one element
+/// for all of an axis, or part of a larger one; perhaps of a view itself.
 pub fn strided_leaf(g: &mut Gen, shape: &[usize], low: f64, high: f64) -> Option<usize> {
     let rank = shape.len();
     let at = g.int(0, rank - 1);

@@ -1,4 +1,5 @@
-//! The objectives of ADBench (Microsoft, MIT) as programs of scalars, of tensors, and of both, against its golden values.
+//! The objectives of ADBench (Microsoft, MIT) as programs of scalars, of tensors, and of both, against its
+//! golden values.
 #[path = "../../examples/adbench/ba.rs"]
 mod ba;
 #[path = "../../examples/adbench/gmm.rs"]

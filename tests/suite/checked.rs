@@ -1,5 +1,5 @@
-//! What serde reads is refused where its numbers can't be, and whatever is accepted works or fails with an error: valid JSON of
-//! every type is changed at random, read, and used.
+//! What serde reads is refused where its numbers can't be, and whatever is accepted works or fails with an
+//! error: valid JSON of every type is changed at random, read, and used.
 mod mutate;
 pub mod types;
 

@@ -1,5 +1,6 @@
-//! Operands without elements, without axes, with one element along an axis, and operands that are views of other tensors: each
-//! operation has a value or an error, gradients are of the operands' shapes, and views give what copies give.
+//! Operands without elements, without axes, with one element along an axis, and operands that are views of
+//! other tensors: each operation has a value or an error, gradients are of the operands' shapes, and views
+//! give what copies give.
 use crate::catalogue::{Entry, all};
 use kolmo::{loss::Reduction, *};
 

@@ -1,4 +1,5 @@
-//! What the documents say about the repository: links lead somewhere, excerpts are in the source, names exist.
+//! What the documents say about the repository: links lead somewhere, excerpts are in the source, names
+//! exist.
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -163,7 +164,8 @@ fn names_of_pytorch_are_found_in_the_search() {
     assert!(missing.is_empty(), "no #[doc(alias = …)] in src for {missing:?} of docs/from_pytorch.md");
 }
 
-/// The headings of the blocks that give `Var` methods; a block of public ones without a heading is its first method.
+/// The headings of the blocks that give `Var` methods; a block of public ones without a heading is its first
+/// method.
 fn headings_of_var() -> Vec<Result<String, String>> {
     let source = source();
     let lines: Vec<&str> = source.lines().collect();

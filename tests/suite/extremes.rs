@@ -7,7 +7,8 @@ const LOW: isize = isize::MIN;
 
 type Operation = for<'t> fn(&Var<'t, f64>) -> Var<'t, f64>;
 
-/// Operations with sizes, axes and offsets at the ends of their types, or with parts of an operand that are empty.
+/// Operations with sizes, axes and offsets at the ends of their types, or with parts of an operand that are
+/// empty.
 const OPERATIONS: &[(&str, Operation)] = &[
     ("sum_dim", |x| x.sum_dim(&[LOW], true)),
     ("norm", |x| x.norm_dim(f64::NAN, &[-1], false)),

@@ -1,5 +1,5 @@
-//! The first error is the one that is told, whatever is done with the failed value afterwards; lists keep their length; nothing is
-//! left switched over by a panic.
+//! The first error is the one that is told, whatever is done with the failed value afterwards; lists keep
+//! their length; nothing is left switched over by a panic.
 use crate::catalogue::{all, operands};
 use kolmo::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};

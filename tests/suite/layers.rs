@@ -1,5 +1,5 @@
-//! The order of the crate's parts: each uses those before it, so that they can be read, and changed, one after the other. No
-//! files use each other in a circle, and the system is met at its doors.
+//! The order of the crate's parts: each uses those before it, so that they can be read, and changed, one
+//! after the other. No files use each other in a circle, and the system is met at its doors.
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::{fs, path::Path};
 
@@ -90,7 +90,8 @@ impl Source {
         source
     }
 
-    /// What a `use` brings, from behind one of its names to the end of the list or statement that it stands in.
+    /// What a `use` brings, from behind one of its names to the end of the list or statement that it stands
+    /// in.
     fn tree(&mut self, tokens: &[String], i: &mut usize, start: &[String]) {
         let (mut path, mut name) = (start.to_vec(), None);
         while let Some(token) = tokens.get(*i) {

@@ -1,5 +1,5 @@
-//! The promises of the crate, a file for each kind, in one program: what compiles once runs at once, and one failure hides
-//! no other.
+//! The promises of the crate, a file for each kind, in one program: what compiles once runs at once, and one
+//! failure hides no other.
 mod adbench;
 mod blocks;
 mod catalogue;
@@ -81,7 +81,8 @@ impl Drop for Folder {
     }
 }
 
-/// For tests that choose the number of threads, which is the whole process's: one at a time, and afterwards it is what it was.
+/// For tests that choose the number of threads, which is the whole process's: one at a time, and afterwards
+/// it is what it was.
 struct Threads {
     before: usize,
     _one: MutexGuard<'static, ()>,

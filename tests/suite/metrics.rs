@@ -1,4 +1,5 @@
-//! Metrics on degenerate samples: one class, equal scores, ties, one sample. What they must be comes from scikit-learn 1.9.
+//! Metrics on degenerate samples: one class, equal scores, ties, one sample. What they must be comes from
+//! scikit-learn 1.9.
 use kolmo::{Result, Tensor, metrics::*};
 use std::f64::consts::LN_2;
 

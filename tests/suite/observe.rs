@@ -121,7 +121,8 @@ fn memory_rises_while_recording_and_falls_in_the_sweep() -> Result<()> {
     let bytes: Vec<usize> = seen.rows.iter().map(|r| r.bytes).collect();
     assert_eq!(bytes, [0, 800, 0, 800, 0]);
     assert_eq!(seen.rows.iter().map(|r| r.memory).collect::<Vec<_>>(), [0, 800, 800, 1600, 1600]);
-    // After each statement's turn, from the last to the first: what is kept, and the adjoints that wait or stay.
+    // After each statement's turn, from the last to the first: what is kept, and the adjoints that wait or
+    // stay.
     let swept: Vec<usize> = seen.rows.iter().rev().map(|r| r.backward_memory.unwrap()).collect();
     assert_eq!(swept, [1600 + 800, 800 + 800, 800 + 800, 800, 800]);
     Ok(())

@@ -1,5 +1,5 @@
-//! Files that earlier versions wrote are read by every later one: `tests/data/first_version` holds one of each kind, and what the
-//! models in them computed.
+//! Files that earlier versions wrote are read by every later one: `tests/data/first_version` holds one of
+//! each kind, and what the models in them computed.
 use kolmo::{
     compress::{Artifact, Recipe, quantize::Quantizer, unpack},
     data,

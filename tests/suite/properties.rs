@@ -1,4 +1,5 @@
-//! Shapes, broadcasting and views at random, against a model that keeps for every element the index where it came from.
+//! Shapes, broadcasting and views at random, against a model that keeps for every element the index where it
+//! came from.
 use kolmo::{Tape, Tensor, Var};
 use proptest::prelude::*;
 

@@ -1,4 +1,5 @@
-//! Quantisation that training feels, made permanent, packed, and loaded again: the weights stay what they were.
+//! Quantisation that training feels, made permanent, packed, and loaded again: the weights stay what they
+//! were.
 use kolmo::{
     Random, Result, Tape, Tensor,
     compress::{
@@ -123,7 +124,8 @@ fn step_sizes_learn_unless_they_are_fixed() -> Result<()> {
     Ok(())
 }
 
-/// By hand, from the formulas of the paper: with s = 0.5 and codes from -1 to 1, x / s = 0.6 is rounded to 1, 3 is cut off.
+/// By hand, from the formulas of the paper: with s = 0.5 and codes from -1 to 1, x / s = 0.6 is rounded to 1,
+/// 3 is cut off.
 #[test]
 fn gradients_go_straight_through_and_to_the_step_size() -> Result<()> {
     let p = Param::new(Tensor::from([0.3f64, 1.5]));

@@ -1,4 +1,5 @@
-//! What doesn't fit is refused by the name of the layer, and what would do nothing is an error that says what there is.
+//! What doesn't fit is refused by the name of the layer, and what would do nothing is an error that says what
+//! there is.
 use kolmo::{
     AttentionMask, Float, Random, Result, Tape, Tensor, Var,
     compress::{
@@ -420,8 +421,8 @@ fn weights_on_the_bound_of_their_range_are_trained() -> Result<()> {
         }
         assert!(p.effective()?.to_vec().iter().all(|v| (v - 0.3).abs() < 0.01), "{:?}", p.effective()?);
     }
-    // As PyTorch's fake quantisation: where the whole number is in the range, the halves beyond its ends that are rounded to them
-    // included.
+    // As PyTorch's fake quantisation: where the whole number is in the range, the halves beyond its ends that
+    // are rounded to them included.
     let tape = Tape::<f64>::new();
     let x = tape.input([-5.0, -4.5, -4.4, 0.2, 3.0, 3.4, 3.5, 3.6]);
     let s = tape.input(1.0);

@@ -1,9 +1,10 @@
-//! What a program replays is what the tape computes on the same values, whatever path an operation takes by them; else it is
-//! not recorded at all.
+//! What a program replays is what the tape computes on the same values, whatever path an operation takes by
+//! them; else it is not recorded at all.
 use crate::catalogue::{Entry, all};
 use kolmo::{Program, Tape, Tensor, Var, inspect::SavedTape};
 
-/// Numbers of one kind each: as in the catalogue, with other signs, with zeros, with ties, tiny and large, not finite.
+/// Numbers of one kind each: as in the catalogue, with other signs, with zeros, with ties, tiny and large,
+/// not finite.
 fn kinds(operand: usize) -> Vec<Tensor<f64>> {
     let number = |i: usize| ((i * 29 + operand * 11 + 5) % 41) as f64 / 41.0 * 1.7 + 0.3;
     let changes: [fn(f64, usize) -> f64; 9] = [

@@ -1,5 +1,5 @@
-//! A run that is killed, several times and at any moment, ends with the very bits of an unbroken one, whatever the number
-//! of threads before and after.
+//! A run that is killed, several times and at any moment, ends with the very bits of an unbroken one,
+//! whatever the number of threads before and after.
 use crate::Folder;
 use kolmo::{
     Random, Result, Tape,
@@ -27,8 +27,8 @@ use std::{
 const FOLDER: &str = "KOLMO_TEST_RESUME";
 const FILES: [&str; 4] = ["weights.safetensors", "best.safetensors", "history.jsonl", "run.checkpoint"];
 
-/// A run with everything that has a state: random batches, dropout, running statistics, moments, a schedule, a mask that
-/// comes in the middle.
+/// A run with everything that has a state: random batches, dropout, running statistics, moments, a schedule,
+/// a mask that comes in the middle.
 fn train(folder: &Path) -> Result<()> {
     let (x, y) = data::digits();
     let rng = &mut Random::new(1);
@@ -121,7 +121,8 @@ fn unbroken() -> &'static [Vec<u8>; 4] {
     })
 }
 
-/// A run's files, beside which there is nothing half written: what a killed run had begun, the next one has cleared.
+/// A run's files, beside which there is nothing half written: what a killed run had begun, the next one has
+/// cleared.
 fn whole_files(folder: &Path) -> [Vec<u8>; 4] {
     let names = fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
     assert_eq!(names.filter(|n| !FILES.contains(&n.as_str())).collect::<Vec<_>>(), [""; 0]);
@@ -148,7 +149,8 @@ fn a_killed_run_ends_as_an_unbroken_one() {
         while kills < wanted {
             let before = fs::read(&checkpoint).ok();
             let mut run = start(&broken, 1 + kills % 2);
-            // It has gone on when the checkpoint is another one; then it dies within some steps. Now and then at once, whatever it does.
+            // It has gone on when the checkpoint is another one; then it dies within some steps. Now and then
+            // at once, whatever it does.
             let at_once = moments.bits(1000 + kills).is_multiple_of(4);
             while !at_once && fs::read(&checkpoint).ok() == before && run.try_wait().unwrap().is_none() {
                 sleep(Duration::from_millis(1));
@@ -188,8 +190,8 @@ fn two_processes_in_one_folder_end_as_one() {
     ends_as_unbroken(&both, "after one of two was killed");
 }
 
-/// Where no file may have more than four kilobytes: a write fails, with an error where the signal is ignored, else by the death of
-/// the process.
+/// Where no file may have more than four kilobytes: a write fails, with an error where the signal is ignored,
+/// else by the death of the process.
 #[cfg(unix)]
 #[test]
 fn a_run_that_cannot_write_leaves_the_last_good_file() {
@@ -227,7 +229,8 @@ fn a_run_that_cannot_write_leaves_the_last_good_file() {
     }
 }
 
-/// `KOLMO_SMALL_DISK` names a folder on a file system of its own, of a few megabytes, which is filled up to different sizes.
+/// `KOLMO_SMALL_DISK` names a folder on a file system of its own, of a few megabytes, which is filled up to
+/// different sizes.
 #[test]
 fn a_full_disk_leaves_the_last_good_file() {
     let Some(disk) = env::var_os("KOLMO_SMALL_DISK") else { return };

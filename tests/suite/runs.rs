@@ -1,4 +1,5 @@
-//! What a run keeps: numbers that are none, what is attached in its middle, the best weights; and what it says when it can't be done.
+//! What a run keeps: numbers that are none, what is attached in its middle, the best weights; and what it
+//! says when it can't be done.
 use crate::Folder;
 use kolmo::{
     Error, Random, Result, Tape, Tensor,

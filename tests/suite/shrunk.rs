@@ -1,4 +1,5 @@
-//! Random small models run after channels were cut out, and compute what they compute with zeros in their place.
+//! Random small models run after channels were cut out, and compute what they compute with zeros in their
+//! place.
 use kolmo::{
     PoolOptions, Random, Result, Tape, Tensor, Var,
     compress::{

@@ -1,4 +1,5 @@
-//! Special points: infinities, ties, zeros and nothing at all. Values by PyTorch in f64 unless said otherwise.
+//! Special points: infinities, ties, zeros and nothing at all. Values by PyTorch in f64 unless said
+//! otherwise.
 use kolmo::{
     AttentionMask, AttentionOptions, Random, Result, Tape, Tensor, Var, fuse,
     loss::Reduction,

@@ -68,8 +68,8 @@ pub enum EntryData {
     Scaled {
         /// [`EntryData::Codebook`]; its centroids are whole numbers, as a rule.
         weights: Box<EntryData>,
-        /// So many neighbours of a row, an index of the first axis, share a step size; the last ones of a row may be fewer. A
-        /// vector is one row. 0 for one step size for all.
+        /// So many neighbours of a row, an index of the first axis, share a step size; the last ones of a
+        /// row may be fewer. A vector is one row. 0 for one step size for all.
         group: usize,
         /// The step sizes, row by row.
         scales: Vec<f32>,
@@ -79,8 +79,9 @@ pub enum EntryData {
 }
 
 impl Entry {
-    /// The elements as floats, in row-major order: codes looked up and multiplied by their step sizes, zero where the mask keeps
-    /// nothing. What doesn't fit (which no artifact read from a file has) gives zeros.
+    /// The elements as floats, in row-major order: codes looked up and multiplied by their step sizes, zero
+    /// where the mask keeps nothing. What doesn't fit (which no artifact read from a file has) gives
+    /// zeros.
     pub fn to_dense(&self) -> Vec<f32> {
         let EntryData::Scaled { weights, group, scales, scale_bits } = &self.data else {
             return self.data.unscaled();

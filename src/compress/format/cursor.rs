@@ -1,4 +1,5 @@
-//! Reading fields from the bytes of a file: every count is checked before it is used, and errors know where they are.
+//! Reading fields from the bytes of a file: every count is checked before it is used, and errors know where
+//! they are.
 use crate::{
     compress::{
         coding::{BitCoder, Decoder, max_decisions},

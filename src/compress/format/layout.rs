@@ -7,7 +7,8 @@ pub(super) const VERSION: u8 = 1;
 pub(super) const CHECKSUM_BYTES: usize = 4;
 /// Tensors of more elements than this are refused.
 pub(super) const MAX_ELEMENTS: usize = 1 << 31;
-/// Most bytes of a name: names share their beginnings, so that a few bytes of a header can stand for long ones.
+/// Most bytes of a name: names share their beginnings, so that a few bytes of a header can stand for long
+/// ones.
 pub(super) const MAX_NAME: usize = 1024;
 /// Most axes of a tensor, and most centroids of a codebook.
 pub(super) const MAX_RANK: usize = 32;

@@ -1,5 +1,5 @@
-//! From bytes to an artifact. Nothing in the file is believed before it has been checked, and buffers grow only
-//! as elements are really decoded.
+//! From bytes to an artifact. Nothing in the file is believed before it has been checked, and buffers grow
+//! only as elements are really decoded.
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{

@@ -256,7 +256,8 @@ fn encode_codebook(bits: &[u32], width: u32) -> (Vec<u8>, CodebookForm) {
     best
 }
 
-/// The zero point and the scale, if the centroids are exactly those of a uniform quantiser with a code for zero.
+/// The zero point and the scale, if the centroids are exactly those of a uniform quantiser with a code for
+/// zero.
 fn uniform_scale(bits: &[u32], width: u32) -> Option<(usize, f32)> {
     let zero = bits.iter().position(|&value| from_bits(value, width) == 0.0)?;
     let (index, &value) = bits.iter().enumerate().rfind(|&(index, _)| index != zero)?;
@@ -340,8 +341,8 @@ fn encode_grid(shape: &[usize], period: usize, mask: Option<&[bool]>, codes: &[u
     Weights { flags, common: None, period, mask: coded_mask, codes }
 }
 
-/// Widths that the columns may be images of: those of a convolution's kernel, and the lag from 3 up at which the
-/// sums of the columns resemble themselves most.
+/// Widths that the columns may be images of: those of a convolution's kernel, and the lag from 3 up at which
+/// the sums of the columns resemble themselves most.
 fn periods(shape: &[usize], weight: impl Fn(usize) -> f64) -> Vec<usize> {
     const MOST_COLUMNS: usize = 1 << 13;
     const LONGEST: usize = 1 << 9;

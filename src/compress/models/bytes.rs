@@ -25,8 +25,8 @@ impl ByteModel {
     }
 }
 
-/// Codes values of `width` bytes each, highest byte first: signs and exponents are worth predicting, and the low
-/// bytes too if they are zero or repeat.
+/// Codes values of `width` bytes each, highest byte first: signs and exponents are worth predicting, and the
+/// low bytes too if they are zero or repeat.
 pub(crate) fn code_values<C: BitCoder>(
     coder: &mut C,
     count: usize,
@@ -56,8 +56,8 @@ pub(crate) fn code_values<C: BitCoder>(
     })
 }
 
-/// What the text model has read before the first byte, so that the usual words cost little from the start. Part of
-/// the format: it can't be changed within a version.
+/// What the text model has read before the first byte, so that the usual words cost little from the start.
+/// Part of the format: it can't be changed within a version.
 const PRIMER: &[u8] = b"\x02\x0carchitecture\x80\x01{\"layers\":[{\"type\":\"Linear\",\"in_features\":784,\
 \"out_features\":300,\"bias\":true},{\"type\":\"Relu\"},{\"type\":\"Conv2d\",\"in_channels\":1,\"out_channels\":20,\
 \"kernel_size\":[5,5],\"stride\":[1,1],\"padding\":[0,0]},{\"type\":\"MaxPool2d\"},{\"type\":\"Flatten\"}],\
@@ -98,8 +98,8 @@ impl TextModel {
     }
 }
 
-/// Codes signed numbers that are mostly small: the number of binary digits by adaptive decisions, predicted from
-/// the previous one, then the digits behind the first as they are, then the sign.
+/// Codes signed numbers that are mostly small: the number of binary digits by adaptive decisions, predicted
+/// from the previous one, then the digits behind the first as they are, then the sign.
 pub(crate) struct IntModel {
     predictor: Predictor<2>,
     previous: usize,

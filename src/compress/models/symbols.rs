@@ -5,7 +5,8 @@ use crate::compress::coding::BitCoder;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Exhausted;
 
-/// Decodes up to this many values before it looks whether the bytes were enough, and reserves no more at once.
+/// Decodes up to this many values before it looks whether the bytes were enough, and reserves no more at
+/// once.
 pub(super) const CHUNK: usize = 1 << 16;
 
 /// Number of binary digits of `x`.
@@ -34,8 +35,8 @@ pub(crate) fn code_bits(k: usize) -> u32 {
     (bit_length(k.saturating_sub(1)) as u32).max(1)
 }
 
-/// Codes one symbol below `k <= 256` as a path in a binary tree, highest bit first; a branch without symbols below
-/// `k` takes no decision. `decide(depth, node, bit)` codes one of them.
+/// Codes one symbol below `k <= 256` as a path in a binary tree, highest bit first; a branch without symbols
+/// below `k` takes no decision. `decide(depth, node, bit)` codes one of them.
 pub(super) fn code_path(
     k: usize,
     symbol: usize,

@@ -1,4 +1,5 @@
-//! Masks and codes of weight matrices, predicted from their neighbours and from how full rows and columns are.
+//! Masks and codes of weight matrices, predicted from their neighbours and from how full rows and columns
+//! are.
 use super::symbols::{CHUNK, Exhausted, bit_length, code_bits, code_each, code_path};
 use crate::compress::coding::{BitCoder, Predictor};
 
@@ -7,8 +8,9 @@ use crate::compress::coding::{BitCoder, Predictor};
 pub(crate) struct Grid {
     pub rows: usize,
     pub cols: usize,
-    /// If at least 2, each row is itself an image of this width (a pixel's upper neighbour is `period` before
-    /// it), as in the first layer of an image model. Otherwise the neighbours above are in the previous row.
+    /// If at least 2, each row is itself an image of this width (a pixel's upper neighbour is `period`
+    /// before it), as in the first layer of an image model. Otherwise the neighbours above are in the
+    /// previous row.
     pub period: usize,
 }
 
@@ -80,8 +82,8 @@ fn density(ones: u64, seen: u64, levels: usize) -> usize {
     half_log2(((2 * ones + 1) << 16) / (2 * seen + 2)).saturating_sub(33 - levels)
 }
 
-/// Codes a mask, row by row. Each bit is predicted from the density of its column, of its row and of the columns
-/// around it, and from the bits already coded next to it.
+/// Codes a mask, row by row. Each bit is predicted from the density of its column, of its row and of the
+/// columns around it, and from the bits already coded next to it.
 pub(crate) fn code_mask<C: BitCoder>(
     coder: &mut C,
     grid: Grid,
@@ -106,7 +108,8 @@ pub(crate) fn code_mask<C: BitCoder>(
             let ones = |offset: isize| at(&column_ones, c + offset);
             let seen = row as u64;
             let around = 2 * ones(0) + ones(-1) + ones(1);
-            // The nearest neighbours, how many of the ones around are set, and the density of the columns around.
+            // The nearest neighbours, how many of the ones around are set, and the density of the columns
+            // around.
             let (above, nearest, active, around) = if period >= 2 {
                 let nearest = bit(0, -1)
                     | bit(0, -2) << 1
@@ -148,8 +151,8 @@ pub(crate) fn code_mask<C: BitCoder>(
     Ok(mask)
 }
 
-/// Codes the codes of the positions that `mask` keeps (all, if `None`), row by row. A code is predicted from the
-/// codes next to it, and from how many positions of its row and of the columns around are kept.
+/// Codes the codes of the positions that `mask` keeps (all, if `None`), row by row. A code is predicted from
+/// the codes next to it, and from how many positions of its row and of the columns around are kept.
 pub(crate) fn code_codes<C: BitCoder>(
     coder: &mut C,
     grid: Grid,
@@ -167,7 +170,8 @@ pub(crate) fn code_codes<C: BitCoder>(
     }
     let mut codes: Vec<u32> = Vec::with_capacity(total.min(CHUNK));
     let size = 1usize << bits;
-    // How far a code is from the middle of the alphabet, 0 to 7: with sorted centroids, the size of its weight.
+    // How far a code is from the middle of the alphabet, 0 to 7: with sorted centroids, the size of its
+    // weight.
     let magnitude = |code: usize| ((2 * code + 1).abs_diff(k) * 8 / k.max(1)).min(7) as u16;
     let (row_kept, column_kept) = kept_counts(grid, mask);
     let mut predictor =

@@ -25,8 +25,8 @@ impl Recipe {
     /// Reads a recipe and checks it.
     ///
     /// # Errors
-    /// Text that isn't JSON; a stage or field that there isn't, or whose value is of another type or out of range. The error says
-    /// which stage and field.
+    /// Text that isn't JSON; a stage or field that there isn't, or whose value is of another type or out of
+    /// range. The error says which stage and field.
     pub fn from_json(text: &str) -> Result<Recipe> {
         let fail = |message: String| Error::invalid("recipe", message);
         let mut whole: Value = serde_json::from_str(text).map_err(|e| fail(e.to_string()))?;
@@ -65,7 +65,8 @@ impl Recipe {
     /// Does all stages with a model, and tells what each has left.
     ///
     /// # Errors
-    /// As [`check`](Recipe::check), before anything is done; then what stages and training give, with the stage.
+    /// As [`check`](Recipe::check), before anything is done; then what stages and training give, with the
+    /// stage.
     pub fn run<M: Serialize + ?Sized>(&self, model: &M, work: &mut impl Work<M>) -> Result<Vec<Done>> {
         self.check()?;
         let mut teacher = None;
@@ -91,8 +92,8 @@ impl Recipe {
 fn read_stage(stage: Value) -> Result<Stage, String> {
     let read = |stage: Value| serde_json::from_value::<Stage>(stage).map_err(|e| e.to_string());
     read(stage.clone()).map_err(|message| {
-        // serde names fields that are missing or too many; of one with a wrong value it tells only what was expected, so the
-        // one is sought without which the message is another.
+        // serde names fields that are missing or too many; of one with a wrong value it tells only what was
+        // expected, so the one is sought without which the message is another.
         let fields = stage.as_object().into_iter().flatten().map(|(field, _)| field);
         let culprit = fields
             .filter(|field| *field != "stage" && !message.contains(&format!("`{field}`")))

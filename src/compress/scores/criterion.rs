@@ -35,15 +35,17 @@ pub struct Scores {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ScoreCriterion {
-    /// `Σ |g·w|` over batches: how much the loss changes to first order if the weight goes (Molchanov et al., 2017).
+    /// `Σ |g·w|` over batches: how much the loss changes to first order if the weight goes (Molchanov et al.,
+    /// 2017).
     Taylor,
-    /// `-Σ g·w`: weights that training moves away from zero score high (Sanh, Wolf and Rush, 2020). Added at every step of
-    /// a fine-tuning.
+    /// `-Σ g·w`: weights that training moves away from zero score high (Sanh, Wolf and Rush, 2020). Added at
+    /// every step of a fine-tuning.
     Movement,
     /// `|Σ g·w|` over batches, at initialisation: connection sensitivity (Lee, Ajanthan and Torr, 2019).
     Snip,
-    /// `Σ g²·w² / 2`: optimal brain damage (LeCun, Denker and Solla, 1990) with squared gradients in the place of second
-    /// derivatives, as for a log-likelihood near its optimum. [`Scores::second_order`] takes the second derivatives themselves.
+    /// `Σ g²·w² / 2`: optimal brain damage (LeCun, Denker and Solla, 1990) with squared gradients in the
+    /// place of second derivatives, as for a log-likelihood near its optimum. [`Scores::second_order`]
+    /// takes the second derivatives themselves.
     Fisher,
 }
 
@@ -93,9 +95,9 @@ impl Scores {
         Ok(())
     }
 
-    /// Optimal brain damage with second derivatives: `hᵢᵢ·wᵢ² / 2`, the diagonal `h` of the Hessian as the mean of `z ⊙ Hz` over
-    /// `probes` vectors of random signs (Hutchinson, 1989; Bekas, Kokiopoulou and Saad, 2007). `loss` computes the loss of
-    /// the model on the tape.
+    /// Optimal brain damage with second derivatives: `hᵢᵢ·wᵢ² / 2`, the diagonal `h` of the Hessian as the
+    /// mean of `z ⊙ Hz` over `probes` vectors of random signs (Hutchinson, 1989; Bekas, Kokiopoulou and
+    /// Saad, 2007). `loss` computes the loss of the model on the tape.
     pub fn second_order<T: Float, M: Serialize + ?Sized>(
         model: &M,
         probes: usize,

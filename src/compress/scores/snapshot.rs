@@ -8,8 +8,8 @@ use crate::{
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// The weights of a model at one time, to go back to: a lottery ticket is a pruned network with the weights that it started with
-/// (Frankle and Carbin, 2019).
+/// The weights of a model at one time, to go back to: a lottery ticket is a pruned network with the weights
+/// that it started with (Frankle and Carbin, 2019).
 ///
 /// ```
 /// use kolmo::{Tensor, compress::{everything, prune::{self, Amount}, scores::Snapshot}, nn::Param};

@@ -10,9 +10,10 @@ use crate::{
 };
 use serde::Serialize;
 
-/// Prunes a network before it is trained and without data, in rounds, so that no layer is lost: weights go by `w·∂R/∂w`, `R`
-/// being the sum of the outputs of the network with the magnitudes of its weights for an input of ones (SynFlow; Tanaka et al.,
-/// 2020). `outputs` computes them; what is left after round i of n is `density^(i/n)`.
+/// Prunes a network before it is trained and without data, in rounds, so that no layer is lost: weights go by
+/// `w·∂R/∂w`, `R` being the sum of the outputs of the network with the magnitudes of its weights for an input
+/// of ones (SynFlow; Tanaka et al., 2020). `outputs` computes them; what is left after round i of n is
+/// `density^(i/n)`.
 ///
 /// # Errors
 /// As [`prune::global`]; the network fails.

@@ -223,7 +223,8 @@ fn rearranged(op: &ShapeOp, x: &[Vec<Labels>], shape: &Shape, union: &mut Union)
     }
 }
 
-/// Axes merged or split: runs of old axes and of new ones with the same number of elements belong to each other.
+/// Axes merged or split: runs of old axes and of new ones with the same number of elements belong to each
+/// other.
 fn reshaped(x: &[Labels], shape: &Shape, union: &mut Union) -> Option<Vec<Labels>> {
     let old: Vec<usize> = x.iter().map(Vec::len).collect();
     let mut labels = Vec::new();

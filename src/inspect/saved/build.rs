@@ -13,7 +13,8 @@ use crate::{
 use std::collections::HashMap;
 
 impl SavedTape {
-    /// What a value was computed by. The tape must have been [observed](crate::Tape::set_observing) from before it was recorded.
+    /// What a value was computed by. The tape must have been [observed](crate::Tape::set_observing) from
+    /// before it was recorded.
     pub fn from_var<T: Float>(result: &Var<'_, T>) -> Result<SavedTape> {
         result.ok()?;
         let tape = result.tape();
@@ -52,8 +53,8 @@ struct Build {
 type Instead = Option<(u32, Option<String>)>;
 
 impl Build {
-    /// Adds what a statement needs and gives its place. Statements in `places` are there already; others are called
-    /// as if they were `instead`.
+    /// Adds what a statement needs and gives its place. Statements in `places` are there already; others are
+    /// called as if they were `instead`.
     fn add<T: Float>(
         &mut self,
         tape: &Tape<T>,

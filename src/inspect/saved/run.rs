@@ -14,8 +14,8 @@ use crate::{
 pub struct Replay<T: Float = f32> {
     /// The result.
     pub value: Tensor<T>,
-    /// The gradients of the result with respect to inputs and parameters by their names, if it is a single element;
-    /// zeros where there is no dependence.
+    /// The gradients of the result with respect to inputs and parameters by their names, if it is a single
+    /// element; zeros where there is no dependence.
     pub gradients: Vec<(String, Tensor<T>)>,
 }
 
@@ -33,8 +33,8 @@ enum Value<'t, T: Float> {
 }
 
 impl SavedTape {
-    /// Runs it on the values that it was recorded with. In the element type that it was recorded with, the results
-    /// have the bits that they had then, gradients included.
+    /// Runs it on the values that it was recorded with. In the element type that it was recorded with, the
+    /// results have the bits that they had then, gradients included.
     ///
     /// A file is a program: one from a stranger may ask for any amount of time and memory.
     pub fn replay<T: Float>(&self) -> Result<Replay<T>> {
@@ -42,12 +42,12 @@ impl SavedTape {
         self.replay_on(&leaves)
     }
 
-    /// Runs it on other values of the [`leaves`](SavedTape::leaves), of the shapes that they had. What the program itself made of
-    /// values, a constant or a branch, is as it was.
+    /// Runs it on other values of the [`leaves`](SavedTape::leaves), of the shapes that they had. What the
+    /// program itself made of values, a constant or a branch, is as it was.
     ///
     /// # Errors
-    /// Not as many leaves, or of other shapes; an operation that fails; other values where operations on the way found positions from
-    /// values: the maxima of a pool, an order, a median.
+    /// Not as many leaves, or of other shapes; an operation that fails; other values where operations on the
+    /// way found positions from values: the maxima of a pool, an order, a median.
     pub fn replay_on<T: Float>(&self, leaves: &[Tensor<T>]) -> Result<Replay<T>> {
         let bits = |t: &Tensor<T>| t.to_vec().iter().map(|v| v.to_f64().to_bits()).collect::<Vec<_>>();
         let same = |((_, known), leaf): (&(&str, &Tensor<f64>), &Tensor<T>)| {
@@ -77,9 +77,9 @@ impl SavedTape {
         Ok(Replay { value, gradients })
     }
 
-    /// Compares the gradients with respect to all leaves with central differences, in `f64`. Inputs in an error are
-    /// counted as [`leaves`](SavedTape::leaves) counts them. Values on a kink fail, since there the difference is not
-    /// the rule's slope.
+    /// Compares the gradients with respect to all leaves with central differences, in `f64`. Inputs in an
+    /// error are counted as [`leaves`](SavedTape::leaves) counts them. Values on a kink fail, since there
+    /// the difference is not the rule's slope.
     pub fn gradcheck(&self, options: GradCheck) -> Result<()> {
         let leaves: Vec<Tensor<f64>> = self.leaves().iter().map(|(_, value)| (*value).clone()).collect();
         if leaves.is_empty() {

@@ -9,8 +9,8 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// A recorded computation: its operations, the values of its inputs and parameters, and every constant in it. It goes
-/// through serde and is run again by [`replay`](SavedTape::replay) and checked by
+/// A recorded computation: its operations, the values of its inputs and parameters, and every constant in it.
+/// It goes through serde and is run again by [`replay`](SavedTape::replay) and checked by
 /// [`gradcheck`](SavedTape::gradcheck), without the program that recorded it.
 ///
 /// ```
@@ -35,9 +35,9 @@ use std::path::Path;
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 ///
-/// A fused expression is saved as the operations that it is made of, and may be rounded differently when it is run
-/// again. What can't be saved is code of the program itself: a custom operation, a checkpointed block, and scalars
-/// that a fused expression, a [`preaccumulate`](crate::Tape::preaccumulate)d block or
+/// A fused expression is saved as the operations that it is made of, and may be rounded differently when it
+/// is run again. What can't be saved is code of the program itself: a custom operation, a checkpointed block,
+/// and scalars that a fused expression, a [`preaccumulate`](crate::Tape::preaccumulate)d block or
 /// [`Scalar::statement`](crate::Scalar::statement) gave; an
 /// error names it and its source line.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -111,8 +111,8 @@ impl SavedTape {
         self
     }
 
-    /// Inputs and parameters with their values, in the order in which they were recorded. Inputs are called by their
-    /// statement, `%3`.
+    /// Inputs and parameters with their values, in the order in which they were recorded. Inputs are called
+    /// by their statement, `%3`.
     pub fn leaves(&self) -> Vec<(&str, &Tensor<f64>)> {
         self.statements
             .iter()
@@ -221,7 +221,8 @@ impl SavedTape {
 /// The most elements that a result may have: a file of such numbers would have gigabytes.
 const LARGEST: usize = 1 << 28;
 
-/// What must be so of a tape from a file before it is run; that operations fit their operands is looked at then.
+/// What must be so of a tape from a file before it is run; that operations fit their operands is looked at
+/// then.
 impl TryFrom<Plain> for SavedTape {
     type Error = String;
 

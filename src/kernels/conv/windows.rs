@@ -15,7 +15,8 @@ struct Stretch {
     count: usize,
 }
 
-/// Whole lines of the output, one after the other, in a row of the matrix: stretches alike, whose elements lie side by side.
+/// Whole lines of the output, one after the other, in a row of the matrix: stretches alike, whose elements
+/// lie side by side.
 struct Lines {
     first: Stretch,
     count: usize,
@@ -23,7 +24,8 @@ struct Lines {
     step: usize,
 }
 
-/// What is done with each stretch. A trait, since a closure that isn't inlined loses the caller's instructions.
+/// What is done with each stretch. A trait, since a closure that isn't inlined loses the caller's
+/// instructions.
 trait Visit {
     fn stretch(&mut self, s: Stretch);
     fn lines(&mut self, lines: Lines);
@@ -78,7 +80,8 @@ impl<T: FloatElement> Visit for LayOut<'_, T> {
 }
 
 impl<T: FloatElement> LayOut<'_, T> {
-    /// Lines of a fixed size, a few instructions each: what belongs to neighbours is copied as well, and then zeroed.
+    /// Lines of a fixed size, a few instructions each: what belongs to neighbours is copied as well, and then
+    /// zeroed.
     #[inline(always)]
     fn lines_of<const N: usize>(&mut self, lines: Lines) {
         let Stretch { to, before, start, count, .. } = lines.first;
@@ -161,8 +164,9 @@ impl<T: FloatElement> PutBack<'_, T> {
     }
 }
 
-/// A row of the matrix: one element of all windows. Where the first window of each axis has it (behind the end if before the
-/// beginning), and the columns of the output for which it is inside the input: from `first` up to `end`.
+/// A row of the matrix: one element of all windows. Where the first window of each axis has it (behind the
+/// end if before the beginning), and the columns of the output for which it is inside the input: from `first`
+/// up to `end`.
 struct Row {
     channel: usize,
     begin: [usize; 3],
@@ -302,8 +306,8 @@ vectorised! {
     }
 }
 
-/// Rows of images are short: a call of the system's copy would take longer than the copying. So it goes by pieces of
-/// fixed sizes, which are a few instructions each.
+/// Rows of images are short: a call of the system's copy would take longer than the copying. So it goes by
+/// pieces of fixed sizes, which are a few instructions each.
 #[inline(always)]
 fn copy<T: FloatElement>(mut from: &[T], mut to: &mut [T]) {
     if from.len() >= 128 {

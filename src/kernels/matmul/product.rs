@@ -1,4 +1,5 @@
-//! A product to be computed: whether its matrices fit each other, where their elements lie, and which kernel suits it.
+//! A product to be computed: whether its matrices fit each other, where their elements lie, and which kernel
+//! suits it.
 use super::mat::{Mat, MatMut, fits};
 use std::ops::{Add, Mul};
 
@@ -52,13 +53,13 @@ pub struct Product<T> {
     pub(super) a: View<T>,
     pub(super) b: View<T>,
     pub(super) c: View<T>,
-    /// What beta multiplies: `c` itself, or other elements to begin with, which lie like those of `c` or, in the axis where
-    /// they are broadcast, in one place.
+    /// What beta multiplies: `c` itself, or other elements to begin with, which lie like those of `c` or, in
+    /// the axis where they are broadcast, in one place.
     pub(super) start: View<T>,
 }
 
-// SAFETY: a product reads a and b and writes c; those who run parts of one at the same time give them parts of c that
-// don't overlap.
+// SAFETY: a product reads a and b and writes c; those who run parts of one at the same time give them parts
+// of c that don't overlap.
 unsafe impl<T: Sync + Send> Sync for Product<T> {}
 
 #[doc(hidden)]
@@ -69,7 +70,8 @@ pub enum Kernel {
     RowSums,
 }
 
-/// Why a product was not computed, and nothing written: the matrices don't fit each other or the data that they stand for.
+/// Why a product was not computed, and nothing written: the matrices don't fit each other or the data that
+/// they stand for.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Misfit;
 
@@ -165,8 +167,9 @@ impl<T: MatmulElement> Product<T> {
             return (Kernel::Dots, x);
         }
         let x = self;
-        // Vectors run along the columns: best where both B's and C's lie side by side, else where B's do, else where
-        // less is wasted on vectors that aren't full, on transposing B and on writing C against its order.
+        // Vectors run along the columns: best where both B's and C's lie side by side, else where B's do,
+        // else where less is wasted on vectors that aren't full, on transposing B and on writing C
+        // against its order.
         let cost = |x: Product<T>| {
             let steps = x.m.saturating_mul(x.n.next_multiple_of(16)).saturating_mul(x.k) / 16;
             let write = if x.c.col == 1 { 0 } else { x.m.saturating_mul(x.n) };

@@ -1,6 +1,7 @@
-//! Products of matrices with several rows and columns: tiles of C that fill the registers, fed from panels of A
-//! and B that fit the caches. Every element of C is one chain of multiply-adds along k, in blocks whose size depends on k
-//! alone, whatever tile it falls into: so where a product is cut makes no difference to its bits.
+//! Products of matrices with several rows and columns: tiles of C that fill the registers, fed from panels of
+//! A and B that fit the caches. Every element of C is one chain of multiply-adds along k, in blocks whose
+//! size depends on k alone, whatever tile it falls into: so where a product is cut makes no difference to its
+//! bits.
 use super::{
     product::{MatmulElement, Product, View},
     vector::Vector,
@@ -53,8 +54,8 @@ pub(super) unsafe fn tiles<V: Vector<T: MatmulElement>, const R: usize, const NV
         let beta = if p == 0 { x.beta } else { V::T::ONE };
         for i in (0..x.m).step_by(rows) {
             let m = rows.min(x.m - i);
-            // SAFETY: here and below, all indices are below the sizes of the product, and panels are no larger
-            // than their scratch.
+            // SAFETY: here and below, all indices are below the sizes of the product, and panels are no
+            // larger than their scratch.
             let a = unsafe { x.a.at(i, p) };
             if pack_a {
                 unsafe { pack_rows::<V, R>(a, m, k, packed_a) };
@@ -128,8 +129,8 @@ unsafe fn pack_rows<V: Vector<T: MatmulElement>, const R: usize>(
             }
             return;
         }
-        // Two strips at a time: where rows lie side by side, both are in one line of the cache. Strip after strip, since
-        // strips may be apart by a multiple of 4 KB, whose places in the cache are few.
+        // Two strips at a time: where rows lie side by side, both are in one line of the cache. Strip after
+        // strip, since strips may be apart by a multiple of 4 KB, whose places in the cache are few.
         for r in (0..m).step_by(2 * R) {
             for p in 0..k {
                 for r in (r..m.min(r + 2 * R)).step_by(R) {
@@ -147,8 +148,8 @@ unsafe fn pack_rows<V: Vector<T: MatmulElement>, const R: usize>(
     }
 }
 
-/// `to[i * to_step + j] = from[p + i, q + j]` for a square, as far as `from`, with `rows` and `columns`, has elements;
-/// zero in the columns behind them.
+/// `to[i * to_step + j] = from[p + i, q + j]` for a square, as far as `from`, with `rows` and `columns`, has
+/// elements; zero in the columns behind them.
 #[inline(always)]
 unsafe fn square<V: Vector<T: MatmulElement>>(
     from: View<V::T>,
@@ -328,7 +329,8 @@ unsafe fn scatter<V: Vector<T: MatmulElement>, const R: usize, const NV: usize>(
 ) {
     let mut rows = [[V::T::ZERO; MAX_COLS]; MAX_ROWS];
     let mut columns = [[V::T::ZERO; MAX_ROWS]; MAX_COLS];
-    // SAFETY: rows and columns hold a whole tile and are made of whole squares; x.n is no more than its width.
+    // SAFETY: rows and columns hold a whole tile and are made of whole squares; x.n is no more than its
+    // width.
     unsafe {
         let alpha = V::splat(x.alpha);
         let by_rows = rows.as_mut_ptr().cast::<V::T>();

@@ -6,8 +6,8 @@ use std::arch::x86_64::*;
 /// A register full of floats.
 ///
 /// # Safety
-/// All functions: the machine must have the type's instructions. Those with a pointer: it must be valid for as
-/// many elements as the function touches.
+/// All functions: the machine must have the type's instructions. Those with a pointer: it must be valid for
+/// as many elements as the function touches.
 pub(super) trait Vector: Copy {
     type T: Copy;
     const LANES: usize;

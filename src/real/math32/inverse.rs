@@ -14,7 +14,8 @@ const ASIN: [f64; 8] = [
     0.03294643906285714,
 ];
 
-/// Where |x| > ½, the arcsine of √((1-|x|)/2), which is half of arccos |x|; else that of |x|; and which it is.
+/// Where |x| > ½, the arcsine of √((1-|x|)/2), which is half of arccos |x|; else that of |x|; and which it
+/// is.
 #[inline(always)]
 fn asin_part<const FMA: bool>(x: f32) -> (f64, bool) {
     let a = x.abs() as f64;

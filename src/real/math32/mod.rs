@@ -1,8 +1,8 @@
 //! Elementary functions of `f32` that the compiler turns into vector code when they stand in a plain loop:
 //! no branches, no tables, no calls. They know nothing of slices and tapes; `f64` is next door in `math64`.
 //!
-//! `FMA` says that the loop is compiled where fused multiply-add is an instruction. Errors are at most, in units
-//! of the last place, and in both variants:
+//! `FMA` says that the loop is compiled where fused multiply-add is an instruction. Errors are at most, in
+//! units of the last place, and in both variants:
 //!
 //! | functions | ulp |
 //! | --- | --- |

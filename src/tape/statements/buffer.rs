@@ -1,5 +1,6 @@
-//! The statement buffer: what a scalar operation leaves behind. One byte per statement for its number of arguments,
-//! and 4 bytes plus one number per argument: the id of the argument and the partial derivative at it.
+//! The statement buffer: what a scalar operation leaves behind. One byte per statement for its number of
+//! arguments, and 4 bytes plus one number per argument: the id of the argument and the partial derivative at
+//! it.
 //!
 //! ```text
 //! counts     1      2          1     TENSOR         one byte per statement; statement i has id i
@@ -8,8 +9,8 @@
 //! ```
 //!
 //! Statement 0 is a sink that constants point to. Every statement has at least one argument, so that the
-//! one check of the room for arguments is a check of the room for statements too. While the tape is observed there is no
-//! room: every statement takes the slow way, which notes what the buffer doesn't hold.
+//! one check of the room for arguments is a check of the room for statements too. While the tape is observed
+//! there is no room: every statement takes the slow way, which notes what the buffer doesn't hold.
 use super::told::{Note, Told};
 use crate::real::Number;
 use std::cell::UnsafeCell;
@@ -25,7 +26,8 @@ pub(super) struct Inner<T> {
     pub counts: Vec<u8>,
     pub ids: Vec<u32>,
     pub partials: Vec<T>,
-    /// How many arguments there may be before the slow way is taken: at most as many as all three vectors have room for.
+    /// How many arguments there may be before the slow way is taken: at most as many as all three vectors
+    /// have room for.
     pub limit: usize,
     /// What is noted of scalar statements, while they are observed.
     pub notes: Option<Vec<Note>>,
@@ -66,13 +68,13 @@ impl<T: Number> Statements<T> {
     /// Runs `f` on the buffer.
     #[inline(always)]
     pub(super) fn with<R>(&self, f: impl FnOnce(&mut Inner<T>) -> R) -> R {
-        // SAFETY: the buffer is neither Sync nor handed out, and no `f` below calls back into this type or into
-        // user code (Number is only copied), so this is the only reference while `f` runs.
+        // SAFETY: the buffer is neither Sync nor handed out, and no `f` below calls back into this type or
+        // into user code (Number is only copied), so this is the only reference while `f` runs.
         f(unsafe { &mut *self.inner.get() })
     }
 
-    /// Appends a statement with N arguments, at least one, and gives its id; 0, a constant's, when ids have run out. What is
-    /// told of it is noted while statements are observed.
+    /// Appends a statement with N arguments, at least one, and gives its id; 0, a constant's, when ids have
+    /// run out. What is told of it is noted while statements are observed.
     // `push_slices` could do this, but a chain of small statements takes 7 % longer with it.
     #[inline(always)]
     pub fn push<const N: usize>(&self, arguments: [(u32, T); N], told: Told<'_>) -> u32 {
@@ -82,8 +84,8 @@ impl<T: Number> Statements<T> {
                 return None;
             }
             let statement = b.counts.len();
-            // SAFETY: `limit` is no more than the capacity of any of the three; there are never more statements than
-            // arguments, so the check above covers all.
+            // SAFETY: `limit` is no more than the capacity of any of the three; there are never more
+            // statements than arguments, so the check above covers all.
             unsafe {
                 *b.counts.as_mut_ptr().add(statement) = N as u8;
                 for (k, (id, partial)) in arguments.into_iter().enumerate() {
@@ -100,7 +102,8 @@ impl<T: Number> Statements<T> {
         match pushed {
             Some(id) => id,
             None => {
-                // A copy: if the array itself had an address, it would be written to memory on the quick way too.
+                // A copy: if the array itself had an address, it would be written to memory on the quick way
+                // too.
                 self.noted(self.push_slow(&{ arguments }), told)
             }
         }
@@ -122,8 +125,9 @@ impl<T: Number> Statements<T> {
         })
     }
 
-    /// Appends a statement with the arguments of `parts` one after the other, 1 to 254 of them in all. Of each `x` of a part `argument`
-    /// tells the id and, together with the partner at the same place of the second slice, the partial derivative.
+    /// Appends a statement with the arguments of `parts` one after the other, 1 to 254 of them in all. Of
+    /// each `x` of a part `argument` tells the id and, together with the partner at the same place of the
+    /// second slice, the partial derivative.
     #[inline(always)]
     pub fn push_slices<S, const P: usize>(
         &self,
@@ -141,8 +145,8 @@ impl<T: Number> Statements<T> {
                 return (0, false);
             }
             let statement = b.counts.len();
-            // SAFETY: as in `push`, with room for `n` arguments: each part writes as many as its first slice has, no more
-            // than the second.
+            // SAFETY: as in `push`, with room for `n` arguments: each part writes as many as its first slice
+            // has, no more than the second.
             unsafe {
                 let (mut ids, mut partials) = (b.ids.as_mut_ptr().add(at), b.partials.as_mut_ptr().add(at));
                 for (xs, partners) in parts {
@@ -186,7 +190,8 @@ impl<T: Number> Statements<T> {
         self.with(|b| b.full)
     }
 
-    /// Forgets all but the first statements, arguments and scalar statements, as `len` gave them. Keeps the memory.
+    /// Forgets all but the first statements, arguments and scalar statements, as `len` gave them. Keeps the
+    /// memory.
     pub fn truncate(&self, statements: usize, arguments: usize, scalars: usize) {
         self.with(|b| {
             b.counts.truncate(statements);
@@ -223,8 +228,8 @@ impl<T: Number> Statements<T> {
         }
     }
 
-    /// The reverse sweep over scalar statements: v̄ⱼ += v̄ᵢ · ∂φᵢ/∂vⱼ, from the statement before `from` down to the
-    /// next tensor statement or to `floor`. A statement whose adjoint is zero passes nothing on.
+    /// The reverse sweep over scalar statements: v̄ⱼ += v̄ᵢ · ∂φᵢ/∂vⱼ, from the statement before `from` down to
+    /// the next tensor statement or to `floor`. A statement whose adjoint is zero passes nothing on.
     pub fn sweep(&self, adjoints: &mut [T], from: &mut Stop, floor: usize) -> bool {
         self.with(|b| {
             let (mut statement, mut at) =
@@ -255,7 +260,8 @@ impl<T: Number> Statements<T> {
     }
 }
 
-/// Makes room for at least `n` more arguments, and for as many statements as there are arguments. False if ids have run out.
+/// Makes room for at least `n` more arguments, and for as many statements as there are arguments. False if
+/// ids have run out.
 #[cold]
 #[inline(never)]
 fn reserve<T>(b: &mut Inner<T>, n: usize) -> bool {

@@ -38,9 +38,9 @@ impl<T> Default for Local<T> {
 }
 
 impl<T: Number> Statements<T> {
-    /// Replaces the statements after `floor` (as `len` gave it) by one for each of `results` that is among them, or a chain of
-    /// several where one can't hold all arguments, and puts the new ids into `local.ids`. False, and nothing done, if there are
-    /// tensor statements.
+    /// Replaces the statements after `floor` (as `len` gave it) by one for each of `results` that is among
+    /// them, or a chain of several where one can't hold all arguments, and puts the new ids into
+    /// `local.ids`. False, and nothing done, if there are tensor statements.
     pub fn shorten(&self, local: &mut Local<T>, floor: (usize, usize, usize), results: &[u32]) -> bool {
         let Local { adjoints, reached, row: found, ends, marked, ids, .. } = local;
         let (n, adjoints_needed) = (self.len().0, self.adjoints());
@@ -116,9 +116,10 @@ impl<T: Number> Statements<T> {
         true
     }
 
-    /// The rows of a Jacobian: for each of `results` the derivatives with respect to the statements that have a number in
-    /// `columns`, sorted by it. Each row is a sweep over as much of the tape as lies between a result and what it was made from.
-    /// `columns` is as long as `adjoints` says. False if tensor statements are in between.
+    /// The rows of a Jacobian: for each of `results` the derivatives with respect to the statements that have
+    /// a number in `columns`, sorted by it. Each row is a sweep over as much of the tape as lies between
+    /// a result and what it was made from. `columns` is as long as `adjoints` says. False if tensor
+    /// statements are in between.
     pub fn rows(
         &self,
         local: &mut Local<T>,

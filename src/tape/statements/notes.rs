@@ -1,4 +1,5 @@
-//! What is noted of scalar statements while the tape is observed: the buffer itself holds partial derivatives only.
+//! What is noted of scalar statements while the tape is observed: the buffer itself holds partial derivatives
+//! only.
 use super::{
     buffer::Statements,
     told::{NO_CONSTANT, Note, Told},

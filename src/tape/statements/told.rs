@@ -15,8 +15,8 @@ pub(crate) struct Note {
     pub site: Option<&'static Location<'static>>,
 }
 
-/// What a statement tells of itself. Only its fields are handed on, one by one: they stay in registers where nothing is
-/// noted.
+/// What a statement tells of itself. Only its fields are handed on, one by one: they stay in registers where
+/// nothing is noted.
 #[derive(Clone, Copy)]
 pub(crate) struct Told<'a> {
     pub name: &'static str,

@@ -11,7 +11,8 @@ impl Numbers {
     }
 }
 
-/// Another number in the place of one; those in the middle would only ask for more memory than a test should take.
+/// Another number in the place of one; those in the middle would only ask for more memory than a test should
+/// take.
 fn number(random: &mut Numbers) -> Value {
     match random.below(14) {
         0 | 1 => json!(0),

@@ -1,4 +1,5 @@
-//! A browser that a test can steer: chromedriver's WebDriver protocol over plain HTTP, no more of it than is needed.
+//! A browser that a test can steer: chromedriver's WebDriver protocol over plain HTTP, no more of it than is
+//! needed.
 use crate::Folder;
 use serde_json::{Value, json};
 use std::{
@@ -139,7 +140,8 @@ fn port(stdout: impl Read) -> Option<u16> {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // An empty object: chromedriver refuses a request without parameters, and the browser would go on running.
+        // An empty object: chromedriver refuses a request without parameters, and the browser would go on
+        // running.
         let quit = self.send("DELETE", &format!("/session/{}", self.session), &json!({}));
         if quit.is_err() {
             // All that it started is in its group.

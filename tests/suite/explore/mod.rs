@@ -1,5 +1,6 @@
-//! The page of the tape explorer in a real browser: it opens without errors, shows the tape's numbers, and does what is
-//! asked of it. Without chromedriver and a browser the test is left out, except where `CI` is set.
+//! The page of the tape explorer in a real browser: it opens without errors, shows the tape's numbers, and
+//! does what is asked of it. Without chromedriver and a browser the test is left out, except where `CI` is
+//! set.
 mod driver;
 
 use crate::Folder;
@@ -72,7 +73,8 @@ fn the_page_shows_the_tape_and_does_what_is_asked() {
     }
 }
 
-/// Numbers are the tape's; stepping fills values downwards and adjoints upwards, and lights what it reads and writes.
+/// Numbers are the tape's; stepping fills values downwards and adjoints upwards, and lights what it reads and
+/// writes.
 fn scalars(browser: &Browser) -> Outcome<()> {
     let page = Page::new("scalars");
     let tape = Tape::<f64>::new();

@@ -41,8 +41,8 @@ fn seal(mut body: Vec<u8>) -> Vec<u8> {
     body
 }
 
-/// Behind a checksum that fits, everything else must hold too: no panic, no endless loop, no huge allocation. What
-/// still reads as an artifact must be one that can be written again.
+/// Behind a checksum that fits, everything else must hold too: no panic, no endless loop, no huge allocation.
+/// What still reads as an artifact must be one that can be written again.
 #[test]
 fn damage_with_a_right_checksum_never_panics() {
     let mut random = Random(9);

@@ -1,5 +1,6 @@
-//! The promises of the `.kolmo` file: here, that what is written comes back; beside it, that damage is noticed and
-//! nothing is believed (`damage`), and that the bytes stay near the entropy of what they hold (`sizes`).
+//! The promises of the `.kolmo` file: here, that what is written comes back; beside it, that damage is
+//! noticed and nothing is believed (`damage`), and that the bytes stay near the entropy of what they hold
+//! (`sizes`).
 mod damage;
 mod python;
 mod sizes;

@@ -53,7 +53,8 @@ fn a_random_mask_costs_its_entropy() {
     }
 }
 
-/// Every fifth column is empty, as MNIST's border is: it costs next to nothing, and pruning of whole rows too.
+/// Every fifth column is empty, as MNIST's border is: it costs next to nothing, and pruning of whole rows
+/// too.
 #[test]
 fn blank_columns_and_rows_cost_next_to_nothing() {
     let mut random = Random(4);
@@ -107,7 +108,8 @@ fn codes_cost_their_entropy_and_less_if_they_follow_a_pattern() {
     assert!(column_by_column < 0.6 * flat, "{column_by_column}");
 }
 
-/// Mostly-zero codes without a mask cost no more than the entropy of which weights are zero, and of the others.
+/// Mostly-zero codes without a mask cost no more than the entropy of which weights are zero, and of the
+/// others.
 #[test]
 fn a_common_code_without_a_mask_is_set_apart() {
     let mut random = Random(8);

@@ -1,5 +1,5 @@
-//! Derivatives of first and second order against central differences, a family of operations in each test. Elementary
-//! functions are checked from their table, inside the crate.
+//! Derivatives of first and second order against central differences, a family of operations in each test.
+//! Elementary functions are checked from their table, inside the crate.
 mod layers;
 mod linalg;
 mod losses;

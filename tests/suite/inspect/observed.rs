@@ -76,9 +76,9 @@ fn the_error_of_a_long_program_in_f32_is_within_the_bound_and_near_it() -> Resul
         }
         sum
     }
-    // An error of one program may be anything up to the bound, also nothing. Those of 30 add up as in a random walk: of some
-    // thousand roundings of equal size about a thirtieth of their sum is left, so that all of them stay below a thousandth of it
-    // with a probability of less than (1/20)³⁰.
+    // An error of one program may be anything up to the bound, also nothing. Those of 30 add up as in a
+    // random walk: of some thousand roundings of equal size about a thirtieth of their sum is left, so
+    // that all of them stay below a thousandth of it with a probability of less than (1/20)³⁰.
     let mut largest = 0.0f64;
     for seed in 0..30 {
         let (a, b) = (noise(2 * seed, 400), noise(2 * seed + 1, 400));

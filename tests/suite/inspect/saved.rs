@@ -15,7 +15,8 @@ fn through_json(saved: &SavedTape) -> SavedTape {
     serde_json::from_str(&serde_json::to_string(saved).unwrap()).unwrap()
 }
 
-/// Runs a saved tape and compares value and gradients of all leaves with those of the tape itself, bit by bit.
+/// Runs a saved tape and compares value and gradients of all leaves with those of the tape itself, bit by
+/// bit.
 fn same_bits(tape: &Tape<f32>, loss: &Var<'_, f32>) -> Result<SavedTape> {
     let saved = through_json(&SavedTape::from_var(loss)?);
     let run = saved.replay::<f32>()?;

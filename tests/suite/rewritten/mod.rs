@@ -1,6 +1,7 @@
-//! One model, computed in many ways, gives one set of bits: plainly, with blocks that are run again, within budgets, as a
-//! recorded program, from a saved tape, and by a process that takes the run up from a file. Values, gradients, and parameters and
-//! running statistics after some steps of an optimiser, on other inputs in each step. What can't be recorded is refused.
+//! One model, computed in many ways, gives one set of bits: plainly, with blocks that are run again, within
+//! budgets, as a recorded program, from a saved tape, and by a process that takes the run up from a file.
+//! Values, gradients, and parameters and running statistics after some steps of an optimiser, on other inputs
+//! in each step. What can't be recorded is refused.
 //!
 //! `KOLMO_REWRITTEN_MODELS=n` sets how many models there are, `KOLMO_REWRITTEN_SEED=n` which is the first.
 mod models;
@@ -73,7 +74,8 @@ fn gradients(model: &Model, grads: &Gradients) -> BTreeMap<String, Option<Vec<u3
     named_params(model).into_iter().map(|(name, p)| (name, grads.param(&p).map(bits))).collect()
 }
 
-/// A run: the model, its tape, whose stream of random numbers goes on from step to step, and how a step is computed.
+/// A run: the model, its tape, whose stream of random numbers goes on from step to step, and how a step is
+/// computed.
 struct Run {
     model: Model,
     tape: Tape,
@@ -320,7 +322,8 @@ fn saved(seed: u64, path: &Path) -> Result<()> {
 
 const FOLDER: &str = "KOLMO_TEST_REWRITTEN";
 
-/// Two steps of every model that has some left, from its file and into it; after the last the parameters, too.
+/// Two steps of every model that has some left, from its file and into it; after the last the parameters,
+/// too.
 fn two_steps(folder: &Path) -> Result<()> {
     for seed in seeds() {
         let path = folder.join(format!("{seed}.checkpoint"));

@@ -229,7 +229,8 @@ fn layer(d: &mut Dice, rng: &mut Random, shape: &[usize]) -> Option<Part> {
     })
 }
 
-/// Vectors of indices beside the input, if it is `[n, length, 4]`; parts in a chain; a linear layer at the end.
+/// Vectors of indices beside the input, if it is `[n, length, 4]`; parts in a chain; a linear layer at the
+/// end.
 #[derive(serde::Serialize)]
 pub struct Model {
     pub embedding: Option<Embedding>,
