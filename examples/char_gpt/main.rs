@@ -38,7 +38,7 @@ struct Options {
     /// Of the weights, the blocks and the text that is written
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// CharTokenizer to write at the end
+    /// Characters to write at the end
     #[arg(long, default_value_t = 600)]
     write: usize,
     /// A few steps, to see that everything works

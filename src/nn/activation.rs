@@ -4,7 +4,7 @@ use super::{
     fit::{refused, sizes_of},
 };
 use crate::{
-    checked::{Check, checked, finite, option, positive},
+    checked::{Check, checked, finite, not_negative, option, positive},
     error::Checked,
     ops::Float,
     param::Param,
@@ -118,7 +118,7 @@ with_options! {
     Hardshrink hardshrink { lambd: f64 = 0.5 } |s| finite("lambd", s.lambd);
     /// `x` moved towards 0.
     Softshrink softshrink { lambd: f64 = 0.5 }
-        |s| option("lambd", s.lambd, s.lambd >= 0.0 && s.lambd.is_finite(), "a finite number of at least 0");
+        |s| not_negative("lambd", s.lambd);
     /// Half of an axis, times the sigmoid of the other half.
     Glu glu { dim: isize = -1 } |_| Ok(());
     /// `eˣ / Σ eˣ` along an axis.

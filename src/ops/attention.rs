@@ -1,4 +1,4 @@
-//! AttentionOptions: weighted means of values, by the likeness of queries and keys.
+//! Attention: weighted means of values, by the likeness of queries and keys.
 use super::list::{Attend, Float};
 use crate::{tape::Var, tensor::Tensor};
 
@@ -80,7 +80,7 @@ impl<'t, T: Float> Var<'t, T> {
         y.named("scaled_dot_product_attention", &[&operands[..], mask.as_slice()].concat())
     }
 
-    /// AttentionOptions of operands that fit each other.
+    /// Attention of operands that fit each other.
     #[track_caller]
     pub(crate) fn attend(
         &self,

@@ -47,7 +47,7 @@ fn one_link() -> impl Drop {
     ONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// # AttentionMasks, codebooks, step sizes: the whole state
+/// # Masks, codebooks, step sizes: the whole state
 impl<T: Float> Param<T> {
     /// A parameter of its own that holds this.
     ///
@@ -70,14 +70,10 @@ impl<T: Float> Param<T> {
     pub fn set_state(&self, state: ParamState<T>) -> Result<()> {
         let _one = one_link();
         state.check("Param::set_state", self.id())?;
-        self.put(state);
+        let mut own = self.write();
+        own.holds = state;
+        own.refresh();
         Ok(())
-    }
-
-    fn put(&self, holds: ParamState<T>) {
-        let mut state = self.write();
-        state.holds = holds;
-        state.refresh();
     }
 
     /// Whether what this one stands for takes that of the parameter with this id.
@@ -88,13 +84,16 @@ impl<T: Float> Param<T> {
             || state.steps().is_some_and(|steps| steps.sizes.takes(other))
     }
 
-    /// Changes a part of what it holds, if that fits the rest then.
+    /// Changes mask or form, if that fits the rest then.
     fn change(&self, what: &'static str, f: impl FnOnce(&mut ParamState<T>)) -> Result<()> {
         let _one = one_link();
-        let mut state = self.state();
-        f(&mut state);
-        state.check(what, self.id())?;
-        self.put(state);
+        let mut changed = self.state();
+        f(&mut changed);
+        changed.check(what, self.id())?;
+        // The tensor stays what it is now: another thread may have trained it in the meantime.
+        let mut state = self.write();
+        (state.holds.mask, state.holds.form) = (changed.mask, changed.form);
+        state.refresh();
         Ok(())
     }
 

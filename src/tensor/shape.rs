@@ -6,7 +6,7 @@ use std::{fmt, ops::Deref};
 
 /// Sizes of the axes of a tensor. Up to five axes it needs no allocation.
 ///
-/// MeshgridIndexing never panics: an axis that isn't there has size 0, a range that isn't there is empty.
+/// Indexing never panics: an axis that isn't there has size 0, a range that isn't there is empty.
 ///
 /// ```
 /// let x = kolmo::Tensor::<f32>::zeros([2, 3, 4]);
