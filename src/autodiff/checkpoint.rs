@@ -4,6 +4,7 @@ use crate::{
     error::{Checked, Error, Result},
     ops::Float,
     param::Param,
+    real::About,
     tape::{NONE, Op, Random, Restore, Rule, Step, Tape, Var},
     tensor::{Shape, Tensor},
 };
@@ -100,6 +101,14 @@ impl<T: Float> Tape<T> {
 impl<T: Float, B: Block<T>> Rule<T> for Checkpoint<B> {
     fn name(&self) -> &str {
         "checkpoint"
+    }
+
+    fn about(&self) -> About {
+        About::formula(
+            "one block of the program",
+            &["the block run again, and swept"],
+            "Nothing inside the block is kept: less memory for more time.",
+        )
     }
 
     fn forward(&self, _: &[&Tensor<T>]) -> Checked<Tensor<T>> {

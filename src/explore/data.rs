@@ -121,7 +121,9 @@ impl Data {
                 line(row, sources.place(row.row.site.as_deref()), check)
             })
             .collect();
-        let formulas = rows.iter().filter_map(|row| Some((row.op.clone(), formula(&row.op)?))).collect();
+        let about = tape.about_statements();
+        let of = |row: &Line| formula(&row.op, about.get(row.id as usize)?);
+        let formulas = rows.iter().filter_map(|row| Some((row.op.clone(), of(row)?))).collect();
         Data {
             title: title.to_string(),
             dtype: seen.rows.first().map(|r| r.row.dtype.clone()).unwrap_or_default(),

@@ -5,7 +5,8 @@ use super::{
     observation::{Constant, Flow, Kept, Observation, Observed},
 };
 use crate::{
-    ops::{Float, kinks},
+    ops::Float,
+    real::{About, about::elementary},
     tape::{Node, OUTPUT, Op, Place, Seen, Tape, Watch},
     tensor::Tensor,
 };
@@ -43,8 +44,10 @@ impl<T: Float> Tape<T> {
                     seen.fill(&watch.seen[i], &mut known);
                     let operands: Option<Vec<&Tensor<T>>> =
                         (0..nodes[i].inputs.len()).map(|k| watch.operand(&nodes[i].inputs, i, k)).collect();
+                    let rule = nodes[i].op.rule();
+                    seen.tell(&rule.about());
                     if let (Some(x), Some(y)) = (operands, &watch.seen[i].value) {
-                        seen.kinks = nodes[i].op.rule().kinks(&x, y);
+                        seen.kinks = rule.kinks(&x, y);
                     }
                 }
                 None => self.fill_scalar(&mut seen, &rows),
@@ -83,7 +86,66 @@ impl<T: Float> Tape<T> {
             })
             .collect();
         let options: Vec<f64> = note.options.iter().map(|(_, v)| *v).collect();
-        seen.kinks = operands.is_some_and(|x| kinks::is_kink(note.name, &options, &x)) as usize;
+        let about = about_scalar(note.name);
+        seen.tell(&about);
+        let arguments = match operands.as_deref() {
+            Some(&[x]) => [x, f64::NAN],
+            Some(&[a, b]) => [a, b],
+            _ => return,
+        };
+        seen.kinks = about.is_kink.is_some_and(|is_kink| is_kink(&options, arguments)) as usize;
+    }
+}
+
+/// What is known of a statement of scalars.
+fn about_scalar(name: &str) -> About {
+    const PARTIAL: &[&str] = &["ȳ · its partial derivative"];
+    match name {
+        "dot" => About::formula(
+            "Σ aᵢ · bᵢ",
+            &["ȳ · the partner"],
+            "One statement with as many arguments as there are factors.",
+        ),
+        "sum_of_squares" => {
+            About::formula("Σ aᵢ²", &["ȳ · 2aᵢ"], "One statement with as many arguments as there are terms.")
+        }
+        "select" => {
+            let gradients = &["ȳ where a was taken", "ȳ where b was taken"];
+            About::formula("one of a and b, by a mask", gradients, "").exact()
+        }
+        "fused" => About::formula(
+            "an expression, in one statement",
+            PARTIAL,
+            "Value and derivatives come from one run on dual numbers.",
+        ),
+        "forward" => {
+            About::formula("one block, on dual numbers", PARTIAL, "Nothing inside the block was recorded.")
+        }
+        "preaccumulate" => About::formula(
+            "one block, made short",
+            PARTIAL,
+            "What the block recorded was replaced by this one statement.",
+        ),
+        "statement" => About::formula("value with its partial derivatives", PARTIAL, ""),
+        name => elementary(name).copied().unwrap_or(About::NOTHING),
+    }
+}
+
+impl<T: Float> Tape<T> {
+    /// What is known of the operation of each statement, by its id.
+    pub(crate) fn about_statements(&self) -> Vec<About> {
+        let mut all = vec![About::NOTHING; self.statements.len().0];
+        for (id, about) in all.iter_mut().enumerate() {
+            if let Some(note) = self.statements.note(id as u32) {
+                *about = about_scalar(note.name);
+            }
+        }
+        for node in self.tensors.nodes.borrow().iter() {
+            if let Some(about) = all.get_mut(node.statement as usize) {
+                *about = node.op.rule().about();
+            }
+        }
+        all
     }
 }
 
@@ -102,7 +164,15 @@ impl Observed {
             nanos: 0,
             backward_nanos: 0,
             kinks: 0,
+            kinks_at: About::NOTHING.kinks.into(),
+            exact: false,
         }
+    }
+
+    /// What is known of its operation.
+    fn tell(&mut self, about: &About) {
+        self.exact = about.exact;
+        self.kinks_at = about.kinks.into();
     }
 
     /// A statement on tensors.

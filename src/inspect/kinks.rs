@@ -27,6 +27,9 @@ pub struct Kink {
     /// Where it comes from.
     #[serde(flatten)]
     pub origin: Origin,
+    /// Where on the operands: `at 0`, `at a tie`.
+    #[serde(default)]
+    pub place: String,
     /// How many elements lie on a kink.
     pub elements: usize,
     /// How many elements there are.
@@ -62,22 +65,11 @@ impl Observation {
         let kink = |seen: &Observed| Kink {
             id: seen.row.id,
             origin: Origin::of(seen),
+            place: seen.kinks_at.clone(),
             elements: seen.kinks,
             of: seen.value.as_ref().map_or(seen.kinks, |v| v.numel()).max(seen.kinks),
         };
         Kinks { statements: found.map(kink).collect() }
-    }
-}
-
-impl Kink {
-    /// Where the kink lies: `at 0`, `at a tie`.
-    fn place(&self) -> &'static str {
-        match self.origin.op.as_str() {
-            "relu" | "abs" | "leaky_relu" | "prelu" | "sign" => "at 0",
-            "maximum" | "minimum" | "fmax" | "fmin" | "amax" | "amin" => "at a tie",
-            op if op.starts_with("clamp") => "at a bound",
-            _ => "at a kink",
-        }
     }
 }
 
@@ -87,7 +79,7 @@ impl fmt::Display for Kinks {
             return writeln!(f, "no value lies on a kink: the gradient is the only one");
         }
         for k in &self.statements {
-            write!(f, "this gradient is a subgradient: {} {}", k.origin.op, k.place())?;
+            write!(f, "this gradient is a subgradient: {} {}", k.origin.op, k.place)?;
             match k.origin.line() {
                 Some(line) => write!(f, " in {line}")?,
                 None => write!(f, ", statement %{}", k.id)?,

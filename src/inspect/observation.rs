@@ -56,6 +56,12 @@ pub struct Observed {
     pub backward_nanos: u64,
     /// At how many elements the derivative is one of several possible ones: `relu` at 0, a tie of `maximum`.
     pub kinks: usize,
+    /// Where such elements lie: `at 0`, `at a tie`.
+    #[serde(default)]
+    pub kinks_at: String,
+    /// Whether the value is computed without rounding: elements are moved or chosen, signs change.
+    #[serde(default)]
+    pub exact: bool,
 }
 
 /// An operand that is not on the tape.

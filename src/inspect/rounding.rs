@@ -51,28 +51,6 @@ pub struct RoundingError {
     pub gradient_norm: f64,
 }
 
-/// Operations that move elements or change signs, which is exact.
-const EXACT: [&str; 18] = [
-    "reshape",
-    "permute",
-    "expand",
-    "slice",
-    "unslice",
-    "flip",
-    "cat",
-    "take",
-    "index_select",
-    "where",
-    "at",
-    "stack_scalars",
-    "relu",
-    "neg",
-    "abs",
-    "amax",
-    "amin",
-    "clamp",
-];
-
 /// # Reports: rounding
 impl<T: Float> Tape<T> {
     /// [`Observation::rounding`] of the last sweep.
@@ -111,7 +89,7 @@ impl Observation {
                 name: seen.row.name.clone(),
                 numel: value.len(),
                 sensitivity: value.iter().zip(&adjoint).map(|(v, a)| (v * a).abs()).sum(),
-                rounds: !origin.is_leaf() && !EXACT.contains(&origin.op.as_str()),
+                rounds: !origin.is_leaf() && !seen.exact,
                 origin,
                 range: value.iter().fold((f64::MAX, f64::MIN), |(low, high), &v| (low.min(v), high.max(v))),
                 gradient_sum: adjoint.iter().map(|a| a.abs()).sum(),

@@ -15,7 +15,7 @@ use crate::{
         matmul::{Mat, MatMut, matmul},
         reduce::{Sum, row},
     },
-    real::Number,
+    real::{About, Number},
     tape::{Rule, Step, Var},
     tensor::{Shape, Tensor, Unfilled},
     threads,
@@ -114,6 +114,14 @@ fn sizes<T: Float>([q, k, v]: [&Tensor<T>; 3]) -> Checked<[usize; 4]> {
 impl<T: Float> Rule<T> for Attend {
     fn name(&self) -> &str {
         "attention"
+    }
+
+    fn about(&self) -> About {
+        About::formula(
+            "softmax(a · bᵀ · scale) · c",
+            &["through the scores, to queries", "through the scores, to keys", "scoresᵀ · ȳ, to values"],
+            "The scores are computed again in blocks, not kept.",
+        )
     }
 
     fn options(&self) -> Cow<'static, str> {

@@ -2,13 +2,13 @@
 //! mask. Values and derivatives are the rows of `real::table`.
 use super::{
     checks::{check_shape, operands},
-    kinks,
     list::{Binary, Float, Test, Where},
     unary::forms,
 };
 use crate::{
     error::Checked,
     kernels::map::{NumberExpr, map},
+    real::About,
     real::{
         Number,
         lane_math::{Forms, LaneMath},
@@ -36,8 +36,8 @@ macro_rules! binary {
     (
         base { $($base:tt)* }
         made { $($made:tt)* }
-        pairs { $( $(#[$pm:meta])* $pn:ident $pv:ident [$($pka:ident)*] [$($pkb:ident)*] |$pva:ident, $pvb:ident| $pe:expr, |$pa:ident, $pb:ident, $py:ident, $pg:ident| $pda:expr, $pdb:expr; )* }
-        operators { $( $(#[$om:meta])* $on:ident $ov:ident [$($oka:ident)*] [$($okb:ident)*] |$ova:ident, $ovb:ident| $oe:expr, |$oa:ident, $ob:ident, $oy:ident, $og:ident| $oda:expr, $odb:expr; )* }
+        pairs { $( $(#[$pm:meta])* $pn:ident $pv:ident [$($pka:ident)*] [$($pkb:ident)*] |$pva:ident, $pvb:ident| $pe:expr, |$pa:ident, $pb:ident, $py:ident, $pg:ident| $pda:expr, $pdb:expr $(, $pi:tt)?; )* }
+        operators { $( $(#[$om:meta])* $on:ident $ov:ident [$($oka:ident)*] [$($okb:ident)*] |$ova:ident, $ovb:ident| $oe:expr, |$oa:ident, $ob:ident, $oy:ident, $og:ident| $oda:expr, $odb:expr $(, $oi:tt)?; )* }
     ) => {
         binary! { all $( $pn $pv [$($pka)*] [$($pkb)*]; )* $( $on $ov [$($oka)*] [$($okb)*]; )* }
 
@@ -141,6 +141,10 @@ macro_rules! binary {
                 }
             }
 
+            fn about(&self) -> About {
+                crate::real::about::elementary(Rule::<T>::name(self)).copied().unwrap_or(About::NOTHING)
+            }
+
             fn anomaly_hint(&self) -> &'static str {
                 match self {
                     Binary::Pow => "; guard the input (sqrt of 0 has an infinite derivative)",
@@ -198,14 +202,11 @@ macro_rules! binary {
             }
 
             fn kinks(&self, x: &[&Tensor<T>], y: &Tensor<T>) -> usize {
-                let (name, [a, b]) = (Rule::<T>::name(self), x) else { return 0 };
-                if !kinks::by_pairs(name) {
-                    return 0;
-                }
+                let (Some(is_kink), [a, b]) = (Rule::<T>::about(self).is_kink, x) else { return 0 };
                 match (a.expand(y.shape()), b.expand(y.shape())) {
                     (Ok(a), Ok(b)) => {
                         let pairs = a.to_vec().into_iter().zip(b.to_vec());
-                        pairs.filter(|(a, b)| kinks::is_kink(name, &[], &[a.to_f64(), b.to_f64()])).count()
+                        pairs.filter(|(a, b)| is_kink(&[], [a.to_f64(), b.to_f64()])).count()
                     }
                     _ => 0,
                 }
@@ -323,6 +324,10 @@ impl<T: Float> Rule<T> for Test {
         }
     }
 
+    fn about(&self) -> About {
+        About::NOTHING.exact()
+    }
+
     fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {
         let [a, b] = operands(x)?;
         map(*self, [a, b], &broadcast(a.shape(), b.shape())?)
@@ -359,6 +364,15 @@ choice!(Dropped, |m, g, _g| R::select(m.equal(R::constant(0.0)), g, R::constant(
 impl<T: Float> Rule<T> for Where {
     fn name(&self) -> &str {
         "where"
+    }
+
+    fn about(&self) -> About {
+        About::formula(
+            "b where the mask a is true, else c",
+            &["", "ȳ where a, else 0", "0 where a, else ȳ"],
+            "",
+        )
+        .exact()
     }
 
     fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     error::Checked,
     kernels::conv::{self, Geometry},
+    real::About,
     tape::{Rule, Step, Var},
     tensor::{Shape, Tensor, shape::addressable},
 };
@@ -41,6 +42,18 @@ impl<T: Float> Rule<T> for Conv {
             Conv::Forward { .. } => "conv",
             Conv::Input { .. } => "conv_transpose",
             Conv::Weight { .. } => "conv_weight",
+        }
+    }
+
+    fn about(&self) -> About {
+        match self {
+            Conv::Forward { .. } => {
+                About::formula("a ∗ b", &["ȳ, transposed convolution with b", "ȳ, correlated with a"], "")
+            }
+            Conv::Input { .. } => {
+                About::formula("transposed convolution of a with b", &["ȳ ∗ b", "a, correlated with ȳ"], "")
+            }
+            Conv::Weight { .. } => About::NOTHING,
         }
     }
 

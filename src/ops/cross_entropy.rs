@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     error::Checked,
+    real::About,
     tape::{Rule, Step},
     tensor::{Shape, Tensor},
 };
@@ -54,6 +55,14 @@ impl MeanCrossEntropy {
 impl<T: Float> Rule<T> for MeanCrossEntropy {
     fn name(&self) -> &str {
         "cross_entropy"
+    }
+
+    fn about(&self) -> About {
+        About::formula(
+            "mean of −ln softmax(a) at the labels",
+            &["ȳ · (softmax(a) − one-hot) / n"],
+            "Softmax and logarithm in one operation.",
+        )
     }
 
     fn options(&self) -> Cow<'static, str> {

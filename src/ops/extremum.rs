@@ -11,6 +11,7 @@ use crate::{
         map::map,
         reduce::{Largest, Smallest, Sum, fold},
     },
+    real::About,
     tape::{RESULT, Rule, Step, Var},
     tensor::{Element, Shape, Tensor, room::listed},
 };
@@ -19,6 +20,14 @@ use std::{borrow::Cow, cmp::Ordering};
 impl<T: Float> Rule<T> for Extremum {
     fn name(&self) -> &str {
         if self.largest { "amax" } else { "amin" }
+    }
+
+    fn about(&self) -> About {
+        let formula = match self.largest {
+            true => About::formula("the largest of a", &["ȳ at the largest"], "Equal ones share it."),
+            false => About::formula("the smallest of a", &["ȳ at the smallest"], "Equal ones share it."),
+        };
+        About { kinks: "at a tie", ..formula.exact() }
     }
 
     fn options(&self) -> Cow<'static, str> {

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     error::Checked,
     kernels::map::{Expr, MultiExpr, map, map_many},
-    real::{Dual, Real},
+    real::{About, Dual, Real},
     tape::{Rule, Scalar, Step, TapeNumber, Var},
     tensor::{Tensor, shape::broadcast},
 };
@@ -234,6 +234,14 @@ impl<T: Float> FusedOp<T> {
 impl<T: Float> Rule<T> for FusedOp<T> {
     fn name(&self) -> &str {
         "fused"
+    }
+
+    fn about(&self) -> About {
+        About::formula(
+            "an expression, in one statement",
+            &["ȳ · its partial derivative"],
+            "Value and derivatives come from one run on dual numbers.",
+        )
     }
 
     fn options(&self) -> Cow<'static, str> {

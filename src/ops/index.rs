@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     error::Checked,
+    real::About,
     tape::{Op, Rule, Step, Var},
     tensor::{
         Element, Index, Shape, Tensor,
@@ -312,6 +313,10 @@ struct RowShares<T: Float>(Tensor<T>);
 impl<T: Float> Rule<T> for RowShares<T> {
     fn name(&self) -> &str {
         "scale_grad_by_freq"
+    }
+
+    fn about(&self) -> About {
+        About::NOTHING.exact()
     }
 
     fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {

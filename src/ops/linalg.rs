@@ -6,6 +6,7 @@ use super::{
 use crate::{
     error::Checked,
     kernels::matmul::{self, Mat, MatMut},
+    real::About,
     tape::{Rule, Step, Var},
     tensor::{Shape, Tensor, Unfilled, shape::broadcast},
 };
@@ -17,6 +18,21 @@ impl<T: Float> Rule<T> for Linalg {
         match self {
             Linalg::Matmul { .. } => "matmul",
             Linalg::Linear => "linear",
+        }
+    }
+
+    fn about(&self) -> About {
+        match self {
+            Linalg::Matmul { .. } => About::formula(
+                "a · b",
+                &["ȳ · bᵀ", "aᵀ · ȳ"],
+                "Two products on the way back; each operand is kept for the other's.",
+            ),
+            Linalg::Linear => About::formula(
+                "a · bᵀ + c",
+                &["ȳ · b", "ȳᵀ · a", "ȳ summed over the rows"],
+                "b is the weight [out, in], c the bias. Two products on the way back.",
+            ),
         }
     }
 

@@ -102,10 +102,10 @@ pub(crate) type Axes = SmallVec<[usize; 6]>;
 
 macro_rules! elementwise {
     (
-        base { $( $(#[$bm:meta])* $bn:ident $bv:ident ($($bp:ident),*) $bk:tt $bf:tt |$($bx:ident),*| $bd:expr; )* }
-        made { $( $(#[$mm:meta])* $mn:ident $mv:ident ($($mp:ident),*) $mk:tt |$mvx:ident| $me:expr, |$($mx:ident),*| $md:expr; )* }
-        pairs { $( $(#[$pm:meta])* $pn:ident $pv:ident $pka:tt $pkb:tt |$($pva:ident),*| $pe:expr, |$($pa:ident),*| $pda:expr, $pdb:expr; )* }
-        operators { $( $(#[$om:meta])* $on:ident $ov:ident $oka:tt $okb:tt |$($ova:ident),*| $oe:expr, |$($oa:ident),*| $oda:expr, $odb:expr; )* }
+        base { $( $(#[$bm:meta])* $bn:ident $bv:ident ($($bp:ident),*) $bk:tt $bf:tt |$($bx:ident),*| $bd:expr $(, $bi:tt)?; )* }
+        made { $( $(#[$mm:meta])* $mn:ident $mv:ident ($($mp:ident),*) $mk:tt |$mvx:ident| $me:expr, |$($mx:ident),*| $md:expr $(, $mi:tt)?; )* }
+        pairs { $( $(#[$pm:meta])* $pn:ident $pv:ident $pka:tt $pkb:tt |$($pva:ident),*| $pe:expr, |$($pa:ident),*| $pda:expr, $pdb:expr $(, $pi:tt)?; )* }
+        operators { $( $(#[$om:meta])* $on:ident $ov:ident $oka:tt $okb:tt |$($ova:ident),*| $oe:expr, |$($oa:ident),*| $oda:expr, $odb:expr $(, $oi:tt)?; )* }
     ) => {
         /// A function of one tensor, with its options: a row of the table of functions.
         #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -52,7 +52,6 @@ mod conv_options;
 pub(crate) mod cross_entropy;
 mod dispatch;
 mod fused;
-pub(crate) mod kinks;
 pub(crate) mod list;
 pub(crate) mod saved;
 mod standardize;

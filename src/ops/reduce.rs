@@ -10,7 +10,7 @@ use crate::{
         map::{NumberExpr, map},
         reduce::{self, fold},
     },
-    real::Number,
+    real::{About, Number},
     tape::{RESULT, Rule, Step, Var},
     tensor::{Shape, Tensor, shape::axes_of},
 };
@@ -52,6 +52,31 @@ impl<T: Float> Rule<T> for Reduce {
             Reduce::Mean { .. } => "mean",
             Reduce::Prod { .. } => "prod",
             Reduce::Var { .. } => "var",
+        }
+    }
+
+    fn about(&self) -> About {
+        match self {
+            Reduce::Sum { .. } => About::formula(
+                "Σ a",
+                &["ȳ, spread over a's shape"],
+                "Only the shape is needed on the way back.",
+            ),
+            Reduce::Mean { .. } => About::formula(
+                "Σ a / n",
+                &["ȳ / n, spread over a's shape"],
+                "Only the shape is needed on the way back.",
+            ),
+            Reduce::Prod { .. } => About::formula(
+                "∏ a",
+                &["ȳ · y / a"],
+                "For elements that aren't 0; else as a tree of products.",
+            ),
+            Reduce::Var { .. } => About::formula(
+                "Σ (a − mean)² / (n − correction)",
+                &["ȳ · 2 (a − mean) / (n − correction)"],
+                "",
+            ),
         }
     }
 

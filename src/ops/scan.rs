@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     error::Checked,
+    real::About,
     tape::{RESULT, Rule, Step, Var},
     tensor::{Shape, Tensor},
 };
@@ -17,6 +18,19 @@ impl<T: Float> Rule<T> for Scan {
         match self {
             Scan::Sum { .. } => "cumsum",
             Scan::Prod { .. } => "cumprod",
+        }
+    }
+
+    fn about(&self) -> About {
+        match self {
+            Scan::Sum { .. } => {
+                About::formula("sums of a up to each element", &["sums of ȳ from each element on"], "")
+            }
+            Scan::Prod { .. } => About::formula(
+                "products of a up to each element",
+                &["sums of ȳ · y from each element on, over a"],
+                "",
+            ),
         }
     }
 

@@ -5,6 +5,7 @@ use super::{
 };
 use crate::{
     error::Checked,
+    real::About,
     tape::{CONSTANT, Rule, Step, Tape, Var},
     tensor::{
         Layout, Shape, Tensor,
@@ -27,6 +28,32 @@ impl<T: Float> Rule<T> for ShapeOp {
             ShapeOp::Detach => "detach",
             ShapeOp::Cat { .. } => "cat",
         }
+    }
+
+    fn about(&self) -> About {
+        match self {
+            ShapeOp::Reshape(_) => {
+                About::formula("a in another shape", &["ȳ in a's shape"], "Nothing is computed.")
+            }
+            ShapeOp::Permute(_) => About::formula(
+                "a with its axes in another order",
+                &["ȳ with its axes put back"],
+                "Nothing is copied.",
+            ),
+            ShapeOp::Expand(_) => About::formula(
+                "a repeated along axes",
+                &["ȳ summed back to a's shape"],
+                "What forward is copied, backward is summed.",
+            ),
+            ShapeOp::Slice { .. } => About::formula("part of a", &["zeros with ȳ put in at its place"], ""),
+            ShapeOp::Unslice { .. } => {
+                About::formula("zeros with a put in at its place", &["the part of ȳ"], "")
+            }
+            ShapeOp::Flip(_) => About::formula("a with axes reversed", &["ȳ with axes reversed"], ""),
+            ShapeOp::Detach => About::formula("a", &[], "The sweep ends here."),
+            ShapeOp::Cat { .. } => About::formula("the operands one after the other", &["its part of ȳ"], ""),
+        }
+        .exact()
     }
 
     fn options(&self) -> Cow<'static, str> {

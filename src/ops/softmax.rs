@@ -11,7 +11,7 @@ use crate::{
         map::{self, NumberExpr},
         reduce::{Largest, Sum, fold, row},
     },
-    real::Number,
+    real::{About, Number},
     tape::{RESULT, Rule, Step, Var},
     tensor::{Shape, Tensor},
     threads,
@@ -109,6 +109,27 @@ impl<T: Float> Rule<T> for Softmax {
             Softmax::Log { .. } => "log_softmax",
             Softmax::LogSum { .. } => "logsumexp",
             Softmax::Shares { .. } => "logsumexp_shares",
+        }
+    }
+
+    fn about(&self) -> About {
+        match self {
+            Softmax::Plain { .. } => {
+                About::formula("eᵃ / Σ eᵃ", &["y · (ȳ − Σ ȳ · y)"], "The result is kept.")
+            }
+            Softmax::Causal => About::formula(
+                "eᵃ / Σ eᵃ over what isn't later",
+                &["y · (ȳ − Σ ȳ · y)"],
+                "Row i sees its first i + 1 elements. The result is kept.",
+            ),
+            Softmax::Masked => About::formula(
+                "eᵃ / Σ eᵃ",
+                &["y · (ȳ − Σ ȳ · y)"],
+                "A row that is all −∞ gives zeros. The result is kept.",
+            ),
+            Softmax::Log { .. } => About::formula("a − ln Σ eᵃ", &["ȳ − eʸ · Σ ȳ"], "The result is kept."),
+            Softmax::LogSum { .. } => About::formula("ln Σ eᵃ", &["ȳ · softmax(a)"], ""),
+            Softmax::Shares { .. } => About::formula("eᵃ⁻ᵇ", &["ȳ · y", "−Σ ȳ · y"], "The result is kept."),
         }
     }
 

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     error::Checked,
     kernels::dense::{Lu, Svd, cholesky, svd, triangular},
-    real::Number,
+    real::{About, Number},
     tape::{RESULT, Rule, Step, Var},
     tensor::{Shape, Tensor, shape::broadcast},
 };
@@ -84,6 +84,20 @@ impl<T: Float> Rule<T> for Solve {
             Solve::Cholesky => "cholesky",
             Solve::SingularValues => "svdvals",
             Solve::SingularProduct => "svd_product",
+        }
+    }
+
+    fn about(&self) -> About {
+        match self {
+            Solve::General | Solve::Triangular { .. } => {
+                About::formula("a⁻¹ · b", &["−a⁻ᵀȳ · yᵀ", "a⁻ᵀ · ȳ"], "The result is kept.")
+            }
+            Solve::Cholesky => {
+                About::formula("L with L·Lᵀ = a", &["L⁻ᵀ · sym(Lᵀȳ) · L⁻¹"], "The result is kept.")
+            }
+            Solve::Det => About::formula("det a", &["ȳ · adj(a)ᵀ"], ""),
+            Solve::LogAbsDet => About::formula("ln |det a|", &["ȳ · a⁻ᵀ"], ""),
+            _ => About::NOTHING,
         }
     }
 

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     error::{Checked, Error},
     kernels::standardize::{Affine, backward, forward, statistics},
+    real::About,
     tape::{Rule, Step, Var},
     tensor::{Shape, Tensor},
 };
@@ -65,6 +66,18 @@ impl<T: Float> Rule<T> for Standardized<T> {
             Norm::Instance => "instance_norm",
             Norm::Layer => "layer_norm",
         }
+    }
+
+    fn about(&self) -> About {
+        About::formula(
+            "(a − mean) / deviation · weight + bias",
+            &[
+                "the part of ȳ · b that changes neither mean nor deviation",
+                "ȳ · the normalised a, summed",
+                "ȳ, summed",
+            ],
+            "Mean and deviation are computed again on the way back.",
+        )
     }
 
     fn options(&self) -> Cow<'static, str> {

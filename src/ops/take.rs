@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     error::Checked,
+    real::About,
     tape::{Rule, Step, Var},
     tensor::{Shape, Tensor},
     threads::for_chunks,
@@ -44,6 +45,31 @@ impl<T: Float> Rule<T> for Take {
             Take::AddElements { .. } => "take_transposed",
             Take::Rows { .. } => "index_select",
             Take::AddRows { .. } => "index_select_transposed",
+        }
+    }
+
+    fn about(&self) -> About {
+        match self {
+            Take::Elements { .. } => About::formula(
+                "elements of a, by position",
+                &["ȳ, added at the positions"],
+                "Max pooling, sorting and the like read by position.",
+            )
+            .exact(),
+            Take::AddElements { .. } => About::formula(
+                "zeros, with elements of a added by position",
+                &["elements of ȳ, by position"],
+                "",
+            ),
+            Take::Rows { .. } => About::formula(
+                "slices of a, by index",
+                &["ȳ, added at the indices"],
+                "An index that occurs twice gets both parts: an embedding's rule.",
+            )
+            .exact(),
+            Take::AddRows { .. } => {
+                About::formula("zeros, with slices of a added by index", &["slices of ȳ, by index"], "")
+            }
         }
     }
 

@@ -1,12 +1,12 @@
 //! Functions of one tensor, element by element. Values and derivatives are the rows of `real::table`.
 use super::{
     checks::operands,
-    kinks,
     list::{Float, Unary},
 };
 use crate::{
     error::Checked,
     kernels::map::{NumberExpr, map},
+    real::About,
     real::{
         Number,
         lane_math::{Forms, LaneMath},
@@ -82,8 +82,8 @@ macro_rules! of_kind {
 
 macro_rules! unary {
     (
-        base { $( $(#[$bm:meta])* $bn:ident $bv:ident ($($bp:ident),*) [$($bk:ident)*] $bf:tt |$bx:ident, $by:ident, $bg:ident| $bd:expr; )* }
-        made { $( $(#[$mm:meta])* $mn:ident $mv:ident ($($mp:ident),*) [$($mk:ident)*] |$mvx:ident| $me:expr, |$mx:ident, $my:ident, $mg:ident| $md:expr; )* }
+        base { $( $(#[$bm:meta])* $bn:ident $bv:ident ($($bp:ident),*) [$($bk:ident)*] $bf:tt |$bx:ident, $by:ident, $bg:ident| $bd:expr $(, $bi:tt)?; )* }
+        made { $( $(#[$mm:meta])* $mn:ident $mv:ident ($($mp:ident),*) [$($mk:ident)*] |$mvx:ident| $me:expr, |$mx:ident, $my:ident, $mg:ident| $md:expr $(, $mi:tt)?; )* }
         $($rest:tt)*
     ) => {
         unary! { all $( $(#[$bm])* $bn $bv ($($bp),*) [$($bk)*]; )* $( $(#[$mm])* $mn $mv ($($mp),*) [$($mk)*]; )* }
@@ -175,6 +175,10 @@ macro_rules! unary {
                 }
             }
 
+            fn about(&self) -> About {
+                crate::real::about::elementary(Rule::<T>::name(self)).copied().unwrap_or(About::NOTHING)
+            }
+
             fn options(&self) -> Cow<'static, str> {
                 match self {
                     Unary::Neg => Cow::Borrowed(""),
@@ -224,11 +228,9 @@ macro_rules! unary {
                     Unary::Neg => &[],
                     $( Unary::$variant { $($p),* } => &[$(*$p),*], )*
                 };
-                let points = kinks::points(Rule::<T>::name(self), options);
-                match x {
-                    [x] if !points.is_empty() => x.to_vec().iter().filter(|v| points.contains(&v.to_f64())).count(),
-                    _ => 0,
-                }
+                let Some(is_kink) = Rule::<T>::about(self).is_kink else { return 0 };
+                let x = x.iter().flat_map(|x| x.to_vec());
+                x.filter(|v| is_kink(options, [v.to_f64(), f64::NAN])).count()
             }
         }
 

@@ -22,7 +22,7 @@ impl<T, const FMA: bool> Lane<T, FMA> {
 
 macro_rules! lane {
     (
-        base { $( $(#[$bm:meta])* $bn:ident $bv:ident ($($bp:ident),*) [$($bk:ident)*] $bf:tt |$bx:ident, $by:ident, $bg:ident| $bd:expr; )* }
+        base { $( $(#[$bm:meta])* $bn:ident $bv:ident ($($bp:ident),*) [$($bk:ident)*] $bf:tt |$bx:ident, $by:ident, $bg:ident| $bd:expr $(, $bi:tt)?; )* }
         $($rest:tt)*
     ) => {
         impl<T: LaneMath, const FMA: bool> Number for Lane<T, FMA> {

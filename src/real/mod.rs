@@ -1,5 +1,6 @@
 //! Arithmetic that is generic over what a number is: a plain float, a lane of a vector loop, a dual number, a
 //! scalar on a tape. An expression is written once and runs on all of them.
+pub(crate) mod about;
 mod base;
 mod dual;
 pub(crate) mod half;
@@ -12,8 +13,8 @@ pub(crate) mod number;
 pub(crate) mod slopes;
 pub(crate) mod special;
 pub(crate) mod table;
-pub(crate) mod written;
 
+pub(crate) use about::About;
 pub use dual::Dual;
 pub use lane::Lane;
 pub use number::{Mask, Number, Real};

@@ -15,13 +15,15 @@ macro_rules! elementary {
     ($with:ident) => { $with! {
         base {
             /// `eˣ`
-            exp Exp() [y] heavy |x, y, g| g * y;
+            exp Exp() [y] heavy |x, y, g| g * y,
+                { value: "eᵃ", gradients: &["ȳ · y"], note: "The derivative of eᵃ is eᵃ: the result is kept, not the operand." };
             /// `2ˣ`
             exp2 Exp2() [y] heavy |x, y, g| g * y * R::constant(std::f64::consts::LN_2);
             /// `eˣ - 1`, precise near 0
             expm1 Expm1() [y] heavy |x, y, g| g * (y + R::constant(1.0));
             /// Natural logarithm
-            log Log() [x] heavy |x, y, g| g / x;
+            log Log() [x] heavy |x, y, g| g / x,
+                { value: "ln a", gradients: &["ȳ / a"] };
             /// `ln(1 + x)`, precise near 0
             log1p Log1p() [x] heavy |x, y, g| g / (x + R::constant(1.0));
             /// Logarithm to base 2
@@ -29,13 +31,17 @@ macro_rules! elementary {
             /// Logarithm to base 10
             log10 Log10() [x] heavy |x, y, g| g / (x * R::constant(std::f64::consts::LN_10));
             /// Square root
-            sqrt Sqrt() [y] light |x, y, g| g / (y + y);
+            sqrt Sqrt() [y] light |x, y, g| g / (y + y),
+                { value: "√a", gradients: &["ȳ / 2y"], note: "The result is kept. At 0 the derivative is infinite." };
             /// Sine
-            sin Sin() [x] heavy |x, y, g| g * x.cos();
+            sin Sin() [x] heavy |x, y, g| g * x.cos(),
+                { value: "sin a", gradients: &["ȳ · cos a"] };
             /// Cosine
-            cos Cos() [x] heavy |x, y, g| -(g * x.sin());
+            cos Cos() [x] heavy |x, y, g| -(g * x.sin()),
+                { value: "cos a", gradients: &["−ȳ · sin a"] };
             /// Tangent
-            tan Tan() [y] heavy |x, y, g| g * (y * y + R::constant(1.0));
+            tan Tan() [y] heavy |x, y, g| g * (y * y + R::constant(1.0)),
+                { value: "tan a", gradients: &["ȳ · (1 + y²)"], note: "The result is kept." };
             /// Arcsine
             asin Asin() [x] heavy |x, y, g| g / (R::constant(1.0) - x * x).sqrt();
             /// Arccosine
@@ -47,7 +53,8 @@ macro_rules! elementary {
             /// Hyperbolic cosine
             cosh Cosh() [x] heavy |x, y, g| g * x.sinh();
             /// Hyperbolic tangent
-            tanh Tanh() [y] heavy |x, y, g| g * (R::constant(1.0) - y * y);
+            tanh Tanh() [y] heavy |x, y, g| g * (R::constant(1.0) - y * y),
+                { value: "tanh a", gradients: &["ȳ · (1 − y²)"], note: "The result is kept." };
             /// Inverse hyperbolic sine
             asinh Asinh() [x] heavy |x, y, g| g / (x * x + R::constant(1.0)).sqrt();
             /// Inverse hyperbolic cosine
@@ -55,19 +62,26 @@ macro_rules! elementary {
             /// Inverse hyperbolic tangent
             atanh Atanh() [x] heavy |x, y, g| g / (R::constant(1.0) - x * x);
             /// `1 / (1 + e⁻ˣ)`
-            sigmoid Sigmoid() [y] heavy |x, y, g| g * y * (R::constant(1.0) - y);
+            sigmoid Sigmoid() [y] heavy |x, y, g| g * y * (R::constant(1.0) - y),
+                { value: "1 / (1 + e⁻ᵃ)", gradients: &["ȳ · y · (1 − y)"], note: "The result is kept." };
             /// Absolute value; derivative 0 at 0
-            abs Abs() [x] light |x, y, g| g * x.sign();
+            abs Abs() [x] light |x, y, g| g * x.sign(),
+                { value: "|a|", gradients: &["ȳ · sign a"], note: "At 0 any number from −1 to 1 is a subgradient; the rule takes 0.", exact: true, is_kink: Some(|_, [x, _]| x == 0.0), kinks: "at 0" };
             /// -1, 0 or 1, 0 for NaN; derivative 0
-            sign Sign() [] light |x, y, g| g * R::constant(0.0);
+            sign Sign() [] light |x, y, g| g * R::constant(0.0),
+                { exact: true };
             /// Largest whole number that is not larger; derivative 0
-            floor Floor() [] light |x, y, g| g * R::constant(0.0);
+            floor Floor() [] light |x, y, g| g * R::constant(0.0),
+                { exact: true };
             /// Smallest whole number that is not smaller; derivative 0
-            ceil Ceil() [] light |x, y, g| g * R::constant(0.0);
+            ceil Ceil() [] light |x, y, g| g * R::constant(0.0),
+                { exact: true };
             /// Nearest whole number, halves to even; derivative 0
-            round Round() [] light |x, y, g| g * R::constant(0.0);
+            round Round() [] light |x, y, g| g * R::constant(0.0),
+                { exact: true };
             /// Whole part, towards zero; derivative 0
-            trunc Trunc() [] light |x, y, g| g * R::constant(0.0);
+            trunc Trunc() [] light |x, y, g| g * R::constant(0.0),
+                { exact: true };
             /// Error function
             erf Erf() [x] heavy |x, y, g| g * (-(x * x)).exp() * R::constant(std::f64::consts::FRAC_2_SQRT_PI);
             /// `1 - erf(x)`, precise for large x
@@ -81,33 +95,44 @@ macro_rules! elementary {
         }
         made {
             /// `x²`
-            square Square() [x] |x| x * x, |x, y, g| g * (x + x);
+            square Square() [x] |x| x * x, |x, y, g| g * (x + x),
+                { value: "a²", gradients: &["ȳ · 2a"] };
             /// `1 / x`
-            reciprocal Reciprocal() [y] |x| R::constant(1.0) / x, |x, y, g| -(g * (y * y));
+            reciprocal Reciprocal() [y] |x| R::constant(1.0) / x, |x, y, g| -(g * (y * y)),
+                { value: "1 / a", gradients: &["−ȳ · y²"], note: "The result is kept." };
             /// `1 / √x`
-            rsqrt Rsqrt() [y] |x| R::constant(1.0) / x.sqrt(), |x, y, g| g * y * y * y * R::constant(-0.5);
+            rsqrt Rsqrt() [y] |x| R::constant(1.0) / x.sqrt(), |x, y, g| g * y * y * y * R::constant(-0.5),
+                { value: "1 / √a", gradients: &["−ȳ · y³ / 2"], note: "The result is kept." };
             /// `max(x, 0)`; derivative 0 at 0, 1 at NaN
             relu Relu() [x] |x| R::select(x.less_equal(R::constant(0.0)), R::constant(0.0), x),
-                |x, y, g| R::select(x.less_equal(R::constant(0.0)), R::constant(0.0), g);
+                |x, y, g| R::select(x.less_equal(R::constant(0.0)), R::constant(0.0), g),
+                { value: "max(a, 0)", gradients: &["ȳ where a > 0, else 0"], note: "At 0 any number from 0 to 1 is a subgradient; the rule takes 0.", exact: true, is_kink: Some(|_, [x, _]| x == 0.0), kinks: "at 0" };
             /// `x` where positive, else `negative_slope · x`
             leaky_relu LeakyRelu(negative_slope) [x]
                 |x| R::select(x.greater(R::constant(0.0)), x, x * R::constant(negative_slope)),
-                |x, y, g| R::select(x.greater(R::constant(0.0)), g, g * R::constant(negative_slope));
+                |x, y, g| R::select(x.greater(R::constant(0.0)), g, g * R::constant(negative_slope)),
+                { is_kink: Some(|_, [x, _]| x == 0.0), kinks: "at 0" };
             /// `x · sigmoid(x)`, also called swish
             silu Silu() [x] |x| x * x.sigmoid(),
-                |x, y, g| { let s = x.sigmoid(); g * s * (x * (R::constant(1.0) - s) + R::constant(1.0)) };
+                |x, y, g| { let s = x.sigmoid(); g * s * (x * (R::constant(1.0) - s) + R::constant(1.0)) },
+                { value: "a · sigmoid(a)", gradients: &["ȳ · s · (1 + a · (1 − s)), s = sigmoid(a)"] };
             /// `x + number`
-            add_number AddNumber(number) [] |x| x + R::constant(number), |x, y, g| g;
+            add_number AddNumber(number) [] |x| x + R::constant(number), |x, y, g| g,
+                { value: "a + number", gradients: &["ȳ"], note: "Nothing is kept." };
             /// `x · number`
-            mul_number MulNumber(number) [] |x| x * R::constant(number), |x, y, g| g * R::constant(number);
+            mul_number MulNumber(number) [] |x| x * R::constant(number), |x, y, g| g * R::constant(number),
+                { value: "a · number", gradients: &["ȳ · number"], note: "Nothing is kept." };
             /// `x / number`
-            div_number DivNumber(number) [] |x| x / R::constant(number), |x, y, g| g / R::constant(number);
+            div_number DivNumber(number) [] |x| x / R::constant(number), |x, y, g| g / R::constant(number),
+                { value: "a / number", gradients: &["ȳ / number"], note: "Nothing is kept." };
             /// `number - x`
-            rsub_number RsubNumber(number) [] |x| R::constant(number) - x, |x, y, g| -g;
+            rsub_number RsubNumber(number) [] |x| R::constant(number) - x, |x, y, g| -g,
+                { value: "number − a", gradients: &["−ȳ"], note: "Nothing is kept." };
             /// `number / x`
             rdiv_number RdivNumber(number) [x y] |x| R::constant(number) / x, |x, y, g| -(g * y / x);
             /// The part behind the point: `x - trunc(x)`
-            frac Frac() [] |x| x - x.trunc(), |x, y, g| g;
+            frac Frac() [] |x| x - x.trunc(), |x, y, g| g,
+                { exact: true };
             /// Degrees to radians
             deg2rad Deg2rad() [] |x| x * R::constant(std::f64::consts::PI / 180.0), |x, y, g| g * R::constant(std::f64::consts::PI / 180.0);
             /// Radians to degrees
@@ -142,35 +167,43 @@ macro_rules! elementary {
                     let x = R::select(x.equal(R::constant(f64::INFINITY)), R::constant(posinf), x);
                     R::select(x.equal(R::constant(f64::NEG_INFINITY)), R::constant(neginf), x)
                 },
-                |x, y, g| R::select((x - x).equal(R::constant(0.0)), g, R::constant(0.0));
+                |x, y, g| R::select((x - x).equal(R::constant(0.0)), g, R::constant(0.0)),
+                { exact: true };
             /// Not below `min` nor above `max`; derivative 0 at the bounds
             clamp Clamp(min, max) [x]
                 |x| { let x = R::select(x.less(R::constant(min)), R::constant(min), x); R::select(x.greater(R::constant(max)), R::constant(max), x) },
-                |x, y, g| R::select(x.greater(R::constant(min)) & x.less(R::constant(max)), g, R::constant(0.0));
+                |x, y, g| R::select(x.greater(R::constant(min)) & x.less(R::constant(max)), g, R::constant(0.0)),
+                { value: "min(max(a, min), max)", gradients: &["ȳ between the bounds, else 0"], exact: true, is_kink: Some(|options, [x, _]| options.contains(&x)), kinks: "at a bound" };
             /// Not below `min`; derivative 0 at `min`
             clamp_min ClampMin(min) [x] |x| R::select(x.less(R::constant(min)), R::constant(min), x),
-                |x, y, g| R::select(x.greater(R::constant(min)), g, R::constant(0.0));
+                |x, y, g| R::select(x.greater(R::constant(min)), g, R::constant(0.0)),
+                { exact: true, is_kink: Some(|options, [x, _]| options.contains(&x)), kinks: "at a bound" };
             /// Not above `max`; derivative 0 at `max`
             clamp_max ClampMax(max) [x] |x| R::select(x.greater(R::constant(max)), R::constant(max), x),
-                |x, y, g| R::select(x.less(R::constant(max)), g, R::constant(0.0));
+                |x, y, g| R::select(x.less(R::constant(max)), g, R::constant(0.0)),
+                { exact: true, is_kink: Some(|options, [x, _]| options.contains(&x)), kinks: "at a bound" };
             /// `x` to the power of a number
             pow_number PowNumber(exponent) [x] |x| power(x, exponent),
                 |x, y, g| if exponent == 0.0 { g * R::constant(0.0) } else { g * (R::constant(exponent) * power(x, exponent - 1.0)) };
             /// `min(max(x, 0), 6)`
-            relu6 Relu6() [x] |x| value::hardtanh(x, 0.0, 6.0), |x, y, g| slope::hardtanh(x, y, g, 0.0, 6.0);
+            relu6 Relu6() [x] |x| value::hardtanh(x, 0.0, 6.0), |x, y, g| slope::hardtanh(x, y, g, 0.0, 6.0),
+                { exact: true, is_kink: Some(|_, [x, _]| x == 0.0 || x == 6.0), kinks: "at a bound" };
             /// `x` between `min_val` and `max_val`, which it doesn't leave
             hardtanh Hardtanh(min_val, max_val) [x] |x| value::clamp(x, min_val, max_val),
-                |x, y, g| R::select(x.less_equal(R::constant(min_val)) | x.greater_equal(R::constant(max_val)), R::constant(0.0), g);
+                |x, y, g| R::select(x.less_equal(R::constant(min_val)) | x.greater_equal(R::constant(max_val)), R::constant(0.0), g),
+                { exact: true, is_kink: Some(|options, [x, _]| options.contains(&x)), kinks: "at a bound" };
             /// `x` where positive, else `alpha · (eˣ - 1)`
             elu Elu(alpha) [x]
                 |x| R::select(x.greater(R::constant(0.0)), x, R::select(x.greater(R::constant(0.0)), R::constant(0.0), x).expm1() * R::constant(alpha)),
                 |x, y, g| {
                     let low = x.less_equal(R::constant(0.0));
                     R::select(low, g * R::constant(alpha) * R::select(low, x, R::constant(0.0)).exp(), g)
-                };
+                },
+                { is_kink: Some(|options, [x, _]| x == 0.0 && options != [1.0]), kinks: "at 0" };
             /// `elu` scaled so that activations keep mean 0 and variance 1 (Klambauer et al., 2017)
             selu Selu() [x] |x| value::elu(x, SELU_ALPHA) * R::constant(SELU_SCALE),
-                |x, y, g| slope::elu(x, y, g, SELU_ALPHA) * R::constant(SELU_SCALE);
+                |x, y, g| slope::elu(x, y, g, SELU_ALPHA) * R::constant(SELU_SCALE),
+                { is_kink: Some(|_, [x, _]| x == 0.0), kinks: "at 0" };
             /// `x` where positive, else `alpha · (e^(x/alpha) - 1)`
             celu Celu(alpha) [x]
                 |x| R::select(x.greater(R::constant(0.0)), x, R::select(x.greater(R::constant(0.0)), R::constant(0.0), x / R::constant(alpha)).expm1() * R::constant(alpha)),
@@ -184,7 +217,8 @@ macro_rules! elementary {
                     let cdf = ((x * R::constant(std::f64::consts::FRAC_1_SQRT_2)).erf() + R::constant(1.0)) * R::constant(0.5);
                     let pdf = (x * x * R::constant(-0.5)).exp() * R::constant(0.5 * std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2);
                     g * (cdf + x * pdf)
-                };
+                },
+                { value: "a · Φ(a)", gradients: &["ȳ · (Φ(a) + a · φ(a))"], note: "Φ is the distribution function of the normal distribution, φ its density." };
             /// `gelu` by its approximation with tanh
             gelu_tanh GeluTanh() [x] |x| {
                     let inner = (x + x * x * x * R::constant(0.044715)) * R::constant(SQRT_2_OVER_PI);
@@ -204,7 +238,8 @@ macro_rules! elementary {
                 |x, y, g| {
                     let z = x * R::constant(beta);
                     R::select(z.greater(R::constant(threshold)), g, g * z.sigmoid())
-                };
+                },
+                { value: "ln(1 + eᵃ)", gradients: &["ȳ · sigmoid(a)"] };
             /// `x · tanh(softplus(x))`
             mish Mish() [x] |x| x * value::softplus(x, 1.0, 20.0).tanh(),
                 |x, y, g| {
@@ -214,10 +249,12 @@ macro_rules! elementary {
             /// `x · relu6(x + 3) / 6`; derivative 0 at -3, 1 at 3
             hardswish Hardswish() [x] |x| x * value::relu6(x + R::constant(3.0)) / R::constant(6.0),
                 |x, y, g| R::select(x.less_equal(R::constant(-3.0)), R::constant(0.0),
-                    R::select(x.less(R::constant(3.0)), g * (x / R::constant(3.0) + R::constant(0.5)), g));
+                    R::select(x.less(R::constant(3.0)), g * (x / R::constant(3.0) + R::constant(0.5)), g)),
+                { is_kink: Some(|_, [x, _]| x.abs() == 3.0), kinks: "at a bound" };
             /// `relu6(x + 3) / 6`
             hardsigmoid Hardsigmoid() [x] |x| value::relu6(x + R::constant(3.0)) / R::constant(6.0),
-                |x, y, g| R::select(x.greater(R::constant(-3.0)) & x.less(R::constant(3.0)), g / R::constant(6.0), R::constant(0.0));
+                |x, y, g| R::select(x.greater(R::constant(-3.0)) & x.less(R::constant(3.0)), g / R::constant(6.0), R::constant(0.0)),
+                { is_kink: Some(|_, [x, _]| x.abs() == 3.0), kinks: "at a bound" };
             /// `ln(sigmoid(x))`, without overflow
             logsigmoid Logsigmoid() [x] |x| R::select(x.greater(R::constant(0.0)), R::constant(0.0), x) - (-x.abs()).exp().log1p(),
                 |x, y, g| g * (-x).sigmoid();
@@ -229,38 +266,45 @@ macro_rules! elementary {
             /// `x` outside [-lambd, lambd], else 0
             hardshrink Hardshrink(lambd) [x]
                 |x| R::select(x.greater_equal(R::constant(-lambd)) & x.less_equal(R::constant(lambd)), R::constant(0.0), x),
-                |x, y, g| R::select(x.greater_equal(R::constant(-lambd)) & x.less_equal(R::constant(lambd)), R::constant(0.0), g);
+                |x, y, g| R::select(x.greater_equal(R::constant(-lambd)) & x.less_equal(R::constant(lambd)), R::constant(0.0), g),
+                { exact: true, is_kink: Some(|options, [x, _]| options.contains(&x.abs())), kinks: "at a bound" };
             /// `x` moved towards 0 by `lambd`, 0 within [-lambd, lambd]
             softshrink Softshrink(lambd) [x]
                 |x| R::select(x.greater(R::constant(lambd)), x - R::constant(lambd),
                     R::select(x.less(R::constant(-lambd)), x + R::constant(lambd), x * R::constant(0.0))),
-                |x, y, g| R::select(x.greater_equal(R::constant(-lambd)) & x.less_equal(R::constant(lambd)), R::constant(0.0), g);
+                |x, y, g| R::select(x.greater_equal(R::constant(-lambd)) & x.less_equal(R::constant(lambd)), R::constant(0.0), g),
+                { is_kink: Some(|options, [x, _]| options.contains(&x.abs())), kinks: "at a bound" };
             /// `x` where above the threshold, else `value`
             threshold Threshold(threshold, value) [x]
                 |x| R::select(x.less_equal(R::constant(threshold)), R::constant(value), x),
-                |x, y, g| R::select(x.less_equal(R::constant(threshold)), R::constant(0.0), g);
+                |x, y, g| R::select(x.less_equal(R::constant(threshold)), R::constant(0.0), g),
+                { exact: true, is_kink: Some(|options, [x, _]| options.first() == Some(&x)), kinks: "at a bound" };
         }
         pairs {
             /// The larger of both, NaN if one is; on a tie each gets half of the gradient
             maximum Maximum [a b] [a b] |a, b| R::select(a.greater(b) | a.is_nan(), a, b),
                 |a, b, y, g|
                 R::select(a.equal(b), g * R::constant(0.5), R::select(a.less(b), R::constant(0.0), g)),
-                R::select(a.equal(b), g * R::constant(0.5), R::select(b.less(a), R::constant(0.0), g));
+                R::select(a.equal(b), g * R::constant(0.5), R::select(b.less(a), R::constant(0.0), g)),
+                { value: "max(a, b)", gradients: &["ȳ where a > b", "ȳ where b > a"], note: "On a tie each gets half.", exact: true, is_kink: Some(|_, [a, b]| a == b), kinks: "at a tie" };
             /// The smaller of both, NaN if one is; on a tie each gets half of the gradient
             minimum Minimum [a b] [a b] |a, b| R::select(a.less(b) | a.is_nan(), a, b),
                 |a, b, y, g|
                 R::select(a.equal(b), g * R::constant(0.5), R::select(a.greater(b), R::constant(0.0), g)),
-                R::select(a.equal(b), g * R::constant(0.5), R::select(b.greater(a), R::constant(0.0), g));
+                R::select(a.equal(b), g * R::constant(0.5), R::select(b.greater(a), R::constant(0.0), g)),
+                { value: "min(a, b)", gradients: &["ȳ where a < b", "ȳ where b < a"], note: "On a tie each gets half.", exact: true, is_kink: Some(|_, [a, b]| a == b), kinks: "at a tie" };
             /// The larger of both, the other if one is NaN; on a tie each gets half of the gradient
             fmax Fmax [a b] [a b] |a, b| R::select(a.greater_equal(b) | b.is_nan(), a, b),
                 |a, b, y, g|
                 R::select(a.equal(b), g * R::constant(0.5), R::select(a.greater(b) | b.is_nan(), g, R::constant(0.0))),
-                R::select(a.equal(b), g * R::constant(0.5), R::select(a.greater(b) | b.is_nan(), R::constant(0.0), g));
+                R::select(a.equal(b), g * R::constant(0.5), R::select(a.greater(b) | b.is_nan(), R::constant(0.0), g)),
+                { exact: true, is_kink: Some(|_, [a, b]| a == b), kinks: "at a tie" };
             /// The smaller of both, the other if one is NaN; on a tie each gets half of the gradient
             fmin Fmin [a b] [a b] |a, b| R::select(a.less_equal(b) | b.is_nan(), a, b),
                 |a, b, y, g|
                 R::select(a.equal(b), g * R::constant(0.5), R::select(a.less(b) | b.is_nan(), g, R::constant(0.0))),
-                R::select(a.equal(b), g * R::constant(0.5), R::select(a.less(b) | b.is_nan(), R::constant(0.0), g));
+                R::select(a.equal(b), g * R::constant(0.5), R::select(a.less(b) | b.is_nan(), R::constant(0.0), g)),
+                { exact: true, is_kink: Some(|_, [a, b]| a == b), kinks: "at a tie" };
             /// `√(a² + b²)`, without overflow
             hypot Hypot [a y] [b y] |a, b| {
                     let (a, b) = (a.abs(), b.abs());
@@ -303,7 +347,8 @@ macro_rules! elementary {
                     let negative = b.less(R::constant(0.0)) | (R::constant(1.0) / b).less(R::constant(0.0));
                     R::select(negative, -a.abs(), a.abs())
                 },
-                |a, b, y, g| g * (y / R::select(a.equal(R::constant(0.0)), R::constant(1.0), a)), g * R::constant(0.0);
+                |a, b, y, g| g * (y / R::select(a.equal(R::constant(0.0)), R::constant(1.0), a)), g * R::constant(0.0),
+                { exact: true };
             /// `a / b` rounded down; derivative 0
             div_floor DivFloor [] [] |a, b| {
                     let rest = a.fmod(b);
@@ -317,10 +362,14 @@ macro_rules! elementary {
             div_trunc DivTrunc [] [] |a, b| (a / b).trunc(), |a, b, y, g| g * R::constant(0.0), g * R::constant(0.0);
         }
         operators {
-            add Add [] [] |a, b| a + b, |a, b, y, g| g, g;
-            sub Sub [] [] |a, b| a - b, |a, b, y, g| g, -g;
-            mul Mul [b] [a] |a, b| a * b, |a, b, y, g| g * b, g * a;
-            div Div [b] [b y] |a, b| a / b, |a, b, y, g| g / b, -(g * y / b);
+            add Add [] [] |a, b| a + b, |a, b, y, g| g, g,
+                { value: "a + b", gradients: &["ȳ", "ȳ"], note: "Where an operand was broadcast, its part is summed back to its shape." };
+            sub Sub [] [] |a, b| a - b, |a, b, y, g| g, -g,
+                { value: "a − b", gradients: &["ȳ", "−ȳ"], note: "Where an operand was broadcast, its part is summed back to its shape." };
+            mul Mul [b] [a] |a, b| a * b, |a, b, y, g| g * b, g * a,
+                { value: "a · b", gradients: &["ȳ · b", "ȳ · a"], note: "Each operand is kept for the other's derivative." };
+            div Div [b] [b y] |a, b| a / b, |a, b, y, g| g / b, -(g * y / b),
+                { value: "a / b", gradients: &["ȳ / b", "−ȳ · y / b"] };
             /// `self` to the power of `exponent`; at base 0 as in PyTorch
             pow Pow [a b] [a b y] |a, b| a.pow(b), |a, b, y, g|
                 {
@@ -334,7 +383,8 @@ macro_rules! elementary {
                 {
                     let base = R::select(a.equal(R::constant(0.0)) & b.greater_equal(R::constant(0.0)), R::constant(1.0), a);
                     g * (y * base.log())
-                };
+                },
+                { value: "aᵇ", gradients: &["ȳ · b · aᵇ⁻¹", "ȳ · y · ln a"] };
             /// The angle of the point (`x`, `self`), in radians; derivative 0 at the origin
             atan2 Atan2 [a b] [a b] |a, b| a.atan2(b), |a, b, y, g|
                 {
@@ -350,7 +400,8 @@ macro_rules! elementary {
             /// `self` where positive, else `weight · self`
             prelu Prelu [a b] [a b] |a, b| R::select(a.greater(R::constant(0.0)), a, a * b), |a, b, y, g|
                 R::select(a.greater(R::constant(0.0)), g, g * b),
-                R::select(a.greater(R::constant(0.0)), R::constant(0.0), g * a);
+                R::select(a.greater(R::constant(0.0)), R::constant(0.0), g * a),
+                { is_kink: Some(|_, [x, _]| x == 0.0), kinks: "at 0" };
         }
     } };
 }

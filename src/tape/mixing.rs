@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     error::{Checked, Error},
+    real::About,
     tensor::{Shape, Tensor},
 };
 use smallvec::smallvec;
@@ -17,6 +18,21 @@ impl<T: TapeFloat> Rule<T> for Mixed {
         match self {
             Mixed::At(_) => "at",
             Mixed::Stack(_) => "stack_scalars",
+        }
+    }
+
+    fn about(&self) -> About {
+        match self {
+            Mixed::At(_) => {
+                About::formula("one element of a", &["ȳ, added to that element"], "From tensors to scalars.")
+                    .exact()
+            }
+            Mixed::Stack(_) => About::formula(
+                "scalars as one tensor",
+                &["the element of ȳ at its place"],
+                "From scalars to tensors.",
+            )
+            .exact(),
         }
     }
 

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     error::{Checked, Error, Result},
+    real::About,
     tensor::{Element, Shape, Tensor, room::more},
 };
 use smallvec::SmallVec;
@@ -365,6 +366,22 @@ impl<T: TapeFloat> Rule<T> for NoRule {
     fn name(&self) -> &str {
         self.0
     }
+    fn about(&self) -> About {
+        match self.0 {
+            "input" => About::formula(
+                "",
+                &[],
+                "A value that gradients are taken with respect to. The sweep ends here.",
+            ),
+            _ => About::formula(
+                "",
+                &[],
+                "A parameter of the model. The sweep ends here; an optimiser reads the adjoint.",
+            ),
+        }
+        .exact()
+    }
+
     fn forward(&self, _: &[&Tensor<T>]) -> Checked<Tensor<T>> {
         Err("a leaf computes nothing".into())
     }

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     error::{Checked, Error, Result},
     kernels::FloatElement,
-    real::Number,
+    real::{About, Number},
     tensor::{Shape, Tensor},
 };
 use smallvec::SmallVec;
@@ -189,6 +189,11 @@ pub(crate) enum Op<T: TapeFloat> {
 pub(crate) trait Rule<T: TapeFloat> {
     /// Name, as in the listing and in errors.
     fn name(&self) -> &str;
+
+    /// What a reader of the tape is told of it.
+    fn about(&self) -> About {
+        About::NOTHING
+    }
 
     /// The options, as the listing shows them after the operands: `dim=[1], keepdim=true`.
     fn options(&self) -> Cow<'static, str> {
