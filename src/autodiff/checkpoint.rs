@@ -5,7 +5,7 @@ use crate::{
     ops::Float,
     param::Param,
     real::About,
-    tape::{NONE, Op, Random, Restore, Rule, Step, Tape, Var},
+    tape::{NodeId, Op, Random, Restore, Rule, Step, Tape, Var},
     tensor::{Shape, Tensor},
 };
 use std::sync::Arc;
@@ -67,7 +67,7 @@ impl<T: Float> Tape<T> {
         if value.failed_id().is_some() || !self.is_recording() || all.iter().all(|v| v.node().is_none()) {
             return value;
         }
-        let nodes = all.iter().map(|v| v.node().unwrap_or(NONE)).collect();
+        let nodes = all.iter().map(|v| v.node().unwrap_or(NodeId::NONE)).collect();
         let kept = inputs.iter().enumerate().map(|(i, v)| (i as u8, v.tensor().clone()));
         let rule = Checkpoint { block, random, training: self.is_training(), params: params.len() };
         let id = self.push_node(Op::Custom(Arc::new(rule)), nodes, value.shape().clone(), kept);

@@ -2,7 +2,7 @@
 use crate::{
     error::{Error, Result},
     ops::Float,
-    tape::{Gradients, Leaf},
+    tape::{Gradients, Leaf, NodeId},
     tensor::Tensor,
 };
 
@@ -98,9 +98,11 @@ impl<T: Float> Gradients<T> {
     /// # Ok::<(), kolmo::Error>(())
     /// ```
     pub fn accumulate(&mut self, other: &Gradients<T>) -> Result<()> {
-        let params = || other.leaves.iter().filter(|leaf| leaf.param != 0);
+        let params = || other.leaves.iter().filter(|leaf| leaf.param.is_some());
         for leaf in params() {
-            if let Some(known) = self.by_id(leaf.param).filter(|known| known.shape() != leaf.grad.shape()) {
+            if let Some(known) =
+                leaf.param.and_then(|id| self.by_id(id)).filter(|known| known.shape() != leaf.grad.shape())
+            {
                 let message = format!("gradients of shape {} and {}", known.shape(), leaf.grad.shape());
                 return Err(Error::invalid("accumulate", message));
             }
@@ -115,7 +117,7 @@ impl<T: Float> Gradients<T> {
                 }
                 // No node of this tape: it is known by its parameter alone.
                 None => {
-                    self.leaves.push(Leaf { node: u32::MAX, param: leaf.param, grad: leaf.grad.clone() });
+                    self.leaves.push(Leaf { node: NodeId::NONE, param: leaf.param, grad: leaf.grad.clone() });
                 }
             }
         }

@@ -5,7 +5,7 @@ use crate::{
     error::{Error, Result},
     ops::Float,
     real::Number,
-    tape::{Scalar, Tape, TapeNumber, Var},
+    tape::{Scalar, StatementId, Tape, TapeNumber, Var},
     tensor::{Tensor, room::filled},
 };
 
@@ -122,14 +122,17 @@ impl<T: TapeNumber> Tape<T> {
         let mut columns = std::mem::take(&mut local.columns);
         columns.clear();
         columns.resize(self.statements.adjoints(), u32::MAX);
-        let arguments = xs.iter().enumerate().try_for_each(|(j, x)| match columns.get_mut(x.id() as usize) {
-            Some(place) if x.id() != 0 && *place == u32::MAX => {
-                *place = j as u32;
-                Ok(())
-            }
-            Some(place) if x.id() != 0 => Err(wrong(format!("arguments {place} and {j} are one scalar"))),
-            _ => Err(wrong(format!("argument {j} is a constant"))),
-        });
+        let arguments =
+            xs.iter().enumerate().try_for_each(|(j, x)| match columns.get_mut(x.statement_id().place()) {
+                Some(place) if x.statement_id() != StatementId::CONSTANT && *place == u32::MAX => {
+                    *place = j as u32;
+                    Ok(())
+                }
+                Some(place) if x.statement_id() != StatementId::CONSTANT => {
+                    Err(wrong(format!("arguments {place} and {j} are one scalar")))
+                }
+                _ => Err(wrong(format!("argument {j} is a constant"))),
+            });
         let rows = arguments.and_then(|()| {
             jacobian.clear(xs.len());
             let give = |row: &[(u32, T)]| {
@@ -137,7 +140,7 @@ impl<T: TapeNumber> Tape<T> {
                 jacobian.values.extend(row.iter().map(|&(_, v)| v));
                 jacobian.end_row();
             };
-            match self.statements.rows(&mut local, ys.iter().map(|y| y.id()), &columns, give) {
+            match self.statements.rows(&mut local, ys.iter().map(|y| y.statement_id()), &columns, give) {
                 true => Ok(()),
                 false => Err(wrong(
                     "a tensor operation lies between arguments and results; use the function of that name, with a pattern"

@@ -7,10 +7,11 @@ use super::{
 use crate::{
     clock::Clock,
     error::{Error, Result},
+    ids::ParamId,
     ops::list::{Conv, Linalg, TensorOp},
     param::inventory,
     program::{Operand, Recorded},
-    tape::{Op, Tape, Var},
+    tape::{NodeId, Op, Tape, Var},
     tensor::{Shape, Tensor},
 };
 use serde::Serialize;
@@ -80,7 +81,7 @@ impl CostReport {
         })?;
         let examples = example.shape().first().copied().unwrap_or(1).max(1) as u64;
         let shares = shares(model)?;
-        let params: Vec<u64> = recorded
+        let params: Vec<ParamId> = recorded
             .nodes
             .iter()
             .filter_map(|node| if let Op::Param(id) = node.op { Some(id) } else { None })
@@ -144,7 +145,7 @@ fn calls(run: &mut impl FnMut() -> Result<()>) -> Result<u32> {
 
 /// The name of each parameter and the share of it that isn't zero, by its number and those of its codebook
 /// and step sizes.
-fn shares<M: Serialize + ?Sized>(model: &M) -> Result<HashMap<u64, (String, f64)>> {
+fn shares<M: Serialize + ?Sized>(model: &M) -> Result<HashMap<ParamId, (String, f64)>> {
     let mut shares = HashMap::new();
     let mut result = Ok(());
     crate::param::visit_fields(model, |path, p: &crate::nn::Param<f32>| {
@@ -164,13 +165,13 @@ fn shares<M: Serialize + ?Sized>(model: &M) -> Result<HashMap<u64, (String, f64)
 }
 
 /// The products of a recorded run, each with the parameter that one side of it is made of.
-fn products(recorded: &Recorded<f32>, shares: &HashMap<u64, (String, f64)>, examples: u64) -> Vec<Work> {
+fn products(recorded: &Recorded<f32>, shares: &HashMap<ParamId, (String, f64)>, examples: u64) -> Vec<Work> {
     // For each node the parameter that it is made of, or that it depends on the input.
-    let mut origin: Vec<Option<u64>> = Vec::new();
+    let mut origin: Vec<Option<ParamId>> = Vec::new();
     let mut varies: Vec<bool> = Vec::new();
     let mut work = Vec::new();
     for (node, operands) in recorded.nodes.iter().zip(&recorded.operands) {
-        let nodes = || operands.iter().filter_map(Operand::node).map(|i| i as usize);
+        let nodes = || operands.iter().filter_map(Operand::node).map(NodeId::place);
         varies.push(matches!(node.op, Op::Input) || nodes().any(|i| varies[i]));
         origin.push(match node.op {
             Op::Param(id) => Some(id),
@@ -178,7 +179,7 @@ fn products(recorded: &Recorded<f32>, shares: &HashMap<u64, (String, f64)>, exam
         });
         let shape = |operand: &Operand<f32>| -> Shape {
             match operand {
-                Operand::Node(i) => recorded.nodes[*i as usize].shape.clone(),
+                Operand::Node(i) => recorded.nodes[i.place()].shape.clone(),
                 Operand::Constant(value) => value.shape().clone(),
             }
         };
@@ -200,8 +201,8 @@ fn products(recorded: &Recorded<f32>, shares: &HashMap<u64, (String, f64)>, exam
             },
             _ => None,
         };
-        let side = operands.iter().take(2).filter_map(Operand::node).find(|&i| !varies[i as usize]);
-        let param = side.and_then(|i| origin[i as usize]).and_then(|id| shares.get(&id));
+        let side = operands.iter().take(2).filter_map(Operand::node).find(|&i| !varies[i.place()]);
+        let param = side.and_then(|i| origin[i.place()]).and_then(|id| shares.get(&id));
         if let (Some(terms), Some((name, share))) = (terms, param) {
             let dense = node.shape.numel() as u64 * terms as u64 / examples;
             let stored = (dense as f64 * share).round() as u64;

@@ -5,6 +5,7 @@ mod follow;
 
 use crate::{
     error::{Error, Result},
+    ids::ParamId,
     ops::{Float, list::TensorOp},
     param::{Param, inventory, visit_fields},
     program::{Operand, Recorded},
@@ -128,7 +129,7 @@ impl Channels {
             tape.set_training(false);
             vec![forward(&x[0])]
         })?;
-        let names: HashMap<u64, String> = params.iter().map(|(name, p)| (p.id(), name.clone())).collect();
+        let names: HashMap<ParamId, String> = params.iter().map(|(name, p)| (p.id(), name.clone())).collect();
         let read = |node: &Node<T>| matches!(node.op, Op::Param(id) if names.contains_key(&id));
         if !recorded.nodes.iter().any(read) {
             let message = format!("the run reads none of the model's parameters: {}", inventory(model));
@@ -180,7 +181,7 @@ impl Channels {
         })
     }
 
-    fn read<T: Float>(recorded: &Recorded<T>, names: &HashMap<u64, String>) -> Channels {
+    fn read<T: Float>(recorded: &Recorded<T>, names: &HashMap<ParamId, String>) -> Channels {
         let mut union = Union::default();
         // For each node the labels of each axis.
         let mut known: Vec<Vec<Labels>> = Vec::new();
@@ -188,11 +189,11 @@ impl Channels {
         for (i, (node, operands)) in recorded.nodes.iter().zip(&recorded.operands).enumerate() {
             let plain = |shape: &Shape| shape.iter().map(|&n| vec![None; n]).collect::<Vec<Labels>>();
             let labels = |operand: &Operand<T>| match operand {
-                Operand::Node(i) => known[*i as usize].clone(),
+                Operand::Node(i) => known[i.place()].clone(),
                 Operand::Constant(value) => plain(value.shape()),
             };
             let x: Vec<Vec<Labels>> = operands.iter().map(labels).collect();
-            let chosen = recorded.choices.iter().any(|(node, _)| *node as usize == i);
+            let chosen = recorded.choices.iter().any(|(node, _)| node.place() == i);
             let labels = match &node.op {
                 Op::Param(id) if names.contains_key(id) => {
                     let own: Vec<Labels> =
@@ -203,7 +204,7 @@ impl Channels {
                 // A parameter's own mask, which is cut with it.
                 Op::Tensor(TensorOp::Where(_))
                     if matches!(operands[..], [Operand::Constant(_), Operand::Node(p), Operand::Constant(_)]
-                    if matches!(recorded.nodes[p as usize].op, Op::Param(_))) =>
+                    if matches!(recorded.nodes[p.place()].op, Op::Param(_))) =>
                 {
                     x[1].clone()
                 }
@@ -222,7 +223,7 @@ impl Channels {
             known.push(labels);
         }
         for i in recorded.results.iter().filter_map(Operand::node) {
-            known[i as usize].iter().for_each(|labels| union.fix(labels));
+            known[i.place()].iter().for_each(|labels| union.fix(labels));
         }
         // What is left can go; channels along one axis are a family.
         let mut axes = Vec::new();

@@ -10,7 +10,7 @@ use crate::{
         Float,
         list::{TensorOp, Unary},
     },
-    tape::{NONE, Node, OUTPUT, Op, Tape},
+    tape::{Node, NodeId, OUTPUT, Op, Tape},
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -80,7 +80,7 @@ impl<T: Float> Tape<T> {
                 }
             }
             activations.push(Activation {
-                id: node.statement,
+                id: node.statement.0,
                 origin: Origin::of_node(node),
                 units,
                 values: y.numel() / units.max(1),
@@ -99,8 +99,8 @@ fn behind_convolution<T: Float>(nodes: &[Node<T>], mut i: usize) -> bool {
             Op::Tensor(TensorOp::Linalg(_)) => return false,
             _ => {}
         }
-        match node.inputs.iter().find(|&&n| n != NONE) {
-            Some(&n) => i = n as usize,
+        match node.inputs.iter().find(|&&n| n != NodeId::NONE) {
+            Some(&n) => i = n.place(),
             None => return false,
         }
     }

@@ -3,7 +3,7 @@ use super::{listing::Argument, observation::Observation};
 use crate::{
     ops::Float,
     real::named,
-    tape::{Mixed, Node, Op, Tape, Watch},
+    tape::{Mixed, Node, Op, StatementId, Tape, Watch},
     tensor::Tensor,
 };
 use std::collections::HashMap;
@@ -36,7 +36,7 @@ impl<T: Float> Tape<T> {
         let mut found = HashMap::new();
         let (Some(seed), Some(watch)) = (seen.seed, &*self.tensors.watch.borrow()) else { return found };
         let nodes = self.tensors.nodes.borrow();
-        let by_statement = nodes.iter().enumerate().map(|(i, n)| (n.statement, i)).collect();
+        let by_statement = nodes.iter().enumerate().map(|(i, n)| (n.statement.0, i)).collect();
         let replay = Replay { tape: self, watch, nodes: &nodes, by_statement, seen, seed };
         let (leaves, others): (Vec<_>, Vec<_>) = seen
             .rows
@@ -156,7 +156,7 @@ impl<T: Float> Replay<'_, T> {
         arguments: &[Argument],
         changed: &HashMap<u32, Value<T>>,
     ) -> Result<Value<T>, String> {
-        let note = self.tape.statements.note(id).ok_or("has no name")?;
+        let note = self.tape.statements.note(StatementId(id)).ok_or("has no name")?;
         let mut constants = note.constants.iter();
         let x: Result<Vec<f64>, String> = arguments
             .iter()
@@ -176,7 +176,7 @@ impl<T: Float> Replay<'_, T> {
     fn tensor(&self, node: usize, changed: &HashMap<u32, Value<T>>) -> Result<Value<T>, String> {
         let n = &self.nodes[node];
         let operand = |i: usize| {
-            let id = n.inputs.get(i).and_then(|&n| self.nodes.get(n as usize)).map(|n| n.statement);
+            let id = n.inputs.get(i).and_then(|&n| self.nodes.get(n.place())).map(|n| n.statement.0);
             match id.and_then(|id| changed.get(&id)) {
                 Some(Value::Tensor(t)) => Ok(t),
                 _ => self.watch.operand(&n.inputs, node, i).ok_or("reads a value that wasn't observed"),
@@ -193,7 +193,13 @@ impl<T: Float> Replay<'_, T> {
                 let new: Result<Vec<T>, String> = ids
                     .iter()
                     .zip(&old)
-                    .map(|(&id, &v)| if id == 0 { Ok(v) } else { self.number(id, changed).map(T::from_f64) })
+                    .map(|(&id, &v)| {
+                        if id == StatementId::CONSTANT {
+                            Ok(v)
+                        } else {
+                            self.number(id.0, changed).map(T::from_f64)
+                        }
+                    })
                     .collect();
                 Tensor::new(n.shape.clone(), new?).map(Value::Tensor).map_err(|e| e.to_string())
             }

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     ops::Float,
     real::{About, about::elementary},
-    tape::{Node, OUTPUT, Op, Place, Seen, Tape, Watch},
+    tape::{Node, OUTPUT, Op, Place, Seen, StatementId, Tape, Watch},
     tensor::Tensor,
 };
 
@@ -23,7 +23,7 @@ impl<T: Float> Tape<T> {
         watch.complete(nodes.len());
         let mut by_statement = vec![None; self.statements.len().0];
         for (i, node) in nodes.iter().enumerate() {
-            if let Some(place) = by_statement.get_mut(node.statement as usize) {
+            if let Some(place) = by_statement.get_mut(node.statement.place()) {
                 *place = Some(i);
             }
         }
@@ -38,7 +38,7 @@ impl<T: Float> Tape<T> {
         for row in self.listing().rows {
             let node = by_statement.get(row.id as usize).copied().flatten();
             let mut seen = Observed::of(row);
-            seen.layer = watch.layer(seen.row.id);
+            seen.layer = watch.layer(StatementId(seen.row.id));
             match node {
                 Some(i) => {
                     seen.fill(&watch.seen[i], &mut known);
@@ -59,14 +59,14 @@ impl<T: Float> Tape<T> {
             rows.push(seen);
         }
         let flows = flows(watch, &nodes);
-        in_use::curve(&mut rows, &flows, watch.seed, size_of::<T>());
-        Observation { rows, flows, seed: watch.seed }
+        in_use::curve(&mut rows, &flows, watch.seed.map(|id| id.0), size_of::<T>());
+        Observation { rows, flows, seed: watch.seed.map(|id| id.0) }
     }
 
     fn fill_scalar(&self, seen: &mut Observed, before: &[Observed]) {
         let arguments = seen.row.arguments.iter().filter(|a| matches!(a, Argument::Partial(..))).count();
         seen.bytes = 1 + arguments.max(1) * (4 + size_of::<T>());
-        let Some(note) = self.statements.note(seen.row.id) else { return };
+        let Some(note) = self.statements.note(StatementId(seen.row.id)) else { return };
         seen.value = Some(Tensor::scalar(note.value));
         seen.constants = note
             .constants
@@ -136,12 +136,12 @@ impl<T: Float> Tape<T> {
     pub(crate) fn about_statements(&self) -> Vec<About> {
         let mut all = vec![About::NOTHING; self.statements.len().0];
         for (id, about) in all.iter_mut().enumerate() {
-            if let Some(note) = self.statements.note(id as u32) {
+            if let Some(note) = self.statements.note(StatementId::at(id)) {
                 *about = about_scalar(note.name);
             }
         }
         for node in self.tensors.nodes.borrow().iter() {
-            if let Some(about) = all.get_mut(node.statement as usize) {
+            if let Some(about) = all.get_mut(node.statement.place()) {
                 *about = node.op.rule().about();
             }
         }
@@ -201,8 +201,8 @@ impl Observed {
 /// The contributions to adjoints, by statement.
 fn flows<T: Float>(watch: &Watch<T>, nodes: &[Node<T>]) -> Vec<Flow> {
     let statement = |place: &Place| match place {
-        Place::Node(n) => nodes.get(*n as usize).map_or(0, |n| n.statement),
-        Place::Statement(id) => *id,
+        Place::Node(n) => nodes.get(n.place()).map_or(0, |n| n.statement.0),
+        Place::Statement(id) => id.0,
     };
     let flow = |(from, to, element, value): &(Place, Place, Option<usize>, Tensor<T>)| Flow {
         from: statement(from),

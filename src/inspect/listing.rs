@@ -2,7 +2,7 @@
 use crate::{
     ops::Float,
     param::{Param, named_params},
-    tape::{NONE, Op, TENSOR, Tape},
+    tape::{NodeId, Op, StatementId, TENSOR, Tape},
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::HashMap, fmt, panic::Location};
@@ -95,7 +95,7 @@ impl<T: Float> Tape<T> {
                 if ids == [0] {
                     arguments.clear();
                 }
-                rows.push(match self.statements.note(id) {
+                rows.push(match self.statements.note(StatementId(id)) {
                     Some(note) => {
                         // With several arguments, constants have places of their own.
                         if !arguments.contains(&Argument::Constant) {
@@ -122,8 +122,8 @@ impl<T: Float> Tape<T> {
             let mut arguments: Vec<_> = node
                 .inputs
                 .iter()
-                .map(|&n| match nodes.get(n as usize) {
-                    Some(input) if n != NONE => Argument::Value(input.statement),
+                .map(|&n| match nodes.get(n.place()) {
+                    Some(input) if n != NodeId::NONE => Argument::Value(input.statement.0),
                     _ => Argument::Constant,
                 })
                 .collect();
@@ -132,13 +132,13 @@ impl<T: Float> Tape<T> {
                 if mixed.gives_scalar() {
                     shape = None;
                 } else {
-                    arguments = mixed.scalars().iter().map(|&i| Argument::Value(i)).collect();
+                    arguments = mixed.scalars().iter().map(|i| Argument::Value(i.0)).collect();
                 }
             }
             rows.push(Row {
                 options: node.op.rule().options().into_owned(),
                 shape,
-                name: if let Op::Param(p) = node.op { Some(format!("#{p}")) } else { None },
+                name: if let Op::Param(p) = node.op { Some(p.to_string()) } else { None },
                 site: Some(site(node.site)),
                 ..row(node.op.rule().name(), arguments)
             });
@@ -158,7 +158,7 @@ pub(super) fn name_rows<'a, T: Float, M: Serialize + ?Sized>(
 ) {
     let params: Vec<(String, Param<T>)> = named_params(model);
     let names: HashMap<String, String> =
-        params.into_iter().map(|(name, p)| (format!("#{}", p.id()), name)).collect();
+        params.into_iter().map(|(name, p)| (p.id().to_string(), name)).collect();
     for row in rows {
         if let Some(name) = row.name.as_ref().and_then(|n| names.get(n)) {
             row.name = Some(name.clone());

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     ops::Float,
-    tape::{NONE, OUTPUT, Op, Tape},
+    tape::{NodeId, OUTPUT, Op, Tape},
 };
 use serde::{Deserialize, Serialize};
 use std::{cmp::Reverse, collections::HashSet, fmt};
@@ -96,17 +96,17 @@ impl<T: Float> Tape<T> {
                 let operand = (slot != OUTPUT).then_some(slot as usize);
                 let source = match operand {
                     Some(i) => {
-                        node.inputs.get(i).filter(|&&n| n != NONE).and_then(|&n| nodes.get(n as usize))
+                        node.inputs.get(i).filter(|&&n| n != NodeId::NONE).and_then(|&n| nodes.get(n.place()))
                     }
                     None => Some(node),
                 };
                 let parameter = source.is_some_and(|n| matches!(n.op, Op::Param(_)));
                 let new = seen.insert(value.buffer().as_ptr() as usize);
                 kept.push(KeptTensor {
-                    id: node.statement,
+                    id: node.statement.0,
                     origin: Origin::of_node(node),
                     operand,
-                    value: source.map(|n| n.statement),
+                    value: source.map(|n| n.statement.0),
                     made_by: source.map_or("constant", |n| n.op.rule().name()).to_string(),
                     shape: value.shape().to_vec(),
                     bytes: size_of_val(value.buffer()),

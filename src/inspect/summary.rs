@@ -8,7 +8,7 @@ use super::{
 use crate::{
     ops::Float,
     param::{Param, visit_fields},
-    tape::{NONE, Op, Tape},
+    tape::{NodeId, Op, Tape},
     tensor::Shape,
 };
 use serde::{Deserialize, Serialize};
@@ -108,18 +108,18 @@ impl Summary {
             if matches!(node.op, Op::Input | Op::Param(_)) {
                 continue;
             }
-            let layer = layers.get(&node.statement).cloned();
+            let layer = layers.get(&node.statement.0).cloned();
             // The shape of a constant operand is known if a rule keeps it.
             let kept = values.get(node.kept_range()).unwrap_or_default();
-            let operand = |(i, &n): (usize, &u32)| -> Option<Shape> {
+            let operand = |(i, &n): (usize, &NodeId)| -> Option<Shape> {
                 let constant = || {
                     kept.iter().find(|(slot, _)| *slot as usize == i)?.1.as_ref().map(|t| t.shape().clone())
                 };
-                if n == NONE { constant() } else { nodes.get(n as usize).map(|n| n.shape.clone()) }
+                if n == NodeId::NONE { constant() } else { nodes.get(n.place()).map(|n| n.shape.clone()) }
             };
             let operands: Vec<Option<Shape>> = node.inputs.iter().enumerate().map(operand).collect();
             self.operations.push(Operation {
-                id: node.statement,
+                id: node.statement.0,
                 origin: Origin { layer, ..Origin::of_node(node) },
                 shape: node.shape.to_vec(),
                 multiply_adds: node.op.rule().multiply_adds(&operands, &node.shape),

@@ -35,5 +35,5 @@ pub use transformer::{
 };
 
 pub use crate::param::{
-    Form, Param, ParamState, Parametrize, Path, Steps, deep_copy, named_params, visit_params,
+    Form, Param, ParamId, ParamState, Parametrize, Path, Steps, deep_copy, named_params, visit_params,
 };

@@ -6,7 +6,7 @@ use super::{
 use crate::{
     error::Checked,
     real::About,
-    tape::{CONSTANT, Rule, Step, Tape, Var},
+    tape::{NodeId, Rule, Step, Tape, Var},
     tensor::{
         Layout, Shape, Tensor,
         shape::infer,
@@ -240,7 +240,7 @@ impl<'t, T: Float> Var<'t, T> {
         if self.node().is_some() && self.tape().is_traced() {
             return self.tape().apply(ShapeOp::Detach, &[self]);
         }
-        let id = self.failed_id().unwrap_or(CONSTANT);
+        let id = self.failed_id().unwrap_or(NodeId::NONE);
         Var::new(self.tape(), self.tensor().clone(), id)
     }
 

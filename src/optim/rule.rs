@@ -209,7 +209,7 @@ impl<T: Float, R: Rule> Base<T, R> {
                 });
             });
         });
-        if !found && grads.leaves.iter().any(|leaf| leaf.param != 0) {
+        if !found && grads.leaves.iter().any(|leaf| leaf.param.is_some()) {
             let known: Vec<String> = grads.leaves.iter().map(|leaf| leaf.grad.shape().to_string()).collect();
             let message = format!(
                 "none of the model's parameters has a gradient: {}; the gradients are of other parameters of {}, of shapes {}",

@@ -1,6 +1,6 @@
 //! A parameter: a shared handle to a tensor that training changes, and what stands between it and its use.
 use crate::{
-    ids,
+    ids::ParamId,
     ops::{Float, NOWHERE},
     tape::{Stored, Var},
     tensor::{Shape, Tensor},
@@ -39,7 +39,7 @@ use std::{
 pub struct Param<T: Float = f32>(pub(super) Arc<Inner<T>>);
 
 pub(super) struct Inner<T: Float> {
-    id: u64,
+    id: ParamId,
     /// Another one after every change.
     version: AtomicU64,
     state: RwLock<State<T>>,
@@ -116,7 +116,7 @@ pub(super) struct State<T: Float> {
     /// The codes of a codebook, without those that the mask prunes.
     pub kept: Option<Tensor<u32>>,
     /// Under which a tape remembers the weights before they are rounded to steps.
-    pub unrounded: u64,
+    pub unrounded: ParamId,
     pub custom: Vec<Arc<dyn Parametrize<T>>>,
 }
 
@@ -219,10 +219,11 @@ impl<T: Float> Param<T> {
     }
 
     pub(super) fn of_state(holds: ParamState<T>) -> Param<T> {
-        let mut state = State { holds, ones: None, kept: None, unrounded: ids::fresh(), custom: Vec::new() };
+        let mut state =
+            State { holds, ones: None, kept: None, unrounded: ParamId::fresh(), custom: Vec::new() };
         state.refresh();
         let state = RwLock::new(state);
-        Param(Arc::new(Inner { id: ids::fresh(), version: AtomicU64::new(0), state }))
+        Param(Arc::new(Inner { id: ParamId::fresh(), version: AtomicU64::new(0), state }))
     }
 
     /// What a walk takes along, whatever it is made of.
@@ -246,8 +247,8 @@ impl<T: Float> Param<T> {
         state
     }
 
-    /// A number that no other parameter of this process has; handles to one tensor share it.
-    pub fn id(&self) -> u64 {
+    /// Who it is: handles to one parameter share it, and no other of this process has it.
+    pub fn id(&self) -> ParamId {
         self.0.id
     }
 

@@ -11,6 +11,7 @@ mod serial;
 mod steps;
 mod walk;
 
+pub use crate::ids::ParamId;
 pub use copy::deep_copy;
 pub use handle::{Form, Param, ParamState, Parametrize, Steps};
 pub(crate) use steps::{Groups, round_to_steps, share_of_gradient};

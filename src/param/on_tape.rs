@@ -2,6 +2,7 @@
 use super::handle::{Form, Param, ParamState};
 use crate::{
     error::Result,
+    ids::ParamId,
     ops::Float,
     tape::{Gradients, Op, Tape, Var},
     tensor::Tensor,
@@ -106,7 +107,7 @@ impl<T: Float> Param<T> {
 }
 
 /// The value of a parameter that was asked for before in this step, or what stands for it.
-fn known<T: Float>(tape: &Tape<T>, id: u64) -> Option<Var<'_, T>> {
+fn known<T: Float>(tape: &Tape<T>, id: ParamId) -> Option<Var<'_, T>> {
     let params = &tape.tensors.params;
     let known = params.substitute_of(id).or_else(|| tape.is_recording().then(|| params.known(id))?);
     known.map(|(node, value)| Var::new(tape, value, node))

@@ -2,6 +2,7 @@
 use super::handle::{Form, Param, ParamState, Parametrize, Steps};
 use crate::{
     error::{Error, Result},
+    ids::ParamId,
     ops::Float,
     tensor::Tensor,
 };
@@ -9,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 impl<T: Float> ParamState<T> {
     /// Whether its parts fit each other, for the parameter `owner`.
-    fn check(&self, what: &'static str, owner: u64) -> Result<()> {
+    fn check(&self, what: &'static str, owner: ParamId) -> Result<()> {
         let shape = self.value.shape();
         let wrong = |message| Err(Error::invalid(what, message));
         if let Some(mask) = self.mask.as_ref().filter(|mask| mask.shape() != shape) {
@@ -54,7 +55,7 @@ impl<T: Float> Param<T> {
     /// # Errors
     /// Mask, codes, centroids or step sizes that don't fit the tensor.
     pub fn from_state(state: ParamState<T>) -> Result<Param<T>> {
-        state.check("Param::from_state", 0)?;
+        state.check("Param::from_state", ParamId::fresh())?;
         Ok(Param::of_state(state))
     }
 
@@ -77,7 +78,7 @@ impl<T: Float> Param<T> {
     }
 
     /// Whether what this one stands for takes that of the parameter with this id.
-    fn takes(&self, other: u64) -> bool {
+    fn takes(&self, other: ParamId) -> bool {
         let state = self.state();
         self.id() == other
             || state.codebook().is_some_and(|(_, centroids)| centroids.takes(other))

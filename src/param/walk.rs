@@ -3,6 +3,7 @@ use super::{
     handle::{Param, Steps},
     serial::{PARAM, caught},
 };
+use crate::ids::ParamId;
 use crate::ops::Float;
 use serde::ser::{self, Serialize, Serializer};
 use smallvec::SmallVec;
@@ -79,7 +80,7 @@ fn walk<T: Float, M: Serialize + ?Sized>(
     again: bool,
     mut f: impl FnMut(&Path, &Param<T>),
 ) {
-    thread_local!(static SEEN: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) });
+    thread_local!(static SEEN: RefCell<Vec<ParamId>> = const { RefCell::new(Vec::new()) });
     // Taken out while in use: a visit may start another one.
     let mut seen = SEEN.take();
     seen.clear();

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     ops::{Float, list::TensorOp},
-    tape::{NONE, OUTPUT, Op, Stored, Tape, Var},
+    tape::{NodeId, OUTPUT, Op, Stored, Tape, Var},
     tensor::Tensor,
 };
 use smallvec::SmallVec;
@@ -128,35 +128,35 @@ fn record<T: Float>(
 fn build<T: Float>(mut raw: Recorded<T>, indices: &[Tensor<u32>]) -> Result<Program<T>> {
     let first = merge(&raw.nodes, &mut raw.operands);
     for result in &mut raw.results {
-        result.rename(|i| first[i as usize]);
+        result.rename(|i| first[i.place()]);
     }
     // What results need, and where it goes.
     let mut alive = vec![false; raw.nodes.len()];
-    raw.results.iter().filter_map(Operand::node).for_each(|i| alive[i as usize] = true);
-    for i in (0..raw.nodes.len()).rev().filter(|&i| first[i] as usize == i) {
+    raw.results.iter().filter_map(Operand::node).for_each(|i| alive[i.place()] = true);
+    for i in (0..raw.nodes.len()).rev().filter(|&i| first[i].place() == i) {
         if alive[i] {
-            raw.operands[i].iter().filter_map(Operand::node).for_each(|j| alive[j as usize] = true);
+            raw.operands[i].iter().filter_map(Operand::node).for_each(|j| alive[j.place()] = true);
         }
     }
-    let mut places = vec![NONE; raw.nodes.len()];
+    let mut places = vec![NodeId::NONE; raw.nodes.len()];
     let mut count = 0;
     for (place, _) in places.iter_mut().zip(&alive).filter(|(_, alive)| **alive) {
-        *place = count;
+        *place = NodeId::at(count);
         count += 1;
     }
-    let place = |i: u32| places.get(i as usize).copied().filter(|&p| p != NONE);
-    let params: Vec<(u32, Arc<dyn Stored<T>>)> =
+    let place = |i: NodeId| places.get(i.place()).copied().filter(|&p| p != NodeId::NONE);
+    let params: Vec<(NodeId, Arc<dyn Stored<T>>)> =
         raw.params.into_iter().filter_map(|(i, p)| Some((place(i)?, p))).collect();
     let choices = raw.choices.into_iter().filter_map(|(i, c)| Some((place(i)?, c))).collect();
-    let mut needed = vec![false; count as usize];
-    params.iter().filter(|(_, p)| p.is_trainable()).for_each(|(i, _)| needed[*i as usize] = true);
+    let mut needed = vec![false; count];
+    params.iter().filter(|(_, p)| p.is_trainable()).for_each(|(i, _)| needed[i.place()] = true);
     let tape = Tape::<T>::new();
     let mut operands = Vec::new();
     for (i, mut node) in raw.nodes.into_iter().enumerate().filter(|(i, _)| alive[*i]) {
         let own = &mut raw.operands[i];
-        own.iter_mut().for_each(|o| o.rename(|j| places[j as usize]));
-        node.inputs = own.iter().map(|o| o.node().unwrap_or(NONE)).collect();
-        let wants = |j: u32| needed.get(j as usize).copied().unwrap_or(false);
+        own.iter_mut().for_each(|o| o.rename(|j| places[j.place()]));
+        node.inputs = own.iter().map(|o| o.node().unwrap_or(NodeId::NONE)).collect();
+        let wants = |j: NodeId| needed.get(j.place()).copied().unwrap_or(false);
         let wanted = node.inputs.iter().enumerate().fold(0, |w, (k, &j)| w | (wants(j) as u32) << (k & 31));
         let mut kept = tape.tensors.kept.borrow_mut();
         let start = kept.len() as u32;
@@ -170,18 +170,18 @@ fn build<T: Float>(mut raw: Recorded<T>, indices: &[Tensor<u32>]) -> Result<Prog
             kept.extend((keep >> OUTPUT & 1 == 1).then_some((OUTPUT, None)));
         }
         node.kept = (start, kept.len() as u32 - start);
-        node.statement = tape.statements.push_tensor(operands.len() as u32);
+        node.statement = tape.statements.push_tensor(NodeId::at(operands.len()));
         tape.tensors.nodes.borrow_mut().push(node);
         operands.push(std::mem::take(own));
     }
-    let users = |index: &Tensor<u32>| -> SmallVec<[u32; 2]> {
+    let users = |index: &Tensor<u32>| -> SmallVec<[NodeId; 2]> {
         let nodes = tape.tensors.nodes.borrow();
         let takes = |op: &Op<T>| match op {
             Op::Tensor(TensorOp::Take(op)) => op.index_is(index),
             Op::Tensor(TensorOp::CrossEntropy(op)) => op.targets_are(index),
             _ => false,
         };
-        (0..nodes.len() as u32).filter(|&i| takes(&nodes[i as usize].op)).collect()
+        (0..nodes.len()).map(NodeId::at).filter(|&i| takes(&nodes[i.place()].op)).collect()
     };
     let indices: Vec<_> = indices.iter().map(|index| (users(index), index.shape().clone())).collect();
     if let Some(i) = indices.iter().position(|(users, _)| users.is_empty()) {
@@ -191,11 +191,11 @@ fn build<T: Float>(mut raw: Recorded<T>, indices: &[Tensor<u32>]) -> Result<Prog
         return Err(Error::invalid("program", message));
     }
     let mut outputs = raw.results;
-    outputs.iter_mut().for_each(|o| o.rename(|i| places[i as usize]));
+    outputs.iter_mut().for_each(|o| o.rename(|i| places[i.place()]));
     let plans = [false, true].map(|gradients| {
         Plan::new(&tape.tensors.nodes.borrow(), &tape.tensors.kept.borrow(), &operands, &outputs, gradients)
     });
     let inputs = raw.inputs.into_iter().map(|(i, shape)| (place(i), shape)).collect();
-    let values = vec![None; count as usize];
+    let values = vec![None; count];
     Ok(Program { tape, operands, inputs, indices, params, choices, outputs, needed, plans, values })
 }

@@ -9,7 +9,7 @@ use crate::{
         Float,
         list::{Binary, TensorOp, Unary},
     },
-    tape::{Node, Op},
+    tape::{Node, NodeId, Op},
     tensor::{Shape, Tensor, Unfilled},
     threads,
 };
@@ -28,13 +28,13 @@ pub(super) struct Chain {
     steps: Vec<Step>,
     shape: Shape,
     /// Nodes whose values are written to memory: slot [`SLOTS`] and on.
-    written: SmallVec<[u32; SLOTS]>,
+    written: SmallVec<[NodeId; SLOTS]>,
     /// Operands from outside that have one element, and the blocks filled with them.
-    numbers: SmallVec<[((u32, u8), u8); 4]>,
+    numbers: SmallVec<[((NodeId, u8), u8); 4]>,
 }
 
 struct Step {
-    node: u32,
+    node: NodeId,
     kernel: Kernel,
     from: SmallVec<[Source; 2]>,
     to: u8,
@@ -51,34 +51,34 @@ enum Source {
     /// A block, or behind these a written value.
     Slot(u8),
     /// An operand from outside, by node and position.
-    Outside(u32, u8),
+    Outside(NodeId, u8),
 }
 
 impl Chain {
-    pub fn nodes(&self) -> impl Iterator<Item = u32> {
+    pub fn nodes(&self) -> impl Iterator<Item = NodeId> {
         self.steps.iter().map(|s| s.node)
     }
 
     /// The longest chain that a list of nodes begins with, if it has two operations or more.
     pub fn longest<T: Float>(
-        work: &[u32],
+        work: &[NodeId],
         nodes: &[Node<T>],
         operands: &[SmallVec<[Operand<T>; 4]>],
         whole: &[bool],
         last: &[usize],
     ) -> Option<Chain> {
-        let shape = work.first().map(|&i| nodes[i as usize].shape.clone())?;
+        let shape = work.first().map(|&i| nodes[i.place()].shape.clone())?;
         let size = |o: &Operand<T>| match o {
-            Operand::Node(i) => nodes[*i as usize].shape.clone(),
+            Operand::Node(i) => nodes[i.place()].shape.clone(),
             Operand::Constant(t) => t.shape().clone(),
         };
-        let fits = |&&i: &&u32| {
-            let node = &nodes[i as usize];
+        let fits = |&&i: &&NodeId| {
+            let node = &nodes[i.place()];
             kernel(node).is_some()
                 && node.shape == shape
-                && operands[i as usize].iter().map(size).all(|s| s == shape || s.numel() == 1)
+                && operands[i.place()].iter().map(size).all(|s| s == shape || s.numel() == 1)
         };
-        let mut work: &[u32] = &work[..work.iter().take(LONGEST).take_while(fits).count()];
+        let mut work: &[NodeId] = &work[..work.iter().take(LONGEST).take_while(fits).count()];
         while work.len() > 1 {
             match Chain::new(work, shape.clone(), nodes, operands, whole, last, &size) {
                 Some(chain) => return Some(chain),
@@ -90,7 +90,7 @@ impl Chain {
 
     /// A chain of just these nodes, if the slots suffice.
     fn new<T: Float>(
-        work: &[u32],
+        work: &[NodeId],
         shape: Shape,
         nodes: &[Node<T>],
         operands: &[SmallVec<[Operand<T>; 4]>],
@@ -98,13 +98,13 @@ impl Chain {
         last: &[usize],
         size: &impl Fn(&Operand<T>) -> Shape,
     ) -> Option<Chain> {
-        let end = *work.last()? as usize;
+        let end = work.last()?.place();
         let mut chain =
             Chain { steps: Vec::new(), shape, written: SmallVec::new(), numbers: SmallVec::new() };
         let mut free: SmallVec<[u8; SLOTS]> = (0..SLOTS as u8).rev().collect();
         // These blocks are filled once, so nothing else may go there.
         for &i in work {
-            for (p, _) in operands[i as usize].iter().enumerate().filter(|(_, o)| size(o) != chain.shape) {
+            for (p, _) in operands[i.place()].iter().enumerate().filter(|(_, o)| size(o) != chain.shape) {
                 chain.numbers.push(((i, p as u8), free.pop()?));
             }
         }
@@ -118,19 +118,18 @@ impl Chain {
                     (None, None) => Source::Outside(i, p as u8),
                 }
             };
-            let from = operands[i as usize].iter().enumerate().map(source).collect();
+            let from = operands[i.place()].iter().enumerate().map(source).collect();
             // A value that somebody reads after the chain is written.
-            let to = if whole[i as usize] || last[i as usize] > end || last[i as usize] == i as usize {
+            let to = if whole[i.place()] || last[i.place()] > end || last[i.place()] == i.place() {
                 chain.written.push(i);
                 (chain.written.len() <= SLOTS).then_some((SLOTS + chain.written.len() - 1) as u8)?
             } else {
                 free.pop()?
             };
-            chain.steps.push(Step { node: i, kernel: kernel(&nodes[i as usize])?, from, to });
+            chain.steps.push(Step { node: i, kernel: kernel(&nodes[i.place()])?, from, to });
             // Blocks whose last reader this was.
             let before = &chain.steps[..k];
-            let done =
-                before.iter().filter(|s| last[s.node as usize] == i as usize && (s.to as usize) < SLOTS);
+            let done = before.iter().filter(|s| last[s.node.place()] == i.place() && (s.to as usize) < SLOTS);
             free.extend(done.map(|s| s.to).collect::<SmallVec<[u8; 2]>>());
         }
         Some(chain)
@@ -143,7 +142,7 @@ impl Chain {
         operands: &[SmallVec<[Operand<T>; 4]>],
     ) -> Checked<()> {
         let operand =
-            |node: u32, p: u8| operands[node as usize].get(p as usize).and_then(|o| o.value(values));
+            |node: NodeId, p: u8| operands[node.place()].get(p as usize).and_then(|o| o.value(values));
         // Operands from outside in row-major order, in the order in which the steps read them.
         let outside: Checked<SmallVec<[Tensor<T>; 8]>> = self
             .steps
@@ -174,7 +173,7 @@ impl Chain {
             self.part(&outside, &numbers, from, to, out);
         });
         for (&i, value) in self.written.iter().zip(out) {
-            values[i as usize] = Some(value.filled());
+            values[i.place()] = Some(value.filled());
         }
         Ok(())
     }

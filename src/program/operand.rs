@@ -1,31 +1,31 @@
 //! Where an operation of a program finds what it works on.
-use crate::{ops::Float, tensor::Tensor};
+use crate::{ops::Float, tape::NodeId, tensor::Tensor};
 
 /// An operand of a node, or a result.
 #[derive(Clone)]
 pub(crate) enum Operand<T: Float> {
-    Node(u32),
+    Node(NodeId),
     Constant(Tensor<T>),
 }
 
 impl<T: Float> Operand<T> {
     pub(super) fn value<'a>(&'a self, values: &'a [Option<Tensor<T>>]) -> Option<&'a Tensor<T>> {
         match self {
-            Operand::Node(i) => values.get(*i as usize).and_then(Option::as_ref),
+            Operand::Node(i) => values.get(i.place()).and_then(Option::as_ref),
             Operand::Constant(value) => Some(value),
         }
     }
 }
 
 impl<T: Float> Operand<T> {
-    pub(crate) fn node(&self) -> Option<u32> {
+    pub(crate) fn node(&self) -> Option<NodeId> {
         match self {
             Operand::Node(i) => Some(*i),
             Operand::Constant(_) => None,
         }
     }
 
-    pub(super) fn rename(&mut self, to: impl Fn(u32) -> u32) {
+    pub(super) fn rename(&mut self, to: impl Fn(NodeId) -> NodeId) {
         if let Operand::Node(i) = self {
             *i = to(*i);
         }

@@ -2,7 +2,7 @@
 use super::{chain::Chain, operand::Operand};
 use crate::{
     ops::Float,
-    tape::{Kept, Node, OUTPUT},
+    tape::{Kept, Node, NodeId, OUTPUT},
 };
 use smallvec::SmallVec;
 
@@ -12,18 +12,18 @@ pub(super) struct Plan {
     pub gradients: bool,
     pub stages: Vec<Stage>,
     /// The values that no later stage reads.
-    pub free: Vec<SmallVec<[u32; 4]>>,
+    pub free: Vec<SmallVec<[NodeId; 4]>>,
 }
 
 pub(super) enum Stage {
     /// A node by itself.
-    One(u32),
+    One(NodeId),
     /// Neighbours element by element, in one pass.
     Chain(Chain),
 }
 
 impl Stage {
-    pub fn each(&self, mut f: impl FnMut(u32)) {
+    pub fn each(&self, mut f: impl FnMut(NodeId)) {
         match self {
             Stage::One(i) => f(*i),
             Stage::Chain(chain) => chain.nodes().for_each(f),
@@ -48,12 +48,15 @@ impl Plan {
     ) -> Plan {
         // Values that must be there as a whole because a derivative reads them, or somebody outside.
         let mut whole = vec![false; nodes.len()];
-        outputs.iter().filter_map(Operand::node).for_each(|i| whole[i as usize] = true);
+        outputs.iter().filter_map(Operand::node).for_each(|i| whole[i.place()] = true);
         for (i, node) in nodes.iter().enumerate().filter(|_| gradients) {
             for (slot, _) in kept.get(node.kept_range()).unwrap_or_default() {
-                let read =
-                    if *slot == OUTPUT { Some(i as u32) } else { node.inputs.get(*slot as usize).copied() };
-                if let Some(mark) = read.and_then(|i| whole.get_mut(i as usize)) {
+                let read = if *slot == OUTPUT {
+                    Some(NodeId::at(i))
+                } else {
+                    node.inputs.get(*slot as usize).copied()
+                };
+                if let Some(mark) = read.and_then(|i| whole.get_mut(i.place())) {
                     *mark = true;
                 }
             }
@@ -61,9 +64,10 @@ impl Plan {
         let mut last = vec![0; nodes.len()];
         for (i, own) in operands.iter().enumerate() {
             last[i] = last[i].max(i);
-            own.iter().filter_map(Operand::node).for_each(|j| last[j as usize] = i);
+            own.iter().filter_map(Operand::node).for_each(|j| last[j.place()] = i);
         }
-        let work: Vec<u32> = (0..nodes.len() as u32).filter(|&i| !operands[i as usize].is_empty()).collect();
+        let work: Vec<NodeId> =
+            (0..nodes.len()).map(NodeId::at).filter(|&i| !operands[i.place()].is_empty()).collect();
         let mut stages = Vec::new();
         let mut rest = &work[..];
         while let Some((&i, after)) = rest.split_first() {
@@ -79,17 +83,17 @@ impl Plan {
             }
         }
         // A result's value is taken at the end.
-        let results: SmallVec<[u32; 4]> = outputs.iter().filter_map(Operand::node).collect();
+        let results: SmallVec<[NodeId; 4]> = outputs.iter().filter_map(Operand::node).collect();
         let mut free = vec![SmallVec::new(); stages.len()];
         let mut stage_of = vec![0; nodes.len()];
         for (s, stage) in stages.iter().enumerate() {
-            stage.each(|i| stage_of[i as usize] = s);
+            stage.each(|i| stage_of[i.place()] = s);
         }
         let mut is_result = vec![false; nodes.len()];
-        results.iter().for_each(|&i| is_result[i as usize] = true);
+        results.iter().for_each(|&i| is_result[i.place()] = true);
         for i in (0..nodes.len()).filter(|&i| !is_result[i]) {
             if let Some(free) = free.get_mut(stage_of[last[i]]) {
-                free.push(i as u32);
+                free.push(NodeId::at(i));
             }
         }
         Plan { gradients, stages, free }

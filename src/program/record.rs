@@ -3,7 +3,7 @@ use super::operand::Operand;
 use crate::{
     error::{Error, Result},
     ops::Float,
-    tape::{Choice, NONE, Node, Op, Stored, Tape, Trace, Var},
+    tape::{Choice, Node, NodeId, Op, Stored, Tape, Trace, Var},
     tensor::{Shape, Tensor},
 };
 use smallvec::SmallVec;
@@ -44,7 +44,7 @@ impl<T: Float> Recorded<T> {
         let mut operands: Vec<SmallVec<[Operand<T>; 4]>> =
             nodes.iter().map(|n| n.inputs.iter().map(|&i| Operand::Node(i)).collect()).collect();
         for (node, i, value) in constants {
-            if let Some(operand) = operands[node as usize].get_mut(i as usize) {
+            if let Some(operand) = operands[node.place()].get_mut(i as usize) {
                 *operand = Operand::Constant(value);
             }
         }
@@ -52,7 +52,7 @@ impl<T: Float> Recorded<T> {
             .iter()
             .map(|y| y.node().map_or_else(|| Operand::Constant(y.tensor().clone()), Operand::Node))
             .collect();
-        let inputs = x.iter().map(|x| (x.node().unwrap_or(NONE), x.shape().clone())).collect();
+        let inputs = x.iter().map(|x| (x.node().unwrap_or(NodeId::NONE), x.shape().clone())).collect();
         Ok(Recorded { nodes, operands, params, choices, results, inputs })
     }
 }
@@ -61,32 +61,32 @@ impl<T: Float> Recorded<T> {
 pub(crate) struct Recorded<T: Float> {
     pub nodes: Vec<Node<T>>,
     pub operands: Vec<SmallVec<[Operand<T>; 4]>>,
-    pub params: Vec<(u32, Arc<dyn Stored<T>>)>,
-    pub choices: Vec<(u32, Choice<T>)>,
+    pub params: Vec<(NodeId, Arc<dyn Stored<T>>)>,
+    pub choices: Vec<(NodeId, Choice<T>)>,
     pub results: Vec<Operand<T>>,
-    pub inputs: Vec<(u32, Shape)>,
+    pub inputs: Vec<(NodeId, Shape)>,
 }
 
 /// For each node the first that computes the same. Operands are renamed accordingly.
-pub(super) fn merge<T: Float>(nodes: &[Node<T>], operands: &mut [SmallVec<[Operand<T>; 4]>]) -> Vec<u32> {
-    type Key = (u64, SmallVec<[u32; 4]>);
-    let mut known: HashMap<Key, SmallVec<[u32; 2]>> = HashMap::new();
-    let mut first: Vec<u32> = Vec::with_capacity(nodes.len());
+pub(super) fn merge<T: Float>(nodes: &[Node<T>], operands: &mut [SmallVec<[Operand<T>; 4]>]) -> Vec<NodeId> {
+    type Key = (u64, SmallVec<[NodeId; 4]>);
+    let mut known: HashMap<Key, SmallVec<[NodeId; 2]>> = HashMap::new();
+    let mut first: Vec<NodeId> = Vec::with_capacity(nodes.len());
     for i in 0..nodes.len() {
-        operands[i].iter_mut().for_each(|o| o.rename(|j| first[j as usize]));
+        operands[i].iter_mut().for_each(|o| o.rename(|j| first[j.place()]));
         let own = &operands[i];
         // Thousands of slices of one tensor differ in their options only.
         let mut what = DefaultHasher::new();
         (nodes[i].op.rule().name(), nodes[i].op.rule().options()).hash(&mut what);
-        let key = (what.finish(), own.iter().map(|o| o.node().unwrap_or(NONE)).collect());
+        let key = (what.finish(), own.iter().map(|o| o.node().unwrap_or(NodeId::NONE)).collect());
         let alike = known.entry(key).or_default();
-        let same = |&&j: &&u32| {
-            same(&nodes[i].op, &nodes[j as usize].op)
-                && own.iter().zip(&operands[j as usize]).all(|(a, b)| a.same(b))
+        let same = |&&j: &&NodeId| {
+            same(&nodes[i].op, &nodes[j.place()].op)
+                && own.iter().zip(&operands[j.place()]).all(|(a, b)| a.same(b))
         };
-        first.push(alike.iter().find(same).copied().unwrap_or(i as u32));
-        if first[i] as usize == i {
-            alike.push(i as u32);
+        first.push(alike.iter().find(same).copied().unwrap_or(NodeId::at(i)));
+        if first[i].place() == i {
+            alike.push(NodeId::at(i));
         }
     }
     first

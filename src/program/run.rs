@@ -6,7 +6,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     ops::{Float, list::TensorOp},
-    tape::{Choice, Gradients, Node, OUTPUT, Op, Stored, Tape},
+    tape::{Choice, Gradients, Node, NodeId, OUTPUT, Op, Stored, Tape},
     tensor::{Shape, Tensor},
 };
 use smallvec::SmallVec;
@@ -44,11 +44,11 @@ pub struct Program<T: Float = f32> {
     pub(super) tape: Tape<T>,
     /// The operands of each node.
     pub(super) operands: Vec<SmallVec<[Operand<T>; 4]>>,
-    pub(super) inputs: Vec<(Option<u32>, Shape)>,
-    pub(super) indices: Vec<(SmallVec<[u32; 2]>, Shape)>,
-    pub(super) params: Vec<(u32, Arc<dyn Stored<T>>)>,
+    pub(super) inputs: Vec<(Option<NodeId>, Shape)>,
+    pub(super) indices: Vec<(SmallVec<[NodeId; 2]>, Shape)>,
+    pub(super) params: Vec<(NodeId, Arc<dyn Stored<T>>)>,
     /// How the positions of some nodes are found.
-    pub(super) choices: HashMap<u32, Choice<T>>,
+    pub(super) choices: HashMap<NodeId, Choice<T>>,
     pub(super) outputs: Vec<Operand<T>>,
     /// Nodes whose gradient somebody wants.
     pub(super) needed: Vec<bool>,
@@ -125,14 +125,14 @@ impl<T: Float> Program<T> {
         for (node, p) in &self.params {
             let value = p.tensor();
             let nodes = self.tape.tensors.nodes.borrow();
-            if nodes.get(*node as usize).is_some_and(|n| n.shape != *value.shape()) {
+            if nodes.get(node.place()).is_some_and(|n| n.shape != *value.shape()) {
                 let message = format!(
                     "a parameter has shape {}, it had another when the program was recorded",
                     value.shape()
                 );
                 return Err(Error::invalid("run", message));
             }
-            self.values[*node as usize] = Some(value);
+            self.values[node.place()] = Some(value);
         }
         let (mut nodes, mut values) = (self.tape.tensors.nodes.take(), std::mem::take(&mut self.values));
         let done = self.compute(&mut nodes, &mut values, plan);
@@ -147,29 +147,29 @@ impl<T: Float> Program<T> {
         for (stage, free) in plan.stages.iter().zip(&plan.free) {
             match stage {
                 Stage::One(i) => {
-                    let operands = &self.operands[*i as usize];
+                    let operands = &self.operands[i.place()];
                     let first = operands.first().and_then(|o| o.value(values));
                     if let (Some(choose), Some(x), Op::Tensor(TensorOp::Take(op))) =
-                        (self.choices.get(i), first, &mut nodes[*i as usize].op)
+                        (self.choices.get(i), first, &mut nodes[i.place()].op)
                     {
                         op.set_index(&choose(x));
                     }
-                    let rule = nodes[*i as usize].op.rule();
+                    let rule = nodes[i.place()].op.rule();
                     let x: SmallVec<[&Tensor<T>; 4]> =
                         operands.iter().filter_map(|o| o.value(values)).collect();
                     let y = rule.forward(&x);
                     drop(x);
-                    let site = Some(nodes[*i as usize].site);
-                    values[*i as usize] = Some(y.map_err(|message| Error::op(rule.name(), message, site))?);
+                    let site = Some(nodes[i.place()].site);
+                    values[i.place()] = Some(y.map_err(|message| Error::op(rule.name(), message, site))?);
                 }
                 Stage::Chain(chain) => chain
                     .run(values, &self.operands)
                     .map_err(|message| Error::op("program", message, None))?,
             }
             if plan.gradients {
-                stage.each(|i| self.keep(&nodes[i as usize], i as usize, values));
+                stage.each(|i| self.keep(&nodes[i.place()], i.place(), values));
             }
-            free.iter().for_each(|&i| values[i as usize] = None);
+            free.iter().for_each(|&i| values[i.place()] = None);
         }
         Ok(())
     }
@@ -196,7 +196,7 @@ impl<T: Float> Program<T> {
         for (i, ((node, shape), x)) in self.inputs.iter().zip(inputs).enumerate() {
             same_shape("input", i, shape, x.shape())?;
             if let Some(node) = node {
-                self.values[*node as usize] = Some((*x).clone());
+                self.values[node.place()] = Some((*x).clone());
             }
         }
         Ok(())
@@ -209,9 +209,9 @@ impl<T: Float> Program<T> {
             self.indices.iter().zip(indices).enumerate().try_for_each(|(i, ((users, shape), index))| {
                 same_shape("index", i, shape, index.shape())?;
                 users.iter().try_for_each(|&user| {
-                    let operand = nodes[user as usize].inputs.first().and_then(|&x| nodes.get(x as usize));
+                    let operand = nodes[user.place()].inputs.first().and_then(|&x| nodes.get(x.place()));
                     let shape = operand.map(|n| n.shape.clone()).unwrap_or_default();
-                    let node = &mut nodes[user as usize];
+                    let node = &mut nodes[user.place()];
                     let set = match &mut node.op {
                         Op::Tensor(TensorOp::Take(op)) => {
                             op.set_index(index);

@@ -1,6 +1,9 @@
 //! What is known of an operation beside its value and its derivative.
 use super::table::elementary;
 
+/// Whether options and arguments lie on a kink.
+pub(crate) type IsKink = fn(&[f64], [f64; 2]) -> bool;
+
 /// What a reader of a tape is told of an operation: its formula, and where its numbers are more or less than
 /// they seem. In formulas `a`, `b`, `c` are the operands, `y` is the result and `ȳ` its adjoint.
 #[derive(Clone, Copy, Debug)]
@@ -15,7 +18,7 @@ pub(crate) struct About {
     pub exact: bool,
     /// Whether these options and arguments (NaN where there is no second) have several possible derivatives,
     /// of which the rule gives one.
-    pub is_kink: Option<fn(&[f64], [f64; 2]) -> bool>,
+    pub is_kink: Option<IsKink>,
     /// Where such arguments lie: `at 0`, `at a tie`.
     pub kinks: &'static str,
     /// The derivatives as the table of elementary functions writes them, in `x`, `y`, `g` or in `a`, `b`,
@@ -67,6 +70,7 @@ macro_rules! facts {
         operators { $( $(#[$om:meta])* $on:ident $ov:ident [$($oka:ident)*] [$($okb:ident)*] |$ova:ident, $ovb:ident| $oe:expr, |$oa:ident, $ob:ident, $oy:ident, $og:ident| $oda:expr, $odb:expr $(, $oi:tt)?; )* }
     ) => {
         /// What the table says of an elementary function.
+        #[allow(clippy::needless_update)] // Some rows say everything.
         pub(crate) fn elementary(name: &str) -> Option<&'static About> {
             match name {
                 "neg" => Some(const { &About::formula("−a", &["−ȳ"], "").exact() }),

@@ -2,6 +2,7 @@
 //! statement per result, whatever happened inside. Less memory, and every later sweep passes over it in one
 //! go.
 use super::{
+    ids::StatementId,
     parts::{Tape, TapeNumber},
     scalar::Scalar,
     statements::Note,
@@ -42,14 +43,14 @@ impl<T: TapeNumber> Tape<T> {
         let (floor, site) = (self.mark(), Location::caller());
         let results = block();
         let mut local = self.stash.local.take();
-        let ids = results.map(|y| if y.tape().is_some() { y.id() } else { 0 });
+        let ids = results.map(|y| if y.tape().is_some() { y.statement_id() } else { StatementId::CONSTANT });
         let short = self.statements.shorten(&mut local, floor, &ids);
-        let ids: [u32; M] = array::from_fn(|i| if short { local.ids[i] } else { ids[i] });
+        let ids: [StatementId; M] = array::from_fn(|i| if short { local.ids[i] } else { ids[i] });
         self.stash.local.replace(local);
         array::from_fn(|i| match ids[i] {
-            0 => Scalar::constant(results[i].value()),
+            StatementId::CONSTANT => Scalar::constant(results[i].value()),
             id => {
-                if short && id as usize >= floor.0 {
+                if short && id.place() >= floor.0 {
                     let value = results[i].value().primal();
                     let note = || Note { name: "preaccumulate", value, site: Some(site), ..Note::default() };
                     self.statements.renote(id, note);

@@ -1,6 +1,6 @@
 //! What `backward` gives: plain tensors by variable or parameter, plain numbers by scalar.
 use super::parts::{Gradients, Stash, Tape, TapeFloat, TapeNumber, TensorPart, Var};
-use crate::tensor::Tensor;
+use crate::{ids::ParamId, tensor::Tensor};
 use std::{
     cell::{Cell, RefCell},
     fmt,
@@ -41,9 +41,9 @@ impl<T: TapeFloat> Gradients<T> {
     }
 
     /// Parameters are mostly asked for in one order, so the search starts where the last one ended.
-    pub(crate) fn by_id(&self, id: u64) -> Option<&Tensor<T>> {
+    pub(crate) fn by_id(&self, id: ParamId) -> Option<&Tensor<T>> {
         let (n, start) = (self.leaves.len(), self.cursor.get());
-        (0..n).map(|i| (start + i) % n).find(|&i| self.leaves[i].param == id).map(|i| {
+        (0..n).map(|i| (start + i) % n).find(|&i| self.leaves[i].param == Some(id)).map(|i| {
             self.cursor.set(i + n - 1);
             &self.leaves[i].grad
         })

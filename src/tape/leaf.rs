@@ -1,7 +1,8 @@
 //! Leaves of a tape: what parameters are worth in this step, what stands for them, and the gradients of
 //! leaves.
+use super::ids::NodeId;
 use crate::{
-    ids::IdMap,
+    ids::{IdMap, ParamId},
     tensor::{Element, Tensor},
 };
 use smallvec::SmallVec;
@@ -14,9 +15,9 @@ use std::{
 /// The gradient of one input or parameter.
 #[doc(hidden)]
 pub struct Leaf<T: Element> {
-    pub(crate) node: u32,
-    /// The parameter's id; 0 for inputs.
-    pub(crate) param: u64,
+    pub(crate) node: NodeId,
+    /// The parameter; `None` for inputs.
+    pub(crate) param: Option<ParamId>,
     pub(crate) grad: Tensor<T>,
 }
 
@@ -42,7 +43,7 @@ type Read<T> = (Arc<dyn Stored<T>>, u64);
 /// The value of a parameter, and which versions of which parameters it was made of: the parameter itself, its
 /// codebook, …
 struct Known<T: Element> {
-    node: u32,
+    node: NodeId,
     value: Tensor<T>,
     made_of: SmallVec<[Read<T>; 2]>,
 }
@@ -55,7 +56,7 @@ pub(crate) struct Params<T: Element> {
     /// Whether a parameter was changed in this step, and asked for again: then it has several leaves.
     pub renewed: Cell<bool>,
     /// The values that stand for parameters.
-    substitutes: RefCell<IdMap<(u32, Tensor<T>)>>,
+    substitutes: RefCell<IdMap<(NodeId, Tensor<T>)>>,
 }
 
 impl<T: Element> Default for Params<T> {
@@ -78,18 +79,18 @@ impl<T: Element> Params<T> {
     }
 
     /// Lets a value, by its id on the tape, stand for a parameter.
-    pub fn substitute(&self, param: u64, id: u32, value: Tensor<T>) {
+    pub fn substitute(&self, param: ParamId, id: NodeId, value: Tensor<T>) {
         self.substitutes.borrow_mut().insert(param, (id, value));
     }
 
     /// What stands for a parameter.
-    pub fn substitute_of(&self, param: u64) -> Option<(u32, Tensor<T>)> {
+    pub fn substitute_of(&self, param: ParamId) -> Option<(NodeId, Tensor<T>)> {
         self.substitutes.borrow().get(&param).cloned()
     }
 
     /// The value of a parameter that was asked for before in this step, unless something that it was made of
     /// has changed.
-    pub fn known(&self, param: u64) -> Option<(u32, Tensor<T>)> {
+    pub fn known(&self, param: ParamId) -> Option<(NodeId, Tensor<T>)> {
         let params = self.known.borrow();
         let known = params.get(&param)?;
         if known.made_of.iter().any(|(p, version)| p.version() != *version) {
@@ -105,7 +106,7 @@ impl<T: Element> Params<T> {
     }
 
     /// Nodes and values of the parameters that were asked for in this step.
-    pub fn each(&self, mut f: impl FnMut(u32, &Tensor<T>)) {
+    pub fn each(&self, mut f: impl FnMut(NodeId, &Tensor<T>)) {
         self.known.borrow().values().for_each(|known| f(known.node, &known.value));
     }
 
@@ -118,7 +119,7 @@ impl<T: Element> Params<T> {
     }
 
     /// Ends it, and keeps the value, if it is on the tape, as made of what was asked for from `asked` on.
-    pub fn answered(&self, param: u64, value: Option<(u32, &Tensor<T>)>, asked: usize) {
+    pub fn answered(&self, param: ParamId, value: Option<(NodeId, &Tensor<T>)>, asked: usize) {
         let mut all = self.asked.borrow_mut();
         if let Some((node, value)) = value {
             // What the value of another parameter is made of, too, must stay.
@@ -135,7 +136,7 @@ impl<T: Element> Params<T> {
     }
 
     /// Keeps a value on the way to that of the parameter that is being asked for.
-    pub fn remember(&self, param: u64, node: u32, value: &Tensor<T>, asked: usize) {
+    pub fn remember(&self, param: ParamId, node: NodeId, value: &Tensor<T>, asked: usize) {
         let made_of = self.asked.borrow().get(asked..).unwrap_or_default().iter().cloned().collect();
         self.known.borrow_mut().insert(param, Known { node, value: value.clone(), made_of });
     }

@@ -1,12 +1,13 @@
 //! Where scalars and tensors meet on the tape: an element taken out as a scalar, scalars put together to a
 //! tensor.
+use super::ids::StatementId;
 
 /// A statement between the two kinds.
 pub(crate) enum Mixed {
     /// One element of a tensor, by its position in row-major order, as a scalar.
     At(usize),
     /// Scalars, by their ids, as the elements of a tensor.
-    Stack(Vec<u32>),
+    Stack(Vec<StatementId>),
 }
 
 impl Mixed {
@@ -15,7 +16,7 @@ impl Mixed {
     }
 
     /// The scalar operands, for listings.
-    pub fn scalars(&self) -> &[u32] {
+    pub fn scalars(&self) -> &[StatementId] {
         match self {
             Mixed::At(_) => &[],
             Mixed::Stack(ids) => ids,

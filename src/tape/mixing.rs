@@ -1,6 +1,6 @@
 //! How scalars and tensors meet: what the two kinds of such statements do, and how they come about.
 use super::{
-    ids::{CONSTANT, NONE},
+    ids::{NodeId, StatementId},
     mixed::Mixed,
     parts::{Op, Rule, Step, Tape, TapeFloat, Var},
     scalar::Scalar,
@@ -69,7 +69,7 @@ impl<T: TapeFloat> Rule<T> for Mixed {
             Mixed::Stack(ids) => {
                 let g = step.grad().tensor().contiguous();
                 for (&id, &v) in ids.iter().zip(g.as_slice().unwrap_or_default()) {
-                    if id != 0 {
+                    if id != StatementId::CONSTANT {
                         step.give_scalar(id, v);
                     }
                 }
@@ -97,7 +97,7 @@ impl<'t, T: TapeFloat> Var<'t, T> {
         };
         let strides = self.shape().contiguous_strides();
         let position = index.iter().zip(&strides).map(|(&i, &s)| i * s as usize).sum();
-        let statement = tape.statements.len().0 as u32;
+        let statement = StatementId::at(tape.statements.len().0);
         let id = tape.push_node(Op::Mixed(Mixed::At(position)), smallvec![node], Shape::default(), []);
         if tape.settings.observed.get() {
             tape.note(id, &Tensor::scalar(value), &[], None);
@@ -125,11 +125,11 @@ impl<T: TapeFloat> Tape<T> {
         {
             return self.fail_with(failure);
         }
-        if !self.is_recording() || scalars.iter().all(|s| s.id() == 0) {
-            return Var::new(self, value, CONSTANT);
+        if !self.is_recording() || scalars.iter().all(|s| s.statement_id() == StatementId::CONSTANT) {
+            return Var::new(self, value, NodeId::NONE);
         }
-        let ids = scalars.iter().map(|s| s.id()).collect();
-        let id = self.push_node(Op::Mixed(Mixed::Stack(ids)), smallvec![NONE], shape, []);
+        let ids = scalars.iter().map(|s| s.statement_id()).collect();
+        let id = self.push_node(Op::Mixed(Mixed::Stack(ids)), smallvec![NodeId::NONE], shape, []);
         self.note(id, &value, &[], None);
         Var::new(self, value, id)
     }

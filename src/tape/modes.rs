@@ -1,5 +1,6 @@
 //! A tape's beginning, its reset, and its modes: recording, training, looking for anomalies.
 use super::{
+    ids::Epoch,
     parts::{Settings, Tape, TapeNumber, TensorPart as _},
     random::Random,
     statements::Statements,
@@ -18,13 +19,6 @@ impl<V: Copy> Drop for Restore<'_, V> {
     }
 }
 
-/// Every tape, and every step of it, has a number of its own.
-fn next_epoch() -> u64 {
-    use std::sync::atomic::{AtomicU64, Ordering};
-    static EPOCH: AtomicU64 = AtomicU64::new(1);
-    EPOCH.fetch_add(1, Ordering::Relaxed)
-}
-
 /// # Making, clearing, modes
 impl<T: TapeNumber> Tape<T> {
     /// An empty tape that records, in training mode, with random seed 0.
@@ -41,7 +35,7 @@ impl<T: TapeNumber> Tape<T> {
                 random: Cell::new(Random::new(0)),
             },
             stash: Rc::default(),
-            epoch: Cell::new(next_epoch()),
+            epoch: Cell::new(Epoch::fresh()),
         }
     }
 
@@ -67,7 +61,7 @@ impl<T: TapeNumber> Tape<T> {
     pub fn reset(&mut self) {
         self.statements.clear();
         self.tensors.clear();
-        self.epoch.set(next_epoch());
+        self.epoch.set(Epoch::fresh());
     }
 
     /// Whether operations are recorded.
@@ -131,7 +125,7 @@ impl<T: TapeNumber> Tape<T> {
         self.len() == 0
     }
 
-    pub(crate) fn epoch(&self) -> u64 {
+    pub(crate) fn epoch(&self) -> Epoch {
         self.epoch.get()
     }
 }

@@ -1,7 +1,7 @@
 //! Recording: values come onto the tape, operations run and leave a node, and what can't be done leaves a
 //! failure.
 use super::{
-    ids::{CONSTANT, FAILED, NONE, OUTPUT},
+    ids::{NodeId, OUTPUT},
     leaf::{Leaf, Params},
     parts::{
         Gradients, Node, Op, Rule, Stash, Step, Tape, TapeFloat, TapeNumber, TensorPart, TensorTape, Var,
@@ -59,8 +59,8 @@ impl<T: TapeFloat> TensorPart<T> for TensorTape<T> {
     fn describe(leaves: &Vec<Leaf<T>>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for leaf in leaves {
             match leaf.param {
-                0 => write!(f, "input {}, ", leaf.grad.shape())?,
-                id => write!(f, "param #{id} {}, ", leaf.grad.shape())?,
+                None => write!(f, "input {}, ", leaf.grad.shape())?,
+                Some(id) => write!(f, "param {id} {}, ", leaf.grad.shape())?,
             }
         }
         Ok(())
@@ -81,7 +81,7 @@ impl<T: TapeFloat> Tape<T> {
         let value = value.into();
         match value.lack() {
             Some(why) => self.fail_op("constant", why, &[]),
-            None => Var::new(self, value, CONSTANT),
+            None => Var::new(self, value, NodeId::NONE),
         }
     }
 
@@ -108,7 +108,7 @@ impl<T: TapeFloat> Tape<T> {
     }
 
     /// Whether the positions of a `take` are found from its operand.
-    pub(crate) fn is_choice(&self, node: u32) -> bool {
+    pub(crate) fn is_choice(&self, node: NodeId) -> bool {
         let trace = self.tensors.trace.borrow();
         trace.as_ref().is_some_and(|trace| trace.choices.iter().any(|(chosen, _)| *chosen == node))
     }
@@ -149,7 +149,7 @@ impl<T: TapeFloat> Tape<T> {
     }
 
     /// Where something was found from a value and stays as it is: nodes and source lines.
-    pub(crate) fn found(&self) -> Vec<(u32, &'static Location<'static>)> {
+    pub(crate) fn found(&self) -> Vec<(NodeId, &'static Location<'static>)> {
         self.tensors.watch.borrow().as_ref().map_or(Vec::new(), |watch| watch.found.clone())
     }
 
@@ -186,7 +186,7 @@ impl<T: TapeFloat> Tape<T> {
     pub(crate) fn each_param(&self, mut f: impl FnMut(&Tensor<T>)) {
         let nodes = self.tensors.nodes.borrow();
         self.tensors.params.each(|node, value| {
-            if nodes.get(node as usize).is_some_and(|n| matches!(n.op, Op::Param(_))) {
+            if nodes.get(node.place()).is_some_and(|n| matches!(n.op, Op::Param(_))) {
                 f(value);
             }
         });
@@ -203,10 +203,10 @@ impl<T: TapeFloat> Tape<T> {
     pub(crate) fn push_node(
         &self,
         op: Op<T>,
-        inputs: SmallVec<[u32; 4]>,
+        inputs: SmallVec<[NodeId; 4]>,
         shape: Shape,
         kept: impl IntoIterator<Item = (u8, Tensor<T>)>,
-    ) -> u32 {
+    ) -> NodeId {
         let mut values = self.tensors.kept.borrow_mut();
         let first = values.len();
         for (slot, value) in kept {
@@ -214,7 +214,7 @@ impl<T: TapeFloat> Tape<T> {
         }
         let kept = (first as u32, (values.len() - first) as u32);
         let mut nodes = self.tensors.nodes.borrow_mut();
-        let index = nodes.len() as u32;
+        let index = NodeId::at(nodes.len());
         let statement = self.statements.push_tensor(index);
         nodes.push(Node { op, inputs, shape, statement, kept, spent: false, site: Location::caller() });
         index
@@ -270,14 +270,14 @@ impl<T: TapeFloat> Tape<T> {
             if recorded {
                 self.not_replayable("something was computed without being recorded");
             }
-            return Var::new(self, value, CONSTANT);
+            return Var::new(self, value, NodeId::NONE);
         }
         if let Err(message) = self.room_for_node(inputs.len() + 1) {
             return self.fail_op(rule.name(), message, inputs);
         }
         let (mut nodes, mut wanted) = (SmallVec::new(), 0u32);
         for (i, v) in inputs.iter().enumerate() {
-            nodes.push(v.node().unwrap_or(NONE));
+            nodes.push(v.node().unwrap_or(NodeId::NONE));
             wanted |= (v.node().is_some() as u32) << (i as u32 & 31);
         }
         let keep = rule.keeps(wanted);
@@ -317,9 +317,9 @@ impl<T: TapeFloat> Tape<T> {
         };
         let nodes = self.tensors.nodes.borrow();
         for v in operands {
-            if let Some(node) = v.node().and_then(|n| nodes.get(n as usize)) {
+            if let Some(node) = v.node().and_then(|n| nodes.get(n.place())) {
                 let sep = if error.operands.is_empty() { "" } else { ", " };
-                let text = format!("{sep}%{} = {} {}", node.statement, node.op.rule().name(), node.shape);
+                let text = format!("{sep}{} = {} {}", node.statement, node.op.rule().name(), node.shape);
                 error.operands.push_str(&text);
             }
         }
@@ -330,14 +330,14 @@ impl<T: TapeFloat> Tape<T> {
     #[cold]
     pub(crate) fn fail_with(&self, error: Error) -> Var<'_, T> {
         let mut failures = self.tensors.failures.borrow_mut();
-        let id = FAILED | (failures.len() as u32).min(FAILED - 2);
+        let id = NodeId::failure(failures.len());
         failures.push(error);
         Var::new(self, Tensor::full([0], T::default()), id)
     }
 
-    pub(crate) fn failure(&self, id: u32) -> Error {
+    pub(crate) fn failure(&self, id: NodeId) -> Error {
         let failures = self.tensors.failures.borrow();
-        let known = failures.get((id & !FAILED) as usize);
+        let known = id.failed().and_then(|number| failures.get(number));
         known.cloned().unwrap_or_else(|| Error::op("value", "the operation failed", None))
     }
 }

@@ -1,5 +1,6 @@
 //! A tape that is observed: what it notes beside what derivatives read.
 use super::{
+    ids::{NodeId, StatementId},
     parts::{Node, Tape, TapeFloat, Var},
     watch::{Place, Seen, Watch},
 };
@@ -45,7 +46,7 @@ impl<T: TapeFloat> Tape<T> {
 
     fn enter(&self, name: Option<&str>) {
         if let Some(watch) = &mut *self.tensors.watch.borrow_mut() {
-            watch.enter(self.statements.len().0 as u32, name);
+            watch.enter(StatementId::at(self.statements.len().0), name);
         }
     }
 
@@ -57,26 +58,26 @@ impl<T: TapeFloat> Tape<T> {
 
     /// Notes a node, if the tape is observed.
     #[inline]
-    pub(crate) fn note(&self, node: u32, value: &Tensor<T>, inputs: &[&Var<'_, T>], began: Option<Clock>) {
+    pub(crate) fn note(&self, node: NodeId, value: &Tensor<T>, inputs: &[&Var<'_, T>], began: Option<Clock>) {
         if self.settings.observed.get() {
             self.note_observed(node, value, inputs, began.map_or(0, elapsed));
         }
     }
 
     #[cold]
-    fn note_observed(&self, node: u32, value: &Tensor<T>, inputs: &[&Var<'_, T>], nanos: u64) {
+    fn note_observed(&self, node: NodeId, value: &Tensor<T>, inputs: &[&Var<'_, T>], nanos: u64) {
         let Some(watch) = &mut *self.tensors.watch.borrow_mut() else { return };
-        watch.complete(node as usize + 1);
+        watch.complete(node.place() + 1);
         let nodes = self.tensors.nodes.borrow();
         let kept = self.tensors.kept.borrow();
-        let range = nodes.get(node as usize).map_or(0..0, Node::kept_range);
+        let range = nodes.get(node.place()).map_or(0..0, Node::kept_range);
         let kept = kept.get(range).unwrap_or_default();
         let kept = kept.iter().filter_map(|(slot, tensor)| {
             let tensor = tensor.as_ref()?;
             Some((*slot, tensor.buffer_id(), tensor.used_bytes()))
         });
         let constants = inputs.iter().enumerate().filter(|(_, v)| v.node().is_none());
-        watch.seen[node as usize] = Seen {
+        watch.seen[node.place()] = Seen {
             value: Some(value.clone()),
             constants: constants.map(|(i, v)| (i as u8, v.tensor().clone())).collect(),
             kept: kept.collect(),
@@ -86,7 +87,7 @@ impl<T: TapeFloat> Tape<T> {
     }
 
     /// A sweep begins: the notes of the last one go.
-    pub(super) fn note_sweep(&self, seed: Option<u32>) {
+    pub(super) fn note_sweep(&self, seed: Option<StatementId>) {
         let Some(watch) = &mut *self.tensors.watch.borrow_mut() else { return };
         watch.seed = seed;
         watch.flows.clear();
@@ -116,7 +117,7 @@ impl<T: TapeFloat> Tape<T> {
 
     /// Something is added to an adjoint.
     #[cold]
-    pub(super) fn note_flow(&self, from: u32, to: Place, element: Option<usize>, value: Tensor<T>) {
+    pub(super) fn note_flow(&self, from: StatementId, to: Place, element: Option<usize>, value: Tensor<T>) {
         if let Some(watch) = &mut *self.tensors.watch.borrow_mut() {
             watch.flows.push((Place::Statement(from), to, element, value));
         }

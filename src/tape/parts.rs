@@ -1,5 +1,6 @@
 //! What a tape is made of. These types know each other, and all else in this folder is what they do.
 use super::{
+    ids::{Epoch, NodeId, StatementId},
     leaf::Params,
     mixed::Mixed,
     random::Random,
@@ -10,6 +11,7 @@ use super::{
 };
 use crate::{
     error::{Checked, Error, Result},
+    ids::ParamId,
     kernels::FloatElement,
     real::{About, Number},
     tensor::{Shape, Tensor},
@@ -117,7 +119,7 @@ pub struct Tape<T: TapeNumber = f32> {
     pub(crate) tensors: T::Tensors,
     pub(crate) settings: Settings,
     pub(crate) stash: Rc<Stash<T>>,
-    pub(super) epoch: Cell<u64>,
+    pub(super) epoch: Cell<Epoch>,
 }
 
 /// What a tape does besides recording.
@@ -156,11 +158,11 @@ impl<T: TapeFloat> fmt::Debug for TensorTape<T> {
 /// A recorded operation.
 pub(crate) struct Node<T: TapeFloat> {
     pub op: Op<T>,
-    /// The operands' nodes, [`NONE`](super::ids::NONE) for constants.
-    pub inputs: SmallVec<[u32; 4]>,
+    /// The operands' nodes, [`NONE`](NodeId::NONE) for constants.
+    pub inputs: SmallVec<[NodeId; 4]>,
     /// Shape of the result.
     pub shape: Shape,
-    pub statement: u32,
+    pub statement: StatementId,
     /// Where the values that the derivative reads begin in the tape's list of them, and how many there are.
     pub kept: (u32, u32),
     /// Whether a sweep has freed what was kept.
@@ -176,7 +178,7 @@ pub(crate) type Kept<T> = (u8, Option<Tensor<T>>);
 pub(crate) enum Op<T: TapeFloat> {
     Input,
     /// A parameter, by its id.
-    Param(u64),
+    Param(ParamId),
     /// A step between scalars and tensors.
     Mixed(Mixed),
     /// An operation on tensors.
@@ -240,7 +242,7 @@ pub struct Step<'s, 't, T: TapeFloat> {
     pub(super) node: &'s Node<T>,
     /// The nodes before this one; none if they are in the tape's table, where a recording sweep leaves them.
     pub(super) before: &'s [Node<T>],
-    pub(super) index: u32,
+    pub(super) index: NodeId,
     pub(super) grad: Var<'t, T>,
     pub(super) sweep: &'s mut Sweep<T>,
 }
@@ -275,7 +277,7 @@ pub(crate) struct Flows<'a, 't, T: TapeFloat> {
 pub struct Var<'t, T: TapeFloat = f32> {
     pub(super) tape: &'t Tape<T>,
     pub(super) value: Tensor<T>,
-    pub(super) id: u32,
+    pub(super) id: NodeId,
 }
 
 /// Gradients of one number with respect to the inputs and parameters of a tape. Independent of the tape's
@@ -294,7 +296,7 @@ pub struct Var<'t, T: TapeFloat = f32> {
 #[must_use = "gradients do nothing until an optimiser takes a step with them; `let _ =` for what an observed sweep alone tells"]
 #[doc(alias = "zero_grad")]
 pub struct Gradients<T: TapeNumber = f32> {
-    pub(super) epoch: u64,
+    pub(super) epoch: Epoch,
     pub(super) scalars: Vec<T>,
     pub(crate) leaves: <T::Tensors as TensorPart<T>>::Leaves,
     pub(super) cursor: Cell<usize>,

@@ -1,6 +1,7 @@
 //! One number on a tape. Each operation computes its value and its partial derivatives at once and leaves one
 //! statement; nothing is kept but numbers.
 use super::{
+    ids::StatementId,
     no_tensors::NoTensors,
     parts::{Gradients, Tape, TapeNumber, TensorPart as _, sealed::Sealed},
     statements::Told,
@@ -37,7 +38,7 @@ use std::{
 pub struct Scalar<'t, T: TapeNumber = f64> {
     tape: Option<&'t Tape<T>>,
     value: T,
-    id: u32,
+    id: StatementId,
 }
 
 impl<T: TapeNumber> Sealed for Scalar<'_, T> {}
@@ -49,11 +50,11 @@ impl<'t, T: TapeNumber> Scalar<'t, T> {
     /// A number that no tape records.
     #[inline(always)]
     pub fn constant(value: T) -> Self {
-        Scalar { tape: None, value, id: 0 }
+        Scalar { tape: None, value, id: StatementId::CONSTANT }
     }
 
     #[inline(always)]
-    pub(crate) fn recorded(tape: &'t Tape<T>, value: T, id: u32) -> Self {
+    pub(crate) fn recorded(tape: &'t Tape<T>, value: T, id: StatementId) -> Self {
         Scalar { tape: Some(tape), value, id }
     }
 
@@ -66,6 +67,10 @@ impl<'t, T: TapeNumber> Scalar<'t, T> {
     /// The position on the tape; 0 for constants.
     #[inline(always)]
     pub fn id(self) -> u32 {
+        self.id.0
+    }
+
+    pub(crate) fn statement_id(self) -> StatementId {
         self.id
     }
 
@@ -197,7 +202,7 @@ macro_rules! scalar {
             }
             #[inline(always)]
             fn is_zero(self) -> bool {
-                self.id == 0 && self.value.is_zero()
+                self.id == StatementId::CONSTANT && self.value.is_zero()
             }
             $( #[inline(always)] #[track_caller] fn $bn(self $(, $bp: f64)*) -> Self {
                 let y = self.value.$bn($($bp),*);
@@ -250,8 +255,8 @@ macro_rules! scalar {
     // A constant operand's derivative is neither computed nor able to spoil the other's with a NaN.
     (pair $self:ident $other:ident $y:ident $name:ident) => {{
         let one = T::constant(1.0);
-        let a = if $self.id == 0 { one } else { slope_a::$name($self.value, $other.value, $y, one) };
-        let b = if $other.id == 0 { one } else { slope_b::$name($self.value, $other.value, $y, one) };
+        let a = if $self.id == StatementId::CONSTANT { one } else { slope_a::$name($self.value, $other.value, $y, one) };
+        let b = if $other.id == StatementId::CONSTANT { one } else { slope_b::$name($self.value, $other.value, $y, one) };
         $self.binary($other, stringify!($name), $y, a, b)
     }};
 }
@@ -353,7 +358,7 @@ impl<'t, T: TapeNumber> Scalar<'t, T> {
         name: &'static str,
         value: T,
         parts: [(&[Self], &[Self]); P],
-        argument: impl Fn(&Self, &Self) -> (u32, T),
+        argument: impl Fn(&Self, &Self) -> (StatementId, T),
     ) -> Self {
         let site = Location::caller();
         let all = || parts.iter().flat_map(|(x, _)| x.iter());
@@ -404,7 +409,7 @@ impl<T: TapeNumber> Tape<T> {
             return Scalar::constant(value);
         }
         let told = Told::new("input", value.primal(), site);
-        Scalar::recorded(self, value, self.statements.push([(0, T::constant(0.0))], told))
+        Scalar::recorded(self, value, self.statements.push([(StatementId::CONSTANT, T::constant(0.0))], told))
     }
 
     /// Numbers that gradients are taken with respect to.
@@ -427,14 +432,14 @@ impl<T: TapeNumber> Tape<T> {
     #[cold]
     pub(crate) fn fail_scalar_with(&self, error: Error) -> Scalar<'_, T> {
         self.tensors.fail(error);
-        Scalar::recorded(self, T::constant(f64::NAN), 0)
+        Scalar::recorded(self, T::constant(f64::NAN), StatementId::CONSTANT)
     }
 
     pub(crate) fn recorded_failure(&self) -> Option<Error> {
         self.tensors.failure()
     }
 
-    pub(crate) fn backward_scalar(&self, id: u32) -> Result<Gradients<T>> {
+    pub(crate) fn backward_scalar(&self, id: StatementId) -> Result<Gradients<T>> {
         if let Some(failure) = self.recorded_failure() {
             return Err(failure);
         }
@@ -446,7 +451,7 @@ impl<T: TapeNumber> Tape<T> {
             ));
         }
         let mut adjoints = self.stash.scalars(self.statements.adjoints());
-        match adjoints[..self.statements.len().0].get_mut(id as usize) {
+        match adjoints[..self.statements.len().0].get_mut(id.place()) {
             Some(seed) => *seed = T::constant(1.0),
             None => return Err(Error::op("backward", "the scalar is not on this tape any more", None)),
         }
@@ -459,7 +464,7 @@ impl<T: TapeNumber> Gradients<T> {
     #[must_use]
     pub fn scalar(&self, x: Scalar<'_, T>) -> T {
         let known = x.tape().is_some_and(|t| t.epoch() == self.epoch);
-        self.scalars.get(x.id() as usize).copied().filter(|_| known).unwrap_or(T::constant(0.0))
+        self.scalars.get(x.id.place()).copied().filter(|_| known).unwrap_or(T::constant(0.0))
     }
 }
 
@@ -479,8 +484,8 @@ impl<T: TapeNumber> PartialOrd for Scalar<'_, T> {
 impl<T: TapeNumber> fmt::Debug for Scalar<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.id {
-            0 => write!(f, "{:?}", self.value),
-            id => write!(f, "%{id} = {:?}", self.value),
+            StatementId::CONSTANT => write!(f, "{:?}", self.value),
+            id => write!(f, "{id} = {:?}", self.value),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! One node's turn in a sweep, as its rule sees it.
 use super::{
-    ids::{CONSTANT, NONE, OUTPUT},
+    ids::{NodeId, OUTPUT, StatementId},
     parts::{Node, Step, Tape, TapeFloat, Var},
     watch::Place,
 };
@@ -23,7 +23,7 @@ impl<'t, T: TapeFloat> Step<'_, 't, T> {
     /// The gradient of the result, for rules that need it once: afterwards it is gone.
     #[inline]
     pub(crate) fn take_grad(&mut self) -> Var<'t, T> {
-        let gone = Var::new(self.tape, Tensor::full([0], T::default()), CONSTANT);
+        let gone = Var::new(self.tape, Tensor::full([0], T::default()), NodeId::NONE);
         std::mem::replace(&mut self.grad, gone)
     }
 
@@ -31,14 +31,14 @@ impl<'t, T: TapeFloat> Step<'_, 't, T> {
     #[inline]
     pub fn wants(&self, input: usize) -> bool {
         match self.node.inputs.get(input) {
-            Some(&n) => n != NONE && (self.sweep.needed.is_empty() || self.sweep.needed[n as usize]),
+            Some(&n) => n != NodeId::NONE && (self.sweep.needed.is_empty() || self.sweep.needed[n.place()]),
             None => false,
         }
     }
 
     /// Whether two operands are one value.
     pub(crate) fn same(&self, a: usize, b: usize) -> bool {
-        let node = |i: usize| self.node.inputs.get(i).filter(|&&n| n != NONE);
+        let node = |i: usize| self.node.inputs.get(i).filter(|&&n| n != NodeId::NONE);
         node(a).is_some_and(|n| node(b) == Some(n))
     }
 
@@ -54,7 +54,7 @@ impl<'t, T: TapeFloat> Step<'_, 't, T> {
 
     /// An operand that the rule said it keeps.
     pub fn input(&self, input: usize) -> Var<'t, T> {
-        self.kept(input as u8, self.node.inputs.get(input).copied().unwrap_or(NONE))
+        self.kept(input as u8, self.node.inputs.get(input).copied().unwrap_or(NodeId::NONE))
     }
 
     /// The result, if the rule said it keeps it.
@@ -63,12 +63,12 @@ impl<'t, T: TapeFloat> Step<'_, 't, T> {
     }
 
     #[inline]
-    fn kept(&self, slot: u8, node: u32) -> Var<'t, T> {
+    fn kept(&self, slot: u8, node: NodeId) -> Var<'t, T> {
         let kept = self.tape.tensors.kept.borrow();
         let values = kept.get(self.node.kept_range()).unwrap_or_default();
         match values.iter().find(|(s, _)| *s == slot) {
             Some((_, Some(value))) => {
-                let id = if self.sweep.graph { node } else { CONSTANT };
+                let id = if self.sweep.graph { node } else { NodeId::NONE };
                 Var::new(self.tape, value.clone(), id)
             }
             _ => self.tape.fail_op("backward", "a value that the rule reads was not kept", &[]),
@@ -77,13 +77,13 @@ impl<'t, T: TapeFloat> Step<'_, 't, T> {
 
     /// The shape of an operand that is recorded.
     pub(crate) fn input_shape(&self, input: usize) -> Shape {
-        let node = self.node.inputs.get(input).copied().unwrap_or(NONE);
+        let node = self.node.inputs.get(input).copied().unwrap_or(NodeId::NONE);
         with_node(self.tape, self.before, node, |n| n.shape.clone()).unwrap_or_default()
     }
 
     /// Whether this is the shape of an operand that is recorded.
     pub(crate) fn has_shape(&self, input: usize, shape: &Shape) -> bool {
-        let node = self.node.inputs.get(input).copied().unwrap_or(NONE);
+        let node = self.node.inputs.get(input).copied().unwrap_or(NodeId::NONE);
         with_node(self.tape, self.before, node, |n| n.shape == *shape).unwrap_or(false)
     }
 
@@ -125,18 +125,18 @@ impl<'t, T: TapeFloat> Step<'_, 't, T> {
     }
 
     /// Adds to the adjoint of a scalar statement.
-    pub(crate) fn give_scalar(&mut self, id: u32, grad: T) {
+    pub(crate) fn give_scalar(&mut self, id: StatementId, grad: T) {
         if self.sweep.observed {
             self.tape.note_flow(self.node.statement, Place::Statement(id), None, Tensor::scalar(grad));
         }
-        if let Some(slot) = self.sweep.scalars.get_mut(id as usize) {
+        if let Some(slot) = self.sweep.scalars.get_mut(id.place()) {
             *slot = *slot + grad;
         }
     }
 
     /// The adjoint of this node's own statement, for nodes whose result is a scalar.
     pub(crate) fn scalar_grad(&self) -> T {
-        self.sweep.scalars.get(self.node.statement as usize).copied().unwrap_or(T::constant(0.0))
+        self.sweep.scalars.get(self.node.statement.place()).copied().unwrap_or(T::constant(0.0))
     }
 
     /// Adds to one element of the gradient of an operand.
@@ -144,13 +144,13 @@ impl<'t, T: TapeFloat> Step<'_, 't, T> {
         if !self.wants(input) {
             return;
         }
-        let target = self.node.inputs[input] as usize;
+        let target = self.node.inputs[input];
         if self.sweep.observed {
-            let to = Place::Node(target as u32);
+            let to = Place::Node(target);
             self.tape.note_flow(self.node.statement, to, Some(position), Tensor::scalar(grad));
         }
         let shape = self.input_shape(input);
-        let adjoint = self.sweep.in_place(target as u32, shape);
+        let adjoint = self.sweep.in_place(target, shape);
         if let Some(element) = adjoint.and_then(|adjoint| adjoint.as_mut_slice().get_mut(position)) {
             *element = *element + grad;
         }
@@ -166,11 +166,11 @@ impl<'t, T: TapeFloat> Step<'_, 't, T> {
 pub(super) fn with_node<T: TapeFloat, R>(
     tape: &Tape<T>,
     at_hand: &[Node<T>],
-    node: u32,
+    node: NodeId,
     f: impl Fn(&Node<T>) -> R,
 ) -> Option<R> {
-    match at_hand.get(node as usize) {
+    match at_hand.get(node.place()) {
         Some(n) => Some(f(n)),
-        None => tape.tensors.nodes.borrow().get(node as usize).map(f),
+        None => tape.tensors.nodes.borrow().get(node.place()).map(f),
     }
 }

@@ -1,7 +1,7 @@
 //! The reverse sweep: walks the tape backwards and lets every operation's rule turn the adjoint of its result
 //! into adjoints of its operands.
 use super::{
-    ids::{CONSTANT, NONE},
+    ids::{NodeId, StatementId},
     leaf::Leaf,
     node::has_anomaly,
     parts::{Flows, Gradients, Node, Op, Step, Tape, TapeFloat, Var},
@@ -31,7 +31,7 @@ impl<T: TapeFloat> Drop for Lent<'_, T> {
 }
 
 impl<T: TapeFloat> Sweep<T> {
-    pub fn add(&mut self, tape: &Tape<T>, target: u32, grad: Var<'_, T>, nodes: &[Node<T>], by: &Node<T>) {
+    pub fn add(&mut self, tape: &Tape<T>, target: NodeId, grad: Var<'_, T>, nodes: &[Node<T>], by: &Node<T>) {
         if let Some(failure) = grad.failure() {
             // What failed is an operation of the rule's, at a line of the crate's: it is told as this one, at
             // the user's.
@@ -60,8 +60,8 @@ impl<T: TapeFloat> Sweep<T> {
     }
 
     /// Adds a gradient of the right shape to what is there.
-    fn collect(&mut self, tape: &Tape<T>, target: u32, grad: Var<'_, T>) {
-        let Some(slot) = self.adjoints.get_mut(target as usize) else { return };
+    fn collect(&mut self, tape: &Tape<T>, target: NodeId, grad: Var<'_, T>) {
+        let Some(slot) = self.adjoints.get_mut(target.place()) else { return };
         *slot = Some(match slot.take() {
             None => {
                 self.pending += 1;
@@ -71,20 +71,20 @@ impl<T: TapeFloat> Sweep<T> {
                 let sum = T::sum(&Var::new(tape, a.value, a.id), &grad);
                 Adjoint { id: sum.raw_id(), value: sum.into_tensor() }
             }
-            Some(a) => Adjoint { value: accumulate::add(a.value, grad.tensor()), id: CONSTANT },
+            Some(a) => Adjoint { value: accumulate::add(a.value, grad.tensor()), id: NodeId::NONE },
         });
     }
 
     /// Marks what depends on the wanted nodes, so that no other gradient is computed.
-    fn mark(&mut self, nodes: &[Node<T>], wanted: &[u32]) {
+    fn mark(&mut self, nodes: &[Node<T>], wanted: &[NodeId]) {
         self.needed.resize(nodes.len(), false);
         for &w in wanted {
-            if let Some(mark) = self.needed.get_mut(w as usize) {
+            if let Some(mark) = self.needed.get_mut(w.place()) {
                 *mark = true;
             }
         }
         for (i, node) in nodes.iter().enumerate() {
-            let reached = |&n: &u32| n != NONE && self.needed[n as usize];
+            let reached = |&n: &NodeId| n != NodeId::NONE && self.needed[n.place()];
             if matches!(node.op, Op::Mixed(_)) || node.inputs.iter().any(reached) {
                 self.needed[i] = true;
             }
@@ -129,7 +129,7 @@ impl<T: TapeFloat> Sweep<T> {
         index: usize,
         leaves: Option<&mut Vec<Leaf<T>>>,
     ) {
-        if self.cut.contains(&(index as u32)) {
+        if self.cut.contains(&NodeId::at(index)) {
             return;
         }
         let adjoint = self.adjoints.get_mut(index).and_then(Option::take);
@@ -142,10 +142,10 @@ impl<T: TapeFloat> Sweep<T> {
             (Some(a), Op::Input | Op::Param(_)) => {
                 match leaves {
                     Some(leaves) => {
-                        let param = if let Op::Param(id) = node.op { id } else { 0 };
+                        let param = if let Op::Param(id) = node.op { Some(id) } else { None };
                         // Of a parameter that was changed between two uses the later one came first.
                         let later = leaves.iter_mut().find(|leaf| {
-                            tape.tensors.params.renewed.get() && param != 0 && leaf.param == param
+                            tape.tensors.params.renewed.get() && param.is_some() && leaf.param == param
                         });
                         match later {
                             Some(leaf) if leaf.grad.shape() == a.value.shape() => {
@@ -153,7 +153,7 @@ impl<T: TapeFloat> Sweep<T> {
                                 leaf.grad = accumulate::add(sum, &a.value);
                             }
                             Some(_) => {}
-                            None => leaves.push(Leaf { node: index as u32, param, grad: a.value }),
+                            None => leaves.push(Leaf { node: NodeId::at(index), param, grad: a.value }),
                         }
                     }
                     None => self.adjoints[index] = Some(a),
@@ -174,7 +174,7 @@ impl<T: TapeFloat> Sweep<T> {
             self.error = Some(Error::op(
                 "backward",
                 format!(
-                    "%{} = {} was swept before and its values were freed; use backward_retain_graph() for the first sweep",
+                    "{} = {} was swept before and its values were freed; use backward_retain_graph() for the first sweep",
                     node.statement,
                     node.op.rule().name()
                 ),
@@ -183,7 +183,7 @@ impl<T: TapeFloat> Sweep<T> {
             return;
         }
         let began = if self.observed { tape.clock() } else { None };
-        let mut step = Step { tape, node, before, index: index as u32, grad, sweep: self };
+        let mut step = Step { tape, node, before, index: NodeId::at(index), grad, sweep: self };
         node.op.rule().backward(&mut step);
         if let Some(began) = began {
             tape.note_swept(index, began);
@@ -233,18 +233,18 @@ impl<T: TapeFloat> Tape<T> {
         sweep.reset(self.tensors.nodes.borrow().len(), false, free, 0)?;
         sweep.collect(self, node, self.constant(Tensor::ones(y.shape())));
         if self.settings.observed.get() {
-            self.note_sweep(self.tensors.nodes.borrow().get(node as usize).map(|n| n.statement));
+            self.note_sweep(self.tensors.nodes.borrow().get(node.place()).map(|n| n.statement));
         }
         T::sweep(self, sweep, self.stash.scalars(n))
     }
 
     /// The gradients of a single element with respect to the leaves among the nodes that are `needed`.
-    pub(crate) fn backward_to(&self, node: u32, needed: &[bool]) -> Result<Gradients<T>> {
+    pub(crate) fn backward_to(&self, node: NodeId, needed: &[bool]) -> Result<Gradients<T>> {
         let mut sweep = self.tensors.scratch.take();
         let nodes = self.tensors.nodes.borrow();
         sweep.reset(nodes.len(), false, true, 0)?;
         sweep.needed.extend_from_slice(needed);
-        let seed = nodes.get(node as usize).map(|y| self.constant(Tensor::ones(&y.shape)));
+        let seed = nodes.get(node.place()).map(|y| self.constant(Tensor::ones(&y.shape)));
         drop(nodes);
         if let Some(seed) = seed {
             sweep.collect(self, node, seed);
@@ -257,7 +257,7 @@ impl<T: TapeFloat> Tape<T> {
         let mut sweep = self.tensors.scratch.take();
         sweep.reset(self.tensors.nodes.borrow().len(), false, false, 0)?;
         if self.settings.observed.get() {
-            self.note_sweep(adjoints.iter().rposition(|a| *a != T::default()).map(|id| id as u32));
+            self.note_sweep(adjoints.iter().rposition(|a| *a != T::default()).map(StatementId::at));
         }
         T::sweep(self, sweep, adjoints)
     }
@@ -303,7 +303,7 @@ impl<T: TapeFloat> Tape<T> {
         }
         let mut sweep = Sweep::default();
         sweep.reset(self.tensors.nodes.borrow().len(), graph, false, floor.unwrap_or(0))?;
-        let wanted: Vec<u32> = xs.iter().filter_map(|x| x.node()).collect();
+        let wanted: Vec<NodeId> = xs.iter().filter_map(|x| x.node()).collect();
         sweep.mark(&self.tensors.nodes.borrow(), &wanted);
         if floor.is_some() {
             sweep.cut = wanted;
@@ -324,7 +324,7 @@ impl<T: TapeFloat> Tape<T> {
         sweep.run(self, self.end(), None)?;
         Ok(xs
             .iter()
-            .map(|x| match x.node().and_then(|n| sweep.adjoints.get(n as usize)) {
+            .map(|x| match x.node().and_then(|n| sweep.adjoints.get(n.place())) {
                 Some(Some(a)) => Var::new(self, a.value.clone(), a.id),
                 _ => self.constant(Tensor::zeros(x.shape())),
             })

@@ -1,5 +1,5 @@
 //! What a reverse sweep holds on its way: the adjoints so far, and what it was told to do.
-use super::ids::CONSTANT;
+use super::ids::NodeId;
 use crate::{
     error::{Error, Result},
     tensor::{Element, Shape, Tensor, room::more},
@@ -8,7 +8,7 @@ use crate::{
 /// The adjoint of a node so far; recorded itself if the sweep is to be differentiated.
 pub(crate) struct Adjoint<T: Element> {
     pub value: Tensor<T>,
-    pub id: u32,
+    pub id: NodeId,
 }
 
 /// The state of a sweep.
@@ -29,7 +29,7 @@ pub(crate) struct Sweep<T: Element> {
     /// The sweep ends here.
     pub floor: usize,
     /// Nodes whose rules don't run: the sweep ends at them too.
-    pub cut: Vec<u32>,
+    pub cut: Vec<NodeId>,
     pub error: Option<Error>,
 }
 
@@ -52,11 +52,11 @@ impl<T: Element> Default for Sweep<T> {
 
 impl<T: Element> Sweep<T> {
     /// The adjoint of a node so far, zeros at first, to be written in place.
-    pub fn in_place(&mut self, target: u32, shape: Shape) -> Option<&mut Tensor<T>> {
-        let slot = self.adjoints.get_mut(target as usize)?;
+    pub fn in_place(&mut self, target: NodeId, shape: Shape) -> Option<&mut Tensor<T>> {
+        let slot = self.adjoints.get_mut(target.place())?;
         if slot.is_none() {
             self.pending += 1;
-            *slot = Some(Adjoint { value: Tensor::zeros(shape), id: CONSTANT });
+            *slot = Some(Adjoint { value: Tensor::zeros(shape), id: NodeId::NONE });
         }
         slot.as_mut().map(|adjoint| &mut adjoint.value)
     }

@@ -1,17 +1,17 @@
 //! What a tape notes down while a [`Program`](crate::Program) is recorded: nodes don't keep values that they
 //! don't differentiate.
-use super::leaf::Stored;
+use super::{ids::NodeId, leaf::Stored};
 use crate::tensor::{Element, Tensor};
 use std::{panic::Location, sync::Arc};
 
 /// The notes of one recording.
 pub(crate) struct Trace<T: Element> {
     /// Operands that are constants: node, position, value.
-    pub constants: Vec<(u32, u8, Tensor<T>)>,
+    pub constants: Vec<(NodeId, u8, Tensor<T>)>,
     /// The parameters behind leaves.
-    pub params: Vec<(u32, Arc<dyn Stored<T>>)>,
+    pub params: Vec<(NodeId, Arc<dyn Stored<T>>)>,
     /// How the positions of a `take` are found from its operand.
-    pub choices: Vec<(u32, Choice<T>)>,
+    pub choices: Vec<(NodeId, Choice<T>)>,
     /// Something was done that a program can't do.
     pub obstacle: Option<(&'static str, Option<&'static Location<'static>>)>,
 }

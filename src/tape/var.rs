@@ -1,6 +1,6 @@
 //! A tensor value that a tape may have recorded.
 use super::{
-    ids::{CONSTANT, FAILED},
+    ids::NodeId,
     parts::{Gradients, Tape, TapeFloat, Var},
 };
 use crate::{
@@ -12,7 +12,7 @@ use std::fmt;
 /// # Value, shape and backward sweep
 impl<'t, T: TapeFloat> Var<'t, T> {
     #[inline]
-    pub(crate) fn new(tape: &'t Tape<T>, value: Tensor<T>, id: u32) -> Self {
+    pub(crate) fn new(tape: &'t Tape<T>, value: Tensor<T>, id: NodeId) -> Self {
         Var { tape, value, id }
     }
 
@@ -128,18 +128,18 @@ impl<'t, T: TapeFloat> Var<'t, T> {
 
     /// The node of a recorded value.
     #[inline]
-    pub(crate) fn node(&self) -> Option<u32> {
-        (self.id & FAILED == 0).then_some(self.id)
+    pub(crate) fn node(&self) -> Option<NodeId> {
+        self.id.node()
     }
 
     #[inline]
-    pub(crate) fn raw_id(&self) -> u32 {
+    pub(crate) fn raw_id(&self) -> NodeId {
         self.id
     }
 
     #[inline]
-    pub(crate) fn failed_id(&self) -> Option<u32> {
-        (self.id & FAILED != 0 && self.id != CONSTANT).then_some(self.id)
+    pub(crate) fn failed_id(&self) -> Option<NodeId> {
+        self.id.failed().map(|_| self.id)
     }
 }
 

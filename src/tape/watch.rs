@@ -1,5 +1,5 @@
 //! What is noted of tensor statements while a tape is observed.
-use super::ids::NONE;
+use super::ids::{NodeId, StatementId};
 use crate::tensor::{Element, Tensor};
 use smallvec::SmallVec;
 use std::panic::Location;
@@ -12,20 +12,20 @@ pub(crate) struct Watch<T: Element> {
     pub flows: Vec<(Place, Place, Option<usize>, Tensor<T>)>,
     /// Adjoints of all statements that are scalars.
     pub scalars: Vec<T>,
-    pub seed: Option<u32>,
+    pub seed: Option<StatementId>,
     /// Nodes from whose values something was found that stays as it is, and where.
-    pub found: Vec<(u32, &'static Location<'static>)>,
+    pub found: Vec<(NodeId, &'static Location<'static>)>,
     /// Names of the scopes that are open.
     open: Vec<String>,
     /// From which statement on which scope is in force.
-    scopes: Vec<(u32, Option<String>)>,
+    scopes: Vec<(StatementId, Option<String>)>,
 }
 
 /// Where a contribution comes from or goes to.
 #[derive(Clone, Copy)]
 pub(crate) enum Place {
-    Node(u32),
-    Statement(u32),
+    Node(NodeId),
+    Statement(StatementId),
 }
 
 /// What is noted of a node.
@@ -74,7 +74,7 @@ impl<T: Element> Watch<T> {
     }
 
     /// Opens a scope at a statement, or closes the last one.
-    pub fn enter(&mut self, statement: u32, name: Option<&str>) {
+    pub fn enter(&mut self, statement: StatementId, name: Option<&str>) {
         match name {
             Some(name) => self.open.push(name.to_string()),
             None => drop(self.open.pop()),
@@ -84,15 +84,15 @@ impl<T: Element> Watch<T> {
     }
 
     /// The scope that a statement was recorded in.
-    pub fn layer(&self, statement: u32) -> Option<String> {
+    pub fn layer(&self, statement: StatementId) -> Option<String> {
         let next = self.scopes.partition_point(|(from, _)| *from <= statement);
         self.scopes.get(next.checked_sub(1)?)?.1.clone()
     }
 
     /// The value of an operand of a node.
-    pub fn operand(&self, inputs: &[u32], node: usize, i: usize) -> Option<&Tensor<T>> {
+    pub fn operand(&self, inputs: &[NodeId], node: usize, i: usize) -> Option<&Tensor<T>> {
         match inputs.get(i) {
-            Some(&n) if n != NONE => self.seen.get(n as usize)?.value.as_ref(),
+            Some(&n) if n != NodeId::NONE => self.seen.get(n.place())?.value.as_ref(),
             _ => self.seen[node].constants.iter().find(|(k, _)| *k as usize == i).map(|(_, v)| v),
         }
     }
@@ -102,7 +102,7 @@ impl<T: Element> Watch<T> {
         let open = std::mem::take(&mut self.open);
         *self = Watch { open, ..Watch::default() };
         if !self.open.is_empty() {
-            self.scopes.push((0, Some(self.open.join("."))));
+            self.scopes.push((StatementId::CONSTANT, Some(self.open.join("."))));
         }
     }
 }

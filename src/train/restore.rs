@@ -3,6 +3,7 @@
 use super::weights::{Entry, value};
 use crate::{
     error::{Error, Result},
+    ids::ParamId,
     ops::Float,
     param::{Form, Param, ParamState, Steps},
     tensor::Tensor,
@@ -32,7 +33,8 @@ pub(super) fn collect<T: Float>(
     entries: &mut Vec<Entry>,
     beside: &mut Beside,
 ) {
-    let mut known: BTreeMap<u64, String> = fields.iter().map(|(name, p)| (p.id(), name.clone())).collect();
+    let mut known: BTreeMap<ParamId, String> =
+        fields.iter().map(|(name, p)| (p.id(), name.clone())).collect();
     for (name, p) in fields {
         let state = p.state();
         entries.push(Entry::new(format!("model.{name}"), &state.value));

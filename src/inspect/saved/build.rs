@@ -7,7 +7,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     ops::{Float, list::TensorOp, saved::SavedOp},
-    tape::{Mixed, NONE, Op, Scalar, Tape, Var},
+    tape::{Mixed, NodeId, Op, Scalar, StatementId, Tape, Var},
     tensor::Tensor,
 };
 use std::collections::HashMap;
@@ -20,7 +20,7 @@ impl SavedTape {
         let tape = result.tape();
         let statement = result
             .node()
-            .and_then(|node| tape.tensors.nodes.borrow().get(node as usize).map(|n| n.statement));
+            .and_then(|node| tape.tensors.nodes.borrow().get(node.place()).map(|n| n.statement.0));
         match statement {
             Some(id) => saved(tape, id),
             None => Err(Error::invalid("SavedTape", "the value is a constant: nothing recorded it")),
@@ -64,7 +64,7 @@ impl Build {
     ) -> Result<usize> {
         let rows = tape.observation().rows;
         let nodes = tape.tensors.nodes.borrow();
-        let by_id: HashMap<u32, usize> = nodes.iter().enumerate().map(|(i, n)| (n.statement, i)).collect();
+        let by_id: HashMap<u32, usize> = nodes.iter().enumerate().map(|(i, n)| (n.statement.0, i)).collect();
         let mut needed = vec![false; rows.len() + 1];
         let mark = |needed: &mut Vec<bool>, id: u32| {
             if let Some(mark) = needed.get_mut(id as usize) {
@@ -88,7 +88,7 @@ impl Build {
                 None => scalar(seen, &places)?,
                 Some((Op::Input, _)) => leaf(seen, format!("%{id}"))?,
                 Some((Op::Param(param), _)) => {
-                    leaf(seen, seen.row.name.clone().unwrap_or_else(|| format!("#{param}")))?
+                    leaf(seen, seen.row.name.clone().unwrap_or_else(|| param.to_string()))?
                 }
                 Some((Op::Mixed(Mixed::At(position)), _)) => {
                     let operand = operands(seen).next().and_then(|id| places.get(&id).copied());
@@ -96,19 +96,21 @@ impl Build {
                 }
                 Some((Op::Mixed(Mixed::Stack(ids)), _)) => {
                     let value = value(seen)?.to_vec();
-                    let operand = |(i, id): (usize, &u32)| match places.get(id) {
+                    let operand = |(i, id): (usize, &StatementId)| match places.get(&id.0) {
                         Some(&place) => Ok(Operand::Statement(place)),
-                        None if *id == 0 => Ok(Operand::Constant(Tensor::scalar(value[i]))),
+                        None if *id == StatementId::CONSTANT => {
+                            Ok(Operand::Constant(Tensor::scalar(value[i])))
+                        }
                         None => Err(unknown(seen)),
                     };
                     What::Stack { operands: ids.iter().enumerate().map(operand).collect::<Result<_>>()? }
                 }
                 Some((op, inputs)) => {
-                    let operand = |(i, &n): (usize, &u32)| -> Result<Operand> {
+                    let operand = |(i, &n): (usize, &NodeId)| -> Result<Operand> {
                         let place = nodes
-                            .get(n as usize)
-                            .filter(|_| n != NONE)
-                            .and_then(|n| places.get(&n.statement));
+                            .get(n.place())
+                            .filter(|_| n != NodeId::NONE)
+                            .and_then(|n| places.get(&n.statement.0));
                         match place {
                             Some(&place) => Ok(Operand::Statement(place)),
                             None => constant(seen, i),
@@ -123,7 +125,7 @@ impl Build {
                             .map(|(operand, &n)| match operand {
                                 Operand::Constant(value) => Ok(value.cast()),
                                 Operand::Statement(_) => {
-                                    let id = nodes.get(n as usize).map_or(0, |n| n.statement);
+                                    let id = nodes.get(n.place()).map_or(0, |n| n.statement.0);
                                     let row = rows.get((id as usize).wrapping_sub(1));
                                     Ok(value(row.ok_or_else(|| unknown(seen))?)?.cast())
                                 }
@@ -146,8 +148,8 @@ impl Build {
             places.insert(seen.row.id, self.statements.len());
             self.statements.push(Statement { id, site, shape, what });
         }
-        let fixed = |(node, _): &&(u32, _)| {
-            nodes.get(*node as usize).is_some_and(|node| places.contains_key(&node.statement))
+        let fixed = |(node, _): &&(NodeId, _)| {
+            nodes.get(node.place()).is_some_and(|node| places.contains_key(&node.statement.0))
         };
         self.found = self.found.take().or(tape.found().iter().find(fixed).map(|(_, site)| site.to_string()));
         places
@@ -178,7 +180,7 @@ impl Build {
         let y = fused.unfold(&vars.iter().collect::<Vec<_>>()).ok_or_else(constant)?;
         y.ok()?;
         let statement =
-            |v: &Var<'_, T>| tape.tensors.nodes.borrow().get(v.node()? as usize).map(|n| n.statement);
+            |v: &Var<'_, T>| tape.tensors.nodes.borrow().get(v.node()?.place()).map(|n| n.statement.0);
         let known = operands.iter().zip(&vars).filter_map(|(operand, v)| match operand {
             Operand::Statement(place) => Some((statement(v)?, *place)),
             Operand::Constant(_) => None,

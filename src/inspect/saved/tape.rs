@@ -103,7 +103,7 @@ impl SavedTape {
         let params = crate::nn::named_params::<T, M>(model);
         for statement in &mut self.statements {
             if let What::Leaf { name, .. } = &mut statement.what
-                && let Some((known, _)) = params.iter().find(|(_, p)| *name == format!("#{}", p.id()))
+                && let Some((known, _)) = params.iter().find(|(_, p)| *name == p.id().to_string())
             {
                 name.clone_from(known);
             }

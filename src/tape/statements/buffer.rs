@@ -11,6 +11,7 @@
 //! Statement 0 is a sink that constants point to. Every statement has at least one argument, so that the
 //! one check of the room for arguments is a check of the room for statements too. While the tape is observed
 //! there is no room: every statement takes the slow way, which notes what the buffer doesn't hold.
+use super::super::ids::{NodeId, StatementId};
 use super::told::{Note, Told};
 use crate::real::Number;
 use std::cell::UnsafeCell;
@@ -60,7 +61,7 @@ impl<T: Number> Statements<T> {
                 peak: 0,
             }),
         };
-        statements.push_slow(&[(0, T::constant(0.0))]);
+        statements.push_slow(&[(StatementId::CONSTANT, T::constant(0.0))]);
         statements.truncate(1, 1, 0);
         statements
     }
@@ -77,7 +78,7 @@ impl<T: Number> Statements<T> {
     /// run out. What is told of it is noted while statements are observed.
     // `push_slices` could do this, but a chain of small statements takes 7 % longer with it.
     #[inline(always)]
-    pub fn push<const N: usize>(&self, arguments: [(u32, T); N], told: Told<'_>) -> u32 {
+    pub fn push<const N: usize>(&self, arguments: [(StatementId, T); N], told: Told<'_>) -> StatementId {
         let pushed = self.with(|b| {
             let at = b.ids.len();
             if at + N > b.limit {
@@ -89,7 +90,7 @@ impl<T: Number> Statements<T> {
             unsafe {
                 *b.counts.as_mut_ptr().add(statement) = N as u8;
                 for (k, (id, partial)) in arguments.into_iter().enumerate() {
-                    *b.ids.as_mut_ptr().add(at + k) = id;
+                    *b.ids.as_mut_ptr().add(at + k) = id.0;
                     *b.partials.as_mut_ptr().add(at + k) = partial;
                 }
                 b.counts.set_len(statement + 1);
@@ -97,7 +98,7 @@ impl<T: Number> Statements<T> {
                 b.partials.set_len(at + N);
             }
             b.scalars += 1;
-            Some(statement as u32)
+            Some(StatementId::at(statement))
         });
         match pushed {
             Some(id) => id,
@@ -112,16 +113,16 @@ impl<T: Number> Statements<T> {
     /// Appends a statement where there is no room for it, or where it is observed.
     #[cold]
     #[inline(never)]
-    fn push_slow(&self, arguments: &[(u32, T)]) -> u32 {
+    fn push_slow(&self, arguments: &[(StatementId, T)]) -> StatementId {
         self.with(|b| {
             if !reserve(b, arguments.len()) {
-                return 0;
+                return StatementId::CONSTANT;
             }
             b.counts.push(arguments.len() as u8);
-            b.ids.extend(arguments.iter().map(|(id, _)| id));
+            b.ids.extend(arguments.iter().map(|(id, _)| id.0));
             b.partials.extend(arguments.iter().map(|(_, partial)| partial));
             b.scalars += 1;
-            b.counts.len() as u32 - 1
+            StatementId::at(b.counts.len() - 1)
         })
     }
 
@@ -132,9 +133,9 @@ impl<T: Number> Statements<T> {
     pub fn push_slices<S, const P: usize>(
         &self,
         parts: [(&[S], &[S]); P],
-        argument: impl Fn(&S, &S) -> (u32, T),
+        argument: impl Fn(&S, &S) -> (StatementId, T),
         told: Told<'_>,
-    ) -> u32 {
+    ) -> StatementId {
         let parts = parts.map(|(x, y)| (&x[..x.len().min(y.len())], y));
         let n: usize = parts.iter().map(|(x, _)| x.len()).sum();
         debug_assert!((1..TENSOR as usize).contains(&n));
@@ -142,7 +143,7 @@ impl<T: Number> Statements<T> {
             let at = b.ids.len();
             let slow = at + n > b.limit;
             if slow && !reserve(b, n) {
-                return (0, false);
+                return (StatementId::CONSTANT, false);
             }
             let statement = b.counts.len();
             // SAFETY: as in `push`, with room for `n` arguments: each part writes as many as its first slice
@@ -152,7 +153,7 @@ impl<T: Number> Statements<T> {
                 for (xs, partners) in parts {
                     for (k, (x, partner)) in xs.iter().zip(partners).enumerate() {
                         let (id, partial) = argument(x, partner);
-                        *ids.add(k) = id;
+                        *ids.add(k) = id.0;
                         *partials.add(k) = partial;
                     }
                     (ids, partials) = (ids.add(xs.len()), partials.add(xs.len()));
@@ -163,17 +164,17 @@ impl<T: Number> Statements<T> {
                 b.partials.set_len(at + n);
             }
             b.scalars += 1;
-            (statement as u32, slow)
+            (StatementId::at(statement), slow)
         });
         if slow { self.noted(id, told) } else { id }
     }
 
     /// Appends the statement of a tensor node and gives its id.
-    pub fn push_tensor(&self, node: u32) -> u32 {
-        let id = self.push([(node, T::constant(0.0))], Told::NOTHING);
+    pub fn push_tensor(&self, node: NodeId) -> StatementId {
+        let id = self.push([(StatementId::at(node.place()), T::constant(0.0))], Told::NOTHING);
         self.with(|b| {
             b.scalars -= 1;
-            if let Some(last) = b.counts.last_mut().filter(|_| id != 0) {
+            if let Some(last) = b.counts.last_mut().filter(|_| id != StatementId::CONSTANT) {
                 *last = TENSOR;
             }
         });

@@ -1,5 +1,6 @@
 //! Sweeps over a part of the statements only: a block that is made short, the rows of a sparse Jacobian.
 use super::{
+    super::ids::StatementId,
     buffer::{Statements, TENSOR},
     told::Told,
 };
@@ -10,12 +11,12 @@ pub(crate) struct Local<T> {
     adjoints: Vec<T>,
     marked: Vec<bool>,
     /// Where a sweep ends: the statements from outside a block, or those with a column.
-    reached: Vec<u32>,
-    /// The derivatives with respect to them, of one result after the other.
+    reached: Vec<StatementId>,
+    /// The derivatives with respect to them, of one result after the other, by statement or by column.
     row: Vec<(u32, T)>,
     ends: Vec<usize>,
     /// What the results of a block are afterwards.
-    pub ids: Vec<u32>,
+    pub ids: Vec<StatementId>,
     /// Where the arguments of each statement begin.
     starts: Vec<u32>,
     /// The column of each statement in a Jacobian.
@@ -41,10 +42,15 @@ impl<T: Number> Statements<T> {
     /// Replaces the statements after `floor` (as `len` gave it) by one for each of `results` that is among
     /// them, or a chain of several where one can't hold all arguments, and puts the new ids into
     /// `local.ids`. False, and nothing done, if there are tensor statements.
-    pub fn shorten(&self, local: &mut Local<T>, floor: (usize, usize, usize), results: &[u32]) -> bool {
+    pub fn shorten(
+        &self,
+        local: &mut Local<T>,
+        floor: (usize, usize, usize),
+        results: &[StatementId],
+    ) -> bool {
         let Local { adjoints, reached, row: found, ends, marked, ids, .. } = local;
         let (n, adjoints_needed) = (self.len().0, self.adjoints());
-        let inside = |id: u32| (floor.0..n).contains(&(id as usize));
+        let inside = |id: StatementId| (floor.0..n).contains(&id.place());
         let short = self.with(|b| {
             if b.full || b.counts[floor.0..].contains(&TENSOR) {
                 return false;
@@ -55,7 +61,7 @@ impl<T: Number> Statements<T> {
             found.clear();
             ends.clear();
             for &result in results.iter().filter(|&&id| inside(id)) {
-                adjoints[result as usize] = T::constant(1.0);
+                adjoints[result.place()] = T::constant(1.0);
                 let mut at = b.ids.len();
                 for statement in (floor.0..n).rev() {
                     let count = b.counts[statement] as usize;
@@ -72,15 +78,15 @@ impl<T: Number> Statements<T> {
                         adjoints[i] = adjoints[i] + adjoint * partial;
                         if i < floor.0 && !marked[i] {
                             marked[i] = true;
-                            reached.push(id);
+                            reached.push(StatementId(id));
                         }
                     }
                 }
                 for id in reached.drain(..) {
-                    marked[id as usize] = false;
-                    let adjoint = std::mem::replace(&mut adjoints[id as usize], T::constant(0.0));
-                    if id != 0 {
-                        found.push((id, adjoint));
+                    marked[id.place()] = false;
+                    let adjoint = std::mem::replace(&mut adjoints[id.place()], T::constant(0.0));
+                    if id != StatementId::CONSTANT {
+                        found.push((id.0, adjoint));
                     }
                 }
                 ends.push(found.len());
@@ -98,12 +104,16 @@ impl<T: Number> Statements<T> {
             if let Some(&end) = next.as_slice().first().filter(|_| inside(result)) {
                 next.next();
                 // The first statement points to the sink, each other one to that before it.
-                id = 0;
+                id = StatementId::CONSTANT;
                 let mut rest = &found[start..end];
-                while id == 0 || !rest.is_empty() {
+                while id == StatementId::CONSTANT || !rest.is_empty() {
                     let (part, more) = rest.split_at(rest.len().min(TENSOR as usize - 2));
-                    let before = [(id, T::constant((id != 0) as u8 as f64))];
-                    id = self.push_slices([(&before, &before), (part, part)], |x, _| *x, Told::NOTHING);
+                    let before = [(id.0, T::constant((id != StatementId::CONSTANT) as u8 as f64))];
+                    id = self.push_slices(
+                        [(&before, &before), (part, part)],
+                        |x, _| (StatementId(x.0), x.1),
+                        Told::NOTHING,
+                    );
                     rest = more;
                     if self.is_full() {
                         break;
@@ -123,7 +133,7 @@ impl<T: Number> Statements<T> {
     pub fn rows(
         &self,
         local: &mut Local<T>,
-        results: impl Iterator<Item = u32>,
+        results: impl Iterator<Item = StatementId>,
         columns: &[u32],
         mut give: impl FnMut(&[(u32, T)]),
     ) -> bool {
@@ -138,13 +148,13 @@ impl<T: Number> Statements<T> {
             let n = b.counts.len();
             adjoints.resize(adjoints.len().max(columns.len()), T::constant(0.0));
             marked.resize(marked.len().max(columns.len()), false);
-            for result in results.map(|id| if (id as usize) < n { id } else { 0 }) {
+            for result in results.map(|id| if id.place() < n { id } else { StatementId::CONSTANT }) {
                 row.clear();
                 let range = |statement: usize| {
                     let at = starts[statement] as usize;
                     at..at + b.counts[statement] as usize
                 };
-                let mut statement = result as usize;
+                let mut statement = result.place();
                 let single = b.counts[statement] != TENSOR && columns[statement] == u32::MAX;
                 let arguments = if single { &b.ids[range(statement)] } else { &[] };
                 if single && arguments.iter().all(|&id| id == 0 || columns[id as usize] != u32::MAX) {
@@ -177,7 +187,7 @@ impl<T: Number> Statements<T> {
                                 if !std::mem::replace(&mut marked[id], true) {
                                     match columns[id] {
                                         u32::MAX => pending += 1,
-                                        _ => reached.push(b.ids[i]),
+                                        _ => reached.push(StatementId(b.ids[i])),
                                     }
                                 }
                             }
@@ -185,9 +195,9 @@ impl<T: Number> Statements<T> {
                         statement -= 1;
                     }
                     for id in reached.drain(..) {
-                        marked[id as usize] = false;
-                        let adjoint = std::mem::replace(&mut adjoints[id as usize], T::constant(0.0));
-                        row.push((columns[id as usize], adjoint));
+                        marked[id.place()] = false;
+                        let adjoint = std::mem::replace(&mut adjoints[id.place()], T::constant(0.0));
+                        row.push((columns[id.place()], adjoint));
                     }
                 }
                 if !row.is_sorted_by(|a, b| a.0 < b.0) {
