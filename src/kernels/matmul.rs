@@ -163,13 +163,13 @@ macro_rules! element {
                 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
                 unsafe fn avx512(kernel: Kernel, x: &Product<$t>, scratch: &mut Scratch) {
                     // SAFETY: the caller's.
-                    unsafe { compute::<vector::$avx512, 8, 2>(kernel, x, scratch) }
+                    unsafe { compute::<vector::$avx512, 8, 2, 4, 4, 4, 1>(kernel, x, scratch) }
                 }
                 #[cfg(target_arch = "x86_64")]
                 #[target_feature(enable = "avx2,fma")]
                 unsafe fn avx2(kernel: Kernel, x: &Product<$t>, scratch: &mut Scratch) {
                     // SAFETY: the caller's.
-                    unsafe { compute::<vector::$avx2, 6, 2>(kernel, x, scratch) }
+                    unsafe { compute::<vector::$avx2, 6, 2, 2, 2, 4, 2>(kernel, x, scratch) }
                 }
                 // SAFETY: isa() reports what the machine has; the rest is the caller's.
                 with_scratch(|scratch| unsafe {
@@ -178,7 +178,7 @@ macro_rules! element {
                         Isa::Avx512 => avx512(kernel, x, scratch),
                         #[cfg(target_arch = "x86_64")]
                         Isa::Avx2 => avx2(kernel, x, scratch),
-                        _ => compute::<vector::Plain<$t, $plain>, 4, 2>(kernel, x, scratch),
+                        _ => compute::<vector::Plain<$t, $plain>, 4, 2, 1, 2, 2, 4>(kernel, x, scratch),
                     }
                 });
             }
@@ -190,10 +190,21 @@ element! {
     f64 2 F64x4 F64x8
 }
 
+/// Tiles of `R` rows and `NV` vectors; dot products of `DR` rows and `DN` columns at a time, or of one row and
+/// `DM`, each over `W` vectors: as many sums as the registers hold.
+///
 /// # Safety
 /// The machine must have the vector's instructions; the rest as for `MatmulElement::compute`.
 #[inline(always)]
-unsafe fn compute<V: vector::Vector<T: MatmulElement>, const R: usize, const NV: usize>(
+unsafe fn compute<
+    V: vector::Vector<T: MatmulElement>,
+    const R: usize,
+    const NV: usize,
+    const DR: usize,
+    const DN: usize,
+    const DM: usize,
+    const W: usize,
+>(
     kernel: Kernel,
     x: &Product<V::T>,
     scratch: &mut Scratch,
@@ -202,9 +213,7 @@ unsafe fn compute<V: vector::Vector<T: MatmulElement>, const R: usize, const NV:
     unsafe {
         match kernel {
             Kernel::Tiles => tiles::<V, R, NV>(x, scratch.place()),
-            // As many sums as the registers hold; a machine with tiles of 8 rows has 32.
-            Kernel::Dots if R == 8 => dots::<V, 4>(x),
-            Kernel::Dots => dots::<V, 2>(x),
+            Kernel::Dots => dots::<V, DR, DN, DM, W>(x),
             Kernel::RowSums => row_sums::<V>(x),
         }
     }

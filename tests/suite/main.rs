@@ -1,6 +1,7 @@
 //! The promises of the crate, a file for each kind, in one program: what compiles once runs at once, and one
 //! failure hides no other.
 mod adbench;
+mod bits;
 mod blocks;
 mod catalogue;
 mod checked;

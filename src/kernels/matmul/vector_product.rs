@@ -1,30 +1,46 @@
 //! Products with a vector, or with very few rows: limited by the memory they read, so nothing is packed.
-//! Splitting the columns changes no element's order of additions.
+//! The order of additions depends on k alone: not on where the columns are split, nor on how wide the machine's
+//! vectors are.
 use super::{
     product::{MatmulElement, Product},
     vector::Vector,
 };
 
-/// Products of few rows of A with columns of B that both lie along k: dot products, up to `R` x 4 at a time.
+/// Steps along k whose sum is taken before it joins the others: in one chain, f32 would lose digits.
+const BLOCK: usize = 4096;
+
+/// Products of few rows of A with columns of B that both lie along k: dot products, `R` x `N` at a time, and
+/// of single rows `M` at a time. A sum runs over `W` vectors side by side, as many as make 64 bytes, so that
+/// it has the same lanes on every machine.
 ///
 /// # Safety
 /// As for `tiles`; and `a.col` and `b.row` must be 1.
 #[inline(always)]
-pub(super) unsafe fn dots<V: Vector<T: MatmulElement>, const R: usize>(x: &Product<V::T>) {
+pub(super) unsafe fn dots<
+    V: Vector<T: MatmulElement>,
+    const R: usize,
+    const N: usize,
+    const M: usize,
+    const W: usize,
+>(
+    x: &Product<V::T>,
+) {
+    const { assert!(W * V::LANES * size_of::<V::T>() == 64 && BLOCK.is_multiple_of(W * V::LANES)) }
     let mut i = 0;
     while i < x.m {
         let m = if x.m - i >= R { R } else { 1 };
+        let most = if m == R { N } else { M };
         let mut j = 0;
         while j < x.n {
-            let n = if x.n - j >= 4 { 4 } else { 1 };
+            let n = if x.n - j >= most { most } else { 1 };
             // SAFETY: i + m and j + n stay within the product.
             unsafe {
                 let part = Product { a: x.a.at(i, 0), b: x.b.at(0, j), ..x.target(i, j) };
-                match (m == R, n == 4) {
-                    (true, true) => dot_tile::<V, R, 4>(part),
-                    (true, false) => dot_tile::<V, R, 1>(part),
-                    (false, true) => dot_tile::<V, 1, 4>(part),
-                    (false, false) => dot_tile::<V, 1, 1>(part),
+                match (m == R, n == most) {
+                    (true, true) => dot_tile::<V, R, N, W>(part),
+                    (true, false) => dot_tile::<V, R, 1, W>(part),
+                    (false, true) => dot_tile::<V, 1, M, W>(part),
+                    (false, false) => dot_tile::<V, 1, 1, W>(part),
                 }
             }
             j += n;
@@ -34,33 +50,88 @@ pub(super) unsafe fn dots<V: Vector<T: MatmulElement>, const R: usize>(x: &Produ
 }
 
 #[inline(always)]
-unsafe fn dot_tile<V: Vector<T: MatmulElement>, const R: usize, const N: usize>(x: Product<V::T>) {
+unsafe fn dot_tile<V: Vector<T: MatmulElement>, const R: usize, const N: usize, const W: usize>(
+    x: Product<V::T>,
+) {
     // SAFETY: the caller's views have R x k, k x N and R x N elements, those along k side by side.
     unsafe {
-        let mut sums = [[V::splat(V::T::ZERO); N]; R];
-        for p in (0..x.k).step_by(V::LANES) {
-            let lanes = V::LANES.min(x.k - p);
-            let mut b = [V::splat(V::T::ZERO); N];
-            for (j, b) in b.iter_mut().enumerate() {
-                *b = load(x.b.at(p, j).data, lanes);
-            }
-            for (i, row) in sums.iter_mut().enumerate() {
-                let a: V = load(x.a.at(i, p).data, lanes);
-                for j in 0..N {
-                    row[j] = a.mul_add(b[j], row[j]);
-                }
+        let zero = V::splat(V::T::ZERO);
+        let mut sums = [[[zero; W]; N]; R];
+        let first = x.k.min(BLOCK);
+        add_dots::<V, R, N, W>(&x, 0, first, &mut sums);
+        for p in (first..x.k).step_by(BLOCK) {
+            let mut part = [[[zero; W]; N]; R];
+            add_dots::<V, R, N, W>(&x, p, x.k.min(p + BLOCK), &mut part);
+            let one = V::splat(V::T::ONE);
+            for (sum, part) in sums.iter_mut().flatten().flatten().zip(part.iter().flatten().flatten()) {
+                *sum = part.mul_add(one, *sum);
             }
         }
         for (i, row) in sums.into_iter().enumerate() {
-            for (j, sum) in row.into_iter().enumerate() {
+            for (j, mut lanes) in row.into_iter().enumerate() {
+                // Halves onto each other, as `sum` goes on within a vector.
+                let mut width = W;
+                while width > 1 {
+                    width /= 2;
+                    for w in 0..width {
+                        lanes[w] = lanes[w + width].mul_add(V::splat(V::T::ONE), lanes[w]);
+                    }
+                }
                 let c = x.c.at(i, j).data;
-                let value = x.alpha * sum.sum();
+                let value = x.alpha * lanes[0].sum();
                 let start = x.start.at(i, j).data;
                 *c = if x.beta == V::T::ZERO { value } else { value + x.beta * *start };
             }
         }
     }
 }
+
+/// Adds the products of the steps `from..to`.
+#[inline(always)]
+unsafe fn add_dots<V: Vector<T: MatmulElement>, const R: usize, const N: usize, const W: usize>(
+    x: &Product<V::T>,
+    from: usize,
+    to: usize,
+    sums: &mut [[[V; W]; N]; R],
+) {
+    // SAFETY: the caller's views have R x k and k x N elements, those along k side by side.
+    unsafe {
+        let whole = to - (to - from) % (W * V::LANES);
+        for p in (from..whole).step_by(W * V::LANES) {
+            for w in 0..W {
+                let p = p + w * V::LANES;
+                let mut b = [V::splat(V::T::ZERO); N];
+                for (j, b) in b.iter_mut().enumerate() {
+                    *b = V::load(x.b.at(p, j).data);
+                }
+                for (i, row) in sums.iter_mut().enumerate() {
+                    let a = V::load(x.a.at(i, p).data);
+                    for j in 0..N {
+                        row[j][w] = a.mul_add(b[j], row[j][w]);
+                    }
+                }
+            }
+        }
+        // Of the rest, every lane takes part, some with zeros.
+        if whole < to {
+            for w in 0..W {
+                let p = (whole + w * V::LANES).min(to);
+                let lanes = V::LANES.min(to - p);
+                for (i, row) in sums.iter_mut().enumerate() {
+                    let a = V::load_first(x.a.at(i, p).data, lanes);
+                    for (j, sum) in row.iter_mut().enumerate() {
+                        sum[w] = a.mul_add(V::load_first(x.b.at(p, j).data, lanes), sum[w]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Rows of B whose sum is taken before it joins the others.
+const ROWS: usize = 256;
+/// Columns whose sums lie near while those rows are added.
+const STRIP: usize = 1024;
 
 /// One row of A times a B whose rows lie side by side: a sum of B's rows, four at a time.
 ///
@@ -73,32 +144,68 @@ pub(super) unsafe fn row_sums<V: Vector<T: MatmulElement>>(x: &Product<V::T>) {
         // SAFETY: both have n elements.
         unsafe { *c.add(j) = if x.beta == V::T::ZERO { V::T::ZERO } else { x.beta * *start.add(j) } };
     }
-    let whole = x.k - x.k % 4;
-    // SAFETY: rows below k.
-    unsafe {
-        for p in (0..whole).step_by(4) {
-            add_rows::<V, 4>(x, p);
+    if x.k <= ROWS {
+        // SAFETY: all rows, all columns.
+        return unsafe { add_rows::<V>(x, 0, x.k, 0, x.n, c) };
+    }
+    let mut part = [V::T::ZERO; STRIP];
+    for j in (0..x.n).step_by(STRIP) {
+        let n = STRIP.min(x.n - j);
+        for p in (0..x.k).step_by(ROWS) {
+            part[..n].fill(V::T::ZERO);
+            // SAFETY: rows below k, columns below n, of which the strip has room for as many.
+            unsafe {
+                add_rows::<V>(x, p, x.k.min(p + ROWS), j, n, part.as_mut_ptr());
+                for (i, &part) in part[..n].iter().enumerate() {
+                    *c.add(j + i) = *c.add(j + i) + part;
+                }
+            }
         }
-        for p in whole..x.k {
-            add_rows::<V, 1>(x, p);
+    }
+}
+
+/// Adds the rows `from..to` of `n` columns from `j` on to as many elements at `c`.
+#[inline(always)]
+unsafe fn add_rows<V: Vector<T: MatmulElement>>(
+    x: &Product<V::T>,
+    from: usize,
+    to: usize,
+    j: usize,
+    n: usize,
+    c: *mut V::T,
+) {
+    let whole = to - (to - from) % 4;
+    // SAFETY: the caller's.
+    unsafe {
+        for p in (from..whole).step_by(4) {
+            add_some::<V, 4>(x, p, j, n, c);
+        }
+        for p in whole..to {
+            add_some::<V, 1>(x, p, j, n, c);
         }
     }
 }
 
 #[inline(always)]
-unsafe fn add_rows<V: Vector<T: MatmulElement>, const R: usize>(x: &Product<V::T>, p: usize) {
-    // SAFETY: the caller's views have 1 x k, k x n and 1 x n elements, and p + R <= k.
+unsafe fn add_some<V: Vector<T: MatmulElement>, const R: usize>(
+    x: &Product<V::T>,
+    p: usize,
+    first: usize,
+    n: usize,
+    c: *mut V::T,
+) {
+    // SAFETY: the caller's views have 1 x k and k x n elements, and p + R <= k.
     unsafe {
         let mut a = [V::splat(V::T::ZERO); R];
         for (i, a) in a.iter_mut().enumerate() {
             *a = V::splat(x.alpha * *x.a.at(0, p + i).data);
         }
-        for j in (0..x.n).step_by(V::LANES) {
-            let lanes = V::LANES.min(x.n - j);
-            let c = x.c.data.add(j);
+        for j in (0..n).step_by(V::LANES) {
+            let lanes = V::LANES.min(n - j);
+            let c = c.add(j);
             let mut sum: V = load(c, lanes);
             for (i, a) in a.iter().enumerate() {
-                sum = a.mul_add(load(x.b.at(p + i, j).data, lanes), sum);
+                sum = a.mul_add(load(x.b.at(p + i, first + j).data, lanes), sum);
             }
             if lanes == V::LANES {
                 sum.store(c);
