@@ -69,6 +69,7 @@
 //! | `plot` | pictures of curves and matrices |
 #![warn(missing_debug_implementations, missing_docs)]
 #![deny(unsafe_code)]
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
 
 // In the order in which rustdoc shows their methods of one type: those of `Var` that are needed first come
 // first.
@@ -99,6 +100,7 @@ pub mod data;
 mod documents;
 mod files;
 mod ids;
+mod isa;
 #[expect(unsafe_code, reason = "vector instructions, and results written by several threads at once")]
 pub(crate) mod kernels;
 pub mod metrics;
@@ -119,7 +121,7 @@ pub use autodiff::{
 pub use error::{Error, OpError, Result};
 pub use explore::Explorer;
 pub use inspect::{Argument, Constant, Flow, Kept, Listing, Observation, Observed, Row};
-pub use kernels::isa::instruction_set;
+pub use isa::instruction_set;
 pub use ops::{
     AttentionMask, AttentionOptions, ConvOptions, Float, Fuse, FuseInput, Fused, InterpolateMode,
     InterpolateTo, IsCloseOptions, MatrixNorm, MeshgridIndexing, Operand, Pad, Padding, Parts, PoolOptions,

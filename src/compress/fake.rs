@@ -9,6 +9,7 @@ use crate::{
     error::{Checked, Error, Result},
     ops::Float,
     param::{Groups, Param, inventory, round_to_steps, share_of_gradient, shown},
+    real::Number,
     tape::{CustomOp, Var},
     tensor::{Shape, Tensor},
 };
@@ -140,7 +141,10 @@ impl Quantizer {
                 return 1.0;
             }
             let error = |s: f64| -> f64 {
-                members.iter().map(|w| ((w / s).round_ties_even().clamp(-most, most) * s - w).powi(2)).sum()
+                members
+                    .iter()
+                    .map(|w| Number::square((w / s).round_ties_even().clamp(-most, most) * s - w))
+                    .sum()
             };
             let tried = (0..TRIED).map(|i| largest / most * (1.0 - 0.8 * i as f64 / TRIED as f64));
             let errors = tried.map(|s| (error(s), s));

@@ -8,6 +8,7 @@ use crate::{
     error::{Error, Result},
     ops::Float,
     param::{Param, shown},
+    real::{Number, powi},
     tensor::{Shape, Tensor},
 };
 use serde::Serialize;
@@ -213,8 +214,8 @@ pub fn blocks<M: Serialize + ?Sized>(
             let last = outputs.min(first + rows);
             for input in 0..inputs {
                 let places = (first..last).map(|row| row * inputs + input);
-                let mean =
-                    places.clone().map(|i| f.magnitude[i].powi(2)).sum::<f64>() / (last - first) as f64;
+                let mean = places.clone().map(|i| Number::square(f.magnitude[i])).sum::<f64>()
+                    / (last - first) as f64;
                 places.for_each(|i| f.magnitude[i] = mean);
             }
         }
@@ -286,7 +287,7 @@ pub fn n_of_m<M: Serialize + ?Sized>(
 /// ```
 pub fn cubic_density(initial: f64, target: f64, step: usize, steps: usize) -> f64 {
     let left = 1.0 - step.min(steps) as f64 / steps.max(1) as f64;
-    target + (initial - target) * left.powi(3)
+    target + (initial - target) * powi(left, 3)
 }
 
 /// A parameter to be pruned: its magnitudes or scores, which weights are kept, and the way to tell it.
@@ -317,7 +318,7 @@ impl Found {
             let norm: f64 = match p {
                 f64::INFINITY => f64::max(norm, v),
                 f64::NEG_INFINITY => f64::min(norm, v),
-                _ => norm + v.powf(p),
+                _ => norm + Number::pow(v, p),
             };
             norms[slice(i)] = Some(norm);
         }

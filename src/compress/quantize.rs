@@ -11,6 +11,7 @@ use crate::{
     error::{Error, Result},
     ops::Float,
     param::{Param, visit_params},
+    real::Number,
     tensor::{Shape, Tensor},
 };
 use serde::Serialize;
@@ -88,7 +89,7 @@ impl Sums {
         let (mut a, mut b) = (0.0, 0.0);
         for v in sorted {
             a += v - mean;
-            b += (v - mean).powi(2);
+            b += Number::square(v - mean);
             first.push(a);
             second.push(b);
         }

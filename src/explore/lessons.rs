@@ -4,6 +4,7 @@ use crate::{
     autodiff::Block,
     error::Result,
     param::Param,
+    real::Number,
     tape::{Tape, Var},
     tensor::Tensor,
 };
@@ -132,8 +133,8 @@ const PRODUCT: &[&str] = &[
 ];
 
 fn product(tape: &Tape<f64>) -> Result<()> {
-    let x = tape.input(Tensor::from_fn([3, 4], |i| (i as f64).sin()));
-    let w = tape.input(Tensor::from_fn([4, 2], |i| (i as f64).cos()));
+    let x = tape.input(Tensor::from_fn([3, 4], |i| Number::sin(i as f64)));
+    let w = tape.input(Tensor::from_fn([4, 2], |i| Number::cos(i as f64)));
     let y = x.matmul(&w).tanh();
     y.sum().backward().map(drop)
 }

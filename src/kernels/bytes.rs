@@ -1,6 +1,6 @@
 //! Products of rows of bytes, exact in 32 bits: four rows of weights meet one or more rows of inputs at a
 //! time, so that each load is used several times.
-use super::isa::{Isa, isa};
+use crate::isa::{Isa, isa};
 
 /// Rows of weights at a time.
 pub(crate) const TILE: usize = 4;

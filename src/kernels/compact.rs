@@ -1,7 +1,7 @@
 //! Products with weights in compact forms. Loops that the compiler turns into vector code, compiled for the
 //! instructions of the machine.
 #[cfg(target_arch = "x86_64")]
-use super::isa::{Isa, isa};
+use crate::isa::{Isa, isa};
 
 /// Rows of a block: what one or two vector registers hold.
 pub(crate) const ROWS: usize = 16;

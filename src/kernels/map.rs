@@ -1,10 +1,12 @@
 //! Element by element: one expression over N operands of one shape, strided or broadcast, into new data.
 //! The expression is compiled once for each instruction set and element type; operands that don't lie in
 //! row-major order are brought into small blocks first, so that every inner loop sees plain slices.
-#[cfg(target_arch = "x86_64")]
-use super::isa::{Isa, isa};
 use crate::{
-    real::{Lane, Number, Real, lane_math::LaneMath},
+    isa::{Isa, isa},
+    real::{
+        Lane, Number, Real,
+        lane_math::{Forms, LaneMath},
+    },
     tensor::{
         Element, Layout, Shape, Tensor, Unfilled,
         strided::{Axes, copy_run, for_runs, merge_axes},
@@ -37,6 +39,23 @@ pub(crate) trait NumberExpr<const N: usize>: Copy + Sync {
     fn over<T: LaneMath + Element>(&self, x: [&[T]; N], out: &mut [T]) {
         run(Single(*self), x, [out]);
     }
+
+    /// As [`over`](NumberExpr::over), but not exactly where that is asked for: for one form of an expression
+    /// that has many, which is compiled exactly as a whole.
+    #[inline]
+    fn quick<T: LaneMath + Element>(&self, x: [&[T]; N], out: &mut [T]) {
+        quick(Single(*self), x, [out]);
+    }
+}
+
+/// An expression of many forms over slices of one length.
+#[inline]
+pub(crate) fn over_forms<T: LaneMath + Element, E: NumberExpr<N> + Forms<N>, const N: usize>(
+    e: &E,
+    x: [&[T]; N],
+    out: &mut [T],
+) {
+    if isa() == Isa::Exact { exact(Single(*e), x, [out]) } else { T::over(e, x, out) }
 }
 
 impl<E: NumberExpr<N>, const N: usize> Expr<N> for E {
@@ -195,9 +214,19 @@ fn walk_runs<T: Element, const N: usize, const M: usize>(
     });
 }
 
-/// The expression over plain slices of one length, compiled for the machine's instructions.
+/// The expression over plain slices of one length.
 #[inline]
 fn run<T: LaneMath + Element, E: MultiExpr<N, M>, const N: usize, const M: usize>(
+    e: E,
+    x: [&[T]; N],
+    out: [&mut [T]; M],
+) {
+    if isa() == Isa::Exact { exact(e, x, out) } else { quick(e, x, out) }
+}
+
+/// Compiled for the machine's instructions.
+#[inline]
+fn quick<T: LaneMath + Element, E: MultiExpr<N, M>, const N: usize, const M: usize>(
     e: E,
     x: [&[T]; N],
     out: [&mut [T]; M],
@@ -216,6 +245,17 @@ fn run<T: LaneMath + Element, E: MultiExpr<N, M>, const N: usize, const M: usize
         return unsafe { vector(e, x, out) };
     }
     body::<T, E, N, M, { cfg!(target_arch = "aarch64") }>(e, x, out);
+}
+
+/// With multiply-adds that are fused, by software.
+#[cold]
+#[inline(never)]
+fn exact<T: LaneMath + Element, E: MultiExpr<N, M>, const N: usize, const M: usize>(
+    e: E,
+    x: [&[T]; N],
+    out: [&mut [T]; M],
+) {
+    body::<T, E, N, M, true>(e, x, out);
 }
 
 /// Elements of the blocks in which an expression of many slices is computed.

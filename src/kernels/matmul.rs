@@ -13,7 +13,7 @@ mod tests;
 pub(crate) use mat::{Mat, MatMut};
 pub(crate) use product::{MatmulElement, Misfit};
 
-use super::isa::{Isa, isa};
+use crate::isa::{Isa, isa};
 use crate::threads::{self, Scratch, with_scratch};
 use product::{Kernel, Product, View};
 use tile::tiles;
@@ -178,7 +178,11 @@ macro_rules! element {
                         Isa::Avx512 => avx512(kernel, x, scratch),
                         #[cfg(target_arch = "x86_64")]
                         Isa::Avx2 => avx2(kernel, x, scratch),
-                        _ => compute::<vector::Plain<$t, $plain>, 4, 2, 1, 2, 2, 4>(kernel, x, scratch),
+                        // One small tile: little to compile.
+                        Isa::Exact => {
+                            compute::<vector::Plain<$t, $plain, true>, 1, 1, 1, 1, 1, 4>(kernel, x, scratch)
+                        }
+                        _ => compute::<vector::Plain<$t, $plain, false>, 4, 2, 1, 2, 2, 4>(kernel, x, scratch),
                     }
                 });
             }

@@ -4,13 +4,14 @@ pub(crate) mod bytes;
 pub(crate) mod compact;
 pub(crate) mod conv;
 pub(crate) mod dense;
-pub(crate) mod isa;
+
 pub(crate) mod map;
 pub(crate) mod matmul;
 pub(crate) mod pool;
 pub(crate) mod reduce;
 pub(crate) mod standardize;
 pub(crate) mod update;
+mod vectorised;
 
 use crate::{
     real::{Number, lane_math::LaneMath},

@@ -1,5 +1,5 @@
 //! The largest elements of the windows in a line of an image.
-use super::{FloatElement, isa::vectorised};
+use super::{FloatElement, vectorised::vectorised};
 
 vectorised! {
     /// The positions in `data` of the first largest element of each of a line of windows; a NaN is the largest. The first window

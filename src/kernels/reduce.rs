@@ -1,7 +1,7 @@
 //! Folding axes away: sums, products, largest and smallest. The order of additions depends on the shape
 //! alone, never on the number of threads.
 #[cfg(target_arch = "x86_64")]
-use super::isa::{Isa, isa};
+use crate::isa::{Isa, isa};
 use crate::{
     kernels::FloatElement,
     tensor::{Shape, Tensor},

@@ -1,6 +1,6 @@
 //! Groups of numbers brought to mean 0 and variance 1, scaled and shifted, and back: what layer and batch
 //! normalisation are made of. Sums are taken in an order that depends on the shape alone.
-use super::isa::vectorised;
+use super::vectorised::vectorised;
 use crate::{
     kernels::FloatElement,
     tensor::{Shape, Tensor},

@@ -1,7 +1,7 @@
 //! An optimiser's step over one parameter: one pass over the parameter, its state and its gradient.
 use super::FloatElement;
 #[cfg(target_arch = "x86_64")]
-use super::isa::{Isa, isa};
+use crate::isa::{Isa, isa};
 use crate::threads;
 
 /// What happens to one element: the parameter and its state, given the gradient.

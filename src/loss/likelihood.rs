@@ -7,6 +7,7 @@ use crate::{
     error::Checked,
     fuse,
     ops::{Float, index::valid, list::Test, operands},
+    real::Number,
     tape::{Op, Rule, Step, Var},
     tensor::{Shape, Tensor},
 };
@@ -117,6 +118,6 @@ impl<'t, T: Float> Var<'t, T> {
         let var =
             if lacks && *var.shape() != *self.shape() { (var + raise).unsqueeze(-1) } else { var + raise };
         let losses = fuse!(|x, t, v| 0.5 * (v.log() + (x - t) * (x - t) / v)).apply([self, target, &var]);
-        reduction.of(if full { losses + 0.5 * (2.0 * PI).ln() } else { losses })
+        reduction.of(if full { losses + 0.5 * Number::log(2.0 * PI) } else { losses })
     }
 }

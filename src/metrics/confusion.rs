@@ -3,6 +3,7 @@
 use super::rows::{labels, no_class, predicted_labels};
 use crate::{
     error::{Error, Result},
+    real::Number,
     tensor::{Element, Index, Tensor, room::filled},
 };
 
@@ -249,7 +250,7 @@ impl ConfusionMatrix {
         let weight = |i: usize, j: usize| match weights {
             KappaWeights::None => (i != j) as u8 as f64,
             KappaWeights::Linear => i.abs_diff(j) as f64,
-            KappaWeights::Quadratic => (i.abs_diff(j) as f64).powi(2),
+            KappaWeights::Quadratic => Number::square(i.abs_diff(j) as f64),
         };
         let (mut seen, mut by_chance) = (0.0, 0.0);
         for ((i, row), counts) in rows.iter().enumerate().zip(self.counts.chunks_exact(self.classes)) {

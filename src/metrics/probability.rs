@@ -3,6 +3,7 @@ use super::rows::{Rows, largest};
 use crate::{
     error::{Error, Result},
     ops::Float,
+    real::Number,
     tensor::{Index, Tensor},
 };
 
@@ -24,7 +25,7 @@ use crate::{
 pub fn log_loss<T: Float, I: Index>(probabilities: &Tensor<T>, targets: &Tensor<I>) -> Result<f64> {
     let rows = Rows::of_probabilities("log_loss", probabilities, targets)?;
     let bound = |p: f64| p.clamp(f64::EPSILON, 1.0 - f64::EPSILON);
-    let nats = rows.iter().filter_map(|(row, target)| Some(-bound(*row.get(target)?).ln()));
+    let nats = rows.iter().filter_map(|(row, target)| Some(-Number::log(bound(*row.get(target)?))));
     Ok(nats.sum::<f64>() / rows.len())
 }
 

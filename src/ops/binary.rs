@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     error::Checked,
-    kernels::map::{NumberExpr, map},
+    kernels::map::{NumberExpr, map, over_forms},
     real::About,
     real::{
         Number,
@@ -101,7 +101,7 @@ macro_rules! binary {
                 }
             }
             fn over<T: LaneMath + Element>(&self, x: [&[T]; 2], out: &mut [T]) {
-                T::over(self, x, out);
+                over_forms(self, x, out);
             }
         }
 
@@ -113,14 +113,14 @@ macro_rules! binary {
                 }
             }
             fn over<T: LaneMath + Element>(&self, x: [&[T]; 4], out: &mut [T]) {
-                T::over(self, x, out);
+                over_forms(self, x, out);
             }
         }
 
         impl Binary {
             fn forms<T: LaneMath + Element>(&self, x: [&[T]; 2], out: &mut [T]) {
                 match self {
-                    $( Binary::$variant => exprs::$variant.over(x, out), )*
+                    $( Binary::$variant => exprs::$variant.quick(x, out), )*
                 }
             }
         }
@@ -128,8 +128,8 @@ macro_rules! binary {
         impl Slope {
             fn forms<T: LaneMath + Element>(&self, x: [&[T]; 4], out: &mut [T]) {
                 match self {
-                    $( Slope::A(Binary::$variant) => exprs::a::$variant.over(x, out),
-                    Slope::B(Binary::$variant) => exprs::b::$variant.over(x, out), )*
+                    $( Slope::A(Binary::$variant) => exprs::a::$variant.quick(x, out),
+                    Slope::B(Binary::$variant) => exprs::b::$variant.quick(x, out), )*
                 }
             }
         }

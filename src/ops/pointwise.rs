@@ -4,6 +4,7 @@ use super::{
     list::{Binary, Float},
 };
 use crate::{
+    real::powi,
     tape::Var,
     tensor::{Shape, Tensor},
 };
@@ -84,7 +85,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// hundreds, ….
     #[track_caller]
     pub fn round_decimals(&self, decimals: i32) -> Var<'t, T> {
-        let scale = 10f64.powi(decimals.saturating_abs());
+        let scale = powi(10f64, decimals.saturating_abs());
         match decimals {
             0 => self.round(),
             1.. => (self * scale).round() / scale,

@@ -246,7 +246,7 @@ impl<'t, T: Float> Var<'t, T> {
             return power(self);
         }
         let zero = self.test(Test::Equal, 0.0);
-        let [one, at_zero] = [1.0, 0.0f64.powf(p)].map(|v| self.tape().constant(T::constant(v)));
+        let [one, at_zero] = [1.0, Number::pow(0.0f64, p)].map(|v| self.tape().constant(T::constant(v)));
         at_zero.where_one(&zero, &power(&one.where_one(&zero, self)))
     }
 

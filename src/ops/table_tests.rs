@@ -33,6 +33,7 @@ struct UnaryRow {
     f32: for<'t> fn(&Var<'t, f32>) -> Var<'t, f32>,
     scalar: for<'t> fn(Scalar<'t, f64>) -> Scalar<'t, f64>,
     dual: fn(Dual<f64, 1>) -> Dual<f64, 1>,
+    plain: (fn(f32) -> f32, fn(f64) -> f64),
 }
 
 struct BinaryRow {
@@ -40,6 +41,7 @@ struct BinaryRow {
     op: Binary,
     scalar: for<'t> fn(Scalar<'t, f64>, Scalar<'t, f64>) -> Scalar<'t, f64>,
     dual: fn(Dual<f64, 2>, Dual<f64, 2>) -> Dual<f64, 2>,
+    plain: (fn(f32, f32) -> f32, fn(f64, f64) -> f64),
 }
 
 macro_rules! rows {
@@ -63,12 +65,14 @@ macro_rules! rows {
                     op: Binary::$pv,
                     scalar: |a, b| a.$pn(b),
                     dual: |a, b| Number::$pn(a, b),
+                    plain: (|a, b| Number::$pn(a, b), |a, b| Number::$pn(a, b)),
                 }, )*
                 $( BinaryRow {
                     name: stringify!($on),
                     op: Binary::$ov,
                     scalar: |a, b| value::$on(a, b),
                     dual: |a, b| value::$on(a, b),
+                    plain: (|a, b| value::$on(a, b), |a, b| value::$on(a, b)),
                 }, )*
             ]
         }
@@ -80,6 +84,10 @@ macro_rules! rows {
             f32: |x| x.$name($(option(stringify!($p))),*),
             scalar: |x| x.$name($(option(stringify!($p))),*),
             dual: |x| Number::$name(x $(, option(stringify!($p)))*),
+            plain: (
+                |x| Number::$name(x $(, option(stringify!($p)))*),
+                |x| Number::$name(x $(, option(stringify!($p)))*),
+            ),
         }
     };
 }
@@ -211,6 +219,58 @@ fn every_function_of_two_arguments_has_its_derivatives() -> Result<()> {
                     near(&format!("{what} {name}({a}, {b}), number {k}"), found[k], exact[k][i], rtol);
                 }
             }
+        }
+    }
+    Ok(())
+}
+
+/// Of all sizes and signs, zeros and infinities among them.
+fn wide() -> Vec<f64> {
+    let random = crate::Random::new(0);
+    let sizes = (0..300).map(|i| (random.uniform(i) * 2.0 - 1.0) * 10f64.powi(i as i32 % 12 - 6));
+    sizes.chain([0.0, -0.0, 1.0, -1.0, 0.5, f64::INFINITY, f64::NEG_INFINITY, f64::NAN]).collect()
+}
+
+fn same_bits(what: &str, x: &dyn std::fmt::Debug, found: f64, expected: f64) {
+    let same = found.to_bits() == expected.to_bits() || found.is_nan() && expected.is_nan();
+    assert!(same, "{what} of {x:?}: {found:e}, expected {expected:e}");
+}
+
+#[test]
+fn numbers_of_all_kinds_have_the_same_bits() -> Result<()> {
+    let points = wide();
+    let singles: Vec<f32> = points.iter().map(|&x| x as f32).collect();
+    let tape = Tape::<f64>::inference();
+    let tape32 = Tape::<f32>::inference();
+    for row in unary_rows() {
+        let y = (row.f64)(&tape.constant(&points[..])).to_vec()?;
+        let y32 = (row.f32)(&tape32.constant(&singles[..])).to_vec()?;
+        for (i, (&x, &x32)) in points.iter().zip(&singles).enumerate() {
+            same_bits(row.name, &x, (row.plain.1)(x), y[i]);
+            same_bits(row.name, &x, (row.dual)(Dual::variable(x, 0)).re, y[i]);
+            same_bits(row.name, &x, (row.scalar)(Scalar::constant(x)).value(), y[i]);
+            same_bits(&format!("f32 {}", row.name), &x32, (row.plain.0)(x32).into(), y32[i].into());
+        }
+    }
+    for row in binary_rows() {
+        let others: Vec<f64> = points.iter().rev().copied().collect();
+        let others32: Vec<f32> = singles.iter().rev().copied().collect();
+        let y = tape.apply(row.op, &[&tape.constant(&points[..]), &tape.constant(&others[..])]).to_vec()?;
+        let y32 = tape32
+            .apply(row.op, &[&tape32.constant(&singles[..]), &tape32.constant(&others32[..])])
+            .to_vec()?;
+        for i in 0..points.len() {
+            let (a, b) = (points[i], others[i]);
+            same_bits(row.name, &(a, b), (row.plain.1)(a, b), y[i]);
+            same_bits(row.name, &(a, b), (row.dual)(Dual::variable(a, 0), Dual::variable(b, 1)).re, y[i]);
+            same_bits(
+                row.name,
+                &(a, b),
+                (row.scalar)(Scalar::constant(a), Scalar::constant(b)).value(),
+                y[i],
+            );
+            let (a, b) = (singles[i], others32[i]);
+            same_bits(&format!("f32 {}", row.name), &(a, b), (row.plain.0)(a, b).into(), y32[i].into());
         }
     }
     Ok(())

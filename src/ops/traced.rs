@@ -190,10 +190,10 @@ macro_rules! traced {
                 self.is_zero()
             }
             fn pow(self, other: Self) -> Self {
-                self.zip(other, f64::powf, |a, b| a.pow(b))
+                self.zip(other, <f64 as Number>::pow, |a, b| a.pow(b))
             }
             fn atan2(self, other: Self) -> Self {
-                self.zip(other, f64::atan2, |a, b| a.atan2(b))
+                self.zip(other, <f64 as Number>::atan2, |a, b| a.atan2(b))
             }
             fn fmod(self, other: Self) -> Self {
                 self.zip(other, |a, b| a % b, |a, b| a.fmod(b))

@@ -5,7 +5,7 @@ use super::{
 };
 use crate::{
     error::Checked,
-    kernels::map::{NumberExpr, map},
+    kernels::map::{NumberExpr, map, over_forms},
     real::About,
     real::{
         Number,
@@ -71,11 +71,11 @@ pub(super) use forms;
 macro_rules! of_kind {
     ($exponent:expr, $decides:expr, $expr:ident, $x:ident, $out:ident) => {
         match kind_of_power($decides) {
-            1 => $expr::<1>($exponent).over($x, $out),
-            2 => $expr::<2>($exponent).over($x, $out),
-            3 => $expr::<3>($exponent).over($x, $out),
-            4 => $expr::<4>($exponent).over($x, $out),
-            _ => $expr::<0>($exponent).over($x, $out),
+            1 => $expr::<1>($exponent).quick($x, $out),
+            2 => $expr::<2>($exponent).quick($x, $out),
+            3 => $expr::<3>($exponent).quick($x, $out),
+            4 => $expr::<4>($exponent).quick($x, $out),
+            _ => $expr::<0>($exponent).quick($x, $out),
         }
     };
 }
@@ -127,7 +127,7 @@ macro_rules! unary {
                 }
             }
             fn over<T: LaneMath + Element>(&self, x: [&[T]; 1], out: &mut [T]) {
-                T::over(self, x, out);
+                over_forms(self, x, out);
             }
         }
 
@@ -139,7 +139,7 @@ macro_rules! unary {
                 }
             }
             fn over<T: LaneMath + Element>(&self, x: [&[T]; 3], out: &mut [T]) {
-                T::over(self, x, out);
+                over_forms(self, x, out);
             }
         }
 
@@ -149,8 +149,8 @@ macro_rules! unary {
                     return of_kind!(exponent, exponent, Power, x, out);
                 }
                 match *self {
-                    Unary::Neg => Neg.over(x, out),
-                    $( Unary::$variant { $($p),* } => value::$variant { $($p),* }.over(x, out), )*
+                    Unary::Neg => Neg.quick(x, out),
+                    $( Unary::$variant { $($p),* } => value::$variant { $($p),* }.quick(x, out), )*
                 }
             }
         }
@@ -161,8 +161,8 @@ macro_rules! unary {
                     Unary::PowNumber { exponent } if exponent != 0.0 => {
                         of_kind!(exponent, exponent - 1.0, PowerSlope, x, out)
                     }
-                    Unary::Neg => Neg.over([x[2]], out),
-                    $( Unary::$variant { $($p),* } => derivative::$variant { $($p),* }.over(x, out), )*
+                    Unary::Neg => Neg.quick([x[2]], out),
+                    $( Unary::$variant { $($p),* } => derivative::$variant { $($p),* }.quick(x, out), )*
                 }
             }
         }

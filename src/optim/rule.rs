@@ -11,6 +11,7 @@ use crate::{
     },
     ops::Float,
     param::{Param, inventory, named_params, shown, visit_params},
+    real::powi,
     tape::Gradients,
     tensor::{Shape, Tensor},
 };
@@ -75,7 +76,7 @@ impl<T: Float> Task<'_, T> {
 
 /// `bⁿ`
 pub(super) fn power(b: f64, n: u64) -> f64 {
-    b.powi(i32::try_from(n).unwrap_or(i32::MAX))
+    powi(b, i32::try_from(n).unwrap_or(i32::MAX))
 }
 
 /// The gradient and the weight as weight decay and direction leave them.

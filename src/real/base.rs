@@ -1,7 +1,5 @@
-//! `f32` and `f64` as numbers, through the standard library and `libm`; rare functions of `f32` go through
-//! `f64`.
-use super::Number;
-use super::special;
+//! `f32` and `f64` as numbers; rare functions of `f32` go through `f64`.
+use super::{Number, dispatch, special};
 
 macro_rules! shared {
     ($t:ident) => {
@@ -45,36 +43,39 @@ macro_rules! shared {
             }
         }
         #[inline(always)]
-        fn sigmoid(self) -> $t {
-            if self >= 0.0 {
-                1.0 / (1.0 + (-self).exp())
-            } else {
-                let e = self.exp();
-                e / (1.0 + e)
-            }
-        }
-        #[inline(always)]
         fn fmod(self, other: $t) -> $t {
             self % other
         }
-        shared!($t, pow = powf, atan2 = atan2;);
-        shared!($t, exp = exp, exp2 = exp2, expm1 = exp_m1, log = ln, log1p = ln_1p, log2 = log2, log10 = log10,
-            sqrt = sqrt, sin = sin, cos = cos, tan = tan, asin = asin, acos = acos, atan = atan, sinh = sinh,
-            cosh = cosh, tanh = tanh, atanh = atanh, abs = abs, floor = floor,
-            ceil = ceil, round = round_ties_even, trunc = trunc);
+        shared!($t, sqrt = sqrt, abs = abs, floor = floor, ceil = ceil, round = round_ties_even, trunc = trunc);
     };
-    ($t:ident, $($name:ident = $std:ident),*;) => {$(
-        #[inline(always)]
-        fn $name(self, other: $t) -> $t { <$t>::$std(self, other) }
-    )*};
     ($t:ident, $($name:ident = $std:ident),*) => {$(
         #[inline(always)]
         fn $name(self) -> $t { <$t>::$std(self) }
     )*};
 }
 
+macro_rules! through {
+    ($t:ident $path:path: $($name:ident)*) => {$(
+        #[inline]
+        fn $name(self) -> $t {
+            use $path as functions;
+            functions::$name(self)
+        }
+    )*};
+    (pairs $t:ident $path:path: $($name:ident)*) => {$(
+        #[inline]
+        fn $name(self, other: $t) -> $t {
+            use $path as functions;
+            functions::$name(self, other)
+        }
+    )*};
+}
+
 impl Number for f64 {
     shared!(f64);
+    through!(f64 dispatch::double: exp expm1 log log1p tanh sigmoid);
+    through!(f64 libm: exp2 log2 log10 sin cos tan asin acos atan sinh cosh atanh);
+    through!(pairs f64 libm: pow atan2);
     #[inline(always)]
     fn asinh(self) -> f64 {
         special::asinh(self)
@@ -107,22 +108,9 @@ impl Number for f64 {
 
 impl Number for f32 {
     shared!(f32);
-    #[inline(always)]
-    fn asinh(self) -> f32 {
-        special::asinh(self as f64) as f32
-    }
-    #[inline(always)]
-    fn acosh(self) -> f32 {
-        special::acosh(self as f64) as f32
-    }
-    #[inline(always)]
-    fn erf(self) -> f32 {
-        special::erf(self as f64) as f32
-    }
-    #[inline(always)]
-    fn erfc(self) -> f32 {
-        special::erfc(self as f64) as f32
-    }
+    through!(f32 dispatch::single: exp exp2 expm1 log log1p log2 log10 sin cos tan asin acos atan sinh cosh tanh
+        asinh acosh atanh sigmoid erf erfc);
+    through!(pairs f32 dispatch::single: pow atan2);
     #[inline(always)]
     fn lgamma(self) -> f32 {
         special::lgamma(self as f64) as f32
@@ -135,4 +123,17 @@ impl Number for f32 {
     fn polygamma(self, n: f64) -> f32 {
         special::polygamma(n as u32, self as f64) as f32
     }
+}
+
+/// `x` to the power of an integer, by repeated squaring: the same steps everywhere.
+pub(crate) fn powi(x: f64, n: i32) -> f64 {
+    let (mut power, mut left, mut result) = (x, n.unsigned_abs(), 1.0);
+    while left > 0 {
+        if left & 1 == 1 {
+            result *= power;
+        }
+        power *= power;
+        left /= 2;
+    }
+    if n < 0 { 1.0 / result } else { result }
 }

@@ -2,6 +2,8 @@
 //! scalar on a tape. An expression is written once and runs on all of them.
 pub(crate) mod about;
 mod base;
+#[expect(unsafe_code, reason = "instructions that not every machine has")]
+mod dispatch;
 mod dual;
 pub(crate) mod half;
 mod lane;
@@ -15,6 +17,7 @@ pub(crate) mod special;
 pub(crate) mod table;
 
 pub(crate) use about::About;
+pub(crate) use base::powi;
 pub use dual::Dual;
 pub use lane::Lane;
 pub use number::{Mask, Number, Real};

@@ -3,6 +3,7 @@ use crate::{
     error::{Error, Result},
     ops::Float,
     param::{Param, inventory, shown, visit_params},
+    real::Number,
     tape::{Gradients, Random, Tape, Var},
     tensor::Tensor,
 };
@@ -138,8 +139,9 @@ impl Scores {
                 params.iter().zip(&leaves).zip(products.iter().zip(&signs))
             {
                 let (w, h, z) = (leaf.to_vec()?, product.to_vec()?, sign.to_vec());
-                let each = (0..w.len())
-                    .map(|i| h[i].to_f64() * z[i].to_f64() * w[i].to_f64().powi(2) / (2 * probes) as f64);
+                let each = (0..w.len()).map(|i| {
+                    h[i].to_f64() * z[i].to_f64() * Number::square(w[i].to_f64()) / (2 * probes) as f64
+                });
                 scores.sum(name.clone(), each)?;
             }
         }

@@ -1,6 +1,6 @@
 //! The windows of a convolution as the columns of a matrix: laid out, and added back to where they came from.
 use super::Geometry;
-use crate::kernels::{FloatElement, isa::vectorised};
+use crate::kernels::{FloatElement, vectorised::vectorised};
 
 /// Part of a row of the matrix: consecutive windows in one line of the output.
 #[derive(Clone, Copy)]

@@ -198,14 +198,15 @@ unsafe fn transpose_4(from: *const f64, step: isize, to: *mut f64, to_step: usiz
     }
 }
 
-/// 128 bits of whatever vectors the target has, left to the compiler.
+/// 128 bits of whatever vectors the target has, left to the compiler; with `EXACT`, multiply-adds are fused
+/// where that is no instruction, too.
 #[derive(Clone, Copy)]
-pub(super) struct Plain<T, const N: usize>([T; N]);
+pub(super) struct Plain<T, const N: usize, const EXACT: bool>([T; N]);
 
 macro_rules! plain {
     ($($t:ident $lanes:literal)*) => {$(
         // SAFETY of the unsafe blocks: the trait's contract on pointers; no special instructions are needed.
-        impl Vector for Plain<$t, $lanes> {
+        impl<const EXACT: bool> Vector for Plain<$t, $lanes, EXACT> {
             type T = $t;
             const LANES: usize = $lanes;
             #[inline(always)]
@@ -234,7 +235,7 @@ macro_rules! plain {
             unsafe fn mul_add(self, b: Self, c: Self) -> Self {
                 Self(std::array::from_fn(|i| {
                     // Where it isn't an instruction, the fused form is a slow library call.
-                    if cfg!(any(target_arch = "aarch64", target_feature = "fma")) {
+                    if EXACT || cfg!(any(target_arch = "aarch64", target_feature = "fma")) {
                         self.0[i].mul_add(b.0[i], c.0[i])
                     } else {
                         self.0[i] * b.0[i] + c.0[i]
@@ -247,7 +248,14 @@ macro_rules! plain {
             }
             #[inline(always)]
             unsafe fn sum(self) -> $t {
-                self.0.into_iter().sum()
+                let (mut lanes, mut width) = (self.0, $lanes);
+                while width > 1 {
+                    width /= 2;
+                    for i in 0..width {
+                        lanes[i] += lanes[i + width];
+                    }
+                }
+                lanes[0]
             }
             const SQUARE: usize = $lanes;
             #[inline(always)]

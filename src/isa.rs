@@ -1,11 +1,16 @@
-//! Which instructions the vector loops may use: found out once, at run time.
-//! `KOLMO_ISA=portable|avx2|avx512` lowers the choice, for tests and comparisons; it never raises it.
+//! Which instructions the loops may use: found out once, at run time.
+//! `KOLMO_ISA=exact|portable|avx2|avx512` lowers the choice, for tests and comparisons; it never raises it.
+//!
+//! Where there is a fused multiply-add, the bits of all results are the same, however wide the vectors are;
+//! `exact` gives the same bits without such an instruction, slowly.
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 /// Instruction sets that kernels are compiled for, each including those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Isa {
-    /// What every machine of the target has.
+    /// What every machine has, and multiply-adds fused by software: for comparing bits.
+    Exact,
+    /// What every machine of the target has. On x86-64 without fused multiply-adds, so with other bits.
     Portable,
     /// x86-64 with AVX2 and FMA: 256-bit vectors.
     Avx2,
@@ -13,7 +18,7 @@ pub(crate) enum Isa {
     Avx512,
 }
 
-const ALL: [Isa; 3] = [Isa::Portable, Isa::Avx2, Isa::Avx512];
+const ALL: [Isa; 4] = [Isa::Exact, Isa::Portable, Isa::Avx2, Isa::Avx512];
 
 /// Not decided yet, or the choice's place in `ALL` plus one.
 static CHOICE: AtomicU8 = AtomicU8::new(0);
@@ -22,21 +27,24 @@ static CHOICE: AtomicU8 = AtomicU8::new(0);
 #[inline]
 pub(crate) fn isa() -> Isa {
     match CHOICE.load(Relaxed) {
-        1 => Isa::Portable,
-        2 => Isa::Avx2,
-        3 => Isa::Avx512,
+        1 => Isa::Exact,
+        2 => Isa::Portable,
+        3 => Isa::Avx2,
+        4 => Isa::Avx512,
         _ => decide(),
     }
 }
 
-/// The instructions that vector loops use: `portable`, `avx2` or `avx512`, the best that this machine has
-/// unless the environment variable `KOLMO_ISA` names a lesser one.
+/// The instructions that loops use: `portable`, `avx2` or `avx512`, the best that this machine has unless the
+/// environment variable `KOLMO_ISA` names a lesser one. `exact`, which must be named, has the bits of `avx2` and
+/// `avx512` on a machine without fused multiply-adds, and is slow.
 ///
 /// ```
-/// assert!(["portable", "avx2", "avx512"].contains(&kolmo::instruction_set()));
+/// assert!(["exact", "portable", "avx2", "avx512"].contains(&kolmo::instruction_set()));
 /// ```
 pub fn instruction_set() -> &'static str {
     match isa() {
+        Isa::Exact => "exact",
         Isa::Portable => "portable",
         Isa::Avx2 => "avx2",
         Isa::Avx512 => "avx512",
@@ -70,30 +78,6 @@ fn detect() -> Isa {
     }
     Isa::Portable
 }
-
-/// Compiles a function, generic over floats, for each instruction set. What it calls must be inlined, and
-/// should have no closures that might not be.
-macro_rules! vectorised {
-    ($(#[$m:meta])* $v:vis fn $name:ident($($a:ident: $t:ty),*) $(-> $r:ty)? $body:block) => {
-        $(#[$m])*
-        #[allow(clippy::too_many_arguments)]
-        $v fn $name<T: FloatElement>($($a: $t),*) $(-> $r)? {
-            #[inline(always)]
-            fn body<T: FloatElement>($($a: $t),*) $(-> $r)? $body
-            #[cfg(target_arch = "x86_64")]
-            if $crate::kernels::isa::isa() >= $crate::kernels::isa::Isa::Avx2 {
-                #[target_feature(enable = "avx2,fma")]
-                fn vector<T: FloatElement>($($a: $t),*) $(-> $r)? {
-                    body($($a),*)
-                }
-                // SAFETY: isa() reports Avx2 only where the processor has avx2 and fma.
-                return unsafe { vector($($a),*) };
-            }
-            body($($a),*)
-        }
-    };
-}
-pub(crate) use vectorised;
 
 #[cfg(test)]
 mod tests {
