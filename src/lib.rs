@@ -93,6 +93,7 @@ mod explore;
 
 pub mod compress;
 
+mod arithmetic;
 mod checked;
 mod clock;
 pub mod data;

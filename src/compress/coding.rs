@@ -2,7 +2,9 @@
 //! machine writes and reads the same bytes. What is predicted from what (the contexts) is in `models`.
 //!
 //! A model is written once, over [`BitCoder`]: with an [`Encoder`] it writes its bits, with a [`Decoder`] the
-//! same code reads them back, so that the two can't drift apart.
+//! same code reads them back, so that the two can't drift apart. What is decoded by running a network besides
+//! begins with the [`Arithmetic`] that it runs on.
+pub use crate::arithmetic::Arithmetic;
 
 /// Bits of a probability as the coder takes it: `p / 65536` that the next bit is one.
 const PROBABILITY_BITS: u32 = 16;
