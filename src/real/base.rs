@@ -73,8 +73,8 @@ macro_rules! through {
 
 impl Number for f64 {
     shared!(f64);
-    through!(f64 dispatch::double: exp expm1 log log1p tanh sigmoid);
-    through!(f64 libm: exp2 log2 log10 sin cos tan asin acos atan sinh cosh atanh);
+    through!(f64 dispatch::double: exp expm1 log log1p tanh sigmoid sin cos);
+    through!(f64 libm: exp2 log2 log10 tan asin acos atan sinh cosh atanh);
     through!(pairs f64 libm: pow atan2);
     #[inline(always)]
     fn asinh(self) -> f64 {

@@ -1,19 +1,20 @@
 //! Elementary functions of `f64` that the compiler turns into vector code when they stand in a plain loop,
-//! for the functions that training is made of. The others are left to `std` and `libm`.
+//! for the functions that training is made of. Sine and cosine are in `trig64`, the others are left to `libm`.
 //!
 //! `FMA` says that the loop is compiled where fused multiply-add is an instruction. Errors are, in both
 //! variants, at most 1 ulp for `exp`, `log` and `log1p`, 1.6 for `expm1` and 1.8 for `sigmoid` and `tanh`.
+pub use super::trig64::{cos, sin};
 use std::f64::consts::LOG2_E;
 
 /// `a · b + c`, in one rounding where that is one instruction.
 #[inline(always)]
-fn fma<const FMA: bool>(a: f64, b: f64, c: f64) -> f64 {
+pub(super) fn fma<const FMA: bool>(a: f64, b: f64, c: f64) -> f64 {
     if FMA { a.mul_add(b, c) } else { a * b + c }
 }
 
 /// The polynomial `c[0] + c[1]·x + c[2]·x² + …` by Horner's rule.
 #[inline(always)]
-fn poly<const FMA: bool, const N: usize>(x: f64, c: [f64; N]) -> f64 {
+pub(super) fn poly<const FMA: bool, const N: usize>(x: f64, c: [f64; N]) -> f64 {
     let mut sum = 0.0;
     for k in (0..N).rev() {
         sum = if k + 1 == N { c[k] } else { fma::<FMA>(sum, x, c[k]) };
@@ -34,7 +35,7 @@ fn at_least(x: f64, limit: f64) -> f64 {
 }
 
 /// Adding 1.5 · 2⁵² rounds to the nearest integer, which the low bits of the sum then hold.
-const SHIFT: f64 = 6_755_399_441_055_744.0;
+pub(super) const SHIFT: f64 = 6_755_399_441_055_744.0;
 /// ln 2 with trailing zero bits, so that its product with an exponent is exact, and the rest.
 const LN2_HI: f64 = 0.6931471803691238;
 const LN2_LO: f64 = 1.9082149292705877e-10;

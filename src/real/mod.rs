@@ -15,6 +15,7 @@ pub(crate) mod number;
 pub(crate) mod slopes;
 pub(crate) mod special;
 pub(crate) mod table;
+mod trig64;
 
 pub(crate) use about::About;
 pub(crate) use base::powi;
