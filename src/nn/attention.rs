@@ -10,10 +10,9 @@ use crate::{
     error::{Checked, Error, Result},
     ops::{AttentionMask, AttentionOptions, Float, Pad},
     param::Param,
-    tape::Var,
+    tape::{Random, Var},
     tensor::Tensor,
 };
-use rand::Rng;
 use serde::Serialize;
 
 /// What the queries of a layer may see; all by default.
@@ -202,7 +201,7 @@ impl<T: Float> MultiheadAttention<T> {
     ///
     /// # Errors
     /// The heads don't divide the width.
-    pub fn new(embed_dim: usize, num_heads: usize, rng: &mut impl Rng) -> Result<Self> {
+    pub fn new(embed_dim: usize, num_heads: usize, rng: &mut Random) -> Result<Self> {
         if num_heads == 0 || !embed_dim.is_multiple_of(num_heads) {
             let message = format!("{num_heads} heads don't divide a width of {embed_dim}");
             return Err(Error::invalid("MultiheadAttention", message));

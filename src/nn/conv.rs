@@ -10,10 +10,9 @@ use crate::{
     error::Checked,
     ops::{ConvOptions, Float, InterpolateMode, InterpolateTo, Padding, PoolOptions, Sizes},
     param::Param,
-    tape::Var,
+    tape::{Random, Var},
     tensor::{Shape, Tensor},
 };
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 macro_rules! convolutions {
@@ -57,7 +56,7 @@ macro_rules! convolutions {
 
             /// A layer with stride 1, no padding and PyTorch's starting values: weight and bias uniform within
             /// ±1/√(inputs that an output reads).
-            pub fn new(in_channels: usize, out_channels: usize, kernel_size: impl Into<Sizes>, rng: &mut impl Rng) -> Self {
+            pub fn new(in_channels: usize, out_channels: usize, kernel_size: impl Into<Sizes>, rng: &mut Random) -> Self {
                 $name::with(in_channels, out_channels, kernel_size, ConvOptions::new(), rng)
             }
 
@@ -67,7 +66,7 @@ macro_rules! convolutions {
                 out_channels: usize,
                 kernel_size: impl Into<Sizes>,
                 options: ConvOptions,
-                rng: &mut impl Rng,
+                rng: &mut Random,
             ) -> Self {
                 let (first, second) = if $transposed { (in_channels, out_channels) } else { (out_channels, in_channels) };
                 let kernel: Vec<usize> = kernel_size.into().each($axes).collect();

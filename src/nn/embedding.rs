@@ -5,10 +5,9 @@ use crate::{
     error::Checked,
     ops::Float,
     param::Param,
-    tape::Var,
+    tape::{Random, Var},
     tensor::{Index, Tensor},
 };
-use rand::Rng;
 use serde::Serialize;
 
 /// A vector for each of a number of things: indices `[…] -> […, dim]`.
@@ -46,7 +45,7 @@ impl<T: Float> Check for Embedding<T> {
 
 impl<T: Float> Embedding<T> {
     /// Normal vectors, as PyTorch's.
-    pub fn new(num_embeddings: usize, embedding_dim: usize, rng: &mut impl Rng) -> Self {
+    pub fn new(num_embeddings: usize, embedding_dim: usize, rng: &mut Random) -> Self {
         Embedding {
             weight: Param::new(init::normal([num_embeddings, embedding_dim], 0.0, 1.0, rng)),
             padding_idx: None,

@@ -8,10 +8,9 @@ use crate::{
     error::Checked,
     ops::Float,
     param::Param,
-    tape::Var,
+    tape::{Random, Var},
     tensor::Tensor,
 };
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 /// One value in, one value out: what [`Sequential`] is made of. Models themselves need no trait.
@@ -67,7 +66,7 @@ impl<T: Float> Check for Linear<T> {
 
 impl<T: Float> Linear<T> {
     /// A layer with PyTorch's starting values: weight and bias uniform within ±1/√in.
-    pub fn new(in_features: usize, out_features: usize, rng: &mut impl Rng) -> Self {
+    pub fn new(in_features: usize, out_features: usize, rng: &mut Random) -> Self {
         let bound = 1.0 / (in_features.max(1) as f64).sqrt();
         Linear {
             weight: Param::new(init::uniform([out_features, in_features], -bound, bound, rng)),

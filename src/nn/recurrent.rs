@@ -10,9 +10,8 @@ use crate::{
     error::Checked,
     ops::Float,
     param::Param,
-    tape::{Tape, Var},
+    tape::{Random, Tape, Var},
 };
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -201,7 +200,7 @@ impl<T: Float> Recurrent<T> {
         hidden_size: usize,
         num_layers: usize,
         bidirectional: bool,
-        rng: &mut impl Rng,
+        rng: &mut Random,
     ) -> Self {
         let bound = 1.0 / (hidden_size.max(1) as f64).sqrt();
         let (rows, directions) = (hidden_size.saturating_mul(cell.gates()), 1 + usize::from(bidirectional));

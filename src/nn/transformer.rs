@@ -8,9 +8,8 @@ use crate::{
     checked::{Check, checked, probability},
     error::{Checked, Result},
     ops::Float,
-    tape::Var,
+    tape::{Random, Var},
 };
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 /// The function between the two products of a transformer's feed-forward part.
@@ -182,14 +181,14 @@ fn sequences<T: Float>(x: &Var<'_, T>, width: usize) -> Checked<()> {
 }
 
 /// Layers of a width, with or without biases.
-struct Parts<'r, R> {
+struct Parts<'r> {
     d_model: usize,
     heads: usize,
     options: TransformerOptions,
-    rng: &'r mut R,
+    rng: &'r mut Random,
 }
 
-impl<R: Rng> Parts<'_, R> {
+impl Parts<'_> {
     fn attention<T: Float>(&mut self) -> Result<MultiheadAttention<T>> {
         let new = MultiheadAttention::new(self.d_model, self.heads, self.rng)?;
         let new = MultiheadAttention { dropout: self.options.dropout, ..new };
@@ -219,7 +218,7 @@ impl<T: Float> TransformerEncoderLayer<T> {
         d_model: usize,
         heads: usize,
         options: TransformerOptions,
-        rng: &mut impl Rng,
+        rng: &mut Random,
     ) -> Result<Self> {
         let mut parts = Parts { d_model, heads, options, rng };
         Ok(TransformerEncoderLayer {
@@ -258,7 +257,7 @@ impl<T: Float> TransformerDecoderLayer<T> {
         d_model: usize,
         heads: usize,
         options: TransformerOptions,
-        rng: &mut impl Rng,
+        rng: &mut Random,
     ) -> Result<Self> {
         let mut parts = Parts { d_model, heads, options, rng };
         Ok(TransformerDecoderLayer {
@@ -355,7 +354,7 @@ impl<T: Float> TransformerEncoder<T> {
         heads: usize,
         num_layers: usize,
         options: TransformerOptions,
-        rng: &mut impl Rng,
+        rng: &mut Random,
     ) -> Result<Self> {
         let layers = (0..num_layers).map(|_| TransformerEncoderLayer::new(d_model, heads, options, rng));
         let layers = layers.collect::<Result<_>>()?;
@@ -402,7 +401,7 @@ impl<T: Float> TransformerDecoder<T> {
         heads: usize,
         num_layers: usize,
         options: TransformerOptions,
-        rng: &mut impl Rng,
+        rng: &mut Random,
     ) -> Result<Self> {
         let layers = (0..num_layers).map(|_| TransformerDecoderLayer::new(d_model, heads, options, rng));
         let layers = layers.collect::<Result<_>>()?;
