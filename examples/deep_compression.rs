@@ -61,11 +61,11 @@ struct Plan {
 }
 
 fn plan(kind: Kind) -> Plan {
-    let augment = Augment { translate: 1.0, ..Augment::default() };
+    let augment = Augment::new().translate(1.0);
     match kind {
         Kind::Lenet300 => Plan {
             shape: Shape::mlp(&[784, 300, 100, 10]),
-            fit: Fit { epochs: 40, batch: 128, lr: 2e-3, augment: Augment { noise: 0.1, ..augment } },
+            fit: Fit { epochs: 40, batch: 128, lr: 2e-3, augment: augment.noise(0.1) },
             stages: vec![(2.0, 20), (2.0, 60)],
         },
         Kind::Lenet5 => Plan {

@@ -64,7 +64,7 @@ fn main() -> Result<()> {
         dropout: 0.0,
     };
     let net = Gpt::new(config, &mut Random::new(options.seed))?;
-    let weights: usize = named_params::<f32, _>(&net).iter().map(|(_, p)| p.shape().numel()).sum();
+    let weights: usize = named_params::<f32>(&net).iter().map(|(_, p)| p.shape().numel()).sum();
     println!("{} characters, {} different ones; {weights} weights", tokens.len(), characters.len());
 
     let (steps, epoch) = if options.quick { (20, 10) } else { (options.steps, EPOCH) };

@@ -73,7 +73,7 @@ impl Gpt {
             wte,
             dropout: c.dropout,
         };
-        for (name, p) in named_params::<f32, _>(&gpt) {
+        for (name, p) in named_params::<f32>(&gpt) {
             if name.ends_with("bias") {
                 p.set(Tensor::zeros(p.shape()));
             } else if p.shape().rank() == 2 {

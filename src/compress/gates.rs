@@ -41,7 +41,7 @@ pub enum Gate {
 ///
 /// ```
 /// use kolmo::{Random, Tape, Tensor, compress::{Gate, Gates, matrices}, nn::{Layer, Linear}, optim::{Adam, Optimizer}};
-/// let net = Linear::<f32>::new(4, 3, &mut Random::new(0));
+/// let net = Linear::new(4, 3, &mut Random::new(0));
 /// let gates = Gates::new(&net, Gate::Weight, 0.9, matrices)?;
 /// let mut adam = Adam::new(1e-3);
 /// let mut tape = Tape::new();

@@ -21,7 +21,7 @@ use std::{collections::HashMap, fmt};
 /// ```
 /// use kolmo::{Random, Tensor, compress::{CostReport, matrices, prune::{self, Amount}}, nn::{Layer, Linear, Relu, Sequential}};
 /// let rng = &mut Random::new(0);
-/// let net = Sequential((Linear::<f32>::new(20, 30, rng), Relu, Linear::new(30, 5, rng)));
+/// let net = Sequential((Linear::new(20, 30, rng), Relu, Linear::new(30, 5, rng)));
 /// prune::global(&net, Amount::Density(0.1), matrices)?;
 /// let ledger = CostReport::measure(&net, &Tensor::ones([1, 20]), |x| net.forward(x))?;
 /// assert_eq!((ledger.dense(), ledger.stored()), (750, 75));

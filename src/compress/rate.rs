@@ -27,7 +27,7 @@ const LEAST: f64 = 1.0 / 1024.0;
 ///
 /// ```
 /// use kolmo::{Random, Tape, Tensor, compress::{everything, quantize::{Quantizer, convert}, rate}, nn::{Layer, Linear}, optim::{Adam, Optimizer}};
-/// let net = Linear::<f32>::new(20, 10, &mut Random::new(0));
+/// let net = Linear::new(20, 10, &mut Random::new(0));
 /// Quantizer::new(4).attach(&net, everything)?;
 /// let still = Tape::<f32>::inference();
 /// let before = rate(&still, &net).item()?;

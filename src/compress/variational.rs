@@ -32,7 +32,7 @@ const TINY: f64 = 1e-16;
 ///
 /// ```
 /// use kolmo::{Random, Tape, Tensor, compress::{Variational, matrices}, nn::{Layer, Linear}, optim::{Adam, Optimizer}};
-/// let net = Linear::<f32>::new(4, 3, &mut Random::new(0));
+/// let net = Linear::new(4, 3, &mut Random::new(0));
 /// let noise = Variational::new(&net, matrices)?;
 /// let mut adam = Adam::new(1e-3);
 /// let mut tape = Tape::new();

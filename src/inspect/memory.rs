@@ -72,7 +72,7 @@ impl<T: Float> Tape<T> {
     /// ```
     /// use kolmo::{Random, Tape, Tensor, inspect::GroupBy, nn::{Layer, Linear, Relu, Sequential}};
     /// let rng = &mut Random::new(0);
-    /// let net = Sequential((Linear::<f32>::new(64, 32, rng), Relu, Linear::new(32, 10, rng)));
+    /// let net = Sequential((Linear::new(64, 32, rng), Relu, Linear::new(32, 10, rng)));
     /// let tape = Tape::new();
     /// let loss = net.forward(&tape.input(Tensor::zeros([16, 64]))).square().mean();
     /// let memory = tape.memory().with_names(&tape, &net);

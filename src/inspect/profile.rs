@@ -74,7 +74,7 @@ impl Observation {
     /// ```
     /// use kolmo::{Random, Tape, Tensor, inspect::GroupBy, nn::{Layer, Linear, Relu, Sequential}};
     /// let rng = &mut Random::new(0);
-    /// let net = Sequential((Linear::<f32>::new(64, 32, rng), Relu, Linear::new(32, 10, rng)));
+    /// let net = Sequential((Linear::new(64, 32, rng), Relu, Linear::new(32, 10, rng)));
     /// let tape = Tape::new();
     /// tape.set_observing(true);
     /// net.forward(&tape.constant(Tensor::ones([16, 64]))).square().mean().backward()?;

@@ -69,7 +69,7 @@ pub struct Operation {
 /// ```
 /// use kolmo::{Random, Tape, Tensor, inspect::summary, nn::{Layer, Linear, Relu, Sequential}};
 /// let rng = &mut Random::new(0);
-/// let net = Sequential((Linear::<f32>::new(64, 32, rng), Relu, Linear::new(32, 10, rng)));
+/// let net = Sequential((Linear::new(64, 32, rng), Relu, Linear::new(32, 10, rng)));
 /// let tape = Tape::new();
 /// net.forward(&tape.input(Tensor::zeros([1, 64])));
 /// let summary = summary::<f32, _>(&net).with_operations(&tape, &net);

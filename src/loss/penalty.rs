@@ -12,7 +12,7 @@ use serde::Serialize;
 ///
 /// ```
 /// use kolmo::{Random, Tape, loss::l1_penalty, nn::{Layer, Linear}};
-/// let net = Linear::<f32>::new(3, 2, &mut Random::new(0));
+/// let net = Linear::new(3, 2, &mut Random::new(0));
 /// let tape = Tape::new();
 /// let loss = net.forward(&tape.constant([[1.0, 2.0, 3.0]])).square().mean();
 /// let loss = loss + l1_penalty(&tape, &net, |name| name.ends_with("weight")) * 1e-3;
@@ -82,7 +82,7 @@ fn total<'t, T: Float, M: Serialize + ?Sized>(
         Some(sum) => sum,
         None => {
             let names =
-                named_params::<T, M>(model).into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(", ");
+                named_params::<T>(model).into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(", ");
             tape.fail_op(what, format!("no parameter is taken; there are: {names}"), &[])
         }
     }

@@ -48,7 +48,7 @@ fn gains<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
     let shape = shape(c)?;
     let (fan_in, fan_out) = init::fans(&shape)?;
     let relu = Nonlinearity::Relu.gain();
-    let linear = bound(|rng| Ok(Linear::<T>::new(fan_in, 1, rng).weight.value()))?;
+    let linear = bound(|rng| Ok(Linear::<T>::with_dtype(fan_in, 1, rng).weight.value()))?;
     Ok(vec![
         (fan_in as f64).into(),
         (fan_out as f64).into(),

@@ -167,7 +167,7 @@ fn a_refused_change_leaves_the_model_as_it_was() -> Result<()> {
         quantize::codebooks(&net, 0, everything).unwrap_err(),
         quantize::codebooks(&net, 257, everything).unwrap_err(),
         unpack(&pack(&net.0.0, &[])?, &net).unwrap_err(),
-        unpack(&pack(&Linear::<f32>::new(3, 2, &mut Random::new(0)), &[])?, &net.0.0).unwrap_err(),
+        unpack(&pack(&Linear::new(3, 2, &mut Random::new(0)), &[])?, &net.0.0).unwrap_err(),
     ];
     let told = ["1.5", "100000 weights", "NaN", "0 values", "257 values", "missing", "[20, 12] in the model"];
     for (error, part) in errors.iter().zip(told) {

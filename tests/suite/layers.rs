@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 
 /// From the ground up; what stands on one line may use each other.
 const ORDER: &[&[&str]] = &[
-    &["checked", "clock", "error", "files", "ids", "numbers", "threads"],
+    &["checked", "clock", "error", "files", "ids", "numbers", "options", "threads"],
     &["real"],
     &["tensor"],
     &["kernels"],

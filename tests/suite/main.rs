@@ -34,6 +34,7 @@ mod resume;
 mod rewritten;
 mod runs;
 mod scores;
+mod sequences;
 mod shown;
 mod shrunk;
 mod sparsify;

@@ -80,11 +80,8 @@ fn adjoints_are_the_sums_of_what_flowed_to_them() -> Result<()> {
 
 #[test]
 fn observing_changes_no_number() -> Result<()> {
-    let net = Sequential((
-        Linear::<f32>::new(4, 5, &mut Random::new(1)),
-        Relu,
-        Linear::new(5, 3, &mut Random::new(2)),
-    ));
+    let net =
+        Sequential((Linear::new(4, 5, &mut Random::new(1)), Relu, Linear::new(5, 3, &mut Random::new(2))));
     let x = Tensor::from_fn([6, 4], |i| (i as f32 * 0.7).sin());
     let run = |observed: bool| -> Result<_> {
         let tape = Tape::new();

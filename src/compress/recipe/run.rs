@@ -250,7 +250,7 @@ fn tie<M: Serialize + ?Sized>(
 /// The product of two weights, as one of a lower rank.
 fn narrow<M: Serialize + ?Sized>(model: &M, first: &str, second: &str, rank: usize) -> Result<()> {
     let fail = |message| Error::invalid("low_rank", message);
-    let all = named_params::<f32, _>(model);
+    let all = named_params::<f32>(model);
     let find = |name: &str| {
         let found = all.iter().find(|(own, _)| own == name).map(|(_, p)| p);
         found.ok_or_else(|| fail(format!("there is no parameter {name:?}: {}", inventory(model))))

@@ -16,7 +16,7 @@ use std::path::Path;
 /// ```
 /// use kolmo::{GradCheck, Random, Tape, Tensor, inspect::SavedTape, nn::{Layer, Linear, Relu, Sequential}};
 /// let rng = &mut Random::new(0);
-/// let net = Sequential((Linear::<f32>::new(3, 4, rng), Relu, Linear::new(4, 2, rng)));
+/// let net = Sequential((Linear::new(3, 4, rng), Relu, Linear::new(4, 2, rng)));
 /// let tape = Tape::new();
 /// tape.set_observing(true);
 /// let x = tape.constant([[1.0, -0.5, 2.0], [0.1, 0.2, 0.3]]);
@@ -100,7 +100,7 @@ pub(super) enum Operand {
 impl SavedTape {
     /// With the parameters' names in a model; without it they have numbers, `#17`.
     pub fn with_names<T: Float, M: Serialize + ?Sized>(mut self, model: &M) -> SavedTape {
-        let params = crate::nn::named_params::<T, M>(model);
+        let params = crate::nn::named_params::<T>(model);
         for statement in &mut self.statements {
             if let What::Leaf { name, .. } = &mut statement.what
                 && let Some((known, _)) = params.iter().find(|(_, p)| *name == format!("#{}", p.id()))

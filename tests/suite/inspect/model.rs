@@ -8,7 +8,7 @@ use kolmo::{
 fn convolutional() -> impl Layer<f32> + serde::Serialize {
     let rng = &mut Random::new(0);
     Sequential((
-        Conv2d::<f32>::new(1, 4, 3, rng),
+        Conv2d::new(1, 4, 3, rng),
         Relu,
         MaxPool2d::new(2),
         Flatten,
@@ -67,7 +67,7 @@ fn scalar_statements_take_their_arguments() {
 #[test]
 fn a_summary_tells_frozen_pruned_and_shared_numbers() -> Result<()> {
     let rng = &mut Random::new(0);
-    let net = Sequential((Linear::<f32>::new(4, 3, rng), Relu, Linear::new(3, 2, rng)));
+    let net = Sequential((Linear::new(4, 3, rng), Relu, Linear::new(3, 2, rng)));
     net.0.0.weight.set_mask(Some(&Tensor::from_fn([3, 4], |i| i % 3 == 0)))?;
     net.0.2.weight.set_codebook(Tensor::zeros([2, 3]), Tensor::from([0.5f32, 1.0]))?;
     net.0.2.bias.as_ref().unwrap().set_trainable(false);
@@ -129,7 +129,7 @@ fn multiply_adds_are_those_of_the_products() {
 
     let tape = Tape::<f32>::new();
     let [q, k, v] = [[2, 3, 4], [2, 3, 4], [2, 3, 5]].map(|shape| tape.input(Tensor::zeros(shape)));
-    let causal = AttentionOptions { is_causal: true, ..AttentionOptions::default() };
+    let causal = AttentionOptions::new().is_causal(true);
     let y = q.scaled_dot_product_attention(&k, &v, &causal);
     let x = tape.constant(Tensor::zeros([7, 3])).matmul(&tape.input(Tensor::zeros([3, 2])));
     let _ = tape.custom(Twice, &[&x]);
@@ -175,7 +175,7 @@ fn gradients_in_numbers() -> Result<()> {
 
 #[test]
 fn dead_units_are_channels_behind_a_convolution() -> Result<()> {
-    let conv = Conv2d::<f32>::new(1, 3, 3, &mut Random::new(1));
+    let conv = Conv2d::new(1, 3, 3, &mut Random::new(1));
     conv.bias.as_ref().unwrap().set([1e3, -1e3, 1e3]);
     let tape = Tape::new();
     let y = conv.forward(&tape.constant(Tensor::ones([2, 1, 6, 6]))).relu();

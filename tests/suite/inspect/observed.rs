@@ -15,7 +15,7 @@ fn observed<T: kolmo::Float>() -> Tape<T> {
 #[test]
 fn a_profile_counts_each_operation_once_in_each_table() -> Result<()> {
     let rng = &mut Random::new(0);
-    let net = Sequential((Linear::<f32>::new(32, 16, rng), Relu, Linear::new(16, 4, rng)));
+    let net = Sequential((Linear::new(32, 16, rng), Relu, Linear::new(16, 4, rng)));
     let tape = observed();
     let y = net.forward(&tape.constant(Tensor::ones([8, 32])));
     let memory = tape.memory().bytes();
