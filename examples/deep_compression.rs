@@ -18,7 +18,7 @@ mod shorten;
 use clap::{Parser, ValueEnum};
 use kolmo::{
     Random,
-    compress::{distill::soft_target_loss, everything, quantize::Quantizer},
+    compress::{all_params, distill::soft_target_loss, quantize::Quantizer},
     data::Augment,
 };
 use lab::{Common, Fit, Report};
@@ -100,7 +100,7 @@ fn main() -> Result<()> {
     fit.run(&net, &images.train, &mut rng, |_, b| Ok(net.forward(&b.x).cross_entropy(&b.labels)))?;
     let guide = report.measure(&net, "dense", &images.test)?;
 
-    Quantizer::new(4).attach(&net, everything)?;
+    Quantizer::new(4).attach(&net, all_params)?;
     let mut before = 0.0;
     for (number, &(weight, epochs)) in stages.iter().enumerate() {
         let stage = Stage { weight: [before, weight], epochs: [epochs, SETTLED].map(|e| common.epochs(e)) };

@@ -62,7 +62,7 @@ impl Net {
     ) -> (Var<'t>, State<'t>) {
         // From the last batch only a value comes: no gradient flows there.
         let state = state.map(|s| State { hidden: tape.constant(s), cell: None });
-        let (y, end) = self.gru.forward(&self.embedding.forward(tape, tokens), state.as_ref());
+        let (y, end) = self.gru.forward(&self.embedding.forward(tokens, tape), state.as_ref());
         let width = y.dim(-1) as isize;
         (self.scores.forward(&y.dropout(0.2).reshape([-1, width])), end)
     }

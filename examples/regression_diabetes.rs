@@ -74,7 +74,7 @@ fn predict(
     Lbfgs::new(1.0).strong_wolfe(true).max_iter(300).max_eval(1000).minimize(&net, |tape| {
         let found = net.forward(&tape.constant(&seen)).squeeze(&[1]);
         let loss = found.mse_loss(&tape.constant(&targets), Reduction::Mean);
-        loss + l2_penalty(tape, &net, |name| name.ends_with("weight")) * penalty
+        loss + l2_penalty(&net, tape, |name, _| name.ends_with("weight")) * penalty
     })?;
     let tape = Tape::inference();
     let found = net.forward(&tape.constant(inputs(test)?)).squeeze(&[1]) * deviation + mean;

@@ -48,7 +48,7 @@ fn main() -> Result<()> {
                 None,
                 Reduction::Mean,
             );
-            loss + l2_penalty(tape, &net, |name| name == "weight") / (2.0 * train.len() as f64)
+            loss + l2_penalty(&net, tape, |name, _| name == "weight") / (2.0 * train.len() as f64)
         })?;
         let tape = Tape::inference();
         let found = net.forward(&tape.constant(scale.apply(&x.rows(&test)?)?)).sigmoid().to_vec()?;

@@ -117,6 +117,6 @@ impl GruChar {
     }
 
     pub fn forward<'t>(&self, tape: &'t Tape, x: &Tensor<u32>) -> Var<'t> {
-        self.last.forward(&self.gru.forward(&self.embedding.forward(tape, x), None).0)
+        self.last.forward(&self.gru.forward(&self.embedding.forward(x, tape), None).0)
     }
 }

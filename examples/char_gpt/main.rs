@@ -69,7 +69,7 @@ fn main() -> Result<()> {
 
     let (steps, epoch) = if options.quick { (20, 10) } else { (options.steps, EPOCH) };
     // Weights decay, biases and normalisations don't.
-    let plain = Group::new(|name| name.ends_with("bias") || name.contains("ln_")).weight_decay(0.0);
+    let plain = Group::new(|name, _| name.ends_with("bias") || name.contains("ln_")).weight_decay(0.0);
     let mut adam = AdamW::new(1e-3).betas(0.9, 0.99).weight_decay(0.1).group(plain);
     let schedule = WarmupCosineLr::new(1e-3, 100.min(steps / 4), steps).eta_min(1e-4);
     let begin = Instant::now();

@@ -1,7 +1,7 @@
 //! What a model costs as it is stored: where its bytes are, how many multiply-adds it takes, how long it
 //! takes.
 use super::{
-    Sizes, everything, pack,
+    Sizes, all_params, pack,
     prune::{self, Weights},
 };
 use crate::{
@@ -90,7 +90,7 @@ impl CostReport {
             return Err(Error::invalid("CostReport", message));
         }
         let work = products(&recorded, &shares, examples);
-        Ok(CostReport { sizes, weights: prune::count(model, everything), work, latency: None })
+        Ok(CostReport { sizes, weights: prune::count(model, all_params), work, latency: None })
     }
 
     /// The same with times: of `dense`, a run of the model, and of `stored`, a run in compressed form, such

@@ -81,7 +81,7 @@ impl<'t, T: Float> Explorer<'t, T> {
 
     /// With the names that parameters have in a model, and statements put together by its layers.
     pub fn with_names<M: Serialize + ?Sized>(mut self, model: &M) -> Self {
-        self.observation = self.observation.with_names::<T, M>(model);
+        self.observation = self.observation.with_names(model);
         self
     }
 

@@ -78,7 +78,7 @@ impl Observation {
     /// let tape = Tape::new();
     /// tape.set_observing(true);
     /// net.forward(&tape.constant(Tensor::ones([16, 64]))).square().mean().backward()?;
-    /// let profile = tape.observation().with_names::<f32, _>(&net).profile();
+    /// let profile = tape.observation().with_names(&net).profile();
     /// println!("{profile}");
     /// let linear = profile.group_by(GroupBy::Operation).into_iter().find(|g| g.name == "linear").unwrap();
     /// assert_eq!(linear.calls, 2);

@@ -8,7 +8,7 @@ use crate::{
     error::{Checked, Result},
     ops::Float,
     param::Param,
-    tape::{Random, Var},
+    tape::{Random, Tape, Var},
     tensor::{Index, Tensor},
 };
 use serde::Serialize;
@@ -19,7 +19,7 @@ use serde::Serialize;
 /// use kolmo::{Random, Tape, Tensor, nn::Embedding};
 /// let letters = Embedding::new(26, 8, &mut Random::new(0));
 /// let tape = Tape::new();
-/// assert_eq!(letters.forward(&tape, &Tensor::from([[7u32, 4], [11, 11]])).shape(), &[2, 2, 8]);
+/// assert_eq!(letters.forward(&Tensor::from([[7u32, 4], [11, 11]]), &tape).shape(), &[2, 2, 8]);
 /// ```
 #[derive(Clone, Debug, Serialize)]
 pub struct Embedding<T: Float = f32> {
@@ -74,7 +74,7 @@ impl<T: Float> Embedding<T> {
 
     /// The vectors of the indices.
     #[track_caller]
-    pub fn forward<'t, I: Index>(&self, tape: &'t crate::Tape<T>, index: &Tensor<I>) -> Var<'t, T> {
+    pub fn forward<'t, I: Index>(&self, index: &Tensor<I>, tape: &'t Tape<T>) -> Var<'t, T> {
         if let Err(message) = self.check() {
             return tape.fail_op("Embedding", message, &[]);
         }

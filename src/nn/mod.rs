@@ -32,6 +32,7 @@ mod attention;
 mod conv;
 mod embedding;
 mod feed_forward;
+pub mod filter;
 mod fit;
 pub mod init;
 mod layers;

@@ -232,7 +232,7 @@ const LARGE: &[(&str, Function)] = &[
     ("Linear", |_, [_, s]| Linear::new(1 << 10, 1 << 15, &mut Random::new(0)).forward(s)),
     ("Linear, endless", |_, [_, s]| Linear::new(usize::MAX, usize::MAX, &mut Random::new(0)).forward(s)),
     ("Embedding", |t, _| {
-        Embedding::new(1 << 40, 1 << 40, &mut Random::new(0)).forward(t, &Tensor::from([0u32]))
+        Embedding::new(1 << 40, 1 << 40, &mut Random::new(0)).forward(&Tensor::from([0u32]), t)
     }),
     ("Conv1d", |_, [_, s]| Conv1d::new(1 << 30, 1 << 30, usize::MAX, &mut Random::new(0)).forward(s)),
     ("Lstm", |_, [_, s]| Recurrent::lstm(1 << 10, usize::MAX, &mut Random::new(0)).forward(s, None).0),

@@ -19,8 +19,8 @@ fn a_model_with_names_and_lines() -> Result<()> {
     let x = tape.constant(Tensor::ones([5, 4]));
     let y = net.forward(&x);
     let _loss = (&y * &y).mean();
-    snapshot("model", tape.listing().with_names::<f32, _>(&net).to_string());
-    snapshot("model_with_lines", tape.listing().with_names::<f32, _>(&net).with_sites().to_string());
+    snapshot("model", tape.listing().with_names(&net).to_string());
+    snapshot("model_with_lines", tape.listing().with_names(&net).with_sites().to_string());
     Ok(())
 }
 

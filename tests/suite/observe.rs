@@ -91,7 +91,7 @@ fn observing_changes_no_number() -> Result<()> {
         let value = loss.item()?;
         let grads = loss.backward()?;
         let weights = [&net.0.0.weight, &net.0.2.weight].map(|w| grads.param(w).unwrap().to_vec());
-        Ok((value, weights, tape.observation().with_names::<f32, _>(&net)))
+        Ok((value, weights, tape.observation().with_names(&net)))
     };
     let (plain, observed) = (run(false)?, run(true)?);
     assert_eq!((plain.0, plain.1), (observed.0, observed.1.clone()));

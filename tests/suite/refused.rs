@@ -3,8 +3,8 @@
 use kolmo::{
     Float, Random, Result, Tape, Tensor, Var,
     compress::{
-        Artifact, Channels, Compact, CostReport, EntryData, Gate, Gates, Variational, description_length,
-        everything, matrices, pack,
+        Artifact, Channels, Compact, CostReport, EntryData, Gate, Gates, Variational, all_params,
+        description_length, matrices, pack,
         prune::{self, Amount},
         quantize::{Quantizer, binary, codebooks, convert, ternary},
         rate,
@@ -271,9 +271,9 @@ fn optimisers_say_when_nothing_matches() -> Result<()> {
     Adam::new(0.1).step(&net, &grads)?;
     let both = (Tape::new().param(&net.weight).sum(), ()).0.backward();
     assert!(both.is_ok());
-    let none = Group::new(|name| name == "wieght").lr_factor(0.1);
+    let none = Group::new(|name, _| name == "wieght").lr_factor(0.1);
     told(Adam::new(0.1).group(none).step(&net, &grads), &["group 1", "weight [2, 3]", "bias [2]"]);
-    let shadow = Sgd::new(0.1).group(Group::new(|_| true)).group(Group::new(|name| name == "bias"));
+    let shadow = Sgd::new(0.1).group(Group::new(|_, _| true)).group(Group::new(|name, _| name == "bias"));
     told(shadow.clone().step(&net, &grads), &["group 2"]);
     // The shape of what is remembered.
     let mut adam = Adam::new(0.1);
@@ -312,13 +312,13 @@ fn compression_says_when_nothing_matches() -> Result<()> {
     told(scores.add(&other, &gradients(&net.0.0.weight)?), &["weight [2, 3]"]);
     scores.add(&net, &gradients(&net.0.0.weight)?)?;
     told(prune::by_scores(&net, &scores, Amount::Density(0.5), none), &there);
-    told(prune::by_scores(&other, &scores, Amount::Density(0.5), everything), &["weight [2, 3]"]);
+    told(prune::by_scores(&other, &scores, Amount::Density(0.5), all_params), &["weight [2, 3]"]);
     told(Snapshot::<f64>::new(&net).restore(&net), &["f64"]);
     let (gates, noise) =
         (Gates::<f32>::new(&net, Gate::Weight, 0.5, matrices)?, Variational::<f32>::new(&net, matrices)?);
     let tape = Tape::new();
-    told(gates.sample(&tape, &other).item(), &["Gates", "0.weight", "weight [2, 3]"]);
-    told(noise.sample(&tape, &other).item(), &["Variational", "0.weight", "weight [2, 3]"]);
+    told(gates.sample(&other, &tape).item(), &["Gates", "0.weight", "weight [2, 3]"]);
+    told(noise.sample(&other, &tape).item(), &["Variational", "0.weight", "weight [2, 3]"]);
     told(gates.prune(&other), &["0.weight"]);
     told(noise.prune(&other, 3.0), &["0.weight"]);
     told(CostReport::measure(&net, &numbers(&[1, 3]), |x| other.forward(x)), &there);
@@ -371,12 +371,12 @@ fn statistics_are_those_of_kept_weights() -> Result<()> {
     // Slices by their smallest weight: what is pruned is none.
     let p = Param::new(Tensor::from([[3.0, 9.0], [2.0, 2.0]]));
     p.set_mask(Some(&Tensor::from([[true, false], [true, true]])))?;
-    prune::structured(&p, Amount::Count(1), f64::NEG_INFINITY, 0, everything)?;
+    prune::structured(&p, Amount::Count(1), f64::NEG_INFINITY, 0, all_params)?;
     assert_eq!(p.effective()?.to_vec(), [3.0, 0.0, 0.0, 0.0]);
     // What is pruned already isn't expected to stay.
     let p = masked([1.0; 4])?;
-    let gates = Gates::<f64>::new(&p, Gate::Weight, 0.5, everything)?;
-    assert!((gates.expected(&Tape::new(), &p).item()? - 1.0).abs() < 1e-12);
+    let gates = Gates::<f64>::new(&p, Gate::Weight, 0.5, all_params)?;
+    assert!((gates.expected(&p, &Tape::new()).item()? - 1.0).abs() < 1e-12);
     Ok(())
 }
 
@@ -392,7 +392,7 @@ fn the_rate_of_a_masked_weight_is_near_the_file() -> Result<()> {
     let p = Param::new(Tensor::from_fn([60, 80], |i| values[i].round() * 0.125));
     p.set_mask(Some(&Tensor::from_fn([60, 80], |i| keep[i])))?;
     p.set_steps(4, 0, Tensor::from([0.125]))?;
-    let estimate = rate(&Tape::<f64>::inference(), &p).item()?;
+    let estimate = rate(&p, &Tape::<f64>::inference()).item()?;
     convert(&p)?;
     let file = description_length(&p)? as f64 - 8.0 * 40.0; // header and checksum
     assert!((estimate / file - 1.0).abs() < 0.15, "estimate {estimate}, the file has {file}");
@@ -407,7 +407,7 @@ fn weights_on_the_bound_of_their_range_are_trained() -> Result<()> {
         Quantizer::new(8).channels().learned(false),
     ] {
         let p = Param::<f32>::new(Tensor::from([1.0, 0.2, -0.5, 0.1]));
-        quantizer.attach(&p, everything)?;
+        quantizer.attach(&p, all_params)?;
         let mut sgd = Sgd::new(0.05);
         for _ in 0..200 {
             let tape = Tape::new();

@@ -2,7 +2,7 @@
 use kolmo::{
     Random, Result, Tape, Tensor,
     compress::{
-        everything, matrices,
+        all_params, matrices,
         prune::{self, Amount},
         scores::{ScoreCriterion, Scores, Snapshot, synflow},
     },
@@ -81,8 +81,8 @@ fn only_what_was_scored_is_pruned() -> Result<()> {
     let tape = Tape::new();
     let mut scores = Scores::new(ScoreCriterion::Taylor);
     scores.add(&a, &(tape.param(&a) * tape.constant([3.0, 1.0])).sum().backward()?)?;
-    assert_eq!(prune::by_scores(&a, &scores, Amount::Count(1), everything)?.kept, 1);
+    assert_eq!(prune::by_scores(&a, &scores, Amount::Count(1), all_params)?.kept, 1);
     assert_eq!(a.effective()?.to_vec(), [1.0, 0.0]);
-    assert!(prune::by_scores(&b, &scores, Amount::Count(1), everything).is_err());
+    assert!(prune::by_scores(&b, &scores, Amount::Count(1), all_params).is_err());
     Ok(())
 }

@@ -195,7 +195,7 @@ fn keys_and_values_of_another_width_have_projections_of_their_own() -> Result<()
 fn layers_of_given_weights_are_checked() -> Result<()> {
     let tape = Tape::<f64>::new();
     let table = Embedding::from_weights(Tensor::from([[1.0, 2.0], [3.0, 4.0]]))?;
-    assert_eq!(table.forward(&tape, &Tensor::from([1u32])).to_vec()?, [3.0, 4.0]);
+    assert_eq!(table.forward(&Tensor::from([1u32]), &tape).to_vec()?, [3.0, 4.0]);
     let linear = Linear::from_weights(Tensor::from([[1.0, 2.0]]), None)?;
     assert_eq!(linear.forward(&tape.constant([[1.0, 10.0]])).to_vec()?, [21.0]);
     let told = Linear::from_weights(Tensor::from([[1.0, 2.0]]), Some(Tensor::from([1.0, 2.0])));

@@ -119,9 +119,9 @@ pub fn layers() -> Result<Vec<Kind>> {
     list.layer("Upsample to", &Upsample::new(InterpolateTo::Size([5, 6].into()), mode), &[&[2, 2, 3, 4]]);
     list.kind("Embedding", &Embedding::new(5, 3, rng), 250, move |layer| {
         let tape = Tape::new();
-        let y = layer.forward(&tape, &Tensor::from([[0u32, 4], [2, 9]]));
+        let y = layer.forward(&Tensor::from([[0u32, 4], [2, 9]]), &tape);
         let _ = y.sum().backward().map(drop);
-        let y = layer.forward(&tape, &Tensor::from([0u32, 1]));
+        let y = layer.forward(&Tensor::from([0u32, 1]), &tape);
         let _ = y.sum().backward().map(drop);
     });
     Ok(list)
@@ -317,7 +317,7 @@ pub fn reports() -> Result<Vec<Kind>> {
     list.kind("Profile", &tape.profile(), 300, move |p| drop((p.to_string(), all.map(|by| p.group_by(by)))));
     list.kind("Kinks", &kinks, 300, move |kinks| drop(kinks.to_string()));
     list.kind("DeadUnits", &dead, 300, move |dead| drop((dead.to_string(), dead.count())));
-    let summary = summary::<f32, _>(&net).with_operations(&tape, &net);
+    let summary = summary(&net).with_operations(&net, &tape);
     list.kind("Summary", &summary, 300, move |s| {
         drop((s.to_string(), s.numbers(), s.bytes(), s.multiply_adds(), s.pruned()))
     });

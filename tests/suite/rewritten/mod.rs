@@ -289,7 +289,7 @@ fn saved(seed: u64, path: &Path) -> Result<()> {
     let (run, x, index, labels) = direct(0, 0);
     let input = run.tape.input(&x);
     let loss = run.model.loss(&input, &index, &labels, |parts, x| chain(Way::Plain, parts, x));
-    SavedTape::from_var(&loss)?.with_names::<f32, _>(&run.model).save(path)?;
+    SavedTape::from_var(&loss)?.with_names(&run.model).save(path)?;
     let loaded = SavedTape::load(path)?;
     let names: Vec<String> = loaded.leaves().iter().map(|(name, _)| name.to_string()).collect();
     let chosen = run.model.chain().contains("Max");

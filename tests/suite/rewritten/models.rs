@@ -300,7 +300,7 @@ impl Model {
         run: impl FnOnce(&[Part], &Var<'t>) -> Var<'t>,
     ) -> Var<'t> {
         let x = match &self.embedding {
-            Some(table) => x + table.forward(x.tape(), index),
+            Some(table) => x + table.forward(index, x.tape()),
             None => x.clone(),
         };
         self.head.forward(&run(&self.parts, &x).flatten(1, -1)).cross_entropy(labels)
