@@ -78,7 +78,7 @@ fn main() -> Result<()> {
         }
     }
     for (size, n) in [(1024, 1), (4096, 1), (4096, 64)] {
-        let layer = Linear::<f32>::new(size, size, rng);
+        let layer = Linear::new(size, size, rng);
         let compact = Int8Linear::from_linear(&layer)?;
         let x: Tensor = init::normal([n, size], 0.0, 1.0, rng);
         let dense = time(|| layer.forward(&tape.constant(&x)).value().map(|_| ()))?;
@@ -86,7 +86,7 @@ fn main() -> Result<()> {
         line(&format!("int8, {size} by {size}, batch {n}"), dense, here);
     }
     let net = Sequential((
-        Conv2d::<f32>::new(1, 20, 5, rng),
+        Conv2d::new(1, 20, 5, rng),
         MaxPool2d::new(2),
         Conv2d::new(20, 50, 5, rng),
         MaxPool2d::new(2),
@@ -100,7 +100,7 @@ fn main() -> Result<()> {
         let x: Tensor = init::normal([n, 1, 28, 28], 0.0, 1.0, rng);
         let whole = time(|| net.forward(&tape.constant(&x)).value().map(|_| ()))?;
         let half = Sequential((
-            Conv2d::<f32>::new(1, 20, 5, rng),
+            Conv2d::new(1, 20, 5, rng),
             MaxPool2d::new(2),
             Conv2d::new(20, 50, 5, rng),
             MaxPool2d::new(2),

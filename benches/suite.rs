@@ -148,7 +148,7 @@ fn run(workload: &str, threads: usize) -> Result<()> {
         // Eight heads of 1,024 places that see what is before them, and all gradients.
         "attention1024" => {
             let x = [1, 2, 3].map(|seed| tensor(seed, [8, 1024, 64], 1.0));
-            let options = AttentionOptions { is_causal: true, ..AttentionOptions::default() };
+            let options = AttentionOptions::new().is_causal(true);
             let mut tape = Tape::new();
             measure("kolmo", workload, threads, || {
                 tape.reset();

@@ -109,3 +109,14 @@ s~\b(inspect::(?:\{[^}]*)?)\bBy\b~$1GroupBy~g;
 s~\b(data::(?:\{[^}]*)?)\bMinMax\b~$1MinMaxScaler~g;
 s~\b(data::(?:\{[^}]*)?)\bStandardize\b~$1StandardScaler~g;
 s~\bkolmo::threads\b(?!::)~kolmo::num_threads~g;
+# Signatures. Lines that need a look: `rustc` names them (`with_dtype` for other types than f32, options as methods).
+s~\b((?:Linear|Embedding|PRelu|(?:Batch|Instance|Layer|Group|Rms)Norm(?:1d|2d)?|Conv(?:Transpose)?[12]d|MultiheadAttention|Transformer\w+))::<f32>::(?=new\(|with\()~$1::~g;
+s~\b((?:Linear|Embedding|PRelu|(?:Batch|Instance|Layer|Group|Rms)Norm(?:1d|2d)?))::<f64>::new\(~$1::<f64>::with_dtype(~g;
+s~\b(Conv(?:Transpose)?[12]d)::with\(~$1::with_options(~g;
+s~\bnamed_params::<(\w+), _>\(~named_params::<$1>(~g;
+s~\b(AttentionOptions|Augment|TransformerOptions) \{ (\w+): ([\w.]+), \.\.(?:\w+::)?[Dd]efault(?:::default)?\(\) \}~$1::new().$2($3)~g;
+s~\b(summary|with_names)::<\w+, _>\(~$1(~g;
+s~(\.(?:with_names|with_operations|sample|expected|divergence)|(?<![\w.])rate)\((&?tape), (&?\w+)\)~$1($3, $2)~g;
+s~\b(l1_penalty|l2_penalty|elastic_net_penalty)\((&?tape), (&?\w+), (.*?)\|(\w+)\| ~$1($3, $2, $4|$5, _| ~g;
+s~\bGroup::new\((move )?\|(\w+)\| ~Group::new(@{[$1 // '']}|$2, _| ~g;
+s~\b((?:compress|nn)::(?:\{[^}]*)?)\beverything\b|(?<=, )everything(?=\))~@{[$1 // '']}all_params~g;

@@ -37,8 +37,8 @@ fn main() -> Result<()> {
     let (train, test) = (x.rows(&train)?, x.rows(&test)?);
 
     let rng = &mut Random::new(0);
-    let encoder = Sequential((Linear::<f32>::new(64, 128, rng), Gelu, Linear::new(128, options.size, rng)));
-    let decoder = Sequential((Linear::<f32>::new(options.size, 128, rng), Gelu, Linear::new(128, 64, rng)));
+    let encoder = Sequential((Linear::new(64, 128, rng), Gelu, Linear::new(128, options.size, rng)));
+    let decoder = Sequential((Linear::new(options.size, 128, rng), Gelu, Linear::new(128, 64, rng)));
     let both = Sequential((encoder, decoder));
     let back = |x: &Tensor| -> Result<Tensor> {
         let tape = Tape::inference();

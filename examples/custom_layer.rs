@@ -53,7 +53,7 @@ fn main() -> Result<()> {
     let rng = &mut Random::new(0);
     let blocks: Vec<Gated> = (0..4).map(|_| Gated::new(64, rng)).collect();
     let net = Sequential((blocks, Linear::new(64, 10, rng)));
-    for (name, p) in named_params::<f32, _>(&net.0.0[0]) {
+    for (name, p) in named_params::<f32>(&net.0.0[0]) {
         println!("{:12} {}", name, p.shape());
     }
     let right = || {

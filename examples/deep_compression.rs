@@ -18,7 +18,7 @@ mod shorten;
 use clap::{Parser, ValueEnum};
 use kolmo::{
     Random,
-    compress::{distill::soft_target_loss, everything, quantize::Quantizer},
+    compress::{all_params, distill::soft_target_loss, quantize::Quantizer},
     data::Augment,
 };
 use lab::{Common, Fit, Report};
@@ -61,11 +61,11 @@ struct Plan {
 }
 
 fn plan(kind: Kind) -> Plan {
-    let augment = Augment { translate: 1.0, ..Augment::default() };
+    let augment = Augment::new().translate(1.0);
     match kind {
         Kind::Lenet300 => Plan {
             shape: Shape::mlp(&[784, 300, 100, 10]),
-            fit: Fit { epochs: 40, batch: 128, lr: 2e-3, augment: Augment { noise: 0.1, ..augment } },
+            fit: Fit { epochs: 40, batch: 128, lr: 2e-3, augment: augment.noise(0.1) },
             stages: vec![(2.0, 20), (2.0, 60)],
         },
         Kind::Lenet5 => Plan {
@@ -100,7 +100,7 @@ fn main() -> Result<()> {
     fit.run(&net, &images.train, &mut rng, |_, b| Ok(net.forward(&b.x).cross_entropy(&b.labels)))?;
     let guide = report.measure(&net, "dense", &images.test)?;
 
-    Quantizer::new(4).attach(&net, everything)?;
+    Quantizer::new(4).attach(&net, all_params)?;
     let mut before = 0.0;
     for (number, &(weight, epochs)) in stages.iter().enumerate() {
         let stage = Stage { weight: [before, weight], epochs: [epochs, SETTLED].map(|e| common.epochs(e)) };

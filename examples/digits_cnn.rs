@@ -36,7 +36,7 @@ fn main() -> kolmo::Result<()> {
 
     let mut rng = Random::new(options.seed);
     let mut block = |inputs, outputs| {
-        let conv = Conv2d::<f32>::new(inputs, outputs, 3, &mut rng).padding(1);
+        let conv = Conv2d::new(inputs, outputs, 3, &mut rng).padding(1);
         Sequential((conv, BatchNorm2d::new(outputs), Relu))
     };
     let body = (block(1, 32), block(32, 32), MaxPool2d::new(2), block(32, 64), MaxPool2d::new(2), Flatten);
@@ -46,7 +46,7 @@ fn main() -> kolmo::Result<()> {
         Ok(net.forward(&tape.constant(x)).value()?.clone())
     };
 
-    let augment = Augment { translate: 1.0, degrees: 8.0, scale: 0.1, ..Augment::default() };
+    let augment = Augment::new().translate(1.0).degrees(8.0).scale(0.1);
     let loader = DataLoader::new(train.1.numel(), 64).seed(options.seed);
     let schedule = OneCycleLr::new(1e-2, epochs * loader.len() as u64);
     Trainer::new(loader, epochs).seed(options.seed).schedule(&schedule).fit(

@@ -37,7 +37,7 @@ fn main() -> kolmo::Result<()> {
     let (train, test) = ((x.rows(&train)?, y.rows(&train)?), (x.rows(&test)?, y.rows(&test)?));
 
     let mut rng = Random::new(0);
-    let net = Sequential((Linear::<f32>::new(64, 128, &mut rng), Relu, Linear::new(128, 10, &mut rng)));
+    let net = Sequential((Linear::new(64, 128, &mut rng), Relu, Linear::new(128, 10, &mut rng)));
     let scores = || -> kolmo::Result<_> {
         let tape = Tape::inference();
         Ok(net.forward(&tape.constant(&test.0)).value()?.clone())

@@ -47,7 +47,7 @@ fn main() -> Result<()> {
     let plain = Fit { epochs: epochs[1], batch: 128, lr: 1e-3, augment: Augment::default() };
 
     let teacher = Net::new(Shape::mlp(&[784, 1200, 1200, 10]), &mut rng);
-    let moved = Augment { crop: 2, ..Augment::default() };
+    let moved = Augment::new().crop(2);
     Fit { epochs: epochs[0], augment: moved, ..plain }.run(&teacher, &images.train, &mut rng, |_, b| {
         Ok(teacher.forward_dropping(&b.x, 0.0, DROPOUT).cross_entropy(&b.labels))
     })?;

@@ -14,7 +14,7 @@ use flate2::{Compression, write::GzEncoder};
 use kolmo::{
     Random, Result, Tape, Tensor, Var,
     data::CharTokenizer,
-    nn::{Embedding, Layer, Linear, Recurrent, RecurrentMode, State},
+    nn::{Embedding, Layer, Linear, Recurrent, State},
     optim::{Adam, CosineAnnealingLr, Optimizer, Schedule},
 };
 use serde::{Deserialize, Serialize};
@@ -47,7 +47,7 @@ impl Net {
     fn new(vocabulary: usize, width: usize, rng: &mut Random) -> Net {
         Net {
             embedding: Embedding::new(vocabulary, 32, rng),
-            gru: Recurrent::new(RecurrentMode::Gru, 32, width, 1, false, rng),
+            gru: Recurrent::gru(32, width, rng),
             scores: Linear::new(width, vocabulary, rng),
         }
     }
@@ -62,7 +62,7 @@ impl Net {
     ) -> (Var<'t>, State<'t>) {
         // From the last batch only a value comes: no gradient flows there.
         let state = state.map(|s| State { hidden: tape.constant(s), cell: None });
-        let (y, end) = self.gru.forward(&self.embedding.forward(tape, tokens), state.as_ref());
+        let (y, end) = self.gru.forward(&self.embedding.forward(tokens, tape), state.as_ref());
         let width = y.dim(-1) as isize;
         (self.scores.forward(&y.dropout(0.2).reshape([-1, width])), end)
     }

@@ -35,7 +35,7 @@ fn main() -> Result<()> {
         images: data::StandardScaler::fit(&images)?.apply(&images)?,
         labels,
     };
-    let params = named_params::<f32, _>(&training.net);
+    let params = named_params::<f32>(&training.net);
     let size: usize = params.iter().map(|(_, p)| p.shape().numel()).sum();
     println!("\nSharpness, the largest eigenvalue of the Hessian of {size} weights, and the loss");
     let (mut sgd, mut tape) = (Sgd::new(0.1), Tape::new());
@@ -65,7 +65,7 @@ impl Training {
     /// The largest eigenvalue by power iteration: a product with the Hessian is the gradient of (gradient ·
     /// v), a second sweep.
     fn sharpness(&self) -> Result<f32> {
-        let params = named_params::<f32, _>(&self.net);
+        let params = named_params::<f32>(&self.net);
         let rng = &mut Random::new(1);
         let mut v: Vec<Tensor> = params.iter().map(|(_, p)| init::normal(p.shape(), 0.0, 1.0, rng)).collect();
         let mut largest = 0.0;

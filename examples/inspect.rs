@@ -56,7 +56,7 @@ fn main() -> Result<()> {
     prune::global(&net, prune::Amount::Fraction(0.5), |name, _| name == "hidden.weight")?;
 
     let _ = net.forward(&tape.input(x.rows(&[0])?));
-    println!("== summary\n\n{}", summary::<f32, _>(&net).with_operations(&tape, &net));
+    println!("== summary\n\n{}", summary(&net).with_operations(&net, &tape));
 
     // One more step, and this one is watched.
     tape.reset();
@@ -64,11 +64,11 @@ fn main() -> Result<()> {
     let batch = batches.next().unwrap_or_default();
     let (x, y) = (x.rows(&batch)?, y.rows(&batch)?);
     let loss = net.loss(&tape.input(&x), &y);
-    println!("== memory\n\n{}", tape.memory().with_names(&tape, &net));
-    println!("== dead units\n\n{}", tape.dead_units()?.with_names(&tape, &net));
+    println!("== memory\n\n{}", tape.memory().with_names(&net, &tape));
+    println!("== dead units\n\n{}", tape.dead_units()?.with_names(&net, &tape));
     let grads = loss.backward()?;
     println!("== gradients\n\n{}", grads.statistics(&net));
-    let seen = tape.observation().with_names::<f32, _>(&net);
+    let seen = tape.observation().with_names(&net);
     println!("== profile\n\n{}", seen.profile());
     println!("== kinks\n\n{}", seen.kinks());
     println!("== rounding\n\n{}", seen.rounding());
@@ -77,7 +77,7 @@ fn main() -> Result<()> {
     println!("== saved tape\n");
     let file = std::path::Path::new("target/inspect.json");
     std::fs::create_dir_all("target").ok();
-    SavedTape::from_var(&loss)?.with_names::<f32, _>(&net).save(file)?;
+    SavedTape::from_var(&loss)?.with_names(&net).save(file)?;
     let saved = SavedTape::load(file)?;
     let again = saved.replay::<f32>()?.value.item()?;
     println!(

@@ -56,7 +56,7 @@ fn error<'t>(tape: &'t Tape, net: &Net, (x, y): &(Tensor, Tensor)) -> Var<'t> {
 /// One step of gradient descent on the points: from now on the tape has the new weights for the old ones, as
 /// values that can be differentiated.
 fn adapt(tape: &Tape, net: &Net, points: &(Tensor, Tensor)) -> Result<()> {
-    let params = named_params::<f32, _>(net);
+    let params = named_params::<f32>(net);
     let weights: Vec<Var> = params.iter().map(|(_, p)| tape.param(p)).collect();
     let grads = error(tape, net, points).grad(&weights.iter().collect::<Vec<_>>())?;
     for (((_, p), w), g) in params.iter().zip(&weights).zip(grads) {

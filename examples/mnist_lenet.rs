@@ -57,7 +57,7 @@ fn main() -> Result<()> {
 
     let mut rng = Random::new(options.seed);
     let net = Sequential((
-        Conv2d::<f32>::new(1, 20, 5, &mut rng),
+        Conv2d::new(1, 20, 5, &mut rng),
         MaxPool2d::new(2),
         Conv2d::new(20, 50, 5, &mut rng),
         MaxPool2d::new(2),
@@ -81,7 +81,7 @@ fn main() -> Result<()> {
 
     let train = large(&images.train)?;
     let test = large(&images.test)?;
-    let augment = Augment { translate: 2.0, degrees: 10.0, scale: 0.1, ..Augment::default() };
+    let augment = Augment::new().translate(2.0).degrees(10.0).scale(0.1);
     let loader = DataLoader::new(images.train.len(), 64).seed(options.seed);
     let schedule = OneCycleLr::new(3e-3, epochs * loader.len() as u64);
     let labels = images.train.labels.clone();

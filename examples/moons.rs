@@ -57,13 +57,8 @@ fn main() -> Result<()> {
     let (x, y) = moons(400, 0.25, rng);
     let (new_x, new_y) = moons(2000, 0.25, rng);
 
-    let net = Sequential((
-        Linear::<f32>::new(2, 16, rng),
-        Tanh,
-        Linear::new(16, 16, rng),
-        Tanh,
-        Linear::new(16, 2, rng),
-    ));
+    let net =
+        Sequential((Linear::new(2, 16, rng), Tanh, Linear::new(16, 16, rng), Tanh, Linear::new(16, 2, rng)));
     let line = Linear::new(2, 2, rng);
     println!("of 2,000 new points are right:");
     println!("  a straight line   {:.2} %", 100.0 * fit(&line, (&x, &y), (&new_x, &new_y))?);

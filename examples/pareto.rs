@@ -169,7 +169,7 @@ fn main() -> Result<()> {
     };
     let epochs = if options.quick { epochs.map(|n: usize| n.div_ceil(20)) } else { epochs };
     fs::create_dir_all(&options.out)?;
-    let augment = Augment { translate: shift, ..Augment::default() };
+    let augment = Augment::new().translate(shift);
     let mut rng = Random::new(options.seed);
     let net = Net::new(&widths, &mut rng);
     let mut training = Training { images, widths, epochs, augment, rng };

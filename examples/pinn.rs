@@ -38,8 +38,8 @@ fn u<'t>(net: &Net, x: &Var<'t, f64>) -> Var<'t, f64> {
 fn main() -> Result<()> {
     let options = Options::parse();
     let rng = &mut Random::new(0);
-    let net =
-        Sequential((Linear::new(1, 24, rng), Tanh, Linear::new(24, 24, rng), Tanh, Linear::new(24, 1, rng)));
+    let (first, middle) = (Linear::with_dtype(1, 24, rng), Linear::with_dtype(24, 24, rng));
+    let net = Sequential((first, Tanh, middle, Tanh, Linear::with_dtype(24, 1, rng)));
     let points = Tensor::<f64>::linspace(0.0, 1.0, 64).reshape([64, 1])?;
     let forces = Tensor::from_fn([64, 1], |i| source(i as f64 / 63.0));
 

@@ -119,7 +119,7 @@ fn learn<C: BitCoder>(
     label: impl Fn(usize) -> u32,
     mut watch: impl FnMut(usize, &C),
 ) -> Result<Vec<u32>> {
-    let augment = Augment { translate: 2.0, degrees: 10.0, scale: 0.1, ..Augment::default() };
+    let augment = Augment::new().translate(2.0).degrees(10.0).scale(0.1);
     let mut rng = Random::new(options.common.seed + 1);
     let mut optimizer = AdamW::new(options.lr);
     let mut average: Ema = Ema::new(0.99);

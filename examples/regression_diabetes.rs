@@ -20,7 +20,7 @@ fn main() -> Result<()> {
     let (x, y) = (table.numbers(&names)?, table.numbers(&["progression"])?.reshape([-1])?);
     let all: Vec<usize> = (0..y.numel()).collect();
 
-    let linear = || Linear::<f64>::new(names.len(), 1, &mut Random::new(0));
+    let linear = || Linear::<f64>::with_dtype(names.len(), 1, &mut Random::new(0));
     let found = predict(&x, &y, &all, &all, linear(), 0.0)?;
     println!(
         "least squares in sample: R² {:.4} (0.5177 is known)\n",
@@ -34,7 +34,8 @@ fn main() -> Result<()> {
         for (train, test) in &folds {
             let part = if deep {
                 let rng = &mut Random::new(1);
-                let net = Sequential((Linear::new(names.len(), 8, rng), Tanh, Linear::new(8, 1, rng)));
+                let (first, last) = (Linear::with_dtype(names.len(), 8, rng), Linear::with_dtype(8, 1, rng));
+                let net = Sequential((first, Tanh, last));
                 predict(&x, &y, train, test, net, penalty)?
             } else {
                 predict(&x, &y, train, test, linear(), penalty)?
@@ -73,7 +74,7 @@ fn predict(
     Lbfgs::new(1.0).strong_wolfe(true).max_iter(300).max_eval(1000).minimize(&net, |tape| {
         let found = net.forward(&tape.constant(&seen)).squeeze(&[1]);
         let loss = found.mse_loss(&tape.constant(&targets), Reduction::Mean);
-        loss + l2_penalty(tape, &net, |name| name.ends_with("weight")) * penalty
+        loss + l2_penalty(&net, tape, |name, _| name.ends_with("weight")) * penalty
     })?;
     let tape = Tape::inference();
     let found = net.forward(&tape.constant(inputs(test)?)).squeeze(&[1]) * deviation + mean;

@@ -39,7 +39,7 @@ fn main() -> Result<()> {
     for (train, test) in data::stratified_k_fold(&y, 10, 0)? {
         let scale = StandardScaler::fit(&x.rows(&train)?)?;
         let (inputs, targets) = (scale.apply(&x.rows(&train)?)?, y.rows(&train)?.cast::<f32>());
-        let net = Linear::<f32>::new(names.len(), 1, &mut Random::new(0));
+        let net = Linear::new(names.len(), 1, &mut Random::new(0));
         Lbfgs::new(1.0).max_iter(200).minimize(&net, |tape| {
             let scores = net.forward(&tape.constant(&inputs)).squeeze(&[1]);
             let loss = scores.binary_cross_entropy_with_logits(
@@ -48,7 +48,7 @@ fn main() -> Result<()> {
                 None,
                 Reduction::Mean,
             );
-            loss + l2_penalty(tape, &net, |name| name == "weight") / (2.0 * train.len() as f64)
+            loss + l2_penalty(&net, tape, |name, _| name == "weight") / (2.0 * train.len() as f64)
         })?;
         let tape = Tape::inference();
         let found = net.forward(&tape.constant(scale.apply(&x.rows(&test)?)?)).sigmoid().to_vec()?;

@@ -19,8 +19,8 @@ use clap::Parser;
 use kolmo::{
     Random, Var,
     compress::{
+        all_params,
         coding::{Decoder, Encoder},
-        everything,
         quantize::Quantizer,
     },
     data::Augment,
@@ -65,7 +65,7 @@ fn main() -> Result<()> {
     fit.run(&net, set, &mut rng, |_, batch| Ok(loss(&net, batch)))?;
     report.measure(&net, "dense", &images.test)?;
     // A bit of the network weighs as much as a bit of the labels: what is looked for is the least sum.
-    Quantizer::new(4).attach(&net, everything)?;
+    Quantizer::new(4).attach(&net, all_params)?;
     let stage = Stage { weight: [0.0, 1.0], epochs: [options.epochs[1], 5].map(|e| common.epochs(e)) };
     let net = stage.run(&net, set, &fit, &mut rng, loss)?;
     let net = report.measure(&net, "compressed", &images.test)?;

@@ -8,7 +8,7 @@
 //! use kolmo::{Random, Tape, Tensor, nn::{Layer, Linear, Sequential, Tanh}, optim::{Adam, Optimizer}};
 //!
 //! let rng = &mut Random::new(0);
-//! let net = Sequential((Linear::<f32>::new(2, 8, rng), Tanh, Linear::new(8, 2, rng)));
+//! let net = Sequential((Linear::new(2, 8, rng), Tanh, Linear::new(8, 2, rng)));
 //! let x = Tensor::from([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]);
 //! let y = Tensor::from([0u32, 1, 1, 0]); // exclusive or
 //! let (mut adam, mut tape) = (Adam::new(0.05), Tape::new());
@@ -23,6 +23,8 @@
 //! assert_eq!(answer.to_vec(), [0, 1, 1, 0]);
 //! # Ok::<(), kolmo::Error>(())
 //! ```
+//!
+//! Layers are of `f32` unless `with_dtype` says otherwise; [`nn`] tells when a type must be written.
 //!
 //! # Where to go next
 //!
@@ -107,6 +109,7 @@ pub(crate) mod kernels;
 pub mod metrics;
 mod numbers;
 pub mod optim;
+mod options;
 #[cfg(feature = "plot")]
 pub mod plot;
 mod program;
@@ -139,7 +142,7 @@ pub use threads::{num_threads, set_num_threads};
 /// ```
 /// use kolmo::prelude::*;
 /// let rng = &mut Random::new(0);
-/// let layer = kolmo::nn::Linear::<f32>::new(2, 1, rng);
+/// let layer = kolmo::nn::Linear::new(2, 1, rng);
 /// let tape = Tape::new();
 /// let y: Var = layer.forward(&tape.constant([[1.0, 2.0]])).sum();
 /// let grads: Gradients = y.backward()?;

@@ -6,8 +6,8 @@ use crate::{
 use kolmo::{
     Random, Result, Shape, Tape, Tensor, Var,
     nn::{
-        BatchNorm2d, Conv2d, Embedding, Flatten, Layer, Linear, MaxPool2d, Param, Recurrent, RecurrentMode,
-        Relu, Sequential, named_params,
+        BatchNorm2d, Conv2d, Embedding, Flatten, Layer, Linear, MaxPool2d, Param, Recurrent, Relu,
+        Sequential, named_params,
     },
 };
 use serde::Serialize;
@@ -81,7 +81,7 @@ pub fn gpt_nano() -> Result<Gpt> {
     gpt.wte.weight.set(tensor(0, [65, 128], 0.1));
     gpt.wpe.weight.set(tensor(1, [64, 128], 0.1));
     for (block, seed) in gpt.blocks.iter().zip((10..).step_by(10)) {
-        let weights = named_params::<f32, _>(block).into_iter().filter(|(name, _)| !name.starts_with("ln_"));
+        let weights = named_params::<f32>(block).into_iter().filter(|(name, _)| !name.starts_with("ln_"));
         for ((name, p), seed) in weights.zip(seed..) {
             let inputs = if name == "proj.weight" { 512f32 } else { 128.0 };
             let scale = if name.ends_with("bias") { 0.05 } else { 1.0 / inputs.sqrt() };
@@ -104,7 +104,7 @@ impl GruChar {
         let scale = 1.0 / 256f32.sqrt();
         let net = GruChar {
             embedding: Embedding::new(65, 128, rng),
-            gru: Recurrent::new(RecurrentMode::Gru, 128, 256, 1, false, rng),
+            gru: Recurrent::gru(128, 256, rng),
             last: Linear::new(256, 65, rng),
         };
         net.embedding.weight.set(tensor(0, [65, 128], 0.1));
@@ -117,6 +117,6 @@ impl GruChar {
     }
 
     pub fn forward<'t>(&self, tape: &'t Tape, x: &Tensor<u32>) -> Var<'t> {
-        self.last.forward(&self.gru.forward(&self.embedding.forward(tape, x), None).0)
+        self.last.forward(&self.gru.forward(&self.embedding.forward(x, tape), None).0)
     }
 }

@@ -64,12 +64,12 @@ fn main() -> Result<()> {
         dropout: 0.0,
     };
     let net = Gpt::new(config, &mut Random::new(options.seed))?;
-    let weights: usize = named_params::<f32, _>(&net).iter().map(|(_, p)| p.shape().numel()).sum();
+    let weights: usize = named_params::<f32>(&net).iter().map(|(_, p)| p.shape().numel()).sum();
     println!("{} characters, {} different ones; {weights} weights", tokens.len(), characters.len());
 
     let (steps, epoch) = if options.quick { (20, 10) } else { (options.steps, EPOCH) };
     // Weights decay, biases and normalisations don't.
-    let plain = Group::new(|name| name.ends_with("bias") || name.contains("ln_")).weight_decay(0.0);
+    let plain = Group::new(|name, _| name.ends_with("bias") || name.contains("ln_")).weight_decay(0.0);
     let mut adam = AdamW::new(1e-3).betas(0.9, 0.99).weight_decay(0.1).group(plain);
     let schedule = WarmupCosineLr::new(1e-3, 100.min(steps / 4), steps).eta_min(1e-4);
     let begin = Instant::now();

@@ -73,7 +73,7 @@ impl Gpt {
             wte,
             dropout: c.dropout,
         };
-        for (name, p) in named_params::<f32, _>(&gpt) {
+        for (name, p) in named_params::<f32>(&gpt) {
             if name.ends_with("bias") {
                 p.set(Tensor::zeros(p.shape()));
             } else if p.shape().rank() == 2 {
@@ -89,7 +89,7 @@ impl Gpt {
     /// Scores `[n, length, vocabulary]` of the token after each of `[n, length]`.
     pub fn forward<'t>(&self, tape: &'t kolmo::Tape, tokens: &Tensor<u32>) -> Var<'t> {
         let places = Tensor::from_fn([tokens.dim(-1)], |i| i as u32);
-        let mut x = self.wte.forward(tape, tokens) + self.wpe.forward(tape, &places);
+        let mut x = self.wte.forward(tokens, tape) + self.wpe.forward(&places, tape);
         x = x.dropout(self.dropout);
         for block in &self.blocks {
             x = block.forward(&x);

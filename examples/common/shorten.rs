@@ -36,7 +36,7 @@ impl Stage {
         Fit { epochs: moving, ..*fit }.run(net, set, rng, |tape, batch| {
             // What goes in haste is missed later.
             let weight = from + (to - from) * (3.0 * batch.progress).min(1.0);
-            Ok(loss(net, batch) + rate(tape, net) * (weight * LN_2 / set.len() as f64))
+            Ok(loss(net, batch) + rate(net, tape) * (weight * LN_2 / set.len() as f64))
         })?;
         let net = net.trimmed()?;
         quantize::convert(&net)?;

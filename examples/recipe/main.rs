@@ -65,7 +65,7 @@ impl Work<Net> for Digits {
         let Set { images, labels } = &self.images.train;
         let mut adam = Adam::new(3e-3);
         let mut tape = Tape::new();
-        let augment = Augment { translate: 0.5, ..Augment::default() };
+        let augment = Augment::new().translate(0.5);
         for epoch in 0..task.epochs {
             adam.set_lr(1.5e-3 * (1.0 + (PI * epoch as f64 / task.epochs as f64).cos()));
             for rows in data::batches(labels.numel(), 64, &mut self.rng) {
@@ -114,7 +114,7 @@ impl Work<Net> for Digits {
 fn load(path: &Path) -> kolmo::Result<Net> {
     let artifact = Artifact::load(path)?;
     let net = net(&mut Random::new(0));
-    for ((_, p), entry) in named_params::<f32, _>(&net).iter().zip(&artifact.entries) {
+    for ((_, p), entry) in named_params::<f32>(&net).iter().zip(&artifact.entries) {
         p.set(Tensor::zeros(&entry.shape[..]));
     }
     unpack(&artifact, &net)?;

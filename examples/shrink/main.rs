@@ -19,7 +19,7 @@ use images::Images;
 use kolmo::{
     Random,
     compress::{
-        everything,
+        all_params,
         prune::{self, Amount},
         quantize,
     },
@@ -137,7 +137,7 @@ fn shrink(
     // to zero makes more of them small. Those that went stay zero from here on.
     training.stage(&format!("prune the {name}"));
     for round in 1..=ROUNDS {
-        prune::global(net, Amount::Density(prune::cubic_density(1.0, density, round, ROUNDS)), everything)?;
+        prune::global(net, Amount::Density(prune::cubic_density(1.0, density, round, ROUNDS)), all_params)?;
         training.run(net, Goal::Sparse(guide), training.recipe.round)?;
     }
     training.run(net, Goal::Sparse(guide), training.recipe.prune)?;
@@ -145,7 +145,7 @@ fn shrink(
 
     // All weights at once get the nearest of a few shared values.
     training.stage(&format!("quantise the {name}"));
-    quantize::codebooks(net, VALUES, everything)?;
+    quantize::codebooks(net, VALUES, all_params)?;
     quantize::to_half(net);
     report.measure(net, name, "quantised", images)?;
 

@@ -1,7 +1,7 @@
 //! What came of each stage: files, a table, `report.json`, and plots.
 use crate::{Options, Result, images::Images, model::Mlp, plot};
 use kolmo::{
-    compress::{data_bits, everything, prune},
+    compress::{all_params, data_bits, prune},
     metrics::accuracy,
 };
 use serde::Serialize;
@@ -72,7 +72,7 @@ impl Report {
         net.save(&path)?;
         let loaded = Mlp::load(&path)?;
         let bytes = fs::metadata(&path)?.len() as usize;
-        let weights = prune::count(net, everything);
+        let weights = prune::count(net, all_params);
         self.stages.push(Stage {
             model,
             stage,

@@ -21,7 +21,7 @@ use crate::{
 ///
 /// ```
 /// use kolmo::{Random, Tensor, compress::{SparseLinear, matrices, prune::{self, Amount}}, nn::Linear};
-/// let layer = Linear::<f32>::new(64, 32, &mut Random::new(0));
+/// let layer = Linear::new(64, 32, &mut Random::new(0));
 /// prune::global(&layer, Amount::Density(0.1), matrices)?;
 /// let sparse = SparseLinear::from_linear(&layer)?;
 /// let y = sparse.forward(&Tensor::ones([1, 64]))?;
@@ -171,7 +171,7 @@ impl SparseLinear {
 ///
 /// ```
 /// use kolmo::{Random, Tensor, compress::Int8Linear, nn::{Layer, Linear}};
-/// let layer = Linear::<f32>::new(64, 32, &mut Random::new(0));
+/// let layer = Linear::new(64, 32, &mut Random::new(0));
 /// let x = Tensor::from_fn([2, 64], |i| (i as f32 * 0.1).sin());
 /// let y = Int8Linear::from_linear(&layer)?.forward(&x)?;
 /// let tape = kolmo::Tape::inference();

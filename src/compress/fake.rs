@@ -27,13 +27,13 @@ const TRIED: usize = 48;
 ///
 /// ```
 /// use kolmo::{Random, compress::{Artifact, matrices, pack, quantize::{Quantizer, convert}, unpack}, nn::Linear};
-/// let net = Linear::<f32>::new(64, 10, &mut Random::new(0));
+/// let net = Linear::new(64, 10, &mut Random::new(0));
 /// Quantizer::new(4).groups(32).attach(&net, matrices)?;
 /// let trained = net.weight.effective()?; // after training, that is
 /// convert(&net)?;
 /// let bytes = pack(&net, &[])?.to_bytes()?;
 /// assert!(bytes.len() < 500); // 2600 as plain numbers
-/// let copy = Linear::<f32>::new(64, 10, &mut Random::new(1));
+/// let copy = Linear::new(64, 10, &mut Random::new(1));
 /// unpack(&Artifact::from_bytes(&bytes)?, &copy)?;
 /// assert_eq!(copy.weight.effective()?, trained);
 /// # Ok::<(), kolmo::Error>(())

@@ -1,25 +1,9 @@
-//! Which parameters of a model are worked on: filters by name and shape, and the walk that asks them.
+//! Which parameters of a model are worked on: the walk that asks filters by name and shape.
 use crate::{
     error::{Error, Result},
     param::inventory,
-    tensor::Shape,
 };
 use serde::Serialize;
-
-/// The usual choice of what is pruned and quantised: weights of two axes or more, not biases and gains.
-///
-/// ```
-/// use kolmo::{Shape, compress::matrices};
-/// assert!(matrices("fc.weight", &Shape::new(&[10, 20])) && !matrices("fc.bias", &Shape::new(&[10])));
-/// ```
-pub fn matrices(_name: &str, shape: &Shape) -> bool {
-    shape.rank() >= 2
-}
-
-/// Every parameter.
-pub fn everything(_name: &str, _shape: &Shape) -> bool {
-    true
-}
 
 /// That something was found to be worked on: a filter that picks nothing is a slip.
 pub(super) fn picks_some<M: Serialize + ?Sized>(what: &'static str, model: &M, found: usize) -> Result<()> {

@@ -42,13 +42,13 @@ pub enum Gate {
 ///
 /// ```
 /// use kolmo::{Random, Tape, Tensor, compress::{Gate, Gates, matrices}, nn::{Layer, Linear}, optim::{Adam, Optimizer}};
-/// let net = Linear::<f32>::new(4, 3, &mut Random::new(0));
+/// let net = Linear::new(4, 3, &mut Random::new(0));
 /// let gates = Gates::new(&net, Gate::Weight, 0.9, matrices)?;
 /// let mut adam = Adam::new(1e-3);
 /// let mut tape = Tape::new();
 /// let (x, y, lambda) = (Tensor::ones([2, 4]), Tensor::from([0u32, 2]), 1e-3);
 /// for _ in 0..3 {
-///     let weights = gates.sample(&tape, &net);
+///     let weights = gates.sample(&net, &tape);
 ///     let loss = net.forward(&tape.constant(&x)).cross_entropy(&y) + weights * lambda;
 ///     let grads = loss.backward()?;
 ///     adam.step(&(&net, &gates), &grads)?;
@@ -97,7 +97,7 @@ impl<T: Float> Gates<T> {
     /// else `clamp(sigmoid(log α)·(ζ - γ) + γ, 0, 1)`. Gives the [`expected`](Gates::expected) number of
     /// weights. To be called once in each step, before the model is run.
     #[track_caller]
-    pub fn sample<'t, M: Serialize + ?Sized>(&self, tape: &'t Tape<T>, model: &M) -> Var<'t, T> {
+    pub fn sample<'t, M: Serialize + ?Sized>(&self, model: &M, tape: &'t Tape<T>) -> Var<'t, T> {
         if let Err(message) = known(&self.log_alpha, model) {
             return tape.fail_op("Gates", message, &[]);
         }
@@ -106,12 +106,12 @@ impl<T: Float> Gates<T> {
             let gate = if tape.is_training() { random(&log_alpha) } else { fixed(&log_alpha) };
             tape.substitute(p, &(tape.param(p) * gate));
         });
-        self.expected(tape, model)
+        self.expected(model, tape)
     }
 
     /// The expected number of weights whose gates aren't closed.
     #[track_caller]
-    pub fn expected<'t, M: Serialize + ?Sized>(&self, tape: &'t Tape<T>, model: &M) -> Var<'t, T> {
+    pub fn expected<'t, M: Serialize + ?Sized>(&self, model: &M, tape: &'t Tape<T>) -> Var<'t, T> {
         if let Err(message) = known(&self.log_alpha, model) {
             return tape.fail_op("Gates", message, &[]);
         }

@@ -1,7 +1,7 @@
 //! What a model costs as it is stored: where its bytes are, how many multiply-adds it takes, how long it
 //! takes.
 use super::{
-    Sizes, everything, pack,
+    Sizes, all_params, pack,
     prune::{self, Weights},
 };
 use crate::{
@@ -22,7 +22,7 @@ use std::{collections::HashMap, fmt};
 /// ```
 /// use kolmo::{Random, Tensor, compress::{CostReport, matrices, prune::{self, Amount}}, nn::{Layer, Linear, Relu, Sequential}};
 /// let rng = &mut Random::new(0);
-/// let net = Sequential((Linear::<f32>::new(20, 30, rng), Relu, Linear::new(30, 5, rng)));
+/// let net = Sequential((Linear::new(20, 30, rng), Relu, Linear::new(30, 5, rng)));
 /// prune::global(&net, Amount::Density(0.1), matrices)?;
 /// let ledger = CostReport::measure(&net, &Tensor::ones([1, 20]), |x| net.forward(x))?;
 /// assert_eq!((ledger.dense(), ledger.stored()), (750, 75));
@@ -91,7 +91,7 @@ impl CostReport {
             return Err(Error::invalid("CostReport", message));
         }
         let work = products(&recorded, &shares, examples);
-        Ok(CostReport { sizes, weights: prune::count(model, everything), work, latency: None })
+        Ok(CostReport { sizes, weights: prune::count(model, all_params), work, latency: None })
     }
 
     /// The same with times: of `dense`, a run of the model, and of `stored`, a run in compressed form, such

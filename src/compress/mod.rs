@@ -35,11 +35,11 @@ pub mod scores;
 mod structure;
 mod variational;
 
+pub use crate::nn::filter::{all_params, matrices};
 pub use crate::real::half::{f16_bits_to_f32, f32_to_f16_bits, round_to_f16};
 pub use affine::{Affine, Along};
 pub use compact::{Int8Linear, SparseLinear};
 pub use curvature::ObsSolver;
-pub use filter::{everything, matrices};
 pub use format::{Artifact, Entry, EntryData, Part, PartSize, Sizes};
 pub use gates::{Gate, Gates};
 pub use ledger::{CostReport, Latency, Work};

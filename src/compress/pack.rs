@@ -29,14 +29,14 @@ use std::collections::BTreeMap;
 ///
 /// ```
 /// use kolmo::{Random, compress::{Artifact, matrices, pack, prune::{self, Amount}, quantize, unpack}, nn::Linear};
-/// let net = Linear::<f32>::new(64, 10, &mut Random::new(0));
+/// let net = Linear::new(64, 10, &mut Random::new(0));
 /// prune::global(&net, Amount::Density(0.1), matrices)?;
 /// quantize::codebooks(&net, 8, matrices)?;
 /// quantize::to_half(&net);
 /// let bytes = pack(&net, &[("architecture", "64-10")])?.to_bytes()?;
 /// assert!(bytes.len() < 250); // 2600 as plain numbers
 ///
-/// let copy = Linear::<f32>::new(64, 10, &mut Random::new(1));
+/// let copy = Linear::new(64, 10, &mut Random::new(1));
 /// unpack(&Artifact::from_bytes(&bytes)?, &copy)?;
 /// assert_eq!(copy.weight.effective()?, net.weight.effective()?);
 /// # Ok::<(), kolmo::Error>(())

@@ -16,11 +16,11 @@ use serde::Serialize;
 /// How many weights go.
 ///
 /// ```
-/// use kolmo::{Tensor, compress::{everything, prune::{self, Amount}}, nn::Param};
+/// use kolmo::{Tensor, compress::{all_params, prune::{self, Amount}}, nn::Param};
 /// let p = Param::new(Tensor::<f32>::arange(1.0, 11.0));
-/// assert_eq!(prune::global(&p, Amount::Fraction(0.2), everything)?.kept, 8);
-/// assert_eq!(prune::global(&p, Amount::Count(3), everything)?.kept, 5);
-/// assert_eq!(prune::global(&p, Amount::Density(0.1), everything)?.kept, 1);
+/// assert_eq!(prune::global(&p, Amount::Fraction(0.2), all_params)?.kept, 8);
+/// assert_eq!(prune::global(&p, Amount::Count(3), all_params)?.kept, 5);
+/// assert_eq!(prune::global(&p, Amount::Density(0.1), all_params)?.kept, 1);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -137,9 +137,9 @@ pub fn by_scores<M: Serialize + ?Sized>(
 /// The same for each parameter by itself: every layer loses the same share.
 ///
 /// ```
-/// use kolmo::{Tensor, compress::{everything, prune::{self, Amount}}, nn::Param};
+/// use kolmo::{Tensor, compress::{all_params, prune::{self, Amount}}, nn::Param};
 /// let model = [[1.0f32, 2.0], [30.0, 40.0]].map(|v| Param::new(Tensor::from(v)));
-/// prune::layerwise(&model, Amount::Fraction(0.5), everything)?;
+/// prune::layerwise(&model, Amount::Fraction(0.5), all_params)?;
 /// assert_eq!(model[0].effective()?.to_vec(), [0.0, 2.0]);
 /// assert_eq!(model[1].effective()?.to_vec(), [0.0, 40.0]);
 /// # Ok::<(), kolmo::Error>(())
@@ -240,9 +240,9 @@ pub fn blocks<M: Serialize + ?Sized>(
 /// hardware runs fast (Mishra et al., 2021).
 ///
 /// ```
-/// use kolmo::{Tensor, compress::{everything, prune}, nn::Param};
+/// use kolmo::{Tensor, compress::{all_params, prune}, nn::Param};
 /// let p = Param::new(Tensor::from([1.0f32, -3.0, 0.5, 2.0]));
-/// prune::n_of_m(&p, 2, 4, everything)?;
+/// prune::n_of_m(&p, 2, 4, all_params)?;
 /// assert_eq!(p.effective()?.to_vec(), [0.0, -3.0, 0.0, 2.0]);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
@@ -397,20 +397,20 @@ fn finish(found: &[Found]) -> Result<Weights> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compress::{everything, matrices};
+    use crate::compress::{all_params, matrices};
 
     #[test]
     fn a_fraction_is_of_what_is_still_there() {
         let p = Param::new(Tensor::<f64>::arange(1.0, 11.0));
         for kept in [8, 6, 5] {
             // 0.2 of 10 is 2, of 8 is 1.6, of 6 is 1.2.
-            assert_eq!(global(&p, Amount::Fraction(0.2), everything).unwrap().kept, kept);
+            assert_eq!(global(&p, Amount::Fraction(0.2), all_params).unwrap().kept, kept);
         }
         assert_eq!(p.effective().unwrap().to_vec(), [0.0, 0.0, 0.0, 0.0, 0.0, 6.0, 7.0, 8.0, 9.0, 10.0]);
-        assert_eq!(count(&p, everything).density(), 0.5);
-        assert!(global(&p, Amount::Count(6), everything).is_err());
-        assert!(global(&p, Amount::Fraction(f64::NAN), everything).is_err());
-        assert_eq!(count(&p, everything).kept, 5);
+        assert_eq!(count(&p, all_params).density(), 0.5);
+        assert!(global(&p, Amount::Count(6), all_params).is_err());
+        assert!(global(&p, Amount::Fraction(f64::NAN), all_params).is_err());
+        assert_eq!(count(&p, all_params).kept, 5);
     }
 
     #[test]

@@ -27,24 +27,24 @@ const LEAST: f64 = 1.0 / 1024.0;
 /// number.
 ///
 /// ```
-/// use kolmo::{Random, Tape, Tensor, compress::{everything, quantize::{Quantizer, convert}, rate}, nn::{Layer, Linear}, optim::{Adam, Optimizer}};
-/// let net = Linear::<f32>::new(20, 10, &mut Random::new(0));
-/// Quantizer::new(4).attach(&net, everything)?;
+/// use kolmo::{Random, Tape, Tensor, compress::{all_params, quantize::{Quantizer, convert}, rate}, nn::{Layer, Linear}, optim::{Adam, Optimizer}};
+/// let net = Linear::new(20, 10, &mut Random::new(0));
+/// Quantizer::new(4).attach(&net, all_params)?;
 /// let still = Tape::<f32>::inference();
-/// let before = rate(&still, &net).item()?;
+/// let before = rate(&net, &still).item()?;
 /// let (mut adam, mut tape) = (Adam::new(1e-2), Tape::new());
 /// for _ in 0..50 {
 ///     let loss = net.forward(&tape.constant(Tensor::ones([1, 20]))).cross_entropy(&Tensor::from([3u32]));
-///     let grads = (loss + rate(&tape, &net) * 1e-3).backward()?;
+///     let grads = (loss + rate(&net, &tape) * 1e-3).backward()?;
 ///     adam.step(&net, &grads)?;
 ///     tape.reset();
 /// }
-/// assert!(rate(&still, &net).item()? < before / 2.0);
+/// assert!(rate(&net, &still).item()? < before / 2.0);
 /// convert(&net)?; // for `pack`
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[track_caller]
-pub fn rate<'t, T: Float, M: Serialize + ?Sized>(tape: &'t Tape<T>, model: &M) -> Var<'t, T> {
+pub fn rate<'t, T: Float>(model: &(impl Serialize + ?Sized), tape: &'t Tape<T>) -> Var<'t, T> {
     let mut bits = tape.constant(T::constant(0.0));
     visit_params(model, |_, p: &Param<T>| {
         if let (Some(steps), Some(x)) = (p.steps(), p.in_steps(tape)) {
@@ -188,12 +188,12 @@ mod tests {
 
     fn bits(p: &Param<f64>) -> Result<f64> {
         let tape = Tape::inference();
-        rate(&tape, p).item()
+        rate(p, &tape).item()
     }
 
     fn gradient(p: &Param<f64>) -> Result<Vec<f64>> {
         let tape = Tape::new();
-        let gradients = rate(&tape, p).backward()?;
+        let gradients = rate(p, &tape).backward()?;
         Ok(gradients.param(p).map(Tensor::to_vec).unwrap_or_default())
     }
 
@@ -239,7 +239,7 @@ mod tests {
             let value = |by| -> Result<f64> {
                 p.set(moved(by, at));
                 let tape = Tape::new(); // with what isn't rounded yet
-                rate(&tape, &p).item()
+                rate(&p, &tape).item()
             };
             let slope: f64 = (value(1e-4)? - value(-1e-4)?) / 2e-4;
             assert!(

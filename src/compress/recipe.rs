@@ -34,7 +34,7 @@ const MOST_ROUNDS: usize = 1 << 16;
 /// ```
 /// use kolmo::{Random, compress::{Recipe, Task}, nn::Linear};
 /// let text = r#"{"stages": [{"stage": "prune", "density": 0.25, "rounds": 2, "epochs": 1}, {"stage": "half"}]}"#;
-/// let net = Linear::<f32>::new(8, 4, &mut Random::new(0));
+/// let net = Linear::new(8, 4, &mut Random::new(0));
 /// let mut epochs = 0;
 /// let done = Recipe::from_json(text)?.run(&net, &mut |_: &Linear, task: &Task| {
 ///     epochs += task.epochs; // where the model would be trained

@@ -15,7 +15,7 @@ const SPARSE: f64 = 0.25;
 ///
 /// ```
 /// use kolmo::{Random, Tensor, compress::{CompactLinear, matrices, pack, prune::{self, Amount}}, nn::{Linear, Sequential}};
-/// let net = Sequential((Linear::<f32>::new(64, 32, &mut Random::new(0)),));
+/// let net = Sequential((Linear::new(64, 32, &mut Random::new(0)),));
 /// prune::global(&net, Amount::Density(0.1), matrices)?;
 /// let layer = CompactLinear::from_artifact(&pack(&net, &[])?, "0")?;
 /// assert!(matches!(layer, CompactLinear::Sparse(_)));
@@ -146,7 +146,7 @@ pub(super) fn told(names: &[&str]) -> Option<String> {
 /// ```
 /// use kolmo::{Random, Tensor, compress::{Compact, pack}, nn::{Linear, Relu, Sequential}};
 /// let rng = &mut Random::new(0);
-/// let net = Sequential((Linear::<f32>::new(4, 8, rng), Relu, Linear::<f32>::new(8, 3, rng)));
+/// let net = Sequential((Linear::new(4, 8, rng), Relu, Linear::new(8, 3, rng)));
 /// let compact = Compact::from_artifact(&pack(&net, &[])?)?;
 /// assert_eq!(compact.forward(&Tensor::ones([2, 4]))?.shape()[..], [2, 3]);
 /// # Ok::<(), kolmo::Error>(())

@@ -37,7 +37,7 @@ use std::{
 /// ```
 /// use kolmo::{Random, Tape, Tensor, compress::Channels, nn::{Layer, Linear, Relu, Sequential}};
 /// let rng = &mut Random::new(0);
-/// let net = Sequential((Linear::<f32>::new(4, 6, rng), Relu, Linear::new(6, 3, rng)));
+/// let net = Sequential((Linear::new(4, 6, rng), Relu, Linear::new(6, 3, rng)));
 /// let channels = Channels::trace(&net, &Tensor::ones([1, 4]), |x| net.forward(x))?;
 /// assert_eq!(channels.families(), 1); // the six hidden units
 /// channels.shrink(&net, 0.5)?;

@@ -33,13 +33,13 @@ const TINY: f64 = 1e-16;
 ///
 /// ```
 /// use kolmo::{Random, Tape, Tensor, compress::{Variational, matrices}, nn::{Layer, Linear}, optim::{Adam, Optimizer}};
-/// let net = Linear::<f32>::new(4, 3, &mut Random::new(0));
+/// let net = Linear::new(4, 3, &mut Random::new(0));
 /// let noise = Variational::new(&net, matrices)?;
 /// let mut adam = Adam::new(1e-3);
 /// let mut tape = Tape::new();
 /// let (x, y, examples) = (Tensor::ones([2, 4]), Tensor::from([0u32, 2]), 1000.0);
 /// for _ in 0..3 {
-///     let divergence = noise.sample(&tape, &net);
+///     let divergence = noise.sample(&net, &tape);
 ///     let loss = net.forward(&tape.constant(&x)).cross_entropy(&y) + divergence / examples;
 ///     let grads = loss.backward()?;
 ///     adam.step(&(&net, &noise), &grads)?;
@@ -70,8 +70,8 @@ impl<T: Float> Variational<T> {
     /// examples of a batch; works with any model. Otherwise the weights stay as they are. Gives the
     /// [`divergence`](Variational::divergence). To be called once in each step, before the model is run.
     #[track_caller]
-    pub fn sample<'t, M: Serialize + ?Sized>(&self, tape: &'t Tape<T>, model: &M) -> Var<'t, T> {
-        let divergence = self.divergence(tape, model);
+    pub fn sample<'t, M: Serialize + ?Sized>(&self, model: &M, tape: &'t Tape<T>) -> Var<'t, T> {
+        let divergence = self.divergence(model, tape);
         if divergence.failed_id().is_some() {
             return divergence;
         }
@@ -90,7 +90,7 @@ impl<T: Float> Variational<T> {
     /// belongs to the loss of all examples together: a mean over examples gets it divided by their
     /// number, often little of it at first.
     #[track_caller]
-    pub fn divergence<'t, M: Serialize + ?Sized>(&self, tape: &'t Tape<T>, model: &M) -> Var<'t, T> {
+    pub fn divergence<'t, M: Serialize + ?Sized>(&self, model: &M, tape: &'t Tape<T>) -> Var<'t, T> {
         if let Err(message) = self.knows(model) {
             return tape.fail_op("Variational", message, &[]);
         }

@@ -2,6 +2,7 @@
 use crate::{
     checked::{Check, checked},
     error::{Checked, Error, Result},
+    options::options,
     real::Number,
     tape::Random,
     tensor::Tensor,
@@ -11,37 +12,40 @@ use rand::Rng;
 use rand_distr::{Beta, Distribution, StandardNormal};
 use serde::Serialize;
 
-/// What may happen to an image; as it is, nothing. Each image draws its own random numbers, uniform within
-/// these bounds, by its position alone: the result doesn't depend on threads. What comes in at the edges is
-/// 0, as in the blank border of a digit.
-///
-/// ```
-/// use kolmo::{Random, Tensor, data::Augment};
-/// let digits = Tensor::<f32>::zeros([8, 1, 28, 28]);
-/// let augment = Augment { translate: 2.0, degrees: 10.0, noise: 0.1, ..Augment::default() };
-/// assert_eq!(augment.apply(&digits, &mut Random::new(0))?.shape(), &[8, 1, 28, 28]);
-/// # Ok::<(), kolmo::Error>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[must_use = "nothing is changed until `apply` is called"]
-#[doc(alias = "transforms")]
-pub struct Augment {
-    /// Most pixels that an image is moved by, down or up and to either side.
-    pub translate: f64,
-    /// Most degrees that it is turned by, either way.
-    pub degrees: f64,
-    /// It becomes at most `1 + scale` times as large, or as much smaller.
-    pub scale: f64,
-    /// Probability that left and right are exchanged.
-    pub horizontal_flip: f64,
-    /// Probability that top and bottom are exchanged.
-    pub vertical_flip: f64,
-    /// Moved by a whole number of pixels up to this: a random crop of the image with so wide a border.
-    pub crop: usize,
-    /// Side of a square that is set to 0 (DeVries and Taylor, 2017); its centre is anywhere in the image.
-    pub cutout: usize,
-    /// Standard deviation of normal noise on every pixel.
-    pub noise: f64,
+options! {
+    /// What may happen to an image; as it is, nothing. Each image draws its own random numbers, uniform within
+    /// these bounds, by its position alone: the result doesn't depend on threads. What comes in at the edges is
+    /// 0, as in the blank border of a digit.
+    ///
+    /// ```
+    /// use kolmo::{Random, Tensor, data::Augment};
+    /// let digits = Tensor::<f32>::zeros([8, 1, 28, 28]);
+    /// let augment = Augment::new().translate(2.0).degrees(10.0).noise(0.1);
+    /// assert_eq!(augment.apply(&digits, &mut Random::new(0))?.shape(), &[8, 1, 28, 28]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
+    #[derive(Serialize)]
+    #[doc(alias = "transforms")]
+    Augment {
+        /// Most pixels that an image is moved by, down or up and to either side (default 0).
+        translate(f64): f64 = 0.0,
+        /// Most degrees that it is turned by, either way (default 0).
+        degrees(f64): f64 = 0.0,
+        /// It becomes at most `1 + scale` times as large, or as much smaller (default 0).
+        scale(f64): f64 = 0.0,
+        /// Probability that left and right are exchanged (default 0).
+        horizontal_flip(f64): f64 = 0.0,
+        /// Probability that top and bottom are exchanged (default 0).
+        vertical_flip(f64): f64 = 0.0,
+        /// Moved by a whole number of pixels up to this: a random crop of the image with so wide a border
+        /// (default 0).
+        crop(usize): usize = 0,
+        /// Side of a square that is set to 0 (DeVries and Taylor, 2017); its centre is anywhere in the image
+        /// (default 0).
+        cutout(usize): usize = 0,
+        /// Standard deviation of normal noise on every pixel (default 0).
+        noise(f64): f64 = 0.0,
+    }
 }
 
 // What isn't said is 0.
@@ -81,21 +85,6 @@ impl Check for Augment {
             return Err(format!("crop {} and cutout {} are pixels, at most 65536", self.crop, self.cutout));
         }
         Ok(())
-    }
-}
-
-impl Default for Augment {
-    fn default() -> Augment {
-        Augment {
-            translate: 0.0,
-            degrees: 0.0,
-            scale: 0.0,
-            horizontal_flip: 0.0,
-            vertical_flip: 0.0,
-            crop: 0,
-            cutout: 0,
-            noise: 0.0,
-        }
     }
 }
 
@@ -227,10 +216,10 @@ mod tests {
     fn without_options_nothing_happens_and_flips_are_exact() {
         let same = Augment::default().apply(&image(), &mut Random::new(1)).unwrap();
         assert_eq!(same, image());
-        let flip = Augment { horizontal_flip: 1.0, ..Augment::default() };
+        let flip = Augment::new().horizontal_flip(1.0);
         let flipped = flip.apply(&image(), &mut Random::new(1)).unwrap().to_vec();
         assert_eq!(flipped[..8], [4.0, 3.0, 2.0, 1.0, 8.0, 7.0, 6.0, 5.0]);
-        let flip = Augment { vertical_flip: 1.0, ..Augment::default() };
+        let flip = Augment::new().vertical_flip(1.0);
         let flipped = flip.apply(&image(), &mut Random::new(1)).unwrap().to_vec();
         assert_eq!(flipped[..8], [9.0, 10.0, 11.0, 12.0, 5.0, 6.0, 7.0, 8.0]);
     }
@@ -238,18 +227,18 @@ mod tests {
     #[test]
     fn a_crop_moves_by_whole_pixels_and_a_hole_is_zero() {
         let ones = Tensor::<f32>::ones([50, 1, 6, 6]);
-        let moved = Augment { crop: 1, ..Augment::default() }.apply(&ones, &mut Random::new(3)).unwrap();
+        let moved = Augment::new().crop(1).apply(&ones, &mut Random::new(3)).unwrap();
         let sums: Vec<f32> = moved.to_vec().chunks(36).map(|i| i.iter().sum()).collect();
         assert!(sums.iter().all(|s| [36.0, 30.0, 25.0].contains(s)), "{sums:?}");
         assert!(sums.contains(&25.0) && sums.contains(&36.0));
-        let holed = Augment { cutout: 3, ..Augment::default() }.apply(&ones, &mut Random::new(3)).unwrap();
+        let holed = Augment::new().cutout(3).apply(&ones, &mut Random::new(3)).unwrap();
         assert!(holed.to_vec().chunks(36).all(|i| (27.0..36.0).contains(&i.iter().sum::<f32>())));
     }
 
     #[test]
     fn the_same_seed_gives_the_same_images_on_any_number_of_threads() {
         let images = Tensor::<f32>::from_fn([40, 1, 9, 9], |i| (i % 17) as f32);
-        let all = Augment { translate: 2.0, degrees: 30.0, scale: 0.2, noise: 0.1, ..Augment::default() };
+        let all = Augment::new().translate(2.0).degrees(30.0).scale(0.2).noise(0.1);
         let run = |threads: usize| {
             crate::set_num_threads(threads);
             let mut rng = Random::new(5);
@@ -259,7 +248,7 @@ mod tests {
         let (first, second) = run(1);
         assert_ne!(first, second);
         assert!(run(3) == (first, second));
-        assert!(Augment { scale: 1.0, ..all }.apply(&images, &mut Random::new(0)).is_err());
+        assert!(all.scale(1.0).apply(&images, &mut Random::new(0)).is_err());
         assert!(all.apply(&Tensor::zeros([3, 9]), &mut Random::new(0)).is_err());
     }
 

@@ -12,13 +12,34 @@ use std::path::{Path, PathBuf};
 const LARGEST: u32 = 1 << 15;
 
 /// How pictures are brought into one form.
+///
+/// ```
+/// let options = kolmo::data::ImageOptions::new().size(32, 32).grayscale(true);
+/// # assert!(kolmo::data::ImageFolder::load("nowhere", options).is_err());
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use = "options do nothing until they are given to what they are for"]
 pub struct ImageOptions {
+    size: Option<(u32, u32)>,
+    grayscale: bool,
+}
+
+impl ImageOptions {
+    /// Pictures as they are, which must be of one size.
+    pub fn new() -> ImageOptions {
+        ImageOptions::default()
+    }
+
     /// Height and width that every picture is resized to (default: none, and all must be of one size).
-    pub size: Option<(u32, u32)>,
+    #[doc(alias = "Resize")]
+    pub fn size(self, height: u32, width: u32) -> ImageOptions {
+        ImageOptions { size: Some((height, width)), ..self }
+    }
+
     /// One channel of brightness instead of red, green and blue (default no).
-    pub grayscale: bool,
+    pub fn grayscale(self, grayscale: bool) -> ImageOptions {
+        ImageOptions { grayscale, ..self }
+    }
 }
 
 /// What was found in folders.
@@ -211,7 +232,7 @@ mod tests {
         let values = all.images.to_vec();
         assert_eq!(values[..6], [0.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
         assert_eq!((values[6], values[18]), (0.2, 0.4));
-        let small = ImageFolder::load(&root, ImageOptions { size: Some((4, 5)), grayscale: true }).unwrap();
+        let small = ImageFolder::load(&root, ImageOptions::new().size(4, 5).grayscale(true)).unwrap();
         assert_eq!(small.images.shape(), &[2, 1, 4, 5]);
         GrayImage::from_pixel(4, 2, Luma([0])).save(root.join("b/wide.png")).unwrap();
         let error = ImageFolder::load(&root, ImageOptions::default()).unwrap_err().to_string();
@@ -243,7 +264,9 @@ mod tests {
         fs::write(root.join("a/broken.jpg"), "no picture").unwrap();
         told("broken.jpg");
         for size in [(0, 3), (3, u32::MAX)] {
-            assert!(ImageFolder::load(&root, ImageOptions { size: Some(size), grayscale: true }).is_err());
+            assert!(
+                ImageFolder::load(&root, ImageOptions::new().size(size.0, size.1).grayscale(true)).is_err()
+            );
         }
         fs::remove_dir_all(&root).unwrap();
         assert!(ImageFolder::load(&root, ImageOptions::default()).is_err());

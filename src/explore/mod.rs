@@ -41,7 +41,7 @@ const SCRIPTS: [&str; 12] = [
 ///
 /// ```
 /// use kolmo::{Explorer, Random, Tape, Tensor, nn::{Layer, Linear}};
-/// let net = Linear::<f32>::new(3, 1, &mut Random::new(0));
+/// let net = Linear::new(3, 1, &mut Random::new(0));
 /// let tape = Tape::new();
 /// tape.set_observing(true);
 /// let loss = net.forward(&tape.constant(Tensor::ones([4, 3]))).square().mean();
@@ -81,7 +81,7 @@ impl<'t, T: Float> Explorer<'t, T> {
 
     /// With the names that parameters have in a model, and statements put together by its layers.
     pub fn with_names<M: Serialize + ?Sized>(mut self, model: &M) -> Self {
-        self.observation = self.observation.with_names::<T, M>(model);
+        self.observation = self.observation.with_names(model);
         self
     }
 

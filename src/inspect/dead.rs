@@ -109,8 +109,8 @@ fn behind_convolution<T: Float>(nodes: &[Node<T>], mut i: usize) -> bool {
 
 impl DeadUnits {
     /// With the layers' names in a model that the tape has run.
-    pub fn with_names<T: Float, M: Serialize + ?Sized>(mut self, tape: &Tape<T>, model: &M) -> DeadUnits {
-        let layers = layers_of(tape, model);
+    pub fn with_names<T: Float>(mut self, model: &(impl Serialize + ?Sized), tape: &Tape<T>) -> DeadUnits {
+        let layers = layers_of(model, tape);
         self.activations.iter_mut().for_each(|a| a.origin.layer = layers.get(&a.id).cloned());
         self
     }

@@ -76,7 +76,7 @@ impl<T: Float> Gradients<T> {
     /// ```
     /// use kolmo::{Random, Tape, Tensor, inspect::GradientFlag, nn::{Layer, Linear, Sequential, Sigmoid}};
     /// let rng = &mut Random::new(0);
-    /// let blocks: Vec<_> = (0..12).map(|_| Sequential((Linear::<f32>::new(8, 8, rng), Sigmoid))).collect();
+    /// let blocks: Vec<_> = (0..12).map(|_| Sequential((Linear::new(8, 8, rng), Sigmoid))).collect();
     /// let net = Sequential((blocks, Linear::new(8, 1, rng)));
     /// let tape = Tape::new();
     /// let grads = net.forward(&tape.constant(Tensor::ones([4, 8]))).mean().backward()?;

@@ -3,7 +3,6 @@ use super::{
     listing::{Argument, Row, name_rows},
     observation::Observation,
 };
-use crate::ops::Float;
 use serde::Serialize;
 
 impl Observation {
@@ -11,8 +10,8 @@ impl Observation {
     /// where its parameters do, `blocks.0.attn` for `blocks.0.attn.weight`; one without parameters to
     /// what its operands have in common, of blocks one after the other to the last. Statements in a
     /// [scope](crate::Tape::scope) keep its name.
-    pub fn with_names<T: Float, M: Serialize + ?Sized>(mut self, model: &M) -> Observation {
-        name_rows::<T, M>(self.rows.iter_mut().map(|r| &mut r.row), model);
+    pub fn with_names(mut self, model: &(impl Serialize + ?Sized)) -> Observation {
+        name_rows(self.rows.iter_mut().map(|r| &mut r.row), model);
         let layers = layers(self.rows.iter().map(|seen| &seen.row));
         for (seen, layer) in self.rows.iter_mut().zip(layers) {
             seen.layer = seen.layer.take().or(layer);

@@ -1,7 +1,7 @@
 //! The tape as text: one statement a line, each value named by its position.
 use crate::{
     ops::Float,
-    param::{Param, named_params},
+    param::{Param, visit_params},
     tape::{NodeId, Op, StatementId, TENSOR, Tape},
 };
 use serde::{Deserialize, Serialize};
@@ -151,14 +151,17 @@ fn site(at: &Location<'_>) -> String {
     format!("{}:{}:{}", at.file(), at.line(), at.column())
 }
 
+/// The names that parameters, of either type, have in a model, by what a listing calls them: `#17`.
+pub(in crate::inspect) fn names_in(model: &(impl Serialize + ?Sized)) -> HashMap<String, String> {
+    let mut names = HashMap::new();
+    visit_params(model, |path, p: &Param<f32>| drop(names.insert(p.id().to_string(), path.to_string())));
+    visit_params(model, |path, p: &Param<f64>| drop(names.insert(p.id().to_string(), path.to_string())));
+    names
+}
+
 /// Gives rows of parameters their names in a model.
-pub(super) fn name_rows<'a, T: Float, M: Serialize + ?Sized>(
-    rows: impl IntoIterator<Item = &'a mut Row>,
-    model: &M,
-) {
-    let params: Vec<(String, Param<T>)> = named_params(model);
-    let names: HashMap<String, String> =
-        params.into_iter().map(|(name, p)| (p.id().to_string(), name)).collect();
+pub(super) fn name_rows<'a>(rows: impl IntoIterator<Item = &'a mut Row>, model: &(impl Serialize + ?Sized)) {
+    let names = names_in(model);
     for row in rows {
         if let Some(name) = row.name.as_ref().and_then(|n| names.get(n)) {
             row.name = Some(name.clone());
@@ -168,8 +171,8 @@ pub(super) fn name_rows<'a, T: Float, M: Serialize + ?Sized>(
 
 impl Listing {
     /// The listing with the parameters' names in a model.
-    pub fn with_names<T: Float, M: Serialize + ?Sized>(mut self, model: &M) -> Listing {
-        name_rows::<T, M>(&mut self.rows, model);
+    pub fn with_names(mut self, model: &(impl Serialize + ?Sized)) -> Listing {
+        name_rows(&mut self.rows, model);
         self
     }
 

@@ -72,10 +72,10 @@ impl<T: Float> Tape<T> {
     /// ```
     /// use kolmo::{Random, Tape, Tensor, inspect::GroupBy, nn::{Layer, Linear, Relu, Sequential}};
     /// let rng = &mut Random::new(0);
-    /// let net = Sequential((Linear::<f32>::new(64, 32, rng), Relu, Linear::new(32, 10, rng)));
+    /// let net = Sequential((Linear::new(64, 32, rng), Relu, Linear::new(32, 10, rng)));
     /// let tape = Tape::new();
     /// let loss = net.forward(&tape.input(Tensor::zeros([16, 64]))).square().mean();
-    /// let memory = tape.memory().with_names(&tape, &net);
+    /// let memory = tape.memory().with_names(&net, &tape);
     /// println!("{memory}");
     /// // The input of each layer, the scores before relu, and the scores that are squared.
     /// assert_eq!(memory.bytes(), 4 * 16 * (64 + 32 + 32 + 10));
@@ -126,8 +126,8 @@ impl<T: Float> Tape<T> {
 
 impl Memory {
     /// With the layers' names in a model that the tape has run.
-    pub fn with_names<T: Float, M: Serialize + ?Sized>(mut self, tape: &Tape<T>, model: &M) -> Memory {
-        let layers = layers_of(tape, model);
+    pub fn with_names<T: Float>(mut self, model: &(impl Serialize + ?Sized), tape: &Tape<T>) -> Memory {
+        let layers = layers_of(model, tape);
         self.kept.iter_mut().for_each(|k| k.origin.layer = layers.get(&k.id).cloned());
         self
     }

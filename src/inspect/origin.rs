@@ -61,8 +61,8 @@ impl Origin {
 }
 
 /// The layers of a tape's statements by their names in a model.
-pub(crate) fn layers_of<T: Float, M: Serialize + ?Sized>(tape: &Tape<T>, model: &M) -> HashMap<u32, String> {
-    let rows = tape.listing().with_names::<T, M>(model).rows;
+pub(crate) fn layers_of<T: Float>(model: &(impl Serialize + ?Sized), tape: &Tape<T>) -> HashMap<u32, String> {
+    let rows = tape.listing().with_names(model).rows;
     let layers = layers(rows.iter());
     rows.iter().zip(layers).filter_map(|(row, layer)| Some((row.id, layer?))).collect()
 }

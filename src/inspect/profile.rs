@@ -74,11 +74,11 @@ impl Observation {
     /// ```
     /// use kolmo::{Random, Tape, Tensor, inspect::GroupBy, nn::{Layer, Linear, Relu, Sequential}};
     /// let rng = &mut Random::new(0);
-    /// let net = Sequential((Linear::<f32>::new(64, 32, rng), Relu, Linear::new(32, 10, rng)));
+    /// let net = Sequential((Linear::new(64, 32, rng), Relu, Linear::new(32, 10, rng)));
     /// let tape = Tape::new();
     /// tape.set_observing(true);
     /// net.forward(&tape.constant(Tensor::ones([16, 64]))).square().mean().backward()?;
-    /// let profile = tape.observation().with_names::<f32, _>(&net).profile();
+    /// let profile = tape.observation().with_names(&net).profile();
     /// println!("{profile}");
     /// let linear = profile.group_by(GroupBy::Operation).into_iter().find(|g| g.name == "linear").unwrap();
     /// assert_eq!(linear.calls, 2);

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     ops::Float,
-    param::{Param, visit_fields},
+    param::{Param, Path, visit_fields},
     tape::{NodeId, Op, Tape},
     tensor::Shape,
 };
@@ -20,7 +20,7 @@ use std::fmt;
 #[must_use = "a report is made to be read"]
 #[non_exhaustive]
 pub struct Summary {
-    /// In the order of the model's fields.
+    /// In the order of the model's fields; those of `f64` after those of `f32`.
     pub parameters: Vec<Parameter>,
     /// In the order in which they were recorded; inputs and parameters left out.
     pub operations: Vec<Operation>,
@@ -69,20 +69,26 @@ pub struct Operation {
 /// ```
 /// use kolmo::{Random, Tape, Tensor, inspect::summary, nn::{Layer, Linear, Relu, Sequential}};
 /// let rng = &mut Random::new(0);
-/// let net = Sequential((Linear::<f32>::new(64, 32, rng), Relu, Linear::new(32, 10, rng)));
+/// let net = Sequential((Linear::new(64, 32, rng), Relu, Linear::new(32, 10, rng)));
 /// let tape = Tape::new();
 /// net.forward(&tape.input(Tensor::zeros([1, 64])));
-/// let summary = summary::<f32, _>(&net).with_operations(&tape, &net);
+/// let summary = summary(&net).with_operations(&net, &tape);
 /// println!("{summary}");
 /// assert_eq!(summary.numbers(), 64 * 32 + 32 + 32 * 10 + 10);
 /// assert_eq!(summary.multiply_adds(), 64 * 32 + 32 * 10);
 /// ```
-pub fn summary<T: Float, M: Serialize + ?Sized>(model: &M) -> Summary {
+pub fn summary(model: &(impl Serialize + ?Sized)) -> Summary {
     let mut parameters = Vec::new();
-    visit_fields(model, |path, p: &Param<T>| {
+    visit_fields(model, |path, p: &Param<f32>| parameters.push(Parameter::of(path, p)));
+    visit_fields(model, |path, p: &Param<f64>| parameters.push(Parameter::of(path, p)));
+    Summary { parameters, operations: Vec::new() }
+}
+
+impl Parameter {
+    fn of<T: Float>(path: &Path, p: &Param<T>) -> Parameter {
         let (name, shape) = (path.to_string(), p.shape());
         let pruned = p.mask().map_or(0, |mask| mask.to_vec().iter().filter(|kept| !**kept).count());
-        parameters.push(Parameter {
+        Parameter {
             layer: layer_of(&name).to_string(),
             name,
             owner: path.owner().to_string(),
@@ -91,17 +97,16 @@ pub fn summary<T: Float, M: Serialize + ?Sized>(model: &M) -> Summary {
             trainable: p.is_trainable(),
             pruned,
             shared_values: p.codebook().map(|(_, centroids)| centroids.shape().numel()),
-        });
-    });
-    Summary { parameters, operations: Vec::new() }
+        }
+    }
 }
 
 impl Summary {
     /// With the operations that a tape recorded when it ran the model on an example:
     /// `model.forward(&tape.input(example))`. Operations on constants alone are not recorded, so they
     /// don't appear.
-    pub fn with_operations<T: Float, M: Serialize + ?Sized>(mut self, tape: &Tape<T>, model: &M) -> Summary {
-        let layers = layers_of(tape, model);
+    pub fn with_operations<T: Float>(mut self, model: &(impl Serialize + ?Sized), tape: &Tape<T>) -> Summary {
+        let layers = layers_of(model, tape);
         let (nodes, values) = (tape.tensors.nodes.borrow(), tape.tensors.kept.borrow());
         self.operations.clear();
         for node in nodes.iter() {

@@ -4,75 +4,76 @@ use crate::{
     ops::Float,
     param::{Param, named_params, visit_params},
     tape::{Tape, Var},
+    tensor::Shape,
 };
 use serde::Serialize;
 
-/// `Σ |w|` over all parameters that `takes` says yes to by name: draws weights to exactly zero (Tibshirani,
+/// `Σ |w|` over all parameters that `filter` picks by name and shape: draws weights to exactly zero (Tibshirani,
 /// 1996).
 ///
 /// ```
-/// use kolmo::{Random, Tape, loss::l1_penalty, nn::{Layer, Linear}};
-/// let net = Linear::<f32>::new(3, 2, &mut Random::new(0));
+/// use kolmo::{Random, Tape, loss::l1_penalty, nn::{Layer, Linear, filter::matrices}};
+/// let net = Linear::new(3, 2, &mut Random::new(0));
 /// let tape = Tape::new();
 /// let loss = net.forward(&tape.constant([[1.0, 2.0, 3.0]])).square().mean();
-/// let loss = loss + l1_penalty(&tape, &net, |name| name.ends_with("weight")) * 1e-3;
+/// let loss = loss + l1_penalty(&net, &tape, matrices) * 1e-3;
 /// assert!(loss.backward()?.param(&net.weight).is_some());
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[track_caller]
-pub fn l1_penalty<'t, T: Float, M: Serialize + ?Sized>(
+pub fn l1_penalty<'t, T: Float>(
+    model: &(impl Serialize + ?Sized),
     tape: &'t Tape<T>,
-    model: &M,
-    takes: impl Fn(&str) -> bool,
+    filter: impl Fn(&str, &Shape) -> bool,
 ) -> Var<'t, T> {
-    total("l1_penalty", tape, model, takes, |w| w.abs().sum())
+    total("l1_penalty", model, tape, filter, |w| w.abs().sum())
 }
 
-/// `Σ w²` over all parameters that `takes` says yes to by name. With plain gradient descent half of it, times
+/// `Σ w²` over all parameters that `filter` picks by name and shape. With plain gradient descent half of it, times
 /// the weight decay, is the same as that; with Adam it is not, and [`AdamW`](crate::optim::AdamW) mostly does
 /// better.
 ///
 /// ```
-/// use kolmo::{Tape, Tensor, loss::l2_penalty, nn::Param};
+/// use kolmo::{Tape, Tensor, loss::l2_penalty, nn::{Param, filter::all_params}};
 /// let model = [Param::new(Tensor::from([3.0f64])), Param::new(Tensor::from([4.0]))];
 /// let tape = Tape::<f64>::new();
-/// assert_eq!(l2_penalty(&tape, &model, |_| true).item()?, 25.0);
+/// assert_eq!(l2_penalty(&model, &tape, all_params).item()?, 25.0);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[track_caller]
-pub fn l2_penalty<'t, T: Float, M: Serialize + ?Sized>(
+pub fn l2_penalty<'t, T: Float>(
+    model: &(impl Serialize + ?Sized),
     tape: &'t Tape<T>,
-    model: &M,
-    takes: impl Fn(&str) -> bool,
+    filter: impl Fn(&str, &Shape) -> bool,
 ) -> Var<'t, T> {
-    total("l2_penalty", tape, model, takes, |w| w.square().sum())
+    total("l2_penalty", model, tape, filter, |w| w.square().sum())
 }
 
-/// `Σ (l1_ratio·|w| + (1 - l1_ratio)/2 · w²)` over all parameters that `takes` says yes to by name (Zou and
+/// `Σ (l1_ratio·|w| + (1 - l1_ratio)/2 · w²)` over all parameters that `filter` picks by name and shape (Zou and
 /// Hastie, 2005; the weights are scikit-learn's).
 #[track_caller]
-pub fn elastic_net_penalty<'t, T: Float, M: Serialize + ?Sized>(
+pub fn elastic_net_penalty<'t, T: Float>(
+    model: &(impl Serialize + ?Sized),
     tape: &'t Tape<T>,
-    model: &M,
     l1_ratio: f64,
-    takes: impl Fn(&str) -> bool,
+    filter: impl Fn(&str, &Shape) -> bool,
 ) -> Var<'t, T> {
-    total("elastic_net_penalty", tape, model, takes, |w| {
+    total("elastic_net_penalty", model, tape, filter, |w| {
         w.abs().sum() * l1_ratio + w.square().sum() * ((1.0 - l1_ratio) / 2.0)
     })
 }
 
 #[track_caller]
-fn total<'t, T: Float, M: Serialize + ?Sized>(
+fn total<'t, T: Float>(
     what: &str,
+    model: &(impl Serialize + ?Sized),
     tape: &'t Tape<T>,
-    model: &M,
-    takes: impl Fn(&str) -> bool,
+    filter: impl Fn(&str, &Shape) -> bool,
     of: impl Fn(&Var<'t, T>) -> Var<'t, T>,
 ) -> Var<'t, T> {
     let mut sum: Option<Var<'t, T>> = None;
     visit_params(model, |path, p: &Param<T>| {
-        if takes(&path.to_string()) {
+        if filter(&path.to_string(), &p.shape()) {
             let part = of(&tape.param(p));
             sum = Some(sum.take().map_or(part.clone(), |sum| sum + part));
         }
@@ -82,7 +83,7 @@ fn total<'t, T: Float, M: Serialize + ?Sized>(
         Some(sum) => sum,
         None => {
             let names =
-                named_params::<T, M>(model).into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(", ");
+                named_params::<T>(model).into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(", ");
             tape.fail_op(what, format!("no parameter is taken; there are: {names}"), &[])
         }
     }
@@ -91,7 +92,10 @@ fn total<'t, T: Float, M: Serialize + ?Sized>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Tensor, nn::Linear};
+    use crate::{
+        Tensor,
+        nn::{Linear, filter::all_params},
+    };
 
     #[test]
     fn penalties_take_what_the_names_say() {
@@ -100,20 +104,20 @@ mod tests {
             bias: Some(Param::new(Tensor::from([4.0]))),
         };
         let tape = Tape::new();
-        let weights = |name: &str| name == "weight";
-        assert_eq!(l1_penalty(&tape, &net, weights).item().unwrap(), 3.0);
-        assert_eq!(l1_penalty(&tape, &net, |_| true).item().unwrap(), 7.0);
-        assert_eq!(l2_penalty(&tape, &net, weights).item().unwrap(), 5.0);
-        let none = |_: &str| false;
+        let weights = |name: &str, _: &Shape| name == "weight";
+        assert_eq!(l1_penalty(&net, &tape, weights).item().unwrap(), 3.0);
+        assert_eq!(l1_penalty(&net, &tape, all_params).item().unwrap(), 7.0);
+        assert_eq!(l2_penalty(&net, &tape, weights).item().unwrap(), 5.0);
+        let none = |_: &str, _: &Shape| false;
         for penalty in [
-            l1_penalty(&tape, &net, none),
-            l2_penalty(&tape, &net, none),
-            elastic_net_penalty(&tape, &net, 0.5, none),
+            l1_penalty(&net, &tape, none),
+            l2_penalty(&net, &tape, none),
+            elastic_net_penalty(&net, &tape, 0.5, none),
         ] {
             let error = penalty.item().unwrap_err().to_string();
             assert!(error.contains("no parameter is taken; there are: weight, bias"), "{error}");
         }
-        let elastic = elastic_net_penalty(&tape, &net, 0.5, weights);
+        let elastic = elastic_net_penalty(&net, &tape, 0.5, weights);
         assert_eq!(elastic.item().unwrap(), 1.5 + 1.25);
         let grads = elastic.backward().unwrap();
         assert_eq!(grads.param(&net.weight).unwrap().to_vec(), [1.0, -1.5]);

@@ -131,7 +131,7 @@ with_options! {
 ///
 /// ```
 /// use kolmo::{Tape, nn::{Layer, PRelu}};
-/// let y = PRelu::<f32>::new(1).forward(&Tape::new().constant([-4.0, 4.0])).to_vec()?;
+/// let y = PRelu::new(1).forward(&Tape::new().constant([-4.0, 4.0])).to_vec()?;
 /// assert_eq!(y, [-1.0, 4.0]);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
@@ -153,9 +153,16 @@ impl<T: Float> Check for PRelu<T> {
     }
 }
 
-impl<T: Float> PRelu<T> {
+impl PRelu {
     /// A layer with so many weights.
     pub fn new(num_parameters: usize) -> Self {
+        PRelu::with_dtype(num_parameters)
+    }
+}
+
+impl<T: Float> PRelu<T> {
+    /// The same with numbers of another type: `PRelu::<f64>::with_dtype(1)`.
+    pub fn with_dtype(num_parameters: usize) -> Self {
         PRelu { weight: Param::new(Tensor::full([num_parameters], T::constant(0.25))) }
     }
 }

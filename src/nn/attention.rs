@@ -1,110 +1,36 @@
 //! Multi-head attention with PyTorch's names and layouts of weights. Sequences are `[n, length, width]` or,
 //! for one, `[length, width]`.
 use super::{
-    Layer, Linear,
-    fit::{refused, shaped, shaped_if, within},
+    AttentionMasks, Layer, Linear,
+    fit::{refused, shaped, shaped_if, sizes_of, within},
     init,
 };
 use crate::{
     checked::{Check, checked, probability},
     error::{Checked, Error, Result},
-    ops::{AttentionMask, AttentionOptions, Float, Pad},
+    ops::{Float, Pad},
+    options::options,
     param::Param,
-    tape::Var,
+    tape::{Random, Var},
     tensor::Tensor,
 };
-use rand::Rng;
 use serde::Serialize;
 
-/// What the queries of a layer may see; all by default.
-///
-/// What is true takes part, as in [`Var::scaled_dot_product_attention`]; the masks of PyTorch's layers say
-/// the opposite.
-#[derive(Clone, Debug)]
-#[doc(alias("attn_mask", "key_padding_mask"))]
-pub struct AttentionMasks<'t, T: Float = f32> {
-    /// Pairs of queries and keys, `[l, s]`, or whatever broadcasts to `[n, heads, l, s]`.
-    pub pairs: Option<AttentionMask<'t, T>>,
-    /// Keys, `[n, s]`, for sequences of different lengths; `[s]` without the axis n.
-    pub keys: Option<Tensor<bool>>,
-    /// Whether a query sees only keys up to its own place.
-    pub is_causal: bool,
-}
-
-impl<T: Float> Default for AttentionMasks<'_, T> {
-    fn default() -> Self {
-        AttentionMasks { pairs: None, keys: None, is_causal: false }
-    }
-}
-
-impl<'t, T: Float> AttentionMasks<'t, T> {
-    /// Each query sees the keys up to its own place.
-    pub fn causal() -> Self {
-        AttentionMasks { is_causal: true, ..AttentionMasks::default() }
-    }
-
-    /// That they fit so many sequences, heads, queries and keys.
-    fn check(&self, [n, heads, queries, keys]: [usize; 4], single: bool) -> Checked<()> {
-        let all = [n, heads, queries, keys];
-        let fits = |shape: &[usize], to: &[usize]| {
-            let axes = shape.iter().rev().zip(to.iter().rev());
-            shape.len() <= to.len() && axes.clone().all(|(&size, &to)| size == to || size == 1)
-        };
-        if let Some(mask) = &self.keys
-            && (!fits(mask.shape(), &[n, keys]) || mask.rank() == 0)
-        {
-            let takes = if single { format!("[{keys}]") } else { format!("[{n}, {keys}]") };
-            return Err(format!("the mask of keys has shape {}, expected {takes}", mask.shape()));
-        }
-        let pairs = match &self.pairs {
-            Some(AttentionMask::Bool(mask)) => mask.shape(),
-            Some(AttentionMask::Additive(mask)) if mask.failed_id().is_none() => mask.shape(),
-            _ => return Ok(()),
-        };
-        match fits(pairs, &all) {
-            true => Ok(()),
-            false => Err(format!(
-                "the mask of pairs has shape {pairs}, expected [{queries}, {keys}] or what broadcasts to {all:?}"
-            )),
-        }
-    }
-
-    /// All in one, for as many queries and keys, and `extra` keys more that everybody sees.
-    #[track_caller]
-    fn options(&self, x: &Var<'t, T>, queries: usize, keys: usize, extra: usize) -> AttentionOptions<'t, T> {
-        if self.keys.is_none() && self.pairs.is_none() && (extra == 0 || !self.is_causal) {
-            return AttentionOptions { is_causal: self.is_causal, ..AttentionOptions::default() };
-        }
-        let tape = x.tape();
-        // Ones and zeros, which broadcast and multiply as any numbers.
-        let sees = |i: usize| !self.is_causal || i % keys.max(1) <= i / keys.max(1);
-        let mut keep = tape.constant(Tensor::from_fn([queries, keys], sees).cast::<T>());
-        if let Some(mask) = &self.keys {
-            let mask = tape.constant(mask.cast::<T>());
-            keep = keep * if mask.rank() == 2 { mask.unsqueeze(1).unsqueeze(1) } else { mask };
-        }
-        let mut bias = None;
-        match &self.pairs {
-            Some(AttentionMask::Bool(pairs)) => keep = keep * tape.constant(pairs.cast::<T>()),
-            Some(AttentionMask::Additive(pairs)) => bias = Some(pairs + &keep * 0.0),
-            None => {}
-        }
-        let with = |v: Var<'t, T>, value: f64| match extra {
-            0 => v,
-            _ => v.pad(&[0, extra as isize], Pad::Constant(value)),
-        };
-        let keep = with(keep, 1.0);
-        let mask = match (bias, keep.failed_id()) {
-            (Some(bias), None) => {
-                let hidden = keep.tensor().to_vec();
-                let hidden = Tensor::from_fn(keep.shape(), |i| hidden[i] == T::default());
-                AttentionMask::Additive(with(bias, 0.0).masked_fill(&hidden, f64::NEG_INFINITY))
-            }
-            (Some(bias), Some(_)) => AttentionMask::Additive(bias),
-            (None, None) => AttentionMask::Bool(keep.tensor().cast()),
-            (None, Some(_)) => AttentionMask::Additive(keep),
-        };
-        AttentionOptions { mask: Some(mask), ..AttentionOptions::default() }
+options! {
+    /// What a [`MultiheadAttention`] is made from besides its sizes, with PyTorch's names and defaults.
+    MultiheadAttentionOptions {
+        /// Probability that a weight of the attention is dropped in training (default 0).
+        dropout(f64): f64 = 0.0,
+        /// Whether the projections have biases (default yes).
+        bias(bool): bool = true,
+        /// Whether every query sees a key and value besides the others that are trained (default no).
+        add_bias_kv(bool): bool = false,
+        /// Whether every query sees a key and value of zeros too (default no).
+        add_zero_attn(bool): bool = false,
+        /// Width of the keys (default that of the queries).
+        kdim(impl Into<Option<usize>>): Option<usize> = None,
+        /// Width of the values (default that of the queries).
+        vdim(impl Into<Option<usize>>): Option<usize> = None,
     }
 }
 
@@ -113,7 +39,7 @@ impl<'t, T: Float> AttentionMasks<'t, T> {
 ///
 /// ```
 /// use kolmo::{Random, Tape, Tensor, nn::{AttentionMasks, MultiheadAttention}};
-/// let layer = MultiheadAttention::<f32>::new(8, 2, &mut Random::new(0))?;
+/// let layer = MultiheadAttention::new(8, 2, &mut Random::new(0))?;
 /// let tape = Tape::new();
 /// let x = tape.constant(Tensor::ones([4, 5, 8])); // 4 sequences of 5
 /// assert_eq!(layer.forward(&x, &x, &x, &AttentionMasks::causal()).shape(), &[4, 5, 8]);
@@ -122,7 +48,13 @@ impl<'t, T: Float> AttentionMasks<'t, T> {
 #[derive(Clone, Debug, Serialize)]
 pub struct MultiheadAttention<T: Float = f32> {
     /// Projections of queries, keys and values, one below the other: `[3 · embed, embed]`.
-    pub in_proj_weight: Param<T>,
+    pub in_proj_weight: Option<Param<T>>,
+    /// Instead of it, where keys or values have another width: the queries' `[embed, embed]`.
+    pub q_proj_weight: Option<Param<T>>,
+    /// The keys', `[embed, kdim]`.
+    pub k_proj_weight: Option<Param<T>>,
+    /// The values', `[embed, vdim]`.
+    pub v_proj_weight: Option<Param<T>>,
     /// `[3 · embed]`, zeros at first.
     pub in_proj_bias: Option<Param<T>>,
     /// From the heads' results, side by side, to the output.
@@ -140,7 +72,10 @@ pub struct MultiheadAttention<T: Float = f32> {
 }
 
 checked!(MultiheadAttention<T> {
-    in_proj_weight: Param<T>,
+    in_proj_weight: Option<Param<T>>,
+    q_proj_weight: Option<Param<T>>,
+    k_proj_weight: Option<Param<T>>,
+    v_proj_weight: Option<Param<T>>,
     in_proj_bias: Option<Param<T>>,
     out_proj: Linear<T>,
     bias_k: Option<Param<T>>,
@@ -159,7 +94,11 @@ impl<T: Float> Check for MultiheadAttention<T> {
             return Err(format!("num_heads {} doesn't divide a width of {width}", self.num_heads));
         }
         let three = width.saturating_mul(3);
-        shaped("in_proj_weight", &self.in_proj_weight, &[three, width])?;
+        let [key, value] = self.key_and_value_widths()?;
+        shaped_if("in_proj_weight", &self.in_proj_weight, &[three, width])?;
+        shaped_if("q_proj_weight", &self.q_proj_weight, &[width, width])?;
+        shaped_if("k_proj_weight", &self.k_proj_weight, &[width, key])?;
+        shaped_if("v_proj_weight", &self.v_proj_weight, &[width, value])?;
         shaped_if("in_proj_bias", &self.in_proj_bias, &[three])?;
         shaped_if("bias_k", &self.bias_k, &[1, 1, width])?;
         shaped_if("bias_v", &self.bias_v, &[1, 1, width])?;
@@ -170,65 +109,129 @@ impl<T: Float> Check for MultiheadAttention<T> {
     }
 }
 
+impl MultiheadAttention {
+    /// A layer with PyTorch's starting values.
+    ///
+    /// # Errors
+    /// The heads don't divide the width.
+    pub fn new(embed_dim: usize, num_heads: usize, rng: &mut Random) -> Result<Self> {
+        MultiheadAttention::with_options(embed_dim, num_heads, MultiheadAttentionOptions::new(), rng)
+    }
+
+    /// The same with other options.
+    ///
+    /// ```
+    /// use kolmo::{Random, Tape, Tensor, nn::{AttentionMasks, MultiheadAttention, MultiheadAttentionOptions}};
+    /// let options = MultiheadAttentionOptions::new().kdim(3).vdim(5).add_bias_kv(true);
+    /// let layer = MultiheadAttention::with_options(8, 2, options, &mut Random::new(0))?;
+    /// let tape = Tape::new();
+    /// let [q, k, v] = [[6, 8], [7, 3], [7, 5]].map(|sizes| tape.constant(Tensor::ones(sizes)));
+    /// assert_eq!(layer.forward(&q, &k, &v, &AttentionMasks::new()).shape(), &[6, 8]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The heads don't divide the width; the dropout isn't from 0 to 1.
+    pub fn with_options(
+        embed_dim: usize,
+        num_heads: usize,
+        options: MultiheadAttentionOptions,
+        rng: &mut Random,
+    ) -> Result<Self> {
+        MultiheadAttention::with_dtype(embed_dim, num_heads, options, rng)
+    }
+}
+
 impl<T: Float> MultiheadAttention<T> {
     fn width(&self) -> usize {
         self.out_proj.weight.shape().dim(-1)
     }
 
+    /// Widths of keys and values.
+    fn key_and_value_widths(&self) -> Checked<[usize; 2]> {
+        match (&self.in_proj_weight, &self.q_proj_weight, &self.k_proj_weight, &self.v_proj_weight) {
+            (Some(_), None, None, None) => Ok([self.width(); 2]),
+            (None, Some(_), Some(key), Some(value)) => Ok([sizes_of(key)?.dim(-1), sizes_of(value)?.dim(-1)]),
+            _ => Err("takes in_proj_weight alone, or q_proj_weight, k_proj_weight and v_proj_weight".into()),
+        }
+    }
+
     /// That the layer can work with these.
     fn takes(&self, [query, key, value]: [&Var<'_, T>; 3], masks: &AttentionMasks<'_, T>) -> Checked<()> {
         self.check()?;
-        let width = self.width();
-        let single = query.rank() == 2;
-        let sequences = |v: &Var<'_, T>| match v.shape()[..] {
+        let (width, single) = (self.width(), query.rank() == 2);
+        let [kdim, vdim] = self.key_and_value_widths()?;
+        let sequences = |v: &Var<'_, T>, width: usize| match v.shape()[..] {
             [length, own] if single && own == width => Some((1, length)),
             [n, length, own] if !single && own == width => Some((n, length)),
             _ => None,
         };
-        match [query, key, value].map(sequences) {
+        match [sequences(query, width), sequences(key, kdim), sequences(value, vdim)] {
             [Some((n, queries)), Some(keys), Some(values)] if keys == values && keys.0 == n => {
                 masks.check([n, self.num_heads, queries, keys.1], single)
             }
-            _ => Err(format!(
-                "takes queries [n, length, {width}], keys and values [n, other length, {width}], not {}, {} and {}",
-                query.shape(),
-                key.shape(),
-                value.shape()
-            )),
+            _ => {
+                let rest = match kdim == vdim {
+                    true => format!("keys and values [n, other length, {kdim}]"),
+                    false => format!("keys [n, other length, {kdim}], values [n, other length, {vdim}]"),
+                };
+                let [q, k, v] = [query, key, value].map(Var::shape);
+                Err(format!("takes queries [n, length, {width}], {rest}, not {q}, {k} and {v}"))
+            }
         }
     }
 
-    /// A layer with PyTorch's starting values.
+    /// As [`with_options`](MultiheadAttention::with_options) with numbers of another type:
+    /// `MultiheadAttention::<f64>::with_dtype(…)`.
     ///
     /// # Errors
-    /// The heads don't divide the width.
-    pub fn new(embed_dim: usize, num_heads: usize, rng: &mut impl Rng) -> Result<Self> {
+    /// As there.
+    pub fn with_dtype(
+        embed_dim: usize,
+        num_heads: usize,
+        options: MultiheadAttentionOptions,
+        rng: &mut Random,
+    ) -> Result<Self> {
         if num_heads == 0 || !embed_dim.is_multiple_of(num_heads) {
             let message = format!("{num_heads} heads don't divide a width of {embed_dim}");
             return Err(Error::invalid("MultiheadAttention", message));
         }
-        let out_proj = Linear::new(embed_dim, embed_dim, rng);
+        probability("dropout", options.dropout).map_err(|e| Error::invalid("MultiheadAttention", e))?;
+        let (kdim, vdim) = (options.kdim.unwrap_or(embed_dim), options.vdim.unwrap_or(embed_dim));
+        let three = embed_dim.saturating_mul(3);
+        let out_proj = Linear::with_dtype(embed_dim, embed_dim, rng).bias(options.bias);
         if let Some(bias) = &out_proj.bias {
             bias.set(Tensor::zeros([embed_dim]));
         }
+        let one = kdim == embed_dim && vdim == embed_dim;
+        let mut weight = |there: bool, rows: usize, columns: usize| {
+            there.then(|| init::xavier_uniform([rows, columns], 1.0, rng).map(Param::new)).transpose()
+        };
+        let in_proj_weight = weight(one, three, embed_dim)?;
+        let q_proj_weight = weight(!one, embed_dim, embed_dim)?;
+        let k_proj_weight = weight(!one, embed_dim, kdim)?;
+        let v_proj_weight = weight(!one, embed_dim, vdim)?;
+        let mut extra = || {
+            let new = || init::xavier_normal([1, 1, embed_dim], 1.0, rng).map(Param::new);
+            options.add_bias_kv.then(new).transpose()
+        };
         Ok(MultiheadAttention {
-            in_proj_weight: Param::new(init::xavier_uniform(
-                [embed_dim.saturating_mul(3), embed_dim],
-                1.0,
-                rng,
-            )?),
-            in_proj_bias: Some(Param::new(Tensor::zeros([embed_dim.saturating_mul(3)]))),
+            in_proj_weight,
+            q_proj_weight,
+            k_proj_weight,
+            v_proj_weight,
+            in_proj_bias: options.bias.then(|| Param::new(Tensor::zeros([three]))),
             out_proj,
-            bias_k: None,
-            bias_v: None,
-            add_zero_attn: false,
+            bias_k: extra()?,
+            bias_v: extra()?,
+            add_zero_attn: options.add_zero_attn,
             num_heads,
-            dropout: 0.0,
+            dropout: options.dropout,
         })
     }
 
-    /// Queries `[n, l, embed]`, keys and values `[n, s, embed]` to `[n, l, embed]`. For self-attention give
-    /// one value thrice.
+    /// Queries `[n, l, embed]`, keys `[n, s, kdim]` and values `[n, s, vdim]` to `[n, l, embed]`. For
+    /// self-attention give one value thrice.
     #[track_caller]
     pub fn forward<'t>(
         &self,
@@ -287,10 +290,7 @@ impl<T: Float> MultiheadAttention<T> {
         if self.add_zero_attn {
             [k, v] = [k, v].map(|x| x.pad(&[0, 0, 0, 1], Pad::Constant(0.0)));
         }
-        let options = AttentionOptions {
-            dropout_p: self.dropout,
-            ..masks.options(query, query.dim(1), keys, k.dim(1) - keys)
-        };
+        let options = masks.options(query, query.dim(1), keys, k.dim(1) - keys).dropout_p(self.dropout);
         let heads = |x: &Var<'t, T>| {
             let sizes = [x.dim(0), x.dim(1), self.num_heads, width / self.num_heads];
             x.reshape_to(&sizes.into_iter().collect()).transpose(1, 2)
@@ -309,17 +309,21 @@ impl<T: Float> MultiheadAttention<T> {
     #[track_caller]
     fn projected<'t>(&self, query: &Var<'t, T>, key: &Var<'t, T>, value: &Var<'t, T>) -> [Var<'t, T>; 3] {
         let tape = query.tape();
-        let weight = tape.param(&self.in_proj_weight);
         let bias = tape.optional_param(&self.in_proj_bias);
         let width = query.dim(-1);
-        if query.same_as(key) && query.same_as(value) {
-            let all = query.linear(&weight, bias.as_ref());
+        let own = [&self.q_proj_weight, &self.k_proj_weight, &self.v_proj_weight];
+        let weight = tape.optional_param(&self.in_proj_weight);
+        if let Some(weight) = weight.as_ref().filter(|_| query.same_as(key) && query.same_as(value)) {
+            let all = query.linear(weight, bias.as_ref());
             return [0, 1, 2].map(|i| all.strided(2, i * width, width, 1));
         }
         let mut part = 0;
         [query, key, value].map(|x| {
             let rows = |v: &Var<'t, T>| v.strided(0, part * width, width, 1);
-            let y = x.linear(&rows(&weight), bias.as_ref().map(rows).as_ref());
+            let own = own.get(part).and_then(|own| tape.optional_param(own));
+            // The check found one of both.
+            let weight = weight.as_ref().map(rows).or(own);
+            let y = weight.map_or_else(|| x.clone(), |w| x.linear(&w, bias.as_ref().map(rows).as_ref()));
             part += 1;
             y
         })

@@ -10,10 +10,9 @@ use crate::{
     error::Checked,
     ops::{ConvOptions, Float, InterpolateMode, InterpolateTo, Padding, PoolOptions, Sizes},
     param::Param,
-    tape::Var,
+    tape::{Random, Var},
     tensor::{Shape, Tensor},
 };
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 macro_rules! convolutions {
@@ -37,6 +36,26 @@ macro_rules! convolutions {
             }
         }
 
+        impl $name {
+            /// A layer with stride 1, no padding and PyTorch's starting values: weight and bias uniform within
+            /// ±1/√(inputs that an output reads). [`stride`](Self::stride) and [`padding`](Self::padding) of
+            /// the result set these; groups, dilation and more are [`with_options`](Self::with_options)'.
+            pub fn new(in_channels: usize, out_channels: usize, kernel_size: impl Into<Sizes>, rng: &mut Random) -> Self {
+                $name::with_dtype(in_channels, out_channels, kernel_size, ConvOptions::new(), rng)
+            }
+
+            /// The same with other options. Sizes that don't go together are an error when the layer is used.
+            pub fn with_options(
+                in_channels: usize,
+                out_channels: usize,
+                kernel_size: impl Into<Sizes>,
+                options: ConvOptions,
+                rng: &mut Random,
+            ) -> Self {
+                $name::with_dtype(in_channels, out_channels, kernel_size, options, rng)
+            }
+        }
+
         impl<T: Float> $name<T> {
             /// Channels of the input and of the output.
             fn channels(&self) -> Checked<[usize; 2]> {
@@ -55,19 +74,14 @@ macro_rules! convolutions {
                 Ok([inputs, outputs])
             }
 
-            /// A layer with stride 1, no padding and PyTorch's starting values: weight and bias uniform within
-            /// ±1/√(inputs that an output reads).
-            pub fn new(in_channels: usize, out_channels: usize, kernel_size: impl Into<Sizes>, rng: &mut impl Rng) -> Self {
-                $name::with(in_channels, out_channels, kernel_size, ConvOptions::new(), rng)
-            }
-
-            /// The same with other options. Sizes that don't go together are an error when the layer is used.
-            pub fn with(
+            /// The same as [`with_options`](Self::with_options) with numbers of another type:
+            #[doc = concat!("`", stringify!($name), "::<f64>::with_dtype(3, 8, 5, ConvOptions::new(), rng)`.")]
+            pub fn with_dtype(
                 in_channels: usize,
                 out_channels: usize,
                 kernel_size: impl Into<Sizes>,
                 options: ConvOptions,
-                rng: &mut impl Rng,
+                rng: &mut Random,
             ) -> Self {
                 let (first, second) = if $transposed { (in_channels, out_channels) } else { (out_channels, in_channels) };
                 let kernel: Vec<usize> = kernel_size.into().each($axes).collect();
@@ -127,7 +141,7 @@ convolutions! {
     ///
     /// ```
     /// use kolmo::{Random, Tape, Tensor, nn::{Conv2d, Layer}};
-    /// let layer = Conv2d::<f32>::new(3, 8, 3, &mut Random::new(0)).padding(1).stride(2);
+    /// let layer = Conv2d::new(3, 8, 3, &mut Random::new(0)).padding(1).stride(2);
     /// let tape = Tape::new();
     /// assert_eq!(layer.forward(&tape.constant(Tensor::ones([2, 3, 16, 16]))).shape(), &[2, 8, 8, 8]);
     /// ```
@@ -170,43 +184,72 @@ pools! {
     AvgPool2d avg_pool2d;
 }
 
-/// Means of so many windows along height and width; `None` keeps an axis. `[n, c, h, w] -> [n, c, h', w']`.
-///
-/// ```
-/// use kolmo::{Tape, Tensor, nn::{AdaptiveAvgPool2d, Layer}};
-/// let x = Tape::<f32>::inference();
-/// let y = AdaptiveAvgPool2d([Some(1), Some(1)]).forward(&x.constant(Tensor::ones([2, 8, 5, 7])));
-/// assert_eq!(y.shape(), &[2, 8, 1, 1]);
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct AdaptiveAvgPool2d(pub [Option<usize>; 2]);
+/// To which height and width adaptive pools go: one number for both, or one for each, of which `None` keeps
+/// an axis as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AdaptiveSize([Option<usize>; 2]);
 
-checked!(AdaptiveAvgPool2d([Option<usize>; 2]));
-
-impl Check for AdaptiveAvgPool2d {
-    fn check(&self) -> Checked<()> {
-        windows(&self.0)
+impl From<usize> for AdaptiveSize {
+    fn from(size: usize) -> AdaptiveSize {
+        AdaptiveSize([Some(size); 2])
     }
 }
 
-impl<T: Float> Layer<T> for AdaptiveAvgPool2d {
-    #[track_caller]
-    fn forward<'t>(&self, x: &Var<'t, T>) -> Var<'t, T> {
-        x.adaptive_avg_pool2d(&self.0)
+impl From<[usize; 2]> for AdaptiveSize {
+    fn from(sizes: [usize; 2]) -> AdaptiveSize {
+        AdaptiveSize(sizes.map(Some))
     }
 }
 
-/// Largest elements of so many windows along height and width; `None` keeps an axis.
-/// `[n, c, h, w] -> [n, c, h', w']`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct AdaptiveMaxPool2d(pub [Option<usize>; 2]);
-
-checked!(AdaptiveMaxPool2d([Option<usize>; 2]));
-
-impl Check for AdaptiveMaxPool2d {
-    fn check(&self) -> Checked<()> {
-        windows(&self.0)
+impl From<[Option<usize>; 2]> for AdaptiveSize {
+    fn from(sizes: [Option<usize>; 2]) -> AdaptiveSize {
+        AdaptiveSize(sizes)
     }
+}
+
+macro_rules! adaptive {
+    ($($(#[$m:meta])* $name:ident $f:ident;)*) => {$(
+        $(#[$m])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+        pub struct $name(pub [Option<usize>; 2]);
+
+        checked!($name([Option<usize>; 2]));
+
+        impl Check for $name {
+            fn check(&self) -> Checked<()> {
+                windows(&self.0)
+            }
+        }
+
+        impl $name {
+            /// As many windows along height and width: `new(1)`, `new([3, 4])`, `new([Some(3), None])`.
+            pub fn new(output_size: impl Into<AdaptiveSize>) -> Self {
+                $name(output_size.into().0)
+            }
+        }
+
+        impl<T: Float> Layer<T> for $name {
+            #[track_caller]
+            fn forward<'t>(&self, x: &Var<'t, T>) -> Var<'t, T> {
+                x.$f(&self.0)
+            }
+        }
+    )*};
+}
+adaptive! {
+    /// Means of so many windows along height and width; `None` keeps an axis. `[n, c, h, w] -> [n, c, h', w']`.
+    ///
+    /// ```
+    /// use kolmo::{Tape, Tensor, nn::{AdaptiveAvgPool2d, Layer}};
+    /// let tape = Tape::<f32>::inference();
+    /// let x = tape.constant(Tensor::ones([2, 8, 5, 7]));
+    /// assert_eq!(AdaptiveAvgPool2d::new(1).forward(&x).shape(), &[2, 8, 1, 1]);
+    /// assert_eq!(AdaptiveAvgPool2d::new([Some(3), None]).forward(&x).shape(), &[2, 8, 3, 7]);
+    /// ```
+    AdaptiveAvgPool2d adaptive_avg_pool2d;
+    /// Largest elements of so many windows along height and width; `None` keeps an axis.
+    /// `[n, c, h, w] -> [n, c, h', w']`.
+    AdaptiveMaxPool2d adaptive_max_pool2d_values;
 }
 
 /// That these can be numbers of windows.
@@ -214,13 +257,6 @@ fn windows(counts: &[Option<usize>]) -> Checked<()> {
     match counts.iter().flatten().find(|&&count| count == 0 || count >= u32::MAX as usize) {
         Some(bad) => Err(format!("{bad} windows along an axis, expected 1 to {}", u32::MAX - 1)),
         None => Ok(()),
-    }
-}
-
-impl<T: Float> Layer<T> for AdaptiveMaxPool2d {
-    #[track_caller]
-    fn forward<'t>(&self, x: &Var<'t, T>) -> Var<'t, T> {
-        x.adaptive_max_pool2d_values(&self.0)
     }
 }
 
@@ -251,6 +287,20 @@ pub struct Upsample {
 }
 
 checked!(Upsample { to: InterpolateTo, mode: InterpolateMode });
+
+impl Upsample {
+    /// To a size, or so many times as large.
+    ///
+    /// ```
+    /// use kolmo::{InterpolateMode, InterpolateTo, Tape, Tensor, nn::{Layer, Upsample}};
+    /// let twice = Upsample::new(InterpolateTo::Scale(2.0), InterpolateMode::Nearest);
+    /// let tape = Tape::<f32>::inference();
+    /// assert_eq!(twice.forward(&tape.constant(Tensor::ones([1, 3, 4, 5]))).shape(), &[1, 3, 8, 10]);
+    /// ```
+    pub fn new(to: InterpolateTo, mode: InterpolateMode) -> Self {
+        Upsample { to, mode }
+    }
+}
 
 impl Check for Upsample {
     fn check(&self) -> Checked<()> {

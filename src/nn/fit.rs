@@ -1,6 +1,13 @@
 //! What layers say of parameters and inputs that don't go together: by the layer's name, what it takes, what
 //! it was given.
-use crate::{error::Checked, ops::Float, param::Param, tape::Var, tensor::Shape};
+use crate::{
+    checked::Check,
+    error::{Checked, Error, Result},
+    ops::Float,
+    param::Param,
+    tape::Var,
+    tensor::Shape,
+};
 
 /// That a parameter has these sizes.
 pub(super) fn shaped<T: Float>(field: &str, p: &Param<T>, sizes: &[usize]) -> Checked<()> {
@@ -21,6 +28,12 @@ pub(super) fn shaped_if<T: Float>(field: &str, p: &Option<Param<T>>, sizes: &[us
 /// The message of a field that is a layer itself.
 pub(super) fn within(field: &str, check: Checked<()>) -> Checked<()> {
     check.map_err(|message| format!("{field}: {message}"))
+}
+
+/// A layer that a user put together, if its check finds nothing.
+pub(super) fn sound<L: Check>(name: &'static str, layer: L) -> Result<L> {
+    layer.check().map_err(|message| Error::invalid(name, message))?;
+    Ok(layer)
 }
 
 /// What a layer gives instead of its value, if something is wrong: the first failure of its inputs, or one of

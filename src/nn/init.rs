@@ -2,13 +2,13 @@
 use crate::{
     error::{Error, Result},
     ops::Float,
+    tape::Random,
     tensor::{
         Shape, Tensor,
         room::{listed, room},
         shape::addressable,
     },
 };
-use rand::Rng;
 use rand_distr::{Distribution, StandardNormal, Uniform};
 
 /// Which size of a weight `[out, in, …]` the variance is kept over.
@@ -96,7 +96,7 @@ pub fn fans(shape: &Shape) -> Result<(usize, usize)> {
 /// assert!(w.to_vec().iter().all(|v| v.abs() <= 0.1));
 /// ```
 #[doc(alias("rand", "uniform_"))]
-pub fn uniform<T: Float>(shape: impl Into<Shape>, low: f64, high: f64, rng: &mut impl Rng) -> Tensor<T> {
+pub fn uniform<T: Float>(shape: impl Into<Shape>, low: f64, high: f64, rng: &mut Random) -> Tensor<T> {
     match Uniform::new(low, high) {
         Ok(d) => Tensor::from_fn(shape, |_| T::from_f64(d.sample(rng))),
         // Empty and infinite ranges have one sensible answer.
@@ -106,7 +106,7 @@ pub fn uniform<T: Float>(shape: impl Into<Shape>, low: f64, high: f64, rng: &mut
 
 /// Normal with this mean and standard deviation.
 #[doc(alias("randn", "normal_"))]
-pub fn normal<T: Float>(shape: impl Into<Shape>, mean: f64, std: f64, rng: &mut impl Rng) -> Tensor<T> {
+pub fn normal<T: Float>(shape: impl Into<Shape>, mean: f64, std: f64, rng: &mut Random) -> Tensor<T> {
     Tensor::from_fn(shape, |_| {
         let z: f64 = StandardNormal.sample(rng);
         T::from_f64(mean + std * z)
@@ -115,7 +115,7 @@ pub fn normal<T: Float>(shape: impl Into<Shape>, mean: f64, std: f64, rng: &mut 
 
 /// Glorot's uniform values: bound `gain · √(6 / (fan_in + fan_out))`.
 #[doc(alias = "xavier_uniform_")]
-pub fn xavier_uniform<T: Float>(shape: impl Into<Shape>, gain: f64, rng: &mut impl Rng) -> Result<Tensor<T>> {
+pub fn xavier_uniform<T: Float>(shape: impl Into<Shape>, gain: f64, rng: &mut Random) -> Result<Tensor<T>> {
     let shape = shape.into();
     let (fan_in, fan_out) = fans(&shape)?;
     let bound = gain * (6.0 / (fan_in + fan_out) as f64).sqrt();
@@ -124,7 +124,7 @@ pub fn xavier_uniform<T: Float>(shape: impl Into<Shape>, gain: f64, rng: &mut im
 
 /// Glorot's normal values: deviation `gain · √(2 / (fan_in + fan_out))`.
 #[doc(alias = "xavier_normal_")]
-pub fn xavier_normal<T: Float>(shape: impl Into<Shape>, gain: f64, rng: &mut impl Rng) -> Result<Tensor<T>> {
+pub fn xavier_normal<T: Float>(shape: impl Into<Shape>, gain: f64, rng: &mut Random) -> Result<Tensor<T>> {
     let shape = shape.into();
     let (fan_in, fan_out) = fans(&shape)?;
     Ok(normal(shape, 0.0, gain * (2.0 / (fan_in + fan_out) as f64).sqrt(), rng))
@@ -144,7 +144,7 @@ pub fn kaiming_uniform<T: Float>(
     shape: impl Into<Shape>,
     gain: f64,
     fan: Fan,
-    rng: &mut impl Rng,
+    rng: &mut Random,
 ) -> Result<Tensor<T>> {
     let shape = shape.into();
     let bound = gain * (3.0 / pick(&shape, fan)?).sqrt();
@@ -157,7 +157,7 @@ pub fn kaiming_normal<T: Float>(
     shape: impl Into<Shape>,
     gain: f64,
     fan: Fan,
-    rng: &mut impl Rng,
+    rng: &mut Random,
 ) -> Result<Tensor<T>> {
     let shape = shape.into();
     let std = gain / pick(&shape, fan)?.sqrt();
@@ -180,7 +180,7 @@ pub fn trunc_normal<T: Float>(
     std: f64,
     low: f64,
     high: f64,
-    rng: &mut impl Rng,
+    rng: &mut Random,
 ) -> Tensor<T> {
     let mut draw = || {
         let z: f64 = StandardNormal.sample(rng);
@@ -203,7 +203,7 @@ pub fn trunc_normal<T: Float>(
 /// assert!((w.matmul(&w.t()) - tape.constant([[1.0, 0.0], [0.0, 1.0]])).abs().amax_dim(&[], false).item()? < 1e-12);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
-pub fn orthogonal<T: Float>(shape: impl Into<Shape>, gain: f64, rng: &mut impl Rng) -> Result<Tensor<T>> {
+pub fn orthogonal<T: Float>(shape: impl Into<Shape>, gain: f64, rng: &mut Random) -> Result<Tensor<T>> {
     let shape = shape.into();
     if shape.rank() < 2 {
         return Err(Error::invalid("orthogonal", format!("shape {shape} has fewer than two axes")));
@@ -232,7 +232,7 @@ pub fn orthogonal<T: Float>(shape: impl Into<Shape>, gain: f64, rng: &mut impl R
 }
 
 /// Normal with deviation `std`, of which a share of each column is zero (Martens, 2010): `[out, in]`.
-pub fn sparse<T: Float>(shape: [usize; 2], sparsity: f64, std: f64, rng: &mut impl Rng) -> Result<Tensor<T>> {
+pub fn sparse<T: Float>(shape: [usize; 2], sparsity: f64, std: f64, rng: &mut Random) -> Result<Tensor<T>> {
     if !(0.0..=1.0).contains(&sparsity) {
         return Err(Error::invalid("sparse", format!("sparsity {sparsity} is not from 0 to 1")));
     }
@@ -273,7 +273,6 @@ pub fn dirac<T: Float>(shape: impl Into<Shape>, groups: usize) -> Result<Tensor<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Random;
 
     #[test]
     fn truncated_draws_stay_inside() {

@@ -1,17 +1,16 @@
 //! Layers with one input and one output: linear, dropout, and layers in a row.
 use super::{
-    fit::{refused, shaped_if, sizes_of},
+    fit::{refused, shaped_if, sizes_of, sound},
     init,
 };
 use crate::{
     checked::{Check, checked, probability},
-    error::Checked,
+    error::{Checked, Result},
     ops::Float,
     param::Param,
-    tape::Var,
+    tape::{Random, Var},
     tensor::Tensor,
 };
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 /// One value in, one value out: what [`Sequential`] is made of. Models themselves need no trait.
@@ -41,7 +40,7 @@ pub trait Layer<T: Float = f32> {
 ///
 /// ```
 /// use kolmo::{Random, Tape, Tensor, nn::{Layer, Linear}};
-/// let layer = Linear::<f32>::new(3, 2, &mut Random::new(0));
+/// let layer = Linear::new(3, 2, &mut Random::new(0));
 /// let tape = Tape::new();
 /// assert_eq!(layer.forward(&tape.constant(Tensor::ones([5, 3]))).shape(), &[5, 2]);
 /// ```
@@ -65,14 +64,36 @@ impl<T: Float> Check for Linear<T> {
     }
 }
 
-impl<T: Float> Linear<T> {
+impl Linear {
     /// A layer with PyTorch's starting values: weight and bias uniform within ±1/√in.
-    pub fn new(in_features: usize, out_features: usize, rng: &mut impl Rng) -> Self {
+    pub fn new(in_features: usize, out_features: usize, rng: &mut Random) -> Self {
+        Linear::with_dtype(in_features, out_features, rng)
+    }
+}
+
+impl<T: Float> Linear<T> {
+    /// The same with numbers of another type: `Linear::<f64>::with_dtype(3, 2, rng)`.
+    pub fn with_dtype(in_features: usize, out_features: usize, rng: &mut Random) -> Self {
         let bound = 1.0 / (in_features.max(1) as f64).sqrt();
         Linear {
             weight: Param::new(init::uniform([out_features, in_features], -bound, bound, rng)),
             bias: Some(Param::new(init::uniform([out_features], -bound, bound, rng))),
         }
+    }
+
+    /// A layer of weights `[out, in]` and, unless it has none, a bias `[out]`.
+    ///
+    /// ```
+    /// use kolmo::{Tape, Tensor, nn::{Layer, Linear}};
+    /// let sum = Linear::from_weights(Tensor::from([[1.0, 1.0]]), Some(Tensor::from([0.5])))?;
+    /// assert_eq!(sum.forward(&Tape::<f64>::new().constant([[2.0, 3.0]])).to_vec()?, [5.5]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The shapes are others.
+    pub fn from_weights(weight: Tensor<T>, bias: Option<Tensor<T>>) -> Result<Self> {
+        sound("Linear", Linear { weight: Param::new(weight), bias: bias.map(Param::new) })
     }
 
     /// With `false`, the layer without its bias.
@@ -176,10 +197,10 @@ impl<'t, T: Float> Var<'t, T> {
 /// ```
 /// use kolmo::{Random, Tape, Tensor, nn::{Layer, Linear, Relu, Sequential, named_params}};
 /// let rng = &mut Random::new(0);
-/// let net = Sequential((Linear::<f32>::new(4, 8, rng), Relu, Linear::new(8, 2, rng)));
+/// let net = Sequential((Linear::new(4, 8, rng), Relu, Linear::new(8, 2, rng)));
 /// let tape = Tape::new();
 /// assert_eq!(net.forward(&tape.constant(Tensor::ones([1, 4]))).shape(), &[1, 2]);
-/// assert_eq!(named_params::<f32, _>(&net)[2].0, "2.weight");
+/// assert_eq!(named_params::<f32>(&net)[2].0, "2.weight");
 /// ```
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Sequential<L>(pub L);

@@ -26,7 +26,7 @@ fn statistics<T: Float>(value: Tensor<T>) -> Param<T> {
 ///
 /// ```
 /// use kolmo::{Tape, Tensor, nn::{BatchNorm2d, Layer}};
-/// let layer = BatchNorm2d::<f32>::new(3);
+/// let layer = BatchNorm2d::new(3);
 /// let tape = Tape::new();
 /// let y = layer.forward(&tape.constant(Tensor::from_fn([2, 3, 4, 4], |i| i as f32)));
 /// assert!(y.mean().item()?.abs() < 1e-6);
@@ -104,9 +104,16 @@ impl<T: Float> Check for BatchNorm<T> {
     }
 }
 
-impl<T: Float> BatchNorm<T> {
+impl BatchNorm {
     /// A layer that only normalises, until it is trained.
     pub fn new(channels: usize) -> Self {
+        BatchNorm::with_dtype(channels)
+    }
+}
+
+impl<T: Float> BatchNorm<T> {
+    /// The same with numbers of another type: `BatchNorm::<f64>::with_dtype(3)`.
+    pub fn with_dtype(channels: usize) -> Self {
         BatchNorm {
             weight: Some(Param::new(Tensor::ones([channels]))),
             bias: Some(Param::new(Tensor::zeros([channels]))),
@@ -180,7 +187,7 @@ impl<T: Float> Layer<T> for BatchNorm<T> {
 /// ```
 /// use kolmo::{Tape, Tensor, nn::{InstanceNorm, Layer}};
 /// let tape = Tape::new();
-/// let y = InstanceNorm::<f32>::new().forward(&tape.constant(Tensor::from_fn([2, 3, 4, 4], |i| i as f32)));
+/// let y = InstanceNorm::new().forward(&tape.constant(Tensor::from_fn([2, 3, 4, 4], |i| i as f32)));
 /// assert!(y.mean().item()?.abs() < 1e-6);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
@@ -219,6 +226,13 @@ impl<T: Float> Check for InstanceNorm<T> {
     }
 }
 
+impl InstanceNorm {
+    /// A layer as PyTorch's by default, without weights and running statistics.
+    pub fn new() -> Self {
+        InstanceNorm::with_dtype()
+    }
+}
+
 impl<T: Float> InstanceNorm<T> {
     /// How many channels its parameters are for, if there are any.
     fn channels(&self) -> Checked<Option<usize>> {
@@ -246,8 +260,8 @@ impl<T: Float> InstanceNorm<T> {
         Ok(channels)
     }
 
-    /// A layer as PyTorch's by default, without weights and running statistics.
-    pub fn new() -> Self {
+    /// The same with numbers of another type: `InstanceNorm::<f64>::with_dtype()`.
+    pub fn with_dtype() -> Self {
         InstanceNorm {
             weight: None,
             bias: None,
@@ -278,7 +292,7 @@ impl<T: Float> InstanceNorm<T> {
 
 impl<T: Float> Default for InstanceNorm<T> {
     fn default() -> Self {
-        InstanceNorm::new()
+        InstanceNorm::with_dtype()
     }
 }
 

@@ -105,15 +105,30 @@ impl<T: Float> Check for GroupNorm<T> {
     }
 }
 
+impl LayerNorm {
+    /// A layer for inputs whose last axes have these sizes.
+    pub fn new(normalized_shape: impl Into<Shape>) -> Self {
+        LayerNorm::with_dtype(normalized_shape)
+    }
+}
+
 impl<T: Float> LayerNorm<T> {
     fn takes(&self, x: &Var<'_, T>) -> Checked<()> {
         ends_with(x, &self.normalized_shape)
     }
 
-    /// A layer for inputs whose last axes have these sizes.
-    pub fn new(normalized_shape: impl Into<Shape>) -> Self {
+    /// The same with numbers of another type: `LayerNorm::<f64>::with_dtype([8])`.
+    pub fn with_dtype(normalized_shape: impl Into<Shape>) -> Self {
         let shape = normalized_shape.into();
         LayerNorm::of(shape.to_vec(), shape)
+    }
+}
+
+impl GroupNorm {
+    /// A layer for so many groups of so many channels. Groups that don't divide the channels are an error
+    /// when it is used.
+    pub fn new(num_groups: usize, num_channels: usize) -> Self {
+        GroupNorm::with_dtype(num_groups, num_channels)
     }
 }
 
@@ -132,9 +147,8 @@ impl<T: Float> GroupNorm<T> {
         }
     }
 
-    /// A layer for so many groups of so many channels. Groups that don't divide the channels are an error
-    /// when it is used.
-    pub fn new(num_groups: usize, num_channels: usize) -> Self {
+    /// The same with numbers of another type: `GroupNorm::<f64>::with_dtype(2, 8)`.
+    pub fn with_dtype(num_groups: usize, num_channels: usize) -> Self {
         GroupNorm::of(num_groups, [num_channels])
     }
 }
@@ -144,7 +158,7 @@ impl<T: Float> GroupNorm<T> {
 /// ```
 /// use kolmo::{Tape, nn::{Layer, RmsNorm}};
 /// let tape = Tape::<f64>::new();
-/// let y = RmsNorm::new([2]).forward(&tape.constant([[3.0, 3.0]]));
+/// let y = RmsNorm::with_dtype([2]).forward(&tape.constant([[3.0, 3.0]]));
 /// assert!((y.to_vec()?[0] - 1.0).abs() < 1e-9);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
@@ -170,9 +184,16 @@ impl<T: Float> Check for RmsNorm<T> {
     }
 }
 
-impl<T: Float> RmsNorm<T> {
+impl RmsNorm {
     /// A layer for inputs whose last axes have these sizes.
     pub fn new(normalized_shape: impl Into<Shape>) -> Self {
+        RmsNorm::with_dtype(normalized_shape)
+    }
+}
+
+impl<T: Float> RmsNorm<T> {
+    /// The same with numbers of another type: `RmsNorm::<f64>::with_dtype([8])`.
+    pub fn with_dtype(normalized_shape: impl Into<Shape>) -> Self {
         let shape = normalized_shape.into();
         RmsNorm {
             weight: Some(Param::new(Tensor::ones(&shape))),

@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn rows_of_layers_are_told_and_nothing_else() {
-        let linear = || Linear::<f32>::new(2, 2, &mut Random::new(0));
+        let linear = || Linear::new(2, 2, &mut Random::new(0));
         let nested = Sequential((linear(), Sequential((Tanh, linear())), Relu));
         assert_eq!(outline(&nested).unwrap(), ["Linear", "Tanh", "Linear", "Relu"]);
         assert_eq!(outline(&Sequential(vec![linear(), linear()])).unwrap(), ["Linear"; 2]);

@@ -9,10 +9,11 @@ use crate::{
     checked::{Check, checked, probability},
     error::Checked,
     ops::Float,
+    options::options,
     param::Param,
-    tape::{Tape, Var},
+    tape::{Random, Tape, Var},
+    tensor::Tensor,
 };
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -77,11 +78,26 @@ pub struct State<'t, T: Float = f32> {
     pub cell: Option<Var<'t, T>>,
 }
 
+options! {
+    /// What a [`Recurrent`] is made from besides its sizes, with PyTorch's names and defaults.
+    RecurrentOptions {
+        /// Layers, each of which reads the outputs of the one before (default 1).
+        num_layers(usize): usize = 1,
+        /// Whether there are `b_ih` and `b_hh` (default yes).
+        bias(bool): bool = true,
+        /// Probability that an output between two layers is dropped in training (default 0).
+        dropout(f64): f64 = 0.0,
+        /// Whether a second state goes from the end to the beginning (default no).
+        bidirectional(bool): bool = false,
+    }
+}
+
 /// Layers of recurrent cells, one upon the other.
 ///
 /// ```
-/// use kolmo::{Random, Tape, Tensor, nn::{Recurrent, RecurrentMode}};
-/// let layer = Recurrent::<f32>::new(RecurrentMode::Lstm, 3, 5, 2, true, &mut Random::new(0));
+/// use kolmo::{Random, Tape, Tensor, nn::{Recurrent, RecurrentMode, RecurrentOptions}};
+/// let options = RecurrentOptions::new().num_layers(2).bidirectional(true);
+/// let layer = Recurrent::with_options(RecurrentMode::Lstm, 3, 5, options, &mut Random::new(0));
 /// let tape = Tape::new();
 /// let (y, state) = layer.forward(&tape.constant(Tensor::ones([7, 4, 3])), None); // 7 steps, 4 sequences
 /// assert_eq!((y.shape().to_vec(), state.hidden.shape().to_vec()), (vec![7, 4, 10], vec![4, 4, 5]));
@@ -154,6 +170,42 @@ impl<T: Float> Check for Recurrent<T> {
     }
 }
 
+impl Recurrent {
+    /// One layer in one direction with biases and PyTorch's starting values: all uniform within ±1/√hidden.
+    pub fn new(mode: RecurrentMode, input_size: usize, hidden_size: usize, rng: &mut Random) -> Self {
+        Recurrent::with_options(mode, input_size, hidden_size, RecurrentOptions::new(), rng)
+    }
+
+    /// The same with more layers, in both directions, with dropout, or without biases.
+    pub fn with_options(
+        mode: RecurrentMode,
+        input_size: usize,
+        hidden_size: usize,
+        options: RecurrentOptions,
+        rng: &mut Random,
+    ) -> Self {
+        Recurrent::with_dtype(mode, input_size, hidden_size, options, rng)
+    }
+
+    /// One layer of [`RecurrentMode::Lstm`].
+    #[doc(alias = "LSTM")]
+    pub fn lstm(input_size: usize, hidden_size: usize, rng: &mut Random) -> Self {
+        Recurrent::new(RecurrentMode::Lstm, input_size, hidden_size, rng)
+    }
+
+    /// One layer of [`RecurrentMode::Gru`].
+    #[doc(alias = "GRU")]
+    pub fn gru(input_size: usize, hidden_size: usize, rng: &mut Random) -> Self {
+        Recurrent::new(RecurrentMode::Gru, input_size, hidden_size, rng)
+    }
+
+    /// One layer of [`RecurrentMode::RnnTanh`].
+    #[doc(alias = "RNN")]
+    pub fn rnn(input_size: usize, hidden_size: usize, rng: &mut Random) -> Self {
+        Recurrent::new(RecurrentMode::RnnTanh, input_size, hidden_size, rng)
+    }
+}
+
 impl<T: Float> Recurrent<T> {
     fn directions(&self) -> usize {
         1 + usize::from(self.bidirectional)
@@ -175,8 +227,8 @@ impl<T: Float> Recurrent<T> {
         }
     }
 
-    /// That the layer can work with an input and a state.
-    fn takes(&self, x: &Var<'_, T>, state: Option<&State<'_, T>>) -> Checked<()> {
+    /// That the layer can work with an input, lengths of its sequences and a state.
+    fn takes(&self, x: &Var<'_, T>, lengths: Option<&[usize]>, state: Option<&State<'_, T>>) -> Checked<()> {
         self.check()?;
         let width = self.input_size()?;
         let (states, hidden) = (self.num_layers * self.directions(), self.hidden_size);
@@ -185,6 +237,15 @@ impl<T: Float> Recurrent<T> {
             [steps, own] if steps > 0 && own == width => vec![states, hidden],
             _ => return Err(format!("takes [steps, n, {width}] with a step at least, not {}", x.shape())),
         };
+        if let Some(lengths) = lengths {
+            let (steps, n) = (x.dim(0), if x.rank() == 2 { 1 } else { x.dim(1) });
+            if lengths.len() != n {
+                return Err(format!("takes {n} lengths, one for each sequence, not {}", lengths.len()));
+            }
+            if let Some((i, length)) = lengths.iter().enumerate().find(|(_, l)| !(1..=steps).contains(*l)) {
+                return Err(format!("length {i} is {length}, expected 1 to {steps}"));
+            }
+        }
         let Some(state) = state else { return Ok(()) };
         for (name, v) in [("state", Some(&state.hidden)), ("state's cell", state.cell.as_ref())] {
             if let Some(v) = v.filter(|v| v.failed_id().is_none() && v.shape()[..] != expected[..]) {
@@ -194,17 +255,17 @@ impl<T: Float> Recurrent<T> {
         Ok(())
     }
 
-    /// Layers with biases and PyTorch's starting values: all uniform within ±1/√hidden.
-    pub fn new(
-        cell: RecurrentMode,
+    /// As [`with_options`](Recurrent::with_options) with numbers of another type: `Recurrent::<f64>::with_dtype(…)`.
+    pub fn with_dtype(
+        mode: RecurrentMode,
         input_size: usize,
         hidden_size: usize,
-        num_layers: usize,
-        bidirectional: bool,
-        rng: &mut impl Rng,
+        options: RecurrentOptions,
+        rng: &mut Random,
     ) -> Self {
+        let RecurrentOptions { num_layers, bias, dropout, bidirectional } = options;
         let bound = 1.0 / (hidden_size.max(1) as f64).sqrt();
-        let (rows, directions) = (hidden_size.saturating_mul(cell.gates()), 1 + usize::from(bidirectional));
+        let (rows, directions) = (hidden_size.saturating_mul(mode.gates()), 1 + usize::from(bidirectional));
         let mut params = BTreeMap::new();
         for layer in 0..num_layers {
             let width = if layer == 0 { input_size } else { hidden_size.saturating_mul(directions) };
@@ -215,11 +276,13 @@ impl<T: Float> Recurrent<T> {
                 };
                 add("weight_ih", &[rows, width]);
                 add("weight_hh", &[rows, hidden_size]);
-                add("bias_ih", &[rows]);
-                add("bias_hh", &[rows]);
+                if bias {
+                    add("bias_ih", &[rows]);
+                    add("bias_hh", &[rows]);
+                }
             }
         }
-        Recurrent { cell, hidden_size, num_layers, bidirectional, dropout: 0.0, params }
+        Recurrent { cell: mode, hidden_size, num_layers, bidirectional, dropout, params }
     }
 
     /// Outputs of the last layer, `[steps, n, directions · hidden]`, and the states at the end, from inputs
@@ -227,9 +290,45 @@ impl<T: Float> Recurrent<T> {
     /// the axis `n` may be missing everywhere.
     #[track_caller]
     pub fn forward<'t>(&self, x: &Var<'t, T>, state: Option<&State<'t, T>>) -> (Var<'t, T>, State<'t, T>) {
+        self.forward_within(x, None, state)
+    }
+
+    /// [`forward`](Recurrent::forward) of sequences of different lengths, each from 1 to `steps`, in any
+    /// order. What stands behind a sequence's end isn't looked at: outputs there are 0, the state at the end
+    /// is that of its last step, and the way back begins there. So PyTorch has it of packed sequences, but
+    /// that outputs always have as many steps as `x`.
+    ///
+    /// ```
+    /// use kolmo::{Random, Tape, Tensor, nn::Recurrent};
+    /// let layer = Recurrent::gru(3, 5, &mut Random::new(0));
+    /// let tape = Tape::new();
+    /// let x = tape.constant(Tensor::ones([7, 2, 3])); // 2 sequences, of 7 and of 4 steps
+    /// let (y, state) = layer.forward_lengths(&x, &[7, 4], None);
+    /// assert_eq!(y.select(1, 1).select(0, 3).to_vec()?, state.hidden.select(1, 1).to_vec()?);
+    /// assert_eq!(y.select(1, 1).select(0, 4).to_vec()?, [0.0; 5]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
+    #[track_caller]
+    #[doc(alias("pack_padded_sequence", "pad_packed_sequence", "pack_sequence"))]
+    pub fn forward_lengths<'t>(
+        &self,
+        x: &Var<'t, T>,
+        lengths: &[usize],
+        state: Option<&State<'t, T>>,
+    ) -> (Var<'t, T>, State<'t, T>) {
+        self.forward_within(x, Some(lengths), state)
+    }
+
+    #[track_caller]
+    fn forward_within<'t>(
+        &self,
+        x: &Var<'t, T>,
+        lengths: Option<&[usize]>,
+        state: Option<&State<'t, T>>,
+    ) -> (Var<'t, T>, State<'t, T>) {
         let given = [Some(x), state.map(|s| &s.hidden), state.and_then(|s| s.cell.as_ref())];
         let given: Vec<&Var<'t, T>> = given.into_iter().flatten().collect();
-        if let Some(failed) = refused("Recurrent", &given, || self.takes(x, state)) {
+        if let Some(failed) = refused("Recurrent", &given, || self.takes(x, lengths, state)) {
             return (failed.clone(), State { hidden: failed, cell: None });
         }
         let tape = x.tape();
@@ -237,12 +336,20 @@ impl<T: Float> Recurrent<T> {
             // One sequence: without the axis n.
             let with = |v: &Var<'t, T>| v.unsqueeze(1);
             let state = state.map(|s| State { hidden: with(&s.hidden), cell: s.cell.as_ref().map(with) });
-            let (y, end) = self.forward(&with(x), state.as_ref());
+            let (y, end) = self.forward_within(&with(x), lengths, state.as_ref());
             let without = |v: Var<'t, T>| v.squeeze(&[1]);
             return (without(y), State { hidden: without(end.hidden), cell: end.cell.map(without) });
         }
         let directions = self.directions();
+        let steps = x.dim(0);
+        let lengths = lengths.filter(|lengths| lengths.iter().any(|&length| length < steps));
         let (mut y, mut ends) = (x.clone(), Vec::new());
+        if let Some(lengths) = lengths {
+            // What isn't looked at may be NaN, and its gradient 0 times NaN.
+            let n = lengths.len();
+            let behind = |i: usize| lengths.get(i % n).is_none_or(|&length| i / n >= length);
+            y = y.masked_fill(&Tensor::from_fn([steps, n, 1], behind), 0.0);
+        }
         for layer in 0..self.num_layers {
             if layer > 0 {
                 y = y.dropout(self.dropout);
@@ -258,7 +365,7 @@ impl<T: Float> Recurrent<T> {
                     State { hidden: row(&s.hidden), cell: s.cell.as_ref().map(row) }
                 });
                 let weights = Weights { w_ih, w_hh, b_ih: part("bias_ih"), b_hh: part("bias_hh") };
-                let (out, end) = self.run(&y, begin, &weights, way == 1);
+                let (out, end) = self.run(&y, lengths, begin, &weights, way == 1);
                 ways.push(out);
                 ends.push(end);
             }
@@ -274,6 +381,7 @@ impl<T: Float> Recurrent<T> {
     fn run<'t>(
         &self,
         x: &Var<'t, T>,
+        lengths: Option<&[usize]>,
         begin: Option<State<'t, T>>,
         w: &Weights<'t, T>,
         back: bool,
@@ -281,15 +389,32 @@ impl<T: Float> Recurrent<T> {
         let tape: &'t Tape<T> = x.tape();
         // The inputs' part of all steps is one product.
         let inputs = x.linear(&w.w_ih, w.b_ih.as_ref());
-        let zeros = || tape.constant(crate::Tensor::zeros([x.dim(1), self.hidden_size]));
+        let zeros = || tape.constant(Tensor::zeros([x.dim(1), self.hidden_size]));
         let mut state = begin.unwrap_or_else(|| State { hidden: zeros(), cell: None });
         let steps = x.dim(0);
         let mut outs = Vec::with_capacity(steps);
         for k in 0..steps {
             let at = if back { steps - 1 - k } else { k };
             let h = state.hidden.linear(&w.w_hh, w.b_hh.as_ref());
-            state = self.cell.step(&inputs.select(0, at as isize), &h, &state);
-            outs.push(state.hidden.clone());
+            let next = self.cell.step(&inputs.select(0, at as isize), &h, &state);
+            let running = |length: &usize| at < *length;
+            match lengths {
+                Some(lengths) if !lengths.iter().all(running) => {
+                    let running = |i: usize| lengths.get(i).is_some_and(running);
+                    let running = Tensor::from_fn([lengths.len(), 1], running);
+                    outs.push(next.hidden.where_(&running, &zeros()));
+                    // Where a sequence has ended or, on the way back, not begun, the state stays.
+                    let cell = next.cell.map(|new| {
+                        let old = state.cell.unwrap_or_else(zeros);
+                        new.where_(&running, &old)
+                    });
+                    state = State { hidden: next.hidden.where_(&running, &state.hidden), cell };
+                }
+                _ => {
+                    outs.push(next.hidden.clone());
+                    state = next;
+                }
+            }
         }
         if back {
             outs.reverse();

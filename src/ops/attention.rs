@@ -12,31 +12,79 @@ pub enum AttentionMask<'t, T: Float> {
     Additive(Var<'t, T>),
 }
 
+impl<T: Float> From<Tensor<bool>> for AttentionMask<'_, T> {
+    fn from(mask: Tensor<bool>) -> Self {
+        AttentionMask::Bool(mask)
+    }
+}
+
+impl<T: Float> From<&Tensor<bool>> for AttentionMask<'_, T> {
+    fn from(mask: &Tensor<bool>) -> Self {
+        AttentionMask::Bool(mask.clone())
+    }
+}
+
+impl<'t, T: Float> From<Var<'t, T>> for AttentionMask<'t, T> {
+    fn from(bias: Var<'t, T>) -> Self {
+        AttentionMask::Additive(bias)
+    }
+}
+
+impl<'t, T: Float> From<&Var<'t, T>> for AttentionMask<'t, T> {
+    fn from(bias: &Var<'t, T>) -> Self {
+        AttentionMask::Additive(bias.clone())
+    }
+}
+
 /// Options of [`Var::scaled_dot_product_attention`], with PyTorch's names and defaults.
 ///
 /// ```
 /// use kolmo::{AttentionOptions, Tape, Tensor};
 /// let tape = Tape::<f32>::inference();
 /// let x = tape.constant(Tensor::ones([2, 4, 5, 8])); // [batch, heads, length, width]
-/// let y = x.scaled_dot_product_attention(&x, &x, &AttentionOptions { is_causal: true, ..AttentionOptions::default() });
+/// let y = x.scaled_dot_product_attention(&x, &x, &AttentionOptions::new().is_causal(true));
 /// assert_eq!(y.shape(), &[2, 4, 5, 8]);
 /// ```
 #[derive(Clone, Debug)]
 #[must_use = "options do nothing until they are given to what they are for"]
 pub struct AttentionOptions<'t, T: Float> {
-    /// Which pairs take part (default: all).
-    pub mask: Option<AttentionMask<'t, T>>,
-    /// Whether a query sees only keys up to its own place (default no); instead of a mask.
-    pub is_causal: bool,
-    /// Probability that a weight is dropped in training (default 0).
-    pub dropout_p: f64,
-    /// What scores are multiplied by (default `1 / √d`).
-    pub scale: Option<f64>,
+    attn_mask: Option<AttentionMask<'t, T>>,
+    is_causal: bool,
+    dropout_p: f64,
+    scale: Option<f64>,
 }
 
 impl<T: Float> Default for AttentionOptions<'_, T> {
     fn default() -> Self {
-        AttentionOptions { mask: None, is_causal: false, dropout_p: 0.0, scale: None }
+        AttentionOptions { attn_mask: None, is_causal: false, dropout_p: 0.0, scale: None }
+    }
+}
+
+impl<'t, T: Float> AttentionOptions<'t, T> {
+    /// All pairs, no dropout, PyTorch's scale.
+    pub fn new() -> Self {
+        AttentionOptions::default()
+    }
+
+    /// Which pairs take part (default: all): a `Tensor<bool>`, true where they do, or a [`Var`] that is added
+    /// to the scores.
+    pub fn attn_mask(self, mask: impl Into<AttentionMask<'t, T>>) -> Self {
+        AttentionOptions { attn_mask: Some(mask.into()), ..self }
+    }
+
+    /// Whether a query sees only keys up to its own place (default no); instead of a mask.
+    pub fn is_causal(self, is_causal: bool) -> Self {
+        AttentionOptions { is_causal, ..self }
+    }
+
+    /// Probability that a weight is dropped in training (default 0).
+    pub fn dropout_p(self, dropout_p: f64) -> Self {
+        AttentionOptions { dropout_p, ..self }
+    }
+
+    /// What scores are multiplied by (default `1 / √d`).
+    pub fn scale(self, scale: impl Into<Option<f64>>) -> Self {
+        AttentionOptions { scale: scale.into(), ..self }
     }
 }
 
@@ -68,12 +116,12 @@ impl<'t, T: Float> Var<'t, T> {
             );
             return self.tape().fail_op("scaled_dot_product_attention", message, &operands);
         }
-        if options.is_causal && options.mask.is_some() {
+        if options.is_causal && options.attn_mask.is_some() {
             let message = "takes a mask or is_causal, not both";
             return self.tape().fail_op("scaled_dot_product_attention", message, &operands);
         }
         let y = self.attend(&self.shared(key), &self.shared(value), options);
-        let mask = match &options.mask {
+        let mask = match &options.attn_mask {
             Some(AttentionMask::Additive(bias)) => Some(bias),
             _ => None,
         };
@@ -91,7 +139,7 @@ impl<'t, T: Float> Var<'t, T> {
         fn lead<'a, T: Float>(v: &'a Var<'_, T>) -> &'a [usize] {
             v.shape().split_at(v.rank() - 2).0
         }
-        let plain = options.mask.is_none() && (options.dropout_p == 0.0 || !self.tape().is_training());
+        let plain = options.attn_mask.is_none() && (options.dropout_p == 0.0 || !self.tape().is_training());
         if plain && lead(self) == lead(key) && lead(key) == lead(value) {
             let op = Attend { causal: options.is_causal, scale: self.attention_scale(options) };
             return self.tape().apply(op, &[self, key, value]);
@@ -111,7 +159,7 @@ impl<'t, T: Float> Var<'t, T> {
         options: &AttentionOptions<'t, T>,
     ) -> Var<'t, T> {
         let scores = (self * self.attention_scale(options)).matmul(&key.mt());
-        let weights = match &options.mask {
+        let weights = match &options.attn_mask {
             None if options.is_causal => scores.causal_softmax(),
             None => scores.softmax(-1),
             Some(AttentionMask::Additive(bias)) => (scores + bias).masked_softmax(),

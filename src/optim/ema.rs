@@ -73,7 +73,7 @@ impl<T: Float> Ema<T> {
     pub fn swap<M: Serialize + ?Sized>(&mut self, model: &M) -> Result<()> {
         self.fits(model)?;
         let unknown = |(name, _): &(String, Param<T>)| !self.average.contains_key(name);
-        if let Some((name, _)) = named_params::<T, _>(model).iter().find(|p| unknown(p)) {
+        if let Some((name, _)) = named_params::<T>(model).iter().find(|p| unknown(p)) {
             let message = format!("there is no average of {} yet: update comes first", shown(name));
             return Err(Error::invalid("Ema", message));
         }
@@ -87,7 +87,7 @@ impl<T: Float> Ema<T> {
 
     /// Whether there are parameters, and those that have an average are of its shape.
     fn fits<M: Serialize + ?Sized>(&self, model: &M) -> Result<()> {
-        let params = named_params::<T, _>(model);
+        let params = named_params::<T>(model);
         if params.is_empty() {
             let message = format!("there are no parameters of {} to average: {}", T::NAME, inventory(model));
             return Err(Error::invalid("Ema", message));

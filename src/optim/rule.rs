@@ -144,9 +144,9 @@ impl<T: Float, R: Rule> Base<T, R> {
             return Ok(());
         }
         let mut used = vec![false; self.groups.len()];
-        visit_params(model, |path, _: &Param<T>| {
-            let name = path.to_string();
-            if let Some(i) = self.groups.iter().position(|g| (g.takes)(&name)) {
+        visit_params(model, |path, p: &Param<T>| {
+            let (name, shape) = (path.to_string(), p.shape());
+            if let Some(i) = self.groups.iter().position(|g| (g.filter)(&name, &shape)) {
                 used[i] = true;
             }
         });
@@ -162,13 +162,13 @@ impl<T: Float, R: Rule> Base<T, R> {
         }
     }
 
-    /// Learning rate and weight decay of the parameter of this name.
-    fn rates(&self, name: &dyn fmt::Display) -> (f64, f64) {
+    /// Learning rate and weight decay of the parameter of this name and shape.
+    fn rates(&self, name: &dyn fmt::Display, shape: &Shape) -> (f64, f64) {
         if self.groups.is_empty() {
             return (self.lr, self.weight_decay);
         }
         let name = name.to_string();
-        match self.groups.iter().find(|g| (g.takes)(&name)) {
+        match self.groups.iter().find(|g| (g.filter)(&name, shape)) {
             Some(g) => (self.lr * g.lr_factor, g.weight_decay.unwrap_or(self.weight_decay)),
             None => (self.lr, self.weight_decay),
         }
@@ -182,7 +182,7 @@ impl<T: Float, R: Rule> Base<T, R> {
         visit_params(model, |path, p: &Param<T>| {
             let Some(grad) = grads.param(p).filter(|_| error.is_none()) else { return };
             found = true;
-            let (lr, decay) = self.rates(path);
+            let (lr, decay) = self.rates(path, grad.shape());
             let slot = self.slots.entry(p.id()).or_insert_with(|| Slot {
                 tensors: (0..rule.memory())
                     .map(|_| Tensor::full(grad.shape(), T::constant(rule.start())))

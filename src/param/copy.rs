@@ -21,7 +21,7 @@ use serde::{Serialize, de::DeserializeOwned};
 ///
 /// ```
 /// use kolmo::{Random, Tensor, nn::{Linear, deep_copy}};
-/// let online = Linear::<f32>::new(3, 2, &mut Random::new(0));
+/// let online = Linear::new(3, 2, &mut Random::new(0));
 /// let target = deep_copy(&online)?;
 /// online.weight.set(Tensor::zeros([2, 3]));
 /// assert_ne!(target.weight.value(), online.weight.value());

@@ -138,7 +138,7 @@ impl<T: Float> Tape<T> {
     ///
     /// ```
     /// use kolmo::{Random, Tape, Tensor, nn::{Layer, Linear}};
-    /// let layer = Linear::<f64>::new(2, 1, &mut Random::new(0)).bias(false);
+    /// let layer = Linear::<f64>::with_dtype(2, 1, &mut Random::new(0)).bias(false);
     /// let tape = Tape::new();
     /// let w = tape.input([[3.0, 4.0]]);
     /// tape.substitute(&layer.weight, &(&w * 2.0));

@@ -55,7 +55,7 @@ impl fmt::Display for Path {
 ///
 /// ```
 /// use kolmo::{Random, nn::{Linear, Param, visit_params}};
-/// let layer = Linear::<f32>::new(3, 2, &mut Random::new(0));
+/// let layer = Linear::new(3, 2, &mut Random::new(0));
 /// let mut weights = 0;
 /// visit_params(&layer, |_, p: &Param| weights += p.shape().numel());
 /// assert_eq!(weights, 8);
@@ -113,12 +113,12 @@ fn walk<T: Float, M: Serialize + ?Sized>(
 /// }
 /// let layer = || Layer { weight: Param::new(Tensor::zeros([2, 2])), scale: 1.0 };
 /// let model = Model { layers: vec![layer(), layer()] };
-/// let names: Vec<String> = named_params::<f32, _>(&model).into_iter().map(|(name, _)| name).collect();
+/// let names: Vec<String> = named_params::<f32>(&model).into_iter().map(|(name, _)| name).collect();
 /// assert_eq!(names, ["layers.0.weight", "layers.1.weight"]);
 /// ```
 #[must_use]
 #[doc(alias("named_parameters", "parameters"))]
-pub fn named_params<T: Float, M: Serialize + ?Sized>(model: &M) -> Vec<(String, Param<T>)> {
+pub fn named_params<T: Float>(model: &(impl Serialize + ?Sized)) -> Vec<(String, Param<T>)> {
     let mut found = Vec::new();
     visit_params(model, |path, p: &Param<T>| found.push((path.to_string(), p.clone())));
     found

@@ -20,7 +20,7 @@ use std::{collections::HashMap, fmt, sync::Arc};
 ///
 /// ```
 /// use kolmo::{Program, Random, Tensor, nn::{Layer, Linear}, optim::{Optimizer, Sgd}};
-/// let net = Linear::<f32>::new(2, 3, &mut Random::new(0));
+/// let net = Linear::new(2, 3, &mut Random::new(0));
 /// let x = Tensor::from([[1.0, -1.0], [0.5, 2.0]]);
 /// let labels = Tensor::from([2u32, 0]);
 /// let mut program = Program::new(&[&x], &[&labels], |_, x, labels| {

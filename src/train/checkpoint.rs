@@ -39,14 +39,14 @@ struct Head<R> {
 /// ```
 /// use kolmo::{Random, Tape, Tensor, nn::{Layer, Linear}, optim::{Adam, Optimizer}, train};
 /// let path = std::env::temp_dir().join(format!("kolmo-checkpoint-{}", std::process::id()));
-/// let net = Linear::<f32>::new(2, 1, &mut Random::new(0));
+/// let net = Linear::new(2, 1, &mut Random::new(0));
 /// let mut adam: Adam = Adam::new(0.1);
 /// let tape = Tape::new();
 /// adam.step(&net, &net.forward(&tape.constant(Tensor::ones([1, 2]))).sum().backward()?)?;
 /// train::save_checkpoint(&path, &net, &adam, &(1u64, tape.random()))?;
 ///
 /// // Another day:
-/// let again = Linear::<f32>::new(2, 1, &mut Random::new(7));
+/// let again = Linear::new(2, 1, &mut Random::new(7));
 /// let mut adam: Adam = Adam::new(0.1);
 /// let (step, random): (u64, Random) = train::load_checkpoint(&path, &again, &mut adam)?;
 /// tape.set_random(random);

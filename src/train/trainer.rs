@@ -29,7 +29,7 @@ use std::{fmt, path::PathBuf};
 /// use kolmo::{optim::Adam, train::Trainer};
 /// let (x, y) = data::digits();
 /// let rng = &mut Random::new(0);
-/// let net = Sequential((Linear::<f32>::new(64, 32, rng), Relu, Linear::new(32, 10, rng)));
+/// let net = Sequential((Linear::new(64, 32, rng), Relu, Linear::new(32, 10, rng)));
 /// let history = Trainer::new(DataLoader::new(1500, 50), 3).progress(false).fit(
 ///     &net,
 ///     &mut Adam::new(1e-3),

@@ -26,7 +26,7 @@ use std::{fmt, path::Path};
 ///
 /// ```
 /// use kolmo::{Random, nn::Linear, train::{load_safetensors, save_safetensors}};
-/// let layer = |seed| Linear::<f32>::new(3, 2, &mut Random::new(seed));
+/// let layer = |seed| Linear::new(3, 2, &mut Random::new(seed));
 /// let (a, b) = (layer(0), layer(1));
 /// let path = std::env::temp_dir().join(format!("kolmo_weights_{}.safetensors", std::process::id()));
 /// save_safetensors(&a, &path)?;

@@ -3,7 +3,7 @@ use crate::case::{Arg, Call, Out, Outs, Stop, one, unknown};
 use kolmo::{
     Float, Tensor, Var,
     compress::{
-        Affine, distill, everything,
+        Affine, all_params, distill,
         prune::{self, Amount},
     },
     nn::Param,
@@ -61,18 +61,18 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
         }
         "prune.magnitude" => {
             let p = given()?;
-            prune::global(&p, amount(c.get(KEYWORD, "amount"))?, everything)?;
+            prune::global(&p, amount(c.get(KEYWORD, "amount"))?, all_params)?;
             Ok(vec![mask(&p)])
         }
         "prune.global_magnitude" => {
             let params = c.vars(0, "inputs")?.iter().map(param).collect::<Result<Vec<_>, _>>()?;
-            prune::global(&params, amount(c.get(KEYWORD, "amount"))?, everything)?;
+            prune::global(&params, amount(c.get(KEYWORD, "amount"))?, all_params)?;
             Ok(params.iter().map(mask).collect())
         }
         "prune.iterative_magnitude" => {
             let p = given()?;
             let steps = c.list(KEYWORD, "amounts")?.iter().map(|a| {
-                prune::global(&p, amount(Some(a))?, everything)?;
+                prune::global(&p, amount(Some(a))?, all_params)?;
                 Ok(mask(&p))
             });
             steps.collect()
@@ -81,7 +81,7 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
             let p = given()?;
             let order = c.num(KEYWORD, "n", 2.0)?;
             let dim = c.int(KEYWORD, "dim", None)?;
-            prune::structured(&p, amount(c.get(KEYWORD, "amount"))?, order, dim, everything)?;
+            prune::structured(&p, amount(c.get(KEYWORD, "amount"))?, order, dim, all_params)?;
             Ok(vec![mask(&p)])
         }
         "prune.structured_then_magnitude" => {
@@ -93,15 +93,15 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
                 amount(first.get("amount"))?,
                 number("n"),
                 number("dim") as isize,
-                everything,
+                all_params,
             )?;
             let structured = mask(&p);
-            prune::global(&p, amount(c.get(KEYWORD, "amount"))?, everything)?;
+            prune::global(&p, amount(c.get(KEYWORD, "amount"))?, all_params)?;
             Ok(vec![structured, mask(&p)])
         }
         "prune.n_of_m" => {
             let p = given()?;
-            prune::n_of_m(&p, c.size(KEYWORD, "n", None)?, c.size(KEYWORD, "m", None)?, everything)?;
+            prune::n_of_m(&p, c.size(KEYWORD, "n", None)?, c.size(KEYWORD, "m", None)?, all_params)?;
             Ok(vec![mask(&p)])
         }
         "quant.affine" => {

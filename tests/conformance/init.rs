@@ -1,6 +1,5 @@
-//! Starting values. Random numbers can't be PyTorch's, but their bounds and deviations are: a generator of
-//! zeros gives a uniform distribution's lower end, and of one normal number and the same one scaled the scale
-//! is known.
+//! Starting values. Random numbers can't be PyTorch's, but their bounds and deviations are: of one number
+//! and the same one scaled, from the same generator, the scale is known.
 use crate::case::{Call, Outs, Stop, one, unknown};
 use kolmo::{
     Float, Random, Tensor,
@@ -26,30 +25,17 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
     }
 }
 
-/// A generator whose every draw is the smallest.
-struct Lowest;
-
-impl rand::TryRng for Lowest {
-    type Error = std::convert::Infallible;
-    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
-        Ok(0)
-    }
-    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
-        Ok(0)
-    }
-    fn try_fill_bytes(&mut self, target: &mut [u8]) -> Result<(), Self::Error> {
-        target.fill(0);
-        Ok(())
-    }
+/// How much larger than the first number of one distribution that of another is, of the same generator.
+fn ratio<T: Float>(of: Result<Tensor<T>, kolmo::Error>, unit: &Tensor<T>) -> Result<f64, Stop> {
+    Ok(of?.to_vec()[0].to_f64() / unit.to_vec()[0].to_f64())
 }
 
-fn bound<T: Float>(of: impl FnOnce(&mut Lowest) -> Result<Tensor<T>, kolmo::Error>) -> Result<f64, Stop> {
-    Ok(-of(&mut Lowest)?.to_vec()[0].to_f64())
+fn bound<T: Float>(of: impl FnOnce(&mut Random) -> Result<Tensor<T>, kolmo::Error>) -> Result<f64, Stop> {
+    ratio(of(&mut Random::new(4)), &init::uniform([1], -1.0, 1.0, &mut Random::new(4)))
 }
 
 fn deviation<T: Float>(of: impl FnOnce(&mut Random) -> Result<Tensor<T>, kolmo::Error>) -> Result<f64, Stop> {
-    let unit = init::normal::<T>([1], 0.0, 1.0, &mut Random::new(4)).to_vec()[0];
-    Ok(of(&mut Random::new(4))?.to_vec()[0].to_f64() / unit.to_f64())
+    ratio(of(&mut Random::new(4)), &init::normal([1], 0.0, 1.0, &mut Random::new(4)))
 }
 
 fn shape<T: Float>(c: &Call<T>) -> Result<kolmo::Shape, Stop> {
@@ -62,7 +48,7 @@ fn gains<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
     let shape = shape(c)?;
     let (fan_in, fan_out) = init::fans(&shape)?;
     let relu = Nonlinearity::Relu.gain();
-    let linear = bound(|rng| Ok(Linear::<T>::new(fan_in, 1, rng).weight.value()))?;
+    let linear = bound(|rng| Ok(Linear::<T>::with_dtype(fan_in, 1, rng).weight.value()))?;
     Ok(vec![
         (fan_in as f64).into(),
         (fan_out as f64).into(),

@@ -2,7 +2,7 @@
 use crate::case::{Arg, Call, Out, Outs, one, unknown};
 use kolmo::{
     Float, Random, Tensor, Var,
-    nn::{BatchNorm, InstanceNorm, Layer, Param, Recurrent, RecurrentMode, State},
+    nn::{BatchNorm, InstanceNorm, Layer, Param, Recurrent, RecurrentMode, RecurrentOptions, State},
 };
 use std::collections::BTreeMap;
 
@@ -117,7 +117,7 @@ fn batch_norm<'t, T: Float>(c: &Call<'t, T>, params: &Named<'t, T>, buffers: &Na
     let running = mean.as_ref().zip(variance.as_ref());
     let y = x.batch_norm(running.filter(|_| !c.tape.is_training()), weight.as_ref(), bias.as_ref(), eps);
     let Some((mean, variance)) = running else { return one(y) };
-    let mut layer = BatchNorm::<T>::new(mean.numel());
+    let mut layer = BatchNorm::<T>::with_dtype(mean.numel());
     (layer.eps, layer.weight, layer.bias) = (eps, None, None);
     layer.momentum = match c.kwargs.get("momentum") {
         Some(Arg::None) => None,
@@ -133,7 +133,8 @@ fn batch_norm<'t, T: Float>(c: &Call<'t, T>, params: &Named<'t, T>, buffers: &Na
 /// Value and statistics from the layer.
 fn instance_norm<'t, T: Float>(c: &Call<'t, T>, buffers: &Named<'t, T>) -> Outs<'t, T> {
     let x = c.var(0, "input")?;
-    let mut layer = InstanceNorm::<T>::new().track_running_stats(c.size(KEYWORD, "num_features", None)?);
+    let mut layer =
+        InstanceNorm::<T>::with_dtype().track_running_stats(c.size(KEYWORD, "num_features", None)?);
     layer.eps = c.num(KEYWORD, "eps", 1e-5)?;
     layer.momentum = Some(c.num(KEYWORD, "momentum", 0.1)?);
     for (p, name) in [(&layer.running_mean, "running_mean"), (&layer.running_var, "running_var")] {
@@ -154,7 +155,7 @@ fn instance_norm<'t, T: Float>(c: &Call<'t, T>, buffers: &Named<'t, T>) -> Outs<
 
 /// Statistics of a batch normalisation from their start.
 fn running<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
-    let layer = BatchNorm::<T>::new(c.size(KEYWORD, "features", None)?);
+    let layer = BatchNorm::<T>::with_dtype(c.size(KEYWORD, "features", None)?);
     let layer = BatchNorm { momentum: Some(c.num(KEYWORD, "momentum", 0.1)?), ..layer };
     c.tape.set_training(c.text(KEYWORD, "mode", "train")? == "train");
     let y = layer.forward(&c.var(0, "input")?);
@@ -185,7 +186,8 @@ fn run_recurrent<'t, T: Float>(c: &Call<'t, T>, cell: RecurrentMode, single: boo
     let layers = c.size(KEYWORD, "num_layers", c.size(KEYWORD, "layers", 1)?)?;
     let bidirectional = c.flag(KEYWORD, "bidirectional", false)?;
     let width = c.size(KEYWORD, "input_size", 1)?;
-    let mut layer = Recurrent::<T>::new(cell, width, hidden, layers, bidirectional, &mut Random::new(0));
+    let options = RecurrentOptions::new().num_layers(layers).bidirectional(bidirectional);
+    let mut layer = Recurrent::<T>::with_dtype(cell, width, hidden, options, &mut Random::new(0));
     // The state: one tensor after the input, two, or a list of two.
     let mut states = Vec::new();
     for arg in inputs.iter().skip(1) {

@@ -134,7 +134,7 @@ fn groups<T: Float>(c: &Call<'_, T>) -> Result<Vec<Group>, Stop> {
         if let Some(Arg::List(indices)) = map.get("params") {
             names.extend(indices.iter().filter_map(Arg::number).map(|i| i.to_string()));
         }
-        let mut group = Group::new(move |name| names.iter().any(|n| n == name));
+        let mut group = Group::new(move |name, _| names.iter().any(|n| n == name));
         for (option, value) in map {
             let value = value.number().unwrap_or(f64::NAN);
             group = match option.as_str() {

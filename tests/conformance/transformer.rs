@@ -4,10 +4,10 @@ use crate::{
     modules::{KEYWORD, named},
 };
 use kolmo::{
-    AttentionMask, AttentionOptions, Float, Random, Tensor, Var,
+    AttentionOptions, Float, Random, Tensor, Var,
     nn::{
-        AttentionMasks, FeedForwardActivation, MultiheadAttention, Param, TransformerDecoderLayer,
-        TransformerEncoderLayer, TransformerOptions, named_params,
+        AttentionMasks, FeedForwardActivation, MultiheadAttention, MultiheadAttentionOptions,
+        TransformerDecoderLayer, TransformerEncoderLayer, TransformerOptions, named_params,
     },
 };
 
@@ -28,7 +28,7 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
 /// The case's parameters stand for the model's.
 fn put<'t, T: Float, M: serde::Serialize>(c: &Call<'t, T>, model: &M) -> Result<(), Stop> {
     let Some(Arg::Map(params)) = c.args.last() else { return Err(Stop::Unsupported("no parameters".into())) };
-    let known = named_params::<T, _>(model);
+    let known = named_params::<T>(model);
     assert_eq!(known.len(), params.len(), "{:?} for {:?}", known, params.keys());
     for (name, p) in known {
         let value = named(params, &name).unwrap_or_else(|| panic!("no parameter {name}"));
@@ -47,14 +47,13 @@ fn masks<'t, T: Float>(c: &Call<'t, T>, pairs: &str, keys: &str) -> AttentionMas
         let values = hidden.to_vec();
         Tensor::from_fn(hidden.shape(), |i| !values[i])
     };
-    let pairs_mask = match given(pairs) {
-        Some(Arg::Bools(m)) => Some(AttentionMask::Bool(seen(&m))),
-        Some(Arg::Var(m)) => Some(AttentionMask::Additive(m)),
-        _ => None,
+    let masks = AttentionMasks::new().is_causal(c.flag(KEYWORD, "causal", false).unwrap_or(false));
+    let masks = match given(pairs) {
+        Some(Arg::Bools(m)) => masks.pair_mask(seen(&m)),
+        Some(Arg::Var(m)) => masks.pair_mask(m),
+        _ => masks,
     };
-    let keys_mask = if let Some(Arg::Bools(m)) = given(keys) { Some(seen(&m)) } else { None };
-    let is_causal = c.flag(KEYWORD, "causal", false).unwrap_or(false);
-    AttentionMasks { pairs: pairs_mask, keys: keys_mask, is_causal }
+    if let Some(Arg::Bools(m)) = given(keys) { masks.key_mask(seen(&m)) } else { masks }
 }
 
 /// Runs a layer of `[n, length, width]` on inputs that may have their first two axes the other way round.
@@ -73,14 +72,13 @@ fn batches<'t, T: Float>(
 fn multihead<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
     let width = c.size(KEYWORD, "embed_dim", c.size(KEYWORD, "embed", 1)?)?;
     let heads = c.size(KEYWORD, "num_heads", c.size(KEYWORD, "heads", 1)?)?;
-    let mut layer = MultiheadAttention::<T>::new(width, heads, &mut Random::new(0))?;
-    if !c.flag(KEYWORD, "bias", true)? {
-        (layer.in_proj_bias, layer.out_proj.bias) = (None, None);
-    }
-    if c.flag(KEYWORD, "add_bias_kv", false)? {
-        [layer.bias_k, layer.bias_v] = [0, 1].map(|_| Some(Param::new(Tensor::zeros([1, 1, width]))));
-    }
-    layer.add_zero_attn = c.flag(KEYWORD, "add_zero_attn", false)?;
+    let options = MultiheadAttentionOptions::new()
+        .bias(c.flag(KEYWORD, "bias", true)?)
+        .add_bias_kv(c.flag(KEYWORD, "add_bias_kv", false)?)
+        .add_zero_attn(c.flag(KEYWORD, "add_zero_attn", false)?)
+        .kdim(c.num_opt(KEYWORD, "kdim")?.map(|n| n as usize))
+        .vdim(c.num_opt(KEYWORD, "vdim")?.map(|n| n as usize));
+    let layer = MultiheadAttention::<T>::with_dtype(width, heads, options, &mut Random::new(0))?;
     put(c, &layer)?;
     let masks = masks(c, "attn_mask", "key_padding_mask");
     let own = c.op == "layers.multi_head_attention";
@@ -95,23 +93,22 @@ fn multihead<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
 }
 
 fn options<T: Float>(c: &Call<T>) -> Result<(usize, usize, TransformerOptions), Stop> {
-    let options = TransformerOptions {
-        dim_feedforward: c.size(KEYWORD, "dim_feedforward", c.size(KEYWORD, "feed_forward", 2048)?)?,
-        dropout: 0.0,
-        activation: match c.text(KEYWORD, "activation", "relu")?.as_str() {
+    let options = TransformerOptions::new()
+        .dim_feedforward(c.size(KEYWORD, "dim_feedforward", c.size(KEYWORD, "feed_forward", 2048)?)?)
+        .dropout(0.0)
+        .activation(match c.text(KEYWORD, "activation", "relu")?.as_str() {
             "gelu" => FeedForwardActivation::Gelu,
             _ => FeedForwardActivation::Relu,
-        },
-        norm_first: c.flag(KEYWORD, "norm_first", false)?,
-        bias: c.flag(KEYWORD, "bias", true)?,
-    };
+        })
+        .norm_first(c.flag(KEYWORD, "norm_first", false)?)
+        .bias(c.flag(KEYWORD, "bias", true)?);
     let heads = c.size(KEYWORD, "nhead", c.size(KEYWORD, "heads", 1)?)?;
     Ok((c.size(KEYWORD, "d_model", None)?, heads, options))
 }
 
 fn encoder<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
     let (width, heads, options) = options(c)?;
-    let layer = TransformerEncoderLayer::<T>::new(width, heads, options, &mut Random::new(0))?;
+    let layer = TransformerEncoderLayer::<T>::with_dtype(width, heads, options, &mut Random::new(0))?;
     put(c, &layer)?;
     let masks = masks(c, "src_mask", "src_key_padding_mask");
     batches(c, &[c.var(0, "src")?], |x| (layer.forward(&x[0], &masks), None))
@@ -119,7 +116,7 @@ fn encoder<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
 
 fn decoder<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
     let (width, heads, options) = options(c)?;
-    let layer = TransformerDecoderLayer::<T>::new(width, heads, options, &mut Random::new(0))?;
+    let layer = TransformerDecoderLayer::<T>::with_dtype(width, heads, options, &mut Random::new(0))?;
     put(c, &layer)?;
     let own = masks(c, "tgt_mask", "tgt_key_padding_mask");
     let other = masks(c, "memory_mask", "memory_key_padding_mask");
@@ -128,17 +125,13 @@ fn decoder<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
 }
 
 fn attention<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
-    let mask = match c.get(3, "attn_mask") {
-        None => None,
-        Some(Arg::Bools(keep)) => Some(AttentionMask::Bool(keep.clone())),
-        Some(Arg::Var(bias)) => Some(AttentionMask::Additive(bias.clone())),
+    let options =
+        AttentionOptions::new().is_causal(c.flag(5, "is_causal", false)?).scale(c.num_opt(6, "scale")?);
+    let options = match c.get(3, "attn_mask") {
+        None => options,
+        Some(Arg::Bools(keep)) => options.attn_mask(keep),
+        Some(Arg::Var(bias)) => options.attn_mask(bias),
         Some(other) => return Err(Stop::Unrepresentable(format!("a mask is no {}", other.kind()))),
-    };
-    let options = AttentionOptions {
-        mask,
-        is_causal: c.flag(5, "is_causal", false)?,
-        dropout_p: 0.0,
-        scale: c.num_opt(6, "scale")?,
     };
     if c.num(4, "dropout_p", 0.0)? > 0.0 {
         return Err(Stop::Unrepresentable("what is dropped depends on PyTorch's random numbers".into()));

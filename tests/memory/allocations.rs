@@ -41,7 +41,7 @@ fn a_training_step_allocates_nothing_once_warm() -> Result<()> {
     let rng = &mut Random::new(0);
     let labels: Tensor<u32> = Tensor::from_fn([16], |i| i as u32 % 10);
     let mlp = Sequential((
-        Linear::<f32>::new(784, 300, rng),
+        Linear::new(784, 300, rng),
         Relu,
         Linear::new(300, 100, rng),
         Relu,
@@ -77,7 +77,7 @@ fn a_training_step_allocates_nothing_once_warm() -> Result<()> {
             (
                 "transformer",
                 counts(&transformer, |net, tape| {
-                    let h = net.norm.forward(&net.tokens.forward(tape, &text));
+                    let h = net.norm.forward(&net.tokens.forward(&text, tape));
                     let h = &h + net.attention.forward(&h, &h, &h, &AttentionMasks::causal());
                     net.scores.forward(&h.gelu_tanh()).reshape([-1, 10]).cross_entropy(&labels)
                 })?,

@@ -298,7 +298,7 @@ fn recipes() -> Vec<Vec<u8>> {
 fn read_recipe(path: &Path) -> Option<Use> {
     let recipe = Recipe::load(path).ok()?;
     Some(Box::new(move || {
-        let net = Linear::<f32>::new(4, 2, &mut Random::new(0));
+        let net = Linear::new(4, 2, &mut Random::new(0));
         let _ = recipe.run(&net, &mut |_: &Linear, _: &kolmo::compress::Task| Ok(()));
     }))
 }

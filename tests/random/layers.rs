@@ -8,7 +8,7 @@ use super::{
 use kolmo::{
     CustomOp, Random, Result, Tape, Tensor, Var,
     compress::{Affine, Along},
-    nn::{Recurrent, RecurrentMode, State},
+    nn::{Recurrent, RecurrentMode, RecurrentOptions, State},
 };
 use std::iter::once;
 
@@ -126,7 +126,8 @@ fn cells(list: &mut Vec<Op>, name: &'static str, cell: RecurrentMode, gates: usi
             &operands,
             move |v| {
                 let tape = v[0].tape();
-                let layer = Recurrent::<f64>::new(cell, width, hidden, 1, ways == 2, &mut Random::new(0));
+                let options = RecurrentOptions::new().bidirectional(ways == 2);
+                let layer = Recurrent::<f64>::with_dtype(cell, width, hidden, options, &mut Random::new(0));
                 let mut k = 1;
                 for way in ["", "_reverse"].into_iter().take(ways) {
                     for part in ["weight_ih", "weight_hh", "bias_ih", "bias_hh"] {

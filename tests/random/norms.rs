@@ -5,7 +5,7 @@ use super::{
     program::{Gen, Op, mean, op},
     reduce::softmax,
 };
-use kolmo::{AttentionMask, AttentionOptions, Tensor};
+use kolmo::{AttentionOptions, Tensor};
 
 const EPS: f64 = 1e-3;
 
@@ -218,14 +218,12 @@ pub fn ops(list: &mut Vec<Op>) {
                 text,
                 &operands,
                 move |v| {
-                    let given = match name {
-                        "attention add" => Some(AttentionMask::Additive(v[3].clone())),
-                        "attention keep" => Some(AttentionMask::Bool(mask.clone())),
-                        _ => None,
+                    let options = AttentionOptions::new().is_causal(name == "attention causal").scale(scale);
+                    let options = match name {
+                        "attention add" => options.attn_mask(&v[3]),
+                        "attention keep" => options.attn_mask(&mask),
+                        _ => options,
                     };
-                    let is_causal = name == "attention causal";
-                    let options =
-                        AttentionOptions { mask: given, is_causal, scale, ..AttentionOptions::default() };
                     v[0].scaled_dot_product_attention(&v[1], &v[2], &options)
                 },
                 definition,

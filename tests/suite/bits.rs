@@ -4,7 +4,8 @@ use kolmo::{
     Float, Random, Result, Tape, Tensor, Var,
     nn::{
         BatchNorm2d, Conv2d, Dropout, Embedding, Flatten, Gelu, Layer, LayerNorm, Linear, MaxPool2d,
-        MultiheadAttention, Recurrent, RecurrentMode, Relu, Sequential, Silu, Tanh, init, visit_params,
+        MultiheadAttention, MultiheadAttentionOptions, Recurrent, RecurrentMode, RecurrentOptions, Relu,
+        Sequential, Silu, Tanh, init, visit_params,
     },
     optim::{Adam, AdamW, Optimizer, RmsProp, Sgd},
 };
@@ -51,13 +52,13 @@ fn train<T: Float, M: Serialize>(
 fn mlp<T: Float>() -> Result<u64> {
     let rng = &mut Random::new(1);
     let net = Sequential((
-        Linear::<T>::new(37, 61, rng),
+        Linear::<T>::with_dtype(37, 61, rng),
         Gelu,
         Dropout::new(0.2),
-        LayerNorm::new([61]),
-        Linear::new(61, 33, rng),
+        LayerNorm::with_dtype([61]),
+        Linear::with_dtype(61, 33, rng),
         Tanh,
-        Linear::new(33, 5, rng),
+        Linear::with_dtype(33, 5, rng),
     ));
     let x: Tensor<T> = init::normal([29, 37], 0.0, 1.0, rng);
     let y = Tensor::from_fn([29], |i| (i * 7 % 5) as u32);
@@ -81,10 +82,10 @@ struct Cnn<T: Float> {
 fn cnn<T: Float>() -> Result<u64> {
     let rng = &mut Random::new(2);
     let net = Cnn::<T> {
-        conv: Conv2d::new(3, 12, 3, rng).padding(1),
-        norm: BatchNorm2d::new(12),
-        depthwise: Conv2d::with(12, 12, 3, kolmo::ConvOptions::default().groups(12).padding(1), rng),
-        head: Linear::new(12 * 25, 4, rng),
+        conv: Conv2d::with_dtype(3, 12, 3, kolmo::ConvOptions::default().padding(1), rng),
+        norm: BatchNorm2d::with_dtype(12),
+        depthwise: Conv2d::with_dtype(12, 12, 3, kolmo::ConvOptions::default().groups(12).padding(1), rng),
+        head: Linear::with_dtype(12 * 25, 4, rng),
     };
     let x: Tensor<T> = init::normal([6, 3, 11, 11], 0.0, 1.0, rng);
     let y = Tensor::from_fn([6], |i| (i % 4) as u32);
@@ -109,17 +110,17 @@ struct Gpt<T: Float> {
 fn gpt<T: Float>() -> Result<u64> {
     let rng = &mut Random::new(3);
     let net = Gpt::<T> {
-        tokens: Embedding::new(23, 24, rng),
-        norm: LayerNorm::new([24]),
-        attention: MultiheadAttention::new(24, 3, rng)?,
-        up: Linear::new(24, 50, rng),
-        down: Linear::new(50, 24, rng),
-        head: Linear::new(24, 23, rng),
+        tokens: Embedding::with_dtype(23, 24, rng),
+        norm: LayerNorm::with_dtype([24]),
+        attention: MultiheadAttention::with_dtype(24, 3, MultiheadAttentionOptions::new(), rng)?,
+        up: Linear::with_dtype(24, 50, rng),
+        down: Linear::with_dtype(50, 24, rng),
+        head: Linear::with_dtype(24, 23, rng),
     };
     let at = Tensor::from_fn([2, 19], |i| (i * i % 23) as u32);
     let next = Tensor::from_fn([38], |i| (i * i * 3 % 23) as u32);
     train(&net, &mut Adam::new(1e-2), |tape| {
-        let x = net.tokens.forward(tape, &at);
+        let x = net.tokens.forward(&at, tape);
         let h = net.norm.forward(&x);
         let h = x + net.attention.forward(&h, &h, &h, &kolmo::nn::AttentionMasks::causal());
         let h = &h + net.down.forward(&net.up.forward(&h).gelu_tanh());
@@ -137,8 +138,14 @@ struct Lstm<T: Float> {
 fn lstm<T: Float>() -> Result<u64> {
     let rng = &mut Random::new(4);
     let net = Lstm::<T> {
-        cells: Recurrent::new(RecurrentMode::Lstm, 9, 21, 2, true, rng),
-        head: Linear::new(42, 1, rng),
+        cells: Recurrent::with_dtype(
+            RecurrentMode::Lstm,
+            9,
+            21,
+            RecurrentOptions::new().num_layers(2).bidirectional(true),
+            rng,
+        ),
+        head: Linear::with_dtype(42, 1, rng),
     };
     let x: Tensor<T> = init::normal([7, 3, 9], 0.0, 1.0, rng);
     train(&net, &mut RmsProp::new(1e-2), |tape| {

@@ -138,7 +138,7 @@ impl Block<f64> for Residual {
 fn a_budget_of_bytes_is_kept_and_changes_no_bit() -> Result<()> {
     let rng = &mut Random::new(1);
     let parts: Vec<Residual> =
-        (0..6).map(|_| Residual(Linear::new(8, 64, rng), Linear::new(64, 8, rng))).collect();
+        (0..6).map(|_| Residual(Linear::with_dtype(8, 64, rng), Linear::with_dtype(64, 8, rng))).collect();
     let x: Tensor<f64> = init::normal([16, 8], 0.0, 1.0, rng);
     let run = |bytes: usize| -> Result<(Vec<f64>, usize, MemoryBudget)> {
         let (tape, mut budget) = (Tape::new(), MemoryBudget::new(bytes));

@@ -70,28 +70,25 @@ fn what_is_refused_is_named() {
         json
     }
     let rng = &mut Random::new(0);
-    let attention = MultiheadAttention::<f32>::new(4, 2, rng).unwrap();
+    let attention = MultiheadAttention::new(4, 2, rng).unwrap();
     told::<MultiheadAttention>(
         with(&attention, "/num_heads", json!(3)),
         &["MultiheadAttention", "num_heads 3", "4"],
     );
     told::<MultiheadAttention>(with(&attention, "/dropout", json!(1.5)), &["dropout is 1.5"]);
     told::<Dropout>(json!({"p": -0.5}), &["Dropout", "p is -0.5"]);
-    told::<BatchNorm>(with(BatchNorm::<f32>::new(3), "/eps", json!(0)), &["BatchNorm", "eps is 0"]);
+    told::<BatchNorm>(with(BatchNorm::new(3), "/eps", json!(0)), &["BatchNorm", "eps is 0"]);
     let other = serde_json::to_value(Param::<f32>::new(types::numbers(&[4]))).unwrap();
-    told::<BatchNorm>(
-        with(BatchNorm::<f32>::new(3), "/running_var", other.clone()),
-        &["running_var", "[4]", "[3]"],
-    );
-    told::<Linear>(with(Linear::<f32>::new(3, 2, rng), "/weight", other), &["Linear", "weight", "[4]"]);
+    told::<BatchNorm>(with(BatchNorm::new(3), "/running_var", other.clone()), &["running_var", "[4]", "[3]"]);
+    told::<Linear>(with(Linear::new(3, 2, rng), "/weight", other), &["Linear", "weight", "[4]"]);
     told::<Conv2d>(
-        with(Conv2d::<f32>::new(1, 2, 3, rng), "/options/stride", json!([0])),
+        with(Conv2d::new(1, 2, 3, rng), "/options/stride", json!([0])),
         &["ConvOptions", "stride"],
     );
     told::<StepLr>(with(StepLr::new(0.1, 3), "/step_size", json!(0)), &["StepLr", "step_size"]);
     told::<DataLoader>(with(DataLoader::new(10, 3), "/size", json!(0)), &["DataLoader", "size"]);
     let mut transformer =
-        TransformerEncoder::<f32>::new(4, 2, 1, TransformerOptions::default(), rng).unwrap();
+        TransformerEncoder::with_options(4, 2, 1, TransformerOptions::default(), rng).unwrap();
     transformer.layers[0].norm2 = LayerNorm::new([5]);
     let json = serde_json::to_value(&transformer).unwrap();
     told::<TransformerEncoder>(json, &["TransformerEncoderLayer", "norm2", "[5]", "[4]"]);

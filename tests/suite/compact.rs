@@ -25,7 +25,7 @@ fn sparse_layers_give_what_masked_ones_give() -> Result<()> {
         [(784, 300, 0.08), (100, 10, 0.3), (37, 45, 1.0), (5, 1, 0.5), (20, 33, 0.0)]
     {
         for blocks in [false, true] {
-            let layer = Linear::<f32>::new(inputs, outputs, rng);
+            let layer = Linear::new(inputs, outputs, rng);
             match blocks {
                 true => prune::blocks(&layer, Amount::Density(density), 16, matrices)?,
                 false => prune::global(&layer, Amount::Density(density), matrices)?,
@@ -47,7 +47,7 @@ fn sparse_layers_give_what_masked_ones_give() -> Result<()> {
 
 #[test]
 fn blocks_go_as_a_whole() -> Result<()> {
-    let layer = Linear::<f32>::new(50, 40, &mut Random::new(0));
+    let layer = Linear::new(50, 40, &mut Random::new(0));
     let left = prune::blocks(&layer, Amount::Density(0.1), 16, matrices)?;
     assert!((left.density() - 0.1).abs() < 0.01, "{left:?}");
     let mask = layer.weight.mask().unwrap().to_vec();
@@ -76,7 +76,7 @@ fn integers_come_near_to_floats_on_any_number_of_threads() -> Result<()> {
     let threads = crate::Threads::lock();
     let rng = &mut Random::new(0);
     for (inputs, outputs) in [(784, 300), (1000, 257), (3, 2)] {
-        let layer = Linear::<f32>::new(inputs, outputs, rng);
+        let layer = Linear::new(inputs, outputs, rng);
         let compact = Int8Linear::from_linear(&layer)?;
         for n in [1, 5, 64] {
             let x: Tensor = init::normal([n, inputs], 0.0, 1.0, rng);
@@ -155,13 +155,13 @@ fn what_is_no_row_of_linear_layers_is_refused() -> Result<()> {
         let message = result.unwrap_err().to_string();
         assert!(message.contains(part), "{message}");
     };
-    let conv = Sequential((Conv2d::<f32>::new(1, 2, 3, rng), Flatten, Linear::<f32>::new(8, 2, rng)));
+    let conv = Sequential((Conv2d::new(1, 2, 3, rng), Flatten, Linear::new(8, 2, rng)));
     let artifact = pack(&conv, &[])?;
     told(Compact::from_artifact(&artifact).map(drop), "0.weight [2, 1, 3, 3] is of no linear layer");
     told(CompactLinear::from_artifact(&artifact, "0").map(drop), "not [outputs, inputs]");
     told(CompactLinear::from_artifact(&artifact, "5").map(drop), "no weight of \"5\"");
     assert!(CompactLinear::from_artifact(&artifact, "2").is_ok());
-    let mut short = pack(&Linear::<f32>::new(3, 2, rng), &[])?;
+    let mut short = pack(&Linear::new(3, 2, rng), &[])?;
     short.entries[1].data = kolmo::compress::EntryData::Dense(vec![1.0]);
     told(CompactLinear::from_artifact(&short, "").map(drop), "1 biases");
     Ok(())
@@ -175,7 +175,7 @@ fn count(net: &(impl Layer + serde::Serialize), n: usize) -> Result<CostReport> 
 fn the_ledger_counts_bytes_and_products() -> Result<()> {
     let rng = &mut Random::new(0);
     let net = Sequential((
-        Conv2d::<f32>::new(1, 20, 5, rng),
+        Conv2d::new(1, 20, 5, rng),
         MaxPool2d::new(2),
         Conv2d::new(20, 50, 5, rng),
         MaxPool2d::new(2),

@@ -2,9 +2,9 @@
 use kolmo::{
     Random, Result, Tape, Tensor,
     compress::{
-        Artifact, EntryData, description_length,
+        Artifact, EntryData, all_params, description_length,
         distill::soft_target_loss,
-        everything, matrices, pack,
+        matrices, pack,
         prune::{self, Amount},
         quantize, unpack,
     },
@@ -69,7 +69,7 @@ fn what_is_pruned_stays_zero_whatever_trains_it() -> Result<()> {
 fn tied_weights_stay_tied_and_their_values_learn() -> Result<()> {
     let net = net(2);
     prune::layerwise(&net, Amount::Fraction(0.5), matrices)?;
-    quantize::codebooks(&net, 4, everything)?;
+    quantize::codebooks(&net, 4, all_params)?;
     let groups = |net: &Net| -> Result<Vec<Vec<usize>>> {
         let first = |all: &[u32]| all.iter().map(|v| all.iter().position(|w| w == v).unwrap()).collect();
         Ok(effective(net)?.iter().map(|(_, values)| first(values)).collect())
@@ -90,11 +90,11 @@ fn tied_weights_stay_tied_and_their_values_learn() -> Result<()> {
 #[test]
 fn of_equal_weights_the_first_go_and_what_is_gone_counts() -> Result<()> {
     let p = Param::new(Tensor::from([0.5f32, -0.5, 0.5, 1.0, -0.5, 0.5]));
-    prune::global(&p, Amount::Count(2), everything)?;
+    prune::global(&p, Amount::Count(2), all_params)?;
     assert_eq!(p.effective()?.to_vec(), [0.0, 0.0, 0.5, 1.0, -0.5, 0.5]);
-    prune::global(&p, Amount::Fraction(0.5), everything)?; // of the four that are left
+    prune::global(&p, Amount::Fraction(0.5), all_params)?; // of the four that are left
     assert_eq!(p.effective()?.to_vec(), [0.0, 0.0, 0.0, 1.0, 0.0, 0.5]);
-    let weights = prune::global(&p, Amount::Density(0.9), everything)?; // fewer are there already
+    let weights = prune::global(&p, Amount::Density(0.9), all_params)?; // fewer are there already
     assert_eq!((weights.kept, weights.total), (2, 6));
     Ok(())
 }
@@ -108,7 +108,7 @@ fn a_file_gives_the_same_bits_to_any_model_of_the_same_shapes() -> Result<()> {
         train(&net, &mut Adam::new(0.01), 5)?;
         prune::global(&net, Amount::Density(density), matrices)?;
         if values > 0 {
-            quantize::codebooks(&net, values, everything)?;
+            quantize::codebooks(&net, values, all_params)?;
         }
         if half {
             quantize::to_half(&net);
@@ -164,10 +164,10 @@ fn a_refused_change_leaves_the_model_as_it_was() -> Result<()> {
         prune::global(&net, Amount::Fraction(1.5), matrices).unwrap_err(),
         prune::global(&net, Amount::Count(100_000), matrices).unwrap_err(),
         prune::layerwise(&net, Amount::Density(f64::NAN), matrices).unwrap_err(),
-        quantize::codebooks(&net, 0, everything).unwrap_err(),
-        quantize::codebooks(&net, 257, everything).unwrap_err(),
+        quantize::codebooks(&net, 0, all_params).unwrap_err(),
+        quantize::codebooks(&net, 257, all_params).unwrap_err(),
         unpack(&pack(&net.0.0, &[])?, &net).unwrap_err(),
-        unpack(&pack(&Linear::<f32>::new(3, 2, &mut Random::new(0)), &[])?, &net.0.0).unwrap_err(),
+        unpack(&pack(&Linear::new(3, 2, &mut Random::new(0)), &[])?, &net.0.0).unwrap_err(),
     ];
     let told = ["1.5", "100000 weights", "NaN", "0 values", "257 values", "missing", "[20, 12] in the model"];
     for (error, part) in errors.iter().zip(told) {

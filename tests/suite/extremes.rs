@@ -106,11 +106,7 @@ const OPERATIONS: &[(&str, Operation)] = &[
     }),
     ("attention, no width", |x| {
         let none = x.narrow(-1, 0, 0);
-        none.scaled_dot_product_attention(
-            &none,
-            x,
-            &AttentionOptions { is_causal: true, ..AttentionOptions::default() },
-        )
+        none.scaled_dot_product_attention(&none, x, &AttentionOptions::new().is_causal(true))
     }),
 ];
 

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 
 /// From the ground up; what stands on one line may use each other.
 const ORDER: &[&[&str]] = &[
-    &["arithmetic", "checked", "clock", "error", "files", "ids", "isa", "numbers", "threads"],
+    &["arithmetic", "checked", "clock", "error", "files", "ids", "isa", "numbers", "options", "threads"],
     &["real"],
     &["tensor"],
     &["kernels"],

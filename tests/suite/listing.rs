@@ -14,13 +14,13 @@ fn snapshot(name: &str, text: String) {
 #[test]
 fn a_model_with_names_and_lines() -> Result<()> {
     let rng = &mut Random::new(0);
-    let net = Sequential((Linear::<f32>::new(4, 3, rng), Tanh, Linear::new(3, 2, rng).bias(false)));
+    let net = Sequential((Linear::new(4, 3, rng), Tanh, Linear::new(3, 2, rng).bias(false)));
     let tape = Tape::new();
     let x = tape.constant(Tensor::ones([5, 4]));
     let y = net.forward(&x);
     let _loss = (&y * &y).mean();
-    snapshot("model", tape.listing().with_names::<f32, _>(&net).to_string());
-    snapshot("model_with_lines", tape.listing().with_names::<f32, _>(&net).with_sites().to_string());
+    snapshot("model", tape.listing().with_names(&net).to_string());
+    snapshot("model_with_lines", tape.listing().with_names(&net).with_sites().to_string());
     Ok(())
 }
 
@@ -48,7 +48,7 @@ fn tensors_and_models_go_through_serde() -> Result<()> {
     assert_eq!(serde_json::from_str::<Tensor<f64>>(&json).unwrap(), x);
     assert!(serde_json::from_str::<Tensor<f64>>(r#"{"shape":[3],"data":[1.0]}"#).is_err());
 
-    let net = Sequential((Linear::<f32>::new(2, 3, &mut Random::new(1)), Tanh));
+    let net = Sequential((Linear::new(2, 3, &mut Random::new(1)), Tanh));
     let json = serde_json::to_string(&net).unwrap();
     let copy: Sequential<(Linear, Tanh)> = serde_json::from_str(&json).unwrap();
     assert_eq!(copy.0.0.weight.value(), net.0.0.weight.value());

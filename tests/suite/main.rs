@@ -35,6 +35,7 @@ mod resume;
 mod rewritten;
 mod runs;
 mod scores;
+mod sequences;
 mod shown;
 mod shrunk;
 mod sparsify;

@@ -1,6 +1,6 @@
 //! An operation that can't be done is told under its own name, at the caller's line, however it is composed.
 use kolmo::{
-    AttentionMask, AttentionOptions, MatrixNorm, Tape, Tensor, Var,
+    AttentionOptions, MatrixNorm, Tape, Tensor, Var,
     loss::{CrossEntropy, Reduction, TripletMargin},
 };
 
@@ -86,12 +86,8 @@ const CALLS: &[(&str, Call, &[&[usize]])] = &[
     (
         "scaled_dot_product_attention",
         |x| {
-            let mask = Some(AttentionMask::Additive(x[1].clone()));
-            x[0].scaled_dot_product_attention(
-                &x[0],
-                &x[0],
-                &AttentionOptions { mask, ..AttentionOptions::default() },
-            )
+            let biased = AttentionOptions::new().attn_mask(&x[1]);
+            x[0].scaled_dot_product_attention(&x[0], &x[0], &biased)
         },
         &[&[2, 3, 4], &[5, 5]],
     ),

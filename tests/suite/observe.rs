@@ -80,11 +80,8 @@ fn adjoints_are_the_sums_of_what_flowed_to_them() -> Result<()> {
 
 #[test]
 fn observing_changes_no_number() -> Result<()> {
-    let net = Sequential((
-        Linear::<f32>::new(4, 5, &mut Random::new(1)),
-        Relu,
-        Linear::new(5, 3, &mut Random::new(2)),
-    ));
+    let net =
+        Sequential((Linear::new(4, 5, &mut Random::new(1)), Relu, Linear::new(5, 3, &mut Random::new(2))));
     let x = Tensor::from_fn([6, 4], |i| (i as f32 * 0.7).sin());
     let run = |observed: bool| -> Result<_> {
         let tape = Tape::new();
@@ -94,7 +91,7 @@ fn observing_changes_no_number() -> Result<()> {
         let value = loss.item()?;
         let grads = loss.backward()?;
         let weights = [&net.0.0.weight, &net.0.2.weight].map(|w| grads.param(w).unwrap().to_vec());
-        Ok((value, weights, tape.observation().with_names::<f32, _>(&net)))
+        Ok((value, weights, tape.observation().with_names(&net)))
     };
     let (plain, observed) = (run(false)?, run(true)?);
     assert_eq!((plain.0, plain.1), (observed.0, observed.1.clone()));

@@ -78,10 +78,17 @@ fn a_state_of_another_model_or_optimizer_is_an_error() -> Result<()> {
 fn groups_change_the_rates_of_the_parameters_they_take() -> Result<()> {
     let model = model();
     let (weight, bias) = (model.weight.value(), model.bias.value());
-    let frozen = Group::new(|name| name == "bias").lr_factor(0.0);
+    let frozen = Group::new(|name, _| name == "bias").lr_factor(0.0);
     Sgd::new(0.01).group(frozen).step(&model, &gradients(&model, 1)?)?;
     assert_eq!(model.bias.value(), bias);
     assert_ne!(model.weight.value(), weight);
+
+    let (weight, bias) = (model.weight.value(), model.bias.value());
+    let large = weight.shape().clone();
+    let frozen = Group::new(move |_, shape| *shape == large).lr_factor(0.0);
+    Sgd::new(0.01).group(frozen).step(&model, &gradients(&model, 1)?)?;
+    assert_eq!(model.weight.value(), weight);
+    assert_ne!(model.bias.value(), bias);
     Ok(())
 }
 
@@ -111,7 +118,7 @@ fn options_that_make_no_sense_are_errors_and_change_nothing() -> Result<()> {
     refused(&model, &grads, Adadelta::new(1.0).rho(1.5), "rho is 1.5");
     refused(&model, &grads, NAdam::new(0.1).momentum_decay(-1.0), "momentum_decay is -1");
     refused(&model, &grads, RmsProp::new(0.1).alpha(-1.0), "alpha is -1");
-    refused(&model, &grads, Adam::new(0.1).group(Group::new(|_| true).lr_factor(-1.0)), "lr_factor is -1");
+    refused(&model, &grads, Adam::new(0.1).group(Group::new(|_, _| true).lr_factor(-1.0)), "lr_factor is -1");
     assert_eq!(bits(&model), before);
     Ok(())
 }

@@ -49,7 +49,7 @@ fn trains_alike<M: Layer + serde::Serialize>(model: impl Fn() -> M, shape: &[usi
 fn a_perceptron_trains_to_the_same_bits() -> Result<()> {
     let model = || {
         let rng = &mut Random::new(1);
-        Sequential((Linear::<f32>::new(20, 16, rng), Relu, Linear::new(16, 5, rng)))
+        Sequential((Linear::new(20, 16, rng), Relu, Linear::new(16, 5, rng)))
     };
     trains_alike(model, &[8, 20])
 }
@@ -59,7 +59,7 @@ fn a_convolutional_network_trains_to_the_same_bits() -> Result<()> {
     let model = || {
         let rng = &mut Random::new(1);
         Sequential((
-            Conv2d::<f32>::new(1, 4, 3, rng),
+            Conv2d::new(1, 4, 3, rng),
             Relu,
             MaxPool2d::new(2),
             Flatten,
@@ -188,7 +188,7 @@ fn what_a_program_cannot_do_again_is_an_error() {
     let labels = &Tensor::from([0u32, 2, 1, 1]);
     let dropout = Dropout::new(0.5);
     assert!(refused(x, &[], |_, x, _| vec![dropout.forward(&x[0])]).contains("random numbers"));
-    let norm = BatchNorm::<f32>::new(3);
+    let norm = BatchNorm::new(3);
     assert!(refused(x, &[], |_, x, _| vec![norm.forward(&x[0])]).contains("running statistics"));
     let masked = refused(x, &[], |_, x, _| {
         let mask = x[0].gt(0.0).unwrap();
@@ -220,7 +220,7 @@ fn what_a_program_cannot_do_again_is_an_error() {
 #[test]
 fn a_run_checks_what_it_is_given_and_loses_nothing() -> Result<()> {
     let rng = &mut Random::new(0);
-    let net = Linear::<f32>::new(3, 3, rng);
+    let net = Linear::new(3, 3, rng);
     let (x, labels) = batch(0, &[4, 3], 3);
     let mut program =
         Program::new(&[&x], &[&labels], |_, x, y| vec![net.forward(&x[0]).cross_entropy(&y[0]), x[0].exp()])?;
@@ -257,7 +257,7 @@ fn an_embedding_takes_new_indices() -> Result<()> {
 #[test]
 fn a_frozen_parameter_is_read_anew_and_gets_no_gradient() -> Result<()> {
     let rng = &mut Random::new(0);
-    let net = Sequential((Linear::<f32>::new(3, 4, rng), Linear::new(4, 2, rng)));
+    let net = Sequential((Linear::new(3, 4, rng), Linear::new(4, 2, rng)));
     net.0.0.weight.set_trainable(false);
     let x: Tensor = init::normal([2, 3], 0.0, 1.0, rng);
     let mut program = Program::new(&[&x], &[], |_, x, _| vec![net.forward(&x[0]).sum()])?;

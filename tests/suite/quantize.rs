@@ -112,7 +112,7 @@ fn step_sizes_learn_unless_they_are_fixed() -> Result<()> {
         let net = net(1);
         kind.attach(&net, matrices)?;
         let sizes = |net: &Net| {
-            let all = named_params::<f32, _>(net);
+            let all = named_params::<f32>(net);
             let found = all.iter().filter(|(name, _)| name.ends_with("weight.steps"));
             found.map(|(_, p)| p.value().to_vec()).collect::<Vec<_>>()
         };

@@ -19,7 +19,7 @@ impl<L: Layer<f64> + serde::Serialize + Send + Sync> Block<f64> for Part<L> {
 }
 
 fn norm() -> Part<BatchNorm<f64>> {
-    Part(BatchNorm::new(2))
+    Part(BatchNorm::with_dtype(2))
 }
 
 fn example() -> Tensor<f64> {
@@ -91,7 +91,7 @@ fn running_statistics_move_once_for_each_batch() -> Result<()> {
 
 #[test]
 fn a_block_is_run_again_in_the_mode_in_which_it_was_recorded() -> Result<()> {
-    let part = Part(Sequential((Dropout::new(0.5), BatchNorm::<f64>::new(2))));
+    let part = Part(Sequential((Dropout::new(0.5), BatchNorm::<f64>::with_dtype(2))));
     let x = Tensor::from_fn([8, 2], |i| (i * i % 7) as f64);
     let gradient = |checkpointed: bool, second: bool| -> Result<Vec<f64>> {
         let tape = Tape::new();
@@ -202,7 +202,7 @@ fn a_tape_says_why_there_is_no_gradient() {
 
 #[test]
 fn an_optimiser_in_the_middle_of_a_tape_is_seen_whatever_the_sweep_was() -> Result<()> {
-    let net = Linear::<f64>::new(2, 1, &mut Random::new(0)).bias(false);
+    let net = Linear::<f64>::with_dtype(2, 1, &mut Random::new(0)).bias(false);
     let tape = Tape::new();
     let x = tape.constant([[1.0, 2.0]]);
     let before = net.forward(&x).item()?;

@@ -33,13 +33,13 @@ fn train(folder: &Path) -> Result<()> {
     let (x, y) = data::digits();
     let rng = &mut Random::new(1);
     let net = Sequential((
-        Linear::<f32>::new(64, 32, rng),
+        Linear::new(64, 32, rng),
         BatchNorm1d::new(32),
         Relu,
         Dropout::new(0.2),
         Linear::new(32, 10, rng),
     ));
-    let augment = Augment { noise: 0.5, ..Augment::default() };
+    let augment = Augment::new().noise(0.5);
     let schedule = OneCycleLr::new(1e-2, 225);
     let rows = (x.clone(), y.clone());
     Trainer::new(DataLoader::new(1450, 50).seed(2), 15)
@@ -223,7 +223,7 @@ fn a_run_that_cannot_write_leaves_the_last_good_file() {
     // A device without room.
     let device = Path::new("/dev/full");
     if device.exists() {
-        let net = Linear::<f32>::new(3, 2, &mut Random::new(0));
+        let net = Linear::new(3, 2, &mut Random::new(0));
         let error = save_safetensors(&net, device).unwrap_err().to_string();
         assert!(error.contains("/dev/full"), "{error}");
     }
@@ -261,15 +261,15 @@ fn a_full_disk_leaves_the_last_good_file() {
 fn a_checkpoint_that_does_not_fit_changes_nothing() {
     let folder = Folder::new("unfit");
     let path = folder.join("run.checkpoint");
-    let small = Linear::<f32>::new(3, 2, &mut Random::new(0));
+    let small = Linear::new(3, 2, &mut Random::new(0));
     save_checkpoint(&path, &small, &AdamW::<f32>::new(0.1), &"here").unwrap();
-    let large = Linear::<f32>::new(4, 2, &mut Random::new(1));
+    let large = Linear::new(4, 2, &mut Random::new(1));
     let before = large.weight.value().to_vec();
     let mut adam = AdamW::<f32>::new(0.5);
     let error = load_checkpoint::<f32, _, _, String>(&path, &large, &mut adam).unwrap_err().to_string();
     assert!(error.contains("weight is [2, 3] in the file, [2, 4] in the model"), "{error}");
     assert_eq!(large.weight.value().to_vec(), before);
-    let bare = Linear::<f32>::new(3, 2, &mut Random::new(1)).bias(false);
+    let bare = Linear::new(3, 2, &mut Random::new(1)).bias(false);
     let error = load_checkpoint::<f32, _, _, String>(&path, &bare, &mut adam).unwrap_err().to_string();
     assert!(error.contains("not in the model: model.bias"), "{error}");
     let run: String = load_checkpoint(&path, &small, &mut adam).unwrap();

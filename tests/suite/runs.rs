@@ -30,7 +30,7 @@ fn net() -> Net {
 }
 
 fn bits(net: &Net) -> Vec<(String, Vec<u32>)> {
-    let named = named_params::<f32, _>(net).into_iter();
+    let named = named_params::<f32>(net).into_iter();
     named.map(|(name, p)| (name, p.value().to_vec().iter().map(|v| v.to_bits()).collect())).collect()
 }
 
@@ -310,7 +310,7 @@ fn a_name_that_is_there_twice_is_named() {
     let header = format!("{{{one},{}}}", one.replace("0,4", "4,8"));
     let bytes = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &[0; 8]].concat();
     fs::write(&path, bytes).unwrap();
-    let model = Sequential((Linear::<f32>::new(1, 1, &mut Random::new(0)), Tanh));
+    let model = Sequential((Linear::new(1, 1, &mut Random::new(0)), Tanh));
     for result in [
         load_safetensors(&model, &path),
         load_checkpoint::<f32, _, _, ()>(&path, &model, &mut Adam::new(0.1)),

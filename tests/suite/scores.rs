@@ -2,7 +2,7 @@
 use kolmo::{
     Random, Result, Tape, Tensor,
     compress::{
-        everything, matrices,
+        all_params, matrices,
         prune::{self, Amount},
         scores::{ScoreCriterion, Scores, Snapshot, synflow},
     },
@@ -45,7 +45,7 @@ fn the_second_derivatives_of_a_diagonal_quadratic_are_exact() -> Result<()> {
 fn synflow_leaves_something_of_every_layer() -> Result<()> {
     let rng = &mut Random::new(0);
     let net = Sequential((
-        Linear::<f32>::new(64, 100, rng),
+        Linear::new(64, 100, rng),
         Relu,
         Linear::new(100, 50, rng),
         Relu,
@@ -62,7 +62,7 @@ fn synflow_leaves_something_of_every_layer() -> Result<()> {
 
 #[test]
 fn a_ticket_goes_back_to_its_first_weights_and_keeps_its_mask() -> Result<()> {
-    let net = Linear::<f32>::new(4, 3, &mut Random::new(0));
+    let net = Linear::new(4, 3, &mut Random::new(0));
     let start: Snapshot = Snapshot::new(&net);
     let first = net.weight.value();
     net.weight.update(|w| w.as_mut_slice().reverse());
@@ -70,7 +70,7 @@ fn a_ticket_goes_back_to_its_first_weights_and_keeps_its_mask() -> Result<()> {
     start.restore(&net)?;
     assert_eq!(net.weight.value(), first);
     assert_eq!(net.weight.mask().unwrap().to_vec().iter().filter(|&&k| k).count(), 6);
-    let other = Linear::<f32>::new(5, 3, &mut Random::new(0));
+    let other = Linear::new(5, 3, &mut Random::new(0));
     assert!(start.restore(&other).unwrap_err().to_string().contains("no weight of shape [3, 5]"));
     Ok(())
 }
@@ -81,8 +81,8 @@ fn only_what_was_scored_is_pruned() -> Result<()> {
     let tape = Tape::new();
     let mut scores = Scores::new(ScoreCriterion::Taylor);
     scores.add(&a, &(tape.param(&a) * tape.constant([3.0, 1.0])).sum().backward()?)?;
-    assert_eq!(prune::by_scores(&a, &scores, Amount::Count(1), everything)?.kept, 1);
+    assert_eq!(prune::by_scores(&a, &scores, Amount::Count(1), all_params)?.kept, 1);
     assert_eq!(a.effective()?.to_vec(), [1.0, 0.0]);
-    assert!(prune::by_scores(&b, &scores, Amount::Count(1), everything).is_err());
+    assert!(prune::by_scores(&b, &scores, Amount::Count(1), all_params).is_err());
     Ok(())
 }

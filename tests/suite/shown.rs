@@ -29,13 +29,13 @@ fn an_expression_tells_its_source_and_what_it_took_from_outside() {
 
 #[test]
 fn others_tell_their_options() -> Result<()> {
-    let options = AttentionOptions::<f32> { is_causal: true, ..AttentionOptions::default() };
+    let options = AttentionOptions::<f32>::new().is_causal(true);
     let text = format!("{options:?}");
-    assert_eq!(text, "AttentionOptions { mask: None, is_causal: true, dropout_p: 0.0, scale: None }");
+    assert_eq!(text, "AttentionOptions { attn_mask: None, is_causal: true, dropout_p: 0.0, scale: None }");
     let text = format!("{:?}", Trainer::new(DataLoader::new(10, 5), 3).clip_norm(1.0));
     assert!(text.contains("epochs: 3") && text.contains("clip_norm: Some(1.0)"), "{text}");
     let rng = &mut Random::new(0);
-    let net = Sequential((Linear::<f32>::new(4, 6, rng), Relu, Linear::new(6, 3, rng)));
+    let net = Sequential((Linear::new(4, 6, rng), Relu, Linear::new(6, 3, rng)));
     let channels = Channels::trace(&net, &Tensor::ones([2, 4]), |x| net.forward(x))?;
     assert_eq!(
         format!("{channels:?}"),

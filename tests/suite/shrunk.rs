@@ -123,7 +123,7 @@ impl Maker {
             }
             (Kind::Sequences(n), 6) => {
                 let cell = [RecurrentMode::RnnTanh, RecurrentMode::Lstm, RecurrentMode::Gru][self.below(3)];
-                (Block::Recurrent(Recurrent::new(cell, n, m, 1, false, &mut self.rng)), Kind::Sequences(m))
+                (Block::Recurrent(Recurrent::new(cell, n, m, &mut self.rng)), Kind::Sequences(m))
             }
             (Kind::Sequences(n), _) => (Block::Linear(Linear::new(n, m, &mut self.rng)), Kind::Sequences(m)),
             (Kind::Images(n, _), 2) => (Block::BatchNorm(BatchNorm::new(n)), kind),
@@ -240,7 +240,7 @@ fn random_models_compute_what_their_masked_ones_compute() -> Result<()> {
 fn attention_without_a_norm_runs_after_shrinking() -> Result<()> {
     let rng = &mut Random::new(0);
     let (first, attention, last) =
-        (Linear::<f32>::new(3, 4, rng), MultiheadAttention::new(4, 2, rng)?, Linear::new(4, 2, rng));
+        (Linear::new(3, 4, rng), MultiheadAttention::new(4, 2, rng)?, Linear::new(4, 2, rng));
     let net = (&first, &attention, &last);
     fn forward<'t>(net: &(&Linear, &MultiheadAttention, &Linear), x: &Var<'t>) -> Var<'t> {
         let h = net.0.forward(x);
@@ -256,7 +256,7 @@ type Net<T> = Sequential<(Linear<T>, Relu, Linear<T>)>;
 
 fn net<T: kolmo::Float>() -> Net<T> {
     let rng = &mut Random::new(0);
-    Sequential((Linear::new(4, 8, rng), Relu, Linear::new(8, 3, rng)))
+    Sequential((Linear::with_dtype(4, 8, rng), Relu, Linear::with_dtype(8, 3, rng)))
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Weights that learn to be nothing: sparse variational dropout and hard concrete gates.
 use kolmo::{
     GradCheck, Random, Result, Tape, Tensor, Var,
-    compress::{Gate, Gates, Variational, everything, matrices, prune},
+    compress::{Gate, Gates, Variational, all_params, matrices, prune},
     data,
     metrics::accuracy,
     nn::{Conv2d, Layer, Linear, Param, Relu, Sequential, named_params},
@@ -17,11 +17,11 @@ fn numbers(shape: &[usize]) -> Tensor<f64> {
 #[test]
 fn the_divergence_is_that_of_the_paper() -> Result<()> {
     let w = Param::new(Tensor::from([1.0f64]));
-    let noise = Variational::new(&w, everything)?;
-    let log_sigma2 = &named_params::<f64, _>(&noise)[0].1;
+    let noise = Variational::new(&w, all_params)?;
+    let log_sigma2 = &named_params::<f64>(&noise)[0].1;
     for log_alpha in [-4.0f64, -1.0, 0.0, 1.0, 3.0] {
         log_sigma2.set([log_alpha]);
-        let got: f64 = noise.divergence(&Tape::inference(), &w).item()?;
+        let got: f64 = noise.divergence(&w, &Tape::inference()).item()?;
         let (step, deviation) = (1e-4, (log_alpha / 2.0).exp());
         let at = |i: i32| (f64::from(i) + 0.5) * step;
         let density = |z: f64| (-z * z / 2.0).exp() / (2.0 * PI).sqrt();
@@ -36,9 +36,9 @@ fn the_divergence_is_that_of_the_paper() -> Result<()> {
 
 #[test]
 fn gradients_are_those_of_finite_differences() -> Result<()> {
-    let linear = Linear::<f64>::new(3, 2, &mut Random::new(0));
+    let linear = Linear::<f64>::with_dtype(3, 2, &mut Random::new(0));
     let noise = Variational::new(&linear, matrices)?;
-    let log_sigma2 = named_params::<f64, _>(&noise)[0].1.clone();
+    let log_sigma2 = named_params::<f64>(&noise)[0].1.clone();
     let sizes = [numbers(&[2, 3]), numbers(&[2, 3])];
     let x = numbers(&[4, 3]);
     let stand_in = |v: &[Var<'_, f64>]| {
@@ -50,7 +50,7 @@ fn gradients_are_those_of_finite_differences() -> Result<()> {
     GradCheck::new().check(
         |v| {
             stand_in(v);
-            let divergence = noise.sample(v[0].tape(), &linear);
+            let divergence = noise.sample(&linear, v[0].tape());
             linear.forward(&v[0].tape().constant(&x)).square().sum() + divergence
         },
         &sizes,
@@ -62,9 +62,9 @@ fn gradients_are_those_of_finite_differences() -> Result<()> {
         },
         &sizes,
     )?;
-    let conv = Conv2d::<f64>::new(1, 2, 3, &mut Random::new(0));
+    let conv = Conv2d::<f64>::with_dtype(1, 2, 3, kolmo::ConvOptions::new(), &mut Random::new(0));
     let noise = Variational::new(&conv, |name, _| name == "weight")?;
-    let log_sigma2 = named_params::<f64, _>(&noise)[0].1.clone();
+    let log_sigma2 = named_params::<f64>(&noise)[0].1.clone();
     GradCheck::new().check(
         |v| {
             v[0].tape().seed(5);
@@ -76,13 +76,13 @@ fn gradients_are_those_of_finite_differences() -> Result<()> {
     )?;
     for gate in [Gate::Weight, Gate::Axis(1)] {
         let gates = Gates::new(&linear, gate, 0.5, matrices)?;
-        let log_alpha = named_params::<f64, _>(&gates)[0].1.clone();
+        let log_alpha = named_params::<f64>(&gates)[0].1.clone();
         GradCheck::new().check(
             |v| {
                 v[0].tape().seed(5);
                 v[0].tape().substitute(&linear.weight, &v[0]);
                 v[0].tape().substitute(&log_alpha, &v[1]);
-                let expected = gates.sample(v[0].tape(), &linear);
+                let expected = gates.sample(&linear, v[0].tape());
                 linear.forward(&v[0].tape().constant(&x)).square().sum() + expected
             },
             &[numbers(&[2, 3]), numbers(&log_alpha.shape())],
@@ -94,9 +94,9 @@ fn gradients_are_those_of_finite_differences() -> Result<()> {
 /// Mean and variance of a layer's results, over many drawings.
 #[test]
 fn noise_on_results_is_distributed_as_noise_on_weights() -> Result<()> {
-    let layer = Linear::<f64>::new(6, 2, &mut Random::new(1));
+    let layer = Linear::<f64>::with_dtype(6, 2, &mut Random::new(1));
     let noise = Variational::new(&layer, matrices)?;
-    named_params::<f64, _>(&noise)[0].1.set(Tensor::full([2, 6], -2.0));
+    named_params::<f64>(&noise)[0].1.set(Tensor::full([2, 6], -2.0));
     let x = numbers(&[1, 6]);
     let moments = |local: bool| -> Result<[f64; 2]> {
         let mut tape = Tape::new();
@@ -106,7 +106,7 @@ fn noise_on_results_is_distributed_as_noise_on_weights() -> Result<()> {
             let y = if local {
                 noise.linear("weight", &layer, &tape.constant(&x))
             } else {
-                let _ = noise.sample(&tape, &layer);
+                let _ = noise.sample(&layer, &tape);
                 layer.forward(&tape.constant(&x))
             };
             let y = y.to_vec()?[0];
@@ -124,13 +124,13 @@ fn noise_on_results_is_distributed_as_noise_on_weights() -> Result<()> {
 
 #[test]
 fn what_was_pruned_before_has_no_noise_and_stays_pruned() -> Result<()> {
-    let layer = Linear::<f32>::new(10, 4, &mut Random::new(0));
+    let layer = Linear::new(10, 4, &mut Random::new(0));
     prune::global(&layer, prune::Amount::Density(0.5), matrices)?;
     let before = layer.weight.mask().unwrap().to_vec();
     let zero = |values: Vec<f32>| values.iter().zip(&before).all(|(v, keep)| *keep || *v == 0.0);
     let noise = Variational::new(&layer, matrices)?;
     let tape = Tape::new();
-    let _ = noise.sample(&tape, &layer);
+    let _ = noise.sample(&layer, &tape);
     assert!(zero(tape.param(&layer.weight).to_vec()?));
     assert!(noise.prune(&layer, 3.0)?.kept <= 20 && zero(layer.weight.effective()?.to_vec()));
     let gates: Gates = Gates::new(&layer, Gate::Weight, 0.9, matrices)?;
@@ -188,7 +188,7 @@ fn train<E: serde::Serialize>(
 fn nine_tenths_of_a_network_for_digits_are_not_needed() -> Result<()> {
     let net = || {
         let rng = &mut Random::new(0);
-        Sequential((Linear::<f32>::new(64, 50, rng), Relu, Linear::new(50, 10, rng)))
+        Sequential((Linear::new(64, 50, rng), Relu, Linear::new(50, 10, rng)))
     };
     let dense = train(&net(), &(), 0.0, 20, |_, _| None)?;
     let accuracy_of = |net: &Net| train(net, &(), 0.0, 0, |_, _| None);
@@ -196,7 +196,7 @@ fn nine_tenths_of_a_network_for_digits_are_not_needed() -> Result<()> {
     let one = net();
     train(&one, &(), 0.0, 10, |_, _| None)?;
     let noise = Variational::new(&one, matrices)?;
-    train(&one, &noise, 5e-3, 50, |tape, progress| Some(noise.sample(tape, &one) * progress.min(0.5) * 2.0))?;
+    train(&one, &noise, 5e-3, 50, |tape, progress| Some(noise.sample(&one, tape) * progress.min(0.5) * 2.0))?;
     let left = noise.prune(&one, 3.0)?;
     let accuracy = accuracy_of(&one)?;
     assert!(left.density() < 0.1 && accuracy > dense - 0.02, "{accuracy} at {}", left.density());
@@ -204,7 +204,7 @@ fn nine_tenths_of_a_network_for_digits_are_not_needed() -> Result<()> {
     let two = net();
     train(&two, &(), 0.0, 10, |_, _| None)?;
     let gates = Gates::new(&two, Gate::Weight, 0.9, matrices)?;
-    train(&two, &gates, 3e-2, 40, |tape, _| Some(gates.sample(tape, &two) * 3.0))?;
+    train(&two, &gates, 3e-2, 40, |tape, _| Some(gates.sample(&two, tape) * 3.0))?;
     let left = gates.prune(&two)?;
     train(&two, &(), 0.0, 5, |_, _| None)?;
     let accuracy = accuracy_of(&two)?;

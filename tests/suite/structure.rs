@@ -38,7 +38,7 @@ fn close(a: &[f32], b: &[f32]) {
 fn convolutions_lose_filters_and_what_reads_them_loses_columns() -> Result<()> {
     let rng = &mut Random::new(0);
     let net = Sequential((
-        Conv2d::<f32>::new(1, 4, 3, rng),
+        Conv2d::new(1, 4, 3, rng),
         MaxPool2d::new(2),
         Relu,
         Conv2d::new(4, 6, 3, rng),
@@ -109,7 +109,7 @@ fn a_residual_connection_ties_what_it_adds() -> Result<()> {
 fn batch_normalisation_goes_along() -> Result<()> {
     let rng = &mut Random::new(0);
     let net = Sequential((
-        Conv2d::<f32>::new(2, 4, 3, rng).padding(1),
+        Conv2d::new(2, 4, 3, rng).padding(1),
         BatchNorm2d::new(4),
         Relu,
         Conv2d::new(4, 2, 3, rng),
@@ -162,7 +162,7 @@ fn concatenated_channels_go_by_their_own_families() -> Result<()> {
 fn what_is_mixed_stays_and_masks_go_along() -> Result<()> {
     let rng = &mut Random::new(0);
     let net = Sequential((
-        Linear::<f32>::new(4, 6, rng),
+        Linear::new(4, 6, rng),
         LayerNorm::new([6]),
         Linear::new(6, 8, rng),
         Relu,
@@ -250,9 +250,9 @@ fn what_the_options_of_a_layer_count_stays() -> Result<()> {
     let rng = &mut Random::new(0);
     let groups = |n| ConvOptions::new().groups(n);
     let depthwise = Sequential((
-        Conv2d::<f32>::new(2, 4, 3, rng),
+        Conv2d::new(2, 4, 3, rng),
         Relu,
-        Conv2d::with(4, 4, 3, groups(4), rng),
+        Conv2d::with_options(4, 4, 3, groups(4), rng),
         Conv2d::new(4, 6, 1, rng),
         GroupNorm::new(2, 6),
         Conv2d::new(6, 8, 1, rng),
@@ -267,7 +267,7 @@ fn what_the_options_of_a_layer_count_stays() -> Result<()> {
     assert_eq!(depthwise.0.5.weight.shape()[..], [4, 6, 1, 1]);
     assert_eq!(output(&depthwise, &x).len(), 2 * 2 * 9);
 
-    let attention = MultiheadAttention::<f32>::new(8, 2, rng)?;
+    let attention = MultiheadAttention::new(8, 2, rng)?;
     let x = normal(&[2, 5, 8], 1);
     let channels =
         Channels::trace(&attention, &x, |x| attention.forward(x, x, x, &AttentionMasks::default()))?;

@@ -8,7 +8,7 @@ use kolmo::{
 fn train() -> Result<(Vec<u32>, Vec<u32>)> {
     let rng = &mut Random::new(7);
     let net = Sequential((
-        Linear::<f32>::new(300, 500, rng),
+        Linear::new(300, 500, rng),
         Relu,
         Dropout::new(0.2),
         Linear::new(500, 200, rng),
@@ -29,7 +29,7 @@ fn train() -> Result<(Vec<u32>, Vec<u32>)> {
         losses.push(loss.item()?.to_bits());
     }
     let weights =
-        named_params::<f32, _>(&net).iter().flat_map(|(_, p)| p.value().to_vec()).map(f32::to_bits).collect();
+        named_params::<f32>(&net).iter().flat_map(|(_, p)| p.value().to_vec()).map(f32::to_bits).collect();
     Ok((losses, weights))
 }
 

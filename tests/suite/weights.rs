@@ -32,7 +32,7 @@ struct Recorded {
 }
 
 fn bits(net: &Mlp) -> Vec<(String, Vec<u32>)> {
-    let named = named_params::<f32, _>(net).into_iter();
+    let named = named_params::<f32>(net).into_iter();
     named.map(|(name, p)| (name, p.value().to_vec().iter().map(|v| v.to_bits()).collect())).collect()
 }
 
@@ -60,7 +60,7 @@ fn a_file_of_pytorch_gives_pytorchs_outputs_and_goes_back_unchanged() -> Result<
 fn what_does_not_fit_is_told_by_name_and_changes_nothing() -> Result<()> {
     let other = temporary("other.safetensors");
     let rng = &mut Random::new(0);
-    save_safetensors(&Sequential((Linear::<f32>::new(4, 9, rng), Linear::<f32>::new(8, 3, rng))), &other)?;
+    save_safetensors(&Sequential((Linear::new(4, 9, rng), Linear::new(8, 3, rng))), &other)?;
     let net = mlp(2);
     let before = bits(&net);
     let error = load_safetensors(&net, &other).unwrap_err().to_string();
@@ -101,7 +101,7 @@ fn arrays_of_numpy_go_there_and_back() -> Result<()> {
     save_npz(&net, &path)?;
     load_npz(&copy, &path)?;
     assert_eq!(bits(&copy), bits(&net));
-    let smaller = Sequential((Linear::<f32>::new(4, 7, &mut Random::new(0)), Tanh));
+    let smaller = Sequential((Linear::new(4, 7, &mut Random::new(0)), Tanh));
     let error = load_npz(&smaller, &path).unwrap_err().to_string();
     assert!(error.contains("not in the model: 2.bias, 2.weight"), "{error}");
     assert!(error.contains("0.weight is [8, 4] in the file, [7, 4] in the model"), "{error}");

@@ -3,7 +3,7 @@ use super::{By, Done, Recipe, Stage, Task, What, Work};
 use crate::{
     checked::Check,
     compress::{
-        description_length, everything,
+        all_params, description_length,
         filter::{each_field, picks_some},
         low_rank, matrices,
         prune::{self, Amount},
@@ -78,7 +78,7 @@ impl Recipe {
             let task = Task { place: i + 1, stage: stage.name(), round: 1, rounds: 1, epochs: 0, teacher };
             let result = stage.run(model, work, &task).and_then(|()| {
                 let bytes = description_length(model)? as usize / 8;
-                let one = Done { stage: stage.name(), weights: prune::count(model, everything), bytes };
+                let one = Done { stage: stage.name(), weights: prune::count(model, all_params), bytes };
                 work.done(model, &one).map(|()| one)
             });
             let told = |e| Error::invalid("recipe", format!("stage {} ({}): {e}", i + 1, stage.name()));
@@ -250,7 +250,7 @@ fn tie<M: Serialize + ?Sized>(
 /// The product of two weights, as one of a lower rank.
 fn narrow<M: Serialize + ?Sized>(model: &M, first: &str, second: &str, rank: usize) -> Result<()> {
     let fail = |message| Error::invalid("low_rank", message);
-    let all = named_params::<f32, _>(model);
+    let all = named_params::<f32>(model);
     let find = |name: &str| {
         let found = all.iter().find(|(own, _)| own == name).map(|(_, p)| p);
         found.ok_or_else(|| fail(format!("there is no parameter {name:?}: {}", inventory(model))))

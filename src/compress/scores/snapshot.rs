@@ -12,11 +12,11 @@ use std::collections::BTreeMap;
 /// that it started with (Frankle and Carbin, 2019).
 ///
 /// ```
-/// use kolmo::{Tensor, compress::{everything, prune::{self, Amount}, scores::Snapshot}, nn::Param};
+/// use kolmo::{Tensor, compress::{all_params, prune::{self, Amount}, scores::Snapshot}, nn::Param};
 /// let w = Param::new(Tensor::from([1.0f32, 2.0]));
 /// let start: Snapshot = Snapshot::new(&w);
 /// w.set([5.0, 4.0]); // trained
-/// prune::global(&w, Amount::Count(1), everything)?;
+/// prune::global(&w, Amount::Count(1), all_params)?;
 /// start.restore(&w)?; // the mask stays
 /// assert_eq!(w.effective()?.to_vec(), [1.0, 0.0]);
 /// # Ok::<(), kolmo::Error>(())

@@ -3,7 +3,8 @@ use super::super::listing::{Argument, Listing, Row};
 use crate::{
     error::{Error, Result},
     files::{read_text, write_readable},
-    ops::{Float, saved::SavedOp},
+    inspect::listing::names_in,
+    ops::saved::SavedOp,
     tensor::{Shape, Tensor},
 };
 use serde::{Deserialize, Serialize};
@@ -16,12 +17,12 @@ use std::path::Path;
 /// ```
 /// use kolmo::{GradCheck, Random, Tape, Tensor, inspect::SavedTape, nn::{Layer, Linear, Relu, Sequential}};
 /// let rng = &mut Random::new(0);
-/// let net = Sequential((Linear::<f32>::new(3, 4, rng), Relu, Linear::new(4, 2, rng)));
+/// let net = Sequential((Linear::new(3, 4, rng), Relu, Linear::new(4, 2, rng)));
 /// let tape = Tape::new();
 /// tape.set_observing(true);
 /// let x = tape.constant([[1.0, -0.5, 2.0], [0.1, 0.2, 0.3]]);
 /// let loss = net.forward(&x).cross_entropy(&Tensor::from([0u32, 1]));
-/// let saved = SavedTape::from_var(&loss)?.with_names::<f32, _>(&net);
+/// let saved = SavedTape::from_var(&loss)?.with_names(&net);
 /// let file = std::env::temp_dir().join("kolmo_saved_tape.json");
 /// saved.save(&file)?;
 ///
@@ -99,11 +100,11 @@ pub(super) enum Operand {
 
 impl SavedTape {
     /// With the parameters' names in a model; without it they have numbers, `#17`.
-    pub fn with_names<T: Float, M: Serialize + ?Sized>(mut self, model: &M) -> SavedTape {
-        let params = crate::nn::named_params::<T, M>(model);
+    pub fn with_names(mut self, model: &(impl Serialize + ?Sized)) -> SavedTape {
+        let names = names_in(model);
         for statement in &mut self.statements {
             if let What::Leaf { name, .. } = &mut statement.what
-                && let Some((known, _)) = params.iter().find(|(_, p)| *name == p.id().to_string())
+                && let Some(known) = names.get(name)
             {
                 name.clone_from(known);
             }

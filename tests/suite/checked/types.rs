@@ -84,9 +84,9 @@ pub fn layers() -> Result<Vec<Kind>> {
     list.layer("Linear with a codebook", &tied, &[&[4, 3]]);
     list.layer("Conv1d", &Conv1d::new(2, 4, 3, rng), &[&[2, 2, 6], &[2, 6]]);
     let options = ConvOptions::new().padding(1).stride(2).groups(2);
-    list.layer("Conv2d", &Conv2d::with(2, 4, 3, options.clone(), rng), &[&[2, 2, 5, 6]]);
+    list.layer("Conv2d", &Conv2d::with_options(2, 4, 3, options.clone(), rng), &[&[2, 2, 5, 6]]);
     list.layer("ConvTranspose1d", &ConvTranspose1d::new(2, 4, 3, rng), &[&[2, 2, 6]]);
-    list.layer("ConvTranspose2d", &ConvTranspose2d::with(2, 4, 3, options, rng), &[&[2, 2, 5, 6]]);
+    list.layer("ConvTranspose2d", &ConvTranspose2d::with_options(2, 4, 3, options, rng), &[&[2, 2, 5, 6]]);
     list.layer("BatchNorm", &BatchNorm::new(3), &[&[4, 3], &[2, 3, 4, 4], &[0, 3]]);
     list.layer("LayerNorm", &LayerNorm::new([2, 3]), &[&[4, 2, 3], &[0, 2, 3]]);
     list.layer("GroupNorm", &GroupNorm::new(2, 4), &[&[3, 4, 5], &[0, 4, 5]]);
@@ -112,16 +112,16 @@ pub fn layers() -> Result<Vec<Kind>> {
     list.layer("MaxPool2d", &MaxPool2d(pool(3)), &[&[2, 2, 6, 5]]);
     list.layer("AvgPool1d", &AvgPool1d(pool(2)), &[&[2, 2, 6]]);
     list.layer("AvgPool2d", &AvgPool2d(pool(2)), &[&[2, 2, 6, 5]]);
-    list.layer("AdaptiveAvgPool2d", &AdaptiveAvgPool2d([Some(2), None]), &[&[2, 2, 6, 5]]);
-    list.layer("AdaptiveMaxPool2d", &AdaptiveMaxPool2d([Some(2), None]), &[&[2, 2, 6, 5]]);
+    list.layer("AdaptiveAvgPool2d", &AdaptiveAvgPool2d::new([Some(2), None]), &[&[2, 2, 6, 5]]);
+    list.layer("AdaptiveMaxPool2d", &AdaptiveMaxPool2d::new([Some(2), None]), &[&[2, 2, 6, 5]]);
     let mode = InterpolateMode::Linear { align_corners: false };
-    list.layer("Upsample by", &Upsample { to: InterpolateTo::Scale(2.0), mode }, &[&[2, 2, 3, 4]]);
-    list.layer("Upsample to", &Upsample { to: InterpolateTo::Size([5, 6].into()), mode }, &[&[2, 2, 3, 4]]);
-    list.kind("Embedding", &Embedding::<f32>::new(5, 3, rng), 250, move |layer| {
+    list.layer("Upsample by", &Upsample::new(InterpolateTo::Scale(2.0), mode), &[&[2, 2, 3, 4]]);
+    list.layer("Upsample to", &Upsample::new(InterpolateTo::Size([5, 6].into()), mode), &[&[2, 2, 3, 4]]);
+    list.kind("Embedding", &Embedding::new(5, 3, rng), 250, move |layer| {
         let tape = Tape::new();
-        let y = layer.forward(&tape, &Tensor::from([[0u32, 4], [2, 9]]));
+        let y = layer.forward(&Tensor::from([[0u32, 4], [2, 9]]), &tape);
         let _ = y.sum().backward().map(drop);
-        let y = layer.forward(&tape, &Tensor::from([0u32, 1]));
+        let y = layer.forward(&Tensor::from([0u32, 1]), &tape);
         let _ = y.sum().backward().map(drop);
     });
     Ok(list)
@@ -130,7 +130,7 @@ pub fn layers() -> Result<Vec<Kind>> {
 pub fn blocks() -> Result<Vec<Kind>> {
     let mut list = Vec::new();
     let rng = &mut Random::new(0);
-    let mut attention = MultiheadAttention::<f32>::new(4, 2, rng)?;
+    let mut attention = MultiheadAttention::new(4, 2, rng)?;
     attention.bias_k = Some(Param::new(numbers(&[1, 1, 4])));
     attention.bias_v = Some(Param::new(numbers(&[1, 1, 4])));
     list.kind("MultiheadAttention", &attention, 600, move |layer| {
@@ -140,15 +140,21 @@ pub fn blocks() -> Result<Vec<Kind>> {
         }
     });
     for cell in [RecurrentMode::RnnTanh, RecurrentMode::RnnRelu, RecurrentMode::Lstm, RecurrentMode::Gru] {
-        let layer = Recurrent::<f32>::new(cell, 3, 2, 2, cell != RecurrentMode::RnnRelu, rng);
+        let layer = Recurrent::with_options(
+            cell,
+            3,
+            2,
+            RecurrentOptions::new().num_layers(2).bidirectional(cell != RecurrentMode::RnnRelu),
+            rng,
+        );
         list.kind("Recurrent", &layer, 250, move |layer| {
             [&[3, 2, 3][..], &[3, 3], &[3, 0, 3]].iter().for_each(|s| run(s, |x| layer.forward(x, None).0));
         });
     }
-    let options = TransformerOptions { dim_feedforward: 6, norm_first: true, ..Default::default() };
+    let options = TransformerOptions::new().dim_feedforward(6).norm_first(true);
     list.kind(
         "TransformerEncoder",
-        &TransformerEncoder::<f32>::new(4, 2, 2, options, rng)?,
+        &TransformerEncoder::with_options(4, 2, 2, options, rng)?,
         400,
         move |layer| {
             [&[2, 3, 4][..], &[3, 4]]
@@ -158,7 +164,7 @@ pub fn blocks() -> Result<Vec<Kind>> {
     );
     list.kind(
         "TransformerDecoder",
-        &TransformerDecoder::<f32>::new(4, 2, 1, options, rng)?,
+        &TransformerDecoder::with_options(4, 2, 1, options, rng)?,
         400,
         move |layer| {
             let none = AttentionMasks::default;
@@ -246,7 +252,7 @@ pub fn data() -> Result<Vec<Kind>> {
         let numbers = characters.encode("abca").unwrap_or_default();
         assert!(characters.decode(&numbers).is_ok());
     });
-    let augment = Augment { translate: 1.0, degrees: 5.0, crop: 1, noise: 0.1, ..Augment::default() };
+    let augment = Augment::new().translate(1.0).degrees(5.0).crop(1).noise(0.1);
     list.kind("Augment", &augment, 300, move |augment| {
         let _ = augment.apply(&numbers(&[2, 1, 5, 4]), &mut Random::new(0));
     });
@@ -255,7 +261,7 @@ pub fn data() -> Result<Vec<Kind>> {
         let _ = [1.0, f64::NAN, 0.5].map(|v| stopping.update(v));
     });
     list.kind("Quantizer", &Quantizer::new(4).groups(2), 200, move |quantizer| {
-        let layer = Linear::<f32>::new(4, 2, &mut Random::new(0));
+        let layer = Linear::new(4, 2, &mut Random::new(0));
         if quantizer.attach(&layer, matrices).is_ok() {
             run(&[3, 4], |x| layer.forward(x));
         }
@@ -264,7 +270,7 @@ pub fn data() -> Result<Vec<Kind>> {
         {"stage": "steps", "bits": 4, "group": 2}, {"stage": "half"}]}"#;
     let recipe: Recipe = serde_json::from_str(text).unwrap();
     list.kind("Recipe", &recipe, 300, move |recipe| {
-        let net = Linear::<f32>::new(4, 2, &mut Random::new(0));
+        let net = Linear::new(4, 2, &mut Random::new(0));
         let _ = recipe.run(&net, &mut |_: &Linear, _: &kolmo::compress::Task| Ok(()));
     });
     let history = json!([{"epoch": 1, "step": 2, "lr": 0.1, "loss": 0.5, "metrics": [["accuracy", 0.5]]}]);
@@ -297,11 +303,8 @@ pub fn tapes() -> Result<Vec<Kind>> {
 /// Reports are for reading: any numbers can be in them, and they can be printed and added up.
 pub fn reports() -> Result<Vec<Kind>> {
     let mut list = Vec::new();
-    let net = Sequential((
-        Linear::<f32>::new(3, 4, &mut Random::new(0)),
-        Relu,
-        Linear::new(4, 2, &mut Random::new(1)),
-    ));
+    let net =
+        Sequential((Linear::new(3, 4, &mut Random::new(0)), Relu, Linear::new(4, 2, &mut Random::new(1))));
     let tape = Tape::new();
     tape.set_observing(true);
     let y = net.forward(&tape.input(numbers(&[2, 3])));
@@ -314,7 +317,7 @@ pub fn reports() -> Result<Vec<Kind>> {
     list.kind("Profile", &tape.profile(), 300, move |p| drop((p.to_string(), all.map(|by| p.group_by(by)))));
     list.kind("Kinks", &kinks, 300, move |kinks| drop(kinks.to_string()));
     list.kind("DeadUnits", &dead, 300, move |dead| drop((dead.to_string(), dead.count())));
-    let summary = summary::<f32, _>(&net).with_operations(&tape, &net);
+    let summary = summary(&net).with_operations(&net, &tape);
     list.kind("Summary", &summary, 300, move |s| {
         drop((s.to_string(), s.numbers(), s.bytes(), s.multiply_adds(), s.pruned()))
     });

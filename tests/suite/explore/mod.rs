@@ -140,7 +140,7 @@ fn scalars(browser: &Browser) -> Outcome<()> {
 
 fn network(page: &Page) -> Outcome<()> {
     let rng = &mut Random::new(3);
-    let net = Sequential((Linear::<f32>::new(4, 6, rng), Relu, Linear::new(6, 2, rng)));
+    let net = Sequential((Linear::new(4, 6, rng), Relu, Linear::new(6, 2, rng)));
     let tape = Tape::new();
     tape.set_observing(true);
     let x = tape.constant(Tensor::from_fn([5, 4], |i| (i as f32).sin()));

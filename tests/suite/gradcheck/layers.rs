@@ -1,8 +1,7 @@
 //! What layers are made of: convolution, pooling, resizing, normalisation.
 use super::{check_all, numbers};
 use kolmo::{
-    AttentionMask, AttentionOptions, ConvOptions, InterpolateMode, InterpolateTo, Padding, PoolOptions,
-    Result, Tape, Tensor,
+    AttentionOptions, ConvOptions, InterpolateMode, InterpolateTo, Padding, PoolOptions, Result, Tape, Tensor,
 };
 
 #[test]
@@ -121,8 +120,7 @@ fn attention() {
         (
             "earlier keys",
             |x| {
-                let causal =
-                    AttentionOptions { is_causal: true, scale: Some(0.5), ..AttentionOptions::default() };
+                let causal = AttentionOptions::new().is_causal(true).scale(0.5);
                 x[0].scaled_dot_product_attention(&x[1], &x[2], &causal)
             },
             operands(),
@@ -130,12 +128,8 @@ fn attention() {
         (
             "a bias",
             |x| {
-                let mask = Some(AttentionMask::Additive(x[3].clone()));
-                x[0].scaled_dot_product_attention(
-                    &x[1],
-                    &x[2],
-                    &AttentionOptions { mask, ..AttentionOptions::default() },
-                )
+                let biased = AttentionOptions::new().attn_mask(&x[3]);
+                x[0].scaled_dot_product_attention(&x[1], &x[2], &biased)
             },
             vec![numbers([2, 2, 3]), numbers([2, 3, 3]), numbers([2, 3, 2]), numbers([2, 3])],
         ),
@@ -148,12 +142,9 @@ fn a_query_that_sees_nothing_gives_zeros_and_no_nan() -> Result<()> {
     let [q, k, v] = [[3, 2], [3, 2], [3, 2]].map(|shape| tape.input(numbers(shape)));
     let lower = Tensor::from_fn([3, 3], |i| i % 3 <= i / 3);
     let attend = |mask: Option<Tensor<bool>>, is_causal: bool| {
-        let mask = mask.map(AttentionMask::Bool);
-        q.scaled_dot_product_attention(
-            &k,
-            &v,
-            &AttentionOptions { mask, is_causal, ..AttentionOptions::default() },
-        )
+        let options = AttentionOptions::new().is_causal(is_causal);
+        let options = if let Some(mask) = mask { options.attn_mask(mask) } else { options };
+        q.scaled_dot_product_attention(&k, &v, &options)
     };
     assert_eq!(attend(Some(lower), false).value()?, attend(None, true).value()?);
     let blind = Tensor::from_fn([3, 3], |i| i >= 3);

@@ -8,7 +8,7 @@ use kolmo::{
 fn convolutional() -> impl Layer<f32> + serde::Serialize {
     let rng = &mut Random::new(0);
     Sequential((
-        Conv2d::<f32>::new(1, 4, 3, rng),
+        Conv2d::new(1, 4, 3, rng),
         Relu,
         MaxPool2d::new(2),
         Flatten,
@@ -23,7 +23,7 @@ fn memory_adds_up_to_what_the_tape_keeps() -> Result<()> {
     let tape = Tape::new();
     let x = tape.constant(Tensor::ones([5, 1, 8, 8]));
     let loss = net.forward(&x).cross_entropy(&Tensor::from([0u32, 1, 2, 3, 4]));
-    let memory = tape.memory().with_names(&tape, &net);
+    let memory = tape.memory().with_names(&net, &tape);
     assert_eq!(memory.bytes(), tape.saved_bytes());
     for by in [GroupBy::Operation, GroupBy::Layer, GroupBy::Line] {
         assert_eq!(memory.group_by(by).iter().map(|g| g.bytes).sum::<usize>(), memory.bytes());
@@ -67,11 +67,11 @@ fn scalar_statements_take_their_arguments() {
 #[test]
 fn a_summary_tells_frozen_pruned_and_shared_numbers() -> Result<()> {
     let rng = &mut Random::new(0);
-    let net = Sequential((Linear::<f32>::new(4, 3, rng), Relu, Linear::new(3, 2, rng)));
+    let net = Sequential((Linear::new(4, 3, rng), Relu, Linear::new(3, 2, rng)));
     net.0.0.weight.set_mask(Some(&Tensor::from_fn([3, 4], |i| i % 3 == 0)))?;
     net.0.2.weight.set_codebook(Tensor::zeros([2, 3]), Tensor::from([0.5f32, 1.0]))?;
     net.0.2.bias.as_ref().unwrap().set_trainable(false);
-    let summary = summary::<f32, _>(&net);
+    let summary = summary(&net);
     assert_eq!((summary.numbers(), summary.trainable(), summary.pruned()), (12 + 3 + 6 + 2, 21, 8));
     assert_eq!(summary.bytes(), 4 * 23);
     let owners: Vec<&str> = summary.parameters.iter().map(|p| p.owner.as_str()).collect();
@@ -96,11 +96,25 @@ struct Outer {
 fn a_parameters_owner_is_the_struct_whose_field_it_is() {
     let param = || Param::new(Tensor::zeros([2]));
     let model = Outer { first: param(), inner: Linear::new(1, 1, &mut Random::new(0)), last: vec![param()] };
-    let rows = summary::<f32, _>(&model).parameters;
+    let rows = summary(&model).parameters;
     let owners: Vec<(&str, &str)> = rows.iter().map(|p| (p.name.as_str(), p.owner.as_str())).collect();
     let expected =
         [("first", "Outer"), ("inner.weight", "Linear"), ("inner.bias", "Linear"), ("last.0", "Outer")];
     assert_eq!(owners, expected);
+}
+
+#[test]
+fn reports_name_parameters_of_either_type() -> Result<()> {
+    let net = (Param::new(Tensor::from([1.0f32, 2.0])), Param::new(Tensor::from([3.0f64])));
+    let rows = summary(&net).parameters;
+    let rows: Vec<(&str, usize)> = rows.iter().map(|p| (p.name.as_str(), p.bytes)).collect();
+    assert_eq!(rows, [("0", 8), ("1", 8)]);
+    let (singles, doubles) = (Tape::<f32>::new(), Tape::<f64>::new());
+    let (_a, _b) = (singles.param(&net.0), doubles.param(&net.1));
+    let [a, b] =
+        [singles.listing(), doubles.listing()].map(|list| list.with_names(&net).rows[0].name.clone());
+    assert_eq!((a.as_deref(), b.as_deref()), (Some("0"), Some("1")));
+    Ok(())
 }
 
 struct Twice;
@@ -122,19 +136,19 @@ fn multiply_adds_are_those_of_the_products() {
     let net = convolutional();
     let tape = Tape::new();
     let _ = net.forward(&tape.constant(Tensor::ones([5, 1, 8, 8])));
-    let made = summary::<f32, _>(&net).with_operations(&tape, &net);
+    let made = summary(&net).with_operations(&net, &tape);
     // 5 images, 4 channels of 6×6 places, windows of 1×3×3; then 5 rows, 36 inputs, 10 outputs.
     assert_eq!(made.multiply_adds(), 5 * 4 * 36 * 9 + 5 * 36 * 10);
     assert_eq!(made.operations.last().unwrap().shape, [5, 10]);
 
     let tape = Tape::<f32>::new();
     let [q, k, v] = [[2, 3, 4], [2, 3, 4], [2, 3, 5]].map(|shape| tape.input(Tensor::zeros(shape)));
-    let causal = AttentionOptions { is_causal: true, ..AttentionOptions::default() };
+    let causal = AttentionOptions::new().is_causal(true);
     let y = q.scaled_dot_product_attention(&k, &v, &causal);
     let x = tape.constant(Tensor::zeros([7, 3])).matmul(&tape.input(Tensor::zeros([3, 2])));
     let _ = tape.custom(Twice, &[&x]);
     assert!(y.ok().is_ok());
-    let operations = summary::<f32, _>(&net).with_operations(&tape, &net).operations;
+    let operations = summary(&net).with_operations(&net, &tape).operations;
     let costs: Vec<Option<usize>> = operations.iter().map(|o| o.multiply_adds).collect();
     // Rows see 1, 2 and 3 keys; each is a product of 4 numbers and adds 5.
     assert_eq!(costs, [Some(2 * 6 * (4 + 5)), Some(7 * 3 * 2), None]);
@@ -175,12 +189,12 @@ fn gradients_in_numbers() -> Result<()> {
 
 #[test]
 fn dead_units_are_channels_behind_a_convolution() -> Result<()> {
-    let conv = Conv2d::<f32>::new(1, 3, 3, &mut Random::new(1));
+    let conv = Conv2d::new(1, 3, 3, &mut Random::new(1));
     conv.bias.as_ref().unwrap().set([1e3, -1e3, 1e3]);
     let tape = Tape::new();
     let y = conv.forward(&tape.constant(Tensor::ones([2, 1, 6, 6]))).relu();
     let z = y.reshape([2, -1]).matmul(&tape.input(Tensor::zeros([48, 4]))).relu();
-    let dead = tape.dead_units()?.with_names(&tape, &Sequential((conv.clone(),)));
+    let dead = tape.dead_units()?.with_names(&Sequential((conv.clone(),)), &tape);
     let [first, second] = &dead.activations[..] else { panic!("two activations") };
     assert_eq!((first.units, first.values, first.dead.as_slice()), (3, 2 * 16, &[1usize][..]));
     assert_eq!((second.units, second.values, second.dead.len()), (4, 2, 4));

@@ -15,12 +15,12 @@ fn observed<T: kolmo::Float>() -> Tape<T> {
 #[test]
 fn a_profile_counts_each_operation_once_in_each_table() -> Result<()> {
     let rng = &mut Random::new(0);
-    let net = Sequential((Linear::<f32>::new(32, 16, rng), Relu, Linear::new(16, 4, rng)));
+    let net = Sequential((Linear::new(32, 16, rng), Relu, Linear::new(16, 4, rng)));
     let tape = observed();
     let y = net.forward(&tape.constant(Tensor::ones([8, 32])));
     let memory = tape.memory().bytes();
     let _ = y.square().mean().backward()?;
-    let profile = tape.observation().with_names::<f32, _>(&net).profile();
+    let profile = tape.observation().with_names(&net).profile();
     let ops: Vec<&str> = profile.calls.iter().map(|c| c.origin.op.as_str()).collect();
     assert_eq!(ops, ["linear", "relu", "linear", "square", "mean"]);
     let (forward, sweep) = profile.nanos();
@@ -140,7 +140,7 @@ fn bits_that_are_shared_out_cost_less_than_equal_ones() -> Result<()> {
     let tape = observed::<f32>();
     let terms = params.iter().zip([0.01, 10.0, 1.0]).map(|(p, by)| (tape.param(p) * by).square().sum());
     let _ = terms.reduce(|a, b| a + b).unwrap().backward()?;
-    let rounding = tape.observation().with_names::<f32, _>(&params).rounding();
+    let rounding = tape.observation().with_names(&params).rounding();
     let shares = rounding.share_bits(4.0);
     assert_eq!(shares.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["0", "1", "2"]);
     let rows: Vec<_> = rounding.statements.iter().filter(|s| s.name.is_some()).collect();

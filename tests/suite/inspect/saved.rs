@@ -38,7 +38,7 @@ fn same_bits(tape: &Tape<f32>, loss: &Var<'_, f32>) -> Result<SavedTape> {
 fn a_convolutional_network_has_the_same_bits() -> Result<()> {
     let rng = &mut Random::new(3);
     let net = Sequential((
-        Conv2d::<f32>::new(2, 4, 3, rng).padding(1),
+        Conv2d::new(2, 4, 3, rng).padding(1),
         BatchNorm2d::new(4),
         Relu,
         MaxPool2d::new(2),
@@ -58,7 +58,7 @@ fn a_convolutional_network_has_the_same_bits() -> Result<()> {
 #[test]
 fn a_transformer_block_has_the_same_bits() -> Result<()> {
     let rng = &mut Random::new(4);
-    let attention = MultiheadAttention::<f32>::new(8, 2, rng)?;
+    let attention = MultiheadAttention::new(8, 2, rng)?;
     let tape = Tape::new();
     tape.set_observing(true);
     let x = tape.input(Tensor::new([2, 5, 8], noise(12, 80))?);

@@ -166,7 +166,8 @@ fn every_layer_is_in_some_model() {
     let public = text.split("pub use ").skip(1).filter_map(|part| part.split(';').next());
     let words = public.flat_map(|part| part.split(|c: char| !c.is_alphanumeric()));
     // What is no layer, what is another one's name or part, and the table that a model begins with.
-    let others = "Layer Param Parametrize ParamState Form Steps Path State RecurrentMode AttentionMasks FeedForwardActivation TransformerOptions BatchNorm1d BatchNorm2d \
+    let others = "Layer Param Parametrize ParamState Form Steps Path State RecurrentMode AttentionMasks FeedForwardActivation TransformerOptions \
+                  RecurrentOptions MultiheadAttentionOptions AdaptiveSize BatchNorm1d BatchNorm2d \
                   TransformerEncoderLayer TransformerDecoderLayer Embedding";
     let layers =
         words.filter(|w| w.starts_with(char::is_uppercase) && !others.split_whitespace().any(|o| o == *w));
@@ -288,7 +289,7 @@ fn saved(seed: u64, path: &Path) -> Result<()> {
     let (run, x, index, labels) = direct(0, 0);
     let input = run.tape.input(&x);
     let loss = run.model.loss(&input, &index, &labels, |parts, x| chain(Way::Plain, parts, x));
-    SavedTape::from_var(&loss)?.with_names::<f32, _>(&run.model).save(path)?;
+    SavedTape::from_var(&loss)?.with_names(&run.model).save(path)?;
     let loaded = SavedTape::load(path)?;
     let names: Vec<String> = loaded.leaves().iter().map(|(name, _)| name.to_string()).collect();
     let chosen = run.model.chain().contains("Max");
@@ -296,7 +297,7 @@ fn saved(seed: u64, path: &Path) -> Result<()> {
         let (run, x, index, labels) = direct(step, 0);
         let input = run.tape.input(&x);
         let loss = run.model.loss(&input, &index, &labels, |parts, x| chain(Way::Plain, parts, x));
-        let params: BTreeMap<_, _> = named_params::<f32, _>(&run.model).into_iter().collect();
+        let params: BTreeMap<_, _> = named_params::<f32>(&run.model).into_iter().collect();
         let leaves: Vec<Tensor> =
             names.iter().map(|name| params.get(name).map_or_else(|| x.clone(), Param::value)).collect();
         let again = match loaded.replay_on::<f32>(&leaves) {

@@ -73,7 +73,7 @@ macro_rules! layers {
                         y + end.hidden.mean()
                     }
                     Part::MultiheadAttention(layer, is_causal) => {
-                        layer.forward(x, x, x, &AttentionMasks { is_causal: *is_causal, ..AttentionMasks::default() })
+                        layer.forward(x, x, x, &AttentionMasks::new().is_causal(*is_causal))
                     }
                     Part::TransformerEncoder(layer) => layer.forward(x, &AttentionMasks::causal()),
                     Part::TransformerDecoder(layer) => {
@@ -155,13 +155,11 @@ fn transformer(d: &mut Dice) -> TransformerOptions {
     let dropout = if d.chance(50) { 0.0 } else { 0.2 };
     let activation = if d.chance(50) { FeedForwardActivation::Relu } else { FeedForwardActivation::Gelu };
     let norm_first = d.chance(50);
-    TransformerOptions {
-        dim_feedforward: 6,
-        dropout,
-        activation,
-        norm_first,
-        ..TransformerOptions::default()
-    }
+    TransformerOptions::new()
+        .dim_feedforward(6)
+        .dropout(dropout)
+        .activation(activation)
+        .norm_first(norm_first)
 }
 
 /// A layer for values of this shape, `[n, …]`, if one comes to mind.
@@ -191,7 +189,13 @@ fn layer(d: &mut Dice, rng: &mut Random, shape: &[usize]) -> Option<Part> {
             let cell =
                 [RecurrentMode::RnnTanh, RecurrentMode::RnnRelu, RecurrentMode::Lstm, RecurrentMode::Gru]
                     [d.int(0, 3)];
-            let layer = Recurrent::new(cell, last, out, d.int(1, 2), d.chance(50), rng);
+            let layer = Recurrent::with_options(
+                cell,
+                last,
+                out,
+                RecurrentOptions::new().num_layers(d.int(1, 2)).bidirectional(d.chance(50)),
+                rng,
+            );
             Part::Recurrent(Recurrent { dropout: if d.chance(30) { 0.2 } else { 0.0 }, ..layer })
         }
         (3, 11) => {
@@ -200,11 +204,15 @@ fn layer(d: &mut Dice, rng: &mut Random, shape: &[usize]) -> Option<Part> {
         }
         (3, 12) => {
             let options = transformer(d);
-            Part::TransformerEncoder(TransformerEncoder::new(last, d.divisor(last), 1, options, rng).ok()?)
+            Part::TransformerEncoder(
+                TransformerEncoder::with_options(last, d.divisor(last), 1, options, rng).ok()?,
+            )
         }
         (3, 13) => {
             let options = transformer(d);
-            Part::TransformerDecoder(TransformerDecoder::new(last, d.divisor(last), 1, options, rng).ok()?)
+            Part::TransformerDecoder(
+                TransformerDecoder::with_options(last, d.divisor(last), 1, options, rng).ok()?,
+            )
         }
         (3, _) => Part::Linear(Linear::new(last, out, rng)),
         (4, 7) if small => Part::Upsample(Upsample {
@@ -221,8 +229,8 @@ fn layer(d: &mut Dice, rng: &mut Random, shape: &[usize]) -> Option<Part> {
             false => Part::AvgPool2d(AvgPool2d::new(2)),
         },
         (4, 10) => match d.chance(50) {
-            true => Part::AdaptiveAvgPool2d(AdaptiveAvgPool2d([Some(2), None])),
-            false => Part::AdaptiveMaxPool2d(AdaptiveMaxPool2d([Some(2), Some(3)])),
+            true => Part::AdaptiveAvgPool2d(AdaptiveAvgPool2d::new([Some(2), None])),
+            false => Part::AdaptiveMaxPool2d(AdaptiveMaxPool2d::new([2, 3])),
         },
         (4, _) => Part::Conv2d(Conv2d::new(channels, out, 3, rng).padding(1)),
         _ => return None,
@@ -292,7 +300,7 @@ impl Model {
         run: impl FnOnce(&[Part], &Var<'t>) -> Var<'t>,
     ) -> Var<'t> {
         let x = match &self.embedding {
-            Some(table) => x + table.forward(x.tape(), index),
+            Some(table) => x + table.forward(index, x.tape()),
             None => x.clone(),
         };
         self.head.forward(&run(&self.parts, &x).flatten(1, -1)).cross_entropy(labels)
