@@ -54,6 +54,7 @@ mod dispatch;
 mod fused;
 pub(crate) mod kinks;
 pub(crate) mod list;
+mod operand;
 pub(crate) mod saved;
 mod standardize;
 #[cfg(test)]
@@ -64,12 +65,13 @@ mod windows;
 
 pub use attention::{AttentionMask, AttentionOptions};
 pub(crate) use checks::operands;
-pub use compare::{IsCloseOptions, Operand};
+pub use compare::IsCloseOptions;
 pub use conv_options::{ConvOptions, Padding, Sizes};
 pub use fused::{Fuse, FuseInput, Fused};
 pub use getitem::TensorIndex;
 pub use list::Float;
 pub(crate) use list::FusedOp;
+pub use operand::Operand;
 pub use pad::Pad;
 pub use parts::Parts;
 pub use pool::PoolOptions;

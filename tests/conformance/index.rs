@@ -12,9 +12,9 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
         "take" => one(x()?.take(&c.ints(1, "index")?)),
         "take_along_dim" => one(x()?.take_along_dim(&c.ints(1, "indices")?, c.int_opt(2, "dim")?)),
         "scatter" => match c.get(3, "src").and_then(Arg::number) {
-            Some(value) => one(x()?.scatter_value(dim()?, &index()?, value)),
+            Some(value) => one(x()?.scatter(dim()?, &index()?, value)),
             None if c.get(3, "src").is_none() => {
-                one(x()?.scatter_value(dim()?, &index()?, c.num(3, "value", None)?))
+                one(x()?.scatter(dim()?, &index()?, c.num(3, "value", None)?))
             }
             None => one(x()?.scatter(dim()?, &index()?, &c.var(3, "src")?)),
         },

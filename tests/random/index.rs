@@ -81,7 +81,7 @@ fn scatters(list: &mut Vec<Op>, name: &'static str) {
                 let reduce = |kind| v[0].scatter_reduce(d, &to, &v[1], kind, own);
                 match name {
                     "scatter" => v[0].scatter(d, &to, &v[1]),
-                    "scatter_value" => v[0].scatter_value(d, &to, 0.7),
+                    "scatter_value" => v[0].scatter(d, &to, 0.7),
                     "scatter_add" => v[0].scatter_add(d, &to, &v[1]),
                     "scatter_reduce prod" => reduce(Scatter::Prod),
                     "scatter_reduce mean" => reduce(Scatter::Mean),

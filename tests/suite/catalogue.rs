@@ -184,7 +184,7 @@ entries! {
     masked_select 1 |x| x[0].masked_select(&mask());
     embedding 1 |x| x[0].embedding(&rows(), None);
     scatter 2 |x| x[0].scatter(1, &index(), &x[1]);
-    scatter_value 1 |x| x[0].scatter_value(1, &index(), 2.0);
+    scatter_number 1 |x| x[0].scatter(1, &index(), 2.0);
     scatter_add 2 |x| x[0].scatter_add(1, &index(), &x[1]);
     scatter_reduce 2 |x| x[0].scatter_reduce(1, &index(), &x[1], Scatter::Mean, true);
     index_add 2 |x| x[0].index_add(0, &rows(), &x[1], 2.0);
