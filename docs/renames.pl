@@ -109,3 +109,8 @@ s~\b(inspect::(?:\{[^}]*)?)\bBy\b~$1GroupBy~g;
 s~\b(data::(?:\{[^}]*)?)\bMinMax\b~$1MinMaxScaler~g;
 s~\b(data::(?:\{[^}]*)?)\bStandardize\b~$1StandardScaler~g;
 s~\bkolmo::threads\b(?!::)~kolmo::num_threads~g;
+s~\bCrossEntropy\b(?=::|[,}; ])~CrossEntropyLoss~g;
+s~\bTripletMargin\b(?=::|[,}; ])~TripletMarginLoss~g;
+s~\.apply_probabilities\(~.apply(~g;
+s~\.scatter_value\(~.scatter(~g;
+s~(\.(?:mse|l1|soft_margin|multilabel_margin)_loss\([^()]*(?:\([^()]*\))?), (?:Reduction::)?Mean\)~$1)~g;

@@ -74,7 +74,7 @@ impl Training {
             let leaves: Vec<Var> = params.iter().map(|(_, p)| tape.param(p)).collect();
             let leaves: Vec<&Var> = leaves.iter().collect();
             let slopes = self.loss(&tape).grad(&leaves)?;
-            let dots = slopes.iter().zip(&v).map(|(g, v)| (g * tape.constant(v)).sum());
+            let dots = slopes.iter().zip(&v).map(|(g, v)| (g * v).sum());
             let along = dots.reduce(|a, b| a + b).unwrap_or_else(|| tape.constant(0.0));
             let product = along.grad(&leaves)?;
             let norm = product.iter().map(|p| p.square().sum().item()).sum::<Result<f32>>()?.sqrt();

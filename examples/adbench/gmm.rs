@@ -186,8 +186,8 @@ pub fn of_tensors<'t>(p: &Input, [alphas, means, icf]: [&Var<'t, f64>; 3]) -> Re
     let (rows, size) = (k as isize, d as isize);
     let diagonal = q.exp();
     let triangle = l.matmul(&tape.constant(place)).reshape([rows, size, size]);
-    let matrix = triangle + diagonal.reshape([rows, size, 1]) * tape.constant(Tensor::eye(d));
-    let centred = tape.constant(Tensor::new([1, n, d], p.x.clone())?) - means.reshape([rows, 1, size]);
+    let matrix = triangle + diagonal.reshape([rows, size, 1]) * Tensor::eye(d);
+    let centred = Tensor::new([1, n, d], p.x.clone())? - means.reshape([rows, 1, size]);
     let y = centred.matmul(&matrix.transpose(1, 2));
     let betas = (alphas + q.sum_dim(&[1], false)).reshape([rows, 1]) - y.square().sum_dim(&[2], false) * 0.5;
     let prior = (diagonal.square().sum() + l.square().sum()) * (0.5 * p.gamma * p.gamma) - q.sum() * p.m;

@@ -3,7 +3,6 @@
 use crate::{
     error::{Error, Result},
     fuse,
-    loss::Reduction,
     ops::Float,
     real::Number,
     tape::Var,
@@ -80,7 +79,7 @@ pub fn hint_loss<'t, T: Float>(
     teacher: &Var<'t, T>,
     regressor: &Var<'t, T>,
 ) -> Var<'t, T> {
-    student.linear(regressor, None).mse_loss(&teacher.detach(), Reduction::Mean)
+    student.linear(regressor, None).mse_loss(&teacher.detach())
 }
 
 /// Where the channels of two convolutions are active: `Σ |a|ᵖ` over channels, each image's map divided by its
@@ -98,7 +97,7 @@ pub fn attention_transfer_loss<'t, T: Float>(
         let norm = map.norm_dim(2.0, &[1], true).clamp_min(1e-12);
         map / norm
     };
-    map(student).mse_loss(&map(&teacher.detach()), Reduction::Mean)
+    map(student).mse_loss(&map(&teacher.detach()))
 }
 
 /// The distances between the examples of a batch, in units of their mean: the student's against the teacher's
@@ -112,7 +111,7 @@ pub fn relational_distance_loss<'t, T: Float>(student: &Var<'t, T>, teacher: &Va
         let mean = apart.sum() / positive.max(1) as f64;
         if positive == 0 { apart } else { apart / mean }
     };
-    distances(student).smooth_l1_loss(&distances(&teacher.detach()), 1.0, Reduction::Mean)
+    distances(student).smooth_l1_loss(&distances(&teacher.detach()))
 }
 
 /// `KL(softmax(teacher / T) ‖ softmax(student / T))`, summed over classes, the mean over the batch.

@@ -71,7 +71,13 @@ impl<'a, 't, T: Float> Operand<'a, 't, T> {
         }
     }
 
-    /// As a value of the tape of another one, and a number as as many as that one has.
+    /// As a value of the tape of another one.
+    #[track_caller]
+    pub(crate) fn beside(self, other: &Var<'t, T>) -> Cow<'a, Var<'t, T>> {
+        self.on(other.tape())
+    }
+
+    /// As a value of the tape of another one, of whose shape a number is.
     #[track_caller]
     pub(crate) fn like(self, other: &Var<'t, T>) -> Cow<'a, Var<'t, T>> {
         match self {
@@ -124,7 +130,10 @@ mod tests {
         let tape = Tape::<f64>::new();
         let x = tape.input([1.0, 2.0]);
         let error = (&x * Tensor::from([1.0, 2.0, 3.0])).ok().unwrap_err().to_string();
-        assert!(error.contains("mul: [2] and [3] don't broadcast") && error.contains("operand.rs"), "{error}");
+        assert!(
+            error.contains("mul: [2] and [3] don't broadcast") && error.contains("operand.rs"),
+            "{error}"
+        );
         let error = x.gt(&Tensor::from([1.0, 2.0, 3.0])).unwrap_err().to_string();
         assert!(error.contains("gt: [2] and [3]") && error.contains("operand.rs"), "{error}");
     }

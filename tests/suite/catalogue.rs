@@ -61,8 +61,6 @@ fn part<'t, T: Float>(x: &Var<'t, T>, parts: &[Var<'t, T>], i: usize) -> Var<'t,
     parts.iter().take(i + 1).next_back().unwrap_or(x) * 1.0
 }
 
-const MEAN: Reduction = Reduction::Mean;
-
 entries! {
     add 2 |x| &x[0] + &x[1];
     sub 2 |x| &x[0] - &x[1];
@@ -271,25 +269,25 @@ entries! {
         picture(&x[0]).unsqueeze(0).conv_transpose3d(&weight, None, &ConvOptions::default())
     };
     detach 1 |x| x[0].detach();
-    mse_loss 2 |x| x[0].mse_loss(&x[1], MEAN);
-    l1_loss 2 |x| x[0].l1_loss(&x[1], MEAN);
-    smooth_l1_loss 2 |x| x[0].smooth_l1_loss(&x[1], 1.0, MEAN);
-    huber_loss 2 |x| x[0].huber_loss(&x[1], 1.0, MEAN);
-    hinge_embedding_loss 2 |x| x[0].hinge_embedding_loss(&x[1], 1.0, MEAN);
-    margin_ranking_loss 3 |x| x[0].margin_ranking_loss(&x[1], &x[2], 1.0, MEAN);
-    cosine_embedding_loss 3 |x| x[0].cosine_embedding_loss(&x[1], &x[2].select(0, 0), 0.1, MEAN);
-    kl_div 2 |x| x[0].kl_div(&x[1], false, MEAN);
-    poisson_nll_loss 2 |x| x[0].poisson_nll_loss(&x[1], true, false, 1e-8, MEAN);
-    gaussian_nll_loss 3 |x| x[0].gaussian_nll_loss(&x[1], &x[2], false, 1e-6, MEAN);
-    binary_cross_entropy 2 |x| x[0].sigmoid().binary_cross_entropy(&x[1].sigmoid(), None, MEAN);
-    binary_cross_entropy_with_logits 2 |x| x[0].binary_cross_entropy_with_logits(&x[1].sigmoid(), None, None, MEAN);
-    soft_margin_loss 2 |x| x[0].soft_margin_loss(&x[1], MEAN);
-    multilabel_soft_margin_loss 2 |x| x[0].multilabel_soft_margin_loss(&x[1], None, MEAN);
+    mse_loss 2 |x| x[0].mse_loss(&x[1]);
+    l1_loss 2 |x| x[0].l1_loss(&x[1]);
+    smooth_l1_loss 2 |x| x[0].smooth_l1_loss(&x[1]);
+    huber_loss 2 |x| x[0].huber_loss(&x[1]);
+    hinge_embedding_loss 2 |x| x[0].hinge_embedding_loss(&x[1]);
+    margin_ranking_loss 3 |x| MarginRankingLoss::new().margin(1.0).apply(&x[0], &x[1], &x[2]);
+    cosine_embedding_loss 3 |x| CosineEmbeddingLoss::new().margin(0.1).apply(&x[0], &x[1], &x[2].select(0, 0));
+    kl_div 2 |x| x[0].kl_div(&x[1]);
+    poisson_nll_loss 2 |x| x[0].poisson_nll_loss(&x[1]);
+    gaussian_nll_loss 3 |x| x[0].gaussian_nll_loss(&x[1], &x[2]);
+    binary_cross_entropy 2 |x| x[0].sigmoid().binary_cross_entropy(&x[1].sigmoid());
+    binary_cross_entropy_with_logits 2 |x| x[0].binary_cross_entropy_with_logits(&x[1].sigmoid());
+    soft_margin_loss 2 |x| x[0].soft_margin_loss(&x[1]);
+    multilabel_soft_margin_loss 2 |x| x[0].multilabel_soft_margin_loss(&x[1]);
     cross_entropy 1 |x| x[0].cross_entropy(&rows());
-    nll_loss 1 |x| x[0].log_softmax(1).nll_loss(&rows(), None, -100, MEAN);
-    multi_margin_loss 1 |x| x[0].multi_margin_loss(&rows(), 1.0, 1.0, None, MEAN);
-    multilabel_margin_loss 1 |x| x[0].multilabel_margin_loss(&index().cast::<i64>(), MEAN);
-    ctc_loss 1 |x| x[0].unsqueeze(1).log_softmax(2).ctc_loss(&Tensor::from([[1u32, 2]]), &[N], &[2], 0, MEAN, false);
+    nll_loss 1 |x| x[0].log_softmax(1).nll_loss(&rows());
+    multi_margin_loss 1 |x| x[0].multi_margin_loss(&rows());
+    multilabel_margin_loss 1 |x| x[0].multilabel_margin_loss(&index().cast::<i64>());
+    ctc_loss 1 |x| x[0].unsqueeze(1).log_softmax(2).ctc_loss(&Tensor::from([[1u32, 2]]), &[N], &[2]);
 }
 
 /// Every entry, and one of every elementary function.

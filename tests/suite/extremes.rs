@@ -1,5 +1,10 @@
 //! Arguments that nobody should give: whatever they are, the outcome is a result or an error, never a panic.
-use kolmo::{compress::*, nn::*, *};
+use kolmo::{
+    compress::*,
+    loss::{CtcLoss, NllLoss},
+    nn::*,
+    *,
+};
 
 const MOST: usize = usize::MAX;
 const HIGH: isize = isize::MAX;
@@ -94,9 +99,9 @@ const OPERATIONS: &[(&str, Operation)] = &[
     ("cross", |x| x.cross(x, LOW)),
     ("round_decimals", |x| x.round_decimals(i32::MIN)),
     ("ctc_loss", |x| {
-        x.ctc_loss(&Tensor::from([1u32]), &[MOST, MOST], &[MOST, MOST], MOST, loss::Reduction::Mean, false)
+        CtcLoss::new().blank(MOST).apply(x, &Tensor::from([1u32]), &[MOST, MOST], &[MOST, MOST])
     }),
-    ("nll_loss", |x| x.nll_loss(&Tensor::from([i64::MIN]), None, i64::MAX, loss::Reduction::Mean)),
+    ("nll_loss", |x| NllLoss::new().ignore_index(i64::MAX).apply(x, &Tensor::from([i64::MIN]))),
     ("attention, no keys", |x| {
         let none = x.narrow(-2, 0, 0);
         x.scaled_dot_product_attention(&none, &none, &AttentionOptions::default())

@@ -1,7 +1,9 @@
 //! An operation that can't be done is told under its own name, at the caller's line, however it is composed.
 use kolmo::{
     AttentionMask, AttentionOptions, MatrixNorm, Tape, Tensor, Var,
-    loss::{CrossEntropy, Reduction, TripletMargin},
+    loss::{
+        BceLoss, BceWithLogitsLoss, CrossEntropyLoss, GaussianNllLoss, PoissonNllLoss, TripletMarginLoss,
+    },
 };
 
 type Call = for<'t> fn(&[Var<'t, f64>]) -> Var<'t, f64>;
@@ -95,61 +97,37 @@ const CALLS: &[(&str, Call, &[&[usize]])] = &[
         },
         &[&[2, 3, 4], &[5, 5]],
     ),
-    ("mse_loss", |x| x[0].mse_loss(&x[1], Reduction::Mean), &[&[2], &[3]]),
-    ("l1_loss", |x| x[0].l1_loss(&x[1], Reduction::Mean), &[&[2], &[2, 1]]),
-    ("kl_div", |x| x[0].kl_div(&x[1], false, Reduction::Mean), &[&[2], &[3]]),
-    ("soft_margin_loss", |x| x[0].soft_margin_loss(&x[1], Reduction::Mean), &[&[2], &[3]]),
-    ("hinge_embedding_loss", |x| x[0].hinge_embedding_loss(&x[1], 1.0, Reduction::Mean), &[&[2], &[3]]),
-    ("poisson_nll_loss", |x| x[0].poisson_nll_loss(&x[1], true, true, 1e-8, Reduction::Mean), &[&[2], &[3]]),
-    (
-        "gaussian_nll_loss",
-        |x| x[0].gaussian_nll_loss(&x[1], &x[1], true, 1e-6, Reduction::Mean),
-        &[&[2], &[3]],
-    ),
-    (
-        "margin_ranking_loss",
-        |x| x[0].margin_ranking_loss(&x[1], &x[2], 0.0, Reduction::Mean),
-        &[&[2], &[2], &[3]],
-    ),
-    (
-        "cosine_embedding_loss",
-        |x| x[0].cosine_embedding_loss(&x[1], &x[2], 0.0, Reduction::Mean),
-        &[&[2, 3], &[2, 4], &[2]],
-    ),
+    ("mse_loss", |x| x[0].mse_loss(&x[1]), &[&[2], &[3]]),
+    ("l1_loss", |x| x[0].l1_loss(&x[1]), &[&[2], &[2, 1]]),
+    ("kl_div", |x| x[0].kl_div(&x[1]), &[&[2], &[3]]),
+    ("soft_margin_loss", |x| x[0].soft_margin_loss(&x[1]), &[&[2], &[3]]),
+    ("hinge_embedding_loss", |x| x[0].hinge_embedding_loss(&x[1]), &[&[2], &[3]]),
+    ("poisson_nll_loss", |x| PoissonNllLoss::new().full(true).apply(&x[0], &x[1]), &[&[2], &[3]]),
+    ("gaussian_nll_loss", |x| GaussianNllLoss::new().full(true).apply(&x[0], &x[1], &x[1]), &[&[2], &[3]]),
+    ("margin_ranking_loss", |x| x[0].margin_ranking_loss(&x[1], &x[2]), &[&[2], &[2], &[3]]),
+    ("cosine_embedding_loss", |x| x[0].cosine_embedding_loss(&x[1], &x[2]), &[&[2, 3], &[2, 4], &[2]]),
     (
         "triplet_margin_loss",
-        |x| TripletMargin::new().apply(&x[0], &x[1], &x[2]),
+        |x| TripletMarginLoss::new().apply(&x[0], &x[1], &x[2]),
         &[&[2, 3], &[2, 4], &[2, 3]],
     ),
-    ("binary_cross_entropy", |x| x[0].binary_cross_entropy(&x[1], None, Reduction::Mean), &[&[2], &[3]]),
-    (
-        "binary_cross_entropy",
-        |x| x[0].binary_cross_entropy(&x[0], Some(&x[1]), Reduction::Mean),
-        &[&[2], &[3]],
-    ),
+    ("binary_cross_entropy", |x| x[0].binary_cross_entropy(&x[1]), &[&[2], &[3]]),
+    ("binary_cross_entropy", |x| BceLoss::new().weight(&x[1]).apply(&x[0], &x[0]), &[&[2], &[3]]),
     (
         "binary_cross_entropy_with_logits",
-        |x| x[0].binary_cross_entropy_with_logits(&x[0], None, Some(&x[1]), Reduction::Mean),
+        |x| BceWithLogitsLoss::new().pos_weight(&x[1]).apply(&x[0], &x[0]),
         &[&[2], &[3]],
     ),
-    (
-        "multilabel_soft_margin_loss",
-        |x| x[0].multilabel_soft_margin_loss(&x[1], None, Reduction::Mean),
-        &[&[2], &[3]],
-    ),
+    ("multilabel_soft_margin_loss", |x| x[0].multilabel_soft_margin_loss(&x[1]), &[&[2], &[3]]),
     ("cross_entropy", |x| x[0].cross_entropy(&Tensor::from([1u32])), &[&[2, 3]]),
     (
         "cross_entropy",
-        |x| CrossEntropy::new().weight([1.0]).apply(&x[0], &Tensor::from([1u32, 1])),
+        |x| CrossEntropyLoss::new().weight([1.0]).apply(&x[0], &Tensor::from([1u32, 1])),
         &[&[2, 3]],
     ),
-    ("cross_entropy", |x| CrossEntropy::new().apply_probabilities(&x[0], &x[1]), &[&[2, 3], &[3, 2]]),
-    ("nll_loss", |x| x[0].nll_loss(&Tensor::from([7u32, 0]), None, -100, Reduction::Mean), &[&[2, 3]]),
-    (
-        "multi_margin_loss",
-        |x| x[0].multi_margin_loss(&Tensor::from([7u32, 0]), 1.0, 1.0, None, Reduction::Mean),
-        &[&[2, 3]],
-    ),
+    ("cross_entropy", |x| CrossEntropyLoss::new().apply(&x[0], &x[1]), &[&[2, 3], &[3, 2]]),
+    ("nll_loss", |x| x[0].nll_loss(&Tensor::from([7u32, 0])), &[&[2, 3]]),
+    ("multi_margin_loss", |x| x[0].multi_margin_loss(&Tensor::from([7u32, 0])), &[&[2, 3]]),
 ];
 
 #[test]

@@ -2,7 +2,7 @@
 //! otherwise.
 use kolmo::{
     AttentionMask, AttentionOptions, Random, Result, Tape, Tensor, Var, fuse,
-    loss::Reduction,
+    loss::{BceWithLogitsLoss, MseLoss, Reduction},
     nn::{AttentionMasks, MultiheadAttention},
 };
 
@@ -139,7 +139,7 @@ fn what_a_value_does_not_depend_on_can_be_infinite() {
     let (x, t) = (tape.input([INF, 2.0]), tape.input([1.0, 0.0]));
     let y = fuse!(|x, t| (1.0 - t) * x - x.logsigmoid()).apply([&x, &t]);
     same(&y.sum().backward().unwrap().get(&x).unwrap().to_vec(), &[0.0, 1.0 - 1.0 / (1.0 + 2f64.exp())]);
-    let loss = x.binary_cross_entropy_with_logits(&t.detach(), None, None, Reduction::Sum);
+    let loss = BceWithLogitsLoss::new().reduction(Reduction::Sum).apply(&x, &t.detach());
     same(&loss.backward().unwrap().get(&x).unwrap().to_vec(), &[0.0, 1.0 / (1.0 + (-2f64).exp())]);
 }
 
@@ -243,10 +243,10 @@ fn answers_and_targets_of_two_shapes_are_not_broadcast() {
     let tape = Tape::<f64>::new();
     let (column, row) = (tape.input(Tensor::zeros([6, 1])), tape.constant(Tensor::zeros([6])));
     let losses = [
-        ("mse_loss", column.mse_loss(&row, Reduction::Mean)),
-        ("l1_loss", column.l1_loss(&row, Reduction::Mean)),
-        ("smooth_l1_loss", column.smooth_l1_loss(&row, 1.0, Reduction::Mean)),
-        ("huber_loss", column.huber_loss(&row, 1.0, Reduction::Mean)),
+        ("mse_loss", column.mse_loss(&row)),
+        ("l1_loss", column.l1_loss(&row)),
+        ("smooth_l1_loss", column.smooth_l1_loss(&row)),
+        ("huber_loss", column.huber_loss(&row)),
     ];
     for (name, loss) in losses {
         let error = loss.value().unwrap_err().to_string();
@@ -254,7 +254,7 @@ fn answers_and_targets_of_two_shapes_are_not_broadcast() {
     }
     let square = |v: &Var<'_, f64>| v.shape().to_string();
     let (a, b) = (column.expand([6, 6]), row.expand([6, 6]));
-    assert_eq!(square(&a.mse_loss(&b, Reduction::None)), "[6, 6]");
+    assert_eq!(square(&MseLoss::new().reduction(Reduction::None).apply(&a, &b)), "[6, 6]");
 }
 
 #[test]
