@@ -114,3 +114,5 @@ s~\bTripletMargin\b(?=::|[,}; ])~TripletMarginLoss~g;
 s~\.apply_probabilities\(~.apply(~g;
 s~\.scatter_value\(~.scatter(~g;
 s~(\.(?:mse|l1|soft_margin|multilabel_margin)_loss\([^()]*(?:\([^()]*\))?), (?:Reduction::)?Mean\)~$1)~g;
+s~\b((?:sum|mean|amax|amin|nansum|nanmean)_dim|logsumexp|all|any|count_nonzero|squeeze|flip)\(&\[(-?\d+)\](?=[,)])~$1($2~g;
+s~\broll\(&\[(-?\d+)\], &\[(-?\d+)\]\)~roll($1, $2)~g;

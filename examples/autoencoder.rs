@@ -82,7 +82,7 @@ fn error(a: &Tensor, b: &Tensor) -> Result<f64> {
 fn components(train: &Tensor, test: &Tensor, count: usize) -> Result<Tensor> {
     let tape = Tape::inference();
     let train = tape.constant(train);
-    let mean = train.mean_dim(&[0], true);
+    let mean = train.mean_dim(0, true);
     let mut left = train - &mean;
     let centred = test - &mean;
     let mut found = &centred * 0.0 + &mean;

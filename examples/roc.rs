@@ -41,7 +41,7 @@ fn main() -> Result<()> {
         let (inputs, targets) = (scale.apply(&x.rows(&train)?)?, y.rows(&train)?.cast::<f32>());
         let net = Linear::<f32>::new(names.len(), 1, &mut Random::new(0));
         Lbfgs::new(1.0).max_iter(200).minimize(&net, |tape| {
-            let scores = net.forward(&tape.constant(&inputs)).squeeze(&[1]);
+            let scores = net.forward(&tape.constant(&inputs)).squeeze(1);
             let loss = scores.binary_cross_entropy_with_logits(&targets);
             loss + l2_penalty(tape, &net, |name| name == "weight") / (2.0 * train.len() as f64)
         })?;

@@ -128,7 +128,7 @@ pub use ops::{
 pub use program::Program;
 pub use real::{Dual, Lane, Mask, Number, Real};
 pub use tape::{CustomOp, Gradients, Random, Scalar, Tape, TapeFloat, TapeNumber, Var};
-pub use tensor::{Element, Index, Shape, Tensor, release_memory};
+pub use tensor::{Dims, Element, Index, Shape, Tensor, release_memory};
 pub use threads::{num_threads, set_num_threads};
 
 /// The names that most programs use: `use kolmo::prelude::*;`.

@@ -3,7 +3,7 @@ use super::{index::valid, list::Float};
 use crate::{
     error::Checked,
     tape::Var,
-    tensor::{Shape, Tensor, shape::axes_of},
+    tensor::{Dims, Shape, Tensor, shape::axes_of},
 };
 
 /// Norms of matrices, for [`Var::matrix_norm`].
@@ -96,12 +96,22 @@ impl<'t, T: Float> Var<'t, T> {
     /// use kolmo::Tensor;
     /// let tape = kolmo::Tape::<f64>::inference();
     /// let (x, y) = (tape.constant(Tensor::ones([2, 3, 4])), tape.constant(Tensor::ones([4, 3, 5])));
-    /// let z = x.tensordot(&y, &[1, 2], &[1, 0]); // 3 with 3, 4 with 4
+    /// let z = x.tensordot(&y, [1, 2], [1, 0]); // 3 with 3, 4 with 4
     /// assert_eq!((z.shape().to_vec(), z.to_vec()?[0]), (vec![2, 5], 12.0));
     /// # Ok::<(), kolmo::Error>(())
     /// ```
     #[track_caller]
-    pub fn tensordot(&self, other: &Var<'t, T>, dims_self: &[isize], dims_other: &[isize]) -> Var<'t, T> {
+    pub fn tensordot(
+        &self,
+        other: &Var<'t, T>,
+        dims_self: impl Into<Dims>,
+        dims_other: impl Into<Dims>,
+    ) -> Var<'t, T> {
+        self.contracted(other, &dims_self.into(), &dims_other.into())
+    }
+
+    #[track_caller]
+    fn contracted(&self, other: &Var<'t, T>, dims_self: &[isize], dims_other: &[isize]) -> Var<'t, T> {
         let plan = (|| -> Checked<_> {
             axes_of(dims_self, self.rank())?;
             axes_of(dims_other, other.rank())?;

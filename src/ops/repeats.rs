@@ -5,7 +5,7 @@ use super::{
 };
 use crate::{
     tape::Var,
-    tensor::{Index, Shape, Tensor, room::listed, shape::axes_of},
+    tensor::{Dims, Index, Shape, Tensor, room::listed, shape::axes_of},
 };
 
 /// # Repeating, shifting, windows
@@ -16,13 +16,18 @@ impl<'t, T: Float> Var<'t, T> {
     /// ```
     /// let tape = kolmo::Tape::<f64>::inference();
     /// let x = tape.constant([1.0, 2.0, 3.0]);
-    /// assert_eq!(x.roll(&[1], &[0]).to_vec()?, [3.0, 1.0, 2.0]);
+    /// assert_eq!(x.roll(1, 0).to_vec()?, [3.0, 1.0, 2.0]);
     /// # Ok::<(), kolmo::Error>(())
     /// ```
     #[track_caller]
-    pub fn roll(&self, shifts: &[isize], dims: &[isize]) -> Var<'t, T> {
+    pub fn roll(&self, shifts: impl Into<Dims>, dims: impl Into<Dims>) -> Var<'t, T> {
+        self.rolled(&shifts.into(), &dims.into())
+    }
+
+    #[track_caller]
+    fn rolled(&self, shifts: &[isize], dims: &[isize]) -> Var<'t, T> {
         if dims.is_empty() && shifts.len() == 1 && self.failed_id().is_none() {
-            return self.ravel().roll(shifts, &[0]).reshape_to(self.shape());
+            return self.ravel().rolled(shifts, &[0]).reshape_to(self.shape());
         }
         if shifts.is_empty() {
             return self.tape().fail_op("roll", "takes at least one shift", &[self]);

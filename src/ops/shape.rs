@@ -7,7 +7,7 @@ use crate::{
     error::Checked,
     tape::{CONSTANT, Rule, Step, Tape, Var},
     tensor::{
-        Layout, Shape, Tensor,
+        Dims, Layout, Shape, Tensor,
         shape::infer,
         strided::{for_runs, merge_axes},
     },
@@ -111,7 +111,7 @@ impl<T: Float> Rule<T> for ShapeOp {
                 for (i, &a) in axes.iter().enumerate() {
                     back[a.rem_euclid(rank as isize) as usize] = i as isize;
                 }
-                step.give(0, g.permute(&back));
+                step.give(0, g.permute(&back[..]));
             }
             ShapeOp::Expand(_) => step.give(0, g.sum_to(&shape)),
             ShapeOp::Slice { axis, start, step: by, .. } => {
@@ -125,7 +125,7 @@ impl<T: Float> Rule<T> for ShapeOp {
                 let op = ShapeOp::Slice { axis: *axis, start: *start, len: shape[*axis], step: *by };
                 step.give(0, g.tape().apply(op, &[&g]));
             }
-            ShapeOp::Flip(axes) => step.give(0, g.flip(axes)),
+            ShapeOp::Flip(axes) => step.give(0, g.flip(&axes[..])),
             ShapeOp::Detach => {}
             ShapeOp::Cat { axis, sizes } => {
                 let mut start = 0;
@@ -256,8 +256,8 @@ impl<'t, T: Float> Var<'t, T> {
 
     /// The axes in another order.
     #[track_caller]
-    pub fn permute(&self, dims: &[isize]) -> Var<'t, T> {
-        self.tape().apply(ShapeOp::Permute(SmallVec::from_slice(dims)), &[self])
+    pub fn permute(&self, dims: impl Into<Dims>) -> Var<'t, T> {
+        self.tape().apply(ShapeOp::Permute(SmallVec::from_slice(&dims.into())), &[self])
     }
 
     /// Two axes exchanged.
@@ -325,8 +325,8 @@ impl<'t, T: Float> Var<'t, T> {
 
     /// The axes walked backwards.
     #[track_caller]
-    pub fn flip(&self, dims: &[isize]) -> Var<'t, T> {
-        self.tape().apply(ShapeOp::Flip(SmallVec::from_slice(dims)), &[self])
+    pub fn flip(&self, dims: impl Into<Dims>) -> Var<'t, T> {
+        self.tape().apply(ShapeOp::Flip(SmallVec::from_slice(&dims.into())), &[self])
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
     },
     real::Number,
     tape::{RESULT, Rule, Step, Var},
-    tensor::{Shape, Tensor},
+    tensor::{Dims, Shape, Tensor},
     threads,
 };
 use std::borrow::Cow;
@@ -269,8 +269,8 @@ impl<'t, T: Float> Var<'t, T> {
 
     /// `log Σ eˣ` over axes, without overflow. No axes means all of them.
     #[track_caller]
-    pub fn logsumexp(&self, dim: &[isize], keepdim: bool) -> Var<'t, T> {
-        let axes = valid!(self, "logsumexp", self.axes(dim));
+    pub fn logsumexp(&self, dim: impl Into<Dims>, keepdim: bool) -> Var<'t, T> {
+        let axes = valid!(self, "logsumexp", self.axes(&dim.into()));
         self.tape().apply(Softmax::LogSum { axes, keep: keepdim }, &[self])
     }
 }

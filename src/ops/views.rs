@@ -8,7 +8,7 @@ use crate::{
     error::Checked,
     tape::{Tape, Var},
     tensor::{
-        Shape,
+        Dims, Shape,
         room::{more, room},
         shape::{axes_of, axis_of, infer},
     },
@@ -95,11 +95,16 @@ impl<'t, T: Float> Var<'t, T> {
     /// ```
     /// use kolmo::Tensor;
     /// let tape = kolmo::Tape::<f64>::inference();
-    /// let x = tape.constant(Tensor::ones([2, 3, 4])).movedim(&[0], &[2]);
+    /// let x = tape.constant(Tensor::ones([2, 3, 4])).movedim(0, 2);
     /// assert_eq!(x.shape(), &[3, 4, 2]);
     /// ```
     #[track_caller]
-    pub fn movedim(&self, source: &[isize], destination: &[isize]) -> Var<'t, T> {
+    pub fn movedim(&self, source: impl Into<Dims>, destination: impl Into<Dims>) -> Var<'t, T> {
+        self.moved(&source.into(), &destination.into())
+    }
+
+    #[track_caller]
+    fn moved(&self, source: &[isize], destination: &[isize]) -> Var<'t, T> {
         valid!(self, "movedim", axes_of(source, self.rank()));
         valid!(self, "movedim", axes_of(destination, self.rank()));
         if source.len() != destination.len() {
@@ -133,8 +138,9 @@ impl<'t, T: Float> Var<'t, T> {
 
     /// Axes of size 1 dropped: those of `dims` that have it, or all if none are given.
     #[track_caller]
-    pub fn squeeze(&self, dims: &[isize]) -> Var<'t, T> {
-        let dims = Some(dims).filter(|d| !d.is_empty());
+    pub fn squeeze(&self, dims: impl Into<Dims>) -> Var<'t, T> {
+        let dims = dims.into();
+        let dims = Some(&*dims).filter(|d| !d.is_empty());
         let layout = valid!(self, "squeeze", self.tensor().layout().squeeze(dims));
         self.reshape_to(&layout.shape)
     }

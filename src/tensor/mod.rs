@@ -9,10 +9,12 @@ mod print;
 pub(crate) mod room;
 mod serial;
 pub(crate) mod shape;
+mod short_list;
 pub(crate) mod storage;
 pub(crate) mod strided;
 mod sync;
 
+pub use dims::Dims;
 pub use element::{Element, Index, release_memory};
 pub(crate) use layout::Layout;
 pub use shape::Shape;
@@ -334,8 +336,8 @@ impl<T: Element> Tensor<T> {
     }
 
     /// The axes in another order, as a view.
-    pub fn permute(&self, axes: &[isize]) -> Result<Tensor<T>> {
-        self.viewed("permute", self.layout.permute(axes))
+    pub fn permute(&self, dims: impl Into<Dims>) -> Result<Tensor<T>> {
+        self.viewed("permute", self.layout.permute(&dims.into()))
     }
 
     /// Two axes exchanged, as a view.
@@ -373,9 +375,9 @@ impl<T: Element> Tensor<T> {
     }
 
     /// The given axes dropped where their size is 1 (all such axes for none given), as a view.
-    pub fn squeeze(&self, axes: &[isize]) -> Result<Tensor<T>> {
-        let axes = Some(axes).filter(|a| !a.is_empty());
-        self.viewed("squeeze", self.layout.squeeze(axes))
+    pub fn squeeze(&self, dims: impl Into<Dims>) -> Result<Tensor<T>> {
+        let dims = dims.into();
+        self.viewed("squeeze", self.layout.squeeze(Some(&*dims).filter(|d| !d.is_empty())))
     }
 
     /// The diagonal of two axes, `offset` places to the right, as a new last axis, as a view.
@@ -384,8 +386,8 @@ impl<T: Element> Tensor<T> {
     }
 
     /// The given axes walked backwards, as a view.
-    pub fn flip(&self, axes: &[isize]) -> Result<Tensor<T>> {
-        self.viewed("flip", self.layout.flip(axes))
+    pub fn flip(&self, dims: impl Into<Dims>) -> Result<Tensor<T>> {
+        self.viewed("flip", self.layout.flip(&dims.into()))
     }
 
     /// Rows (indices of axis 0) in the given order, copied.
