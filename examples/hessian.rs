@@ -24,7 +24,7 @@ fn main() -> Result<()> {
         println!("  step {step}: {value:.3e} at {:8.5?}", x.to_vec());
         let tape = Tape::inference();
         let hessian = tape.constant(hessian(valley, &x)?);
-        x = (tape.constant(&x) - hessian.solve(&tape.constant(gradient), true)).value()?.clone();
+        x = (tape.constant(&x) - hessian.solve(&gradient)).value()?.clone();
     }
 
     // A network on digits, trained with steps of 0.1.

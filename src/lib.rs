@@ -123,7 +123,7 @@ pub use kernels::isa::instruction_set;
 pub use ops::{
     AttentionMask, AttentionOptions, ConvOptions, Float, Fuse, FuseInput, Fused, InterpolateMode,
     InterpolateTo, IsCloseOptions, MatrixNorm, MeshgridIndexing, Operand, Pad, Padding, Parts, PoolOptions,
-    Scatter, Sizes, TensorIndex, Unique,
+    Scatter, Sizes, SolveTriangularOptions, SplitAt, SplitSizes, TensorIndex, Unique,
 };
 pub use program::Program;
 pub use real::{Dual, Lane, Mask, Number, Real};

@@ -266,7 +266,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// `self` to the power of a number.
     #[track_caller]
     pub fn powf(&self, exponent: f64) -> Var<'t, T> {
-        self.pow_number(exponent)
+        self.pow(exponent)
     }
 
     /// The angle of the point (`x`, `self`), in radians. The derivative at the origin is 0.

@@ -27,6 +27,7 @@ mod getitem;
 pub(crate) mod index;
 mod scatter;
 mod sort;
+mod split;
 
 mod repeats;
 
@@ -78,6 +79,8 @@ pub use pool::PoolOptions;
 pub use products::MatrixNorm;
 pub use resize::{InterpolateMode, InterpolateTo};
 pub use scatter::Scatter;
+pub use solve::SolveTriangularOptions;
 pub use sort::Unique;
+pub use split::{SplitAt, SplitSizes};
 pub(crate) use take::NOWHERE;
 pub use views::MeshgridIndexing;

@@ -10,12 +10,6 @@ use crate::{
 
 /// # Functions of each element with several operands
 impl<'t, T: Float> Var<'t, T> {
-    /// A number to the power of each element: `baseˣ`.
-    #[track_caller]
-    pub fn rpow(&self, base: f64) -> Var<'t, T> {
-        self.tape().constant(T::constant(base)).pow(self)
-    }
-
     /// The point between `self` and `end` at `weight`: `self + weight · (end - self)`; all broadcast.
     ///
     /// ```
@@ -91,21 +85,6 @@ impl<'t, T: Float> Var<'t, T> {
         let quotient = a / b;
         let y = if value == 1.0 { self + quotient } else { self + quotient * value };
         y.named("addcdiv", &[self, a, b])
-    }
-
-    /// Not below `min` nor above `max`, which are tensors that broadcast; `max` wins where it is below `min`.
-    /// On a bound, value and bound each get half of the gradient: the derivative at a bound that is a
-    /// number ([`clamp`](Var::clamp)) is 0.
-    #[track_caller]
-    pub fn clamp_tensor(&self, min: Option<&Var<'t, T>>, max: Option<&Var<'t, T>>) -> Var<'t, T> {
-        match (min, max) {
-            (Some(min), Some(max)) => self.maximum(min).minimum(max).named("clamp", &[self, min, max]),
-            (Some(min), None) => self.maximum(min).named("clamp", &[self, min]),
-            (None, Some(max)) => self.minimum(max).named("clamp", &[self, max]),
-            (None, None) => {
-                self.tape().fail_op("clamp", "takes a lower bound, an upper one, or both", &[self])
-            }
-        }
     }
 
     /// Rounded to this number of decimals, halves to even; derivative 0. Negative numbers round to tens,

@@ -32,18 +32,11 @@ fn ranks<T: Float, const N: usize>(operands: [&Var<'_, T>; N], wanted: [usize; N
 
 /// # More products, and norms of matrices
 impl<'t, T: Float> Var<'t, T> {
-    /// The product of two matrices.
+    /// The product of two matrices, checked to be such.
     #[track_caller]
-    pub fn mm(&self, other: &Var<'t, T>) -> Var<'t, T> {
+    fn mm(&self, other: &Var<'t, T>) -> Var<'t, T> {
         valid!([self, other], "mm", ranks([self, other], [2, 2]));
         self.matmul(other).named("mm", &[self, other])
-    }
-
-    /// The product of a matrix and a vector.
-    #[track_caller]
-    pub fn mv(&self, vector: &Var<'t, T>) -> Var<'t, T> {
-        valid!([self, vector], "mv", ranks([self, vector], [2, 1]));
-        self.matmul(vector).named("mv", &[self, vector])
     }
 
     /// The products of two lists of as many matrices.
@@ -80,15 +73,6 @@ impl<'t, T: Float> Var<'t, T> {
         self.unsqueeze(1) * other.unsqueeze(0)
     }
 
-    /// Products summed over the last axis of both: `[…, k], [***, k] -> […, ***]`.
-    #[track_caller]
-    pub fn inner(&self, other: &Var<'t, T>) -> Var<'t, T> {
-        if self.rank() == 0 || other.rank() == 0 {
-            return self * other;
-        }
-        self.tensordot(other, &[-1], &[-1]).named("inner", &[self, other])
-    }
-
     /// Products summed over pairs of axes, the first of `dims_self` with the first of `dims_other`, and so
     /// on; the other axes of both follow each other.
     ///
@@ -101,6 +85,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// # Ok::<(), kolmo::Error>(())
     /// ```
     #[track_caller]
+    #[doc(alias = "inner")]
     pub fn tensordot(
         &self,
         other: &Var<'t, T>,
@@ -187,36 +172,15 @@ impl<'t, T: Float> Var<'t, T> {
     /// # Ok::<(), kolmo::Error>(())
     /// ```
     #[track_caller]
+    #[doc(alias("addmv", "addr"))]
     pub fn addmm(&self, a: &Var<'t, T>, b: &Var<'t, T>, beta: f64, alpha: f64) -> Var<'t, T> {
         self.plus("addmm", a.mm(b), beta, alpha).named("addmm", &[self, a, b])
-    }
-
-    /// `beta · self + alpha · (a · v)` for a matrix and a vector.
-    #[track_caller]
-    pub fn addmv(&self, a: &Var<'t, T>, v: &Var<'t, T>, beta: f64, alpha: f64) -> Var<'t, T> {
-        self.plus("addmv", a.mv(v), beta, alpha).named("addmv", &[self, a, v])
-    }
-
-    /// `beta · self + alpha · Σ aᵢ · bᵢ` for lists of matrices.
-    #[track_caller]
-    pub fn addbmm(&self, a: &Var<'t, T>, b: &Var<'t, T>, beta: f64, alpha: f64) -> Var<'t, T> {
-        let product = a.bmm(b).named("addbmm", &[self, a, b]);
-        if product.failed_id().is_some() {
-            return product;
-        }
-        self.plus("addbmm", product.sum_dim(&[0], false), beta, alpha)
     }
 
     /// `beta · self + alpha · (aᵢ · bᵢ)` for lists of matrices.
     #[track_caller]
     pub fn baddbmm(&self, a: &Var<'t, T>, b: &Var<'t, T>, beta: f64, alpha: f64) -> Var<'t, T> {
         self.plus("baddbmm", a.bmm(b), beta, alpha).named("baddbmm", &[self, a, b])
-    }
-
-    /// `beta · self + alpha · (u vᵀ)` for vectors.
-    #[track_caller]
-    pub fn addr(&self, u: &Var<'t, T>, v: &Var<'t, T>, beta: f64, alpha: f64) -> Var<'t, T> {
-        self.plus("addr", u.outer(v), beta, alpha).named("addr", &[self, u, v])
     }
 
     /// The Kronecker product: each element of this tensor times the whole other one.

@@ -27,7 +27,7 @@ impl<'t, T: Float> Var<'t, T> {
     #[track_caller]
     fn rolled(&self, shifts: &[isize], dims: &[isize]) -> Var<'t, T> {
         if dims.is_empty() && shifts.len() == 1 && self.failed_id().is_none() {
-            return self.ravel().rolled(shifts, &[0]).reshape_to(self.shape());
+            return self.flatten(0, -1).rolled(shifts, &[0]).reshape_to(self.shape());
         }
         if shifts.is_empty() {
             return self.tape().fail_op("roll", "takes at least one shift", &[self]);
@@ -97,14 +97,6 @@ impl<'t, T: Float> Var<'t, T> {
         self.reshape_to(&apart).expand_to(&wide).reshape_to(&shape)
     }
 
-    /// As [`repeat`](Var::repeat), but missing numbers, for the first axes, are 1.
-    #[track_caller]
-    pub fn tile(&self, dims: &[usize]) -> Var<'t, T> {
-        let missing = self.rank().saturating_sub(dims.len());
-        let repeats: Vec<usize> = std::iter::repeat_n(1, missing).chain(dims.iter().copied()).collect();
-        self.repeat(&repeats)
-    }
-
     /// Every index of an axis repeated; `repeats` has a number for each of them, or one for all. Without an
     /// axis, the flattened tensor's.
     ///
@@ -123,9 +115,9 @@ impl<'t, T: Float> Var<'t, T> {
     ) -> Var<'t, T> {
         valid!(self, "repeat_interleave", repeats.there());
         let Some(dim) = dim.into() else {
-            return self.ravel().repeat_interleave(repeats, 0);
+            return self.flatten(0, -1).repeat_interleave(repeats, 0);
         };
-        let x = if self.rank() == 0 { self.ravel() } else { self.clone() };
+        let x = if self.rank() == 0 { self.flatten(0, -1) } else { self.clone() };
         let axis = valid!(&x, "repeat_interleave", x.shape().axis(dim));
         let (counts, size) = (valid!(&x, "repeat_interleave", repeats.list()), x.shape()[axis]);
         if repeats.rank() > 1 || (counts.len() != size && counts.len() != 1) {
@@ -166,7 +158,7 @@ impl<'t, T: Float> Var<'t, T> {
             return self.tape().fail_op("unfold", message, &[self]);
         }
         if self.rank() == 0 {
-            return self.ravel().strided(0, 0, size, 1);
+            return self.flatten(0, -1).strided(0, 0, size, 1);
         }
         let n = (len - size) / step + 1;
         valid!(self, "unfold", small(&Shape::new(&[n, size])));

@@ -233,7 +233,7 @@ impl<'t, T: Float> Var<'t, T> {
     pub fn softmax(&self, dim: isize) -> Var<'t, T> {
         let axis = valid!(self, "softmax", self.shape().axis(dim));
         if self.rank() == 0 {
-            return self.ravel().softmax(0).reshape_to(self.shape());
+            return self.flatten(0, -1).softmax(0).reshape_to(self.shape());
         }
         self.tape().apply(Softmax::Plain { axis }, &[self])
     }
@@ -250,19 +250,12 @@ impl<'t, T: Float> Var<'t, T> {
         self.tape().apply(Softmax::Masked, &[self])
     }
 
-    /// `e⁻ˣ / Σ e⁻ˣ` along an axis.
-    #[track_caller]
-    pub fn softmin(&self, dim: isize) -> Var<'t, T> {
-        valid!(self, "softmin", self.shape().axis(dim));
-        (-self).softmax(dim)
-    }
-
     /// The logarithm of [`softmax`](Var::softmax), precise where that rounds to 0 or 1.
     #[track_caller]
     pub fn log_softmax(&self, dim: isize) -> Var<'t, T> {
         let axis = valid!(self, "log_softmax", self.shape().axis(dim));
         if self.rank() == 0 {
-            return self.ravel().log_softmax(0).reshape_to(self.shape());
+            return self.flatten(0, -1).log_softmax(0).reshape_to(self.shape());
         }
         self.tape().apply(Softmax::Log { axis }, &[self])
     }

@@ -90,12 +90,6 @@ impl<'t, T: Float> Var<'t, T> {
         }
     }
 
-    /// The elements sorted along the first axis.
-    #[track_caller]
-    pub fn msort(&self) -> Var<'t, T> {
-        self.sort(0, false).0
-    }
-
     /// The `k` largest elements along `dim` (the smallest with `largest` false), in order, and where they
     /// are.
     ///

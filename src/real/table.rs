@@ -97,14 +97,19 @@ macro_rules! elementary {
             silu Silu() [x] |x| x * x.sigmoid(),
                 |x, y, g| { let s = x.sigmoid(); g * s * (x * (R::constant(1.0) - s) + R::constant(1.0)) };
             /// `x + number`
+            #[doc(hidden)]
             add_number AddNumber(number) [] |x| x + R::constant(number), |x, y, g| g;
             /// `x · number`
+            #[doc(hidden)]
             mul_number MulNumber(number) [] |x| x * R::constant(number), |x, y, g| g * R::constant(number);
             /// `x / number`
+            #[doc(hidden)]
             div_number DivNumber(number) [] |x| x / R::constant(number), |x, y, g| g / R::constant(number);
             /// `number - x`
+            #[doc(hidden)]
             rsub_number RsubNumber(number) [] |x| R::constant(number) - x, |x, y, g| -g;
             /// `number / x`
+            #[doc(hidden)]
             rdiv_number RdivNumber(number) [x y] |x| R::constant(number) / x, |x, y, g| -(g * y / x);
             /// The part behind the point: `x - trunc(x)`
             frac Frac() [] |x| x - x.trunc(), |x, y, g| g;

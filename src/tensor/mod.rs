@@ -166,7 +166,7 @@ impl<T: Element> Tensor<T> {
     }
 
     /// Whether both share their memory.
-    pub fn shares_data(&self, other: &Tensor<T>) -> bool {
+    pub(crate) fn shares_data(&self, other: &Tensor<T>) -> bool {
         self.storage.same(&other.storage)
     }
 

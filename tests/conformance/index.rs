@@ -48,7 +48,7 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
         "__getitem__" => one(x()?.index(items(c)?)),
         "sort" => pair(x()?.sort(c.int(1, "dim", -1)?, c.flag(2, "descending", false)?)),
         "argsort" => one(x()?.value()?.argsort(c.int(1, "dim", -1)?, c.flag(2, "descending", false)?)?),
-        "msort" => one(x()?.msort()),
+        "msort" => one(x()?.sort(0, false).0),
         "topk" => pair(x()?.topk(c.size(1, "k", None)?, c.int(2, "dim", -1)?, c.flag(3, "largest", true)?)),
         "kthvalue" => {
             pair(x()?.kthvalue(c.size(1, "k", None)?, c.int(2, "dim", -1)?, c.flag(3, "keepdim", false)?))

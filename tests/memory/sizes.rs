@@ -13,20 +13,20 @@ type Function = for<'t> fn(&'t Tape, [&Var<'t>; 2]) -> Var<'t>;
 const TOO_LARGE: &[(&str, Function)] = &[
     ("add", |_, [x, y]| x + y),
     ("matmul", |_, [x, y]| x.matmul(y)),
-    ("outer", |_, [x, y]| x.ravel().outer(&y.ravel())),
+    ("outer", |_, [x, y]| x.flatten(0, -1).outer(&y.flatten(0, -1))),
     ("kron", |_, [x, y]| x.kron(y)),
     ("where", |_, [x, y]| x.where_(&Tensor::from([[true]]), y)),
     ("lerp", |_, [x, y]| x.lerp(y, 0.5)),
-    ("addr", |t, [x, y]| t.constant(0.0).expand([1, 1]).addr(&x.ravel(), &y.ravel(), 1.0, 1.0)),
     ("cdist", |_, [x, _]| x.cdist(x, 2.0)),
     ("einsum", |t, [x, y]| t.einsum("ij,jk->ik", &[x, y])),
-    ("meshgrid", |t, [x, y]| t.meshgrid(&[&x.ravel(), &y.ravel()], MeshgridIndexing::Ij)[0].exp()),
+    ("meshgrid", |t, [x, y]| {
+        t.meshgrid(&[&x.flatten(0, -1), &y.flatten(0, -1)], MeshgridIndexing::Ij)[0].exp()
+    }),
     ("expand and add", |_, [x, y]| x.expand([1 << 20, 1 << 31]) + y.sum()),
     ("repeat", |_, [x, _]| x.repeat(&[1 << 20, 1 << 10])),
-    ("tile", |_, [x, _]| x.tile(&[1 << 20, 1 << 10])),
     ("pad", |_, [x, _]| x.pad(&[1 << 40, 0], Pad::Constant(0.0))),
-    ("diag_embed", |_, [x, _]| x.ravel().diag_embed(0, 0, 1)),
-    ("diag", |_, [x, _]| x.ravel().diag(0)),
+    ("diag_embed", |_, [x, _]| x.flatten(0, -1).diag_embed(0, 0, 1)),
+    ("diag", |_, [x, _]| x.flatten(0, -1).diag(0)),
     ("interpolate", |_, [x, _]| {
         x.reshape([1, 1, 1024, 1024]).interpolate(&InterpolateTo::Scale(1e9), InterpolateMode::Nearest)
     }),
@@ -38,7 +38,7 @@ const TOO_LARGE: &[(&str, Function)] = &[
         x.reshape([1, 1, -1]).conv1d(&x.reshape([1 << 20, 1, 1]), None, &ConvOptions::default())
     }),
     ("linear", |_, [x, _]| x.linear(x, None)),
-    ("linear with bias", |_, [x, _]| x.linear(x, Some(&x.ravel()))),
+    ("linear with bias", |_, [x, _]| x.linear(x, Some(&x.flatten(0, -1)))),
     ("stack", |t, [x, _]| t.stack(&[&x.expand([1 << 20, 1 << 20])], 0)),
     ("one hot", |t, _| match Tensor::from([0u32]).one_hot::<f32>(HUGE) {
         Ok(y) => t.constant(y),
@@ -55,8 +55,10 @@ const TOO_LARGE: &[(&str, Function)] = &[
         t.constant(x.value().unwrap().cast::<bool>().cast::<f32>()).expand([1 << 20, 1 << 20]).exp()
     }),
     ("a layer", |_, [x, _]| Linear::new(1 << 20, 1 << 40, &mut Random::new(0)).forward(&x.t())),
-    ("bincount", |t, [x, _]| x.ravel().bincount(&Tensor::<u32>::zeros([1 << 20]), HUGE) + t.constant(0.0)),
-    ("unfold", |_, [x, _]| x.ravel().unfold(0, 1 << 19, 1).exp()),
+    ("bincount", |t, [x, _]| {
+        x.flatten(0, -1).bincount(&Tensor::<u32>::zeros([1 << 20]), HUGE) + t.constant(0.0)
+    }),
+    ("unfold", |_, [x, _]| x.flatten(0, -1).unfold(0, 1 << 19, 1).exp()),
     ("cholesky of many", |t, _| t.constant(1.0).expand([1 << 40, 1, 1]).cholesky(false)),
 ];
 
@@ -180,7 +182,7 @@ fn an_allocation_that_fails_is_an_error_and_leaves_the_books_right() {
 /// Operands are a column of a million and the same as a square; results or what is needed on the way are
 /// beyond 64 MiB.
 const LARGE: &[(&str, Function)] = &[
-    ("unfold", |_, [x, _]| x.ravel().unfold(0, 1 << 10, 1)),
+    ("unfold", |_, [x, _]| x.flatten(0, -1).unfold(0, 1 << 10, 1)),
     ("repeat_interleave", |_, [x, _]| x.repeat_interleave(&Tensor::full([1], 1u32 << 10), 0)),
     ("repeat_interleave, endless", |_, [x, _]| x.repeat_interleave(&Tensor::full([1], i64::MAX), 0)),
     ("adaptive_avg_pool1d", |_, [_, s]| s.unsqueeze(0).adaptive_avg_pool1d(&[Some(1 << 21)])),
@@ -202,8 +204,8 @@ const LARGE: &[(&str, Function)] = &[
         let options = ConvOptions::new().stride(1 << 20);
         x.reshape([1, 1, -1]).conv_transpose1d(&x.narrow(0, 0, 1).reshape([1, 1, 1]), None, &options)
     }),
-    ("diag_embed", |_, [x, _]| x.narrow(0, 0, 1 << 14).ravel().diag_embed(0, 0, 1)),
-    ("bincount", |_, [x, _]| x.ravel().bincount(&Tensor::<u32>::zeros([1 << 20]), 1 << 25)),
+    ("diag_embed", |_, [x, _]| x.narrow(0, 0, 1 << 14).flatten(0, -1).diag_embed(0, 0, 1)),
+    ("bincount", |_, [x, _]| x.flatten(0, -1).bincount(&Tensor::<u32>::zeros([1 << 20]), 1 << 25)),
     ("masked_select", |_, [x, _]| x.masked_select(&Tensor::full([1, 1 << 10], true))),
     ("masked_scatter", |_, [x, _]| x.masked_scatter(&Tensor::full([1, 1 << 10], true), x)),
     ("where", |_, [x, _]| x.where_(&Tensor::full([1, 1 << 10], true), x)),
@@ -225,8 +227,9 @@ const LARGE: &[(&str, Function)] = &[
     }),
     ("cdist", |_, [x, _]| x.cdist(x, 1.0)),
     ("kron", |_, [_, s]| s.kron(s)),
-    ("tile", |_, [_, s]| s.tile(&[1 << 10, 1 << 10])),
-    ("meshgrid", |t, [x, _]| t.meshgrid(&[&x.ravel(), &x.ravel()], MeshgridIndexing::Xy)[1].exp()),
+    ("meshgrid", |t, [x, _]| {
+        t.meshgrid(&[&x.flatten(0, -1), &x.flatten(0, -1)], MeshgridIndexing::Xy)[1].exp()
+    }),
     ("embedding", |_, [_, s]| s.embedding(&Tensor::<u32>::zeros([1 << 16]), None)),
     ("index", |_, [_, s]| s.index([TensorIndex::from(Tensor::<i64>::zeros([1 << 16]))])),
     ("Linear", |_, [_, s]| Linear::new(1 << 10, 1 << 15, &mut Random::new(0)).forward(s)),

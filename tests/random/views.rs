@@ -229,11 +229,6 @@ pub fn ops(list: &mut Vec<Op>) {
         g.emit(text, &[x], move |v| v[0].flatten(a as isize, b as isize), move |x| x[0].reshape(&shape))?;
         Some(())
     });
-    op(list, "ravel", |g| {
-        let x = g.any_or_empty(0, 4);
-        g.emit("$0.ravel()", &[x], |v| v[0].ravel(), |a| a[0].reshape(&[a[0].data.len()]))?;
-        Some(())
-    });
     op(list, "unflatten", |g| {
         let x = g.any(1, 3);
         let d = g.axis(x);

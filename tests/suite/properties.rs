@@ -117,7 +117,7 @@ fn apply<'t>(v: View, x: &Var<'t, f64>, m: &Model) -> Option<(Var<'t, f64>, Mode
             more.insert(a, 1);
             (x.unsqueeze(a as isize), Model { sizes: more, from: m.from.clone() })
         }
-        View::Flatten => (x.ravel(), Model { sizes: vec![m.from.len()], from: m.from.clone() }),
+        View::Flatten => (x.flatten(0, -1), Model { sizes: vec![m.from.len()], from: m.from.clone() }),
         View::Repeat(a, n) => {
             let a = axis(a).filter(|_| m.from.len() < 200)?;
             let mut times = vec![1; rank];
