@@ -217,7 +217,7 @@ impl<'t, T: Float> Var<'t, T> {
         Var::new(self.tape(), self.tensor().clone(), id)
     }
 
-    /// The same inside of an operation: a saved tape, too, has it as a statement, and not as a constant.
+    /// This value detached inside of an operation: a saved tape, too, has it as a statement, and not as a constant.
     #[track_caller]
     pub(crate) fn held(&self) -> Var<'t, T> {
         if self.tape().runs_again(self) {

@@ -48,7 +48,7 @@ impl<T: Element + PartialOrd> Tensor<T> {
         self.along_lines(dim, self.dim(dim), f)
     }
 
-    /// The same of `count` indices for each line.
+    /// For each line along an axis what `f` finds of it: `count` indices.
     pub(crate) fn along_lines(
         &self,
         dim: isize,

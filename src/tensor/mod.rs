@@ -3,6 +3,7 @@
 mod create;
 mod dims;
 mod element;
+mod join;
 mod layout;
 mod pool;
 mod print;
@@ -65,7 +66,7 @@ impl<T: Element> Tensor<T> {
         tensor.filled()
     }
 
-    /// The same by something that can fail.
+    /// A tensor of this shape whose elements are written by something that can fail.
     pub(crate) fn try_build(shape: Shape, write: impl FnOnce(&mut [T]) -> Checked<()>) -> Checked<Tensor<T>> {
         let mut tensor = Unfilled::new(shape).made()?;
         write(tensor.as_mut_slice())?;
@@ -102,7 +103,8 @@ impl<T: Element> Tensor<T> {
         named("Tensor", self.there())
     }
 
-    /// The same for one that an operation is given beside its operands: before its shape is looked at.
+    /// Why this is no tensor, as an error: asked of one that an operation is given beside its operands, before its
+    /// shape is looked at.
     pub(crate) fn there(&self) -> Checked<()> {
         self.lack().map_or(Ok(()), |why| Err(why.to_string()))
     }
@@ -234,7 +236,7 @@ impl<T: Element> Tensor<T> {
         self.storage.get_mut().and_then(|b| b.get_mut(start..start + n)).unwrap_or_default()
     }
 
-    /// The same, only if no copy is needed.
+    /// The elements in row-major order, to be written, if that needs no copy.
     #[inline]
     pub(crate) fn try_mut_slice(&mut self) -> Option<&mut [T]> {
         let (n, start) = (self.numel(), self.layout.offset);
@@ -398,7 +400,6 @@ impl<T: Element> Tensor<T> {
     /// assert_eq!(x.rows(&[2, 0])?.to_vec(), [5.0, 6.0, 1.0, 2.0]);
     /// # Ok::<(), kolmo::Error>(())
     /// ```
-    #[doc(alias = "index_select")]
     pub fn rows(&self, index: &[usize]) -> Result<Tensor<T>> {
         let (n, row) = (self.dim(0), self.shape().iter().skip(1).product::<usize>());
         if let Some(bad) = index.iter().find(|&&i| i >= n) {

@@ -191,8 +191,10 @@ const LARGE: &[(&str, Function)] = &[
     ("max_pool1d", |_, [x, _]| {
         x.reshape([1, 1, -1]).max_pool1d(&PoolOptions::new(1 << 10).stride(1).dilation(2))
     }),
-    ("im2col", |_, [_, s]| s.unsqueeze(0).unsqueeze(0).im2col(64, 1, 0, 1)),
-    ("im2col, padded", |_, [_, s]| s.unsqueeze(0).unsqueeze(0).im2col(1 << 60, 1, 1 << 61, 1)),
+    ("im2col", |_, [_, s]| s.unsqueeze(0).unsqueeze(0).im2col(64, &ConvOptions::new())),
+    ("im2col, padded", |_, [_, s]| {
+        s.unsqueeze(0).unsqueeze(0).im2col(1 << 60, &ConvOptions::new().padding(1 << 61))
+    }),
     ("conv1d, padded", |_, [x, _]| {
         x.reshape([1, 1, -1]).conv1d(
             &x.narrow(0, 0, 1).reshape([1, 1, 1]),

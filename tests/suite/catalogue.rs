@@ -228,7 +228,7 @@ entries! {
     interpolate 1 |x| picture(&x[0]).interpolate(&InterpolateTo::Scale(2.0), InterpolateMode::Nearest);
     pixel_shuffle 1 |x| x[0].reshape([1, 4, N as isize / 2, -1]).pixel_shuffle(2);
     pixel_unshuffle 1 |x| picture(&x[0]).pixel_unshuffle(2);
-    im2col 1 |x| picture(&x[0]).im2col(2, 1, 0, 1);
+    im2col 1 |x| picture(&x[0]).im2col(2, &ConvOptions::new());
     add_number 1 |x| &x[0] + 1.5;
     mul_number 1 |x| &x[0] * 0.7;
     div_number 1 |x| &x[0] / 1.7;

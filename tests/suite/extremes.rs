@@ -74,8 +74,8 @@ const OPERATIONS: &[(&str, Operation)] = &[
     ("take", |x| x.take(&Tensor::from([i64::MIN]))),
     ("bincount", |x| x.bincount(&Tensor::full(x.shape(), i64::MAX), MOST)),
     ("pixel_unshuffle", |x| x.pixel_unshuffle(MOST)),
-    ("im2col", |x| x.im2col(MOST / 2, 1, MOST / 2, 1)),
-    ("im2col, apart", |x| x.im2col(2, MOST, MOST / 2, MOST)),
+    ("im2col", |x| x.im2col(MOST / 2, &ConvOptions::new().padding(MOST / 2))),
+    ("im2col, apart", |x| x.im2col(2, &ConvOptions::new().dilation(MOST).padding(MOST / 2).stride(MOST))),
     ("conv2d", |x| x.conv2d(x, None, &ConvOptions::new().stride(MOST).dilation(MOST).groups(MOST))),
     ("conv2d, padded", |x| x.conv2d(x, None, &ConvOptions::new().padding(MOST / 2).dilation(MOST / 4))),
     ("conv_transpose2d", |x| {
