@@ -124,7 +124,7 @@ impl<'t, T: Float> MultilabelSoftMarginLoss<'_, 't, T> {
         let losses = each.of(input, target);
         let losses =
             losses.named("multilabel_soft_margin_loss", &[&[input, target], weight.as_slice()].concat());
-        self.reduction.of(losses.mean_dim(&[-1], false))
+        self.reduction.of(losses.mean_dim(-1, false))
     }
 }
 

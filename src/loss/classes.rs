@@ -112,7 +112,7 @@ impl CrossEntropyLoss {
         let counts = Tensor::from_fn(places.chosen.shape(), |i| list[i] != NOWHERE);
         let zero = scores.tape().constant(T::constant(0.0));
         let spread =
-            (self.class_weights(scores) * -logs).sum_dim(&[class_axis(scores)], false).where_(&counts, &zero);
+            (self.class_weights(scores) * -logs).sum_dim([class_axis(scores)], false).where_(&counts, &zero);
         let spread = match self.reduction {
             Reduction::Mean => spread.sum() / places.total,
             other => other.of(spread),
@@ -146,7 +146,7 @@ impl CrossEntropyLoss {
         let smoothed = targets * (1.0 - smoothing) + smoothing / classes(scores) as f64;
         let logs = scores.log_softmax(class_axis(scores));
         let all = -(self.class_weights(scores) * logs * smoothed);
-        self.reduction.of(all.sum_dim(&[class_axis(scores)], false))
+        self.reduction.of(all.sum_dim([class_axis(scores)], false))
     }
 
     fn check(&self, scores: &Shape) -> Checked<()> {
@@ -302,7 +302,7 @@ impl MultiMarginLoss {
         }
         let gaps = (input - right + margin).clamp_min(0.0).masked_fill(&own, 0.0);
         let gaps = if p == 2.0 { &gaps * &gaps } else { gaps };
-        let losses = gaps.sum_dim(&[-1], false) / input.dim(-1) as f64;
+        let losses = gaps.sum_dim(-1, false) / input.dim(-1) as f64;
         let losses = losses * input.tape().constant(&places.weights);
         // One loss for each class given: of a list of one, a list.
         self.reduction.of(if listed { losses.reshape_to(&Shape::new(&[1])) } else { losses })
@@ -354,7 +354,7 @@ impl MultilabelMarginLoss {
             listed[place] == NOWHERE || right[place / classes * classes + other]
         });
         let gaps = 1.0 - input.elements(positions).unsqueeze(-1) + input.unsqueeze(-2);
-        let losses = gaps.clamp_min(0.0).masked_fill(&void, 0.0).sum_dim(&[-2, -1], false);
+        let losses = gaps.clamp_min(0.0).masked_fill(&void, 0.0).sum_dim([-2, -1], false);
         self.reduction.of(losses / classes as f64)
     }
 }

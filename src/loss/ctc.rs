@@ -116,7 +116,7 @@ impl CtcLoss {
         if input.rank() == 2 && input.failed_id().is_none() {
             let one = input.unsqueeze(1);
             let losses = self.apply(&one, targets, input_lengths, target_lengths);
-            return if self.reduction == Reduction::None { losses.squeeze(&[0]) } else { losses };
+            return if self.reduction == Reduction::None { losses.squeeze(0) } else { losses };
         }
         let sizes = <[usize; 3]>::try_from(&input.shape()[..])
             .map_err(|_| format!("takes [steps, n, classes], not {}", input.shape()));
@@ -141,7 +141,7 @@ impl CtcLoss {
         for step in 0..steps {
             let before = at.pad(&[2, 0], Pad::Constant(NEVER));
             let back = |by: isize| before.narrow(1, 2 - by as usize, labels.width);
-            let ways = tape.stack(&[&back(0), &back(1), &(back(2) + &skip)], 0).logsumexp(&[0], false);
+            let ways = tape.stack(&[&back(0), &back(1), &(back(2) + &skip)], 0).logsumexp(0, false);
             let next = (ways + emitted.select(0, step as isize)).clamp_min(NEVER);
             // Sequences that have ended stay where they are.
             let goes_on: Vec<bool> = input_lengths.iter().map(|&l| step < l).collect();
@@ -154,12 +154,12 @@ impl CtcLoss {
         // It ends at the last label or at the blank after it.
         let end = labels.table(|list, s| s < list.len() && s + 2 >= list.len());
         let outside = tape.constant(T::from_f64(NEVER));
-        let losses = -at.where_(&end, &outside).logsumexp(&[1], false);
+        let losses = -at.where_(&end, &outside).logsumexp(1, false);
         let possible = losses.test(Test::Less, -NEVER / 2.0);
         let [zero, one, infinite] = [0.0, 1.0, f64::INFINITY].map(|v| tape.constant(T::constant(v)));
         // Adds nothing to the value; to the gradient what log_softmax would take away again.
         let counted = Tensor::from_fn([steps, n], |i| input_lengths[i % n] > i / n);
-        let mass = input.exp().sum_dim(&[2], false).where_(&counted, &zero).sum_dim(&[0], false);
+        let mass = input.exp().sum_dim(2, false).where_(&counted, &zero).sum_dim(0, false);
         let (losses, mass) = if self.zero_infinity {
             (losses.where_one(&possible, &zero), mass.where_one(&possible, &zero))
         } else {

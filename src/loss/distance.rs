@@ -211,7 +211,7 @@ impl CosineEmbeddingLoss {
             )
         });
         valid!([input, other, label], "cosine_embedding_loss", fits);
-        let dot = |a: &Var<'t, T>, b: &Var<'t, T>| (a * b).sum_dim(&[-1], false);
+        let dot = |a: &Var<'t, T>, b: &Var<'t, T>| (a * b).sum_dim(-1, false);
         let length = (dot(input, input) + 1e-12) * (dot(other, other) + 1e-12);
         let cosine = dot(input, other) / length.sqrt();
         let [like, unlike] = [1.0, -1.0].map(|value| label.test(Test::Equal, value));
@@ -272,7 +272,7 @@ impl TripletMarginLoss {
         valid!(anchor, "triplet_margin_loss", fits);
         let margin = accepted(self.margin > 0.0, || format!("margin {} must be greater than 0", self.margin));
         valid!(anchor, "triplet_margin_loss", margin);
-        let distance = |a: &Var<'t, T>, b: &Var<'t, T>| (a - b + self.eps).norm_dim(self.p, &[-1], false);
+        let distance = |a: &Var<'t, T>, b: &Var<'t, T>| (a - b + self.eps).norm_dim(self.p, -1, false);
         let near = distance(anchor, positive);
         let mut far = distance(anchor, negative);
         if self.swap {

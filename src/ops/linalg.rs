@@ -98,7 +98,7 @@ impl<T: Float> Rule<T> for Linalg {
                     step.give(1, multiply(&g, true, &x, false));
                 }
                 if step.wants(2) {
-                    step.give(2, g.sum_dim(&[0], false));
+                    step.give(2, g.sum_dim(0, false));
                 }
             }
         }

@@ -248,7 +248,7 @@ impl<'t, T: Float> Var<'t, T> {
         valid!([self, other, weight], "bilinear", fits.then_some(()).ok_or_else(message));
         let (o, i, j) = (weight.dim(0), weight.dim(1), weight.dim(2));
         let n: usize = self.shape()[..self.rank() - 1].iter().product();
-        let by_rows = weight.permute(&[1, 0, 2]).reshape_to(&Shape::new(&[i, o * j]));
+        let by_rows = weight.permute([1, 0, 2]).reshape_to(&Shape::new(&[i, o * j]));
         let left = self.reshape_to(&Shape::new(&[n, i])).matmul(&by_rows).reshape_to(&Shape::new(&[n, o, j]));
         let y = left.matmul(&other.reshape_to(&Shape::new(&[n, j, 1])));
         let shape = self.shape()[..self.rank() - 1].iter().copied().chain([o]).collect();
@@ -270,17 +270,17 @@ impl<'t, T: Float> Var<'t, T> {
                 Err::<(), _>(format!("takes two axes, {} has {}", self.shape(), self.rank()))
             );
         }
-        let singular = || self.movedim(&dims, &[-2, -1]).svdvals();
+        let singular = || self.movedim(dims, [-2, -1]).svdvals();
         let y = match norm {
-            MatrixNorm::Fro => return self.norm_dim(2.0, &dims, keepdim),
-            MatrixNorm::Nuc => singular().sum_dim(&[-1], false),
-            MatrixNorm::Ord(2.0) => singular().amax_dim(&[-1], false),
-            MatrixNorm::Ord(-2.0) => singular().amin_dim(&[-1], false),
+            MatrixNorm::Fro => return self.norm_dim(2.0, dims, keepdim),
+            MatrixNorm::Nuc => singular().sum_dim(-1, false),
+            MatrixNorm::Ord(2.0) => singular().amax_dim(-1, false),
+            MatrixNorm::Ord(-2.0) => singular().amin_dim(-1, false),
             MatrixNorm::Ord(p) if p.abs() == 1.0 || p.is_infinite() => {
                 let (summed, chosen) = if p.is_infinite() { (dims[1], dims[0]) } else { (dims[0], dims[1]) };
-                let sums = self.abs().sum_dim(&[summed], true);
-                let y = if p > 0.0 { sums.amax_dim(&[chosen], true) } else { sums.amin_dim(&[chosen], true) };
-                return if keepdim { y } else { y.squeeze(&dims) };
+                let sums = self.abs().sum_dim([summed], true);
+                let y = if p > 0.0 { sums.amax_dim([chosen], true) } else { sums.amin_dim([chosen], true) };
+                return if keepdim { y } else { y.squeeze(dims) };
             }
             MatrixNorm::Ord(p) => {
                 let message =

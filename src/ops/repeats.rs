@@ -65,7 +65,7 @@ impl<'t, T: Float> Var<'t, T> {
         match k.rem_euclid(4) {
             0 => self.clone(),
             1 => self.flip(&dims[1..]).transpose(dims[0], dims[1]),
-            2 => self.flip(&dims),
+            2 => self.flip(dims),
             _ => self.flip(&dims[..1]).transpose(dims[0], dims[1]),
         }
     }
@@ -166,6 +166,6 @@ impl<'t, T: Float> Var<'t, T> {
         let index = valid!(self, "unfold", listed(n * size, index));
         let s = self.shape();
         let shape = s[..axis].iter().copied().chain([n, size]).chain(s[axis + 1..].iter().copied()).collect();
-        self.slices(axis, Tensor::from(index)).reshape_to(&shape).movedim(&[axis as isize + 1], &[-1])
+        self.slices(axis, Tensor::from(index)).reshape_to(&shape).movedim([axis as isize + 1], [-1])
     }
 }

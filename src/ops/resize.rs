@@ -205,6 +205,6 @@ impl<'t, T: Float> Var<'t, T> {
         valid!(self, "im2col", sizes.ok_or_else(message));
         let read = self.slices(2, places(h, kh, dh, ph, sh, oh)).slices(3, places(w, kw, dw, pw, sw, ow));
         let apart = read.reshape_to(&Shape::new(&[n, c, kh, oh, kw, ow]));
-        apart.permute(&[0, 1, 2, 4, 3, 5]).reshape_to(&Shape::new(&[n, c * kh * kw, oh * ow]))
+        apart.permute([0, 1, 2, 4, 3, 5]).reshape_to(&Shape::new(&[n, c * kh * kw, oh * ow]))
     }
 }

@@ -200,8 +200,8 @@ impl<'t, T: Float> Var<'t, T> {
         }
         let all = self.tape().cat(&parts.iter().collect::<Vec<_>>(), -1);
         match reduce {
-            Scatter::Amax => all.amax_dim(&[-1], false),
-            Scatter::Amin => all.amin_dim(&[-1], false),
+            Scatter::Amax => all.amax_dim(-1, false),
+            Scatter::Amin => all.amin_dim(-1, false),
             _ => all.prod_dim(-1, false),
         }
     }

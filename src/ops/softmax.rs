@@ -172,12 +172,12 @@ impl<T: Float> Rule<T> for Softmax {
             Softmax::Plain { .. } | Softmax::Causal | Softmax::Masked => {
                 let axis = if let Softmax::Plain { axis } = self { *axis as isize } else { -1 };
                 let y = step.output();
-                let sum = (&g * &y).sum_dim(&[axis], true);
+                let sum = (&g * &y).sum_dim([axis], true);
                 step.give_expr(0, PlainSlope {}, [&y, &g, &sum]);
             }
             Softmax::Log { axis } => {
                 let y = step.output();
-                let sum = g.sum_dim(&[*axis as isize], true);
+                let sum = g.sum_dim([*axis as isize], true);
                 step.give_expr(0, LogSlope {}, [&y, &g, &sum]);
             }
             Softmax::LogSum { axes, .. } => {

@@ -112,7 +112,7 @@ impl<'t, T: Float> Var<'t, T> {
         if keepdim || value.failed_id().is_some() || value.rank() == 0 {
             return (value, index);
         }
-        let squeezed = index.squeeze(&[dim]).unwrap_or(index);
+        let squeezed = index.squeeze([dim]).unwrap_or(index);
         let shape = squeezed.shape().clone();
         (value.reshape_to(&shape), squeezed)
     }

@@ -72,7 +72,7 @@ mod tests {
         let sums = [
             x.sum_dim(-2, true),
             x.sum_dim([1], true),
-            x.sum_dim(&[1], true),
+            x.sum_dim(1, true),
             x.sum_dim(&list, true),
             x.sum_dim(&list[..], true),
             x.sum_dim(&dims, true),

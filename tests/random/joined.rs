@@ -50,8 +50,8 @@ fn parts(list: &mut Vec<Op>, name: &'static str) {
                     "split" => v[0].split(k, d),
                     "chunk" => v[0].chunk(k, d),
                     "tensor_split" => v[0].tensor_split(k, d),
-                    "split(sizes)" => v[0].split(&[k, size - k], d),
-                    "tensor_split(indices)" => v[0].tensor_split(&[k as isize], d),
+                    "split(sizes)" => v[0].split([k, size - k], d),
+                    "tensor_split(indices)" => v[0].tensor_split([k as isize], d),
                     _ => v[0].unbind(d),
                 };
                 one(parts, which)
@@ -167,7 +167,7 @@ pub fn ops(list: &mut Vec<Op>) {
             let size = a[0].dim(d) as isize;
             a[0].pick(d, &(0..size).map(|i| (i - shift).rem_euclid(size) as usize).collect::<Vec<_>>())
         };
-        g.emit(format!("$0.roll(&[{shift}], &[{d}])"), &[x], move |v| v[0].roll(&[shift], &[d]), definition)?;
+        g.emit(format!("$0.roll([{shift}], [{d}])"), &[x], move |v| v[0].roll([shift], [d]), definition)?;
         Some(())
     });
     op(list, "rot90", |g| {

@@ -90,7 +90,7 @@ pub fn ops(list: &mut Vec<Op>) {
         ("dot", ["k", "k"], |a, b| a.dot(b)),
         ("outer", ["n", "m"], |a, b| a.outer(b)),
         ("kron", ["nk", "bm"], |a, b| a.kron(b)),
-        ("tensordot", ["bnk", "kmn"], |a, b| a.tensordot(b, &[2, 1], &[0, 2])),
+        ("tensordot", ["bnk", "kmn"], |a, b| a.tensordot(b, [2, 1], [0, 2])),
     ];
     for &(name, shapes, call) in PAIRS {
         op(list, name, move |g| {

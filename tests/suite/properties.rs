@@ -97,7 +97,7 @@ fn apply<'t>(v: View, x: &Var<'t, f64>, m: &Model) -> Option<(Var<'t, f64>, Mode
                 i[a] = sizes[a] - 1 - i[a];
                 i
             });
-            (x.flip(&[a as isize]), model)
+            (x.flip([a as isize]), model)
         }
         View::TensorIndex(a, at) => {
             let a = axis(a).filter(|&a| sizes[a] > 0)?;
@@ -152,7 +152,7 @@ fn apply<'t>(v: View, x: &Var<'t, f64>, m: &Model) -> Option<(Var<'t, f64>, Mode
                 i[a] = (i[a] + sizes[a] * 6 - by) % sizes[a];
                 i
             });
-            (x.roll(&[by as isize], &[a as isize]), model)
+            (x.roll([by as isize], [a as isize]), model)
         }
     })
 }

@@ -22,7 +22,7 @@ fn products() {
         ("bmm", |x| x[0].bmm(&x[1]), vec![numbers([2, 2, 3]), numbers([2, 3, 1])]),
         ("dot", |x| x[0].dot(&x[1]), vec![numbers([3]), numbers([3])]),
         ("outer", |x| x[0].outer(&x[1]), vec![numbers([2]), numbers([3])]),
-        ("tensordot", |x| x[0].tensordot(&x[1], &[0, 2], &[1, 0]), vec![numbers([2, 2, 3]), numbers([3, 2])]),
+        ("tensordot", |x| x[0].tensordot(&x[1], [0, 2], [1, 0]), vec![numbers([2, 2, 3]), numbers([3, 2])]),
         ("kron", |x| x[0].kron(&x[1]), vec![numbers([2, 2]), numbers([3])]),
         ("cross", |x| x[0].cross(&x[1], 1), vec![numbers([2, 3]), numbers([2, 3])]),
         (
