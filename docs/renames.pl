@@ -120,3 +120,16 @@ s~(\.(?:with_names|with_operations|sample|expected|divergence)|(?<![\w.])rate)\(
 s~\b(l1_penalty|l2_penalty|elastic_net_penalty)\((&?tape), (&?\w+), (.*?)\|(\w+)\| ~$1($3, $2, $4|$5, _| ~g;
 s~\bGroup::new\((move )?\|(\w+)\| ~Group::new(@{[$1 // '']}|$2, _| ~g;
 s~\b((?:compress|nn)::(?:\{[^}]*)?)\beverything\b|(?<=, )everything(?=\))~@{[$1 // '']}all_params~g;
+s~\bCrossEntropy\b(?=::|[,}; ])~CrossEntropyLoss~g;
+s~\bTripletMargin\b(?=::|[,}; ])~TripletMarginLoss~g;
+s~\.apply_probabilities\(~.apply(~g;
+s~\.scatter_value\(~.scatter(~g;
+s~(\.(?:mse|l1|soft_margin|multilabel_margin)_loss\([^()]*(?:\([^()]*\))?), (?:Reduction::)?Mean\)~$1)~g;
+s~\b((?:sum|mean|amax|amin|nansum|nanmean)_dim|logsumexp|all|any|count_nonzero|squeeze|flip)\(&\[(-?\d+)\](?=[,)])~$1($2~g;
+s~\broll\(&\[(-?\d+)\], &\[(-?\d+)\]\)~roll($1, $2)~g;
+s~\.ravel\(\)~.flatten(0, -1)~g;
+s~\.msort\(\)~.sort(0, false).0~g;
+s~\.split_with_sizes\(~.split(~g;
+s~\.tensor_split_at\(~.tensor_split(~g;
+s~\.(?:mm|mv)\(&~.matmul(&~g;
+s~\.solve\(([^(),]*), true\)~.solve($1)~g;

@@ -53,7 +53,7 @@ fn main() -> Result<()> {
         &both,
         &mut AdamW::new(3e-3),
         move |rows, _| source.rows(rows),
-        |tape, x| (both.forward(&tape.constant(x)) - tape.constant(x)).square().mean(),
+        |tape, x| both.forward(&tape.constant(x)).mse_loss(x),
         || Ok(vec![("error", error(&back(&test)?, &test)?)]),
     )?;
 
@@ -74,7 +74,7 @@ fn main() -> Result<()> {
 
 fn error(a: &Tensor, b: &Tensor) -> Result<f64> {
     let tape = Tape::inference();
-    Ok(f64::from((tape.constant(a) - tape.constant(b)).square().mean().item()?))
+    Ok(f64::from(tape.constant(a).mse_loss(b).item()?))
 }
 
 /// Images as the mean and so many principal components of others give them back: the directions of largest
@@ -82,9 +82,9 @@ fn error(a: &Tensor, b: &Tensor) -> Result<f64> {
 fn components(train: &Tensor, test: &Tensor, count: usize) -> Result<Tensor> {
     let tape = Tape::inference();
     let train = tape.constant(train);
-    let mean = train.mean_dim(&[0], true);
+    let mean = train.mean_dim(0, true);
     let mut left = train - &mean;
-    let centred = tape.constant(test) - &mean;
+    let centred = test - &mean;
     let mut found = &centred * 0.0 + &mean;
     for _ in 0..count {
         let mut direction = tape.constant(Tensor::ones([64, 1]));

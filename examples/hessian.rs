@@ -24,7 +24,7 @@ fn main() -> Result<()> {
         println!("  step {step}: {value:.3e} at {:8.5?}", x.to_vec());
         let tape = Tape::inference();
         let hessian = tape.constant(hessian(valley, &x)?);
-        x = (tape.constant(&x) - hessian.solve(&tape.constant(gradient), true)).value()?.clone();
+        x = (tape.constant(&x) - hessian.solve(&gradient)).value()?.clone();
     }
 
     // A network on digits, trained with steps of 0.1.
@@ -74,7 +74,7 @@ impl Training {
             let leaves: Vec<Var> = params.iter().map(|(_, p)| tape.param(p)).collect();
             let leaves: Vec<&Var> = leaves.iter().collect();
             let slopes = self.loss(&tape).grad(&leaves)?;
-            let dots = slopes.iter().zip(&v).map(|(g, v)| (g * tape.constant(v)).sum());
+            let dots = slopes.iter().zip(&v).map(|(g, v)| (g * v).sum());
             let along = dots.reduce(|a, b| a + b).unwrap_or_else(|| tape.constant(0.0));
             let product = along.grad(&leaves)?;
             let norm = product.iter().map(|p| p.square().sum().item()).sum::<Result<f32>>()?.sqrt();

@@ -50,7 +50,7 @@ impl Task {
 }
 
 fn error<'t>(tape: &'t Tape, net: &Net, (x, y): &(Tensor, Tensor)) -> Var<'t> {
-    (net.forward(&tape.constant(x)) - tape.constant(y)).square().mean()
+    net.forward(&tape.constant(x)).mse_loss(y)
 }
 
 /// One step of gradient descent on the points: from now on the tape has the new weights for the old ones, as

@@ -69,7 +69,7 @@ fn loss<'t>(tape: &'t Tape<f64>, net: &Net, points: &Tensor<f64>, forces: &Tenso
     let y = u(net, &x);
     let derivative = |y: &Var<'t, f64>| y.sum().grad(&[&x]).map(|mut g| g.remove(0));
     match derivative(&y).and_then(|dy| derivative(&dy)) {
-        Ok(second) => (y - second - tape.constant(forces)).square().mean(),
+        Ok(second) => (y - second).mse_loss(forces),
         // Whatever went wrong is on the tape; the failed value says it again.
         Err(_) => y.sum(),
     }

@@ -7,7 +7,7 @@
 use kolmo::{
     Random, Result, Tape, Tensor,
     data::{self, StandardScaler, Table},
-    loss::{Reduction, l2_penalty},
+    loss::l2_penalty,
     metrics::{mean_squared_error, r2_score},
     nn::{Layer, Linear, Sequential, Tanh},
     optim::Lbfgs,
@@ -72,11 +72,11 @@ fn predict(
     let targets = Tensor::from_fn([targets.len()], |i| (targets[i] - mean) / deviation);
     let seen = inputs(train)?;
     Lbfgs::new(1.0).strong_wolfe(true).max_iter(300).max_eval(1000).minimize(&net, |tape| {
-        let found = net.forward(&tape.constant(&seen)).squeeze(&[1]);
-        let loss = found.mse_loss(&tape.constant(&targets), Reduction::Mean);
+        let found = net.forward(&tape.constant(&seen)).squeeze(1);
+        let loss = found.mse_loss(&targets);
         loss + l2_penalty(&net, tape, |name, _| name.ends_with("weight")) * penalty
     })?;
     let tape = Tape::inference();
-    let found = net.forward(&tape.constant(inputs(test)?)).squeeze(&[1]) * deviation + mean;
+    let found = net.forward(&tape.constant(inputs(test)?)).squeeze(1) * deviation + mean;
     Ok(found.value()?.clone())
 }

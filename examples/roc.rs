@@ -8,7 +8,7 @@ use clap::Parser;
 use kolmo::{
     Random, Result, Tape, Tensor,
     data::{self, StandardScaler, Table},
-    loss::{Reduction, l2_penalty},
+    loss::l2_penalty,
     metrics::{
         ConfusionMatrix, average_precision, brier_score, calibration_curve, expected_calibration_error,
         roc_auc, roc_curve,
@@ -41,13 +41,8 @@ fn main() -> Result<()> {
         let (inputs, targets) = (scale.apply(&x.rows(&train)?)?, y.rows(&train)?.cast::<f32>());
         let net = Linear::new(names.len(), 1, &mut Random::new(0));
         Lbfgs::new(1.0).max_iter(200).minimize(&net, |tape| {
-            let scores = net.forward(&tape.constant(&inputs)).squeeze(&[1]);
-            let loss = scores.binary_cross_entropy_with_logits(
-                &tape.constant(&targets),
-                None,
-                None,
-                Reduction::Mean,
-            );
+            let scores = net.forward(&tape.constant(&inputs)).squeeze(1);
+            let loss = scores.binary_cross_entropy_with_logits(&targets);
             loss + l2_penalty(&net, tape, |name, _| name == "weight") / (2.0 * train.len() as f64)
         })?;
         let tape = Tape::inference();

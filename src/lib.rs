@@ -129,12 +129,12 @@ pub use isa::instruction_set;
 pub use ops::{
     AttentionMask, AttentionOptions, ConvOptions, Float, Fuse, FuseInput, Fused, InterpolateMode,
     InterpolateTo, IsCloseOptions, MatrixNorm, MeshgridIndexing, Operand, Pad, Padding, Parts, PoolOptions,
-    Scatter, Sizes, TensorIndex, Unique,
+    Scatter, Sizes, SolveTriangularOptions, SplitAt, SplitSizes, TensorIndex, Unique,
 };
 pub use program::Program;
 pub use real::{Dual, Lane, Mask, Number, Real};
 pub use tape::{CustomOp, Gradients, Random, Scalar, Tape, TapeFloat, TapeNumber, Var};
-pub use tensor::{Element, Index, Shape, Tensor, release_memory};
+pub use tensor::{Dims, Element, Index, Shape, Tensor, release_memory};
 pub use threads::{num_threads, set_num_threads};
 
 /// The names that most programs use: `use kolmo::prelude::*;`.

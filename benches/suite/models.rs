@@ -68,7 +68,7 @@ pub fn cnn() -> Cnn {
 
 impl Cnn {
     pub fn forward<'t>(&self, x: &Var<'t>) -> Var<'t> {
-        self.last.forward(&self.parts.forward(x).mean_dim(&[2, 3], false))
+        self.last.forward(&self.parts.forward(x).mean_dim([2, 3], false))
     }
 }
 

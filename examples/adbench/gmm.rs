@@ -163,8 +163,8 @@ pub fn mixed(tape: &mut Tape<f64>, p: &Input) -> Result<(f64, Vec<f64>)> {
     let [alphas, means, icf] = [&p.alphas, &p.means, &p.icf].map(|v| tape.scalars(v));
     let c = components(p, &alphas, &icf);
     let (betas, prior) = (betas(p, &p.x, &means, &c), c.prior);
-    let points = tape.stack_scalars(&betas, [p.n, p.k]).logsumexp(&[1], false).sum();
-    let weights = tape.stack_scalars(&alphas, [p.k]).logsumexp(&[0], false) * p.n as f64;
+    let points = tape.stack_scalars(&betas, [p.n, p.k]).logsumexp(1, false).sum();
+    let weights = tape.stack_scalars(&alphas, [p.k]).logsumexp(0, false) * p.n as f64;
     let y = points - weights - tape.lift(prior * p.sign()) + p.constant();
     let grads = y.backward()?;
     let all = alphas.iter().chain(&means).chain(&icf);
@@ -186,13 +186,13 @@ pub fn of_tensors<'t>(p: &Input, [alphas, means, icf]: [&Var<'t, f64>; 3]) -> Re
     let (rows, size) = (k as isize, d as isize);
     let diagonal = q.exp();
     let triangle = l.matmul(&tape.constant(place)).reshape([rows, size, size]);
-    let matrix = triangle + diagonal.reshape([rows, size, 1]) * tape.constant(Tensor::eye(d));
-    let centred = tape.constant(Tensor::new([1, n, d], p.x.clone())?) - means.reshape([rows, 1, size]);
+    let matrix = triangle + diagonal.reshape([rows, size, 1]) * Tensor::eye(d);
+    let centred = Tensor::new([1, n, d], p.x.clone())? - means.reshape([rows, 1, size]);
     let y = centred.matmul(&matrix.transpose(1, 2));
-    let betas = (alphas + q.sum_dim(&[1], false)).reshape([rows, 1]) - y.square().sum_dim(&[2], false) * 0.5;
+    let betas = (alphas + q.sum_dim(1, false)).reshape([rows, 1]) - y.square().sum_dim(2, false) * 0.5;
     let prior = (diagonal.square().sum() + l.square().sum()) * (0.5 * p.gamma * p.gamma) - q.sum() * p.m;
-    let points = betas.logsumexp(&[0], false).sum();
-    Ok(points - alphas.logsumexp(&[0], false) * n as f64 - prior * p.sign() + p.constant())
+    let points = betas.logsumexp(0, false).sum();
+    Ok(points - alphas.logsumexp(0, false) * n as f64 - prior * p.sign() + p.constant())
 }
 
 /// The parameters as tensors, in the order of [`of_tensors`].

@@ -200,7 +200,7 @@ pub fn both(p: &Input, skin: &Tensor<f64>) -> Result<Derivatives> {
     let place = Tensor::from_fn([3, width], |i| part(pose[3 + i / width], i % width));
     let tape = Tape::inference();
     let vertices = tape.constant(skin).matmul(&tape.constant(bones)).reshape([-1, 3, width as isize]);
-    let vertices = vertices + tape.constant(place);
+    let vertices = vertices + place;
     let rows = |pick: &dyn Fn(&Point) -> usize| -> Result<Tensor<u32>> {
         Tensor::new([p.points.len()], p.points.iter().map(|p| pick(p) as u32).collect())
     };

@@ -4,7 +4,7 @@
 use crate::{
     error::{Error, Result},
     kernels::dense::cholesky,
-    ops::Float,
+    ops::{Float, SolveTriangularOptions},
     real::Number,
     tensor::{
         Tensor,
@@ -62,7 +62,7 @@ impl ObsSolver {
         }
         let l = tape.constant(Tensor::new([n, n], lower)?);
         let eye = tape.constant(Tensor::eye(n));
-        let root = l.solve_triangular(&eye, false, true, false);
+        let root = l.solve_triangular(&eye, SolveTriangularOptions::new());
         let inverse = root.transpose(0, 1).matmul(&root).to_vec()?;
         let mut factor = filled(n * n, 0.0).map_err(invalid)?;
         if cholesky(&inverse, n, &mut factor).is_err() {

@@ -3,7 +3,6 @@
 use crate::{
     error::{Error, Result},
     fuse,
-    loss::Reduction,
     ops::Float,
     real::Number,
     tape::Var,
@@ -80,7 +79,7 @@ pub fn hint_loss<'t, T: Float>(
     teacher: &Var<'t, T>,
     regressor: &Var<'t, T>,
 ) -> Var<'t, T> {
-    student.linear(regressor, None).mse_loss(&teacher.detach(), Reduction::Mean)
+    student.linear(regressor, None).mse_loss(&teacher.detach())
 }
 
 /// Where the channels of two convolutions are active: `Σ |a|ᵖ` over channels, each image's map divided by its
@@ -94,11 +93,11 @@ pub fn attention_transfer_loss<'t, T: Float>(
 ) -> Var<'t, T> {
     let map = |a: &Var<'t, T>| {
         let powers = if p == 1.0 { a.abs() } else { a.abs().powf(p) };
-        let map = powers.sum_dim(&[1], false).flatten(1, -1);
-        let norm = map.norm_dim(2.0, &[1], true).clamp_min(1e-12);
+        let map = powers.sum_dim(1, false).flatten(1, -1);
+        let norm = map.norm_dim(2.0, 1, true).clamp_min(1e-12);
         map / norm
     };
-    map(student).mse_loss(&map(&teacher.detach()), Reduction::Mean)
+    map(student).mse_loss(&map(&teacher.detach()))
 }
 
 /// The distances between the examples of a batch, in units of their mean: the student's against the teacher's
@@ -106,13 +105,13 @@ pub fn attention_transfer_loss<'t, T: Float>(
 #[track_caller]
 pub fn relational_distance_loss<'t, T: Float>(student: &Var<'t, T>, teacher: &Var<'t, T>) -> Var<'t, T> {
     let distances = |x: &Var<'t, T>| {
-        let apart = (x.unsqueeze(1) - x.unsqueeze(0)).norm_dim(2.0, &[2], false);
+        let apart = (x.unsqueeze(1) - x.unsqueeze(0)).norm_dim(2.0, 2, false);
         apart.tape().note_read(&apart);
         let positive = apart.tensor().to_vec().iter().filter(|d| d.to_f64() > 0.0).count();
         let mean = apart.sum() / positive.max(1) as f64;
         if positive == 0 { apart } else { apart / mean }
     };
-    distances(student).smooth_l1_loss(&distances(&teacher.detach()), 1.0, Reduction::Mean)
+    distances(student).smooth_l1_loss(&distances(&teacher.detach()))
 }
 
 /// `KL(softmax(teacher / T) ‖ softmax(student / T))`, summed over classes, the mean over the batch.
@@ -129,7 +128,7 @@ fn divergence<'t, T: Float>(student: &Var<'t, T>, teacher: &Var<'t, T>, temperat
     }
     let log_softmax = |scores: &Var<'t, T>| {
         let scaled = scores / temperature;
-        &scaled - scaled.logsumexp(&[1], true)
+        &scaled - scaled.logsumexp(1, true)
     };
     let (expected, got) = (log_softmax(&teacher.detach()), log_softmax(student));
     // What the teacher holds for impossible counts nothing: 0 · log 0 is 0.

@@ -59,13 +59,13 @@ impl<T: Float> Tape<T> {
     ///     (x.tanh() + tape.constant([bias])).sum();
     ///     tape
     /// };
-    /// assert!(Tape::diff(&run(0.5), &run(0.5)).is_none());
-    /// let difference = Tape::diff(&run(0.5), &run(0.25)).unwrap();
+    /// assert!(run(0.5).diff(&run(0.5)).is_none());
+    /// let difference = run(0.5).diff(&run(0.25)).unwrap();
     /// assert_eq!((difference.origin.op.as_str(), difference.what), ("add", DifferenceKind::Constant));
     /// println!("{difference}");
     /// ```
-    pub fn diff(a: &Tape<T>, b: &Tape<T>) -> Option<Difference> {
-        a.observation().diff(&b.observation(), 0.0)
+    pub fn diff(&self, other: &Tape<T>) -> Option<Difference> {
+        self.observation().diff(&other.observation(), 0.0)
     }
 }
 

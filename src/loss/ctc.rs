@@ -1,5 +1,5 @@
 //! Connectionist temporal classification: labels for sequences without saying which belongs to which step.
-use super::Reduction;
+use super::{Reduction, options::options};
 use crate::{
     error::Checked,
     ops::{Float, Pad, index::valid, list::Test},
@@ -80,55 +80,55 @@ impl Labels {
     }
 }
 
-/// # Losses: sequences
-impl<'t, T: Float> Var<'t, T> {
-    /// The negative logarithm of the probability that a sequence has these labels, summed over all ways to
-    /// spread them, and blanks between them, over its steps (Graves et al., 2006).
-    ///
-    /// `self` are logarithms of probabilities, `[steps, n, classes]` or `[steps, classes]`, as log_softmax
-    /// gives them: as with PyTorch the gradient is that of the scores before it, `p - (share of the
-    /// ways)`. Targets are `[n, longest]` or all in one list. The mean is taken of losses divided by the
-    /// targets' lengths. A sequence too short for its labels costs ∞, or nothing with `zero_infinity`.
-    /// PyTorch's defaults: blank 0, mean, false.
+options! {
+    /// [`Var::ctc_loss`] with its options.
     ///
     /// ```
-    /// use kolmo::{Tape, Tensor, loss::Reduction};
+    /// use kolmo::{Tape, Tensor, loss::{CtcLoss, Reduction}};
     /// let tape = Tape::<f64>::new();
     /// let x = tape.input(Tensor::zeros([2, 1, 3])); // two steps, three classes, each as likely as the others
-    /// let loss = x.log_softmax(-1).ctc_loss(&Tensor::from([[1u32]]), &[2], &[1], 0, Reduction::Sum, false);
+    /// let how = CtcLoss::new().reduction(Reduction::Sum);
+    /// let loss = how.apply(&x.log_softmax(-1), &Tensor::from([[1u32]]), &[2], &[1]);
     /// // Three of nine ways: "1 1", "1 -" and "- 1".
     /// assert!((loss.item()? - 3f64.ln()).abs() < 1e-12);
     /// # Ok::<(), kolmo::Error>(())
     /// ```
-    #[track_caller]
     #[doc(alias = "CTCLoss")]
-    pub fn ctc_loss<I: Index>(
+    CtcLoss {
+        /// The class that is no label. 0 by default.
+        blank: usize = 0;
+        /// Whether a sequence too short for its labels costs nothing, not ∞.
+        zero_infinity: bool = false;
+    }
+}
+
+impl CtcLoss {
+    /// The loss of logarithms of probabilities, `[steps, n, classes]` or `[steps, classes]`, and labels.
+    #[track_caller]
+    pub fn apply<'t, T: Float, I: Index>(
         &self,
+        input: &Var<'t, T>,
         targets: &Tensor<I>,
         input_lengths: &[usize],
         target_lengths: &[usize],
-        blank: usize,
-        reduction: Reduction,
-        zero_infinity: bool,
     ) -> Var<'t, T> {
-        let tape = self.tape();
-        if self.rank() == 2 && self.failed_id().is_none() {
-            let one = self.unsqueeze(1);
-            let losses =
-                one.ctc_loss(targets, input_lengths, target_lengths, blank, reduction, zero_infinity);
-            return if reduction == Reduction::None { losses.squeeze(&[0]) } else { losses };
+        let (tape, blank) = (input.tape(), self.blank);
+        if input.rank() == 2 && input.failed_id().is_none() {
+            let one = input.unsqueeze(1);
+            let losses = self.apply(&one, targets, input_lengths, target_lengths);
+            return if self.reduction == Reduction::None { losses.squeeze(0) } else { losses };
         }
-        let sizes = <[usize; 3]>::try_from(&self.shape()[..])
-            .map_err(|_| format!("takes [steps, n, classes], not {}", self.shape()));
-        let [steps, n, classes] = valid!(self, "ctc_loss", sizes);
+        let sizes = <[usize; 3]>::try_from(&input.shape()[..])
+            .map_err(|_| format!("takes [steps, n, classes], not {}", input.shape()));
+        let [steps, n, classes] = valid!(input, "ctc_loss", sizes);
         let labels = Labels::new([steps, n, classes], targets, input_lengths, target_lengths, blank);
-        let labels = valid!(self, "ctc_loss", labels);
+        let labels = valid!(input, "ctc_loss", labels);
 
         // Of all steps the logarithms of the labels, `[steps, n, width]`; behind a list's end any.
         let label = labels.table(|list, s| list.get(s).copied().unwrap_or(blank as i64));
         let all = label.unsqueeze(0).and_then(|l| l.expand([steps, n, labels.width]));
-        let all = valid!(self, "ctc_loss", all.map_err(|e| e.to_string()));
-        let emitted = self.gather(2, &all).clamp_min(NEVER);
+        let all = valid!(input, "ctc_loss", all.map_err(|e| e.to_string()));
+        let emitted = input.gather(2, &all).clamp_min(NEVER);
         // A label may follow the one before the blank before it, if it isn't the same.
         let skip = labels.table(|list, s| {
             let may = s >= 2 && s < list.len() && list[s] != blank as i64 && list[s] != list[s - 2];
@@ -141,7 +141,7 @@ impl<'t, T: Float> Var<'t, T> {
         for step in 0..steps {
             let before = at.pad(&[2, 0], Pad::Constant(NEVER));
             let back = |by: isize| before.narrow(1, 2 - by as usize, labels.width);
-            let ways = tape.stack(&[&back(0), &back(1), &(back(2) + &skip)], 0).logsumexp(&[0], false);
+            let ways = tape.stack(&[&back(0), &back(1), &(back(2) + &skip)], 0).logsumexp(0, false);
             let next = (ways + emitted.select(0, step as isize)).clamp_min(NEVER);
             // Sequences that have ended stay where they are.
             let goes_on: Vec<bool> = input_lengths.iter().map(|&l| step < l).collect();
@@ -154,25 +154,46 @@ impl<'t, T: Float> Var<'t, T> {
         // It ends at the last label or at the blank after it.
         let end = labels.table(|list, s| s < list.len() && s + 2 >= list.len());
         let outside = tape.constant(T::from_f64(NEVER));
-        let losses = -at.where_(&end, &outside).logsumexp(&[1], false);
+        let losses = -at.where_(&end, &outside).logsumexp(1, false);
         let possible = losses.test(Test::Less, -NEVER / 2.0);
         let [zero, one, infinite] = [0.0, 1.0, f64::INFINITY].map(|v| tape.constant(T::constant(v)));
         // Adds nothing to the value; to the gradient what log_softmax would take away again.
         let counted = Tensor::from_fn([steps, n], |i| input_lengths[i % n] > i / n);
-        let mass = self.exp().sum_dim(&[2], false).where_(&counted, &zero).sum_dim(&[0], false);
-        let (losses, mass) = if zero_infinity {
+        let mass = input.exp().sum_dim(2, false).where_(&counted, &zero).sum_dim(0, false);
+        let (losses, mass) = if self.zero_infinity {
             (losses.where_one(&possible, &zero), mass.where_one(&possible, &zero))
         } else {
             (losses * one.where_one(&possible, &infinite), mass)
         };
         let losses = losses + (&mass - mass.held());
-        match reduction {
+        match self.reduction {
             Reduction::Mean => {
                 let lengths = Tensor::from_fn([n], |i| T::from_f64(target_lengths[i].max(1) as f64));
                 (losses / tape.constant(lengths)).mean()
             }
             other => other.of(losses),
         }
+    }
+}
+
+/// # Losses: sequences
+impl<'t, T: Float> Var<'t, T> {
+    /// The negative logarithm of the probability that a sequence has these labels, summed over all ways to
+    /// spread them, and blanks between them, over its steps (Graves et al., 2006).
+    ///
+    /// `self` are logarithms of probabilities, `[steps, n, classes]` or `[steps, classes]`, as log_softmax
+    /// gives them: as with PyTorch the gradient is that of the scores before it, `p - (share of the
+    /// ways)`. Targets are `[n, longest]` or all in one list. The mean is taken of losses divided by the
+    /// targets' lengths. The blank is class 0, and a sequence too short for its labels costs ∞: [`CtcLoss`]
+    /// has the options.
+    #[track_caller]
+    pub fn ctc_loss<I: Index>(
+        &self,
+        targets: &Tensor<I>,
+        input_lengths: &[usize],
+        target_lengths: &[usize],
+    ) -> Var<'t, T> {
+        CtcLoss::new().apply(self, targets, input_lengths, target_lengths)
     }
 }
 
@@ -199,7 +220,8 @@ mod tests {
         let tape = Tape::new();
         let x = tape.input(scores());
         let logs = x.log_softmax(-1);
-        let loss = |reduction| logs.ctc_loss(&targets(), &[5, 4, 3], &[3, 2, 1], 0, reduction, false);
+        let loss =
+            |reduction| CtcLoss::new().reduction(reduction).apply(&logs, &targets(), &[5, 4, 3], &[3, 2, 1]);
         let expected = [6.222964022270205, 1.975161593402948, 1.845492838766226];
         close(&loss(Reduction::None).to_vec().unwrap(), &expected);
         close(&[loss(Reduction::Mean).item().unwrap()], &[1.635798325408145]);
@@ -211,7 +233,7 @@ mod tests {
         assert_eq!(found[52..60], [0.0; 8]);
         // Of logarithms that are inputs themselves the gradient is the same.
         let logs = tape.input(logs.tensor().clone());
-        let loss = logs.ctc_loss(&targets(), &[5, 4, 3], &[3, 2, 1], 0, Reduction::Sum, false);
+        let loss = CtcLoss::new().reduction(Reduction::Sum).apply(&logs, &targets(), &[5, 4, 3], &[3, 2, 1]);
         let found = loss.backward().unwrap().get(&logs).unwrap().to_vec();
         close(&[(found[0] * 1e12).round() / 1e12], &[0.105799897433]);
     }
@@ -220,11 +242,23 @@ mod tests {
     fn a_sequence_too_short_for_its_labels_costs_infinity_or_nothing() {
         let tape = Tape::new();
         let logs = tape.input(scores()).log_softmax(-1);
-        let loss = |zero| logs.ctc_loss(&targets(), &[5, 1, 3], &[3, 2, 1], 0, Reduction::None, zero);
+        let loss = |zero| {
+            CtcLoss::new().zero_infinity(zero).reduction(Reduction::None).apply(
+                &logs,
+                &targets(),
+                &[5, 1, 3],
+                &[3, 2, 1],
+            )
+        };
         close(&loss(false).to_vec().unwrap(), &[6.222964022270205, f64::INFINITY, 1.845492838766226]);
         close(&loss(true).to_vec().unwrap(), &[6.222964022270205, 0.0, 1.845492838766226]);
         let x = tape.input(scores());
-        let kept = x.log_softmax(-1).ctc_loss(&targets(), &[5, 1, 3], &[3, 2, 1], 0, Reduction::Sum, true);
+        let kept = CtcLoss::new().zero_infinity(true).reduction(Reduction::Sum).apply(
+            &x.log_softmax(-1),
+            &targets(),
+            &[5, 1, 3],
+            &[3, 2, 1],
+        );
         let found = kept.backward().unwrap().get(&x).unwrap().to_vec();
         assert_eq!(found[4..8], [0.0; 4]);
         assert!(found[0] != 0.0 && found.iter().all(|v| v.is_finite()));
@@ -235,12 +269,17 @@ mod tests {
         let tape = Tape::new();
         let logs = tape.input(scores()).log_softmax(-1);
         let all = Tensor::from([1i64, 1, 2, 0, 2]);
-        let loss = logs.ctc_loss(&all, &[5; 3], &[2, 3, 0], 3, Reduction::None, false);
+        let loss = CtcLoss::new().blank(3).reduction(Reduction::None).apply(&logs, &all, &[5; 3], &[2, 3, 0]);
         close(&loss.to_vec().unwrap(), &[3.708331865114363, 7.379352661000721, 11.326728982984838]);
         let wrong = |targets: &Tensor<i64>, inputs: &[usize], blank| {
             let tape = Tape::inference();
             let logs = tape.constant(scores()).log_softmax(-1);
-            let loss = logs.ctc_loss(targets, inputs, &[2, 3, 0], blank, Reduction::None, false);
+            let loss = CtcLoss::new().blank(blank).reduction(Reduction::None).apply(
+                &logs,
+                targets,
+                inputs,
+                &[2, 3, 0],
+            );
             loss.value().unwrap_err().to_string()
         };
         assert!(wrong(&all, &[5, 6, 5], 3).contains("an input length is 6"));
@@ -258,7 +297,10 @@ mod tests {
             .check(
                 |x| {
                     let logs = x[0].log_softmax(-1);
-                    logs.ctc_loss(&targets(), &[5, 4, 3], &[3, 2, 1], 0, Reduction::None, false).tanh()
+                    CtcLoss::new()
+                        .reduction(Reduction::None)
+                        .apply(&logs, &targets(), &[5, 4, 3], &[3, 2, 1])
+                        .tanh()
                 },
                 &[scores()],
             )

@@ -2,11 +2,12 @@
 use super::{
     Reduction,
     checks::{accepted, common},
+    options::{of_target, options},
 };
 use crate::{
     error::Checked,
     fuse,
-    ops::{Float, index::valid, list::Test, operands},
+    ops::{Float, Operand, index::valid, list::Test, operands},
     real::Number,
     tape::{Op, Rule, Step, Var},
     tensor::{Shape, Tensor},
@@ -40,84 +41,138 @@ impl<T: Float> Rule<T> for Variance {
     }
 }
 
-/// # Losses: likelihoods
-impl<'t, T: Float> Var<'t, T> {
-    /// Kullback-Leibler divergence of the target from the answer, which is a logarithm of probabilities:
-    /// `t (ln t - x)`, or with `log_target` `eᵗ (t - x)`. [`Reduction::BatchMean`] is the mathematical one.
-    #[track_caller]
+options! {
+    /// [`Var::kl_div`] with its options.
     #[doc(alias = "KLDivLoss")]
-    pub fn kl_div(&self, target: &Var<'t, T>, log_target: bool, reduction: Reduction) -> Var<'t, T> {
-        valid!([self, target], "kl_div", common(self, target));
-        reduction.of(match log_target {
+    KlDivLoss {
+        /// Whether targets are logarithms of probabilities, too.
+        log_target: bool = false;
+    }
+}
+
+impl KlDivLoss {
+    #[track_caller]
+    fn of<'t, T: Float>(&self, input: &Var<'t, T>, target: &Var<'t, T>) -> Var<'t, T> {
+        valid!([input, target], "kl_div", common(input, target));
+        self.reduction.of(match self.log_target {
             // Not fused: where eᵗ is 0 and t - x infinite, the gradient of t is NaN as the value is.
-            true => target.exp() * (target - self),
-            false => target.xlogy(target) - self * target,
+            true => target.exp() * (target - input),
+            false => target.xlogy(target) - input * target,
         })
     }
+}
 
-    /// Of a Poisson distribution with rate `eˣ` (`x` itself without `log_input`): `eˣ - t x`, or
-    /// `x - t ln(x + eps)`. With `full` plus Stirling's approximation of `ln t!` for targets above 1.
-    /// PyTorch's default for `eps` is 1e-8.
+options! {
+    /// [`Var::poisson_nll_loss`] with its options.
+    #[doc(alias = "PoissonNLLLoss")]
+    PoissonNllLoss {
+        /// Whether the answer is the logarithm of the rate, not the rate. True by default.
+        log_input: bool = true;
+        /// Whether Stirling's approximation of `ln t!` is added for targets above 1.
+        full: bool = false;
+        /// Added to a rate before its logarithm is taken. 1e-8 by default.
+        eps: f64 = 1e-8;
+    }
+}
+
+impl PoissonNllLoss {
     #[track_caller]
-    pub fn poisson_nll_loss(
-        &self,
-        target: &Var<'t, T>,
-        log_input: bool,
-        full: bool,
-        eps: f64,
-        reduction: Reduction,
-    ) -> Var<'t, T> {
-        valid!([self, target], "poisson_nll_loss", common(self, target));
-        let mut losses = match log_input {
-            true => fuse!(|x, t| x.exp() - t * x).apply([self, target]),
-            false => fuse!([eps] | x, t | x - t * (x + eps).log()).apply([self, target]),
+    fn of<'t, T: Float>(&self, input: &Var<'t, T>, target: &Var<'t, T>) -> Var<'t, T> {
+        let eps = self.eps;
+        valid!([input, target], "poisson_nll_loss", common(input, target));
+        let mut losses = match self.log_input {
+            true => fuse!(|x, t| x.exp() - t * x).apply([input, target]),
+            false => fuse!([eps] | x, t | x - t * (x + eps).log()).apply([input, target]),
         };
-        if full {
-            let one = self.tape().constant(T::constant(1.0));
-            let large = self.tape().apply(Test::Less, &[&one, target]);
+        if self.full {
+            let one = input.tape().constant(T::constant(1.0));
+            let large = input.tape().apply(Test::Less, &[&one, target]);
             let turn = 2.0 * PI;
             let stirling = fuse!([turn] | t | t * t.log() - t + 0.5 * (turn * t).log()).apply([target]);
-            let zero = self.tape().constant(T::constant(0.0));
+            let zero = input.tape().constant(T::constant(0.0));
             losses = losses + stirling.where_one(&large, &zero);
         }
-        reduction.of(losses)
+        self.reduction.of(losses)
+    }
+}
+
+of_target! {
+    /// The Kullback-Leibler divergence of the target from the answer, which is a logarithm of probabilities:
+    /// `t (ln t - x)`, or with `log_target` `eᵗ (t - x)`. The default is the mean, as in PyTorch;
+    /// [`Reduction::BatchMean`] is the mathematical one. [`KlDivLoss`] has the options.
+    kl_div(target: beside) KlDivLoss;
+
+    /// The negative logarithm of the likelihood of a Poisson distribution with rate `eˣ` (`x` itself without
+    /// `log_input`): `eˣ - t x`, or `x - t ln(x + eps)`; the mean. [`PoissonNllLoss`] has the options.
+    poisson_nll_loss(target: beside) PoissonNllLoss;
+}
+
+options! {
+    /// [`Var::gaussian_nll_loss`] with its options.
+    #[doc(alias = "GaussianNLLLoss")]
+    GaussianNllLoss {
+        /// Whether `½ ln 2π` is added.
+        full: bool = false;
+        /// What the variance is at least, which its gradient doesn't notice. 1e-6 by default.
+        eps: f64 = 1e-6;
+    }
+}
+
+impl GaussianNllLoss {
+    /// The loss of a mean, a target and the variance.
+    #[track_caller]
+    pub fn apply<'a, 't: 'a, T: Float>(
+        &self,
+        input: &Var<'t, T>,
+        target: impl Into<Operand<'a, 't, T>>,
+        var: impl Into<Operand<'a, 't, T>>,
+    ) -> Var<'t, T> {
+        self.of(input, &target.into().beside(input), &var.into().beside(input))
     }
 
-    /// Of a normal distribution with this mean and the variance `var`: `½ (ln var + (x - t)² / var)`, with
-    /// `full` plus `½ ln 2π`. The variance is at least `eps` (PyTorch's default 1e-6), which its gradient
-    /// doesn't notice; it may lack the last axis or have it with size 1.
     #[track_caller]
-    pub fn gaussian_nll_loss(
-        &self,
-        target: &Var<'t, T>,
-        var: &Var<'t, T>,
-        full: bool,
-        eps: f64,
-        reduction: Reduction,
-    ) -> Var<'t, T> {
-        valid!([self, target, var], "gaussian_nll_loss", common(self, target));
+    fn of<'t, T: Float>(&self, input: &Var<'t, T>, target: &Var<'t, T>, var: &Var<'t, T>) -> Var<'t, T> {
+        valid!([input, target, var], "gaussian_nll_loss", common(input, target));
         valid!(var, "gaussian_nll_loss", Ok::<_, String>(()));
-        let (lead, last) = self.shape().split_at(self.rank().saturating_sub(1));
-        let lacks = *var.shape() == *lead && self.rank() > 0;
+        let (lead, last) = input.shape().split_at(input.rank().saturating_sub(1));
+        let lacks = *var.shape() == *lead && input.rank() > 0;
         let kept: Shape = lead.iter().copied().chain(last.iter().map(|_| 1)).collect();
-        let fits = var.numel() == 1 || var.shape() == self.shape() || *var.shape() == kept || lacks;
+        let fits = var.numel() == 1 || var.shape() == input.shape() || *var.shape() == kept || lacks;
         let fits = accepted(fits, || {
-            format!("the variance has shape {}, but must have {} or {kept}", var.shape(), self.shape())
+            format!("the variance has shape {}, but must have {} or {kept}", var.shape(), input.shape())
         });
-        valid!([self, target, var], "gaussian_nll_loss", fits);
+        valid!([input, target, var], "gaussian_nll_loss", fits);
         let replayed;
-        let var = if self.tape().replays(var) {
-            replayed = self.tape().apply(Op::Custom(Arc::new(Variance)), &[var]);
+        let var = if input.tape().replays(var) {
+            replayed = input.tape().apply(Op::Custom(Arc::new(Variance)), &[var]);
             &replayed
         } else {
-            valid!([self, target, var], "gaussian_nll_loss", Variance.forward(&[var.tensor()]).map(drop));
-            self.tape().note_found(var);
+            valid!([input, target, var], "gaussian_nll_loss", Variance.forward(&[var.tensor()]).map(drop));
+            input.tape().note_found(var);
             var
         };
-        let raise = (eps - var).clamp_min(0.0).held();
+        let raise = (self.eps - var).clamp_min(0.0).held();
         let var =
-            if lacks && *var.shape() != *self.shape() { (var + raise).unsqueeze(-1) } else { var + raise };
-        let losses = fuse!(|x, t, v| 0.5 * (v.log() + (x - t) * (x - t) / v)).apply([self, target, &var]);
-        reduction.of(if full { losses + 0.5 * Number::log(2.0 * PI) } else { losses })
+            if lacks && *var.shape() != *input.shape() { (var + raise).unsqueeze(-1) } else { var + raise };
+        let losses = fuse!(|x, t, v| 0.5 * (v.log() + (x - t) * (x - t) / v)).apply([input, target, &var]);
+        self.reduction.of(if self.full { losses + 0.5 * Number::log(2.0 * PI) } else { losses })
+    }
+}
+
+/// # Losses: likelihoods
+impl<'t, T: Float> Var<'t, T> {
+    /// The negative logarithm of the likelihood of a normal distribution with this mean and the variance
+    /// `var`: `½ (ln var + (x - t)² / var)`; the mean. The variance may lack the last axis or have it with
+    /// size 1. [`GaussianNllLoss`] has the options.
+    #[track_caller]
+    pub fn gaussian_nll_loss<'a>(
+        &self,
+        target: impl Into<Operand<'a, 't, T>>,
+        var: impl Into<Operand<'a, 't, T>>,
+    ) -> Var<'t, T>
+    where
+        't: 'a,
+    {
+        GaussianNllLoss::new().apply(self, target, var)
     }
 }

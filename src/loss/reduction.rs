@@ -4,11 +4,11 @@ use crate::{ops::Float, tape::Var};
 /// What becomes of the losses of single elements.
 ///
 /// ```
-/// use kolmo::{Tape, loss::Reduction};
+/// use kolmo::{Tape, loss::{MseLoss, Reduction}};
 /// let tape = Tape::<f64>::new();
-/// let (x, y) = (tape.input([1.0, 2.0]), tape.constant([0.0, 0.0]));
-/// assert_eq!(x.mse_loss(&y, Reduction::Mean).item()?, 2.5);
-/// assert_eq!(x.mse_loss(&y, Reduction::None).to_vec()?, [1.0, 4.0]);
+/// let x = tape.input([1.0, 2.0]);
+/// assert_eq!(x.mse_loss(0.0).item()?, 2.5);
+/// assert_eq!(MseLoss::new().reduction(Reduction::None).apply(&x, 0.0).to_vec()?, [1.0, 4.0]);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -274,7 +274,7 @@ impl<T: Float> MultiheadAttention<T> {
         if query.rank() == 2 {
             let [query, key, value] = operands.map(|v| v.unsqueeze(0));
             let (y, weights) = self.run(&query, &key, &value, masks, weights);
-            return (y.squeeze(&[0]), weights.map(|w| w.squeeze(&[0])));
+            return (y.squeeze(0), weights.map(|w| w.squeeze(0)));
         }
         let (tape, width) = (query.tape(), self.width());
         let [q, mut k, mut v] = self.projected(query, key, value);

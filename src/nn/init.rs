@@ -200,7 +200,7 @@ pub fn trunc_normal<T: Float>(
 /// let w = init::orthogonal::<f64>([2, 3], 1.0, &mut Random::new(0))?;
 /// let tape = Tape::inference();
 /// let w = tape.constant(w);
-/// assert!((w.matmul(&w.t()) - tape.constant([[1.0, 0.0], [0.0, 1.0]])).abs().amax_dim(&[], false).item()? < 1e-12);
+/// assert!((w.matmul(&w.t()) - tape.constant([[1.0, 0.0], [0.0, 1.0]])).abs().amax_dim([], false).item()? < 1e-12);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 pub fn orthogonal<T: Float>(shape: impl Into<Shape>, gain: f64, rng: &mut Random) -> Result<Tensor<T>> {

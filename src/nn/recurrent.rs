@@ -337,7 +337,7 @@ impl<T: Float> Recurrent<T> {
             let with = |v: &Var<'t, T>| v.unsqueeze(1);
             let state = state.map(|s| State { hidden: with(&s.hidden), cell: s.cell.as_ref().map(with) });
             let (y, end) = self.forward_within(&with(x), lengths, state.as_ref());
-            let without = |v: Var<'t, T>| v.squeeze(&[1]);
+            let without = |v: Var<'t, T>| v.squeeze(1);
             return (without(y), State { hidden: without(end.hidden), cell: end.cell.map(without) });
         }
         let directions = self.directions();

@@ -1,6 +1,9 @@
-//! `+ - * /` for owned and borrowed values and plain numbers on either side.
+//! `+ - * /` for owned and borrowed values, with tensors and plain numbers on either side.
 use super::list::{Binary, Float, Unary};
-use crate::tape::{Scalar, Var};
+use crate::{
+    tape::{Scalar, Var},
+    tensor::Tensor,
+};
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 macro_rules! operators {
@@ -9,6 +12,10 @@ macro_rules! operators {
         operators!(pair $trait $f, Var<'t, T>, &Var<'t, T>);
         operators!(pair $trait $f, &Var<'t, T>, Var<'t, T>);
         operators!(pair $trait $f, &Var<'t, T>, &Var<'t, T>);
+        operators!(tensor $trait $f, Var<'t, T>, Tensor<T>);
+        operators!(tensor $trait $f, Var<'t, T>, &Tensor<T>);
+        operators!(tensor $trait $f, &Var<'t, T>, Tensor<T>);
+        operators!(tensor $trait $f, &Var<'t, T>, &Tensor<T>);
         operators!(number $trait $f, Var<'t, T>);
         operators!(number $trait $f, &Var<'t, T>);
         operators!(scalar $trait $f, Var<'t, T>);
@@ -20,6 +27,24 @@ macro_rules! operators {
             #[track_caller]
             fn $f(self, other: $b) -> Var<'t, T> {
                 self.tape().apply(Binary::$trait, &[&self, &other])
+            }
+        }
+    };
+    (tensor $trait:ident $f:ident, $a:ty, $b:ty) => {
+        /// A tensor is a constant of the value's tape.
+        impl<'t, T: Float> $trait<$b> for $a {
+            type Output = Var<'t, T>;
+            #[track_caller]
+            fn $f(self, other: $b) -> Var<'t, T> {
+                self.tape().apply(Binary::$trait, &[&self, &self.tape().constant(other)])
+            }
+        }
+        /// A tensor is a constant of the value's tape.
+        impl<'t, T: Float> $trait<$a> for $b {
+            type Output = Var<'t, T>;
+            #[track_caller]
+            fn $f(self, other: $a) -> Var<'t, T> {
+                other.tape().apply(Binary::$trait, &[&other.tape().constant(self), &other])
             }
         }
     };

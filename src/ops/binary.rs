@@ -2,7 +2,8 @@
 //! mask. Values and derivatives are the rows of `real::table`.
 use super::{
     checks::{check_shape, operands},
-    list::{Binary, Float, Test, Where},
+    list::{Binary, Float, Test, Unary, Where},
+    operand::Operand,
     unary::forms,
 };
 use crate::{
@@ -46,8 +47,11 @@ macro_rules! binary {
             $(
                 $(#[$pm])*
                 #[track_caller]
-                pub fn $pn(&self, other: &Var<'t, T>) -> Var<'t, T> {
-                    self.tape().apply(Binary::$pv, &[self, other])
+                pub fn $pn<'a>(&self, other: impl Into<Operand<'a, 't, T>>) -> Var<'t, T>
+                where
+                    't: 'a,
+                {
+                    self.with(Binary::$pv, other.into())
                 }
             )*
         }
@@ -240,36 +244,56 @@ impl NumberExpr<2> for SquareSlope {
 
 /// # Powers, angles, remainders, choices
 impl<'t, T: Float> Var<'t, T> {
+    /// A function of this tensor and an operand.
+    #[track_caller]
+    pub(super) fn with(&self, f: Binary, other: Operand<'_, 't, T>) -> Var<'t, T> {
+        match (f, other) {
+            (Binary::Pow, Operand::Number(exponent)) => {
+                self.tape().apply(Unary::PowNumber { exponent }, &[self])
+            }
+            _ => self.tape().apply(f, &[self, &other.on(self.tape())]),
+        }
+    }
+
     /// `self` to the power of `exponent`, broadcasting. At base 0 the derivatives are PyTorch's.
     #[track_caller]
-    pub fn pow(&self, exponent: &Var<'t, T>) -> Var<'t, T> {
-        self.tape().apply(Binary::Pow, &[self, exponent])
+    pub fn pow<'a>(&self, exponent: impl Into<Operand<'a, 't, T>>) -> Var<'t, T>
+    where
+        't: 'a,
+    {
+        self.with(Binary::Pow, exponent.into())
     }
 
     /// `self` to the power of a number.
     #[track_caller]
     pub fn powf(&self, exponent: f64) -> Var<'t, T> {
-        self.pow_number(exponent)
+        self.pow(exponent)
     }
 
     /// The angle of the point (`x`, `self`), in radians. The derivative at the origin is 0.
     #[track_caller]
-    pub fn atan2(&self, x: &Var<'t, T>) -> Var<'t, T> {
-        self.tape().apply(Binary::Atan2, &[self, x])
+    pub fn atan2<'a>(&self, x: impl Into<Operand<'a, 't, T>>) -> Var<'t, T>
+    where
+        't: 'a,
+    {
+        self.with(Binary::Atan2, x.into())
     }
 
     /// The remainder of `self / other` rounded towards zero, with the sign of `self`.
     ///
     /// ```
     /// let tape = kolmo::Tape::<f64>::inference();
-    /// let (x, y) = (tape.constant([-3.0, 3.0]), tape.constant(2.0));
-    /// assert_eq!(x.fmod(&y).to_vec()?, [-1.0, 1.0]); // the sign of x
-    /// assert_eq!(x.remainder(&y).to_vec()?, [1.0, 1.0]); // the sign of y
+    /// let x = tape.constant([-3.0, 3.0]);
+    /// assert_eq!(x.fmod(2.0).to_vec()?, [-1.0, 1.0]); // the sign of x
+    /// assert_eq!(x.remainder(2.0).to_vec()?, [1.0, 1.0]); // the sign of the 2
     /// # Ok::<(), kolmo::Error>(())
     /// ```
     #[track_caller]
-    pub fn fmod(&self, other: &Var<'t, T>) -> Var<'t, T> {
-        self.tape().apply(Binary::Fmod, &[self, other])
+    pub fn fmod<'a>(&self, other: impl Into<Operand<'a, 't, T>>) -> Var<'t, T>
+    where
+        't: 'a,
+    {
+        self.with(Binary::Fmod, other.into())
     }
 
     /// `self` where the mask is true, else `other`; all three broadcast. A gradient goes to what was chosen,
@@ -278,23 +302,31 @@ impl<'t, T: Float> Var<'t, T> {
     /// ```
     /// let tape = kolmo::Tape::<f64>::inference();
     /// let x = tape.constant([1.0, -2.0, 3.0]);
-    /// assert_eq!(x.where_(&x.gt(0.0)?, &tape.constant(0.0)).to_vec()?, [1.0, 0.0, 3.0]);
+    /// assert_eq!(x.where_(&x.gt(0.0)?, 0.0).to_vec()?, [1.0, 0.0, 3.0]);
     /// # Ok::<(), kolmo::Error>(())
     /// ```
     #[track_caller]
     #[doc(alias = "where")]
-    pub fn where_(&self, mask: &Tensor<bool>, other: &Var<'t, T>) -> Var<'t, T> {
-        let mask = self.tape().constant(mask.cast::<T>());
-        self.tape().apply(Where, &[&mask, self, other])
+    pub fn where_<'a>(&self, mask: &Tensor<bool>, other: impl Into<Operand<'a, 't, T>>) -> Var<'t, T>
+    where
+        't: 'a,
+    {
+        self.where_operand(mask, other.into())
     }
 
-    /// The same with a mask of zeros and ones on the tape, which gets no gradient.
+    #[track_caller]
+    fn where_operand(&self, mask: &Tensor<bool>, other: Operand<'_, 't, T>) -> Var<'t, T> {
+        let mask = self.tape().constant(mask.cast::<T>());
+        self.tape().apply(Where, &[&mask, self, &other.on(self.tape())])
+    }
+
+    /// `self` where a mask of zeros and ones on the tape, which gets no gradient, is 1, else `other`.
     #[track_caller]
     pub(crate) fn where_one(&self, mask: &Var<'t, T>, other: &Var<'t, T>) -> Var<'t, T> {
         self.tape().apply(Where, &[mask, self, other])
     }
 
-    /// Such a mask of a comparison with a number.
+    /// A mask of zeros and ones from a comparison with a number.
     #[track_caller]
     pub(crate) fn test(&self, test: Test, number: f64) -> Var<'t, T> {
         self.tape().apply(test, &[self, &self.tape().constant(T::constant(number))])

@@ -1,34 +1,12 @@
 //! Comparisons of tensors, and the logic of the masks that they give. Nothing here is recorded: a comparison
 //! has no derivative. `Var::where_` takes the masks back onto the tape.
-use super::list::Float;
+use super::{list::Float, operand::Operand};
 use crate::{
     error::{Checked, Error, Result},
     tape::Var,
     tensor::{Element, Tensor, shape::broadcast},
 };
 use std::panic::Location;
-
-/// The second operand of an operation that takes a tensor or a number.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub enum Operand<'a, 't, T: Float> {
-    /// The same number for every element.
-    Number(f64),
-    /// A tensor, which broadcasts.
-    Var(&'a Var<'t, T>),
-}
-
-impl<T: Float> From<f64> for Operand<'_, '_, T> {
-    fn from(number: f64) -> Self {
-        Operand::Number(number)
-    }
-}
-
-impl<'a, 't, T: Float> From<&'a Var<'t, T>> for Operand<'a, 't, T> {
-    fn from(var: &'a Var<'t, T>) -> Self {
-        Operand::Var(var)
-    }
-}
 
 /// How near two numbers must be for [`Var::isclose`]: `|a - b| <= atol + rtol · |b|`.
 ///
@@ -174,13 +152,20 @@ impl<'t, T: Float> Var<'t, T> {
     /// Where elements are as near each other as `close` says, see [`IsCloseOptions`]. Negative tolerances are
     /// an error.
     #[track_caller]
-    pub fn isclose(&self, other: &Var<'t, T>, close: IsCloseOptions) -> Result<Tensor<bool>> {
+    pub fn isclose<'a>(
+        &self,
+        other: impl Into<Operand<'a, 't, T>>,
+        close: IsCloseOptions,
+    ) -> Result<Tensor<bool>>
+    where
+        't: 'a,
+    {
         let positive = |v: f64| v >= 0.0;
         if !positive(close.rtol) || !positive(close.atol) {
             let message = format!("tolerances {} and {} must not be negative", close.rtol, close.atol);
             return Err(Error::op("isclose", message, Some(Location::caller())));
         }
-        self.compare("isclose", Operand::Var(other), |a: T, b: T| close.test(a.to_f64(), b.to_f64()))
+        self.compare("isclose", other.into(), |a: T, b: T| close.test(a.to_f64(), b.to_f64()))
     }
 
     #[track_caller]
@@ -191,15 +176,17 @@ impl<'t, T: Float> Var<'t, T> {
         test: impl Fn(T, T) -> bool,
     ) -> Result<Tensor<bool>> {
         let a = self.value()?;
-        match other {
+        let mask = match other {
             Operand::Number(n) => {
                 let n = T::constant(n);
                 Ok(map(a, |a| test(a, n)))
             }
-            Operand::Var(b) => {
-                zip(a, b.value()?, test).map_err(|message| Error::op(name, message, Some(Location::caller())))
-            }
-        }
+            Operand::Tensor(b) => zip(a, b, test),
+            Operand::Var(b) => zip(a, b.value()?, test),
+        };
+        // Not in the closure, which has a place of its own.
+        let site = Location::caller();
+        mask.map_err(|message| Error::op(name, message, Some(site)))
     }
 }
 

@@ -165,7 +165,7 @@ impl<T: Float> Rule<T> for Conv {
         }
         if step.inputs() > 2 && step.wants(2) {
             // Over the axes of each channel first: they lie side by side.
-            let channels = grad.sum_dim(&[2, 3, 4][..axes], false).sum_dim(&[0], false);
+            let channels = grad.sum_dim(&[2, 3, 4][..axes], false).sum_dim(0, false);
             step.give(2, channels);
         }
     }
@@ -276,7 +276,7 @@ impl<'t, T: Float> Var<'t, T> {
     ) -> Var<'t, T> {
         if self.failed_id().is_none() && self.rank() == axes + 1 {
             let one = self.unsqueeze(0);
-            return one.convolved(name, weight, bias, axes, options, transposed).squeeze(&[0]);
+            return one.convolved(name, weight, bias, axes, options, transposed).squeeze(0);
         }
         for operand in [Some(self), Some(weight), bias].into_iter().flatten() {
             if operand.failed_id().is_some() {

@@ -13,7 +13,7 @@ use crate::{
     },
     real::About,
     tape::{RESULT, Rule, Step, Var},
-    tensor::{Element, Shape, Tensor, room::listed},
+    tensor::{Dims, Element, Shape, Tensor, room::listed},
 };
 use std::{borrow::Cow, cmp::Ordering};
 
@@ -150,8 +150,8 @@ impl<T: Element> Tensor<T> {
     ///
     /// # Errors
     /// If there are no such axes.
-    pub fn all(&self, dim: &[isize], keepdim: bool) -> Result<Tensor<bool>> {
-        let (found, n) = self.nonzeros("all", dim, keepdim)?;
+    pub fn all(&self, dim: impl Into<Dims>, keepdim: bool) -> Result<Tensor<bool>> {
+        let (found, n) = self.nonzeros("all", &dim.into(), keepdim)?;
         let counts = found.list().map_err(|m| crate::Error::invalid("all", m))?;
         Ok(Tensor::from_fn(found.shape(), |i| counts[i] as usize == n))
     }
@@ -160,8 +160,8 @@ impl<T: Element> Tensor<T> {
     ///
     /// # Errors
     /// If there are no such axes.
-    pub fn any(&self, dim: &[isize], keepdim: bool) -> Result<Tensor<bool>> {
-        let (found, _) = self.nonzeros("any", dim, keepdim)?;
+    pub fn any(&self, dim: impl Into<Dims>, keepdim: bool) -> Result<Tensor<bool>> {
+        let (found, _) = self.nonzeros("any", &dim.into(), keepdim)?;
         Ok(found.cast())
     }
 
@@ -169,8 +169,8 @@ impl<T: Element> Tensor<T> {
     ///
     /// # Errors
     /// If there are no such axes.
-    pub fn count_nonzero(&self, dim: &[isize]) -> Result<Tensor<u32>> {
-        Ok(self.nonzeros("count_nonzero", dim, false)?.0)
+    pub fn count_nonzero(&self, dim: impl Into<Dims>) -> Result<Tensor<u32>> {
+        Ok(self.nonzeros("count_nonzero", &dim.into(), false)?.0)
     }
 
     /// The numbers of elements that aren't zero, and of those that were counted for each.
@@ -221,14 +221,14 @@ impl<'t, T: Float> Var<'t, T> {
     /// The largest element over axes; equal ones share the gradient. Where it is NaN, so are all gradients.
     /// No axes means all of them.
     #[track_caller]
-    pub fn amax_dim(&self, dim: &[isize], keepdim: bool) -> Var<'t, T> {
-        self.extremum("amax", dim, keepdim, true)
+    pub fn amax_dim(&self, dim: impl Into<Dims>, keepdim: bool) -> Var<'t, T> {
+        self.extremum("amax", &dim.into(), keepdim, true)
     }
 
     /// The smallest element over axes; see [`amax`](Var::amax_dim).
     #[track_caller]
-    pub fn amin_dim(&self, dim: &[isize], keepdim: bool) -> Var<'t, T> {
-        self.extremum("amin", dim, keepdim, false)
+    pub fn amin_dim(&self, dim: impl Into<Dims>, keepdim: bool) -> Var<'t, T> {
+        self.extremum("amin", &dim.into(), keepdim, false)
     }
 
     /// The largest of all elements; equal ones share the gradient. If there is NaN, that is it, and what is

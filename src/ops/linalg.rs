@@ -2,6 +2,7 @@
 use super::{
     checks::{check_shape, operands},
     list::{Float, Linalg},
+    operand::Operand,
 };
 use crate::{
     error::Checked,
@@ -113,7 +114,7 @@ impl<T: Float> Rule<T> for Linalg {
                     step.give(1, multiply(&g, true, &x, false));
                 }
                 if step.wants(2) {
-                    step.give(2, g.sum_dim(&[0], false));
+                    step.give(2, g.sum_dim(0, false));
                 }
             }
         }
@@ -233,8 +234,25 @@ fn linear<T: Float>(x: &Tensor<T>, w: &Tensor<T>, b: &Tensor<T>) -> Checked<Tens
 impl<'t, T: Float> Var<'t, T> {
     /// Matrix product as in NumPy and PyTorch: `[m, k] × [k, n] -> [m, n]`; leading axes broadcast; a vector
     /// on the left is a row, on the right a column, and that axis is dropped again.
+    ///
+    /// ```
+    /// use kolmo::{Tape, Tensor};
+    /// let tape = Tape::<f64>::inference();
+    /// let (x, data) = (tape.constant([[1.0, 2.0]]), Tensor::from([[3.0], [4.0]]));
+    /// assert_eq!(x.matmul(&data).to_vec()?, [11.0]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     #[track_caller]
-    pub fn matmul(&self, other: &Var<'t, T>) -> Var<'t, T> {
+    #[doc(alias("mm", "mv"))]
+    pub fn matmul<'a>(&self, other: impl Into<Operand<'a, 't, T>>) -> Var<'t, T>
+    where
+        't: 'a,
+    {
+        self.product(&other.into().beside(self))
+    }
+
+    #[track_caller]
+    fn product(&self, other: &Var<'t, T>) -> Var<'t, T> {
         if self.failed_id().is_some() || other.failed_id().is_some() {
             return multiply(self, false, other, false);
         }

@@ -277,7 +277,7 @@ pub(crate) enum Softmax {
 pub(crate) enum Solve {
     /// `A⁻¹ B`, for B `[…, n, k]` with the same leading axes.
     General,
-    /// The same for a triangle A.
+    /// `A⁻¹ B` for a triangle A.
     Triangular {
         upper: bool,
         unit: bool,

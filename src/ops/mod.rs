@@ -27,6 +27,7 @@ mod getitem;
 pub(crate) mod index;
 mod scatter;
 mod sort;
+mod split;
 
 mod repeats;
 
@@ -53,6 +54,7 @@ pub(crate) mod cross_entropy;
 mod dispatch;
 mod fused;
 pub(crate) mod list;
+mod operand;
 pub(crate) mod saved;
 mod standardize;
 #[cfg(test)]
@@ -63,18 +65,21 @@ mod windows;
 
 pub use attention::{AttentionMask, AttentionOptions};
 pub(crate) use checks::operands;
-pub use compare::{IsCloseOptions, Operand};
+pub use compare::IsCloseOptions;
 pub use conv_options::{ConvOptions, Padding, Sizes};
 pub use fused::{Fuse, FuseInput, Fused};
 pub use getitem::TensorIndex;
 pub use list::Float;
 pub(crate) use list::FusedOp;
+pub use operand::Operand;
 pub use pad::Pad;
 pub use parts::Parts;
 pub use pool::PoolOptions;
 pub use products::MatrixNorm;
 pub use resize::{InterpolateMode, InterpolateTo};
 pub use scatter::Scatter;
+pub use solve::SolveTriangularOptions;
 pub use sort::Unique;
+pub use split::{SplitAt, SplitSizes};
 pub(crate) use take::NOWHERE;
 pub use views::MeshgridIndexing;

@@ -297,7 +297,7 @@ impl<'t, T: Float> Var<'t, T> {
         let mut apart: Shape = self.shape()[..2].iter().copied().collect();
         apart.push(size);
         self.shape()[2..].iter().for_each(|&d| apart.push(d));
-        let sums = self.square().slices(1, places).reshape_to(&apart).sum_dim(&[2], false);
+        let sums = self.square().slices(1, places).reshape_to(&apart).sum_dim(2, false);
         self / (sums * (alpha / size as f64) + k).powf(beta)
     }
 
@@ -305,7 +305,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// dim 1, eps 1e-12).
     #[track_caller]
     pub fn normalize(&self, p: f64, dim: isize, eps: f64) -> Var<'t, T> {
-        (self / self.norm_dim(p, &[dim], true).clamp_min(eps)).named("normalize", &[self])
+        (self / self.norm_dim(p, [dim], true).clamp_min(eps)).named("normalize", &[self])
     }
 
     /// The cosine of the angle between vectors along an axis, with norms of `eps` at least (defaults of
@@ -315,14 +315,14 @@ impl<'t, T: Float> Var<'t, T> {
         let shape = crate::tensor::shape::broadcast(self.shape(), other.shape());
         let shape = valid!([self, other], "cosine_similarity", shape);
         let unit = |v: &Var<'t, T>| v.expand_to(&shape).normalize(2.0, dim, eps);
-        (unit(self) * unit(other)).sum_dim(&[dim], false).named("cosine_similarity", &[self, other])
+        (unit(self) * unit(other)).sum_dim([dim], false).named("cosine_similarity", &[self, other])
     }
 
     /// The norm of the differences along the last axis, to each of which `eps` is added (defaults of PyTorch:
     /// p 2, eps 1e-6); operands broadcast.
     #[track_caller]
     pub fn pairwise_distance(&self, other: &Var<'t, T>, p: f64, eps: f64, keepdim: bool) -> Var<'t, T> {
-        (self - other + eps).norm_dim(p, &[-1], keepdim).named("pairwise_distance", &[self, other])
+        (self - other + eps).norm_dim(p, -1, keepdim).named("pairwise_distance", &[self, other])
     }
 
     /// The distances of all pairs: `[…, p, m], […, r, m] -> […, p, r]`. The derivative at a distance of 0 is
@@ -347,7 +347,7 @@ impl<'t, T: Float> Var<'t, T> {
             );
             return self.tape().fail_op("cdist", message, &[self, other]);
         }
-        (self.unsqueeze(-2) - other.unsqueeze(-3)).norm_dim(p, &[-1], false).named("cdist", &[self, other])
+        (self.unsqueeze(-2) - other.unsqueeze(-3)).norm_dim(p, -1, false).named("cdist", &[self, other])
     }
 
     /// The slices along an axis whose norm is above `maxnorm`, scaled down to it.

@@ -1,7 +1,7 @@
 //! Operations element by element that are composed of others: they need no derivatives of their own.
 use super::{
-    compare::Operand,
     list::{Binary, Float},
+    operand::Operand,
 };
 use crate::{
     real::powi,
@@ -11,12 +11,6 @@ use crate::{
 
 /// # Functions of each element with several operands
 impl<'t, T: Float> Var<'t, T> {
-    /// A number to the power of each element: `baseˣ`.
-    #[track_caller]
-    pub fn rpow(&self, base: f64) -> Var<'t, T> {
-        self.tape().constant(T::constant(base)).pow(self)
-    }
-
     /// The point between `self` and `end` at `weight`: `self + weight · (end - self)`; all broadcast.
     ///
     /// ```
@@ -26,20 +20,30 @@ impl<'t, T: Float> Var<'t, T> {
     /// # Ok::<(), kolmo::Error>(())
     /// ```
     #[track_caller]
-    pub fn lerp<'a>(&self, end: &Var<'t, T>, weight: impl Into<Operand<'a, 't, T>>) -> Var<'t, T>
+    pub fn lerp<'a>(
+        &self,
+        end: impl Into<Operand<'a, 't, T>>,
+        weight: impl Into<Operand<'a, 't, T>>,
+    ) -> Var<'t, T>
     where
         't: 'a,
     {
-        let weight = weight.into();
-        let y = match &weight {
-            // From the nearer end, so that a weight of 1 gives `end` itself.
-            Operand::Number(w) if w.abs() >= 0.5 => end - (end - self) * (1.0 - w),
-            Operand::Number(w) => self + (end - self) * *w,
-            Operand::Var(w) => self + *w * (end - self),
-        };
+        self.between(end.into(), weight.into())
+    }
+
+    #[track_caller]
+    fn between(&self, end: Operand<'_, 't, T>, weight: Operand<'_, 't, T>) -> Var<'t, T> {
+        let end = &*end.on(self.tape());
         match weight {
-            Operand::Var(w) => y.named("lerp", &[self, end, w]),
-            Operand::Number(_) => y.named("lerp", &[self, end]),
+            // From the nearer end, so that a weight of 1 gives `end` itself.
+            Operand::Number(w) if w.abs() >= 0.5 => {
+                (end - (end - self) * (1.0 - w)).named("lerp", &[self, end])
+            }
+            Operand::Number(w) => (self + (end - self) * w).named("lerp", &[self, end]),
+            _ => {
+                let w = &*weight.on(self.tape());
+                (self + w * (end - self)).named("lerp", &[self, end, w])
+            }
         }
     }
 
@@ -52,33 +56,36 @@ impl<'t, T: Float> Var<'t, T> {
     /// # Ok::<(), kolmo::Error>(())
     /// ```
     #[track_caller]
-    pub fn addcmul(&self, tensor1: &Var<'t, T>, tensor2: &Var<'t, T>, value: f64) -> Var<'t, T> {
-        let product = tensor1 * tensor2;
+    pub fn addcmul<'a>(
+        &self,
+        tensor1: impl Into<Operand<'a, 't, T>>,
+        tensor2: impl Into<Operand<'a, 't, T>>,
+        value: f64,
+    ) -> Var<'t, T>
+    where
+        't: 'a,
+    {
+        let (a, b) = (&*tensor1.into().on(self.tape()), &*tensor2.into().on(self.tape()));
+        let product = a * b;
         let y = if value == 1.0 { self + product } else { self + product * value };
-        y.named("addcmul", &[self, tensor1, tensor2])
+        y.named("addcmul", &[self, a, b])
     }
 
     /// `self + value · tensor1 / tensor2`; all broadcast.
     #[track_caller]
-    pub fn addcdiv(&self, tensor1: &Var<'t, T>, tensor2: &Var<'t, T>, value: f64) -> Var<'t, T> {
-        let quotient = tensor1 / tensor2;
+    pub fn addcdiv<'a>(
+        &self,
+        tensor1: impl Into<Operand<'a, 't, T>>,
+        tensor2: impl Into<Operand<'a, 't, T>>,
+        value: f64,
+    ) -> Var<'t, T>
+    where
+        't: 'a,
+    {
+        let (a, b) = (&*tensor1.into().on(self.tape()), &*tensor2.into().on(self.tape()));
+        let quotient = a / b;
         let y = if value == 1.0 { self + quotient } else { self + quotient * value };
-        y.named("addcdiv", &[self, tensor1, tensor2])
-    }
-
-    /// Not below `min` nor above `max`, which are tensors that broadcast; `max` wins where it is below `min`.
-    /// On a bound, value and bound each get half of the gradient: the derivative at a bound that is a
-    /// number ([`clamp`](Var::clamp)) is 0.
-    #[track_caller]
-    pub fn clamp_tensor(&self, min: Option<&Var<'t, T>>, max: Option<&Var<'t, T>>) -> Var<'t, T> {
-        match (min, max) {
-            (Some(min), Some(max)) => self.maximum(min).minimum(max).named("clamp", &[self, min, max]),
-            (Some(min), None) => self.maximum(min).named("clamp", &[self, min]),
-            (None, Some(max)) => self.minimum(max).named("clamp", &[self, max]),
-            (None, None) => {
-                self.tape().fail_op("clamp", "takes a lower bound, an upper one, or both", &[self])
-            }
-        }
+        y.named("addcdiv", &[self, a, b])
     }
 
     /// Rounded to this number of decimals, halves to even; derivative 0. Negative numbers round to tens,

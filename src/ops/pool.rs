@@ -212,7 +212,7 @@ impl<'t, T: Float> Var<'t, T> {
             let (places, most) = valid!(self, "avg_pool", w.places());
             let apart: Shape = before.iter().chain(&[most]).chain(after).copied().collect();
             let read = sums.slices(axis, Tensor::from(places));
-            sums = read.reshape_to(&apart).sum_dim(&[axis as isize + 1], false);
+            sums = read.reshape_to(&apart).sum_dim([axis as isize + 1], false);
         }
         sums
     }

@@ -3,7 +3,7 @@ use super::{index::valid, list::Float};
 use crate::{
     error::Checked,
     tape::Var,
-    tensor::{Shape, Tensor, shape::axes_of},
+    tensor::{Dims, Shape, Tensor, shape::axes_of},
 };
 
 /// Norms of matrices, for [`Var::matrix_norm`].
@@ -32,18 +32,11 @@ fn ranks<T: Float, const N: usize>(operands: [&Var<'_, T>; N], wanted: [usize; N
 
 /// # More products, and norms of matrices
 impl<'t, T: Float> Var<'t, T> {
-    /// The product of two matrices.
+    /// The product of two matrices, checked to be such.
     #[track_caller]
-    pub fn mm(&self, other: &Var<'t, T>) -> Var<'t, T> {
+    fn mm(&self, other: &Var<'t, T>) -> Var<'t, T> {
         valid!([self, other], "mm", ranks([self, other], [2, 2]));
         self.matmul(other).named("mm", &[self, other])
-    }
-
-    /// The product of a matrix and a vector.
-    #[track_caller]
-    pub fn mv(&self, vector: &Var<'t, T>) -> Var<'t, T> {
-        valid!([self, vector], "mv", ranks([self, vector], [2, 1]));
-        self.matmul(vector).named("mv", &[self, vector])
     }
 
     /// The products of two lists of as many matrices.
@@ -80,15 +73,6 @@ impl<'t, T: Float> Var<'t, T> {
         self.unsqueeze(1) * other.unsqueeze(0)
     }
 
-    /// Products summed over the last axis of both: `[…, k], [***, k] -> […, ***]`.
-    #[track_caller]
-    pub fn inner(&self, other: &Var<'t, T>) -> Var<'t, T> {
-        if self.rank() == 0 || other.rank() == 0 {
-            return self * other;
-        }
-        self.tensordot(other, &[-1], &[-1]).named("inner", &[self, other])
-    }
-
     /// Products summed over pairs of axes, the first of `dims_self` with the first of `dims_other`, and so
     /// on; the other axes of both follow each other.
     ///
@@ -96,12 +80,23 @@ impl<'t, T: Float> Var<'t, T> {
     /// use kolmo::Tensor;
     /// let tape = kolmo::Tape::<f64>::inference();
     /// let (x, y) = (tape.constant(Tensor::ones([2, 3, 4])), tape.constant(Tensor::ones([4, 3, 5])));
-    /// let z = x.tensordot(&y, &[1, 2], &[1, 0]); // 3 with 3, 4 with 4
+    /// let z = x.tensordot(&y, [1, 2], [1, 0]); // 3 with 3, 4 with 4
     /// assert_eq!((z.shape().to_vec(), z.to_vec()?[0]), (vec![2, 5], 12.0));
     /// # Ok::<(), kolmo::Error>(())
     /// ```
     #[track_caller]
-    pub fn tensordot(&self, other: &Var<'t, T>, dims_self: &[isize], dims_other: &[isize]) -> Var<'t, T> {
+    #[doc(alias = "inner")]
+    pub fn tensordot(
+        &self,
+        other: &Var<'t, T>,
+        dims_self: impl Into<Dims>,
+        dims_other: impl Into<Dims>,
+    ) -> Var<'t, T> {
+        self.contracted(other, &dims_self.into(), &dims_other.into())
+    }
+
+    #[track_caller]
+    fn contracted(&self, other: &Var<'t, T>, dims_self: &[isize], dims_other: &[isize]) -> Var<'t, T> {
         let plan = (|| -> Checked<_> {
             axes_of(dims_self, self.rank())?;
             axes_of(dims_other, other.rank())?;
@@ -177,36 +172,15 @@ impl<'t, T: Float> Var<'t, T> {
     /// # Ok::<(), kolmo::Error>(())
     /// ```
     #[track_caller]
+    #[doc(alias("addmv", "addr"))]
     pub fn addmm(&self, a: &Var<'t, T>, b: &Var<'t, T>, beta: f64, alpha: f64) -> Var<'t, T> {
         self.plus("addmm", a.mm(b), beta, alpha).named("addmm", &[self, a, b])
-    }
-
-    /// `beta · self + alpha · (a · v)` for a matrix and a vector.
-    #[track_caller]
-    pub fn addmv(&self, a: &Var<'t, T>, v: &Var<'t, T>, beta: f64, alpha: f64) -> Var<'t, T> {
-        self.plus("addmv", a.mv(v), beta, alpha).named("addmv", &[self, a, v])
-    }
-
-    /// `beta · self + alpha · Σ aᵢ · bᵢ` for lists of matrices.
-    #[track_caller]
-    pub fn addbmm(&self, a: &Var<'t, T>, b: &Var<'t, T>, beta: f64, alpha: f64) -> Var<'t, T> {
-        let product = a.bmm(b).named("addbmm", &[self, a, b]);
-        if product.failed_id().is_some() {
-            return product;
-        }
-        self.plus("addbmm", product.sum_dim(&[0], false), beta, alpha)
     }
 
     /// `beta · self + alpha · (aᵢ · bᵢ)` for lists of matrices.
     #[track_caller]
     pub fn baddbmm(&self, a: &Var<'t, T>, b: &Var<'t, T>, beta: f64, alpha: f64) -> Var<'t, T> {
         self.plus("baddbmm", a.bmm(b), beta, alpha).named("baddbmm", &[self, a, b])
-    }
-
-    /// `beta · self + alpha · (u vᵀ)` for vectors.
-    #[track_caller]
-    pub fn addr(&self, u: &Var<'t, T>, v: &Var<'t, T>, beta: f64, alpha: f64) -> Var<'t, T> {
-        self.plus("addr", u.outer(v), beta, alpha).named("addr", &[self, u, v])
     }
 
     /// The Kronecker product: each element of this tensor times the whole other one.
@@ -274,7 +248,7 @@ impl<'t, T: Float> Var<'t, T> {
         valid!([self, other, weight], "bilinear", fits.then_some(()).ok_or_else(message));
         let (o, i, j) = (weight.dim(0), weight.dim(1), weight.dim(2));
         let n: usize = self.shape()[..self.rank() - 1].iter().product();
-        let by_rows = weight.permute(&[1, 0, 2]).reshape_to(&Shape::new(&[i, o * j]));
+        let by_rows = weight.permute([1, 0, 2]).reshape_to(&Shape::new(&[i, o * j]));
         let left = self.reshape_to(&Shape::new(&[n, i])).matmul(&by_rows).reshape_to(&Shape::new(&[n, o, j]));
         let y = left.matmul(&other.reshape_to(&Shape::new(&[n, j, 1])));
         let shape = self.shape()[..self.rank() - 1].iter().copied().chain([o]).collect();
@@ -296,17 +270,17 @@ impl<'t, T: Float> Var<'t, T> {
                 Err::<(), _>(format!("takes two axes, {} has {}", self.shape(), self.rank()))
             );
         }
-        let singular = || self.movedim(&dims, &[-2, -1]).svdvals();
+        let singular = || self.movedim(dims, [-2, -1]).svdvals();
         let y = match norm {
-            MatrixNorm::Fro => return self.norm_dim(2.0, &dims, keepdim),
-            MatrixNorm::Nuc => singular().sum_dim(&[-1], false),
-            MatrixNorm::Ord(2.0) => singular().amax_dim(&[-1], false),
-            MatrixNorm::Ord(-2.0) => singular().amin_dim(&[-1], false),
+            MatrixNorm::Fro => return self.norm_dim(2.0, dims, keepdim),
+            MatrixNorm::Nuc => singular().sum_dim(-1, false),
+            MatrixNorm::Ord(2.0) => singular().amax_dim(-1, false),
+            MatrixNorm::Ord(-2.0) => singular().amin_dim(-1, false),
             MatrixNorm::Ord(p) if p.abs() == 1.0 || p.is_infinite() => {
                 let (summed, chosen) = if p.is_infinite() { (dims[1], dims[0]) } else { (dims[0], dims[1]) };
-                let sums = self.abs().sum_dim(&[summed], true);
-                let y = if p > 0.0 { sums.amax_dim(&[chosen], true) } else { sums.amin_dim(&[chosen], true) };
-                return if keepdim { y } else { y.squeeze(&dims) };
+                let sums = self.abs().sum_dim([summed], true);
+                let y = if p > 0.0 { sums.amax_dim([chosen], true) } else { sums.amin_dim([chosen], true) };
+                return if keepdim { y } else { y.squeeze(dims) };
             }
             MatrixNorm::Ord(p) => {
                 let message =

@@ -12,7 +12,7 @@ use crate::{
     },
     real::{About, Number},
     tape::{RESULT, Rule, Step, Var},
-    tensor::{Shape, Tensor, shape::axes_of},
+    tensor::{Dims, Shape, Tensor, shape::axes_of},
 };
 use std::borrow::Cow;
 
@@ -178,8 +178,8 @@ impl<'t, T: Float> Var<'t, T> {
 
     /// The sum over axes, which stay with size 1 if `keepdim`. No axes means all of them, as in PyTorch.
     #[track_caller]
-    pub fn sum_dim(&self, dim: &[isize], keepdim: bool) -> Var<'t, T> {
-        match self.axes(dim) {
+    pub fn sum_dim(&self, dim: impl Into<Dims>, keepdim: bool) -> Var<'t, T> {
+        match self.axes(&dim.into()) {
             Ok(axes) => self.tape().apply(Reduce::Sum { axes, keep: keepdim }, &[self]),
             Err(message) => self.tape().fail_op("sum", message, &[self]),
         }
@@ -194,8 +194,8 @@ impl<'t, T: Float> Var<'t, T> {
 
     /// The mean over axes, which stay with size 1 if `keepdim`. No axes means all of them.
     #[track_caller]
-    pub fn mean_dim(&self, dim: &[isize], keepdim: bool) -> Var<'t, T> {
-        match self.axes(dim) {
+    pub fn mean_dim(&self, dim: impl Into<Dims>, keepdim: bool) -> Var<'t, T> {
+        match self.axes(&dim.into()) {
             Ok(axes) => self.tape().apply(Reduce::Mean { axes, keep: keepdim }, &[self]),
             Err(message) => self.tape().fail_op("mean", message, &[self]),
         }
@@ -205,7 +205,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// default.
     #[track_caller]
     pub fn var(&self, correction: f64) -> Var<'t, T> {
-        self.var_dim(&[], correction, false)
+        self.var_dim([], correction, false)
     }
 
     /// The variance over axes; see [`var`](Var::var). No axes means all of them.
@@ -213,13 +213,14 @@ impl<'t, T: Float> Var<'t, T> {
     /// ```
     /// let tape = kolmo::Tape::<f64>::inference();
     /// let x = tape.constant([[1.0, 3.0], [2.0, 6.0]]);
-    /// assert_eq!(x.var_dim(&[1], 1.0, false).to_vec()?, [2.0, 8.0]);
-    /// assert_eq!(x.var_dim(&[1], 0.0, false).to_vec()?, [1.0, 4.0]);
+    /// assert_eq!(x.var_dim(1, 1.0, false).to_vec()?, [2.0, 8.0]);
+    /// assert_eq!(x.var_dim(1, 0.0, false).to_vec()?, [1.0, 4.0]);
     /// # Ok::<(), kolmo::Error>(())
     /// ```
     #[track_caller]
-    pub fn var_dim(&self, dim: &[isize], correction: f64, keepdim: bool) -> Var<'t, T> {
-        let axes = valid!(self, "var", self.axes(dim));
+    pub fn var_dim(&self, dim: impl Into<Dims>, correction: f64, keepdim: bool) -> Var<'t, T> {
+        let dim = dim.into();
+        let axes = valid!(self, "var", self.axes(&dim));
         let all = dim.is_empty() || self.rank() == 0;
         self.tape().apply(Reduce::Var { axes, keep: keepdim, correction, all }, &[self])
     }
@@ -228,13 +229,14 @@ impl<'t, T: Float> Var<'t, T> {
     /// gradient is 0.
     #[track_caller]
     pub fn std(&self, correction: f64) -> Var<'t, T> {
-        self.std_dim(&[], correction, false)
+        self.std_dim([], correction, false)
     }
 
     /// The standard deviation over axes; see [`std`](Var::std). No axes means all of them.
     #[track_caller]
-    pub fn std_dim(&self, dim: &[isize], correction: f64, keepdim: bool) -> Var<'t, T> {
-        valid!(self, "std", self.axes(dim));
+    pub fn std_dim(&self, dim: impl Into<Dims>, correction: f64, keepdim: bool) -> Var<'t, T> {
+        let dim = dim.into();
+        valid!(self, "std", self.axes(&dim));
         self.var_dim(dim, correction, keepdim).root(0.5)
     }
 
@@ -302,17 +304,19 @@ impl<'t, T: Float> Var<'t, T> {
 
     /// The sum over axes without what is NaN. No axes means all of them.
     #[track_caller]
-    pub fn nansum_dim(&self, dim: &[isize], keepdim: bool) -> Var<'t, T> {
-        valid!(self, "nansum", self.axes(dim));
+    pub fn nansum_dim(&self, dim: impl Into<Dims>, keepdim: bool) -> Var<'t, T> {
+        let dim = dim.into();
+        valid!(self, "nansum", self.axes(&dim));
         self.numbers().0.sum_dim(dim, keepdim)
     }
 
     /// The mean over axes without what is NaN. No axes means all of them.
     #[track_caller]
-    pub fn nanmean_dim(&self, dim: &[isize], keepdim: bool) -> Var<'t, T> {
-        valid!(self, "nanmean", self.axes(dim));
+    pub fn nanmean_dim(&self, dim: impl Into<Dims>, keepdim: bool) -> Var<'t, T> {
+        let dim = dim.into();
+        valid!(self, "nanmean", self.axes(&dim));
         let (numbers, mask) = self.numbers();
-        numbers.sum_dim(dim, keepdim) / mask.sum_dim(dim, keepdim)
+        numbers.sum_dim(&dim, keepdim) / mask.sum_dim(dim, keepdim)
     }
 
     /// 0 for what is NaN, and ones where it isn't.
@@ -327,7 +331,12 @@ impl<'t, T: Float> Var<'t, T> {
     /// means all of them.
     #[track_caller]
     #[doc(alias = "vector_norm")]
-    pub fn norm_dim(&self, p: f64, dim: &[isize], keepdim: bool) -> Var<'t, T> {
+    pub fn norm_dim(&self, p: f64, dim: impl Into<Dims>, keepdim: bool) -> Var<'t, T> {
+        self.norm_over(p, &dim.into(), keepdim)
+    }
+
+    #[track_caller]
+    fn norm_over(&self, p: f64, dim: &[isize], keepdim: bool) -> Var<'t, T> {
         valid!(self, "norm", self.axes(dim));
         if p == f64::INFINITY {
             return self.abs().extremum_of_all(dim, keepdim, true);

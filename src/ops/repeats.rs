@@ -5,7 +5,7 @@ use super::{
 };
 use crate::{
     tape::Var,
-    tensor::{Index, Shape, Tensor, room::listed, shape::axes_of},
+    tensor::{Dims, Index, Shape, Tensor, room::listed, shape::axes_of},
 };
 
 /// # Repeating, shifting, windows
@@ -16,13 +16,18 @@ impl<'t, T: Float> Var<'t, T> {
     /// ```
     /// let tape = kolmo::Tape::<f64>::inference();
     /// let x = tape.constant([1.0, 2.0, 3.0]);
-    /// assert_eq!(x.roll(&[1], &[0]).to_vec()?, [3.0, 1.0, 2.0]);
+    /// assert_eq!(x.roll(1, 0).to_vec()?, [3.0, 1.0, 2.0]);
     /// # Ok::<(), kolmo::Error>(())
     /// ```
     #[track_caller]
-    pub fn roll(&self, shifts: &[isize], dims: &[isize]) -> Var<'t, T> {
+    pub fn roll(&self, shifts: impl Into<Dims>, dims: impl Into<Dims>) -> Var<'t, T> {
+        self.rolled(&shifts.into(), &dims.into())
+    }
+
+    #[track_caller]
+    fn rolled(&self, shifts: &[isize], dims: &[isize]) -> Var<'t, T> {
         if dims.is_empty() && shifts.len() == 1 && self.failed_id().is_none() {
-            return self.ravel().roll(shifts, &[0]).reshape_to(self.shape());
+            return self.flatten(0, -1).rolled(shifts, &[0]).reshape_to(self.shape());
         }
         if shifts.is_empty() {
             return self.tape().fail_op("roll", "takes at least one shift", &[self]);
@@ -60,7 +65,7 @@ impl<'t, T: Float> Var<'t, T> {
         match k.rem_euclid(4) {
             0 => self.clone(),
             1 => self.flip(&dims[1..]).transpose(dims[0], dims[1]),
-            2 => self.flip(&dims),
+            2 => self.flip(dims),
             _ => self.flip(&dims[..1]).transpose(dims[0], dims[1]),
         }
     }
@@ -92,14 +97,6 @@ impl<'t, T: Float> Var<'t, T> {
         self.reshape_to(&apart).expand_to(&wide).reshape_to(&shape)
     }
 
-    /// As [`repeat`](Var::repeat), but missing numbers, for the first axes, are 1.
-    #[track_caller]
-    pub fn tile(&self, dims: &[usize]) -> Var<'t, T> {
-        let missing = self.rank().saturating_sub(dims.len());
-        let repeats: Vec<usize> = std::iter::repeat_n(1, missing).chain(dims.iter().copied()).collect();
-        self.repeat(&repeats)
-    }
-
     /// Every index of an axis repeated; `repeats` has a number for each of them, or one for all. Without an
     /// axis, the flattened tensor's.
     ///
@@ -118,9 +115,9 @@ impl<'t, T: Float> Var<'t, T> {
     ) -> Var<'t, T> {
         valid!(self, "repeat_interleave", repeats.there());
         let Some(dim) = dim.into() else {
-            return self.ravel().repeat_interleave(repeats, 0);
+            return self.flatten(0, -1).repeat_interleave(repeats, 0);
         };
-        let x = if self.rank() == 0 { self.ravel() } else { self.clone() };
+        let x = if self.rank() == 0 { self.flatten(0, -1) } else { self.clone() };
         let axis = valid!(&x, "repeat_interleave", x.shape().axis(dim));
         let (counts, size) = (valid!(&x, "repeat_interleave", repeats.list()), x.shape()[axis]);
         if repeats.rank() > 1 || (counts.len() != size && counts.len() != 1) {
@@ -161,7 +158,7 @@ impl<'t, T: Float> Var<'t, T> {
             return self.tape().fail_op("unfold", message, &[self]);
         }
         if self.rank() == 0 {
-            return self.ravel().strided(0, 0, size, 1);
+            return self.flatten(0, -1).strided(0, 0, size, 1);
         }
         let n = (len - size) / step + 1;
         valid!(self, "unfold", small(&Shape::new(&[n, size])));
@@ -169,6 +166,6 @@ impl<'t, T: Float> Var<'t, T> {
         let index = valid!(self, "unfold", listed(n * size, index));
         let s = self.shape();
         let shape = s[..axis].iter().copied().chain([n, size]).chain(s[axis + 1..].iter().copied()).collect();
-        self.slices(axis, Tensor::from(index)).reshape_to(&shape).movedim(&[axis as isize + 1], &[-1])
+        self.slices(axis, Tensor::from(index)).reshape_to(&shape).movedim([axis as isize + 1], [-1])
     }
 }

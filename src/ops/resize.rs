@@ -1,5 +1,10 @@
 //! Images made larger and smaller, channels turned into pixels and back, windows as columns.
-use super::{conv_options::Sizes, index::valid, list::Float, take::NOWHERE};
+use super::{
+    conv_options::{ConvOptions, Padding, Sizes},
+    index::valid,
+    list::Float,
+    take::NOWHERE,
+};
 use crate::{
     error::Checked,
     tape::Var,
@@ -135,25 +140,42 @@ impl<'t, T: Float> Var<'t, T> {
         }
     }
 
-    /// The windows of a convolution as columns: `[n, c, h, w] -> [n, c·kh·kw, windows]` (PyTorch's
-    /// `nn.functional.unfold`); `n` may be missing.
+    /// The windows of a convolution with these options as columns: `[n, c, h, w] -> [n, c·kh·kw, windows]`
+    /// (PyTorch's `nn.functional.unfold`); `n` may be missing. Padding is a number of zeros, and there is one
+    /// group.
+    ///
+    /// ```
+    /// use kolmo::{ConvOptions, Tape, Tensor};
+    /// let tape = Tape::<f64>::inference();
+    /// let x = tape.constant(Tensor::from_fn([1, 1, 4, 4], |i| i as f64));
+    /// let columns = x.im2col(2, &ConvOptions::new().stride(2));
+    /// assert_eq!(columns.shape(), &[1, 4, 4]);
+    /// assert_eq!(columns.select(2, 0).to_vec()?, [0.0, 1.0, 4.0, 5.0]); // the first window
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     #[track_caller]
     #[doc(alias("F.unfold", "Unfold"))]
-    pub fn im2col(
-        &self,
-        kernel_size: impl Into<Sizes>,
-        dilation: impl Into<Sizes>,
-        padding: impl Into<Sizes>,
-        stride: impl Into<Sizes>,
-    ) -> Var<'t, T> {
+    pub fn im2col(&self, kernel_size: impl Into<Sizes>, options: &ConvOptions) -> Var<'t, T> {
+        self.columns(&kernel_size.into(), options)
+    }
+
+    #[track_caller]
+    fn columns(&self, kernel_size: &Sizes, options: &ConvOptions) -> Var<'t, T> {
         if self.failed_id().is_none() && self.rank() == 3 {
-            return self.unsqueeze(0).im2col(kernel_size, dilation, padding, stride).squeeze(&[0]);
+            return self.unsqueeze(0).columns(kernel_size, options).squeeze(0);
         }
-        let spread = |name, sizes: Sizes, rest| sizes.spread(name, 2, rest);
-        let [_, kh, kw] = valid!(self, "im2col", spread("kernel_size", kernel_size.into(), 1));
-        let [_, dh, dw] = valid!(self, "im2col", spread("dilation", dilation.into(), 1));
-        let [_, ph, pw] = valid!(self, "im2col", spread("padding", padding.into(), 0));
-        let [_, sh, sw] = valid!(self, "im2col", spread("stride", stride.into(), 1));
+        let padding = match &options.padding {
+            Padding::Zeros(sizes) if options.groups == 1 && options.output_padding == Sizes::from(0) => sizes,
+            _ => {
+                let message = "takes a stride, a dilation and a number of zeros as padding, no other options";
+                return self.tape().fail_op("im2col", message, &[self]);
+            }
+        };
+        let spread = |name, sizes: &Sizes, rest| sizes.spread(name, 2, rest);
+        let [_, kh, kw] = valid!(self, "im2col", spread("kernel_size", kernel_size, 1));
+        let [_, dh, dw] = valid!(self, "im2col", spread("dilation", &options.dilation, 1));
+        let [_, ph, pw] = valid!(self, "im2col", spread("padding", padding, 0));
+        let [_, sh, sw] = valid!(self, "im2col", spread("stride", &options.stride, 1));
         let [n, c, h, w] = self.shape()[..] else {
             let message = format!("takes [n, channels, height, width], not {}", self.shape());
             return self.tape().fail_op("im2col", message, &[self]);
@@ -183,6 +205,6 @@ impl<'t, T: Float> Var<'t, T> {
         valid!(self, "im2col", sizes.ok_or_else(message));
         let read = self.slices(2, places(h, kh, dh, ph, sh, oh)).slices(3, places(w, kw, dw, pw, sw, ow));
         let apart = read.reshape_to(&Shape::new(&[n, c, kh, oh, kw, ow]));
-        apart.permute(&[0, 1, 2, 4, 3, 5]).reshape_to(&Shape::new(&[n, c * kh * kw, oh * ow]))
+        apart.permute([0, 1, 2, 4, 3, 5]).reshape_to(&Shape::new(&[n, c * kh * kw, oh * ow]))
     }
 }

@@ -1,8 +1,8 @@
 //! Writing by index: each operation gives a new tensor in which chosen places have other values.
 use super::{
-    compare::Operand,
     index::{along, list, true_positions, valid},
     list::Float,
+    operand::Operand,
     take::NOWHERE,
 };
 use crate::{
@@ -10,6 +10,7 @@ use crate::{
     tape::Var,
     tensor::{Index, Shape, Tensor, room::filled},
 };
+use std::borrow::Cow;
 
 /// How [`Var::scatter_reduce`] folds the values that go to one place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,12 +41,12 @@ fn winners(positions: &Tensor<u32>, n: usize) -> Checked<Vec<u32>> {
 
 /// That a value to fill with is one number.
 fn one_number<T: Float>(value: &Operand<'_, '_, T>) -> Checked<()> {
-    match value {
-        Operand::Var(v) if v.rank() > 0 && v.failed_id().is_none() => {
-            Err(format!("fills with one number, a tensor of rank 0, not {}", v.shape()))
-        }
-        _ => Ok(()),
-    }
+    let shape = match value {
+        Operand::Var(v) if v.rank() > 0 && v.failed_id().is_none() => v.shape(),
+        Operand::Tensor(v) if v.rank() > 0 && v.lack().is_none() => v.shape(),
+        _ => return Ok(()),
+    };
+    Err(format!("fills with one number, a tensor of rank 0, not {shape}"))
 }
 
 /// # Writing into a copy
@@ -78,24 +79,40 @@ impl<'t, T: Float> Var<'t, T> {
         src.elements(Tensor::from_fn(&shape, |i| winners[i])).where_(&mask, self)
     }
 
-    /// `y = x`, but `y[index[i][j]][j] = src[i][j]` for `dim` 0, and so on. Where an index names a place
-    /// twice, the last value stays, and only it gets a gradient.
+    /// `y = x`, but `y[index[i][j]][j] = src[i][j]` for `dim` 0, and so on; or one number at all places of
+    /// the index. Where an index names a place twice, the last value stays, and only it gets a gradient.
+    ///
+    /// ```
+    /// use kolmo::Tensor;
+    /// let tape = kolmo::Tape::<f64>::inference();
+    /// let (x, index) = (tape.constant([0.0, 0.0, 0.0]), Tensor::from([2u32, 0]));
+    /// assert_eq!(x.scatter(0, &index, &Tensor::from([1.0, 2.0])).to_vec()?, [2.0, 0.0, 1.0]);
+    /// assert_eq!(x.scatter(0, &index, 7.0).to_vec()?, [7.0, 0.0, 7.0]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     #[track_caller]
-    pub fn scatter<I: Index>(&self, dim: isize, index: &Tensor<I>, src: &Var<'t, T>) -> Var<'t, T> {
-        let positions = valid!([self, src], "scatter", along(self.shape(), dim, index));
-        let src = self.source("scatter", src, index.shape());
+    pub fn scatter<'a, I: Index>(
+        &self,
+        dim: isize,
+        index: &Tensor<I>,
+        src: impl Into<Operand<'a, 't, T>>,
+    ) -> Var<'t, T>
+    where
+        't: 'a,
+    {
+        let src = match src.into() {
+            Operand::Number(value) => {
+                Cow::Owned(self.tape().constant(Tensor::full(index.shape(), T::from_f64(value))))
+            }
+            src => src.on(self.tape()),
+        };
+        let positions = valid!([self, &src], "scatter", along(self.shape(), dim, index));
+        let src = self.source("scatter", &src, index.shape());
         if src.failed_id().is_some() || positions.numel() == 0 {
             return if src.failed_id().is_some() { src } else { self.clone() };
         }
         let winners = valid!([self, &src], "scatter", winners(&positions, self.numel()));
         self.overwritten(&src, winners)
-    }
-
-    /// [`scatter`](Var::scatter) of one number to all places of the index.
-    #[track_caller]
-    pub fn scatter_value<I: Index>(&self, dim: isize, index: &Tensor<I>, value: f64) -> Var<'t, T> {
-        let src = self.tape().constant(Tensor::full(index.shape(), T::from_f64(value)));
-        self.scatter(dim, index, &src)
     }
 
     /// `y = x`, but `y[index[i][j]][j] += src[i][j]` for `dim` 0, and so on.
@@ -183,8 +200,8 @@ impl<'t, T: Float> Var<'t, T> {
         }
         let all = self.tape().cat(&parts.iter().collect::<Vec<_>>(), -1);
         match reduce {
-            Scatter::Amax => all.amax_dim(&[-1], false),
-            Scatter::Amin => all.amin_dim(&[-1], false),
+            Scatter::Amax => all.amax_dim(-1, false),
+            Scatter::Amin => all.amin_dim(-1, false),
             _ => all.prod_dim(-1, false),
         }
     }
@@ -276,10 +293,7 @@ impl<'t, T: Float> Var<'t, T> {
     {
         let value = value.into();
         valid!(self, "masked_fill", one_number(&value));
-        match value {
-            Operand::Number(value) => self.tape().constant(T::from_f64(value)).where_(mask, self),
-            Operand::Var(value) => value.where_(mask, self),
-        }
+        value.on(self.tape()).where_(mask, self)
     }
 
     /// `y = x`, but where the mask, which broadcasts to `x`, is true, the elements of `source`, one after the

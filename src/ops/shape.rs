@@ -8,7 +8,7 @@ use crate::{
     real::About,
     tape::{NodeId, Rule, Step, Tape, Var},
     tensor::{
-        Layout, Shape, Tensor,
+        Dims, Layout, Shape, Tensor,
         shape::infer,
         strided::{for_runs, merge_axes},
     },
@@ -138,7 +138,7 @@ impl<T: Float> Rule<T> for ShapeOp {
                 for (i, &a) in axes.iter().enumerate() {
                     back[a.rem_euclid(rank as isize) as usize] = i as isize;
                 }
-                step.give(0, g.permute(&back));
+                step.give(0, g.permute(&back[..]));
             }
             ShapeOp::Expand(_) => step.give(0, g.sum_to(&shape)),
             ShapeOp::Slice { axis, start, step: by, .. } => {
@@ -152,7 +152,7 @@ impl<T: Float> Rule<T> for ShapeOp {
                 let op = ShapeOp::Slice { axis: *axis, start: *start, len: shape[*axis], step: *by };
                 step.give(0, g.tape().apply(op, &[&g]));
             }
-            ShapeOp::Flip(axes) => step.give(0, g.flip(axes)),
+            ShapeOp::Flip(axes) => step.give(0, g.flip(&axes[..])),
             ShapeOp::Detach => {}
             ShapeOp::Cat { axis, sizes } => {
                 let mut start = 0;
@@ -244,7 +244,7 @@ impl<'t, T: Float> Var<'t, T> {
         Var::new(self.tape(), self.tensor().clone(), id)
     }
 
-    /// The same inside of an operation: a saved tape, too, has it as a statement, and not as a constant.
+    /// This value detached inside of an operation: a saved tape, too, has it as a statement, and not as a constant.
     #[track_caller]
     pub(crate) fn held(&self) -> Var<'t, T> {
         if self.tape().runs_again(self) {
@@ -283,8 +283,8 @@ impl<'t, T: Float> Var<'t, T> {
 
     /// The axes in another order.
     #[track_caller]
-    pub fn permute(&self, dims: &[isize]) -> Var<'t, T> {
-        self.tape().apply(ShapeOp::Permute(SmallVec::from_slice(dims)), &[self])
+    pub fn permute(&self, dims: impl Into<Dims>) -> Var<'t, T> {
+        self.tape().apply(ShapeOp::Permute(SmallVec::from_slice(&dims.into())), &[self])
     }
 
     /// Two axes exchanged.
@@ -352,8 +352,8 @@ impl<'t, T: Float> Var<'t, T> {
 
     /// The axes walked backwards.
     #[track_caller]
-    pub fn flip(&self, dims: &[isize]) -> Var<'t, T> {
-        self.tape().apply(ShapeOp::Flip(SmallVec::from_slice(dims)), &[self])
+    pub fn flip(&self, dims: impl Into<Dims>) -> Var<'t, T> {
+        self.tape().apply(ShapeOp::Flip(SmallVec::from_slice(&dims.into())), &[self])
     }
 }
 

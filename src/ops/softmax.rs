@@ -13,7 +13,7 @@ use crate::{
     },
     real::{About, Number},
     tape::{RESULT, Rule, Step, Var},
-    tensor::{Shape, Tensor},
+    tensor::{Dims, Shape, Tensor},
     threads,
 };
 use std::borrow::Cow;
@@ -193,12 +193,12 @@ impl<T: Float> Rule<T> for Softmax {
             Softmax::Plain { .. } | Softmax::Causal | Softmax::Masked => {
                 let axis = if let Softmax::Plain { axis } = self { *axis as isize } else { -1 };
                 let y = step.output();
-                let sum = (&g * &y).sum_dim(&[axis], true);
+                let sum = (&g * &y).sum_dim([axis], true);
                 step.give_expr(0, PlainSlope {}, [&y, &g, &sum]);
             }
             Softmax::Log { axis } => {
                 let y = step.output();
-                let sum = g.sum_dim(&[*axis as isize], true);
+                let sum = g.sum_dim([*axis as isize], true);
                 step.give_expr(0, LogSlope {}, [&y, &g, &sum]);
             }
             Softmax::LogSum { axes, .. } => {
@@ -254,7 +254,7 @@ impl<'t, T: Float> Var<'t, T> {
     pub fn softmax(&self, dim: isize) -> Var<'t, T> {
         let axis = valid!(self, "softmax", self.shape().axis(dim));
         if self.rank() == 0 {
-            return self.ravel().softmax(0).reshape_to(self.shape());
+            return self.flatten(0, -1).softmax(0).reshape_to(self.shape());
         }
         self.tape().apply(Softmax::Plain { axis }, &[self])
     }
@@ -271,27 +271,20 @@ impl<'t, T: Float> Var<'t, T> {
         self.tape().apply(Softmax::Masked, &[self])
     }
 
-    /// `e⁻ˣ / Σ e⁻ˣ` along an axis.
-    #[track_caller]
-    pub fn softmin(&self, dim: isize) -> Var<'t, T> {
-        valid!(self, "softmin", self.shape().axis(dim));
-        (-self).softmax(dim)
-    }
-
     /// The logarithm of [`softmax`](Var::softmax), precise where that rounds to 0 or 1.
     #[track_caller]
     pub fn log_softmax(&self, dim: isize) -> Var<'t, T> {
         let axis = valid!(self, "log_softmax", self.shape().axis(dim));
         if self.rank() == 0 {
-            return self.ravel().log_softmax(0).reshape_to(self.shape());
+            return self.flatten(0, -1).log_softmax(0).reshape_to(self.shape());
         }
         self.tape().apply(Softmax::Log { axis }, &[self])
     }
 
     /// `log Σ eˣ` over axes, without overflow. No axes means all of them.
     #[track_caller]
-    pub fn logsumexp(&self, dim: &[isize], keepdim: bool) -> Var<'t, T> {
-        let axes = valid!(self, "logsumexp", self.axes(dim));
+    pub fn logsumexp(&self, dim: impl Into<Dims>, keepdim: bool) -> Var<'t, T> {
+        let axes = valid!(self, "logsumexp", self.axes(&dim.into()));
         self.tape().apply(Softmax::LogSum { axes, keep: keepdim }, &[self])
     }
 }

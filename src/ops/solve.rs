@@ -4,6 +4,7 @@ use super::{
     checks::operands,
     index::valid,
     list::{Float, Solve},
+    operand::Operand,
 };
 use crate::{
     error::Checked,
@@ -266,6 +267,31 @@ impl<T: Float> Rule<T> for Solve {
     }
 }
 
+/// What [`Var::solve_triangular`] takes for granted: by default the lower triangle, with its own diagonal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[must_use = "options do nothing until they are given to what they are for"]
+pub struct SolveTriangularOptions {
+    upper: bool,
+    unitriangular: bool,
+}
+
+impl SolveTriangularOptions {
+    /// The lower triangle, with its own diagonal.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether it is the upper triangle.
+    pub fn upper(self, upper: bool) -> Self {
+        SolveTriangularOptions { upper, ..self }
+    }
+
+    /// Whether its diagonal counts as 1.
+    pub fn unitriangular(self, unitriangular: bool) -> Self {
+        SolveTriangularOptions { unitriangular, ..self }
+    }
+}
+
 /// # Systems of equations, inverses, determinants
 impl<'t, T: Float> Var<'t, T> {
     /// The last two axes exchanged.
@@ -297,16 +323,26 @@ impl<'t, T: Float> Var<'t, T> {
     }
 
     /// The solution X of `A X = B`, where this is A `[…, n, n]`; B is `[…, n, k]`, or `[…, n]` for a single
-    /// vector each. With `left` false, of `X A = B`. Leading axes broadcast. A singular A is an error.
+    /// vector each. Leading axes broadcast. A singular A is an error. `X A = B` is the same with all three
+    /// transposed.
     ///
     /// ```
     /// let tape = kolmo::Tape::<f64>::inference();
-    /// let (a, b) = (tape.constant([[2.0, 0.0], [0.0, 4.0]]), tape.constant([[2.0], [8.0]]));
-    /// assert_eq!(a.solve(&b, true).to_vec()?, [1.0, 2.0]);
+    /// let (a, b) = (tape.constant([[2.0, 0.0], [1.0, 4.0]]), tape.constant([[2.0], [9.0]]));
+    /// assert_eq!(a.solve(&b).to_vec()?, [1.0, 2.0]);
+    /// assert_eq!(a.t().solve(&b).t().matmul(&a).to_vec()?, [2.0, 9.0]);
     /// # Ok::<(), kolmo::Error>(())
     /// ```
     #[track_caller]
-    pub fn solve(&self, b: &Var<'t, T>, left: bool) -> Var<'t, T> {
+    pub fn solve<'a>(&self, b: impl Into<Operand<'a, 't, T>>) -> Var<'t, T>
+    where
+        't: 'a,
+    {
+        self.solved(&b.into().beside(self))
+    }
+
+    #[track_caller]
+    fn solved(&self, b: &Var<'t, T>) -> Var<'t, T> {
         valid!([self, b], "solve", square(self.tensor()));
         valid!(b, "solve", Ok::<_, String>(()));
         if b.rank() == 0 {
@@ -316,42 +352,33 @@ impl<'t, T: Float> Var<'t, T> {
         }
         let vector = b.rank() == 1 || (b.rank() + 1 == self.rank() && *b.shape() == self.shape()[..b.rank()]);
         if vector {
-            return self.solve(&b.unsqueeze(-1), left).named("solve", &[self, b]).squeezed_last();
-        }
-        if !left {
-            if b.rank() < 2 {
-                let message = format!("{} and {}: both need at least two axes", self.shape(), b.shape());
-                return self.tape().fail_op("solve", message, &[self, b]);
-            }
-            let y = self.mt().solve(&b.mt(), true).named("solve", &[self, b]);
-            return if y.failed_id().is_some() { y } else { y.mt() };
+            return self.solved(&b.unsqueeze(-1)).named("solve", &[self, b]).squeezed_last();
         }
         self.systems("solve", Solve::General, b)
     }
 
-    /// As [`solve`](Var::solve) for a triangle A, of which only that triangle is read; its diagonal counts as
-    /// 1 if `unitriangular`.
+    /// As [`solve`](Var::solve) for a triangle A, the lower one unless the options say otherwise, of which
+    /// alone is read; B is `[…, n, k]`.
+    ///
+    /// ```
+    /// use kolmo::{SolveTriangularOptions, Tape};
+    /// let tape = Tape::<f64>::inference();
+    /// let (a, b) = (tape.constant([[2.0, 1.0], [0.0, 4.0]]), tape.constant([[4.0], [8.0]]));
+    /// let upper = SolveTriangularOptions::new().upper(true);
+    /// assert_eq!(a.solve_triangular(&b, upper).to_vec()?, [1.0, 2.0]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     #[track_caller]
-    pub fn solve_triangular(
+    pub fn solve_triangular<'a>(
         &self,
-        b: &Var<'t, T>,
-        upper: bool,
-        left: bool,
-        unitriangular: bool,
-    ) -> Var<'t, T> {
-        if !left {
-            let fits = |v: &Var<'t, T>| v.rank() >= 2 || v.failed_id().is_some();
-            if !fits(self) || !fits(b) {
-                let message = format!("{} and {}: both need at least two axes", self.shape(), b.shape());
-                return self.tape().fail_op("solve_triangular", message, &[self, b]);
-            }
-            let y = self
-                .mt()
-                .solve_triangular(&b.mt(), !upper, true, unitriangular)
-                .named("solve_triangular", &[self, b]);
-            return if y.failed_id().is_some() { y } else { y.mt() };
-        }
-        self.systems("solve_triangular", Solve::Triangular { upper, unit: unitriangular }, b)
+        b: impl Into<Operand<'a, 't, T>>,
+        options: SolveTriangularOptions,
+    ) -> Var<'t, T>
+    where
+        't: 'a,
+    {
+        let op = Solve::Triangular { upper: options.upper, unit: options.unitriangular };
+        self.systems("solve_triangular", op, &b.into().beside(self))
     }
 
     #[track_caller]

@@ -48,7 +48,7 @@ impl<T: Element + PartialOrd> Tensor<T> {
         self.along_lines(dim, self.dim(dim), f)
     }
 
-    /// The same of `count` indices for each line.
+    /// For each line along an axis what `f` finds of it: `count` indices.
     pub(crate) fn along_lines(
         &self,
         dim: isize,
@@ -90,12 +90,6 @@ impl<'t, T: Float> Var<'t, T> {
         }
     }
 
-    /// The elements sorted along the first axis.
-    #[track_caller]
-    pub fn msort(&self) -> Var<'t, T> {
-        self.sort(0, false).0
-    }
-
     /// The `k` largest elements along `dim` (the smallest with `largest` false), in order, and where they
     /// are.
     ///
@@ -118,7 +112,7 @@ impl<'t, T: Float> Var<'t, T> {
         if keepdim || value.failed_id().is_some() || value.rank() == 0 {
             return (value, index);
         }
-        let squeezed = index.squeeze(&[dim]).unwrap_or(index);
+        let squeezed = index.squeeze([dim]).unwrap_or(index);
         let shape = squeezed.shape().clone();
         (value.reshape_to(&shape), squeezed)
     }

@@ -35,7 +35,7 @@ impl<T: Float> Standardized<T> {
         let shape = step.input(0).shape().clone();
         let (x, g) = (step.input(0).reshape_to(&self.parts()), step.grad().reshape_to(&self.parts()));
         let sizes = if self.how.by_place { [1, 1, self.how.at.inner] } else { [1, self.how.at.groups, 1] };
-        let mean = |v: &Var<'t, T>| v.mean_dim(&[0, 2], true);
+        let mean = |v: &Var<'t, T>| v.mean_dim([0, 2], true);
         let apart = &x - mean(&x);
         let scale = (mean(&apart.square()) + self.how.eps).rsqrt();
         let y = apart * &scale;

@@ -280,7 +280,8 @@ impl<'t, T: Float> Var<'t, T> {
         self.elements_in_blocks(positions, 1)
     }
 
-    /// The same, of as many equal blocks of positions and elements that belong to each other.
+    /// The elements at positions of the flattened tensor, where both are as many equal blocks that belong to each
+    /// other.
     #[track_caller]
     pub(crate) fn elements_in_blocks(&self, positions: Tensor<u32>, blocks: usize) -> Var<'t, T> {
         self.tape().apply(Take::Elements { positions, blocks: blocks.max(1) }, &[self])

@@ -1,6 +1,6 @@
 //! Shapes taken apart and put together: what follows from the views and joins in `shape`.
 use super::{
-    Parts,
+    Parts, SplitAt, SplitSizes,
     index::valid,
     list::{Float, ShapeOp},
 };
@@ -8,7 +8,7 @@ use crate::{
     error::Checked,
     tape::{Tape, Var},
     tensor::{
-        Shape,
+        Dims, Shape,
         room::{more, room},
         shape::{axes_of, axis_of, infer},
     },
@@ -43,8 +43,10 @@ const MOST: usize = 1 << 20;
 
 /// # Axes joined, added, removed; tensors taken apart
 impl<'t, T: Float> Var<'t, T> {
-    /// The axes from `start_dim` to `end_dim` as one; a tensor of rank 0 becomes a list.
+    /// The axes from `start_dim` to `end_dim` as one; a tensor of rank 0 becomes a list. `flatten(0, -1)` gives all
+    /// elements as a list.
     #[track_caller]
+    #[doc(alias = "ravel")]
     pub fn flatten(&self, start_dim: isize, end_dim: isize) -> Var<'t, T> {
         let start = valid!(self, "flatten", self.shape().axis(start_dim));
         let end = valid!(self, "flatten", self.shape().axis(end_dim));
@@ -59,12 +61,6 @@ impl<'t, T: Float> Var<'t, T> {
         let middle = s[start..=end].iter().product();
         let shape = s[..start].iter().copied().chain([middle]).chain(s[end + 1..].iter().copied()).collect();
         self.reshape_to(&shape)
-    }
-
-    /// All elements as a list.
-    #[track_caller]
-    pub fn ravel(&self) -> Var<'t, T> {
-        self.flatten(0, -1)
     }
 
     /// One axis as several; one size may be -1.
@@ -95,11 +91,16 @@ impl<'t, T: Float> Var<'t, T> {
     /// ```
     /// use kolmo::Tensor;
     /// let tape = kolmo::Tape::<f64>::inference();
-    /// let x = tape.constant(Tensor::ones([2, 3, 4])).movedim(&[0], &[2]);
+    /// let x = tape.constant(Tensor::ones([2, 3, 4])).movedim(0, 2);
     /// assert_eq!(x.shape(), &[3, 4, 2]);
     /// ```
     #[track_caller]
-    pub fn movedim(&self, source: &[isize], destination: &[isize]) -> Var<'t, T> {
+    pub fn movedim(&self, source: impl Into<Dims>, destination: impl Into<Dims>) -> Var<'t, T> {
+        self.moved(&source.into(), &destination.into())
+    }
+
+    #[track_caller]
+    fn moved(&self, source: &[isize], destination: &[isize]) -> Var<'t, T> {
         valid!(self, "movedim", axes_of(source, self.rank()));
         valid!(self, "movedim", axes_of(destination, self.rank()));
         if source.len() != destination.len() {
@@ -133,8 +134,9 @@ impl<'t, T: Float> Var<'t, T> {
 
     /// Axes of size 1 dropped: those of `dims` that have it, or all if none are given.
     #[track_caller]
-    pub fn squeeze(&self, dims: &[isize]) -> Var<'t, T> {
-        let dims = Some(dims).filter(|d| !d.is_empty());
+    pub fn squeeze(&self, dims: impl Into<Dims>) -> Var<'t, T> {
+        let dims = dims.into();
+        let dims = Some(&*dims).filter(|d| !d.is_empty());
         let layout = valid!(self, "squeeze", self.tensor().layout().squeeze(dims));
         self.reshape_to(&layout.shape)
     }
@@ -173,9 +175,26 @@ impl<'t, T: Float> Var<'t, T> {
         Parts::failed(self.tape().fail_op(name, message, &[self]), count)
     }
 
-    /// Parts of `split_size` indices of an axis each; the last may be smaller.
+    /// Parts of an axis: of one size each, of which the last may be smaller, or of sizes that add up to the axis.
+    ///
+    /// ```
+    /// let tape = kolmo::Tape::<f64>::inference();
+    /// let x = tape.constant([1.0, 2.0, 3.0, 4.0, 5.0]);
+    /// assert_eq!(x.split(2, 0)[1].to_vec()?, [3.0, 4.0]);
+    /// assert_eq!(x.split([1, 4], 0)[1].to_vec()?, [2.0, 3.0, 4.0, 5.0]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     #[track_caller]
-    pub fn split(&self, split_size: usize, dim: isize) -> Parts<Var<'t, T>> {
+    #[doc(alias = "split_with_sizes")]
+    pub fn split(&self, sizes: impl Into<SplitSizes>, dim: isize) -> Parts<Var<'t, T>> {
+        match sizes.into() {
+            SplitSizes::Each(size) => self.split_evenly(size, dim),
+            SplitSizes::List(sizes) => self.split_into(&sizes, dim),
+        }
+    }
+
+    #[track_caller]
+    fn split_evenly(&self, split_size: usize, dim: isize) -> Parts<Var<'t, T>> {
         let (axis, size) = match self.axis_to_split(dim) {
             Ok((_, size)) if split_size == 0 && size > 0 => {
                 let message = format!("parts of 0 indices never make up the {size} of axis {dim}");
@@ -188,9 +207,8 @@ impl<'t, T: Float> Var<'t, T> {
         self.parts(axis, (0..n).map(|i| (i * split_size, split_size.min(size - i * split_size))))
     }
 
-    /// Parts of the given sizes, which add up to the axis.
     #[track_caller]
-    pub fn split_with_sizes(&self, sizes: &[usize], dim: isize) -> Parts<Var<'t, T>> {
+    fn split_into(&self, sizes: &[usize], dim: isize) -> Parts<Var<'t, T>> {
         let total = sizes.iter().try_fold(0usize, |a, &b| a.checked_add(b));
         let axis = match self.axis_to_split(dim) {
             Ok((axis, size)) if total == Some(size) => axis,
@@ -224,15 +242,35 @@ impl<'t, T: Float> Var<'t, T> {
                 format!("{chunks} empty parts are more than the {MOST} that are made")
             }
             Ok((axis, 0)) => return self.parts(axis, std::iter::repeat_n((0, 0), chunks)),
-            Ok((_, size)) => return self.split(size.div_ceil(chunks), dim),
+            Ok((_, size)) => return self.split_evenly(size.div_ceil(chunks), dim),
             Err(message) => message,
         };
         self.failed_parts("chunk", message, chunks)
     }
 
-    /// Exactly `sections` parts of an axis, whose sizes differ by at most 1.
+    /// Parts of an axis: exactly so many, whose sizes differ by at most 1, or those between indices, which are
+    /// cut to the axis and may count from the end.
+    ///
+    /// ```
+    /// let tape = kolmo::Tape::<f64>::inference();
+    /// let x = tape.constant([1.0, 2.0, 3.0, 4.0, 5.0]);
+    /// assert_eq!(x.tensor_split(3, 0)[2].to_vec()?, [5.0]);
+    /// assert_eq!(x.tensor_split([1, -1], 0)[1].to_vec()?, [2.0, 3.0, 4.0]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     #[track_caller]
-    pub fn tensor_split(&self, sections: usize, dim: isize) -> Parts<Var<'t, T>> {
+    pub fn tensor_split(&self, at: impl Into<SplitAt>, dim: isize) -> Parts<Var<'t, T>> {
+        match at.into() {
+            SplitAt::Sections(sections) => self.sections(sections, dim),
+            SplitAt::Indices(indices) => match self.axis_to_split(dim) {
+                Ok((axis, size)) => self.parts(axis, parts_at(size, &indices)),
+                Err(message) => self.failed_parts("tensor_split", message, indices.len() + 1),
+            },
+        }
+    }
+
+    #[track_caller]
+    fn sections(&self, sections: usize, dim: isize) -> Parts<Var<'t, T>> {
         let message = match self.axis_to_split(dim) {
             Ok(_) if sections == 0 => "takes at least 1 part, not 0".into(),
             Ok(_) if sections > MOST => format!("{sections} parts are more than the {MOST} that are made"),
@@ -244,15 +282,6 @@ impl<'t, T: Float> Var<'t, T> {
             Err(message) => message,
         };
         self.failed_parts("tensor_split", message, sections)
-    }
-
-    /// The parts of an axis between the given indices, which are cut to it and may count from the end.
-    #[track_caller]
-    pub fn tensor_split_at(&self, indices: &[isize], dim: isize) -> Parts<Var<'t, T>> {
-        match self.axis_to_split(dim) {
-            Ok((axis, size)) => self.parts(axis, parts_at(size, indices)),
-            Err(message) => self.failed_parts("tensor_split", message, indices.len() + 1),
-        }
     }
 
     /// All indices of an axis, one by one; the axis goes away.
@@ -301,27 +330,6 @@ impl<T: Float> Tape<T> {
             flat.push(t.unsqueeze(dim));
         }
         self.cat(&flat.iter().collect::<Vec<_>>(), dim)
-    }
-
-    /// Tensors side by side: along the second axis, lists along their only one.
-    #[track_caller]
-    pub fn hstack<'t>(&'t self, tensors: &[&Var<'t, T>]) -> Var<'t, T> {
-        let mut rows = Vec::with_capacity(tensors.len());
-        for t in tensors {
-            rows.push(if t.rank() == 0 { t.ravel() } else { (*t).clone() });
-        }
-        let dim = if rows.first().is_some_and(|t| t.rank() > 1) { 1 } else { 0 };
-        self.cat(&rows.iter().collect::<Vec<_>>(), dim)
-    }
-
-    /// Tensors below each other: along the first axis, lists as rows.
-    #[track_caller]
-    pub fn vstack<'t>(&'t self, tensors: &[&Var<'t, T>]) -> Var<'t, T> {
-        let mut rows = Vec::with_capacity(tensors.len());
-        for t in tensors {
-            rows.push(if t.rank() < 2 { t.ravel().unsqueeze(0) } else { (*t).clone() });
-        }
-        self.cat(&rows.iter().collect::<Vec<_>>(), 0)
     }
 
     /// For lists of coordinates, each as a tensor over the grid that they span.

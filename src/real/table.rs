@@ -117,18 +117,23 @@ macro_rules! elementary {
                 |x, y, g| { let s = x.sigmoid(); g * s * (x * (R::constant(1.0) - s) + R::constant(1.0)) },
                 { value: "a · sigmoid(a)", gradients: &["ȳ · s · (1 + a · (1 − s)), s = sigmoid(a)"] };
             /// `x + number`
+            #[doc(hidden)]
             add_number AddNumber(number) [] |x| x + R::constant(number), |x, y, g| g,
                 { value: "a + number", gradients: &["ȳ"], note: "Nothing is kept." };
             /// `x · number`
+            #[doc(hidden)]
             mul_number MulNumber(number) [] |x| x * R::constant(number), |x, y, g| g * R::constant(number),
                 { value: "a · number", gradients: &["ȳ · number"], note: "Nothing is kept." };
             /// `x / number`
+            #[doc(hidden)]
             div_number DivNumber(number) [] |x| x / R::constant(number), |x, y, g| g / R::constant(number),
                 { value: "a / number", gradients: &["ȳ / number"], note: "Nothing is kept." };
             /// `number - x`
+            #[doc(hidden)]
             rsub_number RsubNumber(number) [] |x| R::constant(number) - x, |x, y, g| -g,
                 { value: "number − a", gradients: &["−ȳ"], note: "Nothing is kept." };
             /// `number / x`
+            #[doc(hidden)]
             rdiv_number RdivNumber(number) [x y] |x| R::constant(number) / x, |x, y, g| -(g * y / x);
             /// The part behind the point: `x - trunc(x)`
             frac Frac() [] |x| x - x.trunc(), |x, y, g| g,

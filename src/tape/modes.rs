@@ -71,7 +71,7 @@ impl<T: TapeNumber> Tape<T> {
     }
 
     /// Switches recording on or off, for what follows.
-    pub fn set_recording(&self, on: bool) {
+    pub(crate) fn set_recording(&self, on: bool) {
         self.settings.recording.set(on);
     }
 

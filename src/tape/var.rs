@@ -90,7 +90,7 @@ impl<'t, T: TapeFloat> Var<'t, T> {
         self.tape.backward_from(self, true)
     }
 
-    /// The same, but keeps what another sweep needs.
+    /// The gradients as [`backward`](Var::backward) gives them, but what another sweep needs is kept.
     #[doc(alias = "retain_graph")]
     pub fn backward_retain_graph(&self) -> Result<Gradients<T>> {
         self.ok()?;

@@ -1,9 +1,6 @@
 //! Constructors: filled, counted, from nested arrays, random.
-use super::{Element, Shape, Tensor, named};
-use crate::{
-    error::{Error, Result},
-    threads::for_chunks,
-};
+use super::{Element, Shape, Tensor};
+use crate::threads::for_chunks;
 
 /// # Making tensors
 impl<T: Element> Tensor<T> {
@@ -54,21 +51,6 @@ impl<T: Element> Tensor<T> {
     /// The identity matrix.
     pub fn eye(n: usize) -> Tensor<T> {
         Tensor::from_fn([n, n], |i| T::from_f64((i / n.max(1) == i % n.max(1)) as u8 as f64))
-    }
-
-    /// Tensors of one shape along a new first axis.
-    #[doc(alias = "cat")]
-    pub fn stack(tensors: &[Tensor<T>]) -> Result<Tensor<T>> {
-        let first =
-            tensors.first().ok_or_else(|| Error::invalid("Tensor::stack", "no tensors were given"))?;
-        if let Some(odd) = tensors.iter().find(|t| t.shape() != first.shape()) {
-            let message = format!("shapes {} and {} differ", first.shape(), odd.shape());
-            return named("Tensor::stack", Err(message));
-        }
-        let mut shape = first.shape().clone();
-        shape.insert(0, tensors.len());
-        let data = tensors.iter().flat_map(Tensor::to_vec).collect();
-        Tensor::new(shape, data)
     }
 }
 

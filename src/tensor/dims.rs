@@ -1,168 +1,91 @@
-//! A short list that is copied in a few instructions: sizes or strides of up to five axes in place, more on
-//! the heap. With this many a variable takes 128 bytes, the most that compilers copy without a call.
+//! Axes as arguments.
+use smallvec::SmallVec;
+use std::ops::Deref;
 
-const INLINE: usize = 5;
+/// Axes of a tensor, or numbers for each of several: one, or a list. Negative axes count from the end.
+///
+/// ```
+/// use kolmo::{Tape, Tensor};
+/// let tape = Tape::<f64>::inference();
+/// let x = tape.constant(Tensor::ones([2, 3, 4]));
+/// assert_eq!(x.sum_dim(1, false).shape(), &[2, 4]);
+/// assert_eq!(x.sum_dim([0, -1], true).shape(), &[1, 3, 1]);
+/// assert_eq!(x.permute([2, 0, 1]).shape(), &[4, 2, 3]);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dims(SmallVec<[isize; 6]>);
 
-/// A list of sizes or strides.
-#[derive(Clone, Debug)]
-pub(crate) enum Dims<D> {
-    Inline {
-        len: u8,
-        items: [D; INLINE],
-    },
-    /// All elements, once there are more than fit in place; boxed, since it is rare and lists are copied all
-    /// the time.
-    #[allow(clippy::box_collection)]
-    Heap(Box<Vec<D>>),
-}
-
-impl<D: Copy + Default> Dims<D> {
-    #[inline]
-    pub fn new() -> Self {
-        Dims::Inline { len: 0, items: [D::default(); INLINE] }
-    }
-
-    #[inline]
-    pub fn from_slice(list: &[D]) -> Self {
-        if list.len() > INLINE {
-            return Dims::Heap(Box::new(list.to_vec()));
-        }
-        let mut items = [D::default(); INLINE];
-        for (place, &item) in items.iter_mut().zip(list) {
-            *place = item;
-        }
-        Dims::Inline { len: list.len() as u8, items }
-    }
-
-    #[inline]
-    pub fn from_elem(item: D, len: usize) -> Self {
-        if len > INLINE {
-            return Dims::Heap(Box::new(vec![item; len]));
-        }
-        Dims::Inline { len: len as u8, items: [item; INLINE] }
-    }
-
-    #[inline]
-    pub fn push(&mut self, item: D) {
-        self.insert(self.as_slice().len(), item);
-    }
-
-    /// Puts an item in before position `at`, or at the end if there are fewer.
-    pub fn insert(&mut self, at: usize, item: D) {
-        match self {
-            Dims::Heap(heap) => heap.insert(at.min(heap.len()), item),
-            Dims::Inline { len, items } if (*len as usize) < INLINE => {
-                let (n, at) = (*len as usize, at.min(*len as usize));
-                items.copy_within(at..n, at + 1);
-                items[at] = item;
-                *len += 1;
-            }
-            Dims::Inline { items, .. } => {
-                let mut all = items.to_vec();
-                all.insert(at.min(INLINE), item);
-                *self = Dims::Heap(Box::new(all));
-            }
-        }
-    }
-
-    /// Takes an item out; nothing happens if there is none at this position.
-    pub fn remove(&mut self, at: usize) -> D {
-        let Some(&item) = self.as_slice().get(at) else { return D::default() };
-        match self {
-            Dims::Heap(heap) => {
-                heap.remove(at);
-            }
-            Dims::Inline { len, items } => {
-                items.copy_within(at + 1.., at);
-                *len -= 1;
-            }
-        }
-        item
-    }
-
-    #[inline]
-    pub fn as_slice(&self) -> &[D] {
-        match self {
-            Dims::Inline { len, items } => &items[..(*len as usize).min(INLINE)],
-            Dims::Heap(heap) => heap,
-        }
-    }
-
-    #[inline]
-    pub fn as_mut_slice(&mut self) -> &mut [D] {
-        match self {
-            Dims::Inline { len, items } => &mut items[..(*len as usize).min(INLINE)],
-            Dims::Heap(heap) => heap,
-        }
+impl Deref for Dims {
+    type Target = [isize];
+    fn deref(&self) -> &[isize] {
+        &self.0
     }
 }
 
-impl<D: Copy + Default> Default for Dims<D> {
-    fn default() -> Self {
-        Dims::new()
+impl From<isize> for Dims {
+    fn from(dim: isize) -> Dims {
+        Dims(SmallVec::from_slice(&[dim]))
     }
 }
 
-impl<D: Copy + Default + PartialEq> PartialEq for Dims<D> {
-    #[inline]
-    fn eq(&self, other: &Self) -> bool {
-        // A loop of a few steps; slices would be compared by a call.
-        let (a, b) = (self.as_slice(), other.as_slice());
-        a.len() == b.len() && a.iter().zip(b).all(|(x, y)| x == y)
+impl From<&[isize]> for Dims {
+    fn from(dims: &[isize]) -> Dims {
+        Dims(SmallVec::from_slice(dims))
     }
 }
 
-impl<D: Copy + Default> std::ops::Deref for Dims<D> {
-    type Target = [D];
-    #[inline]
-    fn deref(&self) -> &[D] {
-        self.as_slice()
+impl From<&Vec<isize>> for Dims {
+    fn from(dims: &Vec<isize>) -> Dims {
+        Dims::from(dims.as_slice())
     }
 }
 
-impl<D: Copy + Default> std::ops::DerefMut for Dims<D> {
-    fn deref_mut(&mut self) -> &mut [D] {
-        self.as_mut_slice()
+impl<const N: usize> From<[isize; N]> for Dims {
+    fn from(dims: [isize; N]) -> Dims {
+        Dims::from(dims.as_slice())
     }
 }
 
-impl<D: Copy + Default> FromIterator<D> for Dims<D> {
-    fn from_iter<I: IntoIterator<Item = D>>(items: I) -> Self {
-        let mut dims = Dims::new();
-        for item in items {
-            dims.push(item);
-        }
-        dims
+impl<const N: usize> From<&[isize; N]> for Dims {
+    fn from(dims: &[isize; N]) -> Dims {
+        Dims::from(dims.as_slice())
     }
 }
 
-impl<'a, D: Copy + Default> IntoIterator for &'a Dims<D> {
-    type Item = &'a D;
-    type IntoIter = std::slice::Iter<'a, D>;
-    fn into_iter(self) -> Self::IntoIter {
-        self.as_slice().iter()
+impl From<&Dims> for Dims {
+    fn from(dims: &Dims) -> Dims {
+        dims.clone()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Tape, Tensor};
 
     #[test]
-    fn short_and_long_lists_behave_alike() {
-        for n in 0..10usize {
-            let mut dims: Dims<usize> = (0..n).collect();
-            let mut plain: Vec<usize> = (0..n).collect();
-            assert_eq!(*dims, plain[..]);
-            dims.insert(n / 2, 99);
-            plain.insert(n / 2, 99);
-            assert_eq!(*dims, plain[..]);
-            dims.push(7);
-            plain.push(7);
-            assert_eq!((dims.remove(n / 3), dims.len()), (plain.remove(n / 3), plain.len()));
-            assert_eq!(*dims.clone(), plain[..]);
-            assert_eq!(dims.remove(100), 0);
-            assert!(dims == Dims::from_slice(&plain));
-        }
+    fn one_axis_a_list_and_a_reference_to_it_are_the_same() {
+        let tape = Tape::<f64>::inference();
+        let x = tape.constant(Tensor::ones([2, 3, 4]));
+        let list = vec![-2isize];
+        let dims = Dims::from(1);
+        let sums = [
+            x.sum_dim(-2, true),
+            x.sum_dim([1], true),
+            x.sum_dim(1, true),
+            x.sum_dim(&list, true),
+            x.sum_dim(&list[..], true),
+            x.sum_dim(&dims, true),
+            x.sum_dim(dims, true),
+        ];
+        assert!(sums.iter().all(|sum| *sum.shape() == [2, 1, 4]), "{sums:?}");
+        assert_eq!(x.sum_dim([], false).rank(), 0);
+        assert_eq!(x.roll(1, 0).roll([1, 2], [1, 2]).shape(), x.shape());
+        assert_eq!(x.movedim([0, 1], [1, 0]).shape(), &[3, 2, 4]);
+        assert_eq!(x.narrow(0, 0, 1).squeeze(0).flip(1).shape(), &[3, 4]);
+        let row = Tensor::<f64>::ones([1, 3]).squeeze(0).and_then(|t| t.flip(0)).unwrap();
+        assert_eq!(row.shape(), &[3]);
+        let error = x.sum_dim(3, false).ok().unwrap_err().to_string();
+        assert!(error.contains("dims.rs"), "{error}");
     }
 }

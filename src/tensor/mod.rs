@@ -3,16 +3,19 @@
 mod create;
 mod dims;
 mod element;
+mod join;
 mod layout;
 mod pool;
 mod print;
 pub(crate) mod room;
 mod serial;
 pub(crate) mod shape;
+mod short_list;
 pub(crate) mod storage;
 pub(crate) mod strided;
 mod sync;
 
+pub use dims::Dims;
 pub use element::{Element, Index, release_memory};
 pub(crate) use layout::Layout;
 pub use shape::Shape;
@@ -63,7 +66,7 @@ impl<T: Element> Tensor<T> {
         tensor.filled()
     }
 
-    /// The same by something that can fail.
+    /// A tensor of this shape whose elements are written by something that can fail.
     pub(crate) fn try_build(shape: Shape, write: impl FnOnce(&mut [T]) -> Checked<()>) -> Checked<Tensor<T>> {
         let mut tensor = Unfilled::new(shape).made()?;
         write(tensor.as_mut_slice())?;
@@ -100,7 +103,8 @@ impl<T: Element> Tensor<T> {
         named("Tensor", self.there())
     }
 
-    /// The same for one that an operation is given beside its operands: before its shape is looked at.
+    /// Why this is no tensor, as an error: asked of one that an operation is given beside its operands, before its
+    /// shape is looked at.
     pub(crate) fn there(&self) -> Checked<()> {
         self.lack().map_or(Ok(()), |why| Err(why.to_string()))
     }
@@ -164,7 +168,7 @@ impl<T: Element> Tensor<T> {
     }
 
     /// Whether both share their memory.
-    pub fn shares_data(&self, other: &Tensor<T>) -> bool {
+    pub(crate) fn shares_data(&self, other: &Tensor<T>) -> bool {
         self.storage.same(&other.storage)
     }
 
@@ -232,7 +236,7 @@ impl<T: Element> Tensor<T> {
         self.storage.get_mut().and_then(|b| b.get_mut(start..start + n)).unwrap_or_default()
     }
 
-    /// The same, only if no copy is needed.
+    /// The elements in row-major order, to be written, if that needs no copy.
     #[inline]
     pub(crate) fn try_mut_slice(&mut self) -> Option<&mut [T]> {
         let (n, start) = (self.numel(), self.layout.offset);
@@ -334,8 +338,8 @@ impl<T: Element> Tensor<T> {
     }
 
     /// The axes in another order, as a view.
-    pub fn permute(&self, axes: &[isize]) -> Result<Tensor<T>> {
-        self.viewed("permute", self.layout.permute(axes))
+    pub fn permute(&self, dims: impl Into<Dims>) -> Result<Tensor<T>> {
+        self.viewed("permute", self.layout.permute(&dims.into()))
     }
 
     /// Two axes exchanged, as a view.
@@ -373,9 +377,9 @@ impl<T: Element> Tensor<T> {
     }
 
     /// The given axes dropped where their size is 1 (all such axes for none given), as a view.
-    pub fn squeeze(&self, axes: &[isize]) -> Result<Tensor<T>> {
-        let axes = Some(axes).filter(|a| !a.is_empty());
-        self.viewed("squeeze", self.layout.squeeze(axes))
+    pub fn squeeze(&self, dims: impl Into<Dims>) -> Result<Tensor<T>> {
+        let dims = dims.into();
+        self.viewed("squeeze", self.layout.squeeze(Some(&*dims).filter(|d| !d.is_empty())))
     }
 
     /// The diagonal of two axes, `offset` places to the right, as a new last axis, as a view.
@@ -384,8 +388,8 @@ impl<T: Element> Tensor<T> {
     }
 
     /// The given axes walked backwards, as a view.
-    pub fn flip(&self, axes: &[isize]) -> Result<Tensor<T>> {
-        self.viewed("flip", self.layout.flip(axes))
+    pub fn flip(&self, dims: impl Into<Dims>) -> Result<Tensor<T>> {
+        self.viewed("flip", self.layout.flip(&dims.into()))
     }
 
     /// Rows (indices of axis 0) in the given order, copied.
@@ -396,7 +400,6 @@ impl<T: Element> Tensor<T> {
     /// assert_eq!(x.rows(&[2, 0])?.to_vec(), [5.0, 6.0, 1.0, 2.0]);
     /// # Ok::<(), kolmo::Error>(())
     /// ```
-    #[doc(alias = "index_select")]
     pub fn rows(&self, index: &[usize]) -> Result<Tensor<T>> {
         let (n, row) = (self.dim(0), self.shape().iter().skip(1).product::<usize>());
         if let Some(bad) = index.iter().find(|&&i| i >= n) {

@@ -1,5 +1,5 @@
 //! Sizes, strides and the arithmetic on them: broadcasting, axes, reshaping. No data.
-use super::dims::Dims;
+use super::short_list::ShortList;
 use crate::error::Checked;
 use smallvec::SmallVec;
 use std::{fmt, ops::Deref};
@@ -16,15 +16,15 @@ use std::{fmt, ops::Deref};
 /// assert_eq!(shape[1..], [3, 4]);
 /// ```
 #[derive(Clone, PartialEq, Default)]
-pub struct Shape(Dims<usize>);
+pub struct Shape(ShortList<usize>);
 
-pub(crate) type Strides = Dims<isize>;
+pub(crate) type Strides = ShortList<isize>;
 
 impl Shape {
     /// The sizes as a shape.
     #[inline]
     pub fn new(sizes: &[usize]) -> Shape {
-        Shape(Dims::from_slice(sizes))
+        Shape(ShortList::from_slice(sizes))
     }
 
     /// Number of elements: the product of the sizes, 1 for rank 0. Saturates rather than overflows.

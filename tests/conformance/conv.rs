@@ -118,12 +118,10 @@ fn pool<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
         }
         "pixel_shuffle" => one(x()?.pixel_shuffle(c.size(1, "upscale_factor", None)?)),
         "pixel_unshuffle" => one(x()?.pixel_unshuffle(c.size(1, "downscale_factor", None)?)),
-        "unfold" => one(x()?.im2col(
-            number(1, "kernel_size")?,
-            number(2, "dilation")?,
-            number(3, "padding")?,
-            number(4, "stride")?,
-        )),
+        "unfold" => {
+            let options = ConvOptions::new().dilation(number(2, "dilation")?).padding(number(3, "padding")?);
+            one(x()?.im2col(number(1, "kernel_size")?, &options.stride(number(4, "stride")?)))
+        }
         "interpolate.nearest" | "interpolate.bilinear" => {
             let x = x()?;
             let to = match (sizes(c, 1, "size")?, c.num_opt(2, "scale_factor")?) {

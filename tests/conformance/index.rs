@@ -12,9 +12,9 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
         "take" => one(x()?.take(&c.ints(1, "index")?)),
         "take_along_dim" => one(x()?.take_along_dim(&c.ints(1, "indices")?, c.int_opt(2, "dim")?)),
         "scatter" => match c.get(3, "src").and_then(Arg::number) {
-            Some(value) => one(x()?.scatter_value(dim()?, &index()?, value)),
+            Some(value) => one(x()?.scatter(dim()?, &index()?, value)),
             None if c.get(3, "src").is_none() => {
-                one(x()?.scatter_value(dim()?, &index()?, c.num(3, "value", None)?))
+                one(x()?.scatter(dim()?, &index()?, c.num(3, "value", None)?))
             }
             None => one(x()?.scatter(dim()?, &index()?, &c.var(3, "src")?)),
         },
@@ -48,7 +48,7 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
         "__getitem__" => one(x()?.index(items(c)?)),
         "sort" => pair(x()?.sort(c.int(1, "dim", -1)?, c.flag(2, "descending", false)?)),
         "argsort" => one(x()?.value()?.argsort(c.int(1, "dim", -1)?, c.flag(2, "descending", false)?)?),
-        "msort" => one(x()?.msort()),
+        "msort" => one(x()?.sort(0, false).0),
         "topk" => pair(x()?.topk(c.size(1, "k", None)?, c.int(2, "dim", -1)?, c.flag(3, "largest", true)?)),
         "kthvalue" => {
             pair(x()?.kthvalue(c.size(1, "k", None)?, c.int(2, "dim", -1)?, c.flag(3, "keepdim", false)?))

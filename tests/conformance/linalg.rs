@@ -1,6 +1,18 @@
 //! Products of matrices, factorisations, diagonals: PyTorch's calls as the library's.
 use crate::case::{Arg, Call, Outs, Stop, one, unknown};
-use kolmo::{Float, MatrixNorm, Var};
+use kolmo::{Float, MatrixNorm, SolveTriangularOptions, Var};
+
+/// The last two axes exchanged.
+fn turned<'t, T: Float>(x: &Var<'t, T>) -> Var<'t, T> {
+    x.transpose(-2, -1)
+}
+
+/// `beta · x + alpha · product`; with `beta` 0, what is in x doesn't matter.
+fn plus<'t, T: Float>(x: &Var<'t, T>, product: Var<'t, T>, beta: f64, alpha: f64) -> Var<'t, T> {
+    let product = product * alpha;
+    let shape: Vec<isize> = product.shape().iter().map(|&size| size as isize).collect();
+    if beta == 0.0 { product } else { x.expand(shape) * beta + product }
+}
 
 pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
     let (x, y, z) = (|| c.var(0, "input"), || c.var(1, "other"), || c.var(2, "other"));
@@ -8,12 +20,14 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
     let diagonal = || -> Result<[isize; 2], Stop> { Ok([c.int(2, "dim1", 0)?, c.int(3, "dim2", 1)?]) };
     match c.op.as_str() {
         "matmul" => one(x()?.matmul(&y()?)),
-        "mm" => one(x()?.mm(&y()?)),
-        "mv" => one(x()?.mv(&y()?)),
+        "mm" | "mv" => one(x()?.matmul(&y()?)),
         "bmm" => one(x()?.bmm(&y()?)),
         "dot" => one(x()?.dot(&y()?)),
         "outer" => one(x()?.outer(&y()?)),
-        "inner" => one(x()?.inner(&y()?)),
+        "inner" => {
+            let (x, y) = (x()?, y()?);
+            one(if x.rank() == 0 || y.rank() == 0 { x * y } else { x.tensordot(&y, -1, -1) })
+        }
         "kron" => one(x()?.kron(&y()?)),
         "einsum" => {
             // PyTorch's database has the operands first, its documentation the equation.
@@ -28,10 +42,10 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
             let (x, y, z, (beta, alpha)) = (c.operand(0, "input")?, y()?, z()?, scale()?);
             one(match c.op.as_str() {
                 "addmm" => x.addmm(&y, &z, beta, alpha),
-                "addmv" => x.addmv(&y, &z, beta, alpha),
-                "addbmm" => x.addbmm(&y, &z, beta, alpha),
+                "addmv" => plus(&x, y.matmul(&z), beta, alpha),
+                "addbmm" => plus(&x, y.bmm(&z).sum_dim(0, false), beta, alpha),
                 "baddbmm" => x.baddbmm(&y, &z, beta, alpha),
-                _ => x.addr(&y, &z, beta, alpha),
+                _ => plus(&x, y.outer(&z), beta, alpha),
             })
         }
         "tensordot" => {
@@ -74,15 +88,17 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
             Ok(vec![sign.into(), log.into()])
         }
         "linalg.inv" | "inverse" => one(x()?.inv()),
-        "linalg.solve" => one(x()?.solve(&y()?, c.flag(2, "left", true)?)),
+        "linalg.solve" if c.flag(2, "left", true)? => one(x()?.solve(&y()?)),
+        // X A = B, transposed.
+        "linalg.solve" => one(turned(&turned(&x()?).solve(&turned(&y()?)))),
         "linalg.solve_triangular" => {
-            let upper = c.flag(2, "upper", false)?;
-            one(x()?.solve_triangular(
-                &y()?,
-                upper,
-                c.flag(3, "left", true)?,
-                c.flag(4, "unitriangular", false)?,
-            ))
+            let (upper, left) = (c.flag(2, "upper", false)?, c.flag(3, "left", true)?);
+            let unit = c.flag(4, "unitriangular", false)?;
+            let options = SolveTriangularOptions::new().upper(upper == left).unitriangular(unit);
+            one(match left {
+                true => x()?.solve_triangular(&y()?, options),
+                false => turned(&turned(&x()?).solve_triangular(&turned(&y()?), options)),
+            })
         }
         "linalg.cholesky" | "cholesky" => one(x()?.cholesky(c.flag(1, "upper", false)?)),
         "linalg.svdvals" => one(x()?.svdvals()),

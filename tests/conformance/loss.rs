@@ -1,9 +1,6 @@
 //! Losses: PyTorch's calls as the library's.
 use crate::case::{Arg, Call, Outs, Stop, one, unknown};
-use kolmo::{
-    Float, Var,
-    loss::{CrossEntropy, Reduction, TripletMargin},
-};
+use kolmo::{Float, Var, loss::*};
 
 pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
     let Some(name) = c.op.strip_prefix("nn.functional.") else { return unknown() };
@@ -19,12 +16,18 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
     let far = usize::MAX;
     let r = || reduction(c);
     match name {
-        "mse_loss" => one(x()?.mse_loss(&y()?, r()?)),
-        "l1_loss" => one(x()?.l1_loss(&y()?, r()?)),
-        "smooth_l1_loss" => one(x()?.smooth_l1_loss(&y()?, c.num(far, "beta", 1.0)?, r()?)),
-        "huber_loss" => one(x()?.huber_loss(&y()?, c.num(far, "delta", 1.0)?, r()?)),
+        "mse_loss" => one(MseLoss::new().reduction(r()?).apply(&x()?, &y()?)),
+        "l1_loss" => one(L1Loss::new().reduction(r()?).apply(&x()?, &y()?)),
+        "smooth_l1_loss" => {
+            let loss = SmoothL1Loss::new().beta(c.num(far, "beta", 1.0)?).reduction(r()?);
+            one(loss.apply(&x()?, &y()?))
+        }
+        "huber_loss" => {
+            let loss = HuberLoss::new().delta(c.num(far, "delta", 1.0)?).reduction(r()?);
+            one(loss.apply(&x()?, &y()?))
+        }
         "cross_entropy" => {
-            let mut loss = CrossEntropy::new()
+            let mut loss = CrossEntropyLoss::new()
                 .ignore_index(c.int(far, "ignore_index", -100)? as i64)
                 .label_smoothing(c.num(far, "label_smoothing", 0.0)?)
                 .reduction(r()?);
@@ -32,32 +35,58 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
                 loss = loss.weight(weight);
             }
             match c.get(1, "target") {
-                Some(Arg::Ints(targets)) if loss == CrossEntropy::new() => one(x()?.cross_entropy(targets)),
+                Some(Arg::Ints(targets)) if loss == CrossEntropyLoss::new() => {
+                    one(x()?.cross_entropy(targets))
+                }
                 Some(Arg::Ints(targets)) => one(loss.apply(&x()?, targets)),
-                _ => one(loss.apply_probabilities(&x()?, &y()?)),
+                _ => one(loss.apply(&x()?, &y()?)),
             }
         }
         "nll_loss" => {
-            let (weight, ignore) = (weight()?, c.int(far, "ignore_index", -100)? as i64);
-            one(x()?.nll_loss(&c.ints(1, "target")?, weight.as_deref(), ignore, r()?))
+            let mut loss =
+                NllLoss::new().ignore_index(c.int(far, "ignore_index", -100)? as i64).reduction(r()?);
+            if let Some(weight) = weight()? {
+                loss = loss.weight(weight);
+            }
+            one(loss.apply(&x()?, &c.ints(1, "target")?))
         }
         "binary_cross_entropy" => {
-            one(x()?.binary_cross_entropy(&y()?, c.var_opt(far, "weight")?.as_ref(), r()?))
+            let weight = c.var_opt(far, "weight")?;
+            let mut loss = BceLoss::new().reduction(r()?);
+            if let Some(weight) = &weight {
+                loss = loss.weight(weight);
+            }
+            one(loss.apply(&x()?, &y()?))
         }
         "binary_cross_entropy_with_logits" => {
             let (weight, pos_weight) = (c.var_opt(far, "weight")?, c.var_opt(far, "pos_weight")?);
-            one(x()?.binary_cross_entropy_with_logits(&y()?, weight.as_ref(), pos_weight.as_ref(), r()?))
+            let mut loss = BceWithLogitsLoss::new().reduction(r()?);
+            if let Some(weight) = &weight {
+                loss = loss.weight(weight);
+            }
+            if let Some(pos_weight) = &pos_weight {
+                loss = loss.pos_weight(pos_weight);
+            }
+            one(loss.apply(&x()?, &y()?))
         }
-        "kl_div" => one(x()?.kl_div(&y()?, c.flag(far, "log_target", false)?, r()?)),
-        "hinge_embedding_loss" => one(x()?.hinge_embedding_loss(&y()?, c.num(far, "margin", 1.0)?, r()?)),
+        "kl_div" => {
+            let loss = KlDivLoss::new().log_target(c.flag(far, "log_target", false)?).reduction(r()?);
+            one(loss.apply(&x()?, &y()?))
+        }
+        "hinge_embedding_loss" => {
+            let loss = HingeEmbeddingLoss::new().margin(c.num(far, "margin", 1.0)?).reduction(r()?);
+            one(loss.apply(&x()?, &y()?))
+        }
         "margin_ranking_loss" => {
-            one(x()?.margin_ranking_loss(&y()?, &c.var(2, "target")?, c.num(far, "margin", 0.0)?, r()?))
+            let loss = MarginRankingLoss::new().margin(c.num(far, "margin", 0.0)?).reduction(r()?);
+            one(loss.apply(&x()?, &y()?, &c.var(2, "target")?))
         }
         "cosine_embedding_loss" => {
-            one(x()?.cosine_embedding_loss(&y()?, &c.operand(2, "target")?, c.num(far, "margin", 0.0)?, r()?))
+            let loss = CosineEmbeddingLoss::new().margin(c.num(far, "margin", 0.0)?).reduction(r()?);
+            one(loss.apply(&x()?, &y()?, &c.operand(2, "target")?))
         }
         "triplet_margin_loss" => {
-            let loss = TripletMargin::new()
+            let loss = TripletMarginLoss::new()
                 .margin(c.num(far, "margin", 1.0)?)
                 .p(c.num(far, "p", 2.0)?)
                 .eps(c.num(far, "eps", 1e-6)?)
@@ -65,27 +94,44 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
                 .reduction(r()?);
             one(loss.apply(&x()?, &y()?, &c.var(2, "negative")?))
         }
-        "soft_margin_loss" => one(x()?.soft_margin_loss(&y()?, r()?)),
+        "soft_margin_loss" => one(SoftMarginLoss::new().reduction(r()?).apply(&x()?, &y()?)),
         "multi_margin_loss" => {
-            let (p, margin, weight) = (c.num(far, "p", 1.0)?, c.num(far, "margin", 1.0)?, weight()?);
-            one(x()?.multi_margin_loss(&c.ints(1, "target")?, p, margin, weight.as_deref(), r()?))
+            let mut loss = MultiMarginLoss::new()
+                .p(c.num(far, "p", 1.0)?)
+                .margin(c.num(far, "margin", 1.0)?)
+                .reduction(r()?);
+            if let Some(weight) = weight()? {
+                loss = loss.weight(weight);
+            }
+            one(loss.apply(&x()?, &c.ints(1, "target")?))
         }
-        "multilabel_margin_loss" => one(x()?.multilabel_margin_loss(&c.ints(1, "target")?, r()?)),
+        "multilabel_margin_loss" => {
+            one(MultilabelMarginLoss::new().reduction(r()?).apply(&x()?, &c.ints(1, "target")?))
+        }
         "multilabel_soft_margin_loss" => {
-            one(x()?.multilabel_soft_margin_loss(&y()?, c.var_opt(far, "weight")?.as_ref(), r()?))
+            let weight = c.var_opt(far, "weight")?;
+            let mut loss = MultilabelSoftMarginLoss::new().reduction(r()?);
+            if let Some(weight) = &weight {
+                loss = loss.weight(weight);
+            }
+            one(loss.apply(&x()?, &y()?))
         }
         "poisson_nll_loss" => {
             let (log_input, full) = (c.flag(far, "log_input", true)?, c.flag(far, "full", false)?);
-            one(x()?.poisson_nll_loss(&y()?, log_input, full, c.num(far, "eps", 1e-8)?, r()?))
+            let eps = c.num(far, "eps", 1e-8)?;
+            let loss = PoissonNllLoss::new().log_input(log_input).full(full).eps(eps).reduction(r()?);
+            one(loss.apply(&x()?, &y()?))
         }
         "gaussian_nll_loss" => {
             let (full, eps) = (c.flag(far, "full", false)?, c.num(far, "eps", 1e-6)?);
-            one(x()?.gaussian_nll_loss(&y()?, &c.operand(2, "var")?, full, eps, r()?))
+            let loss = GaussianNllLoss::new().full(full).eps(eps).reduction(r()?);
+            one(loss.apply(&x()?, &y()?, &c.operand(2, "var")?))
         }
         "ctc_loss" => {
             let (blank, zero) = (c.size(4, "blank", 0)?, c.flag(6, "zero_infinity", false)?);
             let (inputs, targets) = (lengths(c, 2, "input_lengths")?, lengths(c, 3, "target_lengths")?);
-            one(x()?.ctc_loss(&c.ints(1, "targets")?, &inputs, &targets, blank, r()?, zero))
+            let loss = CtcLoss::new().blank(blank).zero_infinity(zero).reduction(r()?);
+            one(loss.apply(&x()?, &c.ints(1, "targets")?, &inputs, &targets))
         }
         _ => unknown(),
     }

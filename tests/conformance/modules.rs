@@ -42,7 +42,7 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
         let (weight, bias) = (named(params, "weight"), named(params, "bias"));
         let x = c.var(0, "input")?.unsqueeze(0);
         let y = x.instance_norm(None, weight.as_ref(), bias.as_ref(), c.num(KEYWORD, "eps", 1e-5)?);
-        return one(y.squeeze(&[0]));
+        return one(y.squeeze(0));
     }
     let function = match module {
         "AdaptiveAvgPool1d" => "adaptive_avg_pool1d",
@@ -146,7 +146,7 @@ fn instance_norm<'t, T: Float>(c: &Call<'t, T>, buffers: &Named<'t, T>) -> Outs<
     let sample = x.rank() == if c.op.ends_with("1d") { 2 } else { 3 };
     let y = layer.forward(&if sample { x.unsqueeze(0) } else { x.clone() });
     let after = |p: &Option<Param<T>>| p.as_ref().map(|p| Out::Var(c.tape.constant(p.value())));
-    let y = if sample { y.squeeze(&[0]) } else { y };
+    let y = if sample { y.squeeze(0) } else { y };
     Ok([Some(y.into()), after(&layer.running_mean), after(&layer.running_var)]
         .into_iter()
         .flatten()
@@ -221,7 +221,7 @@ fn run_recurrent<'t, T: Float>(c: &Call<'t, T>, cell: RecurrentMode, single: boo
     }
     let (y, end) = layer.forward(&x, state.as_ref());
     let mut outs: Vec<Out<'t, T>> = Vec::new();
-    let last = |v: Var<'t, T>| if single { v.squeeze(&[0]) } else { v };
+    let last = |v: Var<'t, T>| if single { v.squeeze(0) } else { v };
     if !single {
         outs.push(if batch_first { y.transpose(0, 1) } else { y }.into());
     }

@@ -63,7 +63,7 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
         "cummin" => pair(x()?.cummin(dim()?)),
         "softmax" | "nn.functional.softmax" => one(x()?.softmax(dim()?)),
         "log_softmax" | "nn.functional.log_softmax" => one(x()?.log_softmax(dim()?)),
-        "nn.functional.softmin" => one(x()?.softmin(dim()?)),
+        "nn.functional.softmin" => one((-x()?).softmax(dim()?)),
         "all" | "any" | "count_nonzero" => match c.get(0, "input") {
             Some(Arg::Bools(mask)) => counted(c, mask),
             Some(Arg::Ints(ints)) => counted(c, ints),

@@ -14,7 +14,7 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
     match c.op.as_str() {
         "reshape" | "view" => one(x()?.reshape(dims(1, "shape")?)),
         "flatten" => one(x()?.flatten(c.int(1, "start_dim", 0)?, c.int(2, "end_dim", -1)?)),
-        "ravel" => one(x()?.ravel()),
+        "ravel" => one(x()?.flatten(0, -1)),
         "unflatten" => one(x()?.unflatten(c.int(1, "dim", None)?, &dims(2, "sizes")?)),
         "permute" => one(x()?.permute(&dims(1, "dims")?)),
         "transpose" | "swapaxes" => one(x()?.transpose(c.int(1, "dim0", None)?, c.int(2, "dim1", None)?)),
@@ -23,15 +23,22 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
         "expand" | "broadcast_to" => one(x()?.expand(dims(1, "size")?)),
         "cat" => joined(c, |list, dim| c.tape.cat(list, dim)),
         "stack" => joined(c, |list, dim| c.tape.stack(list, dim)),
-        "hstack" => joined(c, |list, _| c.tape.hstack(list)),
-        "vstack" => joined(c, |list, _| c.tape.vstack(list)),
+        "hstack" => joined(c, |list, _| {
+            let lists: Vec<_> =
+                list.iter().map(|t| if t.rank() == 0 { t.flatten(0, -1) } else { (*t).clone() }).collect();
+            let dim = if lists.first().is_some_and(|t| t.rank() > 1) { 1 } else { 0 };
+            c.tape.cat(&lists.iter().collect::<Vec<_>>(), dim)
+        }),
+        "vstack" => joined(c, |list, _| {
+            let row = |t: &Var<'t, T>| if t.rank() < 2 { t.flatten(0, -1).unsqueeze(0) } else { t.clone() };
+            let rows: Vec<_> = list.iter().map(|t| row(t)).collect();
+            c.tape.cat(&rows.iter().collect::<Vec<_>>(), 0)
+        }),
         "split" => match c.get(1, "split_size") {
-            Some(Arg::List(_)) => {
-                all(x()?.split_with_sizes(&sizes(c, 1, "split_size")?, c.int(2, "dim", 0)?))
-            }
+            Some(Arg::List(_)) => all(x()?.split(&sizes(c, 1, "split_size")?, c.int(2, "dim", 0)?)),
             _ => all(x()?.split(c.size(1, "split_size", None)?, c.int(2, "dim", 0)?)),
         },
-        "split_with_sizes" => all(x()?.split_with_sizes(&sizes(c, 1, "split_sizes")?, c.int(2, "dim", 0)?)),
+        "split_with_sizes" => all(x()?.split(&sizes(c, 1, "split_sizes")?, c.int(2, "dim", 0)?)),
         "chunk" => all(x()?.chunk(c.size(1, "chunks", None)?, c.int(2, "dim", 0)?)),
         "tensor_split" => {
             let (x, dim) = (x()?, c.int(2, "dim", 0)?);
@@ -42,9 +49,9 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
                 }
                 Some(Arg::Ints(at)) => {
                     let at: Vec<isize> = at.to_vec().iter().map(|&i| i as isize).collect();
-                    all(x.tensor_split_at(&at, dim))
+                    all(x.tensor_split(&at, dim))
                 }
-                _ => all(x.tensor_split_at(&dims(1, "indices_or_sections")?, dim)),
+                _ => all(x.tensor_split(&dims(1, "indices_or_sections")?, dim)),
             }
         }
         "unbind" => all(x()?.unbind(c.int(1, "dim", 0)?)),
@@ -74,7 +81,11 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
             _ => Err(Stop::Unrepresentable("rot90 takes two axes".into())),
         },
         "repeat" => one(x()?.repeat(&sizes(c, 1, "repeats")?)),
-        "tile" => one(x()?.tile(&sizes(c, 1, "dims")?)),
+        "tile" => {
+            let (x, dims) = (x()?, sizes(c, 1, "dims")?);
+            let missing = vec![1; x.rank().saturating_sub(dims.len())];
+            one(x.repeat(&[missing, dims].concat()))
+        }
         "squeeze" => one(x()?.squeeze(&dims(1, "dim")?)),
         "unsqueeze" => one(x()?.unsqueeze(c.int(1, "dim", None)?)),
         "repeat_interleave" => {

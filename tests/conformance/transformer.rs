@@ -88,7 +88,7 @@ fn multihead<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
     };
     batches(c, &inputs, |x| {
         let (y, weights) = layer.forward_with_weights(&x[0], &x[1], &x[2], &masks);
-        (y, (!own).then(|| weights.mean_dim(&[-3], false)))
+        (y, (!own).then(|| weights.mean_dim(-3, false)))
     })
 }
 

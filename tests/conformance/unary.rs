@@ -50,7 +50,7 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
                 one(x.powf(c.num(1, "exponent", None)?))
             }
             (Some(base), Some(Arg::Var(exponent))) if base.number().is_some() => {
-                one(exponent.rpow(c.num(0, "self", None)?))
+                one(c.operand(0, "self")?.pow(exponent))
             }
             _ => one(x()?.pow(&c.operand(1, "exponent")?)),
         },
@@ -83,7 +83,8 @@ fn clamp<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
         (.., min, max) => {
             let min = min.map(|_| c.operand(1, "min")).transpose()?;
             let max = max.map(|_| c.operand(2, "max")).transpose()?;
-            one(x.clamp_tensor(min.as_ref(), max.as_ref()))
+            let above = min.map_or(x.clone(), |min| x.maximum(&min));
+            one(max.map_or(above.clone(), |max| above.minimum(&max)))
         }
     }
 }
@@ -95,7 +96,7 @@ fn clamp_min<'t, T: Float>(
 ) -> Result<Var<'t, T>, crate::case::Stop> {
     Ok(match c.get(i, "min").and_then(Arg::number) {
         Some(min) => x.clamp_min(min),
-        None => x.clamp_tensor(Some(&c.operand(i, "min")?), None),
+        None => x.maximum(&c.operand(i, "min")?),
     })
 }
 
@@ -106,6 +107,6 @@ fn clamp_max<'t, T: Float>(
 ) -> Result<Var<'t, T>, crate::case::Stop> {
     Ok(match c.get(i, "max").and_then(Arg::number) {
         Some(max) => x.clamp_max(max),
-        None => x.clamp_tensor(None, Some(&c.operand(i, "max")?)),
+        None => x.minimum(&c.operand(i, "max")?),
     })
 }

@@ -8,7 +8,7 @@ use super::{
 };
 use kolmo::{
     Tensor,
-    loss::{CrossEntropy, Reduction},
+    loss::{CrossEntropyLoss, CtcLoss, MultiMarginLoss, MultilabelMarginLoss, NllLoss, Reduction},
 };
 
 /// Classes at random: for `[n, classes, …]`, one for each of `[n, …]`.
@@ -72,10 +72,14 @@ pub fn ops(list: &mut Vec<Op>) {
                 &[x],
                 move |v| {
                     if name == "nll_loss" {
-                        return v[0].nll_loss(&to, weight.as_deref(), ignored, r);
+                        let loss = NllLoss::new().ignore_index(ignored).reduction(r);
+                        return match &weight {
+                            Some(weight) => loss.weight(weight.clone()).apply(&v[0], &to),
+                            None => loss.apply(&v[0], &to),
+                        };
                     }
                     let options =
-                        CrossEntropy::new().ignore_index(ignored).label_smoothing(smoothing).reduction(r);
+                        CrossEntropyLoss::new().ignore_index(ignored).label_smoothing(smoothing).reduction(r);
                     let options = if let Some(w) = &weight { options.weight(w.clone()) } else { options };
                     options.apply(&v[0], &to)
                 },
@@ -98,13 +102,11 @@ pub fn ops(list: &mut Vec<Op>) {
             let each = logs.zip(a[1], |l, t| -(l * (t * (1.0 - smoothing) + even)));
             reduced(each.fold(&[1], false, sum), r)
         };
-        let text = format!("CrossEntropy(label_smoothing {smoothing}, {r:?}).apply_probabilities($0, $1)");
+        let text = format!("CrossEntropy(label_smoothing {smoothing}, {r:?}).apply($0, $1)");
         g.emit(
             text,
             &[x, y],
-            move |v| {
-                CrossEntropy::new().label_smoothing(smoothing).reduction(r).apply_probabilities(&v[0], &v[1])
-            },
+            move |v| CrossEntropyLoss::new().label_smoothing(smoothing).reduction(r).apply(&v[0], &v[1]),
             definition,
         )?;
         Some(())
@@ -128,8 +130,13 @@ pub fn ops(list: &mut Vec<Op>) {
             let losses = a[0].data.chunks(classes).zip(&chosen).map(loss).collect();
             reduced(Arr::new(&places, losses), r)
         };
-        let text = format!("$0.multi_margin_loss(…, {p}, 0.8, None, {r:?})");
-        g.emit(text, &[x], move |v| v[0].multi_margin_loss(&to, p, 0.8, None, r), definition)?;
+        let text = format!("MultiMarginLoss(p {p}, margin 0.8, {r:?}).apply($0, …)");
+        g.emit(
+            text,
+            &[x],
+            move |v| MultiMarginLoss::new().p(p).margin(0.8).reduction(r).apply(&v[0], &to),
+            definition,
+        )?;
         Some(())
     });
     op(list, "multilabel_margin_loss", |g| {
@@ -152,8 +159,8 @@ pub fn ops(list: &mut Vec<Op>) {
             };
             reduced(Arr::new(&[rows], a[0].data.chunks(classes).zip(&right).map(loss).collect()), r)
         };
-        let text = format!("$0.multilabel_margin_loss(…, {r:?})");
-        g.emit(text, &[x], move |v| v[0].multilabel_margin_loss(&to, r), definition)?;
+        let text = format!("MultilabelMarginLoss({r:?}).apply($0, …)");
+        g.emit(text, &[x], move |v| MultilabelMarginLoss::new().reduction(r).apply(&v[0], &to), definition)?;
         Some(())
     });
     op(list, "ctc_loss", |g| {
@@ -202,7 +209,7 @@ pub fn ops(list: &mut Vec<Op>) {
         g.emit(
             text,
             &[x],
-            move |v| v[0].log_softmax(-1).ctc_loss(&to, &inputs, &lengths, 0, r, false),
+            move |v| CtcLoss::new().reduction(r).apply(&v[0].log_softmax(-1), &to, &inputs, &lengths),
             definition,
         )?;
         Some(())

@@ -359,7 +359,12 @@ pub fn ops(list: &mut Vec<Op>) {
                 found.map_or(n(0.0), |at| a[0].at(&[&[i[0], i[1] / (k * k)], &at[..]].concat()))
             })
         };
-        g.emit(format!("$0.im2col({k}, {d}, {p}, {s})"), &[x], move |v| v[0].im2col(k, d, p, s), definition)?;
+        g.emit(
+            format!("$0.im2col({k}, {d}, {p}, {s})"),
+            &[x],
+            move |v| v[0].im2col(k, &ConvOptions::new().dilation(d).padding(p).stride(s)),
+            definition,
+        )?;
         Some(())
     });
     op(list, "unfold", |g| {

@@ -46,7 +46,7 @@ fn scatters(list: &mut Vec<Op>, name: &'static str) {
             places = indices(&sizes).iter().map(|i| (i[at] + turn) % shape[at]).collect();
         }
         let mut source = sizes.clone();
-        if name != "scatter_value" && g.chance(30) {
+        if name != "scatter(number)" && g.chance(30) {
             source[at] += 1;
         }
         let src = g.of(&source);
@@ -63,7 +63,7 @@ fn scatters(list: &mut Vec<Op>, name: &'static str) {
                 match name {
                     _ if list.is_empty() => x,
                     "scatter" => list[0],
-                    "scatter_value" => n(0.7),
+                    "scatter(number)" => n(0.7),
                     "scatter_reduce prod" => all.into_iter().product(),
                     "scatter_reduce mean" => all.iter().copied().sum::<N>() / all.len() as f64,
                     "scatter_reduce amax" => all.into_iter().reduce(N::max).unwrap_or(x),
@@ -81,7 +81,7 @@ fn scatters(list: &mut Vec<Op>, name: &'static str) {
                 let reduce = |kind| v[0].scatter_reduce(d, &to, &v[1], kind, own);
                 match name {
                     "scatter" => v[0].scatter(d, &to, &v[1]),
-                    "scatter_value" => v[0].scatter_value(d, &to, 0.7),
+                    "scatter(number)" => v[0].scatter(d, &to, 0.7),
                     "scatter_add" => v[0].scatter_add(d, &to, &v[1]),
                     "scatter_reduce prod" => reduce(Scatter::Prod),
                     "scatter_reduce mean" => reduce(Scatter::Mean),
@@ -141,7 +141,7 @@ fn rows(list: &mut Vec<Op>, name: &'static str) {
 pub fn ops(list: &mut Vec<Op>) {
     for name in [
         "scatter",
-        "scatter_value",
+        "scatter(number)",
         "scatter_add",
         "scatter_reduce sum",
         "scatter_reduce prod",

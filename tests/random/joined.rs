@@ -35,8 +35,8 @@ fn parts(list: &mut Vec<Op>, name: &'static str) {
             "split" => (0..size).step_by(k).chain([size]).collect(),
             "chunk" => (0..size).step_by(size.div_ceil(k)).chain([size]).collect(),
             "tensor_split" => (0..=k).map(|i| i * (size / k) + i.min(size % k)).collect(),
-            "split_with_sizes" => vec![0, k, size],
-            "tensor_split_at" => vec![0, k, size],
+            "split(sizes)" => vec![0, k, size],
+            "tensor_split(indices)" => vec![0, k, size],
             _ => (0..=size).collect(),
         };
         let which = g.int(0, bounds.len() - 2);
@@ -50,8 +50,8 @@ fn parts(list: &mut Vec<Op>, name: &'static str) {
                     "split" => v[0].split(k, d),
                     "chunk" => v[0].chunk(k, d),
                     "tensor_split" => v[0].tensor_split(k, d),
-                    "split_with_sizes" => v[0].split_with_sizes(&[k, size - k], d),
-                    "tensor_split_at" => v[0].tensor_split_at(&[k as isize], d),
+                    "split(sizes)" => v[0].split([k, size - k], d),
+                    "tensor_split(indices)" => v[0].tensor_split([k as isize], d),
                     _ => v[0].unbind(d),
                 };
                 one(parts, which)
@@ -81,29 +81,25 @@ fn concat(parts: &[&Arr], d: isize) -> Arr {
 }
 
 pub fn ops(list: &mut Vec<Op>) {
-    for name in ["split", "chunk", "tensor_split", "split_with_sizes", "tensor_split_at", "unbind"] {
+    for name in ["split", "chunk", "tensor_split", "split(sizes)", "tensor_split(indices)", "unbind"] {
         parts(list, name);
     }
-    for name in ["cat", "stack", "hstack", "vstack"] {
+    for name in ["cat", "stack"] {
         op(list, name, move |g| {
             let x = g.any_or_empty(1, 3);
             let (shape, d) = (g.shape(x), g.axis(x));
             let (rank, mut operands) = (shape.len(), vec![x]);
-            let at = match name {
-                "hstack" => usize::from(rank > 1),
-                "vstack" => 0,
-                _ => axis(d, rank),
-            };
+            let at = axis(d, rank);
             for _ in 0..g.int(0, 2) {
                 let mut other = shape.clone();
-                if name == "cat" || name == "hstack" || (name == "vstack" && rank > 1) {
+                if name == "cat" {
                     other[at] = g.int(0, 3);
                 }
                 operands.push(g.of(&other));
             }
             let d = if name == "cat" { d } else { at as isize };
             let definition = move |a: &[&Arr]| {
-                let apart = name == "stack" || (name == "vstack" && rank == 1);
+                let apart = name == "stack";
                 let owned: Vec<Arr> =
                     a.iter().map(|a| if apart { unsqueeze(a, at) } else { (*a).clone() }).collect();
                 concat(&owned.iter().collect::<Vec<_>>(), if apart { at as isize } else { d })
@@ -115,9 +111,7 @@ pub fn ops(list: &mut Vec<Op>) {
                     let (tape, all) = (v[0].tape(), v.iter().collect::<Vec<_>>());
                     match name {
                         "cat" => tape.cat(&all, d),
-                        "stack" => tape.stack(&all, d),
-                        "hstack" => tape.hstack(&all),
-                        _ => tape.vstack(&all),
+                        _ => tape.stack(&all, d),
                     }
                 },
                 definition,
@@ -173,7 +167,7 @@ pub fn ops(list: &mut Vec<Op>) {
             let size = a[0].dim(d) as isize;
             a[0].pick(d, &(0..size).map(|i| (i - shift).rem_euclid(size) as usize).collect::<Vec<_>>())
         };
-        g.emit(format!("$0.roll(&[{shift}], &[{d}])"), &[x], move |v| v[0].roll(&[shift], &[d]), definition)?;
+        g.emit(format!("$0.roll([{shift}], [{d}])"), &[x], move |v| v[0].roll([shift], [d]), definition)?;
         Some(())
     });
     op(list, "rot90", |g| {
@@ -188,33 +182,22 @@ pub fn ops(list: &mut Vec<Op>) {
         g.emit(format!("$0.rot90({k}, [0, 1])"), &[x], move |v| v[0].rot90(k, [0, 1]), definition)?;
         Some(())
     });
-    for name in ["repeat", "tile"] {
-        op(list, name, move |g| {
-            let x = g.any_or_empty(1, 3);
-            let own = g.shape(x);
-            let extra = if name == "repeat" { g.int(0, 1) } else { 0 };
-            let times: Vec<usize> = (0..own.len() + extra).map(|_| g.int(1, 2)).collect();
-            let shape: Vec<usize> = times
-                .iter()
-                .enumerate()
-                .map(|(i, &t)| if i < extra { t } else { t * own[i - extra] })
-                .collect();
-            let definition = move |a: &[&Arr]| {
-                Arr::build(&shape, |i| {
-                    a[0].at(&i[extra..].iter().zip(&own).map(|(&i, &s)| i % s).collect::<Vec<_>>())
-                })
-            };
-            let text = format!("$0.{name}(&{times:?})");
-            let tile = name == "tile";
-            g.emit(
-                text,
-                &[x],
-                move |v| if tile { v[0].tile(&times) } else { v[0].repeat(&times) },
-                definition,
-            )?;
-            Some(())
-        });
-    }
+    op(list, "repeat", |g| {
+        let x = g.any_or_empty(1, 3);
+        let own = g.shape(x);
+        let extra = g.int(0, 1);
+        let times: Vec<usize> = (0..own.len() + extra).map(|_| g.int(1, 2)).collect();
+        let shape: Vec<usize> =
+            times.iter().enumerate().map(|(i, &t)| if i < extra { t } else { t * own[i - extra] }).collect();
+        let definition = move |a: &[&Arr]| {
+            Arr::build(&shape, |i| {
+                a[0].at(&i[extra..].iter().zip(&own).map(|(&i, &s)| i % s).collect::<Vec<_>>())
+            })
+        };
+        let text = format!("$0.repeat(&{times:?})");
+        g.emit(text, &[x], move |v| v[0].repeat(&times), definition)?;
+        Some(())
+    });
     op(list, "repeat_interleave", |g| {
         let x = g.any(1, 3);
         let d = g.axis(x);

@@ -4,10 +4,7 @@ use super::{
     number::{N, n, near},
     program::{Gen, Op, V, mean, op, sum},
 };
-use kolmo::{
-    Tensor,
-    loss::{Reduction, TripletMargin},
-};
+use kolmo::{Tensor, loss::*};
 use std::f64::consts::PI;
 
 pub const REDUCTIONS: [Reduction; 4] =
@@ -37,13 +34,25 @@ pub fn hinge(x: N) -> N {
 
 /// Name, bounds of the answer, of the target, the crate's, the loss of an element.
 const PAIRWISE: &[(&str, [f64; 2], [f64; 2], Pairwise, fn(N, N) -> N)] = &[
-    ("mse_loss", [-99.0, 99.0], [-2.0, 2.0], |x, y, r| x.mse_loss(y, r), |x, y| (x - y).square()),
-    ("l1_loss", [-99.0, 99.0], [-2.0, 2.0], |x, y, r| x.l1_loss(y, r), |x, y| (x - y).abs()),
+    (
+        "mse_loss",
+        [-99.0, 99.0],
+        [-2.0, 2.0],
+        |x, y, r| MseLoss::new().reduction(r).apply(x, y),
+        |x, y| (x - y).square(),
+    ),
+    (
+        "l1_loss",
+        [-99.0, 99.0],
+        [-2.0, 2.0],
+        |x, y, r| L1Loss::new().reduction(r).apply(x, y),
+        |x, y| (x - y).abs(),
+    ),
     (
         "smooth_l1_loss",
         [-9.0, 9.0],
         [-2.0, 2.0],
-        |x, y, r| x.smooth_l1_loss(y, 0.7, r),
+        |x, y, r| SmoothL1Loss::new().beta(0.7).reduction(r).apply(x, y),
         |x, y| {
             let d = (x - y).abs();
             if d.less(n(0.7)) { d.square() / 1.4 } else { d - 0.35 }
@@ -53,34 +62,46 @@ const PAIRWISE: &[(&str, [f64; 2], [f64; 2], Pairwise, fn(N, N) -> N)] = &[
         "huber_loss",
         [-9.0, 9.0],
         [-2.0, 2.0],
-        |x, y, r| x.huber_loss(y, 0.7, r),
+        |x, y, r| HuberLoss::new().delta(0.7).reduction(r).apply(x, y),
         |x, y| {
             let d = (x - y).abs();
             if d.less(n(0.7)) { d.square() / 2.0 } else { (d - 0.35) * 0.7 }
         },
     ),
-    ("binary_cross_entropy", [0.1, 0.9], [0.1, 0.9], |x, y, r| x.binary_cross_entropy(y, None, r), bce),
+    ("binary_cross_entropy", [0.1, 0.9], [0.1, 0.9], |x, y, r| BceLoss::new().reduction(r).apply(x, y), bce),
     (
         "binary_cross_entropy_with_logits",
         [-4.0, 4.0],
         [0.1, 0.9],
-        |x, y, r| x.binary_cross_entropy_with_logits(y, None, None, r),
+        |x, y, r| BceWithLogitsLoss::new().reduction(r).apply(x, y),
         |x, y| bce(x.sigmoid(), y),
     ),
-    ("kl_div", [-4.0, 4.0], [0.1, 0.9], |x, y, r| x.kl_div(y, false, r), |x, t| t * (t.ln() - x)),
-    ("kl_div(log)", [-4.0, 4.0], [-3.0, 1.0], |x, y, r| x.kl_div(y, true, r), |x, t| t.exp() * (t - x)),
+    (
+        "kl_div",
+        [-4.0, 4.0],
+        [0.1, 0.9],
+        |x, y, r| KlDivLoss::new().reduction(r).apply(x, y),
+        |x, t| t * (t.ln() - x),
+    ),
+    (
+        "kl_div(log)",
+        [-4.0, 4.0],
+        [-3.0, 1.0],
+        |x, y, r| KlDivLoss::new().log_target(true).reduction(r).apply(x, y),
+        |x, t| t.exp() * (t - x),
+    ),
     (
         "poisson_nll_loss",
         [-3.0, 3.0],
         [0.2, 3.0],
-        |x, y, r| x.poisson_nll_loss(y, true, false, 1e-8, r),
+        |x, y, r| PoissonNllLoss::new().reduction(r).apply(x, y),
         |x, t| x.exp() - t * x,
     ),
     (
         "poisson_nll_loss(full)",
         [0.3, 3.0],
         [0.2, 3.0],
-        |x, y, r| x.poisson_nll_loss(y, false, true, 1e-8, r),
+        |x, y, r| PoissonNllLoss::new().log_input(false).full(true).reduction(r).apply(x, y),
         |x, t| {
             let plain = x - t * (x + 1e-8).ln();
             if n(1.0).less(t) { plain + t * t.ln() - t + (t * (2.0 * PI)).ln() / 2.0 } else { plain }
@@ -127,8 +148,12 @@ pub fn ops(list: &mut Vec<Op>) {
                 format!("{name}: $0, $1, $2, $3, {r:?}"),
                 &[x, y, w, p],
                 move |v| match logits {
-                    true => v[0].binary_cross_entropy_with_logits(&v[1], Some(&v[2]), Some(&v[3]), r),
-                    false => v[0].binary_cross_entropy(&v[1], Some(&v[2]), r),
+                    true => BceWithLogitsLoss::new()
+                        .weight(&v[2])
+                        .pos_weight(&v[3])
+                        .reduction(r)
+                        .apply(&v[0], &v[1]),
+                    false => BceLoss::new().weight(&v[2]).reduction(r).apply(&v[0], &v[1]),
                 },
                 definition,
             )?;
@@ -158,9 +183,9 @@ pub fn ops(list: &mut Vec<Op>) {
                 move |v| {
                     let label = v[0].tape().constant(&label);
                     match name {
-                        "soft_margin_loss" => v[0].soft_margin_loss(&label, r),
-                        "hinge_embedding_loss" => v[0].hinge_embedding_loss(&label, 1.0, r),
-                        _ => v[0].margin_ranking_loss(&v[1], &label, 0.3, r),
+                        "soft_margin_loss" => SoftMarginLoss::new().reduction(r).apply(&v[0], &label),
+                        "hinge_embedding_loss" => HingeEmbeddingLoss::new().reduction(r).apply(&v[0], &label),
+                        _ => MarginRankingLoss::new().margin(0.3).reduction(r).apply(&v[0], &v[1], &label),
                     }
                 },
                 definition,
@@ -177,11 +202,11 @@ pub fn ops(list: &mut Vec<Op>) {
             let each = a[0].zip(a[1], |x, y| bce(x.sigmoid(), y)).zip(a[2], |l, w| l * w);
             reduced(each.fold(&[-1], false, mean), r)
         };
-        let text = format!("$0.multilabel_soft_margin_loss($1, Some($2), {r:?})");
+        let text = format!("MultilabelSoftMarginLoss(weight $2, {r:?}).apply($0, $1)");
         g.emit(
             text,
             &[x, y, w],
-            move |v| v[0].multilabel_soft_margin_loss(&v[1], Some(&v[2]), r),
+            move |v| MultilabelSoftMarginLoss::new().weight(&v[2]).reduction(r).apply(&v[0], &v[1]),
             definition,
         )?;
         Some(())
@@ -201,8 +226,13 @@ pub fn ops(list: &mut Vec<Op>) {
                 .zip(a[2], |s, v| (v.ln() + s / v) / 2.0 + if full { (2.0 * PI).ln() / 2.0 } else { 0.0 });
             reduced(losses, r)
         };
-        let text = format!("$0.gaussian_nll_loss($1, $2, {full}, 1e-6, {r:?})");
-        g.emit(text, &[x, y, v], move |v| v[0].gaussian_nll_loss(&v[1], &v[2], full, 1e-6, r), definition)?;
+        let text = format!("GaussianNllLoss(full {full}, {r:?}).apply($0, $1, $2)");
+        g.emit(
+            text,
+            &[x, y, v],
+            move |v| GaussianNllLoss::new().full(full).reduction(r).apply(&v[0], &v[1], &v[2]),
+            definition,
+        )?;
         Some(())
     });
     op(list, "triplet_margin_loss", |g| {
@@ -227,7 +257,7 @@ pub fn ops(list: &mut Vec<Op>) {
         g.emit(
             text,
             &[x, p, m],
-            move |v| TripletMargin::new().swap(swap).reduction(r).apply(&v[0], &v[1], &v[2]),
+            move |v| TripletMarginLoss::new().swap(swap).reduction(r).apply(&v[0], &v[1], &v[2]),
             definition,
         )?;
         Some(())
@@ -249,11 +279,17 @@ pub fn ops(list: &mut Vec<Op>) {
             };
             reduced(Arr::new(&lead, signs.iter().enumerate().map(loss).collect()), r)
         };
-        let text = format!("$0.cosine_embedding_loss($1, labels, 0.1, {r:?})");
+        let text = format!("CosineEmbeddingLoss(margin 0.1, {r:?}).apply($0, $1, labels)");
         g.emit(
             text,
             &[x, y],
-            move |v| v[0].cosine_embedding_loss(&v[1], &v[0].tape().constant(&label), 0.1, r),
+            move |v| {
+                CosineEmbeddingLoss::new().margin(0.1).reduction(r).apply(
+                    &v[0],
+                    &v[1],
+                    &v[0].tape().constant(&label),
+                )
+            },
             definition,
         )?;
         Some(())

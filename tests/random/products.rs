@@ -2,7 +2,7 @@
 use super::{
     arr::{Arr, indices},
     number::N,
-    program::{Gen, Op, V, op, sum},
+    program::{Gen, Op, V, op},
     views::{squeeze, unsqueeze},
 };
 
@@ -86,14 +86,11 @@ pub fn ops(list: &mut Vec<Op>) {
         Some(())
     });
     const PAIRS: &[(&str, [&str; 2], Two)] = &[
-        ("mm", ["nk", "km"], |a, b| a.mm(b)),
-        ("mv", ["nk", "k"], |a, b| a.mv(b)),
         ("bmm", ["bnk", "bkm"], |a, b| a.bmm(b)),
         ("dot", ["k", "k"], |a, b| a.dot(b)),
         ("outer", ["n", "m"], |a, b| a.outer(b)),
-        ("inner", ["nk", "mk"], |a, b| a.inner(b)),
         ("kron", ["nk", "bm"], |a, b| a.kron(b)),
-        ("tensordot", ["bnk", "kmn"], |a, b| a.tensordot(b, &[2, 1], &[0, 2])),
+        ("tensordot", ["bnk", "kmn"], |a, b| a.tensordot(b, [2, 1], [0, 2])),
     ];
     for &(name, shapes, call) in PAIRS {
         op(list, name, move |g| {
@@ -123,13 +120,7 @@ pub fn ops(list: &mut Vec<Op>) {
             Some(())
         });
     }
-    for (name, shapes) in [
-        ("addmm", ["nm", "nk", "km"]),
-        ("addmv", ["n", "nk", "k"]),
-        ("addbmm", ["nm", "bnk", "bkm"]),
-        ("baddbmm", ["bnm", "bnk", "bkm"]),
-        ("addr", ["nm", "n", "m"]),
-    ] {
+    for (name, shapes) in [("addmm", ["nm", "nk", "km"]), ("baddbmm", ["bnm", "bnk", "bkm"])] {
         op(list, name, move |g| {
             let sizes = [0; 4].map(|_| g.size().min(6));
             let shape = |s: &str| s.chars().map(|c| sizes["bnmk".find(c).unwrap_or(0)]).collect::<Vec<_>>();
@@ -140,11 +131,7 @@ pub fn ops(list: &mut Vec<Op>) {
             let (x, a, b) = (g.of(&own), g.of(&shape(shapes[1])), g.of(&shape(shapes[2])));
             let (beta, alpha) = (g.real(-1.0, 1.0), g.real(-1.0, 1.0));
             let definition = move |v: &[&Arr]| {
-                let y = match name {
-                    "addr" => outer(&v[1..]),
-                    "addbmm" => v[1].matmul(v[2]).fold(&[0], false, sum),
-                    _ => product(&v[1..]),
-                };
+                let y = product(&v[1..]);
                 y.zip(v[0], |y, x| y * alpha + x * beta)
             };
             let text = format!("$0.{name}($1, $2, {beta}, {alpha})");
@@ -153,10 +140,7 @@ pub fn ops(list: &mut Vec<Op>) {
                 &[x, a, b],
                 move |v| match name {
                     "addmm" => v[0].addmm(&v[1], &v[2], beta, alpha),
-                    "addmv" => v[0].addmv(&v[1], &v[2], beta, alpha),
-                    "addbmm" => v[0].addbmm(&v[1], &v[2], beta, alpha),
-                    "baddbmm" => v[0].baddbmm(&v[1], &v[2], beta, alpha),
-                    _ => v[0].addr(&v[1], &v[2], beta, alpha),
+                    _ => v[0].baddbmm(&v[1], &v[2], beta, alpha),
                 },
                 definition,
             )?;

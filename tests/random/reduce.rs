@@ -124,7 +124,6 @@ fn scan(x: &[N], f: impl Fn(N, N) -> N) -> Vec<N> {
 /// A line to a line.
 const LINES: &[(&str, Line, fn(&[N]) -> Vec<N>)] = &[
     ("softmax", |x, d| x.softmax(d), softmax),
-    ("softmin", |x, d| x.softmin(d), |x| softmax(&x.iter().map(|&x| -x).collect::<Vec<_>>())),
     ("log_softmax", |x, d| x.log_softmax(d), |x| x.iter().map(|&v| v - logsumexp(x)).collect()),
     ("cumsum", |x, d| x.cumsum(d), |x| scan(x, |a, b| a + b)),
     ("cumprod", |x, d| x.cumprod(d), |x| scan(x, |a, b| a * b)),
@@ -226,12 +225,6 @@ pub fn ops(list: &mut Vec<Op>) {
         let definition = move |x: &[N]| x[order(x)[k - 1]];
         let text = format!("$0.kthvalue({k}, {d}, {keep})");
         g.emit(text, &[x], move |v| v[0].kthvalue(k, d, keep).0, move |a| a[0].fold(&[d], keep, definition))?;
-        Some(())
-    });
-    op(list, "msort", |g| {
-        let x = g.any(1, 3);
-        let definition = |a: &[&Arr]| a[0].along(0, |x| order(x).into_iter().map(|i| x[i]).collect());
-        g.emit("$0.msort()", &[x], |v| v[0].msort(), definition)?;
         Some(())
     });
     op(list, "renorm", |g| {

@@ -6,7 +6,7 @@ use super::{
     program::{Gen, Op, op},
     views::squeeze,
 };
-use kolmo::MatrixNorm;
+use kolmo::{MatrixNorm, SolveTriangularOptions};
 
 /// Square matrices that are far from singular: random ones with a heavy diagonal.
 fn regular(g: &mut Gen, symmetric: bool) -> Option<usize> {
@@ -113,7 +113,16 @@ pub fn ops(list: &mut Vec<Op>) {
             true => solve(v[0], v[1]),
             false => solve(&v[0].transpose(-1, -2), &v[1].transpose(-1, -2)).transpose(-1, -2),
         };
-        g.emit(format!("$0.solve($1, {left})"), &[a, b], move |v| v[0].solve(&v[1], left), definition)?;
+        let text = format!("$0.solve($1), from the left {left}");
+        g.emit(
+            text,
+            &[a, b],
+            move |v| match left {
+                true => v[0].solve(&v[1]),
+                false => v[0].transpose(-1, -2).solve(&v[1].transpose(-1, -2)).transpose(-1, -2),
+            },
+            definition,
+        )?;
         Some(())
     });
     op(list, "solve_triangular", |g| {
@@ -137,8 +146,9 @@ pub fn ops(list: &mut Vec<Op>) {
             });
             solve(&triangle, v[1])
         };
-        let text = format!("$0.solve_triangular($1, {upper}, true, {unit})");
-        g.emit(text, &[a, b], move |v| v[0].solve_triangular(&v[1], upper, true, unit), definition)?;
+        let options = SolveTriangularOptions::new().upper(upper).unitriangular(unit);
+        let text = format!("$0.solve_triangular($1, upper {upper}, unitriangular {unit})");
+        g.emit(text, &[a, b], move |v| v[0].solve_triangular(&v[1], options), definition)?;
         Some(())
     });
     op(list, "inv", |g| {

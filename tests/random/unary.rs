@@ -131,7 +131,6 @@ pub const UNARY: &[(&str, [f64; 2], F1, fn(N) -> N)] = &[
     ("mul number", [-99.0, 99.0], |x| x * 0.7, |x| x * 0.7),
     ("div number", [-99.0, 99.0], |x| x / 1.7, |x| x / 1.7),
     ("number div", [0.3, 9.0], |x| 1.7 / x, |x| n(1.7) / x),
-    ("rpow", [-2.0, 2.0], |x| x.rpow(1.8), |x| n(1.8).pow(x)),
     ("detach", [-99.0, 99.0], |x| x.detach(), |x| n(x.v)),
 ];
 
@@ -257,14 +256,6 @@ pub fn ops(list: &mut Vec<Op>) {
             Some(())
         });
     }
-    op(list, "clamp_tensor", |g| {
-        let x = g.any_or_empty(0, 3);
-        let (low, high) = (partner(g, x, [-1.0, -0.2]), partner(g, x, [0.2, 1.0]));
-        let definition = |a: &[&Arr]| a[0].zip(a[1], |x, low| x.max(low)).zip(a[2], |x, high| x.min(high));
-        let text = "$0.clamp_tensor(Some($1), Some($2))";
-        g.emit(text, &[x, low, high], |v| v[0].clamp_tensor(Some(&v[1]), Some(&v[2])), definition)?;
-        Some(())
-    });
     for (name, divides) in [("addcmul", false), ("addcdiv", true)] {
         op(list, name, move |g| {
             let x = g.any_or_empty(0, 3);

@@ -29,7 +29,7 @@ pub fn strided_leaf(g: &mut Gen, shape: &[usize], low: f64, high: f64) -> Option
         1 => {
             let id = g.leaf(shape, low, high);
             let back: Vec<usize> = (0..size).rev().collect();
-            g.emit(format!("$0.flip(&[{d}])"), &[id], move |v| v[0].flip(&[d]), move |a| a[0].pick(d, &back))
+            g.emit(format!("$0.flip([{d}])"), &[id], move |v| v[0].flip([d]), move |a| a[0].pick(d, &back))
         }
         2 => {
             // One element for all of an axis.
@@ -192,7 +192,7 @@ pub fn ops(list: &mut Vec<Op>) {
     op(list, "squeeze", |g| {
         let x = g.find(1, 4, |shape| shape.contains(&1));
         let d = g.shape(x).iter().position(|&s| s == 1)? as isize;
-        g.emit(format!("$0.squeeze(&[{d}])"), &[x], move |v| v[0].squeeze(&[d]), move |a| squeeze(a[0], d))?;
+        g.emit(format!("$0.squeeze([{d}])"), &[x], move |v| v[0].squeeze([d]), move |a| squeeze(a[0], d))?;
         Some(())
     });
     op(list, "reshape", |g| {
@@ -229,11 +229,6 @@ pub fn ops(list: &mut Vec<Op>) {
         g.emit(text, &[x], move |v| v[0].flatten(a as isize, b as isize), move |x| x[0].reshape(&shape))?;
         Some(())
     });
-    op(list, "ravel", |g| {
-        let x = g.any_or_empty(0, 4);
-        g.emit("$0.ravel()", &[x], |v| v[0].ravel(), |a| a[0].reshape(&[a[0].data.len()]))?;
-        Some(())
-    });
     op(list, "unflatten", |g| {
         let x = g.any(1, 3);
         let d = g.axis(x);
@@ -251,11 +246,11 @@ pub fn ops(list: &mut Vec<Op>) {
         let (from, to) = (g.int(0, g.rank(x) - 1), g.int(0, g.rank(x) - 1));
         let mut axes: Vec<usize> = (0..g.rank(x)).filter(|&a| a != from).collect();
         axes.insert(to, from);
-        let text = format!("$0.movedim(&[{from}], &[{to}])");
+        let text = format!("$0.movedim([{from}], [{to}])");
         g.emit(
             text,
             &[x],
-            move |v| v[0].movedim(&[from as isize], &[to as isize]),
+            move |v| v[0].movedim([from as isize], [to as isize]),
             move |a| a[0].permute(&axes),
         )?;
         Some(())

@@ -67,10 +67,10 @@ fn parts_of_a_failed_value_are_as_many_as_were_asked_for() {
     let told = |v: &Var<'_, f64>| v.value().unwrap_err().to_string().starts_with(FIRST);
     let lists = [
         (x.split(1, 2), 1),
-        (x.split_with_sizes(&[1, 2, 3], 7), 3),
+        (x.split([1, 2, 3], 7), 3),
         (x.chunk(4, 1), 4),
         (x.tensor_split(5, 0), 5),
-        (x.tensor_split_at(&[1, 2], 0), 3),
+        (x.tensor_split([1, 2], 0), 3),
         (x.unbind(0), 1),
         (tape.meshgrid(&[&x, &tape.constant([1.0])], MeshgridIndexing::Ij), 2),
     ];
@@ -142,7 +142,7 @@ fn axes_of_one_element_have_no_direction() -> Result<()> {
         let (y, column) = (x.flip(dims), x.t().flip(dims));
         let mut all = y.matmul(&x.t()).to_vec()?;
         all.extend(x.matmul(&column).to_vec()?);
-        all.extend(y.mv(&x.select(0, 0).flip(&[0])).to_vec()?);
+        all.extend(y.matmul(&x.select(0, 0).flip(0)).to_vec()?);
         all.extend(y.linear(x, Some(&tape.constant([0.5]))).to_vec()?);
         all.extend(column.matmul(&y).to_vec()?);
         Ok(all)
@@ -150,10 +150,10 @@ fn axes_of_one_element_have_no_direction() -> Result<()> {
     assert_eq!(turned(&one, &[0])?, [4.0, 4.0, 4.0, 4.5, 4.0]);
     assert_eq!(turned(&one, &[0, 1])?, [4.0, 4.0, 4.0, 4.5, 4.0]);
     // Of a row only the axis that has elements is walked backwards.
-    assert_eq!(list.flip(&[0]).matmul(&list.t()).to_vec()?, [14.0]);
-    assert_eq!(list.flip(&[0, 1]).matmul(&list.t()).to_vec()?, [10.0]);
+    assert_eq!(list.flip(0).matmul(&list.t()).to_vec()?, [14.0]);
+    assert_eq!(list.flip([0, 1]).matmul(&list.t()).to_vec()?, [10.0]);
     for shape in [[1, 5], [5, 1], [1, 1]] {
-        let x = Tensor::<f32>::from_fn(shape, |i| i as f32).flip(&[0, 1])?;
+        let x = Tensor::<f32>::from_fn(shape, |i| i as f32).flip([0, 1])?;
         assert!(x.shape().iter().zip(x.strides()).all(|(&n, &s)| n != 1 || s >= 0), "{:?}", x.strides());
     }
     Ok(())

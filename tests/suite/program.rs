@@ -120,11 +120,9 @@ fn a_look_at_values_is_noticed_whatever_they_are() {
         };
         assert!(branch(|x| x.sum().item()).contains("a value was read"));
         assert!(branch(|x| x.max().item()).contains("a value was read"));
-        assert!(branch(|x| x.norm_dim(2.0, &[], false).item()).contains("a value was read"));
+        assert!(branch(|x| x.norm_dim(2.0, [], false).item()).contains("a value was read"));
         assert!(branch(|x| x.detach().sum().item()).contains("a value was read"));
-        assert!(
-            branch(|x| Ok(x.gt(0.0)?.all(&[], false)?.item()? as u8 as f32)).contains("a value was read")
-        );
+        assert!(branch(|x| Ok(x.gt(0.0)?.all([], false)?.item()? as u8 as f32)).contains("a value was read"));
         assert!(branch(|x| x.tape().no_grad(|| x.sum().item())).contains("without being recorded"));
         assert!(branch(|x| Ok(x.at([1]).value())).contains("scalars"));
     }

@@ -97,7 +97,7 @@ fn apply<'t>(v: View, x: &Var<'t, f64>, m: &Model) -> Option<(Var<'t, f64>, Mode
                 i[a] = sizes[a] - 1 - i[a];
                 i
             });
-            (x.flip(&[a as isize]), model)
+            (x.flip([a as isize]), model)
         }
         View::TensorIndex(a, at) => {
             let a = axis(a).filter(|&a| sizes[a] > 0)?;
@@ -117,7 +117,7 @@ fn apply<'t>(v: View, x: &Var<'t, f64>, m: &Model) -> Option<(Var<'t, f64>, Mode
             more.insert(a, 1);
             (x.unsqueeze(a as isize), Model { sizes: more, from: m.from.clone() })
         }
-        View::Flatten => (x.ravel(), Model { sizes: vec![m.from.len()], from: m.from.clone() }),
+        View::Flatten => (x.flatten(0, -1), Model { sizes: vec![m.from.len()], from: m.from.clone() }),
         View::Repeat(a, n) => {
             let a = axis(a).filter(|_| m.from.len() < 200)?;
             let mut times = vec![1; rank];
@@ -152,7 +152,7 @@ fn apply<'t>(v: View, x: &Var<'t, f64>, m: &Model) -> Option<(Var<'t, f64>, Mode
                 i[a] = (i[a] + sizes[a] * 6 - by) % sizes[a];
                 i
             });
-            (x.roll(&[by as isize], &[a as isize]), model)
+            (x.roll([by as isize], [a as isize]), model)
         }
     })
 }

@@ -2,7 +2,7 @@
 //! otherwise.
 use kolmo::{
     AttentionMask, AttentionOptions, Random, Result, Tape, Tensor, Var, fuse,
-    loss::Reduction,
+    loss::{BceWithLogitsLoss, MseLoss, Reduction},
     nn::{AttentionMasks, MultiheadAttention, MultiheadAttentionOptions},
 };
 
@@ -85,33 +85,33 @@ fn second_derivatives_are_symmetric_at_special_points_too() {
 
 #[test]
 fn an_infinite_entry_of_a_sum_of_exponentials_does_not_spoil_the_others() {
-    same(&gradient(&[1.0, INF], |x| x.logsumexp(&[0], false)), &[0.0, NAN]);
-    same(&gradient(&[1.0, -INF], |x| x.logsumexp(&[0], false)), &[1.0, 0.0]);
-    same(&gradient(&[-INF, -INF], |x| x.logsumexp(&[0], false)), &[NAN, NAN]);
-    same(&gradient(&[1e308, 1e308, -1e308], |x| x.logsumexp(&[0], false)), &[1.0, 1.0, 0.0]);
+    same(&gradient(&[1.0, INF], |x| x.logsumexp(0, false)), &[0.0, NAN]);
+    same(&gradient(&[1.0, -INF], |x| x.logsumexp(0, false)), &[1.0, 0.0]);
+    same(&gradient(&[-INF, -INF], |x| x.logsumexp(0, false)), &[NAN, NAN]);
+    same(&gradient(&[1e308, 1e308, -1e308], |x| x.logsumexp(0, false)), &[1.0, 1.0, 0.0]);
     let scanned = gradient(&[1.0, INF, 2.0], |x| x.logcumsumexp(0));
     same(&[scanned[0], scanned[2]], &[1.0, 0.0]);
     same(&gradient(&[0.0, -INF], |x| x.log_softmax(0).narrow(0, 0, 1)), &[0.0, 0.0]);
     let tape = Tape::<f64>::new();
     let x = tape.input([1.0, 2.0, -INF]);
-    let first = x.logsumexp(&[0], false).grad(&[&x]).unwrap();
+    let first = x.logsumexp(0, false).grad(&[&x]).unwrap();
     let second = first[0].narrow(0, 0, 1).sum().grad(&[&x]).unwrap()[0].to_vec().unwrap();
     let p = 1.0 / (1.0 + 1f64.exp());
     same(&second, &[p * (1.0 - p), -p * (1.0 - p), 0.0]);
     // Large numbers of the same size are told apart precisely.
     let tape = Tape::<f32>::new();
     let x = tape.input([10000.0, 10001.0]);
-    let shares = x.logsumexp(&[0], false).backward().unwrap().get(&x).unwrap().to_vec();
+    let shares = x.logsumexp(0, false).backward().unwrap().get(&x).unwrap().to_vec();
     assert!((shares[0] + shares[1] - 1.0).abs() < 1e-6, "{shares:?}");
 }
 
 #[test]
 fn extremes_of_nan_share_as_pytorch_has_it() {
     let x = [NAN, 2.0, NAN, 1.0];
-    same(&gradient(&x, |x| x.amax_dim(&[0], false)), &[NAN; 4]);
+    same(&gradient(&x, |x| x.amax_dim(0, false)), &[NAN; 4]);
     same(&gradient(&x, |x| x.max()), &[0.5, 0.0, 0.5, 0.0]);
     same(&gradient(&x, |x| x.min()), &[0.5, 0.0, 0.5, 0.0]);
-    same(&gradient(&[3.0, 3.0, 1.0], |x| x.amax_dim(&[0], false)), &[0.5, 0.5, 0.0]);
+    same(&gradient(&[3.0, 3.0, 1.0], |x| x.amax_dim(0, false)), &[0.5, 0.5, 0.0]);
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn what_a_value_does_not_depend_on_can_be_infinite() {
     let (x, t) = (tape.input([INF, 2.0]), tape.input([1.0, 0.0]));
     let y = fuse!(|x, t| (1.0 - t) * x - x.logsigmoid()).apply([&x, &t]);
     same(&y.sum().backward().unwrap().get(&x).unwrap().to_vec(), &[0.0, 1.0 - 1.0 / (1.0 + 2f64.exp())]);
-    let loss = x.binary_cross_entropy_with_logits(&t.detach(), None, None, Reduction::Sum);
+    let loss = BceWithLogitsLoss::new().reduction(Reduction::Sum).apply(&x, &t.detach());
     same(&loss.backward().unwrap().get(&x).unwrap().to_vec(), &[0.0, 1.0 / (1.0 + (-2f64).exp())]);
 }
 
@@ -151,8 +151,8 @@ fn variances_of_too_few_numbers_are_pytorchs() {
     same(&[tape.constant(Tensor::zeros([0])).var(1.0).item().unwrap()], &[NAN]);
     same(&gradient(&[3.0], |x| x.var(1.0)), &[NAN]);
     same(&gradient(&[1.0, 2.0, 3.0], |x| x.var(3.0)), &[INF, NAN, INF]);
-    same(&gradient(&[1.0, 2.0], |x| x.var_dim(&[0], 2.0, false)), &[-INF, INF]);
-    same(&gradient(&[1.0, 2.0], |x| x.var_dim(&[0], 3.0, false)), &[1.0, -1.0]);
+    same(&gradient(&[1.0, 2.0], |x| x.var_dim(0, 2.0, false)), &[-INF, INF]);
+    same(&gradient(&[1.0, 2.0], |x| x.var_dim(0, 3.0, false)), &[1.0, -1.0]);
     same(&gradient(&[2.0, 2.0], |x| x.std(1.0)), &[0.0, 0.0]);
     same(&gradient(&[1.0, 3.0], |x| x.var(1.0)), &[-2.0, 2.0]);
 }
@@ -240,10 +240,10 @@ fn answers_and_targets_of_two_shapes_are_not_broadcast() {
     let tape = Tape::<f64>::new();
     let (column, row) = (tape.input(Tensor::zeros([6, 1])), tape.constant(Tensor::zeros([6])));
     let losses = [
-        ("mse_loss", column.mse_loss(&row, Reduction::Mean)),
-        ("l1_loss", column.l1_loss(&row, Reduction::Mean)),
-        ("smooth_l1_loss", column.smooth_l1_loss(&row, 1.0, Reduction::Mean)),
-        ("huber_loss", column.huber_loss(&row, 1.0, Reduction::Mean)),
+        ("mse_loss", column.mse_loss(&row)),
+        ("l1_loss", column.l1_loss(&row)),
+        ("smooth_l1_loss", column.smooth_l1_loss(&row)),
+        ("huber_loss", column.huber_loss(&row)),
     ];
     for (name, loss) in losses {
         let error = loss.value().unwrap_err().to_string();
@@ -251,7 +251,7 @@ fn answers_and_targets_of_two_shapes_are_not_broadcast() {
     }
     let square = |v: &Var<'_, f64>| v.shape().to_string();
     let (a, b) = (column.expand([6, 6]), row.expand([6, 6]));
-    assert_eq!(square(&a.mse_loss(&b, Reduction::None)), "[6, 6]");
+    assert_eq!(square(&MseLoss::new().reduction(Reduction::None).apply(&a, &b)), "[6, 6]");
 }
 
 #[test]

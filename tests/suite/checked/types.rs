@@ -292,8 +292,8 @@ pub fn tapes() -> Result<Vec<Kind>> {
     tape.set_observing(true);
     let x = tape.input(Tensor::from_fn([2, 3], |i| i as f64));
     let w = tape.input(Tensor::from_fn([3, 3], |i| i as f64 * 0.1));
-    let y = x.matmul(&w).softmax(-1).max_dim(0, false).0.narrow(0, 1, 2).flip(&[0]).cumsum(0);
-    let y = y.reshape([2, 1]).expand([2, 4]).sum_dim(&[0], false) * tape.scalar(2.0);
+    let y = x.matmul(&w).softmax(-1).max_dim(0, false).0.narrow(0, 1, 2).flip(0).cumsum(0);
+    let y = y.reshape([2, 1]).expand([2, 4]).sum_dim(0, false) * tape.scalar(2.0);
     let saved = SavedTape::from_var(&y.sum())?;
     list.kind("SavedTape", &saved, 1500, move |saved| drop(saved.replay::<f64>()));
     list.kind("Listing", &tape.listing(), 300, move |listing: &Listing| drop(listing.to_string()));

@@ -74,7 +74,11 @@ fn pools_and_sizes() {
             vec![numbers([1, 2, 3, 4])],
         ),
         ("pixel_shuffle", |x| x[0].pixel_shuffle(2).square(), vec![numbers([1, 4, 2, 3])]),
-        ("im2col", |x| x[0].im2col(2, 1, 1, 2).square(), vec![numbers([1, 2, 3, 3])]),
+        (
+            "im2col",
+            |x| x[0].im2col(2, &ConvOptions::new().padding(1).stride(2)).square(),
+            vec![numbers([1, 2, 3, 3])],
+        ),
     ]);
 }
 

@@ -1,27 +1,22 @@
 //! Losses.
 use super::{check_all, numbers, positive};
-use kolmo::{
-    Tensor,
-    loss::{CrossEntropy, Reduction, TripletMargin},
-};
-
-const MEAN: Reduction = Reduction::Mean;
+use kolmo::{Tensor, loss::*};
 
 #[test]
 fn distances() {
     let two = || vec![numbers([2, 3]), positive([2, 3])];
     let three = || vec![numbers([2, 3]), positive([2, 3]), positive([2, 3])];
     check_all(&[
-        ("mse", |x| x[0].mse_loss(&x[1], MEAN), two()),
-        ("l1", |x| x[0].l1_loss(&x[1], Reduction::Sum).tanh(), two()),
-        ("smooth_l1", |x| x[0].smooth_l1_loss(&x[1], 0.7, MEAN), two()),
-        ("huber", |x| x[0].huber_loss(&x[1], 0.6, Reduction::None), two()),
-        ("triplet", |x| TripletMargin::new().swap(true).apply(&x[0], &x[1], &(&x[2] * 1.3)), three()),
+        ("mse", |x| x[0].mse_loss(&x[1]), two()),
+        ("l1", |x| L1Loss::new().reduction(Reduction::Sum).apply(&x[0], &x[1]).tanh(), two()),
+        ("smooth_l1", |x| SmoothL1Loss::new().beta(0.7).apply(&x[0], &x[1]), two()),
+        ("huber", |x| HuberLoss::new().delta(0.6).reduction(Reduction::None).apply(&x[0], &x[1]), two()),
+        ("triplet", |x| TripletMarginLoss::new().swap(true).apply(&x[0], &x[1], &(&x[2] * 1.3)), three()),
         (
             "hinge embedding",
             |x| {
                 let label = x[0].tape().constant([[1.0, -1.0, 1.0], [-1.0, 1.0, -1.0]]);
-                x[0].hinge_embedding_loss(&label, 0.8, MEAN).tanh()
+                HingeEmbeddingLoss::new().margin(0.8).apply(&x[0], &label).tanh()
             },
             vec![positive([2, 3])],
         ),
@@ -29,13 +24,19 @@ fn distances() {
             "margin ranking",
             |x| {
                 let label = x[0].tape().constant([[1.0, -1.0, 1.0], [-1.0, 1.0, -1.0]]);
-                x[0].margin_ranking_loss(&x[1], &label, 0.3, MEAN).tanh()
+                MarginRankingLoss::new().margin(0.3).apply(&x[0], &x[1], &label).tanh()
             },
             two(),
         ),
         (
             "cosine embedding",
-            |x| x[0].cosine_embedding_loss(&x[1], &x[0].tape().constant([1.0, -1.0]), -0.9, MEAN),
+            |x| {
+                CosineEmbeddingLoss::new().margin(-0.9).apply(
+                    &x[0],
+                    &x[1],
+                    &x[0].tape().constant([1.0, -1.0]),
+                )
+            },
             two(),
         ),
     ]);
@@ -48,32 +49,38 @@ fn probabilities() {
     check_all(&[
         (
             "bce",
-            |x| x[0].binary_cross_entropy(&x[1], Some(&x[2]), MEAN),
+            |x| BceLoss::new().weight(&x[2]).apply(&x[0], &x[1]),
             vec![p(), positive([2, 3]), positive([3])],
         ),
-        ("bce with logits", |x| x[0].binary_cross_entropy_with_logits(&x[1], None, None, MEAN), logits()),
+        ("bce with logits", |x| x[0].binary_cross_entropy_with_logits(&x[1]), logits()),
         (
             "bce with weights",
-            |x| x[0].binary_cross_entropy_with_logits(&x[1], Some(&x[2]), Some(&x[2]), Reduction::Sum),
+            |x| {
+                BceWithLogitsLoss::new()
+                    .weight(&x[2])
+                    .pos_weight(&x[2])
+                    .reduction(Reduction::Sum)
+                    .apply(&x[0], &x[1])
+            },
             vec![numbers([2, 3]), p(), positive([3])],
         ),
-        ("soft margin", |x| x[0].soft_margin_loss(&x[1], MEAN), logits()),
-        ("multilabel soft margin", |x| x[0].multilabel_soft_margin_loss(&x[1], None, MEAN), logits()),
-        ("kl_div", |x| x[0].kl_div(&x[1], false, Reduction::BatchMean), logits()),
-        ("kl_div of logarithms", |x| x[0].kl_div(&x[1], true, MEAN), logits()),
+        ("soft margin", |x| x[0].soft_margin_loss(&x[1]), logits()),
+        ("multilabel soft margin", |x| x[0].multilabel_soft_margin_loss(&x[1]), logits()),
+        ("kl_div", |x| KlDivLoss::new().reduction(Reduction::BatchMean).apply(&x[0], &x[1]), logits()),
+        ("kl_div of logarithms", |x| KlDivLoss::new().log_target(true).apply(&x[0], &x[1]), logits()),
         (
             "poisson",
-            |x| x[0].poisson_nll_loss(&x[1], true, true, 1e-8, MEAN),
+            |x| PoissonNllLoss::new().full(true).apply(&x[0], &x[1]),
             vec![numbers([2, 3]), positive([2, 3])],
         ),
         (
             "poisson of rates",
-            |x| x[0].poisson_nll_loss(&x[1], false, false, 1e-8, MEAN),
+            |x| PoissonNllLoss::new().log_input(false).apply(&x[0], &x[1]),
             vec![positive([2, 3]), p()],
         ),
         (
             "gaussian",
-            |x| x[0].gaussian_nll_loss(&x[1], &x[2], true, 1e-6, MEAN),
+            |x| GaussianNllLoss::new().full(true).apply(&x[0], &x[1], &x[2]),
             vec![numbers([2, 3]), p(), positive([2, 1])],
         ),
     ]);
@@ -88,32 +95,41 @@ fn classes() {
             "cross entropy with options",
             |x| {
                 let loss =
-                    CrossEntropy::new().weight([0.5, 1.0, 2.0, 1.5]).label_smoothing(0.2).ignore_index(3);
+                    CrossEntropyLoss::new().weight([0.5, 1.0, 2.0, 1.5]).label_smoothing(0.2).ignore_index(3);
                 loss.apply(&x[0], &Tensor::from([0, 3, 1]))
             },
             scores(),
         ),
         (
             "cross entropy of probabilities",
-            |x| CrossEntropy::new().label_smoothing(0.1).apply_probabilities(&x[0], &x[1]),
+            |x| CrossEntropyLoss::new().label_smoothing(0.1).apply(&x[0], &x[1]),
             vec![numbers([2, 3]), positive([2, 3])],
         ),
         (
             "cross entropy of pictures",
-            |x| CrossEntropy::new().apply(&x[0], &Tensor::from([[0, 1], [2, 0]])),
+            |x| CrossEntropyLoss::new().apply(&x[0], &Tensor::from([[0, 1], [2, 0]])),
             vec![numbers([2, 3, 2])],
         ),
-        ("nll", |x| x[0].log_softmax(1).nll_loss(&Tensor::from([2, 0, 0]), None, 0, MEAN), scores()),
+        (
+            "nll",
+            |x| NllLoss::new().ignore_index(0).apply(&x[0].log_softmax(1), &Tensor::from([2, 0, 0])),
+            scores(),
+        ),
         (
             "multi margin",
-            |x| x[0].multi_margin_loss(&Tensor::from([2, 0, 3]), 2.0, 1.0, Some(&[1.0, 2.0, 0.5, 1.0]), MEAN),
+            |x| {
+                MultiMarginLoss::new()
+                    .p(2.0)
+                    .weight([1.0, 2.0, 0.5, 1.0])
+                    .apply(&x[0], &Tensor::from([2, 0, 3]))
+            },
             scores(),
         ),
         (
             "multilabel margin",
             |x| {
                 let lists = Tensor::from([[2, 0, -1, 1], [3, -1, 0, 0], [0, 1, 2, -1]]);
-                x[0].multilabel_margin_loss(&lists, MEAN).tanh()
+                x[0].multilabel_margin_loss(&lists).tanh()
             },
             scores(),
         ),

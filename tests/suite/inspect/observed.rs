@@ -174,10 +174,10 @@ fn noise_of_one_seed() -> Vec<f32> {
 #[test]
 fn the_first_difference_is_found_wherever_it_is() {
     let same = |_: &mut [f32]| ();
-    assert!(Tape::diff(&run(same, 2.0, 0), &run(same, 2.0, 0)).is_none());
+    assert!(run(same, 2.0, 0).diff(&run(same, 2.0, 0)).is_none());
 
     let moved = |data: &mut [f32]| data[9] += 0.25;
-    let difference = Tape::diff(&run(same, 2.0, 0), &run(moved, 2.0, 0)).unwrap();
+    let difference = run(same, 2.0, 0).diff(&run(moved, 2.0, 0)).unwrap();
     assert_eq!((difference.id, difference.what), (1, DifferenceKind::Value));
     let text = difference.to_string();
     assert!(text.starts_with("%1 = input (tests/suite/inspect/observed.rs:"), "{text}");
@@ -186,16 +186,16 @@ fn the_first_difference_is_found_wherever_it_is() {
         "{text}"
     );
 
-    let difference = Tape::diff(&run(same, 2.0, 0), &run(same, 2.5, 0)).unwrap();
+    let difference = run(same, 2.0, 0).diff(&run(same, 2.5, 0)).unwrap();
     assert_eq!((difference.id, difference.origin.op.as_str()), (2, "mul_number"));
 
-    let difference = Tape::diff(&run(same, 2.0, 0), &run(same, 2.0, 1)).unwrap();
+    let difference = run(same, 2.0, 0).diff(&run(same, 2.0, 1)).unwrap();
     assert_eq!((difference.id, difference.what), (4, DifferenceKind::Operation));
     assert!(difference.message.contains("sum(%3)") && difference.message.contains("exp(%3)"), "{difference}");
 
     let shorter = observed::<f32>();
     let _ = shorter.input(Tensor::new([4, 6], noise_of_one_seed()).unwrap());
-    let difference = Tape::diff(&shorter, &run(same, 2.0, 2)).unwrap();
+    let difference = shorter.diff(&run(same, 2.0, 2)).unwrap();
     assert_eq!((difference.id, difference.what), (2, DifferenceKind::Length));
 }
 
