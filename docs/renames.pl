@@ -109,3 +109,5 @@ s~\b(inspect::(?:\{[^}]*)?)\bBy\b~$1GroupBy~g;
 s~\b(data::(?:\{[^}]*)?)\bMinMax\b~$1MinMaxScaler~g;
 s~\b(data::(?:\{[^}]*)?)\bStandardize\b~$1StandardScaler~g;
 s~\bkolmo::threads\b(?!::)~kolmo::num_threads~g;
+# The path comes last.
+s~\b((?:save|load)_checkpoint(?:::<(?:[^()<>]|\([^()]*\))*>)?|write_(?:npy|npz|file))\(((?:[^(),]|\([^()]*\))+), ((?:[^()]|\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))*)\)~$1($3, $2)~g;

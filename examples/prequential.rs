@@ -97,7 +97,7 @@ fn main() -> Result<()> {
     )?;
     let bytes = encoder.finish();
     println!("{total} labels in {} bits, {:.0} s", 8 * bytes.len(), report.seconds());
-    kolmo::data::write_file(&path, &bytes)?;
+    kolmo::data::write_file(&bytes, &path)?;
     report.measure(&net, "network at the end", &images.test)?;
     report.note("bits", 8 * bytes.len());
     let plot = Plot::new("Prequential code of the labels").axes("labels", "bits").line("bits so far", curve);

@@ -39,12 +39,12 @@ use crate::error::{Error, Result};
 ///
 /// ```
 /// let path = std::env::temp_dir().join(format!("kolmo-report-{}.txt", std::process::id()));
-/// kolmo::data::write_file(&path, "97.3 %\n")?;
+/// kolmo::data::write_file("97.3 %\n", &path)?;
 /// assert_eq!(std::fs::read_to_string(&path).unwrap(), "97.3 %\n");
 /// # std::fs::remove_file(path).unwrap();
 /// # Ok::<(), kolmo::Error>(())
 /// ```
-pub fn write_file(path: impl AsRef<std::path::Path>, contents: impl AsRef<[u8]>) -> Result<()> {
+pub fn write_file(contents: impl AsRef<[u8]>, path: impl AsRef<std::path::Path>) -> Result<()> {
     let path = path.as_ref();
     crate::files::write_atomically(path, contents.as_ref()).map_err(|e| Error::io(path, e))
 }

@@ -236,7 +236,7 @@ fn checkpoints() -> Vec<Vec<u8>> {
 
 fn read_checkpoint(path: &Path) -> Option<Use> {
     let (net, mut adam) = (net(), AdamW::new(0.5));
-    train::load_checkpoint::<f32, _, _, serde_json::Value>(path, &net, &mut adam).ok()?;
+    train::load_checkpoint::<f32, _, _, serde_json::Value>(&net, &mut adam, path).ok()?;
     Some(Box::new(move || train(&net, &mut adam)))
 }
 

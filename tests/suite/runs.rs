@@ -100,9 +100,9 @@ fn numbers_that_json_has_not_go_through_a_checkpoint_and_through_serde() -> Resu
     let mut stopping = EarlyStopping::new(3);
     let _ = stopping.update(f64::NEG_INFINITY);
     let run = (plateau, stopping, Some(f64::NAN), vec![f32::INFINITY], f64::MIN_POSITIVE);
-    save_checkpoint(&path, &p, &adam, &run)?;
+    save_checkpoint(&p, &adam, &run, &path)?;
     type Run = (ReduceLrOnPlateau, EarlyStopping, Option<f64>, Vec<f32>, f64);
-    let again: Run = load_checkpoint(&path, &p, &mut adam)?;
+    let again: Run = load_checkpoint(&p, &mut adam, &path)?;
     assert_eq!((&again.0, &again.1, &again.3, again.4), (&run.0, &run.1, &run.3, run.4));
     assert!(again.2.is_some_and(f64::is_nan));
 
@@ -177,15 +177,15 @@ fn a_checkpoint_that_the_optimiser_refuses_changes_nothing() -> Result<()> {
     let tape = Tape::new();
     let loss = tape.param(&model.first.weight).sum() + tape.param(&model.third.weight).sum();
     adam.step(&model, &loss.backward()?)?;
-    save_checkpoint(&path, &model, &adam, &())?;
+    save_checkpoint(&model, &adam, &(), &path)?;
     let other = net();
     let before = bits(&other);
     // SGD without momentum remembers another number of tensors.
     let mut sgd: kolmo::optim::Sgd = kolmo::optim::Sgd::new(0.5);
-    assert!(load_checkpoint::<f32, _, _, ()>(&path, &other, &mut sgd).is_err());
+    assert!(load_checkpoint::<f32, _, _, ()>(&other, &mut sgd, &path).is_err());
     assert_eq!(bits(&other), before);
     assert!(other.first.weight.codebook().is_none() && other.third.weight.steps().is_none());
-    load_checkpoint::<f32, _, _, ()>(&path, &other, &mut adam)?;
+    load_checkpoint::<f32, _, _, ()>(&other, &mut adam, &path)?;
     assert_eq!(bits(&other), bits(&model));
     Ok(())
 }
@@ -195,9 +195,9 @@ fn parameters_of_both_types_are_in_a_checkpoint() -> Result<()> {
     let folder = Folder::new("both-types");
     let path = folder.join("run");
     let model = |v: f64| (Param::new(Tensor::from([v as f32])), Param::<f64>::new(Tensor::from([v])));
-    save_checkpoint(&path, &model(0.1), &Adam::<f64>::new(0.1), &())?;
+    save_checkpoint(&model(0.1), &Adam::<f64>::new(0.1), &(), &path)?;
     let other = model(7.0);
-    load_checkpoint::<f64, _, _, ()>(&path, &other, &mut Adam::new(0.1))?;
+    load_checkpoint::<f64, _, _, ()>(&other, &mut Adam::new(0.1), &path)?;
     assert_eq!((other.0.value().item()?, other.1.value().item()?), (0.1f32, 0.1f64));
     Ok(())
 }
@@ -207,12 +207,12 @@ fn a_good_checkpoint_outlives_one_that_can_not_be_read() -> Result<()> {
     let folder = Folder::new("unreadable");
     let path = folder.join("run");
     let (model, adam) = (net(), Adam::<f32>::new(0.1));
-    save_checkpoint(&path, &model, &adam, &1u64)?;
+    save_checkpoint(&model, &adam, &1u64, &path)?;
     // Deeper than a reader of JSON goes.
     let deep = (0..200).fold(serde_json::Value::Null, |inner, _| serde_json::json!([inner]));
-    let error = save_checkpoint(&path, &model, &adam, &deep).unwrap_err().to_string();
+    let error = save_checkpoint(&model, &adam, &deep, &path).unwrap_err().to_string();
     assert!(error.contains("could not be read again"), "{error}");
-    assert_eq!(load_checkpoint::<f32, _, _, u64>(&path, &model, &mut Adam::new(0.1))?, 1);
+    assert_eq!(load_checkpoint::<f32, _, _, u64>(&model, &mut Adam::new(0.1), &path)?, 1);
     Ok(())
 }
 
@@ -313,7 +313,7 @@ fn a_name_that_is_there_twice_is_named() {
     let model = Sequential((Linear::<f32>::new(1, 1, &mut Random::new(0)), Tanh));
     for result in [
         load_safetensors(&model, &path),
-        load_checkpoint::<f32, _, _, ()>(&path, &model, &mut Adam::new(0.1)),
+        load_checkpoint::<f32, _, _, ()>(&model, &mut Adam::new(0.1), &path),
     ] {
         let error: Error = result.unwrap_err();
         assert!(error.to_string().contains("\"weight\" is there twice"), "{error}");
