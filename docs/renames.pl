@@ -111,3 +111,6 @@ s~\b(data::(?:\{[^}]*)?)\bStandardize\b~$1StandardScaler~g;
 s~\bkolmo::threads\b(?!::)~kolmo::num_threads~g;
 # The path comes last.
 s~\b((?:save|load)_checkpoint(?:::<(?:[^()<>]|\([^()]*\))*>)?|write_(?:npy|npz|file))\(((?:[^(),]|\([^()]*\))+), ((?:[^()]|\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))*)\)~$1($3, $2)~g;
+# Random numbers by position; those without one are the next of the stream.
+s~\.(uniform|bits)\((?=[^),]+\))~.$1_at(~g;
+s~\b((?:data::)?(?:train_test_split|stratified_split|k_fold|stratified_k_fold|hash_weights)\((?:[^(),]|\((?:[^()]|\([^()]*\))*\))+, (?:[^(),]|\([^()]*\))+), (\w+)\)~$1, &mut Random::new($2))~g;

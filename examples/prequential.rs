@@ -26,7 +26,6 @@ use kolmo::{
 };
 use lab::{Common, Report, code_labels};
 use net::{Net, Shape};
-use rand::RngExt;
 
 pub type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
@@ -142,7 +141,7 @@ fn learn<C: BitCoder>(
         for step in 0..steps {
             let rows: Vec<usize> = match step {
                 0 => rows.clone(),
-                _ => (0..64.min(known.len())).map(|_| rng.random_range(0..known.len())).collect(),
+                _ => (0..64.min(known.len())).map(|_| rng.randint(0..known.len())).collect::<kolmo::Result<_>>()?,
             };
             let labels = Tensor::from_fn([rows.len()], |i| known[rows[i]]);
             let part = Set { images: images.rows(&rows)?, labels };

@@ -28,7 +28,7 @@ fn main() -> Result<()> {
     );
 
     println!("mean squared error, 10-fold");
-    let folds = data::k_fold(y.numel(), 10, 0)?;
+    let folds = data::k_fold(y.numel(), 10, &mut Random::new(0))?;
     let crossed = |name: &str, penalty: f64, deep: bool| -> Result<()> {
         let mut found = vec![0.0; y.numel()];
         for (train, test) in &folds {

@@ -36,7 +36,7 @@ fn main() -> Result<()> {
 
     // Ten parts, each predicted by a model that was trained on the nine others.
     let mut probabilities = vec![0.0; y.numel()];
-    for (train, test) in data::stratified_k_fold(&y, 10, 0)? {
+    for (train, test) in data::stratified_k_fold(&y, 10, &mut Random::new(0))? {
         let scale = StandardScaler::fit(&x.rows(&train)?)?;
         let (inputs, targets) = (scale.apply(&x.rows(&train)?)?, y.rows(&train)?.cast::<f32>());
         let net = Linear::<f32>::new(names.len(), 1, &mut Random::new(0));

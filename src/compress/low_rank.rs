@@ -5,6 +5,7 @@ use crate::{
     kernels::dense::svd,
     ops::Float,
     param::Param,
+    tape::Random,
     tensor::Tensor,
 };
 
@@ -50,14 +51,18 @@ pub fn low_rank<T: Float>(weight: &Tensor<T>, rank: usize) -> Result<(Tensor<T>,
 ///
 /// # Errors
 /// `k` is 0 or more than there are weights; a parametrisation fails.
-pub fn hash_weights<T: Float>(p: &Param<T>, k: usize, seed: u64) -> Result<()> {
+#[doc(alias = "HashedNets")]
+pub fn hash_weights<T: Float>(p: &Param<T>, k: usize, rng: &mut Random) -> Result<()> {
     let n = p.shape().numel();
     if k == 0 || k > n.max(1) {
-        return Err(Error::invalid("hashed", format!("{k} values for {n} weights: takes from 1 to as many")));
+        return Err(Error::invalid(
+            "hash_weights",
+            format!("{k} values for {n} weights: takes from 1 to as many"),
+        ));
     }
-    let random = crate::Random::new(seed);
-    let codes = Tensor::from_fn(p.shape(), |i| (random.bits(i as u64) % k as u64) as u32);
-    let list = codes.list().map_err(|message| Error::invalid("hashed", message))?;
+    let random = rng.reserve(n);
+    let codes = Tensor::from_fn(p.shape(), |i| (random.bits_at(i as u64) % k as u64) as u32);
+    let list = codes.list().map_err(|message| Error::invalid("hash_weights", message))?;
     let centroids = nearest_mean(p, &list, k)?;
     p.set_codebook(codes, Tensor::from(centroids))
 }

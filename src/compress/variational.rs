@@ -204,7 +204,7 @@ fn kept<'t, T: Float>(tape: &'t Tape<T>, p: &Param<T>, value: Var<'t, T>) -> Var
 fn normal<'t, T: Float>(tape: &'t Tape<T>, shape: &Shape) -> Var<'t, T> {
     let random = tape.draw(2 * shape.numel());
     tape.constant(Tensor::from_fn(shape, |i| {
-        let (u, v) = (random.uniform(2 * i as u64), random.uniform(2 * i as u64 + 1));
+        let (u, v) = (random.uniform_at(2 * i as u64), random.uniform_at(2 * i as u64 + 1));
         T::constant((-2.0 * (1.0 - u).ln()).sqrt() * (TAU * v).cos())
     }))
 }

@@ -20,7 +20,7 @@ pub use augment::{Augment, mixup};
 pub use digits::digits;
 #[cfg(feature = "images")]
 pub use folder::{ImageFolder, ImageOptions};
-pub use folds::{k_fold, stratified_k_fold, stratified_split};
+pub use folds::{class_weights, group_k_fold, group_split, k_fold, stratified_k_fold, stratified_split};
 pub use idx::{mnist, read_idx};
 pub use loader::{Batches, DataLoader};
 pub use npy::{NpyArray, read_npy, write_npy};

@@ -3,31 +3,32 @@ use crate::{
     checked::{Check, checked},
     error::{Checked, Error, Result},
     tape::Random,
-    tensor::{Index, Tensor, room::listed, shape::addressable},
+    tensor::{Index, Tensor, shape::addressable},
 };
-use rand::seq::SliceRandom;
 use serde::Serialize;
 
 /// The numbers below `n` in two shuffled parts, for training and for testing. The test part has
-/// `⌈fraction · n⌉`, as in scikit-learn. The same seed gives the same split.
+/// `⌈fraction · n⌉`, as in scikit-learn. The same generator gives the same split.
 ///
 /// ```
-/// let (train, test) = kolmo::data::train_test_split(10, 0.25, 0)?;
+/// use kolmo::{Random, data::train_test_split};
+/// let (train, test) = train_test_split(10, 0.25, &mut Random::new(0))?;
 /// assert_eq!((train.len(), test.len()), (7, 3));
 /// # Ok::<(), kolmo::Error>(())
 /// ```
-pub fn train_test_split(n: usize, test_fraction: f64, seed: u64) -> Result<(Vec<usize>, Vec<usize>)> {
-    if !(0.0..=1.0).contains(&test_fraction) {
-        return Err(Error::invalid(
-            "train_test_split",
-            format!("fraction {test_fraction} is not between 0 and 1"),
-        ));
-    }
-    let order = listed(n, 0..n).map_err(|message| Error::invalid("train_test_split", message));
-    let mut order = order?;
-    order.shuffle(&mut Random::new(seed));
+pub fn train_test_split(n: usize, test_fraction: f64, rng: &mut Random) -> Result<(Vec<usize>, Vec<usize>)> {
+    fraction("train_test_split", test_fraction)?;
+    let mut order = rng.order(n).map_err(|message| Error::invalid("train_test_split", message))?;
     let train = order.split_off((test_fraction * n as f64).ceil() as usize);
     Ok((train, order))
+}
+
+/// That a part is none or all at most.
+pub(super) fn fraction(what: &'static str, fraction: f64) -> Result<()> {
+    match (0.0..=1.0).contains(&fraction) {
+        true => Ok(()),
+        false => Err(Error::invalid(what, format!("fraction {fraction} is not between 0 and 1"))),
+    }
 }
 
 /// The numbers below `n`, shuffled, in batches; the last may be smaller.
@@ -39,7 +40,7 @@ pub fn train_test_split(n: usize, test_fraction: f64, seed: u64) -> Result<(Vec<
 /// ```
 pub fn batches(n: usize, size: usize, rng: &mut Random) -> impl Iterator<Item = Vec<usize>> + use<> {
     let mut order: Vec<usize> = (0..n).collect();
-    order.shuffle(rng);
+    rng.shuffle(&mut order);
     let size = size.max(1);
     (0..n.div_ceil(size)).map(move |i| order[i * size..((i + 1) * size).min(n)].to_vec())
 }
@@ -219,14 +220,15 @@ mod tests {
 
     #[test]
     fn a_split_takes_each_number_once_and_repeats_with_its_seed() {
-        let (train, test) = train_test_split(10, 0.25, 3).unwrap();
+        let split = |fraction, seed| train_test_split(10, fraction, &mut Random::new(seed));
+        let (train, test) = split(0.25, 3).unwrap();
         assert_eq!((train.len(), test.len()), (7, 3));
         let mut all: Vec<usize> = train.iter().chain(&test).copied().collect();
         all.sort();
         assert_eq!(all, (0..10).collect::<Vec<_>>());
-        assert_eq!(train_test_split(10, 0.25, 3).unwrap().0, train);
-        assert_ne!(train_test_split(10, 0.25, 4).unwrap().0, train);
-        assert!(train_test_split(10, 1.5, 0).is_err());
+        assert_eq!(split(0.25, 3).unwrap().0, train);
+        assert_ne!(split(0.25, 4).unwrap().0, train);
+        assert!(split(1.5, 0).is_err());
     }
 
     #[test]

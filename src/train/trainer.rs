@@ -321,7 +321,7 @@ impl<'a> Trainer<'a> {
             return Ok((at, Some(planned)));
         }
         let at = Position {
-            loader: self.loader,
+            loader: self.loader.clone(),
             epoch: 0,
             batch: 0,
             step: 0,

@@ -362,7 +362,7 @@ fn statistics_are_those_of_kept_weights() -> Result<()> {
     ternary(&p)?; // the mean is 2, the threshold 1.4
     assert_eq!(p.effective()?.to_vec(), [0.0, -3.0, 0.0, 0.0]);
     let p = masked([1.0, -3.0, 50.0, 50.0])?;
-    kolmo::compress::hash_weights(&p, 1, 0)?;
+    kolmo::compress::hash_weights(&p, 1, &mut Random::new(0))?;
     assert_eq!(p.effective()?.to_vec(), [-1.0, -1.0, 0.0, 0.0]);
     // The share of a step size's gradient counts the weights that have a part in it.
     let sizes = |p: &Param<f64>| -> Result<f64> {

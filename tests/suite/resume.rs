@@ -151,11 +151,11 @@ fn a_killed_run_ends_as_an_unbroken_one() {
             let mut run = start(&broken, 1 + kills % 2);
             // It has gone on when the checkpoint is another one; then it dies within some steps. Now and then
             // at once, whatever it does.
-            let at_once = moments.bits(1000 + kills).is_multiple_of(4);
+            let at_once = moments.bits_at(1000 + kills).is_multiple_of(4);
             while !at_once && fs::read(&checkpoint).ok() == before && run.try_wait().unwrap().is_none() {
                 sleep(Duration::from_millis(1));
             }
-            sleep(Duration::from_micros(moments.bits(kills) % 40_000));
+            sleep(Duration::from_micros(moments.bits_at(kills) % 40_000));
             if run.try_wait().unwrap().is_some() {
                 break;
             }
