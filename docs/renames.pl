@@ -114,3 +114,6 @@ s~\b((?:save|load)_checkpoint(?:::<(?:[^()<>]|\([^()]*\))*>)?|write_(?:npy|npz|f
 # Random numbers by position; those without one are the next of the stream.
 s~\.(uniform|bits)\((?=[^),]+\))~.$1_at(~g;
 s~\b((?:data::)?(?:train_test_split|stratified_split|k_fold|stratified_k_fold|hash_weights)\((?:[^(),]|\((?:[^()]|\([^()]*\))*\))+, (?:[^(),]|\([^()]*\))+), (\w+)\)~$1, &mut Random::new($2))~g;
+# The value for 0 / 0 belongs to the matrix: other ones than 0 go to `.zero_division(…)` by hand.
+s~\.(per_class)\(0\.0\)~.$1()~g;
+s~\.(precision_recall_f1|fbeta|fbeta_per_class|binary)\(([^()]*(?:\([^()]*\))?[^()]*), 0\.0\)~.$1($2)~g;

@@ -141,7 +141,9 @@ fn learn<C: BitCoder>(
         for step in 0..steps {
             let rows: Vec<usize> = match step {
                 0 => rows.clone(),
-                _ => (0..64.min(known.len())).map(|_| rng.randint(0..known.len())).collect::<kolmo::Result<_>>()?,
+                _ => (0..64.min(known.len()))
+                    .map(|_| rng.randint(0..known.len()))
+                    .collect::<kolmo::Result<_>>()?,
             };
             let labels = Tensor::from_fn([rows.len()], |i| known[rows[i]]);
             let part = Set { images: images.rows(&rows)?, labels };
