@@ -15,7 +15,7 @@ use kolmo::{
 use serde::Serialize;
 
 fn main() -> Result<()> {
-    let table = Table::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../data/diabetes.csv"), b',', true)?;
+    let table = Table::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../data/diabetes.csv"))?;
     let names: Vec<&str> = table.names().iter().map(String::as_str).filter(|n| *n != "progression").collect();
     let (x, y) = (table.numbers(&names)?, table.numbers(&["progression"])?.reshape([-1])?);
     let all: Vec<usize> = (0..y.numel()).collect();

@@ -28,7 +28,7 @@ struct Options {
 
 fn main() -> Result<()> {
     let options = Options::parse();
-    let table = Table::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../data/breast_cancer.csv"), b',', true)?;
+    let table = Table::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../data/breast_cancer.csv"))?;
     let names: Vec<&str> = table.names().iter().map(String::as_str).filter(|n| *n != "class").collect();
     let x = table.numbers(&names)?.cast::<f32>();
     // Classes are numbered by the alphabet: 0 is benign, 1 malignant.

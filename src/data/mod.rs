@@ -27,7 +27,7 @@ pub use npy::{NpyArray, read_npy, write_npy};
 #[cfg(feature = "npz")]
 pub use npz::{read_npz, write_npz};
 pub use split::{MinMaxScaler, StandardScaler, batches, one_hot, train_test_split};
-pub use table::Table;
+pub use table::{CsvOptions, Table};
 pub use text::{CharTokenizer, random_windows};
 
 use crate::error::{Error, Result};

@@ -276,7 +276,8 @@ fn read_table(path: &Path) -> Option<Use> {
     let tokens = known.encode(&text).unwrap();
     assert_eq!(known.decode(&tokens).unwrap(), text);
     let _ = data::random_windows(&tokens, 3, 5, &mut Random::new(0));
-    let tables = [(b',', true), (b';', false)].map(|(by, header)| data::Table::read(path, by, header).ok());
+    let tables = [(b',', true), (b';', false)]
+        .map(|(by, header)| data::CsvOptions::new().delimiter(by).header(header).read(path).ok());
     Some(Box::new(move || {
         for table in tables.iter().flatten() {
             for name in table.names() {

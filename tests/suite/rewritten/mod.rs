@@ -216,7 +216,7 @@ fn replayed(seed: u64) -> Result<bool> {
         for step in 0..STEPS {
             let (x, index, labels) = model.batch(step);
             let (values, grads) =
-                program.step(&[&x], &[&index, &labels][model.embedding.is_none() as usize..])?;
+                program.value_and_grad(&[&x], &[&index, &labels][model.embedding.is_none() as usize..])?;
             found.losses.push(values[0].item()?.to_bits());
             found.gradients = gradients(&model, &grads);
             optimizer.step(&model, &grads)?;
