@@ -109,8 +109,8 @@ pub fn global<M: Serialize + ?Sized>(
     finish(&found)
 }
 
-/// The same by scores instead of magnitudes: the weights of the lowest score go. Parameters without scores
-/// are left alone.
+/// Prunes the weights of the lowest scores, over all parameters that `filter` picks together, as [`global`]
+/// prunes those of the smallest magnitudes. Parameters without scores are left alone.
 ///
 /// # Errors
 /// As [`global`]; not as many scores as weights.
@@ -133,7 +133,8 @@ pub fn by_scores<M: Serialize + ?Sized>(
     finish(&found)
 }
 
-/// The same for each parameter by itself: every layer loses the same share.
+/// Prunes the weights of the smallest magnitudes of each parameter that `filter` picks by itself: every layer
+/// loses the same share.
 ///
 /// ```
 /// use kolmo::{Tensor, compress::{everything, prune::{self, Amount}}, nn::Param};

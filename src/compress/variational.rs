@@ -113,7 +113,8 @@ impl<T: Float> Variational<T> {
         self.local(name, &layer.weight, x, |x, w, mean| x.linear(w, bias.as_ref().filter(|_| mean)))
     }
 
-    /// The same for a convolution: `[n, in, height, width] -> [n, out, …]`.
+    /// A convolution with noisy weights, `[n, in, height, width] -> [n, out, …]`, the noise of each output drawn
+    /// by itself, as [`linear`](Variational::linear) does it.
     #[track_caller]
     pub fn conv2d<'t>(&self, name: &str, layer: &Conv2d<T>, x: &Var<'t, T>) -> Var<'t, T> {
         let bias = layer.bias.as_ref().map(|b| x.tape().param(b));

@@ -89,7 +89,7 @@ impl NpyArray {
         NpyArray::read("npy", bytes)
     }
 
-    /// The same from what gives bytes, as many as the header says; `what` is named in errors.
+    /// Parses what a reader gives, as many bytes as the header says; `what` is named in errors.
     pub(super) fn read(what: &str, from: impl Read) -> Result<NpyArray> {
         read(from).map_err(|(at, message)| Error::format(what, format!("byte {at}"), message))
     }
