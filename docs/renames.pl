@@ -125,3 +125,4 @@ s~\bTable::(read|parse)\(((?:[^()]|\([^()]*\))+), b',', true\)~Table::$1($2)~g;
 s~\bTable::(read|parse)\(((?:[^()]|\([^()]*\))+), (b'[^']+'), (true|false)\)~kolmo::data::CsvOptions::new().delimiter($3).header($4).$1($2)~g;
 s~\bprogram\.step\(~program.value_and_grad(~g;
 s~\b(prune::structured\((?:[^(),]|\([^()]*\))+, (?:[^(),]|\([^()]*\))+), ([^(),]+), ([^(),]+), ~$1, kolmo::compress::prune::StructuredOptions::new().p($2).dim($3), ~g;
+s~\bdata::one_hot\(&((?:[^(),]|\([^()]*\))+), ([^()]+)\)~$1.one_hot::<f32>($2)~g;

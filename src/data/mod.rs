@@ -26,7 +26,7 @@ pub use loader::{Batches, DataLoader};
 pub use npy::{NpyArray, read_npy, write_npy};
 #[cfg(feature = "npz")]
 pub use npz::{read_npz, write_npz};
-pub use split::{MinMaxScaler, StandardScaler, batches, one_hot, train_test_split};
+pub use split::{MinMaxScaler, StandardScaler, batches, train_test_split};
 pub use table::{CsvOptions, Table};
 pub use text::{CharTokenizer, random_windows};
 

@@ -3,7 +3,7 @@ use crate::{
     checked::{Check, checked},
     error::{Checked, Error, Result},
     tape::Random,
-    tensor::{Index, Tensor, shape::addressable},
+    tensor::Tensor,
 };
 use serde::Serialize;
 
@@ -191,29 +191,6 @@ impl MinMaxScaler {
     }
 }
 
-/// Classes as rows with a single 1: `[…] -> […, classes]`.
-///
-/// ```
-/// use kolmo::{Tensor, data::one_hot};
-/// assert_eq!(one_hot(&Tensor::from([2u32, 0]), 3)?.to_vec(), [0.0, 0.0, 1.0, 1.0, 0.0, 0.0]);
-/// # Ok::<(), kolmo::Error>(())
-/// ```
-///
-/// # Errors
-/// A label that is not below `classes`.
-pub fn one_hot<I: Index>(labels: &Tensor<I>, classes: usize) -> Result<Tensor<f32>> {
-    let values: Vec<i64> = labels.to_vec().iter().map(|l| l.to_i64()).collect();
-    if let Some(bad) = values.iter().find(|&&l| l < 0 || l as usize >= classes) {
-        return Err(Error::invalid("one_hot", format!("label {bad} is none of {classes} classes")));
-    }
-    let mut shape = labels.shape().clone();
-    shape.push(classes);
-    addressable(&shape).map_err(|message| Error::invalid("one_hot", message))?;
-    let hot = Tensor::from_fn(shape, |i| f32::from(values[i / classes] as usize == i % classes));
-    hot.ok()?;
-    Ok(hot)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -249,15 +226,10 @@ mod tests {
     }
 
     #[test]
-    fn ranges_become_zero_to_one_and_labels_rows() {
+    fn ranges_become_zero_to_one() {
         let x = Tensor::from([[1.0f32, 5.0], [3.0, 5.0], [5.0, 5.0]]);
         let y = MinMaxScaler::fit(&x).unwrap().apply(&x).unwrap();
         assert_eq!(y.to_vec(), [0.0, 0.0, 0.5, 0.0, 1.0, 0.0]);
         assert!(MinMaxScaler::fit(&x).unwrap().apply(&Tensor::zeros([2, 3])).is_err());
-        assert_eq!(
-            one_hot(&Tensor::from([1u32, 0]), 3).unwrap(),
-            Tensor::from([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
-        );
-        assert!(one_hot(&Tensor::from([3i64]), 3).is_err() && one_hot(&Tensor::from([-1i64]), 3).is_err());
     }
 }
