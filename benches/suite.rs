@@ -130,7 +130,7 @@ fn run(workload: &str, threads: usize) -> Result<()> {
                 vec![(&d * &d).mean()]
             })?;
             measure("kolmo", workload, threads, || {
-                let (values, grads) = program.step(&[&x, &y], &[])?;
+                let (values, grads) = program.value_and_grad(&[&x, &y], &[])?;
                 sgd.step(&net, &grads)?;
                 values[0].item()
             })

@@ -133,3 +133,20 @@ s~\.split_with_sizes\(~.split(~g;
 s~\.tensor_split_at\(~.tensor_split(~g;
 s~\.(?:mm|mv)\(&~.matmul(&~g;
 s~\.solve\(([^(),]*), true\)~.solve($1)~g;
+# The path comes last.
+s~\b((?:save|load)_checkpoint(?:::<(?:[^()<>]|\([^()]*\))*>)?|write_(?:npy|npz|file))\(((?:[^(),]|\([^()]*\))+), ((?:[^()]|\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))*)\)~$1($3, $2)~g;
+# Random numbers by position; those without one are the next of the stream.
+s~\.(uniform|bits)\((?=[^),]+\))~.$1_at(~g;
+s~\b((?:data::)?(?:train_test_split|stratified_split|k_fold|stratified_k_fold|hash_weights)\((?:[^(),]|\((?:[^()]|\([^()]*\))*\))+, (?:[^(),]|\([^()]*\))+), (\w+)\)~$1, &mut Random::new($2))~g;
+# The value for 0 / 0 belongs to the matrix: other ones than 0 go to `.zero_division(…)` by hand.
+s~\.(per_class)\(0\.0\)~.$1()~g;
+s~\.(precision_recall_f1|fbeta|fbeta_per_class|binary)\(([^()]*(?:\([^()]*\))?[^()]*), 0\.0\)~.$1($2)~g;
+s~\bAffine::per_tensor\(([^(),]+), ([^(),]+), ([^(),]+), ([^(),]+)\)~Affine::new([$1], [$2], kolmo::compress::Along::Tensor, $3..=$4)~g;
+s~\bAffine::(min_max|symmetric)_along\(~Affine::$1(~g;
+s~\bAffine::min_max\(([^(),]+), (\w+)\)~Affine::min_max($1, kolmo::compress::Along::Tensor, $2)~g;
+s~\bAffine::symmetric\(([^(),]+), (-?\d+), (\w+)\)~Affine::symmetric($1, kolmo::compress::Along::Axis($2), $3)~g;
+s~\bTable::(read|parse)\(((?:[^()]|\([^()]*\))+), b',', true\)~Table::$1($2)~g;
+s~\bTable::(read|parse)\(((?:[^()]|\([^()]*\))+), (b'[^']+'), (true|false)\)~kolmo::data::CsvOptions::new().delimiter($3).header($4).$1($2)~g;
+s~\bprogram\.step\(~program.value_and_grad(~g;
+s~\b(prune::structured\((?:[^(),]|\([^()]*\))+, (?:[^(),]|\([^()]*\))+), ([^(),]+), ([^(),]+), ~$1, kolmo::compress::prune::StructuredOptions::new().p($2).dim($3), ~g;
+s~\bdata::one_hot\(&((?:[^(),]|\([^()]*\))+), ([^()]+)\)~$1.one_hot::<f32>($2)~g;

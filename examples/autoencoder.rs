@@ -31,7 +31,7 @@ struct Options {
 fn main() -> Result<()> {
     let options = Options::parse();
     let (images, labels) = data::digits();
-    let (train, test) = data::train_test_split(labels.numel(), 0.25, 0)?;
+    let (train, test) = data::train_test_split(labels.numel(), 0.25, &mut Random::new(0))?;
     let pixels = images.to_vec();
     let x = Tensor::from_fn(images.shape(), |i| pixels[i] / 16.0);
     let (train, test) = (x.rows(&train)?, x.rows(&test)?);

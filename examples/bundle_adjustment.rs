@@ -23,7 +23,6 @@ use clock::seconds;
 use kolmo::{Random, Result, Sparse, Tape};
 use least_squares::{Levenberg, Rows, half_square};
 use objective::{Input, Observation, Way};
-use rand_distr::{Distribution, StandardNormal};
 use std::path::PathBuf;
 
 #[derive(Parser)]
@@ -106,10 +105,7 @@ fn minimize(input: &mut Input, steps: usize) -> Result<()> {
 /// wrong comes with it.
 fn made_up(rng: &mut Random) -> (Input, Vec<bool>) {
     let (cameras, points) = (6, 60);
-    let mut normal = |size: f64| -> f64 {
-        let v: f64 = StandardNormal.sample(rng);
-        size * v
-    };
+    let mut normal = |size: f64| rng.normal(0.0, size);
     let mut truth = Vec::new();
     for i in 0..cameras {
         // Turned about the vertical, from a distance of 10, with a little distortion.

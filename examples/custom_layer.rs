@@ -46,7 +46,7 @@ impl Layer for Gated {
 
 fn main() -> Result<()> {
     let (x, y) = data::digits();
-    let (train, test) = data::train_test_split(y.numel(), 0.25, 0)?;
+    let (train, test) = data::train_test_split(y.numel(), 0.25, &mut Random::new(0))?;
     let x = data::StandardScaler::fit(&x.rows(&train)?)?.apply(&x)?;
     let (train, test) = ((x.rows(&train)?, y.rows(&train)?), (x.rows(&test)?, y.rows(&test)?));
 

@@ -8,7 +8,6 @@ use kolmo::{
     nn::Param,
     optim::{Adam, Optimizer},
 };
-use rand::RngExt;
 
 /// `log cosh x`, a loss like the square near 0 and like the magnitude far away. As an expression
 /// `log(cosh(x))` it overflows from 710 on; written this way it never does.
@@ -51,7 +50,7 @@ fn main() -> Result<()> {
     let mut rng = Random::new(0);
     let x = Tensor::<f64>::linspace(-1.0, 1.0, 50);
     let y = Tensor::from_fn([50], |i| {
-        let line = 2.0 * (i as f64 / 24.5 - 1.0) + 1.0 + rng.random_range(-0.1..0.1);
+        let line = 2.0 * (i as f64 / 24.5 - 1.0) + 1.0 + rng.uniform_range(-0.1..0.1);
         if i % 7 == 3 { line - 20.0 } else { line }
     });
     let fit = |robust: bool| -> Result<[f64; 2]> {

@@ -31,7 +31,7 @@ fn main() -> kolmo::Result<()> {
     let (x, y) = data::digits();
     let x = data::MinMaxScaler::fit(&x)?.apply(&x)?.reshape([-1, 1, 8, 8])?;
     // The same split for every seed.
-    let (train, test) = data::train_test_split(y.numel(), 0.25, 0)?;
+    let (train, test) = data::train_test_split(y.numel(), 0.25, &mut Random::new(0))?;
     let (train, test) = ((x.rows(&train)?, y.rows(&train)?), (x.rows(&test)?, y.rows(&test)?));
 
     let mut rng = Random::new(options.seed);

@@ -16,8 +16,6 @@ use clap::Parser;
 use clock::seconds;
 use kolmo::{Random, Result, Tape, Tensor, nn::Param, optim::Lbfgs};
 use objective::{Input, Prior, Program};
-use rand::RngExt;
-use rand_distr::{Distribution, StandardNormal};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -35,7 +33,7 @@ fn main() -> Result<()> {
     let options = Options::parse();
     let mut input = match &options.data {
         Some(path) => objective::read(&path.display().to_string(), &numbers::text(path)?)?,
-        None => made_up(&mut Random::new(options.seed)),
+        None => made_up(&mut Random::new(options.seed))?,
     };
     println!("{} points of {} numbers, {} components", input.n, input.d, input.k);
     side_by_side(&input)?;
@@ -127,17 +125,12 @@ const TRUE: [Component; 3] = [
 ];
 
 /// A thousand points, and a start for the fit: equal weights, points as means, circles of radius 1.
-fn made_up(rng: &mut Random) -> Input {
+fn made_up(rng: &mut Random) -> Result<Input> {
     let (n, k) = (1000, TRUE.len());
     let mut x = Vec::with_capacity(2 * n);
     for _ in 0..n {
-        let mut rest = rng.random::<f64>();
-        let one = TRUE.iter().find(|c| {
-            rest -= c.weight;
-            rest < 0.0
-        });
-        let c = one.unwrap_or(&TRUE[0]);
-        let [a, b]: [f64; 2] = [0, 1].map(|_| StandardNormal.sample(rng));
+        let c = &TRUE[rng.categorical(&TRUE.map(|c| c.weight))?];
+        let [a, b]: [f64; 2] = [0, 1].map(|_| rng.normal(0.0, 1.0));
         let along = c.correlation * a + (1.0 - c.correlation * c.correlation).sqrt() * b;
         x.extend([c.mean[0] + c.deviations[0] * a, c.mean[1] + c.deviations[1] * along]);
     }
@@ -150,16 +143,11 @@ fn made_up(rng: &mut Random) -> Input {
             squares.fold(f64::INFINITY, f64::min)
         };
         let squares: Vec<f64> = x.chunks(2).map(far).collect();
-        let mut rest = rng.random::<f64>() * squares.iter().sum::<f64>();
-        let chosen = squares.iter().position(|square| {
-            rest -= square;
-            rest < 0.0
-        });
-        let i = chosen.unwrap_or(0);
+        let i = rng.categorical(&squares)?;
         means.extend([x[2 * i], x[2 * i + 1]]);
     }
     let icf = vec![0.0; 3 * k];
-    Input { d: 2, k, n, alphas: vec![0.0; k], means, icf, x, gamma: 1.0, m: 0.0, prior: Prior::Added }
+    Ok(Input { d: 2, k, n, alphas: vec![0.0; k], means, icf, x, gamma: 1.0, m: 0.0, prior: Prior::Added })
 }
 
 /// The components in words of the plane, the heaviest first. With Q = [[a, 0], [l, b]] the covariance is

@@ -27,8 +27,6 @@ use hand_model::Model;
 use kolmo::{Random, Result, Tape};
 use least_squares::{Levenberg, Rows, half_square};
 use objective::{Derivatives, Input, POSE, Point};
-use rand::RngExt;
-use rand_distr::{Distribution, StandardNormal};
 use std::path::{Path, PathBuf};
 
 #[derive(Parser)]
@@ -137,17 +135,18 @@ fn minimize(input: &mut Input, steps: usize) -> Result<()> {
 fn made_up(on_triangles: bool, rng: &mut Random) -> Result<(Input, Vec<f64>)> {
     let mut truth = vec![0.3, -0.5, 0.4, 0.2, -0.1, 0.5];
     for _ in 0..5 {
-        truth.extend([rng.random_range(0.3..0.9), rng.random_range(-0.1..0.1)]);
-        truth.extend([rng.random_range(0.3..0.9), rng.random_range(0.2..0.6)]);
+        truth.extend([rng.uniform_range(0.3..0.9), rng.uniform_range(-0.1..0.1)]);
+        truth.extend([rng.uniform_range(0.3..0.9), rng.uniform_range(0.2..0.6)]);
     }
     let model = Model::made_up();
     let most = if on_triangles { model.triangles.len() } else { model.vertices.len() };
     let points: Vec<Point> =
-        (0..240).map(|_| Point { on: rng.random_range(0..most), place: [0.0; 3] }).collect();
+        (0..240).map(|_| Ok(Point { on: rng.randint(0..most)?, place: [0.0; 3] })).collect::<Result<_>>()?;
     let mut variables = Vec::new();
     if on_triangles {
-        variables
-            .extend((0..points.len()).flat_map(|_| [rng.random_range(0.1..0.5), rng.random_range(0.1..0.5)]));
+        variables.extend(
+            (0..points.len()).flat_map(|_| [rng.uniform_range(0.1..0.5), rng.uniform_range(0.1..0.5)]),
+        );
     }
     let mut start = vec![1.0 / 3.0; variables.len()];
     start.extend([0.1, -0.1, 0.1, 0.0, 0.0, 0.0]);
@@ -158,8 +157,7 @@ fn made_up(on_triangles: bool, rng: &mut Random) -> Result<(Input, Vec<f64>)> {
     let skin = objective::errors(&input, &input.variables);
     for (point, place) in input.points.iter_mut().zip(skin.chunks(3)) {
         for (measured, v) in point.place.iter_mut().zip(place) {
-            let noise: f64 = StandardNormal.sample(rng);
-            *measured = 0.005 * noise - v;
+            *measured = rng.normal(-v, 0.005);
         }
     }
     input.variables = start;

@@ -106,7 +106,7 @@ fn main() -> Result<()> {
         println!("{:>7.1}%{ticket:>9.2}{random:>9.2}{snip:>9.2}{synflow:>9.2}", 100.0 * density);
         points.push(Point { density, ticket, random, snip, synflow });
     }
-    kolmo::data::write_file(folder.join("report.json"), serde_json::to_string_pretty(&points)? + "\n")?;
+    kolmo::data::write_file(serde_json::to_string_pretty(&points)? + "\n", folder.join("report.json"))?;
     let line =
         |f: fn(&Point) -> f64| points.iter().map(move |p| (-p.density.log2(), f(p))).collect::<Vec<_>>();
     let plot = Plot::new("Networks of few weights, 784-300-100-10 on MNIST")

@@ -11,8 +11,7 @@ use kolmo::{
     nn::{Layer, Linear, Relu, Sequential, named_params},
     optim::{Adam, Optimizer},
 };
-use rand::RngExt;
-use std::f32::consts::PI;
+use std::f64::consts::PI;
 
 /// The rate of the inner step, and the points that a task is learnt from.
 const INNER: f64 = 0.01;
@@ -39,11 +38,11 @@ struct Task {
 
 impl Task {
     fn random(rng: &mut Random) -> Task {
-        Task { height: rng.random_range(0.1..5.0), shift: rng.random_range(0.0..PI) }
+        Task { height: rng.uniform_range(0.1..5.0) as f32, shift: rng.uniform_range(0.0..PI) as f32 }
     }
 
     fn points(&self, n: usize, rng: &mut Random) -> (Tensor, Tensor) {
-        let x = Tensor::from_fn([n, 1], |_| rng.random_range(-5.0..5.0f32));
+        let x = Tensor::from_fn([n, 1], |_| rng.uniform_range(-5.0..5.0) as f32);
         let values = x.to_vec();
         (x, Tensor::from_fn([n, 1], |i| self.height * (values[i] + self.shift).sin()))
     }

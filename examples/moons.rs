@@ -11,7 +11,6 @@ use kolmo::{
     optim::{Adam, Optimizer},
     plot::Heatmap,
 };
-use rand::RngExt;
 use serde::Serialize;
 use std::{f32::consts::PI, path::PathBuf};
 
@@ -26,12 +25,12 @@ struct Options {
 fn moons(n: usize, noise: f32, rng: &mut Random) -> (Tensor, Tensor<u32>) {
     let mut points = Vec::with_capacity(2 * n);
     for i in 0..n {
-        let angle = PI * rng.random::<f32>();
+        let angle = PI * rng.uniform() as f32;
         let (x, y) = match i % 2 {
             0 => (angle.cos(), angle.sin()),
             _ => (1.0 - angle.cos(), 0.5 - angle.sin()),
         };
-        points.extend([x, y].map(|v| v + noise * rng.random_range(-1.0..1.0f32)));
+        points.extend([x, y].map(|v| v + noise * rng.uniform_range(-1.0..1.0) as f32));
     }
     (Tensor::from_fn([n, 2], |i| points[i]), Tensor::from_fn([n], |i| i as u32 % 2))
 }

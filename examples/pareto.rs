@@ -225,7 +225,7 @@ fn main() -> Result<()> {
         points,
         ledger,
     };
-    kolmo::data::write_file(options.out.join("report.json"), serde_json::to_string_pretty(&report)? + "\n")?;
+    kolmo::data::write_file(serde_json::to_string_pretty(&report)? + "\n", options.out.join("report.json"))?;
     println!("files, report.json and plots are in {}", options.out.display());
     Ok(())
 }

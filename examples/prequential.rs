@@ -26,7 +26,6 @@ use kolmo::{
 };
 use lab::{Common, Report, code_labels};
 use net::{Net, Shape};
-use rand::RngExt;
 
 pub type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
@@ -100,7 +99,7 @@ fn main() -> Result<()> {
     // What the labels are decoded by is trained anew: that must come to the same bits.
     let bytes = [vec![Arithmetic::here().byte()], encoder.finish()].concat();
     println!("{total} labels in {} bits, {:.0} s", 8 * bytes.len(), report.seconds());
-    kolmo::data::write_file(&path, &bytes)?;
+    kolmo::data::write_file(&bytes, &path)?;
     report.measure(&net, "network at the end", &images.test)?;
     report.note("bits", 8 * bytes.len());
     let plot = Plot::new("Prequential code of the labels").axes("labels", "bits").line("bits so far", curve);
@@ -145,7 +144,9 @@ fn learn<C: BitCoder>(
         for step in 0..steps {
             let rows: Vec<usize> = match step {
                 0 => rows.clone(),
-                _ => (0..64.min(known.len())).map(|_| rng.random_range(0..known.len())).collect(),
+                _ => (0..64.min(known.len()))
+                    .map(|_| rng.randint(0..known.len()))
+                    .collect::<kolmo::Result<_>>()?,
             };
             let labels = Tensor::from_fn([rows.len()], |i| known[rows[i]]);
             let part = Set { images: images.rows(&rows)?, labels };

@@ -15,7 +15,7 @@ use kolmo::{
 use serde::Serialize;
 
 fn main() -> Result<()> {
-    let table = Table::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../data/diabetes.csv"), b',', true)?;
+    let table = Table::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../data/diabetes.csv"))?;
     let names: Vec<&str> = table.names().iter().map(String::as_str).filter(|n| *n != "progression").collect();
     let (x, y) = (table.numbers(&names)?, table.numbers(&["progression"])?.reshape([-1])?);
     let all: Vec<usize> = (0..y.numel()).collect();
@@ -28,7 +28,7 @@ fn main() -> Result<()> {
     );
 
     println!("mean squared error, 10-fold");
-    let folds = data::k_fold(y.numel(), 10, 0)?;
+    let folds = data::k_fold(y.numel(), 10, &mut Random::new(0))?;
     let crossed = |name: &str, penalty: f64, deep: bool| -> Result<()> {
         let mut found = vec![0.0; y.numel()];
         for (train, test) in &folds {

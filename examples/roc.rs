@@ -28,7 +28,7 @@ struct Options {
 
 fn main() -> Result<()> {
     let options = Options::parse();
-    let table = Table::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../data/breast_cancer.csv"), b',', true)?;
+    let table = Table::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../data/breast_cancer.csv"))?;
     let names: Vec<&str> = table.names().iter().map(String::as_str).filter(|n| *n != "class").collect();
     let x = table.numbers(&names)?.cast::<f32>();
     // Classes are numbered by the alphabet: 0 is benign, 1 malignant.
@@ -36,7 +36,7 @@ fn main() -> Result<()> {
 
     // Ten parts, each predicted by a model that was trained on the nine others.
     let mut probabilities = vec![0.0; y.numel()];
-    for (train, test) in data::stratified_k_fold(&y, 10, 0)? {
+    for (train, test) in data::stratified_k_fold(&y, 10, &mut Random::new(0))? {
         let scale = StandardScaler::fit(&x.rows(&train)?)?;
         let (inputs, targets) = (scale.apply(&x.rows(&train)?)?, y.rows(&train)?.cast::<f32>());
         let net = Linear::new(names.len(), 1, &mut Random::new(0));

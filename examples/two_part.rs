@@ -76,7 +76,7 @@ fn main() -> Result<()> {
     let mut encoder = Encoder::new();
     code_labels(&mut encoder, &net.scores(&set.images)?, |i| labels[i]);
     let path = report.folder().join("labels.bin");
-    kolmo::data::write_file(&path, encoder.finish())?;
+    kolmo::data::write_file(encoder.finish(), &path)?;
     let network = Net::load(&report.folder().join("compressed.kolmo"))?;
     let bytes = fs::read(&path)?;
     let read = code_labels(&mut Decoder::new(&bytes), &network.scores(&set.images)?, |_| 0);

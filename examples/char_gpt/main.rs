@@ -19,7 +19,6 @@ use kolmo::{
     train::Trainer,
 };
 use model::{Config, Gpt};
-use rand::RngExt;
 use std::{f64::consts::LN_2, fs, path::PathBuf, time::Instant};
 
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
@@ -121,13 +120,8 @@ fn write(net: &Gpt, characters: &CharTokenizer, length: usize, options: &Options
     for _ in 0..if options.quick { 20 } else { options.write } {
         let seen = &tokens[tokens.len().saturating_sub(length)..];
         let scores = net.forward(&tape, &Tensor::from(seen.to_vec()).reshape([1, -1])?);
-        let chances = (scores.select(1, -1) / 0.8).softmax(-1).to_vec()?;
-        let mut left = random.random::<f32>();
-        let next = chances.iter().position(|&p| {
-            left -= p;
-            left < 0.0
-        });
-        tokens.push(next.unwrap_or(chances.len() - 1) as u32);
+        let chances = (scores.select(1, -1) / 0.8).softmax(-1);
+        tokens.extend(chances.value()?.multinomial(1, true, &mut random)?.to_vec());
     }
     Ok(characters.decode(&tokens[1..])?)
 }

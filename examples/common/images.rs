@@ -31,7 +31,7 @@ impl Images {
         let (images, labels) = data::digits();
         let pixels = images.to_vec();
         let all = Set { images: Tensor::from_fn(images.shape(), |i| pixels[i] / 16.0), labels };
-        let (train, test) = data::train_test_split(all.len(), 0.25, 0)?;
+        let (train, test) = data::train_test_split(all.len(), 0.25, &mut Random::new(0))?;
         Ok(Images { name: "digits".into(), train: all.rows(&train)?, test: all.rows(&test)? })
     }
 
@@ -70,8 +70,11 @@ impl Images {
 
     /// So many of the training images take the place of the test images.
     pub fn hold_out(self, n: usize) -> Result<Images> {
-        let (train, held_out) =
-            data::train_test_split(self.train.len(), n as f64 / self.train.len() as f64, 1)?;
+        let (train, held_out) = data::train_test_split(
+            self.train.len(),
+            n as f64 / self.train.len() as f64,
+            &mut Random::new(1),
+        )?;
         let (train, test) = (self.train.rows(&train)?, self.train.rows(&held_out)?);
         Ok(Images { name: format!("{}, measured on held-out training images", self.name), train, test })
     }

@@ -245,7 +245,7 @@ impl Report {
 
     /// Writes `report.json`.
     pub fn finish(&self) -> Result<()> {
-        kolmo::data::write_file(self.folder.join("report.json"), serde_json::to_string_pretty(self)? + "\n")?;
+        kolmo::data::write_file(serde_json::to_string_pretty(self)? + "\n", self.folder.join("report.json"))?;
         println!("files and report.json are in {}", self.folder.display());
         Ok(())
     }

@@ -92,7 +92,7 @@ impl Report {
     /// Writes `report.json` and the plots.
     pub fn finish(&mut self, elapsed: Duration) -> Result<()> {
         self.seconds = elapsed.as_secs_f64();
-        kolmo::data::write_file(self.folder.join("report.json"), serde_json::to_string_pretty(self)? + "\n")?;
+        kolmo::data::write_file(serde_json::to_string_pretty(self)? + "\n", self.folder.join("report.json"))?;
         let plot = plot::plot(&self.stages);
         plot.save(self.folder.join("plot.svg"))?;
         Ok(plot.save(self.folder.join("plot.png"))?)

@@ -6,6 +6,7 @@ use crate::{
     param::Groups,
     tensor::{Element, Shape, Tensor},
 };
+use std::ops::RangeInclusive;
 
 /// Which numbers of a tensor share a scale and a zero point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,9 +67,9 @@ impl Along {
 /// `(code - zero_point) · scale` (Jacob et al., 2018).
 ///
 /// ```
-/// use kolmo::{Tensor, compress::Affine};
+/// use kolmo::{Tensor, compress::{Affine, Along}};
 /// let x = Tensor::from([-1.0f32, 0.0, 0.49, 1.55]);
-/// let q = Affine::min_max(&x, 8)?; // 255 steps of 0.01
+/// let q = Affine::min_max(&x, Along::Tensor, 8)?; // 255 steps of 0.01
 /// let codes = q.quantize(&x)?;
 /// assert_eq!(codes.to_vec(), [0, 100, 149, 255]);
 /// assert!((q.dequantize::<f32>(&codes)?.to_vec()[3] - 1.55).abs() < 1e-6);
@@ -79,45 +80,42 @@ pub struct Affine {
     /// Size of a step: one for all, or one for each index of the axis, or for each group.
     scales: Vec<f64>,
     /// The code of 0.
-    zero_points: Vec<i64>,
+    zero_points: Vec<i32>,
     along: Along,
-    qmin: i64,
-    qmax: i64,
+    qmin: i32,
+    qmax: i32,
 }
 
 impl Affine {
-    /// One scale and zero point for a whole tensor.
+    /// A scale and a zero point, the code of 0, for each of what is `along`, in order, and the range of codes:
+    /// from `quant_min` to `quant_max`.
+    ///
+    /// ```
+    /// use kolmo::compress::{Affine, Along};
+    /// let of_a_tensor = Affine::new([0.1], [0], Along::Tensor, -128..=127)?;
+    /// let of_channels = Affine::new([0.1, 0.02], [3, 0], Along::Axis(0), 0..=255)?;
+    /// assert!(Affine::new([0.1], [0], Along::Tensor, 1..=255).is_err()); // no code for 0
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// A scale that is not positive and finite, `qmin` above `qmax`, a zero point that is not between them.
-    pub fn per_tensor(scale: f64, zero_point: i64, qmin: i64, qmax: i64) -> Result<Affine> {
-        Affine::new(vec![scale], vec![zero_point], Along::Tensor, qmin, qmax)
-    }
-
-    /// A scale and a zero point for each index of an axis.
-    ///
-    /// # Errors
-    /// As [`per_tensor`](Affine::per_tensor); not as many zero points as scales.
-    pub fn per_channel(
-        scales: Vec<f64>,
-        zero_points: Vec<i64>,
-        axis: isize,
-        qmin: i64,
-        qmax: i64,
-    ) -> Result<Affine> {
-        Affine::new(scales, zero_points, Along::Axis(axis), qmin, qmax)
-    }
-
-    /// Scales and zero points for what is `along`, in order.
-    ///
-    /// # Errors
-    /// As [`per_channel`](Affine::per_channel).
+    /// A scale that is not positive and finite, an empty range, a zero point that is not in it, not as many zero
+    /// points as scales.
+    #[doc(alias("per_tensor", "per_channel", "quantize_per_tensor", "quantize_per_channel"))]
     pub fn new(
-        scales: Vec<f64>,
-        zero_points: Vec<i64>,
+        scales: impl Into<Vec<f64>>,
+        zero_points: impl Into<Vec<i32>>,
         along: Along,
-        qmin: i64,
-        qmax: i64,
+        codes: RangeInclusive<i32>,
+    ) -> Result<Affine> {
+        Affine::checked(scales.into(), zero_points.into(), along, codes.into_inner())
+    }
+
+    fn checked(
+        scales: Vec<f64>,
+        zero_points: Vec<i32>,
+        along: Along,
+        (qmin, qmax): (i32, i32),
     ) -> Result<Affine> {
         let error = |message: String| Err(Error::invalid("affine", message));
         if let Some(bad) = scales.iter().find(|s| !(**s > 0.0 && s.is_finite())) {
@@ -135,20 +133,12 @@ impl Affine {
         Ok(Affine { scales, zero_points, along, qmin, qmax })
     }
 
-    /// Codes from 0 to 2ᵇ - 1 for the range of the values, which is widened to hold 0.
-    ///
-    /// # Errors
-    /// `bits` not from 1 to 16; a value that is not finite.
-    pub fn min_max<T: Float>(x: &Tensor<T>, bits: u32) -> Result<Affine> {
-        Affine::min_max_along(x, Along::Tensor, bits)
-    }
-
-    /// The same for the range of the values of each index or group.
+    /// Codes from 0 to 2ᵇ - 1 for the range of the values of what is `along`, each widened to hold 0.
     ///
     /// ```
     /// use kolmo::{Tensor, compress::{Affine, Along}};
     /// let w = Tensor::from([[0.1f32, -0.1, 8.0, 16.0]]); // one step size for all would lose the small ones
-    /// let q = Affine::min_max_along(&w, Along::Groups(2), 4)?;
+    /// let q = Affine::min_max(&w, Along::Groups(2), 4)?;
     /// let near = q.dequantize::<f32>(&q.quantize(&w)?)?.to_vec();
     /// assert!((near[0] - 0.1).abs() < 0.01 && (near[2] - 8.0).abs() < 0.6);
     /// # Ok::<(), kolmo::Error>(())
@@ -156,14 +146,15 @@ impl Affine {
     ///
     /// # Errors
     /// `bits` not from 1 to 16; no such axis, or groups of 0; a value that is not finite.
-    pub fn min_max_along<T: Float>(x: &Tensor<T>, along: Along, bits: u32) -> Result<Affine> {
-        let levels = (1i64 << checked_bits(bits, 1)?) - 1;
+    #[doc(alias = "MinMaxObserver")]
+    pub fn min_max<T: Float>(x: &Tensor<T>, along: Along, bits: u32) -> Result<Affine> {
+        let levels = (1i32 << checked_bits(bits, 1)?) - 1;
         let ranges = ranges(x, along)?;
         let scales: Vec<f64> = ranges.iter().map(|(low, high)| step(high - low, levels)).collect();
         let zero =
-            |((low, _), scale): (&(f64, f64), &f64)| ((-low / scale).round_ties_even() as i64).min(levels);
-        let zero_points = ranges.iter().zip(&scales).map(zero).collect();
-        Affine::new(scales, zero_points, along, 0, levels)
+            |((low, _), scale): (&(f64, f64), &f64)| ((-low / scale).round_ties_even() as i32).min(levels);
+        let zero_points: Vec<i32> = ranges.iter().zip(&scales).map(zero).collect();
+        Affine::new(scales, zero_points, along, 0..=levels)
     }
 
     /// Codes from 0 to 2ᵇ - 1 for a range, which is widened to hold 0.
@@ -171,34 +162,26 @@ impl Affine {
     /// # Errors
     /// `bits` not from 1 to 16; a bound that is not finite.
     pub fn from_range(low: f64, high: f64, bits: u32) -> Result<Affine> {
-        let levels = (1i64 << checked_bits(bits, 1)?) - 1;
+        let levels = (1i32 << checked_bits(bits, 1)?) - 1;
         if !(low.is_finite() && high.is_finite()) {
             return Err(Error::invalid("affine", format!("a range from {low} to {high}")));
         }
         let low = low.min(0.0);
         let scale = step(high.max(0.0) - low, levels);
-        Affine::per_tensor(scale, ((-low / scale).round_ties_even() as i64).min(levels), 0, levels)
+        let zero = ((-low / scale).round_ties_even() as i32).min(levels);
+        Affine::new([scale], [zero], Along::Tensor, 0..=levels)
     }
 
-    /// For each index of an axis, codes from -(2ᵇ⁻¹ - 1) to 2ᵇ⁻¹ - 1 for the range of its magnitudes, with 0
-    /// at 0.
+    /// Codes from -(2ᵇ⁻¹ - 1) to 2ᵇ⁻¹ - 1 for the range of the magnitudes of what is `along`, with 0 at 0.
     ///
     /// # Errors
-    /// `bits` not from 2 to 16; no such axis; a value that is not finite.
-    pub fn symmetric<T: Float>(x: &Tensor<T>, axis: isize, bits: u32) -> Result<Affine> {
-        Affine::symmetric_along(x, Along::Axis(axis), bits)
-    }
-
-    /// The same for the range of the magnitudes of each index or group.
-    ///
-    /// # Errors
-    /// As [`min_max_along`](Affine::min_max_along), with `bits` from 2.
-    pub fn symmetric_along<T: Float>(x: &Tensor<T>, along: Along, bits: u32) -> Result<Affine> {
-        let levels = (1i64 << (checked_bits(bits, 2)? - 1)) - 1;
+    /// As [`min_max`](Affine::min_max), with `bits` from 2.
+    pub fn symmetric<T: Float>(x: &Tensor<T>, along: Along, bits: u32) -> Result<Affine> {
+        let levels = (1i32 << (checked_bits(bits, 2)? - 1)) - 1;
         let scales: Vec<f64> =
             ranges(x, along)?.iter().map(|(low, high)| step(high.max(-low), levels)).collect();
         let zero_points = vec![0; scales.len()];
-        Affine::new(scales, zero_points, along, -levels, levels)
+        Affine::new(scales, zero_points, along, -levels..=levels)
     }
 
     /// Sizes of the steps.
@@ -207,7 +190,7 @@ impl Affine {
     }
 
     /// The codes of 0.
-    pub fn zero_points(&self) -> &[i64] {
+    pub fn zero_points(&self) -> &[i32] {
         &self.zero_points
     }
 
@@ -216,13 +199,13 @@ impl Affine {
     /// # Errors
     /// The tensor has no such axis, or not as many indices there as there are scales; a value is NaN, for
     /// which there is no code.
-    pub fn quantize<T: Float>(&self, x: &Tensor<T>) -> Result<Tensor<i64>> {
+    pub fn quantize<T: Float>(&self, x: &Tensor<T>) -> Result<Tensor<i32>> {
         let values = x.to_vec();
         if let Some(at) = values.iter().position(|v| v.to_f64().is_nan()) {
             return Err(Error::invalid("affine", format!("value {at} is NaN, for which there is no code")));
         }
         self.each(x.shape(), |i, scale, zero| {
-            (self.code(values[i].to_f64(), scale, zero) as i64).clamp(self.qmin, self.qmax)
+            (self.code(values[i].to_f64(), scale, zero) as i32).clamp(self.qmin, self.qmax)
         })
     }
 
@@ -230,15 +213,15 @@ impl Affine {
     ///
     /// # Errors
     /// As [`quantize`](Affine::quantize).
-    pub fn dequantize<T: Float>(&self, codes: &Tensor<i64>) -> Result<Tensor<T>> {
+    pub fn dequantize<T: Float>(&self, codes: &Tensor<i32>) -> Result<Tensor<T>> {
         let codes_of = codes.to_vec();
         self.each(codes.shape(), |i, scale, zero| {
-            T::from_f64(codes_of[i].saturating_sub(zero) as f64 * scale)
+            T::from_f64((f64::from(codes_of[i]) - f64::from(zero)) * scale)
         })
     }
 
     /// The code before it is clamped; a float, since it may be anything.
-    fn code(&self, v: f64, scale: f64, zero: i64) -> f64 {
+    fn code(&self, v: f64, scale: f64, zero: i32) -> f64 {
         (v / scale).round_ties_even() + zero as f64
     }
 
@@ -248,7 +231,7 @@ impl Affine {
     }
 
     /// The value of the nearest code; NaN of NaN.
-    pub(super) fn rounded(&self, v: f64, scale: f64, zero: i64) -> f64 {
+    pub(super) fn rounded(&self, v: f64, scale: f64, zero: i32) -> f64 {
         (self.code(v, scale, zero).clamp(self.qmin as f64, self.qmax as f64) - zero as f64) * scale
     }
 
@@ -256,7 +239,7 @@ impl Affine {
     pub(super) fn each<U: Element>(
         &self,
         shape: &Shape,
-        f: impl Fn(usize, f64, i64) -> U,
+        f: impl Fn(usize, f64, i32) -> U,
     ) -> Result<Tensor<U>> {
         let fail = |message| Error::invalid("affine", message);
         let places = self.along.places(shape).map_err(fail)?;
@@ -272,7 +255,7 @@ impl Affine {
     }
 
     /// Whether the code of a value is within the range.
-    pub(super) fn covers(&self, v: f64, scale: f64, zero: i64) -> bool {
+    pub(super) fn covers(&self, v: f64, scale: f64, zero: i32) -> bool {
         (self.qmin as f64..=self.qmax as f64).contains(&self.code(v, scale, zero))
     }
 }
@@ -296,7 +279,7 @@ pub(super) fn checked_bits(bits: u32, least: u32) -> Result<u32> {
 }
 
 /// The range in so many steps; 1 where there is no range.
-fn step(range: f64, levels: i64) -> f64 {
+fn step(range: f64, levels: i32) -> f64 {
     let step = range / levels as f64;
     if step > 0.0 { step } else { 1.0 }
 }

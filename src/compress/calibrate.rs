@@ -1,5 +1,5 @@
 //! Which range a quantiser covers: all values, most of them, or the one that loses least.
-use super::affine::{Affine, checked_bits, finite};
+use super::affine::{Affine, Along, checked_bits, finite};
 use crate::{
     error::{Error, Result},
     ops::Float,
@@ -33,7 +33,7 @@ impl Affine {
     /// squared error.
     ///
     /// ```
-    /// use kolmo::{Tensor, compress::Affine};
+    /// use kolmo::{Tensor, compress::{Affine, Along}};
     /// let mut values = vec![0.1f32, -0.4, 0.3, -0.2, 0.05, 0.35, -0.33, 0.21];
     /// values = values.repeat(20);
     /// values.push(2.0); // one far away
@@ -42,7 +42,7 @@ impl Affine {
     ///     let y = q.dequantize::<f32>(&q.quantize(&x)?)?;
     ///     Ok(x.to_vec().iter().zip(y.to_vec()).map(|(a, b)| (a - b).powi(2)).sum())
     /// };
-    /// assert!(error(&Affine::least_squares(&x, 3)?)? < error(&Affine::min_max(&x, 3)?)?);
+    /// assert!(error(&Affine::least_squares(&x, 3)?)? < error(&Affine::min_max(&x, Along::Tensor, 3)?)?);
     /// # Ok::<(), kolmo::Error>(())
     /// ```
     ///
@@ -62,7 +62,7 @@ impl Affine {
                 best = Some((error, q));
             }
         }
-        best.map_or_else(|| Affine::min_max(x, bits), |(_, q)| Ok(q))
+        best.map_or_else(|| Affine::min_max(x, Along::Tensor, bits), |(_, q)| Ok(q))
     }
 
     /// Codes from -(2ᵇ⁻¹ - 1) to 2ᵇ⁻¹ - 1 for the magnitudes up to the bound whose quantised histogram tells
@@ -75,10 +75,11 @@ impl Affine {
             return Err(Error::invalid("affine", format!("{bits} bits: the histogram is for 2 to 10")));
         }
         let levels = (1usize << (bits - 1)) - 1;
+        let codes = -(levels as i32)..=levels as i32;
         let magnitudes: Vec<f64> = finite(x)?.iter().map(|v| v.abs()).collect();
         let most = magnitudes.iter().copied().fold(0.0, f64::max);
         if most == 0.0 {
-            return Affine::per_tensor(1.0, 0, -(levels as i64), levels as i64);
+            return Affine::new([1.0], [0], Along::Tensor, codes);
         }
         let mut histogram = vec![0.0f64; BINS];
         for m in &magnitudes {
@@ -88,7 +89,7 @@ impl Affine {
         let divergences = bounds.map(|bound| (divergence(&histogram, bound, levels + 1), bound));
         let bound = divergences.min_by(|a, b| a.0.total_cmp(&b.0)).map_or(BINS, |(_, bound)| bound);
         let scale = most * bound as f64 / BINS as f64 / levels as f64;
-        Affine::per_tensor(scale, 0, -(levels as i64), levels as i64)
+        Affine::new([scale], [0], Along::Tensor, codes)
     }
 }
 
@@ -127,7 +128,8 @@ mod tests {
     fn outliers_are_cut_off_where_that_loses_less() {
         let x = bell();
         let reach = |q: &Affine| q.scales()[0] * 15.0;
-        let (all, most) = (Affine::min_max(&x, 4).unwrap(), Affine::percentile(&x, 4, 99.9).unwrap());
+        let (all, most) =
+            (Affine::min_max(&x, Along::Tensor, 4).unwrap(), Affine::percentile(&x, 4, 99.9).unwrap());
         assert!(reach(&all) > 54.0 && reach(&most) < 5.0, "{} {}", reach(&all), reach(&most));
         let least = Affine::least_squares(&x, 4).unwrap();
         assert!(reach(&least) < 0.6 * reach(&all));
@@ -139,7 +141,7 @@ mod tests {
     #[test]
     fn all_of_the_values_is_the_whole_range() {
         let x = Tensor::from([-1.0f64, 0.5, 3.0]);
-        assert_eq!(Affine::percentile(&x, 8, 100.0).unwrap(), Affine::min_max(&x, 8).unwrap());
+        assert_eq!(Affine::percentile(&x, 8, 100.0).unwrap(), Affine::min_max(&x, Along::Tensor, 8).unwrap());
         assert!(Affine::percentile(&x, 8, 0.0).is_err());
         assert!(Affine::entropy(&x, 12).is_err());
         assert!(Affine::entropy(&Tensor::<f64>::zeros([3]), 4).is_ok());

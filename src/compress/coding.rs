@@ -19,7 +19,7 @@ const DECISIONS_PER_BYTE: u64 = 5_680;
 const TRIM: usize = 4;
 
 /// The most decisions of a [`Predictor`] that `bytes` bytes can hold: what claims more is damaged.
-pub fn max_decisions(bytes: usize) -> u64 {
+pub(crate) fn max_decisions(bytes: usize) -> u64 {
     (bytes as u64 + 8).saturating_mul(DECISIONS_PER_BYTE)
 }
 

@@ -1,6 +1,6 @@
 //! Layers that run in the form that they are stored in: sparse weights without their zeros, codes of eight
 //! bits without being made floats.
-use super::Affine;
+use super::{Affine, Along};
 use crate::{
     error::{Checked, Error, Result},
     kernels::{
@@ -200,7 +200,7 @@ impl Int8Linear {
             let message = format!("{} inputs: at most 131,072", weight.dim(1));
             return Err(Error::invalid("Int8Linear", message));
         }
-        let affine = Affine::symmetric(&weight, 0, 8)?;
+        let affine = Affine::symmetric(&weight, Along::Axis(0), 8)?;
         let codes = affine.quantize(&weight)?.to_vec().iter().map(|&code| code as i8).collect();
         let scales = affine.scales().iter().map(|&s| s as f32).collect();
         Int8Linear::new(weight.dim(1), codes, scales, bias)

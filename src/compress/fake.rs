@@ -162,7 +162,8 @@ impl Quantizer {
 pub fn convert<M: Serialize + ?Sized>(model: &M) -> Result<()> {
     fn one<T: Float>(p: &Param<T>) -> Result<bool> {
         let (Some(steps), Some((numbers, _))) = (p.steps(), p.numbers()?) else { return Ok(false) };
-        set_numbers(p, steps.bits, &numbers).map(|()| true)
+        let (codes, values) = number_codes(steps.bits, &numbers);
+        p.set_codebook(codes, values).map(|()| true)
     }
     let mut result = Ok(false);
     each_field!(model, |_name, p| {
@@ -179,12 +180,12 @@ pub fn convert<M: Serialize + ?Sized>(model: &M) -> Result<()> {
     }
 }
 
-/// Ties the weights of a parameter with step sizes to these whole numbers of `bits` bits.
-pub(super) fn set_numbers<T: Float>(p: &Param<T>, bits: u32, numbers: &Tensor<i32>) -> Result<()> {
+/// Codes and centroids of whole numbers of `bits` bits.
+pub(super) fn number_codes<T: Float>(bits: u32, numbers: &Tensor<i32>) -> (Tensor<u32>, Tensor<T>) {
     let most = (1i32 << (bits - 1)) - 1;
     let all = numbers.to_vec();
     let values = Tensor::from_fn([2 * most as usize + 1], |i| T::constant(f64::from(i as i32 - most)));
-    p.set_codebook(Tensor::from_fn(numbers.shape(), |i| (all[i].clamp(-most, most) + most) as u32), values)
+    (Tensor::from_fn(numbers.shape(), |i| (all[i].clamp(-most, most) + most) as u32), values)
 }
 
 /// # Quantisation

@@ -188,7 +188,7 @@ fn random<'t, T: Float>(log_alpha: &Var<'t, T>) -> Var<'t, T> {
     let random = tape.draw(log_alpha.numel());
     let logit = Tensor::from_fn(log_alpha.shape(), |i| {
         // The middles of 2⁵² intervals, so that neither logarithm is infinite.
-        let u = ((random.bits(i as u64) >> 12) as f64 + 0.5) / (1u64 << 52) as f64;
+        let u = ((random.bits_at(i as u64) >> 12) as f64 + 0.5) / (1u64 << 52) as f64;
         T::constant(Number::log(u) - Number::log(1.0 - u))
     });
     stretched(((log_alpha + tape.constant(logit)) / BETA).sigmoid())

@@ -94,7 +94,7 @@ impl CostReport {
         Ok(CostReport { sizes, weights: prune::count(model, all_params), work, latency: None })
     }
 
-    /// The same with times: of `dense`, a run of the model, and of `stored`, a run in compressed form, such
+    /// The report with times: of `dense`, a run of the model, and of `stored`, a run in compressed form, such
     /// as [`Compact`](super::Compact)'s. Best on one thread ([`set_threads`](crate::set_num_threads)) of
     /// a quiet machine.
     ///

@@ -5,8 +5,19 @@ use crate::{
     kernels::dense::svd,
     ops::Float,
     param::Param,
+    tape::Random,
     tensor::Tensor,
 };
+
+/// Two thin matrices whose product is near to another one: see [`low_rank`].
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct LowRank<T: Float = f32> {
+    /// `[m, rank]`.
+    pub left: Tensor<T>,
+    /// `[rank, n]`.
+    pub right: Tensor<T>,
+}
 
 /// The best approximation `A·B` of rank `rank` to a matrix `[m, n]`: `A` is `[m, rank]`, `B` `[rank, n]`
 /// (Eckart and Young, 1936). The roots of the singular values go to both. A linear layer becomes two,
@@ -15,16 +26,16 @@ use crate::{
 /// ```
 /// use kolmo::{Tape, Tensor, compress::low_rank};
 /// let w = Tensor::<f64>::from([[2.0, 4.0], [1.0, 2.0], [3.0, 6.0]]); // of rank 1
-/// let (a, b) = low_rank(&w, 1)?;
+/// let parts = low_rank(&w, 1)?;
 /// let tape = Tape::inference();
-/// let product = tape.constant(a).matmul(&tape.constant(b)).to_vec()?;
+/// let product = tape.constant(parts.left).matmul(&tape.constant(parts.right)).to_vec()?;
 /// assert!(product.iter().zip(w.to_vec()).all(|(p, w)| (p - w).abs() < 1e-12));
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 ///
 /// # Errors
 /// No matrix; a rank of 0 or above both sizes; a value that is not finite.
-pub fn low_rank<T: Float>(weight: &Tensor<T>, rank: usize) -> Result<(Tensor<T>, Tensor<T>)> {
+pub fn low_rank<T: Float>(weight: &Tensor<T>, rank: usize) -> Result<LowRank<T>> {
     let fail = |message: String| Err(Error::invalid("low_rank", message));
     let [m, n] = weight.shape()[..] else {
         return fail(format!("takes a matrix, not {}", weight.shape()));
@@ -41,7 +52,7 @@ pub fn low_rank<T: Float>(weight: &Tensor<T>, rank: usize) -> Result<(Tensor<T>,
     let root = |k: usize| parts.s[k].sqrt();
     let a = Tensor::from_fn([m, rank], |i| T::constant(parts.u[i % rank][i / rank] * root(i % rank)));
     let b = Tensor::from_fn([rank, n], |i| T::constant(parts.v[i / n][i % n] * root(i / n)));
-    Ok((a.made().map_err(invalid)?, b.made().map_err(invalid)?))
+    Ok(LowRank { left: a.made().map_err(invalid)?, right: b.made().map_err(invalid)? })
 }
 
 /// Ties the weights of a parameter to `k` shared values by a hash of their places, which nobody has to store
@@ -50,14 +61,17 @@ pub fn low_rank<T: Float>(weight: &Tensor<T>, rank: usize) -> Result<(Tensor<T>,
 ///
 /// # Errors
 /// `k` is 0 or more than there are weights; a parametrisation fails.
-pub fn hash_weights<T: Float>(p: &Param<T>, k: usize, seed: u64) -> Result<()> {
+pub fn hash_weights<T: Float>(p: &Param<T>, k: usize, rng: &mut Random) -> Result<()> {
     let n = p.shape().numel();
     if k == 0 || k > n.max(1) {
-        return Err(Error::invalid("hashed", format!("{k} values for {n} weights: takes from 1 to as many")));
+        return Err(Error::invalid(
+            "hash_weights",
+            format!("{k} values for {n} weights: takes from 1 to as many"),
+        ));
     }
-    let random = crate::Random::new(seed);
-    let codes = Tensor::from_fn(p.shape(), |i| (random.bits(i as u64) % k as u64) as u32);
-    let list = codes.list().map_err(|message| Error::invalid("hashed", message))?;
+    let random = rng.reserve(n);
+    let codes = Tensor::from_fn(p.shape(), |i| (random.bits_at(i as u64) % k as u64) as u32);
+    let list = codes.list().map_err(|message| Error::invalid("hash_weights", message))?;
     let centroids = nearest_mean(p, &list, k)?;
     p.set_codebook(codes, Tensor::from(centroids))
 }

@@ -44,7 +44,7 @@ pub use format::{Artifact, Entry, EntryData, Part, PartSize, Sizes};
 pub use gates::{Gate, Gates};
 pub use ledger::{CostReport, Latency, Work};
 pub use length::{data_bits, description_length};
-pub use low_rank::{hash_weights, low_rank};
+pub use low_rank::{LowRank, hash_weights, low_rank};
 pub use pack::{pack, unpack};
 pub use rate::rate;
 pub use recipe::{Recipe, Task};

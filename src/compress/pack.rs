@@ -2,7 +2,7 @@
 //! stored in 16 bits is what 16 bits hold exactly. How the bytes are made is said in `format`.
 use super::{
     Artifact, Entry, EntryData,
-    fake::set_numbers,
+    fake::number_codes,
     filter::each_field,
     format::stored,
     round_to_f16,
@@ -12,7 +12,7 @@ use crate::{
     error::{Error, Result},
     nn::outline::outline,
     ops::Float,
-    param::{Groups, Param, shown},
+    param::{Form, Groups, Param, ParamState, Steps, shown},
     tensor::{Shape, Tensor},
 };
 use serde::Serialize;
@@ -59,9 +59,11 @@ fn entry<T: Float>(name: String, p: &Param<T>) -> Result<Entry> {
     if let Some(data) = in_steps(&name, p)? {
         return Ok(Entry { name, shape, data });
     }
-    let data = match p.codebook().filter(|_| !p.has_custom()) {
+    let state = p.state();
+    let data = match state.codebook().filter(|_| !p.has_custom()) {
         Some((codes, centroids)) => {
-            tied(&codes.to_vec(), &floats(&name, &centroids.value().to_vec())?, p.mask().map(|m| m.to_vec()))
+            let mask = state.mask.as_ref().map(Tensor::to_vec);
+            tied(&codes.to_vec(), &floats(&name, &centroids.value().to_vec())?, mask)
         }
         None => {
             let values = floats(&name, &p.effective()?.to_vec())?;
@@ -145,8 +147,11 @@ pub fn unpack<M: Serialize + ?Sized>(artifact: &Artifact, model: &M) -> Result<(
                 p.shape()
             ));
         }
-        Some(entry) => match plan(entry, p.clone()) {
-            Ok(job) => jobs.push(job),
+        Some(entry) => match state_of(entry, &p.shape()) {
+            Ok(state) => {
+                let p = p.clone();
+                jobs.push(Box::new(move || p.replace_state(state)));
+            }
             Err(message) => wrong.push(format!("{}: {message}", shown(&name))),
         },
     });
@@ -164,18 +169,18 @@ pub fn unpack<M: Serialize + ?Sized>(artifact: &Artifact, model: &M) -> Result<(
     jobs.into_iter().try_for_each(|job| job())
 }
 
-/// Checks an entry and says how to put it into its parameter.
-fn plan<T: Float>(entry: &Entry, p: Param<T>) -> Result<Box<dyn FnOnce() -> Result<()>>, String> {
-    let shape = p.shape();
+/// What a parameter of a shape holds by an entry.
+fn state_of<T: Float>(entry: &Entry, shape: &Shape) -> Result<ParamState<T>, String> {
     let n = shape.numel();
     let dense = entry.to_dense();
     if dense.len() != n {
         return Err(format!("{} values don't fill shape {shape}", dense.len()));
     }
-    let dense = Tensor::from_fn(&shape, |i| T::from_f64(f64::from(dense[i])));
+    let dense = Tensor::from_fn(shape, |i| T::from_f64(f64::from(dense[i])));
+    let mut state = ParamState::dense(dense);
     let (weights, scaled) = match &entry.data {
         EntryData::Scaled { weights, group, scales, scale_bits } => {
-            let count = Groups::new(&shape, *group).count();
+            let count = Groups::new(shape, *group).count();
             if scales.len() != count {
                 return Err(format!(
                     "{} scales for {shape} in groups of {group}: takes {count}",
@@ -187,10 +192,7 @@ fn plan<T: Float>(entry: &Entry, p: Param<T>) -> Result<Box<dyn FnOnce() -> Resu
         data => (data, None),
     };
     let EntryData::Codebook { mask, codes, centroids, .. } = weights else {
-        return Ok(Box::new(move || {
-            p.replace(dense);
-            Ok(())
-        }));
+        return Ok(state);
     };
     let keep = mask.clone().unwrap_or_else(|| vec![true; n]);
     let kept = keep.iter().filter(|&&keep| keep).count();
@@ -206,34 +208,26 @@ fn plan<T: Float>(entry: &Entry, p: Param<T>) -> Result<Box<dyn FnOnce() -> Resu
     }
     // A parameter has a code everywhere, a file only where weights are kept.
     let mut next = codes.iter();
-    let all = Tensor::from_fn(&shape, |i| if keep[i] { next.next().copied().unwrap_or(0) } else { 0 });
+    let all = Tensor::from_fn(shape, |i| if keep[i] { next.next().copied().unwrap_or(0) } else { 0 });
     let centroids = if centroids.is_empty() { vec![T::default()] } else { values(weights) };
-    let keep = mask.is_some().then(|| Tensor::from_fn(&shape, |i| keep[i]));
-    // What isn't whole numbers of up to eight bits is no work of a quantiser: these are plain values then.
-    let steps = match scaled {
-        None => None,
+    state.mask = mask.is_some().then(|| Tensor::from_fn(shape, |i| keep[i]));
+    state.form = match scaled {
+        None => Form::Codebook { codes: all, centroids: Tensor::from(centroids).into(), steps: None },
         Some((group, sizes)) => match whole(&centroids) {
-            Some((bits, numbers)) if sizes.iter().all(usable) => Some((bits, group, sizes, numbers)),
-            _ => {
-                return Ok(Box::new(move || {
-                    p.replace(dense);
-                    p.set_mask(keep.as_ref())
-                }));
+            Some((bits, numbers)) if sizes.iter().all(usable) => {
+                let all = all.to_vec();
+                let (codes, values) =
+                    number_codes(bits, &Tensor::from_fn(shape, |i| numbers[all[i] as usize]));
+                let centroids: Param<T> = values.into();
+                centroids.set_trainable(false);
+                let steps = Some(Steps { bits, group, sizes: Tensor::from(sizes).into() });
+                Form::Codebook { codes, centroids, steps }
             }
+            // What isn't whole numbers of up to eight bits is no work of a quantiser: plain values.
+            _ => Form::Dense,
         },
     };
-    Ok(Box::new(move || {
-        p.replace(dense);
-        match steps {
-            None => p.set_codebook(all, Tensor::from(centroids))?,
-            Some((bits, group, sizes, numbers)) => {
-                p.set_steps(bits, group, Tensor::from(sizes))?;
-                let all = all.to_vec();
-                set_numbers(&p, bits, &Tensor::from_fn(p.shape(), |i| numbers[all[i] as usize]))?;
-            }
-        }
-        p.set_mask(keep.as_ref())
-    }))
+    Ok(state)
 }
 
 /// Whether it can be a step size.

@@ -110,8 +110,8 @@ pub fn global<M: Serialize + ?Sized>(
     finish(&found)
 }
 
-/// The same by scores instead of magnitudes: the weights of the lowest score go. Parameters without scores
-/// are left alone.
+/// Prunes the weights of the lowest scores, over all parameters that `filter` picks together, as [`global`]
+/// prunes those of the smallest magnitudes. Parameters without scores are left alone.
 ///
 /// # Errors
 /// As [`global`]; not as many scores as weights.
@@ -134,7 +134,8 @@ pub fn by_scores<M: Serialize + ?Sized>(
     finish(&found)
 }
 
-/// The same for each parameter by itself: every layer loses the same share.
+/// Prunes the weights of the smallest magnitudes of each parameter that `filter` picks by itself: every layer
+/// loses the same share.
 ///
 /// ```
 /// use kolmo::{Tensor, compress::{all_params, prune::{self, Amount}}, nn::Param};
@@ -157,14 +158,46 @@ pub fn layerwise<M: Serialize + ?Sized>(
     finish(&found)
 }
 
+/// Which slices [`structured`] prunes, and how they are compared.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[must_use]
+pub struct StructuredOptions {
+    p: f64,
+    dim: isize,
+}
+
+impl Default for StructuredOptions {
+    fn default() -> Self {
+        StructuredOptions { p: 2.0, dim: 0 }
+    }
+}
+
+impl StructuredOptions {
+    /// Slices of the first axis, by their Euclidean norm.
+    pub fn new() -> StructuredOptions {
+        StructuredOptions::default()
+    }
+
+    /// The order of the norm `(Σ |w|ᵖ)^(1/p)` (default 2): infinite for the largest magnitude, minus infinity
+    /// for the smallest.
+    pub fn p(self, p: f64) -> StructuredOptions {
+        StructuredOptions { p, ..self }
+    }
+
+    /// The axis whose indices are the slices, counted from the end if negative (default 0).
+    pub fn dim(self, dim: isize) -> StructuredOptions {
+        StructuredOptions { dim, ..self }
+    }
+}
+
 /// Prunes whole slices along an axis, such as the rows of a matrix or the filters of a convolution: in each
-/// parameter that `filter` picks those with the smallest norm `(Σ |w|ᵖ)^(1/p)`; `p` may be infinite (the
-/// largest magnitude) or minus infinity (the smallest). Amounts are of slices of which something is left.
+/// parameter that `filter` picks those with the smallest norm. Amounts are of slices of which something is
+/// left.
 ///
 /// ```
-/// use kolmo::{Tensor, compress::{matrices, prune::{self, Amount}}, nn::Param};
+/// use kolmo::{Tensor, compress::{matrices, prune::{self, Amount, StructuredOptions}}, nn::Param};
 /// let p = Param::new(Tensor::from([[3.0f32, 0.0], [1.0, 1.0], [0.0, 2.0]]));
-/// prune::structured(&p, Amount::Count(1), 2.0, 0, matrices)?;
+/// prune::structured(&p, Amount::Count(1), StructuredOptions::new(), matrices)?;
 /// assert_eq!(p.effective()?.to_vec(), [3.0, 0.0, 0.0, 0.0, 0.0, 2.0]);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
@@ -175,13 +208,12 @@ pub fn layerwise<M: Serialize + ?Sized>(
 pub fn structured<M: Serialize + ?Sized>(
     model: &M,
     amount: Amount,
-    p: f64,
-    dim: isize,
+    options: StructuredOptions,
     filter: impl Fn(&str, &Shape) -> bool,
 ) -> Result<Weights> {
     let mut found = find(model, filter)?;
     for f in &mut found {
-        f.prune_slices(amount, p, dim)?;
+        f.prune_slices(amount, options.p, options.dim)?;
     }
     finish(&found)
 }

@@ -271,18 +271,8 @@ impl Channels {
         if !(0.0..=1.0).contains(&share) {
             return Err(Error::invalid("shrink", format!("share {share} is not between 0 and 1")));
         }
-        self.shrink_by(model, |n| (share * n as f64).round_ties_even() as usize)
-    }
-
-    /// The same, with as many of a family's `n` channels cut out as `count(n)` says.
-    ///
-    /// # Errors
-    /// As [`shrink`](Channels::shrink).
-    pub fn shrink_by<M: Serialize + ?Sized>(
-        &self,
-        model: &M,
-        count: impl Fn(usize) -> usize,
-    ) -> Result<usize> {
+        // As many of a family's n channels are cut out.
+        let count = |n: usize| (share * n as f64).round_ties_even() as usize;
         if self.dtype == f32::NAME {
             self.shrink_of::<f32, M>(model, &count)
         } else {

@@ -114,7 +114,8 @@ impl<T: Float> Variational<T> {
         self.local(name, &layer.weight, x, |x, w, mean| x.linear(w, bias.as_ref().filter(|_| mean)))
     }
 
-    /// The same for a convolution: `[n, in, height, width] -> [n, out, …]`.
+    /// A convolution with noisy weights, `[n, in, height, width] -> [n, out, …]`, the noise of each output drawn
+    /// by itself, as [`linear`](Variational::linear) does it.
     #[track_caller]
     pub fn conv2d<'t>(&self, name: &str, layer: &Conv2d<T>, x: &Var<'t, T>) -> Var<'t, T> {
         let bias = layer.bias.as_ref().map(|b| x.tape().param(b));
@@ -205,7 +206,7 @@ fn kept<'t, T: Float>(tape: &'t Tape<T>, p: &Param<T>, value: Var<'t, T>) -> Var
 fn normal<'t, T: Float>(tape: &'t Tape<T>, shape: &Shape) -> Var<'t, T> {
     let random = tape.draw(2 * shape.numel());
     tape.constant(Tensor::from_fn(shape, |i| {
-        let (u, v) = (random.uniform(2 * i as u64), random.uniform(2 * i as u64 + 1));
+        let (u, v) = (random.uniform_at(2 * i as u64), random.uniform_at(2 * i as u64 + 1));
         T::constant((-2.0 * Number::log(1.0 - u)).sqrt() * Number::cos(TAU * v))
     }))
 }

@@ -9,7 +9,7 @@ use crate::{
     threads::for_chunks,
 };
 use rand::Rng;
-use rand_distr::{Beta, Distribution, StandardNormal};
+use rand_distr::{Beta, Distribution};
 use serde::Serialize;
 
 options! {
@@ -105,7 +105,7 @@ impl Augment {
         self.check().map_err(|message| Error::invalid("Augment", message))?;
         let size = channels * height * width;
         let mut streams: Vec<Random> = Vec::new();
-        streams.resize_with(n, || rng.split(NUMBERS + 2 * size));
+        streams.resize_with(n, || rng.reserve(NUMBERS + 2 * size));
         let source = images.to_vec();
         let mut out = vec![0.0f32; n * size];
         for_chunks(&mut out, size.max(1), |start, out| {
@@ -117,18 +117,18 @@ impl Augment {
     }
 
     fn one(&self, from: &[f32], out: &mut [f32], [height, width]: [usize; 2], stream: &mut Random) {
-        let numbers = stream.split(NUMBERS);
-        let within = |i: u64, bound: f64| (2.0 * numbers.uniform(i) - 1.0) * bound;
-        let whole = |i: u64| ((2 * self.crop + 1) as f64 * numbers.uniform(i)).floor() - self.crop as f64;
+        let numbers = stream.reserve(NUMBERS);
+        let within = |i: u64, bound: f64| (2.0 * numbers.uniform_at(i) - 1.0) * bound;
+        let whole = |i: u64| ((2 * self.crop + 1) as f64 * numbers.uniform_at(i)).floor() - self.crop as f64;
         let angle = within(0, self.degrees).to_radians();
         let zoom = Number::pow(1.0 + self.scale, within(1, 1.0));
         let (down, right) = (within(2, self.translate) + whole(4), within(3, self.translate) + whole(5));
-        let flip_x = if numbers.uniform(6) < self.horizontal_flip { -1.0 } else { 1.0 };
-        let flip_y = if numbers.uniform(7) < self.vertical_flip { -1.0 } else { 1.0 };
+        let flip_x = if numbers.uniform_at(6) < self.horizontal_flip { -1.0 } else { 1.0 };
+        let flip_y = if numbers.uniform_at(7) < self.vertical_flip { -1.0 } else { 1.0 };
         let (middle_y, middle_x) = ((height as f64 - 1.0) / 2.0, (width as f64 - 1.0) / 2.0);
         let (sin, cos) = (Number::sin(angle) / zoom, Number::cos(angle) / zoom);
         let hole = |i: u64, size: usize| {
-            let centre = (size as f64 * numbers.uniform(i)) as isize - self.cutout as isize / 2;
+            let centre = (size as f64 * numbers.uniform_at(i)) as isize - self.cutout as isize / 2;
             centre..centre + self.cutout as isize
         };
         let (rows, columns) = (hole(8, height), hole(9, width));
@@ -148,8 +148,7 @@ impl Augment {
         }
         if self.noise > 0.0 {
             for pixel in out {
-                let z: f64 = StandardNormal.sample(stream);
-                *pixel += (self.noise * z) as f32;
+                *pixel += stream.normal(0.0, self.noise) as f32;
             }
         }
     }
@@ -191,7 +190,7 @@ pub fn mixup(
     let beta = Beta::new(alpha, alpha)
         .map_err(|_| Error::invalid("mixup", format!("alpha {alpha} is not positive and finite")))?;
     // A stream of its own: how many numbers the distribution takes is not known beforehand.
-    let mut stream = Random::new(rng.next_u64());
+    let mut stream = rng.fork();
     let weights: Vec<f32> = (0..n).map(|_| beta.sample(&mut stream) as f32).collect();
     let others: Vec<usize> = (0..n).map(|_| stream.next_u64() as usize % n).collect();
     let mix = |t: &Tensor<f32>| {

@@ -2,11 +2,10 @@
 use crate::{
     checked::{Check, checked},
     error::{Checked, Error, Result},
-    tape::Random,
+    tape::{Random, random::Weights},
     tensor::room::listed,
     threads::{self, JoinHandle},
 };
-use rand::seq::SliceRandom;
 use serde::Serialize;
 use std::{
     fmt,
@@ -32,7 +31,7 @@ use std::{
 /// }
 /// # Ok::<(), kolmo::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[must_use = "a loader does nothing until it is asked for batches"]
 pub struct DataLoader {
     n: usize,
@@ -40,9 +39,19 @@ pub struct DataLoader {
     seed: u64,
     shuffle: bool,
     drop_last: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weights: Option<Vec<f64>>,
 }
 
-checked!(DataLoader { n: usize, size: usize, seed: u64, shuffle: bool, drop_last: bool });
+checked!(DataLoader {
+    n: usize,
+    size: usize,
+    seed: u64,
+    shuffle: bool,
+    drop_last: bool,
+    #[serde(default)]
+    weights: Option<Vec<f64>>,
+});
 
 impl Check for DataLoader {
     fn check(&self) -> Checked<()> {
@@ -52,7 +61,7 @@ impl Check for DataLoader {
         // The order of an epoch is a list of all numbers.
         match self.n > u32::MAX as usize {
             true => Err(format!("n is {}, expected at most {}", self.n, u32::MAX)),
-            false => Ok(()),
+            false => self.by_weights().map(|_| ()),
         }
     }
 }
@@ -63,7 +72,7 @@ const AHEAD: usize = 2;
 impl DataLoader {
     /// Batches of `size` of the examples `0..n`, shuffled; the last may be smaller.
     pub fn new(n: usize, size: usize) -> DataLoader {
-        DataLoader { n, size: size.max(1), seed: 0, shuffle: true, drop_last: false }
+        DataLoader { n, size: size.max(1), seed: 0, shuffle: true, drop_last: false, weights: None }
     }
 
     /// What the order and the random numbers come from (default 0).
@@ -74,6 +83,57 @@ impl DataLoader {
     /// Whether the order changes from epoch to epoch (default yes).
     pub fn shuffle(self, shuffle: bool) -> DataLoader {
         DataLoader { shuffle, ..self }
+    }
+
+    /// Draws the examples of an epoch by these weights, one for each of the `n`, instead of going through all:
+    /// `n` times, with replacement, each with the probability of its weight's share of the sum (default: none).
+    /// They come in the order in which they are drawn, whatever [`shuffle`](DataLoader::shuffle) says.
+    ///
+    /// So that each class is seen as often as the others:
+    ///
+    /// ```
+    /// use kolmo::{Tensor, data::{DataLoader, class_weights}};
+    /// let labels = Tensor::from([0u32, 0, 0, 0, 0, 0, 0, 1]);
+    /// let of_class = class_weights(&labels)?;
+    /// let weights: Vec<f64> = labels.to_vec().iter().map(|&label| of_class[label as usize]).collect();
+    /// let loader = DataLoader::new(8, 4).weights(&weights);
+    /// let mut ones = 0;
+    /// for epoch in 0..100 {
+    ///     let rows = loader.batches(epoch, |rows, _| Ok(rows.to_vec()));
+    ///     ones += rows.collect::<kolmo::Result<Vec<_>>>()?.concat().iter().filter(|&&row| row == 7).count();
+    /// }
+    /// assert!((350..450).contains(&ones)); // of 800
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
+    ///
+    /// Weights that are not `n`, negative, not finite or all 0 are the error of the first batch.
+    #[doc(alias = "WeightedRandomSampler")]
+    pub fn weights(self, weights: &[f64]) -> DataLoader {
+        DataLoader { weights: Some(weights.to_vec()), ..self }
+    }
+
+    /// The weights added up, if there are any.
+    fn by_weights(&self) -> Checked<Option<Weights>> {
+        let Some(weights) = &self.weights else { return Ok(None) };
+        if weights.len() != self.n {
+            return Err(format!(
+                "weights has {}, expected one for each of the {} examples",
+                weights.len(),
+                self.n
+            ));
+        }
+        let made = Weights::new(self.n, weights.iter().copied());
+        made.map(Some).map_err(|message| format!("weights: {message}"))
+    }
+
+    /// The numbers of the examples, in the order of an epoch.
+    fn order(&self, stream: &Random) -> Checked<Vec<usize>> {
+        let mut rng = Random::new(stream.bits_at(0));
+        match self.by_weights()? {
+            Some(weights) => listed(self.n, (0..self.n).map(|_| weights.pick(rng.uniform()))),
+            None if self.shuffle => rng.order(self.n),
+            None => listed(self.n, 0..self.n),
+        }
     }
 
     /// Whether a smaller batch at the end is left out (default no).
@@ -89,8 +149,7 @@ impl DataLoader {
 
     /// The places, in the order of an epoch, of a batch's examples.
     pub(crate) fn rows(&self, batch: usize) -> Range<usize> {
-        let start = batch.saturating_mul(self.size).min(self.n);
-        start..start.saturating_add(self.size).min(self.n)
+        rows_of(batch, self.size, self.n)
     }
 
     /// Whether an epoch has no batch.
@@ -109,22 +168,20 @@ impl DataLoader {
         self.batches_from(epoch, 0, make)
     }
 
-    /// The same from batch `first` on: the rest of an epoch that was begun before.
+    /// The batches of an epoch from batch `first` on: the rest of an epoch that was begun before, as
+    /// [`batches`](DataLoader::batches) would have gone on.
     pub fn batches_from<B, F>(&self, epoch: u64, first: usize, mut make: F) -> Batches<B>
     where
         B: Send + 'static,
         F: FnMut(&[usize], &mut Random) -> Result<B> + Send + 'static,
     {
-        let (loader, count) = (*self, self.len());
-        let order = listed(self.n, 0..self.n).map_err(|message| Error::invalid("DataLoader", message));
-        let (mut order, mut lack) = match order {
+        let (size, count) = (self.size, self.len());
+        let stream = Random::new(Random::new(self.seed).bits_at(epoch));
+        let order = self.order(&stream).map_err(|message| Error::invalid("DataLoader", message));
+        let (order, mut lack) = match order {
             Ok(order) => (order, None),
             Err(error) => (Vec::new(), Some(error)),
         };
-        let stream = Random::new(Random::new(self.seed).bits(epoch));
-        if self.shuffle {
-            order.shuffle(&mut Random::new(stream.bits(0)));
-        }
         let mut batch = first;
         let next = move || {
             if batch >= count {
@@ -134,7 +191,10 @@ impl DataLoader {
                 batch = count;
                 return Some(Err(error));
             }
-            let made = make(&order[loader.rows(batch)], &mut Random::new(stream.bits(1 + batch as u64)));
+            let made = make(
+                &order[rows_of(batch, size, order.len())],
+                &mut Random::new(stream.bits_at(1 + batch as u64)),
+            );
             batch = if made.is_err() { count } else { batch + 1 };
             Some(made)
         };
@@ -156,6 +216,11 @@ impl DataLoader {
             Err(_) => Batches { receiver, thread: None, alone: take(&made) },
         }
     }
+}
+
+fn rows_of(batch: usize, size: usize, n: usize) -> Range<usize> {
+    let start = batch.saturating_mul(size).min(n);
+    start..start.saturating_add(size).min(n)
 }
 
 /// Makes the next batch.
@@ -210,34 +275,65 @@ mod tests {
     use super::*;
     use crate::error::Error;
 
-    fn rows(loader: DataLoader, epoch: u64, first: usize) -> Vec<(Vec<usize>, u64)> {
-        let made = loader.batches_from(epoch, first, |rows, random| Ok((rows.to_vec(), random.bits(0))));
+    fn rows(loader: &DataLoader, epoch: u64, first: usize) -> Vec<(Vec<usize>, u64)> {
+        let made = loader.batches_from(epoch, first, |rows, random| Ok((rows.to_vec(), random.bits_at(0))));
         made.collect::<Result<_>>().unwrap()
     }
 
     #[test]
     fn an_epoch_has_every_example_once_and_another_order_than_the_next() {
         let loader = DataLoader::new(10, 4).seed(3);
-        let first = rows(loader, 0, 0);
+        let first = rows(&loader, 0, 0);
         assert_eq!(first.iter().map(|b| b.0.len()).collect::<Vec<_>>(), [4, 4, 2]);
         let mut all: Vec<usize> = first.iter().flat_map(|b| b.0.clone()).collect();
         all.sort();
         assert_eq!(all, (0..10).collect::<Vec<_>>());
-        assert_ne!(rows(loader, 1, 0), first);
-        assert_eq!(rows(loader, 0, 0), first, "the same epoch again");
-        assert_ne!(rows(loader.seed(4), 0, 0), first);
-        assert_eq!(rows(loader.shuffle(false), 7, 0)[1].0, [4, 5, 6, 7]);
-        assert_eq!((loader.drop_last(true).len(), rows(loader.drop_last(true), 0, 0).len()), (2, 2));
-        assert!(rows(DataLoader::new(0, 4), 0, 0).is_empty() && DataLoader::new(0, 4).is_empty());
+        assert_ne!(rows(&loader, 1, 0), first);
+        assert_eq!(rows(&loader, 0, 0), first, "the same epoch again");
+        assert_ne!(rows(&loader.clone().seed(4), 0, 0), first);
+        assert_eq!(rows(&loader.clone().shuffle(false), 7, 0)[1].0, [4, 5, 6, 7]);
+        let whole = loader.drop_last(true);
+        assert_eq!((whole.len(), rows(&whole, 0, 0).len()), (2, 2));
+        assert!(rows(&DataLoader::new(0, 4), 0, 0).is_empty() && DataLoader::new(0, 4).is_empty());
     }
 
     #[test]
     fn an_epoch_taken_up_again_goes_on_as_it_would_have() {
         let loader = DataLoader::new(50, 7).seed(1);
-        let whole = rows(loader, 5, 0);
+        let whole = rows(&loader, 5, 0);
         for first in 0..=loader.len() {
-            assert_eq!(rows(loader, 5, first), whole[first..]);
+            assert_eq!(rows(&loader, 5, first), whole[first..]);
         }
+    }
+
+    #[test]
+    fn weights_say_how_often_an_example_comes() {
+        let loader = DataLoader::new(4, 3).weights(&[1.0, 0.0, 5.0, 2.0]);
+        let mut counts = [0usize; 4];
+        for epoch in 0..5000 {
+            let drawn: Vec<usize> = rows(&loader, epoch, 0).into_iter().flat_map(|batch| batch.0).collect();
+            assert_eq!(drawn.len(), 4);
+            drawn.iter().for_each(|&i| counts[i] += 1);
+        }
+        let shares = counts.map(|n| n as f64 / 20000.0);
+        // Four standard deviations are at most 0.0137.
+        let near = shares.iter().zip([0.125, 0.0, 0.625, 0.25]).all(|(a, b)| (a - b).abs() < 0.0137);
+        assert!(near, "{shares:?}");
+        assert_eq!(rows(&loader, 3, 1), rows(&loader, 3, 0)[1..], "a function of seed and epoch");
+        for (bad, told) in [
+            (&[1.0, 2.0][..], "weights has 2, expected one for each of the 4"),
+            (&[0.0; 4], "weights: 4 weights with the sum 0"),
+            (&[1.0, -1.0, 1.0, 1.0], "weights: weight -1 at 1"),
+        ] {
+            let bad = DataLoader::new(4, 3).weights(bad);
+            let items: Vec<_> = bad.batches(0, |_, _| Ok(())).map(|b| b.unwrap_err().to_string()).collect();
+            assert!(items.len() == 1 && items[0].contains(told), "{items:?}");
+            let text = serde_json::to_string(&bad).unwrap();
+            assert!(serde_json::from_str::<DataLoader>(&text).unwrap_err().to_string().contains(told));
+        }
+        let text = serde_json::to_string(&loader).unwrap();
+        assert_eq!(serde_json::from_str::<DataLoader>(&text).unwrap(), loader);
+        assert!(!serde_json::to_string(&DataLoader::new(4, 3)).unwrap().contains("weights"));
     }
 
     #[test]

@@ -20,14 +20,14 @@ pub use augment::{Augment, mixup};
 pub use digits::digits;
 #[cfg(feature = "images")]
 pub use folder::{ImageFolder, ImageOptions};
-pub use folds::{k_fold, stratified_k_fold, stratified_split};
+pub use folds::{class_weights, group_k_fold, group_split, k_fold, stratified_k_fold, stratified_split};
 pub use idx::{mnist, read_idx};
 pub use loader::{Batches, DataLoader};
 pub use npy::{NpyArray, read_npy, write_npy};
 #[cfg(feature = "npz")]
 pub use npz::{read_npz, write_npz};
-pub use split::{MinMaxScaler, StandardScaler, batches, one_hot, train_test_split};
-pub use table::Table;
+pub use split::{MinMaxScaler, StandardScaler, batches, train_test_split};
+pub use table::{CsvOptions, Table};
 pub use text::{CharTokenizer, random_windows};
 
 use crate::error::{Error, Result};
@@ -39,12 +39,12 @@ use crate::error::{Error, Result};
 ///
 /// ```
 /// let path = std::env::temp_dir().join(format!("kolmo-report-{}.txt", std::process::id()));
-/// kolmo::data::write_file(&path, "97.3 %\n")?;
+/// kolmo::data::write_file("97.3 %\n", &path)?;
 /// assert_eq!(std::fs::read_to_string(&path).unwrap(), "97.3 %\n");
 /// # std::fs::remove_file(path).unwrap();
 /// # Ok::<(), kolmo::Error>(())
 /// ```
-pub fn write_file(path: impl AsRef<std::path::Path>, contents: impl AsRef<[u8]>) -> Result<()> {
+pub fn write_file(contents: impl AsRef<[u8]>, path: impl AsRef<std::path::Path>) -> Result<()> {
     let path = path.as_ref();
     crate::files::write_atomically(path, contents.as_ref()).map_err(|e| Error::io(path, e))
 }

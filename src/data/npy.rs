@@ -89,7 +89,7 @@ impl NpyArray {
         NpyArray::read("npy", bytes)
     }
 
-    /// The same from what gives bytes, as many as the header says; `what` is named in errors.
+    /// Parses what a reader gives, as many bytes as the header says; `what` is named in errors.
     pub(super) fn read(what: &str, from: impl Read) -> Result<NpyArray> {
         read(from).map_err(|(at, message)| Error::format(what, format!("byte {at}"), message))
     }
@@ -255,7 +255,7 @@ fn shaped<E: Element>(values: Vec<E>, shape: Shape, turned: bool) -> At<Tensor<E
 /// ```
 /// use kolmo::{Tensor, data::{read_npy, write_npy}};
 /// let path = std::env::temp_dir().join(format!("kolmo_array_{}.npy", std::process::id()));
-/// write_npy(&path, Tensor::<f32>::from([[1.0, 2.0]]))?;
+/// write_npy(Tensor::<f32>::from([[1.0, 2.0]]), &path)?;
 /// assert_eq!(read_npy(&path)?.to_tensor::<f32>().to_vec(), [1.0, 2.0]);
 /// # std::fs::remove_file(path).ok();
 /// # Ok::<(), kolmo::Error>(())
@@ -270,7 +270,7 @@ fn read_npy_at(path: &Path) -> Result<NpyArray> {
 }
 
 /// Writes an `.npy` file, whole or not at all.
-pub fn write_npy(path: impl AsRef<Path>, array: impl Into<NpyArray>) -> Result<()> {
+pub fn write_npy(array: impl Into<NpyArray>, path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
     write_readable(path, &array.into().to_bytes(), NpyArray::parse)
 }

@@ -52,7 +52,7 @@ fn read_all(path: &Path, mut from: impl Read + Seek) -> Result<BTreeMap<String, 
 /// ```
 /// use kolmo::{Tensor, data::{read_npz, write_npz}};
 /// let path = std::env::temp_dir().join(format!("kolmo-{}.npz", std::process::id()));
-/// write_npz(&path, [("x", Tensor::<f32>::ones([2, 3]).into()), ("y", Tensor::from([1u32, 0]).into())])?;
+/// write_npz([("x", Tensor::<f32>::ones([2, 3]).into()), ("y", Tensor::from([1u32, 0]).into())], &path)?;
 /// let arrays = read_npz(&path)?;
 /// assert_eq!(arrays["x"].shape(), &[2, 3]);
 /// assert_eq!(arrays["y"].to_tensor::<u32>().to_vec(), [1, 0]);
@@ -61,8 +61,8 @@ fn read_all(path: &Path, mut from: impl Read + Seek) -> Result<BTreeMap<String, 
 /// ```
 #[doc(alias = "savez")]
 pub fn write_npz<N: AsRef<str>>(
-    path: impl AsRef<Path>,
     arrays: impl IntoIterator<Item = (N, NpyArray)>,
+    path: impl AsRef<Path>,
 ) -> Result<()> {
     let path = path.as_ref();
     let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
@@ -107,8 +107,8 @@ mod tests {
     fn damage_is_an_error_that_names_the_file_and_the_array() {
         let path = std::env::temp_dir().join(format!("kolmo-damaged-{}.npz", std::process::id()));
         let twice = [("x", Tensor::from([1u8, 2]).into()), ("x.npy", Tensor::from([3u8]).into())];
-        assert!(write_npz(&path, twice).is_ok(), "x.npy.npy is another name");
-        write_npz(&path, [("x", Tensor::<f32>::ones([40]).into()), ("y", Tensor::from([1u8]).into())])
+        assert!(write_npz(twice, &path).is_ok(), "x.npy.npy is another name");
+        write_npz([("x", Tensor::<f32>::ones([40]).into()), ("y", Tensor::from([1u8]).into())], &path)
             .unwrap();
         let good = std::fs::read(&path).unwrap();
         for cut in 0..good.len() {
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn members_that_share_bytes_are_refused() {
         let path = std::env::temp_dir().join(format!("kolmo-shared-{}.npz", std::process::id()));
-        write_npz(&path, [("x", Tensor::<f32>::ones([400]).into())]).unwrap();
+        write_npz([("x", Tensor::<f32>::ones([400]).into())], &path).unwrap();
         let good = std::fs::read(&path).unwrap();
         std::fs::remove_file(&path).unwrap();
         let find = |mark: &[u8; 4]| good.windows(4).position(|w| w == mark).unwrap();

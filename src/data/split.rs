@@ -4,31 +4,32 @@ use crate::{
     error::{Checked, Error, Result},
     real::Number,
     tape::Random,
-    tensor::{Index, Tensor, room::listed, shape::addressable},
+    tensor::Tensor,
 };
-use rand::seq::SliceRandom;
 use serde::Serialize;
 
 /// The numbers below `n` in two shuffled parts, for training and for testing. The test part has
-/// `⌈fraction · n⌉`, as in scikit-learn. The same seed gives the same split.
+/// `⌈fraction · n⌉`, as in scikit-learn. The same generator gives the same split.
 ///
 /// ```
-/// let (train, test) = kolmo::data::train_test_split(10, 0.25, 0)?;
+/// use kolmo::{Random, data::train_test_split};
+/// let (train, test) = train_test_split(10, 0.25, &mut Random::new(0))?;
 /// assert_eq!((train.len(), test.len()), (7, 3));
 /// # Ok::<(), kolmo::Error>(())
 /// ```
-pub fn train_test_split(n: usize, test_fraction: f64, seed: u64) -> Result<(Vec<usize>, Vec<usize>)> {
-    if !(0.0..=1.0).contains(&test_fraction) {
-        return Err(Error::invalid(
-            "train_test_split",
-            format!("fraction {test_fraction} is not between 0 and 1"),
-        ));
-    }
-    let order = listed(n, 0..n).map_err(|message| Error::invalid("train_test_split", message));
-    let mut order = order?;
-    order.shuffle(&mut Random::new(seed));
+pub fn train_test_split(n: usize, test_fraction: f64, rng: &mut Random) -> Result<(Vec<usize>, Vec<usize>)> {
+    fraction("train_test_split", test_fraction)?;
+    let mut order = rng.order(n).map_err(|message| Error::invalid("train_test_split", message))?;
     let train = order.split_off((test_fraction * n as f64).ceil() as usize);
     Ok((train, order))
+}
+
+/// That a part is none or all at most.
+pub(super) fn fraction(what: &'static str, fraction: f64) -> Result<()> {
+    match (0.0..=1.0).contains(&fraction) {
+        true => Ok(()),
+        false => Err(Error::invalid(what, format!("fraction {fraction} is not between 0 and 1"))),
+    }
 }
 
 /// The numbers below `n`, shuffled, in batches; the last may be smaller.
@@ -40,7 +41,7 @@ pub fn train_test_split(n: usize, test_fraction: f64, seed: u64) -> Result<(Vec<
 /// ```
 pub fn batches(n: usize, size: usize, rng: &mut Random) -> impl Iterator<Item = Vec<usize>> + use<> {
     let mut order: Vec<usize> = (0..n).collect();
-    order.shuffle(rng);
+    rng.shuffle(&mut order);
     let size = size.max(1);
     (0..n.div_ceil(size)).map(move |i| order[i * size..((i + 1) * size).min(n)].to_vec())
 }
@@ -191,43 +192,21 @@ impl MinMaxScaler {
     }
 }
 
-/// Classes as rows with a single 1: `[…] -> […, classes]`.
-///
-/// ```
-/// use kolmo::{Tensor, data::one_hot};
-/// assert_eq!(one_hot(&Tensor::from([2u32, 0]), 3)?.to_vec(), [0.0, 0.0, 1.0, 1.0, 0.0, 0.0]);
-/// # Ok::<(), kolmo::Error>(())
-/// ```
-///
-/// # Errors
-/// A label that is not below `classes`.
-pub fn one_hot<I: Index>(labels: &Tensor<I>, classes: usize) -> Result<Tensor<f32>> {
-    let values: Vec<i64> = labels.to_vec().iter().map(|l| l.to_i64()).collect();
-    if let Some(bad) = values.iter().find(|&&l| l < 0 || l as usize >= classes) {
-        return Err(Error::invalid("one_hot", format!("label {bad} is none of {classes} classes")));
-    }
-    let mut shape = labels.shape().clone();
-    shape.push(classes);
-    addressable(&shape).map_err(|message| Error::invalid("one_hot", message))?;
-    let hot = Tensor::from_fn(shape, |i| f32::from(values[i / classes] as usize == i % classes));
-    hot.ok()?;
-    Ok(hot)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_split_takes_each_number_once_and_repeats_with_its_seed() {
-        let (train, test) = train_test_split(10, 0.25, 3).unwrap();
+        let split = |fraction, seed| train_test_split(10, fraction, &mut Random::new(seed));
+        let (train, test) = split(0.25, 3).unwrap();
         assert_eq!((train.len(), test.len()), (7, 3));
         let mut all: Vec<usize> = train.iter().chain(&test).copied().collect();
         all.sort();
         assert_eq!(all, (0..10).collect::<Vec<_>>());
-        assert_eq!(train_test_split(10, 0.25, 3).unwrap().0, train);
-        assert_ne!(train_test_split(10, 0.25, 4).unwrap().0, train);
-        assert!(train_test_split(10, 1.5, 0).is_err());
+        assert_eq!(split(0.25, 3).unwrap().0, train);
+        assert_ne!(split(0.25, 4).unwrap().0, train);
+        assert!(split(1.5, 0).is_err());
     }
 
     #[test]
@@ -248,15 +227,10 @@ mod tests {
     }
 
     #[test]
-    fn ranges_become_zero_to_one_and_labels_rows() {
+    fn ranges_become_zero_to_one() {
         let x = Tensor::from([[1.0f32, 5.0], [3.0, 5.0], [5.0, 5.0]]);
         let y = MinMaxScaler::fit(&x).unwrap().apply(&x).unwrap();
         assert_eq!(y.to_vec(), [0.0, 0.0, 0.5, 0.0, 1.0, 0.0]);
         assert!(MinMaxScaler::fit(&x).unwrap().apply(&Tensor::zeros([2, 3])).is_err());
-        assert_eq!(
-            one_hot(&Tensor::from([1u32, 0]), 3).unwrap(),
-            Tensor::from([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
-        );
-        assert!(one_hot(&Tensor::from([3i64]), 3).is_err() && one_hot(&Tensor::from([-1i64]), 3).is_err());
     }
 }

@@ -15,7 +15,7 @@ use std::{
 ///
 /// ```
 /// use kolmo::data::Table;
-/// let table = Table::parse("length,kind\n5.1,setosa\n6.3,virginica\n", b',', true)?;
+/// let table = Table::parse("length,kind\n5.1,setosa\n6.3,virginica\n")?;
 /// assert_eq!(table.numbers(&["length"])?.to_vec(), [5.1, 6.3]);
 /// let (kinds, names) = table.classes("kind")?;
 /// assert_eq!((kinds.to_vec(), names), (vec![0, 1], vec!["setosa".to_string(), "virginica".to_string()]));
@@ -33,36 +33,92 @@ pub struct Table {
     lines: Vec<u64>,
 }
 
-impl Table {
-    /// Reads a file with a delimiter (`b','`) and, if `header`, names of columns in its first line; otherwise
-    /// they are called `0`, `1`, ….
+/// How a CSV file is written.
+///
+/// ```
+/// use kolmo::data::CsvOptions;
+/// let table = CsvOptions::new().delimiter(b';').header(false).parse("1;2\n3;4\n")?;
+/// assert_eq!(table.numbers(&["0", "1"])?.to_vec(), [1.0, 2.0, 3.0, 4.0]);
+/// # Ok::<(), kolmo::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct CsvOptions {
+    delimiter: u8,
+    header: bool,
+}
+
+impl Default for CsvOptions {
+    fn default() -> Self {
+        CsvOptions { delimiter: b',', header: true }
+    }
+}
+
+impl CsvOptions {
+    /// Commas, and names of columns in the first line.
+    pub fn new() -> CsvOptions {
+        CsvOptions::default()
+    }
+
+    /// What stands between two fields (default `b','`).
+    #[doc(alias = "sep")]
+    pub fn delimiter(self, delimiter: u8) -> CsvOptions {
+        CsvOptions { delimiter, ..self }
+    }
+
+    /// Whether the first line has the names of the columns (default yes); otherwise they are called `0`, `1`,
+    /// ….
+    pub fn header(self, header: bool) -> CsvOptions {
+        CsvOptions { header, ..self }
+    }
+
+    /// Reads a file.
     ///
     /// # Errors
     /// The file can't be read or is no UTF-8; a line has more or fewer fields than the first; a quote has no
     /// end.
-    pub fn read(path: impl AsRef<Path>, delimiter: u8, header: bool) -> Result<Table> {
-        Self::read_at(path.as_ref(), delimiter, header)
+    pub fn read(self, path: impl AsRef<Path>) -> Result<Table> {
+        self.read_at(path.as_ref())
     }
 
-    fn read_at(path: &Path, delimiter: u8, header: bool) -> Result<Table> {
+    fn read_at(self, path: &Path) -> Result<Table> {
         let bytes = files::read(path)?;
         let text = String::from_utf8(bytes).map_err(|e| {
             let good = e.as_bytes().iter().take(e.utf8_error().valid_up_to());
             let at = format!("line {}", 1 + good.filter(|b| **b == b'\n').count());
             Error::format(path.display().to_string(), at, "this is no text in UTF-8")
         })?;
-        Table::of(path.display().to_string(), &text, delimiter, header)
+        Table::of(path.display().to_string(), &text, self)
     }
 
-    /// The same from text.
+    /// Reads a text.
     ///
     /// # Errors
     /// A line has more or fewer fields than the first; a quote has no end.
-    pub fn parse(text: &str, delimiter: u8, header: bool) -> Result<Table> {
-        Table::of("the table".into(), text, delimiter, header)
+    pub fn parse(self, text: &str) -> Result<Table> {
+        Table::of("the table".into(), text, self)
+    }
+}
+
+impl Table {
+    /// Reads a file with commas and names of columns in its first line; [`CsvOptions`] has other ways.
+    ///
+    /// # Errors
+    /// As [`CsvOptions::read`].
+    #[doc(alias = "read_csv")]
+    pub fn read(path: impl AsRef<Path>) -> Result<Table> {
+        CsvOptions::new().read(path)
     }
 
-    fn of(source: String, text: &str, delimiter: u8, header: bool) -> Result<Table> {
+    /// Reads a text, as [`read`](Table::read) reads a file.
+    ///
+    /// # Errors
+    /// As [`CsvOptions::parse`].
+    pub fn parse(text: &str) -> Result<Table> {
+        CsvOptions::new().parse(text)
+    }
+
+    fn of(source: String, text: &str, CsvOptions { delimiter, header }: CsvOptions) -> Result<Table> {
         // Some programs begin files with a mark that is no part of the text.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         // A quote without an end, as in a file that was cut, would run on to this.
@@ -198,7 +254,7 @@ impl Table {
     ///
     /// ```
     /// use kolmo::data::Table;
-    /// let parse = |text| Table::parse(text, b',', true);
+    /// let parse = |text| Table::parse(text);
     /// let (_, names) = parse("kind\nrose\niris\nlily\n")?.classes("kind")?;
     /// assert_eq!(parse("kind\nrose\niris\n")?.to_labels_with("kind", &names)?.to_vec(), [2, 0]);
     /// assert!(parse("kind\nfern\n")?.to_labels_with("kind", &names).is_err());
@@ -232,33 +288,37 @@ mod tests {
 
     #[test]
     fn quotes_spaces_and_other_delimiters_are_read() {
-        let table = Table::parse("\"a;b\"; 2 \n\"say \"\"x\"\"\"; -1e3\n", b';', false).unwrap();
+        let table = CsvOptions::new()
+            .delimiter(b';')
+            .header(false)
+            .parse("\"a;b\"; 2 \n\"say \"\"x\"\"\"; -1e3\n")
+            .unwrap();
         assert_eq!((table.len(), table.names()), (2, &["0".to_string(), "1".to_string()][..]));
         assert_eq!(table.numbers(&["1"]).unwrap().to_vec(), [2.0, -1000.0]);
         assert_eq!(table.classes("0").unwrap().1, ["a;b", "say \"x\""]);
-        assert!(Table::parse("", b',', true).unwrap().is_empty());
+        assert!(Table::parse("").unwrap().is_empty());
     }
 
     #[test]
     fn errors_name_the_place() {
-        let table = Table::parse("x,y\n1,2\n3,four\n", b',', true).unwrap();
+        let table = Table::parse("x,y\n1,2\n3,four\n").unwrap();
         let error = table.numbers(&["x", "y"]).unwrap_err().to_string();
         assert!(error.contains("line 3, column y") && error.contains("four"), "{error}");
         let error = table.numbers(&["z"]).unwrap_err().to_string();
         assert!(error.contains("no column \"z\"; it has x, y"), "{error}");
-        let error = Table::parse("1,2\n3\n", b',', false).unwrap_err().to_string();
+        let error = CsvOptions::new().header(false).parse("1,2\n3\n").unwrap_err().to_string();
         assert!(error.contains("line 2") && error.contains("1 fields, but 2"), "{error}");
         // Lines that are empty, and fields of several lines, count as well.
-        let table = Table::parse("x,y\n\n\"1\n\",2\n\n3,four\n", b',', true).unwrap();
+        let table = Table::parse("x,y\n\n\"1\n\",2\n\n3,four\n").unwrap();
         let error = table.numbers(&["y"]).unwrap_err().to_string();
         assert!(error.contains("line 6, column y"), "{error}");
-        assert!(Table::read("no/such/file.csv", b',', true).is_err());
+        assert!(Table::read("no/such/file.csv").is_err());
     }
 
     #[test]
     fn what_is_cut_doubled_or_too_large_is_told() {
         let told = |text: &str, part: &str| {
-            let result = Table::parse(text, b',', true).and_then(|t| t.numbers(&["x"]).map(|_| ()));
+            let result = Table::parse(text).and_then(|t| t.numbers(&["x"]).map(|_| ()));
             let error = result.unwrap_err().to_string();
             assert!(error.contains(part), "{text:?}: {error}");
         };
@@ -267,12 +327,12 @@ mod tests {
         told("x,x\n1,2\n", "two columns \"x\"");
         told("x,y\n1e39,2\n", "line 2, column x: 1e39 is beyond");
         told("x,y\n,2\n", "line 2, column x: \"\" is no number");
-        let table = Table::parse("\u{feff}x\n-inf\nNaN\n\"1\"", b',', true).unwrap();
+        let table = Table::parse("\u{feff}x\n-inf\nNaN\n\"1\"").unwrap();
         let x = table.numbers(&["x"]).unwrap().to_vec();
         assert!(x[0] == f32::NEG_INFINITY && x[1].is_nan() && x[2] == 1.0);
         let path = std::env::temp_dir().join(format!("kolmo-table-{}.csv", std::process::id()));
         std::fs::write(&path, b"x\n1\n\xff\n").unwrap();
-        let error = Table::read(&path, b',', true).unwrap_err().to_string();
+        let error = Table::read(&path).unwrap_err().to_string();
         assert!(error.contains("kolmo-table") && error.contains("line 3"), "{error}");
         std::fs::remove_file(&path).unwrap();
     }

@@ -5,7 +5,6 @@ use crate::{
     tape::Random,
     tensor::{Tensor, room::listed, shape::addressable},
 };
-use rand::RngExt;
 use serde::Serialize;
 
 /// A number for each character of a text, in the order of their code points.
@@ -107,7 +106,7 @@ pub fn random_windows(
         return Err(Error::invalid("random_windows", message));
     };
     addressable(&[n, length]).map_err(|message| Error::invalid("random_windows", message))?;
-    let starts = listed(n, (0..n).map(|_| rng.random_range(0..places)));
+    let starts = listed(n, (0..n).map(|_| rng.randint(0..places).unwrap_or_default()));
     let starts = starts.map_err(|message| Error::invalid("random_windows", message))?;
     let block =
         |shift: usize| Tensor::from_fn([n, length], |i| tokens[starts[i / length] + i % length + shift]);

@@ -70,7 +70,8 @@ impl<T: Float> Tape<T> {
 }
 
 impl Observation {
-    /// The same of observations, where elements may differ by `tolerance` times the larger of both.
+    /// The first difference of two observations of one program, as [`Tape::diff`] finds it of tapes; elements may
+    /// differ by `tolerance` times the larger of both.
     pub fn diff(&self, other: &Observation, tolerance: f64) -> Option<Difference> {
         let pairs = || self.rows.iter().zip(&other.rows);
         let found = |seen: &Observed, (what, message)| Difference {

@@ -1,6 +1,6 @@
 //! Which class was taken for which, and all that follows from those counts. Rankings and probabilities are
 //! left to the files beside this one.
-use super::rows::{labels, no_class, predicted_labels};
+use super::rows::{Targets, labels, no_class, predicted_labels, weights};
 use crate::{
     error::{Error, Result},
     real::Number,
@@ -19,15 +19,16 @@ const MAX_CLASSES: usize = 1 << 13;
 /// let mut matrix = ConfusionMatrix::new(3)?;
 /// matrix.update(&Tensor::from([[0.9f32, 0.1, 0.0], [0.2, 0.3, 0.5]]), &Tensor::from([0u32, 1]))?;
 /// matrix.update(&Tensor::from([1u32, 2]), &Tensor::from([1u32, 2]))?;
-/// assert_eq!(matrix.counts().to_vec(), [1, 0, 0, 0, 1, 1, 0, 0, 1]);
+/// assert_eq!(matrix.counts().to_vec(), [1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0]);
 /// assert_eq!(matrix.accuracy(), 0.75);
-/// assert_eq!(matrix.precision_recall_f1(Average::Macro, 0.0).precision, 2.5 / 3.0);
+/// assert_eq!(matrix.precision_recall_f1(Average::Macro).precision, 2.5 / 3.0);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConfusionMatrix {
     classes: usize,
-    counts: Vec<u64>,
+    counts: Vec<f64>,
+    zero_division: f64,
 }
 
 /// What the entries of a normalised [`ConfusionMatrix`] are shares of.
@@ -78,30 +79,30 @@ pub struct PrecisionRecallF1 {
     pub recall: f64,
     /// The harmonic mean of both.
     pub f1: f64,
-    /// How many targets it is of.
-    pub support: u64,
+    /// How many targets it is of, or what they weigh.
+    pub support: f64,
 }
 
 impl PrecisionRecallF1 {
-    fn new(hits: u64, predicted: u64, support: u64, zero_division: f64) -> PrecisionRecallF1 {
-        let ratio = |a: u64, b: u64| if b == 0 { zero_division } else { a as f64 / b as f64 };
+    fn new(hits: f64, predicted: f64, support: f64, zero_division: f64) -> PrecisionRecallF1 {
+        let ratio = |a: f64, b: f64| if b == 0.0 { zero_division } else { a / b };
         PrecisionRecallF1 {
             precision: ratio(hits, predicted),
             recall: ratio(hits, support),
-            f1: ratio(2 * hits, predicted + support),
+            f1: ratio(2.0 * hits, predicted + support),
             support,
         }
     }
 }
 
-fn fbeta(beta: f64, hits: u64, predicted: u64, support: u64, zero_division: f64) -> f64 {
+fn fbeta(beta: f64, hits: f64, predicted: f64, support: f64, zero_division: f64) -> f64 {
     let square = beta * beta;
     // Where recall is all that counts.
     if square == f64::INFINITY {
-        return if support == 0 { zero_division } else { hits as f64 / support as f64 };
+        return if support == 0.0 { zero_division } else { hits / support };
     }
-    let below = square * support as f64 + predicted as f64;
-    if below == 0.0 { zero_division } else { (1.0 + square) * hits as f64 / below }
+    let below = square * support + predicted;
+    if below == 0.0 { zero_division } else { (1.0 + square) * hits / below }
 }
 
 /// The weighted mean of what isn't NaN; weights that are all zero count as equal ones.
@@ -125,47 +126,56 @@ impl ConfusionMatrix {
             let message = format!("takes 1 to {MAX_CLASSES} classes, not {classes}");
             return Err(Error::invalid("ConfusionMatrix", message));
         }
-        let counts = filled(classes * classes, 0).map_err(|m| Error::invalid("ConfusionMatrix", m))?;
-        Ok(ConfusionMatrix { classes, counts })
+        let counts = filled(classes * classes, 0.0).map_err(|m| Error::invalid("ConfusionMatrix", m))?;
+        Ok(ConfusionMatrix { classes, counts, zero_division: 0.0 })
+    }
+
+    /// What a figure is where there is nothing to divide by, as the precision of a class that is never
+    /// predicted: 0 (the default), 1 or NaN. Classes that are NaN are left out of a mean.
+    pub fn zero_division(self, value: f64) -> ConfusionMatrix {
+        ConfusionMatrix { zero_division: value, ..self }
     }
 
     /// Of all these samples; the classes are 0 to the largest that occurs. See [`update`](Self::update).
-    pub fn from_predictions<P: Element, I: Index>(
+    #[doc(alias = "confusion_matrix")]
+    pub fn from_predictions<P: Element>(
         predictions: &Tensor<P>,
-        targets: &Tensor<I>,
+        targets: impl Targets<Element: Index>,
     ) -> Result<ConfusionMatrix> {
-        let predicted = predicted_labels("ConfusionMatrix", predictions, targets)?;
-        let targets = labels(targets);
+        let predicted = predicted_labels("ConfusionMatrix", predictions, targets.targets())?;
+        let (weights, targets) = (weights("ConfusionMatrix", &targets)?, labels(targets.targets()));
         let last = predicted.iter().chain(&targets).max().copied().unwrap_or_default();
         let mut matrix =
             ConfusionMatrix::new(usize::try_from(last).map_or(1, |last| last.saturating_add(1)))?;
-        matrix.add(predicted, targets)?;
+        matrix.add(predicted, targets, weights)?;
         Ok(matrix)
     }
 
     /// Counts more samples. Predictions are labels `[n]`, or scores `[n, classes]` the largest of which is
-    /// the predicted class; targets are `[n]`.
+    /// the predicted class; targets are `[n]`. A sample counts as much as it [weighs](Targets).
     ///
     /// # Errors
     /// Shapes that don't fit, no samples, NaN among the scores, a label that is none of the classes; nothing
     /// is counted then.
-    pub fn update<P: Element, I: Index>(
+    pub fn update<P: Element>(
         &mut self,
         predictions: &Tensor<P>,
-        targets: &Tensor<I>,
+        targets: impl Targets<Element: Index>,
     ) -> Result<()> {
-        self.add(predicted_labels("ConfusionMatrix", predictions, targets)?, labels(targets))
+        let predicted = predicted_labels("ConfusionMatrix", predictions, targets.targets())?;
+        let weights = weights("ConfusionMatrix", &targets)?;
+        self.add(predicted, labels(targets.targets()), weights)
     }
 
-    fn add(&mut self, predicted: Vec<i64>, targets: Vec<i64>) -> Result<()> {
+    fn add(&mut self, predicted: Vec<i64>, targets: Vec<i64>, weights: Vec<f64>) -> Result<()> {
         let classes = self.classes;
         let known = |label: i64| usize::try_from(label).is_ok_and(|l| l < classes);
         if let Some(&odd) = predicted.iter().chain(&targets).find(|l| !known(**l)) {
             return Err(Error::invalid("ConfusionMatrix", no_class(odd, classes)));
         }
-        for (p, t) in predicted.into_iter().zip(targets) {
+        for ((p, t), weight) in predicted.into_iter().zip(targets).zip(weights) {
             if let Some(count) = self.counts.get_mut(t as usize * classes + p as usize) {
-                *count += 1;
+                *count += weight;
             }
         }
         Ok(())
@@ -176,22 +186,22 @@ impl ConfusionMatrix {
         self.classes
     }
 
-    /// The counts, `[classes, classes]`.
-    pub fn counts(&self) -> Tensor<u64> {
+    /// The counts, or the sums of weights, `[classes, classes]`.
+    pub fn counts(&self) -> Tensor<f64> {
         self.square(|i| self.counts.get(i).copied().unwrap_or_default())
     }
 
     /// The counts as shares, `[classes, classes]`; 0 where there is nothing to share.
     pub fn normalized(&self, normalize: Normalize) -> Tensor<f64> {
         let (rows, columns, all) = (self.support(), self.predicted(), self.samples());
-        let whole = |row: u64, column: u64| match normalize {
+        let whole = |row: f64, column: f64| match normalize {
             Normalize::True => row,
             Normalize::Pred => column,
             Normalize::All => all,
         };
         let wholes = rows.iter().flat_map(|&r| columns.iter().map(move |&c| whole(r, c)));
-        let shares: Vec<f64> =
-            self.counts.iter().zip(wholes).map(|(&n, whole)| n as f64 / whole.max(1) as f64).collect();
+        let share = |(&n, whole): (&f64, f64)| if whole == 0.0 { 0.0 } else { n / whole };
+        let shares: Vec<f64> = self.counts.iter().zip(wholes).map(share).collect();
         self.square(|i| shares.get(i).copied().unwrap_or_default())
     }
 
@@ -200,32 +210,32 @@ impl ConfusionMatrix {
     }
 
     /// How many targets each class has.
-    fn support(&self) -> Vec<u64> {
+    fn support(&self) -> Vec<f64> {
         self.counts.chunks_exact(self.classes).map(|row| row.iter().sum()).collect()
     }
 
     /// How many predictions each class has.
-    fn predicted(&self) -> Vec<u64> {
+    fn predicted(&self) -> Vec<f64> {
         (0..self.classes).map(|c| self.counts.iter().skip(c).step_by(self.classes).sum()).collect()
     }
 
     /// How many targets of each class were found.
-    fn hits(&self) -> impl Iterator<Item = u64> {
+    fn hits(&self) -> impl Iterator<Item = f64> {
         self.counts.iter().step_by(self.classes + 1).copied()
     }
 
-    fn samples(&self) -> u64 {
+    fn samples(&self) -> f64 {
         self.counts.iter().sum()
     }
 
     /// The share of samples whose prediction is the target; NaN without samples.
     pub fn accuracy(&self) -> f64 {
-        self.hits().sum::<u64>() as f64 / self.samples() as f64
+        self.hits().sum::<f64>() / self.samples()
     }
 
     /// The mean recall of the classes that have targets; NaN without samples.
     pub fn balanced_accuracy(&self) -> f64 {
-        let recall = |(hits, support): (u64, u64)| hits as f64 / support as f64;
+        let recall = |(hits, support): (f64, f64)| hits / support;
         let recalls: Vec<f64> = self.hits().zip(self.support()).map(recall).collect();
         mean(recalls.iter().map(|&r| (r, 1.0)))
     }
@@ -236,9 +246,11 @@ impl ConfusionMatrix {
     /// `tₖ` targets of class k. 0 if predictions or targets are all the same.
     pub fn matthews_corrcoef(&self) -> f64 {
         let (predicted, support) = (self.predicted(), self.support());
-        let dot = |a: &[u64], b: &[u64]| a.iter().zip(b).map(|(&x, &y)| x as f64 * y as f64).sum::<f64>();
-        let (hits, samples) = (self.hits().sum::<u64>() as f64, self.samples() as f64);
-        let spread = |a: &[u64]| samples * samples - dot(a, a);
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
+        let (hits, samples) = (self.hits().sum::<f64>(), self.samples());
+        // Of one class alone exactly 0, however weights are rounded.
+        let alone = |a: &[f64]| a.iter().filter(|n| **n > 0.0).count() <= 1;
+        let spread = |a: &[f64]| if alone(a) { 0.0 } else { samples * samples - dot(a, a) };
         let product = spread(&predicted) * spread(&support);
         if product == 0.0 { 0.0 } else { (hits * samples - dot(&predicted, &support)) / product.sqrt() }
     }
@@ -246,7 +258,7 @@ impl ConfusionMatrix {
     /// Cohen's kappa: `1 - Σ wᵢⱼ nᵢⱼ / Σ wᵢⱼ eᵢⱼ`, where `eᵢⱼ` are the counts that chance would give. NaN if
     /// chance can't disagree, as when there is only one class.
     pub fn cohen_kappa(&self, weights: KappaWeights) -> f64 {
-        let (rows, columns, samples) = (self.support(), self.predicted(), self.samples() as f64);
+        let (rows, columns, samples) = (self.support(), self.predicted(), self.samples());
         let weight = |i: usize, j: usize| match weights {
             KappaWeights::None => (i != j) as u8 as f64,
             KappaWeights::Linear => i.abs_diff(j) as f64,
@@ -255,32 +267,32 @@ impl ConfusionMatrix {
         let (mut seen, mut by_chance) = (0.0, 0.0);
         for ((i, row), counts) in rows.iter().enumerate().zip(self.counts.chunks_exact(self.classes)) {
             for ((j, column), &n) in columns.iter().enumerate().zip(counts) {
-                seen += weight(i, j) * n as f64;
-                by_chance += weight(i, j) * (*row as f64 * *column as f64 / samples);
+                seen += weight(i, j) * n;
+                by_chance += weight(i, j) * (row * column / samples);
             }
         }
         if by_chance == 0.0 { f64::NAN } else { 1.0 - seen / by_chance }
     }
 
-    /// Precision, recall and F1 of each class. `zero_division` stands where there is nothing to divide by: 0,
-    /// 1 or NaN.
-    pub fn per_class(&self, zero_division: f64) -> Vec<PrecisionRecallF1> {
+    /// Precision, recall and F1 of each class.
+    pub fn per_class(&self) -> Vec<PrecisionRecallF1> {
         let totals = self.predicted().into_iter().zip(self.support());
         let figures = self.hits().zip(totals);
-        figures.map(|(hits, (p, t))| PrecisionRecallF1::new(hits, p, t, zero_division)).collect()
+        figures.map(|(hits, (p, t))| PrecisionRecallF1::new(hits, p, t, self.zero_division)).collect()
     }
 
-    /// Precision, recall and F1 as an average over classes. `zero_division` stands where there is nothing to
-    /// divide by; classes that are NaN are left out of a mean, and a mean of nothing is NaN.
-    pub fn precision_recall_f1(&self, average: Average, zero_division: f64) -> PrecisionRecallF1 {
+    /// Precision, recall and F1 as an average over classes. Those that are NaN, where that is the
+    /// [`zero_division`](ConfusionMatrix::zero_division), are left out, and a mean of nothing is NaN.
+    #[doc(alias("precision_recall_fscore_support", "precision_score", "recall_score", "f1_score"))]
+    pub fn precision_recall_f1(&self, average: Average) -> PrecisionRecallF1 {
         let samples = self.samples();
         if average == Average::Micro {
-            return PrecisionRecallF1::new(self.hits().sum(), samples, samples, zero_division);
+            return PrecisionRecallF1::new(self.hits().sum(), samples, samples, self.zero_division);
         }
-        let classes = self.per_class(zero_division);
+        let classes = self.per_class();
         let over = |figure: fn(&PrecisionRecallF1) -> f64| {
             let weight = |c: &PrecisionRecallF1| match average {
-                Average::Weighted => c.support as f64,
+                Average::Weighted => c.support,
                 _ => 1.0,
             };
             mean(classes.iter().map(|c| (figure(c), weight(c))))
@@ -294,10 +306,10 @@ impl ConfusionMatrix {
     }
 
     /// F-beta of each class, `(1 + β²) tp / (β² · targets + predictions)`: recall counts β times as much as
-    /// precision. `zero_division` stands where there is nothing to divide by.
-    pub fn fbeta_per_class(&self, beta: f64, zero_division: f64) -> Vec<f64> {
+    /// precision.
+    pub fn fbeta_per_class(&self, beta: f64) -> Vec<f64> {
         let totals = self.predicted().into_iter().zip(self.support());
-        self.hits().zip(totals).map(|(hits, (p, t))| fbeta(beta, hits, p, t, zero_division)).collect()
+        self.hits().zip(totals).map(|(hits, (p, t))| fbeta(beta, hits, p, t, self.zero_division)).collect()
     }
 
     /// F-beta as an average over classes, as [`precision_recall_f1`](ConfusionMatrix::precision_recall_f1)
@@ -306,17 +318,18 @@ impl ConfusionMatrix {
     /// ```
     /// use kolmo::{Tensor, metrics::{Average, ConfusionMatrix}};
     /// let matrix = ConfusionMatrix::from_predictions(&Tensor::from([0u32, 1, 1]), &Tensor::from([0u32, 0, 1]))?;
-    /// assert_eq!(matrix.fbeta(2.0, Average::Macro, 0.0), (5.0 / 9.0 + 5.0 / 6.0) / 2.0);
+    /// assert_eq!(matrix.fbeta(2.0, Average::Macro), (5.0 / 9.0 + 5.0 / 6.0) / 2.0);
     /// # Ok::<(), kolmo::Error>(())
     /// ```
-    pub fn fbeta(&self, beta: f64, average: Average, zero_division: f64) -> f64 {
-        let (classes, samples) = (self.fbeta_per_class(beta, zero_division), self.samples());
+    #[doc(alias = "fbeta_score")]
+    pub fn fbeta(&self, beta: f64, average: Average) -> f64 {
+        let (classes, samples) = (self.fbeta_per_class(beta), self.samples());
         match average {
-            Average::Micro => fbeta(beta, self.hits().sum(), samples, samples, zero_division),
+            Average::Micro => fbeta(beta, self.hits().sum(), samples, samples, self.zero_division),
             Average::Macro => mean(classes.iter().map(|&f| (f, 1.0))),
             Average::Weighted => {
                 let support = self.support();
-                mean(classes.iter().zip(&support).map(|(&f, &t)| (f, t as f64)))
+                mean(classes.iter().zip(&support).map(|(&f, &t)| (f, t)))
             }
         }
     }
@@ -325,18 +338,18 @@ impl ConfusionMatrix {
     ///
     /// # Errors
     /// More than two classes occur, or two others.
-    pub fn binary(&self, positive: usize, zero_division: f64) -> Result<PrecisionRecallF1> {
+    pub fn binary(&self, positive: usize) -> Result<PrecisionRecallF1> {
         let (predicted, support) = (self.predicted(), self.support());
         let totals = predicted.iter().zip(&support);
         let present: Vec<usize> =
-            totals.enumerate().filter(|(_, (p, t))| **p + **t > 0).map(|(class, _)| class).collect();
+            totals.enumerate().filter(|(_, (p, t))| **p + **t > 0.0).map(|(class, _)| class).collect();
         if present.len() > 2 || (present.len() == 2 && !present.contains(&positive)) {
             let message = format!("takes two classes, one of them the positive {positive}, not {present:?}");
             return Err(Error::invalid("ConfusionMatrix::binary", message));
         }
-        let of = |counts: &[u64]| counts.get(positive).copied().unwrap_or_default();
+        let of = |counts: &[f64]| counts.get(positive).copied().unwrap_or_default();
         let hits = self.hits().nth(positive).unwrap_or_default();
-        Ok(PrecisionRecallF1::new(hits, of(&predicted), of(&support), zero_division))
+        Ok(PrecisionRecallF1::new(hits, of(&predicted), of(&support), self.zero_division))
     }
 }
 
@@ -356,7 +369,7 @@ mod tests {
             parts.update(&ints(&p[2 * i..2 * i + 2]), &ints(&t[2 * i..2 * i + 2])).unwrap();
         }
         assert_eq!(parts, ConfusionMatrix::from_predictions(&ints(&p), &ints(&t)).unwrap());
-        assert_eq!(parts.counts().to_vec(), [2, 0, 0, 0, 1, 1, 0, 1, 1]);
+        assert_eq!(parts.counts().to_vec(), [2.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0]);
     }
 
     #[test]
@@ -385,22 +398,21 @@ mod tests {
         assert!(matrix.accuracy().is_nan() && matrix.balanced_accuracy().is_nan());
         assert!(matrix.cohen_kappa(KappaWeights::Linear).is_nan());
         assert_eq!(matrix.matthews_corrcoef(), 0.0);
-        assert_eq!(matrix.precision_recall_f1(Average::Weighted, 1.0).f1, 1.0);
-        assert!(matrix.precision_recall_f1(Average::Macro, f64::NAN).recall.is_nan());
+        let with = |value| matrix.clone().zero_division(value);
+        assert_eq!(matrix.precision_recall_f1(Average::Weighted).f1, 0.0);
+        assert_eq!(with(1.0).precision_recall_f1(Average::Weighted).f1, 1.0);
+        assert!(with(f64::NAN).precision_recall_f1(Average::Macro).recall.is_nan());
     }
 
     #[test]
     fn the_positive_class_may_be_missing_beside_one_other_only() {
         let zeros = ConfusionMatrix::from_predictions(&ints(&[0, 0]), &ints(&[0, 0])).unwrap();
-        assert_eq!(zeros.binary(1, 0.5).unwrap().precision, 0.5);
+        assert_eq!(zeros.zero_division(0.5).binary(1).unwrap().precision, 0.5);
         let both = ConfusionMatrix::from_predictions(&ints(&[0, 1]), &ints(&[0, 0])).unwrap();
-        assert_eq!(both.binary(0, 0.0).unwrap().recall, 0.5);
-        assert!(both.binary(2, 0.0).is_err());
+        assert_eq!(both.binary(0).unwrap().recall, 0.5);
+        assert!(both.binary(2).is_err());
         assert!(
-            ConfusionMatrix::from_predictions(&ints(&[0, 1]), &ints(&[0, 2]))
-                .unwrap()
-                .binary(1, 0.0)
-                .is_err()
+            ConfusionMatrix::from_predictions(&ints(&[0, 1]), &ints(&[0, 2])).unwrap().binary(1).is_err()
         );
     }
 
@@ -414,18 +426,18 @@ mod tests {
             (0.5, [0.5, 5.0 / 7.0, 10.0 / 11.0], 0.7365491651205937),
             (2.0, [0.5, 10.0 / 11.0, 5.0 / 7.0], 0.7087198515769944),
         ] {
-            matrix.fbeta_per_class(beta, 0.0).into_iter().zip(classes).for_each(|(a, b)| close(a, b));
-            close(matrix.fbeta(beta, Average::Macro, 0.0), 0.7077922077922079);
-            close(matrix.fbeta(beta, Average::Micro, 0.0), 5.0 / 7.0);
-            close(matrix.fbeta(beta, Average::Weighted, 0.0), weighted);
+            matrix.fbeta_per_class(beta).into_iter().zip(classes).for_each(|(a, b)| close(a, b));
+            close(matrix.fbeta(beta, Average::Macro), 0.7077922077922079);
+            close(matrix.fbeta(beta, Average::Micro), 5.0 / 7.0);
+            close(matrix.fbeta(beta, Average::Weighted), weighted);
         }
-        close(matrix.fbeta(1.0, Average::Macro, 0.0), matrix.precision_recall_f1(Average::Macro, 0.0).f1);
+        close(matrix.fbeta(1.0, Average::Macro), matrix.precision_recall_f1(Average::Macro).f1);
         // A huge β leaves recall, as scikit-learn has it for an infinite one.
         for beta in [1e200, f64::INFINITY] {
-            let recalls = matrix.per_class(0.0).into_iter().map(|class| class.recall).collect::<Vec<_>>();
-            assert_eq!(matrix.fbeta_per_class(beta, 0.0), recalls);
+            let recalls = matrix.per_class().into_iter().map(|class| class.recall).collect::<Vec<_>>();
+            assert_eq!(matrix.fbeta_per_class(beta), recalls);
         }
-        let none = ConfusionMatrix::new(2).unwrap();
-        assert_eq!(none.fbeta(2.0, Average::Micro, 0.25), 0.25);
+        let none = ConfusionMatrix::new(2).unwrap().zero_division(0.25);
+        assert_eq!(none.fbeta(2.0, Average::Micro), 0.25);
     }
 }

@@ -4,6 +4,8 @@
 //! The predictions come first and the targets second, as in the losses (scikit-learn has them the other way
 //! round). Values, ties and what is undefined are scikit-learn's: an undefined metric is NaN, no warning is
 //! printed. Everything is computed in `f64`.
+//!
+//! Targets stand alone or with what each sample weighs, `(&targets, &weights)`: see [`Targets`].
 #![doc(alias = "torchmetrics")]
 mod confusion;
 mod probability;
@@ -20,12 +22,13 @@ pub use ranking::{
     roc_curve, top_k_accuracy,
 };
 pub use regression::{mean_absolute_error, mean_squared_error, r2_score};
+pub use rows::Targets;
 
 use crate::{
     error::Result,
     tensor::{Element, Index, Tensor},
 };
-use rows::{labels, predicted_labels};
+use rows::{labels, predicted_labels, weights};
 
 /// The share of predictions that are the target.
 ///
@@ -42,10 +45,13 @@ use rows::{labels, predicted_labels};
 ///
 /// # Errors
 /// Shapes that don't fit, no samples, NaN among the scores.
-pub fn accuracy<P: Element, I: Index>(predictions: &Tensor<P>, targets: &Tensor<I>) -> Result<f64> {
-    let predicted = predicted_labels("accuracy", predictions, targets)?;
-    let hits = predicted.iter().zip(labels(targets)).filter(|(p, t)| **p == *t).count();
-    Ok(hits as f64 / predicted.len() as f64)
+#[doc(alias = "accuracy_score")]
+pub fn accuracy<P: Element>(predictions: &Tensor<P>, targets: impl Targets<Element: Index>) -> Result<f64> {
+    let predicted = predicted_labels("accuracy", predictions, targets.targets())?;
+    let weights = weights("accuracy", &targets)?;
+    let right = predicted.iter().zip(labels(targets.targets())).map(|(p, t)| *p == t);
+    let hits: f64 = right.zip(&weights).filter(|(right, _)| *right).map(|(_, weight)| weight).sum();
+    Ok(hits / weights.iter().sum::<f64>())
 }
 
 #[cfg(test)]

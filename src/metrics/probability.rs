@@ -1,5 +1,5 @@
 //! How good probabilities are: log loss, Brier score, calibration.
-use super::rows::{Rows, largest};
+use super::rows::{Rows, Targets, largest};
 use crate::{
     error::{Error, Result},
     ops::Float,
@@ -22,11 +22,13 @@ use crate::{
 ///
 /// # Errors
 /// Shapes that don't fit, no samples, a target that is none of the classes, a number outside of [0, 1].
-pub fn log_loss<T: Float, I: Index>(probabilities: &Tensor<T>, targets: &Tensor<I>) -> Result<f64> {
-    let rows = Rows::of_probabilities("log_loss", probabilities, targets)?;
+pub fn log_loss<T: Float>(probabilities: &Tensor<T>, targets: impl Targets<Element: Index>) -> Result<f64> {
+    let rows = Rows::of_probabilities("log_loss", probabilities, &targets)?;
     let bound = |p: f64| p.clamp(f64::EPSILON, 1.0 - f64::EPSILON);
-    let nats = rows.iter().filter_map(|(row, target)| Some(-Number::log(bound(*row.get(target)?))));
-    Ok(nats.sum::<f64>() / rows.len())
+    // A target is one of the classes.
+    let nats =
+        rows.iter().map(|(row, target)| -Number::log(bound(row.get(target).copied().unwrap_or(f64::NAN))));
+    Ok(rows.mean(nats))
 }
 
 /// The mean squared difference of probabilities from what came true, of probabilities `[n]` of class 1 of
@@ -41,14 +43,18 @@ pub fn log_loss<T: Float, I: Index>(probabilities: &Tensor<T>, targets: &Tensor<
 ///
 /// # Errors
 /// As [`log_loss`].
-pub fn brier_score<T: Float, I: Index>(probabilities: &Tensor<T>, targets: &Tensor<I>) -> Result<f64> {
-    let rows = Rows::of_probabilities("brier_score", probabilities, targets)?;
+#[doc(alias = "brier_score_loss")]
+pub fn brier_score<T: Float>(
+    probabilities: &Tensor<T>,
+    targets: impl Targets<Element: Index>,
+) -> Result<f64> {
+    let rows = Rows::of_probabilities("brier_score", probabilities, &targets)?;
     let squares = rows.iter().map(|(row, target)| {
         let off = row.iter().enumerate().map(|(class, p)| p - (class == target) as u8 as f64);
         off.map(|d| d * d).sum::<f64>()
     });
     let scale = if rows.classes <= 2 { 0.5 } else { 1.0 };
-    Ok(scale * squares.sum::<f64>() / rows.len())
+    Ok(scale * rows.mean(squares))
 }
 
 /// How far confidence is from accuracy: the largest probability of each row of `[n, classes]` sorts the
@@ -65,25 +71,25 @@ pub fn brier_score<T: Float, I: Index>(probabilities: &Tensor<T>, targets: &Tens
 ///
 /// # Errors
 /// As [`log_loss`]; no bins.
-pub fn expected_calibration_error<T: Float, I: Index>(
+pub fn expected_calibration_error<T: Float>(
     probabilities: &Tensor<T>,
-    targets: &Tensor<I>,
+    targets: impl Targets<Element: Index>,
     bins: usize,
 ) -> Result<f64> {
-    let rows = Rows::of_probabilities("expected_calibration_error", probabilities, targets)?;
+    let rows = Rows::of_probabilities("expected_calibration_error", probabilities, &targets)?;
     if bins == 0 {
         return Err(Error::invalid("expected_calibration_error", "takes at least one bin"));
     }
     // Of each sample its bin, and whether it was right less how sure it was.
     let mut samples = Vec::with_capacity(rows.targets.len());
-    for (row, target) in rows.iter() {
+    for ((row, target), weight) in rows.iter().zip(&rows.weights) {
         let class = largest("expected_calibration_error", row)?;
         let sure = row.iter().fold(0.0f64, |m, &p| m.max(p));
-        samples.push((bin_below(sure, bins), (class == target as i64) as u8 as f64 - sure));
+        samples.push((bin_below(sure, bins), weight * ((class == target as i64) as u8 as f64 - sure)));
     }
     samples.sort_by_key(|(bin, _)| *bin);
     let gaps = samples.chunk_by(|a, b| a.0 == b.0).map(|bin| bin.iter().map(|(_, d)| d).sum::<f64>().abs());
-    Ok(gaps.sum::<f64>() / rows.len())
+    Ok(gaps.sum::<f64>() / rows.weights.iter().sum::<f64>())
 }
 
 /// The bin `(k / bins, (k + 1) / bins]` of a probability, from 1 on: by its edges as they are rounded, since
@@ -109,7 +115,7 @@ pub struct CalibrationCurve {
 
 /// Sorts samples by their probability of class 1, `[n]`, into bins and compares it with their targets, `[n]`
 /// of 0 and 1. Bins are equal parts of 0 to 1, or, with `quantile`, have equally many samples; those without
-/// samples are left out.
+/// samples are left out. There are no weights, as in scikit-learn.
 ///
 /// ```
 /// use kolmo::{Tensor, metrics::calibration_curve};
@@ -131,7 +137,7 @@ pub fn calibration_curve<T: Float, I: Index>(
         let message = format!("takes [n] and at least one bin, not {} and {bins}", probabilities.shape());
         return Err(Error::invalid("calibration_curve", message));
     }
-    let rows = Rows::of_probabilities("calibration_curve", probabilities, targets)?;
+    let rows = Rows::of_probabilities("calibration_curve", probabilities, &targets)?;
     let mut samples: Vec<(f64, usize)> = rows.iter().map(|(row, target)| (row[1], target)).collect();
     samples.sort_by(|a, b| a.0.total_cmp(&b.0));
     // As NumPy's percentile: between neighbours by the fraction.

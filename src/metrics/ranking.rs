@@ -2,7 +2,7 @@
 //! the target is among the best few.
 use super::{
     confusion::Average,
-    rows::{Rows, labels},
+    rows::{Rows, Targets, labels, weights},
 };
 use crate::{
     error::{Error, Result},
@@ -18,26 +18,30 @@ struct Step {
 }
 
 /// The steps at each distinct score, the highest first.
-fn steps(mut samples: Vec<(f64, bool)>) -> Vec<Step> {
+/// Samples are a score, whether it is of a positive, and a weight; those that weigh nothing are left out, so
+/// that nothing is divided by zero.
+fn steps(samples: impl Iterator<Item = (f64, bool, f64)>) -> Vec<Step> {
+    let mut samples: Vec<(f64, bool, f64)> = samples.filter(|(_, _, weight)| *weight > 0.0).collect();
     samples.sort_by(|a, b| b.0.total_cmp(&a.0));
     let (mut false_positives, mut true_positives) = (0.0, 0.0);
     // -0 and 0 are one score: `==` and not the order's own comparison.
     let ties = samples.chunk_by(|a, b| a.0 == b.0);
     ties.map(|tie| {
-        let hits = tie.iter().filter(|(_, positive)| *positive).count();
-        true_positives += hits as f64;
-        false_positives += (tie.len() - hits) as f64;
+        for (_, positive, weight) in tie {
+            *if *positive { &mut true_positives } else { &mut false_positives } += weight;
+        }
         Step { threshold: tie.first().map_or(f64::NAN, |s| s.0), false_positives, true_positives }
     })
     .collect()
 }
 
 /// The steps of scores `[n]` and targets `[n]`, which are 1 for positive and 0 (or all -1) for negative.
-fn binary_steps<T: Float, I: Index>(
+fn binary_steps<T: Float>(
     what: &'static str,
     scores: &Tensor<T>,
-    targets: &Tensor<I>,
+    given: &impl Targets<Element: Index>,
 ) -> Result<Vec<Step>> {
+    let targets = given.targets();
     let n = scores.numel();
     if n == 0 || *scores.shape() != [n] || *targets.shape() != [n] {
         let message = format!(
@@ -55,7 +59,8 @@ fn binary_steps<T: Float, I: Index>(
     }
     let scores: Vec<f64> = scores.to_vec().into_iter().map(|v| v.to_f64()).collect();
     finite(what, &scores)?;
-    Ok(steps(scores.into_iter().zip(targets.into_iter().map(|t| t == 1)).collect()))
+    let samples = scores.into_iter().zip(targets).zip(weights(what, given)?);
+    Ok(steps(samples.map(|((score, target), weight)| (score, target == 1, weight))))
 }
 
 fn finite(what: &'static str, scores: &[f64]) -> Result<()> {
@@ -109,12 +114,12 @@ pub struct RocCurve {
 ///
 /// # Errors
 /// Shapes that don't fit, no samples, other targets, scores that aren't finite.
-pub fn roc_curve<T: Float, I: Index>(
+pub fn roc_curve<T: Float>(
     scores: &Tensor<T>,
-    targets: &Tensor<I>,
+    targets: impl Targets<Element: Index>,
     drop_intermediate: bool,
 ) -> Result<RocCurve> {
-    let mut steps = binary_steps("roc_curve", scores, targets)?;
+    let mut steps = binary_steps("roc_curve", scores, &targets)?;
     if drop_intermediate {
         let bends = |a: f64, b: f64, c: f64| c - b != b - a;
         steps = thin(steps, |before, here, after| {
@@ -156,8 +161,8 @@ fn area(steps: &[Step]) -> f64 {
 /// # Errors
 /// As [`roc_curve`].
 #[doc(alias = "roc_auc_score")]
-pub fn roc_auc<T: Float, I: Index>(scores: &Tensor<T>, targets: &Tensor<I>) -> Result<f64> {
-    Ok(area(&binary_steps("roc_auc", scores, targets)?))
+pub fn roc_auc<T: Float>(scores: &Tensor<T>, targets: impl Targets<Element: Index>) -> Result<f64> {
+    Ok(area(&binary_steps("roc_auc", scores, &targets)?))
 }
 
 /// The [`roc_auc`] of each class against the rest, averaged. Probabilities are `[n, classes]`, each row of
@@ -175,13 +180,13 @@ pub fn roc_auc<T: Float, I: Index>(scores: &Tensor<T>, targets: &Tensor<I>) -> R
 ///
 /// # Errors
 /// Shapes that don't fit, no samples, a target that is none of the classes, scores that are no probabilities.
-pub fn roc_auc_ovr<T: Float, I: Index>(
+pub fn roc_auc_ovr<T: Float>(
     probabilities: &Tensor<T>,
-    targets: &Tensor<I>,
+    targets: impl Targets<Element: Index>,
     average: Average,
 ) -> Result<f64> {
     let what = "roc_auc_ovr";
-    let rows = Rows::new(what, probabilities, targets)?;
+    let rows = Rows::new(what, probabilities, &targets)?;
     finite(what, &rows.values)?;
     let sums = rows.iter().map(|(row, _)| row.iter().sum::<f64>());
     if let Some(sum) = sums.into_iter().find(|sum| (sum - 1.0).abs() > 1e-4) {
@@ -190,13 +195,14 @@ pub fn roc_auc_ovr<T: Float, I: Index>(
     }
     let samples = |class: usize| {
         let column = rows.values.iter().skip(class).step_by(rows.classes);
-        column.zip(&rows.targets).map(move |(&v, &target)| (v, target == class))
+        let samples = column.zip(&rows.targets).zip(&rows.weights);
+        samples.map(move |((&v, &target), &weight)| (v, target == class, weight))
     };
     if average == Average::Micro {
-        return Ok(area(&steps((0..rows.classes).flat_map(samples).collect())));
+        return Ok(area(&steps((0..rows.classes).flat_map(samples))));
     }
     let areas = (0..rows.classes).map(|class| {
-        let steps = steps(samples(class).collect());
+        let steps = steps(samples(class));
         let weight = if average == Average::Weighted { totals(&steps).0 } else { 1.0 };
         // A class without targets is undefined, but where it weighs nothing that is no matter.
         (if weight == 0.0 { 0.0 } else { area(&steps) * weight }, weight)
@@ -234,12 +240,12 @@ pub struct PrecisionRecallCurve {
 ///
 /// # Errors
 /// As [`roc_curve`].
-pub fn precision_recall_curve<T: Float, I: Index>(
+pub fn precision_recall_curve<T: Float>(
     scores: &Tensor<T>,
-    targets: &Tensor<I>,
+    targets: impl Targets<Element: Index>,
     drop_intermediate: bool,
 ) -> Result<PrecisionRecallCurve> {
-    let mut steps = binary_steps("precision_recall_curve", scores, targets)?;
+    let mut steps = binary_steps("precision_recall_curve", scores, &targets)?;
     if drop_intermediate {
         steps = thin(steps, |before, here, after| {
             here.true_positives != before.true_positives || after.true_positives != here.true_positives
@@ -273,8 +279,9 @@ fn precision_recall(steps: &[Step]) -> PrecisionRecallCurve {
 ///
 /// # Errors
 /// As [`roc_curve`].
-pub fn average_precision<T: Float, I: Index>(scores: &Tensor<T>, targets: &Tensor<I>) -> Result<f64> {
-    let curve = precision_recall(&binary_steps("average_precision", scores, targets)?);
+#[doc(alias = "average_precision_score")]
+pub fn average_precision<T: Float>(scores: &Tensor<T>, targets: impl Targets<Element: Index>) -> Result<f64> {
+    let curve = precision_recall(&binary_steps("average_precision", scores, &targets)?);
     let drops = curve.recall.iter().zip(curve.recall.iter().skip(1)).map(|(here, next)| here - next);
     Ok(drops.zip(&curve.precision).map(|(drop, precision)| drop * precision).sum())
 }
@@ -291,20 +298,25 @@ pub fn average_precision<T: Float, I: Index>(scores: &Tensor<T>, targets: &Tenso
 ///
 /// # Errors
 /// Shapes that don't fit, no samples, a target that is none of the classes, NaN among the scores, `k` of 0.
-pub fn top_k_accuracy<T: Float, I: Index>(scores: &Tensor<T>, targets: &Tensor<I>, k: usize) -> Result<f64> {
-    let rows = Rows::new("top_k_accuracy", scores, targets)?;
+#[doc(alias = "top_k_accuracy_score")]
+pub fn top_k_accuracy<T: Float>(
+    scores: &Tensor<T>,
+    targets: impl Targets<Element: Index>,
+    k: usize,
+) -> Result<f64> {
+    let rows = Rows::new("top_k_accuracy", scores, &targets)?;
     if k == 0 {
         return Err(Error::invalid("top_k_accuracy", "takes k of at least 1, not 0"));
     }
     if rows.values.iter().any(|v| v.is_nan()) {
         return Err(Error::invalid("top_k_accuracy", "a score is NaN, so the scores have no order"));
     }
-    let hits = rows.iter().filter(|(row, target)| {
-        let own = row.get(*target).copied().unwrap_or(f64::NAN);
-        let above = row.iter().enumerate().filter(|(class, v)| **v > own || (**v == own && class > target));
-        above.count() < k
+    let hits = rows.iter().map(|(row, target)| {
+        let own = row.get(target).copied().unwrap_or(f64::NAN);
+        let above = row.iter().enumerate().filter(|(class, v)| **v > own || (**v == own && *class > target));
+        f64::from(above.count() < k)
     });
-    Ok(hits.count() as f64 / rows.len())
+    Ok(rows.mean(hits))
 }
 
 #[cfg(test)]

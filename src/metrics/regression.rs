@@ -1,16 +1,18 @@
 //! How far predicted numbers are from the true ones.
+use super::rows::{Targets, weights};
 use crate::{
     error::{Error, Result},
     ops::Float,
     tensor::Tensor,
 };
 
-/// Pairs of prediction and target, of tensors of one shape.
+/// Prediction, target and weight of each element, of tensors of one shape.
 fn pairs<T: Float>(
     what: &'static str,
     predictions: &Tensor<T>,
-    targets: &Tensor<T>,
-) -> Result<Vec<(f64, f64)>> {
+    given: &impl Targets<Element = T>,
+) -> Result<Vec<(f64, f64, f64)>> {
+    let targets = given.targets();
     if predictions.shape() != targets.shape() || targets.numel() == 0 {
         let message = format!(
             "takes predictions and targets of one shape with at least one element, not {} and {}",
@@ -25,7 +27,15 @@ fn pairs<T: Float>(
             return Err(Error::invalid(what, format!("takes finite {of}, not {odd}")));
         }
     }
-    Ok(numbers(predictions).zip(numbers(targets)).collect())
+    let weights = weights(what, given)?;
+    let of_one = targets.numel() / weights.len();
+    let weights = weights.into_iter().flat_map(|weight| std::iter::repeat_n(weight, of_one));
+    Ok(numbers(predictions).zip(numbers(targets)).zip(weights).map(|((p, t), w)| (p, t, w)).collect())
+}
+
+/// The mean of an error over all elements.
+fn mean(pairs: &[(f64, f64, f64)], error: impl Fn(f64) -> f64) -> f64 {
+    pairs.iter().map(|(p, t, w)| w * error(p - t)).sum::<f64>() / pairs.iter().map(|(_, _, w)| w).sum::<f64>()
 }
 
 /// The mean of `(prediction - target)²` over all elements.
@@ -38,9 +48,11 @@ fn pairs<T: Float>(
 ///
 /// # Errors
 /// Shapes that differ or have no elements; numbers that aren't finite.
-pub fn mean_squared_error<T: Float>(predictions: &Tensor<T>, targets: &Tensor<T>) -> Result<f64> {
-    let pairs = pairs("mean_squared_error", predictions, targets)?;
-    Ok(pairs.iter().map(|(p, t)| (p - t) * (p - t)).sum::<f64>() / pairs.len() as f64)
+pub fn mean_squared_error<T: Float>(
+    predictions: &Tensor<T>,
+    targets: impl Targets<Element = T>,
+) -> Result<f64> {
+    Ok(mean(&pairs("mean_squared_error", predictions, &targets)?, |d| d * d))
 }
 
 /// The mean of `|prediction - target|` over all elements.
@@ -53,9 +65,11 @@ pub fn mean_squared_error<T: Float>(predictions: &Tensor<T>, targets: &Tensor<T>
 ///
 /// # Errors
 /// Shapes that differ or have no elements; numbers that aren't finite.
-pub fn mean_absolute_error<T: Float>(predictions: &Tensor<T>, targets: &Tensor<T>) -> Result<f64> {
-    let pairs = pairs("mean_absolute_error", predictions, targets)?;
-    Ok(pairs.iter().map(|(p, t)| (p - t).abs()).sum::<f64>() / pairs.len() as f64)
+pub fn mean_absolute_error<T: Float>(
+    predictions: &Tensor<T>,
+    targets: impl Targets<Element = T>,
+) -> Result<f64> {
+    Ok(mean(&pairs("mean_absolute_error", predictions, &targets)?, f64::abs))
 }
 
 /// The coefficient of determination, `1 - Σ (t - p)² / Σ (t - mean t)²`: 1 is perfect, 0 as good as always
@@ -73,8 +87,13 @@ pub fn mean_absolute_error<T: Float>(predictions: &Tensor<T>, targets: &Tensor<T
 ///
 /// # Errors
 /// Shapes that differ, have no elements or are of another rank; numbers that aren't finite.
-pub fn r2_score<T: Float>(predictions: &Tensor<T>, targets: &Tensor<T>, force_finite: bool) -> Result<f64> {
-    let pairs = pairs("r2_score", predictions, targets)?;
+pub fn r2_score<T: Float>(
+    predictions: &Tensor<T>,
+    targets: impl Targets<Element = T>,
+    force_finite: bool,
+) -> Result<f64> {
+    let pairs = pairs("r2_score", predictions, &targets)?;
+    let targets = targets.targets();
     let outputs = match targets.rank() {
         1 => 1,
         2 => targets.dim(1),
@@ -90,10 +109,11 @@ pub fn r2_score<T: Float>(predictions: &Tensor<T>, targets: &Tensor<T>, force_fi
     let score = |output: usize| {
         let column = || pairs.iter().skip(output).step_by(outputs);
         // The mean of equal numbers is that number, not what is left of it after rounding.
-        let first = column().next().map_or(f64::NAN, |(_, t)| *t);
-        let mean = first + column().map(|(_, t)| t - first).sum::<f64>() / n as f64;
-        let residual: f64 = column().map(|(p, t)| (t - p) * (t - p)).sum();
-        let total: f64 = column().map(|(_, t)| (t - mean) * (t - mean)).sum();
+        let first = column().next().map_or(f64::NAN, |(_, t, _)| *t);
+        let weights: f64 = column().map(|(_, _, w)| w).sum();
+        let mean = first + column().map(|(_, t, w)| w * (t - first)).sum::<f64>() / weights;
+        let residual: f64 = column().map(|(p, t, w)| w * ((t - p) * (t - p))).sum();
+        let total: f64 = column().map(|(_, t, w)| w * ((t - mean) * (t - mean))).sum();
         match total == 0.0 && force_finite {
             true => (residual == 0.0) as u8 as f64,
             false => 1.0 - residual / total,
@@ -142,7 +162,13 @@ mod tests {
         assert!(mean_absolute_error(&a, &b).is_err() && r2_score(&a, &b, true).is_err());
         for odd in [f64::NAN, f64::INFINITY] {
             let (odd, even) = (Tensor::from([odd, 1.0]), Tensor::from([1.0, 1.0]));
-            for score in [mean_squared_error, mean_absolute_error, |a: &_, b: &_| r2_score(a, b, true)] {
+            type Score = fn(&Tensor<f64>, &Tensor<f64>) -> Result<f64>;
+            let scores: [Score; 3] = [
+                |a, b| mean_squared_error(a, b),
+                |a, b| mean_absolute_error(a, b),
+                |a, b| r2_score(a, b, true),
+            ];
+            for score in scores {
                 assert!(
                     score(&odd, &even).unwrap_err().to_string().contains("takes finite predictions, not")
                 );

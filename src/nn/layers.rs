@@ -183,11 +183,9 @@ impl<'t, T: Float> Var<'t, T> {
         }
         let random = tape.draw(self.numel());
         let keep = if p < 1.0 { T::from_f64(1.0 / (1.0 - p)) } else { T::constant(0.0) };
-        let mask =
-            Tensor::from_fn(
-                self.shape(),
-                |i| if random.uniform(i as u64) < p { T::constant(0.0) } else { keep },
-            );
+        let mask = Tensor::from_fn(self.shape(), |i| {
+            if random.uniform_at(i as u64) < p { T::constant(0.0) } else { keep }
+        });
         self * tape.constant(mask)
     }
 }

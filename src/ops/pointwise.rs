@@ -146,7 +146,7 @@ impl<'t, T: Float> Var<'t, T> {
             return self.leaky_relu((lower + upper) / 2.0);
         }
         let random = tape.draw(self.numel());
-        let slope = |i: usize| T::constant(lower + (upper - lower) * random.uniform(i as u64));
+        let slope = |i: usize| T::constant(lower + (upper - lower) * random.uniform_at(i as u64));
         tape.apply(Binary::Prelu, &[self, &tape.constant(Tensor::from_fn(self.shape(), slope))])
     }
 

@@ -192,11 +192,11 @@ impl<'t, T: Float> Var<'t, T> {
     }
 
     /// With positions within the elements of a channel.
-    fn within_channel(&self, (y, flat): (Var<'t, T>, Tensor<u32>), axes: usize) -> (Var<'t, T>, Tensor<i64>) {
+    fn within_channel(&self, (y, flat): (Var<'t, T>, Tensor<u32>), axes: usize) -> (Var<'t, T>, Tensor<u32>) {
         let plane: usize = self.shape().iter().rev().take(axes).product();
         self.tape().note_read(self);
         let found = flat.list().map(|positions| {
-            Tensor::from_fn(flat.shape(), |i| (positions[i] as usize % plane.max(1)) as i64)
+            Tensor::from_fn(flat.shape(), |i| (positions[i] as usize % plane.max(1)) as u32)
         });
         (y, found.unwrap_or_else(Tensor::lacking))
     }
@@ -309,7 +309,7 @@ macro_rules! pools {
 
                 #[doc = concat!("[`", stringify!($max), "`](Var::", stringify!($max), "), and the position of each in its channel's elements.")]
                 #[track_caller]
-                pub fn $indices(&self, options: &PoolOptions) -> (Var<'t, T>, Tensor<i64>) {
+                pub fn $indices(&self, options: &PoolOptions) -> (Var<'t, T>, Tensor<u32>) {
                     let found = self.max_windows(stringify!($max), options.windows(self.shape(), $axes));
                     self.within_channel(found, $axes)
                 }
@@ -323,7 +323,7 @@ macro_rules! pools {
                 /// The largest elements of so many windows, which share each axis out among them, and the position of
                 /// each; `None` keeps an axis as it is.
                 #[track_caller]
-                pub fn $adaptive_max(&self, output_size: &[Option<usize>]) -> (Var<'t, T>, Tensor<i64>) {
+                pub fn $adaptive_max(&self, output_size: &[Option<usize>]) -> (Var<'t, T>, Tensor<u32>) {
                     let found = self.max_windows(stringify!($adaptive_max), self.adaptive(output_size, $axes));
                     self.within_channel(found, $axes)
                 }

@@ -212,10 +212,23 @@ impl<T: Float> Param<T> {
 
     /// Replaces everything at once: nothing that was between the tensor and its use stays.
     pub(crate) fn replace(&self, value: Tensor<T>) {
-        let mut state = self.write();
-        state.holds = ParamState { trainable: state.holds.trainable, ..ParamState::dense(value) };
-        state.custom.clear();
-        state.refresh();
+        self.put(ParamState::dense(value));
+    }
+
+    /// Replaces everything at once, own operations too, by what fits together.
+    pub(crate) fn replace_state(&self, state: ParamState<T>) -> Result<()> {
+        let _one = one_link();
+        state.check("Param::replace_state", self.id())?;
+        self.put(state);
+        Ok(())
+    }
+
+    /// Whether it is trained stays.
+    fn put(&self, state: ParamState<T>) {
+        let mut own = self.write();
+        own.holds = ParamState { trainable: own.holds.trainable, ..state };
+        own.custom.clear();
+        own.refresh();
     }
 
     /// Exchanges what two parameters hold, with all that stands between tensor and use; who they are stays.

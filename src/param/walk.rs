@@ -64,7 +64,7 @@ pub fn visit_params<T: Float, M: Serialize + ?Sized>(model: &M, f: impl FnMut(&P
     walk(model, true, false, f);
 }
 
-/// The same without codebooks and step sizes: the parameters that the model's fields are.
+/// The parameters that the model's fields are: not codebooks and step sizes, which belong to these.
 pub(crate) fn visit_fields<T: Float, M: Serialize + ?Sized>(model: &M, f: impl FnMut(&Path, &Param<T>)) {
     walk(model, false, false, f);
 }

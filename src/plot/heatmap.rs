@@ -74,7 +74,7 @@ impl Heatmap {
         let shares = matrix.normalized(crate::metrics::Normalize::True);
         let counts = matrix.counts().to_vec();
         Heatmap {
-            texts: Some(counts.iter().map(u64::to_string).collect()),
+            texts: Some(counts.iter().map(|n| ((n * 1e4).round() / 1e4).to_string()).collect()),
             names: (0..matrix.classes())
                 .map(|i| names.get(i).map_or_else(|| i.to_string(), |n| n.to_string()))
                 .collect(),

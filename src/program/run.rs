@@ -29,7 +29,7 @@ use std::{collections::HashMap, fmt, sync::Arc};
 /// let mut sgd = Sgd::new(0.1);
 /// let mut losses = Vec::new();
 /// for _ in 0..20 {
-///     let (values, grads) = program.step(&[&x], &[&labels])?; // other batches, as a rule
+///     let (values, grads) = program.value_and_grad(&[&x], &[&labels])?; // other batches, as a rule
 ///     sgd.step(&net, &grads)?;
 ///     losses.push(values[0].item()?);
 /// }
@@ -83,7 +83,8 @@ impl<T: Float> Program<T> {
 
     /// The results, and the gradients of the first, a single element, with respect to all parameters that
     /// were trainable.
-    pub fn step(
+    #[doc(alias("step", "backward"))]
+    pub fn value_and_grad(
         &mut self,
         inputs: &[&Tensor<T>],
         indices: &[&Tensor<u32>],
@@ -96,9 +97,12 @@ impl<T: Float> Program<T> {
             }
             Some(Operand::Node(_)) => {
                 let message = "the first result must be a single element; sum() or mean() it";
-                Err(Error::invalid("step", message))
+                Err(Error::invalid("value_and_grad", message))
             }
-            _ => Err(Error::invalid("step", "the first result doesn't depend on inputs or parameters")),
+            _ => Err(Error::invalid(
+                "value_and_grad",
+                "the first result doesn't depend on inputs or parameters",
+            )),
         });
         self.release();
         swept

@@ -25,7 +25,7 @@ mod leaf;
 mod mixed;
 mod no_tensors;
 mod parts;
-mod random;
+pub(crate) mod random;
 mod statements;
 mod step;
 mod sweep_state;

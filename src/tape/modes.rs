@@ -164,7 +164,7 @@ impl<T: TapeNumber> Tape<T> {
     /// The next `n` random numbers of the tape.
     pub(crate) fn draw(&self, n: usize) -> Random {
         let mut random = self.settings.random.get();
-        let part = random.split(n);
+        let part = random.reserve(n);
         self.settings.random.set(random);
         part
     }

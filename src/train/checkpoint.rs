@@ -43,12 +43,12 @@ struct Head<R> {
 /// let mut adam: Adam = Adam::new(0.1);
 /// let tape = Tape::new();
 /// adam.step(&net, &net.forward(&tape.constant(Tensor::ones([1, 2]))).sum().backward()?)?;
-/// train::save_checkpoint(&path, &net, &adam, &(1u64, tape.random()))?;
+/// train::save_checkpoint(&net, &adam, &(1u64, tape.random()), &path)?;
 ///
 /// // Another day:
 /// let again = Linear::new(2, 1, &mut Random::new(7));
 /// let mut adam: Adam = Adam::new(0.1);
-/// let (step, random): (u64, Random) = train::load_checkpoint(&path, &again, &mut adam)?;
+/// let (step, random): (u64, Random) = train::load_checkpoint(&again, &mut adam, &path)?;
 /// tape.set_random(random);
 /// assert_eq!((step, again.weight.value().to_vec()), (1, net.weight.value().to_vec()));
 /// # std::fs::remove_file(path).ok();
@@ -63,10 +63,10 @@ struct Head<R> {
 /// The file can't be written; `run` has no form in JSON. An older file is as it was then: before it is
 /// replaced, the new one is read back.
 pub fn save_checkpoint<T: Float, M: Serialize + ?Sized, O: Optimizer<T>, R: Serialize>(
-    path: impl AsRef<Path>,
     model: &M,
     optimizer: &O,
     run: &R,
+    path: impl AsRef<Path>,
 ) -> Result<()> {
     Saved::of(model, optimizer).write::<R, serde_json::Value>(path.as_ref(), run)
 }
@@ -131,9 +131,9 @@ fn read<'a, R: DeserializeOwned>(path: &Path, bytes: &'a [u8]) -> Result<(SafeTe
 /// The file can't be read or is no checkpoint; names or shapes differ from the model's. Nothing was changed
 /// then.
 pub fn load_checkpoint<T: Float, M: Serialize + ?Sized, O: Optimizer<T>, R: DeserializeOwned>(
-    path: impl AsRef<Path>,
     model: &M,
     optimizer: &mut O,
+    path: impl AsRef<Path>,
 ) -> Result<R> {
     let (run, planned) = open(path.as_ref(), Fields::of(model))?;
     planned.apply(path.as_ref(), model, optimizer)?;

@@ -12,7 +12,7 @@ pub use checkpoint::{load_checkpoint, save_checkpoint};
 pub use history::{History, Record};
 pub use loading::{LoadOptions, LoadReport};
 pub use stopping::EarlyStopping;
-pub use trainer::Trainer;
+pub use trainer::{Control, StepInfo, Trainer};
 #[cfg(feature = "npz")]
 pub use weights::{load_npz, save_npz};
 pub use weights::{load_safetensors, load_safetensors_with, save_safetensors};

@@ -1,7 +1,7 @@
 //! When to stop.
 use crate::{
     checked::{Check, checked, not_negative},
-    error::Checked,
+    error::{Checked, Error, Result},
 };
 use serde::Serialize;
 
@@ -15,26 +15,30 @@ use serde::Serialize;
 /// assert_eq!(losses.iter().position(|&loss| stopping.update(loss)), Some(5));
 /// assert_eq!(stopping.best(), Some(0.4));
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[must_use]
 pub struct EarlyStopping {
-    patience: u32,
+    patience: u64,
     #[serde(with = "crate::numbers")]
     min_delta: f64,
     maximize: bool,
     #[serde(with = "crate::numbers", default)]
     best: Option<f64>,
-    waited: u32,
+    waited: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    monitor: Option<String>,
 }
 
 checked!(EarlyStopping {
-    patience: u32,
+    patience: u64,
     #[serde(with = "crate::numbers")]
     min_delta: f64,
     maximize: bool,
     #[serde(with = "crate::numbers", default)]
     best: Option<f64>,
-    waited: u32,
+    waited: u64,
+    #[serde(default)]
+    monitor: Option<String>,
 });
 
 impl Check for EarlyStopping {
@@ -45,8 +49,8 @@ impl Check for EarlyStopping {
 
 impl EarlyStopping {
     /// Stops after so many numbers in a row that are no better than the best before them.
-    pub fn new(patience: u32) -> EarlyStopping {
-        EarlyStopping { patience, min_delta: 0.0, maximize: false, best: None, waited: 0 }
+    pub fn new(patience: u64) -> EarlyStopping {
+        EarlyStopping { patience, min_delta: 0.0, maximize: false, best: None, waited: 0, monitor: None }
     }
 
     /// What is better by no more than this doesn't count (default 0).
@@ -57,6 +61,33 @@ impl EarlyStopping {
     /// Larger is better, as with accuracies (default: smaller, as with losses).
     pub fn maximize(self, maximize: bool) -> EarlyStopping {
         EarlyStopping { maximize, ..self }
+    }
+
+    /// The name of what a [`Trainer`](super::Trainer) is judged by (default: the first of its metrics): a
+    /// metric, or `loss`, the mean over the examples that the epoch trained on.
+    pub fn monitor(self, name: impl Into<String>) -> EarlyStopping {
+        EarlyStopping { monitor: Some(name.into()), ..self }
+    }
+
+    /// The number of an epoch that counts.
+    pub(super) fn watched(&self, metrics: &[(String, f64)], loss: f64, epoch: u64) -> Result<f64> {
+        let found = match self.monitor.as_deref() {
+            None => metrics.first().map(|(_, value)| *value),
+            Some("loss") => Some(loss),
+            Some(name) => metrics.iter().find(|(other, _)| other == name).map(|(_, value)| *value),
+        };
+        found.ok_or_else(|| {
+            let names: Vec<&str> = metrics.iter().map(|(name, _)| name.as_str()).collect();
+            let message = match &self.monitor {
+                None => format!(
+                    "early_stopping judges by the first metric, and after epoch {epoch} there is none"
+                ),
+                Some(name) => {
+                    format!("early_stopping judges by {name:?}, and after epoch {epoch} there are {names:?}")
+                }
+            };
+            Error::invalid("Trainer", message)
+        })
     }
 
     /// Takes the next number in; true if it is time to stop. NaN is never better.
@@ -77,11 +108,6 @@ impl EarlyStopping {
             (Some(best), false) => value < best - self.min_delta,
             (Some(best), true) => value > best + self.min_delta,
         }
-    }
-
-    /// Whether the last number was the best so far.
-    pub fn is_best(&self) -> bool {
-        self.best.is_some() && self.waited == 0
     }
 
     /// The best number so far.

@@ -2,6 +2,7 @@
 //! doesn't fit, write another; [`save_checkpoint`](super::save_checkpoint) and its relatives work in any
 //! loop.
 mod bar;
+mod hooks;
 mod position;
 
 use super::{
@@ -15,9 +16,11 @@ use crate::{
     error::{Error, Result},
     ops::Float,
     optim::{Optimizer, Schedule},
-    tape::{Gradients, Random, Tape, Var},
+    tape::{Random, Tape, Var},
 };
 use bar::Bar;
+use hooks::Hooks;
+pub use hooks::{Control, StepInfo};
 use position::Position;
 use serde::Serialize;
 use std::{fmt, path::PathBuf};
@@ -45,7 +48,7 @@ use std::{fmt, path::PathBuf};
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[must_use = "nothing is trained until `fit` is called"]
-pub struct Trainer<'a> {
+pub struct Trainer<'a, T: Float = f32> {
     loader: DataLoader,
     epochs: u64,
     seed: u64,
@@ -57,9 +60,10 @@ pub struct Trainer<'a> {
     best: Option<PathBuf>,
     stopping: Option<EarlyStopping>,
     progress: bool,
+    hooks: Hooks<'a, T>,
 }
 
-impl fmt::Debug for Trainer<'_> {
+impl<T: Float> fmt::Debug for Trainer<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Trainer")
             .field("loader", &self.loader)
@@ -73,13 +77,14 @@ impl fmt::Debug for Trainer<'_> {
             .field("best", &self.best)
             .field("stopping", &self.stopping)
             .field("progress", &self.progress)
+            .field("hooks", &self.hooks)
             .finish()
     }
 }
 
-impl<'a> Trainer<'a> {
+impl<'a, T: Float> Trainer<'a, T> {
     /// So many epochs of the loader's batches.
-    pub fn new(loader: DataLoader, epochs: u64) -> Trainer<'a> {
+    pub fn new(loader: DataLoader, epochs: u64) -> Trainer<'a, T> {
         Trainer {
             loader,
             epochs,
@@ -92,6 +97,7 @@ impl<'a> Trainer<'a> {
             best: None,
             stopping: None,
             progress: true,
+            hooks: Hooks::default(),
         }
     }
 
@@ -129,8 +135,9 @@ impl<'a> Trainer<'a> {
         Trainer { history: Some(path.into()), ..self }
     }
 
-    /// Stops when the first of the metrics doesn't become better any more. It must be there after every
-    /// epoch. A run that is taken up is judged by its whole history.
+    /// Stops when the first of the metrics, or the one that
+    /// [`EarlyStopping::monitor`] names, doesn't become better any more. It must be there after every epoch. A
+    /// run that is taken up is judged by its whole history.
     pub fn early_stopping(self, stopping: EarlyStopping) -> Self {
         Trainer { stopping: Some(stopping), ..self }
     }
@@ -150,66 +157,23 @@ impl<'a> Trainer<'a> {
     /// Trains the model. `make` makes a batch of the numbers of its examples, with random numbers of its own,
     /// on another thread; `loss` is recorded for each batch, and should be a mean over its examples;
     /// `metrics` are measured after each epoch. The epoch's loss in the history is the mean over its
-    /// examples: a batch counts by how many it has.
+    /// examples: a batch counts by how many it has. What else is to be done on the way is told by
+    /// [`on_gradients`](Trainer::on_gradients), [`on_step`](Trainer::on_step) and
+    /// [`on_epoch`](Trainer::on_epoch).
     ///
     /// # Errors
-    /// Those of the three functions and of the files. A checkpoint of another loader is refused, as are a
+    /// Those of the functions and of the files. A checkpoint of another loader is refused, as are a
     /// loader that gives no batch, and two metrics of one name, or one that is called `epoch`, `step`,
     /// `lr` or `loss`, as the run's own figures are.
-    pub fn fit<T, M, O, B, S>(
-        &self,
-        model: &M,
-        optimizer: &mut O,
-        make: impl FnMut(&[usize], &mut Random) -> Result<B> + Clone + Send + 'static,
-        loss: impl for<'t> FnMut(&'t Tape<T>, &B) -> Var<'t, T>,
-        metrics: impl FnMut() -> Result<Vec<(S, f64)>>,
-    ) -> Result<History>
-    where
-        T: Float,
-        M: Serialize + ?Sized,
-        O: Optimizer<T>,
-        B: Send + 'static,
-        S: Into<String>,
-    {
-        self.fit_with(model, optimizer, make, loss, |_, _| Ok(()), metrics)
-    }
-
-    /// The same with something to be done with the gradients of each step, before they are clipped to
-    /// [`clip_norm`](Trainer::clip_norm) and used: looked at, clipped in another way, changed. `gradients`
-    /// gets the number of the step, from 0, and its error ends the run.
-    ///
-    /// ```
-    /// use kolmo::{Tensor, data::DataLoader, nn::Param, optim::Sgd, train::Trainer};
-    /// let p = Param::new(Tensor::from([4.0f32]));
-    /// let mut norms = Vec::new();
-    /// Trainer::new(DataLoader::new(3, 1), 1).progress(false).fit_with(
-    ///     &p,
-    ///     &mut Sgd::new(0.1),
-    ///     |rows, _| Ok(rows.len()),
-    ///     |tape, _| tape.param(&p).square().sum(),
-    ///     |_, grads| {
-    ///         norms.push(grads.norm());
-    ///         grads.clip_value(1.0)
-    ///     },
-    ///     || Ok(Vec::<(String, f64)>::new()),
-    /// )?;
-    /// assert!((p.value().item()? - 3.7).abs() < 1e-6 && norms.len() == 3);
-    /// # Ok::<(), kolmo::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// As [`fit`](Trainer::fit).
-    pub fn fit_with<T, M, O, B, S>(
-        &self,
+    pub fn fit<M, O, B, S>(
+        &mut self,
         model: &M,
         optimizer: &mut O,
         make: impl FnMut(&[usize], &mut Random) -> Result<B> + Clone + Send + 'static,
         mut loss: impl for<'t> FnMut(&'t Tape<T>, &B) -> Var<'t, T>,
-        mut gradients: impl FnMut(u64, &mut Gradients<T>) -> Result<()>,
         mut metrics: impl FnMut() -> Result<Vec<(S, f64)>>,
     ) -> Result<History>
     where
-        T: Float,
         M: Serialize + ?Sized,
         O: Optimizer<T>,
         B: Send + 'static,
@@ -219,7 +183,7 @@ impl<'a> Trainer<'a> {
         if self.loader.is_empty() && self.epochs > 0 {
             return wrong(format!("the loader gives no batch: {}", self.loader));
         }
-        if let (Some(path), None) = (&self.best, self.stopping) {
+        if let (Some(path), None) = (&self.best, &self.stopping) {
             let message = "needs early_stopping, which says by a metric what is better";
             return wrong(format!("best({}) {message}", path.display()));
         }
@@ -234,15 +198,16 @@ impl<'a> Trainer<'a> {
                 if let Some(schedule) = self.schedule {
                     optimizer.set_lr(schedule.lr(at.step)?);
                 }
-                let mut sum = None;
+                let (mut sum, mut mean) = (None, 0.0);
                 let together = self.accumulate.min(self.loader.len() - at.batch);
                 let examples = (at.batch..at.batch + together).map(|batch| self.loader.rows(batch).len());
                 let examples = examples.sum::<usize>() as f64;
                 for batch in batches.by_ref().take(together) {
                     let loss = loss(&tape, &batch?);
                     let own = self.loader.rows(at.batch).len();
-                    let (sum_of_losses, seen) = at.losses;
-                    at.losses = (sum_of_losses + own as f64 * loss.item()?.to_f64(), seen + own as u64);
+                    let (value, (sum_of_losses, seen)) = (loss.item()?.to_f64(), at.losses);
+                    at.losses = (sum_of_losses + own as f64 * value, seen + own as u64);
+                    mean += value * (own as f64 / examples);
                     // One batch is its own mean, to the bit.
                     let share = if together == 1 { loss } else { loss * (own as f64 / examples) };
                     let grads = share.backward()?;
@@ -254,13 +219,20 @@ impl<'a> Trainer<'a> {
                     at.batch += 1;
                 }
                 let Some(mut grads) = sum else { break };
-                gradients(at.step, &mut grads)?;
+                let info =
+                    StepInfo { step: at.step + 1, epoch: at.epoch + 1, lr: optimizer.lr(), loss: mean };
+                if let Some(on_gradients) = &mut self.hooks.on_gradients {
+                    on_gradients(&info, &mut grads)?;
+                }
                 if let Some(most) = self.clip_norm {
                     grads.clip_norm(most, 2.0)?;
                 }
                 optimizer.step(model, &grads)?;
                 at.step += 1;
                 bar.step(&at);
+                if let Some(on_step) = &mut self.hooks.on_step {
+                    on_step(&info)?;
+                }
                 if self.checkpoint.as_ref().is_some_and(|(_, steps)| *steps > 0 && at.step % steps == 0) {
                     at.random = tape.random();
                     self.save(model, optimizer, &at)?;
@@ -274,14 +246,17 @@ impl<'a> Trainer<'a> {
                 return Err(error);
             }
             self.end_epoch(&mut at, optimizer.lr(), metrics)?;
+            let asked = self.hooks.ask(&at.history);
+            at.stopped |= matches!(asked, Ok(Control::Stop));
             self.save(model, optimizer, &at)?;
+            asked?;
             bar.epoch(&at);
         }
         bar.finish();
         Ok(at.history)
     }
 
-    fn begin<T: Float, M: Serialize + ?Sized, O: Optimizer<T>>(
+    fn begin<M: Serialize + ?Sized, O: Optimizer<T>>(
         &self,
         model: &M,
         optimizer: &mut O,
@@ -307,10 +282,11 @@ impl<'a> Trainer<'a> {
                 return Err(Error::invalid("Trainer", message));
             }
             // What stops the run is what it is given now, with all that happened before.
-            (at.stopping, at.stopped) = (self.stopping, false);
+            (at.stopping, at.stopped) = (self.stopping.clone(), false);
             if let Some(stopping) = &mut at.stopping {
                 for record in &at.history.records {
-                    at.stopped = stopping.update(first(&record.metrics, record.epoch)?);
+                    let value = stopping.watched(&record.metrics, record.loss, record.epoch)?;
+                    at.stopped = stopping.update(value);
                 }
             }
             if let Some(best) = &self.best
@@ -321,13 +297,13 @@ impl<'a> Trainer<'a> {
             return Ok((at, Some(planned)));
         }
         let at = Position {
-            loader: self.loader,
+            loader: self.loader.clone(),
             epoch: 0,
             batch: 0,
             step: 0,
             losses: (0.0, 0),
             random: Random::new(self.seed),
-            stopping: self.stopping,
+            stopping: self.stopping.clone(),
             kept: None,
             stopped: false,
             history: History::default(),
@@ -344,8 +320,8 @@ impl<'a> Trainer<'a> {
     ) -> Result<()> {
         Record::check_names(metrics)?;
         let Some(stopping) = &mut at.stopping else { return Ok(()) };
-        let value = first(metrics, at.epoch + 1)?;
-        let mut next = *stopping;
+        let value = stopping.watched(metrics, at.losses.0 / at.losses.1 as f64, at.epoch + 1)?;
+        let mut next = stopping.clone();
         let stopped = next.update(value);
         if let Some(path) = self.best.as_ref().filter(|_| next.is_better(value, at.kept)) {
             save_safetensors(model, path)?;
@@ -363,7 +339,7 @@ impl<'a> Trainer<'a> {
         self.history.as_ref().map_or(Ok(()), |path| at.history.save(path))
     }
 
-    fn save<T: Float, M: Serialize + ?Sized, O: Optimizer<T>>(
+    fn save<M: Serialize + ?Sized, O: Optimizer<T>>(
         &self,
         model: &M,
         optimizer: &O,
@@ -374,13 +350,4 @@ impl<'a> Trainer<'a> {
             None => Ok(()),
         }
     }
-}
-
-/// The metric that a run is judged by.
-fn first(metrics: &[(String, f64)], epoch: u64) -> Result<f64> {
-    metrics.first().map(|(_, value)| *value).ok_or_else(|| {
-        let message =
-            format!("early_stopping judges by the first metric, and after epoch {epoch} there is none");
-        Error::invalid("Trainer", message)
-    })
 }

@@ -222,7 +222,7 @@ pub fn save_npz<M: Serialize + ?Sized>(model: &M, path: impl AsRef<Path>) -> Res
     for (name, p) in doubles {
         arrays.push((name, p.effective()?.into()));
     }
-    write_npz(path, arrays)
+    write_npz(arrays, path)
 }
 
 /// Puts the arrays of an `.npz` file into the parameters of the same names, as [`load_safetensors`] does.

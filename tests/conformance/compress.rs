@@ -3,7 +3,7 @@ use crate::case::{Arg, Call, Out, Outs, Stop, one, unknown};
 use kolmo::{
     Float, Tensor, Var,
     compress::{
-        Affine, all_params, distill,
+        Affine, Along, all_params, distill,
         prune::{self, Amount},
     },
     nn::Param,
@@ -28,19 +28,19 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
     let param = |v: &Var<'t, T>| Ok::<_, Stop>(Param::new(v.value()?.clone()));
     let given = || param(&c.var(0, "input")?);
     let mask = |p: &Param<T>| Out::Bools(p.mask().unwrap_or_else(|| Tensor::full(p.shape(), true)));
-    let whole = |name, default: Option<i64>| match c.get(KEYWORD, name) {
-        Some(Arg::Int(v)) => Ok(*v),
+    let whole = |name, default: Option<i32>| match c.get(KEYWORD, name) {
+        Some(Arg::Int(v)) => Ok(*v as i32),
         None => default.ok_or_else(|| Stop::Unrepresentable(format!("no {name}"))),
         _ => Err(Stop::Unrepresentable(format!("{name} is no whole number"))),
     };
     let per_tensor = || {
         let scale = c.num(KEYWORD, "scale", None)?;
         let (low, high) = (whole("qmin", None)?, whole("qmax", None)?);
-        Ok::<_, Stop>(Affine::per_tensor(scale, whole("zero_point", None)?, low, high)?)
+        Ok::<_, Stop>(Affine::new([scale], [whole("zero_point", None)?], Along::Tensor, low..=high)?)
     };
     let plain = |q: &Affine, x: &Var<'t, T>| {
         let codes = q.quantize(x.value()?)?;
-        Ok::<_, Stop>((codes.clone(), c.tape.constant(q.dequantize::<T>(&codes)?)))
+        Ok::<_, Stop>((codes.cast::<i64>(), c.tape.constant(q.dequantize::<T>(&codes)?)))
     };
     let bits = || Ok::<_, Stop>(c.size(KEYWORD, "bits", None)? as u32);
     match c.op.as_str() {
@@ -81,20 +81,16 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
             let p = given()?;
             let order = c.num(KEYWORD, "n", 2.0)?;
             let dim = c.int(KEYWORD, "dim", None)?;
-            prune::structured(&p, amount(c.get(KEYWORD, "amount"))?, order, dim, all_params)?;
+            let options = prune::StructuredOptions::new().p(order).dim(dim);
+            prune::structured(&p, amount(c.get(KEYWORD, "amount"))?, options, all_params)?;
             Ok(vec![mask(&p)])
         }
         "prune.structured_then_magnitude" => {
             let p = given()?;
             let Some(Arg::Map(first)) = c.get(KEYWORD, "structured") else { return unknown() };
             let number = |name| first.get(name).and_then(Arg::number).unwrap_or(f64::NAN);
-            prune::structured(
-                &p,
-                amount(first.get("amount"))?,
-                number("n"),
-                number("dim") as isize,
-                all_params,
-            )?;
+            let options = prune::StructuredOptions::new().p(number("n")).dim(number("dim") as isize);
+            prune::structured(&p, amount(first.get("amount"))?, options, all_params)?;
             let structured = mask(&p);
             prune::global(&p, amount(c.get(KEYWORD, "amount"))?, all_params)?;
             Ok(vec![structured, mask(&p)])
@@ -116,20 +112,20 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
         "quant.fake_per_channel" => {
             let scales = c.var(1, "scale")?.value()?.cast::<f64>().to_vec();
             let axis = c.int(KEYWORD, "axis", None)?;
-            let zero_points = c.ints(2, "zero_point")?.to_vec();
-            let q =
-                Affine::per_channel(scales, zero_points, axis, whole("qmin", None)?, whole("qmax", None)?)?;
+            let zero_points = c.ints(2, "zero_point")?.cast::<i32>().to_vec();
+            let codes = whole("qmin", None)?..=whole("qmax", None)?;
+            let q = Affine::new(scales, zero_points, Along::Axis(axis), codes)?;
             one(c.var(0, "input")?.fake_quantize(&q))
         }
         "quant.min_max_affine" => {
             let x = c.var(0, "input")?;
-            let q = Affine::min_max(x.value()?, bits()?)?;
-            let codes = q.quantize(x.value()?)?;
+            let q = Affine::min_max(x.value()?, Along::Tensor, bits()?)?;
+            let codes = q.quantize(x.value()?)?.cast::<i64>();
             Ok(vec![q.scales()[0].into(), (q.zero_points()[0] as f64).into(), codes.into()])
         }
         "quant.per_channel_symmetric" => {
             let x = c.var(0, "input")?;
-            let q = Affine::symmetric(x.value()?, c.int(KEYWORD, "axis", None)?, bits()?)?;
+            let q = Affine::symmetric(x.value()?, Along::Axis(c.int(KEYWORD, "axis", None)?), bits()?)?;
             let (codes, values) = plain(&q, &x)?;
             let scales = Out::Var(c.tape.constant(Tensor::from(q.scales()).cast::<T>()));
             Ok(vec![codes.into(), scales, values.into()])

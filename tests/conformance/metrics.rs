@@ -52,7 +52,7 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
             let zero_division = c.num(usize::MAX, "zero_division", 0.0)?;
             let averaged = |f: PrecisionRecallF1| Ok(vec![f.precision.into(), f.recall.into(), f.f1.into()]);
             if c.get(usize::MAX, "average").is_none() {
-                let classes = matrix()?.per_class(zero_division);
+                let classes = matrix()?.zero_division(zero_division).per_class();
                 let all = |figure: fn(&PrecisionRecallF1) -> f64| {
                     floats(&classes.iter().map(figure).collect::<Vec<_>>())
                 };
@@ -61,8 +61,13 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
                 return Ok(figures.into_iter().chain([Tensor::from(support).into()]).collect());
             }
             match c.text(usize::MAX, "average", "")?.as_str() {
-                "binary" => averaged(matrix()?.binary(c.size(usize::MAX, "pos_label", 1)?, zero_division)?),
-                other => averaged(matrix()?.precision_recall_f1(average(other)?, zero_division)),
+                "binary" => {
+                    let positive = c.size(usize::MAX, "pos_label", 1)?;
+                    averaged(matrix()?.zero_division(zero_division).binary(positive)?)
+                }
+                other => {
+                    averaged(matrix()?.zero_division(zero_division).precision_recall_f1(average(other)?))
+                }
             }
         }
         "log_loss" => one(metrics::log_loss(&scores()?, &targets()?)?),

@@ -236,7 +236,7 @@ fn checkpoints() -> Vec<Vec<u8>> {
 
 fn read_checkpoint(path: &Path) -> Option<Use> {
     let (net, mut adam) = (net(), AdamW::new(0.5));
-    train::load_checkpoint::<f32, _, _, serde_json::Value>(path, &net, &mut adam).ok()?;
+    train::load_checkpoint::<f32, _, _, serde_json::Value>(&net, &mut adam, path).ok()?;
     Some(Box::new(move || train(&net, &mut adam)))
 }
 
@@ -276,7 +276,8 @@ fn read_table(path: &Path) -> Option<Use> {
     let tokens = known.encode(&text).unwrap();
     assert_eq!(known.decode(&tokens).unwrap(), text);
     let _ = data::random_windows(&tokens, 3, 5, &mut Random::new(0));
-    let tables = [(b',', true), (b';', false)].map(|(by, header)| data::Table::read(path, by, header).ok());
+    let tables = [(b',', true), (b';', false)]
+        .map(|(by, header)| data::CsvOptions::new().delimiter(by).header(header).read(path).ok());
     Some(Box::new(move || {
         for table in tables.iter().flatten() {
             for name in table.names() {

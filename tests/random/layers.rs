@@ -259,16 +259,16 @@ pub fn ops(list: &mut Vec<Op>) {
         let (d, along_axis) = (g.axis(x), g.chance(50));
         let count = if along_axis { g.values[x].dim(d) } else { 1 };
         let scales: Vec<f64> = (0..count).map(|_| g.real(0.2, 1.0)).collect();
-        let zeros: Vec<i64> = (0..count).map(|_| g.int(0, 7) as i64).collect();
+        let zeros: Vec<i32> = (0..count).map(|_| g.int(0, 7) as i32).collect();
         let along = if along_axis { Along::Axis(d) } else { Along::Tensor };
-        let q = Affine::new(scales.clone(), zeros.clone(), along, 0, 7).ok()?;
+        let q = Affine::new(scales.clone(), zeros.clone(), along, 0..=7).ok()?;
         let at = super::arr::axis(d, g.rank(x));
         let definition = move |a: &[&Arr]| {
             Arr::build(&a[0].shape, |i| {
                 let (k, x) = (if along_axis { i[at] } else { 0 }, a[0].at(i));
                 let code = x.v / scales[k];
                 near(code - code.floor() - 0.5);
-                let whole = code.round_ties_even() as i64 + zeros[k];
+                let whole = code.round_ties_even() as i32 + zeros[k];
                 let v = (whole.clamp(0, 7) - zeros[k]) as f64 * scales[k];
                 if (0..=7).contains(&whole) { N { v, ..x } } else { n(v) }
             })

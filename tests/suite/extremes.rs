@@ -171,9 +171,9 @@ fn sizes_beyond_any_memory_are_errors() {
         message(Tensor::<f32>::new([MOST, MOST, 0], vec![]).err()).contains("more than there is memory for")
     );
     let p = Param::<f32>::new(Tensor::ones([4]));
-    assert!(message(hash_weights(&p, MOST, 0).err()).contains("from 1 to as many"));
+    assert!(message(hash_weights(&p, MOST, &mut Random::new(0)).err()).contains("from 1 to as many"));
     assert!(
-        message(data::one_hot(&Tensor::from([0u32]), MOST).err()).contains("more than there is memory for")
+        message(Tensor::from([0u32]).one_hot::<f32>(MOST).err()).contains("more than there is memory for")
     );
     let blocks = data::random_windows(&[1, 2, 3], MOST, 2, &mut Random::new(0));
     assert!(message(blocks.err()).contains("more than there is memory for"));

@@ -69,7 +69,7 @@ fn artifacts_weights_and_checkpoints() -> Result<()> {
     load_safetensors(&model, file("plain.safetensors"))?;
     computes(&model, "plain.out.json");
     let (model, mut adam) = (net(), AdamW::<f32>::new(0.5));
-    let run: String = load_checkpoint(file("plain.checkpoint"), &model, &mut adam)?;
+    let run: String = load_checkpoint(&model, &mut adam, file("plain.checkpoint"))?;
     assert_eq!((run.as_str(), Optimizer::<f32>::lr(&adam)), ("epoch 3", 0.01));
     assert!(model.0.0.weight.mask().is_some());
     computes(&model, "plain.out.json");
@@ -86,7 +86,7 @@ fn weights_of_every_form() -> Result<()> {
     let (model, mut adam) = (net(), AdamW::<f32>::new(0.5));
     // Step sizes were attached by whoever read the file.
     Quantizer::new(4).groups(5).attach(&model, |name, _| name.starts_with('2'))?;
-    let run: String = load_checkpoint(file("between.checkpoint"), &model, &mut adam)?;
+    let run: String = load_checkpoint(&model, &mut adam, file("between.checkpoint"))?;
     assert_eq!((run.as_str(), Optimizer::<f32>::lr(&adam)), ("epoch 4", 0.01));
     assert!(model.0.0.weight.codebook().is_some() && model.0.0.weight.mask().is_some());
     assert!(model.0.2.weight.steps().is_some());

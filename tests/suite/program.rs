@@ -37,7 +37,7 @@ fn trains_alike<M: Layer + serde::Serialize>(model: impl Fn() -> M, shape: &[usi
         tape.reset();
         let loss = plain.forward(&tape.constant(&x)).cross_entropy(&labels);
         adam.step(&plain, &loss.backward()?)?;
-        let (values, grads) = program.step(&[&x], &[&labels])?;
+        let (values, grads) = program.value_and_grad(&[&x], &[&labels])?;
         twin.step(&replayed, &grads)?;
         assert_eq!(values[0].item()?.to_bits(), loss.item()?.to_bits(), "step {step}");
     }
@@ -141,7 +141,7 @@ fn what_is_detached_is_computed_anew() -> Result<()> {
         let x1 = Tensor::from([1.0f32, value[0]]);
         let x2 = tape.input(&x1);
         let direct = (&x2 * tape.param(&p) + x2.exp().detach()).sum();
-        let (values, grads) = program.step(&[&x1], &[])?;
+        let (values, grads) = program.value_and_grad(&[&x1], &[])?;
         assert_eq!(values[0].item()?, direct.item()?);
         assert_eq!(grads.param(&p).map(Tensor::to_vec), direct.backward()?.param(&p).map(Tensor::to_vec));
     }
@@ -234,7 +234,7 @@ fn a_run_checks_what_it_is_given_and_loses_nothing() -> Result<()> {
     net.weight.set(before);
     let values = program.run(&[&x], &[&labels])?;
     assert_eq!(values[1].shape()[..], [4, 3]);
-    assert!(program.step(&[&x], &[&labels])?.1.param(&net.weight).is_some());
+    assert!(program.value_and_grad(&[&x], &[&labels])?.1.param(&net.weight).is_some());
     Ok(())
 }
 
@@ -261,7 +261,7 @@ fn a_frozen_parameter_is_read_anew_and_gets_no_gradient() -> Result<()> {
     let mut program = Program::new(&[&x], &[], |_, x, _| vec![net.forward(&x[0]).sum()])?;
     let before = program.run(&[&x], &[])?[0].item()?;
     net.0.0.weight.update(|w| *w = Tensor::zeros([4, 3]));
-    let (values, grads) = program.step(&[&x], &[])?;
+    let (values, grads) = program.value_and_grad(&[&x], &[])?;
     assert_ne!(values[0].item()?, before);
     assert!(grads.param(&net.0.0.weight).is_none());
     assert!(grads.param(&net.0.1.weight).is_some());

@@ -181,7 +181,7 @@ fn groups_lose_less_than_channels_and_these_less_than_a_tensor() -> Result<()> {
     };
     for bits in [2, 4, 8] {
         let errors = [Along::Tensor, Along::Axis(0), Along::Groups(16)].map(|along| {
-            [Affine::symmetric_along(&w, along, bits), Affine::min_max_along(&w, along, bits)]
+            [Affine::symmetric(&w, along, bits), Affine::min_max(&w, along, bits)]
                 .map(|q| q.and_then(|q| error(&q)))
         });
         let [tensor, channel, group] = errors.map(|pair| pair.map(|e| e.unwrap_or(f64::NAN)));
@@ -191,10 +191,10 @@ fn groups_lose_less_than_channels_and_these_less_than_a_tensor() -> Result<()> {
         );
     }
     // 40 is two groups of 16 and one of 8.
-    let q = Affine::symmetric_along(&w, Along::Groups(16), 8)?;
+    let q = Affine::symmetric(&w, Along::Groups(16), 8)?;
     assert_eq!(q.scales().len(), 18);
     assert!(q.quantize(&Tensor::<f64>::zeros([6, 50])).unwrap_err().to_string().contains("takes 24"));
-    assert!(Affine::symmetric_along(&w, Along::Groups(0), 8).is_err());
+    assert!(Affine::symmetric(&w, Along::Groups(0), 8).is_err());
     Ok(())
 }
 

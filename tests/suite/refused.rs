@@ -300,7 +300,7 @@ fn compression_says_when_nothing_matches() -> Result<()> {
     let there = ["0.weight [4, 3]", "2.bias [2]"];
     told(prune::global(&net, Amount::Density(0.5), none), &there);
     told(prune::layerwise(&net, Amount::Density(0.5), none), &there);
-    told(prune::structured(&net, Amount::Density(0.5), 2.0, 0, none), &there);
+    told(prune::structured(&net, Amount::Density(0.5), prune::StructuredOptions::new(), none), &there);
     told(prune::blocks(&net, Amount::Density(0.5), 2, none), &there);
     told(prune::n_of_m(&net, 1, 2, none), &there);
     told(Quantizer::new(4).attach(&net, none), &there);
@@ -357,7 +357,7 @@ fn statistics_are_those_of_kept_weights() -> Result<()> {
     ternary(&p)?; // the mean is 2, the threshold 1.4
     assert_eq!(p.effective()?.to_vec(), [0.0, -3.0, 0.0, 0.0]);
     let p = masked([1.0, -3.0, 50.0, 50.0])?;
-    kolmo::compress::hash_weights(&p, 1, 0)?;
+    kolmo::compress::hash_weights(&p, 1, &mut Random::new(0))?;
     assert_eq!(p.effective()?.to_vec(), [-1.0, -1.0, 0.0, 0.0]);
     // The share of a step size's gradient counts the weights that have a part in it.
     let sizes = |p: &Param<f64>| -> Result<f64> {
@@ -371,7 +371,12 @@ fn statistics_are_those_of_kept_weights() -> Result<()> {
     // Slices by their smallest weight: what is pruned is none.
     let p = Param::new(Tensor::from([[3.0, 9.0], [2.0, 2.0]]));
     p.set_mask(Some(&Tensor::from([[true, false], [true, true]])))?;
-    prune::structured(&p, Amount::Count(1), f64::NEG_INFINITY, 0, all_params)?;
+    prune::structured(
+        &p,
+        Amount::Count(1),
+        prune::StructuredOptions::new().p(f64::NEG_INFINITY),
+        all_params,
+    )?;
     assert_eq!(p.effective()?.to_vec(), [3.0, 0.0, 0.0, 0.0]);
     // What is pruned already isn't expected to stay.
     let p = masked([1.0; 4])?;
@@ -427,7 +432,7 @@ fn weights_on_the_bound_of_their_range_are_trained() -> Result<()> {
     assert_eq!(grads.get(&x).unwrap().to_vec(), [0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0]);
     let of_s = (-4.0 + 0.5 + 0.4 - 0.2 + 0.0 - 0.4 + 3.0 + 3.0) / (8.0f64 * 3.0).sqrt();
     assert!((grads.get(&s).unwrap().to_vec()[0] - of_s).abs() < 1e-12);
-    let q = kolmo::compress::Affine::per_tensor(1.0, 0, -4, 3)?;
+    let q = kolmo::compress::Affine::new([1.0], [0], kolmo::compress::Along::Tensor, -4..=3)?;
     let x = tape.input([f64::NAN, 7.0, 3.0]);
     let y = x.fake_quantize(&q);
     let values = y.to_vec()?;

@@ -151,11 +151,11 @@ fn a_killed_run_ends_as_an_unbroken_one() {
             let mut run = start(&broken, 1 + kills % 2);
             // It has gone on when the checkpoint is another one; then it dies within some steps. Now and then
             // at once, whatever it does.
-            let at_once = moments.bits(1000 + kills).is_multiple_of(4);
+            let at_once = moments.bits_at(1000 + kills).is_multiple_of(4);
             while !at_once && fs::read(&checkpoint).ok() == before && run.try_wait().unwrap().is_none() {
                 sleep(Duration::from_millis(1));
             }
-            sleep(Duration::from_micros(moments.bits(kills) % 40_000));
+            sleep(Duration::from_micros(moments.bits_at(kills) % 40_000));
             if run.try_wait().unwrap().is_some() {
                 break;
             }
@@ -262,22 +262,22 @@ fn a_checkpoint_that_does_not_fit_changes_nothing() {
     let folder = Folder::new("unfit");
     let path = folder.join("run.checkpoint");
     let small = Linear::new(3, 2, &mut Random::new(0));
-    save_checkpoint(&path, &small, &AdamW::<f32>::new(0.1), &"here").unwrap();
+    save_checkpoint(&small, &AdamW::<f32>::new(0.1), &"here", &path).unwrap();
     let large = Linear::new(4, 2, &mut Random::new(1));
     let before = large.weight.value().to_vec();
     let mut adam = AdamW::<f32>::new(0.5);
-    let error = load_checkpoint::<f32, _, _, String>(&path, &large, &mut adam).unwrap_err().to_string();
+    let error = load_checkpoint::<f32, _, _, String>(&large, &mut adam, &path).unwrap_err().to_string();
     assert!(error.contains("weight is [2, 3] in the file, [2, 4] in the model"), "{error}");
     assert_eq!(large.weight.value().to_vec(), before);
     let bare = Linear::new(3, 2, &mut Random::new(1)).bias(false);
-    let error = load_checkpoint::<f32, _, _, String>(&path, &bare, &mut adam).unwrap_err().to_string();
+    let error = load_checkpoint::<f32, _, _, String>(&bare, &mut adam, &path).unwrap_err().to_string();
     assert!(error.contains("not in the model: model.bias"), "{error}");
-    let run: String = load_checkpoint(&path, &small, &mut adam).unwrap();
+    let run: String = load_checkpoint(&small, &mut adam, &path).unwrap();
     assert_eq!((run.as_str(), kolmo::optim::Optimizer::<f32>::lr(&adam)), ("here", 0.1));
     // Cut off or changed anywhere, it is an error and not a panic.
     let bytes = fs::read(&path).unwrap();
     for cut in 0..bytes.len() {
         fs::write(&path, &bytes[..cut]).unwrap();
-        assert!(load_checkpoint::<f32, _, _, String>(&path, &small, &mut adam).is_err());
+        assert!(load_checkpoint::<f32, _, _, String>(&small, &mut adam, &path).is_err());
     }
 }

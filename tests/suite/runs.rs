@@ -12,7 +12,8 @@ use kolmo::{
     nn::{Layer, Linear, Param, Sequential, Tanh, named_params},
     optim::{Adam, Optimizer, ReduceLrOnPlateau},
     train::{
-        EarlyStopping, History, Trainer, load_checkpoint, load_safetensors, save_checkpoint, save_safetensors,
+        Control, EarlyStopping, History, Trainer, load_checkpoint, load_safetensors, save_checkpoint,
+        save_safetensors,
     },
 };
 use std::{fs, path::Path};
@@ -41,7 +42,7 @@ fn trainer<'a>(epochs: u64) -> Trainer<'a> {
 
 /// The loss is multiplied by `factor`, which may make it anything.
 fn fit(
-    trainer: &Trainer,
+    trainer: &mut Trainer,
     net: &Net,
     mut metrics: impl FnMut(&Net) -> Result<Vec<(&'static str, f64)>>,
     factor: impl Fn(&[u32]) -> f64,
@@ -70,7 +71,7 @@ fn a_loss_or_metric_that_is_no_number_is_kept_and_the_run_goes_on() -> Result<()
     let history = folder.join("history.jsonl");
     let run = |net: &Net, epochs| {
         let trainer = trainer(epochs).checkpoint(&checkpoint, 1).save_history(&history);
-        fit(&trainer.early_stopping(EarlyStopping::new(9)), net, metrics, |_| f64::NAN)
+        fit(&mut trainer.early_stopping(EarlyStopping::new(9)), net, metrics, |_| f64::NAN)
     };
     let first = net();
     run(&first, 2)?;
@@ -100,9 +101,9 @@ fn numbers_that_json_has_not_go_through_a_checkpoint_and_through_serde() -> Resu
     let mut stopping = EarlyStopping::new(3);
     let _ = stopping.update(f64::NEG_INFINITY);
     let run = (plateau, stopping, Some(f64::NAN), vec![f32::INFINITY], f64::MIN_POSITIVE);
-    save_checkpoint(&path, &p, &adam, &run)?;
+    save_checkpoint(&p, &adam, &run, &path)?;
     type Run = (ReduceLrOnPlateau, EarlyStopping, Option<f64>, Vec<f32>, f64);
-    let again: Run = load_checkpoint(&path, &p, &mut adam)?;
+    let again: Run = load_checkpoint(&p, &mut adam, &path)?;
     assert_eq!((&again.0, &again.1, &again.3, again.4), (&run.0, &run.1, &run.3, run.4));
     assert!(again.2.is_some_and(f64::is_nan));
 
@@ -147,12 +148,12 @@ fn a_run_goes_on_to_the_same_bits_whatever_was_attached_in_its_middle() -> Resul
         Ok(Vec::new())
     };
     let whole = net();
-    fit(&trainer(6), &whole, attach, |_| 1.0)?;
+    fit(&mut trainer(6), &whole, attach, |_| 1.0)?;
     for stop in 1..6 {
         let path = folder.join(format!("run-{stop}"));
-        fit(&trainer(stop).checkpoint(&path, 3), &net(), attach, |_| 1.0)?;
+        fit(&mut trainer(stop).checkpoint(&path, 3), &net(), attach, |_| 1.0)?;
         let rest = net();
-        fit(&trainer(6).checkpoint(&path, 3), &rest, attach, |_| 1.0)?;
+        fit(&mut trainer(6).checkpoint(&path, 3), &rest, attach, |_| 1.0)?;
         assert_eq!(bits(&rest), bits(&whole), "stopped after {stop}");
         let frozen = |net: &Net| net.first.bias.as_ref().map(|b| b.is_trainable());
         assert_eq!(frozen(&rest), frozen(&whole));
@@ -177,15 +178,15 @@ fn a_checkpoint_that_the_optimiser_refuses_changes_nothing() -> Result<()> {
     let tape = Tape::new();
     let loss = tape.param(&model.first.weight).sum() + tape.param(&model.third.weight).sum();
     adam.step(&model, &loss.backward()?)?;
-    save_checkpoint(&path, &model, &adam, &())?;
+    save_checkpoint(&model, &adam, &(), &path)?;
     let other = net();
     let before = bits(&other);
     // SGD without momentum remembers another number of tensors.
     let mut sgd: kolmo::optim::Sgd = kolmo::optim::Sgd::new(0.5);
-    assert!(load_checkpoint::<f32, _, _, ()>(&path, &other, &mut sgd).is_err());
+    assert!(load_checkpoint::<f32, _, _, ()>(&other, &mut sgd, &path).is_err());
     assert_eq!(bits(&other), before);
     assert!(other.first.weight.codebook().is_none() && other.third.weight.steps().is_none());
-    load_checkpoint::<f32, _, _, ()>(&path, &other, &mut adam)?;
+    load_checkpoint::<f32, _, _, ()>(&other, &mut adam, &path)?;
     assert_eq!(bits(&other), bits(&model));
     Ok(())
 }
@@ -195,9 +196,9 @@ fn parameters_of_both_types_are_in_a_checkpoint() -> Result<()> {
     let folder = Folder::new("both-types");
     let path = folder.join("run");
     let model = |v: f64| (Param::new(Tensor::from([v as f32])), Param::<f64>::new(Tensor::from([v])));
-    save_checkpoint(&path, &model(0.1), &Adam::<f64>::new(0.1), &())?;
+    save_checkpoint(&model(0.1), &Adam::<f64>::new(0.1), &(), &path)?;
     let other = model(7.0);
-    load_checkpoint::<f64, _, _, ()>(&path, &other, &mut Adam::new(0.1))?;
+    load_checkpoint::<f64, _, _, ()>(&other, &mut Adam::new(0.1), &path)?;
     assert_eq!((other.0.value().item()?, other.1.value().item()?), (0.1f32, 0.1f64));
     Ok(())
 }
@@ -207,12 +208,12 @@ fn a_good_checkpoint_outlives_one_that_can_not_be_read() -> Result<()> {
     let folder = Folder::new("unreadable");
     let path = folder.join("run");
     let (model, adam) = (net(), Adam::<f32>::new(0.1));
-    save_checkpoint(&path, &model, &adam, &1u64)?;
+    save_checkpoint(&model, &adam, &1u64, &path)?;
     // Deeper than a reader of JSON goes.
     let deep = (0..200).fold(serde_json::Value::Null, |inner, _| serde_json::json!([inner]));
-    let error = save_checkpoint(&path, &model, &adam, &deep).unwrap_err().to_string();
+    let error = save_checkpoint(&model, &adam, &deep, &path).unwrap_err().to_string();
     assert!(error.contains("could not be read again"), "{error}");
-    assert_eq!(load_checkpoint::<f32, _, _, u64>(&path, &model, &mut Adam::new(0.1))?, 1);
+    assert_eq!(load_checkpoint::<f32, _, _, u64>(&model, &mut Adam::new(0.1), &path)?, 1);
     Ok(())
 }
 
@@ -226,22 +227,114 @@ fn told<V>(result: Result<V>, parts: &[&str]) {
 fn what_a_trainer_can_not_do_it_says() -> Result<()> {
     let folder = Folder::new("told");
     let nothing = |_: &Net| Ok(Vec::new());
-    let empty = Trainer::new(DataLoader::new(10, 64).drop_last(true), 2).progress(false);
-    told(fit(&empty, &net(), nothing, |_| 1.0), &["no batch", "10 examples in batches of 64"]);
+    let mut empty = Trainer::new(DataLoader::new(10, 64).drop_last(true), 2).progress(false);
+    told(fit(&mut empty, &net(), nothing, |_| 1.0), &["no batch", "10 examples in batches of 64"]);
     told(
-        fit(&trainer(1).save_best(folder.join("best")), &net(), nothing, |_| 1.0),
+        fit(&mut trainer(1).save_best(folder.join("best")), &net(), nothing, |_| 1.0),
         &["best(", "early_stopping"],
     );
-    let stopping = trainer(2).early_stopping(EarlyStopping::new(1));
-    told(fit(&stopping, &net(), nothing, |_| 1.0), &["first metric", "after epoch 1"]);
+    let mut stopping = trainer(2).early_stopping(EarlyStopping::new(1));
+    told(fit(&mut stopping, &net(), nothing, |_| 1.0), &["first metric", "after epoch 1"]);
+    let mut other = trainer(2).early_stopping(EarlyStopping::new(1).monitor("recall"));
+    let one = |_: &Net| Ok(vec![("precision", 1.0)]);
+    told(fit(&mut other, &net(), one, |_| 1.0), &["judges by \"recall\"", "there are [\"precision\"]"]);
     for name in ["loss", "lr", "step", "epoch"] {
         let path = folder.join(format!("run-{name}"));
         let named = |_: &Net| Ok(vec![(name, 1.0)]);
-        told(fit(&trainer(1).checkpoint(&path, 0), &net(), named, |_| 1.0), &[name, "run's own"]);
+        told(fit(&mut trainer(1).checkpoint(&path, 0), &net(), named, |_| 1.0), &[name, "run's own"]);
         // What was trained is there, and goes on under a better name.
-        let rest = fit(&trainer(1).checkpoint(&path, 0), &net(), |_| Ok(vec![("mine", 1.0)]), |_| panic!());
+        let rest =
+            fit(&mut trainer(1).checkpoint(&path, 0), &net(), |_| Ok(vec![("mine", 1.0)]), |_| panic!());
         assert_eq!(rest?.records.len(), 1);
     }
+    Ok(())
+}
+
+#[test]
+fn a_run_is_judged_by_what_is_named() -> Result<()> {
+    let stopped = |stopping: EarlyStopping| {
+        let mut epoch = 0.0;
+        let metrics = |_: &Net| {
+            epoch += 1.0;
+            Ok(vec![("first", epoch), ("second", -epoch), ("third", 1.0)])
+        };
+        // A loss of nothing is never better than the one before.
+        fit(&mut trainer(6).early_stopping(stopping), &net(), metrics, |_| 0.0).map(|h| h.records.len())
+    };
+    let stopping = || EarlyStopping::new(2);
+    assert_eq!(stopped(stopping())?, 3);
+    assert_eq!(stopped(stopping().monitor("second"))?, 6);
+    assert_eq!(stopped(stopping().monitor("third"))?, 3);
+    assert_eq!(stopped(stopping().monitor("second").maximize(true))?, 3);
+    assert_eq!(stopped(stopping().monitor("loss"))?, 3);
+    Ok(())
+}
+
+#[test]
+fn what_is_done_on_the_way_sees_the_run_and_can_end_it() -> Result<()> {
+    let folder = Folder::new("hooks");
+    let path = folder.join("run");
+    let nothing = |_: &Net| Ok(Vec::new());
+    let (mut steps, mut seen, mut epochs) = (Vec::new(), 0, Vec::new());
+    let mut stopped = trainer(9)
+        .accumulate_grad_batches(3)
+        .checkpoint(&path, 0)
+        .on_gradients(|info, grads| {
+            seen += 1;
+            assert!(info.step == seen && grads.norm() > 0.0);
+            Ok(())
+        })
+        .on_step(|info| {
+            steps.push(*info);
+            Ok(())
+        })
+        .on_epoch(|record| {
+            epochs.push(record.clone());
+            Ok(if record.epoch == 2 { Control::Stop } else { Control::Continue })
+        });
+    let text = format!("{stopped:?}");
+    assert!(text.contains("on_gradients") && text.contains("on_epoch"), "{text}");
+    let first = net();
+    let history = fit(&mut stopped, &first, nothing, |_| 1.0)?;
+    drop(stopped);
+    assert_eq!((history.records.len(), seen), (2, 4));
+    assert_eq!(epochs, history.records);
+    assert_eq!(steps.iter().map(|s| (s.step, s.epoch)).collect::<Vec<_>>(), [(1, 1), (2, 1), (3, 2), (4, 2)]);
+    // Twelve examples in the first step of an epoch, four in the second.
+    let mean = (steps[0].loss * 12.0 + steps[1].loss * 4.0) / 16.0;
+    assert!((mean - history.records[0].loss).abs() < 1e-12 && steps[0].lr == 0.01);
+
+    // Taken up, it goes on; an error ends it behind an epoch that is kept.
+    let mut rest = trainer(4)
+        .accumulate_grad_batches(3)
+        .checkpoint(&path, 0)
+        .on_epoch(|_| Tensor::<f32>::new([2], vec![1.0]).map(|_| Control::Continue));
+    told(fit(&mut rest, &first, nothing, |_| 1.0), &["1 elements", "shape [2]"]);
+    let mut last = trainer(4).accumulate_grad_batches(3).checkpoint(&path, 0);
+    let rest = fit(&mut last, &first, nothing, |_| 1.0)?;
+    assert_eq!(rest.records.len(), 4);
+    let whole = net();
+    fit(&mut trainer(4).accumulate_grad_batches(3), &whole, nothing, |_| 1.0)?;
+    assert_eq!(bits(&whole), bits(&first), "a hook that only looks changes nothing");
+    Ok(())
+}
+
+#[test]
+fn a_run_by_weights_goes_on_with_the_same_bits() -> Result<()> {
+    let folder = Folder::new("weights");
+    let path = folder.join("run");
+    let nothing = |_: &Net| Ok(Vec::new());
+    let weights: Vec<f64> = (0..16).map(|i| f64::from(i % 5)).collect();
+    let run = |epochs| Trainer::new(DataLoader::new(16, 4).seed(1).weights(&weights), epochs).progress(false);
+    let (whole, parts) = (net(), net());
+    fit(&mut run(4), &whole, nothing, |_| 1.0)?;
+    fit(&mut run(2).checkpoint(&path, 0), &parts, nothing, |_| 1.0)?;
+    let parts = net();
+    fit(&mut run(4).checkpoint(&path, 0), &parts, nothing, |_| 1.0)?;
+    assert_eq!(bits(&whole), bits(&parts));
+    told(fit(&mut trainer(5).checkpoint(&path, 0), &parts, nothing, |_| 1.0), &["was made with", "weights"]);
+    let mut wrong = Trainer::new(DataLoader::new(16, 4).weights(&[1.0]), 1).progress(false);
+    told(fit(&mut wrong, &parts, nothing, |_| 1.0), &["weights has 1", "each of the 16"]);
     Ok(())
 }
 
@@ -255,7 +348,7 @@ fn stopping_and_best_weights_may_be_asked_for_when_a_run_is_taken_up() -> Result
             epoch += 1;
             Ok(vec![("accuracy", scores[epoch - 1])])
         };
-        fit(&trainer.checkpoint(path, 0), &net, metrics, |_| 1.0)
+        fit(&mut trainer.checkpoint(path, 0), &net, metrics, |_| 1.0)
             .map(|history| (history.records.len(), bits(&net)))
     };
     let stopping = EarlyStopping::new(3).maximize(true);
@@ -313,7 +406,7 @@ fn a_name_that_is_there_twice_is_named() {
     let model = Sequential((Linear::new(1, 1, &mut Random::new(0)), Tanh));
     for result in [
         load_safetensors(&model, &path),
-        load_checkpoint::<f32, _, _, ()>(&path, &model, &mut Adam::new(0.1)),
+        load_checkpoint::<f32, _, _, ()>(&model, &mut Adam::new(0.1), &path),
     ] {
         let error: Error = result.unwrap_err();
         assert!(error.to_string().contains("\"weight\" is there twice"), "{error}");

@@ -146,7 +146,7 @@ type Net = Sequential<(Linear, Relu, Linear)>;
 /// The digits, scaled: training images and their classes, then those for testing.
 fn digits() -> Result<[(Tensor, Tensor<u32>); 2]> {
     let (x, y) = data::digits();
-    let (train, test) = data::train_test_split(x.dim(0), 0.25, 0)?;
+    let (train, test) = data::train_test_split(x.dim(0), 0.25, &mut Random::new(0))?;
     let scale = data::StandardScaler::fit(&x.rows(&train)?)?;
     let part = |rows: &[usize]| Ok::<_, kolmo::Error>((scale.apply(&x.rows(rows)?)?, y.rows(rows)?));
     Ok([part(&train)?, part(&test)?])

@@ -225,7 +225,7 @@ fn what_a_teacher_holds_for_impossible_costs_a_student_nothing() {
 
 #[test]
 fn fake_quantisation_keeps_nan() -> Result<()> {
-    let q = kolmo::compress::Affine::per_tensor(0.5, 0, -4, 3)?;
+    let q = kolmo::compress::Affine::new([0.5], [0], kolmo::compress::Along::Tensor, -4..=3)?;
     let tape = Tape::<f64>::new();
     let x = tape.input([NAN, 0.6, 9.0, -INF]);
     same(&x.fake_quantize(&q).to_vec()?, &[NAN, 0.5, 1.5, -2.0]);

@@ -3,10 +3,10 @@ use super::{By, Done, Recipe, Stage, Task, What, Work};
 use crate::{
     checked::Check,
     compress::{
-        all_params, description_length,
+        LowRank, all_params, description_length,
         filter::{each_field, picks_some},
         low_rank, matrices,
-        prune::{self, Amount},
+        prune::{self, Amount, StructuredOptions},
         quantize::{self, Quantizer, convert},
         scores::{ScoreCriterion, Scores},
     },
@@ -200,7 +200,7 @@ fn prune_once<M: Serialize + ?Sized>(
         What::Global => prune::global(model, amount, filter),
         What::Layerwise => prune::layerwise(model, amount, filter),
         What::Blocks(rows) => prune::blocks(model, amount, rows, filter),
-        What::Slices(axis) => prune::structured(model, amount, 2.0, axis, filter),
+        What::Slices(axis) => prune::structured(model, amount, StructuredOptions::new().dim(axis), filter),
     }
 }
 
@@ -269,7 +269,7 @@ fn narrow<M: Serialize + ?Sized>(model: &M, first: &str, second: &str, rank: usi
     }
     let tape = Tape::inference();
     let product = tape.constant(b.effective()?).matmul(&tape.constant(a.effective()?));
-    let (outer, inner) = low_rank(product.value()?, rank)?;
+    let LowRank { left: outer, right: inner } = low_rank(product.value()?, rank)?;
     a.replace(inner);
     b.replace(outer);
     Ok(())

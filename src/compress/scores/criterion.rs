@@ -122,8 +122,8 @@ impl Scores {
             let signs: Vec<Tensor<T>> = leaves
                 .iter()
                 .map(|leaf| {
-                    let random = rng.split(leaf.numel());
-                    let sign = |i: usize| if random.bits(i as u64) >> 63 == 0 { 1.0 } else { -1.0 };
+                    let random = rng.reserve(leaf.numel());
+                    let sign = |i: usize| if random.bits_at(i as u64) >> 63 == 0 { 1.0 } else { -1.0 };
                     Tensor::from_fn(leaf.shape(), |i| T::constant(sign(i)))
                 })
                 .collect();

@@ -257,7 +257,7 @@ pub fn data() -> Result<Vec<Kind>> {
         let _ = augment.apply(&numbers(&[2, 1, 5, 4]), &mut Random::new(0));
     });
     list.kind("EarlyStopping", &EarlyStopping::new(3), 300, move |stopping| {
-        let mut stopping = *stopping;
+        let mut stopping = stopping.clone();
         let _ = [1.0, f64::NAN, 0.5].map(|v| stopping.update(v));
     });
     list.kind("Quantizer", &Quantizer::new(4).groups(2), 200, move |quantizer| {

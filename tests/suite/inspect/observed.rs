@@ -168,7 +168,7 @@ fn run(change: impl Fn(&mut [f32]), scale: f64, kind: usize) -> Tape<f32> {
 
 fn noise_of_one_seed() -> Vec<f32> {
     let random = Random::new(99);
-    (0..24).map(|i| random.uniform(i) as f32).collect()
+    (0..24).map(|i| random.uniform_at(i) as f32).collect()
 }
 
 #[test]

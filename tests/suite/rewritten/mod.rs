@@ -217,7 +217,7 @@ fn replayed(seed: u64) -> Result<bool> {
         for step in 0..STEPS {
             let (x, index, labels) = model.batch(step);
             let (values, grads) =
-                program.step(&[&x], &[&index, &labels][model.embedding.is_none() as usize..])?;
+                program.value_and_grad(&[&x], &[&index, &labels][model.embedding.is_none() as usize..])?;
             found.losses.push(values[0].item()?.to_bits());
             found.gradients = gradients(&model, &grads);
             optimizer.step(&model, &grads)?;
@@ -332,11 +332,11 @@ fn two_steps(folder: &Path) -> Result<()> {
         with_optimizer!(seed, |optimizer| {
             let (mut step, mut random) = (0, run.tape.random());
             if path.exists() {
-                (step, random) = load_checkpoint::<f32, _, _, (u64, Random)>(&path, &run.model, optimizer)?;
+                (step, random) = load_checkpoint::<f32, _, _, (u64, Random)>(&run.model, optimizer, &path)?;
             }
             run.tape.set_random(random);
             let found = run.steps(optimizer, step..step + 2)?;
-            save_checkpoint(&path, &run.model, optimizer, &(step + 2, run.tape.random()))?;
+            save_checkpoint(&run.model, optimizer, &(step + 2, run.tape.random()), &path)?;
             let text = serde_json::to_string(&found.params).unwrap();
             std::fs::write(folder.join(format!("{seed}.{}", step + 2)), text).unwrap();
         });

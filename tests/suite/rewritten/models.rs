@@ -16,7 +16,7 @@ impl Dice {
     /// From `low` to `high`, both included.
     pub fn int(&mut self, low: usize, high: usize) -> usize {
         self.drawn += 1;
-        low + (self.random.bits(self.drawn) % (high - low + 1) as u64) as usize
+        low + (self.random.bits_at(self.drawn) % (high - low + 1) as u64) as usize
     }
 
     pub fn chance(&mut self, percent: usize) -> bool {
