@@ -27,13 +27,17 @@ fn option(name: &str) -> f64 {
     }
 }
 
+/// The function of plain numbers, of either type.
+type Plain1 = (fn(f32) -> f32, fn(f64) -> f64);
+type Plain2 = (fn(f32, f32) -> f32, fn(f64, f64) -> f64);
+
 struct UnaryRow {
     name: &'static str,
     f64: for<'t> fn(&Var<'t, f64>) -> Var<'t, f64>,
     f32: for<'t> fn(&Var<'t, f32>) -> Var<'t, f32>,
     scalar: for<'t> fn(Scalar<'t, f64>) -> Scalar<'t, f64>,
     dual: fn(Dual<f64, 1>) -> Dual<f64, 1>,
-    plain: (fn(f32) -> f32, fn(f64) -> f64),
+    plain: Plain1,
 }
 
 struct BinaryRow {
@@ -41,7 +45,7 @@ struct BinaryRow {
     op: Binary,
     scalar: for<'t> fn(Scalar<'t, f64>, Scalar<'t, f64>) -> Scalar<'t, f64>,
     dual: fn(Dual<f64, 2>, Dual<f64, 2>) -> Dual<f64, 2>,
-    plain: (fn(f32, f32) -> f32, fn(f64, f64) -> f64),
+    plain: Plain2,
 }
 
 macro_rules! rows {

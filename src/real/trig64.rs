@@ -82,7 +82,7 @@ fn cos_part<const FMA: bool>(r: f64, low: f64) -> f64 {
 #[inline(always)]
 pub fn sin<const FMA: bool>(x: f64) -> f64 {
     let a = x.abs();
-    if !(a < limit(FMA)) {
+    if a >= limit(FMA) || a.is_nan() {
         return libm::sin(x);
     }
     let (r, low, n) = reduce::<FMA>(a);
@@ -94,7 +94,7 @@ pub fn sin<const FMA: bool>(x: f64) -> f64 {
 #[inline(always)]
 pub fn cos<const FMA: bool>(x: f64) -> f64 {
     let a = x.abs();
-    if !(a < limit(FMA)) {
+    if a >= limit(FMA) || a.is_nan() {
         return libm::cos(x);
     }
     let (r, low, n) = reduce::<FMA>(a);
