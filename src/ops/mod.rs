@@ -54,6 +54,7 @@ mod dispatch;
 mod fused;
 pub(crate) mod kinks;
 pub(crate) mod list;
+mod random;
 pub(crate) mod saved;
 mod standardize;
 #[cfg(test)]

@@ -6,7 +6,6 @@ mod element;
 mod layout;
 mod pool;
 mod print;
-mod random;
 pub(crate) mod room;
 mod serial;
 pub(crate) mod shape;

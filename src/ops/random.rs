@@ -1,12 +1,12 @@
 //! Tensors of random numbers, and draws by weights that a tensor holds.
-use super::{Element, Index, Shape, Tensor, room::listed};
+use super::list::Float;
 use crate::{
     error::{Checked, Error, Result},
-    ops::Float,
     tape::{
         Random,
         random::{Weights, no_integer},
     },
+    tensor::{Element, Index, Shape, Tensor, room::listed, shape::addressable},
 };
 use std::ops::Range;
 
@@ -88,7 +88,7 @@ impl<T: Float> Tensor<T> {
         let weights: Vec<f64> = self.list().map_err(invalid)?.into_iter().map(|v| v.to_f64()).collect();
         let mut shape: Shape = self.shape().iter().copied().take(self.rank() - 1).collect();
         shape.push(num_samples);
-        super::shape::addressable(&shape).map_err(invalid)?;
+        addressable(&shape).map_err(invalid)?;
         let mut drawn = Vec::new();
         for row in weights.chunks_exact(self.dim(-1).max(1)) {
             drawn.extend(draw(row, num_samples, replacement, rng).map_err(invalid)?);
