@@ -55,6 +55,7 @@ mod dispatch;
 mod fused;
 pub(crate) mod list;
 mod operand;
+mod random;
 pub(crate) mod saved;
 mod standardize;
 #[cfg(test)]

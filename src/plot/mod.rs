@@ -339,7 +339,11 @@ mod tests {
                 Heatmap::new("h", &values).axes("x", "y").points(points).save(path).unwrap();
             }
             let record = |loss| Record { epoch: 1, step: 1, lr: 0.1, loss, metrics: vec![("a".into(), inf)] };
-            History { records: vec![record(f64::NAN), record(inf)] }.plot(path).unwrap();
+            let history = History { records: vec![record(f64::NAN), record(inf)] };
+            history.plot(path).unwrap();
+            for names in [&[][..], &["loss"], &["lr", "a", "nothing"]] {
+                history.curves(names).log_y(true).save(path).unwrap();
+            }
         });
     }
 

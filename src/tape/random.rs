@@ -1,6 +1,5 @@
 //! Random numbers that depend on a seed and a position alone, so that they are the same on any number of
 //! threads.
-
 use crate::{
     error::{Checked, Error, Result},
     tensor::room::{listed, room},

@@ -7,7 +7,6 @@ mod join;
 mod layout;
 mod pool;
 mod print;
-mod random;
 pub(crate) mod room;
 mod serial;
 pub(crate) mod shape;

@@ -3,6 +3,7 @@
 //! loop.
 mod bar;
 mod hooks;
+mod on;
 mod position;
 
 use super::{

@@ -1,12 +1,13 @@
 //! Tensors of random numbers, and draws by weights that a tensor holds.
-use super::{Element, Index, Shape, Tensor, room::listed};
+use super::list::Float;
 use crate::{
     error::{Checked, Error, Result},
-    ops::Float,
+    real::Number,
     tape::{
         Random,
         random::{Weights, no_integer},
     },
+    tensor::{Element, Index, Shape, Tensor, room::listed, shape::addressable},
 };
 use std::ops::Range;
 
@@ -88,7 +89,7 @@ impl<T: Float> Tensor<T> {
         let weights: Vec<f64> = self.list().map_err(invalid)?.into_iter().map(|v| v.to_f64()).collect();
         let mut shape: Shape = self.shape().iter().copied().take(self.rank() - 1).collect();
         shape.push(num_samples);
-        super::shape::addressable(&shape).map_err(invalid)?;
+        addressable(&shape).map_err(invalid)?;
         let mut drawn = Vec::new();
         for row in weights.chunks_exact(self.dim(-1).max(1)) {
             drawn.extend(draw(row, num_samples, replacement, rng).map_err(invalid)?);
@@ -133,7 +134,7 @@ fn draw(weights: &[f64], n: usize, replacement: bool, rng: &mut Random) -> Check
     // Exponential times at these rates end in the order in which one would draw (Efraimidis and Spirakis,
     // 2006).
     let stream = rng.reserve(weights.len());
-    let time = |(i, w): (usize, &f64)| (-(1.0 - stream.uniform_at(i as u64)).ln() / w, i as u32);
+    let time = |(i, w): (usize, &f64)| (-Number::log(1.0 - stream.uniform_at(i as u64)) / w, i as u32);
     let mut times = listed(above, weights.iter().enumerate().filter(|(_, w)| **w > 0.0).map(time))?;
     times.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     listed(n, times.into_iter().take(n).map(|(_, i)| i))
