@@ -64,6 +64,7 @@ macro_rules! of_target {
     ($($(#[$m:meta])* $name:ident($target:ident: $how:ident) $loss:ident $(<$a:lifetime, $t:lifetime, $T:ident>)?;)*) => {
         $(of_target! { apply $loss $(<$a, $t, $T>)? ($target: $how) })*
 
+        /// # Losses: of a target
         impl<'t, T: Float> Var<'t, T> {
             $(
                 $(#[$m])*

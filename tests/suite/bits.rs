@@ -174,11 +174,11 @@ fn sums<T: Float>() -> Result<u64> {
     let x = tape.constant(x);
     for y in [
         x.sum(),
-        x.sum_dim(&[0], false),
-        x.sum_dim(&[1], false),
-        x.var_dim(&[1], 1.0, false),
+        x.sum_dim(0, false),
+        x.sum_dim(1, false),
+        x.var_dim(1, 1.0, false),
         x.softmax(1).cumsum(0),
-        x.logsumexp(&[1], false),
+        x.logsumexp(1, false),
     ] {
         y.to_vec()?.iter().for_each(|v| hash.add(v.to_f64().to_bits()));
     }
