@@ -150,3 +150,8 @@ s~\bTable::(read|parse)\(((?:[^()]|\([^()]*\))+), (b'[^']+'), (true|false)\)~kol
 s~\bprogram\.step\(~program.value_and_grad(~g;
 s~\b(prune::structured\((?:[^(),]|\([^()]*\))+, (?:[^(),]|\([^()]*\))+), ([^(),]+), ([^(),]+), ~$1, kolmo::compress::prune::StructuredOptions::new().p($2).dim($3), ~g;
 s~\bdata::one_hot\(&((?:[^(),]|\([^()]*\))+), ([^()]+)\)~$1.one_hot::<f32>($2)~g;
+# What formulas are generic over is `Number`, which mixes with f64; what it was, `Arithmetic`.
+s~(?<!::)\bNumber\b(?=[:,;>}\s+])(?! of)~Arithmetic~g;
+s~\bkolmo::Number\b~kolmo::Arithmetic~g;
+s~(?<![\w:])Real\b(?=[:,;>}\s+])~Number~g;
+s~\bkolmo::Real\b~kolmo::Number~g;

@@ -19,7 +19,7 @@ use clap::Parser;
 use images::Set;
 use kolmo::{
     Random, Tape, Tensor,
-    compress::coding::{Arithmetic, BitCoder, Decoder, Encoder},
+    compress::coding::{ArithmeticVersion, BitCoder, Decoder, Encoder},
     data::Augment,
     optim::{AdamW, Ema, Optimizer},
     plot::Plot,
@@ -70,7 +70,7 @@ fn main() -> Result<()> {
     if options.decode {
         let bytes = std::fs::read(&path)?;
         let (first, code) = bytes.split_first().ok_or("the file is empty")?;
-        Arithmetic::check(*first)?;
+        ArithmeticVersion::check(*first)?;
         let read =
             learn(&options, &net, &images.train.images, total, &mut Decoder::new(code), |_| 0, |_, _| ())?;
         let wrong = read.iter().zip(&labels).filter(|(a, b)| a != b).count();
@@ -97,7 +97,7 @@ fn main() -> Result<()> {
         },
     )?;
     // What the labels are decoded by is trained anew: that must come to the same bits.
-    let bytes = [vec![Arithmetic::here().byte()], encoder.finish()].concat();
+    let bytes = [vec![ArithmeticVersion::here().byte()], encoder.finish()].concat();
     println!("{total} labels in {} bits, {:.0} s", 8 * bytes.len(), report.seconds());
     kolmo::data::write_file(&bytes, &path)?;
     report.measure(&net, "network at the end", &images.test)?;

@@ -10,28 +10,28 @@ use std::fmt;
 /// and however many threads there are, and with `KOLMO_ISA=exact`.
 ///
 /// A file that is decoded by running a model can be read under the arithmetic alone that it was written with.
-/// Such a file begins with [`byte`](Arithmetic::byte), and its reader asks [`check`](Arithmetic::check).
+/// Such a file begins with [`byte`](ArithmeticVersion::byte), and its reader asks [`check`](ArithmeticVersion::check).
 ///
 /// ```
-/// use kolmo::compress::coding::Arithmetic;
-/// let file = [Arithmetic::here().byte(), 42];
-/// Arithmetic::check(file[0])?;
-/// assert!(Arithmetic::check(0).is_err());
+/// use kolmo::compress::coding::ArithmeticVersion;
+/// let file = [ArithmeticVersion::here().byte(), 42];
+/// ArithmeticVersion::check(file[0])?;
+/// assert!(ArithmeticVersion::check(0).is_err());
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Arithmetic(u8);
+pub struct ArithmeticVersion(u8);
 
 /// Counts up when a result's bits change.
 const VERSION: u8 = 1;
 /// Marks multiply-adds in two roundings.
 const APART: u8 = 0x80;
 
-impl Arithmetic {
+impl ArithmeticVersion {
     /// That of this process.
-    pub fn here() -> Arithmetic {
+    pub fn here() -> ArithmeticVersion {
         let fused = cfg!(target_arch = "aarch64") || isa() != Isa::Portable;
-        Arithmetic(VERSION | if fused { 0 } else { APART })
+        ArithmeticVersion(VERSION | if fused { 0 } else { APART })
     }
 
     /// What stands for it in a file.
@@ -44,7 +44,7 @@ impl Arithmetic {
     /// # Errors
     /// It has another one; both are named, and what to do.
     pub fn check(byte: u8) -> Result<()> {
-        let (found, here) = (Arithmetic(byte), Arithmetic::here());
+        let (found, here) = (ArithmeticVersion(byte), ArithmeticVersion::here());
         if found == here {
             return Ok(());
         }
@@ -53,11 +53,14 @@ impl Arithmetic {
             (true, 0) => "KOLMO_ISA=exact reads it, or a processor with AVX2",
             (true, _) => "KOLMO_ISA=portable reads it",
         };
-        Err(Error::invalid("Arithmetic", format!("the file was written with {found}, here is {here}: {way}")))
+        Err(Error::invalid(
+            "ArithmeticVersion",
+            format!("the file was written with {found}, here is {here}: {way}"),
+        ))
     }
 }
 
-impl fmt::Display for Arithmetic {
+impl fmt::Display for ArithmeticVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let multiply = if self.0 & APART == 0 { "fused" } else { "unfused" };
         write!(f, "arithmetic {} with {multiply} multiply-adds", self.0 & !APART)

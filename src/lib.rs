@@ -31,7 +31,7 @@
 //! | for | look at |
 //! | --- | --- |
 //! | operations on tensors | the methods of [`Var`]; names and conventions are PyTorch's |
-//! | numbers, generic formulas | [`Scalar`], [`Number`], [`Real`], [`Dual`]; [`fuse!`] makes one operation of an expression |
+//! | numbers, generic formulas | [`Scalar`], [`Arithmetic`], [`Number`], [`Dual`]; [`fuse!`] makes one operation of an expression |
 //! | derivatives | [`Var::backward`], [`Var::grad`], [`jvp()`], [`hvp()`], [`jacobian()`], [`hessian()`], [`sparse_jacobian()`], [`gradcheck()`] |
 //! | memory and speed | [`Tape::reset`], [`Tape::checkpoint`], [`MemoryBudget`], [`Program`], [`set_num_threads`] |
 //! | your own operation | [`CustomOp`], [`Tape::custom`] |
@@ -132,7 +132,7 @@ pub use ops::{
     Scatter, Sizes, SolveTriangularOptions, SplitAt, SplitSizes, TensorIndex, Unique,
 };
 pub use program::Program;
-pub use real::{Dual, Lane, Mask, Number, Real};
+pub use real::{Arithmetic, Dual, Lane, Mask, Number};
 pub use tape::{CustomOp, Gradients, Random, Scalar, Tape, TapeFloat, TapeNumber, Var};
 pub use tensor::{Dims, Element, Index, Shape, Tensor, release_memory};
 pub use threads::{num_threads, set_num_threads};
@@ -155,7 +155,7 @@ pub mod prelude {
         nn::{Layer, Param},
         ops::Float,
         optim::Optimizer,
-        real::Number,
+        real::{Arithmetic, Number},
         tape::{Gradients, Random, Scalar, Tape, Var},
         tensor::Tensor,
     };

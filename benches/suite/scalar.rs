@@ -1,12 +1,12 @@
 //! A long chain of scalar statements: recording and sweeping against computing alone.
 use crate::timing::{budget, peak_rss_mb};
-use kolmo::{Real, Result, Scalar, Tape, fuse};
+use kolmo::{Number, Result, Scalar, Tape, fuse};
 use std::{hint::black_box, time::Instant};
 
 /// Turns of the loop, each of twelve operations.
 const TURNS: usize = 83_334;
 
-fn plain<R: Real>(mut x: R, mut y: R) -> R {
+fn plain<R: Number>(mut x: R, mut y: R) -> R {
     let mut s = x;
     for _ in 0..TURNS {
         x = x.sin() * y + x / (y * y + 1.0);

@@ -2,7 +2,7 @@
 //! see it, and the sparse Jacobian of that with respect to all cameras, points and weights.
 #![allow(dead_code)] // Not every program needs all of it.
 use super::{numbers::Numbers, rotation::rotate};
-use kolmo::{Real, Result, Scalar, Sparse, Tape};
+use kolmo::{Number, Result, Scalar, Sparse, Tape};
 use std::ops::{Add, Div, Mul, Sub};
 
 /// Values of a camera: rotation (3), centre (3), focal length, principal point (2), distortion (2).
@@ -52,7 +52,7 @@ impl Input {
 
 /// The two errors of one observation from camera, point and weight.
 #[inline(always)]
-fn project<R: Real>(v: [R; 15], feature: [f64; 2]) -> [R; 2]
+fn project<R: Number>(v: [R; 15], feature: [f64; 2]) -> [R; 2]
 where
     f64: Add<R, Output = R> + Sub<R, Output = R> + Mul<R, Output = R> + Div<R, Output = R>,
 {
@@ -84,7 +84,7 @@ fn arguments<R: Copy>(p: &Input, variables: &[R], mut each: impl FnMut([R; 15], 
     }
 }
 
-fn weight_error<R: Real>(w: R) -> R {
+fn weight_error<R: Number>(w: R) -> R {
     R::constant(1.0) - w * w
 }
 

@@ -4,7 +4,7 @@
 //! triangular, exp qₖ on the diagonal.
 #![allow(dead_code)] // Not every program needs all of it.
 use super::numbers::Numbers;
-use kolmo::{Number, Real, Result, Tape, Tensor, Var};
+use kolmo::{Arithmetic, Number, Result, Tape, Tensor, Var};
 use std::{
     f64::consts::{LN_2, PI},
     iter::Sum,
@@ -68,13 +68,13 @@ impl Input {
         let (d, k, n) = (self.d as f64, self.k as f64, self.n as f64);
         let nu = d + self.m + 1.0;
         let log_gamma: f64 = d * (d - 1.0) / 4.0 * PI.ln()
-            + (1..=self.d).map(|j| Number::lgamma(nu / 2.0 + (1.0 - j as f64) / 2.0)).sum::<f64>();
+            + (1..=self.d).map(|j| Arithmetic::lgamma(nu / 2.0 + (1.0 - j as f64) / 2.0)).sum::<f64>();
         let c = nu * d * (self.gamma.ln() - 0.5 * LN_2) - log_gamma;
         -n * d / 2.0 * (2.0 * PI).ln() + self.sign() * k * c
     }
 }
 
-fn logsumexp<R: Real + Sum>(v: &[R]) -> R {
+fn logsumexp<R: Number + Sum>(v: &[R]) -> R {
     let max = v.iter().map(|s| s.primal()).fold(f64::NEG_INFINITY, f64::max);
     v.iter().map(|&s| (s - max).exp()).sum::<R>().log() + max
 }
@@ -87,7 +87,7 @@ struct Components<R> {
     prior: R,
 }
 
-fn components<R: Real + Sum>(p: &Input, alphas: &[R], icf: &[R]) -> Components<R> {
+fn components<R: Number + Sum>(p: &Input, alphas: &[R], icf: &[R]) -> Components<R> {
     let (d, per) = (p.d, p.d + p.d * (p.d - 1) / 2);
     let (mut rows, mut sums) = (Vec::with_capacity(p.k * per), Vec::with_capacity(p.k));
     let mut prior = R::constant(0.0);
@@ -106,7 +106,7 @@ fn components<R: Real + Sum>(p: &Input, alphas: &[R], icf: &[R]) -> Components<R
 }
 
 /// βᵢₖ of some points and every component, point by point.
-fn betas<R: Real + Sum>(p: &Input, points: &[f64], means: &[R], c: &Components<R>) -> Vec<R> {
+fn betas<R: Number + Sum>(p: &Input, points: &[f64], means: &[R], c: &Components<R>) -> Vec<R> {
     let d = p.d;
     let mut betas = Vec::with_capacity(points.len() / d * p.k);
     let (mut centred, mut y) = (vec![c.prior; d], vec![c.prior; d]);
@@ -130,7 +130,7 @@ fn betas<R: Real + Sum>(p: &Input, points: &[f64], means: &[R], c: &Components<R
 const BLOCK: usize = 20;
 
 /// The objective of any kind of number; `block` may make short what the points of a block leave on a tape.
-fn objective<R: Real + Sum>(
+fn objective<R: Number + Sum>(
     p: &Input,
     [alphas, means, icf]: [&[R]; 3],
     block: impl Fn(&dyn Fn() -> R) -> R,

@@ -7,7 +7,7 @@ use super::{
     numbers::Numbers,
     rotation::rotate,
 };
-use kolmo::{Dual, Error, Real, Result, Tape, Tensor, Var};
+use kolmo::{Dual, Error, Number, Result, Tape, Tensor, Var};
 
 /// Numbers of a pose.
 pub const POSE: usize = 26;
@@ -52,7 +52,7 @@ pub fn read(model: Model, name: &str, text: &str) -> Result<Input> {
 }
 
 /// What turns the skin of each bone from rest to the pose; where the hand is comes after it.
-fn bones<R: Real>(model: &Model, pose: &[R]) -> Vec<Affine<R>> {
+fn bones<R: Number>(model: &Model, pose: &[R]) -> Vec<Affine<R>> {
     let [zero, one] = [0.0, 1.0].map(R::constant);
     let turn = [pose[0], pose[1], pose[2]];
     let columns = [[one, zero, zero], [zero, one, zero], [zero, zero, one]].map(|axis| rotate(turn, axis));
@@ -81,14 +81,14 @@ fn bones<R: Real>(model: &Model, pose: &[R]) -> Vec<Affine<R>> {
 }
 
 /// A turn about the first axis by `x`, then about the third by `z`.
-fn bent<R: Real>(x: R, z: R) -> Affine<R> {
+fn bent<R: Number>(x: R, z: R) -> Affine<R> {
     let ([s, c], [sz, cz]) = ([x.sin(), x.cos()], [z.sin(), z.cos()]);
     let zero = R::constant(0.0);
     [cz, -(sz * c), sz * s, zero, sz, cz * c, -(cz * s), zero, zero, s, c, zero]
 }
 
 /// Where a vertex is: linear in the bones.
-fn vertex<R: Real>(model: &Model, index: usize, bones: &[Affine<R>], pose: &[R]) -> [R; 3] {
+fn vertex<R: Number>(model: &Model, index: usize, bones: &[Affine<R>], pose: &[R]) -> [R; 3] {
     std::array::from_fn(|axis| {
         let mut place = pose[3 + axis];
         for &(bone, weighted) in &model.vertices[index].0 {
@@ -99,7 +99,7 @@ fn vertex<R: Real>(model: &Model, index: usize, bones: &[Affine<R>], pose: &[R])
 }
 
 /// The three errors of a point; `u` are its coordinates on its triangle.
-fn errors_of<R: Real>(p: &Input, point: &Point, u: [R; 2], bones: &[Affine<R>], pose: &[R]) -> [R; 3] {
+fn errors_of<R: Number>(p: &Input, point: &Point, u: [R; 2], bones: &[Affine<R>], pose: &[R]) -> [R; 3] {
     let place = if p.on_triangles {
         let [a, b, c] = p.model.triangles[point.on].map(|i| vertex(&p.model, i, bones, pose));
         let rest = R::constant(1.0) - u[0] - u[1];
@@ -111,7 +111,7 @@ fn errors_of<R: Real>(p: &Input, point: &Point, u: [R; 2], bones: &[Affine<R>], 
 }
 
 /// All errors, of any kind of number.
-pub fn errors<R: Real>(p: &Input, variables: &[R]) -> Vec<R> {
+pub fn errors<R: Number>(p: &Input, variables: &[R]) -> Vec<R> {
     let (us, pose) = variables.split_at(variables.len() - POSE);
     let bones = bones(&p.model, pose);
     let u = |i: usize| us.get(2 * i..2 * i + 2).map_or([R::constant(0.0); 2], |u| [u[0], u[1]]);

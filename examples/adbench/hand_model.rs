@@ -148,7 +148,7 @@ fn below(name: &str, what: &str, index: usize, count: usize) -> Result<usize> {
 }
 
 /// First `b`, then `a`.
-pub fn compose<R: kolmo::Real>(a: &Affine<R>, b: &Affine<R>) -> Affine<R> {
+pub fn compose<R: kolmo::Number>(a: &Affine<R>, b: &Affine<R>) -> Affine<R> {
     std::array::from_fn(|i| {
         let (row, j) = (&a[i / 4 * 4..], i % 4);
         let turned = row[0] * b[j] + row[1] * b[4 + j] + row[2] * b[8 + j];

@@ -1,7 +1,7 @@
 //! An LSTM with diagonal weights that predicts the next character of a text, as ADBench defines it, its two
 //! quirks included: forget and output gates see the input, the others the hidden state; and log(2 + Σ exp).
 use super::numbers::Numbers;
-use kolmo::{FuseInput, Real, Result, Tape, fuse};
+use kolmo::{FuseInput, Number, Result, Tape, fuse};
 use std::iter::Sum;
 
 pub struct Input {
@@ -36,7 +36,7 @@ pub fn read(name: &str, text: &str) -> Result<Input> {
 /// The loss of any kind of number.
 fn loss<R>(p: &Input, main: &[R], extra: &[R]) -> R
 where
-    R: Real + Sum + FuseInput<2, Output = R> + FuseInput<3, Output = R> + FuseInput<4, Output = R>,
+    R: Number + Sum + FuseInput<2, Output = R> + FuseInput<3, Output = R> + FuseInput<4, Output = R>,
 {
     let gate = fuse!(|v, w, b| (v * w + b).sigmoid());
     let change = fuse!(|v, w, b| (v * w + b).tanh());

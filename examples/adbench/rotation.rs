@@ -1,14 +1,14 @@
 //! Turning a point about an axis: Rodrigues' formula, for any kind of number.
-use kolmo::Real;
+use kolmo::Number;
 
 #[inline(always)]
-pub fn dot<R: Real>(a: [R; 3], b: [R; 3]) -> R {
+pub fn dot<R: Number>(a: [R; 3], b: [R; 3]) -> R {
     a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 }
 
 /// The point `x` turned by the vector `r`: about its direction, by its length.
 #[inline(always)]
-pub fn rotate<R: Real>(r: [R; 3], x: [R; 3]) -> [R; 3] {
+pub fn rotate<R: Number>(r: [R; 3], x: [R; 3]) -> [R; 3] {
     let cross = |a: [R; 3], b: [R; 3]| {
         [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
     };

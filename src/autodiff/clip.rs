@@ -2,7 +2,7 @@
 use crate::{
     error::{Error, Result},
     ops::Float,
-    real::Number,
+    real::Arithmetic,
     tape::{Gradients, Leaf, NodeId},
     tensor::Tensor,
 };
@@ -54,7 +54,7 @@ impl<T: Float> Gradients<T> {
             // NaN stays NaN.
             return all.fold(0.0, |a, b| if a > b || a.is_nan() { a } else { b });
         }
-        Number::pow(all.map(|v| Number::pow(v, p)).sum::<f64>(), 1.0 / p)
+        Arithmetic::pow(all.map(|v| Arithmetic::pow(v, p)).sum::<f64>(), 1.0 / p)
     }
 
     /// Clamps every gradient to `-clip_value..=clip_value`, as `torch.nn.utils.clip_grad_value_`.

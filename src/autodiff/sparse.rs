@@ -4,7 +4,7 @@
 use crate::{
     error::{Error, Result},
     ops::Float,
-    real::Number,
+    real::Arithmetic,
     tape::{Scalar, StatementId, Tape, TapeNumber, Var},
     tensor::{Tensor, room::filled},
 };
@@ -238,7 +238,7 @@ impl SparsityPattern {
     }
 
     /// Puts the products of the matrix with the sum of each colour's rows or columns in their places.
-    fn gather<T: Number>(&self, products: &[Vec<T>], by_rows: bool) -> Sparse<T> {
+    fn gather<T: Arithmetic>(&self, products: &[Vec<T>], by_rows: bool) -> Sparse<T> {
         let mut matrix = Sparse { columns: self.columns, ..Sparse::default() };
         for (i, row) in self.rows.iter().enumerate() {
             for &j in row {

@@ -3,7 +3,7 @@ use super::affine::{Affine, Along, checked_bits, finite};
 use crate::{
     error::{Error, Result},
     ops::Float,
-    real::Number,
+    real::Arithmetic,
     tensor::Tensor,
 };
 
@@ -57,7 +57,7 @@ impl Affine {
         for i in 0..RANGES {
             let share = 1.0 - 0.875 * i as f64 / RANGES as f64;
             let q = Affine::from_range(low * share, high * share, bits)?;
-            let error: f64 = values.iter().map(|&v| Number::square(v - q.nearest(v))).sum();
+            let error: f64 = values.iter().map(|&v| Arithmetic::square(v - q.nearest(v))).sum();
             if best.as_ref().is_none_or(|(least, _)| error < *least) {
                 best = Some((error, q));
             }
@@ -108,7 +108,7 @@ fn divergence(histogram: &[f64], bound: usize, levels: usize) -> f64 {
     let (all_p, all_q) = (p.iter().sum::<f64>(), q.iter().sum::<f64>());
     let terms = p.iter().zip(&q).filter(|(p, _)| **p > 0.0);
     // Where p has something and q nothing, a bin in a million stands for it.
-    terms.map(|(p, q)| p / all_p * Number::log(p / all_p / (q / all_q).max(1e-6))).sum()
+    terms.map(|(p, q)| p / all_p * Arithmetic::log(p / all_p / (q / all_q).max(1e-6))).sum()
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 //!
 //! A model is written once, over [`BitCoder`]: with an [`Encoder`] it writes its bits, with a [`Decoder`] the
 //! same code reads them back, so that the two can't drift apart. What is decoded by running a network besides
-//! begins with the [`Arithmetic`] that it runs on.
-pub use crate::arithmetic::Arithmetic;
+//! begins with the [`ArithmeticVersion`] that it runs on.
+pub use crate::arithmetic::ArithmeticVersion;
 
 /// Bits of a probability as the coder takes it: `p / 65536` that the next bit is one.
 const PROBABILITY_BITS: u32 = 16;

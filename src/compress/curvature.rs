@@ -5,7 +5,7 @@ use crate::{
     error::{Error, Result},
     kernels::dense::cholesky,
     ops::{Float, SolveTriangularOptions},
-    real::Number,
+    real::Arithmetic,
     tensor::{
         Tensor,
         room::{filled, listed},
@@ -104,7 +104,7 @@ impl ObsSolver {
         for start in (0..n).step_by(BLOCK) {
             let end = n.min(start + BLOCK);
             let places = (0..rows).flat_map(|row| (start..end).map(move |column| row * n + column));
-            let cost = |i: usize| Number::square(w[i] / self.upper[i % n * (n + 1)]);
+            let cost = |i: usize| Arithmetic::square(w[i] / self.upper[i % n * (n + 1)]);
             let mut order: Vec<(f64, usize)> = places.map(|i| (cost(i), i)).collect();
             order.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
             let gone = order.len() - (density * order.len() as f64).round() as usize;

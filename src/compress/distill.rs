@@ -4,7 +4,7 @@ use crate::{
     error::{Error, Result},
     fuse,
     ops::Float,
-    real::Number,
+    real::Arithmetic,
     tape::Var,
     tensor::{Index, Tensor},
 };
@@ -132,7 +132,10 @@ fn divergence<'t, T: Float>(student: &Var<'t, T>, teacher: &Var<'t, T>, temperat
     };
     let (expected, got) = (log_softmax(&teacher.detach()), log_softmax(student));
     // What the teacher holds for impossible counts nothing: 0 · log 0 is 0.
-    let terms =
-        fuse!(|p, e, g| Number::select(p.equal(Number::constant(0.0)), Number::constant(0.0), p * (e - g)));
+    let terms = fuse!(|p, e, g| Arithmetic::select(
+        p.equal(Arithmetic::constant(0.0)),
+        Arithmetic::constant(0.0),
+        p * (e - g)
+    ));
     terms.apply([&expected.exp(), &expected, &got]).sum() / student.dim(0) as f64
 }

@@ -9,7 +9,7 @@ use crate::{
     error::{Checked, Error, Result},
     ops::Float,
     param::{Groups, Param, inventory, round_to_steps, share_of_gradient, shown},
-    real::Number,
+    real::Arithmetic,
     tape::{CustomOp, Var},
     tensor::{Shape, Tensor},
 };
@@ -143,7 +143,7 @@ impl Quantizer {
             let error = |s: f64| -> f64 {
                 members
                     .iter()
-                    .map(|w| Number::square((w / s).round_ties_even().clamp(-most, most) * s - w))
+                    .map(|w| Arithmetic::square((w / s).round_ties_even().clamp(-most, most) * s - w))
                     .sum()
             };
             let tried = (0..TRIED).map(|i| largest / most * (1.0 - 0.8 * i as f64 / TRIED as f64));

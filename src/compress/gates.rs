@@ -8,7 +8,7 @@ use crate::{
     error::{Error, Result},
     ops::Float,
     param::{Param, visit_params},
-    real::Number,
+    real::Arithmetic,
     tape::{Tape, Var},
     tensor::{Shape, Tensor},
 };
@@ -81,7 +81,7 @@ impl<T: Float> Gates<T> {
         if !(open > 0.0 && open < 1.0) {
             return Err(Error::invalid("Gates", format!("probability {open} is not between 0 and 1")));
         }
-        let start = Number::log(open / (1.0 - open)) + shift();
+        let start = Arithmetic::log(open / (1.0 - open)) + shift();
         let log_alpha = beside(model, "Gates", filter, |p: &Param<T>| {
             let mut shape = p.shape().to_vec();
             if let Gate::Axis(axis) = gate {
@@ -169,7 +169,7 @@ impl<T: Float> Gates<T> {
 
 /// Where `log α` is for a gate that is closed half of the time.
 fn shift() -> f64 {
-    BETA * Number::log(-GAMMA / ZETA)
+    BETA * Arithmetic::log(-GAMMA / ZETA)
 }
 
 #[track_caller]
@@ -189,7 +189,7 @@ fn random<'t, T: Float>(log_alpha: &Var<'t, T>) -> Var<'t, T> {
     let logit = Tensor::from_fn(log_alpha.shape(), |i| {
         // The middles of 2⁵² intervals, so that neither logarithm is infinite.
         let u = ((random.bits_at(i as u64) >> 12) as f64 + 0.5) / (1u64 << 52) as f64;
-        T::constant(Number::log(u) - Number::log(1.0 - u))
+        T::constant(Arithmetic::log(u) - Arithmetic::log(1.0 - u))
     });
     stretched(((log_alpha + tape.constant(logit)) / BETA).sigmoid())
 }

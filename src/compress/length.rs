@@ -3,7 +3,7 @@ use super::pack::pack;
 use crate::{
     error::{Error, Result},
     ops::Float,
-    real::Number,
+    real::Arithmetic,
     tensor::{Index, Tensor},
 };
 use serde::Serialize;
@@ -51,8 +51,8 @@ pub fn data_bits<T: Float, I: Index>(scores: &Tensor<T>, targets: &Tensor<I>) ->
             return Err(Error::invalid("data_bits", format!("a target is none of {classes} classes")));
         };
         let top = row.iter().map(|v| v.to_f64()).fold(f64::NEG_INFINITY, f64::max);
-        let sum: f64 = row.iter().map(|v| Number::exp(v.to_f64() - top)).sum();
-        bits += (Number::log(sum) + top - score.to_f64()) / std::f64::consts::LN_2;
+        let sum: f64 = row.iter().map(|v| Arithmetic::exp(v.to_f64() - top)).sum();
+        bits += (Arithmetic::log(sum) + top - score.to_f64()) / std::f64::consts::LN_2;
     }
     Ok(bits)
 }

@@ -8,7 +8,7 @@ use crate::{
     error::{Error, Result},
     ops::Float,
     param::{Param, shown},
-    real::{Number, powi},
+    real::{Arithmetic, powi},
     tensor::{Shape, Tensor},
 };
 use serde::Serialize;
@@ -246,7 +246,7 @@ pub fn blocks<M: Serialize + ?Sized>(
             let last = outputs.min(first + rows);
             for input in 0..inputs {
                 let places = (first..last).map(|row| row * inputs + input);
-                let mean = places.clone().map(|i| Number::square(f.magnitude[i])).sum::<f64>()
+                let mean = places.clone().map(|i| Arithmetic::square(f.magnitude[i])).sum::<f64>()
                     / (last - first) as f64;
                 places.for_each(|i| f.magnitude[i] = mean);
             }
@@ -350,7 +350,7 @@ impl Found {
             let norm: f64 = match p {
                 f64::INFINITY => f64::max(norm, v),
                 f64::NEG_INFINITY => f64::min(norm, v),
-                _ => norm + Number::pow(v, p),
+                _ => norm + Arithmetic::pow(v, p),
             };
             norms[slice(i)] = Some(norm);
         }

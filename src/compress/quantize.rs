@@ -11,7 +11,7 @@ use crate::{
     error::{Error, Result},
     ops::Float,
     param::{Param, visit_params},
-    real::Number,
+    real::Arithmetic,
     tensor::{Shape, Tensor},
 };
 use serde::Serialize;
@@ -89,7 +89,7 @@ impl Sums {
         let (mut a, mut b) = (0.0, 0.0);
         for v in sorted {
             a += v - mean;
-            b += Number::square(v - mean);
+            b += Arithmetic::square(v - mean);
             first.push(a);
             second.push(b);
         }

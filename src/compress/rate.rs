@@ -2,7 +2,7 @@
 use crate::{
     ops::Float,
     param::{Groups, Param, visit_params},
-    real::Number,
+    real::Arithmetic,
     tape::{Tape, Var},
     tensor::{Shape, Tensor},
 };
@@ -83,8 +83,9 @@ fn tangent<T: Float>(x: &Tensor<T>, most: i64, mask: Option<&[bool]>) -> (f64, T
         None => table.zeros(),
         // Which weights are kept is told apart; of these alone zeros are told.
         Some(mask) => {
-            let zeros =
-                (0..mask.len()).filter(|&i| mask[i]).map(|i| Number::log1p(Number::exp2(table.odds(i))));
+            let zeros = (0..mask.len())
+                .filter(|&i| mask[i])
+                .map(|i| Arithmetic::log1p(Arithmetic::exp2(table.odds(i))));
             of_mask(x.shape(), mask) + zeros.sum::<f64>() / std::f64::consts::LN_2
         }
     };
@@ -135,7 +136,7 @@ impl Table {
             }
         }
         let density = (nonzero + 0.5) / (seen + 1.0);
-        let odds = |p: f64| Number::log2(p / (1.0 - p));
+        let odds = |p: f64| Arithmetic::log2(p / (1.0 - p));
         let share =
             |count: f64, of: usize| odds((count + PRIOR * density) / (of as f64 + PRIOR)) - odds(density);
         // A single row has nothing to say about its columns.
@@ -143,11 +144,17 @@ impl Table {
         let columns = columns.map(|(&n, of)| if rows > 1 { share(n, of) } else { 0.0 }).collect();
         let rows = in_row.iter().zip(row_kept).map(|(&n, of)| odds(density) + share(n, of)).collect();
         let all: f64 = counts.iter().sum::<f64>() - 0.5;
-        Table { cols, most, rows, columns, values: counts.iter().map(|n| Number::log2(all / n)).collect() }
+        Table {
+            cols,
+            most,
+            rows,
+            columns,
+            values: counts.iter().map(|n| Arithmetic::log2(all / n)).collect(),
+        }
     }
 
     fn odds(&self, i: usize) -> f64 {
-        let limit = Number::log2(1.0 / LEAST - 1.0);
+        let limit = Arithmetic::log2(1.0 / LEAST - 1.0);
         (self.rows[i / self.cols] + self.columns[i % self.cols]).clamp(-limit, limit)
     }
 
@@ -159,19 +166,19 @@ impl Table {
     /// What zeros everywhere would take.
     fn zeros(&self) -> f64 {
         let (limit, columns) =
-            (1.0 / LEAST - 1.0, self.columns.iter().map(|&c| Number::exp2(c)).collect::<Vec<_>>());
+            (1.0 / LEAST - 1.0, self.columns.iter().map(|&c| Arithmetic::exp2(c)).collect::<Vec<_>>());
         // One logarithm for many factors.
         let (mut bits, mut product) = (0.0, 1.0f64);
-        for row in self.rows.iter().map(|&r| Number::exp2(r)) {
+        for row in self.rows.iter().map(|&r| Arithmetic::exp2(r)) {
             for column in &columns {
                 product *= 1.0 + (row * column).clamp(1.0 / limit, limit);
                 if product > 1e200 {
-                    bits += Number::log2(product);
+                    bits += Arithmetic::log2(product);
                     product = 1.0;
                 }
             }
         }
-        bits + Number::log2(product)
+        bits + Arithmetic::log2(product)
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     checked::{Check, checked},
     error::{Checked, Error, Result},
-    real::Number,
+    real::Arithmetic,
 };
 use serde::{Deserialize, Serialize};
 
@@ -244,7 +244,7 @@ impl Schedule {
         match self {
             Schedule::Cubic => prune::cubic_density(from, to, round, rounds),
             Schedule::Linear => from + (to - from) * t,
-            Schedule::Geometric => from * Number::pow(to / from, t),
+            Schedule::Geometric => from * Arithmetic::pow(to / from, t),
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     ops::{Float, list::TensorOp},
     param::{Param, inventory, visit_fields},
     program::{Operand, Recorded},
-    real::Number,
+    real::Arithmetic,
     tape::{Node, Op, Tape, Var},
     tensor::{Element, Shape, Tensor},
 };
@@ -297,7 +297,7 @@ impl Channels {
                 return Err(wrong(&axis.param));
             }
             let inner: usize = value.shape()[axis.axis + 1..].iter().product();
-            let squares: Vec<f64> = value.to_vec().iter().map(|v| Number::square(v.to_f64())).collect();
+            let squares: Vec<f64> = value.to_vec().iter().map(|v| Arithmetic::square(v.to_f64())).collect();
             let mean = squares.iter().sum::<f64>() / axis.channels.len() as f64;
             for (i, square) in squares.iter().enumerate() {
                 let channel = axis.channels[i / inner.max(1) % axis.channels.len()];

@@ -9,7 +9,7 @@ use crate::{
     nn::{Conv2d, Linear},
     ops::{ConvOptions, Float},
     param::{Param, inventory, shown, visit_fields, visit_params},
-    real::Number,
+    real::Arithmetic,
     tape::{Tape, Var},
     tensor::{Shape, Tensor},
 };
@@ -207,7 +207,7 @@ fn normal<'t, T: Float>(tape: &'t Tape<T>, shape: &Shape) -> Var<'t, T> {
     let random = tape.draw(2 * shape.numel());
     tape.constant(Tensor::from_fn(shape, |i| {
         let (u, v) = (random.uniform_at(2 * i as u64), random.uniform_at(2 * i as u64 + 1));
-        T::constant((-2.0 * Number::log(1.0 - u)).sqrt() * Number::cos(TAU * v))
+        T::constant((-2.0 * Arithmetic::log(1.0 - u)).sqrt() * Arithmetic::cos(TAU * v))
     }))
 }
 

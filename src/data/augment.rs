@@ -3,7 +3,7 @@ use crate::{
     checked::{Check, checked},
     error::{Checked, Error, Result},
     options::options,
-    real::Number,
+    real::Arithmetic,
     tape::Random,
     tensor::Tensor,
     threads::for_chunks,
@@ -121,12 +121,12 @@ impl Augment {
         let within = |i: u64, bound: f64| (2.0 * numbers.uniform_at(i) - 1.0) * bound;
         let whole = |i: u64| ((2 * self.crop + 1) as f64 * numbers.uniform_at(i)).floor() - self.crop as f64;
         let angle = within(0, self.degrees).to_radians();
-        let zoom = Number::pow(1.0 + self.scale, within(1, 1.0));
+        let zoom = Arithmetic::pow(1.0 + self.scale, within(1, 1.0));
         let (down, right) = (within(2, self.translate) + whole(4), within(3, self.translate) + whole(5));
         let flip_x = if numbers.uniform_at(6) < self.horizontal_flip { -1.0 } else { 1.0 };
         let flip_y = if numbers.uniform_at(7) < self.vertical_flip { -1.0 } else { 1.0 };
         let (middle_y, middle_x) = ((height as f64 - 1.0) / 2.0, (width as f64 - 1.0) / 2.0);
-        let (sin, cos) = (Number::sin(angle) / zoom, Number::cos(angle) / zoom);
+        let (sin, cos) = (Arithmetic::sin(angle) / zoom, Arithmetic::cos(angle) / zoom);
         let hole = |i: u64, size: usize| {
             let centre = (size as f64 * numbers.uniform_at(i)) as isize - self.cutout as isize / 2;
             centre..centre + self.cutout as isize

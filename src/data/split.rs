@@ -2,7 +2,7 @@
 use crate::{
     checked::{Check, checked},
     error::{Checked, Error, Result},
-    real::Number,
+    real::Arithmetic,
     tape::Random,
     tensor::Tensor,
 };
@@ -106,7 +106,7 @@ impl StandardScaler {
         }
         for row in data.chunks_exact(columns.max(1)) {
             for ((&v, &s), q) in row.iter().zip(&sum).zip(&mut squares) {
-                *q += Number::square(v as f64 - s / n);
+                *q += Arithmetic::square(v as f64 - s / n);
             }
         }
         let std = squares.iter().map(|q| if *q > 0.0 { (q / n).sqrt() as f32 } else { 1.0 }).collect();

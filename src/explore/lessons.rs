@@ -4,7 +4,7 @@ use crate::{
     autodiff::Block,
     error::Result,
     param::Param,
-    real::Number,
+    real::Arithmetic,
     tape::{Tape, Var},
     tensor::Tensor,
 };
@@ -133,8 +133,8 @@ const PRODUCT: &[&str] = &[
 ];
 
 fn product(tape: &Tape<f64>) -> Result<()> {
-    let x = tape.input(Tensor::from_fn([3, 4], |i| Number::sin(i as f64)));
-    let w = tape.input(Tensor::from_fn([4, 2], |i| Number::cos(i as f64)));
+    let x = tape.input(Tensor::from_fn([3, 4], |i| Arithmetic::sin(i as f64)));
+    let w = tape.input(Tensor::from_fn([4, 2], |i| Arithmetic::cos(i as f64)));
     let y = x.matmul(&w).tanh();
     y.sum().backward().map(drop)
 }

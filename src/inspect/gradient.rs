@@ -7,7 +7,7 @@ use super::{
 use crate::{
     ops::Float,
     param::{Param, visit_params},
-    real::Number,
+    real::Arithmetic,
     tape::Gradients,
 };
 use serde::Serialize;
@@ -92,7 +92,7 @@ impl<T: Float> Gradients<T> {
                 return;
             }
             let norm = |v: &[T]| {
-                v.iter().map(|v| Number::square(v.to_f64())).filter(|s| s.is_finite()).sum::<f64>().sqrt()
+                v.iter().map(|v| Arithmetic::square(v.to_f64())).filter(|s| s.is_finite()).sum::<f64>().sqrt()
             };
             let grad = self.param(p).map(|g| g.to_vec()).unwrap_or_default();
             let size = |v: &T| v.to_f64().abs();
@@ -145,7 +145,7 @@ impl GradientStatistics {
         for p in &self.parameters {
             let name = layer_of(&p.name);
             match layers.iter_mut().find(|(layer, _)| layer == name) {
-                Some((_, norm)) => *norm = Number::hypot(*norm, p.norm),
+                Some((_, norm)) => *norm = Arithmetic::hypot(*norm, p.norm),
                 None => layers.push((name.into(), p.norm)),
             }
         }
@@ -154,7 +154,7 @@ impl GradientStatistics {
 
     /// The norm of all gradients together.
     pub fn norm(&self) -> f64 {
-        self.parameters.iter().map(|p| p.norm).fold(0.0, <f64 as Number>::hypot)
+        self.parameters.iter().map(|p| p.norm).fold(0.0, <f64 as Arithmetic>::hypot)
     }
 }
 

@@ -5,7 +5,7 @@ use super::{
     observation::{Observation, Observed},
     table::{Table, count, percent, short},
 };
-use crate::{ops::Float, real::Number, tape::Tape};
+use crate::{ops::Float, real::Arithmetic, tape::Tape};
 use serde::Serialize;
 use std::fmt;
 
@@ -106,7 +106,7 @@ impl RoundingError {
     /// The step between neighbours if the value had `bits` bits: as many equally spaced numbers as these bits
     /// tell apart, from the smallest element to the largest.
     fn step(&self, bits: u32) -> f64 {
-        (self.range.1 - self.range.0).max(0.0) / (Number::exp2(f64::from(bits)) - 1.0).max(1.0)
+        (self.range.1 - self.range.0).max(0.0) / (Arithmetic::exp2(f64::from(bits)) - 1.0).max(1.0)
     }
 
     /// How far the result moves at most, to first order, if the value is rounded to `bits` bits: half a step
@@ -154,7 +154,7 @@ impl Rounding {
         loop {
             let gain = |i: usize| {
                 let (p, b) = (params[i], bits[i]);
-                (Number::square(p.quantized(b)) - Number::square(p.quantized(b + 1))) / p.numel as f64
+                (Arithmetic::square(p.quantized(b)) - Arithmetic::square(p.quantized(b + 1))) / p.numel as f64
             };
             let open = (0..params.len()).filter(|&i| bits[i] < 16 && params[i].numel as f64 <= left);
             let Some(best) = open.filter(|&i| gain(i) > 0.0).max_by(|&a, &b| gain(a).total_cmp(&gain(b)))

@@ -1,5 +1,5 @@
 //! Tables for a terminal, and numbers as people read them.
-use crate::real::Number;
+use crate::real::Arithmetic;
 use std::fmt;
 
 /// A sum that stays at the largest number: what is added up may have been read from anywhere.
@@ -88,7 +88,7 @@ pub(crate) fn short(value: f64) -> String {
     match value.abs() {
         size if size == 0.0 || !size.is_finite() => format!("{value}"),
         size if !(1e-3..1e5).contains(&size) => format!("{value:.2e}"),
-        size => format!("{value:.*}", (2 - Number::log10(size).floor() as i32).max(0) as usize),
+        size => format!("{value:.*}", (2 - Arithmetic::log10(size).floor() as i32).max(0) as usize),
     }
 }
 

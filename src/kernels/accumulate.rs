@@ -1,6 +1,6 @@
 //! Adding a gradient to one that is there already, in place where nobody else holds it.
 use super::map::{NumberExpr, map};
-use crate::{kernels::FloatElement, real::Number, tensor::Tensor, threads::for_chunks};
+use crate::{kernels::FloatElement, real::Arithmetic, tensor::Tensor, threads::for_chunks};
 
 /// Elements of a task.
 const GRAIN: usize = 32 * 1024;
@@ -10,7 +10,7 @@ struct Plus;
 
 impl NumberExpr<2> for Plus {
     #[inline(always)]
-    fn eval<R: Number>(&self, [a, b]: [R; 2]) -> R {
+    fn eval<R: Arithmetic>(&self, [a, b]: [R; 2]) -> R {
         a + b
     }
 }

@@ -4,7 +4,7 @@
 use crate::{
     error::Checked,
     kernels::FloatElement,
-    real::Number,
+    real::Arithmetic,
     tensor::room::{filled, listed, room},
 };
 
@@ -119,7 +119,7 @@ pub(crate) fn cholesky<T: FloatElement>(a: &[T], n: usize, l: &mut [T]) -> Resul
             if i > j {
                 l[i * n + j] = rest / l[j * n + j];
             } else if rest.to_f64() > 0.0 {
-                l[i * n + i] = Number::sqrt(rest);
+                l[i * n + i] = Arithmetic::sqrt(rest);
             } else {
                 return Err(i + 1);
             }

@@ -4,7 +4,7 @@
 use crate::{
     isa::{Isa, isa},
     real::{
-        Lane, Number, Real,
+        Arithmetic, Lane, Number,
         lane_math::{Forms, LaneMath},
     },
     tensor::{
@@ -18,7 +18,7 @@ use std::ops::{Add, Div, Mul, Sub};
 /// An expression over N numbers of any kind.
 pub trait Expr<const N: usize>: Copy + Sync {
     /// Its value.
-    fn eval<R: Real>(&self, x: [R; N]) -> R
+    fn eval<R: Number>(&self, x: [R; N]) -> R
     where
         f64: Add<R, Output = R> + Sub<R, Output = R> + Mul<R, Output = R> + Div<R, Output = R>;
 
@@ -32,7 +32,7 @@ pub trait Expr<const N: usize>: Copy + Sync {
 
 /// An expression of the crate's own, which writes its constants as `R::constant(…)` and so needs less.
 pub(crate) trait NumberExpr<const N: usize>: Copy + Sync {
-    fn eval<R: Number>(&self, x: [R; N]) -> R;
+    fn eval<R: Arithmetic>(&self, x: [R; N]) -> R;
 
     /// Its values over slices of one length.
     #[inline]
@@ -60,7 +60,7 @@ pub(crate) fn over_forms<T: LaneMath + Element, E: NumberExpr<N> + Forms<N>, con
 
 impl<E: NumberExpr<N>, const N: usize> Expr<N> for E {
     #[inline(always)]
-    fn eval<R: Real>(&self, x: [R; N]) -> R
+    fn eval<R: Number>(&self, x: [R; N]) -> R
     where
         f64: Add<R, Output = R> + Sub<R, Output = R> + Mul<R, Output = R> + Div<R, Output = R>,
     {
@@ -75,7 +75,7 @@ impl<E: NumberExpr<N>, const N: usize> Expr<N> for E {
 
 /// An expression with several results, such as the gradients of all its arguments.
 pub(crate) trait MultiExpr<const N: usize, const M: usize>: Copy + Sync {
-    fn eval<R: Real>(&self, x: [R; N]) -> [R; M]
+    fn eval<R: Number>(&self, x: [R; N]) -> [R; M]
     where
         f64: Add<R, Output = R> + Sub<R, Output = R> + Mul<R, Output = R> + Div<R, Output = R>;
 }
@@ -85,7 +85,7 @@ struct Single<E>(E);
 
 impl<E: Expr<N>, const N: usize> MultiExpr<N, 1> for Single<E> {
     #[inline(always)]
-    fn eval<R: Real>(&self, x: [R; N]) -> [R; 1]
+    fn eval<R: Number>(&self, x: [R; N]) -> [R; 1]
     where
         f64: Add<R, Output = R> + Sub<R, Output = R> + Mul<R, Output = R> + Div<R, Output = R>,
     {
@@ -336,7 +336,7 @@ mod tests {
 
     impl MultiExpr<5, 4> for Several {
         #[inline(always)]
-        fn eval<R: Real>(&self, [a, b, c, d, e]: [R; 5]) -> [R; 4]
+        fn eval<R: Number>(&self, [a, b, c, d, e]: [R; 5]) -> [R; 4]
         where
             f64: Add<R, Output = R> + Sub<R, Output = R> + Mul<R, Output = R> + Div<R, Output = R>,
         {

@@ -14,12 +14,15 @@ pub(crate) mod update;
 mod vectorised;
 
 use crate::{
-    real::{Number, lane_math::LaneMath},
+    real::{Arithmetic, lane_math::LaneMath},
     tensor::Element,
 };
 use matmul::MatmulElement;
 
 /// A float in tensors: what the kernels compute with.
-pub trait FloatElement: Element + PartialOrd + LaneMath + MatmulElement + Number + serde::Serialize {}
+pub trait FloatElement:
+    Element + PartialOrd + LaneMath + MatmulElement + Arithmetic + serde::Serialize
+{
+}
 impl FloatElement for f32 {}
 impl FloatElement for f64 {}

@@ -5,7 +5,7 @@ use super::{
     options::{of_target, options},
 };
 use crate::{
-    Number, fuse,
+    Arithmetic, fuse,
     ops::{Float, Operand, index::valid, list::Test},
     tape::Var,
 };
@@ -61,7 +61,7 @@ impl SmoothL1Loss {
             [beta, half, scale] | x,
             y | {
                 let d = x - y;
-                Number::select(d.abs().less(Number::constant(beta)), scale * (d * d), d.abs() - half)
+                Arithmetic::select(d.abs().less(Arithmetic::constant(beta)), scale * (d * d), d.abs() - half)
             }
         );
         self.reduction.of(f.apply([input, target]))
@@ -88,8 +88,8 @@ impl HuberLoss {
             [delta, half] | x,
             y | {
                 let d = x - y;
-                Number::select(
-                    d.abs().less_equal(Number::constant(delta)),
+                Arithmetic::select(
+                    d.abs().less_equal(Arithmetic::constant(delta)),
                     0.5 * (d * d),
                     delta * (d.abs() - half),
                 )

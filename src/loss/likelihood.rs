@@ -8,7 +8,7 @@ use crate::{
     error::Checked,
     fuse,
     ops::{Float, Operand, index::valid, list::Test, operands},
-    real::Number,
+    real::Arithmetic,
     tape::{Op, Rule, Step, Var},
     tensor::{Shape, Tensor},
 };
@@ -155,7 +155,7 @@ impl GaussianNllLoss {
         let var =
             if lacks && *var.shape() != *input.shape() { (var + raise).unsqueeze(-1) } else { var + raise };
         let losses = fuse!(|x, t, v| 0.5 * (v.log() + (x - t) * (x - t) / v)).apply([input, target, &var]);
-        self.reduction.of(if self.full { losses + 0.5 * Number::log(2.0 * PI) } else { losses })
+        self.reduction.of(if self.full { losses + 0.5 * Arithmetic::log(2.0 * PI) } else { losses })
     }
 }
 

@@ -3,7 +3,7 @@
 use super::rows::{Targets, labels, no_class, predicted_labels, weights};
 use crate::{
     error::{Error, Result},
-    real::Number,
+    real::Arithmetic,
     tensor::{Element, Index, Tensor, room::filled},
 };
 
@@ -262,7 +262,7 @@ impl ConfusionMatrix {
         let weight = |i: usize, j: usize| match weights {
             KappaWeights::None => (i != j) as u8 as f64,
             KappaWeights::Linear => i.abs_diff(j) as f64,
-            KappaWeights::Quadratic => Number::square(i.abs_diff(j) as f64),
+            KappaWeights::Quadratic => Arithmetic::square(i.abs_diff(j) as f64),
         };
         let (mut seen, mut by_chance) = (0.0, 0.0);
         for ((i, row), counts) in rows.iter().enumerate().zip(self.counts.chunks_exact(self.classes)) {

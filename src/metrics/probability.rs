@@ -3,7 +3,7 @@ use super::rows::{Rows, Targets, largest};
 use crate::{
     error::{Error, Result},
     ops::Float,
-    real::Number,
+    real::Arithmetic,
     tensor::{Index, Tensor},
 };
 
@@ -26,8 +26,9 @@ pub fn log_loss<T: Float>(probabilities: &Tensor<T>, targets: impl Targets<Eleme
     let rows = Rows::of_probabilities("log_loss", probabilities, &targets)?;
     let bound = |p: f64| p.clamp(f64::EPSILON, 1.0 - f64::EPSILON);
     // A target is one of the classes.
-    let nats =
-        rows.iter().map(|(row, target)| -Number::log(bound(row.get(target).copied().unwrap_or(f64::NAN))));
+    let nats = rows
+        .iter()
+        .map(|(row, target)| -Arithmetic::log(bound(row.get(target).copied().unwrap_or(f64::NAN))));
     Ok(rows.mean(nats))
 }
 

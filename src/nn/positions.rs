@@ -1,5 +1,5 @@
 //! What tells a transformer the places of a sequence's elements.
-use crate::{ops::Float, real::Number, tape::Var, tensor::Tensor};
+use crate::{ops::Float, real::Arithmetic, tape::Var, tensor::Tensor};
 
 /// The sines and cosines that tell a transformer the places (Vaswani et al., 2017, 3.5), `[length, width]`:
 /// at place p `sin(p / 10000^(2i / width))` in column 2i, and the cosine beside it. To be added to
@@ -13,8 +13,8 @@ use crate::{ops::Float, real::Number, tape::Var, tensor::Tensor};
 pub fn sinusoidal_positions<T: Float>(length: usize, width: usize) -> Tensor<T> {
     Tensor::from_fn([length, width], |k| {
         let (place, i) = (k / width, k % width);
-        let angle = place as f64 / Number::pow(10000f64, (i - i % 2) as f64 / width as f64);
-        T::from_f64(if i % 2 == 0 { Number::sin(angle) } else { Number::cos(angle) })
+        let angle = place as f64 / Arithmetic::pow(10000f64, (i - i % 2) as f64 / width as f64);
+        T::from_f64(if i % 2 == 0 { Arithmetic::sin(angle) } else { Arithmetic::cos(angle) })
     })
 }
 
@@ -40,11 +40,12 @@ impl<'t, T: Float> Var<'t, T> {
         let half = d / 2;
         let table = |f: fn(f64) -> f64| {
             let value = |k: usize| {
-                f((start as f64 + (k / half) as f64) / Number::pow(base, (2 * (k % half)) as f64 / d as f64))
+                f((start as f64 + (k / half) as f64)
+                    / Arithmetic::pow(base, (2 * (k % half)) as f64 / d as f64))
             };
             self.tape().constant(Tensor::from_fn([length, half], |k| T::from_f64(value(k))))
         };
-        let (cos, sin) = (table(<f64 as Number>::cos), table(<f64 as Number>::sin));
+        let (cos, sin) = (table(<f64 as Arithmetic>::cos), table(<f64 as Arithmetic>::sin));
         let [a, b] = [0, half].map(|first| self.strided(self.rank() - 1, first, half, 1));
         self.tape().cat(&[&(&a * &cos - &b * &sin), &(b * cos + a * sin)], -1)
     }

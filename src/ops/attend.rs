@@ -15,7 +15,7 @@ use crate::{
         matmul::{Mat, MatMut, matmul},
         reduce::{Sum, row},
     },
-    real::{About, Number},
+    real::{About, Arithmetic},
     tape::{Rule, Step, Var},
     tensor::{Shape, Tensor, Unfilled},
     threads,
@@ -27,7 +27,7 @@ struct Product;
 
 impl NumberExpr<2> for Product {
     #[inline(always)]
-    fn eval<R: Number>(&self, [y, g]: [R; 2]) -> R {
+    fn eval<R: Arithmetic>(&self, [y, g]: [R; 2]) -> R {
         y * g
     }
 }
@@ -40,7 +40,7 @@ struct Slope {
 
 impl NumberExpr<2> for Slope {
     #[inline(always)]
-    fn eval<R: Number>(&self, [y, g]: [R; 2]) -> R {
+    fn eval<R: Arithmetic>(&self, [y, g]: [R; 2]) -> R {
         y * (g - R::constant(self.sum))
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     kernels::map::{NumberExpr, map, over_forms},
     real::About,
     real::{
-        Number,
+        Arithmetic,
         lane_math::{Forms, LaneMath},
         number::value,
         slopes::{slope_a, slope_b},
@@ -65,7 +65,7 @@ macro_rules! binary {
                 pub struct $variant;
                 impl NumberExpr<2> for $variant {
                     #[inline(always)]
-                    fn eval<R: Number>(&self, [a, b]: [R; 2]) -> R {
+                    fn eval<R: Arithmetic>(&self, [a, b]: [R; 2]) -> R {
                         value::$name(a, b)
                     }
                 }
@@ -77,7 +77,7 @@ macro_rules! binary {
                     pub struct $variant;
                     impl NumberExpr<4> for $variant {
                         #[inline(always)]
-                        fn eval<R: Number>(&self, [a, b, y, g]: [R; 4]) -> R {
+                        fn eval<R: Arithmetic>(&self, [a, b, y, g]: [R; 4]) -> R {
                             slope_a::$name(a, b, y, g)
                         }
                     }
@@ -90,7 +90,7 @@ macro_rules! binary {
                     pub struct $variant;
                     impl NumberExpr<4> for $variant {
                         #[inline(always)]
-                        fn eval<R: Number>(&self, [a, b, y, g]: [R; 4]) -> R {
+                        fn eval<R: Arithmetic>(&self, [a, b, y, g]: [R; 4]) -> R {
                             slope_b::$name(a, b, y, g)
                         }
                     }
@@ -99,7 +99,7 @@ macro_rules! binary {
         }
 
         impl NumberExpr<2> for Binary {
-            fn eval<R: Number>(&self, [a, b]: [R; 2]) -> R {
+            fn eval<R: Arithmetic>(&self, [a, b]: [R; 2]) -> R {
                 match self {
                     $( Binary::$variant => value::$name(a, b), )*
                 }
@@ -110,7 +110,7 @@ macro_rules! binary {
         }
 
         impl NumberExpr<4> for Slope {
-            fn eval<R: Number>(&self, [a, b, y, g]: [R; 4]) -> R {
+            fn eval<R: Arithmetic>(&self, [a, b, y, g]: [R; 4]) -> R {
                 match self {
                     $( Slope::A(Binary::$variant) => slope_a::$name(a, b, y, g),
                     Slope::B(Binary::$variant) => slope_b::$name(a, b, y, g), )*
@@ -236,7 +236,7 @@ struct SquareSlope;
 
 impl NumberExpr<2> for SquareSlope {
     #[inline(always)]
-    fn eval<R: Number>(&self, [x, g]: [R; 2]) -> R {
+    fn eval<R: Arithmetic>(&self, [x, g]: [R; 2]) -> R {
         let xg = x * g;
         xg + xg
     }
@@ -335,7 +335,7 @@ impl<'t, T: Float> Var<'t, T> {
 
 impl NumberExpr<2> for Test {
     #[inline(always)]
-    fn eval<R: Number>(&self, [a, b]: [R; 2]) -> R {
+    fn eval<R: Arithmetic>(&self, [a, b]: [R; 2]) -> R {
         let mask = match self {
             Test::Less => a.less(b),
             Test::LessEqual => a.less_equal(b),
@@ -383,7 +383,7 @@ macro_rules! choice {
         struct $name;
         impl NumberExpr<3> for $name {
             #[inline(always)]
-            fn eval<R: Number>(&self, [$m, $a, $b]: [R; 3]) -> R {
+            fn eval<R: Arithmetic>(&self, [$m, $a, $b]: [R; 3]) -> R {
                 $e
             }
         }

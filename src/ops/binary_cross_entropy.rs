@@ -6,7 +6,7 @@ use super::{
 use crate::{
     error::Checked,
     kernels::map::{NumberExpr, map},
-    real::Number,
+    real::Arithmetic,
     tape::{Rule, Step},
     tensor::{Shape, Tensor},
 };
@@ -17,7 +17,7 @@ macro_rules! expr {
         struct $name;
         impl NumberExpr<$n> for $name {
             #[inline(always)]
-            fn eval<R: Number>(&self, $args: [R; $n]) -> R {
+            fn eval<R: Arithmetic>(&self, $args: [R; $n]) -> R {
                 $e
             }
         }
@@ -26,7 +26,7 @@ macro_rules! expr {
 
 /// `max(ln x, -100)`.
 #[inline(always)]
-fn bounded_log<R: Number>(x: R) -> R {
+fn bounded_log<R: Arithmetic>(x: R) -> R {
     let low = R::constant(-100.0);
     R::select(x.log().less(low), low, x.log())
 }

@@ -10,7 +10,7 @@ use crate::{
         map::{NumberExpr, map},
         reduce::{Sum, fold},
     },
-    real::Number,
+    real::Arithmetic,
     tape::{Op, Rule, Step, Var},
     tensor::Tensor,
 };
@@ -37,7 +37,7 @@ struct Less {
 
 impl NumberExpr<2> for Less {
     #[inline(always)]
-    fn eval<R: Number>(&self, [x, sum]: [R; 2]) -> R {
+    fn eval<R: Arithmetic>(&self, [x, sum]: [R; 2]) -> R {
         x - sum * R::constant(self.share)
     }
 }

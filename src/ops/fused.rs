@@ -9,7 +9,7 @@ use super::{
 use crate::{
     error::Checked,
     kernels::map::{Expr, MultiExpr, map, map_many},
-    real::{About, Dual, Real},
+    real::{About, Dual, Number},
     tape::{Rule, Scalar, Step, TapeNumber, Var},
     tensor::{Tensor, shape::broadcast},
 };
@@ -34,7 +34,7 @@ pub trait Fuse<const N: usize>: Expr<N> + 'static {
 /// One operation out of an expression of up to six arguments, for tensors, scalars and numbers alike.
 ///
 /// The body may use the arguments, `f64` constants on either side, and the functions of
-/// [`Number`](crate::Number). Values from outside are named in brackets in front and must be `f64`.
+/// [`Arithmetic`](crate::Arithmetic). Values from outside are named in brackets in front and must be `f64`.
 ///
 /// ```
 /// use kolmo::{Tape, fuse};
@@ -56,13 +56,13 @@ macro_rules! fuse {
         struct Expression { $($c: f64),* }
         impl $crate::fusing::Expr<{ $crate::fuse!(@count $($x)+) }> for Expression {
             #[inline(always)]
-            fn eval<R: $crate::Real>(&self, [$($x),+]: [R; { $crate::fuse!(@count $($x)+) }]) -> R
+            fn eval<R: $crate::Number>(&self, [$($x),+]: [R; { $crate::fuse!(@count $($x)+) }]) -> R
             where
                 f64: ::core::ops::Add<R, Output = R> + ::core::ops::Sub<R, Output = R>
                     + ::core::ops::Mul<R, Output = R> + ::core::ops::Div<R, Output = R>,
             {
                 #[allow(unused_imports)]
-                use $crate::Number as _;
+                use $crate::Arithmetic as _;
                 $(let $c: f64 = self.$c;)*
                 $body
             }
@@ -154,7 +154,7 @@ macro_rules! arities {
         /// All partial derivatives times the gradient of the result, the last argument.
         impl<E: Expr<$n>> MultiExpr<$more, $n> for Partials<E> {
             #[inline(always)]
-            fn eval<R: Real>(&self, [$($i,)+ g]: [R; $more]) -> [R; $n]
+            fn eval<R: Number>(&self, [$($i,)+ g]: [R; $more]) -> [R; $n]
             where
                 f64: Add<R, Output = R> + Sub<R, Output = R> + Mul<R, Output = R> + Div<R, Output = R>,
             {

@@ -2,7 +2,7 @@
 use super::list::Float;
 use crate::{
     error::{Checked, Error, Result},
-    real::Number,
+    real::Arithmetic,
     tape::{
         Random,
         random::{Weights, no_integer},
@@ -134,7 +134,7 @@ fn draw(weights: &[f64], n: usize, replacement: bool, rng: &mut Random) -> Check
     // Exponential times at these rates end in the order in which one would draw (Efraimidis and Spirakis,
     // 2006).
     let stream = rng.reserve(weights.len());
-    let time = |(i, w): (usize, &f64)| (-Number::log(1.0 - stream.uniform_at(i as u64)) / w, i as u32);
+    let time = |(i, w): (usize, &f64)| (-Arithmetic::log(1.0 - stream.uniform_at(i as u64)) / w, i as u32);
     let mut times = listed(above, weights.iter().enumerate().filter(|(_, w)| **w > 0.0).map(time))?;
     times.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     listed(n, times.into_iter().take(n).map(|(_, i)| i))

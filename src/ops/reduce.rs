@@ -10,7 +10,7 @@ use crate::{
         map::{NumberExpr, map},
         reduce::{self, fold},
     },
-    real::{About, Number},
+    real::{About, Arithmetic},
     tape::{RESULT, Rule, Step, Var},
     tensor::{Dims, Shape, Tensor, shape::axes_of},
 };
@@ -33,7 +33,7 @@ struct SquaredDifference;
 
 impl NumberExpr<2> for SquaredDifference {
     #[inline(always)]
-    fn eval<R: Number>(&self, [x, mean]: [R; 2]) -> R {
+    fn eval<R: Arithmetic>(&self, [x, mean]: [R; 2]) -> R {
         let d = x - mean;
         d * d
     }
@@ -248,7 +248,7 @@ impl<'t, T: Float> Var<'t, T> {
             return power(self);
         }
         let zero = self.test(Test::Equal, 0.0);
-        let [one, at_zero] = [1.0, Number::pow(0.0f64, p)].map(|v| self.tape().constant(T::constant(v)));
+        let [one, at_zero] = [1.0, Arithmetic::pow(0.0f64, p)].map(|v| self.tape().constant(T::constant(v)));
         at_zero.where_one(&zero, &power(&one.where_one(&zero, self)))
     }
 

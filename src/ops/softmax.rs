@@ -11,7 +11,7 @@ use crate::{
         map::{self, NumberExpr},
         reduce::{Largest, Sum, fold, row},
     },
-    real::{About, Number},
+    real::{About, Arithmetic},
     tape::{RESULT, Rule, Step, Var},
     tensor::{Dims, Shape, Tensor},
     threads,
@@ -24,7 +24,7 @@ macro_rules! expr {
         struct $name { $($c: f64)? }
         impl NumberExpr<$n> for $name {
             #[inline(always)]
-            fn eval<R: Number>(&self, $args: [R; $n]) -> R {
+            fn eval<R: Arithmetic>(&self, $args: [R; $n]) -> R {
                 $(let $c = R::constant(self.$c);)?
                 $e
             }
@@ -82,7 +82,7 @@ pub(super) fn line<T: Float>(x: &[T], log: bool, out: &mut [T]) {
     let sum = row(Sum, out);
     if log {
         // The largest first: what is left is exact where the sum is 1.
-        let rest = Number::log(sum);
+        let rest = Arithmetic::log(sum);
         Less { by: top }.over([x], out);
         out.iter_mut().for_each(|o| *o = *o - rest);
     } else {
@@ -233,7 +233,7 @@ fn top_and_sum<T: Float>(x: &Tensor<T>, axes: &Axes) -> Checked<(Tensor<T>, Tens
 fn log_sum<T: Float>(x: &Tensor<T>, axes: &Axes, keep: bool) -> Checked<Tensor<T>> {
     let (top, sums) = top_and_sum(x, axes)?;
     let (tops, sums) = (top.list()?, sums.list()?);
-    let y = Tensor::from_fn(top.shape(), |i| tops[i] + Number::log(sums[i])).made()?;
+    let y = Tensor::from_fn(top.shape(), |i| tops[i] + Arithmetic::log(sums[i])).made()?;
     Ok(match keep {
         true => y,
         false => y.reshaped(&fold(Sum, &y, axes, false).made()?.shape().clone()),

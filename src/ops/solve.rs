@@ -9,7 +9,7 @@ use super::{
 use crate::{
     error::Checked,
     kernels::dense::{Lu, Svd, cholesky, svd, triangular},
-    real::{About, Number},
+    real::{About, Arithmetic},
     tape::{RESULT, Rule, Step, Var},
     tensor::{Shape, Tensor, shape::broadcast},
 };
@@ -136,7 +136,7 @@ impl<T: Float> Rule<T> for Solve {
                 let (n, _) = square(first)?;
                 each(first, lead(first), 1, |_, a, out| {
                     let zero = T::constant(0.0);
-                    out[0] = Lu::new(a, n)?.diagonal().fold(zero, |sum, d| sum + Number::log(d.abs()));
+                    out[0] = Lu::new(a, n)?.diagonal().fold(zero, |sum, d| sum + Arithmetic::log(d.abs()));
                     Ok(())
                 })
             }

@@ -3,7 +3,7 @@
 //! other.
 use super::list::{Binary, Float};
 use crate::{
-    Dual, GradCheck, Number, Result, Scalar, Tape, Tensor, Var,
+    Arithmetic, Dual, GradCheck, Result, Scalar, Tape, Tensor, Var,
     real::{number::value, table::elementary},
 };
 
@@ -68,8 +68,8 @@ macro_rules! rows {
                     name: stringify!($pn),
                     op: Binary::$pv,
                     scalar: |a, b| a.$pn(b),
-                    dual: |a, b| Number::$pn(a, b),
-                    plain: (|a, b| Number::$pn(a, b), |a, b| Number::$pn(a, b)),
+                    dual: |a, b| Arithmetic::$pn(a, b),
+                    plain: (|a, b| Arithmetic::$pn(a, b), |a, b| Arithmetic::$pn(a, b)),
                 }, )*
                 $( BinaryRow {
                     name: stringify!($on),
@@ -87,10 +87,10 @@ macro_rules! rows {
             f64: |x| x.$name($(option(stringify!($p))),*),
             f32: |x| x.$name($(option(stringify!($p))),*),
             scalar: |x| x.$name($(option(stringify!($p))),*),
-            dual: |x| Number::$name(x $(, option(stringify!($p)))*),
+            dual: |x| Arithmetic::$name(x $(, option(stringify!($p)))*),
             plain: (
-                |x| Number::$name(x $(, option(stringify!($p)))*),
-                |x| Number::$name(x $(, option(stringify!($p)))*),
+                |x| Arithmetic::$name(x $(, option(stringify!($p)))*),
+                |x| Arithmetic::$name(x $(, option(stringify!($p)))*),
             ),
         }
     };

@@ -3,7 +3,7 @@
 use super::list::{Float, Test};
 use crate::{
     kernels::map::{Expr, map},
-    real::{Number, number::value, table::elementary},
+    real::{Arithmetic, number::value, table::elementary},
     tape::{Rule, Step, Var},
     tensor::{Shape, shape::broadcast},
 };
@@ -150,7 +150,7 @@ macro_rules! traced {
         pairs { $( $(#[$pm:meta])* $pn:ident $pv:ident [$($pka:ident)*] [$($pkb:ident)*] |$pva:ident, $pvb:ident| $pe:expr, |$pa:ident, $pb:ident, $py:ident, $pg:ident| $pda:expr, $pdb:expr $(, $pi:tt)?; )* }
         operators { $($operators:tt)* }
     ) => {
-        impl<'a, 't, T: Float> Number for Traced<'a, 't, T> {
+        impl<'a, 't, T: Float> Arithmetic for Traced<'a, 't, T> {
             type Mask = TracedMask<'a, 't, T>;
             fn constant(value: f64) -> Self {
                 Traced::Const(value)
@@ -190,16 +190,16 @@ macro_rules! traced {
                 self.is_zero()
             }
             fn pow(self, other: Self) -> Self {
-                self.zip(other, <f64 as Number>::pow, |a, b| a.pow(b))
+                self.zip(other, <f64 as Arithmetic>::pow, |a, b| a.pow(b))
             }
             fn atan2(self, other: Self) -> Self {
-                self.zip(other, <f64 as Number>::atan2, |a, b| a.atan2(b))
+                self.zip(other, <f64 as Arithmetic>::atan2, |a, b| a.atan2(b))
             }
             fn fmod(self, other: Self) -> Self {
                 self.zip(other, |a, b| a % b, |a, b| a.fmod(b))
             }
             $( fn $bn(self $(, $bp: f64)*) -> Self {
-                self.map(|v| <f64 as Number>::$bn(v $(, $bp)*), |v| v.$bn($($bp),*))
+                self.map(|v| <f64 as Arithmetic>::$bn(v $(, $bp)*), |v| v.$bn($($bp),*))
             } )*
             $( fn $mn(self $(, $mp: f64)*) -> Self {
                 self.map(|v| value::$mn(v $(, $mp)*), |v| v.$mn($($mp),*))

@@ -8,7 +8,7 @@ use crate::{
     kernels::map::{NumberExpr, map, over_forms},
     real::About,
     real::{
-        Number,
+        Arithmetic,
         lane_math::{Forms, LaneMath},
         number::{kind_of_power, power_of_kind},
         slopes::slope,
@@ -35,7 +35,7 @@ struct Power<const KIND: u8>(f64);
 
 impl<const KIND: u8> NumberExpr<1> for Power<KIND> {
     #[inline(always)]
-    fn eval<R: Number>(&self, [x]: [R; 1]) -> R {
+    fn eval<R: Arithmetic>(&self, [x]: [R; 1]) -> R {
         power_of_kind(KIND, x, self.0)
     }
 }
@@ -46,7 +46,7 @@ struct PowerSlope<const KIND: u8>(f64);
 
 impl<const KIND: u8> NumberExpr<3> for PowerSlope<KIND> {
     #[inline(always)]
-    fn eval<R: Number>(&self, [x, _, g]: [R; 3]) -> R {
+    fn eval<R: Arithmetic>(&self, [x, _, g]: [R; 3]) -> R {
         g * (R::constant(self.0) * power_of_kind(KIND, x, self.0 - 1.0))
     }
 }
@@ -97,8 +97,8 @@ macro_rules! unary {
                 pub struct $variant { $(pub $p: f64),* }
                 impl NumberExpr<1> for $variant {
                     #[inline(always)]
-                    fn eval<R: Number>(&self, [x]: [R; 1]) -> R {
-                        Number::$name(x $(, self.$p)*)
+                    fn eval<R: Arithmetic>(&self, [x]: [R; 1]) -> R {
+                        Arithmetic::$name(x $(, self.$p)*)
                     }
                 }
             )*
@@ -112,7 +112,7 @@ macro_rules! unary {
                 pub struct $variant { $(pub $p: f64),* }
                 impl NumberExpr<3> for $variant {
                     #[inline(always)]
-                    fn eval<R: Number>(&self, [x, y, g]: [R; 3]) -> R {
+                    fn eval<R: Arithmetic>(&self, [x, y, g]: [R; 3]) -> R {
                         slope::$name(x, y, g $(, self.$p)*)
                     }
                 }
@@ -120,10 +120,10 @@ macro_rules! unary {
         }
 
         impl NumberExpr<1> for Unary {
-            fn eval<R: Number>(&self, [x]: [R; 1]) -> R {
+            fn eval<R: Arithmetic>(&self, [x]: [R; 1]) -> R {
                 match *self {
                     Unary::Neg => -x,
-                    $( Unary::$variant { $($p),* } => Number::$name(x $(, $p)*), )*
+                    $( Unary::$variant { $($p),* } => Arithmetic::$name(x $(, $p)*), )*
                 }
             }
             fn over<T: LaneMath + Element>(&self, x: [&[T]; 1], out: &mut [T]) {
@@ -132,7 +132,7 @@ macro_rules! unary {
         }
 
         impl NumberExpr<3> for Slope {
-            fn eval<R: Number>(&self, [x, y, g]: [R; 3]) -> R {
+            fn eval<R: Arithmetic>(&self, [x, y, g]: [R; 3]) -> R {
                 match self.0 {
                     Unary::Neg => -g,
                     $( Unary::$variant { $($p),* } => slope::$name(x, y, g $(, $p)*), )*
@@ -284,7 +284,7 @@ struct Neg;
 
 impl NumberExpr<1> for Neg {
     #[inline(always)]
-    fn eval<R: Number>(&self, [x]: [R; 1]) -> R {
+    fn eval<R: Arithmetic>(&self, [x]: [R; 1]) -> R {
         -x
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     error::Checked,
     kernels::{FloatElement, update::Update},
     ops::Float,
-    real::Number,
+    real::Arithmetic,
 };
 
 optimizer! {
@@ -54,7 +54,7 @@ impl Rule for Nesterov {
 
     fn step<T: Float>(&self, task: Task<'_, T>) {
         let (b1, b2) = self.betas;
-        let momentum = |t: u64| b1 * (1.0 - 0.5 * Number::pow(0.96f64, t as f64 * self.momentum_decay));
+        let momentum = |t: u64| b1 * (1.0 - 0.5 * Arithmetic::pow(0.96f64, t as f64 * self.momentum_decay));
         let (now, next) = (momentum(task.steps), momentum(task.steps.saturating_add(1)));
         *task.number *= now;
         let product = *task.number;

@@ -3,7 +3,7 @@
 use crate::{
     checked::{Check, checked},
     error::{Checked, Error, Result},
-    real::Number,
+    real::Arithmetic,
 };
 use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
@@ -43,7 +43,7 @@ fn positive(name: &'static str, option: &str, value: u64) -> Result<()> {
 
 /// Between the two values: all of `from` at 0, all of `to` at 1, along half a cosine.
 fn cosine(from: f64, to: f64, part: f64) -> f64 {
-    to + (from - to) * (1.0 + Number::cos(PI * part)) / 2.0
+    to + (from - to) * (1.0 + Arithmetic::cos(PI * part)) / 2.0
 }
 
 /// An option of a schedule, to be checked when it is read.
@@ -140,7 +140,7 @@ schedule! {
     }
     |s, t| {
         positive("StepLr", "step_size", s.step_size)?;
-        Ok(s.lr * Number::pow(s.gamma, (t / s.step_size.max(1)) as f64))
+        Ok(s.lr * Arithmetic::pow(s.gamma, (t / s.step_size.max(1)) as f64))
     }
 }
 
@@ -156,7 +156,7 @@ schedule! {
         /// γ (default 0.1).
         gamma: f64 = 0.1
     }
-    |s, t| Ok(s.lr * Number::pow(s.gamma, s.milestones.iter().filter(|&&m| m <= t).count() as f64))
+    |s, t| Ok(s.lr * Arithmetic::pow(s.gamma, s.milestones.iter().filter(|&&m| m <= t).count() as f64))
 }
 
 schedule! {
@@ -168,7 +168,7 @@ schedule! {
     /// # Ok::<(), kolmo::Error>(())
     /// ```
     ExponentialLr { lr: f64, gamma: f64 }
-    |s, t| Ok(s.lr * Number::pow(s.gamma, t as f64))
+    |s, t| Ok(s.lr * Arithmetic::pow(s.gamma, t as f64))
 }
 
 schedule! {
@@ -240,7 +240,7 @@ schedule! {
         if s.total_iters == 0 {
             return Ok(s.lr);
         }
-        Ok(s.lr * Number::pow(1.0 - t.min(s.total_iters) as f64 / s.total_iters as f64, s.power))
+        Ok(s.lr * Arithmetic::pow(1.0 - t.min(s.total_iters) as f64 / s.total_iters as f64, s.power))
     }
 }
 
@@ -380,8 +380,8 @@ schedule! {
         let height = (s.max_lr - s.base_lr) * if at <= up { at / up } else { (up + down - at) / down };
         Ok(s.base_lr + height * match s.mode {
             CyclicMode::Triangular => 1.0,
-            CyclicMode::Triangular2 => Number::pow(0.5f64, cycle),
-            CyclicMode::ExpRange(gamma) => Number::pow(gamma, t as f64),
+            CyclicMode::Triangular2 => Arithmetic::pow(0.5f64, cycle),
+            CyclicMode::ExpRange(gamma) => Arithmetic::pow(gamma, t as f64),
         })
     }
 }

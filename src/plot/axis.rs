@@ -1,6 +1,6 @@
 //! What an axis can show: its ends, its labels, and what of a curve lies between them.
 use crate::error::Checked;
-use crate::real::Number;
+use crate::real::Arithmetic;
 use plotters::coord::{
     ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter},
     types::RangedCoordf64,
@@ -29,7 +29,7 @@ impl ValueFormatter<f64> for Axis {
     }
 
     fn format_ext(&self, v: &f64) -> String {
-        if self.log { number(Number::pow(10f64, *v), 0.0) } else { number(*v, self.ends.1 - self.ends.0) }
+        if self.log { number(Arithmetic::pow(10f64, *v), 0.0) } else { number(*v, self.ends.1 - self.ends.0) }
     }
 }
 
@@ -52,8 +52,8 @@ impl Ranged for Axis {
         // themselves.
         let powers = || (low.floor() as i64..=high.ceil() as i64).map(|power| power as f64);
         for steps in [&[1.0, 2.0, 5.0][..], &[1.0, 3.0], &[1.0]] {
-            let points =
-                powers().flat_map(|power| steps.iter().map(move |step: &f64| power + Number::log10(*step)));
+            let points = powers()
+                .flat_map(|power| steps.iter().map(move |step: &f64| power + Arithmetic::log10(*step)));
             let points: Vec<f64> = points.filter(|p| (low..=high).contains(p)).collect();
             if (2..=most).contains(&points.len()) {
                 return points;
@@ -72,7 +72,7 @@ impl Ranged for Axis {
 pub(super) fn ends(name: &str, (a, b): (f64, f64), log: bool) -> Checked<(f64, f64)> {
     if !(a.abs() <= LARGEST && b.abs() <= LARGEST) {
         return Err(if log {
-            let (a, b) = (Number::pow(10f64, a), Number::pow(10f64, b));
+            let (a, b) = (Arithmetic::pow(10f64, a), Arithmetic::pow(10f64, b));
             format!("{name} from {a} to {b}: both ends of a logarithmic axis must be positive and finite")
         } else {
             format!("{name} from {a} to {b}: both ends must be numbers between ±{LARGEST:e}")

@@ -10,7 +10,7 @@ mod png;
 pub use heatmap::Heatmap;
 
 use crate::error::{Checked, Result};
-use crate::real::Number;
+use crate::real::Arithmetic;
 use axis::{Axis, clipped, ends, inside, range};
 use canvas::{COLOURS, Drawn, FONT, draw_all, save, whole, wrong};
 use plotters::{coord::Shift, element::DashedPathElement, prelude::*};
@@ -177,7 +177,7 @@ impl Plot {
 
     /// The same with the logarithms of what is drawn on a logarithmic axis.
     fn scaled(&self) -> Plot {
-        let scale = |v: f64, log: bool| if log { Number::log10(v) } else { v };
+        let scale = |v: f64, log: bool| if log { Arithmetic::log10(v) } else { v };
         let point = |(x, y): (f64, f64)| (scale(x, self.log.0), scale(y, self.log.1));
         let ends = |range: Option<(f64, f64)>, log| range.map(|(a, b)| (scale(a, log), scale(b, log)));
         let mut plot = self.clone();

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     ops::{Float, list::TensorOp},
-    real::Number,
+    real::Arithmetic,
     tape::{NodeId, OUTPUT, Op, Stored, Tape, Var},
     tensor::Tensor,
 };
@@ -92,7 +92,7 @@ const OTHERS: [fn(f64, usize) -> f64; 5] = [
     |v, _| -v,
     |v, _| v * 1e-3,
     |_, i| (i % 2) as f64,
-    |v, i| (v + 1.0) * 10.0 * Number::sin((i as f64 + 1.0) * std::f64::consts::FRAC_PI_4) - 0.5,
+    |v, i| (v + 1.0) * 10.0 * Arithmetic::sin((i as f64 + 1.0) * std::f64::consts::FRAC_PI_4) - 0.5,
 ];
 
 fn same_bits<T: Float>(a: &Tensor<T>, b: &Tensor<T>) -> bool {

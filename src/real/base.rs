@@ -1,5 +1,5 @@
 //! `f32` and `f64` as numbers; rare functions of `f32` go through `f64`.
-use super::{Number, dispatch, special};
+use super::{Arithmetic, dispatch, special};
 
 macro_rules! shared {
     ($t:ident) => {
@@ -71,7 +71,7 @@ macro_rules! through {
     )*};
 }
 
-impl Number for f64 {
+impl Arithmetic for f64 {
     shared!(f64);
     through!(f64 dispatch::double: exp expm1 log log1p tanh sigmoid sin cos);
     through!(f64 libm: exp2 log2 log10 tan asin acos atan sinh cosh atanh);
@@ -106,7 +106,7 @@ impl Number for f64 {
     }
 }
 
-impl Number for f32 {
+impl Arithmetic for f32 {
     shared!(f32);
     through!(f32 dispatch::single: exp exp2 expm1 log log1p log2 log10 sin cos tan asin acos atan sinh cosh tanh
         asinh acosh atanh sigmoid erf erfc);

@@ -1,6 +1,6 @@
 //! Dual numbers: a value and its derivatives along N directions, carried forward through every function.
 use super::{
-    Number,
+    Arithmetic,
     number::value,
     slopes::{slope, slope_a, slope_b},
     table::elementary,
@@ -10,7 +10,7 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 /// A number and its derivatives along `N` directions: `re + Σ epsᵢ εᵢ` with `εᵢ εⱼ = 0`.
 ///
 /// ```
-/// use kolmo::{Dual, Number};
+/// use kolmo::{Dual, Arithmetic};
 /// let x = Dual::variable(2.0, 0); // d/dx
 /// let y: Dual<f64, 1> = x * x * x;
 /// assert_eq!((y.re, y.eps[0]), (8.0, 12.0));
@@ -28,11 +28,11 @@ pub struct Dual<R = f64, const N: usize = 1> {
 /// that doesn't depend on a direction has no derivative along it, also where 0 times its slope is NaN. In a
 /// kernel it is known when the loop is compiled, and costs nothing.
 #[inline(always)]
-fn flow<R: Number>(tangent: R, result: R) -> R {
+fn flow<R: Arithmetic>(tangent: R, result: R) -> R {
     if tangent.is_nothing() { tangent } else { result }
 }
 
-impl<R: Number, const N: usize> Dual<R, N> {
+impl<R: Arithmetic, const N: usize> Dual<R, N> {
     /// A number that doesn't depend on anything.
     #[inline(always)]
     pub fn constant(re: R) -> Self {
@@ -72,7 +72,7 @@ macro_rules! dual {
         pairs { $( $(#[$pm:meta])* $pn:ident $pv:ident [$($pka:ident)*] [$($pkb:ident)*] |$pva:ident, $pvb:ident| $pe:expr, |$pa:ident, $pb:ident, $py:ident, $pg:ident| $pda:expr, $pdb:expr $(, $pi:tt)?; )* }
         operators { $( $(#[$om:meta])* $on:ident $ov:ident [$($oka:ident)*] [$($okb:ident)*] |$ova:ident, $ovb:ident| $oe:expr, |$oa:ident, $ob:ident, $oy:ident, $og:ident| $oda:expr, $odb:expr $(, $oi:tt)?; )* }
     ) => {
-        impl<R: Number, const N: usize> Number for Dual<R, N> {
+        impl<R: Arithmetic, const N: usize> Arithmetic for Dual<R, N> {
             type Mask = R::Mask;
             #[inline(always)]
             fn constant(value: f64) -> Self {
@@ -149,7 +149,7 @@ elementary!(dual);
 
 macro_rules! operators {
     ($($trait:ident $f:ident |$a:ident, $b:ident| $re:expr, |$e:ident, $d:ident| $eps:expr;)*) => {$(
-        impl<R: Number, const N: usize> $trait for Dual<R, N> {
+        impl<R: Arithmetic, const N: usize> $trait for Dual<R, N> {
             type Output = Self;
             #[inline(always)]
             #[allow(clippy::suspicious_arithmetic_impl)] // the product and quotient rules
@@ -163,15 +163,15 @@ macro_rules! operators {
                 Dual { re: $re, eps }
             }
         }
-        impl<R: Number, const N: usize> $trait<f64> for Dual<R, N> {
+        impl<R: Arithmetic, const N: usize> $trait<f64> for Dual<R, N> {
             type Output = Self;
             #[inline(always)]
-            fn $f(self, other: f64) -> Self { $trait::$f(self, <Self as Number>::constant(other)) }
+            fn $f(self, other: f64) -> Self { $trait::$f(self, <Self as Arithmetic>::constant(other)) }
         }
-        impl<R: Number, const N: usize> $trait<Dual<R, N>> for f64 {
+        impl<R: Arithmetic, const N: usize> $trait<Dual<R, N>> for f64 {
             type Output = Dual<R, N>;
             #[inline(always)]
-            fn $f(self, other: Dual<R, N>) -> Dual<R, N> { $trait::$f(<Dual<R, N> as Number>::constant(self), other) }
+            fn $f(self, other: Dual<R, N>) -> Dual<R, N> { $trait::$f(<Dual<R, N> as Arithmetic>::constant(self), other) }
         }
     )*};
 }
@@ -185,7 +185,7 @@ operators! {
     };
 }
 
-impl<R: Number, const N: usize> Neg for Dual<R, N> {
+impl<R: Arithmetic, const N: usize> Neg for Dual<R, N> {
     type Output = Self;
     #[inline(always)]
     fn neg(self) -> Self {

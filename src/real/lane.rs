@@ -1,7 +1,7 @@
 //! A float inside a kernel's loop: the same arithmetic as the plain float, with the crate's own vectorisable
 //! functions.
 use super::lane_math::LaneMath;
-use super::{Number, table};
+use super::{Arithmetic, table};
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 /// One float of a vector loop. `FMA` says that fused multiply-add is an instruction of the machine.
@@ -25,7 +25,7 @@ macro_rules! lane {
         base { $( $(#[$bm:meta])* $bn:ident $bv:ident ($($bp:ident),*) [$($bk:ident)*] $bf:tt |$bx:ident, $by:ident, $bg:ident| $bd:expr $(, $bi:tt)?; )* }
         $($rest:tt)*
     ) => {
-        impl<T: LaneMath, const FMA: bool> Number for Lane<T, FMA> {
+        impl<T: LaneMath, const FMA: bool> Arithmetic for Lane<T, FMA> {
             type Mask = bool;
             #[inline(always)]
             fn constant(value: f64) -> Self {
@@ -83,7 +83,7 @@ macro_rules! lane {
     (call heavy $self:ident lgamma) => { Lane::new($self.value.lgamma()) };
     (call heavy $self:ident digamma) => { Lane::new($self.value.digamma()) };
     (call heavy $self:ident $name:ident) => { Lane::new(<T as LaneMath>::$name::<FMA>($self.value)) };
-    (call light $self:ident $name:ident) => { Lane::new(Number::$name($self.value)) };
+    (call light $self:ident $name:ident) => { Lane::new(Arithmetic::$name($self.value)) };
 }
 table::elementary!(lane);
 

@@ -1,6 +1,6 @@
 //! Which implementation of each transcendental function runs inside a kernel's loop: the crate's own
 //! vectorisable ones, or, for rare functions of `f64`, the standard library's.
-use super::{Number, math32, math64};
+use super::{Arithmetic, math32, math64};
 
 /// An expression of many forms, each with a loop of its own. These functions, which have no parameters of
 /// type, are compiled in this crate, once, and not in every crate that uses it.
@@ -12,7 +12,7 @@ pub trait Forms<const N: usize> {
 macro_rules! lane_math {
     (own64 { $($both:ident)* } std64 { $($name:ident)* } pairs { $($pair:ident)* }) => {
         /// Functions for the inside of vector loops; `FMA` says that fused multiply-add is an instruction.
-        pub trait LaneMath: Number<Mask = bool> {
+        pub trait LaneMath: Arithmetic<Mask = bool> {
             #[doc(hidden)]
             fn over<E: Forms<N>, const N: usize>(e: &E, x: [&[Self]; N], out: &mut [Self]);
             $(#[doc(hidden)] fn $both<const FMA: bool>(x: Self) -> Self;)*
@@ -32,8 +32,8 @@ macro_rules! lane_math {
                 e.over_f64(x, out);
             }
             $(#[inline(always)] fn $both<const FMA: bool>(x: f64) -> f64 { math64::$both::<FMA>(x) })*
-            $(#[inline(always)] fn $name<const FMA: bool>(x: f64) -> f64 { Number::$name(x) })*
-            $(#[inline(always)] fn $pair<const FMA: bool>(a: f64, b: f64) -> f64 { Number::$pair(a, b) })*
+            $(#[inline(always)] fn $name<const FMA: bool>(x: f64) -> f64 { Arithmetic::$name(x) })*
+            $(#[inline(always)] fn $pair<const FMA: bool>(a: f64, b: f64) -> f64 { Arithmetic::$pair(a, b) })*
         }
     };
 }

@@ -21,4 +21,4 @@ pub(crate) use about::About;
 pub(crate) use base::powi;
 pub use dual::Dual;
 pub use lane::Lane;
-pub use number::{Mask, Number, Real};
+pub use number::{Arithmetic, Mask, Number};

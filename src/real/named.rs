@@ -1,5 +1,5 @@
 //! The elementary functions by their names, for programs that come from a file.
-use super::{Number, number::value, table::elementary};
+use super::{Arithmetic, number::value, table::elementary};
 
 macro_rules! named {
     (
@@ -9,12 +9,12 @@ macro_rules! named {
         operators { $( $(#[$om:meta])* $on:ident $ov:ident [$($oka:ident)*] [$($okb:ident)*] |$ova:ident, $ovb:ident| $oe:expr, |$oa:ident, $ob:ident, $oy:ident, $og:ident| $oda:expr, $odb:expr $(, $oi:tt)?; )* }
     ) => {
         /// A function of these arguments and options; `None` if there is none of this name with as many.
-        pub(crate) fn apply<R: Number>(name: &str, x: &[R], options: &[f64]) -> Option<R> {
+        pub(crate) fn apply<R: Arithmetic>(name: &str, x: &[R], options: &[f64]) -> Option<R> {
             let mut options = options.iter().copied();
             let y = match (name, x) {
                 ("neg", &[x]) => -x,
-                $( (stringify!($bn), &[x]) => { $(let $bp = options.next()?;)* Number::$bn(x $(, $bp)*) } )*
-                $( (stringify!($mn), &[x]) => { $(let $mp = options.next()?;)* Number::$mn(x $(, $mp)*) } )*
+                $( (stringify!($bn), &[x]) => { $(let $bp = options.next()?;)* Arithmetic::$bn(x $(, $bp)*) } )*
+                $( (stringify!($mn), &[x]) => { $(let $mp = options.next()?;)* Arithmetic::$mn(x $(, $mp)*) } )*
                 $( (stringify!($pn), &[a, b]) => value::$pn(a, b), )*
                 $( (stringify!($on), &[a, b]) => value::$on(a, b), )*
                 _ => return None,

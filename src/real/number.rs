@@ -5,7 +5,7 @@ use std::{
     ops::{Add, BitAnd, BitOr, Div, Mul, Neg, Not, Sub},
 };
 
-/// The outcome of a comparison of [`Number`]s; combine with `&`, `|` and `!`.
+/// The outcome of a comparison of [`Arithmetic`]s; combine with `&`, `|` and `!`.
 pub trait Mask: Copy + BitAnd<Output = Self> + BitOr<Output = Self> + Not<Output = Self> {}
 
 impl<M: Copy + BitAnd<Output = M> + BitOr<Output = M> + Not<Output = M>> Mask for M {}
@@ -20,8 +20,8 @@ macro_rules! number_trait {
         /// What arithmetic needs: the four operations, comparison by masks, and the elementary functions.
         ///
         /// Implemented by `f32`, `f64`, [`Dual`](crate::Dual), [`Lane`](crate::Lane) and the scalars of a tape. Branches are written with
-        /// masks and [`select`](Number::select), so that the same expression runs in vector loops.
-        pub trait Number:
+        /// masks and [`select`](Arithmetic::select), so that the same expression runs in vector loops.
+        pub trait Arithmetic:
             Copy
             + Debug
             + Add<Output = Self>
@@ -47,7 +47,7 @@ macro_rules! number_trait {
             fn nothing() -> Self {
                 Self::constant(0.0)
             }
-            /// Whether this is known to be [`nothing`](Number::nothing), and not only zero; where nobody knows, it isn't.
+            /// Whether this is known to be [`nothing`](Arithmetic::nothing), and not only zero; where nobody knows, it isn't.
             #[doc(hidden)]
             #[inline(always)]
             fn is_nothing(self) -> bool {
@@ -96,12 +96,16 @@ macro_rules! number_trait {
 }
 elementary!(number_trait);
 
-/// A [`Number`] that mixes with plain `f64` constants: what expressions in [`fuse!`](crate::fuse) are generic
-/// over.
+/// A number of any kind: a float, a [dual number](crate::Dual), a scalar on a tape. What a formula is generic over,
+/// as expressions in [`fuse!`](crate::fuse) are.
+///
+/// It has [`Arithmetic`], and mixes with plain `f64`: `x * 2.0`. For `2.0 * x` a function says besides
+/// `where f64: Mul<R, Output = R>`. Generic code that must take `f32`, too, asks for [`Arithmetic`] alone and writes
+/// `R::constant(2.0)`.
 ///
 /// ```
-/// use kolmo::{Dual, Real, Tape};
-/// fn f<R: Real>(x: R) -> R {
+/// use kolmo::{Dual, Number, Tape};
+/// fn f<R: Number>(x: R) -> R {
 ///     (x * 2.0).sin()
 /// }
 /// let tape = Tape::<f64>::new();
@@ -111,13 +115,17 @@ elementary!(number_trait);
 /// assert_eq!(f(0.5), d.re);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
-pub trait Real:
-    Number + Add<f64, Output = Self> + Sub<f64, Output = Self> + Mul<f64, Output = Self> + Div<f64, Output = Self>
+pub trait Number:
+    Arithmetic
+    + Add<f64, Output = Self>
+    + Sub<f64, Output = Self>
+    + Mul<f64, Output = Self>
+    + Div<f64, Output = Self>
 {
 }
 
-impl<R> Real for R where
-    R: Number + Add<f64, Output = R> + Sub<f64, Output = R> + Mul<f64, Output = R> + Div<f64, Output = R>
+impl<R> Number for R where
+    R: Arithmetic + Add<f64, Output = R> + Sub<f64, Output = R> + Mul<f64, Output = R> + Div<f64, Output = R>
 {
 }
 
@@ -133,7 +141,7 @@ pub(crate) fn kind_of_power(exponent: f64) -> u8 {
 
 /// A power of that kind. Roots are roots, as in PyTorch: that of -0 is -0, and that of -∞ is NaN.
 #[inline(always)]
-pub(crate) fn power_of_kind<R: Number>(kind: u8, x: R, exponent: f64) -> R {
+pub(crate) fn power_of_kind<R: Arithmetic>(kind: u8, x: R, exponent: f64) -> R {
     match kind {
         1 => x.sqrt(),
         2 => R::constant(1.0) / x.sqrt(),
@@ -145,7 +153,7 @@ pub(crate) fn power_of_kind<R: Number>(kind: u8, x: R, exponent: f64) -> R {
 
 /// `x` to the power of a number.
 #[inline(always)]
-pub(crate) fn power<R: Number>(x: R, exponent: f64) -> R {
+pub(crate) fn power<R: Arithmetic>(x: R, exponent: f64) -> R {
     power_of_kind(kind_of_power(exponent), x, exponent)
 }
 
@@ -158,10 +166,10 @@ macro_rules! values {
     ) => {
         /// The values of the functions that are expressions in others.
         pub(crate) mod value {
-            use crate::real::number::{Number, SELU_ALPHA, SELU_SCALE, SQRT_2_OVER_PI, power, value};
-            $( #[inline(always)] pub fn $mn<R: Number>($mvx: R $(, $mp: f64)*) -> R { $me } )*
-            $( #[inline(always)] pub fn $pn<R: Number>($pva: R, $pvb: R) -> R { $pe } )*
-            $( #[inline(always)] pub fn $on<R: Number>($ova: R, $ovb: R) -> R { $oe } )*
+            use crate::real::number::{Arithmetic, SELU_ALPHA, SELU_SCALE, SQRT_2_OVER_PI, power, value};
+            $( #[inline(always)] pub fn $mn<R: Arithmetic>($mvx: R $(, $mp: f64)*) -> R { $me } )*
+            $( #[inline(always)] pub fn $pn<R: Arithmetic>($pva: R, $pvb: R) -> R { $pe } )*
+            $( #[inline(always)] pub fn $on<R: Arithmetic>($ova: R, $ovb: R) -> R { $oe } )*
         }
     };
 }

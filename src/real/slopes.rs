@@ -12,25 +12,25 @@ macro_rules! slopes {
         #[allow(unused_variables)]
         pub(crate) mod slope {
             use crate::real::{
-                number::{Number, SELU_ALPHA, SELU_SCALE, SQRT_2_OVER_PI, power, value},
+                number::{Arithmetic, SELU_ALPHA, SELU_SCALE, SQRT_2_OVER_PI, power, value},
                 slopes::slope,
             };
-            $( #[inline(always)] pub fn $bn<R: Number>($bx: R, $by: R, $bg: R $(, $bp: f64)*) -> R { $bd } )*
-            $( #[inline(always)] pub fn $mn<R: Number>($mx: R, $my: R, $mg: R $(, $mp: f64)*) -> R { $md } )*
+            $( #[inline(always)] pub fn $bn<R: Arithmetic>($bx: R, $by: R, $bg: R $(, $bp: f64)*) -> R { $bd } )*
+            $( #[inline(always)] pub fn $mn<R: Arithmetic>($mx: R, $my: R, $mg: R $(, $mp: f64)*) -> R { $md } )*
         }
         /// Derivatives of the functions of two arguments with respect to the first.
         #[allow(unused_variables)]
         pub(crate) mod slope_a {
-            use crate::real::number::Number;
-            $( #[inline(always)] pub fn $pn<R: Number>($pa: R, $pb: R, $py: R, $pg: R) -> R { $pda } )*
-            $( #[inline(always)] pub fn $on<R: Number>($oa: R, $ob: R, $oy: R, $og: R) -> R { $oda } )*
+            use crate::real::number::Arithmetic;
+            $( #[inline(always)] pub fn $pn<R: Arithmetic>($pa: R, $pb: R, $py: R, $pg: R) -> R { $pda } )*
+            $( #[inline(always)] pub fn $on<R: Arithmetic>($oa: R, $ob: R, $oy: R, $og: R) -> R { $oda } )*
         }
         /// Derivatives of the functions of two arguments with respect to the second.
         #[allow(unused_variables)]
         pub(crate) mod slope_b {
-            use crate::real::number::{Number, value};
-            $( #[inline(always)] pub fn $pn<R: Number>($pa: R, $pb: R, $py: R, $pg: R) -> R { $pdb } )*
-            $( #[inline(always)] pub fn $on<R: Number>($oa: R, $ob: R, $oy: R, $og: R) -> R { $odb } )*
+            use crate::real::number::{Arithmetic, value};
+            $( #[inline(always)] pub fn $pn<R: Arithmetic>($pa: R, $pb: R, $py: R, $pg: R) -> R { $pdb } )*
+            $( #[inline(always)] pub fn $on<R: Arithmetic>($oa: R, $ob: R, $oy: R, $og: R) -> R { $odb } )*
         }
     };
 }

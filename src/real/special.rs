@@ -1,6 +1,6 @@
 //! Special functions of `f64`, one value at a time: the error function and its inverse, and the logarithm of
 //! the gamma function with its derivatives. Relative errors are below 10⁻¹³ away from zeros.
-use crate::real::Number;
+use crate::real::Arithmetic;
 use std::f64::consts::{FRAC_2_SQRT_PI, PI};
 
 /// The error function `2/√π ∫₀ˣ exp(-t²) dt`.
@@ -38,12 +38,12 @@ pub(crate) fn erfinv(x: f64) -> f64 {
     }
     // Winitzki's formula has three digits. Each step of Halley's method triples their number; it is taken on
     // the complement where that is the smaller, since 1 - a is exact there.
-    let log = Number::log1p(-a * a);
+    let log = Arithmetic::log1p(-a * a);
     let half = 2.0 / (PI * 0.147) + 0.5 * log;
     let mut y = ((half * half - log / 0.147).sqrt() - half).sqrt();
     for _ in 0..3 {
         let excess = if a < 0.5 { erf(y) - a } else { (1.0 - a) - erfc(y) };
-        let newton = excess / (FRAC_2_SQRT_PI * Number::exp(-y * y));
+        let newton = excess / (FRAC_2_SQRT_PI * Arithmetic::exp(-y * y));
         y -= newton / (1.0 + y * newton);
     }
     y.copysign(x)
@@ -64,7 +64,7 @@ pub(crate) fn digamma(x: f64) -> f64 {
             return f64::NAN;
         }
         // ψ(1 - x) - ψ(x) = π / tan(πx), whose period is 1.
-        return digamma(1.0 - x) - PI / Number::tan(PI * (x - x.round()));
+        return digamma(1.0 - x) - PI / Arithmetic::tan(PI * (x - x.round()));
     }
     // ψ(x + 1) = ψ(x) + 1/x leads to where the asymptotic series has converged.
     let (mut x, mut shift) = (x, 0.0);
@@ -78,7 +78,7 @@ pub(crate) fn digamma(x: f64) -> f64 {
         power *= z;
         series += b * power / (2.0 * j as f64);
     }
-    Number::log(x) - 0.5 / x - series - shift
+    Arithmetic::log(x) - 0.5 / x - series - shift
 }
 
 /// The n-th derivative of [`digamma`]; from n = 171 on, digits are lost as n grows. The poles at zero and the
@@ -98,7 +98,7 @@ pub(crate) fn polygamma(n: u32, x: f64) -> f64 {
     if n == 1 && x < 0.0 && x == x.trunc() {
         // PyTorch's reflection: in floating point sin(πx) is 0 only at 0, so that the poles are large but
         // finite.
-        return Number::square(PI / Number::sin(PI * x));
+        return Arithmetic::square(PI / Arithmetic::sin(PI * x));
     }
     if x == x.trunc() {
         return sign * f64::INFINITY;
@@ -120,11 +120,11 @@ fn zeta_factorial(n: u32, a: f64) -> f64 {
     let first = if n <= 170 {
         (1..=n).map(|j| j as f64 / a).product::<f64>() / a
     } else {
-        Number::exp(lgamma(s) - s * Number::log(a))
+        Arithmetic::exp(lgamma(s) - s * Arithmetic::log(a))
     };
     let (mut sum, mut b) = (0.0, a);
     while b < 12.0 || b < 2.0 * s {
-        let term = Number::pow(a / b, s);
+        let term = Arithmetic::pow(a / b, s);
         sum += term;
         if term < 1e-18 * sum {
             return first * sum;
@@ -139,7 +139,7 @@ fn zeta_factorial(n: u32, a: f64) -> f64 {
         let k = 2.0 * j as f64;
         factor *= (s + k - 1.0) * (s + k) / ((k + 1.0) * (k + 2.0) * b * b);
     }
-    first * (sum + Number::pow(a / b, s) * tail)
+    first * (sum + Arithmetic::pow(a / b, s) * tail)
 }
 
 /// The Bernoulli numbers B₂, B₄, …, B₂₄.

@@ -13,7 +13,7 @@ use crate::{
     error::{Checked, Error, Result},
     ids::ParamId,
     kernels::FloatElement,
-    real::{About, Number},
+    real::{About, Arithmetic},
     tensor::{Shape, Tensor},
 };
 use smallvec::SmallVec;
@@ -37,7 +37,7 @@ use std::{
 ///     type Tensors = <kolmo::Dual<f64, 1> as kolmo::TapeNumber>::Tensors;
 /// }
 /// ```
-pub trait TapeNumber: Number + sealed::Sealed {
+pub trait TapeNumber: Arithmetic + sealed::Sealed {
     /// What the tape keeps for tensors of this type.
     #[doc(hidden)]
     type Tensors: TensorPart<Self>;

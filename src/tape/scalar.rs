@@ -9,7 +9,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     real::{
-        Number,
+        Arithmetic,
         number::value,
         slopes::{slope, slope_a, slope_b},
         table::elementary,
@@ -167,7 +167,7 @@ macro_rules! scalar {
         pairs { $( $(#[$pm:meta])* $pn:ident $pv:ident [$($pka:ident)*] [$($pkb:ident)*] |$pva:ident, $pvb:ident| $pe:expr, |$pa:ident, $pb:ident, $py:ident, $pg:ident| $pda:expr, $pdb:expr $(, $pi:tt)?; )* }
         operators { $($operators:tt)* }
     ) => {
-        impl<'t, T: TapeNumber> Number for Scalar<'t, T> {
+        impl<'t, T: TapeNumber> Arithmetic for Scalar<'t, T> {
             type Mask = T::Mask;
             #[inline(always)]
             fn constant(value: f64) -> Self {
@@ -239,17 +239,17 @@ macro_rules! scalar {
                 scalar!(pair self other y fmod)
             }
         }
-        /// The elementary functions, also without the trait [`Number`] in scope.
+        /// The elementary functions, also without the trait [`Arithmetic`] in scope.
         impl<'t, T: TapeNumber> Scalar<'t, T> {
-            $( $(#[$bm])* #[inline(always)] #[track_caller] pub fn $bn(self $(, $bp: f64)*) -> Self { <Self as Number>::$bn(self $(, $bp)*) } )*
-            $( $(#[$mm])* #[inline(always)] #[track_caller] pub fn $mn(self $(, $mp: f64)*) -> Self { <Self as Number>::$mn(self $(, $mp)*) } )*
-            $( $(#[$pm])* #[inline(always)] #[track_caller] pub fn $pn(self, other: Self) -> Self { <Self as Number>::$pn(self, other) } )*
+            $( $(#[$bm])* #[inline(always)] #[track_caller] pub fn $bn(self $(, $bp: f64)*) -> Self { <Self as Arithmetic>::$bn(self $(, $bp)*) } )*
+            $( $(#[$mm])* #[inline(always)] #[track_caller] pub fn $mn(self $(, $mp: f64)*) -> Self { <Self as Arithmetic>::$mn(self $(, $mp)*) } )*
+            $( $(#[$pm])* #[inline(always)] #[track_caller] pub fn $pn(self, other: Self) -> Self { <Self as Arithmetic>::$pn(self, other) } )*
             /// `self` to the power of `exponent`
             #[inline(always)]
-            pub fn pow(self, exponent: Self) -> Self { <Self as Number>::pow(self, exponent) }
+            pub fn pow(self, exponent: Self) -> Self { <Self as Arithmetic>::pow(self, exponent) }
             /// The angle of the point (`x`, `self`), in radians
             #[inline(always)]
-            pub fn atan2(self, x: Self) -> Self { <Self as Number>::atan2(self, x) }
+            pub fn atan2(self, x: Self) -> Self { <Self as Arithmetic>::atan2(self, x) }
         }
     };
     // A constant operand's derivative is neither computed nor able to spoil the other's with a NaN.

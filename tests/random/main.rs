@@ -31,7 +31,7 @@ mod unary;
 mod views;
 
 use check::Verdict;
-use kolmo::compress::coding::Arithmetic;
+use kolmo::compress::coding::ArithmeticVersion;
 use program::{Gen, Op, Program, What};
 use std::{collections::BTreeMap, env, process::Command};
 
@@ -151,7 +151,7 @@ fn main() {
     println!("{} operations, {statements} statements, the rarest {rarest}:", used.len());
     let cells: Vec<String> = used.iter().map(|(name, n)| format!("{name} {n}")).collect();
     cells.chunks(6).for_each(|row| println!("  {}", row.join(", ")));
-    println!("{}, bits {:016x}", Arithmetic::here(), check::bits());
+    println!("{}, bits {:016x}", ArithmeticVersion::here(), check::bits());
     if env::var_os("KOLMO_ISA").is_none() {
         let lesser =
             ["exact", "portable", "avx2"].into_iter().take_while(|&isa| isa != kolmo::instruction_set());
@@ -176,7 +176,7 @@ fn with_isa(isa: &str) -> usize {
     }
     // The same arithmetic gives the same bits.
     let told = text.lines().rev().nth(1).unwrap_or("no bits");
-    let here = format!("{}, bits {:016x}", Arithmetic::here(), check::bits());
+    let here = format!("{}, bits {:016x}", ArithmeticVersion::here(), check::bits());
     let arithmetic = |line: &str| line.split(',').next().map(str::to_string);
     if arithmetic(told) == arithmetic(&here) && told != here {
         println!("KOLMO_ISA={isa}: {told}, here {here}");

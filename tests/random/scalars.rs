@@ -7,7 +7,7 @@ use super::{
     program::{Gen, Op, op},
     unary::{BINARY, UNARY},
 };
-use kolmo::{Number, Scalar};
+use kolmo::{Arithmetic, Scalar};
 
 type S<'t> = Scalar<'t, f64>;
 type One = for<'t> fn(S<'t>) -> S<'t>;
@@ -54,7 +54,7 @@ const PAIRS: &[(&str, &str, Two)] = &[
     ("scalar div", "div", |a, b| a / b),
     ("scalar pow", "pow", |a, b| a.pow(b)),
     ("scalar atan2", "atan2", |a, b| a.atan2(b)),
-    ("scalar fmod", "fmod", |a, b| Number::fmod(a, b)),
+    ("scalar fmod", "fmod", |a, b| Arithmetic::fmod(a, b)),
     ("scalar remainder", "remainder", |a, b| a.remainder(b)),
     ("scalar maximum", "maximum", |a, b| a.maximum(b)),
     ("scalar minimum", "minimum", |a, b| a.minimum(b)),
@@ -206,7 +206,7 @@ pub fn ops(list: &mut Vec<Op>) {
             &[x, y],
             |v| {
                 let (x, y) = (v[0].to_scalars(), v[1].to_scalars());
-                v[0].tape().stack_scalars(&[Number::dot(&x, &y), x.iter().copied().sum()], [2])
+                v[0].tape().stack_scalars(&[Arithmetic::dot(&x, &y), x.iter().copied().sum()], [2])
             },
             |a| {
                 let dot = a[0].data.iter().zip(&a[1].data).map(|(&x, &y)| x * y).sum();

@@ -213,10 +213,11 @@ fn vectors_and_threads_leave_no_trace() {
 
 #[test]
 fn a_file_of_another_arithmetic_is_refused_by_name() {
-    use kolmo::compress::coding::Arithmetic;
-    let here = Arithmetic::here().byte();
-    assert!(Arithmetic::check(here).is_ok());
-    let [other, later] = [here ^ 0x80, here + 1].map(|byte| Arithmetic::check(byte).unwrap_err().to_string());
+    use kolmo::compress::coding::ArithmeticVersion;
+    let here = ArithmeticVersion::here().byte();
+    assert!(ArithmeticVersion::check(here).is_ok());
+    let [other, later] =
+        [here ^ 0x80, here + 1].map(|byte| ArithmeticVersion::check(byte).unwrap_err().to_string());
     assert!(other.contains("arithmetic 1 with unfused") && other.contains("KOLMO_ISA="), "{other}");
     assert!(later.contains("arithmetic 2 with") && later.contains("another version of the crate"), "{later}");
 }

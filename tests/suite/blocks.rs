@@ -8,7 +8,7 @@ use kolmo::{
 fn tangle<'t>(x: &[Scalar<'t>]) -> [Scalar<'t>; 3] {
     let shared = (x[0] * x[1]).sin() + x[2];
     let sum: Scalar = x.iter().map(|&v| v * shared).sum();
-    [shared * shared, Number::dot(x, &[sum, shared, x[0], sum]), x[3] * 2.0]
+    [shared * shared, Arithmetic::dot(x, &[sum, shared, x[0], sum]), x[3] * 2.0]
 }
 
 #[test]

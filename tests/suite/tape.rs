@@ -124,7 +124,7 @@ fn scalars_and_tensors_meet_in_one_sweep() -> Result<()> {
 
 #[test]
 fn scalars_reach_second_order_by_duals_and_by_nesting() -> Result<()> {
-    fn f<R: Real>(x: R, y: R) -> R {
+    fn f<R: Number>(x: R, y: R) -> R {
         (x * y).sin() * x.exp() + y / x
     }
     let (x, y) = (0.8, 1.7);

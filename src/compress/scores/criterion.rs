@@ -3,7 +3,7 @@ use crate::{
     error::{Error, Result},
     ops::Float,
     param::{Param, inventory, shown, visit_params},
-    real::Number,
+    real::Arithmetic,
     tape::{Gradients, Random, Tape, Var},
     tensor::Tensor,
 };
@@ -140,7 +140,7 @@ impl Scores {
             {
                 let (w, h, z) = (leaf.to_vec()?, product.to_vec()?, sign.to_vec());
                 let each = (0..w.len()).map(|i| {
-                    h[i].to_f64() * z[i].to_f64() * Number::square(w[i].to_f64()) / (2 * probes) as f64
+                    h[i].to_f64() * z[i].to_f64() * Arithmetic::square(w[i].to_f64()) / (2 * probes) as f64
                 });
                 scores.sum(name.clone(), each)?;
             }

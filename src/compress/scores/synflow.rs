@@ -5,7 +5,7 @@ use crate::{
     error::{Error, Result},
     ops::Float,
     param::{Param, visit_params},
-    real::Number,
+    real::Arithmetic,
     tape::{Tape, Var},
     tensor::{Shape, Tensor},
 };
@@ -45,7 +45,7 @@ pub fn synflow<T: Float, M: Serialize + ?Sized>(
             let w = leaf.to_vec()?;
             scores.sum(name, (0..w.len()).map(|i| (w[i].to_f64() * g[i].to_f64()).abs()))?;
         }
-        let left = Number::pow(density, round as f64 / rounds as f64);
+        let left = Arithmetic::pow(density, round as f64 / rounds as f64);
         weights = prune::by_scores(model, &scores, Amount::Density(left), &filter)?;
     }
     Ok(weights)

@@ -4,7 +4,7 @@ use crate::{
     autodiff::GradCheck,
     error::{Error, Result},
     ops::Float,
-    real::{Number, named},
+    real::{Arithmetic, named},
     tape::{Scalar, Tape, Var},
     tensor::Tensor,
 };
@@ -189,7 +189,7 @@ where
 }
 
 /// A function of numbers by its name: those of the table, and sums and products of any number of them.
-fn function<R: Number + std::iter::Sum>(name: &str, x: &[R], options: &[f64]) -> Option<R> {
+fn function<R: Arithmetic + std::iter::Sum>(name: &str, x: &[R], options: &[f64]) -> Option<R> {
     match name {
         "sum" => Some(x.iter().copied().sum()),
         "dot" if x.len().is_multiple_of(2) => {

@@ -13,7 +13,7 @@
 //! there is no room: every statement takes the slow way, which notes what the buffer doesn't hold.
 use super::super::ids::{NodeId, StatementId};
 use super::told::{Note, Told};
-use crate::real::Number;
+use crate::real::Arithmetic;
 use std::cell::UnsafeCell;
 
 /// The count of a statement that stands for an operation on tensors; its argument is the number of the node.
@@ -47,7 +47,7 @@ pub(crate) struct Stop {
     pub node: usize,
 }
 
-impl<T: Number> Statements<T> {
+impl<T: Arithmetic> Statements<T> {
     pub fn new() -> Self {
         let statements = Statements {
             inner: UnsafeCell::new(Inner {
@@ -70,7 +70,7 @@ impl<T: Number> Statements<T> {
     #[inline(always)]
     pub(super) fn with<R>(&self, f: impl FnOnce(&mut Inner<T>) -> R) -> R {
         // SAFETY: the buffer is neither Sync nor handed out, and no `f` below calls back into this type or
-        // into user code (Number is only copied), so this is the only reference while `f` runs.
+        // into user code (Arithmetic is only copied), so this is the only reference while `f` runs.
         f(unsafe { &mut *self.inner.get() })
     }
 

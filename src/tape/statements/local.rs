@@ -4,7 +4,7 @@ use super::{
     buffer::{Statements, TENSOR},
     told::Told,
 };
-use crate::real::Number;
+use crate::real::Arithmetic;
 
 /// Buffers of sweeps over a few statements. Between uses every adjoint is zero and no place is marked.
 pub(crate) struct Local<T> {
@@ -38,7 +38,7 @@ impl<T> Default for Local<T> {
     }
 }
 
-impl<T: Number> Statements<T> {
+impl<T: Arithmetic> Statements<T> {
     /// Replaces the statements after `floor` (as `len` gave it) by one for each of `results` that is among
     /// them, or a chain of several where one can't hold all arguments, and puts the new ids into
     /// `local.ids`. False, and nothing done, if there are tensor statements.

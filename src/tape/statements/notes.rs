@@ -5,11 +5,11 @@ use super::{
     buffer::Statements,
     told::{NO_CONSTANT, Note, Told},
 };
-use crate::real::Number;
+use crate::real::Arithmetic;
 use smallvec::SmallVec;
 use std::panic::Location;
 
-impl<T: Number> Statements<T> {
+impl<T: Arithmetic> Statements<T> {
     /// Starts or ends the notes.
     pub fn set_observing(&self, on: bool) {
         self.with(|b| {

@@ -1,7 +1,7 @@
 //! Reports on what an observed tape did: profile, kinks, rounding, differences.
 use super::noise;
 use kolmo::{
-    Number, Observation, Random, Result, Tape, Tensor,
+    Arithmetic, Observation, Random, Result, Tape, Tensor,
     inspect::{DifferenceKind, GroupBy, Profile},
     nn::{Layer, Linear, Param, Relu, Sequential},
 };
@@ -69,7 +69,7 @@ fn kinks_are_counted_where_the_sweep_came() -> Result<()> {
 
 #[test]
 fn the_error_of_a_long_program_in_f32_is_within_the_bound_and_near_it() -> Result<()> {
-    fn program<R: Number>(x: &[R], y: &[R]) -> R {
+    fn program<R: Arithmetic>(x: &[R], y: &[R]) -> R {
         let mut sum = R::constant(0.0);
         for (x, y) in x.iter().zip(y) {
             sum = sum * R::constant(0.99) + *x * *y / (*x * *x + R::constant(1.5)) - *y * R::constant(0.3);

@@ -1,7 +1,7 @@
 //! Saved tapes: the same bits without the program, checks, and files that are not what they should be.
 use super::noise;
 use kolmo::{
-    CustomOp, Dual, GradCheck, Number, PoolOptions, Random, Result, Scalar, Tape, Tensor, Var,
+    Arithmetic, CustomOp, Dual, GradCheck, PoolOptions, Random, Result, Scalar, Tape, Tensor, Var,
     inspect::SavedTape,
     nn::{
         AttentionMasks, BatchNorm2d, Conv2d, Dropout, Flatten, Layer, LayerNorm, Linear, MaxPool2d,
@@ -84,7 +84,7 @@ fn scalars_and_tensors_are_saved_together() -> Result<()> {
 }
 
 /// A program of numbers of any kind.
-fn program<R: Number>(x: &[R]) -> R {
+fn program<R: Arithmetic>(x: &[R]) -> R {
     x.windows(2).fold(R::constant(1.0), |y, pair| {
         let [a, b] = [pair[0], pair[1]];
         (y * R::constant(0.5) + a.sin() * b.exp()).maximum(a) / (b * b + R::constant(1.0)).sqrt() - a.atan2(b)
