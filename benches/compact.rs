@@ -1,5 +1,6 @@
 //! Layers in the form that they are stored in, against dense ones of floats, one thread, in one run:
 //! `cargo bench --bench compact`.
+#![allow(clippy::disallowed_methods)]
 use kolmo::{
     Random, Result, Tape, Tensor,
     compress::{

@@ -2,6 +2,7 @@
 //! by commas. Each prints one line of JSON with the median and least time of a step and a checksum of what
 //! was computed. `$BENCH_BUDGET` is the time to spend on each in seconds. Models are built as a user of the
 //! crate would.
+#![allow(clippy::disallowed_methods)]
 #[path = "suite/adbench.rs"]
 mod adbench;
 #[path = "../examples/char_gpt/model.rs"]
