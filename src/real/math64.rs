@@ -12,14 +12,15 @@ pub(super) fn fma<const FMA: bool>(a: f64, b: f64, c: f64) -> f64 {
     if FMA { a.mul_add(b, c) } else { a * b + c }
 }
 
-/// The polynomial `c[0] + c[1]·x + c[2]·x² + …` by Horner's rule.
+/// The polynomial `c[0] + c[1]·x + c[2]·x² + …`: even and odd terms by Horner's rule in x², side by side, since a
+/// scalar waits for each step.
 #[inline(always)]
 pub(super) fn poly<const FMA: bool, const N: usize>(x: f64, c: [f64; N]) -> f64 {
-    let mut sum = 0.0;
+    let (z, mut sums) = (x * x, [0.0; 2]);
     for k in (0..N).rev() {
-        sum = if k + 1 == N { c[k] } else { fma::<FMA>(sum, x, c[k]) };
+        sums[k % 2] = if k + 2 >= N { c[k] } else { fma::<FMA>(sums[k % 2], z, c[k]) };
     }
-    sum
+    fma::<FMA>(sums[1], x, sums[0])
 }
 
 /// The smaller of `x` and `limit`; NaN stays NaN, which `f64::min` would drop.

@@ -32,7 +32,11 @@ pub(super) unsafe fn dots<
         let most = if m == R { N } else { M };
         let mut j = 0;
         while j < x.n {
-            let n = if x.n - j >= most { most } else { 1 };
+            let n = match x.n - j {
+                left if left >= most => most,
+                4.. if m < R => 4,
+                _ => 1,
+            };
             // SAFETY: i + m and j + n stay within the product.
             unsafe {
                 let part = Product { a: x.a.at(i, 0), b: x.b.at(0, j), ..x.target(i, j) };
@@ -40,6 +44,7 @@ pub(super) unsafe fn dots<
                     (true, true) => dot_tile::<V, R, N, W>(part),
                     (true, false) => dot_tile::<V, R, 1, W>(part),
                     (false, true) => dot_tile::<V, 1, M, W>(part),
+                    (false, false) if n == 4 => dot_tile::<V, 1, 4, W>(part),
                     (false, false) => dot_tile::<V, 1, 1, W>(part),
                 }
             }
