@@ -82,7 +82,7 @@ fn bones<R: Number>(model: &Model, pose: &[R]) -> Vec<Affine<R>> {
 
 /// A turn about the first axis by `x`, then about the third by `z`.
 fn bent<R: Number>(x: R, z: R) -> Affine<R> {
-    let ([s, c], [sz, cz]) = ([x.sin(), x.cos()], [z.sin(), z.cos()]);
+    let ((s, c), (sz, cz)) = (x.sin_cos(), z.sin_cos());
     let zero = R::constant(0.0);
     [cz, -(sz * c), sz * s, zero, sz, cz * c, -(cz * s), zero, zero, s, c, zero]
 }

@@ -19,7 +19,7 @@ pub fn rotate<R: Number>(r: [R; 3], x: [R; 3]) -> [R; 3] {
         return std::array::from_fn(|i| x[i] + c[i]);
     }
     let angle = square.sqrt();
-    let (sin, cos, inverse) = (angle.sin(), angle.cos(), R::constant(1.0) / angle);
+    let ((sin, cos), inverse) = (angle.sin_cos(), R::constant(1.0) / angle);
     let axis = r.map(|v| v * inverse);
     let (turned, along) = (cross(axis, x), dot(axis, x) * (R::constant(1.0) - cos));
     std::array::from_fn(|i| x[i] * cos + turned[i] * sin + axis[i] * along)

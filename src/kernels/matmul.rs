@@ -163,7 +163,7 @@ macro_rules! element {
                 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
                 unsafe fn avx512(kernel: Kernel, x: &Product<$t>, scratch: &mut Scratch) {
                     // SAFETY: the caller's.
-                    unsafe { compute::<vector::$avx512, 8, 2, 4, 4, 8, 1>(kernel, x, scratch) }
+                    unsafe { compute::<vector::$avx512, 8, 2, 4, 4, 4, 1>(kernel, x, scratch) }
                 }
                 #[cfg(target_arch = "x86_64")]
                 #[target_feature(enable = "avx2,fma")]

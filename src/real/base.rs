@@ -74,6 +74,10 @@ macro_rules! through {
 impl Arithmetic for f64 {
     shared!(f64);
     through!(f64 dispatch::double: exp expm1 log log1p tanh sigmoid sin cos);
+    #[inline]
+    fn sin_cos(self) -> (f64, f64) {
+        dispatch::double::sin_cos(self)
+    }
     through!(f64 libm: exp2 log2 log10 tan asin acos atan sinh cosh atanh);
     through!(pairs f64 libm: pow atan2);
     #[inline(always)]

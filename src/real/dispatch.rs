@@ -6,17 +6,17 @@ use super::{math32, math64};
 use crate::isa::{Isa, isa};
 
 macro_rules! functions {
-    ($($module:ident $t:ident $math:ident { $($name:ident($($x:ident),*))* })*) => {$(
+    ($($module:ident $t:ident $math:ident { $($name:ident($($x:ident),*) $(-> $out:ty;)?)* })*) => {$(
         pub(super) mod $module {
             use super::{Isa, $math, isa};
             $(
                 #[inline]
-                pub fn $name($($x: $t),*) -> $t {
+                pub fn $name($($x: $t),*) -> functions!(result $t $(, $out)?) {
                     #[cfg(target_arch = "x86_64")]
                     if isa() >= Isa::Avx2 {
                         #[target_feature(enable = "avx2,fma")]
                         #[inline(never)]
-                        fn fused($($x: $t),*) -> $t {
+                        fn fused($($x: $t),*) -> functions!(result $t $(, $out)?) {
                             $math::$name::<true>($($x),*)
                         }
                         // SAFETY: isa() reports Avx2 only where the processor has avx2 and fma.
@@ -31,7 +31,7 @@ macro_rules! functions {
                 use super::{Isa, $math, isa};
                 $(
                     #[inline(never)]
-                    pub fn $name($($x: $t),*) -> $t {
+                    pub fn $name($($x: $t),*) -> functions!(result $t $(, $out)?) {
                         if cfg!(target_arch = "aarch64") || isa() == Isa::Exact {
                             $math::$name::<true>($($x),*)
                         } else {
@@ -42,6 +42,8 @@ macro_rules! functions {
             }
         }
     )*};
+    (result $t:ident) => { $t };
+    (result $t:ident, $out:ty) => { $out };
 }
 
 functions! {
@@ -49,5 +51,5 @@ functions! {
         exp(x) exp2(x) expm1(x) log(x) log1p(x) log2(x) log10(x) sin(x) cos(x) tan(x) asin(x) acos(x) atan(x)
         sinh(x) cosh(x) tanh(x) asinh(x) acosh(x) atanh(x) sigmoid(x) erf(x) erfc(x) pow(x, y) atan2(y, x)
     }
-    double f64 math64 { exp(x) expm1(x) log(x) log1p(x) tanh(x) sigmoid(x) sin(x) cos(x) }
+    double f64 math64 { exp(x) expm1(x) log(x) log1p(x) tanh(x) sigmoid(x) sin(x) cos(x) sin_cos(x) -> (f64, f64); }
 }

@@ -113,9 +113,14 @@ macro_rules! dual {
             fn is_nothing(self) -> bool {
                 self.re.is_nothing() && self.eps.iter().all(|e| e.is_nothing())
             }
+            #[inline(always)]
+            fn sin_cos(self) -> (Self, Self) {
+                let (sin, cos) = self.re.sin_cos();
+                (self.map(sin, |e| e * cos), self.map(cos, |e| -(e * sin)))
+            }
             $( #[inline(always)] fn $bn(self $(, $bp: f64)*) -> Self {
                 let y = self.re.$bn($($bp),*);
-                self.map(y, |e| slope::$bn(self.re, y, e $(, $bp)*))
+                dual!(slope $bf self y |e| slope::$bn(self.re, y, e $(, $bp)*))
             } )*
             $( #[inline(always)] fn $mn(self $(, $mp: f64)*) -> Self {
                 let y = value::$mn(self.re $(, $mp)*);
@@ -144,6 +149,12 @@ macro_rules! dual {
             }
         }
     };
+    (slope costly $self:ident $y:ident |$e:ident| $slope:expr) => {{
+        let $e = R::constant(1.0);
+        let slope = $slope;
+        $self.map($y, |e| e * slope)
+    }};
+    (slope $other:tt $self:ident $y:ident |$e:ident| $slope:expr) => { $self.map($y, |$e| $slope) };
 }
 elementary!(dual);
 

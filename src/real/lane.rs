@@ -79,9 +79,10 @@ macro_rules! lane {
             $( #[inline(always)] fn $bn(self $(, $bp: f64)*) -> Self { lane!(call $bf self $bn $($bp)*) } )*
         }
     };
-    (call heavy $self:ident polygamma $p:ident) => { Lane::new($self.value.polygamma($p)) };
-    (call heavy $self:ident lgamma) => { Lane::new($self.value.lgamma()) };
-    (call heavy $self:ident digamma) => { Lane::new($self.value.digamma()) };
+    (call costly $self:ident polygamma $p:ident) => { Lane::new($self.value.polygamma($p)) };
+    (call costly $self:ident lgamma) => { Lane::new($self.value.lgamma()) };
+    (call costly $self:ident digamma) => { Lane::new($self.value.digamma()) };
+    (call costly $self:ident $name:ident) => { lane!(call heavy $self $name) };
     (call heavy $self:ident $name:ident) => { Lane::new(<T as LaneMath>::$name::<FMA>($self.value)) };
     (call light $self:ident $name:ident) => { Lane::new(Arithmetic::$name($self.value)) };
 }

@@ -3,7 +3,7 @@
 //!
 //! `FMA` says that the loop is compiled where fused multiply-add is an instruction. Errors are, in both
 //! variants, at most 1 ulp for `exp`, `log` and `log1p`, 1.6 for `expm1` and 1.8 for `sigmoid` and `tanh`.
-pub use super::trig64::{cos, sin};
+pub use super::trig64::{cos, sin, sin_cos};
 use std::f64::consts::LOG2_E;
 
 /// `a · b + c`, in one rounding where that is one instruction.

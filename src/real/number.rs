@@ -88,6 +88,11 @@ macro_rules! number_trait {
             fn atan2(self, x: Self) -> Self;
             /// The remainder of `self / other` rounded towards zero, with the sign of `self`.
             fn fmod(self, other: Self) -> Self;
+            /// Sine and cosine, for little more than one of them.
+            #[inline(always)]
+            fn sin_cos(self) -> (Self, Self) {
+                (self.sin(), self.cos())
+            }
             $( $(#[$bm])* fn $bn(self $(, $bp: f64)*) -> Self; )*
             $( $(#[$mm])* fn $mn(self $(, $mp: f64)*) -> Self { value::$mn(self $(, $mp)*) } )*
             $( $(#[$pm])* fn $pn(self, other: Self) -> Self { value::$pn(self, other) } )*

@@ -3,7 +3,8 @@
 //! `slopes`.
 //!
 //! A row of `base` is computed by each plain number type itself; a row of `made` is an expression in
-//! others; `pairs` have two arguments. `[x]`, `[y]` say what the derivative reads: the argument, the result.
+//! others; `pairs` have two arguments. The derivative of a `costly` row calls functions itself: with several
+//! tangents it is computed for one of size 1. `[x]`, `[y]` say what the derivative reads: the argument, the result.
 //! The derivative maps the gradient `g` of the result to that of the argument; in a dual number `g` is the
 //! argument's tangent. Special points follow PyTorch: a kink has the subgradient of least norm. Where 0 · ∞
 //! must be kept out, `select` changes what is computed with, not what came out: the derivative of a branch
@@ -34,10 +35,10 @@ macro_rules! elementary {
             sqrt Sqrt() [y] light |x, y, g| g / (y + y),
                 { value: "√a", gradients: &["ȳ / 2y"], note: "The result is kept. At 0 the derivative is infinite." };
             /// Sine
-            sin Sin() [x] heavy |x, y, g| g * x.cos(),
+            sin Sin() [x] costly |x, y, g| g * x.cos(),
                 { value: "sin a", gradients: &["ȳ · cos a"] };
             /// Cosine
-            cos Cos() [x] heavy |x, y, g| -(g * x.sin()),
+            cos Cos() [x] costly |x, y, g| -(g * x.sin()),
                 { value: "cos a", gradients: &["−ȳ · sin a"] };
             /// Tangent
             tan Tan() [y] heavy |x, y, g| g * (y * y + R::constant(1.0)),
@@ -49,9 +50,9 @@ macro_rules! elementary {
             /// Arctangent
             atan Atan() [x] heavy |x, y, g| g / (x * x + R::constant(1.0));
             /// Hyperbolic sine
-            sinh Sinh() [x] heavy |x, y, g| g * x.cosh();
+            sinh Sinh() [x] costly |x, y, g| g * x.cosh();
             /// Hyperbolic cosine
-            cosh Cosh() [x] heavy |x, y, g| g * x.sinh();
+            cosh Cosh() [x] costly |x, y, g| g * x.sinh();
             /// Hyperbolic tangent
             tanh Tanh() [y] heavy |x, y, g| g * (R::constant(1.0) - y * y),
                 { value: "tanh a", gradients: &["ȳ · (1 − y²)"], note: "The result is kept." };
@@ -83,15 +84,15 @@ macro_rules! elementary {
             trunc Trunc() [] light |x, y, g| g * R::constant(0.0),
                 { exact: true };
             /// Error function
-            erf Erf() [x] heavy |x, y, g| g * (-(x * x)).exp() * R::constant(std::f64::consts::FRAC_2_SQRT_PI);
+            erf Erf() [x] costly |x, y, g| g * (-(x * x)).exp() * R::constant(std::f64::consts::FRAC_2_SQRT_PI);
             /// `1 - erf(x)`, precise for large x
-            erfc Erfc() [x] heavy |x, y, g| -(g * (-(x * x)).exp() * R::constant(std::f64::consts::FRAC_2_SQRT_PI));
+            erfc Erfc() [x] costly |x, y, g| -(g * (-(x * x)).exp() * R::constant(std::f64::consts::FRAC_2_SQRT_PI));
             /// Logarithm of the absolute value of the gamma function
-            lgamma Lgamma() [x] heavy |x, y, g| g * x.digamma();
+            lgamma Lgamma() [x] costly |x, y, g| g * x.digamma();
             /// Derivative of `lgamma`
-            digamma Digamma() [x] heavy |x, y, g| g * x.polygamma(1.0);
+            digamma Digamma() [x] costly |x, y, g| g * x.polygamma(1.0);
             /// n-th derivative of `digamma`, n ≥ 1
-            polygamma Polygamma(n) [x] heavy |x, y, g| g * x.polygamma(n + 1.0);
+            polygamma Polygamma(n) [x] costly |x, y, g| g * x.polygamma(n + 1.0);
         }
         made {
             /// `x²`

@@ -102,6 +102,22 @@ pub fn cos<const FMA: bool>(x: f64) -> f64 {
     f64::from_bits(y.to_bits() ^ ((n.wrapping_add(1) & 2) << 62))
 }
 
+/// Both, of one reduction.
+#[inline(always)]
+pub fn sin_cos<const FMA: bool>(x: f64) -> (f64, f64) {
+    let a = x.abs();
+    if a >= limit(FMA) || a.is_nan() {
+        return (libm::sin(x), libm::cos(x));
+    }
+    let (r, low, n) = reduce::<FMA>(a);
+    let (sin, cos) = (sin_part::<FMA>(r, low), cos_part::<FMA>(r, low));
+    let (s, c) = if n & 1 == 0 { (sin, cos) } else { (cos, sin) };
+    (
+        f64::from_bits(s.to_bits() ^ ((n & 2) << 62) ^ (x.to_bits() & (1 << 63))),
+        f64::from_bits(c.to_bits() ^ ((n.wrapping_add(1) & 2) << 62)),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,6 +137,10 @@ mod tests {
             near("sine", x, sin::<false>(x), x.sin());
             near("fused cosine", x, cos::<true>(x), x.cos());
             near("cosine", x, cos::<false>(x), x.cos());
+            assert_eq!(
+                [sin_cos::<true>(x), sin_cos::<false>(x)],
+                [(sin::<true>(x), cos::<true>(x)), (sin::<false>(x), cos::<false>(x))]
+            );
         }
         assert_eq!(sin::<true>(-0.0).to_bits(), (-0.0f64).to_bits());
         assert!(

@@ -204,9 +204,15 @@ macro_rules! scalar {
             fn is_zero(self) -> bool {
                 self.id == StatementId::CONSTANT && self.value.is_zero()
             }
+            #[inline(always)]
+            #[track_caller]
+            fn sin_cos(self) -> (Self, Self) {
+                let (sin, cos) = self.value.sin_cos();
+                let told = |name, y: T| Told::new(name, y.primal(), Location::caller());
+                (self.unary(sin, cos, told("sin", sin)), self.unary(cos, -sin, told("cos", cos)))
+            }
             $( #[inline(always)] #[track_caller] fn $bn(self $(, $bp: f64)*) -> Self {
-                let y = self.value.$bn($($bp),*);
-                let slope = slope::$bn(self.value, y, T::constant(1.0) $(, $bp)*);
+                let (y, slope) = scalar!(base $bn self.value $(, $bp)*);
                 let told = Told::new(stringify!($bn), y.primal(), Location::caller());
                 self.unary(y, slope, Told { options: &[$( (stringify!($bp), $bp) ),*], ..told })
             } )*
@@ -247,11 +253,26 @@ macro_rules! scalar {
             /// `self` to the power of `exponent`
             #[inline(always)]
             pub fn pow(self, exponent: Self) -> Self { <Self as Arithmetic>::pow(self, exponent) }
+            /// Sine and cosine, for little more than one of them
+            #[inline(always)]
+            #[track_caller]
+            pub fn sin_cos(self) -> (Self, Self) { <Self as Arithmetic>::sin_cos(self) }
+
             /// The angle of the point (`x`, `self`), in radians
             #[inline(always)]
             pub fn atan2(self, x: Self) -> Self { <Self as Arithmetic>::atan2(self, x) }
         }
     };
+    // Both at once.
+    (base sin $x:expr) => { $x.sin_cos() };
+    (base cos $x:expr) => {{
+        let (sin, cos) = $x.sin_cos();
+        (cos, -sin)
+    }};
+    (base $name:ident $x:expr $(, $p:ident)*) => {{
+        let y = $x.$name($($p),*);
+        (y, slope::$name($x, y, T::constant(1.0) $(, $p)*))
+    }};
     // A constant operand's derivative is neither computed nor able to spoil the other's with a NaN.
     (pair $self:ident $other:ident $y:ident $name:ident) => {{
         let one = T::constant(1.0);

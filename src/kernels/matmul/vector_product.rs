@@ -60,13 +60,10 @@ unsafe fn dot_tile<V: Vector<T: MatmulElement>, const R: usize, const N: usize, 
 ) {
     // SAFETY: the caller's views have R x k, k x N and R x N elements, those along k side by side.
     unsafe {
-        let zero = V::splat(V::T::ZERO);
-        let mut sums = [[[zero; W]; N]; R];
         let first = x.k.min(BLOCK);
-        add_dots::<V, R, N, W>(&x, 0, first, &mut sums);
+        let mut sums = dots_of::<V, R, N, W>(&x, 0, first);
         for p in (first..x.k).step_by(BLOCK) {
-            let mut part = [[[zero; W]; N]; R];
-            add_dots::<V, R, N, W>(&x, p, x.k.min(p + BLOCK), &mut part);
+            let part = dots_of::<V, R, N, W>(&x, p, x.k.min(p + BLOCK));
             let one = V::splat(V::T::ONE);
             for (sum, part) in sums.iter_mut().flatten().flatten().zip(part.iter().flatten().flatten()) {
                 *sum = part.mul_add(one, *sum);
@@ -91,45 +88,47 @@ unsafe fn dot_tile<V: Vector<T: MatmulElement>, const R: usize, const N: usize, 
     }
 }
 
-/// Adds the products of the steps `from..to`.
+/// The products of the steps `from..to`, lane by lane. By value, or the sums would go through memory.
 #[inline(always)]
-unsafe fn add_dots<V: Vector<T: MatmulElement>, const R: usize, const N: usize, const W: usize>(
+unsafe fn dots_of<V: Vector<T: MatmulElement>, const R: usize, const N: usize, const W: usize>(
     x: &Product<V::T>,
     from: usize,
     to: usize,
-    sums: &mut [[[V; W]; N]; R],
-) {
+) -> [[[V; W]; N]; R] {
     // SAFETY: the caller's views have R x k and k x N elements, those along k side by side.
     unsafe {
-        let whole = to - (to - from) % (W * V::LANES);
-        for p in (from..whole).step_by(W * V::LANES) {
-            for w in 0..W {
-                let p = p + w * V::LANES;
+        let mut sums = [[[V::splat(V::T::ZERO); W]; N]; R];
+        // No function, which would have the sums in memory.
+        macro_rules! add {
+            ($p:expr, $lanes:expr, $w:ident) => {{
+                let (p, lanes) = ($p, $lanes);
                 let mut b = [V::splat(V::T::ZERO); N];
                 for (j, b) in b.iter_mut().enumerate() {
-                    *b = V::load(x.b.at(p, j).data);
+                    *b = load(x.b.at(p, j).data, lanes);
                 }
                 for (i, row) in sums.iter_mut().enumerate() {
-                    let a = V::load(x.a.at(i, p).data);
+                    let a: V = load(x.a.at(i, p).data, lanes);
                     for j in 0..N {
-                        row[j][w] = a.mul_add(b[j], row[j][w]);
+                        row[j][$w] = a.mul_add(b[j], row[j][$w]);
                     }
                 }
-            }
+            }};
         }
-        // Of the rest, every lane takes part, some with zeros.
-        if whole < to {
+        // Of single vectors the compiler makes two loops by itself, and better ones.
+        let whole = if W == 1 { from } else { to - (to - from) % (W * V::LANES) };
+        for start in (from..whole).step_by(W * V::LANES) {
             for w in 0..W {
-                let p = (whole + w * V::LANES).min(to);
-                let lanes = V::LANES.min(to - p);
-                for (i, row) in sums.iter_mut().enumerate() {
-                    let a = V::load_first(x.a.at(i, p).data, lanes);
-                    for (j, sum) in row.iter_mut().enumerate() {
-                        sum[w] = a.mul_add(V::load_first(x.b.at(p, j).data, lanes), sum[w]);
-                    }
-                }
+                add!(start + w * V::LANES, V::LANES, w);
             }
         }
+        // At the end every lane takes part, too, some with zeros.
+        for start in (whole..to).step_by(W * V::LANES) {
+            for w in 0..W {
+                let p = (start + w * V::LANES).min(to);
+                add!(p, V::LANES.min(to - p), w);
+            }
+        }
+        sums
     }
 }
 
