@@ -176,7 +176,7 @@ impl fmt::Display for Rounding {
         if self.statements.is_empty() {
             return writeln!(
                 f,
-                "no sweep was observed: call observe(true) before recording, then backward()"
+                "no sweep was observed: call set_observing(true) before recording, then backward()"
             );
         }
         let total: f64 = self.statements.iter().filter(|s| s.rounds).map(|s| s.sensitivity).sum();

@@ -1,6 +1,6 @@
 //! The operation that CONTRIBUTING.md adds as an example: here it is compiled and tested.
 use super::{
-    checks::operands,
+    checks::{check_axes, operands},
     index::valid,
     list::{Axes, Float},
 };
@@ -12,7 +12,7 @@ use crate::{
     },
     real::Arithmetic,
     tape::{Op, Rule, Step, Var},
-    tensor::Tensor,
+    tensor::{Shape, Tensor},
 };
 use std::{borrow::Cow, sync::Arc};
 
@@ -56,6 +56,11 @@ impl<T: Float> Rule<T> for Centre {
         let n: usize = self.axes.iter().map(|&axis| x.dim(axis as isize)).product();
         let sums = fold(Sum, x, &self.axes, true);
         map(Less { share: 1.0 / n as f64 }, [x, &sums], x.shape())
+    }
+
+    fn check(&self, x: &[&Tensor<T>], _: &Shape) -> Checked<()> {
+        let [x] = operands(x)?;
+        check_axes(&self.axes, x.rank())
     }
 
     fn keeps(&self, _: u32) -> u32 {

@@ -48,6 +48,8 @@ mod parts;
 
 mod attend;
 pub(crate) mod binary_cross_entropy;
+#[cfg(test)]
+mod centre;
 mod checks;
 mod conv_options;
 pub(crate) mod cross_entropy;

@@ -2,13 +2,13 @@
 //! multiply-adds where the machine has them, so that scalars, dual numbers and tensors have the same bits, and
 //! have them on every machine. Nothing asks the system's library, whose functions differ from system to system;
 //! functions of `f64` that no loop has are `libm`'s, in Rust.
-use super::{math32, math64};
-use crate::isa::{Isa, isa};
-
 macro_rules! functions {
     ($($module:ident $t:ident $math:ident { $($name:ident($($x:ident),*) $(-> $out:ty;)?)* })*) => {$(
         pub(super) mod $module {
-            use super::{Isa, $math, isa};
+            use crate::{
+                isa::{Isa, isa},
+                real::$math,
+            };
             $(
                 #[inline]
                 pub fn $name($($x: $t),*) -> functions!(result $t $(, $out)?) {
@@ -28,7 +28,10 @@ macro_rules! functions {
 
             /// Without such instructions.
             mod plain {
-                use super::{Isa, $math, isa};
+                use crate::{
+                isa::{Isa, isa},
+                real::$math,
+            };
                 $(
                     #[inline(never)]
                     pub fn $name($($x: $t),*) -> functions!(result $t $(, $out)?) {

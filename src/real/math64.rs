@@ -3,40 +3,10 @@
 //!
 //! `FMA` says that the loop is compiled where fused multiply-add is an instruction. Errors are, in both
 //! variants, at most 1 ulp for `exp`, `log` and `log1p`, 1.6 for `expm1` and 1.8 for `sigmoid` and `tanh`.
+use super::steps64::{SHIFT, at_least, at_most, fma, poly};
 pub use super::trig64::{cos, sin, sin_cos};
 use std::f64::consts::LOG2_E;
 
-/// `a · b + c`, in one rounding where that is one instruction.
-#[inline(always)]
-pub(super) fn fma<const FMA: bool>(a: f64, b: f64, c: f64) -> f64 {
-    if FMA { a.mul_add(b, c) } else { a * b + c }
-}
-
-/// The polynomial `c[0] + c[1]·x + c[2]·x² + …`: even and odd terms by Horner's rule in x², side by side, since a
-/// scalar waits for each step.
-#[inline(always)]
-pub(super) fn poly<const FMA: bool, const N: usize>(x: f64, c: [f64; N]) -> f64 {
-    let (z, mut sums) = (x * x, [0.0; 2]);
-    for k in (0..N).rev() {
-        sums[k % 2] = if k + 2 >= N { c[k] } else { fma::<FMA>(sums[k % 2], z, c[k]) };
-    }
-    fma::<FMA>(sums[1], x, sums[0])
-}
-
-/// The smaller of `x` and `limit`; NaN stays NaN, which `f64::min` would drop.
-#[inline(always)]
-fn at_most(x: f64, limit: f64) -> f64 {
-    if x > limit { limit } else { x }
-}
-
-/// The larger of `x` and `limit`; NaN stays NaN.
-#[inline(always)]
-fn at_least(x: f64, limit: f64) -> f64 {
-    if x < limit { limit } else { x }
-}
-
-/// Adding 1.5 · 2⁵² rounds to the nearest integer, which the low bits of the sum then hold.
-pub(super) const SHIFT: f64 = 6_755_399_441_055_744.0;
 /// ln 2 with trailing zero bits, so that its product with an exponent is exact, and the rest.
 const LN2_HI: f64 = 0.6931471803691238;
 const LN2_LO: f64 = 1.9082149292705877e-10;

@@ -3,7 +3,7 @@
 //! `k_sin.c` and `k_cos.c`. Arguments beyond a million circles or so are `libm`'s.
 //!
 //! Errors are at most 0.8 ulp.
-use super::math64::{SHIFT, fma, poly};
+use super::steps64::{SHIFT, fma, poly};
 use std::f64::consts::{FRAC_2_PI, FRAC_PI_2};
 
 /// π/2 less its nearest float, in two floats.

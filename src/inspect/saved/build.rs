@@ -229,7 +229,8 @@ fn value(seen: &Observed) -> Result<&Tensor<f64>> {
 }
 
 fn unknown(seen: &Observed) -> Error {
-    let message = "its values were not kept; call observe(true) on the tape before anything is recorded";
+    let message =
+        "its values were not kept; call set_observing(true) on the tape before anything is recorded";
     Error::invalid("SavedTape", format!("{}: {message}", describe(seen)))
 }
 

@@ -197,7 +197,7 @@ fn what_cannot_be_saved_is_named_with_its_line() {
 
     let tape = Tape::<f32>::new();
     let error = SavedTape::from_var(&tape.input([1.0]).exp()).unwrap_err().to_string();
-    assert!(error.contains("observe(true)"), "{error}");
+    assert!(error.contains("set_observing(true)"), "{error}");
     assert!(SavedTape::from_var(&tape.constant([1.0])).unwrap_err().to_string().contains("is a constant"));
 }
 

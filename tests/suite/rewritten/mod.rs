@@ -166,7 +166,7 @@ fn every_layer_is_in_some_model() {
     let public = text.split("pub use ").skip(1).filter_map(|part| part.split(';').next());
     let words = public.flat_map(|part| part.split(|c: char| !c.is_alphanumeric()));
     // What is no layer, what is another one's name or part, and the table that a model begins with.
-    let others = "Layer Param Parametrize ParamState Form Steps Path State RecurrentMode AttentionMasks FeedForwardActivation TransformerOptions \
+    let others = "Layer Param Parametrize ParamId ParamState Form Steps Path State RecurrentMode AttentionMasks FeedForwardActivation TransformerOptions \
                   RecurrentOptions MultiheadAttentionOptions AdaptiveSize BatchNorm1d BatchNorm2d \
                   TransformerEncoderLayer TransformerDecoderLayer Embedding";
     let layers =
