@@ -98,34 +98,41 @@ unsafe fn dots_of<V: Vector<T: MatmulElement>, const R: usize, const N: usize, c
     // SAFETY: the caller's views have R x k and k x N elements, those along k side by side.
     unsafe {
         let mut sums = [[[V::splat(V::T::ZERO); W]; N]; R];
-        // No function, which would have the sums in memory.
-        macro_rules! add {
-            ($p:expr, $lanes:expr, $w:ident) => {{
-                let (p, lanes) = ($p, $lanes);
+        // Where rows and columns begin: a step along k is one element, which the views don't say.
+        let (mut rows, mut columns) = ([x.a.data.cast_const(); R], [x.b.data.cast_const(); N]);
+        for (i, row) in rows.iter_mut().enumerate() {
+            *row = x.a.at(i, 0).data;
+        }
+        for (j, column) in columns.iter_mut().enumerate() {
+            *column = x.b.at(0, j).data;
+        }
+        let whole = to - (to - from) % (W * V::LANES);
+        for p in (from..whole).step_by(W * V::LANES) {
+            for w in 0..W {
+                let p = p + w * V::LANES;
                 let mut b = [V::splat(V::T::ZERO); N];
-                for (j, b) in b.iter_mut().enumerate() {
-                    *b = load(x.b.at(p, j).data, lanes);
+                for (b, column) in b.iter_mut().zip(columns) {
+                    *b = V::load(column.add(p));
                 }
-                for (i, row) in sums.iter_mut().enumerate() {
-                    let a: V = load(x.a.at(i, p).data, lanes);
-                    for j in 0..N {
-                        row[j][$w] = a.mul_add(b[j], row[j][$w]);
+                for (sums, row) in sums.iter_mut().zip(rows) {
+                    let a = V::load(row.add(p));
+                    for (sum, &b) in sums.iter_mut().zip(&b) {
+                        sum[w] = a.mul_add(b, sum[w]);
                     }
                 }
-            }};
-        }
-        // Of single vectors the compiler makes two loops by itself, and better ones.
-        let whole = if W == 1 { from } else { to - (to - from) % (W * V::LANES) };
-        for start in (from..whole).step_by(W * V::LANES) {
-            for w in 0..W {
-                add!(start + w * V::LANES, V::LANES, w);
             }
         }
-        // At the end every lane takes part, too, some with zeros.
-        for start in (whole..to).step_by(W * V::LANES) {
+        // Of the rest every lane takes part, too, some with zeros.
+        if whole < to {
             for w in 0..W {
-                let p = (start + w * V::LANES).min(to);
-                add!(p, V::LANES.min(to - p), w);
+                let p = (whole + w * V::LANES).min(to);
+                let lanes = V::LANES.min(to - p);
+                for (sums, row) in sums.iter_mut().zip(rows) {
+                    let a = V::load_first(row.add(p), lanes);
+                    for (sum, column) in sums.iter_mut().zip(columns) {
+                        sum[w] = a.mul_add(V::load_first(column.add(p), lanes), sum[w]);
+                    }
+                }
             }
         }
         sums
