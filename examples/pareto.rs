@@ -12,7 +12,7 @@ mod images;
 use clap::Parser;
 use images::{Images, Set};
 use kolmo::{
-    Random, Tape, Tensor, Var,
+    Arithmetic, Random, Tape, Tensor, Var,
     compress::{
         Artifact, Compact, CostReport, data_bits, matrices, pack,
         prune::{self, Amount},
@@ -95,7 +95,7 @@ impl Training {
         let mut adam = Adam::new(2e-3);
         let mut tape = Tape::new();
         for epoch in 0..epochs {
-            adam.set_lr(1e-3 * (1.0 + (PI * epoch as f64 / epochs as f64).cos()));
+            adam.set_lr(1e-3 * (1.0 + Arithmetic::cos(PI * epoch as f64 / epochs as f64)));
             for rows in data::batches(set.len(), 64, &mut self.rng) {
                 let part = set.rows(&rows)?;
                 let x = tape.constant(part.varied(&self.augment, &mut self.rng)?);

@@ -20,7 +20,7 @@ use kolmo::{
     Random, Var,
     compress::{
         all_params,
-        coding::{Decoder, Encoder},
+        coding::{ArithmeticVersion, Decoder, Encoder},
         quantize::Quantizer,
     },
     data::Augment,
@@ -76,10 +76,13 @@ fn main() -> Result<()> {
     let mut encoder = Encoder::new();
     code_labels(&mut encoder, &net.scores(&set.images)?, |i| labels[i]);
     let path = report.folder().join("labels.bin");
-    kolmo::data::write_file(encoder.finish(), &path)?;
+    let written = [vec![ArithmeticVersion::here().byte()], encoder.finish()].concat();
+    kolmo::data::write_file(written, &path)?;
     let network = Net::load(&report.folder().join("compressed.kolmo"))?;
     let bytes = fs::read(&path)?;
-    let read = code_labels(&mut Decoder::new(&bytes), &network.scores(&set.images)?, |_| 0);
+    let (first, code) = bytes.split_first().ok_or("the file is empty")?;
+    ArithmeticVersion::check(*first)?;
+    let read = code_labels(&mut Decoder::new(code), &network.scores(&set.images)?, |_| 0);
     if read != labels {
         return Err("the files don't give the labels back".into());
     }

@@ -6,7 +6,7 @@ use crate::{
     net::Net,
 };
 use kolmo::{
-    Gradients, Random, Tape, Tensor, Var,
+    Arithmetic, Gradients, Random, Tape, Tensor, Var,
     compress::coding::BitCoder,
     data::{self, Augment},
     optim::{Adam, Optimizer},
@@ -112,7 +112,7 @@ impl Fit {
                 let x = tape.constant(part.varied(&self.augment, rng)?);
                 let loss = loss(&tape, &Batch { x, labels: part.labels, rows, progress })?;
                 let grads = loss.backward()?;
-                optimizer.set_lr(self.lr * 0.5 * (1.0 + (PI * progress).cos()));
+                optimizer.set_lr(self.lr * 0.5 * (1.0 + Arithmetic::cos(PI * progress)));
                 optimizer.step(model, &grads)?;
                 step += 1;
                 after(&grads, step as f64 / steps as f64)?;
@@ -131,15 +131,17 @@ pub fn errors(net: &Net, set: &Set) -> Result<usize> {
 }
 
 /// Codes a label for each row of scores: is it the likeliest class, else the second, and so on. A decoder
-/// ignores `label` and gives what it read.
+/// ignores `label` and gives what it read. Exponentials are kolmo's, which have the same bits on every machine.
 pub fn code_labels(coder: &mut impl BitCoder, scores: &Tensor, label: impl Fn(usize) -> u32) -> Vec<u32> {
     let classes = scores.dim(1);
     let rows = scores.to_vec();
     let one = |(i, row): (usize, &[f32])| {
         let mut order: Vec<u32> = (0..classes as u32).collect();
         order.sort_by(|&a, &b| row[b as usize].total_cmp(&row[a as usize]));
-        let weight: Vec<f64> =
-            order.iter().map(|&k| f64::from(row[k as usize] - row[order[0] as usize]).exp()).collect();
+        let weight: Vec<f64> = order
+            .iter()
+            .map(|&k| Arithmetic::exp(f64::from(row[k as usize] - row[order[0] as usize])))
+            .collect();
         let found = order.iter().enumerate().find(|&(place, &class)| {
             let left: f64 = weight[place..].iter().sum();
             let p = (weight[place] / left * 65_536.0).round().clamp(1.0, 65_535.0);

@@ -11,7 +11,7 @@ mod images;
 use clap::Parser;
 use images::{Images, Set};
 use kolmo::{
-    Random, Tape, Tensor,
+    Arithmetic, Random, Tape, Tensor,
     compress::{
         Artifact, Channels,
         distill::soft_target_loss,
@@ -67,7 +67,7 @@ impl Work<Net> for Digits {
         let mut tape = Tape::new();
         let augment = Augment::new().translate(0.5);
         for epoch in 0..task.epochs {
-            adam.set_lr(1.5e-3 * (1.0 + (PI * epoch as f64 / task.epochs as f64).cos()));
+            adam.set_lr(1.5e-3 * (1.0 + Arithmetic::cos(PI * epoch as f64 / task.epochs as f64)));
             for rows in data::batches(labels.numel(), 64, &mut self.rng) {
                 let x = images.rows(&rows)?.reshape([-1, 1, 8, 8])?;
                 let x = tape.constant(augment.apply(&x, &mut self.rng)?.reshape([-1, 64])?);

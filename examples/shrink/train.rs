@@ -2,7 +2,7 @@
 use crate::{Result, images::Set, model::Mlp};
 use indicatif::{ProgressBar, ProgressStyle};
 use kolmo::{
-    Random, Tape,
+    Arithmetic, Random, Tape,
     compress::distill::soft_target_loss,
     data::{self, Augment},
     optim::{Adam, Optimizer},
@@ -150,7 +150,7 @@ impl<'a> Training<'a> {
                     }
                 }
                 let grads = loss.backward()?;
-                optimizer.set_lr(LR * 0.5 * (1.0 + (PI * step as f64 / steps as f64).cos()));
+                optimizer.set_lr(LR * 0.5 * (1.0 + Arithmetic::cos(PI * step as f64 / steps as f64)));
                 optimizer.step(net, &grads)?;
                 step += 1;
                 tape.reset();
