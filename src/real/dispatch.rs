@@ -5,6 +5,7 @@
 macro_rules! functions {
     ($($module:ident $t:ident $math:ident { $($name:ident($($x:ident),*) $(-> $out:ty;)?)* })*) => {$(
         pub(super) mod $module {
+            #[cfg(target_arch = "x86_64")]
             use crate::{
                 isa::{Isa, isa},
                 real::$math,

@@ -2,7 +2,7 @@
 //! scalar on a tape. An expression is written once and runs on all of them.
 pub(crate) mod about;
 mod base;
-#[expect(unsafe_code, reason = "instructions that not every machine has")]
+#[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "instructions that not every machine has"))]
 mod dispatch;
 mod dual;
 pub(crate) mod half;
