@@ -30,9 +30,9 @@ macro_rules! functions {
             /// Without such instructions.
             mod plain {
                 use crate::{
-                isa::{Isa, isa},
-                real::$math,
-            };
+                    isa::{Isa, isa},
+                    real::$math,
+                };
                 $(
                     #[inline(never)]
                     pub fn $name($($x: $t),*) -> functions!(result $t $(, $out)?) {
