@@ -1,15 +1,12 @@
 //! Damaged and hostile files take little memory, whatever they say of themselves.
 use super::{
-    ALONE, most,
+    most,
     readers::{READERS, Reader, artifact, bound, crc32, used},
 };
 use kolmo::compress::Artifact;
-use std::sync::PoisonError;
 
 /// Those with a right checksum and large numbers in their headers included.
-#[test]
-fn a_thousand_damaged_files_take_little_memory() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+pub fn a_thousand_damaged_files_take_little_memory() {
     let bytes = artifact().to_bytes().unwrap();
     assert!(bytes.len() < 1000, "{}", bytes.len());
     let body = &bytes[..bytes.len() - 4];
@@ -73,17 +70,13 @@ fn bounded(reader: &Reader) {
     std::fs::remove_file(&path).unwrap();
 }
 
-#[test]
-fn damaged_files_of_every_kind_take_little_memory() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+pub fn damaged_files_of_every_kind_take_little_memory() {
     READERS.iter().for_each(bounded);
 }
 
 /// A PNG of a hundred bytes that claims 11,000 × 11,000 pixels.
 #[cfg(feature = "images")]
-#[test]
-fn a_picture_takes_no_more_than_its_bytes_can_tell() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+pub fn a_picture_takes_no_more_than_its_bytes_can_tell() {
     let chunk = |kind: &[u8; 4], data: &[u8]| {
         let body = [&kind[..], data].concat();
         [&(data.len() as u32).to_be_bytes()[..], &body, &crc32(&body).to_be_bytes()].concat()
@@ -125,9 +118,7 @@ fn craft(header: &[u8], sections: &[u8]) -> Vec<u8> {
     file
 }
 
-#[test]
-fn shapes_and_counts_are_not_believed() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+pub fn shapes_and_counts_are_not_believed() {
     let (huge, zero) = (1u64 << 31, 0u64);
     let shapes: [&[u64]; 8] = [
         &[huge, zero],
@@ -174,9 +165,7 @@ fn shapes_and_counts_are_not_believed() {
 
 /// A name shares its beginning with the one before it: a header could tell very many long ones in little
 /// space.
-#[test]
-fn names_that_share_a_long_beginning_take_little_memory() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+pub fn names_that_share_a_long_beginning_take_little_memory() {
     for long in [1000, 30_000] {
         let count = 5_000u64;
         let mut header = vec![0];

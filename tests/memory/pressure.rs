@@ -1,11 +1,8 @@
 //! Every operation while the system refuses whatever is larger than a few kilobytes, at once or after any
 //! number of times that it didn't: a result or an error, never the process's end.
-use super::{ALONE, Full, catalogue};
+use super::{Full, at, catalogue};
 use kolmo::*;
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::PoisonError,
-};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 fn told(error: Error) -> String {
     error.to_string()
@@ -54,15 +51,13 @@ fn of_memory(why: &str) -> bool {
 
 /// What asks for less than was had before is not reached by a limit of size alone. The tape has room for its
 /// statements.
-#[test]
-fn every_operation_survives_that_memory_runs_out() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+pub fn every_operation_survives_that_memory_runs_out() {
     let mut wrong = Vec::new();
     for entry in catalogue::all() {
         let mut tape = Tape::new();
         let whole = outcome_of(&in_columns(&tape, entry), entry, || None);
         for times in 0.. {
-            println!("{} with room for {times} lists", entry.name);
+            at(format_args!("{} with room for {times} lists", entry.name));
             tape.reset();
             let x = in_columns(&tape, entry);
             let run = || outcome_of(&x, entry, || Some(Full::after(times, 4 << 10)));
@@ -80,15 +75,12 @@ fn every_operation_survives_that_memory_runs_out() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-#[test]
-fn every_operation_survives_that_memory_is_short() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+pub fn every_operation_survives_that_memory_is_short() {
     let (mut refused, mut tried) = (0, 0);
     for entry in catalogue::all() {
         let expected = outcome(entry, || None).unwrap_or_else(|e| panic!("{}: {e}", entry.name));
         for limit in [4 << 10, 16 << 10, 40 << 10, 200 << 10] {
-            // What an abort leaves behind says where it was.
-            println!("{} with {limit} bytes at most", entry.name);
+            at(format_args!("{} with {limit} bytes at most", entry.name));
             tried += 1;
             match outcome(entry, || Some(Full::beyond(limit))) {
                 Ok(found) => assert!(found == expected, "{}, {limit} bytes at most", entry.name),

@@ -1,8 +1,7 @@
 //! What is larger than memory, or finds none, is an error with its shape and bytes; what was there before
 //! stays usable.
-use super::{ALONE, Full};
+use super::Full;
 use kolmo::{nn::*, *};
-use std::sync::PoisonError;
 
 const SIDE: usize = 1 << 20;
 const HUGE: usize = 1 << 40;
@@ -62,9 +61,7 @@ const TOO_LARGE: &[(&str, Function)] = &[
     ("cholesky of many", |t, _| t.constant(1.0).expand([1 << 40, 1, 1]).cholesky(false)),
 ];
 
-#[test]
-fn sizes_beyond_memory_are_errors_that_tell_shapes_and_bytes() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+pub fn sizes_beyond_memory_are_errors_that_tell_shapes_and_bytes() {
     for (name, f) in TOO_LARGE {
         let tape = Tape::new();
         let x = tape.input(Tensor::ones([SIDE, 1]));
@@ -76,9 +73,7 @@ fn sizes_beyond_memory_are_errors_that_tell_shapes_and_bytes() {
     }
 }
 
-#[test]
-fn a_tensor_that_was_not_made_is_an_error_wherever_it_is_used() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+pub fn a_tensor_that_was_not_made_is_an_error_wherever_it_is_used() {
     let none = Tensor::<f32>::zeros([HUGE]);
     assert_eq!((none.shape().to_vec(), none.to_vec(), none.numel()), (vec![0], vec![], 0));
     let errors = [
@@ -101,9 +96,7 @@ fn a_tensor_that_was_not_made_is_an_error_wherever_it_is_used() {
 
 /// Small matrices whose results are not: every allocation of a large result or of room to work in is refused,
 /// and is an error.
-#[test]
-fn an_allocation_that_fails_is_an_error_and_leaves_the_books_right() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+pub fn an_allocation_that_fails_is_an_error_and_leaves_the_books_right() {
     type Function = for<'t> fn(&Var<'t>, &Var<'t>) -> Var<'t>;
     let functions: &[(&str, Function)] = &[
         ("add", |x, _| x + 1.0),
@@ -245,9 +238,7 @@ const LARGE: &[(&str, Function)] = &[
     ("positions", |t, _| t.constant(nn::sinusoidal_positions(1 << 40, 1 << 40))),
 ];
 
-#[test]
-fn what_is_needed_on_the_way_is_refused_as_results_are() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+pub fn what_is_needed_on_the_way_is_refused_as_results_are() {
     for (name, f) in LARGE {
         let tape = Tape::new();
         let x = tape.input(Tensor::ones([SIDE, 1]));
@@ -262,9 +253,7 @@ fn what_is_needed_on_the_way_is_refused_as_results_are() {
 }
 
 /// Beside the tape, too.
-#[test]
-fn what_numbers_ask_for_is_an_error_where_there_is_no_room() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+pub fn what_numbers_ask_for_is_an_error_where_there_is_no_room() {
     type Asked = fn() -> Option<Error>;
     const MOST: usize = usize::MAX;
     let asked: &[(&str, Asked)] = &[
