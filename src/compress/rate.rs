@@ -191,7 +191,6 @@ mod tests {
         error::Result,
     };
     use rand::RngExt;
-    use rand_distr::StandardNormal;
 
     fn bits(p: &Param<f64>) -> Result<f64> {
         let tape = Tape::inference();
@@ -208,7 +207,7 @@ mod tests {
     fn sparse(rare: f64) -> Result<Param<f64>> {
         let rng = &mut Random::new(3);
         let kept: Vec<f64> = (0..4800).map(|_| rng.random()).collect();
-        let values: Vec<f64> = (0..4800).map(|_| rng.sample(StandardNormal)).collect();
+        let values: Vec<f64> = (0..4800).map(|_| rng.normal(0.0, 1.0)).collect();
         let value = |i: usize| {
             if kept[i] * rare < 1.0 { (values[i] * 3.0).clamp(-7.0, 7.0).round() * 0.125 } else { 0.0 }
         };

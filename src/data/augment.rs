@@ -9,7 +9,6 @@ use crate::{
     threads::for_chunks,
 };
 use rand::Rng;
-use rand_distr::{Beta, Distribution};
 use serde::Serialize;
 
 options! {
@@ -187,11 +186,12 @@ pub fn mixup(
             format!("takes x [n, …] and targets [n, classes], not {} and {}", x.shape(), targets.shape());
         return Err(Error::invalid("mixup", message));
     }
-    let beta = Beta::new(alpha, alpha)
-        .map_err(|_| Error::invalid("mixup", format!("alpha {alpha} is not positive and finite")))?;
+    if !(alpha > 0.0 && alpha < f64::INFINITY) {
+        return Err(Error::invalid("mixup", format!("alpha {alpha} is not positive and finite")));
+    }
     // A stream of its own: how many numbers the distribution takes is not known beforehand.
     let mut stream = rng.fork();
-    let weights: Vec<f32> = (0..n).map(|_| beta.sample(&mut stream) as f32).collect();
+    let weights: Vec<f32> = (0..n).map(|_| beta(alpha, &mut stream) as f32).collect();
     let others: Vec<usize> = (0..n).map(|_| stream.next_u64() as usize % n).collect();
     let mix = |t: &Tensor<f32>| {
         let (own, size) = (t.to_vec(), t.numel() / n.max(1));
@@ -201,6 +201,28 @@ pub fn mixup(
         })
     };
     Ok((mix(x), mix(targets)))
+}
+
+/// A number from Beta(α, α): the share that one of two numbers from Gamma(α) has in their sum.
+fn beta(alpha: f64, rng: &mut Random) -> f64 {
+    // Gamma(α) is Gamma(α + 1) · u^(1/α), which may be too small for a float where its logarithm isn't.
+    let [one, other] = [(); 2].map(|_| [ln_gamma(alpha + 1.0, rng), Arithmetic::log(1.0 - rng.uniform())]);
+    let ratio = other[0] - one[0] + (other[1] - one[1]) / alpha;
+    1.0 / (1.0 + Arithmetic::exp(ratio))
+}
+
+/// The logarithm of a number from Gamma(α) for α of 1 or more (Marsaglia and Tsang, ACM Transactions on
+/// Mathematical Software 26, 2000).
+fn ln_gamma(alpha: f64, rng: &mut Random) -> f64 {
+    let d = alpha - 1.0 / 3.0;
+    loop {
+        let z = rng.normal(0.0, 1.0);
+        let root = 1.0 + z / (9.0 * d).sqrt();
+        let (cube, ln) = (root * root * root, 3.0 * Arithmetic::log(root));
+        if root > 0.0 && Arithmetic::log(1.0 - rng.uniform()) < 0.5 * z * z + d * (1.0 - cube + ln) {
+            return Arithmetic::log(d) + ln;
+        }
+    }
 }
 
 #[cfg(test)]
@@ -258,6 +280,28 @@ mod tests {
         let (mixed, targets) = mixup(&x, &y, 0.4, &mut Random::new(0)).unwrap();
         assert_ne!(mixed, x);
         assert!(targets.to_vec().chunks(3).all(|row| (row.iter().sum::<f32>() - 1.0).abs() < 1e-6));
-        assert!(mixup(&x, &y, 0.0, &mut Random::new(0)).is_err());
+        for alpha in [0.0, f64::INFINITY, f64::NAN] {
+            assert!(mixup(&x, &y, alpha, &mut Random::new(0)).is_err());
+        }
+    }
+
+    /// The moments of Beta(α, α): mean ½, variance 1 / (8α + 4), kurtosis 3 - 6 / (2α + 3).
+    #[test]
+    fn shares_are_distributed_as_they_should_be() {
+        for alpha in [0.01, 0.3, 1.0, 2.5, 40.0] {
+            let rng = &mut Random::new(8);
+            let apart: Vec<f64> = (0..40000).map(|_| beta(alpha, rng) - 0.5).collect();
+            let moment = |k: i32| apart.iter().map(|v| v.powi(k)).sum::<f64>() / 40000.0;
+            let (mean, variance) = (moment(1), moment(2));
+            let expected = 1.0 / (8.0 * alpha + 4.0);
+            assert!(mean.abs() < 4.0 * (expected / 40000.0).sqrt(), "{alpha}: mean {mean}");
+            assert!((variance / expected - 1.0).abs() < 0.03, "{alpha}: variance {variance}");
+            let kurtosis = moment(4) / (variance * variance);
+            assert!((kurtosis - 3.0 + 6.0 / (2.0 * alpha + 3.0)).abs() < 0.1, "{alpha}: kurtosis {kurtosis}");
+        }
+        for alpha in [f64::MIN_POSITIVE, 1e-320, 1e300] {
+            let rng = &mut Random::new(8);
+            assert!((0..100).all(|_| (0.0..=1.0).contains(&beta(alpha, rng))), "{alpha}");
+        }
     }
 }

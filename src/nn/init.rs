@@ -9,7 +9,6 @@ use crate::{
         shape::addressable,
     },
 };
-use rand_distr::{Distribution, StandardNormal, Uniform};
 
 /// Which size of a weight `[out, in, …]` the variance is kept over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,20 +96,17 @@ pub fn fans(shape: &Shape) -> Result<(usize, usize)> {
 /// ```
 #[doc(alias("rand", "uniform_"))]
 pub fn uniform<T: Float>(shape: impl Into<Shape>, low: f64, high: f64, rng: &mut Random) -> Tensor<T> {
-    match Uniform::new(low, high) {
-        Ok(d) => Tensor::from_fn(shape, |_| T::from_f64(d.sample(rng))),
-        // Empty and infinite ranges have one sensible answer.
-        Err(_) => Tensor::full(shape, T::from_f64(low)),
+    if low < high && (high - low).is_finite() {
+        return Tensor::from_fn(shape, |_| T::from_f64(rng.uniform_range(low..high)));
     }
+    // Empty and infinite ranges have one sensible answer.
+    Tensor::full(shape, T::from_f64(low))
 }
 
 /// Normal with this mean and standard deviation.
 #[doc(alias("randn", "normal_"))]
 pub fn normal<T: Float>(shape: impl Into<Shape>, mean: f64, std: f64, rng: &mut Random) -> Tensor<T> {
-    Tensor::from_fn(shape, |_| {
-        let z: f64 = StandardNormal.sample(rng);
-        T::from_f64(mean + std * z)
-    })
+    Tensor::from_fn(shape, |_| T::from_f64(rng.normal(mean, std)))
 }
 
 /// Glorot's uniform values: bound `gain · √(6 / (fan_in + fan_out))`.
@@ -182,12 +178,8 @@ pub fn trunc_normal<T: Float>(
     high: f64,
     rng: &mut Random,
 ) -> Tensor<T> {
-    let mut draw = || {
-        let z: f64 = StandardNormal.sample(rng);
-        mean + std * z
-    };
     Tensor::from_fn(shape, |_| {
-        let found = (0..1000).map(|_| draw()).find(|v| (low..=high).contains(v));
+        let found = (0..1000).map(|_| rng.normal(mean, std)).find(|v| (low..=high).contains(v));
         T::from_f64(found.unwrap_or(if mean < low { low } else { high }))
     })
 }
@@ -215,7 +207,7 @@ pub fn orthogonal<T: Float>(shape: impl Into<Shape>, gain: f64, rng: &mut Random
     // Gram and Schmidt, twice: the second time takes away what rounding left.
     let mut basis: Vec<Vec<f64>> = room(short).map_err(named)?;
     for _ in 0..short {
-        let mut v: Vec<f64> = listed(long, (0..long).map(|_| StandardNormal.sample(rng))).map_err(named)?;
+        let mut v: Vec<f64> = listed(long, (0..long).map(|_| rng.normal(0.0, 1.0))).map_err(named)?;
         for u in basis.iter().chain(&basis) {
             let dot: f64 = v.iter().zip(u).map(|(a, b)| a * b).sum();
             v.iter_mut().zip(u).for_each(|(a, b)| *a -= dot * b);

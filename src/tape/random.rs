@@ -2,10 +2,10 @@
 //! threads.
 use crate::{
     error::{Checked, Error, Result},
+    real::special::normal_quantile,
     tensor::room::{listed, room},
 };
 use rand::{RngExt, seq::SliceRandom};
-use rand_distr::{Distribution, StandardNormal};
 use std::{fmt::Debug, ops::Range};
 
 /// A stream of random numbers: a seed and how many were drawn. Saved and restored, it goes on where it was.
@@ -73,12 +73,10 @@ impl Random {
         u * (range.end - range.start) + range.start
     }
 
-    /// `mean + std · z` with z from the standard normal distribution (by the ziggurat method, which takes a
-    /// number of draws that varies).
+    /// `mean + std · z` with z from the standard normal distribution: the quantile of one uniform number.
     #[doc(alias("randn", "gauss"))]
     pub fn normal(&mut self, mean: f64, std: f64) -> f64 {
-        let z: f64 = StandardNormal.sample(self);
-        mean + std * z
+        mean + std * self.reserve(1).normal_at(0)
     }
 
     /// True with probability `p`: never if it is 0 or less, always if it is 1 or more.
@@ -174,6 +172,18 @@ impl Random {
     pub fn uniform_at(&self, i: u64) -> f64 {
         (self.bits_at(i) >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
     }
+
+    /// A number from the standard normal distribution for position `i`, as [`bits_at`](Random::bits_at).
+    ///
+    /// ```
+    /// let mut stream = kolmo::Random::new(7);
+    /// assert_eq!(stream.normal_at(0), stream.normal(0.0, 1.0));
+    /// ```
+    pub fn normal_at(&self, i: u64) -> f64 {
+        // One of the 2⁵³ numbers in the middle of equal parts of (-1, 1), each of which a float holds.
+        let odd = (self.bits_at(i) >> 10 | 1) as i64 - (1 << 53);
+        normal_quantile(odd as f64 * (1.0 / (1u64 << 53) as f64))
+    }
 }
 
 #[cold]
@@ -214,7 +224,7 @@ impl Weights {
     }
 }
 
-/// A stream is also a generator for the `rand` and `rand_distr` crates: each draw is the next position.
+/// A stream is also a generator for the `rand` crate and what stands on it: each draw is the next position.
 impl rand::TryRng for Random {
     type Error = std::convert::Infallible;
 
@@ -265,8 +275,6 @@ mod tests {
             assert_eq!(own.uniform(), theirs.random::<f64>());
             assert_eq!(own.uniform_range(-2.0..3.0), theirs.random_range(-2.0..3.0));
             assert_eq!(own.randint(3..40usize).unwrap(), theirs.random_range(3..40usize));
-            let z: f64 = StandardNormal.sample(&mut theirs);
-            assert_eq!(own.normal(2.0, 3.0), 2.0 + 3.0 * z);
             assert_eq!(own, theirs);
         }
     }
@@ -282,6 +290,23 @@ mod tests {
         assert!(near(&shares(3, |r| r.randperm(3).unwrap()[1]), &[1.0 / 3.0; 3]));
         let rng = &mut Random::new(1);
         assert!(!rng.bernoulli(0.0) && rng.bernoulli(1.0) && !rng.bernoulli(f64::NAN));
+    }
+
+    /// How many lie below each tenth, and the ends, which no other number of 2⁵³ goes beyond.
+    #[test]
+    fn normal_numbers_are_distributed_as_they_should_be() {
+        let rng = &mut Random::new(6);
+        let quantiles = [1.2815515655446004, 0.8416212335729143, 0.5244005127080407, 0.2533471031357997];
+        let bounds: Vec<f64> =
+            quantiles.iter().map(|q| -q).chain([0.0]).chain(quantiles.into_iter().rev()).collect();
+        let drawn: Vec<f64> = (0..20000).map(|_| rng.normal(3.0, 2.0)).collect();
+        assert_eq!(rng.drawn, 20000);
+        for (i, bound) in bounds.into_iter().enumerate() {
+            let below = drawn.iter().filter(|v| **v < 3.0 + 2.0 * bound).count() as f64 / 20000.0;
+            assert!((below - (i + 1) as f64 / 10.0).abs() < 0.0142, "{below} below {bound}");
+        }
+        let end = normal_quantile(1.0 - 0.5f64.powi(53));
+        assert!(end > 8.2 && end < 8.3 && normal_quantile(-1.0 + 0.5f64.powi(53)) == -end);
     }
 
     #[test]
