@@ -28,7 +28,7 @@ const EXP: [f64; 11] = [
 
 /// Splits `x` into `n·ln 2 + r`: `eʳ - 1` and n.
 #[inline(always)]
-fn reduce<const FMA: bool>(x: f64) -> (f64, f64) {
+pub(super) fn reduce<const FMA: bool>(x: f64) -> (f64, f64) {
     let n = fma::<FMA>(x, LOG2_E, SHIFT) - SHIFT;
     let high = fma::<FMA>(-n, LN2_HI, x);
     let r = fma::<FMA>(-n, LN2_LO, high);
@@ -39,7 +39,7 @@ fn reduce<const FMA: bool>(x: f64) -> (f64, f64) {
 
 /// 2ⁿ for an integer -1022 ≤ n ≤ 1023.
 #[inline(always)]
-fn power_of_two(n: f64) -> f64 {
+pub(super) fn power_of_two(n: f64) -> f64 {
     f64::from_bits(((n + SHIFT).to_bits() << 52).wrapping_add(1.0f64.to_bits()))
 }
 

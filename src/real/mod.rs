@@ -14,6 +14,7 @@ pub(crate) mod named;
 pub(crate) mod number;
 pub(crate) mod slopes;
 pub(crate) mod special;
+mod scalar64;
 mod steps64;
 pub(crate) mod table;
 mod trig64;
