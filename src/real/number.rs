@@ -19,7 +19,7 @@ macro_rules! number_trait {
     ) => {
         /// What arithmetic needs: the four operations, comparison by masks, and the elementary functions.
         ///
-        /// Implemented by `f32`, `f64`, [`Dual`](crate::Dual), [`Lane`](crate::Lane) and the scalars of a tape. Branches are written with
+        /// Implemented by `f32`, `f64`, [`Dual`](crate::number::Dual), [`Lane`](crate::number::Lane) and the scalars of a tape. Branches are written with
         /// masks and [`select`](Arithmetic::select), so that the same expression runs in vector loops.
         pub trait Arithmetic:
             Copy
@@ -101,7 +101,7 @@ macro_rules! number_trait {
 }
 elementary!(number_trait);
 
-/// A number of any kind: a float, a [dual number](crate::Dual), a scalar on a tape. What a formula is generic over,
+/// A number of any kind: a float, a [dual number](crate::number::Dual), a scalar on a tape. What a formula is generic over,
 /// as expressions in [`fuse!`](crate::fuse) are.
 ///
 /// It has [`Arithmetic`], and mixes with plain `f64`: `x * 2.0`. For `2.0 * x` a function says besides
@@ -109,7 +109,7 @@ elementary!(number_trait);
 /// `R::constant(2.0)`.
 ///
 /// ```
-/// use kolmo::{Dual, Number, Tape};
+/// use kolmo::{Number, Tape, number::Dual};
 /// fn f<R: Number>(x: R) -> R {
 ///     (x * 2.0).sin()
 /// }

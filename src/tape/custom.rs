@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// An operation that the crate doesn't have: its value, and its derivative as a program over the tape.
 ///
 /// ```
-/// use kolmo::{CustomOp, Result, Tape, Tensor, Var};
+/// use kolmo::{Result, Tape, Tensor, Var, autodiff::CustomOp};
 ///
 /// /// The cube of each element.
 /// struct Cube;

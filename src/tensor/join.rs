@@ -1,5 +1,5 @@
 //! Tensors put together, and slices of them taken.
-use super::{Element, Index, Shape, Tensor, named, room::room};
+use super::{Element, Index, Shape, Tensor, array::named, room::room};
 use crate::error::{Checked, Result};
 use std::borrow::Borrow;
 
