@@ -207,8 +207,8 @@ impl SparsityPattern {
         Ok(SparsityPattern { columns, rows: kept, row_colours, column_colours })
     }
 
-    /// The elements of a matrix that aren't zero: found once, as by [`jacobian`](crate::autodiff::jacobian) at a point
-    /// where no derivative vanishes by chance, a pattern serves for all other points.
+    /// The elements of a matrix that aren't zero: found once, as by [`jacobian`](crate::autodiff::jacobian) at a
+    /// point where no derivative vanishes by chance, a pattern serves for all other points.
     ///
     /// # Errors
     /// The tensor is no matrix.
