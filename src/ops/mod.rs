@@ -12,9 +12,9 @@
 //! | expressions | [`Fused`], which [`fuse!`](crate::fuse) makes, [`Fuse`], [`FuseInput`] |
 //!
 //! ```
-//! use kolmo::{Tape, ops::ConvOptions};
+//! use kolmo::{Tape, Tensor, ops::ConvOptions};
 //! let tape = Tape::<f32>::new();
-//! let (x, w) = (tape.ones([1, 1, 4, 4]), tape.ones([1, 1, 3, 3]));
+//! let (x, w) = (tape.constant(Tensor::ones([1, 1, 4, 4])), tape.constant(Tensor::ones([1, 1, 3, 3])));
 //! let y = x.conv2d(&w, None, &ConvOptions::new().stride(2).padding(1));
 //! assert_eq!(y.shape(), &[1, 1, 2, 2]);
 //! # Ok::<(), kolmo::Error>(())
