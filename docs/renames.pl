@@ -2,7 +2,8 @@
 #
 #     perl -CSD -pi docs/renames.pl src/*.rs
 #
-# What is used without its module or receiver is found by the compiler; CHANGELOG.md has the table.
+# What is used without its module or receiver, or came by `kolmo::*`, is found by the compiler; CHANGELOG.md has the
+# table.
 use utf8;
 # A list of imports is seen as a whole.
 $_ .= <> while /\bkolmo::\{/ && !/\bkolmo::(\{(?:[^{}]|(?1))*\})/ && !eof;
