@@ -50,7 +50,7 @@ fn mlp(rng: &mut Random) -> Sequential<(Linear, Relu, Linear, Relu, Linear)> {
 }
 
 fn main() -> Result<()> {
-    kolmo::set_num_threads(1);
+    kolmo::runtime::set_num_threads(1);
     println!("{:<64}{:>10}{:>10}{:>8}", "", "f32, µs", "here, µs", "ratio");
     let rng = &mut Random::new(0);
     let tape = Tape::inference();

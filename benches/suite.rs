@@ -15,9 +15,11 @@ mod scalar;
 mod timing;
 
 use kolmo::{
-    AttentionOptions, Gradients, Program, Result, Shape, Tape, Tensor, Var, fuse,
+    Gradients, Program, Result, Tape, Tensor, Var, fuse,
     nn::{Layer, Sequential, Tanh},
+    ops::AttentionOptions,
     optim::{Adam, AdamW, Optimizer, Sgd},
+    tensor::Shape,
 };
 use models::{GruChar, cnn, gpt_nano, lenet, linear, mlp, tensor};
 use serde::Serialize;
@@ -29,8 +31,8 @@ fn main() {
     let all = "mlp_tiny,mlp300,mlp1200,lenet5,cnn3,gpt_nano,gru_char,elementwise,matmul1024,infer_mlp300_b1,infer_mlp300_b64,infer_lenet5_b1,\
                infer_lenet5_b64,attention1024,mlp_tiny_replayed,gelu_by_hand,gelu_by_hand_replayed,sums_recorded,sums_computed,scalar_chain,scalar_chain_fused,adbench_gmm_scalars,adbench_gmm_mixed,\
                adbench_gmm_tensors,adbench_lstm,adbench_ba,adbench_ba_plain,adbench_ba_preaccumulated,adbench_hand,adbench_hand_tensors";
-    let threads = words.get(1).and_then(|t| t.parse().ok()).unwrap_or_else(kolmo::num_threads);
-    kolmo::set_num_threads(threads);
+    let threads = words.get(1).and_then(|t| t.parse().ok()).unwrap_or_else(kolmo::runtime::num_threads);
+    kolmo::runtime::set_num_threads(threads);
     for workload in words.first().map_or(all, String::as_str).split(',') {
         if let Err(error) = run(workload, threads) {
             println!(

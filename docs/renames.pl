@@ -2,8 +2,11 @@
 #
 #     perl -CSD -pi docs/renames.pl src/*.rs
 #
-# What is used without its module or receiver is found by the compiler; CHANGELOG.md has the table.
+# What is used without its module or receiver, or came by `kolmo::*`, is found by the compiler; CHANGELOG.md has the
+# table.
 use utf8;
+# A list of imports is seen as a whole.
+$_ .= <> while /\bkolmo::\{/ && !/\bkolmo::(\{(?:[^{}]|(?1))*\})/ && !eof;
 s~\b(R|T|S|f32>|f64>|Number|Number>)::of\b~$1::constant~g;
 s~\bChannels::of\b~Channels::trace~g;
 s~\bLedger::of\b~Ledger::measure~g;
@@ -155,3 +158,11 @@ s~(?<!::)\bNumber\b(?=[:,;>}\s+])(?! of)~Arithmetic~g;
 s~\bkolmo::Number\b~kolmo::Arithmetic~g;
 s~(?<![\w:])Real\b(?=[:,;>}\s+])~Number~g;
 s~\bkolmo::Real\b~kolmo::Number~g;
+# Names that left the root, as paths and in lists of imports, where lists inside are passed over.
+BEGIN { $root = qr~\bkolmo::(?:\{(?:[^{}]|(\{(?:[^{}]|(?1))*\}))*?(?<=[{,\s])(?<!as ))?\K~ }
+1 while s~$root(?=(?:Block|CustomOp|GradCheck|MemoryBudget|Sparse|SparsityPattern|gradcheck|(?:sparse_)?(?:hessian|jacobian)|hvp|jvp)\b)~autodiff::~;
+1 while s~$root(?=(?:Arithmetic|Dual|Lane|Mask|TapeFloat|TapeNumber)\b)~number::~;
+1 while s~$root(?=(?:AttentionMask|AttentionOptions|ConvOptions|Fuse|FuseInput|Fused|InterpolateMode|InterpolateTo|IsCloseOptions|MatrixNorm|MeshgridIndexing|Operand|Pad|Padding|Parts|PoolOptions|Scatter|Sizes|SolveTriangularOptions|SplitAt|SplitSizes|TensorIndex|Unique)\b)~ops::~;
+1 while s~$root(?=(?:Dims|Element|Index|Shape)\b)~tensor::~;
+1 while s~$root(?=(?:Argument|Constant|Explorer|Flow|Kept|Listing|Observation|Observed|Row)\b)~inspect::~;
+1 while s~$root(?=(?:instruction_set|(?:set_)?num_threads|release_memory)\b)~runtime::~;

@@ -20,7 +20,7 @@ mod rotation;
 
 use clap::Parser;
 use clock::seconds;
-use kolmo::{Random, Result, Sparse, Tape};
+use kolmo::{Random, Result, Tape, autodiff::Sparse};
 use least_squares::{Levenberg, Rows, half_square};
 use objective::{Input, Observation, Way};
 use std::path::PathBuf;

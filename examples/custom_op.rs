@@ -4,7 +4,9 @@
 //! cargo run --release --example custom_op
 //! ```
 use kolmo::{
-    CustomOp, GradCheck, Random, Result, Tape, Tensor, Var, fuse,
+    Random, Result, Tape, Tensor, Var,
+    autodiff::{CustomOp, GradCheck},
+    fuse,
     nn::Param,
     optim::{Adam, Optimizer},
 };

@@ -10,7 +10,8 @@ mod model;
 
 use clap::{Parser, ValueEnum};
 use kolmo::{
-    Explorer, Random, Result, Tape, Tensor, Var,
+    Random, Result, Tape, Tensor, Var,
+    inspect::Explorer,
     nn::{Layer, Linear},
 };
 use model::{Config, Gpt};

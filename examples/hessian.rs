@@ -5,7 +5,9 @@
 //! cargo run --release --example hessian
 //! ```
 use kolmo::{
-    Random, Result, Tape, Tensor, Var, data, hessian, hvp,
+    Random, Result, Tape, Tensor, Var,
+    autodiff::{hessian, hvp},
+    data,
     nn::{Layer, Linear, Sequential, Tanh, init, named_params},
     optim::{Optimizer, Sgd},
 };

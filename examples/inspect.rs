@@ -5,11 +5,13 @@
 //! cargo run --release --example inspect
 //! ```
 use kolmo::{
-    GradCheck, PoolOptions, Random, Result, Tape, Tensor, Var,
+    Random, Result, Tape, Tensor, Var,
+    autodiff::GradCheck,
     compress::prune,
     data,
     inspect::{SavedTape, summary},
     nn::{Conv2d, Layer, Linear},
+    ops::PoolOptions,
     optim::{Adam, Optimizer},
 };
 

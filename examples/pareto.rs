@@ -12,7 +12,7 @@ mod images;
 use clap::Parser;
 use images::{Images, Set};
 use kolmo::{
-    Arithmetic, Random, Tape, Tensor, Var,
+    Random, Tape, Tensor, Var,
     compress::{
         Artifact, Compact, CostReport, data_bits, matrices, pack,
         prune::{self, Amount},
@@ -21,6 +21,7 @@ use kolmo::{
     },
     data::{self, Augment},
     nn::{Layer, Linear},
+    number::Arithmetic,
     optim::{Adam, Optimizer},
     plot::Plot,
 };
@@ -232,7 +233,7 @@ fn main() -> Result<()> {
 
 /// Bytes, multiply-adds and the time of one image, on one thread.
 fn ledger(net: &Net, test: &Set) -> Result<CostReport> {
-    kolmo::set_num_threads(1);
+    kolmo::runtime::set_num_threads(1);
     let image = test.images.rows(&[0])?;
     // The network's own forward is known to nobody else.
     let order = vec!["Linear"; net.layers.len()].join(" Relu ");

@@ -2,7 +2,8 @@
 //! adds their name and the caller's line.
 use std::{fmt, panic::Location, sync::Arc};
 
-/// What went wrong, with the values that clash and what would be accepted.
+/// What went wrong, with the values that clash and what would be accepted. One of your own is made by
+/// [`Error::custom`].
 ///
 /// ```
 /// use kolmo::{Error, Tape, Tensor};
@@ -44,6 +45,9 @@ pub enum Error {
         /// What was expected and what was found.
         message: String,
     },
+    /// An error of a program's own, as [`Error::custom`] makes it.
+    #[error(transparent)]
+    Custom(Arc<dyn std::error::Error + Send + Sync>),
 }
 
 /// As `Display`: what a `main` that returns an error prints, and what `unwrap` says, is for people.
@@ -84,6 +88,23 @@ impl fmt::Display for OpError {
 }
 
 impl Error {
+    /// An error of your own, for functions that return the crate's [`Result`]: hooks of a
+    /// [`Trainer`](crate::train::Trainer), a [`CustomOp`](crate::autodiff::CustomOp), a loader's batches. It is made
+    /// of a message or of an error of any other type.
+    ///
+    /// ```
+    /// use kolmo::{Error, Result};
+    /// fn finite(loss: f64) -> Result<()> {
+    ///     if loss.is_finite() { Ok(()) } else { Err(Error::custom(format!("the loss is {loss}"))) }
+    /// }
+    /// assert_eq!(finite(f64::NAN).unwrap_err().to_string(), "the loss is NaN");
+    /// let steps: Result<u32> = "ten".parse().map_err(Error::custom);
+    /// assert_eq!(steps.unwrap_err().to_string(), "invalid digit found in string");
+    /// ```
+    pub fn custom(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+        Error::Custom(Arc::from(error.into()))
+    }
+
     pub(crate) fn invalid(what: &'static str, message: impl Into<String>) -> Error {
         Error::Invalid { what, message: message.into() }
     }

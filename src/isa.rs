@@ -40,7 +40,7 @@ pub(crate) fn isa() -> Isa {
 /// `avx512` on a machine without fused multiply-adds, and is slow.
 ///
 /// ```
-/// assert!(["exact", "portable", "avx2", "avx512"].contains(&kolmo::instruction_set()));
+/// assert!(["exact", "portable", "avx2", "avx512"].contains(&kolmo::runtime::instruction_set()));
 /// ```
 pub fn instruction_set() -> &'static str {
     match isa() {

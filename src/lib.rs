@@ -31,13 +31,15 @@
 //! | for | look at |
 //! | --- | --- |
 //! | operations on tensors | the methods of [`Var`]; names and conventions are PyTorch's |
-//! | numbers, generic formulas | [`Scalar`], [`Arithmetic`], [`Number`], [`Dual`]; [`fuse!`] makes one operation of an expression |
-//! | derivatives | [`Var::backward`], [`Var::grad`], [`jvp()`], [`hvp()`], [`jacobian()`], [`hessian()`], [`sparse_jacobian()`], [`gradcheck()`] |
-//! | memory and speed | [`Tape::reset`], [`Tape::checkpoint`], [`MemoryBudget`], [`Program`], [`set_num_threads`] |
-//! | your own operation | [`CustomOp`], [`Tape::custom`] |
+//! | options of operations, operands, axes | [`ops`], [`tensor`] |
+//! | numbers, generic formulas | [`Scalar`], [`number`]; [`fuse!`] makes one operation of an expression |
+//! | derivatives | [`Var::backward`], [`Var::grad`]; [`autodiff`]: Jacobians, Hessians, sparse ones, checks |
+//! | memory and speed | [`Tape::reset`], [`Tape::checkpoint`], [`autodiff::MemoryBudget`], [`Program`], [`runtime`] |
+//! | your own operation | [`autodiff::CustomOp`], [`Tape::custom`] |
 //! | models | [`nn`], [`loss`], [`optim`], [`metrics`] |
 //! | training | [`data`], [`train`] |
 //! | small models | [`compress`]: masks, codebooks, distillation, `.kolmo` files, lengths in bits |
+//! | what a tape did, and where | [`inspect`] |
 //!
 //! # The methods of `Var`
 //!
@@ -76,22 +78,20 @@
 // In the order in which rustdoc shows their methods of one type: those of `Var` that are needed first come
 // first.
 mod error;
-mod tensor;
+pub mod tensor;
 
 mod tape;
 
 mod param;
 
-mod ops;
+pub mod ops;
 
 pub mod nn;
 
 pub mod loss;
 
-mod autodiff;
+pub mod autodiff;
 pub mod inspect;
-
-mod explore;
 
 pub mod compress;
 
@@ -118,24 +118,58 @@ mod real;
 mod threads;
 pub mod train;
 
-pub use autodiff::{
-    Block, GradCheck, MemoryBudget, Sparse, SparsityPattern, gradcheck, hessian, hvp, jacobian, jvp,
-    sparse_hessian, sparse_jacobian,
-};
 pub use error::{Error, OpError, Result};
-pub use explore::Explorer;
-pub use inspect::{Argument, Constant, Flow, Kept, Listing, Observation, Observed, Row};
-pub use isa::instruction_set;
-pub use ops::{
-    AttentionMask, AttentionOptions, ConvOptions, Float, Fuse, FuseInput, Fused, InterpolateMode,
-    InterpolateTo, IsCloseOptions, MatrixNorm, MeshgridIndexing, Operand, Pad, Padding, Parts, PoolOptions,
-    Scatter, Sizes, SolveTriangularOptions, SplitAt, SplitSizes, TensorIndex, Unique,
-};
+pub use ops::list::Float;
 pub use program::Program;
-pub use real::{Arithmetic, Dual, Lane, Mask, Number};
-pub use tape::{CustomOp, Gradients, Random, Scalar, Tape, TapeFloat, TapeNumber, Var};
-pub use tensor::{Dims, Element, Index, Shape, Tensor, release_memory};
-pub use threads::{num_threads, set_num_threads};
+pub use real::Number;
+pub use tape::{Gradients, Random, Scalar, Tape, Var};
+pub use tensor::array::Tensor;
+
+/// What a number can do: for formulas that run on floats, on the scalars of a tape and on others alike.
+///
+/// | name | what it is |
+/// | --- | --- |
+/// | [`Number`] | what a formula of your own is generic over: it mixes with `f64` |
+/// | [`Arithmetic`](number::Arithmetic) | the functions of a number, such as `exp` and `powi` |
+/// | [`Dual`](number::Dual) | a number with its derivatives in a few directions, without a tape |
+/// | [`Lane`](number::Lane), [`Mask`](number::Mask) | numbers side by side in a vector loop, and what comparing them gives |
+/// | [`TapeFloat`](number::TapeFloat), [`TapeNumber`](number::TapeNumber) | what a tape of tensors, and one of scalars, can be made of |
+///
+/// ```
+/// use kolmo::{Number, Tape, number::Dual};
+/// fn wave<R: Number>(x: R) -> R {
+///     x.sin() * 2.0
+/// }
+/// let tape = Tape::<f64>::new();
+/// let x = tape.scalar(0.5);
+/// let slope = wave(x).backward()?.scalar(x);
+/// assert_eq!(slope, wave(Dual::<f64, 1>::variable(0.5, 0)).eps[0]);
+/// assert_eq!(wave(0.5), wave(x).value());
+/// # Ok::<(), kolmo::Error>(())
+/// ```
+pub mod number {
+    pub use crate::{
+        real::{Arithmetic, Dual, Lane, Mask, Number},
+        tape::{TapeFloat, TapeNumber},
+    };
+}
+
+/// What all computations of the process share: threads, vector instructions, and memory that waits for use.
+/// None of it changes a result.
+///
+/// ```
+/// use kolmo::runtime::{instruction_set, num_threads, set_num_threads};
+/// set_num_threads(1);
+/// assert_eq!(num_threads(), 1);
+/// println!("{} on one thread", instruction_set());
+/// ```
+pub mod runtime {
+    pub use crate::{
+        isa::instruction_set,
+        tensor::element::release_memory,
+        threads::{num_threads, set_num_threads},
+    };
+}
 
 /// The names that most programs use: `use kolmo::prelude::*;`.
 ///
@@ -153,11 +187,11 @@ pub mod prelude {
     pub use crate::{
         fuse, index,
         nn::{Layer, Param},
-        ops::Float,
+        ops::list::Float,
         optim::Optimizer,
         real::{Arithmetic, Number},
         tape::{Gradients, Random, Scalar, Tape, Var},
-        tensor::Tensor,
+        tensor::array::Tensor,
     };
 }
 

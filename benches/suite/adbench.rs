@@ -17,7 +17,7 @@ mod rotation;
 
 use crate::timing::{budget, peak_rss_mb};
 use ba::Way;
-use kolmo::{Result, Sparse, Tape};
+use kolmo::{Result, Tape, autodiff::Sparse};
 use std::{hint::black_box, time::Instant};
 
 /// Runs one of the workloads; `None` if it isn't here.

@@ -4,11 +4,12 @@ use crate::{
     timing::fill,
 };
 use kolmo::{
-    Random, Result, Shape, Tape, Tensor, Var,
+    Random, Result, Tape, Tensor, Var,
     nn::{
         BatchNorm2d, Conv2d, Embedding, Flatten, Layer, Linear, MaxPool2d, Param, Recurrent, Relu,
         Sequential, named_params,
     },
+    tensor::Shape,
 };
 use serde::Serialize;
 

@@ -2,7 +2,7 @@
 //! see it, and the sparse Jacobian of that with respect to all cameras, points and weights.
 #![allow(dead_code)] // Not every program needs all of it.
 use super::{numbers::Numbers, rotation::rotate};
-use kolmo::{Number, Result, Scalar, Sparse, Tape};
+use kolmo::{Number, Result, Scalar, Tape, autodiff::Sparse};
 use std::ops::{Add, Div, Mul, Sub};
 
 /// Values of a camera: rotation (3), centre (3), focal length, principal point (2), distortion (2).

@@ -4,7 +4,7 @@
 //! triangular, exp qₖ on the diagonal.
 #![allow(dead_code)] // Not every program needs all of it.
 use super::numbers::Numbers;
-use kolmo::{Arithmetic, Number, Result, Tape, Tensor, Var};
+use kolmo::{Number, Result, Tape, Tensor, Var, number::Arithmetic};
 use std::{
     f64::consts::{LN_2, PI},
     iter::Sum,

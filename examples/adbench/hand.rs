@@ -7,7 +7,7 @@ use super::{
     numbers::Numbers,
     rotation::rotate,
 };
-use kolmo::{Dual, Error, Number, Result, Tape, Tensor, Var};
+use kolmo::{Error, Number, Result, Tape, Tensor, Var, number::Dual};
 
 /// Numbers of a pose.
 pub const POSE: usize = 26;

@@ -1,7 +1,7 @@
 //! An LSTM with diagonal weights that predicts the next character of a text, as ADBench defines it, its two
 //! quirks included: forget and output gates see the input, the others the hidden state; and log(2 + Σ exp).
 use super::numbers::Numbers;
-use kolmo::{FuseInput, Number, Result, Tape, fuse};
+use kolmo::{Number, Result, Tape, fuse, ops::FuseInput};
 use std::iter::Sum;
 
 pub struct Input {

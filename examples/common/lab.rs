@@ -6,9 +6,10 @@ use crate::{
     net::Net,
 };
 use kolmo::{
-    Arithmetic, Gradients, Random, Tape, Tensor, Var,
+    Gradients, Random, Tape, Tensor, Var,
     compress::coding::BitCoder,
     data::{self, Augment},
+    number::Arithmetic,
     optim::{Adam, Optimizer},
 };
 use serde::Serialize;

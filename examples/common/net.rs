@@ -2,9 +2,10 @@
 #![allow(dead_code)] // Not every example needs all of it.
 use crate::Result;
 use kolmo::{
-    PoolOptions, Random, Tape, Tensor, Var,
+    Random, Tape, Tensor, Var,
     compress::{Artifact, Channels, pack, unpack},
     nn::{Conv2d, Layer, Linear, Param},
+    ops::PoolOptions,
 };
 use serde::Serialize;
 use std::path::Path;

@@ -11,7 +11,7 @@ mod images;
 use clap::Parser;
 use images::{Images, Set};
 use kolmo::{
-    Arithmetic, Random, Tape, Tensor,
+    Random, Tape, Tensor,
     compress::{
         Artifact, Channels,
         distill::soft_target_loss,
@@ -23,6 +23,7 @@ use kolmo::{
     data::{self, Augment},
     metrics::accuracy,
     nn::{Layer, Linear, Relu, Sequential, named_params},
+    number::Arithmetic,
     optim::{Adam, Optimizer},
 };
 use std::{

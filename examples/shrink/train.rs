@@ -2,9 +2,10 @@
 use crate::{Result, images::Set, model::Mlp};
 use indicatif::{ProgressBar, ProgressStyle};
 use kolmo::{
-    Arithmetic, Random, Tape,
+    Random, Tape,
     compress::distill::soft_target_loss,
     data::{self, Augment},
+    number::Arithmetic,
     optim::{Adam, Optimizer},
 };
 use std::f64::consts::PI;

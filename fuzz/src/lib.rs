@@ -27,7 +27,7 @@ thread_local! {
 
 /// One thread, whose memory is counted, and no large pieces.
 fn begin() {
-    kolmo::set_num_threads(1);
+    kolmo::runtime::set_num_threads(1);
     counting::LIMIT.store(PIECE, Relaxed);
 }
 

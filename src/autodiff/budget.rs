@@ -54,7 +54,7 @@ struct Cost {
 /// later blocks have freed theirs.
 ///
 /// ```
-/// use kolmo::{Block, MemoryBudget, Random, Tape, Tensor, Var, nn::{Layer, Linear, Param, named_params}};
+/// use kolmo::{Random, Tape, Tensor, Var, autodiff::{Block, MemoryBudget}, nn::{Layer, Linear, Param, named_params}};
 /// #[derive(Clone)]
 /// struct Part(Linear);
 /// impl Block<f32> for Part {

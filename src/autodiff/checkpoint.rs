@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// A part of a model that [`Tape::checkpoint`] can run again: its parameters, and its value.
 ///
 /// ```
-/// use kolmo::{Block, Tape, Tensor, Var, nn::Param};
+/// use kolmo::{Tape, Tensor, Var, autodiff::Block, nn::Param};
 /// struct Half(Param<f64>);
 /// impl Block<f64> for Half {
 ///     fn params(&self) -> Vec<Param<f64>> {

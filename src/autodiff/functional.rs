@@ -13,7 +13,7 @@ use crate::{
 /// Computed as the gradient of `u ↦ vᵀ(uᵀJ)`, so it takes no rules of its own.
 ///
 /// ```
-/// use kolmo::{Tensor, jvp};
+/// use kolmo::{Tensor, autodiff::jvp};
 /// let x = Tensor::<f64>::from([1.0, 2.0]);
 /// let (y, dy) = jvp(|x| x * x, &x, &Tensor::from([1.0, 0.0]))?;
 /// assert_eq!((y.to_vec(), dy.to_vec()), (vec![1.0, 4.0], vec![2.0, 0.0]));
@@ -37,7 +37,7 @@ pub fn jvp<T: Float>(
 /// The value of `f`, its gradient, and the product of its Hessian with `v`. `f` gives a single element.
 ///
 /// ```
-/// use kolmo::{Tensor, hvp};
+/// use kolmo::{Tensor, autodiff::hvp};
 /// let x = Tensor::<f64>::from([1.0, 2.0]);
 /// let (y, g, hv) = hvp(|x| (x * x * x).sum(), &x, &Tensor::from([1.0, 1.0]))?;
 /// assert_eq!((y, g.to_vec(), hv.to_vec()), (9.0, vec![3.0, 12.0], vec![6.0, 12.0]));
@@ -61,7 +61,7 @@ pub fn hvp<T: Float>(
 /// result.
 ///
 /// ```
-/// use kolmo::{Tensor, jacobian};
+/// use kolmo::{Tensor, autodiff::jacobian};
 /// let j = jacobian(|x| x * x.sum(), &Tensor::<f64>::from([1.0, 2.0]))?; // xᵢ · Σ x
 /// assert_eq!(j, Tensor::from([[4.0, 1.0], [2.0, 5.0]]));
 /// # Ok::<(), kolmo::Error>(())
@@ -77,7 +77,7 @@ pub fn jacobian<T: Float>(f: impl for<'t> Fn(&Var<'t, T>) -> Var<'t, T>, x: &Ten
 /// `x`.
 ///
 /// ```
-/// use kolmo::{Tensor, hessian};
+/// use kolmo::{Tensor, autodiff::hessian};
 /// let h = hessian(|x| (x * x * x).sum(), &Tensor::<f64>::from([1.0, 2.0]))?;
 /// assert_eq!(h.to_vec(), [6.0, 0.0, 0.0, 12.0]);
 /// # Ok::<(), kolmo::Error>(())

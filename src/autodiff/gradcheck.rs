@@ -8,7 +8,7 @@ use crate::{
 /// Compares a function's gradients with central differences in f64; see [`gradcheck`] for the plain call.
 ///
 /// ```
-/// use kolmo::{GradCheck, Tensor};
+/// use kolmo::{Tensor, autodiff::GradCheck};
 /// let check = GradCheck::new().second_order(true).rtol(1e-4);
 /// check.check(|x| (&x[0] * &x[1]).sin(), &[Tensor::from([0.3, -1.0]), Tensor::from([2.0, 0.7])])?;
 /// # Ok::<(), kolmo::Error>(())
@@ -145,7 +145,7 @@ fn weigh<'t>(y: &Var<'t, f64>) -> Var<'t, f64> {
 /// Compares the gradients of `f` with central differences, with PyTorch's tolerances, in f64.
 ///
 /// ```
-/// use kolmo::{Tensor, gradcheck};
+/// use kolmo::{Tensor, autodiff::gradcheck};
 /// gradcheck(|x| x[0].tanh() * &x[1], &[Tensor::from([0.3, -1.0]), Tensor::from([2.0])])?;
 /// # Ok::<(), kolmo::Error>(())
 /// ```

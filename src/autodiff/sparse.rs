@@ -160,7 +160,7 @@ impl<T: TapeNumber> Tape<T> {
 /// Which elements of a matrix can be other than zero.
 ///
 /// ```
-/// use kolmo::SparsityPattern;
+/// use kolmo::autodiff::SparsityPattern;
 /// // Two diagonals.
 /// let pattern = SparsityPattern::new(3, [vec![0, 1], vec![1, 2], vec![2]])?;
 /// assert_eq!((pattern.shape(), pattern.nnz(), pattern.num_colors()), ([3, 3], 5, 2));
@@ -207,8 +207,8 @@ impl SparsityPattern {
         Ok(SparsityPattern { columns, rows: kept, row_colours, column_colours })
     }
 
-    /// The elements of a matrix that aren't zero: found once, as by [`jacobian`](crate::jacobian) at a point
-    /// where no derivative vanishes by chance, a pattern serves for all other points.
+    /// The elements of a matrix that aren't zero: found once, as by [`jacobian`](crate::autodiff::jacobian) at a
+    /// point where no derivative vanishes by chance, a pattern serves for all other points.
     ///
     /// # Errors
     /// The tensor is no matrix.
@@ -286,7 +286,7 @@ fn colours(lines: &[Vec<u32>], across: &[Vec<u32>]) -> Vec<u32> {
 /// that are missing in the pattern make others wrong.
 ///
 /// ```
-/// use kolmo::{SparsityPattern, Tensor, sparse_jacobian};
+/// use kolmo::{Tensor, autodiff::{SparsityPattern, sparse_jacobian}};
 /// let x = Tensor::<f64>::from([1.0, 2.0, 3.0, 4.0]);
 /// // Differences of neighbours: two elements in each row, two sweeps for any number of rows.
 /// let pattern = SparsityPattern::new(4, (0..3).map(|i| vec![i, i + 1]))?;

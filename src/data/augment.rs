@@ -261,7 +261,7 @@ mod tests {
         let images = Tensor::<f32>::from_fn([40, 1, 9, 9], |i| (i % 17) as f32);
         let all = Augment::new().translate(2.0).degrees(30.0).scale(0.2).noise(0.1);
         let run = |threads: usize| {
-            crate::set_num_threads(threads);
+            crate::threads::set_num_threads(threads);
             let mut rng = Random::new(5);
             let a = all.apply(&images, &mut rng).unwrap().to_vec();
             (a, all.apply(&images, &mut rng).unwrap().to_vec())

@@ -2,10 +2,10 @@
 //!
 //! | question | report |
 //! | --- | --- |
-//! | Where does the time go? | [`Observation::profile`](crate::Observation::profile) |
+//! | Where does the time go? | [`Observation::profile`] |
 //! | What is kept for the reverse sweep, and which rule reads it? | [`Tape::memory`](crate::Tape::memory) |
-//! | Is the gradient the only possible one? | [`Observation::kinks`](crate::Observation::kinks) |
-//! | What does rounding cost, and how many bits does each parameter need? | [`Observation::rounding`](crate::Observation::rounding) |
+//! | Is the gradient the only possible one? | [`Observation::kinks`] |
+//! | What does rounding cost, and how many bits does each parameter need? | [`Observation::rounding`] |
 //! | Where do two runs part? | [`Tape::diff`](crate::Tape::diff) |
 //! | Can the computation be run and checked elsewhere? | [`SavedTape`] |
 //! | Which gradients vanish or explode? | [`Gradients::statistics`](crate::Gradients::statistics) |
@@ -29,6 +29,8 @@ mod rounding;
 
 mod diff;
 
+mod explore;
+
 mod differences;
 mod dot;
 mod gradient;
@@ -43,6 +45,7 @@ mod table;
 pub use dead::{Activation, DeadUnits};
 pub use diff::{Difference, DifferenceKind};
 pub(crate) use differences::CentralDifference;
+pub use explore::Explorer;
 pub use gradient::{GradientFlag, GradientStatistics, ParameterGradient};
 pub use kinks::{Kink, Kinks};
 pub use memory::{KeptTensor, Memory, MemoryGroup};

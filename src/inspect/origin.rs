@@ -23,10 +23,10 @@ pub enum GroupBy {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Origin {
-    /// Name of the operation, as in the [`Listing`](crate::Listing).
+    /// Name of the operation, as in the [`Listing`](crate::inspect::Listing).
     pub op: String,
     /// The layer that it belongs to, by the rules of
-    /// [`Observation::with_names`](crate::Observation::with_names); `None` before `with_names`, and if
+    /// [`Observation::with_names`](crate::inspect::Observation::with_names); `None` before `with_names`, and if
     /// no parameter comes before it.
     pub layer: Option<String>,
     /// Source line of the caller, `file:line:column`.

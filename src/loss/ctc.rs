@@ -74,7 +74,7 @@ impl Labels {
     }
 
     /// A tensor `[n, width]` of what `f` says of a sequence's list and a place in it or behind it.
-    fn table<V: crate::Element>(&self, f: impl Fn(&[i64], usize) -> V) -> Tensor<V> {
+    fn table<V: crate::tensor::Element>(&self, f: impl Fn(&[i64], usize) -> V) -> Tensor<V> {
         let n = self.padded.len();
         Tensor::from_fn([n, self.width], |i| f(&self.padded[i / self.width], i % self.width))
     }
@@ -200,7 +200,7 @@ impl<'t, T: Float> Var<'t, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{GradCheck, Tape};
+    use crate::{Tape, autodiff::GradCheck};
 
     fn scores() -> Tensor<f64> {
         Tensor::from_fn([5, 3, 4], |i| 2.0 * (1.7 * i as f64).sin())

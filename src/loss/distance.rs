@@ -5,8 +5,9 @@ use super::{
     options::{of_target, options},
 };
 use crate::{
-    Arithmetic, fuse,
+    fuse,
     ops::{Float, Operand, index::valid, list::Test},
+    real::Arithmetic,
     tape::Var,
 };
 

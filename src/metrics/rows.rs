@@ -31,8 +31,8 @@ pub trait Targets: sealed::Sealed {
 
 mod sealed {
     pub trait Sealed {}
-    impl<E: crate::Element> Sealed for &crate::Tensor<E> {}
-    impl<E: crate::Element> Sealed for (&crate::Tensor<E>, &crate::Tensor<f64>) {}
+    impl<E: crate::tensor::Element> Sealed for &crate::Tensor<E> {}
+    impl<E: crate::tensor::Element> Sealed for (&crate::Tensor<E>, &crate::Tensor<f64>) {}
 }
 
 impl<E: Element> Targets for &Tensor<E> {

@@ -292,7 +292,7 @@ impl Upsample {
     /// To a size, or so many times as large.
     ///
     /// ```
-    /// use kolmo::{InterpolateMode, InterpolateTo, Tape, Tensor, nn::{Layer, Upsample}};
+    /// use kolmo::{Tape, Tensor, nn::{Layer, Upsample}, ops::{InterpolateMode, InterpolateTo}};
     /// let twice = Upsample::new(InterpolateTo::Scale(2.0), InterpolateMode::Nearest);
     /// let tape = Tape::<f32>::inference();
     /// assert_eq!(twice.forward(&tape.constant(Tensor::ones([1, 3, 4, 5]))).shape(), &[1, 3, 8, 10]);

@@ -20,7 +20,7 @@ pub fn all_params(_name: &str, _shape: &Shape) -> bool {
 /// The usual choice of what is pruned and quantised: weights of two axes or more, not biases and gains.
 ///
 /// ```
-/// use kolmo::{Shape, nn::filter::matrices};
+/// use kolmo::{nn::filter::matrices, tensor::Shape};
 /// assert!(matrices("fc.weight", &Shape::new(&[10, 20])) && !matrices("fc.bias", &Shape::new(&[10])));
 /// ```
 pub fn matrices(_name: &str, shape: &Shape) -> bool {
@@ -30,7 +30,7 @@ pub fn matrices(_name: &str, shape: &Shape) -> bool {
 /// Parameters whose names end in a `bias`: `fc.bias`, `in_proj_bias`, `gru.bias_ih_l0`.
 ///
 /// ```
-/// use kolmo::{Shape, nn::filter::biases};
+/// use kolmo::{nn::filter::biases, tensor::Shape};
 /// let shape = Shape::new(&[10]);
 /// assert!(biases("gru.bias_ih_l0", &shape) && !biases("norm.weight", &shape) && !biases("bias.weight", &shape));
 /// ```

@@ -39,7 +39,7 @@ impl<'t, T: Float> From<&Var<'t, T>> for AttentionMask<'t, T> {
 /// Options of [`Var::scaled_dot_product_attention`], with PyTorch's names and defaults.
 ///
 /// ```
-/// use kolmo::{AttentionOptions, Tape, Tensor};
+/// use kolmo::{Tape, Tensor, ops::AttentionOptions};
 /// let tape = Tape::<f32>::inference();
 /// let x = tape.constant(Tensor::ones([2, 4, 5, 8])); // [batch, heads, length, width]
 /// let y = x.scaled_dot_product_attention(&x, &x, &AttentionOptions::new().is_causal(true));

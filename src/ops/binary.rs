@@ -257,6 +257,7 @@ impl<'t, T: Float> Var<'t, T> {
 
     /// `self` to the power of `exponent`, broadcasting. At base 0 the derivatives are PyTorch's.
     #[track_caller]
+    #[doc(alias = "rpow")]
     pub fn pow<'a>(&self, exponent: impl Into<Operand<'a, 't, T>>) -> Var<'t, T>
     where
         't: 'a,

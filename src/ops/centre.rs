@@ -93,7 +93,7 @@ impl<'t, T: Float> Var<'t, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{GradCheck, Result, Tape};
+    use crate::{Result, Tape, autodiff::GradCheck};
 
     #[test]
     fn the_operation_that_contributing_adds_works() -> Result<()> {

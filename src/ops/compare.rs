@@ -11,7 +11,7 @@ use std::panic::Location;
 /// How near two numbers must be for [`Var::isclose`]: `|a - b| <= atol + rtol · |b|`.
 ///
 /// ```
-/// use kolmo::{IsCloseOptions, Tape};
+/// use kolmo::{Tape, ops::IsCloseOptions};
 /// let tape = Tape::<f64>::inference();
 /// let (a, b) = (tape.constant([1.0, 1.0]), tape.constant([1.001, 2.0]));
 /// assert_eq!(a.isclose(&b, IsCloseOptions::default().rtol(0.01))?.to_vec(), [true, false]);

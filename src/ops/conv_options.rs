@@ -78,7 +78,7 @@ impl<S: Into<Sizes>> From<S> for Padding {
 /// Options of convolutions, with PyTorch's names and defaults.
 ///
 /// ```
-/// use kolmo::{ConvOptions, Tape, Tensor};
+/// use kolmo::{Tape, Tensor, ops::ConvOptions};
 /// let tape = Tape::<f32>::inference();
 /// let (x, w) = (tape.constant(Tensor::ones([1, 4, 8, 8])), tape.constant(Tensor::ones([6, 2, 3, 3])));
 /// let y = x.conv2d(&w, None, &ConvOptions::new().stride(2).padding(1).groups(2));

@@ -34,7 +34,7 @@ pub trait Fuse<const N: usize>: Expr<N> + 'static {
 /// One operation out of an expression of up to six arguments, for tensors, scalars and numbers alike.
 ///
 /// The body may use the arguments, `f64` constants on either side, and the functions of
-/// [`Arithmetic`](crate::Arithmetic). Values from outside are named in brackets in front and must be `f64`.
+/// [`Arithmetic`](crate::number::Arithmetic). Values from outside are named in brackets in front and must be `f64`.
 ///
 /// ```
 /// use kolmo::{Tape, fuse};
@@ -62,12 +62,12 @@ macro_rules! fuse {
                     + ::core::ops::Mul<R, Output = R> + ::core::ops::Div<R, Output = R>,
             {
                 #[allow(unused_imports)]
-                use $crate::Arithmetic as _;
+                use $crate::number::Arithmetic as _;
                 $(let $c: f64 = self.$c;)*
                 $body
             }
         }
-        impl $crate::Fuse<{ $crate::fuse!(@count $($x)+) }> for Expression {
+        impl $crate::ops::Fuse<{ $crate::fuse!(@count $($x)+) }> for Expression {
             const TEXT: &'static str = stringify!(|$($x),+| $body);
             fn constants(&self) -> $crate::fusing::SmallVec<[f64; 4]> {
                 $crate::fusing::SmallVec::from_slice(&[$(self.$c),*])
@@ -78,7 +78,7 @@ macro_rules! fuse {
                 Expression { $($c: next.next().unwrap_or(f64::NAN)),* }
             }
         }
-        $crate::Fused::new(Expression { $($c),* })
+        $crate::ops::Fused::new(Expression { $($c),* })
     }};
     (@count $($x:ident)+) => { 0usize $(+ { let _ = stringify!($x); 1usize })+ };
 }

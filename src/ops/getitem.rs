@@ -84,7 +84,7 @@ impl From<Tensor<bool>> for TensorIndex {
 #[macro_export]
 #[doc(alias = "getitem")]
 macro_rules! index {
-    ($($item:expr),* $(,)?) => { [$($crate::TensorIndex::from($item)),*] };
+    ($($item:expr),* $(,)?) => { [$($crate::ops::TensorIndex::from($item)),*] };
 }
 
 /// Start and number of the indices of a slice, as Python cuts it to the axis.
@@ -121,7 +121,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// in front if a slice, ellipsis or new axis lies between two of them, as in PyTorch.
     ///
     /// ```
-    /// use kolmo::{Tape, TensorIndex, index};
+    /// use kolmo::{Tape, index, ops::TensorIndex};
     /// let tape = Tape::<f32>::new();
     /// let x = tape.input([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]);
     /// assert_eq!(x.index(index![1, 1..]).to_vec()?, [5.0, 6.0]);

@@ -1,8 +1,28 @@
-//! The operations, one file per family: what each computes, which shapes it takes, and its derivative, side
-//! by side.
+//! What operations take beside their operands: options with PyTorch's names, and the types that arguments of
+//! several forms convert into. The operations themselves are methods of [`Var`](crate::Var) and
+//! [`Tape`](crate::Tape).
 //!
-//! A derivative is a program over [`Var`](crate::Var)s. Run on constants it is eager and fast; run on
-//! recorded values it is itself recorded, which is all that higher derivatives need.
+//! | of | types |
+//! | --- | --- |
+//! | two operands | [`Operand`]: a value of the tape, a tensor or a number; [`IsCloseOptions`] |
+//! | parts | [`TensorIndex`], which [`index!`](crate::index) makes; [`SplitAt`], [`SplitSizes`], [`Scatter`] |
+//! | shapes | [`Pad`], [`MeshgridIndexing`], [`Unique`], and [`Parts`], into which a tape takes apart and joins |
+//! | matrices | [`MatrixNorm`], [`SolveTriangularOptions`] |
+//! | layers as functions | [`ConvOptions`], [`Padding`], [`PoolOptions`], [`Sizes`], [`InterpolateTo`], [`InterpolateMode`], [`AttentionOptions`], [`AttentionMask`] |
+//! | expressions | [`Fused`], which [`fuse!`](crate::fuse) makes, [`Fuse`], [`FuseInput`] |
+//!
+//! ```
+//! use kolmo::{Tape, Tensor, ops::ConvOptions};
+//! let tape = Tape::<f32>::new();
+//! let (x, w) = (tape.constant(Tensor::ones([1, 1, 4, 4])), tape.constant(Tensor::ones([1, 1, 3, 3])));
+//! let y = x.conv2d(&w, None, &ConvOptions::new().stride(2).padding(1));
+//! assert_eq!(y.shape(), &[1, 1, 2, 2]);
+//! # Ok::<(), kolmo::Error>(())
+//! ```
+// One file per family of operations: what each computes, which shapes it takes, and its derivative, side by
+// side. A derivative is a program over `Var`s. Run on constants it is eager and fast; run on recorded values it
+// is itself recorded, which is all that higher derivatives need.
+//
 // In the order in which rustdoc shows their methods of `Var`, `Tape` and `Tensor`.
 mod arith;
 pub(crate) mod unary;
@@ -72,8 +92,7 @@ pub use compare::IsCloseOptions;
 pub use conv_options::{ConvOptions, Padding, Sizes};
 pub use fused::{Fuse, FuseInput, Fused};
 pub use getitem::TensorIndex;
-pub use list::Float;
-pub(crate) use list::FusedOp;
+pub(crate) use list::{Float, FusedOp};
 pub use operand::Operand;
 pub use pad::Pad;
 pub use parts::Parts;

@@ -9,7 +9,7 @@ use crate::{
 /// What [`Var::pad`] puts at the ends of an axis.
 ///
 /// ```
-/// use kolmo::{Pad, Tape};
+/// use kolmo::{Tape, ops::Pad};
 /// let tape = Tape::<f32>::inference();
 /// let x = tape.constant([1.0, 2.0, 3.0]);
 /// assert_eq!(x.pad(&[1, 1], Pad::Constant(0.0)).to_vec()?, [0.0, 1.0, 2.0, 3.0, 0.0]);
@@ -55,7 +55,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// but one, and so on. Negative numbers cut off.
     ///
     /// ```
-    /// use kolmo::{Pad, Tape};
+    /// use kolmo::{Tape, ops::Pad};
     /// let tape = Tape::<f32>::new();
     /// let x = tape.input([1.0, 2.0, 3.0]);
     /// assert_eq!(x.pad(&[2, 1], Pad::Reflect).to_vec()?, [3.0, 2.0, 1.0, 2.0, 3.0, 2.0]);

@@ -179,6 +179,7 @@ impl<'t, T: Float> Var<'t, T> {
 
     /// `beta · self + alpha · (aᵢ · bᵢ)` for lists of matrices.
     #[track_caller]
+    #[doc(alias = "addbmm")]
     pub fn baddbmm(&self, a: &Var<'t, T>, b: &Var<'t, T>, beta: f64, alpha: f64) -> Var<'t, T> {
         self.plus("baddbmm", a.bmm(b), beta, alpha).named("baddbmm", &[self, a, b])
     }

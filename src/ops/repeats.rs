@@ -72,6 +72,7 @@ impl<'t, T: Float> Var<'t, T> {
 
     /// The tensor repeated along each axis as often as `repeats` says; further ones in front are new axes.
     #[track_caller]
+    #[doc(alias = "tile")]
     pub fn repeat(&self, repeats: &[usize]) -> Var<'t, T> {
         let Some(lead) = repeats.len().checked_sub(self.rank()) else {
             let message = format!("{repeats:?} has fewer numbers than {} has axes", self.shape());

@@ -145,7 +145,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// group.
     ///
     /// ```
-    /// use kolmo::{ConvOptions, Tape, Tensor};
+    /// use kolmo::{Tape, Tensor, ops::ConvOptions};
     /// let tape = Tape::<f64>::inference();
     /// let x = tape.constant(Tensor::from_fn([1, 1, 4, 4], |i| i as f64));
     /// let columns = x.im2col(2, &ConvOptions::new().stride(2));

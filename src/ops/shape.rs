@@ -362,6 +362,7 @@ impl<T: Float> Tape<T> {
     /// Tensors one after the other along an axis; all other sizes agree. A tensor `[0]` is left out, whatever
     /// axes the others have, as in PyTorch: a list may begin with nothing.
     #[track_caller]
+    #[doc(alias("hstack", "vstack", "dstack", "column_stack"))]
     pub fn cat<'t>(&'t self, tensors: &[&Var<'t, T>], dim: isize) -> Var<'t, T> {
         let nothing = |t: &&&Var<'t, T>| *t.shape() == [0] && t.failed_id().is_none();
         let Some(first) = tensors.iter().find(|t| !nothing(t)).or(tensors.first()) else {

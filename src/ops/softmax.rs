@@ -251,6 +251,7 @@ impl<'t, T: Float> Var<'t, T> {
 
     /// `eˣ / Σ eˣ` along an axis, without overflow.
     #[track_caller]
+    #[doc(alias = "softmin")]
     pub fn softmax(&self, dim: isize) -> Var<'t, T> {
         let axis = valid!(self, "softmax", self.shape().axis(dim));
         if self.rank() == 0 {

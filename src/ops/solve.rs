@@ -361,7 +361,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// alone is read; B is `[…, n, k]`.
     ///
     /// ```
-    /// use kolmo::{SolveTriangularOptions, Tape};
+    /// use kolmo::{Tape, ops::SolveTriangularOptions};
     /// let tape = Tape::<f64>::inference();
     /// let (a, b) = (tape.constant([[2.0, 1.0], [0.0, 4.0]]), tape.constant([[4.0], [8.0]]));
     /// let upper = SolveTriangularOptions::new().upper(true);

@@ -79,6 +79,7 @@ impl<T: Element + PartialOrd> Tensor<T> {
 impl<'t, T: Float> Var<'t, T> {
     /// The elements sorted along `dim`, and where each was. Equal elements keep their order.
     #[track_caller]
+    #[doc(alias = "msort")]
     pub fn sort(&self, dim: isize, descending: bool) -> (Var<'t, T>, Tensor<u32>) {
         self.tape().note_found(self);
         match self.tensor().argsort(dim, descending) {

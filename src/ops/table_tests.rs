@@ -3,8 +3,9 @@
 //! other.
 use super::list::{Binary, Float};
 use crate::{
-    Arithmetic, Dual, GradCheck, Result, Scalar, Tape, Tensor, Var,
-    real::{number::value, table::elementary},
+    Result, Scalar, Tape, Tensor, Var,
+    autodiff::GradCheck,
+    real::{Arithmetic, Dual, number::value, table::elementary},
 };
 
 /// The value of an option in these checks; no point below lies on a kink that it makes.

@@ -317,7 +317,7 @@ impl<'t, T: Float> Var<'t, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{GradCheck, Tape};
+    use crate::{Tape, autodiff::GradCheck};
 
     #[test]
     fn places_with_one_position_share_value_and_gradient() {

@@ -10,7 +10,7 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 /// A number and its derivatives along `N` directions: `re + Σ epsᵢ εᵢ` with `εᵢ εⱼ = 0`.
 ///
 /// ```
-/// use kolmo::{Dual, Arithmetic};
+/// use kolmo::number::{Arithmetic, Dual};
 /// let x = Dual::variable(2.0, 0); // d/dx
 /// let y: Dual<f64, 1> = x * x * x;
 /// assert_eq!((y.re, y.eps[0]), (8.0, 12.0));

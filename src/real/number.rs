@@ -19,8 +19,9 @@ macro_rules! number_trait {
     ) => {
         /// What arithmetic needs: the four operations, comparison by masks, and the elementary functions.
         ///
-        /// Implemented by `f32`, `f64`, [`Dual`](crate::Dual), [`Lane`](crate::Lane) and the scalars of a tape. Branches are written with
-        /// masks and [`select`](Arithmetic::select), so that the same expression runs in vector loops.
+        /// Implemented by `f32`, `f64`, [`Dual`](crate::number::Dual), [`Lane`](crate::number::Lane) and the
+        /// scalars of a tape. Branches are written with masks and [`select`](Arithmetic::select), so that the same
+        /// expression runs in vector loops.
         pub trait Arithmetic:
             Copy
             + Debug
@@ -101,15 +102,15 @@ macro_rules! number_trait {
 }
 elementary!(number_trait);
 
-/// A number of any kind: a float, a [dual number](crate::Dual), a scalar on a tape. What a formula is generic over,
-/// as expressions in [`fuse!`](crate::fuse) are.
+/// A number of any kind: a float, a [dual number](crate::number::Dual), a scalar on a tape. What a formula is
+/// generic over, as expressions in [`fuse!`](crate::fuse) are.
 ///
 /// It has [`Arithmetic`], and mixes with plain `f64`: `x * 2.0`. For `2.0 * x` a function says besides
 /// `where f64: Mul<R, Output = R>`. Generic code that must take `f32`, too, asks for [`Arithmetic`] alone and writes
 /// `R::constant(2.0)`.
 ///
 /// ```
-/// use kolmo::{Dual, Number, Tape};
+/// use kolmo::{Number, Tape, number::Dual};
 /// fn f<R: Number>(x: R) -> R {
 ///     (x * 2.0).sin()
 /// }

@@ -176,6 +176,7 @@ macro_rules! elementary {
                 |x, y, g| R::select((x - x).equal(R::constant(0.0)), g, R::constant(0.0)),
                 { exact: true };
             /// Not below `min` nor above `max`; derivative 0 at the bounds
+            #[doc(alias("clip", "clamp_tensor"))]
             clamp Clamp(min, max) [x]
                 |x| { let x = R::select(x.less(R::constant(min)), R::constant(min), x); R::select(x.greater(R::constant(max)), R::constant(max), x) },
                 |x, y, g| R::select(x.greater(R::constant(min)) & x.less(R::constant(max)), g, R::constant(0.0)),

@@ -68,7 +68,7 @@ impl<'t, T: TapeNumber> Scalar<'t, T> {
     /// optimisation several times.
     ///
     /// ```
-    /// use kolmo::{Dual, Arithmetic, Scalar, Tape};
+    /// use kolmo::{Scalar, Tape, number::{Arithmetic, Dual}};
     /// let tape = Tape::<f64>::new();
     /// let polar = [tape.scalar(2.0), tape.scalar(0.5)];
     /// let [x, y] = Scalar::forward(polar, |[r, phi]| [r * phi.cos(), r * phi.sin()]);

@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// An operation that the crate doesn't have: its value, and its derivative as a program over the tape.
 ///
 /// ```
-/// use kolmo::{CustomOp, Result, Tape, Tensor, Var};
+/// use kolmo::{Result, Tape, Tensor, Var, autodiff::CustomOp};
 ///
 /// /// The cube of each element.
 /// struct Cube;
@@ -39,7 +39,7 @@ use std::sync::Arc;
 pub trait CustomOp<T: TapeFloat>: Send + Sync {
     /// Name, as in listings and errors.
     fn name(&self) -> &str;
-    /// The value. An error becomes a failed value.
+    /// The value. An error, which may be one [of your own](Error::custom), becomes a failed value.
     fn forward(&self, inputs: &[&Tensor<T>]) -> Result<Tensor<T>>;
     /// The gradient of each input from that of the output, `None` for no dependence. Written with operations
     /// on [`Var`]s it can be differentiated again.

@@ -99,7 +99,7 @@ impl<T: TapeNumber> Tape<T> {
     }
 
     /// Whether this is another run of something that counts as one: a checkpointed block in the sweep, a part
-    /// that a [`MemoryBudget`](crate::MemoryBudget) measures, a function that becomes a
+    /// that a [`MemoryBudget`](crate::autodiff::MemoryBudget) measures, a function that becomes a
     /// [`Program`](crate::Program). A layer that does something beside its result, such as moving running
     /// statistics, does it where this is false, and so once.
     #[must_use]

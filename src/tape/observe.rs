@@ -36,7 +36,7 @@ impl<T: TapeFloat> Tape<T> {
 
     /// Runs `f` and puts what it records under a name in an [observation](Tape::observation); names of scopes
     /// inside each other are joined by points. Of layers with parameters the names are found without it,
-    /// by [`Observation::with_names`](crate::Observation::with_names).
+    /// by [`Observation::with_names`](crate::inspect::Observation::with_names).
     pub fn scope<R>(&self, name: &str, f: impl FnOnce() -> R) -> R {
         self.enter(Some(name));
         let result = f();

@@ -33,8 +33,8 @@ use std::{
 /// ```compile_fail
 /// #[derive(Clone, Copy)]
 /// struct Mine(f64);
-/// impl kolmo::TapeNumber for Mine {
-///     type Tensors = <kolmo::Dual<f64, 1> as kolmo::TapeNumber>::Tensors;
+/// impl kolmo::number::TapeNumber for Mine {
+///     type Tensors = <kolmo::number::Dual<f64, 1> as kolmo::number::TapeNumber>::Tensors;
 /// }
 /// ```
 pub trait TapeNumber: Arithmetic + sealed::Sealed {

@@ -93,7 +93,7 @@ impl<'t, T: TapeNumber> Scalar<'t, T> {
         Self::named("statement", value, arguments)
     }
 
-    /// A statement with the name that an [`Observation`](crate::Observation) shows.
+    /// A statement with the name that an [`Observation`](crate::inspect::Observation) shows.
     #[inline(always)]
     #[track_caller]
     pub(crate) fn named<const N: usize>(name: &'static str, value: T, arguments: [(Self, T); N]) -> Self {

@@ -1,5 +1,5 @@
 //! Tensors put together, and slices of them taken.
-use super::{Element, Index, Shape, Tensor, named, room::room};
+use super::{Element, Index, Shape, Tensor, array::named, room::room};
 use crate::error::{Checked, Result};
 use std::borrow::Borrow;
 
@@ -35,7 +35,7 @@ impl<T: Element> Tensor<T> {
     ///
     /// # Errors
     /// Without tensors, and if sizes other than along the axis differ.
-    #[doc(alias("concat", "concatenate", "hstack", "vstack"))]
+    #[doc(alias("concat", "concatenate", "hstack", "vstack", "dstack", "column_stack"))]
     pub fn cat<B: Borrow<Tensor<T>>>(tensors: &[B], dim: isize) -> Result<Tensor<T>> {
         let tensors: Vec<&Tensor<T>> = tensors.iter().map(B::borrow).collect();
         named("Tensor::cat", joined(&tensors, dim))

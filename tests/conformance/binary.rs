@@ -1,6 +1,6 @@
 //! Arithmetic and comparisons of two tensors: PyTorch's calls as the library's.
 use crate::case::{Arg, Call, Outs, Stop, one, unknown};
-use kolmo::{Float, IsCloseOptions, Tensor, Var};
+use kolmo::{Float, Tensor, Var, ops::IsCloseOptions};
 
 pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
     let (x, y) = (|| c.var(0, "input"), || c.operand(1, "other"));

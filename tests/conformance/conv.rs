@@ -1,6 +1,9 @@
 //! Convolutions, pooling and resizing: PyTorch's calls as the library's.
 use crate::case::{Arg, Call, Outs, Stop, one, unknown};
-use kolmo::{ConvOptions, Float, InterpolateMode, InterpolateTo, Padding, PoolOptions, Sizes};
+use kolmo::{
+    Float,
+    ops::{ConvOptions, InterpolateMode, InterpolateTo, Padding, PoolOptions, Sizes},
+};
 
 /// Numbers for each axis, or one for all; `None` if they aren't given.
 fn sizes<T: Float>(c: &Call<'_, T>, i: usize, name: &str) -> Result<Option<Sizes>, Stop> {

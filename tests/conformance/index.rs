@@ -1,6 +1,9 @@
 //! Gathering, scattering, sorting and searching: PyTorch's calls as the library's.
 use crate::case::{Arg, Call, Out, Outs, Stop, one, unknown};
-use kolmo::{Float, Scatter, Tensor, TensorIndex, Unique};
+use kolmo::{
+    Float, Tensor,
+    ops::{Scatter, TensorIndex, Unique},
+};
 
 pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
     let x = || c.var(0, "input");
@@ -124,7 +127,7 @@ fn pair<'t, T: Float>((values, index): (kolmo::Var<'t, T>, Tensor<u32>)) -> Outs
 
 type Parts<'t, T> = (Vec<Out<'t, T>>, Tensor<u32>, Tensor<u32>);
 
-fn parts<'t, T: Float, U: kolmo::Element>(
+fn parts<'t, T: Float, U: kolmo::tensor::Element>(
     unique: Unique<U>,
     out: impl Fn(Tensor<U>) -> Out<'t, T>,
 ) -> Parts<'t, T> {

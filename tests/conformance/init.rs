@@ -38,7 +38,7 @@ fn deviation<T: Float>(of: impl FnOnce(&mut Random) -> Result<Tensor<T>, kolmo::
     ratio(of(&mut Random::new(4)), &init::normal([1], 0.0, 1.0, &mut Random::new(4)))
 }
 
-fn shape<T: Float>(c: &Call<T>) -> Result<kolmo::Shape, Stop> {
+fn shape<T: Float>(c: &Call<T>) -> Result<kolmo::tensor::Shape, Stop> {
     let sizes = c.dims(0, "shape")?.unwrap_or_default();
     Ok(sizes.into_iter().map(|d| d as usize).collect())
 }

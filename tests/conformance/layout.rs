@@ -1,5 +1,5 @@
 //! Strided views for the operands: those that a case states, and others that no contiguous loop survives.
-use kolmo::{Element, Tensor};
+use kolmo::{Tensor, tensor::Element};
 use serde_json::Value;
 
 /// The tensor with the strides that its case states, as far as a view can have them.

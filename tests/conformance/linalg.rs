@@ -1,6 +1,9 @@
 //! Products of matrices, factorisations, diagonals: PyTorch's calls as the library's.
 use crate::case::{Arg, Call, Outs, Stop, one, unknown};
-use kolmo::{Float, MatrixNorm, SolveTriangularOptions, Var};
+use kolmo::{
+    Float, Var,
+    ops::{MatrixNorm, SolveTriangularOptions},
+};
 
 /// The last two axes exchanged.
 fn turned<'t, T: Float>(x: &Var<'t, T>) -> Var<'t, T> {

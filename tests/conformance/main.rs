@@ -106,11 +106,13 @@ fn main() {
         total.failed += counts.iter().map(|c| c.failed).sum::<usize>();
     }
     if filters.is_empty() && env::var_os("KOLMO_ISA").is_none() {
-        for isa in ["portable", "avx2"].into_iter().take_while(|&isa| isa != kolmo::instruction_set()) {
+        for isa in
+            ["portable", "avx2"].into_iter().take_while(|&isa| isa != kolmo::runtime::instruction_set())
+        {
             total.failed += with_isa(isa);
         }
     }
-    println!("instruction set: {}", kolmo::instruction_set());
+    println!("instruction set: {}", kolmo::runtime::instruction_set());
     println!(
         "conformance: {} passed, {} unrepresentable, {} unsupported, {} failed",
         total.passed, total.unrepresentable, total.unsupported, total.failed

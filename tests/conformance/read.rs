@@ -122,7 +122,7 @@ impl Case {
     }
 }
 
-fn describe<T: kolmo::Element>(t: &Tensor<T>, item: &Value) -> String {
+fn describe<T: kolmo::tensor::Element>(t: &Tensor<T>, item: &Value) -> String {
     let layout = item["layout"].as_str().map_or_else(String::new, |l| format!(" {l}"));
     let values = if t.numel() <= 6 { format!(" {:?}", t.to_vec()) } else { String::new() };
     format!("{}{}{layout}{values}", T::NAME, t.shape())

@@ -80,7 +80,7 @@ pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {
     }
 }
 
-fn counted<'t, T: Float, U: kolmo::Element>(c: &Call<'t, T>, x: &Tensor<U>) -> Outs<'t, T> {
+fn counted<'t, T: Float, U: kolmo::tensor::Element>(c: &Call<'t, T>, x: &Tensor<U>) -> Outs<'t, T> {
     let dims = c.dims(1, "dim")?.unwrap_or_default();
     let keepdim = c.flag(2, "keepdim", false)?;
     one::<T>(match c.op.as_str() {

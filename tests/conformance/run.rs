@@ -5,7 +5,10 @@ use crate::{
     dispatch,
     read::{Case, Stored},
 };
-use kolmo::{Element, Float, Shape, Tape, Tensor, Var};
+use kolmo::{
+    Float, Tape, Tensor, Var,
+    tensor::{Element, Shape},
+};
 use serde_json::Value;
 use std::{
     cell::RefCell,

@@ -1,6 +1,9 @@
 //! Views, joins, splits and padding: PyTorch's calls as the library's.
 use crate::case::{Arg, Call, Out, Outs, Stop, one, unknown};
-use kolmo::{Float, MeshgridIndexing, Pad, Tensor, Var};
+use kolmo::{
+    Float, Tensor, Var,
+    ops::{MeshgridIndexing, Pad},
+};
 
 /// Several results.
 fn all<'t, T: Float>(list: impl Into<Vec<Var<'t, T>>>) -> Outs<'t, T> {

@@ -4,11 +4,12 @@ use crate::{
     modules::{KEYWORD, named},
 };
 use kolmo::{
-    AttentionOptions, Float, Random, Tensor, Var,
+    Float, Random, Tensor, Var,
     nn::{
         AttentionMasks, FeedForwardActivation, MultiheadAttention, MultiheadAttentionOptions,
         TransformerDecoderLayer, TransformerEncoderLayer, TransformerOptions, named_params,
     },
+    ops::AttentionOptions,
 };
 
 pub fn call<'t, T: Float>(c: &Call<'t, T>) -> Outs<'t, T> {

@@ -69,7 +69,7 @@ fn training_steps() -> Result<()> {
     };
     let text = labels.reshape([2, 8])?;
     for threads in [1, 2] {
-        kolmo::set_num_threads(threads);
+        kolmo::runtime::set_num_threads(threads);
         let networks = [
             ("perceptron", counts(&mlp, |net, t| net.forward(&t.constant(&flat)).cross_entropy(&labels))?),
             (

@@ -85,7 +85,7 @@ impl Full {
 
     /// The same, after so many have been there.
     pub fn after(count: usize, bytes: usize) -> Full {
-        kolmo::release_memory();
+        kolmo::runtime::release_memory();
         // A panic is told with room for what it has to say.
         static TOLD: Once = Once::new();
         TOLD.call_once(|| {

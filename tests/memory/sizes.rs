@@ -1,7 +1,15 @@
 //! What is larger than memory, or finds none, is an error with its shape and bytes; what was there before
 //! stays usable.
 use super::Full;
-use kolmo::{nn::*, *};
+use kolmo::{
+    autodiff::{SparsityPattern, hessian, jacobian},
+    nn::*,
+    ops::{
+        AttentionOptions, ConvOptions, InterpolateMode, InterpolateTo, MeshgridIndexing, Pad, PoolOptions,
+        TensorIndex,
+    },
+    *,
+};
 
 const SIDE: usize = 1 << 20;
 const HUGE: usize = 1 << 40;

@@ -4,7 +4,7 @@ use super::{
     number::{N, margin},
     program::{Gen, Program, V, What},
 };
-use kolmo::{Tape, Tensor, set_num_threads};
+use kolmo::{Tape, Tensor, runtime::set_num_threads};
 use std::{
     cell::{Cell, RefCell},
     panic::{AssertUnwindSafe, catch_unwind},

@@ -5,7 +5,7 @@ use super::{
     program::{Gen, Op, mean, op, sum},
     views::unsqueeze,
 };
-use kolmo::{ConvOptions, InterpolateMode, InterpolateTo, PoolOptions};
+use kolmo::ops::{ConvOptions, InterpolateMode, InterpolateTo, PoolOptions};
 
 /// One axis of windows: how many, and where element `k` of window `o` lies, if it isn't padding.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@ use super::{
     number::{N, n},
     program::{Gen, Op, op},
 };
-use kolmo::{Scatter, Tensor};
+use kolmo::{Tensor, ops::Scatter};
 
 fn index(shape: &[usize], places: &[usize]) -> Tensor<i64> {
     Tensor::from_fn(shape, |i| places[i] as i64)

@@ -5,7 +5,12 @@ use super::{
     program::{Op, op},
     views::{squeeze, unsqueeze},
 };
-use kolmo::{Block, Pad, Parts, Tensor, Var, nn::Param};
+use kolmo::{
+    Tensor, Var,
+    autodiff::Block,
+    nn::Param,
+    ops::{Pad, Parts},
+};
 
 /// A block of three operations.
 struct Recomputed;

@@ -6,7 +6,8 @@ use super::{
     program::{Op, V, op},
 };
 use kolmo::{
-    CustomOp, Random, Result, Tape, Tensor, Var,
+    Random, Result, Tape, Tensor, Var,
+    autodiff::CustomOp,
     compress::{Affine, Along},
     nn::{Recurrent, RecurrentMode, RecurrentOptions, State},
 };

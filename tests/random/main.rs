@@ -153,8 +153,9 @@ fn main() {
     cells.chunks(6).for_each(|row| println!("  {}", row.join(", ")));
     println!("{}, bits {:016x}", ArithmeticVersion::here(), check::bits());
     if env::var_os("KOLMO_ISA").is_none() {
-        let lesser =
-            ["exact", "portable", "avx2"].into_iter().take_while(|&isa| isa != kolmo::instruction_set());
+        let lesser = ["exact", "portable", "avx2"]
+            .into_iter()
+            .take_while(|&isa| isa != kolmo::runtime::instruction_set());
         failed += lesser.map(with_isa).sum::<usize>();
     }
     println!("random: {count} programs, {skipped} skipped, {failed} failed");

@@ -5,7 +5,7 @@ use super::{
     program::{Gen, Op, mean, op},
     reduce::softmax,
 };
-use kolmo::{AttentionOptions, Tensor};
+use kolmo::{Tensor, ops::AttentionOptions};
 
 const EPS: f64 = 1e-3;
 

@@ -7,7 +7,7 @@ use super::{
     program::{Gen, Op, op},
     unary::{BINARY, UNARY},
 };
-use kolmo::{Arithmetic, Scalar};
+use kolmo::{Scalar, number::Arithmetic};
 
 type S<'t> = Scalar<'t, f64>;
 type One = for<'t> fn(S<'t>) -> S<'t>;

@@ -6,7 +6,7 @@ use super::{
     program::{Gen, Op, op},
     views::squeeze,
 };
-use kolmo::{MatrixNorm, SolveTriangularOptions};
+use kolmo::ops::{MatrixNorm, SolveTriangularOptions};
 
 /// Square matrices that are far from singular: random ones with a heavy diagonal.
 fn regular(g: &mut Gen, symmetric: bool) -> Option<usize> {

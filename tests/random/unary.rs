@@ -5,7 +5,7 @@ use super::{
     number::{N, n, near, sinc},
     program::{Gen, Op, V, op},
 };
-use kolmo::{IsCloseOptions, Tensor};
+use kolmo::{Tensor, ops::IsCloseOptions};
 use std::f64::consts::{LN_2, LN_10, PI};
 
 type F1 = for<'t> fn(&V<'t>) -> V<'t>;

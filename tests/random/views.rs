@@ -3,7 +3,10 @@ use super::{
     arr::{Arr, axis},
     program::{Gen, Op, op, sum},
 };
-use kolmo::{MeshgridIndexing, Tensor, TensorIndex};
+use kolmo::{
+    Tensor,
+    ops::{MeshgridIndexing, TensorIndex},
+};
 
 /// A leaf of this shape that lies in memory otherwise: permuted, reversed, every second element, one element
 /// for all of an axis, or part of a larger one; perhaps of a view itself.

@@ -15,7 +15,7 @@ mod numbers;
 #[path = "../../examples/adbench/rotation.rs"]
 mod rotation;
 
-use kolmo::{Result, Sparse, Tape};
+use kolmo::{Result, Tape, autodiff::Sparse};
 
 /// ADBench's rule: |x − y| / max(1, |x| + |y|) at most 1e-8, element by element.
 fn assert_close(what: &str, found: &[f64], expected: &[f64]) {

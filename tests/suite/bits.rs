@@ -82,9 +82,15 @@ struct Cnn<T: Float> {
 fn cnn<T: Float>() -> Result<u64> {
     let rng = &mut Random::new(2);
     let net = Cnn::<T> {
-        conv: Conv2d::with_dtype(3, 12, 3, kolmo::ConvOptions::default().padding(1), rng),
+        conv: Conv2d::with_dtype(3, 12, 3, kolmo::ops::ConvOptions::default().padding(1), rng),
         norm: BatchNorm2d::with_dtype(12),
-        depthwise: Conv2d::with_dtype(12, 12, 3, kolmo::ConvOptions::default().groups(12).padding(1), rng),
+        depthwise: Conv2d::with_dtype(
+            12,
+            12,
+            3,
+            kolmo::ops::ConvOptions::default().groups(12).padding(1),
+            rng,
+        ),
         head: Linear::with_dtype(12 * 25, 4, rng),
     };
     let x: Tensor<T> = init::normal([6, 3, 11, 11], 0.0, 1.0, rng);
@@ -213,7 +219,7 @@ fn vectors_threads_and_machines_leave_no_trace() {
     };
     // On a machine that has less, the best that it has.
     let mut all = vec![("avx512", "1"), ("avx512", "3"), ("avx2", "1"), ("avx2", "3"), ("exact", "2")];
-    if kolmo::instruction_set() == "portable" && !cfg!(target_arch = "aarch64") {
+    if kolmo::runtime::instruction_set() == "portable" && !cfg!(target_arch = "aarch64") {
         all.retain(|(isa, _)| *isa == "exact");
     }
     for (isa, threads) in all {

@@ -1,6 +1,10 @@
 //! Blocks of scalars made short, and Jacobians and Hessians that are mostly zeros.
 use kolmo::{
+    autodiff::{
+        Block, MemoryBudget, Sparse, SparsityPattern, hessian, jacobian, sparse_hessian, sparse_jacobian,
+    },
     nn::{Layer, Linear, Param, init, named_params},
+    number::Arithmetic,
     *,
 };
 

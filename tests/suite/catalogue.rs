@@ -1,6 +1,13 @@
 //! Operations on tensors once each, on square operands, for tests of what holds for all of them.
 use crate::CATALOGUE as N;
-use kolmo::{loss::*, *};
+use kolmo::{
+    loss::*,
+    ops::{
+        AttentionOptions, ConvOptions, InterpolateMode, InterpolateTo, MatrixNorm, MeshgridIndexing, Pad,
+        PoolOptions, Scatter, SolveTriangularOptions, TensorIndex,
+    },
+    *,
+};
 
 type Function<T> = for<'t> fn(&[Var<'t, T>]) -> Var<'t, T>;
 

@@ -1,8 +1,10 @@
 //! Arguments that nobody should give: whatever they are, the outcome is a result or an error, never a panic.
 use kolmo::{
+    autodiff::SparsityPattern,
     compress::*,
     loss::{CtcLoss, NllLoss},
     nn::*,
+    ops::{AttentionOptions, ConvOptions, InterpolateMode, InterpolateTo, Pad, PoolOptions, TensorIndex},
     *,
 };
 

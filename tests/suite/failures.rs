@@ -1,7 +1,12 @@
 //! The first error is the one that is told, whatever is done with the failed value afterwards; lists keep
 //! their length; nothing is left switched over by a panic.
 use crate::catalogue::{all, operands};
-use kolmo::*;
+use kolmo::{
+    autodiff::CustomOp,
+    number::Dual,
+    ops::{MeshgridIndexing, PoolOptions},
+    *,
+};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 const FIRST: &str = "matmul: [2, 3] x [4, 5]: inner sizes 3 and 4 differ\n  at tests/suite/failures.rs:";

@@ -1,6 +1,7 @@
 //! The tape as text and through serde.
 use kolmo::{
-    Listing, Random, Result, Tape, Tensor, fuse,
+    Random, Result, Tape, Tensor, fuse,
+    inspect::Listing,
     nn::{Layer, Linear, Sequential, Tanh},
 };
 

@@ -94,16 +94,16 @@ impl Threads {
     fn lock() -> Threads {
         static ONE: Mutex<()> = Mutex::new(());
         let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-        Threads { before: kolmo::num_threads(), _one: one }
+        Threads { before: kolmo::runtime::num_threads(), _one: one }
     }
 
     fn set(&self, n: usize) {
-        kolmo::set_num_threads(n);
+        kolmo::runtime::set_num_threads(n);
     }
 }
 
 impl Drop for Threads {
     fn drop(&mut self) {
-        kolmo::set_num_threads(self.before);
+        kolmo::runtime::set_num_threads(self.before);
     }
 }

@@ -1,9 +1,10 @@
 //! An operation that can't be done is told under its own name, at the caller's line, however it is composed.
 use kolmo::{
-    AttentionOptions, MatrixNorm, SolveTriangularOptions, Tape, Tensor, Var,
+    Tape, Tensor, Var,
     loss::{
         BceLoss, BceWithLogitsLoss, CrossEntropyLoss, GaussianNllLoss, PoissonNllLoss, TripletMarginLoss,
     },
+    ops::{AttentionOptions, MatrixNorm, SolveTriangularOptions},
 };
 
 type Call = for<'t> fn(&[Var<'t, f64>]) -> Var<'t, f64>;

@@ -1,6 +1,7 @@
 //! What an observed tape tells: the numbers are the tape's own.
 use kolmo::{
-    Argument, Observation, Observed, Random, Result, Scalar, Tape, Tensor, fuse,
+    Random, Result, Scalar, Tape, Tensor, fuse,
+    inspect::{Argument, Observation, Observed},
     nn::{Layer, Linear, Relu, Sequential},
 };
 

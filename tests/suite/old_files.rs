@@ -3,7 +3,7 @@
 use kolmo::{
     compress::{Artifact, Recipe, quantize::Quantizer, unpack},
     data,
-    inspect::SavedTape,
+    inspect::{Listing, Observation, SavedTape},
     nn::{Layer, Linear, Sequential, Tanh},
     optim::{Adam, AdamW, OneCycleLr, OptimState, Optimizer, ReduceLrOnPlateau, Schedule},
     train::{EarlyStopping, Trainer, load_checkpoint, load_npz, load_safetensors},

@@ -296,7 +296,7 @@ fn compression_says_when_nothing_matches() -> Result<()> {
     let rng = &mut Random::new(0);
     let net = Sequential((Linear::new(3, 4, rng), Relu, Linear::new(4, 2, rng)));
     let other = Linear::new(3, 2, rng);
-    let none = |name: &str, _: &kolmo::Shape| name == "nothing";
+    let none = |name: &str, _: &kolmo::tensor::Shape| name == "nothing";
     let there = ["0.weight [4, 3]", "2.bias [2]"];
     told(prune::global(&net, Amount::Density(0.5), none), &there);
     told(prune::layerwise(&net, Amount::Density(0.5), none), &there);

@@ -1,6 +1,7 @@
 //! What a layer does beside its result happens once, and as it was, however often a block is run; and a tape
 //! that has seen a parameter sees when it is changed.
 use kolmo::{
+    autodiff::{Block, MemoryBudget},
     nn::{BatchNorm, Dropout, Layer, Linear, Param, Sequential, named_params},
     optim::{Optimizer, Sgd},
     *,

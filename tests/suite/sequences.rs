@@ -1,6 +1,7 @@
 //! Recurrent layers on sequences of different lengths, attention to keys and values of other widths.
 use kolmo::{
-    Random, Result, Tape, Tensor, Var, gradcheck,
+    Random, Result, Tape, Tensor, Var,
+    autodiff::gradcheck,
     nn::{
         AttentionMasks, Embedding, Layer, Linear, MultiheadAttention, MultiheadAttentionOptions, Param,
         Recurrent, RecurrentMode, RecurrentOptions, State, named_params,

@@ -1,10 +1,11 @@
 //! What `{:?}` tells of things that hold much: what they are, not all that is in them.
 use kolmo::{
-    AttentionOptions, Program, Random, Result, Tensor,
+    Program, Random, Result, Tensor,
     compress::Channels,
     data::DataLoader,
     fuse,
     nn::{Layer, Linear, Param, Relu, Sequential},
+    ops::AttentionOptions,
     train::Trainer,
 };
 

@@ -1,13 +1,14 @@
 //! Random small models run after channels were cut out, and compute what they compute with zeros in their
 //! place.
 use kolmo::{
-    PoolOptions, Random, Result, Tape, Tensor, Var,
+    Random, Result, Tape, Tensor, Var,
     compress::{
         Channels, matrices,
         prune::{self, Amount},
         quantize::{Quantizer, codebooks, convert},
     },
     nn::*,
+    ops::PoolOptions,
 };
 use serde::Serialize;
 use std::collections::{BTreeSet, HashMap};

@@ -1,6 +1,7 @@
 //! Weights that learn to be nothing: sparse variational dropout and hard concrete gates.
 use kolmo::{
-    GradCheck, Random, Result, Tape, Tensor, Var,
+    Random, Result, Tape, Tensor, Var,
+    autodiff::GradCheck,
     compress::{Gate, Gates, Variational, all_params, matrices, prune},
     data,
     metrics::accuracy,
@@ -62,7 +63,7 @@ fn gradients_are_those_of_finite_differences() -> Result<()> {
         },
         &sizes,
     )?;
-    let conv = Conv2d::<f64>::with_dtype(1, 2, 3, kolmo::ConvOptions::new(), &mut Random::new(0));
+    let conv = Conv2d::<f64>::with_dtype(1, 2, 3, kolmo::ops::ConvOptions::new(), &mut Random::new(0));
     let noise = Variational::new(&conv, |name, _| name == "weight")?;
     let log_sigma2 = named_params::<f64>(&noise)[0].1.clone();
     GradCheck::new().check(

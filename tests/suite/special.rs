@@ -1,9 +1,10 @@
 //! Special points: infinities, ties, zeros and nothing at all. Values by PyTorch in f64 unless said
 //! otherwise.
 use kolmo::{
-    AttentionMask, AttentionOptions, Random, Result, Tape, Tensor, Var, fuse,
+    Random, Result, Tape, Tensor, Var, fuse,
     loss::{BceWithLogitsLoss, MseLoss, Reduction},
     nn::{AttentionMasks, MultiheadAttention, MultiheadAttentionOptions},
+    ops::{AttentionMask, AttentionOptions},
 };
 
 const INF: f64 = f64::INFINITY;

@@ -1,11 +1,12 @@
 //! Channels cut out of a model: what goes belongs together, and what is left computes what it did.
 use kolmo::{
-    ConvOptions, Random, Result, Tape, Tensor, Var,
+    Random, Result, Tape, Tensor, Var,
     compress::{Channels, prune},
     nn::{
         AttentionMasks, BatchNorm2d, Conv2d, Flatten, GroupNorm, Layer, LayerNorm, Linear, MaxPool2d,
         MultiheadAttention, Param, Relu, Sequential, init,
     },
+    ops::ConvOptions,
 };
 use serde::Serialize;
 
@@ -198,7 +199,7 @@ impl Heads {
             let heads = (y.dim(2) / 4) as isize;
             y.reshape([y.dim(0) as isize, y.dim(1) as isize, heads, 4]).transpose(1, 2)
         };
-        let attention = kolmo::AttentionOptions::default();
+        let attention = kolmo::ops::AttentionOptions::default();
         let y = heads(&self.query).scaled_dot_product_attention(
             &heads(&self.key),
             &heads(&self.value),

@@ -1,5 +1,9 @@
 //! The tape itself: recording, sweeping, failing, higher orders, scalars and tensors together.
-use kolmo::*;
+use kolmo::{
+    autodiff::{Block, GradCheck, gradcheck, jacobian, jvp},
+    number::{Arithmetic, Dual},
+    *,
+};
 
 #[test]
 fn a_shared_value_collects_gradients_from_every_use() -> Result<()> {

@@ -15,7 +15,7 @@ use std::path::Path;
 /// [`gradcheck`](SavedTape::gradcheck), without the program that recorded it.
 ///
 /// ```
-/// use kolmo::{GradCheck, Random, Tape, Tensor, inspect::SavedTape, nn::{Layer, Linear, Relu, Sequential}};
+/// use kolmo::{Random, Tape, Tensor, autodiff::GradCheck, inspect::SavedTape, nn::{Layer, Linear, Relu, Sequential}};
 /// let rng = &mut Random::new(0);
 /// let net = Sequential((Linear::new(3, 4, rng), Relu, Linear::new(4, 2, rng)));
 /// let tape = Tape::new();

@@ -37,7 +37,7 @@ impl<'a, T: Float> Trainer<'a, T> {
     }
 
     /// Something to be done after each step of the optimiser, such as masking anew, or writing its loss down.
-    /// An error ends the run.
+    /// An error, which may be one [of your own](crate::Error::custom), ends the run.
     ///
     /// ```
     /// use kolmo::{Tensor, data::DataLoader, nn::Param, optim::Sgd, train::{Control, Trainer}};

@@ -1,10 +1,11 @@
 //! Every public type that serde reads: JSON to begin with, and what is done with what was read.
 use kolmo::{
-    ConvOptions, InterpolateMode, InterpolateTo, Listing, PoolOptions, Random, Result, Tape, Tensor, Var,
+    Random, Result, Tape, Tensor, Var,
     compress::{Recipe, matrices, quantize::Quantizer},
     data::{Augment, CharTokenizer, DataLoader, MinMaxScaler, StandardScaler},
-    inspect::{GroupBy, SavedTape, summary},
+    inspect::{GroupBy, Listing, SavedTape, summary},
     nn::*,
+    ops::{ConvOptions, InterpolateMode, InterpolateTo, PoolOptions},
     optim::*,
     train::{EarlyStopping, History},
 };

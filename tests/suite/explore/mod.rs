@@ -6,7 +6,8 @@ mod driver;
 use crate::Folder;
 use driver::{Browser, Outcome};
 use kolmo::{
-    Explorer, Random, Tape, Tensor,
+    Random, Tape, Tensor,
+    inspect::Explorer,
     nn::{Layer, Linear, Relu, Sequential},
 };
 use serde_json::{Value, json};

@@ -1,7 +1,8 @@
 //! What layers are made of: convolution, pooling, resizing, normalisation.
 use super::{check_all, numbers};
 use kolmo::{
-    AttentionOptions, ConvOptions, InterpolateMode, InterpolateTo, Padding, PoolOptions, Result, Tape, Tensor,
+    Result, Tape, Tensor,
+    ops::{AttentionOptions, ConvOptions, InterpolateMode, InterpolateTo, Padding, PoolOptions},
 };
 
 #[test]

@@ -1,6 +1,9 @@
 //! Products of matrices, systems of equations, factorisations.
 use super::{check_all, numbers};
-use kolmo::{MatrixNorm, SolveTriangularOptions, Tape, Tensor};
+use kolmo::{
+    Tape, Tensor,
+    ops::{MatrixNorm, SolveTriangularOptions},
+};
 
 /// Well away from singular.
 fn regular(shape: [usize; 3]) -> Tensor<f64> {
@@ -84,7 +87,8 @@ fn systems() {
 fn norms_by_singular_values_have_first_derivatives_only() {
     let x = numbers([3, 2]);
     for norm in [MatrixNorm::Nuc, MatrixNorm::Ord(2.0), MatrixNorm::Ord(-2.0)] {
-        kolmo::gradcheck(|x| x[0].matrix_norm(norm, [0, 1], false), std::slice::from_ref(&x)).unwrap();
+        kolmo::autodiff::gradcheck(|x| x[0].matrix_norm(norm, [0, 1], false), std::slice::from_ref(&x))
+            .unwrap();
     }
     let tape = Tape::new();
     let x = tape.input(&x);

@@ -6,7 +6,7 @@ mod losses;
 mod moving;
 mod reduce;
 
-use kolmo::*;
+use kolmo::{autodiff::GradCheck, tensor::Shape, *};
 
 pub type Function = for<'t> fn(&[Var<'t, f64>]) -> Var<'t, f64>;
 

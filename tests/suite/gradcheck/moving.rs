@@ -1,6 +1,9 @@
 //! Operations that move elements: views, joins, padding, and reading and writing by index.
 use super::{check_all, numbers};
-use kolmo::*;
+use kolmo::{
+    ops::{MeshgridIndexing, Pad, Scatter, TensorIndex},
+    *,
+};
 
 #[test]
 fn views() {

@@ -1,8 +1,10 @@
 //! Reports that need no observation: memory, summary, gradients, dead units.
 use kolmo::{
-    AttentionOptions, CustomOp, Random, Result, Tape, Tensor, Var,
+    Random, Result, Tape, Tensor, Var,
+    autodiff::CustomOp,
     inspect::{GradientFlag, GroupBy, Memory, summary},
     nn::{Conv2d, Flatten, Layer, LayerNorm, Linear, MaxPool2d, Param, Relu, Sequential},
+    ops::AttentionOptions,
 };
 
 fn convolutional() -> impl Layer<f32> + serde::Serialize {

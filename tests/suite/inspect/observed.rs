@@ -1,9 +1,10 @@
 //! Reports on what an observed tape did: profile, kinks, rounding, differences.
 use super::noise;
 use kolmo::{
-    Arithmetic, Observation, Random, Result, Tape, Tensor,
-    inspect::{DifferenceKind, GroupBy, Profile},
+    Random, Result, Tape, Tensor,
+    inspect::{DifferenceKind, GroupBy, Observation, Profile},
     nn::{Layer, Linear, Param, Relu, Sequential},
+    number::Arithmetic,
 };
 
 fn observed<T: kolmo::Float>() -> Tape<T> {

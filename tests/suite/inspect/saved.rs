@@ -1,12 +1,15 @@
 //! Saved tapes: the same bits without the program, checks, and files that are not what they should be.
 use super::noise;
 use kolmo::{
-    Arithmetic, CustomOp, Dual, GradCheck, PoolOptions, Random, Result, Scalar, Tape, Tensor, Var,
+    Random, Result, Scalar, Tape, Tensor, Var,
+    autodiff::{CustomOp, GradCheck},
     inspect::SavedTape,
     nn::{
         AttentionMasks, BatchNorm2d, Conv2d, Dropout, Flatten, Layer, LayerNorm, Linear, MaxPool2d,
         MultiheadAttention, Relu, Sequential,
     },
+    number::{Arithmetic, Dual},
+    ops::PoolOptions,
 };
 use serde_json::Value;
 

@@ -7,7 +7,7 @@
 mod models;
 
 use crate::Folder;
-use kolmo::{inspect::SavedTape, nn::*, optim::*, train::*, *};
+use kolmo::{autodiff::MemoryBudget, inspect::SavedTape, nn::*, optim::*, train::*, *};
 use models::{Dice, Model, NAMES, Part};
 use std::{collections::BTreeMap, env, ops::Range, path::Path};
 

@@ -1,5 +1,10 @@
 //! Random models of every layer there is, for tests of what holds for all of them.
-use kolmo::{nn::*, *};
+use kolmo::{
+    autodiff::Block,
+    nn::*,
+    ops::{InterpolateMode, InterpolateTo},
+    *,
+};
 use std::collections::BTreeMap;
 
 /// Random choices: the same for the same seed.

@@ -40,7 +40,7 @@ const SCRIPTS: [&str; 12] = [
 /// Writes a page on which a recorded tape can be walked through, see [`Tape::explore`].
 ///
 /// ```
-/// use kolmo::{Explorer, Random, Tape, Tensor, nn::{Layer, Linear}};
+/// use kolmo::{Random, Tape, Tensor, inspect::Explorer, nn::{Layer, Linear}};
 /// let net = Linear::new(3, 1, &mut Random::new(0));
 /// let tape = Tape::new();
 /// tape.set_observing(true);
