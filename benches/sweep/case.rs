@@ -152,8 +152,8 @@ impl List {
     ) {
         let sorted = |model: &M| {
             let mut params = named_params::<f32>(model);
-            // No gradient goes to these, and PyTorch doesn't call them parameters.
-            params.retain(|(name, _)| !name.starts_with("running_"));
+            // No gradient goes to statistics, and PyTorch doesn't call them parameters.
+            params.retain(|(name, _)| !name.starts_with("running_") && name != "num_batches_tracked");
             params.sort_by(|a, b| a.0.cmp(&b.0));
             params.into_iter().map(|(_, p)| p).collect::<Vec<Param>>()
         };
