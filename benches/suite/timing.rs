@@ -27,46 +27,85 @@ fn max_steps(workload: &str) -> usize {
 
 /// Seconds to spend on a workload.
 pub fn budget() -> f64 {
-    std::env::var("BENCH_BUDGET").ok().and_then(|v| v.parse().ok()).unwrap_or(1.0)
+    budget_or(1.0)
+}
+
+/// The same, with another default.
+pub fn budget_or(seconds: f64) -> f64 {
+    std::env::var("BENCH_BUDGET").ok().and_then(|v| v.parse().ok()).unwrap_or(seconds)
+}
+
+/// Times of one step in seconds, from the least to the most in `sorted`.
+pub struct Times<R> {
+    pub first: f64,
+    pub samples: Vec<f64>,
+    pub sorted: Vec<f64>,
+    /// The result of the last call before the timed ones.
+    pub value: R,
+}
+
+/// How long a step is timed.
+#[derive(Clone, Copy)]
+pub struct Plan {
+    pub budget: f64,
+    /// Calls before it is timed.
+    pub warmup: usize,
+    /// The least number of repeats.
+    pub repeats: usize,
+    /// The most timed calls.
+    pub most: usize,
+}
+
+impl<R> Times<R> {
+    pub fn median(&self) -> f64 {
+        self.sorted[self.sorted.len() / 2]
+    }
+
+    /// Calls `step` to warm up, then for about the budget; a repeat is of as many calls as take a twentieth.
+    pub fn take(plan: Plan, mut step: impl FnMut() -> Result<R>) -> Result<Times<R>> {
+        let begin = Instant::now();
+        let mut value = step()?;
+        let first = begin.elapsed().as_secs_f64();
+        for _ in 1..plan.warmup {
+            value = step()?;
+        }
+        let begin = Instant::now();
+        step()?;
+        step()?;
+        let one = (begin.elapsed().as_secs_f64() / 2.0).max(1e-8);
+        let inner = ((plan.budget / 20.0 / one) as usize).min(plan.most / 20).max(1);
+        let (mut samples, start, mut done) = (Vec::new(), Instant::now(), 0);
+        while samples.len() < plan.repeats
+            || (start.elapsed().as_secs_f64() < plan.budget && done < plan.most)
+        {
+            let begin = Instant::now();
+            for _ in 0..inner {
+                step()?;
+            }
+            samples.push(begin.elapsed().as_secs_f64() / inner as f64);
+            done += inner;
+        }
+        let mut sorted = samples.clone();
+        sorted.sort_by(f64::total_cmp);
+        Ok(Times { first, samples, sorted, value })
+    }
 }
 
 /// Runs `step` for about the budget in at least seven repeats and prints the times. The result of the
 /// tenth call is the checksum.
-pub fn measure(
-    peer: &str,
-    workload: &str,
-    threads: usize,
-    mut step: impl FnMut() -> Result<f32>,
-) -> Result<()> {
-    let begin = Instant::now();
-    let mut value = step()?;
-    let first = begin.elapsed().as_secs_f64();
-    for _ in 0..9 {
-        value = step()?;
-    }
-    let begin = Instant::now();
-    step()?;
-    step()?;
-    let one = (begin.elapsed().as_secs_f64() / 2.0).max(1e-8);
-    let inner = ((budget() / 20.0 / one) as usize).min(max_steps(workload) / 20).max(1);
-    let (mut times, start, mut done) = (Vec::new(), Instant::now(), 0);
-    while times.len() < 7 || (start.elapsed().as_secs_f64() < budget() && done < max_steps(workload)) {
-        let begin = Instant::now();
-        for _ in 0..inner {
-            step()?;
-        }
-        times.push(begin.elapsed().as_secs_f64() / inner as f64);
-        done += inner;
-    }
-    let samples = times.iter().map(|v| format!("{v:.9}")).collect::<Vec<_>>().join(",");
-    times.sort_by(f64::total_cmp);
+pub fn measure(peer: &str, workload: &str, threads: usize, step: impl FnMut() -> Result<f32>) -> Result<()> {
+    let plan = Plan { budget: budget(), warmup: 10, repeats: 7, most: max_steps(workload) };
+    let times = Times::take(plan, step)?;
+    let samples = times.samples.iter().map(|v| format!("{v:.9}")).collect::<Vec<_>>().join(",");
     println!(
         "{{\"peer\":\"{peer}\",\"workload\":\"{workload}\",\"threads\":{threads},\"median_s\":{},\"min_s\":{},\
-         \"repeats\":{},\"checksum\":{value},\"peak_rss_mb\":{},\"first_step_s\":{first},\"samples\":[{samples}]}}",
-        times[times.len() / 2],
-        times[0],
-        times.len(),
-        peak_rss_mb()
+         \"repeats\":{},\"checksum\":{},\"peak_rss_mb\":{},\"first_step_s\":{},\"samples\":[{samples}]}}",
+        times.median(),
+        times.sorted[0],
+        times.samples.len(),
+        times.value,
+        peak_rss_mb(),
+        times.first
     );
     Ok(())
 }
