@@ -25,8 +25,8 @@ use std::io::stdin;
 fn main() {
     let (flags, words): (Vec<String>, Vec<String>) =
         std::env::args().skip(1).partition(|word| word.starts_with("--"));
-    let threads = words.get(1).and_then(|t| t.parse().ok()).unwrap_or_else(kolmo::num_threads);
-    kolmo::set_num_threads(threads);
+    let threads = words.get(1).and_then(|t| t.parse().ok()).unwrap_or_else(kolmo::runtime::num_threads);
+    kolmo::runtime::set_num_threads(threads);
     let mut list = List::default();
     elementwise::cases(&mut list);
     reduce::cases(&mut list);

@@ -34,17 +34,17 @@ impl<'t, T: Float> From<(Var<'t, T>, Tensor<u32>)> for Out<'t, T> {
         Out::Values(vec![y.0])
     }
 }
-impl<'t, T: Float> From<kolmo::Parts<Var<'t, T>>> for Out<'t, T> {
-    fn from(y: kolmo::Parts<Var<'t, T>>) -> Self {
+impl<'t, T: Float> From<kolmo::ops::Parts<Var<'t, T>>> for Out<'t, T> {
+    fn from(y: kolmo::ops::Parts<Var<'t, T>>) -> Self {
         Out::Values(y.into())
     }
 }
-impl<'t, T: Float, E: kolmo::Element> From<Tensor<E>> for Out<'t, T> {
+impl<'t, T: Float, E: kolmo::tensor::Element> From<Tensor<E>> for Out<'t, T> {
     fn from(y: Tensor<E>) -> Self {
         Out::Plain(Box::new(move || y.cast().to_vec()))
     }
 }
-impl<'t, T: Float, E: kolmo::Element> From<Result<Tensor<E>>> for Out<'t, T> {
+impl<'t, T: Float, E: kolmo::tensor::Element> From<Result<Tensor<E>>> for Out<'t, T> {
     fn from(y: Result<Tensor<E>>) -> Self {
         y.map_or_else(Out::Failed, Out::from)
     }
@@ -336,7 +336,7 @@ fn weight<T: Float>(y: &Var<'_, T>) -> Tensor<T> {
 }
 
 /// A sum of positive numbers that depends on the sign and place of every element.
-fn checksum<T: kolmo::Element>(y: &Tensor<T>) -> f64 {
+fn checksum<T: kolmo::tensor::Element>(y: &Tensor<T>) -> f64 {
     let data = y.cast::<f64>().to_vec();
     fill(99, data.len(), 0.5).iter().zip(data).map(|(&w, v)| (f64::from(w) + 1.0) * (v.abs() + v / 2.0)).sum()
 }

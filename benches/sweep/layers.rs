@@ -1,12 +1,13 @@
 //! Normalisation, losses, resizing, layers with parameters, optimisers.
 use crate::case::{List, rows};
 use kolmo::{
-    ConvOptions, InterpolateMode, InterpolateTo, Random,
+    Random,
     loss::{CrossEntropyLoss, MarginRankingLoss},
     nn::{
         AttentionMasks, BatchNorm2d, Conv2d, GroupNorm, Layer, LayerNorm, Linear, MultiheadAttention,
         Recurrent, RecurrentMode, RmsNorm, TransformerEncoderLayer, TransformerOptions,
     },
+    ops::{ConvOptions, InterpolateMode, InterpolateTo},
     optim::{Adagrad, Adam, AdamW, NAdam, RmsProp, Sgd},
 };
 

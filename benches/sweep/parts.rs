@@ -1,6 +1,9 @@
 //! Elements taken, written, moved and joined.
 use crate::case::{List, rows};
-use kolmo::{MeshgridIndexing, Pad, Random, Scatter, Tensor, TensorIndex};
+use kolmo::{
+    Random, Tensor,
+    ops::{MeshgridIndexing, Pad, Scatter, TensorIndex},
+};
 
 pub fn cases(list: &mut List) {
     rows! { list, "index";

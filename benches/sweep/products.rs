@@ -1,6 +1,6 @@
 //! Products of matrices, what is made of them, systems of equations, distances.
 use crate::case::{BOTH, DOUBLE, List, rows, run};
-use kolmo::{AttentionOptions, ConvOptions, MatrixNorm, PoolOptions, SolveTriangularOptions};
+use kolmo::ops::{AttentionOptions, ConvOptions, MatrixNorm, PoolOptions, SolveTriangularOptions};
 
 pub fn cases(list: &mut List) {
     rows! { list, "matmul";
