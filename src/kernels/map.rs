@@ -140,18 +140,42 @@ fn drive<T: Element, const N: usize, const M: usize>(
             _ => all_plain = false,
         }
     }
+    let common = if all_plain { None } else { common_layout(x, shape) };
+    if common.is_some() {
+        // The order of the axes doesn't matter: the result gets that of the operands.
+        for (p, t) in plain.iter_mut().zip(x) {
+            *p = &t.buffer()[t.layout().offset..][..shape.numel()];
+        }
+        all_plain = true;
+    }
     if all_plain {
         parallel(shape.numel(), &mut slices, |from, to, out| kernel(plain.map(|p| &p[from..to]), out));
-    } else {
+    } else if shape.numel() > 0 {
+        let mut turned: [Option<Tensor<T>>; N] = [const { None }; N];
         let mut layouts: [Layout; N] = std::array::from_fn(|_| Layout::contiguous(Shape::default()));
-        for (l, t) in layouts.iter_mut().zip(x) {
+        for ((l, turned), t) in layouts.iter_mut().zip(&mut turned).zip(x) {
             *l = t.layout().expand(shape)?;
+            // What is turned as a whole, in blocks, isn't read across the lines.
+            if shape.numel() >= BLOCK && l.strides.last().is_some_and(|s| *s > 1) && l.is_dense() {
+                let t = turned.insert(t.contiguous().made()?);
+                *l = t.layout().expand(shape)?;
+            }
         }
-        if shape.numel() > 0 {
-            walk(kernel, x.map(Tensor::buffer), &layouts, &mut slices);
-        }
+        let data = std::array::from_fn(|k| turned[k].as_ref().unwrap_or(x[k]).buffer());
+        walk(kernel, data, &layouts, &mut slices);
     }
-    Ok(out.map(Unfilled::filled))
+    let filled = out.map(Unfilled::filled);
+    Ok(match common {
+        Some(common) => filled.map(|y| y.view(Layout { offset: 0, ..common.clone() })),
+        None => filled,
+    })
+}
+
+/// The layout of all operands, if they have one that fills its piece of a buffer.
+fn common_layout<'a, T: Element, const N: usize>(x: [&'a Tensor<T>; N], shape: &Shape) -> Option<&'a Layout> {
+    let first = x.first()?.layout();
+    let alike = |t: &&Tensor<T>| t.shape() == shape && t.layout().strides == first.strides;
+    (x.iter().all(alike) && first.is_dense()).then_some(first)
 }
 
 /// Splits the range 0..n and the outputs among threads.

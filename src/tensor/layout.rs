@@ -34,6 +34,19 @@ impl Layout {
         true
     }
 
+    /// Whether the elements fill one piece of the buffer, with the axes in any order.
+    pub fn is_dense(&self) -> bool {
+        let axes = self.strides.iter().zip(self.shape.iter()).filter(|(_, size)| **size != 1);
+        let mut axes: SmallVec<[(isize, usize); 6]> = axes.map(|(&stride, &size)| (stride, size)).collect();
+        axes.sort_unstable();
+        let mut step = 1;
+        axes.iter().all(|&(stride, size)| {
+            let next = stride == step;
+            step *= size as isize;
+            next
+        })
+    }
+
     /// Lowest and one past the highest position in the buffer that the layout reaches.
     pub fn range(&self) -> (usize, usize) {
         if self.shape.numel() == 0 {

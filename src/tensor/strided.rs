@@ -74,12 +74,28 @@ pub(crate) fn gather<T: Element>(source: &[T], layout: &Layout, out: &mut [T]) {
         return;
     }
     let axes = merge_axes(&layout.shape, [&layout.strides]);
-    if let [(rows, [1]), (columns, [step])] = axes[..]
-        && step > 1
-    {
-        return transpose(source, layout.offset, rows, columns, step as usize, out);
-    }
     let (run, [step]) = axes[axes.len() - 1];
+    // The axis along which the source lies in one piece, if that isn't the last: with the last one it makes planes
+    // that are turned.
+    let along = axes.iter().position(|&(_, [step])| step == 1);
+    if let (Some(along), true) = (along, step > 1) {
+        let pitch = axes[along + 1..].iter().map(|(size, _)| size).product();
+        let turn = Turn { rows: axes[along].0, columns: run, step: step as usize, pitch };
+        // The others, with the places in the result.
+        let mut outer: Axes<2> = SmallVec::new();
+        let mut place = out.len();
+        for (i, &(size, [step])) in axes.iter().enumerate() {
+            place /= size;
+            if i != along && i + 1 != axes.len() {
+                outer.push((size, [step, place as isize]));
+            }
+        }
+        outer.push((1, [0; 2]));
+        let planes = outer.iter().map(|(size, _)| size).product();
+        return for_runs(&outer, [layout.offset as isize, 0], 0, planes, |_, [from, to]| {
+            turn.copy(&source[from as usize..], &mut out[to as usize..]);
+        });
+    }
     let runs = out.len() / run;
     for_runs(&axes, [layout.offset as isize], 0, runs, |i, [at]| {
         copy_run(source, at, step, &mut out[i * run..(i + 1) * run]);
@@ -103,24 +119,36 @@ pub(crate) fn copy_run<T: Element>(source: &[T], at: isize, step: isize, out: &m
     }
 }
 
-/// `out[i, j] = source[offset + i + j * step]` in square blocks, so that both sides stay in cache.
-fn transpose<T: Element>(
-    source: &[T],
-    offset: usize,
+/// `out[i · pitch + j] = source[i + j · step]`.
+struct Turn {
     rows: usize,
     columns: usize,
     step: usize,
-    out: &mut [T],
-) {
-    const BLOCK: usize = 16;
-    for i in (0..rows).step_by(BLOCK) {
-        let height = BLOCK.min(rows - i);
-        for j in (0..columns).step_by(BLOCK) {
-            let width = BLOCK.min(columns - j);
-            for a in 0..height {
-                let row = &mut out[(i + a) * columns + j..(i + a) * columns + j + width];
-                for (b, o) in row.iter_mut().enumerate() {
-                    *o = source[offset + i + a + (j + b) * step];
+    pitch: usize,
+}
+
+impl Turn {
+    /// In square blocks, which are read line by line: lines whose places in the cache collide are each met once.
+    fn copy<T: Element>(&self, source: &[T], out: &mut [T]) {
+        const SIDE: usize = 16;
+        let mut block = [[T::default(); SIDE]; SIDE];
+        for i in (0..self.rows).step_by(SIDE) {
+            let height = SIDE.min(self.rows - i);
+            for j in (0..self.columns).step_by(SIDE) {
+                let width = SIDE.min(self.columns - j);
+                for (b, line) in block[..width].iter_mut().enumerate() {
+                    let from = &source[i + (j + b) * self.step..][..height];
+                    match <&[T; SIDE]>::try_from(from) {
+                        Ok(whole) => *line = *whole,
+                        Err(_) => line[..height].copy_from_slice(from),
+                    }
+                }
+                for a in 0..height {
+                    let row = &mut out[(i + a) * self.pitch + j..][..width];
+                    match <&mut [T; SIDE]>::try_from(&mut *row) {
+                        Ok(row) => (0..SIDE).for_each(|b| row[b] = block[b][a]),
+                        Err(_) => row.iter_mut().zip(&block).for_each(|(o, line)| *o = line[a]),
+                    }
                 }
             }
         }
