@@ -9,17 +9,40 @@ vectorised! {
             let row = |k: usize| &data[first + k * width..][..2 * out.len()];
             return of_four(row(0).as_chunks().0, row(1).as_chunks().0, first as u32, width as u32, out);
         }
-        for (w, place) in out.iter_mut().enumerate() {
-            let start = first + w * stride;
-            let mut best = (data[start], start as u32);
-            for r in 0..kernel[0] {
-                let from = start + r * width;
-                for (k, &v) in data[from..from + kernel[1]].iter().enumerate() {
-                    best = larger(best, (v, (from + k) as u32));
+        // As a constant, a step of two becomes vector code.
+        match stride {
+            2 => side_by_side(data, first, width, kernel, 2, out),
+            _ => side_by_side(data, first, width, kernel, stride, out),
+        }
+    }
+}
+
+/// Any windows: one element of each of some neighbours after the other.
+#[inline(always)]
+fn side_by_side<T: FloatElement>(
+    data: &[T],
+    first: usize,
+    width: usize,
+    kernel: [usize; 2],
+    stride: usize,
+    out: &mut [u32],
+) {
+    const SIDE: usize = 16;
+    for (out, block) in out.chunks_mut(SIDE).zip(0..) {
+        let first = first + block * SIDE * stride;
+        let (mut most, mut at) = ([T::default(); SIDE], [0; SIDE]);
+        for r in 0..kernel[0] {
+            for k in 0..kernel[1] {
+                let from = first + r * width + k;
+                let line = &data[from..][..(out.len() - 1) * stride + 1];
+                for i in 0..out.len() {
+                    let next = (line[i * stride], (from + i * stride) as u32);
+                    let best = larger((most[i], at[i]), next);
+                    (most[i], at[i]) = if r + k == 0 { next } else { best };
                 }
             }
-            *place = best.1;
         }
+        out.copy_from_slice(&at[..out.len()]);
     }
 }
 
