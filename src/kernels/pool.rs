@@ -9,40 +9,52 @@ vectorised! {
             let row = |k: usize| &data[first + k * width..][..2 * out.len()];
             return of_four(row(0).as_chunks().0, row(1).as_chunks().0, first as u32, width as u32, out);
         }
-        // As a constant, a step of two becomes vector code.
-        match stride {
-            2 => side_by_side(data, first, width, kernel, 2, out),
-            _ => side_by_side(data, first, width, kernel, stride, out),
+        if stride == 2 && kernel[1] >= 2 {
+            return side_by_side(data, first, width, kernel, out);
+        }
+        for (w, place) in out.iter_mut().enumerate() {
+            let start = first + w * stride;
+            let mut best = (data[start], start as u32);
+            for r in 0..kernel[0] {
+                let from = start + r * width;
+                for (k, &v) in data[from..from + kernel[1]].iter().enumerate() {
+                    best = larger(best, (v, (from + k) as u32));
+                }
+            }
+            *place = best.1;
         }
     }
 }
 
-/// Any windows: one element of each of some neighbours after the other.
+/// Windows two columns apart: of some neighbours one element each after the other, which become vector code.
 #[inline(always)]
 fn side_by_side<T: FloatElement>(
     data: &[T],
     first: usize,
     width: usize,
     kernel: [usize; 2],
-    stride: usize,
     out: &mut [u32],
 ) {
     const SIDE: usize = 16;
     for (out, block) in out.chunks_mut(SIDE).zip(0..) {
-        let first = first + block * SIDE * stride;
-        let (mut most, mut at) = ([T::default(); SIDE], [0; SIDE]);
+        let n = out.len().min(SIDE);
+        let (mut most, mut places) = ([T::default(); SIDE], [0; SIDE]);
+        let (most, places) = (&mut most[..n], &mut places[..n]);
         for r in 0..kernel[0] {
             for k in 0..kernel[1] {
-                let from = first + r * width + k;
-                let line = &data[from..][..(out.len() - 1) * stride + 1];
-                for i in 0..out.len() {
-                    let next = (line[i * stride], (from + i * stride) as u32);
-                    let best = larger((most[i], at[i]), next);
-                    (most[i], at[i]) = if r + k == 0 { next } else { best };
+                // In pairs of which all lie inside: the first column as the first of them, others as the second.
+                let second = usize::from(k > 0);
+                let from = first + 2 * SIDE * block + r * width + k - second;
+                let pairs = &data[from..].as_chunks::<2>().0[..n];
+                let from = (from + second) as u32;
+                for i in 0..n {
+                    let next = (if k > 0 { pairs[i][1] } else { pairs[i][0] }, from + 2 * i as u32);
+                    let best = larger((most[i], places[i]), next);
+                    (most[i], places[i]) = if r + k == 0 { next } else { best };
                 }
             }
         }
-        out.copy_from_slice(&at[..out.len()]);
+        out.copy_from_slice(places);
     }
 }
 
