@@ -38,11 +38,13 @@ impl Stretch {
     }
 }
 
-/// The stretches of a list of indices. None where slices are single elements and stretches would be short.
+/// The stretches of a list of indices, unless they would be short.
 fn stretches(list: &[u32], row: usize) -> Checked<Option<Vec<Stretch>>> {
-    let follows = |a: u32, b: u32| if a == NOWHERE { b == NOWHERE } else { b == a + 1 };
+    // After `NOWHERE` comes the same.
+    let follows = |a: u32, b: u32| b == a.saturating_add(1);
     let n = list.windows(2).filter(|w| !follows(w[0], w[1])).count() + 1;
-    if row == 1 && list.len() < 4 * n {
+    // Single elements are read faster than slices are copied.
+    if list.len() < n * if row == 1 { 4 } else { 2 } {
         return Ok(None);
     }
     let mut all: Vec<Stretch> = room(n)?;
@@ -213,8 +215,14 @@ impl<T: Float> Rule<T> for Take {
                                         None => out[own].fill(T::default()),
                                     }
                                 }),
-                                None => out.iter_mut().zip(list).for_each(|(o, &i)| {
+                                None if row == 1 => out.iter_mut().zip(list).for_each(|(o, &i)| {
                                     *o = block.get(i as usize).copied().unwrap_or_default();
+                                }),
+                                None => out.chunks_exact_mut(row).zip(list).for_each(|(o, &i)| {
+                                    match block.get(i as usize * row..(i as usize + 1) * row) {
+                                        Some(slice) => o.copy_from_slice(slice),
+                                        None => o.fill(T::default()),
+                                    }
                                 }),
                             }
                         }
@@ -248,10 +256,15 @@ impl<T: Float> Rule<T> for Take {
                                 let sums = sums.get_mut(other).unwrap_or_default();
                                 sums.iter_mut().zip(&block[own]).for_each(|(sum, &v)| *sum = *sum + v);
                             }),
-                            None => block.iter().zip(list).for_each(|(&v, &i)| {
+                            None if row == 1 => block.iter().zip(list).for_each(|(&v, &i)| {
                                 if let Some(sum) = sums.get_mut(i as usize) {
                                     *sum = *sum + v;
                                 }
+                            }),
+                            None => block.chunks_exact(row).zip(list).for_each(|(v, &i)| {
+                                let own = i as usize * row..(i as usize + 1) * row;
+                                let sums = sums.get_mut(own).unwrap_or_default();
+                                sums.iter_mut().zip(v).for_each(|(sum, &v)| *sum = *sum + v);
                             }),
                         }
                     }
