@@ -75,7 +75,7 @@ impl Fold for Smallest {
 }
 
 /// Accumulators that run side by side in a row.
-const LANES: usize = 32;
+pub(crate) const LANES: usize = 32;
 /// Elements whose sum is taken before it joins the others: keeps rounding errors of long f32 sums small.
 const BLOCK: usize = 1024;
 /// Elements per task.
