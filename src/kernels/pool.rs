@@ -9,6 +9,9 @@ vectorised! {
             let row = |k: usize| &data[first + k * width..][..2 * out.len()];
             return of_four(row(0).as_chunks().0, row(1).as_chunks().0, first as u32, width as u32, out);
         }
+        if stride == 2 && kernel[1] >= 2 {
+            return side_by_side(data, first, width, kernel, out);
+        }
         for (w, place) in out.iter_mut().enumerate() {
             let start = first + w * stride;
             let mut best = (data[start], start as u32);
@@ -20,6 +23,38 @@ vectorised! {
             }
             *place = best.1;
         }
+    }
+}
+
+/// Windows two columns apart: of some neighbours one element each after the other, which become vector code.
+#[inline(always)]
+fn side_by_side<T: FloatElement>(
+    data: &[T],
+    first: usize,
+    width: usize,
+    kernel: [usize; 2],
+    out: &mut [u32],
+) {
+    const SIDE: usize = 16;
+    for (out, block) in out.chunks_mut(SIDE).zip(0..) {
+        let n = out.len().min(SIDE);
+        let (mut most, mut places) = ([T::default(); SIDE], [0; SIDE]);
+        let (most, places) = (&mut most[..n], &mut places[..n]);
+        for r in 0..kernel[0] {
+            for k in 0..kernel[1] {
+                // In pairs of which all lie inside: the first column as the first of them, others as the second.
+                let second = usize::from(k > 0);
+                let from = first + 2 * SIDE * block + r * width + k - second;
+                let pairs = &data[from..].as_chunks::<2>().0[..n];
+                let from = (from + second) as u32;
+                for i in 0..n {
+                    let next = (if k > 0 { pairs[i][1] } else { pairs[i][0] }, from + 2 * i as u32);
+                    let best = larger((most[i], places[i]), next);
+                    (most[i], places[i]) = if r + k == 0 { next } else { best };
+                }
+            }
+        }
+        out.copy_from_slice(places);
     }
 }
 

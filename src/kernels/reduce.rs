@@ -75,7 +75,7 @@ impl Fold for Smallest {
 }
 
 /// Accumulators that run side by side in a row.
-const LANES: usize = 32;
+pub(crate) const LANES: usize = 32;
 /// Elements whose sum is taken before it joins the others: keeps rounding errors of long f32 sums small.
 const BLOCK: usize = 1024;
 /// Elements per task.
@@ -150,29 +150,44 @@ fn rows<T: FloatElement, F: Fold>(f: F, data: &[T], outer: usize, n: usize, out:
     }
     let chunk = (GRAIN / n).max(1);
     threads::for_chunks(out, chunk, |first, out| {
-        for (i, o) in out.iter_mut().enumerate() {
-            let start = (first + i) * n;
-            *o = row(f, &data[start..start + n]);
-        }
+        several(f, &data[first * n..], n, out);
     });
 }
 
 /// All elements of a slice folded.
 pub(crate) fn row<T: FloatElement, F: Fold>(f: F, x: &[T]) -> T {
+    let mut one = [f.start()];
+    several(f, x, x.len(), &mut one);
+    one[0]
+}
+
+/// Rows of `n` elements, one after the other in `data`, each folded.
+fn several<T: FloatElement, F: Fold>(f: F, data: &[T], n: usize, out: &mut [T]) {
     #[cfg(target_arch = "x86_64")]
     if isa() >= Isa::Avx2 {
         #[target_feature(enable = "avx2,fma")]
-        fn vector<T: FloatElement, F: Fold>(f: F, x: &[T]) -> T {
-            row_body(f, x)
+        fn vector<T: FloatElement, F: Fold>(f: F, data: &[T], n: usize, out: &mut [T]) {
+            several_body(f, data, n, out)
         }
         // SAFETY: isa() reports Avx2 only where the processor has avx2 and fma.
-        return unsafe { vector(f, x) };
+        return unsafe { vector(f, data, n, out) };
     }
-    row_body(f, x)
+    several_body(f, data, n, out)
+}
+
+#[inline(always)]
+fn several_body<T: FloatElement, F: Fold>(f: F, data: &[T], n: usize, out: &mut [T]) {
+    for (i, o) in out.iter_mut().enumerate() {
+        *o = row_body(f, &data[i * n..(i + 1) * n]);
+    }
 }
 
 #[inline(always)]
 fn row_body<T: FloatElement, F: Fold>(f: F, x: &[T]) -> T {
+    if x.len() < LANES {
+        // What follows comes to the same, with all lanes as they were.
+        return f.merge(f.start(), x.iter().fold(f.start(), |a, &v| f.step(a, v)));
+    }
     let mut total = f.start();
     for block in x.chunks(BLOCK) {
         let mut lanes = [f.start::<T>(); LANES];
@@ -253,6 +268,17 @@ fn strip_body<T: FloatElement, F: Fold>(
     out: &mut [T],
 ) {
     out.fill(f.start());
+    if n <= 64 {
+        // One part, which needs no room of its own.
+        for (out, shift) in out.chunks_mut(BLOCK).zip((start..).step_by(BLOCK)) {
+            for r in 0..n {
+                let row = &data[shift + r * step..][..out.len()];
+                out.iter_mut().zip(row).for_each(|(o, &v)| *o = f.step(*o, v));
+            }
+            out.iter_mut().for_each(|o| *o = f.merge(f.start(), *o));
+        }
+        return;
+    }
     let mut part = [f.start::<T>(); BLOCK];
     for out in out.chunks_mut(BLOCK).enumerate() {
         let (shift, out) = (out.0 * BLOCK, out.1);

@@ -347,12 +347,17 @@ impl MultilabelMarginLoss {
             }
         }
         // Pairs of a listed class (along the last axis but one) and any (along the last).
-        let positions = Tensor::from_fn(input.shape(), |i| listed[i]);
         let shape: Shape = input.shape().iter().copied().chain([classes]).collect();
-        let void = Tensor::from_fn(&shape, |i| {
-            let (place, other) = (i / classes, i % classes);
-            listed[place] == NOWHERE || right[place / classes * classes + other]
+        let void = Tensor::build(shape, |out| {
+            for (place, out) in out.chunks_exact_mut(classes).enumerate() {
+                if listed[place] == NOWHERE {
+                    out.fill(true);
+                } else {
+                    out.copy_from_slice(&right[place / classes * classes..][..classes]);
+                }
+            }
         });
+        let positions = Tensor::from(listed).reshaped(input.shape());
         let gaps = 1.0 - input.elements(positions).unsqueeze(-1) + input.unsqueeze(-2);
         let losses = gaps.clamp_min(0.0).masked_fill(&void, 0.0).sum_dim([-2, -1], false);
         self.reduction.of(losses / classes as f64)

@@ -6,7 +6,11 @@ use super::{
 use crate::{
     error::Checked,
     tape::Var,
-    tensor::{Shape, Tensor, shape::axis_of},
+    tensor::{
+        Layout, Shape, Tensor,
+        shape::axis_of,
+        strided::{for_runs, merge_axes},
+    },
 };
 
 /// # Diagonals and triangles
@@ -15,9 +19,8 @@ impl<'t, T: Float> Var<'t, T> {
     #[track_caller]
     pub fn diagonal(&self, offset: isize, dim1: isize, dim2: isize) -> Var<'t, T> {
         valid!(self, "diagonal", small(self.shape()));
-        let numbers = valid!(self, "diagonal", Tensor::from_fn(self.shape(), |i| i as u32).made());
-        let layout = valid!(self, "diagonal", numbers.layout().diagonal(offset, dim1, dim2));
-        self.elements(numbers.view(layout))
+        let positions = valid!(self, "diagonal", positions(self.shape(), offset, dim1, dim2));
+        self.elements(positions)
     }
 
     /// The opposite of [`diagonal`](Var::diagonal): zeros with the last axis as the diagonal of two new axes,
@@ -87,9 +90,12 @@ impl<'t, T: Float> Var<'t, T> {
             let message = format!("takes matrices, at least two axes, not {}", self.shape());
             return self.tape().fail_op(name, message, &[self]);
         }
-        let (m, n) = (self.shape()[rank - 2], self.shape()[rank - 1].max(1));
-        let mask =
-            Tensor::from_fn([m, self.shape()[rank - 1]], |at| !kept((at / n) as isize, (at % n) as isize));
+        let (m, n) = (self.shape()[rank - 2], self.shape()[rank - 1]);
+        let mask = Tensor::build(Shape::new(&[m, n]), |out| {
+            for (row, i) in out.chunks_exact_mut(n.max(1)).zip(0..) {
+                row.iter_mut().zip(0..).for_each(|(out, j)| *out = !kept(i, j));
+            }
+        });
         self.masked_fill(&mask, 0.0)
     }
 }
@@ -108,7 +114,21 @@ fn embedded(shape: &Shape, offset: isize, dim1: isize, dim2: isize) -> Checked<(
         full.insert(axis, side);
     }
     small(&full)?;
-    let numbers = Tensor::from_fn(&full, |i| i as u32).made()?;
-    let layout = numbers.layout().diagonal(offset, dim1, dim2)?;
-    Ok((full, numbers.view(layout).contiguous().made()?))
+    let positions = positions(&full, offset, dim1, dim2)?;
+    Ok((full, positions))
+}
+
+/// The positions of a diagonal in a tensor of this shape.
+fn positions(shape: &Shape, offset: isize, dim1: isize, dim2: isize) -> Checked<Tensor<u32>> {
+    let diagonal = Layout::contiguous(shape.clone()).diagonal(offset, dim1, dim2)?;
+    let axes = merge_axes(&diagonal.shape, [&diagonal.strides]);
+    let (run, [step]) = axes[axes.len() - 1];
+    Tensor::build(diagonal.shape.clone(), |out| {
+        for_runs(&axes, [diagonal.offset as isize], 0, out.len() / run.max(1), |i, [at]| {
+            for (o, k) in out[i * run..(i + 1) * run].iter_mut().zip(0..) {
+                *o = (at + k * step) as u32;
+            }
+        });
+    })
+    .made()
 }

@@ -4,6 +4,7 @@ use super::{
     checks::{check_axes, operands},
     index::valid,
     list::{Extremum, Float, Reduce, Test},
+    sort::sorted,
 };
 use crate::{
     error::{Checked, Result},
@@ -15,7 +16,7 @@ use crate::{
     tape::{RESULT, Rule, Step, Var},
     tensor::{Dims, Element, Shape, Tensor, room::listed},
 };
-use std::{borrow::Cow, cmp::Ordering};
+use std::borrow::Cow;
 
 impl<T: Float> Rule<T> for Extremum {
     fn name(&self) -> &str {
@@ -81,7 +82,7 @@ fn lines<T: Element + PartialOrd>(
     x: &Tensor<T>,
     dim: Option<isize>,
     keepdim: bool,
-    find: impl Fn(&[T]) -> Checked<usize>,
+    find: impl Fn(&[T]) -> Checked<usize> + Sync,
 ) -> Checked<Tensor<u32>> {
     let rank = x.rank();
     let (x, axis) = match dim {
@@ -92,7 +93,10 @@ fn lines<T: Element + PartialOrd>(
     if n == 0 {
         return Err(format!("axis {axis} of {} has no elements to compare", x.shape()));
     }
-    let found = x.along_lines(axis as isize, 1, |line| listed(1, [find(line)? as u32]))?;
+    let found = x.along_lines(axis as isize, 1, |line, out| {
+        out.fill(find(line)? as u32);
+        Ok(())
+    })?;
     if dim.is_none() || rank == 0 {
         return Ok(found.reshaped(&Shape::new(&vec![1; if keepdim { rank } else { 0 }])));
     }
@@ -302,7 +306,7 @@ impl<'t, T: Float> Var<'t, T> {
         name: &str,
         dim: isize,
         keepdim: bool,
-        find: impl Fn(&[T]) -> Checked<usize>,
+        find: impl Fn(&[T]) -> Checked<usize> + Sync,
     ) -> (Var<'t, T>, Tensor<u32>) {
         let none = || Tensor::zeros([0]);
         if self.failed_id().is_some() {
@@ -333,13 +337,13 @@ impl<'t, T: Float> Var<'t, T> {
     /// ```
     #[track_caller]
     pub fn cummax(&self, dim: isize) -> (Var<'t, T>, Tensor<u32>) {
-        self.best_so_far("cummax", dim, |new, old| new >= old)
+        self.best_so_far("cummax", dim, |new, old| new < old)
     }
 
     /// The smallest element so far along an axis, and where it is, the last of several.
     #[track_caller]
     pub fn cummin(&self, dim: isize) -> (Var<'t, T>, Tensor<u32>) {
-        self.best_so_far("cummin", dim, |new, old| new <= old)
+        self.best_so_far("cummin", dim, |new, old| new > old)
     }
 
     #[track_caller]
@@ -347,22 +351,23 @@ impl<'t, T: Float> Var<'t, T> {
         &self,
         name: &str,
         dim: isize,
-        better: impl Fn(&T, &T) -> bool,
+        worse: impl Fn(T, T) -> bool + Sync,
     ) -> (Var<'t, T>, Tensor<u32>) {
         let none = || Tensor::zeros([0]);
         if self.failed_id().is_some() {
             return (self.clone(), none());
         }
         self.tape().note_found(self);
-        let index = self.tensor().order_along(dim, |line| {
-            let mut best = 0;
-            let so_far = (0..line.len()).map(|i| {
-                if nan(&line[i]) || (!nan(&line[best]) && better(&line[i], &line[best])) {
-                    best = i;
+        let index = self.tensor().along_lines(dim, self.dim(dim), |line, out| {
+            let mut best = (line.first().copied().unwrap_or_default(), 0);
+            for ((&v, i), place) in line.iter().zip(0..).zip(out) {
+                // Not worse: better, equal, or one of both is NaN; from a NaN only another takes over.
+                if !worse(v, best.0) && (nan(&v) || !nan(&best.0)) {
+                    best = (v, i);
                 }
-                best as u32
-            });
-            listed(line.len(), so_far)
+                *place = best.1;
+            }
+            Ok(())
         });
         match index {
             Ok(index) => (self.in_order(dim, &index), index),
@@ -372,12 +377,11 @@ impl<'t, T: Float> Var<'t, T> {
 }
 
 /// Where the median is: the first NaN if there is one, else the lower of the middle two.
-fn middle<T: PartialOrd>(line: &[T]) -> Checked<usize> {
+fn middle<T: Element + PartialOrd>(line: &[T]) -> Checked<usize> {
     if let Some(first) = line.iter().position(nan) {
         return Ok(first);
     }
-    let mut order = listed(line.len(), 0..line.len())?;
-    // Equal ones in the order of their places.
-    order.sort_unstable_by(|&a, &b| line[a].partial_cmp(&line[b]).unwrap_or(Ordering::Equal).then(a.cmp(&b)));
-    Ok(order.get(line.len().saturating_sub(1) / 2).copied().unwrap_or(0))
+    let mut place = [0];
+    sorted(line, line.len().saturating_sub(1) / 2, false, &mut place)?;
+    Ok(place[0] as usize)
 }

@@ -10,7 +10,7 @@ use crate::{
     tape::{Op, Rule, Step, Var},
     tensor::{
         Element, Index, Shape, Tensor,
-        room::{filled, listed},
+        room::filled,
         shape::addressable,
         strided::{for_runs, merge_axes},
     },
@@ -55,13 +55,17 @@ impl<'t, T: Float> Var<'t, T> {
 /// Indices below `size`, of which negative ones may count from the end.
 pub(crate) fn indices<I: Index>(index: &Tensor<I>, size: usize, negative: bool) -> Checked<Tensor<u32>> {
     let n = i64::try_from(size).unwrap_or(i64::MAX);
-    let list = index.contiguous().made()?;
-    let list = list.as_slice().unwrap_or_default();
+    let index = &index.contiguous().made()?;
+    let list = index.as_slice().unwrap_or_default();
     let wrapped = |i: I| {
         let i = i.to_i64();
         if negative && i < 0 { i + n } else { i }
     };
-    if let Some(bad) = list.iter().find(|&&i| !(0..n).contains(&wrapped(i))) {
+    let outside = |&&i: &&I| wrapped(i) as u64 >= n as u64;
+    // All are looked at, without a branch for each, before the first is looked for.
+    if list.iter().fold(false, |any, i| any | outside(&i))
+        && let Some(bad) = list.iter().find(outside)
+    {
         let from = if negative { -n } else { 0 };
         let range = if n == 0 { "none is".into() } else { format!("{from} to {} are", n - 1) };
         return Err(format!("index {} is out of range for size {n}: {range} accepted", bad.to_i64()));
@@ -105,7 +109,8 @@ pub(crate) fn positions(shape: &Shape, axis: usize, index: &Tensor<u32>) -> Chec
         return Ok(index.clone());
     }
     let mut strides = shape.contiguous_strides();
-    let along = strides[axis];
+    // Positions are below 2³².
+    let along = strides[axis] as u32;
     strides[axis] = 0;
     let axes = merge_axes(index.shape(), [&strides]);
     let (run, [step]) = axes[axes.len() - 1];
@@ -114,8 +119,9 @@ pub(crate) fn positions(shape: &Shape, axis: usize, index: &Tensor<u32>) -> Chec
     Ok(Tensor::build(index.shape().clone(), |out| {
         for_runs(&axes, [0], 0, list.len() / run, |i, [at]| {
             let part = i * run..(i + 1) * run;
-            for (k, (o, &j)) in out[part.clone()].iter_mut().zip(&list[part]).enumerate() {
-                *o = (at + k as isize * step + j as isize * along) as u32;
+            for ((o, &j), k) in out[part.clone()].iter_mut().zip(&list[part]).zip(0u32..) {
+                let own = (at as u32).wrapping_add(k.wrapping_mul(step as u32));
+                *o = own.wrapping_add(j.wrapping_mul(along));
             }
         });
     }))
@@ -151,9 +157,18 @@ pub(crate) fn list<I: Index>(index: &Tensor<I>, size: usize) -> Checked<Tensor<u
 /// The positions where a mask, broadcast to `shape`, is true, in order.
 pub(crate) fn true_positions(mask: &Tensor<bool>, shape: &Shape) -> Checked<Tensor<u32>> {
     small(shape)?;
-    let mask = mask.view(mask.layout().expand(shape)?).list()?;
-    let found = mask.iter().enumerate().filter(|(_, m)| **m).map(|(i, _)| i as u32);
-    Ok(Tensor::from(listed(0, found)?))
+    let mask = mask.view(mask.layout().expand(shape)?).contiguous().made()?;
+    let mask = mask.as_slice().unwrap_or_default();
+    let count = mask.iter().filter(|m| **m).count();
+    // Every place is written down and stays where the mask is true: no branch that would be missed often.
+    let mut found = filled(count + 1, 0)?;
+    let mut n = 0;
+    for (&m, i) in mask.iter().zip(0..) {
+        found[n] = i;
+        n += usize::from(m);
+    }
+    found.truncate(count);
+    Ok(Tensor::from(found))
 }
 
 /// # Elements by tensors of indices

@@ -39,6 +39,11 @@ fn winners(positions: &Tensor<u32>, n: usize) -> Checked<Vec<u32>> {
     Ok(winners)
 }
 
+/// A mask of this shape from a list.
+fn mask_of<V: Copy>(shape: &Shape, list: &[V], f: impl Fn(V) -> bool) -> Tensor<bool> {
+    Tensor::build(shape.clone(), |out| out.iter_mut().zip(list).for_each(|(o, &v)| *o = f(v)))
+}
+
 /// That a value to fill with is one number.
 fn one_number<T: Float>(value: &Operand<'_, '_, T>) -> Checked<()> {
     let shape = match value {
@@ -75,8 +80,8 @@ impl<'t, T: Float> Var<'t, T> {
     #[track_caller]
     fn overwritten(&self, src: &Var<'t, T>, winners: Vec<u32>) -> Var<'t, T> {
         let shape = self.shape().clone();
-        let mask = Tensor::from_fn(&shape, |i| winners[i] != NOWHERE);
-        src.elements(Tensor::from_fn(&shape, |i| winners[i])).where_(&mask, self)
+        let mask = mask_of(&shape, &winners, |w| w != NOWHERE);
+        src.elements(Tensor::from(winners).reshaped(&shape)).where_(&mask, self)
     }
 
     /// `y = x`, but `y[index[i][j]][j] = src[i][j]` for `dim` 0, and so on; or one number at all places of
@@ -159,13 +164,13 @@ impl<'t, T: Float> Var<'t, T> {
         for &p in &places {
             counts[p as usize] += 1;
         }
-        let touched = Tensor::from_fn(&shape, |i| counts[i] > 0);
+        let touched = || mask_of(&shape, &counts, |n| n > 0);
         let start = match reduce {
             _ if include_self => self.clone(),
-            Scatter::Sum | Scatter::Mean => self.masked_fill(&touched, 0.0),
-            Scatter::Prod => self.masked_fill(&touched, 1.0),
-            Scatter::Amax => self.masked_fill(&touched, f64::NEG_INFINITY),
-            Scatter::Amin => self.masked_fill(&touched, f64::INFINITY),
+            Scatter::Sum | Scatter::Mean => self.masked_fill(&touched(), 0.0),
+            Scatter::Prod => self.masked_fill(&touched(), 1.0),
+            Scatter::Amax => self.masked_fill(&touched(), f64::NEG_INFINITY),
+            Scatter::Amin => self.masked_fill(&touched(), f64::INFINITY),
         };
         let neutral = match reduce {
             Scatter::Sum | Scatter::Mean => {
@@ -181,28 +186,27 @@ impl<'t, T: Float> Var<'t, T> {
             Scatter::Amax => f64::NEG_INFINITY,
             Scatter::Amin => f64::INFINITY,
         };
-        // The first, second, third … element for each place, laid side by side and folded.
-        let mut rounds: Vec<Vec<u32>> = Vec::new();
-        let mut seen = valid!([self, &src], "scatter_reduce", filled(self.numel(), 0usize));
-        for (i, &p) in places.iter().enumerate() {
-            let round = seen[p as usize];
-            seen[p as usize] += 1;
-            if rounds.len() <= round {
-                rounds.push(valid!([self, &src], "scatter_reduce", filled(self.numel(), NOWHERE)));
-            }
-            rounds[round][p as usize] = i as u32;
+        // The first, second, third … element for each place, laid one over the other and folded.
+        let (n, rounds) = (self.numel(), counts.iter().max().map_or(0, |&n| n as usize));
+        let mut layers = valid!([self, &src], "scatter_reduce", filled(n.saturating_mul(rounds), NOWHERE));
+        // The counts go down again while the layers fill from the last to the first.
+        for (i, &p) in places.iter().enumerate().rev() {
+            counts[p as usize] -= 1;
+            layers[counts[p as usize] as usize * n + p as usize] = i as u32;
         }
-        let mut parts = vec![start.unsqueeze(-1)];
-        for round in rounds {
-            let none = Tensor::from_fn(&shape, |i| round[i] == NOWHERE);
-            let part = src.elements(Tensor::from_fn(&shape, |i| round[i])).masked_fill(&none, neutral);
-            parts.push(part.unsqueeze(-1));
+        let deep: Shape = [rounds].into_iter().chain(shape.iter().copied()).collect();
+        let none = mask_of(&deep, &layers, |i| i == NOWHERE);
+        let layers = src.elements(Tensor::from(layers).reshaped(&deep)).masked_fill(&none, neutral);
+        let mut all = self.tape().cat(&[&start.unsqueeze(0), &layers], 0);
+        let mut axis = 0;
+        if rounds >= 31 {
+            // From 32 on a line is folded in another order than layers are.
+            (all, axis) = (all.movedim([0], [-1]), -1);
         }
-        let all = self.tape().cat(&parts.iter().collect::<Vec<_>>(), -1);
         match reduce {
-            Scatter::Amax => all.amax_dim(-1, false),
-            Scatter::Amin => all.amin_dim(-1, false),
-            _ => all.prod_dim(-1, false),
+            Scatter::Amax => all.amax_dim(axis, false),
+            Scatter::Amin => all.amin_dim(axis, false),
+            _ => all.prod_dim(axis, false),
         }
     }
 

@@ -9,8 +9,8 @@ use crate::{
     tape::{NodeId, Rule, Step, Tape, Var},
     tensor::{
         Dims, Layout, Shape, Tensor,
-        shape::infer,
-        strided::{for_runs, merge_axes},
+        shape::{addressable, infer},
+        strided::{Axes, copy_run, for_runs, merge_axes},
     },
 };
 use smallvec::SmallVec;
@@ -182,19 +182,36 @@ fn cat<T: Float>(x: &[&Tensor<T>], axis: usize) -> Checked<Tensor<T>> {
         total += t.shape()[axis];
     }
     shape.set(axis, total);
-    let inner: usize = shape[axis + 1..].iter().product();
-    let outer: usize = shape[..axis].iter().product();
-    let sources: Checked<SmallVec<[Tensor<T>; 4]>> = x.iter().map(|t| t.contiguous().made()).collect();
-    let sources = sources?;
+    addressable(&shape)?;
+    let whole = Layout::contiguous(shape.clone());
+    // Each from where it lies to where it goes, in runs that neither interrupts.
+    let mut ways: SmallVec<[(Tensor<T>, Axes<2>, usize); 4]> = SmallVec::new();
+    let mut start = 0;
+    for &t in x {
+        t.there()?;
+        let part = whole.slice(axis as isize, start, t.shape()[axis], 1)?;
+        let way = |t: &Tensor<T>| merge_axes(t.shape(), [&t.layout().strides, &part.strides]);
+        let (mut t, mut axes) = (t.clone(), way(t));
+        if axes.last().is_some_and(|(_, [step, _])| !(-1..=1).contains(step)) {
+            t = t.contiguous().made()?;
+            axes = way(&t);
+        }
+        start += t.shape()[axis];
+        ways.push((t, axes, part.offset));
+    }
     Ok(Tensor::build(shape, |out| {
-        let mut start = 0;
-        for t in &sources {
-            let (width, data) = (t.shape()[axis] * inner, t.as_slice().unwrap_or_default());
-            for o in 0..outer {
-                let at = o * total * inner + start;
-                out[at..at + width].copy_from_slice(&data[o * width..(o + 1) * width]);
-            }
-            start += width;
+        for (t, axes, offset) in &ways {
+            let (run, [step, apart]) = axes[axes.len() - 1];
+            let begin = [t.layout().offset as isize, *offset as isize];
+            for_runs(axes, begin, 0, t.numel() / run.max(1), |_, [from, to]| {
+                let out = &mut out[to as usize..];
+                match apart {
+                    0 | 1 => copy_run(t.buffer(), from, step, &mut out[..run]),
+                    _ => out.iter_mut().step_by(apart as usize).zip(0..run).for_each(|(o, k)| {
+                        *o = t.buffer()[(from + k as isize * step) as usize];
+                    }),
+                }
+            });
         }
     }))
 }

@@ -9,7 +9,7 @@ use crate::{
     error::Checked,
     kernels::{
         map::{self, NumberExpr},
-        reduce::{Largest, Sum, fold, row},
+        reduce::{LANES, Largest, Sum, fold, row},
     },
     real::{About, Arithmetic},
     tape::{RESULT, Rule, Step, Var},
@@ -37,6 +37,9 @@ expr!(Less { by } 1 |[x]| x - by);
 expr!(PlainSlope {} 3 |[y, g, s]| y * (g - s));
 expr!(LogSlope {} 3 |[y, g, s]| g - y.exp() * s);
 expr!(ExpTop {} 2 |[x, top]| (x - top).exp());
+expr!(Shared {} 2 |[x, sum]| x * (R::constant(1.0) / sum));
+expr!(Log {} 1 |[sum]| sum.log());
+expr!(LessBoth {} 3 |[x, top, rest]| x - top - rest);
 // A large y is rounded by more than its differences to x: what has gone into it is more precise. An infinite
 // one says by itself that nothing finite has a share.
 expr!(Share {} 4 |[x, top, sum, y]| {
@@ -89,6 +92,20 @@ pub(super) fn line<T: Float>(x: &[T], log: bool, out: &mut [T]) {
         let by = T::constant(1.0) / sum;
         out.iter_mut().for_each(|o| *o = *o * by);
     }
+}
+
+/// The softmax or its logarithm along an axis with others behind it, of fewer elements than [`row`] has lanes: all
+/// that lies side by side at once, with the steps and the order of [`line`].
+fn across<T: Float>(x: &Tensor<T>, axis: usize, log: bool) -> Checked<Tensor<T>> {
+    let (shape, axes) = (x.shape(), [axis]);
+    let top = fold(Largest, x, &axes, true).made()?;
+    let powers = map::map(ExpTop {}, [x, &top], shape)?;
+    let sum = fold(Sum, &powers, &axes, true).made()?;
+    if log {
+        let rest = map::map(Log {}, [&sum], sum.shape())?;
+        return map::map(LessBoth {}, [x, &top, &rest], shape);
+    }
+    map::map(Shared {}, [&powers, &sum], shape)
 }
 
 impl<T: Float> Rule<T> for Softmax {
@@ -158,6 +175,13 @@ impl<T: Float> Rule<T> for Softmax {
         };
         if x.numel() == 0 {
             return Ok(x.clone());
+        }
+        if let Softmax::Plain { axis } | Softmax::Log { axis } = *self
+            && x.is_contiguous()
+            && x.shape()[axis] < LANES
+            && x.shape()[axis + 1..].iter().product::<usize>() >= LANES
+        {
+            return across(x, axis, log);
         }
         let last = x.view(x.layout().transpose(axis, -1)?);
         let (source, n) = (last.contiguous().made()?, last.dim(-1).max(1));
@@ -287,5 +311,33 @@ impl<'t, T: Float> Var<'t, T> {
     pub fn logsumexp(&self, dim: impl Into<Dims>, keepdim: bool) -> Var<'t, T> {
         let axes = valid!(self, "logsumexp", self.axes(&dim.into()));
         self.tape().apply(Softmax::LogSum { axes, keep: keepdim }, &[self])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_axis_before_others_has_the_bits_of_the_last() {
+        fn check<T: Float>(log: bool) {
+            let number = |i: usize| match i {
+                77 => f64::NAN,
+                5 | 150 | 295 => f64::INFINITY,
+                i if i % 97 == 9 => f64::NEG_INFINITY,
+                _ => ((i * 7919 % 1009) as f64 - 500.0) / 50.0,
+            };
+            let x = Tensor::<T>::from_fn([2, 11, 5, 29], |i| T::from_f64(number(i)));
+            let last = x.permute(&[0, 2, 3, 1]).unwrap().contiguous();
+            let mut expected = last.to_vec();
+            lines(last.as_slice().unwrap(), 11, log, 0, &mut expected);
+            let found = across(&x, 1, log).unwrap().permute(&[0, 2, 3, 1]).unwrap().to_vec();
+            let bits = |v: &T| if v.to_f64().is_nan() { 0 } else { v.to_f64().to_bits() };
+            assert!(expected.iter().map(bits).eq(found.iter().map(bits)), "{} {log}", T::NAME);
+        }
+        for log in [false, true] {
+            check::<f32>(log);
+            check::<f64>(log);
+        }
     }
 }

@@ -11,6 +11,7 @@ use crate::{
         Element, Shape, Tensor,
         room::{filled, listed, room},
     },
+    threads::try_chunks,
 };
 use std::cmp::Ordering;
 
@@ -20,6 +21,90 @@ fn order<T: PartialOrd>(a: &T, b: &T) -> Ordering {
     a.partial_cmp(b).unwrap_or_else(|| (a != a).cmp(&(b != b)))
 }
 
+/// Elements of a task.
+const GRAIN: usize = 8 * 1024;
+
+/// The key of an element and, below it, its place in its line: equal elements have the order of their places.
+trait Keyed: Copy + Ord {
+    fn new(key: u64, place: u32) -> Self;
+    fn place(self) -> u32;
+}
+
+impl Keyed for u64 {
+    fn new(key: u64, place: u32) -> u64 {
+        key << 32 | u64::from(place)
+    }
+    fn place(self) -> u32 {
+        self as u32
+    }
+}
+
+impl Keyed for u128 {
+    fn new(key: u64, place: u32) -> u128 {
+        u128::from(key) << 32 | u128::from(place)
+    }
+    fn place(self) -> u32 {
+        self as u32
+    }
+}
+
+/// Where the elements are that a sorted line has from `first` on, as many as `out` has places.
+pub(super) fn sorted<T: Element>(line: &[T], first: usize, descending: bool, out: &mut [u32]) -> Checked<()> {
+    let bits = 8 * size_of::<T>() as u32;
+    let turned = if descending { u64::MAX >> (u64::BITS - bits) } else { 0 };
+    let keys = line.iter().zip(0..).map(|(v, i)| (v.sort_key() ^ turned, i));
+    // The key and the place in one number.
+    if bits <= 32 {
+        ordered(keys.map(|(key, i)| u64::new(key, i)), line.len(), first, out)
+    } else {
+        ordered(keys.map(|(key, i)| u128::new(key, i)), line.len(), first, out)
+    }
+}
+
+/// Of `n` keys the places of those that are from `first` on in their order.
+fn ordered<K: Keyed>(keys: impl Iterator<Item = K>, n: usize, first: usize, out: &mut [u32]) -> Checked<()> {
+    let end = first + out.len();
+    if out.is_empty() {
+        return Ok(());
+    }
+    let mut list;
+    if n / 8 >= end {
+        list = smallest(keys, end)?;
+    } else {
+        list = room(n)?;
+        list.extend(keys);
+    }
+    if end < list.len() {
+        list.select_nth_unstable(end - 1);
+        list.truncate(end);
+    }
+    if 0 < first && first < list.len() {
+        list.select_nth_unstable(first);
+    }
+    let places = list.get_mut(first..).unwrap_or_default();
+    places.sort_unstable();
+    out.iter_mut().zip(places).for_each(|(o, key)| *o = key.place());
+    Ok(())
+}
+
+/// A list in which the `k` smallest are, and not many more.
+fn smallest<K: Keyed>(keys: impl Iterator<Item = K>, k: usize) -> Checked<Vec<K>> {
+    let most = 2 * k.max(16);
+    let mut list: Vec<K> = room(most)?;
+    let mut bound = None;
+    for key in keys {
+        if bound.is_some_and(|bound| key > bound) {
+            continue;
+        }
+        if list.len() == most {
+            bound = Some(*list.select_nth_unstable(k - 1).1);
+            list.truncate(k);
+        }
+        list.push(key);
+    }
+    Ok(list)
+}
+
 /// # Order of the elements
 impl<T: Element + PartialOrd> Tensor<T> {
     /// For each line along `dim` the indices that sort it; equal elements keep their order.
@@ -27,51 +112,36 @@ impl<T: Element + PartialOrd> Tensor<T> {
     /// # Errors
     /// If there is no such axis.
     pub fn argsort(&self, dim: isize, descending: bool) -> crate::Result<Tensor<u32>> {
-        let found = self.order_along(dim, |line| {
-            let mut order_of = listed(line.len(), 0..line.len() as u32)?;
-            // The places of equals as they are. A sort that keeps them by itself needs room.
-            order_of.sort_unstable_by(|&i, &j| {
-                let ordering = order(&line[i as usize], &line[j as usize]);
-                if descending { ordering.reverse() } else { ordering }.then(i.cmp(&j))
-            });
-            Ok(order_of)
-        });
+        let found = self.along_lines(dim, self.dim(dim), |line, out| sorted(line, 0, descending, out));
         found.map_err(|message| crate::Error::invalid("argsort", message))
     }
 
-    /// A list of indices for each line along `dim`, the same number for all.
-    pub(crate) fn order_along(
-        &self,
-        dim: isize,
-        f: impl Fn(&[T]) -> Checked<Vec<u32>>,
-    ) -> Checked<Tensor<u32>> {
-        self.along_lines(dim, self.dim(dim), f)
-    }
-
-    /// For each line along an axis what `f` finds of it: `count` indices.
+    /// For each line along an axis `count` indices, which `f` finds.
     pub(crate) fn along_lines(
         &self,
         dim: isize,
         count: usize,
-        f: impl Fn(&[T]) -> Checked<Vec<u32>>,
+        f: impl Fn(&[T], &mut [u32]) -> Checked<()> + Sync,
     ) -> Checked<Tensor<u32>> {
         let axis = self.shape().axis(dim)?;
+        small(&Shape::new(&[self.dim(dim)]))?;
         if self.rank() == 0 {
-            let found = f(&self.list()?)?;
-            return Ok(Tensor::from(found).reshaped(&Shape::default()));
+            let whole = self.contiguous().made()?;
+            return Tensor::try_build(Shape::default(), |out| f(whole.as_slice().unwrap_or_default(), out));
         }
         let last = self.view(self.layout().transpose(axis as isize, -1)?);
         let (lines, n) = (last.contiguous().made()?, self.shape()[axis]);
-        let lines = lines.as_slice().unwrap_or_default().chunks_exact(n.max(1));
+        let (lines, count) = (lines.as_slice().unwrap_or_default(), count.min(n));
         let mut shape = last.shape().clone();
-        shape.set(shape.rank() - 1, count.min(n));
-        let sorted = Tensor::try_build(shape, |out| {
-            for (out, line) in out.chunks_exact_mut(count.clamp(1, n.max(1))).zip(lines) {
-                out.copy_from_slice(&f(line)?);
-            }
-            Ok(())
+        shape.set(shape.rank() - 1, count);
+        let each = count.max(1);
+        let found = Tensor::try_build(shape, |out| {
+            try_chunks(out, (GRAIN / n.max(1)).max(1) * each, |start, out| {
+                let lines = lines[start / each * n..].chunks_exact(n.max(1));
+                lines.zip(out.chunks_exact_mut(each)).try_for_each(|(line, out)| f(line, out))
+            })
         })?;
-        Ok(sorted.view(sorted.layout().transpose(axis as isize, -1)?))
+        Ok(found.view(found.layout().transpose(axis as isize, -1)?))
     }
 }
 
@@ -137,11 +207,11 @@ impl<'t, T: Float> Var<'t, T> {
             let axis = self.shape().axis(dim)?;
             let size = self.shape().get(axis).copied().unwrap_or(1);
             let range = places(size).map_err(|()| format!("k = {k} is out of range for {size} elements"))?;
-            let order = self.tensor().argsort(dim, descending).map_err(|e| e.to_string())?;
-            if self.rank() == 0 {
-                return Ok(if range.is_empty() { none() } else { order });
+            if self.rank() == 0 && range.is_empty() {
+                return Ok(none());
             }
-            Ok(order.view(order.layout().slice(axis as isize, range.start, range.len(), 1)?))
+            self.tensor()
+                .along_lines(dim, range.len(), |line, out| sorted(line, range.start, descending, out))
         })();
         match index {
             Ok(index) => (self.in_order(dim, &index), index),
@@ -274,13 +344,18 @@ impl<T: Element + PartialOrd> Tensor<T> {
         let compare = |a: u32, b: u32| {
             row(a).iter().zip(row(b)).map(|(a, b)| order(a, b)).find(|o| o.is_ne()).unwrap_or(Ordering::Equal)
         };
-        let mut sorted = listed(n, 0..n as u32).map_err(named)?;
-        sorted.sort_unstable_by(|&a, &b| compare(a, b).then(a.cmp(&b)));
+        let mut places = filled(n, 0).map_err(named)?;
+        if width == 1 {
+            sorted(&flat, 0, false, &mut places).map_err(named)?;
+        } else {
+            places.iter_mut().zip(0..).for_each(|(place, i)| *place = i);
+            places.sort_unstable_by(|&a, &b| compare(a, b).then(a.cmp(&b)));
+        }
         let mut first: Vec<usize> = room(n).map_err(named)?;
         let mut counts: Vec<u32> = room(n).map_err(named)?;
         let mut inverse = filled(n, 0).map_err(named)?;
-        for (k, &i) in sorted.iter().enumerate() {
-            if k == 0 || row(sorted[k - 1]) != row(i) {
+        for (k, &i) in places.iter().enumerate() {
+            if k == 0 || row(places[k - 1]) != row(i) {
                 first.push(i as usize);
                 counts.push(0);
             }
@@ -387,5 +462,46 @@ impl<'t, T: Float> Var<'t, T> {
         }
         let places = valid!(self, "bincount", listed(places.len(), places.iter().map(|&p| p as u32)));
         self.add_at(Tensor::from(places).reshaped(index.shape()), &Shape::new(&[n]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_the_order_is_that_of_the_whole() {
+        fn check<T: Element + PartialOrd>(line: &[T]) {
+            for descending in [false, true] {
+                let mut whole = Vec::from_iter(0..line.len() as u32);
+                whole.sort_by(|&i, &j| {
+                    let ordering = order(&line[i as usize], &line[j as usize]);
+                    if descending { ordering.reverse() } else { ordering }
+                });
+                for (first, len) in
+                    [(0, 500), (0, 1), (0, 40), (0, 300), (7, 20), (60, 1), (250, 1), (499, 1)]
+                {
+                    let mut found = vec![0; len];
+                    sorted(line, first, descending, &mut found).unwrap();
+                    assert_eq!(found, whole[first..first + len], "{} {first} {len} {descending}", T::NAME);
+                }
+            }
+        }
+        let number = |i: usize| match i % 9 {
+            0 => f64::NAN,
+            1 => -0.0,
+            2 => 0.0,
+            3 => f64::NEG_INFINITY,
+            4 => -f64::NAN,
+            _ => (i * 37 % 101) as f64 - 50.0,
+        };
+        check(&Vec::from_iter((0..500).map(number)));
+        check(&Vec::from_iter((0..500).map(|i| number(i) as f32)));
+        let integer =
+            |i: i64| if i % 50 == 0 { [i64::MIN, i64::MAX][(i / 50 % 2) as usize] } else { i * 37 % 101 };
+        check(&Vec::from_iter((0..500).map(integer)));
+        check(&Vec::from_iter((0..500).map(|i| integer(i) as u64)));
+        check(&Vec::from_iter((0..500).map(|i| integer(i) as i8)));
+        check(&Vec::from_iter((0..500).map(|i| integer(i) > 50)));
     }
 }

@@ -9,13 +9,53 @@ use crate::{
     error::Checked,
     real::About,
     tape::{Rule, Step, Var},
-    tensor::{Shape, Tensor},
+    tensor::{Shape, Tensor, room::room},
     threads::for_chunks,
 };
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range};
 
 /// The position of a place that has no value: it is zero and gives no gradient.
 pub(crate) const NOWHERE: u32 = u32::MAX;
+
+/// Elements of a task.
+const GRAIN: usize = 32 * 1024;
+
+/// Slices of a list of indices that are neighbours where they come from, too: they are copied in one go.
+struct Stretch {
+    /// Its place in the list.
+    first: usize,
+    len: usize,
+    /// The index of its first slice; all of it may be [`NOWHERE`].
+    index: u32,
+}
+
+impl Stretch {
+    /// Where its elements are among those of the list, and where in the tensor, if each slice has `row` of them.
+    fn ranges(&self, row: usize) -> (Range<usize>, Range<usize>) {
+        let from = |first: usize| first * row..(first + self.len) * row;
+        let other = if self.index == NOWHERE { usize::MAX..usize::MAX } else { from(self.index as usize) };
+        (from(self.first), other)
+    }
+}
+
+/// The stretches of a list of indices, unless they would be short.
+fn stretches(list: &[u32], row: usize) -> Checked<Option<Vec<Stretch>>> {
+    // After `NOWHERE` comes the same.
+    let follows = |a: u32, b: u32| b == a.saturating_add(1);
+    let n = list.windows(2).filter(|w| !follows(w[0], w[1])).count() + 1;
+    // Single elements are read faster than slices are copied.
+    if list.len() < n * if row == 1 { 4 } else { 2 } {
+        return Ok(None);
+    }
+    let mut all: Vec<Stretch> = room(n)?;
+    for (first, &index) in list.iter().enumerate() {
+        match all.last_mut() {
+            Some(last) if follows(list[first - 1], index) => last.len += 1,
+            _ => all.push(Stretch { first, len: 1, index }),
+        }
+    }
+    Ok(Some(all))
+}
 
 impl Take {
     /// Whether slices are taken by this very index, in whatever shape.
@@ -98,7 +138,12 @@ impl<T: Float> Rule<T> for Take {
             Take::Elements { positions, blocks } => {
                 let positions = positions.contiguous().made()?;
                 let list = positions.as_slice().unwrap_or_default();
-                if let Some(bad) = list.iter().find(|&&p| p != NOWHERE && p as usize >= values.len()) {
+                let outside = |p: &&u32| **p != NOWHERE && **p as usize >= values.len();
+                // All are looked at, without a branch for each, before the first is looked for.
+                let last = list.iter().fold(0, |last, p| p.wrapping_add(1).max(last));
+                if last as usize > values.len()
+                    && let Some(bad) = list.iter().find(outside)
+                {
                     return Err(format!("there is no element {bad}: {} has {}", x.shape(), values.len()));
                 }
                 // NOWHERE is far outside, so one look tells both.
@@ -154,23 +199,34 @@ impl<T: Float> Rule<T> for Take {
                 }
                 shape.set(*axis, list.len());
                 let row: usize = shape[axis + 1..].iter().product();
+                let (whole, stretches) = (row * list.len(), stretches(list, row)?);
                 Ok(Tensor::build(shape, |out| {
-                    if row == 0 || list.is_empty() {
-                        return;
-                    }
-                    if size == 0 {
+                    if size == 0 || whole == 0 {
                         return out.fill(T::default());
                     }
-                    for (out, block) in
-                        out.chunks_exact_mut(row * list.len()).zip(values.chunks_exact(row * size))
-                    {
-                        for (o, &i) in out.chunks_exact_mut(row).zip(list) {
-                            match block.get(i as usize * row..(i as usize + 1) * row) {
-                                Some(slice) => o.copy_from_slice(slice),
-                                None => o.fill(T::default()),
+                    for_chunks(out, (GRAIN / whole).max(1) * whole, |start, out| {
+                        let blocks = values[start / whole * row * size..].chunks_exact(row * size);
+                        for (out, block) in out.chunks_exact_mut(whole).zip(blocks) {
+                            match &stretches {
+                                Some(stretches) => stretches.iter().for_each(|s| {
+                                    let (own, other) = s.ranges(row);
+                                    match block.get(other) {
+                                        Some(slices) => out[own].copy_from_slice(slices),
+                                        None => out[own].fill(T::default()),
+                                    }
+                                }),
+                                None if row == 1 => out.iter_mut().zip(list).for_each(|(o, &i)| {
+                                    *o = block.get(i as usize).copied().unwrap_or_default();
+                                }),
+                                None => out.chunks_exact_mut(row).zip(list).for_each(|(o, &i)| {
+                                    match block.get(i as usize * row..(i as usize + 1) * row) {
+                                        Some(slice) => o.copy_from_slice(slice),
+                                        None => o.fill(T::default()),
+                                    }
+                                }),
                             }
                         }
-                    }
+                    });
                 }))
             }
             Take::AddRows { axis, index, size } => {
@@ -187,16 +243,32 @@ impl<T: Float> Rule<T> for Take {
                 shape.set(*axis, *size);
                 let row: usize = shape[axis + 1..].iter().product();
                 let mut out = Tensor::zeros(shape).made()?;
-                if row > 0 && !list.is_empty() && *size > 0 {
-                    let sums = out.as_mut_slice().chunks_exact_mut(row * size);
-                    for (sums, block) in sums.zip(values.chunks_exact(row * list.len())) {
-                        for (v, &i) in block.chunks_exact(row).zip(list) {
-                            let sum =
-                                sums.get_mut(i as usize * row..(i as usize + 1) * row).unwrap_or_default();
-                            sum.iter_mut().zip(v).for_each(|(sum, &v)| *sum = *sum + v);
+                let (whole, stretches) = (row * size, stretches(list, row)?);
+                if whole == 0 || list.is_empty() {
+                    return Ok(out);
+                }
+                for_chunks(out.as_mut_slice(), (GRAIN / whole).max(1) * whole, |start, out| {
+                    let blocks = values[start / whole * row * list.len()..].chunks_exact(row * list.len());
+                    for (sums, block) in out.chunks_exact_mut(whole).zip(blocks) {
+                        match &stretches {
+                            Some(stretches) => stretches.iter().for_each(|s| {
+                                let (own, other) = s.ranges(row);
+                                let sums = sums.get_mut(other).unwrap_or_default();
+                                sums.iter_mut().zip(&block[own]).for_each(|(sum, &v)| *sum = *sum + v);
+                            }),
+                            None if row == 1 => block.iter().zip(list).for_each(|(&v, &i)| {
+                                if let Some(sum) = sums.get_mut(i as usize) {
+                                    *sum = *sum + v;
+                                }
+                            }),
+                            None => block.chunks_exact(row).zip(list).for_each(|(v, &i)| {
+                                let own = i as usize * row..(i as usize + 1) * row;
+                                let sums = sums.get_mut(own).unwrap_or_default();
+                                sums.iter_mut().zip(v).for_each(|(sum, &v)| *sum = *sum + v);
+                            }),
                         }
                     }
-                }
+                });
                 Ok(out)
             }
         }
@@ -336,6 +408,39 @@ mod tests {
                 &[Tensor::from([0.3, -0.2, 0.9]), Tensor::linspace(-1.0, 1.0, 6).reshape([2, 3]).unwrap()],
             )
             .unwrap();
+    }
+
+    #[test]
+    fn slices_in_stretches_are_those_one_by_one() {
+        let lists: [&[u32]; 5] = [
+            &[0, 1, 2, 3, 4, 5, 6],
+            &[NOWHERE, 0, 1, 2, 3, 4, 5, 6, NOWHERE, NOWHERE],
+            &[3, 4, 5, 6, 0, 1, 2, 3, 4, 5, 6, 0, 1],
+            &[6, 0, 0, 3],
+            &[2],
+        ];
+        for (list, axis) in lists.into_iter().flat_map(|list| (0..3).map(move |axis| (list, axis))) {
+            let x = Tensor::from_fn([7, 7, 7], |i| i as f64 + 1.0);
+            let tape = Tape::new();
+            let input = tape.input(&x);
+            let y = input.slices(axis, Tensor::from(list.to_vec()));
+            let weights = Tensor::from_fn(y.shape(), |i| (i % 13) as f64);
+            let grads = (&y * tape.constant(&weights)).sum().backward().unwrap();
+            let (front, back) = ([axis as isize], [0]);
+            let turned = |t: Tensor<f64>| tape.constant(t).movedim(front, back).value().unwrap().to_vec();
+            let (x, y, weights) = (turned(x), turned(y.value().unwrap().clone()), turned(weights));
+            let found = turned(grads.get(&input).unwrap().clone());
+            let mut sums = vec![0.0; x.len()];
+            for (k, &i) in list.iter().enumerate() {
+                for j in 0..49 {
+                    let own = k * 49 + j;
+                    let from = (i != NOWHERE).then(|| i as usize * 49 + j);
+                    assert_eq!(y[own], from.map_or(0.0, |at| x[at]), "{list:?} {axis}");
+                    from.into_iter().for_each(|at| sums[at] += weights[own]);
+                }
+            }
+            assert_eq!(found, sums, "{list:?} {axis}");
+        }
     }
 
     #[test]

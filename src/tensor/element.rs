@@ -15,6 +15,10 @@ pub trait Element: Copy + Default + PartialEq + fmt::Debug + Send + Sync + 'stat
     fn to_f64(self) -> f64;
     #[doc(hidden)]
     fn from_f64(v: f64) -> Self;
+    /// A number of as many bits, in the order of the elements: equal for equal ones, the same and the largest for
+    /// all NaN.
+    #[doc(hidden)]
+    fn sort_key(self) -> u64;
 }
 
 /// Integers that may serve as indices and class labels: all but `bool` and floats.
@@ -24,7 +28,7 @@ pub trait Index: Element {
 }
 
 macro_rules! element {
-    ($($t:ident, $poison:expr, $from:expr, $to:expr;)*) => {$(
+    ($($t:ident, $poison:expr, $from:expr, $to:expr, $key:expr;)*) => {$(
         impl Element for $t {
             const NAME: &'static str = stringify!($t);
             const POISON: $t = $poison;
@@ -36,21 +40,38 @@ macro_rules! element {
             fn to_f64(self) -> f64 { $to(self) }
             #[inline(always)]
             fn from_f64(v: f64) -> $t { $from(v) }
+            #[inline(always)]
+            fn sort_key(self) -> u64 { $key(self) }
         }
     )*};
 }
 
-macro_rules! plain {
+macro_rules! integers {
     ($($t:ident $poison:expr;)*) => {
-        element!($($t, $poison, |v| v as $t, |v| v as f64;)*);
+        element!($($t, $poison, |v| v as $t, |v| v as f64, |v: $t| {
+            v.wrapping_sub($t::MIN) as u64 & (u64::MAX >> (u64::BITS - $t::BITS))
+        };)*);
     };
 }
 
-plain! {
-    f32 f32::NAN; f64 f64::NAN; u8 0xA5; i8 -0x5B; u16 0xA5A5; i16 -0x5A5B; u32 0xA5A5_A5A5; i32 -0x5A5A_5A5B;
+macro_rules! floats {
+    ($($t:ident $bits:ident;)*) => {
+        element!($($t, $t::NAN, |v| v as $t, |v| v as f64, |v: $t| {
+            // Both zeros are one.
+            let bits = (v + 0.0).to_bits();
+            let sign = 1 << ($bits::BITS - 1);
+            let ordered = if bits & sign == 0 { bits | sign } else { !bits };
+            u64::from(if v.is_nan() { $bits::MAX } else { ordered })
+        };)*);
+    };
+}
+
+floats! { f32 u32; f64 u64; }
+integers! {
+    u8 0xA5; i8 -0x5B; u16 0xA5A5; i16 -0x5A5B; u32 0xA5A5_A5A5; i32 -0x5A5A_5A5B;
     u64 0xA5A5_A5A5_A5A5_A5A5; i64 -0x5A5A_5A5A_5A5A_5A5B;
 }
-element!(bool, true, |v: f64| v != 0.0, |v: bool| v as u8 as f64;);
+element!(bool, true, |v: f64| v != 0.0, |v: bool| v as u8 as f64, |v: bool| v as u64;);
 
 macro_rules! index {
     ($($t:ident)*) => {$(

@@ -109,6 +109,10 @@ pub(crate) fn copy_run<T: Element>(source: &[T], at: isize, step: isize, out: &m
     match step {
         1 => out.copy_from_slice(&source[first..first + out.len()]),
         0 => out.fill(source[first]),
+        -1 => {
+            let backwards = source[first + 1 - out.len()..=first].iter().rev();
+            out.iter_mut().zip(backwards).for_each(|(o, &v)| *o = v);
+        }
         _ => {
             let mut p = at;
             for o in out {
