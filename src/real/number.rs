@@ -61,14 +61,17 @@ macro_rules! number_trait {
             /// `self == other`
             fn equal(self, other: Self) -> Self::Mask;
             /// `self > other`
+            #[inline(always)]
             fn greater(self, other: Self) -> Self::Mask {
                 other.less(self)
             }
             /// `self >= other`
+            #[inline(always)]
             fn greater_equal(self, other: Self) -> Self::Mask {
                 other.less_equal(self)
             }
             /// Whether the value is NaN.
+            #[inline(always)]
             fn is_nan(self) -> Self::Mask {
                 !self.equal(self)
             }
@@ -95,8 +98,9 @@ macro_rules! number_trait {
                 (self.sin(), self.cos())
             }
             $( $(#[$bm])* fn $bn(self $(, $bp: f64)*) -> Self; )*
-            $( $(#[$mm])* fn $mn(self $(, $mp: f64)*) -> Self { value::$mn(self $(, $mp)*) } )*
-            $( $(#[$pm])* fn $pn(self, other: Self) -> Self { value::$pn(self, other) } )*
+            // Inlined, or a vector loop would call what isn't compiled for its instructions.
+            $( $(#[$mm])* #[inline(always)] fn $mn(self $(, $mp: f64)*) -> Self { value::$mn(self $(, $mp)*) } )*
+            $( $(#[$pm])* #[inline(always)] fn $pn(self, other: Self) -> Self { value::$pn(self, other) } )*
         }
     };
 }
