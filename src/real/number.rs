@@ -144,9 +144,9 @@ pub(super) const SELU_SCALE: f64 = 1.050_700_987_355_480_5;
 pub(super) const SQRT_2_OVER_PI: f64 = 0.797_884_560_802_865_4;
 
 /// What a power with this exponent is: 0 for a power, 1 for the root, 2 for one over it, 3 for the argument,
-/// 4 for its square.
+/// 4 for its square, 5 for its cube.
 pub(crate) fn kind_of_power(exponent: f64) -> u8 {
-    [0.5, -0.5, 1.0, 2.0].iter().position(|&e| e == exponent).map_or(0, |i| i as u8 + 1)
+    [0.5, -0.5, 1.0, 2.0, 3.0].iter().position(|&e| e == exponent).map_or(0, |i| i as u8 + 1)
 }
 
 /// A power of that kind. Roots are roots, as in PyTorch: that of -0 is -0, and that of -∞ is NaN.
@@ -157,6 +157,7 @@ pub(crate) fn power_of_kind<R: Arithmetic>(kind: u8, x: R, exponent: f64) -> R {
         2 => R::constant(1.0) / x.sqrt(),
         3 => x,
         4 => x * x,
+        5 => x * x * x,
         _ => x.pow(R::constant(exponent)),
     }
 }
