@@ -16,7 +16,7 @@ pub(crate) use product::{MatmulElement, Misfit};
 use crate::isa::{Isa, isa};
 use crate::threads::{self, Scratch, with_scratch};
 use product::{Kernel, Product, View};
-use tile::tiles;
+use tile::{is_small, small, tiles};
 use vector_product::{dots, row_sums};
 
 /// `c = alpha a b + beta c`; with `beta` 0, what was in `c` doesn't matter.
@@ -123,7 +123,7 @@ impl<T: MatmulElement> Product<T> {
     fn split(self, kernel: Kernel) {
         let work = self.m.saturating_mul(self.n).saturating_mul(self.k);
         let grain = if kernel == Kernel::Tiles { GRAIN } else { VECTOR_GRAIN };
-        let parts = threads::num_threads().min(work / grain);
+        let parts = if work < 2 * grain { 1 } else { threads::num_threads().min(work / grain) };
         if parts < 2 {
             // SAFETY: the product was checked, and the kernel chosen for its strides.
             return unsafe { T::compute(kernel, &self) };
@@ -216,6 +216,7 @@ unsafe fn compute<
     // SAFETY: the caller's.
     unsafe {
         match kernel {
+            Kernel::Tiles if is_small::<V>(x) => small::<V>(x),
             Kernel::Tiles => tiles::<V, R, NV>(x, scratch.place()),
             Kernel::Dots => dots::<V, DR, DN, DM, W>(x),
             Kernel::RowSums => row_sums::<V>(x),

@@ -42,28 +42,46 @@ const GRAIN: usize = 16 * 1024;
 const BLOCK: usize = 1024;
 const LANES: usize = 32;
 
-/// Sums of `f(i)` for all i below n, lane by lane and block by block.
-// Plain indices become vector code.
+/// Sums of `f(x[i])` for all places i of slices of one length, lane by lane and block by block.
+// Plain indices become vector code, and whole chunks need no check of each.
 #[allow(clippy::needless_range_loop)]
 #[inline(always)]
-fn sums<T: FloatElement, const N: usize>(n: usize, f: impl Fn(usize) -> [T; N]) -> [f64; N] {
-    let mut total = [0.0; N];
+fn sums<T: FloatElement, const M: usize, const N: usize>(
+    x: [&[T]; M],
+    f: impl Fn([T; M]) -> [T; N],
+) -> [f64; N] {
+    let (mut total, n) = ([0.0; N], x[0].len());
     for start in (0..n).step_by(BLOCK) {
         let end = n.min(start + BLOCK);
         let mut lanes = [[T::constant(0.0); LANES]; N];
-        let whole = start + (end - start) / LANES * LANES;
-        for first in (start..whole).step_by(LANES) {
+        let (mut chunks, mut tails): ([&[[T; LANES]]; M], [&[T]; M]) = ([&[]; M], [&[]; M]);
+        for k in 0..M {
+            (chunks[k], tails[k]) = x[k][start..end].as_chunks();
+        }
+        let (whole, left) = (chunks[0].len(), tails[0].len());
+        for k in 0..M {
+            (chunks[k], tails[k]) = (&chunks[k][..whole], &tails[k][..left]);
+        }
+        for c in 0..whole {
             for l in 0..LANES {
-                let values = f(first + l);
+                let mut at = [T::constant(0.0); M];
+                for k in 0..M {
+                    at[k] = chunks[k][c][l];
+                }
+                let values = f(at);
                 for k in 0..N {
                     lanes[k][l] = lanes[k][l] + values[k];
                 }
             }
         }
-        for i in whole..end {
-            let values = f(i);
+        for l in 0..left {
+            let mut at = [T::constant(0.0); M];
+            for k in 0..M {
+                at[k] = tails[k][l];
+            }
+            let values = f(at);
             for k in 0..N {
-                lanes[k][i - whole] = lanes[k][i - whole] + values[k];
+                lanes[k][l] = lanes[k][l] + values[k];
             }
         }
         for k in 0..N {
@@ -84,13 +102,13 @@ vectorised! {
     /// The mean, and the sum of the squared distances from it.
     fn centred(x: &[T]) -> [f64; 2] {
         let n = x.len() as f64;
-        let [total] = sums(x.len(), |i| [x[i]]);
+        let [total] = sums([x], |x| x);
         let mean = total / n;
         // The part of the mean that T rounds away counts once.
         let near = T::constant(mean);
         let lost = mean - near.to_f64();
-        let [squares] = sums(x.len(), |i| {
-            let d = x[i] - near;
+        let [squares] = sums([x], |[x]| {
+            let d = x - near;
             [d * d]
         });
         [mean, squares - lost * lost * n]
@@ -102,14 +120,11 @@ vectorised! {
     fn slope_sums(x: &[T], g: &[T], mean: T, scale: T, weight: Option<&[T]>) -> [f64; 2] {
         let (x, g) = (&x[..g.len()], g);
         match weight {
-            Some(w) => {
-                let w = &w[..g.len()];
-                sums(g.len(), |i| {
-                    let gw = g[i] * w[i];
-                    [gw, gw * ((x[i] - mean) * scale)]
-                })
-            }
-            None => sums(g.len(), |i| [g[i], g[i] * ((x[i] - mean) * scale)]),
+            Some(w) => sums([x, g, &w[..g.len()]], |[x, g, w]| {
+                let gw = g * w;
+                [gw, gw * ((x - mean) * scale)]
+            }),
+            None => sums([x, g], |[x, g]| [g, g * ((x - mean) * scale)]),
         }
     }
 }
@@ -161,13 +176,105 @@ vectorised! {
     }
 }
 
+/// Groups whose numbers lie in columns that are worked on side by side.
+const STRIP: usize = 32;
+
+vectorised! {
+    /// Of columns, as many as `found` has: the mean and the sum of the squared distances from it, number by
+    /// number as [`Groups::moments`] joins pieces.
+    fn column_moments(x: &[T], step: usize, rows: usize, found: &mut [[f64; 2]]) {
+        let (mut mean, mut squares) = ([0.0; STRIP], [0.0; STRIP]);
+        let width = found.len().min(STRIP);
+        let (mean, squares) = (&mut mean[..width], &mut squares[..width]);
+        for row in 0..rows {
+            let n = row as f64;
+            let (share, weight) = (1.0 / (n + 1.0), n / (n + 1.0));
+            let row = &x[row * step..][..width];
+            for i in 0..width {
+                let own = row[i].to_f64();
+                let distance = own - mean[i];
+                mean[i] += distance * share;
+                // Nothing from itself, or NaN if it isn't finite.
+                squares[i] += own * 0.0 + distance * distance * weight;
+            }
+        }
+        for i in 0..width {
+            found[i] = [mean[i], squares[i]];
+        }
+    }
+}
+
+vectorised! {
+    /// Of columns, as many as `all` has statistics: sums as of `slope_sums`, which replace the last two of these.
+    fn column_slope_sums(x: &[T], g: &[T], step: usize, rows: usize, all: &mut [Stats<T>]) {
+        let zero = [T::constant(0.0); STRIP];
+        let (mut mean, mut scale, mut sums, mut products) = (zero, zero, [0.0; STRIP], [0.0; STRIP]);
+        let width = all.len().min(STRIP);
+        let (mean, scale) = (&mut mean[..width], &mut scale[..width]);
+        let (sums, products) = (&mut sums[..width], &mut products[..width]);
+        for i in 0..width {
+            [mean[i], scale[i], ..] = all[i];
+        }
+        for row in 0..rows {
+            let (x, g) = (&x[row * step..][..width], &g[row * step..][..width]);
+            for i in 0..width {
+                sums[i] += g[i].to_f64();
+                products[i] += (g[i] * ((x[i] - mean[i]) * scale[i])).to_f64();
+            }
+        }
+        for i in 0..width {
+            all[i] = [mean[i], scale[i], T::constant(sums[i]), T::constant(products[i])];
+        }
+    }
+}
+
+vectorised! {
+    /// A row with a number of each group.
+    fn standardise_row(x: &[T], all: &[T], affine: Affine<T>, out: &mut [T]) {
+        let n = out.len();
+        let (x, all) = (&x[..n], &all.as_chunks::<4>().0[..n]);
+        match affine {
+            Affine::ByGroup(w, Some(b)) => {
+                let (w, b) = (&w[..n], &b[..n]);
+                (0..n).for_each(|i| out[i] = (x[i] - all[i][0]) * all[i][1] * w[i] + b[i]);
+            }
+            Affine::ByGroup(w, None) => {
+                let w = &w[..n];
+                (0..n).for_each(|i| out[i] = (x[i] - all[i][0]) * all[i][1] * w[i] + T::constant(0.0));
+            }
+            _ => (0..n).for_each(|i| out[i] = (x[i] - all[i][0]) * all[i][1]),
+        }
+    }
+}
+
+vectorised! {
+    /// The gradients of such a row; `n` is how many numbers a group has.
+    fn slope_row(x: &[T], g: &[T], all: &[T], weight: Option<&[T]>, n: f64, out: &mut [T]) {
+        let (len, part) = (out.len(), T::constant(1.0 / n));
+        let (x, g, all) = (&x[..len], &g[..len], &all.as_chunks::<4>().0[..len]);
+        let weight = weight.map(|w| &w[..len]);
+        for i in 0..len {
+            let [mean, scale, a, b] = all[i];
+            let w = if let Some(w) = weight { w[i] } else { T::constant(1.0) };
+            let share = w * part;
+            out[i] = (g[i] * w - a * share - (x[i] - mean) * scale * (b * share)) * scale;
+        }
+    }
+}
+
 impl Groups {
+    /// Whether each row has one number of each group: then groups are worked on side by side, since a call for each
+    /// number would take longer than the number.
+    fn in_columns(self) -> bool {
+        self.inner == 1 && self.outer > 1
+    }
+
     /// The parts of a group.
     fn parts<T>(self, x: &[T], group: usize) -> impl Iterator<Item = &[T]> {
         (0..self.outer).map(move |o| &x[(o * self.groups + group) * self.inner..][..self.inner])
     }
 
-    /// Mean and variance (divided by n) of a group: of pieces that stay in the cache while they are read
+    /// Mean and squared distances from it of a group: of pieces that stay in the cache while they are read
     /// twice, joined by the formula of Chan, Golub and LeVeque (1983).
     fn moments<T: FloatElement>(self, x: &[T], group: usize) -> [f64; 2] {
         let [mut n, mut mean, mut squares] = [0.0; 3];
@@ -178,22 +285,30 @@ impl Groups {
             squares += apart + distance * distance * (n * size / all);
             n = all;
         }
-        let variance = squares / n;
-        // Not max, which would lose NaN.
-        [mean, if variance < 0.0 { 0.0 } else { variance }]
+        [mean, squares]
     }
 
-    /// A few numbers for each group, all groups side by side.
-    fn each<T: FloatElement>(self, f: impl Fn(usize) -> Stats<T> + Sync) -> Tensor<T> {
+    /// A few numbers for each group, all groups side by side: `f` fills in those of a few, from the first on.
+    fn each<T: FloatElement>(self, f: impl Fn(usize, &mut [Stats<T>]) + Sync) -> Tensor<T> {
         let width = size_of::<Stats<T>>() / size_of::<T>();
         let each = (self.outer * self.inner).max(1);
         Tensor::build(Shape::new(&[self.groups, width]), |out| {
             threads::for_chunks(out, (GRAIN / each).max(1) * width, |start, out| {
-                for (k, out) in out.chunks_exact_mut(width).enumerate() {
-                    out.copy_from_slice(&f(start / width + k));
+                for (k, strip) in out.as_chunks_mut().0.chunks_mut(STRIP).enumerate() {
+                    f(start / width + k * STRIP, strip);
                 }
             });
         })
+    }
+
+    /// Runs `f(start of a row, row of the output)` for rows that have one number of each group.
+    fn over_rows<T: FloatElement>(self, out: &mut [T], f: impl Fn(usize, &mut [T]) + Sync) {
+        let rows = (GRAIN / self.groups.max(1)).max(1);
+        threads::for_chunks(out, rows * self.groups, |start, out| {
+            for (k, out) in out.chunks_exact_mut(self.groups).enumerate() {
+                f(start + k * self.groups, out);
+            }
+        });
     }
 
     /// Runs `f(group, part of the input, part of the output)`.
@@ -214,14 +329,22 @@ fn stats<T: FloatElement>(all: &[T], group: usize) -> Stats<T> {
 
 /// Mean, 1 / √(variance + eps) and variance (divided by n) of each group of `x`, which is in row-major order.
 pub(crate) fn statistics<T: FloatElement>(x: &[T], at: Groups, eps: f64) -> Tensor<T> {
-    at.each(|group| {
-        let [mean, variance] = at.moments(x, group);
-        [
-            T::constant(mean),
-            T::constant(1.0 / (variance + eps).sqrt()),
-            T::constant(variance),
-            T::constant(0.0),
-        ]
+    let n = (at.outer * at.inner) as f64;
+    at.each(|first, out: &mut [Stats<T>]| {
+        let mut found = [[0.0; 2]; STRIP];
+        let found = &mut found[..out.len()];
+        if at.in_columns() {
+            column_moments(&x[first..], at.groups, at.outer, found);
+        } else {
+            found.iter_mut().enumerate().for_each(|(k, found)| *found = at.moments(x, first + k));
+        }
+        for (out, &mut [mean, squares]) in out.iter_mut().zip(found) {
+            let variance = squares / n;
+            // Not max, which would lose NaN.
+            let variance = if variance < 0.0 { 0.0 } else { variance };
+            let scale = 1.0 / (variance + eps).sqrt();
+            *out = [mean, scale, variance, 0.0].map(T::constant);
+        }
     })
 }
 
@@ -242,6 +365,9 @@ pub(crate) fn forward<T: FloatElement>(
 ) -> Tensor<T> {
     let all = statistics.as_slice().unwrap_or_default();
     Tensor::build(shape.clone(), |out| {
+        if at.in_columns() {
+            return at.over_rows(out, |start, out| standardise_row(&x[start..], all, affine, out));
+        }
         at.over_parts(out, |g, start, out| {
             let [mean, scale, ..] = stats(all, g);
             standardise(&x[start..], mean, scale, affine.of(g), out);
@@ -273,17 +399,30 @@ pub(crate) fn backward<T: FloatElement>(
     // For weights by group the sums are first those without the weight: they are its and the bias's
     // gradients.
     let known = statistics.as_slice().unwrap_or_default();
-    let all = at.each(|group| {
-        let [mean, scale, ..] = stats(known, group);
-        let mut total = [0.0; 2];
-        for (x, g) in at.parts(x, group).zip(at.parts(g, group)) {
-            let part = slope_sums(x, g, mean, scale, by_place);
-            total = [total[0] + part[0], total[1] + part[1]];
+    let all = at.each(|first, out: &mut [Stats<T>]| {
+        for (k, out) in out.iter_mut().enumerate() {
+            *out = stats(known, first + k);
         }
-        [mean, scale, T::constant(total[0]), T::constant(total[1])]
+        if at.in_columns() {
+            return column_slope_sums(&x[first..], &g[first..], at.groups, at.outer, out);
+        }
+        for (k, out) in out.iter_mut().enumerate() {
+            let ([mean, scale, ..], mut total) = (*out, [0.0; 2]);
+            for (x, g) in at.parts(x, first + k).zip(at.parts(g, first + k)) {
+                let part = slope_sums(x, g, mean, scale, by_place);
+                total = [total[0] + part[0], total[1] + part[1]];
+            }
+            *out = [mean, scale, T::constant(total[0]), T::constant(total[1])];
+        }
     });
     let all = all.as_slice().unwrap_or_default();
     let slopes = Tensor::build(shape.clone(), |out| {
+        if at.in_columns() {
+            let weight = if let Affine::ByGroup(w, _) = affine { Some(w) } else { None };
+            return at.over_rows(out, |start, out| {
+                slope_row(&x[start..], &g[start..], all, weight, n, out);
+            });
+        }
         at.over_parts(out, |group, start, out| {
             let [mean, scale, a, b] = stats(all, group);
             let w = if let Affine::ByGroup(w, _) = affine { w[group] } else { T::constant(1.0) };

@@ -154,6 +154,10 @@ pub(super) fn walkable<T: Float>(t: &Tensor<T>) -> Checked<Cow<'_, Tensor<T>>> {
 pub(super) fn start<T: Float>(t: &Tensor<T>, mut number: usize) -> usize {
     let mut at = t.layout().offset;
     for (&size, &stride) in t.shape()[..t.rank() - 2].iter().zip(t.strides()).rev() {
+        // Mostly the one axis there is: no division.
+        if number < size {
+            return at + number * stride as usize;
+        }
         at += number % size * stride as usize;
         number /= size;
     }

@@ -75,6 +75,7 @@ macro_rules! of_kind {
             2 => $expr::<2>($exponent).quick($x, $out),
             3 => $expr::<3>($exponent).quick($x, $out),
             4 => $expr::<4>($exponent).quick($x, $out),
+            5 => $expr::<5>($exponent).quick($x, $out),
             _ => $expr::<0>($exponent).quick($x, $out),
         }
     };

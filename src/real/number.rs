@@ -61,14 +61,17 @@ macro_rules! number_trait {
             /// `self == other`
             fn equal(self, other: Self) -> Self::Mask;
             /// `self > other`
+            #[inline(always)]
             fn greater(self, other: Self) -> Self::Mask {
                 other.less(self)
             }
             /// `self >= other`
+            #[inline(always)]
             fn greater_equal(self, other: Self) -> Self::Mask {
                 other.less_equal(self)
             }
             /// Whether the value is NaN.
+            #[inline(always)]
             fn is_nan(self) -> Self::Mask {
                 !self.equal(self)
             }
@@ -95,8 +98,9 @@ macro_rules! number_trait {
                 (self.sin(), self.cos())
             }
             $( $(#[$bm])* fn $bn(self $(, $bp: f64)*) -> Self; )*
-            $( $(#[$mm])* fn $mn(self $(, $mp: f64)*) -> Self { value::$mn(self $(, $mp)*) } )*
-            $( $(#[$pm])* fn $pn(self, other: Self) -> Self { value::$pn(self, other) } )*
+            // Inlined, or a vector loop would call what isn't compiled for its instructions.
+            $( $(#[$mm])* #[inline(always)] fn $mn(self $(, $mp: f64)*) -> Self { value::$mn(self $(, $mp)*) } )*
+            $( $(#[$pm])* #[inline(always)] fn $pn(self, other: Self) -> Self { value::$pn(self, other) } )*
         }
     };
 }
@@ -140,9 +144,9 @@ pub(super) const SELU_SCALE: f64 = 1.050_700_987_355_480_5;
 pub(super) const SQRT_2_OVER_PI: f64 = 0.797_884_560_802_865_4;
 
 /// What a power with this exponent is: 0 for a power, 1 for the root, 2 for one over it, 3 for the argument,
-/// 4 for its square.
+/// 4 for its square, 5 for its cube.
 pub(crate) fn kind_of_power(exponent: f64) -> u8 {
-    [0.5, -0.5, 1.0, 2.0].iter().position(|&e| e == exponent).map_or(0, |i| i as u8 + 1)
+    [0.5, -0.5, 1.0, 2.0, 3.0].iter().position(|&e| e == exponent).map_or(0, |i| i as u8 + 1)
 }
 
 /// A power of that kind. Roots are roots, as in PyTorch: that of -0 is -0, and that of -∞ is NaN.
@@ -153,6 +157,7 @@ pub(crate) fn power_of_kind<R: Arithmetic>(kind: u8, x: R, exponent: f64) -> R {
         2 => R::constant(1.0) / x.sqrt(),
         3 => x,
         4 => x * x,
+        5 => x * x * x,
         _ => x.pow(R::constant(exponent)),
     }
 }

@@ -159,10 +159,11 @@ impl<T: MatmulElement> Product<T> {
     /// Chooses by the shapes and strides of the whole product, never by the number of threads.
     fn plan(self) -> (Kernel, Product<T>) {
         let x = if self.n == 1 && self.m > 1 { self.turned() } else { self };
-        if x.m == 1 && x.b.col == 1 && x.c.col == 1 {
+        let along_k = x.a.col == 1 && x.b.row == 1;
+        // A single sum has no columns to fill a vector with.
+        if x.m == 1 && x.b.col == 1 && x.c.col == 1 && !(x.n == 1 && along_k) {
             return (Kernel::RowSums, x);
         }
-        let along_k = x.a.col == 1 && x.b.row == 1;
         if along_k && x.m.min(x.n) <= 8 {
             return (Kernel::Dots, x);
         }

@@ -94,6 +94,49 @@ pub(super) unsafe fn tiles<V: Vector<T: MatmulElement>, const R: usize, const NV
     }
 }
 
+/// Most steps along k, and rows, of a small product.
+const FEW: usize = 16;
+
+/// Whether a product is too small for panels to be worth it: rows of C that fit a vector, and few of them.
+#[inline(always)]
+pub(super) fn is_small<V: Vector>(x: &Product<V::T>) -> bool {
+    x.n <= V::LANES && x.m.max(x.k) <= FEW && x.c.col == 1
+}
+
+/// A product that [`is_small`], row after row.
+///
+/// # Safety
+/// As for [`tiles`].
+#[inline(always)]
+pub(super) unsafe fn small<V: Vector<T: MatmulElement>>(x: &Product<V::T>) {
+    // SAFETY: the caller's views have m x k, k x n and m x n elements, and a row of n fits a vector.
+    unsafe {
+        let mut rows = [V::splat(V::T::ZERO); FEW];
+        for (p, row) in rows.iter_mut().enumerate().take(x.k) {
+            *row = if x.b.col == 1 {
+                V::load_first(x.b.at(p, 0).data, x.n)
+            } else {
+                let mut lanes = [V::T::ZERO; MAX_COLS];
+                for (j, lane) in lanes.iter_mut().enumerate().take(x.n) {
+                    *lane = *x.b.at(p, j).data;
+                }
+                V::load(lanes.as_ptr())
+            };
+        }
+        for i in 0..x.m {
+            let mut sum = V::splat(V::T::ZERO);
+            for (p, &row) in rows.iter().enumerate().take(x.k) {
+                sum = V::splat(*x.a.at(i, p).data).mul_add(row, sum);
+            }
+            let mut value = sum.mul(V::splat(x.alpha));
+            if x.beta != V::T::ZERO {
+                value = V::load_first(x.start.at(i, 0).data, x.n).mul_add(V::splat(x.beta), value);
+            }
+            value.store_first(x.c.at(i, 0).data, x.n);
+        }
+    }
+}
+
 /// Asks for elements that will soon be needed to be brought near; none of them is read.
 #[inline(always)]
 fn prefetch<T, const HINT: i32>(data: *const T, len: usize) {
