@@ -9,7 +9,7 @@ use crate::{
     error::Checked,
     real::About,
     tape::{Rule, Step, Var},
-    tensor::{Shape, Tensor, room::room},
+    tensor::{Shape, Tensor},
     threads::for_chunks,
 };
 use std::{borrow::Cow, ops::Range};
@@ -38,23 +38,33 @@ impl Stretch {
     }
 }
 
-/// The stretches of a list of indices, unless they would be short.
-fn stretches(list: &[u32], row: usize) -> Checked<Option<Vec<Stretch>>> {
-    // After `NOWHERE` comes the same.
-    let follows = |a: u32, b: u32| b == a.saturating_add(1);
-    let n = list.windows(2).filter(|w| !follows(w[0], w[1])).count() + 1;
-    // Single elements are read faster than slices are copied.
-    if list.len() < n * if row == 1 { 4 } else { 2 } {
-        return Ok(None);
-    }
-    let mut all: Vec<Stretch> = room(n)?;
-    for (first, &index) in list.iter().enumerate() {
-        match all.last_mut() {
-            Some(last) if follows(list[first - 1], index) => last.len += 1,
-            _ => all.push(Stretch { first, len: 1, index }),
+/// Place, length and index of each stretch, in memory of the pool.
+struct Stretches(Tensor<u32>);
+
+impl Stretches {
+    /// Those of a list of indices, unless they would be short.
+    fn find(list: &[u32], row: usize) -> Checked<Option<Stretches>> {
+        // After `NOWHERE` comes the same.
+        let follows = |a: u32, b: u32| b == a.saturating_add(1);
+        let n = list.windows(2).filter(|w| !follows(w[0], w[1])).count() + 1;
+        // Single elements are read faster than slices are copied.
+        if list.len() < n * if row == 1 { 4 } else { 2 } || u32::try_from(list.len()).is_err() {
+            return Ok(None);
         }
+        let all = Tensor::build(Shape::new(&[n, 3]), |out| {
+            let begins = (0..list.len()).filter(|&i| i == 0 || !follows(list[i - 1], list[i]));
+            let ends = begins.clone().skip(1).chain([list.len()]);
+            for (out, (first, end)) in out.as_chunks_mut().0.iter_mut().zip(begins.zip(ends)) {
+                *out = [first as u32, (end - first) as u32, list[first]];
+            }
+        });
+        Ok(Some(Stretches(all.made()?)))
     }
-    Ok(Some(all))
+
+    fn iter(&self) -> impl Iterator<Item = Stretch> {
+        let all = self.0.as_slice().unwrap_or_default().as_chunks().0.iter();
+        all.map(|&[first, len, index]| Stretch { first: first as usize, len: len as usize, index })
+    }
 }
 
 impl Take {
@@ -199,7 +209,7 @@ impl<T: Float> Rule<T> for Take {
                 }
                 shape.set(*axis, list.len());
                 let row: usize = shape[axis + 1..].iter().product();
-                let (whole, stretches) = (row * list.len(), stretches(list, row)?);
+                let (whole, stretches) = (row * list.len(), Stretches::find(list, row)?);
                 Ok(Tensor::build(shape, |out| {
                     if size == 0 || whole == 0 {
                         return out.fill(T::default());
@@ -243,7 +253,7 @@ impl<T: Float> Rule<T> for Take {
                 shape.set(*axis, *size);
                 let row: usize = shape[axis + 1..].iter().product();
                 let mut out = Tensor::zeros(shape).made()?;
-                let (whole, stretches) = (row * size, stretches(list, row)?);
+                let (whole, stretches) = (row * size, Stretches::find(list, row)?);
                 if whole == 0 || list.is_empty() {
                     return Ok(out);
                 }
