@@ -328,10 +328,10 @@ mod tests {
                 _ => ((i * 7919 % 1009) as f64 - 500.0) / 50.0,
             };
             let x = Tensor::<T>::from_fn([2, 11, 5, 29], |i| T::from_f64(number(i)));
-            let last = x.permute(&[0, 2, 3, 1]).unwrap().contiguous();
+            let last = x.permute([0, 2, 3, 1]).unwrap().contiguous();
             let mut expected = last.to_vec();
             lines(last.as_slice().unwrap(), 11, log, 0, &mut expected);
-            let found = across(&x, 1, log).unwrap().permute(&[0, 2, 3, 1]).unwrap().to_vec();
+            let found = across(&x, 1, log).unwrap().permute([0, 2, 3, 1]).unwrap().to_vec();
             let bits = |v: &T| if v.to_f64().is_nan() { 0 } else { v.to_f64().to_bits() };
             assert!(expected.iter().map(bits).eq(found.iter().map(bits)), "{} {log}", T::NAME);
         }

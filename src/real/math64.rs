@@ -55,8 +55,14 @@ pub fn exp<const FMA: bool>(x: f64) -> f64 {
 /// `eˣ - 1`, precise near zero.
 #[inline(always)]
 pub fn expm1<const FMA: bool>(x: f64) -> f64 {
+    expm1_within::<FMA>(at_most(at_least(x, -40.0), 710.0))
+}
+
+/// [`expm1`] of arguments from -40 to 710, and NaN.
+#[inline(always)]
+fn expm1_within<const FMA: bool>(x: f64) -> f64 {
     // Half of 2ⁿ, since 2¹⁰²⁴ has no place in an f64 where the result still has.
-    let (p, n) = reduce::<FMA>(at_most(at_least(x, -40.0), 710.0));
+    let (p, n) = reduce::<FMA>(x);
     let half = power_of_two(n - 1.0);
     let y = 2.0 * fma::<FMA>(half, p, half - 0.5);
     // Here the second term of the series is lost in rounding; so zero keeps its sign.
@@ -66,7 +72,12 @@ pub fn expm1<const FMA: bool>(x: f64) -> f64 {
 /// `1 / (1 + e⁻ˣ)`.
 #[inline(always)]
 pub fn sigmoid<const FMA: bool>(x: f64) -> f64 {
-    let e = exp::<FMA>(-x.abs());
+    sigmoid_by::<FMA>(x, exp::<FMA>(-x.abs()))
+}
+
+/// [`sigmoid`], if `e` is the exponential of `-|x|`.
+#[inline(always)]
+pub(super) fn sigmoid_by<const FMA: bool>(x: f64, e: f64) -> f64 {
     let q = e / (1.0 + e);
     // e - e·q and 1 - q: the errors of the quotient weigh least so.
     let c = if x < 0.0 { e } else { 1.0 };
@@ -78,7 +89,7 @@ pub fn sigmoid<const FMA: bool>(x: f64) -> f64 {
 pub fn tanh<const FMA: bool>(x: f64) -> f64 {
     let a = x.abs();
     // From 20 on, the result is 1.
-    let e = expm1::<FMA>(2.0 * at_most(a, 20.0));
+    let e = expm1_within::<FMA>(2.0 * at_most(a, 20.0));
     // e/2 · (1 - e/(e+2)) while that is less than ½, then 1 - 2/(e+2).
     let small = a < 0.5;
     let q = (if small { e } else { 2.0 }) / (e + 2.0);
