@@ -105,7 +105,8 @@ def main():
     best = [({}, {}) for _ in cases]
     for round in range(options.rounds):
         for number, case in enumerate(cases):
-            print(f"\rround {round + 1}, case {number + 1} of {len(cases)}  ", end="", file=sys.stderr, flush=True)
+            if sys.stderr.isatty():
+                print(f"\rround {round + 1}, case {number + 1} of {len(cases)}  ", end="", file=sys.stderr, flush=True)
             best[number] = tuple(better(old, ask(peer, number)) for old, peer in zip(best[number], (kolmo, torch)))
     print(file=sys.stderr)
     for peer in (kolmo, torch):
