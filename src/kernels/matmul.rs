@@ -16,8 +16,9 @@ pub(crate) use product::{MatmulElement, Misfit};
 use crate::isa::{Isa, isa};
 use crate::threads::{self, Scratch, with_scratch};
 use product::{Kernel, Product, View};
-use tile::{is_small, small, tiles};
-use vector_product::{dots, row_sums};
+use tile::{Small, Tiles, is_small};
+use vector::Vector;
+use vector_product::{Dots, RowSums};
 
 /// `c = alpha a b + beta c`; with `beta` 0, what was in `c` doesn't matter.
 pub(crate) fn matmul<T: MatmulElement>(
@@ -159,25 +160,13 @@ macro_rules! element {
             const ONE: $t = 1.0;
 
             unsafe fn compute(kernel: Kernel, x: &Product<$t>) {
-                #[cfg(target_arch = "x86_64")]
-                #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-                unsafe fn avx512(kernel: Kernel, x: &Product<$t>, scratch: &mut Scratch) {
-                    // SAFETY: the caller's.
-                    unsafe { compute::<vector::$avx512, 8, 2, 4, 4, 4, 1>(kernel, x, scratch) }
-                }
-                #[cfg(target_arch = "x86_64")]
-                #[target_feature(enable = "avx2,fma")]
-                unsafe fn avx2(kernel: Kernel, x: &Product<$t>, scratch: &mut Scratch) {
-                    // SAFETY: the caller's.
-                    unsafe { compute::<vector::$avx2, 6, 2, 2, 2, 4, 2>(kernel, x, scratch) }
-                }
                 // SAFETY: isa() reports what the machine has; the rest is the caller's.
                 with_scratch(|scratch| unsafe {
                     match isa() {
                         #[cfg(target_arch = "x86_64")]
-                        Isa::Avx512 => avx512(kernel, x, scratch),
+                        Isa::Avx512 => compute::<vector::$avx512, 8, 2, 4, 4, 4, 1>(kernel, x, scratch),
                         #[cfg(target_arch = "x86_64")]
-                        Isa::Avx2 => avx2(kernel, x, scratch),
+                        Isa::Avx2 => compute::<vector::$avx2, 6, 2, 2, 2, 4, 2>(kernel, x, scratch),
                         // One small tile: little to compile.
                         Isa::Exact => {
                             compute::<vector::Plain<$t, $plain, true>, 1, 1, 1, 1, 1, 4>(kernel, x, scratch)
@@ -199,9 +188,8 @@ element! {
 ///
 /// # Safety
 /// The machine must have the vector's instructions; the rest as for `MatmulElement::compute`.
-#[inline(always)]
 unsafe fn compute<
-    V: vector::Vector<T: MatmulElement>,
+    V: Vector<T: MatmulElement>,
     const R: usize,
     const NV: usize,
     const DR: usize,
@@ -216,10 +204,10 @@ unsafe fn compute<
     // SAFETY: the caller's.
     unsafe {
         match kernel {
-            Kernel::Tiles if is_small::<V>(x) => small::<V>(x),
-            Kernel::Tiles => tiles::<V, R, NV>(x, scratch.place()),
-            Kernel::Dots => dots::<V, DR, DN, DM, W>(x),
-            Kernel::RowSums => row_sums::<V>(x),
+            Kernel::Tiles if is_small::<V>(x) => V::run(&Small::<V>(x)),
+            Kernel::Tiles => V::run(&Tiles::<V, R, NV> { x, panels: scratch.place().as_mut_ptr() }),
+            Kernel::Dots => V::run(&Dots::<V, DR, DN, DM, W>(x)),
+            Kernel::RowSums => V::run(&RowSums::<V>(x)),
         }
     }
 }

@@ -24,8 +24,8 @@ struct Lines {
     step: usize,
 }
 
-/// What is done with each stretch. A trait, since a closure that isn't inlined loses the caller's
-/// instructions.
+/// What is done with each stretch. Behind a reference: what walks the windows is compiled once, and only what
+/// touches elements for every type and instruction set.
 trait Visit {
     fn stretch(&mut self, s: Stretch);
     fn lines(&mut self, lines: Lines);
@@ -54,28 +54,38 @@ struct PutBack<'a, T> {
 }
 
 impl<T: FloatElement> Visit for LayOut<'_, T> {
-    #[inline(always)]
     fn stretch(&mut self, s: Stretch) {
-        let to = &mut self.to[s.to..][..s.size];
+        lay_out_stretch(self, s);
+    }
+
+    fn lines(&mut self, lines: Lines) {
+        lay_out_lines(self, lines);
+    }
+}
+
+vectorised! {
+    fn lay_out_stretch(visit: &mut LayOut<'_, T>, s: Stretch) {
+        let to = &mut visit.to[s.to..][..s.size];
         if s.count == 0 {
             return zero(to);
         }
         zero(&mut to[..s.before]);
         let inside = &mut to[s.before..][..s.count];
-        if self.step == 1 {
-            copy(&self.x[s.start..][..s.count], inside);
+        if visit.step == 1 {
+            copy(&visit.x[s.start..][..s.count], inside);
         } else {
-            inside.iter_mut().zip(self.x[s.start..].iter().step_by(self.step)).for_each(|(o, &v)| *o = v);
+            inside.iter_mut().zip(visit.x[s.start..].iter().step_by(visit.step)).for_each(|(o, &v)| *o = v);
         }
         zero(&mut to[s.before + s.count..]);
     }
+}
 
-    #[inline(always)]
-    fn lines(&mut self, lines: Lines) {
+vectorised! {
+    fn lay_out_lines(visit: &mut LayOut<'_, T>, lines: Lines) {
         if lines.step < lines.first.size {
-            return lines.each(self);
+            return lines.each(visit);
         }
-        by_size!(self, lines, lines.first.size, 4 7 8 14 16 24 28 32)
+        by_size!(visit, lines, lines.first.size, 4 7 8 14 16 24 28 32)
     }
 }
 
@@ -116,8 +126,7 @@ impl<T: FloatElement> LayOut<'_, T> {
 }
 
 impl Lines {
-    #[inline(always)]
-    fn each(self, visit: &mut impl Visit) {
+    fn each(self, visit: &mut dyn Visit) {
         for k in 0..self.count {
             let first = &self.first;
             visit.stretch(Stretch {
@@ -130,23 +139,33 @@ impl Lines {
 }
 
 impl<T: FloatElement> Visit for PutBack<'_, T> {
-    #[inline(always)]
     fn stretch(&mut self, s: Stretch) {
+        put_back_stretch(self, s);
+    }
+
+    fn lines(&mut self, lines: Lines) {
+        put_back_lines(self, lines);
+    }
+}
+
+vectorised! {
+    fn put_back_stretch(visit: &mut PutBack<'_, T>, s: Stretch) {
         if s.count == 0 {
             return;
         }
-        let columns = &self.columns[s.to + s.before..][..s.count];
-        if self.step == 1 {
-            add(columns, &mut self.x[s.start..][..s.count]);
+        let columns = &visit.columns[s.to + s.before..][..s.count];
+        if visit.step == 1 {
+            add(columns, &mut visit.x[s.start..][..s.count]);
         } else {
-            let x = self.x[s.start..].iter_mut().step_by(self.step);
+            let x = visit.x[s.start..].iter_mut().step_by(visit.step);
             x.zip(columns).for_each(|(x, &v)| *x = *x + v);
         }
     }
+}
 
-    #[inline(always)]
-    fn lines(&mut self, lines: Lines) {
-        by_size!(self, lines, lines.first.count, 4 7 8 14 16 24 28 32)
+vectorised! {
+    fn put_back_lines(visit: &mut PutBack<'_, T>, lines: Lines) {
+        by_size!(visit, lines, lines.first.count, 4 7 8 14 16 24 28 32)
     }
 }
 
@@ -176,8 +195,7 @@ struct Row {
 
 impl Geometry {
     /// Visits the rows of the matrix, which here has the windows `from..from + len` of one sample's group.
-    #[inline(always)]
-    fn rows(&self, from: usize, len: usize, visit: &mut impl Visit) {
+    fn rows(&self, from: usize, len: usize, visit: &mut dyn Visit) {
         let columns = self.output[2];
         let [kd, kh, kw] = self.kernel;
         let step = self.stride[2];
@@ -210,14 +228,13 @@ impl Geometry {
     }
 
     /// A row that begins and ends with a line of the output, at stride 1.
-    #[inline(always)]
     fn by_lines(
         &self,
         row: Row,
         [mut plane, mut line, _]: [usize; 3],
         mut left: usize,
         mut to: usize,
-        visit: &mut impl Visit,
+        visit: &mut dyn Visit,
     ) {
         let [_, lines, columns] = self.output;
         let [depth, height, width] = self.input;
@@ -253,8 +270,7 @@ impl Geometry {
         }
     }
 
-    #[inline(always)]
-    fn by_stretches(&self, row: Row, place: [usize; 3], len: usize, mut to: usize, visit: &mut impl Visit) {
+    fn by_stretches(&self, row: Row, place: [usize; 3], len: usize, mut to: usize, visit: &mut dyn Visit) {
         let [_, lines, columns] = self.output;
         let [depth, height, width] = self.input;
         let [d0, h0, w0] = row.begin;
@@ -285,24 +301,12 @@ impl Geometry {
 
     /// The windows of one sample's group as the columns of a matrix with rows of `len`.
     pub fn lay_out<T: FloatElement>(&self, x: &[T], from: usize, len: usize, to: &mut [T]) {
-        lay_out(self, x, from, len, to);
+        self.rows(from, len, &mut LayOut { x, step: self.stride[2], to });
     }
 
     /// Adds the columns to where they came from.
     pub fn put_back<T: FloatElement>(&self, columns: &[T], from: usize, len: usize, x: &mut [T]) {
-        put_back(self, columns, from, len, x);
-    }
-}
-
-vectorised! {
-    fn lay_out(g: &Geometry, x: &[T], from: usize, len: usize, to: &mut [T]) {
-        g.rows(from, len, &mut LayOut { x, step: g.stride[2], to });
-    }
-}
-
-vectorised! {
-    fn put_back(g: &Geometry, columns: &[T], from: usize, len: usize, x: &mut [T]) {
-        g.rows(from, len, &mut PutBack { columns, step: g.stride[2], x });
+        self.rows(from, len, &mut PutBack { columns, step: self.stride[2], x });
     }
 }
 

@@ -4,9 +4,8 @@
 //! bits.
 use super::{
     product::{MatmulElement, Product, View},
-    vector::Vector,
+    vector::{Job, Vector},
 };
-use std::mem::MaybeUninit;
 
 /// Most steps along k that a panel holds.
 const KC: usize = 288;
@@ -26,72 +25,142 @@ pub(super) struct Panels<T> {
 }
 
 /// `C = alpha A B + beta C`. `R` and `NV` are the rows of a full tile and its vectors per row.
-///
-/// # Safety
-/// The machine must have the instructions of `V`, and the views must be valid for the product's sizes.
-#[inline(always)]
-pub(super) unsafe fn tiles<V: Vector<T: MatmulElement>, const R: usize, const NV: usize>(
-    x: &Product<V::T>,
-    panels: &mut MaybeUninit<Panels<V::T>>,
-) {
-    const { assert!(R <= MAX_ROWS && MC.is_multiple_of(R) && NV * V::LANES <= MAX_COLS) }
-    let width = NV * V::LANES;
-    let panels = panels.as_mut_ptr();
-    // SAFETY: both are parts of it.
-    let (packed_a, packed_b) = unsafe { ((&raw mut (*panels).a).cast(), (&raw mut (*panels).b).cast()) };
-    let pack_a = match x.a {
-        View { col: 1, .. } => R.is_multiple_of(V::SQUARE) && x.n > MANY * width,
-        View { row: 1, .. } => x.n > width,
-        _ => true,
-    };
-    // Blocks of nearly one size: a small one would have B packed for few rows.
-    let rows = x.m.div_ceil(x.m.div_ceil(MC)).next_multiple_of(R);
-    // Blocks of nearly one size here too: a short one would read and write C for little.
-    let steps = x.k.div_ceil(x.k.div_ceil(KC).max(1)).next_multiple_of(8).max(8);
-    // One round even when there is nothing to add up: beta has its say.
-    for p in (0..x.k.max(1)).step_by(steps) {
-        let k = steps.min(x.k - p);
-        let beta = if p == 0 { x.beta } else { V::T::ONE };
-        for i in (0..x.m).step_by(rows) {
-            let m = rows.min(x.m - i);
-            // SAFETY: here and below, all indices are below the sizes of the product, and panels are no
-            // larger than their scratch.
-            let a = unsafe { x.a.at(i, p) };
-            if pack_a {
-                unsafe { pack_rows::<V, R>(a, m, k, packed_a) };
-            }
-            for j in (0..x.n).step_by(width) {
-                let n = width.min(x.n - j);
-                let mut b = unsafe { x.b.at(p, j) };
-                if b.col != 1 || !n.is_multiple_of(V::LANES) || m > 4 * R {
-                    b = unsafe { pack_columns::<V>(b, k, n, packed_b) };
+pub(super) struct Tiles<'a, V: Vector, const R: usize, const NV: usize> {
+    pub x: &'a Product<V::T>,
+    pub panels: *mut Panels<V::T>,
+}
+
+impl<V: Vector<T: MatmulElement>, const R: usize, const NV: usize> Job for Tiles<'_, V, R, NV> {
+    /// # Safety
+    /// The machine must have the instructions of `V`, and the views must be valid for the product's sizes.
+    #[inline(always)]
+    unsafe fn run(&self) {
+        let Tiles { x, panels } = *self;
+        const { assert!(R <= MAX_ROWS && MC.is_multiple_of(R) && NV * V::LANES <= MAX_COLS) }
+        let width = NV * V::LANES;
+        // SAFETY: both are parts of it.
+        let (packed_a, packed_b) = unsafe { ((&raw mut (*panels).a).cast(), (&raw mut (*panels).b).cast()) };
+        let pack_a = match x.a {
+            View { col: 1, .. } => R.is_multiple_of(V::SQUARE) && x.n > MANY * width,
+            View { row: 1, .. } => x.n > width,
+            _ => true,
+        };
+        // Blocks of nearly one size: a small one would have B packed for few rows.
+        let rows = x.m.div_ceil(x.m.div_ceil(MC)).next_multiple_of(R);
+        // Blocks of nearly one size here too: a short one would read and write C for little.
+        let steps = x.k.div_ceil(x.k.div_ceil(KC).max(1)).next_multiple_of(8).max(8);
+        // One round even when there is nothing to add up: beta has its say.
+        for p in (0..x.k.max(1)).step_by(steps) {
+            let k = steps.min(x.k - p);
+            let beta = if p == 0 { x.beta } else { V::T::ONE };
+            for i in (0..x.m).step_by(rows) {
+                let m = rows.min(x.m - i);
+                // SAFETY: here and below, all indices are below the sizes of the product, and panels are no
+                // larger than their scratch.
+                let a = unsafe { x.a.at(i, p) };
+                if pack_a {
+                    unsafe { V::run(&PackRows::<V, R> { a, m, k, to: packed_a }) };
                 }
-                let next = if j + width < x.n && b.row != 1 { k.div_ceil(m.div_ceil(R)) } else { 0 };
-                for r in (0..m).step_by(R) {
-                    let from = r / R * next;
-                    for q in from..k.min(from + next) {
-                        // SAFETY: row p + q and column j + width are in B.
-                        unsafe { prefetch::<_, 3>(x.b.at(p + q, j + width).data, width) };
+                for j in (0..x.n).step_by(width) {
+                    let n = width.min(x.n - j);
+                    let mut b = unsafe { x.b.at(p, j) };
+                    if b.col != 1 || !n.is_multiple_of(V::LANES) || m > 4 * R {
+                        unsafe { V::run(&PackColumns::<V> { b, k, n, to: packed_b }) };
+                        b = View { data: packed_b, row: n.next_multiple_of(V::LANES) as isize, col: 1 };
                     }
+                    // What is in the panel behind this one comes near meanwhile.
+                    let ahead = if j + width < x.n && b.row != 1 { k.div_ceil(m.div_ceil(R)) } else { 0 };
                     unsafe {
-                        let a = if pack_a {
-                            View { data: packed_a.add(r * k), row: 1, col: R as isize }
-                        } else {
-                            a.at(r, 0)
-                        };
-                        let part = Product { m: R.min(m - r), n, k, a, b, beta, ..x.target(i + r, j) };
+                        let next = x.b.at(p, (j + width).min(x.n));
+                        let a = if pack_a { View { data: packed_a, row: 1, col: R as isize } } else { a };
+                        let part = Product { m, n, k, a, b, beta, ..x.target(i, j) };
                         // After the first block the sums so far are in C.
-                        let part = if p == 0 { part } else { Product { start: part.c, ..part } };
+                        let x = if p == 0 { part } else { Product { start: part.c, ..part } };
                         if pack_a {
-                            any_rows::<V, R, NV, true>(part);
+                            V::run(&Strips::<V, R, NV, true> { x, next, ahead });
                         } else {
-                            any_rows::<V, R, NV, false>(part);
+                            V::run(&Strips::<V, R, NV, false> { x, next, ahead });
                         }
                     }
                 }
             }
         }
     }
+}
+
+/// Rows of A, all packed in strips of `R` or none, times a panel of B.
+struct Strips<V: Vector, const R: usize, const NV: usize, const PACKED: bool> {
+    x: Product<V::T>,
+    /// The panel behind this one, and how many of its rows to ask for with each strip.
+    next: View<V::T>,
+    ahead: usize,
+}
+
+impl<V: Vector<T: MatmulElement>, const R: usize, const NV: usize, const PACKED: bool> Job
+    for Strips<V, R, NV, PACKED>
+{
+    #[inline(always)]
+    unsafe fn run(&self) {
+        // Copies: the loop writes, and would read them again each time.
+        let (x, next, ahead) = (self.x, self.next, self.ahead);
+        for r in (0..x.m).step_by(R) {
+            let from = r / R * ahead;
+            // SAFETY: the caller's product has as many rows, and those of the next panel are in B.
+            unsafe {
+                for q in from..x.k.min(from + ahead) {
+                    prefetch::<_, 3>(next.at(q, 0).data, NV * V::LANES);
+                }
+                let a = if PACKED { View { data: x.a.data.add(r * x.k), ..x.a } } else { x.a.at(r, 0) };
+                let part = Product { m: R.min(x.m - r), a, ..x.target(r, 0) };
+                if part.m < R {
+                    V::run(&Rest::<V, NV>(part));
+                } else if NV >= 2 && x.n > V::LANES {
+                    tile::<V, R, 2, PACKED>(part);
+                } else {
+                    tile::<V, R, 1, PACKED>(part);
+                }
+            }
+        }
+    }
+}
+
+/// Fewer rows than a full tile has.
+struct Rest<V: Vector, const NV: usize>(Product<V::T>);
+
+impl<V: Vector<T: MatmulElement>, const NV: usize> Job for Rest<V, NV> {
+    #[inline(always)]
+    unsafe fn run(&self) {
+        let mut x = self.0;
+        while x.m > 0 {
+            // SAFETY: the caller's; parts have as many rows as are left.
+            unsafe {
+                let done = match x.m {
+                    4.. => {
+                        any_columns::<V, 4, NV>(x);
+                        4
+                    }
+                    2.. => {
+                        any_columns::<V, 2, NV>(x);
+                        2
+                    }
+                    _ => {
+                        any_columns::<V, 1, NV>(x);
+                        1
+                    }
+                };
+                x.m -= done;
+                if x.m > 0 {
+                    x = Product { a: x.a.at(done, 0), ..x.target(done, 0) };
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn any_columns<V: Vector<T: MatmulElement>, const R: usize, const NV: usize>(x: Product<V::T>) {
+    // SAFETY: the caller's.
+    unsafe { if NV >= 2 && x.n > V::LANES { tile::<V, R, 2, false>(x) } else { tile::<V, R, 1, false>(x) } }
 }
 
 /// Most steps along k, and rows, of a small product.
@@ -104,35 +173,39 @@ pub(super) fn is_small<V: Vector>(x: &Product<V::T>) -> bool {
 }
 
 /// A product that [`is_small`], row after row.
-///
-/// # Safety
-/// As for [`tiles`].
-#[inline(always)]
-pub(super) unsafe fn small<V: Vector<T: MatmulElement>>(x: &Product<V::T>) {
-    // SAFETY: the caller's views have m x k, k x n and m x n elements, and a row of n fits a vector.
-    unsafe {
-        let mut rows = [V::splat(V::T::ZERO); FEW];
-        for (p, row) in rows.iter_mut().enumerate().take(x.k) {
-            *row = if x.b.col == 1 {
-                V::load_first(x.b.at(p, 0).data, x.n)
-            } else {
-                let mut lanes = [V::T::ZERO; MAX_COLS];
-                for (j, lane) in lanes.iter_mut().enumerate().take(x.n) {
-                    *lane = *x.b.at(p, j).data;
+pub(super) struct Small<'a, V: Vector>(pub &'a Product<V::T>);
+
+impl<V: Vector<T: MatmulElement>> Job for Small<'_, V> {
+    /// # Safety
+    /// As for [`Tiles`].
+    #[inline(always)]
+    unsafe fn run(&self) {
+        let x = &{ *self.0 };
+        // SAFETY: the caller's views have m x k, k x n and m x n elements, and a row of n fits a vector.
+        unsafe {
+            let mut rows = [V::splat(V::T::ZERO); FEW];
+            for (p, row) in rows.iter_mut().enumerate().take(x.k) {
+                *row = if x.b.col == 1 {
+                    V::load_first(x.b.at(p, 0).data, x.n)
+                } else {
+                    let mut lanes = [V::T::ZERO; MAX_COLS];
+                    for (j, lane) in lanes.iter_mut().enumerate().take(x.n) {
+                        *lane = *x.b.at(p, j).data;
+                    }
+                    V::load(lanes.as_ptr())
+                };
+            }
+            for i in 0..x.m {
+                let mut sum = V::splat(V::T::ZERO);
+                for (p, &row) in rows.iter().enumerate().take(x.k) {
+                    sum = V::splat(*x.a.at(i, p).data).mul_add(row, sum);
                 }
-                V::load(lanes.as_ptr())
-            };
-        }
-        for i in 0..x.m {
-            let mut sum = V::splat(V::T::ZERO);
-            for (p, &row) in rows.iter().enumerate().take(x.k) {
-                sum = V::splat(*x.a.at(i, p).data).mul_add(row, sum);
+                let mut value = sum.mul(V::splat(x.alpha));
+                if x.beta != V::T::ZERO {
+                    value = V::load_first(x.start.at(i, 0).data, x.n).mul_add(V::splat(x.beta), value);
+                }
+                value.store_first(x.c.at(i, 0).data, x.n);
             }
-            let mut value = sum.mul(V::splat(x.alpha));
-            if x.beta != V::T::ZERO {
-                value = V::load_first(x.start.at(i, 0).data, x.n).mul_add(V::splat(x.beta), value);
-            }
-            value.store_first(x.c.at(i, 0).data, x.n);
         }
     }
 }
@@ -152,37 +225,42 @@ fn prefetch<T, const HINT: i32>(data: *const T, len: usize) {
 }
 
 /// Rows of A in strips of `R`, each strip one column of `R` elements after the other.
-#[inline(always)]
-unsafe fn pack_rows<V: Vector<T: MatmulElement>, const R: usize>(
+struct PackRows<V: Vector, const R: usize> {
     a: View<V::T>,
     m: usize,
     k: usize,
     to: *mut V::T,
-) {
-    // SAFETY: the caller's view has m x k elements, its scratch m (up to a whole strip) times k.
-    unsafe {
-        if a.col == 1 && R.is_multiple_of(V::SQUARE) {
-            for r in (0..m).step_by(R) {
-                for p in (0..k).step_by(V::SQUARE) {
-                    for i in (0..R).step_by(V::SQUARE) {
-                        let to = to.add(r * k + p * R + i);
-                        square::<V>(a.turned(), p, k, r + i, m, to, R);
+}
+
+impl<V: Vector<T: MatmulElement>, const R: usize> Job for PackRows<V, R> {
+    #[inline(always)]
+    unsafe fn run(&self) {
+        let PackRows { a, m, k, to } = *self;
+        // SAFETY: the caller's view has m x k elements, its scratch m (up to a whole strip) times k.
+        unsafe {
+            if a.col == 1 && R.is_multiple_of(V::SQUARE) {
+                for r in (0..m).step_by(R) {
+                    for p in (0..k).step_by(V::SQUARE) {
+                        for i in (0..R).step_by(V::SQUARE) {
+                            let to = to.add(r * k + p * R + i);
+                            square::<V>(a.turned(), p, k, r + i, m, to, R);
+                        }
                     }
                 }
+                return;
             }
-            return;
-        }
-        // Two strips at a time: where rows lie side by side, both are in one line of the cache. Strip after
-        // strip, since strips may be apart by a multiple of 4 KB, whose places in the cache are few.
-        for r in (0..m).step_by(2 * R) {
-            for p in 0..k {
-                for r in (r..m.min(r + 2 * R)).step_by(R) {
-                    let (from, to) = (a.at(r, p), to.add(r * k + p * R));
-                    if from.row == 1 && m - r >= R {
-                        std::ptr::copy_nonoverlapping(from.data, to, R);
-                    } else {
-                        for i in 0..R.min(m - r) {
-                            *to.add(i) = *from.at(i, 0).data;
+            // Two strips at a time: where rows lie side by side, both are in one line of the cache. Strip after
+            // strip, since strips may be apart by a multiple of 4 KB, whose places in the cache are few.
+            for r in (0..m).step_by(2 * R) {
+                for p in 0..k {
+                    for r in (r..m.min(r + 2 * R)).step_by(R) {
+                        let (from, to) = (a.at(r, p), to.add(r * k + p * R));
+                        if from.row == 1 && m - r >= R {
+                            std::ptr::copy_nonoverlapping(from.data, to, R);
+                        } else {
+                            for i in 0..R.min(m - r) {
+                                *to.add(i) = *from.at(i, 0).data;
+                            }
                         }
                     }
                 }
@@ -218,92 +296,41 @@ unsafe fn square<V: Vector<T: MatmulElement>>(
 }
 
 /// Columns of B, each row after the other, filled up with zeros to whole vectors.
-#[inline(always)]
-unsafe fn pack_columns<V: Vector<T: MatmulElement>>(
+struct PackColumns<V: Vector> {
     b: View<V::T>,
     k: usize,
     n: usize,
     to: *mut V::T,
-) -> View<V::T> {
-    let width = n.next_multiple_of(V::LANES);
-    // SAFETY: the caller's view has k x n elements, its scratch k x width.
-    unsafe {
-        if b.col == 1 {
-            for p in 0..k {
-                let (from, to) = (b.at(p, 0).data, to.add(p * width));
-                for j in (0..n).step_by(V::LANES) {
-                    V::load_first(from.add(j), V::LANES.min(n - j)).store(to.add(j));
-                }
-            }
-        } else {
-            for j in (0..width).step_by(V::SQUARE) {
-                for p in (0..k).step_by(V::SQUARE) {
-                    square::<V>(b, p, k, j, n, to.add(p * width + j), width);
-                }
-            }
-        }
-    }
-    View { data: to, row: width as isize, col: 1 }
 }
 
-/// A tile with up to `F` rows, all of them in a packed strip of `F` rows or none.
-#[inline(always)]
-unsafe fn any_rows<V: Vector<T: MatmulElement>, const F: usize, const NV: usize, const PACKED: bool>(
-    mut x: Product<V::T>,
-) {
-    // SAFETY: the caller's; parts have as many rows as are left.
-    unsafe {
-        if x.m == F {
-            return any_columns::<V, F, F, NV, PACKED>(x);
-        }
-        while x.m > 0 {
-            let done = match x.m {
-                4.. => {
-                    any_columns::<V, F, 4, NV, PACKED>(x);
-                    4
+impl<V: Vector<T: MatmulElement>> Job for PackColumns<V> {
+    #[inline(always)]
+    unsafe fn run(&self) {
+        let PackColumns { b, k, n, to } = *self;
+        let width = n.next_multiple_of(V::LANES);
+        // SAFETY: the caller's view has k x n elements, its scratch k x width.
+        unsafe {
+            if b.col == 1 {
+                for p in 0..k {
+                    let (from, to) = (b.at(p, 0).data, to.add(p * width));
+                    for j in (0..n).step_by(V::LANES) {
+                        V::load_first(from.add(j), V::LANES.min(n - j)).store(to.add(j));
+                    }
                 }
-                2.. => {
-                    any_columns::<V, F, 2, NV, PACKED>(x);
-                    2
+            } else {
+                for j in (0..width).step_by(V::SQUARE) {
+                    for p in (0..k).step_by(V::SQUARE) {
+                        square::<V>(b, p, k, j, n, to.add(p * width + j), width);
+                    }
                 }
-                _ => {
-                    any_columns::<V, F, 1, NV, PACKED>(x);
-                    1
-                }
-            };
-            x.m -= done;
-            if x.m > 0 {
-                x = Product { a: x.a.at(done, 0), ..x.target(done, 0) };
             }
         }
-    }
-}
-
-#[inline(always)]
-unsafe fn any_columns<
-    V: Vector<T: MatmulElement>,
-    const F: usize,
-    const R: usize,
-    const NV: usize,
-    const PACKED: bool,
->(
-    x: Product<V::T>,
-) {
-    // SAFETY: the caller's.
-    unsafe {
-        if NV >= 2 && x.n > V::LANES { tile::<V, F, R, 2, PACKED>(x) } else { tile::<V, F, R, 1, PACKED>(x) }
     }
 }
 
 /// One tile: `R` rows, `NV` vectors of columns, of which the last may reach beyond C but not beyond B.
 #[inline(always)]
-unsafe fn tile<
-    V: Vector<T: MatmulElement>,
-    const F: usize,
-    const R: usize,
-    const NV: usize,
-    const PACKED: bool,
->(
+unsafe fn tile<V: Vector<T: MatmulElement>, const R: usize, const NV: usize, const PACKED: bool>(
     x: Product<V::T>,
 ) {
     // SAFETY: the caller's views have R x k, k x NV vectors, and R x n elements.
@@ -314,7 +341,7 @@ unsafe fn tile<
             }
         }
         // Known steps and few pointers leave registers to the sums.
-        let (row, step) = if PACKED { (1, F as isize) } else { (x.a.row, x.a.col) };
+        let (row, step) = if PACKED { (1, R as isize) } else { (x.a.row, x.a.col) };
         let mut sums = [[V::splat(V::T::ZERO); NV]; R];
         let (mut a, mut b) = (x.a.data, x.b.data);
         let mut a_high = a.wrapping_offset(4 * row);
@@ -339,7 +366,13 @@ unsafe fn tile<
             b = b.wrapping_offset(x.b.row);
         }
         if x.c.col != 1 {
-            return scatter::<V, R, NV>(&x, &sums);
+            let mut rows = [[V::T::ZERO; MAX_COLS]; MAX_ROWS];
+            for (row, sums) in rows.iter_mut().zip(&sums) {
+                for (j, sum) in sums.iter().enumerate() {
+                    sum.mul(V::splat(x.alpha)).store(row.as_mut_ptr().add(j * V::LANES));
+                }
+            }
+            return V::run(&Scattered::<V, R, NV> { x, rows });
         }
         let (alpha, beta) = (V::splat(x.alpha), V::splat(x.beta));
         let last = x.n - (NV - 1) * V::LANES;
@@ -364,36 +397,33 @@ unsafe fn tile<
     }
 }
 
-/// Adds a tile to a C whose columns don't lie side by side: column by column, since these may be far apart.
-#[inline(always)]
-unsafe fn scatter<V: Vector<T: MatmulElement>, const R: usize, const NV: usize>(
-    x: &Product<V::T>,
-    tile: &[[V; NV]; R],
-) {
-    let mut rows = [[V::T::ZERO; MAX_COLS]; MAX_ROWS];
-    let mut columns = [[V::T::ZERO; MAX_ROWS]; MAX_COLS];
-    // SAFETY: rows and columns hold a whole tile and are made of whole squares; x.n is no more than its
-    // width.
-    unsafe {
-        let alpha = V::splat(x.alpha);
-        let by_rows = rows.as_mut_ptr().cast::<V::T>();
-        let by_columns = columns.as_mut_ptr().cast::<V::T>();
-        for (i, values) in tile.iter().enumerate() {
-            for (j, v) in values.iter().enumerate() {
-                v.mul(alpha).store(by_rows.add(i * MAX_COLS + j * V::LANES));
+/// A tile for a C whose columns don't lie side by side: column by column, since these may be far apart.
+struct Scattered<V: Vector, const R: usize, const NV: usize> {
+    x: Product<V::T>,
+    rows: [[V::T; MAX_COLS]; MAX_ROWS],
+}
+
+impl<V: Vector<T: MatmulElement>, const R: usize, const NV: usize> Job for Scattered<V, R, NV> {
+    #[inline(always)]
+    unsafe fn run(&self) {
+        let (x, rows) = (self.x, &self.rows);
+        let mut columns = [[V::T::ZERO; MAX_ROWS]; MAX_COLS];
+        // SAFETY: rows and columns hold a whole tile and are made of whole squares; x.n is no more than its
+        // width.
+        unsafe {
+            let (from, to) = (rows.as_ptr().cast::<V::T>(), columns.as_mut_ptr().cast::<V::T>());
+            for j in (0..NV * V::LANES).step_by(V::SQUARE) {
+                for i in (0..R).step_by(V::SQUARE) {
+                    let to = to.add(j * MAX_ROWS + i);
+                    V::transpose(from.add(i * MAX_COLS + j), MAX_COLS as isize, to, MAX_ROWS);
+                }
             }
-        }
-        for j in (0..NV * V::LANES).step_by(V::SQUARE) {
-            for i in (0..R).step_by(V::SQUARE) {
-                let to = by_columns.add(j * MAX_ROWS + i);
-                V::transpose(by_rows.add(i * MAX_COLS + j), MAX_COLS as isize, to, MAX_ROWS);
-            }
-        }
-        for (j, column) in columns.iter().enumerate().take(x.n) {
-            let (c, start) = (x.c.at(0, j), x.start.at(0, j));
-            for (i, &value) in column.iter().enumerate().take(R) {
-                let (c, start) = (c.at(i, 0).data, start.at(i, 0).data);
-                *c = if x.beta == V::T::ZERO { value } else { value + x.beta * *start };
+            for (j, column) in columns.iter().enumerate().take(x.n) {
+                let (c, start) = (x.c.at(0, j), x.start.at(0, j));
+                for (i, &value) in column.iter().enumerate().take(R) {
+                    let (c, start) = (c.at(i, 0).data, start.at(i, 0).data);
+                    *c = if x.beta == V::T::ZERO { value } else { value + x.beta * *start };
+                }
             }
         }
     }

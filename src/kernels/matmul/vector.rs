@@ -30,10 +30,21 @@ pub(super) trait Vector: Copy {
     const SQUARE: usize;
     /// `to[i * to_step + j] = from[j * from_step + i]` for a square.
     unsafe fn transpose(from: *const Self::T, from_step: isize, to: *mut Self::T, to_step: usize);
+    /// Does a job in a function of its own that is compiled for the type's instructions. (The one with the
+    /// instructions would be inlined in spite of `inline(never)`, which the compiler drops there.)
+    unsafe fn run(job: &impl Job);
+}
+
+/// A piece of a kernel that isn't inlined: code that is takes part in the optimisation of every function around
+/// it, one after the other, which was a third of the time that the crate took to compile.
+pub(super) trait Job {
+    /// # Safety
+    /// The machine must have the instructions of the job's vectors; the rest is said there.
+    unsafe fn run(&self);
 }
 
 macro_rules! x86 {
-    ($($name:ident $t:ident $lanes:literal $raw:ident {
+    ($($name:ident $t:ident $lanes:literal $raw:ident $features:literal {
         $splat:ident $load:ident $store:ident $fma:ident $mul:ident
         first($p:ident, $n:ident) $load_first:expr;
         put($v:ident, $q:ident, $m:ident) $store_first:expr;
@@ -88,26 +99,34 @@ macro_rules! x86 {
             unsafe fn transpose(from: *const $t, from_step: isize, to: *mut $t, to_step: usize) {
                 unsafe { $transpose(from, from_step, to, to_step) }
             }
+            #[inline(never)]
+            unsafe fn run(job: &impl Job) {
+                #[target_feature(enable = $features)]
+                unsafe fn outlined(job: &impl Job) {
+                    unsafe { job.run() }
+                }
+                unsafe { outlined(job) }
+            }
         }
     )*};
 }
 
 x86! {
-    F32x16 f32 16 __m512 {
+    F32x16 f32 16 __m512 "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma" {
         _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_fmadd_ps _mm512_mul_ps
         first(p, n) _mm512_maskz_loadu_ps(((1_u32 << n) - 1) as __mmask16, p);
         put(v, p, n) _mm512_mask_storeu_ps(p, ((1_u32 << n) - 1) as __mmask16, v);
         sum(v) _mm512_reduce_add_ps(v);
         8 transpose_8
     }
-    F64x8 f64 8 __m512d {
+    F64x8 f64 8 __m512d "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma" {
         _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_fmadd_pd _mm512_mul_pd
         first(p, n) _mm512_maskz_loadu_pd(((1_u32 << n) - 1) as __mmask8, p);
         put(v, p, n) _mm512_mask_storeu_pd(p, ((1_u32 << n) - 1) as __mmask8, v);
         sum(v) _mm512_reduce_add_pd(v);
         4 transpose_4
     }
-    F32x8 f32 8 __m256 {
+    F32x8 f32 8 __m256 "avx2,fma" {
         _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_fmadd_ps _mm256_mul_ps
         first(p, n) _mm256_maskload_ps(p, first_of_8(n));
         put(v, p, n) _mm256_maskstore_ps(p, first_of_8(n), v);
@@ -118,7 +137,7 @@ x86! {
         };
         8 transpose_8
     }
-    F64x4 f64 4 __m256d {
+    F64x4 f64 4 __m256d "avx2,fma" {
         _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_fmadd_pd _mm256_mul_pd
         first(p, n) _mm256_maskload_pd(p, first_of_4(n));
         put(v, p, n) _mm256_maskstore_pd(p, first_of_4(n), v);
@@ -265,6 +284,10 @@ macro_rules! plain {
                         unsafe { *to.add(i * to_step + j) = *from.offset(j as isize * from_step + i as isize) }
                     }
                 }
+            }
+            #[inline(never)]
+            unsafe fn run(job: &impl Job) {
+                unsafe { job.run() }
             }
         }
     )*};

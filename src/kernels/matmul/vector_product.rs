@@ -3,7 +3,7 @@
 //! vectors are.
 use super::{
     product::{MatmulElement, Product},
-    vector::Vector,
+    vector::{Job, Vector},
 };
 
 /// Steps along k whose sum is taken before it joins the others: in one chain, f32 would lose digits.
@@ -12,45 +12,45 @@ const BLOCK: usize = 4096;
 /// Products of few rows of A with columns of B that both lie along k: dot products, `R` x `N` at a time, and
 /// of single rows `M` at a time. A sum runs over `W` vectors side by side, as many as make 64 bytes, so that
 /// it has the same lanes on every machine.
-///
-/// # Safety
-/// As for `tiles`; and `a.col` and `b.row` must be 1.
-#[inline(always)]
-pub(super) unsafe fn dots<
-    V: Vector<T: MatmulElement>,
-    const R: usize,
-    const N: usize,
-    const M: usize,
-    const W: usize,
->(
-    x: &Product<V::T>,
-) {
-    const { assert!(W * V::LANES * size_of::<V::T>() == 64 && BLOCK.is_multiple_of(W * V::LANES)) }
-    let mut i = 0;
-    while i < x.m {
-        let m = if x.m - i >= R { R } else { 1 };
-        let most = if m == R { N } else { M };
-        let mut j = 0;
-        while j < x.n {
-            let n = match x.n - j {
-                left if left >= most => most,
-                4.. if m < R => 4,
-                _ => 1,
-            };
-            // SAFETY: i + m and j + n stay within the product.
-            unsafe {
-                let part = Product { a: x.a.at(i, 0), b: x.b.at(0, j), ..x.target(i, j) };
-                match (m == R, n == most) {
-                    (true, true) => dot_tile::<V, R, N, W>(part),
-                    (true, false) => dot_tile::<V, R, 1, W>(part),
-                    (false, true) => dot_tile::<V, 1, M, W>(part),
-                    (false, false) if n == 4 => dot_tile::<V, 1, 4, W>(part),
-                    (false, false) => dot_tile::<V, 1, 1, W>(part),
+pub(super) struct Dots<'a, V: Vector, const R: usize, const N: usize, const M: usize, const W: usize>(
+    pub &'a Product<V::T>,
+);
+
+impl<V: Vector<T: MatmulElement>, const R: usize, const N: usize, const M: usize, const W: usize> Job
+    for Dots<'_, V, R, N, M, W>
+{
+    /// # Safety
+    /// As for `Tiles`; and `a.col` and `b.row` must be 1.
+    #[inline(always)]
+    unsafe fn run(&self) {
+        let x = &{ *self.0 };
+        const { assert!(W * V::LANES * size_of::<V::T>() == 64 && BLOCK.is_multiple_of(W * V::LANES)) }
+        let mut i = 0;
+        while i < x.m {
+            let m = if x.m - i >= R { R } else { 1 };
+            let most = if m == R { N } else { M };
+            let mut j = 0;
+            while j < x.n {
+                let n = match x.n - j {
+                    left if left >= most => most,
+                    4.. if m < R => 4,
+                    _ => 1,
+                };
+                // SAFETY: i + m and j + n stay within the product.
+                unsafe {
+                    let part = Product { a: x.a.at(i, 0), b: x.b.at(0, j), ..x.target(i, j) };
+                    match (m == R, n == most) {
+                        (true, true) => dot_tile::<V, R, N, W>(part),
+                        (true, false) => dot_tile::<V, R, 1, W>(part),
+                        (false, true) => dot_tile::<V, 1, M, W>(part),
+                        (false, false) if n == 4 => dot_tile::<V, 1, 4, W>(part),
+                        (false, false) => dot_tile::<V, 1, 1, W>(part),
+                    }
                 }
+                j += n;
             }
-            j += n;
+            i += m;
         }
-        i += m;
     }
 }
 
@@ -60,11 +60,13 @@ unsafe fn dot_tile<V: Vector<T: MatmulElement>, const R: usize, const N: usize, 
 ) {
     // SAFETY: the caller's views have R x k, k x N and R x N elements, those along k side by side.
     unsafe {
-        let first = x.k.min(BLOCK);
-        let mut sums = dots_of::<V, R, N, W>(&x, 0, first);
-        for p in (first..x.k).step_by(BLOCK) {
+        let (one, mut sums) = (V::splat(V::T::ONE), [[[V::splat(V::T::ZERO); W]; N]; R]);
+        for p in (0..x.k.max(1)).step_by(BLOCK) {
             let part = dots_of::<V, R, N, W>(&x, p, x.k.min(p + BLOCK));
-            let one = V::splat(V::T::ONE);
+            if p == 0 {
+                sums = part;
+                continue;
+            }
             for (sum, part) in sums.iter_mut().flatten().flatten().zip(part.iter().flatten().flatten()) {
                 *sum = part.mul_add(one, *sum);
             }
@@ -145,30 +147,34 @@ const ROWS: usize = 256;
 const STRIP: usize = 1024;
 
 /// One row of A times a B whose rows lie side by side: a sum of B's rows, four at a time.
-///
-/// # Safety
-/// As for `tiles`; and `m`, `b.col`, `c.col` and `start.col` must be 1.
-#[inline(always)]
-pub(super) unsafe fn row_sums<V: Vector<T: MatmulElement>>(x: &Product<V::T>) {
-    let (c, start) = (x.c.data, x.start.data);
-    for j in 0..x.n {
-        // SAFETY: both have n elements.
-        unsafe { *c.add(j) = if x.beta == V::T::ZERO { V::T::ZERO } else { x.beta * *start.add(j) } };
-    }
-    if x.k <= ROWS {
-        // SAFETY: all rows, all columns.
-        return unsafe { add_rows::<V>(x, 0, x.k, 0, x.n, c) };
-    }
-    let mut part = [V::T::ZERO; STRIP];
-    for j in (0..x.n).step_by(STRIP) {
-        let n = STRIP.min(x.n - j);
-        for p in (0..x.k).step_by(ROWS) {
-            part[..n].fill(V::T::ZERO);
-            // SAFETY: rows below k, columns below n, of which the strip has room for as many.
-            unsafe {
-                add_rows::<V>(x, p, x.k.min(p + ROWS), j, n, part.as_mut_ptr());
-                for (i, &part) in part[..n].iter().enumerate() {
-                    *c.add(j + i) = *c.add(j + i) + part;
+pub(super) struct RowSums<'a, V: Vector>(pub &'a Product<V::T>);
+
+impl<V: Vector<T: MatmulElement>> Job for RowSums<'_, V> {
+    /// # Safety
+    /// As for `Tiles`; and `m`, `b.col`, `c.col` and `start.col` must be 1.
+    #[inline(always)]
+    unsafe fn run(&self) {
+        let x = &{ *self.0 };
+        let (c, start) = (x.c.data, x.start.data);
+        for j in 0..x.n {
+            // SAFETY: both have n elements.
+            unsafe { *c.add(j) = if x.beta == V::T::ZERO { V::T::ZERO } else { x.beta * *start.add(j) } };
+        }
+        if x.k <= ROWS {
+            // SAFETY: all rows, all columns.
+            return unsafe { add_rows::<V>(x, 0, x.k, 0, x.n, c) };
+        }
+        let mut part = [V::T::ZERO; STRIP];
+        for j in (0..x.n).step_by(STRIP) {
+            let n = STRIP.min(x.n - j);
+            for p in (0..x.k).step_by(ROWS) {
+                part[..n].fill(V::T::ZERO);
+                // SAFETY: rows below k, columns below n, of which the strip has room for as many.
+                unsafe {
+                    add_rows::<V>(x, p, x.k.min(p + ROWS), j, n, part.as_mut_ptr());
+                    for (i, &part) in part[..n].iter().enumerate() {
+                        *c.add(j + i) = *c.add(j + i) + part;
+                    }
                 }
             }
         }
