@@ -256,7 +256,15 @@ fn quick<T: LaneMath + Element, E: MultiExpr<N, M>, const N: usize, const M: usi
     out: [&mut [T]; M],
 ) {
     #[cfg(target_arch = "x86_64")]
-    if isa() >= Isa::Avx2 {
+    {
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+        fn wide<T: LaneMath + Element, E: MultiExpr<N, M>, const N: usize, const M: usize>(
+            e: E,
+            x: [&[T]; N],
+            out: [&mut [T]; M],
+        ) {
+            body::<T, E, N, M, true>(e, x, out);
+        }
         #[target_feature(enable = "avx2,fma")]
         fn vector<T: LaneMath + Element, E: MultiExpr<N, M>, const N: usize, const M: usize>(
             e: E,
@@ -265,8 +273,13 @@ fn quick<T: LaneMath + Element, E: MultiExpr<N, M>, const N: usize, const M: usi
         ) {
             body::<T, E, N, M, true>(e, x, out);
         }
-        // SAFETY: isa() reports Avx2 only where the processor has avx2 and fma.
-        return unsafe { vector(e, x, out) };
+        match isa() {
+            // SAFETY: isa() reports only what the processor has.
+            Isa::Avx512 => return unsafe { wide(e, x, out) },
+            // SAFETY: so here.
+            Isa::Avx2 => return unsafe { vector(e, x, out) },
+            _ => {}
+        }
     }
     body::<T, E, N, M, { cfg!(target_arch = "aarch64") }>(e, x, out);
 }

@@ -1,9 +1,7 @@
 //! Folding axes away: sums, products, largest and smallest. The order of additions depends on the shape
 //! alone, never on the number of threads.
-#[cfg(target_arch = "x86_64")]
-use crate::isa::{Isa, isa};
 use crate::{
-    kernels::FloatElement,
+    kernels::{FloatElement, vectorised::vectorised},
     tensor::{Shape, Tensor},
     threads,
 };
@@ -161,24 +159,12 @@ pub(crate) fn row<T: FloatElement, F: Fold>(f: F, x: &[T]) -> T {
     one[0]
 }
 
-/// Rows of `n` elements, one after the other in `data`, each folded.
-fn several<T: FloatElement, F: Fold>(f: F, data: &[T], n: usize, out: &mut [T]) {
-    #[cfg(target_arch = "x86_64")]
-    if isa() >= Isa::Avx2 {
-        #[target_feature(enable = "avx2,fma")]
-        fn vector<T: FloatElement, F: Fold>(f: F, data: &[T], n: usize, out: &mut [T]) {
-            several_body(f, data, n, out)
+vectorised! {
+    /// Rows of `n` elements, one after the other in `data`, each folded.
+    fn several [F: Fold] (f: F, data: &[T], n: usize, out: &mut [T]) {
+        for (i, o) in out.iter_mut().enumerate() {
+            *o = row_body(f, &data[i * n..(i + 1) * n]);
         }
-        // SAFETY: isa() reports Avx2 only where the processor has avx2 and fma.
-        return unsafe { vector(f, data, n, out) };
-    }
-    several_body(f, data, n, out)
-}
-
-#[inline(always)]
-fn several_body<T: FloatElement, F: Fold>(f: F, data: &[T], n: usize, out: &mut [T]) {
-    for (i, o) in out.iter_mut().enumerate() {
-        *o = row_body(f, &data[i * n..(i + 1) * n]);
     }
 }
 
@@ -231,68 +217,35 @@ fn columns<T: FloatElement, F: Fold>(f: F, data: &[T], n: usize, inner: usize, o
     });
 }
 
-fn column_strip<T: FloatElement, F: Fold>(
-    f: F,
-    data: &[T],
-    start: usize,
-    n: usize,
-    step: usize,
-    out: &mut [T],
-) {
-    #[cfg(target_arch = "x86_64")]
-    if isa() >= Isa::Avx2 {
-        #[target_feature(enable = "avx2,fma")]
-        fn vector<T: FloatElement, F: Fold>(
-            f: F,
-            data: &[T],
-            start: usize,
-            n: usize,
-            step: usize,
-            out: &mut [T],
-        ) {
-            strip_body(f, data, start, n, step, out)
-        }
-        // SAFETY: isa() reports Avx2 only where the processor has avx2 and fma.
-        return unsafe { vector(f, data, start, n, step, out) };
-    }
-    strip_body(f, data, start, n, step, out)
-}
-
-#[inline(always)]
-fn strip_body<T: FloatElement, F: Fold>(
-    f: F,
-    data: &[T],
-    start: usize,
-    n: usize,
-    step: usize,
-    out: &mut [T],
-) {
-    out.fill(f.start());
-    if n <= 64 {
-        // One part, which needs no room of its own.
-        for (out, shift) in out.chunks_mut(BLOCK).zip((start..).step_by(BLOCK)) {
-            for r in 0..n {
-                let row = &data[shift + r * step..][..out.len()];
-                out.iter_mut().zip(row).for_each(|(o, &v)| *o = f.step(*o, v));
-            }
-            out.iter_mut().for_each(|o| *o = f.merge(f.start(), *o));
-        }
-        return;
-    }
-    let mut part = [f.start::<T>(); BLOCK];
-    for out in out.chunks_mut(BLOCK).enumerate() {
-        let (shift, out) = (out.0 * BLOCK, out.1);
-        let part = &mut part[..out.len()];
-        for first in (0..n).step_by(64) {
-            part.fill(f.start());
-            for r in first..(first + 64).min(n) {
-                let row = &data[start + shift + r * step..][..part.len()];
-                for (p, &v) in part.iter_mut().zip(row) {
-                    *p = f.step(*p, v);
+vectorised! {
+    fn column_strip [F: Fold] (f: F, data: &[T], start: usize, n: usize, step: usize, out: &mut [T]) {
+        out.fill(f.start());
+        if n <= 64 {
+            // One part, which needs no room of its own.
+            for (out, shift) in out.chunks_mut(BLOCK).zip((start..).step_by(BLOCK)) {
+                for r in 0..n {
+                    let row = &data[shift + r * step..][..out.len()];
+                    out.iter_mut().zip(row).for_each(|(o, &v)| *o = f.step(*o, v));
                 }
+                out.iter_mut().for_each(|o| *o = f.merge(f.start(), *o));
             }
-            for (o, &p) in out.iter_mut().zip(part.iter()) {
-                *o = f.merge(*o, p);
+            return;
+        }
+        let mut part = [f.start::<T>(); BLOCK];
+        for out in out.chunks_mut(BLOCK).enumerate() {
+            let (shift, out) = (out.0 * BLOCK, out.1);
+            let part = &mut part[..out.len()];
+            for first in (0..n).step_by(64) {
+                part.fill(f.start());
+                for r in first..(first + 64).min(n) {
+                    let row = &data[start + shift + r * step..][..part.len()];
+                    for (p, &v) in part.iter_mut().zip(row) {
+                        *p = f.step(*p, v);
+                    }
+                }
+                for (o, &p) in out.iter_mut().zip(part.iter()) {
+                    *o = f.merge(*o, p);
+                }
             }
         }
     }

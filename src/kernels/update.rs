@@ -1,7 +1,5 @@
 //! An optimiser's step over one parameter: one pass over the parameter, its state and its gradient.
-use super::FloatElement;
-#[cfg(target_arch = "x86_64")]
-use crate::isa::{Isa, isa};
+use super::{FloatElement, vectorised::vectorised};
 use crate::threads;
 
 /// What happens to one element: the parameter and its state, given the gradient.
@@ -27,27 +25,15 @@ pub(crate) fn update<T: FloatElement, U: Update<M>, const M: usize>(
     threads::for_parts(&mut state, n, size, |from, to, state| run(u, state, &grad[from..to]));
 }
 
-fn run<T: FloatElement, U: Update<M>, const M: usize>(u: U, state: [&mut [T]; M], grad: &[T]) {
-    #[cfg(target_arch = "x86_64")]
-    if isa() >= Isa::Avx2 {
-        #[target_feature(enable = "avx2,fma")]
-        fn vector<T: FloatElement, U: Update<M>, const M: usize>(u: U, state: [&mut [T]; M], grad: &[T]) {
-            body(u, state, grad)
-        }
-        // SAFETY: isa() reports Avx2 only where the processor has avx2 and fma.
-        return unsafe { vector(u, state, grad) };
-    }
-    body(u, state, grad)
-}
-
-#[inline(always)]
-fn body<T: FloatElement, U: Update<M>, const M: usize>(u: U, mut state: [&mut [T]; M], grad: &[T]) {
-    let n = grad.len();
-    let mut state = state.each_mut().map(|s| &mut s[..n]);
-    for i in 0..n {
-        let next = u.step(state.each_ref().map(|s| s[i]), grad[i]);
-        for (s, v) in state.iter_mut().zip(next) {
-            s[i] = v;
+vectorised! {
+    fn run [U: Update<M>, const M: usize] (u: U, state: [&mut [T]; M], grad: &[T]) {
+        let n = grad.len();
+        let mut state = state.map(|s| &mut s[..n]);
+        for i in 0..n {
+            let next = u.step(state.each_ref().map(|s| s[i]), grad[i]);
+            for (s, v) in state.iter_mut().zip(next) {
+                s[i] = v;
+            }
         }
     }
 }
