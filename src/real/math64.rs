@@ -46,7 +46,8 @@ pub(super) fn power_of_two(n: f64) -> f64 {
 /// `eˣ`.
 #[inline(always)]
 pub fn exp<const FMA: bool>(x: f64) -> f64 {
-    let (p, n) = reduce::<FMA>(at_most(at_least(x, -746.0), 710.0));
+    // At the lower limit both are 0: where a product becomes 0, Intel's processors take 70 times as long.
+    let (p, n) = reduce::<FMA>(at_most(at_least(x, -1418.0), 710.0));
     // Two exact steps and one rounding, so that subnormal results and overflow come out right.
     let half = (fma::<FMA>(n, 0.5, SHIFT)) - SHIFT;
     (1.0 + p) * power_of_two(half) * power_of_two(n - half)
@@ -260,6 +261,9 @@ mod tests {
             [inf, inf, 0.0, 1.0]
         );
         assert_eq!(exp::<true>(-744.5), f64::from_bits(1));
+        for below in [-746.0, -1000.0, -1417.5, -1418.0, -1419.0, -1e300, -inf] {
+            assert_eq!(exp::<true>(below).to_bits(), 0, "{below}");
+        }
         assert_eq!(
             [log::<true>(0.0), log::<true>(-0.0), log::<true>(inf), log::<true>(1.0)],
             [-inf, -inf, inf, 0.0]

@@ -182,6 +182,9 @@ fn limits_are_exact() {
     assert_eq!([exp::<true>(89.0), exp::<true>(inf), exp::<true>(-inf)], [inf, inf, 0.0]);
     assert!(exp::<true>(88.72) < inf && exp::<true>(88.73) == inf);
     assert_eq!([exp::<true>(-103.2), exp::<true>(-104.0)], [sub, 0.0]);
+    for below in [-104.5, -150.0, -175.5, -176.0, -177.0, -200.0, -1e30, -inf] {
+        assert_eq!([exp::<true>(below), exp2::<true>(below * 1.5)].map(f32::to_bits), [0, 0], "{below}");
+    }
     assert_eq!([exp::<true>(0.0), exp2::<true>(-149.0), exp2::<true>(128.0)], [1.0, sub, inf]);
     assert_eq!(
         [log::<true>(1.0), log::<true>(0.0), log::<true>(-0.0), log::<true>(inf)],
