@@ -250,3 +250,79 @@ vectorised! {
         }
     }
 }
+
+/// Columns that [`down`] folds at a time.
+const STRIP: usize = 64;
+
+/// The axis of a contiguous tensor folded into size 1, in the order in which [`row`] would fold its lines.
+pub(crate) fn down<T: FloatElement, F: Fold>(f: F, x: &Tensor<T>, axis: usize) -> Tensor<T> {
+    let Some([_, n, inner]) = three_axes(x.shape(), &[axis]).filter(|_| x.is_contiguous()) else {
+        return fold(f, x, &[axis], true);
+    };
+    let (_, full) = shapes(x.shape(), &[axis], true);
+    let data = x.as_slice().unwrap_or_default();
+    Tensor::build(full, |out| {
+        let mut pieces: SmallVec<[&mut [T]; 32]> = SmallVec::new();
+        for row in out.chunks_mut(inner.max(1)) {
+            pieces.extend(row.chunks_mut(STRIP));
+        }
+        let each = inner.div_ceil(STRIP);
+        threads::for_chunks(&mut pieces, (GRAIN / (n * STRIP).max(1)).max(1), |first, pieces| {
+            for (k, piece) in pieces.iter_mut().enumerate() {
+                let (o, column) = ((first + k) / each, (first + k) % each * STRIP);
+                strip_down(f, &data[o * n * inner + column..], n, inner, piece);
+            }
+        });
+    })
+}
+
+vectorised! {
+    /// `out[i] = fold over k < n of data[k · step + i]`, as [`row_body`] goes.
+    fn strip_down [F: Fold] (f: F, data: &[T], n: usize, step: usize, out: &mut [T]) {
+        out.fill(f.start());
+        let width = out.len();
+        let mut lanes = [[f.start::<T>(); STRIP]; LANES];
+        for first in (0..n).step_by(BLOCK) {
+            let end = n.min(first + BLOCK);
+            let whole = end - (end - first) % LANES;
+            lanes.fill([f.start(); STRIP]);
+            for k in first..whole {
+                let row = &data[k * step..][..width];
+                lanes[(k - first) % LANES][..width].iter_mut().zip(row).for_each(|(l, &v)| *l = f.step(*l, v));
+            }
+            let mut half = LANES / 2;
+            while half > 0 {
+                let (low, high) = lanes.split_at_mut(half);
+                for (low, high) in low.iter_mut().zip(high) {
+                    low.iter_mut().zip(high).for_each(|(a, b)| *a = f.merge(*a, *b));
+                }
+                half /= 2;
+            }
+            for k in whole..end {
+                let row = &data[k * step..][..width];
+                lanes[0][..width].iter_mut().zip(row).for_each(|(l, &v)| *l = f.step(*l, v));
+            }
+            out.iter_mut().zip(&lanes[0]).for_each(|(o, &part)| *o = f.merge(*o, part));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folding_down_has_the_bits_of_folding_rows() {
+        for n in [1, 5, 31, 32, 33, 100, 1024, 1030, 2100] {
+            for inner in [1, 7, 64, 70] {
+                let x = Tensor::from_fn(&Shape::new(&[2, n, inner]), |i| (i as f32 * 0.37).sin());
+                let turned = x.view(x.layout().transpose(1, 2).unwrap()).contiguous();
+                let expected: Vec<u32> =
+                    turned.as_slice().unwrap().chunks(n).map(|r| row(Sum, r).to_bits()).collect();
+                let sums = down(Sum, &x, 1);
+                let sums: Vec<u32> = sums.as_slice().unwrap().iter().map(|s| s.to_bits()).collect();
+                assert_eq!(sums, expected, "{n} x {inner}");
+            }
+        }
+    }
+}

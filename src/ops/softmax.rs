@@ -9,13 +9,14 @@ use crate::{
     error::Checked,
     kernels::{
         map::{self, NumberExpr},
-        reduce::{LANES, Largest, Sum, fold, row},
+        reduce::{LANES, Largest, Sum, down, fold, row},
     },
     real::{About, Arithmetic},
     tape::{RESULT, Rule, Step, Var},
     tensor::{Dims, Shape, Tensor},
     threads,
 };
+use smallvec::SmallVec;
 use std::borrow::Cow;
 
 macro_rules! expr {
@@ -94,13 +95,13 @@ pub(super) fn line<T: Float>(x: &[T], log: bool, out: &mut [T]) {
     }
 }
 
-/// The softmax or its logarithm along an axis with others behind it, of fewer elements than [`row`] has lanes: all
-/// that lies side by side at once, with the steps and the order of [`line`].
+/// The softmax or its logarithm along an axis with others behind it: all that lies side by side at once, with the
+/// steps and the order of [`line`].
 fn across<T: Float>(x: &Tensor<T>, axis: usize, log: bool) -> Checked<Tensor<T>> {
     let (shape, axes) = (x.shape(), [axis]);
     let top = fold(Largest, x, &axes, true).made()?;
     let powers = map::map(ExpTop {}, [x, &top], shape)?;
-    let sum = fold(Sum, &powers, &axes, true).made()?;
+    let sum = down(Sum, &powers, axis).made()?;
     if log {
         let rest = map::map(Log {}, [&sum], sum.shape())?;
         return map::map(LessBoth {}, [x, &top, &rest], shape);
@@ -177,11 +178,19 @@ impl<T: Float> Rule<T> for Softmax {
             return Ok(x.clone());
         }
         if let Softmax::Plain { axis } | Softmax::Log { axis } = *self
-            && x.is_contiguous()
-            && x.shape()[axis] < LANES
-            && x.shape()[axis + 1..].iter().product::<usize>() >= LANES
+            && x.layout().is_dense()
         {
-            return across(x, axis, log);
+            // The axes as they lie in memory.
+            let mut order: SmallVec<[isize; 6]> = (0..x.rank() as isize).collect();
+            order.sort_by_key(|&a| std::cmp::Reverse(x.layout().strides[a as usize]));
+            let at = order.iter().position(|&a| a == axis as isize).unwrap_or(0);
+            let lying = x.view(x.layout().permute(&order)?);
+            if lying.is_contiguous() && lying.shape()[at + 1..].iter().product::<usize>() >= LANES {
+                let mut back = order.clone();
+                order.iter().zip(0..).for_each(|(&from, to)| back[from as usize] = to);
+                let y = across(&lying, at, log)?;
+                return Ok(y.view(y.layout().permute(&back)?));
+            }
         }
         let last = x.view(x.layout().transpose(axis, -1)?);
         let (source, n) = (last.contiguous().made()?, last.dim(-1).max(1));
@@ -320,24 +329,30 @@ mod tests {
 
     #[test]
     fn an_axis_before_others_has_the_bits_of_the_last() {
-        fn check<T: Float>(log: bool) {
+        fn check<T: Float>(log: bool, n: usize) {
             let number = |i: usize| match i {
                 77 => f64::NAN,
                 5 | 150 | 295 => f64::INFINITY,
                 i if i % 97 == 9 => f64::NEG_INFINITY,
                 _ => ((i * 7919 % 1009) as f64 - 500.0) / 50.0,
             };
-            let x = Tensor::<T>::from_fn([2, 11, 5, 29], |i| T::from_f64(number(i)));
+            let x = Tensor::<T>::from_fn([2, n, 5, 29], |i| T::from_f64(number(i)));
             let last = x.permute([0, 2, 3, 1]).unwrap().contiguous();
             let mut expected = last.to_vec();
-            lines(last.as_slice().unwrap(), 11, log, 0, &mut expected);
+            lines(last.as_slice().unwrap(), n, log, 0, &mut expected);
             let found = across(&x, 1, log).unwrap().permute([0, 2, 3, 1]).unwrap().to_vec();
             let bits = |v: &T| if v.to_f64().is_nan() { 0 } else { v.to_f64().to_bits() };
-            assert!(expected.iter().map(bits).eq(found.iter().map(bits)), "{} {log}", T::NAME);
+            assert!(expected.iter().map(bits).eq(found.iter().map(bits)), "{} {log} {n}", T::NAME);
+            // As an operation, of operands that lie in another order.
+            let op = if log { Softmax::Log { axis: 3 } } else { Softmax::Plain { axis: 3 } };
+            let found = op.forward(&[&x.permute([0, 2, 3, 1]).unwrap()]).unwrap().to_vec();
+            assert!(expected.iter().map(bits).eq(found.iter().map(bits)), "{} {log} {n}, turned", T::NAME);
         }
         for log in [false, true] {
-            check::<f32>(log);
-            check::<f64>(log);
+            for n in [11, 41] {
+                check::<f32>(log, n);
+                check::<f64>(log, n);
+            }
         }
     }
 }
