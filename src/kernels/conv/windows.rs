@@ -1,6 +1,8 @@
 //! The windows of a convolution as the columns of a matrix: laid out, and added back to where they came from.
 use super::Geometry;
-use crate::kernels::{FloatElement, vectorised::vectorised};
+#[cfg(target_arch = "x86_64")]
+use crate::isa::{Isa, isa};
+use crate::kernels::FloatElement;
 
 /// Part of a row of the matrix: consecutive windows in one line of the output.
 #[derive(Clone, Copy)]
@@ -24,8 +26,8 @@ struct Lines {
     step: usize,
 }
 
-/// What is done with each stretch. Behind a reference: what walks the windows is compiled once, and only what
-/// touches elements for every type and instruction set.
+/// What is done with each stretch. A trait, since a closure that isn't inlined loses the caller's
+/// instructions.
 trait Visit {
     fn stretch(&mut self, s: Stretch);
     fn lines(&mut self, lines: Lines);
@@ -54,38 +56,28 @@ struct PutBack<'a, T> {
 }
 
 impl<T: FloatElement> Visit for LayOut<'_, T> {
+    #[inline(always)]
     fn stretch(&mut self, s: Stretch) {
-        lay_out_stretch(self, s);
-    }
-
-    fn lines(&mut self, lines: Lines) {
-        lay_out_lines(self, lines);
-    }
-}
-
-vectorised! {
-    fn lay_out_stretch(visit: &mut LayOut<'_, T>, s: Stretch) {
-        let to = &mut visit.to[s.to..][..s.size];
+        let to = &mut self.to[s.to..][..s.size];
         if s.count == 0 {
             return zero(to);
         }
         zero(&mut to[..s.before]);
         let inside = &mut to[s.before..][..s.count];
-        if visit.step == 1 {
-            copy(&visit.x[s.start..][..s.count], inside);
+        if self.step == 1 {
+            copy(&self.x[s.start..][..s.count], inside);
         } else {
-            inside.iter_mut().zip(visit.x[s.start..].iter().step_by(visit.step)).for_each(|(o, &v)| *o = v);
+            inside.iter_mut().zip(self.x[s.start..].iter().step_by(self.step)).for_each(|(o, &v)| *o = v);
         }
         zero(&mut to[s.before + s.count..]);
     }
-}
 
-vectorised! {
-    fn lay_out_lines(visit: &mut LayOut<'_, T>, lines: Lines) {
+    #[inline(always)]
+    fn lines(&mut self, lines: Lines) {
         if lines.step < lines.first.size {
-            return lines.each(visit);
+            return lines.each(self);
         }
-        by_size!(visit, lines, lines.first.size, 4 7 8 14 16 24 28 32)
+        by_size!(self, lines, lines.first.size, 4 7 8 14 16 24 28 32)
     }
 }
 
@@ -126,7 +118,8 @@ impl<T: FloatElement> LayOut<'_, T> {
 }
 
 impl Lines {
-    fn each(self, visit: &mut dyn Visit) {
+    #[inline(always)]
+    fn each(self, visit: &mut impl Visit) {
         for k in 0..self.count {
             let first = &self.first;
             visit.stretch(Stretch {
@@ -139,33 +132,23 @@ impl Lines {
 }
 
 impl<T: FloatElement> Visit for PutBack<'_, T> {
+    #[inline(always)]
     fn stretch(&mut self, s: Stretch) {
-        put_back_stretch(self, s);
-    }
-
-    fn lines(&mut self, lines: Lines) {
-        put_back_lines(self, lines);
-    }
-}
-
-vectorised! {
-    fn put_back_stretch(visit: &mut PutBack<'_, T>, s: Stretch) {
         if s.count == 0 {
             return;
         }
-        let columns = &visit.columns[s.to + s.before..][..s.count];
-        if visit.step == 1 {
-            add(columns, &mut visit.x[s.start..][..s.count]);
+        let columns = &self.columns[s.to + s.before..][..s.count];
+        if self.step == 1 {
+            add(columns, &mut self.x[s.start..][..s.count]);
         } else {
-            let x = visit.x[s.start..].iter_mut().step_by(visit.step);
+            let x = self.x[s.start..].iter_mut().step_by(self.step);
             x.zip(columns).for_each(|(x, &v)| *x = *x + v);
         }
     }
-}
 
-vectorised! {
-    fn put_back_lines(visit: &mut PutBack<'_, T>, lines: Lines) {
-        by_size!(visit, lines, lines.first.count, 4 7 8 14 16 24 28 32)
+    #[inline(always)]
+    fn lines(&mut self, lines: Lines) {
+        by_size!(self, lines, lines.first.count, 4 7 8 14 16 24 28 32)
     }
 }
 
@@ -195,7 +178,8 @@ struct Row {
 
 impl Geometry {
     /// Visits the rows of the matrix, which here has the windows `from..from + len` of one sample's group.
-    fn rows(&self, from: usize, len: usize, visit: &mut dyn Visit) {
+    #[inline(always)]
+    fn rows(&self, from: usize, len: usize, visit: &mut impl Visit) {
         let columns = self.output[2];
         let [kd, kh, kw] = self.kernel;
         let step = self.stride[2];
@@ -228,13 +212,14 @@ impl Geometry {
     }
 
     /// A row that begins and ends with a line of the output, at stride 1.
+    #[inline(always)]
     fn by_lines(
         &self,
         row: Row,
         [mut plane, mut line, _]: [usize; 3],
         mut left: usize,
         mut to: usize,
-        visit: &mut dyn Visit,
+        visit: &mut impl Visit,
     ) {
         let [_, lines, columns] = self.output;
         let [depth, height, width] = self.input;
@@ -270,7 +255,8 @@ impl Geometry {
         }
     }
 
-    fn by_stretches(&self, row: Row, place: [usize; 3], len: usize, mut to: usize, visit: &mut dyn Visit) {
+    #[inline(always)]
+    fn by_stretches(&self, row: Row, place: [usize; 3], len: usize, mut to: usize, visit: &mut impl Visit) {
         let [_, lines, columns] = self.output;
         let [depth, height, width] = self.input;
         let [d0, h0, w0] = row.begin;
@@ -301,13 +287,27 @@ impl Geometry {
 
     /// The windows of one sample's group as the columns of a matrix with rows of `len`.
     pub fn lay_out<T: FloatElement>(&self, x: &[T], from: usize, len: usize, to: &mut [T]) {
-        self.rows(from, len, &mut LayOut { x, step: self.stride[2], to });
+        visit_rows(self, from, len, &mut LayOut { x, step: self.stride[2], to });
     }
 
     /// Adds the columns to where they came from.
     pub fn put_back<T: FloatElement>(&self, columns: &[T], from: usize, len: usize, x: &mut [T]) {
-        self.rows(from, len, &mut PutBack { columns, step: self.stride[2], x });
+        visit_rows(self, from, len, &mut PutBack { columns, step: self.stride[2], x });
     }
+}
+
+/// Visits all rows in code for the machine's instructions. 256 bits are enough for lines of images.
+fn visit_rows<V: Visit>(g: &Geometry, from: usize, len: usize, visit: &mut V) {
+    #[cfg(target_arch = "x86_64")]
+    if isa() >= Isa::Avx2 {
+        #[target_feature(enable = "avx2,fma")]
+        fn vector<V: Visit>(g: &Geometry, from: usize, len: usize, visit: &mut V) {
+            g.rows(from, len, visit);
+        }
+        // SAFETY: isa() reports Avx2 only where the processor has avx2 and fma.
+        return unsafe { vector(g, from, len, visit) };
+    }
+    g.rows(from, len, visit);
 }
 
 /// Rows of images are short: a call of the system's copy would take longer than the copying. So it goes by
