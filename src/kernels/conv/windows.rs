@@ -287,27 +287,45 @@ impl Geometry {
 
     /// The windows of one sample's group as the columns of a matrix with rows of `len`.
     pub fn lay_out<T: FloatElement>(&self, x: &[T], from: usize, len: usize, to: &mut [T]) {
-        visit_rows(self, from, len, &mut LayOut { x, step: self.stride[2], to });
+        lay_out(self, x, from, len, to);
     }
 
     /// Adds the columns to where they came from.
     pub fn put_back<T: FloatElement>(&self, columns: &[T], from: usize, len: usize, x: &mut [T]) {
-        visit_rows(self, from, len, &mut PutBack { columns, step: self.stride[2], x });
+        put_back(self, columns, from, len, x);
     }
 }
 
-/// Visits all rows in code for the machine's instructions. 256 bits are enough for lines of images.
-fn visit_rows<V: Visit>(g: &Geometry, from: usize, len: usize, visit: &mut V) {
-    #[cfg(target_arch = "x86_64")]
-    if isa() >= Isa::Avx2 {
-        #[target_feature(enable = "avx2,fma")]
-        fn vector<V: Visit>(g: &Geometry, from: usize, len: usize, visit: &mut V) {
-            g.rows(from, len, visit);
+/// As `vectorised!`, but for 256 bits at most, which are enough for lines of images.
+macro_rules! narrow {
+    (fn $name:ident($($a:ident: $t:ty),*) $body:block) => {
+        fn $name<T: FloatElement>($($a: $t),*) {
+            #[inline(always)]
+            fn body<T: FloatElement>($($a: $t),*) $body
+            #[cfg(target_arch = "x86_64")]
+            if isa() >= Isa::Avx2 {
+                #[target_feature(enable = "avx2,fma")]
+                fn vector<T: FloatElement>($($a: $t),*) {
+                    body($($a),*)
+                }
+                // SAFETY: isa() reports Avx2 only where the processor has avx2 and fma.
+                return unsafe { vector($($a),*) };
+            }
+            body($($a),*)
         }
-        // SAFETY: isa() reports Avx2 only where the processor has avx2 and fma.
-        return unsafe { vector(g, from, len, visit) };
+    };
+}
+
+narrow! {
+    fn lay_out(g: &Geometry, x: &[T], from: usize, len: usize, to: &mut [T]) {
+        g.rows(from, len, &mut LayOut { x, step: g.stride[2], to });
     }
-    g.rows(from, len, visit);
+}
+
+narrow! {
+    fn put_back(g: &Geometry, columns: &[T], from: usize, len: usize, x: &mut [T]) {
+        g.rows(from, len, &mut PutBack { columns, step: g.stride[2], x });
+    }
 }
 
 /// Rows of images are short: a call of the system's copy would take longer than the copying. So it goes by
