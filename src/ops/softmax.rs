@@ -178,14 +178,15 @@ impl<T: Float> Rule<T> for Softmax {
             return Ok(x.clone());
         }
         if let Softmax::Plain { axis } | Softmax::Log { axis } = *self
+            && x.layout().strides[axis] >= LANES as isize
             && x.layout().is_dense()
         {
-            // The axes as they lie in memory.
+            // The axes as they lie in memory, where as many elements as the stride are behind this one.
             let mut order: SmallVec<[isize; 6]> = (0..x.rank() as isize).collect();
             order.sort_by_key(|&a| std::cmp::Reverse(x.layout().strides[a as usize]));
             let at = order.iter().position(|&a| a == axis as isize).unwrap_or(0);
             let lying = x.view(x.layout().permute(&order)?);
-            if lying.is_contiguous() && lying.shape()[at + 1..].iter().product::<usize>() >= LANES {
+            if lying.is_contiguous() {
                 let mut back = order.clone();
                 order.iter().zip(0..).for_each(|(&from, to)| back[from as usize] = to);
                 let y = across(&lying, at, log)?;

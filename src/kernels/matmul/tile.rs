@@ -71,7 +71,7 @@ impl<V: Vector<T: MatmulElement>, const R: usize, const NV: usize> Job for Tiles
                     // What is in the panel behind this one comes near meanwhile.
                     let ahead = if j + width < x.n && b.row != 1 { k.div_ceil(m.div_ceil(R)) } else { 0 };
                     unsafe {
-                        let next = x.b.at(p, (j + width).min(x.n));
+                        let next = if ahead > 0 { x.b.at(p, j + width) } else { b };
                         let a = if pack_a { View { data: packed_a, row: 1, col: R as isize } } else { a };
                         let part = Product { m, n, k, a, b, beta, ..x.target(i, j) };
                         // After the first block the sums so far are in C.
