@@ -51,7 +51,7 @@
 //! | matrices | [products](Var#matrix-products), [more products](Var#more-products-and-norms-of-matrices), [systems of equations](Var#systems-of-equations-inverses-determinants), [diagonals and triangles](Var#diagonals-and-triangles) |
 //! | shape | [shape and order](Var#shape-and-order-of-the-axes), [axes joined, added, removed](Var#axes-joined-added-removed-tensors-taken-apart), [repeating and windows](Var#repeating-shifting-windows), [padding](Var#padding); joining is [the tape's](Tape#tensors-joined) |
 //! | parts | [index lists](Var#parts-by-an-index-list), [indices and masks](Var#elements-by-tensors-of-indices), [writing into a copy](Var#writing-into-a-copy), [sums by class](Var#sums-by-class), [scalars](Var#to-scalars) |
-//! | layers as functions | [normalisation](Var#normalisation-and-distances), [attention](Var#attention), [convolution](Var#convolution), [pooling](Var#pooling), [pictures](Var#pictures-resized-and-rearranged), [dropout](Var#dropout), [rotary positions](Var#rotary-positions) |
+//! | layers as functions | [normalisation](Var#normalisation), [distances](Var#distances), [attention](Var#attention), [convolution](Var#convolution), [pooling](Var#pooling), [pictures](Var#pictures-resized-and-rearranged), [dropout](Var#dropout), [rotary positions](Var#rotary-positions) |
 //! | losses | [classes](Var#losses-classes), [of a target](Var#losses-of-a-target), [distances](Var#losses-distances), [likelihoods](Var#losses-likelihoods), [sequences](Var#losses-sequences) |
 //! | small models | [quantisation](Var#quantisation) |
 //!

@@ -1,6 +1,7 @@
 //! Convolution over up to three axes as products of matrices: windows of the input are laid out as the
 //! columns of a matrix, a block of output positions at a time, so that the buffer stays small. Samples are
 //! shared out among threads.
+mod depthwise;
 mod windows;
 
 #[cfg(test)]
@@ -10,7 +11,7 @@ use super::matmul::{Mat, MatMut, Misfit, matmul, matmul_alone};
 use crate::{
     error::Checked,
     kernels::FloatElement,
-    tensor::{Shape, Unfilled},
+    tensor::{Shape, Unfilled, room::listed},
     threads::{for_chunks, try_chunks},
 };
 
@@ -110,6 +111,9 @@ pub(crate) fn forward<T: FloatElement>(
     if sample == 0 {
         return Ok(());
     }
+    if let Some(plane) = g.plane() {
+        return plane.forward(x, w, bias, y);
+    }
     try_chunks(y, sample, |start, y| {
         let x = &x[start / sample * size..][..size];
         let (blocks, most) = g.blocks();
@@ -149,6 +153,10 @@ pub(crate) fn input_gradient<T: FloatElement>(g: &Geometry, dy: &[T], w: &[T], d
     if size == 0 {
         return Ok(());
     }
+    if let Some(plane) = g.plane().and_then(|plane| plane.turned()) {
+        let w = listed(w.len(), w.chunks_exact(window).flat_map(|w| w.iter().rev()).copied())?;
+        return plane.forward(dy, &w, None, dx);
+    }
     try_chunks(dx, size, |start, dx| {
         dx.fill(T::default());
         let dy = &dy[start / size * sample..][..sample];
@@ -186,6 +194,14 @@ pub(crate) fn weight_gradient<T: FloatElement>(g: &Geometry, x: &[T], dy: &[T], 
         let samples = piece * each..((piece + 1) * each).min(g.n);
         if samples.is_empty() {
             sum.fill(T::default());
+        }
+        if let Some(plane) = g.plane() {
+            sum.fill(T::default());
+            return plane.add_weights(
+                &x[samples.start * size..samples.end * size],
+                &dy[samples.start * sample..],
+                sum,
+            );
         }
         for i in samples.clone() {
             let (x, dy) = (&x[i * size..][..size], &dy[i * sample..][..sample]);

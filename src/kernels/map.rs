@@ -205,7 +205,7 @@ fn walk<T: Element, const N: usize, const M: usize>(
     });
 }
 
-/// The elements `from..to`, in pieces of the runs along the last axis.
+/// The elements `from..to`: runs along the last axis that are long in pieces, short ones several at a time.
 fn walk_runs<T: Element, const N: usize, const M: usize>(
     kernel: Kernel<T, N, M>,
     data: [&[T]; N],
@@ -215,27 +215,88 @@ fn walk_runs<T: Element, const N: usize, const M: usize>(
     to: usize,
     mut out: [&mut [T]; M],
 ) {
-    let mut blocks = [[T::default(); BLOCK]; N];
-    let (len, steps) = axes[axes.len() - 1];
-    for_runs(axes, start, from / len, to.div_ceil(len), |run, at| {
-        let (first, last) = (from.max(run * len), to.min((run + 1) * len));
-        for begin in (first..last).step_by(BLOCK) {
-            let (size, skipped) = (BLOCK.min(last - begin), (begin - run * len) as isize);
+    let Some((&(len, steps), outer)) = axes.split_last() else { return };
+    // The axis before the last, if its runs are taken together.
+    let together = outer.last().filter(|_| len <= BLOCK / 2);
+    let &(runs, strides) = together.unwrap_or(&(1, [0; N]));
+    let planes = &axes[..axes.len() - usize::from(together.is_some())];
+    let mut blocks: [Block<T>; N] =
+        std::array::from_fn(|_| Block { elements: [T::default(); BLOCK], holds: None });
+    let plane = runs * len;
+    for_runs(planes, start, from / plane, to.div_ceil(plane), |number, at| {
+        let (mut first, last) = (from.max(number * plane), to.min((number + 1) * plane));
+        while first < last {
+            // Whole runs from the beginning of one on, or a part of one.
+            let (run, skipped) = ((first - number * plane) / len, (first - number * plane) % len);
+            let whole = (last - first).min(BLOCK) / len;
+            let (rows, size) = match whole {
+                0 => (1, (len - skipped).min(last - first).min(BLOCK)),
+                _ if skipped > 0 => (1, len - skipped),
+                _ => (whole, len),
+            };
             let mut k = 0;
             let x: [&[T]; N] = blocks.each_mut().map(|block| {
-                let (operand, step) = (data[k], steps[k]);
-                let p = at[k] + skipped * step;
+                let (p, steps) =
+                    (at[k] + run as isize * strides[k] + skipped as isize * steps[k], [strides[k], steps[k]]);
+                let operand = data[k];
                 k += 1;
-                if step == 1 {
-                    &operand[p as usize..p as usize + size]
-                } else {
-                    copy_run(operand, p, step, &mut block[..size]);
-                    &block[..size]
-                }
+                block.slice(operand, p, steps, [rows, size])
             });
-            kernel(x, out.each_mut().map(|o| &mut o[begin - from..begin - from + size]));
+            let range = first - from..first - from + rows * size;
+            first += rows * size;
+            kernel(x, out.each_mut().map(|o| &mut o[range.clone()]));
         }
     });
+}
+
+/// Some runs of an operand that don't lie one behind the other, brought together.
+struct Block<T> {
+    elements: [T; BLOCK],
+    /// Where what it holds comes from, by what steps, and how many runs of how many elements.
+    holds: Option<(isize, [isize; 2], [usize; 2])>,
+}
+
+impl<T: Element> Block<T> {
+    /// The elements at `p`, `rows` times `size` of them.
+    #[inline]
+    fn slice<'a>(
+        &'a mut self,
+        operand: &'a [T],
+        p: isize,
+        [stride, step]: [isize; 2],
+        [rows, size]: [usize; 2],
+    ) -> &'a [T] {
+        let all = rows * size;
+        if step == 1 && (rows == 1 || stride == size as isize) {
+            return &operand[p as usize..p as usize + all];
+        }
+        let steps = [stride, step];
+        if let Some((at, by, [most, each])) = self.holds
+            && at == p
+            && by == steps
+            && each == size
+            && most >= rows
+        {
+            return &self.elements[..all];
+        }
+        self.holds = Some((p, steps, [rows, size]));
+        let block = &mut self.elements[..all];
+        if stride == 0 {
+            // One run, again and again.
+            let mut done = if step == 0 { all } else { size };
+            copy_run(operand, p, step, &mut block[..done]);
+            while done < all {
+                let more = done.min(all - done);
+                block.copy_within(..more, done);
+                done += more;
+            }
+        } else {
+            for (row, out) in block.chunks_exact_mut(size).enumerate() {
+                copy_run(operand, p + row as isize * stride, step, out);
+            }
+        }
+        &self.elements[..all]
+    }
 }
 
 /// The expression over plain slices of one length.

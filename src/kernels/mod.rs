@@ -7,8 +7,10 @@ pub(crate) mod dense;
 
 pub(crate) mod map;
 pub(crate) mod matmul;
+pub(crate) mod pairs;
 pub(crate) mod pool;
 pub(crate) mod reduce;
+pub(crate) mod softmax;
 pub(crate) mod standardize;
 pub(crate) mod update;
 mod vectorised;
@@ -23,6 +25,18 @@ use matmul::MatmulElement;
 pub trait FloatElement:
     Element + PartialOrd + LaneMath + MatmulElement + Arithmetic + serde::Serialize
 {
+    /// `self · b + c` in one rounding.
+    fn mul_add(self, b: Self, c: Self) -> Self;
 }
-impl FloatElement for f32 {}
-impl FloatElement for f64 {}
+
+macro_rules! float_elements {
+    ($($t:ident)*) => {$(
+        impl FloatElement for $t {
+            #[inline(always)]
+            fn mul_add(self, b: $t, c: $t) -> $t {
+                $t::mul_add(self, b, c)
+            }
+        }
+    )*};
+}
+float_elements!(f32 f64);

@@ -5,9 +5,11 @@ vectorised! {
     /// The positions in `data` of the first largest element of each of a line of windows; a NaN is the largest. The first window
     /// begins at `first`, the others follow `stride` columns apart; all lie inside, and lines are `width` apart.
     pub(crate) fn largest(data: &[T], first: usize, width: usize, kernel: [usize; 2], stride: usize, out: &mut [u32]) {
-        if kernel == [2, 2] && stride == 2 {
-            let row = |k: usize| &data[first + k * width..][..2 * out.len()];
-            return of_four(row(0).as_chunks().0, row(1).as_chunks().0, first as u32, width as u32, out);
+        let row = |k: usize| data[first + k * width..][..2 * out.len()].as_chunks().0;
+        match (kernel, stride) {
+            ([1, 2], 2) => return of_pairs([row(0)], first as u32, width as u32, out),
+            ([2, 2], 2) => return of_pairs([row(0), row(1)], first as u32, width as u32, out),
+            _ => {}
         }
         if stride == 2 && kernel[1] >= 2 {
             return side_by_side(data, first, width, kernel, out);
@@ -58,32 +60,46 @@ fn side_by_side<T: FloatElement>(
     }
 }
 
-/// Windows of two by two elements side by side, which become vector code.
+/// Windows of two columns, side by side, in one row or two: they become vector code.
 #[inline(always)]
-fn of_four<T: FloatElement>(upper: &[[T; 2]], lower: &[[T; 2]], first: u32, width: u32, out: &mut [u32]) {
+fn of_pairs<T: FloatElement, const R: usize>(rows: [&[[T; 2]]; R], first: u32, width: u32, out: &mut [u32]) {
     if out.len() >= 16 {
-        return run(upper, lower, first, width, out);
+        return run(rows, first, width, out);
     }
     // Of a short line most would be the rest of a loop: in blocks of four.
     let (blocks, rest) = out.as_chunks_mut::<4>();
-    let done = 4 * blocks.len();
-    for ((out, upper), (lower, k)) in
-        blocks.iter_mut().zip(upper.as_chunks::<4>().0).zip(lower.as_chunks::<4>().0.iter().zip(0..))
-    {
-        run(upper, lower, first + 8 * k, width, out);
+    let mut done = 0;
+    for out in blocks {
+        let mut four = rows;
+        for row in &mut four {
+            *row = &row[done..done + 4];
+        }
+        run(four, first + 2 * done as u32, width, out);
+        done += 4;
     }
-    run(&upper[done..], &lower[done..], first + 2 * done as u32, width, rest);
+    let mut left = rows;
+    for row in &mut left {
+        *row = &row[done..];
+    }
+    run(left, first + 2 * done as u32, width, rest);
 }
 
+// Plain indices become vector code.
+#[allow(clippy::needless_range_loop)]
 #[inline(always)]
-fn run<T: FloatElement>(upper: &[[T; 2]], lower: &[[T; 2]], first: u32, width: u32, out: &mut [u32]) {
-    let (upper, lower) = (&upper[..out.len()], &lower[..out.len()]);
+fn run<T: FloatElement, const R: usize>(mut rows: [&[[T; 2]]; R], first: u32, width: u32, out: &mut [u32]) {
+    for row in &mut rows {
+        *row = &row[..out.len()];
+    }
     for i in 0..out.len() {
         let at = first + 2 * i as u32;
-        let mut best = (upper[i][0], at);
-        best = larger(best, (upper[i][1], at + 1));
-        best = larger(best, (lower[i][0], at + width));
-        best = larger(best, (lower[i][1], at + width + 1));
+        let mut best = (rows[0][i][0], at);
+        for k in 0..R {
+            let at = at + k as u32 * width;
+            // The first with itself makes no difference.
+            best = larger(best, (rows[k][i][0], at));
+            best = larger(best, (rows[k][i][1], at + 1));
+        }
         out[i] = best.1;
     }
 }

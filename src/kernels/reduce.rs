@@ -15,6 +15,17 @@ pub(crate) trait Fold: Copy + Sync {
     fn merge<T: FloatElement>(self, a: T, b: T) -> T {
         self.step(a, b)
     }
+    /// Chunks folded lane by lane, one after the other, and the lanes by halves.
+    #[inline(always)]
+    fn chunks<T: FloatElement>(self, chunks: &[[T; LANES]]) -> T {
+        let mut lanes = [self.start::<T>(); LANES];
+        for chunk in chunks {
+            lanes.iter_mut().zip(chunk).for_each(|(l, &v)| *l = self.step(*l, v));
+        }
+        halved(lanes, |a, b| self.merge(a, b))
+    }
+    /// Whether the order of the elements makes no difference.
+    const ANY_ORDER: bool = false;
 }
 
 #[derive(Clone, Copy)]
@@ -59,6 +70,11 @@ impl Fold for Largest {
     fn step<T: FloatElement>(self, acc: T, x: T) -> T {
         T::select(acc.greater_equal(x) | acc.is_nan(), acc, x)
     }
+    #[inline(always)]
+    fn chunks<T: FloatElement>(self, chunks: &[[T; LANES]]) -> T {
+        extreme(self.start(), chunks, |most, v| most.less(v))
+    }
+    const ANY_ORDER: bool = true;
 }
 
 impl Fold for Smallest {
@@ -70,6 +86,49 @@ impl Fold for Smallest {
     fn step<T: FloatElement>(self, acc: T, x: T) -> T {
         T::select(acc.less_equal(x) | acc.is_nan(), acc, x)
     }
+    #[inline(always)]
+    fn chunks<T: FloatElement>(self, chunks: &[[T; LANES]]) -> T {
+        extreme(self.start(), chunks, |most, v| v.less(most))
+    }
+    const ANY_ORDER: bool = true;
+}
+
+/// The element that no other is `beyond`. Whether one is NaN is found out beside that: so there is one comparison
+/// in the chain from chunk to chunk.
+#[inline(always)]
+fn extreme<T: FloatElement>(start: T, chunks: &[[T; LANES]], beyond: impl Fn(T, T) -> T::Mask) -> T {
+    let (mut lanes, mut nans) = ([start; LANES], [start; LANES]);
+    for chunk in chunks {
+        for ((lane, nan), &v) in lanes.iter_mut().zip(&mut nans).zip(chunk) {
+            *lane = T::select(beyond(*lane, v), v, *lane);
+            *nan = T::select(v.is_nan(), v, *nan);
+        }
+    }
+    let mut found = T::Mask::default();
+    for nan in nans {
+        found |= nan.is_nan();
+    }
+    let most = halved(lanes, |a, b| T::select(beyond(a, b), b, a));
+    T::select(found, T::constant(f64::NAN), most)
+}
+
+/// The second half of the lanes joined to the first, down to one. (Widths that are known become vectors.)
+#[inline(always)]
+fn halved<T: FloatElement>(mut lanes: [T; LANES], merge: impl Fn(T, T) -> T) -> T {
+    const { assert!(LANES == 32) }
+    for i in 0..16 {
+        lanes[i] = merge(lanes[i], lanes[i + 16]);
+    }
+    for i in 0..8 {
+        lanes[i] = merge(lanes[i], lanes[i + 8]);
+    }
+    for i in 0..4 {
+        lanes[i] = merge(lanes[i], lanes[i + 4]);
+    }
+    for i in 0..2 {
+        lanes[i] = merge(lanes[i], lanes[i + 2]);
+    }
+    merge(lanes[0], lanes[1])
 }
 
 /// Accumulators that run side by side in a row.
@@ -82,6 +141,9 @@ const GRAIN: usize = 32 * 1024;
 /// Folds the given axes (sorted, unique) of `x` into size 1 (with `keep`) or away.
 pub(crate) fn fold<T: FloatElement, F: Fold>(f: F, x: &Tensor<T>, axes: &[usize], keep: bool) -> Tensor<T> {
     let (kept, full) = shapes(x.shape(), axes, keep);
+    if let Some(y) = as_it_lies(f, x, axes) {
+        return y.reshaped(&full);
+    }
     let Some([outer, n, inner]) = three_axes(x.shape(), axes).filter(|_| x.is_contiguous()) else {
         // Bring the folded axes to the end; then they are one run.
         let order: SmallVec<[isize; 6]> = (0..x.rank())
@@ -107,6 +169,30 @@ pub(crate) fn fold<T: FloatElement, F: Fold>(f: F, x: &Tensor<T>, axes: &[usize]
             columns(f, data, n, inner, out);
         }
     })
+}
+
+/// The same, with size 1, of a dense tensor whose axes lie in another order, where that comes to the same bits.
+fn as_it_lies<T: FloatElement, F: Fold>(f: F, x: &Tensor<T>, axes: &[usize]) -> Option<Tensor<T>> {
+    let strides = &x.layout().strides;
+    // Elements side by side behind the axis; a few aren't worth it.
+    let behind = axes.first().map_or(0, |&axis| strides[axis]);
+    let in_lines = axes.len() == 1 && (behind == 1 || behind >= LANES as isize);
+    if x.is_contiguous() || !(F::ANY_ORDER || in_lines) || !x.layout().is_dense() {
+        return None;
+    }
+    let mut order: SmallVec<[isize; 6]> = (0..x.rank() as isize).collect();
+    order.sort_by_key(|&axis| std::cmp::Reverse(strides[axis as usize]));
+    let lying = x.view(x.layout().permute(&order).ok()?);
+    let at: SmallVec<[usize; 6]> =
+        (0..x.rank()).filter(|&place| axes.contains(&(order[place] as usize))).collect();
+    let y = match *at {
+        _ if !lying.is_contiguous() => return None,
+        [axis] if !F::ANY_ORDER && behind > 1 => down(f, &lying, axis),
+        _ => fold(f, &lying, &at, true),
+    };
+    let mut back = order.clone();
+    order.iter().zip(0..).for_each(|(&from, to)| back[from as usize] = to);
+    Some(y.view(y.layout().permute(&back).ok()?).contiguous())
 }
 
 /// Shape without the axes, and shape of the result.
@@ -168,29 +254,17 @@ vectorised! {
     }
 }
 
+/// The elements of a slice folded, within a function that is compiled for vectors.
 #[inline(always)]
-fn row_body<T: FloatElement, F: Fold>(f: F, x: &[T]) -> T {
+pub(super) fn row_body<T: FloatElement, F: Fold>(f: F, x: &[T]) -> T {
     if x.len() < LANES {
         // What follows comes to the same, with all lanes as they were.
         return f.merge(f.start(), x.iter().fold(f.start(), |a, &v| f.step(a, v)));
     }
     let mut total = f.start();
     for block in x.chunks(BLOCK) {
-        let mut lanes = [f.start::<T>(); LANES];
         let (body, tail) = block.as_chunks::<LANES>();
-        for chunk in body {
-            for (l, &v) in lanes.iter_mut().zip(chunk) {
-                *l = f.step(*l, v);
-            }
-        }
-        let mut width = LANES / 2;
-        while width > 0 {
-            for i in 0..width {
-                lanes[i] = f.merge(lanes[i], lanes[i + width]);
-            }
-            width /= 2;
-        }
-        let part = tail.iter().fold(lanes[0], |a, &v| f.step(a, v));
+        let part = tail.iter().fold(f.chunks(body), |a, &v| f.step(a, v));
         total = f.merge(total, part);
     }
     total
@@ -310,6 +384,48 @@ vectorised! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn axes_in_another_order_make_no_difference() {
+        let number = |i: usize| match i % 211 {
+            7 => f32::NAN,
+            9 => -0.0,
+            _ => (i as f32 * 0.37).sin(),
+        };
+        let bits = |x: &Tensor<f32>| {
+            x.to_vec().iter().map(|v| if v.is_nan() { 0 } else { v.to_bits() }).collect::<Vec<_>>()
+        };
+        fn same<F: Fold>(f: F, x: &Tensor<f32>, lines: &Tensor<f32>, axes: &[usize]) -> [Tensor<f32>; 2] {
+            [x, lines].map(|x| fold(f, x, axes, true))
+        }
+        for sizes in [[3, 40, 33], [70, 5, 40], [2, 1, 90], [33, 64, 1]] {
+            let x = Tensor::from_fn(sizes, number);
+            for order in [[0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+                let turned = x.permute(order).unwrap();
+                // The folded axis last: its lines are folded as such.
+                for axis in 0..3 {
+                    let last = turned.view(turned.layout().transpose(axis as isize, -1).unwrap());
+                    let copy = last.contiguous();
+                    let sums = fold(Sum, &copy, &[2], true);
+                    let sums = sums.view(sums.layout().transpose(axis as isize, -1).unwrap());
+                    if !turned.is_contiguous() {
+                        assert_eq!(
+                            bits(&fold(Sum, &turned, &[axis], true)),
+                            bits(&sums),
+                            "{sizes:?} {order:?} {axis}"
+                        );
+                    }
+                }
+                for axes in [&[0][..], &[1], &[2], &[0, 1], &[0, 2], &[1, 2], &[0, 1, 2]] {
+                    let copy = turned.contiguous();
+                    for [a, b] in [same(Largest, &turned, &copy, axes), same(Smallest, &turned, &copy, axes)]
+                    {
+                        assert_eq!(bits(&a), bits(&b), "{sizes:?} {order:?} {axes:?}");
+                    }
+                }
+            }
+        }
+    }
 
     #[test]
     fn folding_down_has_the_bits_of_folding_rows() {

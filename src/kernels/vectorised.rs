@@ -1,23 +1,81 @@
 //! Loops that are compiled for several instruction sets.
 
+use super::FloatElement;
+use crate::{
+    isa::{Isa, isa},
+    real::{Arithmetic, Lane},
+};
+
+/// How a product is added to a sum: whether in one rounding.
+pub(crate) trait MulAdd: Copy {
+    /// `a · b + c`
+    fn of<T: FloatElement>(self, a: T, b: T, c: T) -> T;
+    /// The exponential, which is made of such steps.
+    fn exp<T: FloatElement>(self, x: T) -> T;
+}
+
+/// In one rounding.
+#[derive(Clone, Copy)]
+pub(crate) struct OneStep;
+
+impl MulAdd for OneStep {
+    #[inline(always)]
+    fn of<T: FloatElement>(self, a: T, b: T, c: T) -> T {
+        a.mul_add(b, c)
+    }
+    #[inline(always)]
+    fn exp<T: FloatElement>(self, x: T) -> T {
+        Lane::<T, true>::new(x).exp().value
+    }
+}
+
+/// In one if the arithmetic is to be exact, else in two, where one would be a slow call of a library.
+#[derive(Clone, Copy)]
+pub(crate) struct AsAsked {
+    exact: bool,
+}
+
+impl AsAsked {
+    pub(crate) fn new() -> Self {
+        AsAsked { exact: cfg!(target_arch = "aarch64") || isa() == Isa::Exact }
+    }
+}
+
+impl MulAdd for AsAsked {
+    #[inline(always)]
+    fn of<T: FloatElement>(self, a: T, b: T, c: T) -> T {
+        if self.exact { a.mul_add(b, c) } else { a * b + c }
+    }
+    #[inline(always)]
+    fn exp<T: FloatElement>(self, x: T) -> T {
+        match self.exact {
+            true => OneStep.exp(x),
+            false => Lane::<T, false>::new(x).exp().value,
+        }
+    }
+}
+
 /// Compiles a function, generic over floats and over what stands in brackets behind its name, for each
-/// instruction set. What it calls must be inlined, and should have no closures that might not be.
+/// instruction set. What it calls must be inlined, and should have no closures that might not be. With
+/// `fused name` its body has a [`MulAdd`] of this name.
 macro_rules! vectorised {
-    ($(#[$m:meta])* $v:vis fn $name:ident $([$($generic:tt)*])? ($($a:ident: $t:ty),*) $(-> $r:ty)? $body:block) => {
+    ($(#[$m:meta])* $v:vis fn $name:ident $([$($generic:tt)*])? $(fused $fma:ident)? ($($a:ident: $t:ty),*) $(-> $r:ty)? $body:block) => {
         $(#[$m])*
         #[allow(clippy::too_many_arguments)]
         $v fn $name<T: FloatElement, $($($generic)*)?>($($a: $t),*) $(-> $r)? {
             #[inline(always)]
-            fn body<T: FloatElement, $($($generic)*)?>($($a: $t),*) $(-> $r)? $body
+            fn body<T: FloatElement, $($($generic)*)?>($($fma: impl MulAdd,)? $($a: $t),*) $(-> $r)? $body
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
                 fn wide<T: FloatElement, $($($generic)*)?>($($a: $t),*) $(-> $r)? {
-                    body($($a),*)
+                    $(let $fma = $crate::kernels::vectorised::OneStep;)?
+                    body($($fma,)? $($a),*)
                 }
                 #[target_feature(enable = "avx2,fma")]
                 fn vector<T: FloatElement, $($($generic)*)?>($($a: $t),*) $(-> $r)? {
-                    body($($a),*)
+                    $(let $fma = $crate::kernels::vectorised::OneStep;)?
+                    body($($fma,)? $($a),*)
                 }
                 match $crate::isa::isa() {
                     // SAFETY: isa() reports only what the processor has.
@@ -27,7 +85,8 @@ macro_rules! vectorised {
                     _ => {}
                 }
             }
-            body($($a),*)
+            $(let $fma = $crate::kernels::vectorised::AsAsked::new();)?
+            body($($fma,)? $($a),*)
         }
     };
 }

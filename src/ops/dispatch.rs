@@ -27,6 +27,7 @@ impl<T: Float> TensorOp<T> {
     pub fn same(&self, other: &TensorOp<T>) -> bool {
         match (self, other) {
             (TensorOp::Attend(a), TensorOp::Attend(b)) => a == b,
+            (TensorOp::Distance(a), TensorOp::Distance(b)) => a == b,
             (TensorOp::Unary(a), TensorOp::Unary(b)) => a == b,
             (TensorOp::Binary(a), TensorOp::Binary(b)) => a == b,
             (TensorOp::Extremum(a), TensorOp::Extremum(b)) => a == b,

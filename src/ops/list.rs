@@ -19,6 +19,7 @@ macro_rules! operations {
             BinaryCrossEntropy(BinaryCrossEntropy)
             Conv(Conv)
             CrossEntropy(MeanCrossEntropy)
+            Distance(Distance)
             Extremum(Extremum)
             Linalg(Linalg)
             Reduce(Reduce)
@@ -131,6 +132,13 @@ elementary!(elementwise);
 pub(crate) struct Attend {
     pub causal: bool,
     pub scale: f64,
+}
+
+/// The distance of each row of `[…, p, m]` from each row of `[…, r, m]`: `[…, p, r]`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Distance {
+    Manhattan,
+    Euclidean,
 }
 
 /// A comparison as zeros and ones, without derivatives: where a program has to compare anew.

@@ -57,6 +57,7 @@ mod diagonals;
 mod einsum;
 pub(crate) mod softmax;
 
+mod distance;
 mod norm;
 
 mod attention;

@@ -1,4 +1,4 @@
-//! Normalisation by means, deviations and norms, and distances: programs of other operations. The number of
+//! Normalisation by means, deviations and norms: programs of other operations. The number of
 //! axes that `batch_norm` and its relatives take for channels is 1: `[n, channels, …]`.
 use super::{
     index::valid,
@@ -13,14 +13,14 @@ use crate::{
 };
 
 /// Where the channels of `[n, channels, …]` lie.
-fn channels(shape: &Shape) -> Groups {
+fn channels_of(shape: &Shape) -> Groups {
     Groups { outer: shape[0], groups: shape[1], inner: shape[2..].iter().product() }
 }
 
 /// Weight and bias of a normalisation, each perhaps missing.
 type Affine<'a, 't, T> = (Option<&'a Var<'t, T>>, Option<&'a Var<'t, T>>);
 
-/// # Normalisation and distances
+/// # Normalisation
 impl<'t, T: Float> Var<'t, T> {
     /// An operation that knows the statistics of this tensor, so that its derivative need not compute them
     /// again; in a [`Program`](crate::Program), which runs it on other values, it doesn't.
@@ -86,6 +86,30 @@ impl<'t, T: Float> Var<'t, T> {
         affine.1.map_or_else(|| y.clone(), |b| y + b.reshape_to(&sizes))
     }
 
+    /// Normalised by mean and inverse deviation of each group, times the weight plus the bias of its channel, in one
+    /// pass: where nothing is recorded, and there are both.
+    #[track_caller]
+    fn at_once(
+        &self,
+        kind: Norm,
+        at: Groups,
+        known: impl Fn(usize) -> [T; 2],
+        (weight, bias): Affine<'_, 't, T>,
+    ) -> Option<Var<'t, T>> {
+        let (weight, bias) = (weight?, bias?);
+        if [self, weight, bias].iter().any(|v| v.node().is_some()) {
+            return None;
+        }
+        let known = Tensor::from_fn([at.groups, 4], |i| known(i / 4).get(i % 4).copied().unwrap_or_default());
+        let each = |v: &Var<'t, T>| {
+            let values = v.tensor().list().ok()?;
+            Some(self.tape().constant(Tensor::from_fn([at.groups], |i| values[i % values.len()])))
+        };
+        let how = Standardize { kind, at, eps: 0.0, by_place: false };
+        let op = Standardized { how, known: Some(known) };
+        Some(self.tape().apply(op, &[self, &each(weight)?, &each(bias)?]))
+    }
+
     /// That there are an axis of channels and so many axes at least.
     fn has_channels(&self, least: usize) -> Checked<()> {
         if self.rank() < least {
@@ -123,8 +147,21 @@ impl<'t, T: Float> Var<'t, T> {
                     );
                     return self.tape().fail_op("batch_norm", message, &[self, bad]);
                 }
+                if let Some(failed) = self.unfit("batch_norm", channels, (weight, bias)) {
+                    return failed;
+                }
+                let scale = (variance + eps).rsqrt();
+                if [mean, variance].iter().all(|v| v.node().is_none())
+                    && let (Ok(means), Ok(scales)) = (mean.tensor().list(), scale.tensor().list())
+                {
+                    let known = |channel: usize| [means[channel], scales[channel]];
+                    let at = channels_of(self.shape());
+                    if let Some(y) = self.at_once(Norm::Batch, at, known, (weight, bias)) {
+                        return y;
+                    }
+                }
                 let centred = self.by_channel("batch_norm", (None, Some(&-mean)));
-                let scaled = centred.by_channel("batch_norm", (Some(&(variance + eps).rsqrt()), None));
+                let scaled = centred.by_channel("batch_norm", (Some(&scale), None));
                 scaled.by_channel("batch_norm", (weight, bias))
             }
             None => self.batch_norm_by_batch(weight, bias, eps).0,
@@ -159,9 +196,9 @@ impl<'t, T: Float> Var<'t, T> {
         if self.numel() == 0 {
             return (self.clone(), none());
         }
-        let op = self.standardize(Norm::Batch, channels(self.shape()), eps, false);
+        let op = self.standardize(Norm::Batch, channels_of(self.shape()), eps, false);
         let found = op.known.clone();
-        match found.map_or_else(|| self.statistics(channels(self.shape()), eps), Ok) {
+        match found.map_or_else(|| self.statistics(channels_of(self.shape()), eps), Ok) {
             Ok(found) => (self.standardized(op, (weight, bias)), moments(&found)),
             Err(message) => (self.tape().fail_op("batch_norm", message, &[self]), none()),
         }
@@ -229,9 +266,21 @@ impl<'t, T: Float> Var<'t, T> {
             );
             return self.tape().fail_op("group_norm", message, &[self]);
         }
+        if let Some(failed) = self.unfit("group_norm", &[channels], (weight, bias)) {
+            return failed;
+        }
         let groups = n * num_groups;
         let at = Groups { outer: 1, groups, inner: self.numel() / groups.max(1) };
         let op = self.standardize(Norm::Group, at, eps, false);
+        if let Some(known) = op.known.as_ref().filter(|_| self.numel() > 0)
+            && let Ok(known) = known.list()
+        {
+            let places = Groups { outer: 1, groups: n * channels, inner: self.numel() / (n * channels) };
+            let of = |row: usize| [0, 1].map(|k| known[4 * (row * num_groups / channels) + k]);
+            if let Some(y) = self.at_once(Norm::Group, places, of, (weight, bias)) {
+                return y;
+            }
+        }
         self.standardized(op, (None, None)).by_channel("group_norm", (weight, bias))
     }
 
@@ -306,48 +355,6 @@ impl<'t, T: Float> Var<'t, T> {
     #[track_caller]
     pub fn normalize(&self, p: f64, dim: isize, eps: f64) -> Var<'t, T> {
         (self / self.norm_dim(p, [dim], true).clamp_min(eps)).named("normalize", &[self])
-    }
-
-    /// The cosine of the angle between vectors along an axis, with norms of `eps` at least (defaults of
-    /// PyTorch: dim 1, eps 1e-8); operands broadcast.
-    #[track_caller]
-    pub fn cosine_similarity(&self, other: &Var<'t, T>, dim: isize, eps: f64) -> Var<'t, T> {
-        let shape = crate::tensor::shape::broadcast(self.shape(), other.shape());
-        let shape = valid!([self, other], "cosine_similarity", shape);
-        let unit = |v: &Var<'t, T>| v.expand_to(&shape).normalize(2.0, dim, eps);
-        (unit(self) * unit(other)).sum_dim([dim], false).named("cosine_similarity", &[self, other])
-    }
-
-    /// The norm of the differences along the last axis, to each of which `eps` is added (defaults of PyTorch:
-    /// p 2, eps 1e-6); operands broadcast.
-    #[track_caller]
-    pub fn pairwise_distance(&self, other: &Var<'t, T>, p: f64, eps: f64, keepdim: bool) -> Var<'t, T> {
-        (self - other + eps).norm_dim(p, -1, keepdim).named("pairwise_distance", &[self, other])
-    }
-
-    /// The distances of all pairs: `[…, p, m], […, r, m] -> […, p, r]`. The derivative at a distance of 0 is
-    /// 0.
-    ///
-    /// ```
-    /// let tape = kolmo::Tape::<f64>::inference();
-    /// let (x, y) = (tape.constant([[0.0, 0.0]]), tape.constant([[3.0, 4.0], [0.0, 1.0]]));
-    /// assert_eq!(x.cdist(&y, 2.0).to_vec()?, [5.0, 1.0]);
-    /// # Ok::<(), kolmo::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn cdist(&self, other: &Var<'t, T>, p: f64) -> Var<'t, T> {
-        if self.failed_id().is_none()
-            && other.failed_id().is_none()
-            && (self.rank() < 2 || other.rank() < 2 || self.dim(-1) != other.dim(-1) || p < 0.0)
-        {
-            let message = format!(
-                "takes […, p, m], […, r, m] and a norm from 0 on, not {}, {} and {p}",
-                self.shape(),
-                other.shape()
-            );
-            return self.tape().fail_op("cdist", message, &[self, other]);
-        }
-        (self.unsqueeze(-2) - other.unsqueeze(-3)).norm_dim(p, -1, false).named("cdist", &[self, other])
     }
 
     /// The slices along an axis whose norm is above `maxnorm`, scaled down to it.

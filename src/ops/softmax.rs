@@ -10,6 +10,7 @@ use crate::{
     kernels::{
         map::{self, NumberExpr},
         reduce::{LANES, Largest, Sum, down, fold, row},
+        softmax::softmax_lines,
     },
     real::{About, Arithmetic},
     tape::{RESULT, Rule, Step, Var},
@@ -20,30 +21,27 @@ use smallvec::SmallVec;
 use std::borrow::Cow;
 
 macro_rules! expr {
-    ($name:ident { $($c:ident)? } $n:literal |$args:pat_param| $e:expr) => {
+    ($name:ident $n:literal |$args:pat_param| $e:expr) => {
         #[derive(Clone, Copy)]
-        struct $name { $($c: f64)? }
+        struct $name;
         impl NumberExpr<$n> for $name {
             #[inline(always)]
             fn eval<R: Arithmetic>(&self, $args: [R; $n]) -> R {
-                $(let $c = R::constant(self.$c);)?
                 $e
             }
         }
     };
 }
-expr!(ExpBelow { top } 1 |[x]| (x - top).exp());
-expr!(Less { by } 1 |[x]| x - by);
 // The derivatives, in operand, result, gradient and its sum.
-expr!(PlainSlope {} 3 |[y, g, s]| y * (g - s));
-expr!(LogSlope {} 3 |[y, g, s]| g - y.exp() * s);
-expr!(ExpTop {} 2 |[x, top]| (x - top).exp());
-expr!(Shared {} 2 |[x, sum]| x * (R::constant(1.0) / sum));
-expr!(Log {} 1 |[sum]| sum.log());
-expr!(LessBoth {} 3 |[x, top, rest]| x - top - rest);
+expr!(PlainSlope 3 |[y, g, s]| y * (g - s));
+expr!(LogSlope 3 |[y, g, s]| g - y.exp() * s);
+expr!(ExpTop 2 |[x, top]| (x - top).exp());
+expr!(Shared 2 |[x, sum]| x * (R::constant(1.0) / sum));
+expr!(Log 1 |[sum]| sum.log());
+expr!(LessBoth 3 |[x, top, rest]| x - top - rest);
 // A large y is rounded by more than its differences to x: what has gone into it is more precise. An infinite
 // one says by itself that nothing finite has a share.
-expr!(Share {} 4 |[x, top, sum, y]| {
+expr!(Share 4 |[x, top, sum, y]| {
     let precise = y.abs().less(R::constant(1e6));
     R::select(precise, (x - top).exp() / sum, (x - y).exp())
 });
@@ -54,7 +52,12 @@ const GRAIN: usize = 8 * 1024;
 /// Each line of `n` elements turned into its softmax or, with `log`, the logarithm of that. With `queries`,
 /// of each so many lines the i-th has its first i + 1 elements only, and zeros after them.
 pub(crate) fn lines<T: Float>(x: &[T], n: usize, log: bool, queries: usize, out: &mut [T]) {
-    each_line(x, n, queries, out, |x, out| line(x, log, out));
+    if queries > 0 {
+        return each_line(x, n, queries, out, |x, out| line(x, log, out));
+    }
+    threads::for_chunks(out, (GRAIN / n).max(1) * n, |start, out| {
+        softmax_lines(&x[start..start + out.len()], n, log, out);
+    });
 }
 
 fn each_line<T: Float>(x: &[T], n: usize, queries: usize, out: &mut [T], f: impl Fn(&[T], &mut [T]) + Sync) {
@@ -81,18 +84,7 @@ fn masked_line<T: Float>(x: &[T], out: &mut [T]) {
 /// One line turned into its softmax or the logarithm of that.
 #[inline]
 pub(super) fn line<T: Float>(x: &[T], log: bool, out: &mut [T]) {
-    let top = row(Largest, x).to_f64();
-    ExpBelow { top }.over([x], out);
-    let sum = row(Sum, out);
-    if log {
-        // The largest first: what is left is exact where the sum is 1.
-        let rest = Arithmetic::log(sum);
-        Less { by: top }.over([x], out);
-        out.iter_mut().for_each(|o| *o = *o - rest);
-    } else {
-        let by = T::constant(1.0) / sum;
-        out.iter_mut().for_each(|o| *o = *o * by);
-    }
+    softmax_lines(x, x.len().max(1), log, out);
 }
 
 /// The softmax or its logarithm along an axis with others behind it: all that lies side by side at once, with the
@@ -100,13 +92,13 @@ pub(super) fn line<T: Float>(x: &[T], log: bool, out: &mut [T]) {
 fn across<T: Float>(x: &Tensor<T>, axis: usize, log: bool) -> Checked<Tensor<T>> {
     let (shape, axes) = (x.shape(), [axis]);
     let top = fold(Largest, x, &axes, true).made()?;
-    let powers = map::map(ExpTop {}, [x, &top], shape)?;
+    let powers = map::map(ExpTop, [x, &top], shape)?;
     let sum = down(Sum, &powers, axis).made()?;
     if log {
-        let rest = map::map(Log {}, [&sum], sum.shape())?;
-        return map::map(LessBoth {}, [x, &top, &rest], shape);
+        let rest = map::map(Log, [&sum], sum.shape())?;
+        return map::map(LessBoth, [x, &top, &rest], shape);
     }
-    map::map(Shared {}, [&powers, &sum], shape)
+    map::map(Shared, [&powers, &sum], shape)
 }
 
 impl<T: Float> Rule<T> for Softmax {
@@ -164,7 +156,7 @@ impl<T: Float> Rule<T> for Softmax {
         if let Softmax::Shares { axes } = self {
             let [x, y] = operands(x)?;
             let (top, sum) = top_and_sum(x, axes)?;
-            return map::map(Share {}, [x, &top, &sum, y], x.shape());
+            return map::map(Share, [x, &top, &sum, y], x.shape());
         }
         let [x] = operands(x)?;
         let (axis, log) = match self {
@@ -228,12 +220,12 @@ impl<T: Float> Rule<T> for Softmax {
                 let axis = if let Softmax::Plain { axis } = self { *axis as isize } else { -1 };
                 let y = step.output();
                 let sum = (&g * &y).sum_dim([axis], true);
-                step.give_expr(0, PlainSlope {}, [&y, &g, &sum]);
+                step.give_expr(0, PlainSlope, [&y, &g, &sum]);
             }
             Softmax::Log { axis } => {
                 let y = step.output();
                 let sum = g.sum_dim([*axis as isize], true);
-                step.give_expr(0, LogSlope {}, [&y, &g, &sum]);
+                step.give_expr(0, LogSlope, [&y, &g, &sum]);
             }
             Softmax::LogSum { axes, .. } => {
                 let (x, y) = (step.input(0), step.output());
@@ -260,7 +252,7 @@ fn top_and_sum<T: Float>(x: &Tensor<T>, axes: &Axes) -> Checked<(Tensor<T>, Tens
         let values = top.list()?;
         move |i| if values[i].to_f64().is_infinite() { T::constant(0.0) } else { values[i] }
     });
-    let sums = fold(Sum, &map::map(ExpTop {}, [x, &top], x.shape())?, axes, true).made()?;
+    let sums = fold(Sum, &map::map(ExpTop, [x, &top], x.shape())?, axes, true).made()?;
     Ok((top, sums))
 }
 

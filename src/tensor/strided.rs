@@ -30,7 +30,7 @@ pub(crate) fn merge_axes<const K: usize>(shape: &[usize], strides: [&[isize]; K]
 
 /// Calls `f(offsets)` once for each run along the last axis, in row-major order, for runs `from..to`.
 pub(crate) fn for_runs<const K: usize>(
-    axes: &Axes<K>,
+    axes: &[(usize, [isize; K])],
     start: [isize; K],
     from: usize,
     to: usize,

@@ -1,0 +1,225 @@
+//! Convolutions in which each channel is convolved by itself, at stride 1: there is nothing for a product of
+//! matrices to share, so the lines of a padded channel are multiplied as they lie.
+use super::Geometry;
+use crate::{
+    error::Checked,
+    kernels::{
+        FloatElement,
+        vectorised::{MulAdd, vectorised},
+    },
+    tensor::{Shape, Unfilled},
+    threads::{num_threads, try_chunks},
+};
+
+/// Columns that are worked on at a time, in lines that have as many.
+const WIDE: usize = 32;
+/// The same in others, and lanes of the sums of a weight's gradient.
+const NARROW: usize = 16;
+/// Weights of a line of the kernel whose gradients are summed at a time.
+const SOME: usize = 4;
+
+/// Outputs of a task.
+const GRAIN: usize = 1 << 15;
+
+/// How a channel is read: the sizes of the output, the kernel and the channel with what is around it.
+#[derive(Clone, Copy)]
+pub(super) struct Plane {
+    channels: usize,
+    output: [usize; 3],
+    kernel: [usize; 3],
+    dilation: [usize; 3],
+    padded: [usize; 3],
+    /// Where the channel begins, and its sizes.
+    padding: [usize; 3],
+    input: [usize; 3],
+}
+
+fn volume(sizes: [usize; 3]) -> usize {
+    sizes.iter().product()
+}
+
+impl Geometry {
+    /// If this is such a convolution, how it is done; the gradient of the weights, too.
+    pub(super) fn plane(&self) -> Option<Plane> {
+        let alone = self.inputs == self.groups && self.outputs == self.groups;
+        (alone && self.stride == [1; 3] && volume(self.kernel) > 1).then(|| Plane {
+            channels: self.groups,
+            output: self.output,
+            kernel: self.kernel,
+            dilation: self.dilation,
+            padded: [0, 1, 2].map(|i| self.output[i] + self.dilation[i] * (self.kernel[i] - 1)),
+            padding: self.padding,
+            input: self.input,
+        })
+    }
+}
+
+impl Plane {
+    /// For the gradient of the input, with the output's for an input: the kernel goes from its end to its beginning.
+    pub fn turned(self) -> Option<Plane> {
+        let reach = [0, 1, 2].map(|i| self.dilation[i] * (self.kernel[i] - 1));
+        let [d, h, w] = [0, 1, 2].map(|i| reach[i].checked_sub(self.padding[i]));
+        let padded = [0, 1, 2].map(|i| self.input[i] + reach[i]);
+        Some(Plane { output: self.input, input: self.output, padding: [d?, h?, w?], padded, ..self })
+    }
+
+    /// `y[n, c] = bias[c] + Σ w[c, k] · x[n, c, windows]`
+    pub fn forward<T: FloatElement>(&self, x: &[T], w: &[T], bias: Option<&[T]>, y: &mut [T]) -> Checked<()> {
+        let (size, each, window) = (volume(self.input), volume(self.output), volume(self.kernel));
+        let planes = y.len() / each.max(1);
+        let share = (GRAIN / each.max(1)).clamp(1, planes.div_ceil(4 * num_threads()).max(1));
+        try_chunks(y, share * each, |start, y| {
+            let mut padded = self.buffer()?;
+            let padded = padded.as_mut_slice();
+            padded.fill(T::default());
+            for (k, y) in y.chunks_exact_mut(each).enumerate() {
+                let (at, channel) = (start / each + k, (start / each + k) % self.channels);
+                self.pad(&x[at * size..][..size], padded);
+                let start = bias.map_or(T::default(), |bias| bias[channel]);
+                correlate(self, padded, &w[channel * window..][..window], start, y);
+            }
+            Ok(())
+        })
+    }
+
+    /// Adds the gradients of the weights that come from some samples, of which `dy` has as many or more.
+    pub fn add_weights<T: FloatElement>(&self, x: &[T], dy: &[T], dw: &mut [T]) -> Checked<()> {
+        let (size, each, window) = (volume(self.input), volume(self.output), volume(self.kernel));
+        let mut padded = self.buffer()?;
+        let padded = padded.as_mut_slice();
+        padded.fill(T::default());
+        for (at, (x, dy)) in x.chunks_exact(size.max(1)).zip(dy.chunks_exact(each.max(1))).enumerate() {
+            self.pad(x, padded);
+            add_weights(self, padded, dy, &mut dw[at % self.channels * window..][..window]);
+        }
+        Ok(())
+    }
+
+    /// Room for one channel: for more than there is, since lines are read beyond their end.
+    fn buffer<T: FloatElement>(&self) -> Checked<Unfilled<T>> {
+        Unfilled::new(Shape::new(&[volume(self.padded) + WIDE])).made()
+    }
+
+    /// A channel into the middle of the buffer, around which there are zeros.
+    fn pad<T: FloatElement>(&self, x: &[T], to: &mut [T]) {
+        let [_, height, width] = self.input;
+        // What lies behind the last window isn't read.
+        let inside = [0, 1, 2].map(|i| self.input[i].min(self.padded[i].saturating_sub(self.padding[i])));
+        for d in 0..inside[0] {
+            for h in 0..inside[1] {
+                let from = &x[(d * height + h) * width..][..inside[2]];
+                to[self.at([d + self.padding[0], h + self.padding[1], self.padding[2]])..][..inside[2]]
+                    .copy_from_slice(from);
+            }
+        }
+    }
+
+    /// A place in the buffer.
+    #[inline(always)]
+    fn at(&self, place: [usize; 3]) -> usize {
+        (place[0] * self.padded[1] + place[1]) * self.padded[2] + place[2]
+    }
+
+    /// Where the line of the buffer begins that a line of the output reads for a line of the kernel.
+    #[inline(always)]
+    fn line(&self, line: usize, d: usize, h: usize) -> usize {
+        let place = [line / self.output[1], line % self.output[1]];
+        self.at([place[0] + d * self.dilation[0], place[1] + h * self.dilation[1], 0])
+    }
+
+    #[inline(always)]
+    fn columns<T: FloatElement, M: MulAdd, const N: usize>(
+        &self,
+        fma: M,
+        padded: &[T],
+        w: &[T],
+        start: T,
+        out: &mut [T],
+    ) {
+        let columns = self.output[2];
+        for (line, out) in out.chunks_exact_mut(columns).enumerate() {
+            for first in (0..columns).step_by(N) {
+                let mut sums = [start; N];
+                let mut weights = w.iter();
+                for d in 0..self.kernel[0] {
+                    for h in 0..self.kernel[1] {
+                        let from = self.line(line, d, h) + first;
+                        for (k, &weight) in weights.by_ref().take(self.kernel[2]).enumerate() {
+                            let x = &padded[from + k * self.dilation[2]..][..N];
+                            for i in 0..N {
+                                sums[i] = fma.of(weight, x[i], sums[i]);
+                            }
+                        }
+                    }
+                }
+                match out[first..].first_chunk_mut::<N>() {
+                    Some(out) => *out = sums,
+                    None => out[first..].iter_mut().zip(sums).for_each(|(o, sum)| *o = sum),
+                }
+            }
+        }
+    }
+
+    /// The gradients of `SOME` weights or fewer of a line of the kernel.
+    #[inline(always)]
+    fn weights<T: FloatElement, M: MulAdd>(
+        &self,
+        fma: M,
+        padded: &[T],
+        dy: &[T],
+        [d, h, first]: [usize; 3],
+        dw: &mut [T],
+    ) {
+        let columns = self.output[2];
+        let mut sums = [[T::constant(0.0); NARROW]; SOME];
+        for (line, dy) in dy.chunks_exact(columns).enumerate() {
+            let from = self.line(line, d, h) + first * self.dilation[2];
+            for (part, dy) in dy.chunks(NARROW).enumerate() {
+                let (mut slopes, mut rows) = ([T::constant(0.0); NARROW], [[T::constant(0.0); NARROW]; SOME]);
+                slopes[..dy.len()].copy_from_slice(dy);
+                for (k, row) in rows.iter_mut().enumerate().take(dw.len()) {
+                    let x = &padded[from + part * NARROW + k * self.dilation[2]..][..NARROW];
+                    row[..dy.len()].copy_from_slice(&x[..dy.len()]);
+                }
+                for k in 0..SOME {
+                    for i in 0..NARROW {
+                        sums[k][i] = fma.of(rows[k][i], slopes[i], sums[k][i]);
+                    }
+                }
+            }
+        }
+        for (dw, mut lanes) in dw.iter_mut().zip(sums) {
+            let mut width = NARROW / 2;
+            while width > 0 {
+                for i in 0..width {
+                    lanes[i] = lanes[i] + lanes[i + width];
+                }
+                width /= 2;
+            }
+            *dw = *dw + lanes[0];
+        }
+    }
+}
+
+vectorised! {
+    /// `out = start + Σ w · padded`, for the weights of one channel's kernel.
+    fn correlate fused fma (plane: &Plane, padded: &[T], w: &[T], start: T, out: &mut [T]) {
+        if plane.output[2] > NARROW {
+            plane.columns::<T, _, WIDE>(fma, padded, w, start, out);
+        } else {
+            plane.columns::<T, _, NARROW>(fma, padded, w, start, out);
+        }
+    }
+}
+
+vectorised! {
+    /// Adds `Σ padded · dy` to the gradients of one channel's weights.
+    fn add_weights fused fma (plane: &Plane, padded: &[T], dy: &[T], dw: &mut [T]) {
+        let [_, height, width] = plane.kernel;
+        for (line, dw) in dw.chunks_exact_mut(width).enumerate() {
+            for (part, dw) in dw.chunks_mut(SOME).enumerate() {
+                plane.weights(fma, padded, dy, [line / height, line % height, part * SOME], dw);
+            }
+        }
+    }
+}
