@@ -111,19 +111,24 @@ fn nan<T: PartialOrd>(v: &T) -> bool {
     v.partial_cmp(v).is_none()
 }
 
-/// The first place of the largest (smallest) element; of the first NaN if there is one.
-fn extreme<T: PartialOrd>(line: &[T], largest: bool) -> Checked<usize> {
-    let mut best = 0;
-    for (i, v) in line.iter().enumerate() {
-        let old = &line[best];
-        if nan(old) {
-            break;
-        }
-        if nan(v) || (largest && v > old) || (!largest && v < old) {
-            best = i;
+/// The first place of the largest (smallest) element; of the first NaN if there is one. What the element is comes
+/// first, in lanes side by side; then there is nothing to decide but where it is.
+fn extreme<T: PartialOrd + Copy>(line: &[T], largest: bool) -> Checked<usize> {
+    const LANES: usize = 16;
+    let beyond = |new: T, old: T| if largest { new > old } else { new < old };
+    let (chunks, rest) = line.as_chunks::<LANES>();
+    let mut lanes = chunks.first().copied().unwrap_or([line[0]; LANES]);
+    for chunk in chunks {
+        for (lane, &v) in lanes.iter_mut().zip(chunk) {
+            *lane = if beyond(v, *lane) | nan(&v) { v } else { *lane };
         }
     }
-    Ok(best)
+    let top =
+        lanes.iter().chain(rest).fold(lanes[0], |top, &v| if beyond(v, top) | nan(&v) { v } else { top });
+    if nan(&top) {
+        return Ok(line.iter().position(nan).unwrap_or(0));
+    }
+    Ok(line.iter().position(|v| *v == top).unwrap_or(0))
 }
 
 /// # Where the largest and smallest are

@@ -203,6 +203,10 @@ impl<'t, T: Float> Var<'t, T> {
 
     /// The sums of windows.
     fn sum_windows(&self, windows: &[Windows]) -> Var<'t, T> {
+        if windows.iter().all(Windows::is_whole) {
+            let axes: SmallVec<[isize; 3]> = (1..=windows.len() as isize).map(|axis| -axis).collect();
+            return self.sum_dim(&axes[..], true);
+        }
         let mut sums = self.clone();
         for (i, w) in windows.iter().enumerate() {
             let axis = self.rank() - windows.len() + i;

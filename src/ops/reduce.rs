@@ -273,6 +273,9 @@ impl<'t, T: Float> Var<'t, T> {
     /// each other until one slice is left, and on the way back each half gets the other one as a factor.
     #[track_caller]
     fn others(&self, axis: usize) -> Var<'t, T> {
+        if self.failed_id().is_some() {
+            return self.clone();
+        }
         let n = self.dim(axis as isize);
         if n < 2 {
             return self.tape().constant(Tensor::ones(self.shape()));

@@ -94,6 +94,11 @@ impl Windows {
         Ok(all)
     }
 
+    /// Whether there is one window, which has each element of the axis once.
+    pub fn is_whole(&self) -> bool {
+        self.count == 1 && self.window(0).eq(0..self.size as u32)
+    }
+
     /// The number of elements in each window.
     pub fn real(&self) -> Checked<Vec<f64>> {
         listed(self.count, (0..self.count).map(|w| self.window(w).len() as f64))

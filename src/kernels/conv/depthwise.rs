@@ -1,6 +1,6 @@
 //! Convolutions in which each channel is convolved by itself, at stride 1: there is nothing for a product of
 //! matrices to share, so the lines of a padded channel are multiplied as they lie.
-use super::Geometry;
+use super::{Geometry, windows::copy};
 use crate::{
     error::Checked,
     kernels::{
@@ -15,7 +15,7 @@ use crate::{
 const WIDE: usize = 32;
 /// The same in others, and lanes of the sums of a weight's gradient.
 const NARROW: usize = 16;
-/// Weights of a line of the kernel whose gradients are summed at a time.
+/// Most weights of a line of the kernel whose gradients are summed at a time.
 const SOME: usize = 4;
 
 /// Outputs of a task.
@@ -108,8 +108,8 @@ impl Plane {
         for d in 0..inside[0] {
             for h in 0..inside[1] {
                 let from = &x[(d * height + h) * width..][..inside[2]];
-                to[self.at([d + self.padding[0], h + self.padding[1], self.padding[2]])..][..inside[2]]
-                    .copy_from_slice(from);
+                let at = self.at([d + self.padding[0], h + self.padding[1], self.padding[2]]);
+                copy(from, &mut to[at..][..inside[2]]);
             }
         }
     }
@@ -120,15 +120,37 @@ impl Plane {
         (place[0] * self.padded[1] + place[1]) * self.padded[2] + place[2]
     }
 
-    /// Where the line of the buffer begins that a line of the output reads for a line of the kernel.
+    /// How far behind its place a line of the output reads for a line of the kernel.
     #[inline(always)]
-    fn line(&self, line: usize, d: usize, h: usize) -> usize {
-        let place = [line / self.output[1], line % self.output[1]];
-        self.at([place[0] + d * self.dilation[0], place[1] + h * self.dilation[1], 0])
+    fn reach(&self, d: usize, h: usize) -> usize {
+        self.at([d * self.dilation[0], h * self.dilation[1], 0])
     }
 
     #[inline(always)]
-    fn columns<T: FloatElement, M: MulAdd, const N: usize>(
+    fn lines<T: FloatElement, M: MulAdd, const N: usize>(
+        &self,
+        fma: M,
+        padded: &[T],
+        w: &[T],
+        start: T,
+        out: &mut [T],
+    ) {
+        let [_, height, columns] = self.output;
+        for (d, out) in out.chunks_exact_mut(height * columns).enumerate() {
+            for (pair, out) in out.chunks_mut(2 * columns).enumerate() {
+                let at = self.at([d, 2 * pair, 0]);
+                if out.len() > columns {
+                    self.some_lines::<T, M, N, 2>(fma, &padded[at..], w, start, out);
+                } else {
+                    self.some_lines::<T, M, N, 1>(fma, &padded[at..], w, start, out);
+                }
+            }
+        }
+    }
+
+    /// R lines of the output, N columns at a time.
+    #[inline(always)]
+    fn some_lines<T: FloatElement, M: MulAdd, const N: usize, const R: usize>(
         &self,
         fma: M,
         padded: &[T],
@@ -137,32 +159,35 @@ impl Plane {
         out: &mut [T],
     ) {
         let columns = self.output[2];
-        for (line, out) in out.chunks_exact_mut(columns).enumerate() {
-            for first in (0..columns).step_by(N) {
-                let mut sums = [start; N];
-                let mut weights = w.iter();
-                for d in 0..self.kernel[0] {
-                    for h in 0..self.kernel[1] {
-                        let from = self.line(line, d, h) + first;
-                        for (k, &weight) in weights.by_ref().take(self.kernel[2]).enumerate() {
-                            let x = &padded[from + k * self.dilation[2]..][..N];
+        for first in (0..columns).step_by(N) {
+            let mut sums = [[start; N]; R];
+            let mut weights = w.iter();
+            for d in 0..self.kernel[0] {
+                for h in 0..self.kernel[1] {
+                    let from = self.reach(d, h) + first;
+                    for (k, &weight) in weights.by_ref().take(self.kernel[2]).enumerate() {
+                        for r in 0..R {
+                            let x = &padded[from + r * self.padded[2] + k * self.dilation[2]..][..N];
                             for i in 0..N {
-                                sums[i] = fma.of(weight, x[i], sums[i]);
+                                sums[r][i] = fma.of(weight, x[i], sums[r][i]);
                             }
                         }
                     }
                 }
+            }
+            // Opaque, or the loop gets vectors in the order of the pieces that are written.
+            for (sums, out) in std::hint::black_box(sums).iter().zip(out.chunks_exact_mut(columns)) {
                 match out[first..].first_chunk_mut::<N>() {
-                    Some(out) => *out = sums,
-                    None => out[first..].iter_mut().zip(sums).for_each(|(o, sum)| *o = sum),
+                    Some(out) => *out = *sums,
+                    None => copy(&sums[..columns - first], &mut out[first..]),
                 }
             }
         }
     }
 
-    /// The gradients of `SOME` weights or fewer of a line of the kernel.
+    /// The gradients of N weights of a line of the kernel.
     #[inline(always)]
-    fn weights<T: FloatElement, M: MulAdd>(
+    fn weights<T: FloatElement, M: MulAdd, const N: usize>(
         &self,
         fma: M,
         padded: &[T],
@@ -170,25 +195,40 @@ impl Plane {
         [d, h, first]: [usize; 3],
         dw: &mut [T],
     ) {
-        let columns = self.output[2];
-        let mut sums = [[T::constant(0.0); NARROW]; SOME];
-        for (line, dy) in dy.chunks_exact(columns).enumerate() {
-            let from = self.line(line, d, h) + first * self.dilation[2];
-            for (part, dy) in dy.chunks(NARROW).enumerate() {
-                let (mut slopes, mut rows) = ([T::constant(0.0); NARROW], [[T::constant(0.0); NARROW]; SOME]);
-                slopes[..dy.len()].copy_from_slice(dy);
-                for (k, row) in rows.iter_mut().enumerate().take(dw.len()) {
-                    let x = &padded[from + part * NARROW + k * self.dilation[2]..][..NARROW];
-                    row[..dy.len()].copy_from_slice(&x[..dy.len()]);
-                }
-                for k in 0..SOME {
-                    for i in 0..NARROW {
-                        sums[k][i] = fma.of(rows[k][i], slopes[i], sums[k][i]);
+        let [_, height, columns] = self.output;
+        let (zero, reach) = (T::constant(0.0), self.reach(d, h) + first * self.dilation[2]);
+        let mut sums = [[zero; NARROW]; N];
+        for line in 0..dy.len() / columns {
+            let from = self.at([line / height, line % height, 0]) + reach;
+            for column in (0..columns).step_by(NARROW) {
+                let (place, size) = (line * columns + column, NARROW.min(columns - column));
+                let mut last = [zero; NARROW];
+                let slopes = match dy[place..].first_chunk::<NARROW>() {
+                    Some(slopes) => slopes,
+                    None => {
+                        copy(&dy[place..place + size], &mut last[..size]);
+                        &last
+                    }
+                };
+                for k in 0..N {
+                    let x = &padded[from + column + k * self.dilation[2]..][..NARROW];
+                    if size == NARROW {
+                        for i in 0..NARROW {
+                            sums[k][i] = fma.of(x[i], slopes[i], sums[k][i]);
+                        }
+                    } else {
+                        // Zeros in the place of what lies behind the line.
+                        for i in 0..NARROW {
+                            let inside = T::constant(i as f64).less(T::constant(size as f64));
+                            let (x, slope) =
+                                (T::select(inside, x[i], zero), T::select(inside, slopes[i], zero));
+                            sums[k][i] = fma.of(x, slope, sums[k][i]);
+                        }
                     }
                 }
             }
         }
-        for (dw, mut lanes) in dw.iter_mut().zip(sums) {
+        for (dw, mut lanes) in dw.iter_mut().zip(std::hint::black_box(sums)) {
             let mut width = NARROW / 2;
             while width > 0 {
                 for i in 0..width {
@@ -205,9 +245,9 @@ vectorised! {
     /// `out = start + Σ w · padded`, for the weights of one channel's kernel.
     fn correlate fused fma (plane: &Plane, padded: &[T], w: &[T], start: T, out: &mut [T]) {
         if plane.output[2] > NARROW {
-            plane.columns::<T, _, WIDE>(fma, padded, w, start, out);
+            plane.lines::<T, _, WIDE>(fma, padded, w, start, out);
         } else {
-            plane.columns::<T, _, NARROW>(fma, padded, w, start, out);
+            plane.lines::<T, _, NARROW>(fma, padded, w, start, out);
         }
     }
 }
@@ -218,7 +258,13 @@ vectorised! {
         let [_, height, width] = plane.kernel;
         for (line, dw) in dw.chunks_exact_mut(width).enumerate() {
             for (part, dw) in dw.chunks_mut(SOME).enumerate() {
-                plane.weights(fma, padded, dy, [line / height, line % height, part * SOME], dw);
+                let place = [line / height, line % height, part * SOME];
+                match dw.len() {
+                    1 => plane.weights::<T, _, 1>(fma, padded, dy, place, dw),
+                    2 => plane.weights::<T, _, 2>(fma, padded, dy, place, dw),
+                    3 => plane.weights::<T, _, 3>(fma, padded, dy, place, dw),
+                    _ => plane.weights::<T, _, SOME>(fma, padded, dy, place, dw),
+                }
             }
         }
     }

@@ -331,7 +331,7 @@ narrow! {
 /// Rows of images are short: a call of the system's copy would take longer than the copying. So it goes by
 /// pieces of fixed sizes, which are a few instructions each.
 #[inline(always)]
-fn copy<T: FloatElement>(mut from: &[T], mut to: &mut [T]) {
+pub(super) fn copy<T: FloatElement>(mut from: &[T], mut to: &mut [T]) {
     if from.len() >= 128 {
         return to.copy_from_slice(from);
     }
