@@ -1,14 +1,14 @@
 //! Symmetric positive definite matrices as squares of a triangle.
-use super::{NARROW, Panel, WIDTH, eliminate, rows, subtract};
+use super::panel::{NARROW, Panel, WIDTH, eliminate, rows, subtract};
 use crate::{
     error::Checked,
     kernels::{FloatElement, matmul::Mat, vectorised::vectorised},
     real::Arithmetic,
 };
-use std::cmp::Ordering;
 
 /// The lower triangle L with `L Lᵀ = A`, of which only the lower triangle is read; or the order of the first
-/// leading minor that is not positive. The panel has `n` rows.
+/// leading minor that is not positive. The panel is one for `n` rows.
+#[inline]
 pub(crate) fn cholesky<T: FloatElement>(
     a: &[T],
     n: usize,
@@ -19,6 +19,15 @@ pub(crate) fn cholesky<T: FloatElement>(
     if n <= NARROW {
         return Ok(one_by_one(a, n, l));
     }
+    in_panels(a, n, l, panel)
+}
+
+fn in_panels<T: FloatElement>(
+    a: &[T],
+    n: usize,
+    l: &mut [T],
+    panel: &mut Panel<T>,
+) -> Checked<Result<(), usize>> {
     for first in (0..n).step_by(WIDTH) {
         let width = WIDTH.min(n - first);
         let panel = &mut panel[first..];
@@ -65,7 +74,8 @@ vectorised! {
         for k in 0..width {
             let (done, rest) = panel.split_at_mut(k + 1);
             let pivot = &mut done[k][k];
-            if pivot.to_f64().partial_cmp(&0.0) != Some(Ordering::Greater) {
+            let positive = pivot.to_f64() > 0.0;
+            if !positive {
                 return Some(k);
             }
             *pivot = Arithmetic::sqrt(*pivot);

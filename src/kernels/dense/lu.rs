@@ -1,5 +1,8 @@
 //! Matrices as the product of a permutation, a lower and an upper triangle.
-use super::{NARROW, Panel, Triangle, WIDTH, eliminate, panel, rows, subtract};
+use super::{
+    panel::{NARROW, Panel, WIDTH, eliminate, panel, rows, subtract},
+    triangle::Triangle,
+};
 use crate::{
     error::Checked,
     kernels::{FloatElement, vectorised::vectorised},

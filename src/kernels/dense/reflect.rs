@@ -1,6 +1,6 @@
 //! Bidiagonal form by reflections (Golub and Kahan, 1965): a product with a vector from the left, one from the
 //! right, and a product of two columns with two rows for both reflections of a step.
-use super::{column, rows};
+use super::panel::{column, rows};
 use crate::{
     error::Checked,
     kernels::matmul::{Mat, MatMut, matmul},

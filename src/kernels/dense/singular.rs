@@ -1,10 +1,10 @@
 //! Singular values, in `f64`: those of a few columns by rotations of these (one-sided Jacobi: Golub and Van Loan,
 //! Matrix Computations, §8.6), others of the bidiagonal form.
 use super::{
+    panel::rows,
     qd::squared_values,
     qr::diagonal,
     reflect::{Rows, bidiagonal, product},
-    rows,
 };
 use crate::{
     error::Checked,

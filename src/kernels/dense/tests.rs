@@ -1,4 +1,5 @@
 use super::*;
+use crate::kernels::FloatElement;
 
 /// Sizes around those at which something changes.
 const SIZES: [usize; 16] = [1, 2, 4, 5, 6, 12, 13, 31, 32, 33, 63, 64, 65, 96, 97, 130];

@@ -1,5 +1,5 @@
 //! Triangular systems.
-use super::{WIDTH, rows, subtract};
+use super::panel::{WIDTH, rows, subtract};
 use crate::{
     error::Checked,
     kernels::{FloatElement, vectorised::vectorised},
