@@ -21,12 +21,17 @@ pub(crate) struct Triangle<'a, T> {
 
 impl<T: FloatElement> Triangle<'_, T> {
     /// `B ← A⁻¹ B` for B with rows of `k` elements, `step` apart.
+    #[inline]
     pub fn solve(&self, b: &mut [T], k: usize, step: usize) -> Checked<()> {
-        let n = self.n;
-        if n <= FEW {
+        if self.n <= FEW {
             one_by_one(self, b, k, step);
             return Ok(());
         }
+        self.in_blocks(b, k, step)
+    }
+
+    fn in_blocks(&self, b: &mut [T], k: usize, step: usize) -> Checked<()> {
+        let n = self.n;
         for done in (0..n).step_by(WIDTH) {
             let size = WIDTH.min(n - done);
             let first = if self.upper { n - done - size } else { done };
@@ -48,6 +53,7 @@ impl<T: FloatElement> Triangle<'_, T> {
 }
 
 /// Row after row.
+#[inline]
 fn one_by_one<T: FloatElement>(a: &Triangle<T>, b: &mut [T], k: usize, step: usize) {
     for done in 0..a.n {
         let i = if a.upper { a.n - 1 - done } else { done };
