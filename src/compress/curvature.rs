@@ -3,7 +3,7 @@
 //! (Frantar and Alistarh, 2023).
 use crate::{
     error::{Error, Result},
-    kernels::dense::cholesky,
+    kernels::dense::{cholesky, panel},
     ops::{Float, SolveTriangularOptions},
     real::Arithmetic,
     tensor::{
@@ -55,7 +55,8 @@ impl ObsSolver {
         (0..n).for_each(|i| h[i * n + i] += damping * mean);
         let invalid = |message| Error::invalid("curvature", message);
         let mut lower = filled(n * n, 0.0).map_err(invalid)?;
-        if let Err(minor) = cholesky(&h, n, &mut lower) {
+        let mut panel = panel(n).map_err(invalid)?;
+        if let Err(minor) = cholesky(&h, n, &mut lower, &mut panel).map_err(invalid)? {
             return fail(format!(
                 "the inputs' second moments are not positive definite from input {minor} on; add damping"
             ));
@@ -65,7 +66,7 @@ impl ObsSolver {
         let root = l.solve_triangular(&eye, SolveTriangularOptions::new());
         let inverse = root.transpose(0, 1).matmul(&root).to_vec()?;
         let mut factor = filled(n * n, 0.0).map_err(invalid)?;
-        if cholesky(&inverse, n, &mut factor).is_err() {
+        if cholesky(&inverse, n, &mut factor, &mut panel).map_err(invalid)?.is_err() {
             return fail("the inputs' second moments can't be inverted; add damping".into());
         }
         let upper = listed(n * n, (0..n * n).map(|i| factor[i % n * n + i / n])).map_err(invalid)?;

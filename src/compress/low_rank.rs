@@ -50,8 +50,8 @@ pub fn low_rank<T: Float>(weight: &Tensor<T>, rank: usize) -> Result<LowRank<T>>
     }
     let parts = svd(&values, m, n).map_err(invalid)?;
     let root = |k: usize| parts.s[k].sqrt();
-    let a = Tensor::from_fn([m, rank], |i| T::constant(parts.u[i % rank][i / rank] * root(i % rank)));
-    let b = Tensor::from_fn([rank, n], |i| T::constant(parts.v[i / n][i % n] * root(i / n)));
+    let a = Tensor::from_fn([m, rank], |i| T::constant(parts.u[i % rank * m + i / rank] * root(i % rank)));
+    let b = Tensor::from_fn([rank, n], |i| T::constant(parts.v[i] * root(i / n)));
     Ok(LowRank { left: a.made().map_err(invalid)?, right: b.made().map_err(invalid)? })
 }
 

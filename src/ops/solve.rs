@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     error::Checked,
-    kernels::dense::{Lu, Svd, cholesky, svd, triangular},
+    kernels::dense::{Lu, Triangle, cholesky, panel, singular_values, svd},
     real::{About, Arithmetic},
     tape::{RESULT, Rule, Step, Var},
     tensor::{Shape, Tensor, shape::broadcast},
@@ -57,7 +57,7 @@ fn lead<T: Float>(x: &Tensor<T>) -> Shape {
 /// Solves for each matrix, with what `f` makes of matrix and right-hand side.
 fn solved<T: Float>(
     x: &[&Tensor<T>],
-    f: impl Fn(&[T], usize, &[T], usize, &mut [T]) -> Checked<()>,
+    mut f: impl FnMut(&[T], usize, &[T], usize, &mut [T]) -> Checked<()>,
 ) -> Checked<Tensor<T>> {
     let [a, b] = operands(x)?;
     let (n, _) = square(a)?;
@@ -72,6 +72,16 @@ fn solved<T: Float>(
     let source = b.contiguous().made()?;
     let sides = source.as_slice().unwrap_or_default();
     each(a, b.shape().clone(), n * k, |i, a, out| f(a, n, &sides[i * n * k..(i + 1) * n * k], k, out))
+}
+
+/// What `f` makes of the factors of each matrix.
+fn determinants<T: Float>(x: &Tensor<T>, f: impl Fn(&Lu<T>) -> T) -> Checked<Tensor<T>> {
+    let mut lu = Lu::new(square(x)?.0)?;
+    each(x, lead(x), 1, |_, a, out| {
+        lu.factor(a)?;
+        out.fill(f(&lu));
+        Ok(())
+    })
 }
 
 impl<T: Float> Rule<T> for Solve {
@@ -112,48 +122,34 @@ impl<T: Float> Rule<T> for Solve {
     fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {
         let first = *x.first().ok_or("takes a matrix")?;
         match *self {
-            Solve::General => solved(x, |a, n, b, k, out| {
-                let lu = Lu::new(a, n)?;
-                if let Some(i) = lu.singular() {
-                    return Err(format!("a matrix is singular: its pivot {i} is zero"));
-                }
-                lu.solve(b, k, out);
-                Ok(())
-            }),
-            Solve::Triangular { upper, unit } => solved(x, |a, n, b, k, out| {
+            Solve::General => {
+                let mut lu = Lu::new(square(first)?.0)?;
+                solved(x, |a, _, b, k, out| {
+                    lu.factor(a)?;
+                    if let Some(i) = lu.singular() {
+                        return Err(format!("a matrix is singular: its pivot {i} is zero"));
+                    }
+                    lu.solve(b, k, out)
+                })
+            }
+            Solve::Triangular { upper, unit } => solved(x, |data, n, b, k, out| {
                 out.copy_from_slice(b);
-                triangular(a, n, out, k, upper, unit);
-                Ok(())
+                Triangle { data, step: n, n, upper, unit }.solve(out, k, k)
             }),
-            Solve::Det => {
-                let (n, _) = square(first)?;
-                each(first, lead(first), 1, |_, a, out| {
-                    out[0] = Lu::new(a, n)?.determinant();
-                    Ok(())
-                })
-            }
-            Solve::LogAbsDet => {
-                let (n, _) = square(first)?;
-                each(first, lead(first), 1, |_, a, out| {
-                    let zero = T::constant(0.0);
-                    out[0] = Lu::new(a, n)?.diagonal().fold(zero, |sum, d| sum + Arithmetic::log(d.abs()));
-                    Ok(())
-                })
-            }
-            Solve::SignDet => {
-                let (n, _) = square(first)?;
-                each(first, lead(first), 1, |_, a, out| {
-                    let lu = Lu::new(a, n)?;
-                    let sign_of = |d: f64| if d == 0.0 { 0.0 } else { d.signum() };
-                    let sign = lu.diagonal().fold(1.0, |s, d| s * sign_of(d.to_f64()));
-                    out[0] = T::constant(if lu.is_odd() { -sign } else { sign });
-                    Ok(())
-                })
-            }
+            Solve::Det => determinants(first, Lu::determinant),
+            Solve::LogAbsDet => determinants(first, |lu| {
+                lu.diagonal().fold(T::constant(0.0), |sum, d| sum + Arithmetic::log(d.abs()))
+            }),
+            Solve::SignDet => determinants(first, |lu| {
+                let sign_of = |d: f64| if d == 0.0 { 0.0 } else { d.signum() };
+                let sign = lu.diagonal().fold(1.0, |s, d| s * sign_of(d.to_f64()));
+                T::constant(if lu.is_odd() { -sign } else { sign })
+            }),
             Solve::Cholesky => {
                 let (n, _) = square(first)?;
+                let mut panel = panel(n)?;
                 each(first, first.shape().clone(), n * n, |i, a, out| {
-                    cholesky(a, n, out).map_err(|minor| {
+                    cholesky(a, n, out, &mut panel)?.map_err(|minor| {
                         format!("matrix {i} is not positive definite: its leading minor of order {minor} isn't positive")
                     })
                 })
@@ -164,7 +160,7 @@ impl<T: Float> Rule<T> for Solve {
                 let mut shape = lead(first);
                 shape.push(k);
                 each(first, shape, k, |_, a, out| {
-                    out.iter_mut().zip(svd(a, m, n)?.s).for_each(|(o, s)| *o = T::constant(s));
+                    out.iter_mut().zip(singular_values(a, m, n)?).for_each(|(o, s)| *o = T::constant(s));
                     Ok(())
                 })
             }
@@ -173,12 +169,9 @@ impl<T: Float> Rule<T> for Solve {
                 let (m, n, _) = matrices(a)?;
                 let (k, weights) = (m.min(n), g.list()?);
                 each(a, a.shape().clone(), m * n, |i, a, out| {
-                    let Svd { u, v, .. } = svd(a, m, n)?;
-                    for (&g, (u, v)) in weights[i * k..(i + 1) * k].iter().zip(u.iter().zip(&v)) {
-                        for (row, &u) in out.chunks_exact_mut(n.max(1)).zip(u) {
-                            row.iter_mut().zip(v).for_each(|(o, &v)| *o = *o + g * T::constant(u * v));
-                        }
-                    }
+                    let weights = weights[i * k..(i + 1) * k].iter().map(|g| g.to_f64());
+                    let product = svd(a, m, n)?.weighted(weights, m, n)?;
+                    out.iter_mut().zip(product).for_each(|(o, p)| *o = T::constant(p));
                     Ok(())
                 })
             }

@@ -1,5 +1,5 @@
 //! Products of matrices, systems of equations, factorisations.
-use super::{check_all, numbers};
+use super::{Function, check_all, numbers};
 use kolmo::{
     Tape, Tensor,
     ops::{MatrixNorm, SolveTriangularOptions},
@@ -81,6 +81,32 @@ fn systems() {
             vec![numbers([2, 2])],
         ),
     ]);
+}
+
+#[test]
+fn systems_in_several_blocks() {
+    let (a, b) = (regular([1, 34, 34]), numbers([1, 34, 3]));
+    let functions: [(&str, Function); 5] = [
+        ("inv", |x| x[0].inv().tanh()),
+        ("slogdet", |x| x[0].slogdet().1),
+        ("solve", |x| x[0].solve(&x[1])),
+        ("solve_triangular", |x| x[0].solve_triangular(&x[1], SolveTriangularOptions::new().upper(true))),
+        ("cholesky", |x| {
+            let eye = x[0].tape().constant(Tensor::eye(34));
+            (x[0].matmul(&x[0].transpose(-1, -2)) + eye).cholesky(false)
+        }),
+    ];
+    for (name, f) in functions {
+        let inputs = if name.starts_with("solve") { vec![a.clone(), b.clone()] } else { vec![a.clone()] };
+        kolmo::autodiff::gradcheck(f, &inputs).unwrap_or_else(|e| panic!("{name}: {e}"));
+    }
+}
+
+#[test]
+fn singular_values_in_bidiagonal_form() {
+    for shape in [[9, 7], [6, 11]] {
+        kolmo::autodiff::gradcheck(|x| x[0].square().sin().svdvals(), &[numbers(shape)]).unwrap();
+    }
 }
 
 #[test]
