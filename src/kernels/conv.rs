@@ -33,7 +33,7 @@ pub(crate) struct Geometry {
 }
 
 /// Elements of the buffer that windows are laid out in.
-const BLOCK: usize = 1 << 16;
+const BLOCK: usize = 1 << 17;
 /// Pieces of the batch whose weight gradients are summed apart: the same number on any number of threads.
 const PIECES: usize = 8;
 /// Multiply-adds from which the product of one block of windows is shared out among threads.
@@ -67,10 +67,12 @@ impl Geometry {
 
     /// Blocks of output positions, and the room for one.
     fn blocks(&self) -> (impl Iterator<Item = (usize, usize)> + use<>, usize) {
-        let all = volume(self.output);
-        let most = (BLOCK / self.window().max(1)).next_multiple_of(32).clamp(32, all.max(32));
-        // Whole lines are laid out faster.
-        let most = if most < all && most > self.output[2] { most - most % self.output[2] } else { most };
+        let (all, columns) = (volume(self.output), self.output[2]);
+        let room = (BLOCK / self.window().max(1)).next_multiple_of(32);
+        // Whole lines are laid out faster: as many as fill a product's tiles best.
+        let waste = |lines: &usize| (lines * columns).next_multiple_of(32) as f64 / (lines * columns) as f64;
+        let lines = (1..=room / columns.max(1)).rev().min_by(|a, b| waste(a).total_cmp(&waste(b)));
+        let most = if room < all { lines.map_or(room, |lines| lines * columns) } else { all.max(32) };
         ((0..all).step_by(most).map(move |p| (p, most.min(all - p))), most)
     }
 }
