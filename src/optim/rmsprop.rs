@@ -76,7 +76,8 @@ impl<const M: usize> Update<M> for Step {
         let (g, w) = self.slope.at(state[0], grad);
         let mut square = T::constant(alpha) * state[1] + T::constant(1.0 - alpha) * (g * g);
         state[1] = square;
-        if centered {
+        // What there is no room for is known when the loop is compiled: then it becomes vectors.
+        if M > 2 && centered {
             let mean = state[2] + T::constant(1.0 - alpha) * (g - state[2]);
             state[2] = mean;
             // Rounding may take a variance of zero below it.
@@ -84,7 +85,7 @@ impl<const M: usize> Update<M> for Step {
             square = T::select(square.less(T::constant(0.0)), T::constant(0.0), square);
         }
         let mut by = g / (square.sqrt() + T::constant(eps));
-        if momentum > 0.0 {
+        if M > 2 && momentum > 0.0 {
             by = T::constant(momentum) * state[M - 1] + by;
             state[M - 1] = by;
         }

@@ -73,12 +73,12 @@ macro_rules! through {
 
 impl Arithmetic for f64 {
     shared!(f64);
-    through!(f64 dispatch::double: exp expm1 log log1p tanh sigmoid sin cos);
+    through!(f64 dispatch::double: exp expm1 log log1p tanh sigmoid sin cos erf);
     #[inline]
     fn sin_cos(self) -> (f64, f64) {
         dispatch::double::sin_cos(self)
     }
-    through!(f64 libm: exp2 log2 log10 tan asin acos atan sinh cosh atanh);
+    through!(f64 libm: erfc exp2 log2 log10 tan asin acos atan sinh cosh atanh);
     through!(pairs f64 libm: pow atan2);
     #[inline(always)]
     fn asinh(self) -> f64 {
@@ -87,14 +87,6 @@ impl Arithmetic for f64 {
     #[inline(always)]
     fn acosh(self) -> f64 {
         special::acosh(self)
-    }
-    #[inline(always)]
-    fn erf(self) -> f64 {
-        special::erf(self)
-    }
-    #[inline(always)]
-    fn erfc(self) -> f64 {
-        special::erfc(self)
     }
     #[inline(always)]
     fn lgamma(self) -> f64 {

@@ -55,5 +55,7 @@ functions! {
         exp(x) exp2(x) expm1(x) log(x) log1p(x) log2(x) log10(x) sin(x) cos(x) tan(x) asin(x) acos(x) atan(x)
         sinh(x) cosh(x) tanh(x) asinh(x) acosh(x) atanh(x) sigmoid(x) erf(x) erfc(x) pow(x, y) atan2(y, x)
     }
-    double f64 scalar64 { exp(x) expm1(x) log(x) log1p(x) tanh(x) sigmoid(x) sin(x) cos(x) sin_cos(x) -> (f64, f64); }
+    double f64 scalar64 {
+        exp(x) expm1(x) log(x) log1p(x) tanh(x) sigmoid(x) erf(x) sin(x) cos(x) sin_cos(x) -> (f64, f64);
+    }
 }

@@ -5,6 +5,7 @@ mod base;
 #[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "instructions that not every machine has"))]
 mod dispatch;
 mod dual;
+mod erf64;
 pub(crate) mod half;
 mod lane;
 pub(crate) mod lane_math;

@@ -1,6 +1,9 @@
 //! The functions of `f64` for one number at a time. The steps are those of the vector loops; those that leave
 //! ordinary arguments as they are, are left out for these, since a scalar waits for each.
-pub(super) use super::math64::{cos, expm1, log, log1p, sin, sin_cos, tanh};
+pub(super) use super::{
+    erf64::erf,
+    math64::{cos, expm1, log, log1p, sin, sin_cos, tanh},
+};
 use super::{
     math64::{self, power_of_two, reduce},
     steps64::fma,

@@ -3,16 +3,6 @@
 use crate::real::Arithmetic;
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
-/// The error function `2/√π ∫₀ˣ exp(-t²) dt`.
-pub(crate) fn erf(x: f64) -> f64 {
-    libm::erf(x)
-}
-
-/// The complement `1 - erf(x)`, precise where it is small.
-pub(crate) fn erfc(x: f64) -> f64 {
-    libm::erfc(x)
-}
-
 /// The inverse hyperbolic sine. The standard library's overflows where twice the argument does.
 pub(crate) fn asinh(x: f64) -> f64 {
     libm::asinh(x)
@@ -375,7 +365,7 @@ mod tests {
         }
         for i in 1..1000 {
             let x = i as f64 / 1000.0;
-            close("erf of erfinv", x, erf(erfinv(x)), x, 1e-15);
+            close("erf of erfinv", x, Arithmetic::erf(erfinv(x)), x, 1e-15);
         }
         assert_eq!([erfinv(1.0), erfinv(-1.0)], [f64::INFINITY, f64::NEG_INFINITY]);
         assert_eq!([erfinv(0.0).to_bits(), erfinv(-0.0).to_bits()], [0, (-0.0f64).to_bits()]);
