@@ -69,51 +69,17 @@ pub(crate) fn matmul_bias<T: MatmulElement>(
     Ok(())
 }
 
-/// The products of `count` pairs of matrices, `a(i) b(i)`, each to its `m x n` elements of `c`; those that
-/// fit, if not all do.
-pub(crate) fn batched_matmul<'a, T: MatmulElement>(
-    c: &mut [T],
-    m: usize,
-    n: usize,
-    a: impl Fn(usize) -> Mat<'a, T> + Sync,
-    b: impl Fn(usize) -> Mat<'a, T> + Sync,
-) -> Result<(), Misfit> {
-    let size = m * n;
-    if size == 0 || !c.len().is_multiple_of(size) {
-        return if c.is_empty() { Ok(()) } else { Err(Misfit) };
-    }
-    let one = |i: usize, c: &mut [T]| {
-        let c = MatMut { data: c, rows: m, cols: n, row_stride: n as isize, col_stride: 1 };
-        matmul(T::ONE, a(i), b(i), T::ZERO, c)
-    };
-    let work = size.saturating_mul(a(0).cols).max(1);
-    let count = c.len() / size;
-    let done = std::sync::atomic::AtomicBool::new(true);
-    let several = |first: usize, c: &mut [T]| {
-        for (i, c) in c.chunks_exact_mut(size).enumerate() {
-            if one(first / size + i, c).is_err() {
-                done.store(false, std::sync::atomic::Ordering::Relaxed);
-            }
-        }
-    };
-    if work >= LARGE || count == 1 {
-        // Each is worth splitting for itself.
-        several(0, c);
-    } else {
-        let each = GRAIN.div_ceil(work).max(count.div_ceil(4 * threads::num_threads()));
-        threads::for_chunks(c, each * size, several);
-    }
-    if done.into_inner() { Ok(()) } else { Err(Misfit) }
+/// Whether the elements of a product are sums in lanes, not in one chain along k.
+pub(crate) fn in_lanes<T: MatmulElement>(a: Mat<T>, b: Mat<T>, c: MatMut<T>) -> Result<bool, Misfit> {
+    let planned = Product::checked(T::ONE, a, b, T::ZERO, c)?.planned();
+    Ok(planned.is_some_and(|(kernel, _)| kernel == Kernel::Dots))
 }
 
 /// Multiply-adds worth a task of their own: about four microseconds. A fork-join costs one half, and more
 /// where the cores have no cache in common.
-const GRAIN: usize = 1 << 18;
+pub(crate) const GRAIN: usize = 1 << 18;
 /// The same for products with a vector, which wait for memory.
 const VECTOR_GRAIN: usize = 1 << 16;
-/// Multiply-adds from which a matrix of a batch is split by itself.
-const LARGE: usize = 1 << 24;
-
 impl<T: MatmulElement> Product<T> {
     fn run(self) {
         if let Some((kernel, product)) = self.planned() {

@@ -1,5 +1,6 @@
 //! Loops over slices and strides: vector code, and most of the `unsafe` there is.
 pub(crate) mod accumulate;
+pub(crate) mod batched;
 pub(crate) mod bytes;
 pub(crate) mod compact;
 pub(crate) mod conv;

@@ -64,7 +64,7 @@ impl Attend {
         weights: &mut [T],
     ) -> Checked<()> {
         let (rows, cols) = (q.rows, k.rows);
-        matmul(T::constant(self.scale), q, turned(k), T::constant(0.0), dense(scores, rows, cols))?;
+        matmul(T::constant(self.scale), q, turned(k), T::constant(0.0), MatMut::dense(scores, rows, cols))?;
         for (i, (x, out)) in scores.chunks_exact(cols).zip(weights.chunks_exact_mut(cols)).enumerate() {
             let own = self.seen(from + i + 1, cols);
             out[own..].fill(T::default());
@@ -86,10 +86,6 @@ fn turned<T>(m: Mat<'_, T>) -> Mat<'_, T> {
 
 fn whole<T>(data: &[T], rows: usize, cols: usize) -> Mat<'_, T> {
     Mat { data, rows, cols, row_stride: cols as isize, col_stride: 1 }
-}
-
-fn dense<T>(data: &mut [T], rows: usize, cols: usize) -> MatMut<'_, T> {
-    MatMut { data, rows, cols, row_stride: cols as isize, col_stride: 1 }
 }
 
 /// The sizes l, s, d and e.
@@ -158,7 +154,7 @@ impl<T: Float> Rule<T> for Attend {
                         whole(weights, n, cols),
                         rows(v, 0, cols),
                         T::constant(0.0),
-                        dense(out, n, e),
+                        MatMut::dense(out, n, e),
                     )?;
                 }
                 Ok(())
@@ -242,10 +238,10 @@ impl Attend {
                         turned(whole(weights, n, cols)),
                         g,
                         one,
-                        dense(&mut dv[..cols * e], cols, e),
+                        MatMut::dense(&mut dv[..cols * e], cols, e),
                     )?;
                     // The slopes of the weights, and from them those of the scores.
-                    matmul(one, g, turned(v), zero, dense(slopes, n, cols))?;
+                    matmul(one, g, turned(v), zero, MatMut::dense(slopes, n, cols))?;
                     let lines = scores
                         .chunks_exact_mut(cols)
                         .zip(weights.chunks_exact(cols))
@@ -259,14 +255,14 @@ impl Attend {
                         whole(scores, n, cols),
                         k,
                         zero,
-                        dense(&mut dq[from * d..(from + n) * d], n, d),
+                        MatMut::dense(&mut dq[from * d..(from + n) * d], n, d),
                     )?;
                     matmul(
                         scale,
                         turned(whole(scores, n, cols)),
                         q,
                         one,
-                        dense(&mut dk[..cols * d], cols, d),
+                        MatMut::dense(&mut dk[..cols * d], cols, d),
                     )?;
                 }
                 Ok(())

@@ -6,7 +6,10 @@ use super::{
 };
 use crate::{
     error::Checked,
-    kernels::matmul::{self, Mat, MatMut},
+    kernels::{
+        batched::batched_matmul,
+        matmul::{self, Mat, MatMut},
+    },
     real::About,
     tape::{Rule, Step, Var},
     tensor::{Shape, Tensor, Unfilled, shape::broadcast},
@@ -197,10 +200,10 @@ fn product<T: Float>(
         return Ok(out.filled());
     }
     if batch == 1 {
-        let c = MatMut { data, rows: m, cols: n, row_stride: n as isize, col_stride: 1 };
+        let c = MatMut::dense(data, m, n);
         matmul::matmul(T::constant(1.0), left, right, T::constant(0.0), c)?;
     } else {
-        matmul::batched_matmul(
+        batched_matmul(
             data,
             m,
             n,
@@ -228,7 +231,7 @@ fn linear<T: Float>(x: &Tensor<T>, w: &Tensor<T>, b: &Tensor<T>) -> Checked<Tens
     let gathered = if b.as_slice().is_some() { None } else { Some(b.contiguous().made()?) };
     let bias = gathered.as_ref().unwrap_or(b).as_slice().unwrap_or_default();
     Tensor::try_build(Shape::from([m, n]), |out| {
-        let c = MatMut { data: out, rows: m, cols: n, row_stride: n as isize, col_stride: 1 };
+        let c = MatMut::dense(out, m, n);
         let (x, wt) = (matrix(&x, x.layout().offset, false), matrix(&w, w.layout().offset, true));
         Ok(matmul::matmul_bias(x, wt, bias, c)?)
     })

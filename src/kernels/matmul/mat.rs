@@ -27,7 +27,12 @@ pub(super) fn fits(len: usize, rows: usize, cols: usize, row_stride: isize, col_
     rows == 0 || cols == 0 || last().is_some_and(|last| last < len)
 }
 
-impl<T> MatMut<'_, T> {
+impl<'a, T> MatMut<'a, T> {
+    /// Row after row.
+    pub fn dense(data: &'a mut [T], rows: usize, cols: usize) -> Self {
+        MatMut { data, rows, cols, row_stride: cols as isize, col_stride: 1 }
+    }
+
     /// Whether each element has a place of its own: one axis steps over all of the other.
     pub(super) fn is_injective(&self) -> bool {
         let over = |outer: isize, size: usize, inner: isize| {
