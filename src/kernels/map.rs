@@ -1,18 +1,18 @@
 //! Element by element: one expression over N operands of one shape, strided or broadcast, into new data.
 //! The expression is compiled once for each instruction set and element type; operands that don't lie in
 //! row-major order are brought into small blocks first, so that every inner loop sees plain slices.
+mod walk;
+
 use crate::{
     isa::{Isa, isa},
     real::{
         Arithmetic, Lane, Number,
         lane_math::{Forms, LaneMath},
     },
-    tensor::{
-        Element, Layout, Shape, Tensor, Unfilled,
-        strided::{Axes, copy_run, for_runs, merge_axes},
-    },
-    threads,
+    tensor::{Element, Layout, Shape, Tensor, Unfilled},
 };
+use walk::{BLOCK, Kernel, parallel, walk};
+
 use std::ops::{Add, Div, Mul, Sub};
 
 /// An expression over N numbers of any kind.
@@ -93,11 +93,6 @@ impl<E: Expr<N>, const N: usize> MultiExpr<N, 1> for Single<E> {
     }
 }
 
-/// Elements of the blocks that strided operands are brought into.
-const BLOCK: usize = 512;
-/// Fewest elements worth a task of their own. Splitting never changes a result: elements are independent.
-const GRAIN: usize = 16 * 1024;
-
 /// The expression over operands that broadcast to `shape`.
 pub(crate) fn map<T: LaneMath + Element, E: Expr<N>, const N: usize>(
     e: E,
@@ -116,10 +111,6 @@ pub(crate) fn map_many<T: LaneMath + Element, E: MultiExpr<N, M>, const N: usize
 ) -> crate::error::Checked<[Tensor<T>; M]> {
     drive(&|x, out| run(e, x, out), x, shape)
 }
-
-/// An expression over plain slices of one length. Only this is compiled for each expression: what finds
-/// and splits the slices is the same for all, or the crate would take minutes to compile.
-type Kernel<'a, T, const N: usize, const M: usize> = &'a (dyn Fn([&[T]; N], [&mut [T]; M]) + Sync);
 
 fn drive<T: Element, const N: usize, const M: usize>(
     kernel: Kernel<T, N, M>,
@@ -176,127 +167,6 @@ fn common_layout<'a, T: Element, const N: usize>(x: [&'a Tensor<T>; N], shape: &
     let first = x.first()?.layout();
     let alike = |t: &&Tensor<T>| t.shape() == shape && t.layout().strides == first.strides;
     (x.iter().all(alike) && first.is_dense()).then_some(first)
-}
-
-/// Splits the range 0..n and the outputs among threads.
-fn parallel<T: Element, const M: usize>(
-    n: usize,
-    out: &mut [&mut [T]; M],
-    f: impl Fn(usize, usize, [&mut [T]; M]) + Sync,
-) {
-    if n < 2 * GRAIN || threads::num_threads() == 1 {
-        return f(0, n, out.each_mut().map(|o| &mut **o));
-    }
-    let parts = threads::num_threads().min(n / GRAIN);
-    let size = n.div_ceil(parts).next_multiple_of(64);
-    threads::for_parts(out, n, size, f);
-}
-
-fn walk<T: Element, const N: usize, const M: usize>(
-    kernel: Kernel<T, N, M>,
-    data: [&[T]; N],
-    layouts: &[Layout; N],
-    out: &mut [&mut [T]; M],
-) {
-    let axes: Axes<N> = merge_axes(&layouts[0].shape, std::array::from_fn(|k| layouts[k].strides.as_slice()));
-    let start = std::array::from_fn(|k| layouts[k].offset as isize);
-    parallel(layouts[0].shape.numel(), out, |from, to, out| {
-        walk_runs(kernel, data, &axes, start, from, to, out)
-    });
-}
-
-/// The elements `from..to`: runs along the last axis that are long in pieces, short ones several at a time.
-fn walk_runs<T: Element, const N: usize, const M: usize>(
-    kernel: Kernel<T, N, M>,
-    data: [&[T]; N],
-    axes: &Axes<N>,
-    start: [isize; N],
-    from: usize,
-    to: usize,
-    mut out: [&mut [T]; M],
-) {
-    let Some((&(len, steps), outer)) = axes.split_last() else { return };
-    // The axis before the last, if its runs are taken together.
-    let together = outer.last().filter(|_| len <= BLOCK / 2);
-    let &(runs, strides) = together.unwrap_or(&(1, [0; N]));
-    let planes = &axes[..axes.len() - usize::from(together.is_some())];
-    let mut blocks: [Block<T>; N] =
-        std::array::from_fn(|_| Block { elements: [T::default(); BLOCK], holds: None });
-    let plane = runs * len;
-    for_runs(planes, start, from / plane, to.div_ceil(plane), |number, at| {
-        let (mut first, last) = (from.max(number * plane), to.min((number + 1) * plane));
-        while first < last {
-            // Whole runs from the beginning of one on, or a part of one.
-            let (run, skipped) = ((first - number * plane) / len, (first - number * plane) % len);
-            let whole = (last - first).min(BLOCK) / len;
-            let (rows, size) = match whole {
-                0 => (1, (len - skipped).min(last - first).min(BLOCK)),
-                _ if skipped > 0 => (1, len - skipped),
-                _ => (whole, len),
-            };
-            let mut k = 0;
-            let x: [&[T]; N] = blocks.each_mut().map(|block| {
-                let (p, steps) =
-                    (at[k] + run as isize * strides[k] + skipped as isize * steps[k], [strides[k], steps[k]]);
-                let operand = data[k];
-                k += 1;
-                block.slice(operand, p, steps, [rows, size])
-            });
-            let range = first - from..first - from + rows * size;
-            first += rows * size;
-            kernel(x, out.each_mut().map(|o| &mut o[range.clone()]));
-        }
-    });
-}
-
-/// Some runs of an operand that don't lie one behind the other, brought together.
-struct Block<T> {
-    elements: [T; BLOCK],
-    /// Where what it holds comes from, by what steps, and how many runs of how many elements.
-    holds: Option<(isize, [isize; 2], [usize; 2])>,
-}
-
-impl<T: Element> Block<T> {
-    /// The elements at `p`, `rows` times `size` of them.
-    #[inline]
-    fn slice<'a>(
-        &'a mut self,
-        operand: &'a [T],
-        p: isize,
-        [stride, step]: [isize; 2],
-        [rows, size]: [usize; 2],
-    ) -> &'a [T] {
-        let all = rows * size;
-        if step == 1 && (rows == 1 || stride == size as isize) {
-            return &operand[p as usize..p as usize + all];
-        }
-        let steps = [stride, step];
-        if let Some((at, by, [most, each])) = self.holds
-            && at == p
-            && by == steps
-            && each == size
-            && most >= rows
-        {
-            return &self.elements[..all];
-        }
-        self.holds = Some((p, steps, [rows, size]));
-        let block = &mut self.elements[..all];
-        if stride == 0 {
-            // One run, again and again.
-            let mut done = if step == 0 { all } else { size };
-            copy_run(operand, p, step, &mut block[..done]);
-            while done < all {
-                let more = done.min(all - done);
-                block.copy_within(..more, done);
-                done += more;
-            }
-        } else {
-            for (row, out) in block.chunks_exact_mut(size).enumerate() {
-                copy_run(operand, p + row as isize * stride, step, out);
-            }
-        }
-        &self.elements[..all]
-    }
 }
 
 /// The expression over plain slices of one length.

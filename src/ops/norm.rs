@@ -375,3 +375,32 @@ impl<'t, T: Float> Var<'t, T> {
         self * (maxnorm / (norms + 1e-7)).where_one(&large, &one)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{Result, Tape, Tensor};
+
+    #[test]
+    fn in_one_pass_or_recorded_step_by_step_the_bits_are_the_same() -> Result<()> {
+        let number = |i: usize| ((i * 7919 % 1013) as f32 - 500.0) / 70.0;
+        for sizes in [&[2, 6, 5, 3][..], &[3, 6], &[1, 6, 1], &[4, 6, 40]] {
+            let x = Tensor::from_fn(sizes, number);
+            let channel = |shift: usize| Tensor::from_fn([6], |i| number(i + shift).abs() + 0.1);
+            let outcome = |tape: &Tape<f32>| -> Result<Vec<f32>> {
+                // A tape that records nothing has inputs that aren't recorded.
+                let [x, w, b, m, v] =
+                    [x.clone(), channel(1), channel(2), channel(3), channel(4)].map(|t| tape.input(t));
+                let mut all = x.batch_norm(Some((&m, &v)), Some(&w), Some(&b), 1e-5).to_vec()?;
+                for groups in [1, 2, 6] {
+                    let y = x.group_norm(groups, Some(&w), Some(&b), 1e-5);
+                    all.extend(y.to_vec()?);
+                }
+                Ok(all)
+            };
+            let (recorded, plain) = (outcome(&Tape::new())?, outcome(&Tape::inference())?);
+            let bits = |all: &[f32]| all.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(&recorded), bits(&plain), "{sizes:?}");
+        }
+        Ok(())
+    }
+}
