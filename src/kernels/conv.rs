@@ -11,7 +11,7 @@ use super::matmul::{Mat, MatMut, Misfit, matmul, matmul_alone};
 use crate::{
     error::Checked,
     kernels::FloatElement,
-    tensor::{Shape, Unfilled, room::listed},
+    tensor::{Shape, Unfilled},
     threads::{for_chunks, try_chunks},
 };
 
@@ -68,13 +68,19 @@ impl Geometry {
     /// Blocks of output positions, and the room for one.
     fn blocks(&self) -> (impl Iterator<Item = (usize, usize)> + use<>, usize) {
         let (all, columns) = (volume(self.output), self.output[2]);
-        let room = (BLOCK / self.window().max(1)).next_multiple_of(32);
-        // Whole lines are laid out faster: as many as fill a product's tiles best.
-        let waste = |lines: &usize| (lines * columns).next_multiple_of(32) as f64 / (lines * columns) as f64;
-        let lines = (1..=room / columns.max(1)).rev().min_by(|a, b| waste(a).total_cmp(&waste(b)));
-        let most = if room < all { lines.map_or(room, |lines| lines * columns) } else { all.max(32) };
+        let room = (BLOCK / self.window().max(1)).max(1).next_multiple_of(32);
+        let most = if room < all { whole_lines(room, columns) } else { all.max(32) };
         ((0..all).step_by(most).map(move |p| (p, most.min(all - p))), most)
     }
+}
+
+/// Columns of a block of at most `room`: whole lines, which are laid out faster, as many as fill a product's tiles best.
+fn whole_lines(room: usize, columns: usize) -> usize {
+    let waste = |lines: &usize| (lines * columns).next_multiple_of(32) as f64 / (lines * columns) as f64;
+    let most = room / columns;
+    // Of 32 in a row one at least wastes nothing.
+    let lines = (most.saturating_sub(31).max(1)..=most).rev().min_by(|a, b| waste(a).total_cmp(&waste(b)));
+    lines.map_or(room, |lines| lines * columns)
 }
 
 fn matrix<T>(data: &[T], rows: usize, cols: usize, row_stride: usize) -> Mat<'_, T> {
@@ -156,8 +162,11 @@ pub(crate) fn input_gradient<T: FloatElement>(g: &Geometry, dy: &[T], w: &[T], d
         return Ok(());
     }
     if let Some(plane) = g.plane().and_then(|plane| plane.turned()) {
-        let w = listed(w.len(), w.chunks_exact(window).flat_map(|w| w.iter().rev()).copied())?;
-        return plane.forward(dy, &w, None, dx);
+        let mut turned = buffer::<T>(w.len())?;
+        let turned = turned.as_mut_slice();
+        turned.copy_from_slice(w);
+        turned.chunks_exact_mut(window).for_each(<[T]>::reverse);
+        return plane.forward(dy, turned, None, dx);
     }
     try_chunks(dx, size, |start, dx| {
         dx.fill(T::default());

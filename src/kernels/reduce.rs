@@ -181,24 +181,20 @@ fn as_it_lies<T: FloatElement, F: Fold>(f: F, x: &Tensor<T>, axes: &[usize]) -> 
     // Elements side by side behind the axis; a few aren't worth it.
     let behind = axes.first().map_or(0, |&axis| strides[axis]);
     let in_lines = axes.len() == 1 && (behind == 1 || behind >= LANES as isize);
-    if x.is_contiguous() || !(F::ANY_ORDER || in_lines) || !x.layout().is_dense() {
+    if x.is_contiguous() || !(F::ANY_ORDER || in_lines) {
         return None;
     }
-    let mut order: SmallVec<[isize; 6]> = (0..x.rank() as isize).collect();
-    order.sort_by_key(|&axis| std::cmp::Reverse(strides[axis as usize]));
+    let [order, back] = x.layout().memory_order()?;
     let lying = x.view(x.layout().permute(&order).ok()?);
     let at: SmallVec<[usize; 6]> =
         (0..x.rank()).filter(|&place| axes.contains(&(order[place] as usize))).collect();
     let y = match *at {
-        _ if !lying.is_contiguous() => return None,
         [axis] if !F::ANY_ORDER && behind > 1 => down(f, &lying, axis),
         _ => fold(f, &lying, &at, true),
     };
     if y.lack().is_some() {
         return Some(y);
     }
-    let mut back = order.clone();
-    order.iter().zip(0..).for_each(|(&from, to)| back[from as usize] = to);
     Some(y.view(y.layout().permute(&back).ok()?).contiguous())
 }
 

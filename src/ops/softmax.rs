@@ -17,7 +17,6 @@ use crate::{
     tensor::{Dims, Shape, Tensor},
     threads,
 };
-use smallvec::SmallVec;
 use std::borrow::Cow;
 
 macro_rules! expr {
@@ -171,19 +170,12 @@ impl<T: Float> Rule<T> for Softmax {
         }
         if let Softmax::Plain { axis } | Softmax::Log { axis } = *self
             && x.layout().strides[axis] >= LANES as isize
-            && x.layout().is_dense()
+            && let Some([order, back]) = x.layout().memory_order()
         {
             // The axes as they lie in memory, where as many elements as the stride are behind this one.
-            let mut order: SmallVec<[isize; 6]> = (0..x.rank() as isize).collect();
-            order.sort_by_key(|&a| std::cmp::Reverse(x.layout().strides[a as usize]));
             let at = order.iter().position(|&a| a == axis as isize).unwrap_or(0);
-            let lying = x.view(x.layout().permute(&order)?);
-            if lying.is_contiguous() {
-                let mut back = order.clone();
-                order.iter().zip(0..).for_each(|(&from, to)| back[from as usize] = to);
-                let y = across(&lying, at, log)?;
-                return Ok(y.view(y.layout().permute(&back)?));
-            }
+            let y = across(&x.view(x.layout().permute(&order)?), at, log)?;
+            return Ok(y.view(y.layout().permute(&back)?));
         }
         let last = x.view(x.layout().transpose(axis, -1)?);
         let (source, n) = (last.contiguous().made()?, last.dim(-1).max(1));

@@ -47,6 +47,16 @@ impl Layout {
         })
     }
 
+    /// The axes in the order in which a dense tensor lies in memory, in which it is row-major, and the order that puts
+    /// them back.
+    pub fn memory_order(&self) -> Option<[SmallVec<[isize; 6]>; 2]> {
+        let mut order: SmallVec<[isize; 6]> = (0..self.shape.rank() as isize).collect();
+        order.sort_by_key(|&axis| std::cmp::Reverse(self.strides[axis as usize]));
+        let mut back = order.clone();
+        order.iter().zip(0..).for_each(|(&from, to)| back[from as usize] = to);
+        (self.is_dense() && self.permute(&order).ok()?.is_contiguous()).then_some([order, back])
+    }
+
     /// Lowest and one past the highest position in the buffer that the layout reaches.
     pub fn range(&self) -> (usize, usize) {
         if self.shape.numel() == 0 {

@@ -125,3 +125,34 @@ fn channels_by_themselves_are_convolved_by_the_definition() {
     }
     assert!(done > 150, "{done}");
 }
+
+#[test]
+fn blocks_cover_all_positions_however_large_a_window_is() {
+    let rng = &mut crate::Random::new(7);
+    for _ in 0..500 {
+        let mut pick = |list: &[usize]| list[rng.random_range(0..list.len())];
+        let inputs = pick(&[1, 3, 64, 5_000, 140_000, 300_000]);
+        let kernel = [1, pick(&[1, 2, 5]), pick(&[1, 3, 9])];
+        let output = [pick(&[1, 2]), pick(&[1, 7, 90]), pick(&[1, 2, 14, 28, 33, 500])];
+        let (one, none) = ([1; 3], [0; 3]);
+        let g = Geometry {
+            n: 1,
+            groups: 1,
+            inputs,
+            outputs: 1,
+            input: output,
+            kernel,
+            output,
+            stride: one,
+            padding: none,
+            dilation: one,
+        };
+        let (blocks, most) = g.blocks();
+        let mut next = 0;
+        for (from, len) in blocks {
+            assert!(from == next && (1..=most).contains(&len), "{g:?}: {len} from {from}, room for {most}");
+            next = from + len;
+        }
+        assert_eq!(next, output.iter().product::<usize>(), "{g:?}");
+    }
+}
