@@ -110,28 +110,41 @@ impl<T: Float> Steps<T> {
         self.spread(&share_of_gradient(&sizes, each, self.most()), weight.shape())
     }
 
-    /// Weights rounded to whole numbers of steps.
+    /// Weights rounded to whole numbers of steps. One beyond the last step has no gradient and pulls at its
+    /// step size instead, even where rounding alone would bring it back (Esser et al., 2020, equations 3 and 5).
     pub(super) fn round<'t>(&self, weight: &Var<'t, T>, kept: usize) -> Var<'t, T> {
-        round_to_steps(weight, &self.shared(weight, kept), -self.most(), self.most())
+        let size = self.shared(weight, kept);
+        rounded(&self.within(weight, &size)) * size
     }
 
     /// Weights in steps, within the range, before they are rounded.
     pub(super) fn in_steps<'t>(&self, weight: &Var<'t, T>, kept: usize) -> Var<'t, T> {
-        (weight / self.shared(weight, kept)).clamp(-self.most(), self.most())
+        self.within(weight, &self.shared(weight, kept))
+    }
+
+    fn within<'t>(&self, weight: &Var<'t, T>, size: &Var<'t, T>) -> Var<'t, T> {
+        (weight / size).clamp(-self.most(), self.most())
     }
 
     /// The whole numbers that weights are rounded to, and the step sizes.
     pub(super) fn numbers(&self, weight: &Tensor<T>) -> Result<(Tensor<i32>, Vec<T>)> {
         let tape = Tape::inference();
         let (weight, sizes) = (tape.constant(weight), self.used(&tape));
-        let codes = (&weight / self.spread(&sizes, weight.shape())).clamp(-self.most(), self.most()).round();
+        let codes = self.within(&weight, &self.spread(&sizes, weight.shape())).round();
         let codes = codes.to_vec()?;
         Ok((Tensor::from_fn(weight.shape(), |i| codes[i].to_f64() as i32), sizes.to_vec()?))
     }
 }
 
+/// The nearest whole numbers, differentiated as if they weren't rounded. The difference is exact, and so is
+/// the sum.
+#[track_caller]
+fn rounded<'t, T: Float>(code: &Var<'t, T>) -> Var<'t, T> {
+    code + (code.round() - code).held()
+}
+
 /// `clamp(round(x / s), low, high) · s`, differentiated as if it weren't rounded: wherever the whole number
-/// is one of the range, the first and the last included.
+/// is one of the range, the first and the last included, as in PyTorch.
 #[track_caller]
 pub(crate) fn round_to_steps<'t, T: Float>(
     x: &Var<'t, T>,
@@ -142,9 +155,7 @@ pub(crate) fn round_to_steps<'t, T: Float>(
     let (low, high) = (low.ceil(), high.floor());
     // What rounds to a number beyond the range has no gradient, what rounds to its ends has.
     let code = (x / s).clamp(-reach::<T>(-low), reach::<T>(high));
-    // The difference is exact, and so is the sum.
-    let rounded = &code + (code.round().clamp(low, high) - &code).held();
-    rounded * s
+    (&code + (code.round().clamp(low, high) - &code).held()) * s
 }
 
 /// The first number above those that are rounded to `last` or less: halves are rounded to even numbers.

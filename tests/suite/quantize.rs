@@ -125,18 +125,18 @@ fn step_sizes_learn_unless_they_are_fixed() -> Result<()> {
 }
 
 /// By hand, from the formulas of the paper: with s = 0.5 and codes from -1 to 1, x / s = 0.6 is rounded to 1,
-/// 3 is cut off.
+/// 3 is cut off, and so is 1.2, although 1 is what it would be rounded to.
 #[test]
 fn gradients_go_straight_through_and_to_the_step_size() -> Result<()> {
-    let p = Param::new(Tensor::from([0.3f64, 1.5]));
+    let p = Param::new(Tensor::from([0.3f64, 1.5, 0.6]));
     p.set_steps(2, 0, Tensor::from([0.5]))?;
     let tape = Tape::new();
     let y = tape.param(&p);
-    assert_eq!(y.to_vec()?, [0.5, 0.5]);
-    let grads = (y * tape.constant([1.0, 10.0])).sum().backward()?;
-    assert_eq!(grads.param(&p).unwrap().to_vec(), [1.0, 0.0]);
+    assert_eq!(y.to_vec()?, [0.5, 0.5, 0.5]);
+    let grads = (y * tape.constant([1.0, 10.0, 3.0])).sum().backward()?;
+    assert_eq!(grads.param(&p).unwrap().to_vec(), [1.0, 0.0, 0.0]);
     let sizes = p.steps().unwrap().sizes;
-    let expected = ((1.0 - 0.6) + 10.0) / 2f64.sqrt();
+    let expected = ((1.0 - 0.6) + 10.0 + 3.0) / 3f64.sqrt();
     assert!((grads.param(&sizes).unwrap().to_vec()[0] - expected).abs() < 1e-12);
     Ok(())
 }
