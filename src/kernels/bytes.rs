@@ -31,6 +31,15 @@ pub(crate) fn products(x: &[i8], n: usize, w: &[i8], out: &mut [i32]) {
             return unsafe { x86::all_avx2(x, n, w, out) };
         }
     }
+    #[cfg(target_arch = "aarch64")]
+    if isa() == Isa::Neon {
+        if std::arch::is_aarch64_feature_detected!("dotprod") {
+            // SAFETY: the processor has what the function is compiled for.
+            return unsafe { arm::all_dot(x, n, w, out) };
+        }
+        // SAFETY: every one of these processors has NEON.
+        return unsafe { arm::all_neon(x, n, w, out) };
+    }
     all(x, n, w, out);
 }
 
@@ -176,6 +185,88 @@ mod x86 {
     }
 }
 
+#[cfg(target_arch = "aarch64")]
+mod arm {
+    use super::TILE;
+    use std::arch::{aarch64::*, asm};
+
+    tiles!(
+        #[target_feature(enable = "neon,dotprod")]
+        all_dot,
+        dot,
+        4
+    );
+    tiles!(
+        #[target_feature(enable = "neon")]
+        all_neon,
+        neon,
+        4
+    );
+
+    #[inline]
+    #[target_feature(enable = "neon,dotprod")]
+    fn dot<const R: usize>(x: &[&[i8]; R], w: &[&[i8]; TILE], n: usize) -> [[i32; TILE]; R] {
+        sums::<R, true>(x, w, n)
+    }
+
+    #[inline]
+    #[target_feature(enable = "neon")]
+    fn neon<const R: usize>(x: &[&[i8]; R], w: &[&[i8]; TILE], n: usize) -> [[i32; TILE]; R] {
+        sums::<R, false>(x, w, n)
+    }
+
+    /// With `DOT`, only within functions that are compiled for dot products.
+    #[inline(always)]
+    fn sums<const R: usize, const DOT: bool>(
+        x: &[&[i8]; R],
+        w: &[&[i8]; TILE],
+        n: usize,
+    ) -> [[i32; TILE]; R] {
+        let whole = n / 16 * 16;
+        let mut out = [[0; TILE]; R];
+        // SAFETY: i + 16 is at most n, the length of the rows; the instructions are those of the caller.
+        unsafe {
+            let mut sums = [[vdupq_n_s32(0); TILE]; R];
+            for i in (0..whole).step_by(16) {
+                let mut weights = [vdupq_n_s8(0); TILE];
+                for k in 0..TILE {
+                    weights[k] = vld1q_s8(w[k].as_ptr().add(i));
+                }
+                for r in 0..R {
+                    let input = vld1q_s8(x[r].as_ptr().add(i));
+                    for k in 0..TILE {
+                        let (sum, weight) = (&mut sums[r][k], weights[k]);
+                        if DOT {
+                            // Four neighbours' products to each lane.
+                            asm!(
+                                "sdot {sum:v}.4s, {input:v}.16b, {weight:v}.16b",
+                                sum = inout(vreg) *sum, input = in(vreg) input, weight = in(vreg) weight,
+                                options(pure, nomem, nostack, preserves_flags)
+                            );
+                        } else {
+                            // Two products of up to 127² fit 16 bits.
+                            let low = vmull_s8(vget_low_s8(input), vget_low_s8(weight));
+                            *sum = vpadalq_s16(*sum, vmlal_high_s8(low, input, weight));
+                        }
+                    }
+                }
+            }
+            for r in 0..R {
+                for k in 0..TILE {
+                    out[r][k] = vaddvq_s32(sums[r][k]);
+                }
+            }
+        }
+        for r in 0..R {
+            for k in 0..TILE {
+                let rest = x[r][whole..].iter().zip(&w[k][whole..]);
+                out[r][k] += rest.map(|(&a, &b)| i32::from(a) * i32::from(b)).sum::<i32>();
+            }
+        }
+        out
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,6 +293,13 @@ mod tests {
                 }
                 if is_x86_feature_detected!("avx512vnni") && is_x86_feature_detected!("avx512bw") {
                     ways.push(x86::all_vnni);
+                }
+            }
+            #[cfg(target_arch = "aarch64")]
+            {
+                ways.push(arm::all_neon);
+                if std::arch::is_aarch64_feature_detected!("dotprod") {
+                    ways.push(arm::all_dot);
                 }
             }
             for (k, way) in ways.into_iter().enumerate() {

@@ -18,6 +18,12 @@ use crate::threads::{self, Scratch, with_scratch};
 use product::{Kernel, Product, View};
 use tile::{Small, Tiles, is_small};
 use vector::Vector;
+#[cfg(target_arch = "aarch64")]
+use vector::arm;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+use vector::wasm as base;
+#[cfg(target_arch = "x86_64")]
+use vector::x86::{self, self as base};
 use vector_product::{Dots, RowSums};
 
 /// `c = alpha a b + beta c`; with `beta` 0, what was in `c` doesn't matter.
@@ -99,8 +105,12 @@ impl<T: MatmulElement> Product<T> {
         // since other kernels divide a tensor by rows, and each thread's cache then has its own.
         let by_columns = self.n >= self.m && self.m < 256 * parts;
         // Whole tiles.
-        let rows = if isa() == Isa::Avx2 { 6 } else { 8 };
-        let (size, grain) = if by_columns { (self.n, 32) } else { (self.m, rows) };
+        let (rows, columns) = match isa() {
+            Isa::Avx2 => (6, 32),
+            Isa::Neon => (8, 24),
+            _ => (8, 32),
+        };
+        let (size, grain) = if by_columns { (self.n, columns) } else { (self.m, rows) };
         let step = size.div_ceil(parts).next_multiple_of(grain);
         let whole = &self;
         threads::parallel_for(size.div_ceil(step), &|i| {
@@ -120,7 +130,7 @@ impl<T: MatmulElement> Product<T> {
 }
 
 macro_rules! element {
-    ($($t:ident $plain:literal $avx2:ident $avx512:ident)*) => {$(
+    ($($t:ident $lanes:literal $narrow:ident $avx2:ident $avx512:ident)*) => {$(
         impl MatmulElement for $t {
             const ZERO: $t = 0.0;
             const ONE: $t = 1.0;
@@ -130,14 +140,16 @@ macro_rules! element {
                 with_scratch(|scratch| unsafe {
                     match isa() {
                         #[cfg(target_arch = "x86_64")]
-                        Isa::Avx512 => compute::<vector::$avx512, 8, 2, 4, 4, 4, 1>(kernel, x, scratch),
+                        Isa::Avx512 => compute::<x86::$avx512, 8, 2, 4, 4, 4, 1>(kernel, x, scratch),
                         #[cfg(target_arch = "x86_64")]
-                        Isa::Avx2 => compute::<vector::$avx2, 6, 2, 2, 2, 4, 2>(kernel, x, scratch),
+                        Isa::Avx2 => compute::<x86::$avx2, 6, 2, 2, 2, 4, 2>(kernel, x, scratch),
+                        #[cfg(target_arch = "aarch64")]
+                        Isa::Neon => compute::<arm::$narrow, 8, 3, 2, 2, 4, 4>(kernel, x, scratch),
                         // One small tile: little to compile.
                         Isa::Exact => {
-                            compute::<vector::Plain<$t, $plain, true>, 1, 1, 1, 1, 1, 4>(kernel, x, scratch)
+                            compute::<vector::Plain<$t, $lanes, true>, 1, 1, 1, 1, 1, 4>(kernel, x, scratch)
                         }
-                        _ => compute::<vector::Plain<$t, $plain, false>, 4, 2, 1, 2, 2, 4>(kernel, x, scratch),
+                        _ => compute::<base::$narrow, 4, 2, 1, 2, 2, 4>(kernel, x, scratch),
                     }
                 });
             }
@@ -145,8 +157,16 @@ macro_rules! element {
     )*};
 }
 element! {
-    f32 4 F32x8 F32x16
-    f64 2 F64x4 F64x8
+    f32 4 F32x4 F32x8 F32x16
+    f64 2 F64x2 F64x4 F64x8
+}
+
+/// What every machine of the target has.
+#[cfg(not(any(target_arch = "x86_64", all(target_arch = "wasm32", target_feature = "simd128"))))]
+mod base {
+    use super::vector::Plain;
+    pub(super) type F32x4 = Plain<f32, 4, false>;
+    pub(super) type F64x2 = Plain<f64, 2, false>;
 }
 
 /// Tiles of `R` rows and `NV` vectors; dot products of `DR` rows and `DN` columns at a time, or of one row and

@@ -114,10 +114,8 @@ impl<V: Vector<T: MatmulElement>, const R: usize, const NV: usize, const PACKED:
                 let part = Product { m: R.min(x.m - r), a, ..x.target(r, 0) };
                 if part.m < R {
                     V::run(&Rest::<V, NV>(part));
-                } else if NV >= 2 && x.n > V::LANES {
-                    tile::<V, R, 2, PACKED>(part);
                 } else {
-                    tile::<V, R, 1, PACKED>(part);
+                    any_columns::<V, R, NV, PACKED>(part);
                 }
             }
         }
@@ -136,15 +134,15 @@ impl<V: Vector<T: MatmulElement>, const NV: usize> Job for Rest<V, NV> {
             unsafe {
                 let done = match x.m {
                     4.. => {
-                        any_columns::<V, 4, NV>(x);
+                        any_columns::<V, 4, NV, false>(x);
                         4
                     }
                     2.. => {
-                        any_columns::<V, 2, NV>(x);
+                        any_columns::<V, 2, NV, false>(x);
                         2
                     }
                     _ => {
-                        any_columns::<V, 1, NV>(x);
+                        any_columns::<V, 1, NV, false>(x);
                         1
                     }
                 };
@@ -158,9 +156,17 @@ impl<V: Vector<T: MatmulElement>, const NV: usize> Job for Rest<V, NV> {
 }
 
 #[inline(always)]
-unsafe fn any_columns<V: Vector<T: MatmulElement>, const R: usize, const NV: usize>(x: Product<V::T>) {
+unsafe fn any_columns<V: Vector<T: MatmulElement>, const R: usize, const NV: usize, const PACKED: bool>(
+    x: Product<V::T>,
+) {
     // SAFETY: the caller's.
-    unsafe { if NV >= 2 && x.n > V::LANES { tile::<V, R, 2, false>(x) } else { tile::<V, R, 1, false>(x) } }
+    unsafe {
+        match x.n.div_ceil(V::LANES) {
+            3.. if NV >= 3 => tile::<V, R, 3, PACKED>(x),
+            2.. if NV >= 2 => tile::<V, R, 2, PACKED>(x),
+            _ => tile::<V, R, 1, PACKED>(x),
+        }
+    }
 }
 
 /// Most steps along k, and rows, of a small product.
@@ -353,6 +359,18 @@ unsafe fn tile<V: Vector<T: MatmulElement>, const R: usize, const NV: usize, con
             for (j, from) in from.iter_mut().enumerate() {
                 *from = V::load(b.add(j * V::LANES));
             }
+            if PACKED && V::BY_LANE && R.is_multiple_of(4) {
+                for (i, sums) in sums.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+                    let four = spread::<V>(a.add(4 * i));
+                    for (sums, a) in sums.iter_mut().zip(four) {
+                        for (sum, &b) in sums.iter_mut().zip(&from) {
+                            *sum = a.mul_add(b, *sum);
+                        }
+                    }
+                }
+                (a, b) = (a.wrapping_offset(step), b.wrapping_offset(x.b.row));
+                continue;
+            }
             for (i, sums) in sums.iter_mut().enumerate() {
                 let a =
                     if i < 4 { a.offset(i as isize * row) } else { a_high.offset((i - 4) as isize * row) };
@@ -394,6 +412,20 @@ unsafe fn tile<V: Vector<T: MatmulElement>, const R: usize, const NV: usize, con
                 }
             }
         }
+    }
+}
+
+/// Four elements, each in all lanes.
+#[inline(always)]
+unsafe fn spread<V: Vector>(from: *const V::T) -> [V; 4] {
+    // SAFETY: the caller's pointer has four elements.
+    unsafe {
+        let low = V::load(from).spread();
+        if V::LANES >= 4 {
+            return low;
+        }
+        let high = V::load(from.add(2)).spread();
+        [low[0], low[1], high[0], high[1]]
     }
 }
 

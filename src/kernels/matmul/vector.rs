@@ -1,7 +1,5 @@
 //! Vectors of floats for the products' inner loops, one type per instruction set and element.
 //! Knows nothing of matrices.
-#[cfg(target_arch = "x86_64")]
-use std::arch::x86_64::*;
 
 /// A register full of floats.
 ///
@@ -21,6 +19,12 @@ pub(super) trait Vector: Copy {
     unsafe fn store(self, p: *mut Self::T);
     /// Writes the first `n <= LANES` elements and nothing behind them.
     unsafe fn store_first(self, p: *mut Self::T, n: usize);
+    /// Whether a multiply-add can take one lane of a vector for all of them, so that `spread` costs nothing.
+    const BY_LANE: bool = false;
+    /// Each of the first four lanes, as far as there are as many, in all lanes of a vector of its own.
+    unsafe fn spread(self) -> [Self; 4] {
+        [self; 4]
+    }
     /// `self * b + c`.
     unsafe fn mul_add(self, b: Self, c: Self) -> Self;
     unsafe fn mul(self, b: Self) -> Self;
@@ -43,20 +47,21 @@ pub(super) trait Job {
     unsafe fn run(&self);
 }
 
-macro_rules! x86 {
-    ($($name:ident $t:ident $lanes:literal $raw:ident $features:literal {
-        $splat:ident $load:ident $store:ident $fma:ident $mul:ident
+/// Implements [`Vector`] by intrinsics.
+macro_rules! vectors {
+    ($($name:ident: $lanes:literal $t:ident in $raw:ident, $features:literal {
+        $splat:ident $load:ident $store:ident $mul:ident
+        mul_add($fa:ident, $fb:ident, $fc:ident) $mul_add:expr;
         first($p:ident, $n:ident) $load_first:expr;
         put($v:ident, $q:ident, $m:ident) $store_first:expr;
         sum($x:ident) $sum:expr;
-        $square:literal $transpose:ident
+        $(spread($s:ident) $spread:expr;)?
+        $square:literal $transpose:path
     })*) => {$(
-        #[cfg(target_arch = "x86_64")]
         #[derive(Clone, Copy)]
-        pub(super) struct $name($raw);
+        pub(in crate::kernels::matmul) struct $name($raw);
 
         // SAFETY of the unsafe blocks: the trait's contract is that of the instructions.
-        #[cfg(target_arch = "x86_64")]
         impl Vector for $name {
             type T = $t;
             const LANES: usize = $lanes;
@@ -81,9 +86,18 @@ macro_rules! x86 {
                 let $v = self.0;
                 unsafe { $store_first }
             }
+            $(
+                const BY_LANE: bool = true;
+                #[inline(always)]
+                unsafe fn spread(self) -> [Self; 4] {
+                    let $s = self.0;
+                    unsafe { $spread }
+                }
+            )?
             #[inline(always)]
             unsafe fn mul_add(self, b: Self, c: Self) -> Self {
-                unsafe { Self($fma(self.0, b.0, c.0)) }
+                let ($fa, $fb, $fc) = (self.0, b.0, c.0);
+                unsafe { Self($mul_add) }
             }
             #[inline(always)]
             unsafe fn mul(self, b: Self) -> Self {
@@ -111,114 +125,46 @@ macro_rules! x86 {
     )*};
 }
 
-x86! {
-    F32x16 f32 16 __m512 "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma" {
-        _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_fmadd_ps _mm512_mul_ps
-        first(p, n) _mm512_maskz_loadu_ps(((1_u32 << n) - 1) as __mmask16, p);
-        put(v, p, n) _mm512_mask_storeu_ps(p, ((1_u32 << n) - 1) as __mmask16, v);
-        sum(v) _mm512_reduce_add_ps(v);
-        8 transpose_8
+/// The first `n` of `N` elements, zeros behind them.
+#[inline(always)]
+unsafe fn first<T: Copy + Default, const N: usize>(p: *const T, n: usize) -> [T; N] {
+    let mut lanes = [T::default(); N];
+    for (i, lane) in lanes.iter_mut().enumerate().take(n) {
+        // SAFETY: the caller's pointer has n elements.
+        *lane = unsafe { *p.add(i) };
     }
-    F64x8 f64 8 __m512d "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma" {
-        _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_fmadd_pd _mm512_mul_pd
-        first(p, n) _mm512_maskz_loadu_pd(((1_u32 << n) - 1) as __mmask8, p);
-        put(v, p, n) _mm512_mask_storeu_pd(p, ((1_u32 << n) - 1) as __mmask8, v);
-        sum(v) _mm512_reduce_add_pd(v);
-        4 transpose_4
-    }
-    F32x8 f32 8 __m256 "avx2,fma" {
-        _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_fmadd_ps _mm256_mul_ps
-        first(p, n) _mm256_maskload_ps(p, first_of_8(n));
-        put(v, p, n) _mm256_maskstore_ps(p, first_of_8(n), v);
-        sum(v) {
-            let four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
-            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-            _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
-        };
-        8 transpose_8
-    }
-    F64x4 f64 4 __m256d "avx2,fma" {
-        _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_fmadd_pd _mm256_mul_pd
-        first(p, n) _mm256_maskload_pd(p, first_of_4(n));
-        put(v, p, n) _mm256_maskstore_pd(p, first_of_4(n), v);
-        sum(v) {
-            let two = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd::<1>(v));
-            _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)))
-        };
-        4 transpose_4
+    lanes
+}
+
+/// Writes the first `n` of these.
+#[inline(always)]
+unsafe fn put<T: Copy, const N: usize>(lanes: [T; N], p: *mut T, n: usize) {
+    for (i, lane) in lanes.into_iter().enumerate().take(n) {
+        // SAFETY: the caller's pointer has n elements.
+        unsafe { *p.add(i) = lane };
     }
 }
 
-#[cfg(target_arch = "x86_64")]
+/// Turns a square of `N` rows, element by element.
 #[inline(always)]
-unsafe fn first_of_8(n: usize) -> __m256i {
-    // SAFETY: only called from AVX2 code.
-    unsafe { _mm256_cmpgt_epi32(_mm256_set1_epi32(n as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)) }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-unsafe fn first_of_4(n: usize) -> __m256i {
-    // SAFETY: only called from AVX2 code.
-    unsafe { _mm256_cmpgt_epi64(_mm256_set1_epi64x(n as i64), _mm256_setr_epi64x(0, 1, 2, 3)) }
-}
-
-// No closures here: one that the compiler doesn't inline would lose the caller's instructions.
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-unsafe fn transpose_8(from: *const f32, step: isize, to: *mut f32, to_step: usize) {
-    // SAFETY: only called from AVX2 code, for squares that lie in bounds.
-    unsafe {
-        let low = four_rows(from, step);
-        let high = four_rows(from.offset(4 * step), step);
-        for i in 0..4 {
-            _mm256_storeu_ps(to.add(i * to_step), _mm256_permute2f128_ps::<0x20>(low[i], high[i]));
-            _mm256_storeu_ps(to.add((i + 4) * to_step), _mm256_permute2f128_ps::<0x31>(low[i], high[i]));
+unsafe fn turn<T: Copy, const N: usize>(from: *const T, from_step: isize, to: *mut T, to_step: usize) {
+    for j in 0..N {
+        for i in 0..N {
+            // SAFETY: the caller's squares lie in bounds.
+            unsafe { *to.add(i * to_step + j) = *from.offset(j as isize * from_step + i as isize) };
         }
     }
 }
 
-/// Vector i holds columns i and i + 4 of four rows of eight.
+#[cfg(target_arch = "aarch64")]
+pub(super) mod arm;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+pub(super) mod wasm;
 #[cfg(target_arch = "x86_64")]
-#[inline(always)]
-unsafe fn four_rows(from: *const f32, step: isize) -> [__m256; 4] {
-    // SAFETY: the caller's.
-    unsafe {
-        let first = _mm256_loadu_ps(from);
-        let second = _mm256_loadu_ps(from.offset(step));
-        let third = _mm256_loadu_ps(from.offset(2 * step));
-        let fourth = _mm256_loadu_ps(from.offset(3 * step));
-        let (a, b) = (_mm256_unpacklo_ps(first, second), _mm256_unpackhi_ps(first, second));
-        let (c, d) = (_mm256_unpacklo_ps(third, fourth), _mm256_unpackhi_ps(third, fourth));
-        [
-            _mm256_shuffle_ps::<0x44>(a, c),
-            _mm256_shuffle_ps::<0xee>(a, c),
-            _mm256_shuffle_ps::<0x44>(b, d),
-            _mm256_shuffle_ps::<0xee>(b, d),
-        ]
-    }
-}
+pub(super) mod x86;
 
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-unsafe fn transpose_4(from: *const f64, step: isize, to: *mut f64, to_step: usize) {
-    // SAFETY: only called from AVX2 code, for squares that lie in bounds.
-    unsafe {
-        let first = _mm256_loadu_pd(from);
-        let second = _mm256_loadu_pd(from.offset(step));
-        let third = _mm256_loadu_pd(from.offset(2 * step));
-        let fourth = _mm256_loadu_pd(from.offset(3 * step));
-        let (a, b) = (_mm256_unpacklo_pd(first, second), _mm256_unpackhi_pd(first, second));
-        let (c, d) = (_mm256_unpacklo_pd(third, fourth), _mm256_unpackhi_pd(third, fourth));
-        _mm256_storeu_pd(to, _mm256_permute2f128_pd::<0x20>(a, c));
-        _mm256_storeu_pd(to.add(to_step), _mm256_permute2f128_pd::<0x20>(b, d));
-        _mm256_storeu_pd(to.add(2 * to_step), _mm256_permute2f128_pd::<0x31>(a, c));
-        _mm256_storeu_pd(to.add(3 * to_step), _mm256_permute2f128_pd::<0x31>(b, d));
-    }
-}
-
-/// 128 bits of whatever vectors the target has, left to the compiler; with `EXACT`, multiply-adds are fused
-/// where that is no instruction, too.
+/// 128 bits of whatever vectors the target has, left to the compiler, which finds few of them; with `EXACT`,
+/// multiply-adds are fused where that is no instruction, too.
 #[derive(Clone, Copy)]
 pub(super) struct Plain<T, const N: usize, const EXACT: bool>([T; N]);
 
@@ -238,7 +184,7 @@ macro_rules! plain {
             }
             #[inline(always)]
             unsafe fn load_first(p: *const $t, n: usize) -> Self {
-                Self(std::array::from_fn(|i| if i < n { unsafe { *p.add(i) } } else { 0.0 }))
+                unsafe { Self(first(p, n)) }
             }
             #[inline(always)]
             unsafe fn store(self, p: *mut $t) {
@@ -246,9 +192,7 @@ macro_rules! plain {
             }
             #[inline(always)]
             unsafe fn store_first(self, p: *mut $t, n: usize) {
-                for (i, x) in self.0.into_iter().enumerate().take(n) {
-                    unsafe { *p.add(i) = x }
-                }
+                unsafe { put(self.0, p, n) }
             }
             #[inline(always)]
             unsafe fn mul_add(self, b: Self, c: Self) -> Self {
@@ -279,11 +223,7 @@ macro_rules! plain {
             const SQUARE: usize = $lanes;
             #[inline(always)]
             unsafe fn transpose(from: *const $t, from_step: isize, to: *mut $t, to_step: usize) {
-                for j in 0..$lanes {
-                    for i in 0..$lanes {
-                        unsafe { *to.add(i * to_step + j) = *from.offset(j as isize * from_step + i as isize) }
-                    }
-                }
+                unsafe { turn::<$t, $lanes>(from, from_step, to, to_step) }
             }
             #[inline(never)]
             unsafe fn run(job: &impl Job) {
