@@ -211,9 +211,9 @@ impl<V: Vector<T: MatmulElement>> Job for Small<'_, V> {
     }
 }
 
-/// Whether a product has one step along k and rows that lie side by side.
+/// Whether a product has one step along k, rows that lie side by side, and such a row of B, or one number as that.
 pub(super) fn is_outer<T>(x: &Product<T>) -> bool {
-    x.k == 1 && [x.b.col, x.c.col, x.start.col] == [1; 3]
+    x.k == 1 && [x.c.col, x.start.col] == [1; 2] && (0..=1).contains(&x.b.col)
 }
 
 /// A product that [`is_outer`], row after row: it is limited by the memory it writes.
@@ -230,7 +230,8 @@ impl<V: Vector<T: MatmulElement>> Job for Outer<'_, V> {
                 let lanes = V::LANES.min(x.n - j);
                 // SAFETY: the caller's views have m rows and n columns, of which those from j on are `lanes` or more.
                 unsafe {
-                    let row = load::<V>(x.b.at(0, j).data, lanes);
+                    let b = x.b.at(0, j).data;
+                    let row = if x.b.col == 0 { V::splat(*b) } else { load::<V>(b, lanes) };
                     let sum = V::splat(*x.a.at(i, 0).data).mul_add(row, V::splat(V::T::ZERO));
                     let mut value = sum.mul(V::splat(x.alpha));
                     if x.beta != V::T::ZERO {
