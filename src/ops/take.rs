@@ -207,25 +207,30 @@ impl<T: Float> Rule<T> for Take {
                     }
                     for_chunks(out, (GRAIN / whole).max(1) * whole, |start, out| {
                         let blocks = values[start / whole * row * size..].chunks_exact(row * size);
-                        for (out, block) in out.chunks_exact_mut(whole).zip(blocks) {
-                            match &stretches {
-                                Some(stretches) => stretches.iter().for_each(|s| {
+                        let pairs = out.chunks_exact_mut(whole).zip(blocks);
+                        match stretches {
+                            Some(stretches) => pairs.for_each(|(out, block)| {
+                                for s in stretches {
                                     let (own, other) = ranges(s, row);
                                     match block.get(other) {
                                         Some(slices) => out[own].copy_from_slice(slices),
                                         None => out[own].fill(T::default()),
                                     }
-                                }),
-                                None if row == 1 => out.iter_mut().zip(list).for_each(|(o, &i)| {
+                                }
+                            }),
+                            None if row == 1 => pairs.for_each(|(out, block)| {
+                                out.iter_mut().zip(list).for_each(|(o, &i)| {
                                     *o = block.get(i as usize).copied().unwrap_or_default();
-                                }),
-                                None => out.chunks_exact_mut(row).zip(list).for_each(|(o, &i)| {
+                                });
+                            }),
+                            None => pairs.for_each(|(out, block)| {
+                                out.chunks_exact_mut(row).zip(list).for_each(|(o, &i)| {
                                     match block.get(i as usize * row..(i as usize + 1) * row) {
                                         Some(slice) => o.copy_from_slice(slice),
                                         None => o.fill(T::default()),
                                     }
-                                }),
-                            }
+                                });
+                            }),
                         }
                     });
                 }))
