@@ -65,7 +65,7 @@ vectorised! {
                 let (mut terms, mut sum) = ([zero; STEPS], zero);
                 for (p, term) in terms.iter_mut().enumerate().take(a.cols) {
                     let (Some(a), Some(b)) = (element(a, i, p), element(b, p, j)) else { return false };
-                    (*term, sum) = (fma.of(a, b, zero), fma.of(a, b, sum));
+                    if lanes { *term = fma.of(a, b, zero) } else { sum = fma.of(a, b, sum) }
                 }
                 *c = if lanes { halves(terms) } else { sum };
             }

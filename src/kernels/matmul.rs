@@ -16,7 +16,7 @@ pub(crate) use product::{MatmulElement, Misfit};
 use crate::isa::{Isa, isa};
 use crate::threads::{self, Scratch, with_scratch};
 use product::{Kernel, Product, View};
-use tile::{Small, Tiles, is_small};
+use tile::{Outer, Small, Tiles, is_outer, is_small};
 use vector::Vector;
 #[cfg(target_arch = "aarch64")]
 use vector::arm;
@@ -191,6 +191,7 @@ unsafe fn compute<
     unsafe {
         match kernel {
             Kernel::Tiles if is_small::<V>(x) => V::run(&Small::<V>(x)),
+            Kernel::Tiles if is_outer(x) => V::run(&Outer::<V>(x)),
             Kernel::Tiles => V::run(&Tiles::<V, R, NV> { x, panels: scratch.place().as_mut_ptr() }),
             Kernel::Dots => V::run(&Dots::<V, DR, DN, DM, W>(x)),
             Kernel::RowSums => V::run(&RowSums::<V>(x)),

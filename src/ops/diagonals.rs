@@ -70,18 +70,19 @@ impl<'t, T: Float> Var<'t, T> {
     /// ```
     #[track_caller]
     pub fn tril(&self, diagonal: isize) -> Var<'t, T> {
-        self.triangle("tril", |i, j| j - i <= diagonal)
+        self.triangle("tril", true, diagonal.saturating_add(1))
     }
 
     /// The upper triangle of matrices, from `diagonal` places to the right of the diagonal on; zero
     /// elsewhere.
     #[track_caller]
     pub fn triu(&self, diagonal: isize) -> Var<'t, T> {
-        self.triangle("triu", |i, j| j - i >= diagonal)
+        self.triangle("triu", false, diagonal)
     }
 
+    /// Of row `i` what stands before column `i + end`, if `lower`, or else what doesn't.
     #[track_caller]
-    fn triangle(&self, name: &str, kept: impl Fn(isize, isize) -> bool) -> Var<'t, T> {
+    fn triangle(&self, name: &str, lower: bool, end: isize) -> Var<'t, T> {
         if self.failed_id().is_some() {
             return self.clone();
         }
@@ -91,12 +92,16 @@ impl<'t, T: Float> Var<'t, T> {
             return self.tape().fail_op(name, message, &[self]);
         }
         let (m, n) = (self.shape()[rank - 2], self.shape()[rank - 1]);
+        let [inside, outside] = [0.0, 1.0].map(T::constant);
+        let (first, second) = if lower { (inside, outside) } else { (outside, inside) };
         let mask = Tensor::build(Shape::new(&[m, n]), |out| {
-            for (row, i) in out.chunks_exact_mut(n.max(1)).zip(0..) {
-                row.iter_mut().zip(0..).for_each(|(out, j)| *out = !kept(i, j));
+            for (row, i) in out.chunks_exact_mut(n.max(1)).zip(0isize..) {
+                let (before, behind) = row.split_at_mut(i.saturating_add(end).clamp(0, n as isize) as usize);
+                before.fill(first);
+                behind.fill(second);
             }
         });
-        self.masked_fill(&mask, 0.0)
+        self.tape().constant(T::constant(0.0)).where_one(&self.tape().constant(mask), self)
     }
 }
 

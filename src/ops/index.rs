@@ -62,17 +62,20 @@ pub(crate) fn indices<I: Index>(index: &Tensor<I>, size: usize, negative: bool) 
         if negative && i < 0 { i + n } else { i }
     };
     let outside = |&&i: &&I| wrapped(i) as u64 >= n as u64;
+    let own = shared(index);
     // All are looked at, without a branch for each, before the first is looked for.
-    if list.iter().fold(false, |any, i| any | outside(&i))
-        && let Some(bad) = list.iter().find(outside)
-    {
+    let any = match own.as_ref().and_then(Tensor::as_slice) {
+        Some(own) => own.iter().fold(0, |most, &i| i.max(most)) as usize >= size,
+        None => list.iter().fold(false, |any, i| any | outside(&i)),
+    };
+    if any && let Some(bad) = list.iter().find(outside) {
         let from = if negative { -n } else { 0 };
         let range = if n == 0 { "none is".into() } else { format!("{from} to {} are", n - 1) };
         return Err(format!("index {} is out of range for size {n}: {range} accepted", bad.to_i64()));
     }
     small(&Shape::new(&[size]))?;
-    match shared(index) {
-        Some(index) => Ok(index),
+    match own {
+        Some(own) => Ok(own),
         None => Ok(Tensor::from_fn(index.shape(), |i| wrapped(list[i]) as u32)),
     }
 }

@@ -207,8 +207,8 @@ fn product<T: Float>(
             data,
             m,
             n,
-            |i| matrix(&a, start(&a, i), transpose_a),
-            |i| matrix(&b, start(&b, i), transpose_b),
+            |i| Mat { data: a.buffer().get(start(&a, i)..).unwrap_or_default(), ..left },
+            |i| Mat { data: b.buffer().get(start(&b, i)..).unwrap_or_default(), ..right },
         )?;
     }
     Ok(out.filled())

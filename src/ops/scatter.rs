@@ -188,15 +188,16 @@ impl<'t, T: Float> Var<'t, T> {
         };
         // The first, second, third … element for each place, laid one over the other and folded.
         let (n, rounds) = (self.numel(), counts.iter().max().map_or(0, |&n| n as usize));
-        let mut layers = valid!([self, &src], "scatter_reduce", filled(n.saturating_mul(rounds), NOWHERE));
+        let deep: Shape = [rounds].into_iter().chain(shape.iter().copied()).collect();
+        let mut layers = valid!([self, &src], "scatter_reduce", Tensor::full(&deep, NOWHERE).made());
+        let list = layers.as_mut_slice();
         // The counts go down again while the layers fill from the last to the first.
         for (i, &p) in places.iter().enumerate().rev() {
             counts[p as usize] -= 1;
-            layers[counts[p as usize] as usize * n + p as usize] = i as u32;
+            list[counts[p as usize] as usize * n + p as usize] = i as u32;
         }
-        let deep: Shape = [rounds].into_iter().chain(shape.iter().copied()).collect();
-        let none = mask_of(&deep, &layers, |i| i == NOWHERE);
-        let layers = src.elements(Tensor::from(layers).reshaped(&deep)).masked_fill(&none, neutral);
+        let none = mask_of(&deep, list, |i| i == NOWHERE);
+        let layers = src.elements(layers).masked_fill(&none, neutral);
         let mut all = self.tape().cat(&[&start.unsqueeze(0), &layers], 0);
         let mut axis = 0;
         if rounds >= 31 {

@@ -8,7 +8,7 @@ use crate::{
     real::About,
     tape::{NodeId, Rule, Step, Tape, Var},
     tensor::{
-        Dims, Layout, Shape, Tensor,
+        Dims, Layout, Shape, Tensor, Unfilled,
         shape::{addressable, infer},
         strided::{Axes, copy_run, for_runs, merge_axes},
     },
@@ -82,6 +82,12 @@ impl<T: Float> Rule<T> for ShapeOp {
                 x.view(x.layout().slice(*axis as isize, *start, *len, *step as isize)?)
             }
             ShapeOp::Unslice { shape, axis, start, step } => {
+                if shape == x.shape() {
+                    // All is written; -0 becomes 0, as elsewhere.
+                    let mut out = Unfilled::new(shape.clone()).filled().made()?;
+                    to_slice(x, &mut out, *axis, *start, *step, |o, v| *o = T::constant(0.0) + v)?;
+                    return Ok(out);
+                }
                 let mut out = Tensor::zeros(shape).made()?;
                 add_to_slice(x, &mut out, *axis, *start, *step)?;
                 out
@@ -202,13 +208,13 @@ fn cat<T: Float>(x: &[&Tensor<T>], axis: usize) -> Checked<Tensor<T>> {
     Ok(Tensor::build(shape, |out| {
         for (t, axes, offset) in &ways {
             let (run, [step, apart]) = axes[axes.len() - 1];
-            let begin = [t.layout().offset as isize, *offset as isize];
+            let (data, begin) = (t.buffer(), [t.layout().offset as isize, *offset as isize]);
             for_runs(axes, begin, 0, t.numel() / run.max(1), |_, [from, to]| {
                 let out = &mut out[to as usize..];
                 match apart {
-                    0 | 1 => copy_run(t.buffer(), from, step, &mut out[..run]),
+                    0 | 1 => copy_run(data, from, step, &mut out[..run]),
                     _ => out.iter_mut().step_by(apart as usize).zip(0..run).for_each(|(o, k)| {
-                        *o = t.buffer()[(from + k as isize * step) as usize];
+                        *o = data[(from + k as isize * step) as usize];
                     }),
                 }
             });
@@ -224,26 +230,39 @@ fn add_to_slice<T: Float>(
     start: usize,
     step: usize,
 ) -> Checked<()> {
+    to_slice(x, out, axis, start, step, |o, v| *o = *o + v)
+}
+
+/// Puts the elements of `x` to those of every `step`-th index of an axis from `start` on.
+fn to_slice<T: Float>(
+    x: &Tensor<T>,
+    out: &mut Tensor<T>,
+    axis: usize,
+    start: usize,
+    step: usize,
+    put: impl Fn(&mut T, T),
+) -> Checked<()> {
     let target = Layout::contiguous(out.shape().clone()).slice(
         axis as isize,
         start,
         x.shape()[axis],
         step as isize,
     )?;
-    let source = x.contiguous().made()?;
-    let axes = merge_axes(&target.shape, [&target.strides]);
-    let (len, [by]) = axes[axes.len() - 1];
-    let (data, runs) = (source.as_slice().unwrap_or_default(), x.numel() / len.max(1));
-    let slice = out.as_mut_slice();
-    for_runs(&axes, [target.offset as isize], 0, runs, |i, [at]| {
-        let data = &data[i * len..(i + 1) * len];
-        if by == 1 {
-            slice[at as usize..].iter_mut().zip(data).for_each(|(o, &v)| *o = *o + v);
-        } else {
-            for (k, &v) in data.iter().enumerate() {
-                let o = &mut slice[(at + k as isize * by) as usize];
-                *o = *o + v;
-            }
+    let way = |x: &Tensor<T>| merge_axes(&target.shape, [&target.strides, &x.layout().strides]);
+    let (mut x, mut axes) = (x.clone(), way(x));
+    if axes.last().is_some_and(|(_, [_, step])| !(0..=1).contains(step)) {
+        x = x.contiguous().made()?;
+        axes = way(&x);
+    }
+    let (len, [by, step]) = axes[axes.len() - 1];
+    let (data, slice) = (x.buffer(), out.as_mut_slice());
+    let begin = [target.offset as isize, x.layout().offset as isize];
+    for_runs(&axes, begin, 0, x.numel() / len.max(1), |_, [at, from]| {
+        let (places, data) = (&mut slice[at as usize..], &data[from as usize..]);
+        match (by, step) {
+            (1, 1) => places.iter_mut().zip(&data[..len]).for_each(|(o, &v)| put(o, v)),
+            (1, 0) => places[..len].iter_mut().for_each(|o| put(o, data[0])),
+            _ => (0..len).for_each(|k| put(&mut places[k * by as usize], data[k * step as usize])),
         }
     });
     Ok(())

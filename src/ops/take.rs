@@ -20,25 +20,16 @@ pub(crate) const NOWHERE: u32 = u32::MAX;
 /// Elements of a task.
 const GRAIN: usize = 32 * 1024;
 
-/// Slices of a list of indices that are neighbours where they come from, too: they are copied in one go.
-struct Stretch {
-    /// Its place in the list.
-    first: usize,
-    len: usize,
-    /// The index of its first slice; all of it may be [`NOWHERE`].
-    index: u32,
+/// Where the elements of a stretch are among those of the list, and where in the tensor, if each slice has `row` of
+/// them.
+fn ranges(&[first, len, index]: &[u32; 3], row: usize) -> (Range<usize>, Range<usize>) {
+    let from = |first: u32| first as usize * row..(first as usize + len as usize) * row;
+    (from(first), if index == NOWHERE { usize::MAX..usize::MAX } else { from(index) })
 }
 
-impl Stretch {
-    /// Where its elements are among those of the list, and where in the tensor, if each slice has `row` of them.
-    fn ranges(&self, row: usize) -> (Range<usize>, Range<usize>) {
-        let from = |first: usize| first * row..(first + self.len) * row;
-        let other = if self.index == NOWHERE { usize::MAX..usize::MAX } else { from(self.index as usize) };
-        (from(self.first), other)
-    }
-}
-
-/// Place, length and index of each stretch, in memory of the pool.
+/// Slices of a list of indices that are neighbours where they come from, too: they are copied in one go. Of each
+/// stretch its place in the list, its length and the index of its first slice, or [`NOWHERE`] for all of it, in memory
+/// of the pool.
 struct Stretches(Tensor<u32>);
 
 impl Stretches {
@@ -61,9 +52,8 @@ impl Stretches {
         Ok(Some(Stretches(all.made()?)))
     }
 
-    fn iter(&self) -> impl Iterator<Item = Stretch> {
-        let all = self.0.as_slice().unwrap_or_default().as_chunks().0.iter();
-        all.map(|&[first, len, index]| Stretch { first: first as usize, len: len as usize, index })
+    fn all(&self) -> &[[u32; 3]] {
+        self.0.as_slice().unwrap_or_default().as_chunks().0
     }
 }
 
@@ -210,31 +200,37 @@ impl<T: Float> Rule<T> for Take {
                 shape.set(*axis, list.len());
                 let row: usize = shape[axis + 1..].iter().product();
                 let (whole, stretches) = (row * list.len(), Stretches::find(list, row)?);
+                let stretches = stretches.as_ref().map(Stretches::all);
                 Ok(Tensor::build(shape, |out| {
                     if size == 0 || whole == 0 {
                         return out.fill(T::default());
                     }
                     for_chunks(out, (GRAIN / whole).max(1) * whole, |start, out| {
                         let blocks = values[start / whole * row * size..].chunks_exact(row * size);
-                        for (out, block) in out.chunks_exact_mut(whole).zip(blocks) {
-                            match &stretches {
-                                Some(stretches) => stretches.iter().for_each(|s| {
-                                    let (own, other) = s.ranges(row);
+                        let pairs = out.chunks_exact_mut(whole).zip(blocks);
+                        match stretches {
+                            Some(stretches) => pairs.for_each(|(out, block)| {
+                                for s in stretches {
+                                    let (own, other) = ranges(s, row);
                                     match block.get(other) {
                                         Some(slices) => out[own].copy_from_slice(slices),
                                         None => out[own].fill(T::default()),
                                     }
-                                }),
-                                None if row == 1 => out.iter_mut().zip(list).for_each(|(o, &i)| {
+                                }
+                            }),
+                            None if row == 1 => pairs.for_each(|(out, block)| {
+                                out.iter_mut().zip(list).for_each(|(o, &i)| {
                                     *o = block.get(i as usize).copied().unwrap_or_default();
-                                }),
-                                None => out.chunks_exact_mut(row).zip(list).for_each(|(o, &i)| {
+                                });
+                            }),
+                            None => pairs.for_each(|(out, block)| {
+                                out.chunks_exact_mut(row).zip(list).for_each(|(o, &i)| {
                                     match block.get(i as usize * row..(i as usize + 1) * row) {
                                         Some(slice) => o.copy_from_slice(slice),
                                         None => o.fill(T::default()),
                                     }
-                                }),
-                            }
+                                });
+                            }),
                         }
                     });
                 }))
@@ -254,6 +250,7 @@ impl<T: Float> Rule<T> for Take {
                 let row: usize = shape[axis + 1..].iter().product();
                 let mut out = Tensor::zeros(shape).made()?;
                 let (whole, stretches) = (row * size, Stretches::find(list, row)?);
+                let stretches = stretches.as_ref().map(Stretches::all);
                 if whole == 0 || list.is_empty() {
                     return Ok(out);
                 }
@@ -262,7 +259,7 @@ impl<T: Float> Rule<T> for Take {
                     for (sums, block) in out.chunks_exact_mut(whole).zip(blocks) {
                         match &stretches {
                             Some(stretches) => stretches.iter().for_each(|s| {
-                                let (own, other) = s.ranges(row);
+                                let (own, other) = ranges(s, row);
                                 let sums = sums.get_mut(other).unwrap_or_default();
                                 sums.iter_mut().zip(&block[own]).for_each(|(sum, &v)| *sum = *sum + v);
                             }),

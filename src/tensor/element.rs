@@ -76,6 +76,7 @@ element!(bool, true, |v: f64| v != 0.0, |v: bool| v as u8 as f64, |v: bool| v as
 macro_rules! index {
     ($($t:ident)*) => {$(
         impl Index for $t {
+            #[inline(always)]
             fn to_i64(self) -> i64 { i64::try_from(self).unwrap_or(-1) }
         }
     )*};

@@ -41,6 +41,7 @@ pub(crate) fn for_runs<const K: usize>(
     }
     let outer = &axes[..axes.len() - 1];
     let mut index: SmallVec<[usize; 6]> = SmallVec::from_elem(0, outer.len());
+    let index = index.as_mut_slice();
     let mut at = start;
     let mut rest = from;
     for (i, (size, steps)) in outer.iter().enumerate().rev() {
@@ -107,6 +108,8 @@ pub(crate) fn gather<T: Element>(source: &[T], layout: &Layout, out: &mut [T]) {
 pub(crate) fn copy_run<T: Element>(source: &[T], at: isize, step: isize, out: &mut [T]) {
     let first = at as usize;
     match step {
+        // Without a call.
+        _ if out.len() == 1 => out[0] = source[first],
         1 => out.copy_from_slice(&source[first..first + out.len()]),
         0 => out.fill(source[first]),
         -1 => {

@@ -5,6 +5,7 @@
 use super::{
     product::{MatmulElement, Product, View},
     vector::{Job, Vector},
+    vector_product::load,
 };
 
 /// Most steps along k that a panel holds.
@@ -211,6 +212,40 @@ impl<V: Vector<T: MatmulElement>> Job for Small<'_, V> {
                     value = V::load_first(x.start.at(i, 0).data, x.n).mul_add(V::splat(x.beta), value);
                 }
                 value.store_first(x.c.at(i, 0).data, x.n);
+            }
+        }
+    }
+}
+
+/// Whether a product has one step along k, rows that lie side by side, and such a row of B, or one number as that.
+pub(super) fn is_outer<T>(x: &Product<T>) -> bool {
+    x.k == 1 && [x.c.col, x.start.col] == [1; 2] && (0..=1).contains(&x.b.col)
+}
+
+/// A product that [`is_outer`], row after row: it is limited by the memory it writes.
+pub(super) struct Outer<'a, V: Vector>(pub &'a Product<V::T>);
+
+impl<V: Vector<T: MatmulElement>> Job for Outer<'_, V> {
+    /// # Safety
+    /// As for [`Tiles`].
+    #[inline(always)]
+    unsafe fn run(&self) {
+        let x = &{ *self.0 };
+        for i in 0..x.m {
+            for j in (0..x.n).step_by(V::LANES) {
+                let lanes = V::LANES.min(x.n - j);
+                // SAFETY: the caller's views have m rows and n columns, of which those from j on are `lanes` or more.
+                unsafe {
+                    let b = x.b.at(0, j).data;
+                    let row = if x.b.col == 0 { V::splat(*b) } else { load::<V>(b, lanes) };
+                    let sum = V::splat(*x.a.at(i, 0).data).mul_add(row, V::splat(V::T::ZERO));
+                    let mut value = sum.mul(V::splat(x.alpha));
+                    if x.beta != V::T::ZERO {
+                        value = load::<V>(x.start.at(i, j).data, lanes).mul_add(V::splat(x.beta), value);
+                    }
+                    let c = x.c.at(i, j).data;
+                    if lanes == V::LANES { value.store(c) } else { value.store_first(c, lanes) }
+                }
             }
         }
     }

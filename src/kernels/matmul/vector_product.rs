@@ -235,7 +235,7 @@ unsafe fn add_some<V: Vector<T: MatmulElement>, const R: usize>(
 
 /// The first `lanes` elements, without reading more.
 #[inline(always)]
-unsafe fn load<V: Vector>(p: *const V::T, lanes: usize) -> V {
+pub(super) unsafe fn load<V: Vector>(p: *const V::T, lanes: usize) -> V {
     // SAFETY: the caller's pointer has as many elements.
     unsafe { if lanes == V::LANES { V::load(p) } else { V::load_first(p, lanes) } }
 }
