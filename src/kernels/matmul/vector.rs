@@ -48,6 +48,7 @@ pub(super) trait Job {
 }
 
 /// Implements [`Vector`] by intrinsics.
+#[allow(unused_macros, reason = "some targets have none")]
 macro_rules! vectors {
     ($($name:ident: $lanes:literal $t:ident in $raw:ident, $features:literal {
         $splat:ident $load:ident $store:ident $mul:ident
