@@ -1,7 +1,10 @@
 //! Folding axes away: sums, products, largest and smallest. The order of additions depends on the shape
 //! alone, never on the number of threads.
+mod folds;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use folds::{Fold, LANES, Largest, Product, Smallest, Sum};
 
 use crate::{
     kernels::{FloatElement, vectorised::vectorised},
@@ -10,133 +13,8 @@ use crate::{
 };
 use smallvec::SmallVec;
 
-/// A way to fold many numbers into one.
-pub(crate) trait Fold: Copy + Sync {
-    fn start<T: FloatElement>(self) -> T;
-    fn step<T: FloatElement>(self, acc: T, x: T) -> T;
-    /// Combines two partial results.
-    fn merge<T: FloatElement>(self, a: T, b: T) -> T {
-        self.step(a, b)
-    }
-    /// Chunks folded lane by lane, one after the other, and the lanes by halves.
-    #[inline(always)]
-    fn chunks<T: FloatElement>(self, chunks: &[[T; LANES]]) -> T {
-        let mut lanes = [self.start::<T>(); LANES];
-        for chunk in chunks {
-            lanes.iter_mut().zip(chunk).for_each(|(l, &v)| *l = self.step(*l, v));
-        }
-        // Opaque, or the loop gets vectors of two lanes, by which the halves begin.
-        halved(std::hint::black_box(lanes), |a, b| self.merge(a, b))
-    }
-    /// Whether the order of the elements makes no difference.
-    const ANY_ORDER: bool = false;
-}
-
-#[derive(Clone, Copy)]
-pub(crate) struct Sum;
-#[derive(Clone, Copy)]
-pub(crate) struct Product;
-/// The largest; NaN if there is one.
-#[derive(Clone, Copy)]
-pub(crate) struct Largest;
-/// The smallest; NaN if there is one.
-#[derive(Clone, Copy)]
-pub(crate) struct Smallest;
-
-impl Fold for Sum {
-    #[inline(always)]
-    fn start<T: FloatElement>(self) -> T {
-        T::constant(0.0)
-    }
-    #[inline(always)]
-    fn step<T: FloatElement>(self, acc: T, x: T) -> T {
-        acc + x
-    }
-}
-
-impl Fold for Product {
-    #[inline(always)]
-    fn start<T: FloatElement>(self) -> T {
-        T::constant(1.0)
-    }
-    #[inline(always)]
-    fn step<T: FloatElement>(self, acc: T, x: T) -> T {
-        acc * x
-    }
-}
-
-impl Fold for Largest {
-    #[inline(always)]
-    fn start<T: FloatElement>(self) -> T {
-        T::constant(f64::NEG_INFINITY)
-    }
-    #[inline(always)]
-    fn step<T: FloatElement>(self, acc: T, x: T) -> T {
-        T::select(acc.greater_equal(x) | acc.is_nan(), acc, x)
-    }
-    #[inline(always)]
-    fn chunks<T: FloatElement>(self, chunks: &[[T; LANES]]) -> T {
-        extreme(self.start(), chunks, |most, v| most.less(v))
-    }
-    const ANY_ORDER: bool = true;
-}
-
-impl Fold for Smallest {
-    #[inline(always)]
-    fn start<T: FloatElement>(self) -> T {
-        T::constant(f64::INFINITY)
-    }
-    #[inline(always)]
-    fn step<T: FloatElement>(self, acc: T, x: T) -> T {
-        T::select(acc.less_equal(x) | acc.is_nan(), acc, x)
-    }
-    #[inline(always)]
-    fn chunks<T: FloatElement>(self, chunks: &[[T; LANES]]) -> T {
-        extreme(self.start(), chunks, |most, v| v.less(most))
-    }
-    const ANY_ORDER: bool = true;
-}
-
-/// The element that no other is `beyond`. Whether one is NaN is found out beside that: so there is one comparison
-/// in the chain from chunk to chunk.
-#[inline(always)]
-fn extreme<T: FloatElement>(start: T, chunks: &[[T; LANES]], beyond: impl Fn(T, T) -> T::Mask) -> T {
-    let (mut lanes, mut nans) = ([start; LANES], [start; LANES]);
-    for chunk in chunks {
-        for ((lane, nan), &v) in lanes.iter_mut().zip(&mut nans).zip(chunk) {
-            *lane = T::select(beyond(*lane, v), v, *lane);
-            *nan = T::select(v.is_nan(), v, *nan);
-        }
-    }
-    let mut found = T::Mask::default();
-    for nan in nans {
-        found |= nan.is_nan();
-    }
-    let most = halved(lanes, |a, b| T::select(beyond(a, b), b, a));
-    T::select(found, T::constant(f64::NAN), most)
-}
-
-/// The second half of the lanes joined to the first, down to one. (Widths that are known become vectors.)
-#[inline(always)]
-fn halved<T: FloatElement>(mut lanes: [T; LANES], merge: impl Fn(T, T) -> T) -> T {
-    const { assert!(LANES == 32) }
-    for i in 0..16 {
-        lanes[i] = merge(lanes[i], lanes[i + 16]);
-    }
-    for i in 0..8 {
-        lanes[i] = merge(lanes[i], lanes[i + 8]);
-    }
-    for i in 0..4 {
-        lanes[i] = merge(lanes[i], lanes[i + 4]);
-    }
-    for i in 0..2 {
-        lanes[i] = merge(lanes[i], lanes[i + 2]);
-    }
-    merge(lanes[0], lanes[1])
-}
-
-/// Accumulators that run side by side in a row.
-pub(crate) const LANES: usize = 32;
+/// Rows whose lanes are joined at a time, and lanes of each after the first joining.
+const SIDE: usize = LANES / 2;
 /// Elements whose sum is taken before it joins the others: keeps rounding errors of long f32 sums small.
 const BLOCK: usize = 1024;
 /// Elements per task.
@@ -251,9 +129,52 @@ pub(crate) fn row<T: FloatElement, F: Fold>(f: F, x: &[T]) -> T {
 vectorised! {
     /// Rows of `n` elements, one after the other in `data`, each folded.
     fn several [F: Fold] (f: F, data: &[T], n: usize, out: &mut [T]) {
+        if (LANES..=BLOCK).contains(&n) && out.len() > 1 && !F::ANY_ORDER {
+            return side_by_side(f, data, n, out);
+        }
         for (i, o) in out.iter_mut().enumerate() {
             *o = row_body(f, &data[i * n..(i + 1) * n]);
         }
+    }
+}
+
+/// Rows of a block each as [`row_body`] folds them, but the lanes of several rows are joined at a time: those of one
+/// alone are less and less.
+#[inline(always)]
+fn side_by_side<T: FloatElement, F: Fold>(f: F, data: &[T], n: usize, out: &mut [T]) {
+    for (data, out) in data.chunks(SIDE * n).zip(out.chunks_mut(SIDE)) {
+        let mut sides = [[f.start(); SIDE]; SIDE];
+        for (side, row) in sides.iter_mut().zip(data.chunks_exact(n)) {
+            let lanes = f.lanes(row.as_chunks().0);
+            for l in 0..SIDE {
+                side[l] = f.merge(lanes[l], lanes[l + SIDE]);
+            }
+        }
+        // Opaque, or the loop gets narrow vectors, by which the joining ends.
+        let sides = std::hint::black_box(&mut sides);
+        joined::<T, F, 16>(f, sides);
+        joined::<T, F, 8>(f, sides);
+        joined::<T, F, 4>(f, sides);
+        joined::<T, F, 2>(f, sides);
+        for ((o, row), &part) in out.iter_mut().zip(data.chunks_exact(n)).zip(&sides[0]) {
+            let (_, tail) = row.as_chunks::<LANES>();
+            *o = f.merge(f.start(), tail.iter().fold(part, |a, &v| f.step(a, v)));
+        }
+    }
+}
+
+/// Of rows that have `WIDTH` lanes each, one after the other, the second half of the lanes joined to the first.
+#[inline(always)]
+fn joined<T: FloatElement, F: Fold, const WIDTH: usize>(f: F, sides: &mut [[T; SIDE]; SIDE]) {
+    for k in 0..WIDTH / 2 {
+        let (a, b, half) = (sides[2 * k], sides[2 * k + 1], WIDTH / 2);
+        let mut both = [f.start(); SIDE];
+        for i in 0..SIDE / 2 {
+            let first = i / half * WIDTH + i % half;
+            both[i] = f.merge(a[first], a[first + half]);
+            both[i + SIDE / 2] = f.merge(b[first], b[first + half]);
+        }
+        sides[k] = both;
     }
 }
 

@@ -125,10 +125,15 @@ fn extreme<T: PartialOrd + Copy>(line: &[T], largest: bool) -> Checked<usize> {
     }
     let top =
         lanes.iter().chain(rest).fold(lanes[0], |top, &v| if beyond(v, top) | nan(&v) { v } else { top });
-    if nan(&top) {
-        return Ok(line.iter().position(nan).unwrap_or(0));
-    }
-    Ok(line.iter().position(|v| *v == top).unwrap_or(0))
+    Ok(if nan(&top) { first(chunks, rest, nan) } else { first(chunks, rest, |v| *v == top) })
+}
+
+/// The first place where something holds, looked for in whole chunks; 0 if there is none.
+fn first<T, const N: usize>(chunks: &[[T; N]], rest: &[T], holds: impl Fn(&T) -> bool) -> usize {
+    let any = |chunk: &[T; N]| chunk.iter().fold(false, |any, v| any | holds(v));
+    let at = chunks.iter().position(any);
+    let found = at.map_or(rest, |at| &chunks[at]).iter().position(holds);
+    found.map_or(0, |place| at.unwrap_or(chunks.len()) * N + place)
 }
 
 /// # Where the largest and smallest are

@@ -42,10 +42,6 @@ macro_rules! shared {
                 0.0 // also of NaN, as in PyTorch
             }
         }
-        #[inline(always)]
-        fn fmod(self, other: $t) -> $t {
-            self % other
-        }
         shared!($t, sqrt = sqrt, abs = abs, floor = floor, ceil = ceil, round = round_ties_even, trunc = trunc);
     };
     ($t:ident, $($name:ident = $std:ident),*) => {$(
@@ -73,6 +69,10 @@ macro_rules! through {
 
 impl Arithmetic for f64 {
     shared!(f64);
+    #[inline(always)]
+    fn fmod(self, other: f64) -> f64 {
+        self % other
+    }
     through!(f64 dispatch::double: exp expm1 log log1p tanh sigmoid sin cos erf);
     #[inline]
     fn sin_cos(self) -> (f64, f64) {
@@ -104,6 +104,16 @@ impl Arithmetic for f64 {
 
 impl Arithmetic for f32 {
     shared!(f32);
+    #[inline(always)]
+    fn fmod(self, other: f32) -> f32 {
+        let (a, b) = (self as f64, other as f64);
+        let quotient = a / b;
+        // Its whole part is the true one's, and product and difference are exact.
+        if quotient.abs() < (1 << 28) as f64 && b.abs() < f64::INFINITY {
+            return (a - quotient.trunc() * b).copysign(a) as f32;
+        }
+        far_fmod(self, other)
+    }
     through!(f32 dispatch::single: exp exp2 expm1 log log1p log2 log10 sin cos tan asin acos atan sinh cosh tanh
         asinh acosh atanh sigmoid erf erfc);
     through!(pairs f32 dispatch::single: pow atan2);
@@ -121,6 +131,13 @@ impl Arithmetic for f32 {
     }
 }
 
+/// A call of its own, or vector code would make it for every element.
+#[cold]
+#[inline(never)]
+fn far_fmod(a: f32, b: f32) -> f32 {
+    a % b
+}
+
 /// `x` to the power of an integer, by repeated squaring: the same steps everywhere.
 pub(crate) fn powi(x: f64, n: i32) -> f64 {
     let (mut power, mut left, mut result) = (x, n.unsigned_abs(), 1.0);
@@ -132,4 +149,22 @@ pub(crate) fn powi(x: f64, n: i32) -> f64 {
         left /= 2;
     }
     if n < 0 { 1.0 / result } else { result }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_remainder_is_exact_for_all_sizes() {
+        let all = [0.0, 1e-45, 1e-38, 0.3, 1.0, 7.0, 16777215.0, 1e20, f32::MAX, f32::INFINITY, f32::NAN];
+        let near = (0..2000).map(|i| f32::from_bits(0x2f00_1234 + i * 0x1_2345));
+        let all: Vec<f32> = all.into_iter().chain(near).flat_map(|x| [x, -x]).collect();
+        for &a in &all {
+            for &b in &all {
+                let (y, want) = (Arithmetic::fmod(a, b), a % b);
+                assert!(y.to_bits() == want.to_bits() || y.is_nan() && want.is_nan(), "{a:e} {b:e}: {y:e}");
+            }
+        }
+    }
 }

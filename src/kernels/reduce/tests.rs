@@ -55,3 +55,17 @@ fn folding_down_has_the_bits_of_folding_rows() {
         }
     }
 }
+
+#[test]
+fn several_rows_have_the_bits_of_each_alone() {
+    for n in [31, 32, 49, 64, 100, 1000, 1024, 1030] {
+        for rows in [2, 15, 16, 17, 40] {
+            let x = Tensor::from_fn([rows, n], |i| 1.0 + 0.01 * (i as f32 * 0.37).sin());
+            let bits = |y: Vec<f32>| y.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+            let alone = |f: fn(&[f32]) -> f32| x.as_slice().unwrap().chunks(n).map(f).collect();
+            assert_eq!(bits(fold(Sum, &x, &[1], false).to_vec()), bits(alone(|r| row(Sum, r))), "{rows} {n}");
+            let products = fold(Product, &x, &[1], false).to_vec();
+            assert_eq!(bits(products), bits(alone(|r| row(Product, r))), "{rows} {n}");
+        }
+    }
+}
