@@ -22,6 +22,7 @@ macro_rules! operations {
             Distance(Distance)
             Extremum(Extremum)
             Linalg(Linalg)
+            Put(Put)
             Reduce(Reduce)
             Scan(Scan)
             Shape(ShapeOp)
@@ -132,6 +133,12 @@ elementary!(elementwise);
 pub(crate) struct Attend {
     pub causal: bool,
     pub scale: f64,
+}
+
+/// A tensor with the elements of another at positions of the flattened tensor, no position twice but nowhere.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Put {
+    pub positions: Tensor<u32>,
 }
 
 /// The distance of each row of `[…, p, m]` from each row of `[…, r, m]`: `[…, p, r]`.

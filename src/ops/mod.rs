@@ -63,6 +63,7 @@ mod norm;
 mod attention;
 mod conv;
 mod pool;
+mod put;
 mod resize;
 
 mod parts;

@@ -28,10 +28,10 @@ pub enum Scatter {
     Amin,
 }
 
-/// For each place of a tensor with `n` elements the last element that goes there, or [`NOWHERE`].
-fn winners(positions: &Tensor<u32>, n: usize) -> Checked<Vec<u32>> {
+/// For each of `n` slices the last that goes there, or [`NOWHERE`].
+fn winners(rows: &Tensor<u32>, n: usize) -> Checked<Vec<u32>> {
     let mut winners = filled(n, NOWHERE)?;
-    for (i, p) in positions.list()?.into_iter().enumerate() {
+    for (i, p) in rows.list()?.into_iter().enumerate() {
         if let Some(w) = winners.get_mut(p as usize) {
             *w = i as u32;
         }
@@ -76,14 +76,6 @@ impl<'t, T: Float> Var<'t, T> {
         part
     }
 
-    /// This tensor with the elements of `src` at the places that `winners` gives.
-    #[track_caller]
-    fn overwritten(&self, src: &Var<'t, T>, winners: Vec<u32>) -> Var<'t, T> {
-        let shape = self.shape().clone();
-        let mask = mask_of(&shape, &winners, |w| w != NOWHERE);
-        src.elements(Tensor::from(winners).reshaped(&shape)).where_(&mask, self)
-    }
-
     /// `y = x`, but `y[index[i][j]][j] = src[i][j]` for `dim` 0, and so on; or one number at all places of
     /// the index. Where an index names a place twice, the last value stays, and only it gets a gradient.
     ///
@@ -116,8 +108,7 @@ impl<'t, T: Float> Var<'t, T> {
         if src.failed_id().is_some() || positions.numel() == 0 {
             return if src.failed_id().is_some() { src } else { self.clone() };
         }
-        let winners = valid!([self, &src], "scatter", winners(&positions, self.numel()));
-        self.overwritten(&src, winners)
+        self.put(&positions, &src)
     }
 
     /// `y = x`, but `y[index[i][j]][j] += src[i][j]` for `dim` 0, and so on.
@@ -320,8 +311,7 @@ impl<'t, T: Float> Var<'t, T> {
                 format!("the mask chooses {} places, but the source has {}", places.numel(), source.shape());
             return self.tape().fail_op("masked_scatter", message, &[self, source]);
         }
-        let winners = valid!([self, source], "masked_scatter", winners(&places, shape.numel()));
-        x.overwritten(source, winners)
+        x.put(&places, &source.reshape([-1]).narrow(0, 0, places.numel()))
     }
 
     fn slices_of<I: Index>(&self, dim: isize, index: &Tensor<I>) -> Checked<(usize, Tensor<u32>)> {
