@@ -23,6 +23,7 @@ pub(crate) fn erfinv(x: f64) -> f64 {
 ///
 /// By the rational functions of M. J. Wichura, Algorithm AS 241, PPND16, Applied Statistics 37 (1988): of `x²`
 /// in the middle, of the root of the tail's logarithm outside.
+#[inline(never)]
 pub(crate) fn normal_quantile(x: f64) -> f64 {
     const MIDDLE: [[f64; 8]; 2] = [
         [

@@ -179,6 +179,8 @@ impl Random {
     /// let mut stream = kolmo::Random::new(7);
     /// assert_eq!(stream.normal_at(0), stream.normal(0.0, 1.0));
     /// ```
+    // Inlined: as a function, a number's conversion waits for the register of the number before.
+    #[inline]
     pub fn normal_at(&self, i: u64) -> f64 {
         // One of the 2⁵³ numbers in the middle of equal parts of (-1, 1), each of which a float holds.
         let odd = (self.bits_at(i) >> 10 | 1) as i64 - (1 << 53);
