@@ -160,6 +160,7 @@ unsafe fn turn<T: Copy, const N: usize>(from: *const T, from_step: isize, to: *m
 #[cfg(target_arch = "aarch64")]
 pub(super) mod arm;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+#[allow(unused_unsafe, reason = "only its intrinsics with pointers are unsafe")]
 pub(super) mod wasm;
 #[cfg(target_arch = "x86_64")]
 pub(super) mod x86;
