@@ -1,6 +1,9 @@
 //! How many threads there may be.
 use std::{
-    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     thread::available_parallelism,
 };
 
@@ -10,7 +13,8 @@ pub(super) const MAX_THREADS: usize = 256;
 /// Zero until somebody asks or sets.
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
-/// Sets how many threads kernels may use, the caller's included; at least 1 and at most 256.
+/// Sets how many threads kernels may use, the caller's included; at least 1 and at most 256. Of more than
+/// three no more are woken than the machine runs at once.
 ///
 /// Results don't depend on it, to the bit.
 pub fn set_num_threads(n: usize) {
@@ -23,6 +27,16 @@ pub fn num_threads() -> usize {
     match THREADS.load(Relaxed) {
         0 => first_threads(),
         n => n,
+    }
+}
+
+/// Threads that are worth waking: more than the machine runs at once would only take turns, each a switch. Up to
+/// three are woken on any machine, so that a small one meets what happens among several.
+pub(super) fn worth_waking() -> usize {
+    static CORES: OnceLock<usize> = OnceLock::new();
+    match num_threads() {
+        few @ 0..=3 => few,
+        many => many.min(*CORES.get_or_init(|| available_parallelism().map_or(1, usize::from))),
     }
 }
 

@@ -2,7 +2,7 @@
 //! It allocates nothing per call.
 use super::{
     job::{Offer, Worker, sleep},
-    number::num_threads,
+    number::worth_waking,
     scratch, start,
     sync::{Arc, AtomicBool, AtomicPtr, AtomicU64, Mutex, spin_loop, yield_now},
 };
@@ -23,7 +23,7 @@ pub(super) const AWAKE: Duration = Duration::from_micros(200);
 /// caller, in order. If tasks panic, those not yet begun are skipped and one of the panics goes on in the
 /// caller.
 pub(crate) fn parallel_for(tasks: usize, f: &(dyn Fn(usize) + Sync)) {
-    let helpers = num_threads().min(tasks).saturating_sub(1);
+    let helpers = worth_waking().min(tasks).saturating_sub(1);
     // Only one job at a time has the workers; a nested call finds the lock taken as well.
     let pool = if helpers == 0 { None } else { try_pool() };
     let Some(mut pool) = pool else {
