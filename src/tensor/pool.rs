@@ -47,11 +47,24 @@ impl<T> From<Vec<T>> for Buffer<T> {
 
 /// Free buffers of one element type on one thread, by size class.
 pub struct Pool<T> {
-    classes: Vec<Vec<Arc<Buffer<T>>>>,
+    classes: Vec<Free<T>>,
     held: usize,
     pub(super) out: usize,
     peak: usize,
+    /// Buffers that were asked for since those that nobody needed went back to the system.
+    asked: usize,
 }
+
+/// Those of one size class.
+struct Free<T> {
+    buffers: Vec<Arc<Buffer<T>>>,
+    /// The fewest there were since the last look: so many have not been needed.
+    idle: usize,
+}
+
+/// How many buffers are asked for until those go back to the system that none of these times were needed: many
+/// steps of training or, of very long steps, one.
+const SETTLED: usize = 1 << 16;
 
 impl<T> fmt::Debug for Pool<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -61,15 +74,33 @@ impl<T> fmt::Debug for Pool<T> {
 
 impl<T> Pool<T> {
     pub(crate) const fn new() -> Pool<T> {
-        Pool { classes: Vec::new(), held: 0, out: 0, peak: 0 }
+        Pool { classes: Vec::new(), held: 0, out: 0, peak: 0, asked: 0 }
     }
 
     pub(super) fn take(&mut self, n: usize) -> Option<Arc<Buffer<T>>> {
-        let found = self.classes.get_mut(class(n)).and_then(Vec::pop);
+        self.asked += 1;
+        if self.asked >= SETTLED {
+            self.settle();
+        }
+        let free = self.classes.get_mut(class(n))?;
+        let found = free.buffers.pop();
+        free.idle = free.idle.min(free.buffers.len());
         if let Some(buffer) = &found {
             self.held -= buffer.len;
         }
         found
+    }
+
+    /// Gives back to the system what hasn't been needed for a while: what a model was loaded with, or what
+    /// larger batches took.
+    #[cold]
+    fn settle(&mut self) {
+        self.asked = 0;
+        for free in &mut self.classes {
+            // The last ones are handed out first.
+            self.held -= free.buffers.drain(..free.idle).map(|buffer| buffer.len).sum::<usize>();
+            free.idle = free.buffers.len();
+        }
     }
 
     /// A buffer of this length goes out.
@@ -89,10 +120,10 @@ impl<T> Pool<T> {
             return;
         }
         if self.classes.len() <= c {
-            self.classes.resize_with(c + 1, Vec::new);
+            self.classes.resize_with(c + 1, || Free { buffers: Vec::new(), idle: 0 });
         }
         if let Some(free) = self.classes.get_mut(c) {
-            free.push(buffer);
+            free.buffers.push(buffer);
             self.held += n;
         }
     }
@@ -154,5 +185,22 @@ mod tests {
             pool.give(Arc::new(Buffer::new(64, 0.0).unwrap()));
         }
         assert_eq!(pool.held, 192);
+    }
+
+    #[test]
+    fn what_is_not_needed_for_long_goes_back_to_the_system() {
+        let mut pool = Pool::<f32>::new();
+        for n in [64, 64, 64, 1024] {
+            pool.count(n);
+        }
+        for n in [64, 64, 64, 1024] {
+            pool.give(Arc::new(Buffer::new(n, 0.0).unwrap()));
+        }
+        assert_eq!(pool.held, 1216);
+        for _ in 0..2 * SETTLED {
+            let two = [64, 64].map(|n| pool.take(n).unwrap());
+            two.into_iter().for_each(|buffer| pool.give(buffer));
+        }
+        assert_eq!(pool.held, 128, "two of 64 were needed");
     }
 }
