@@ -1,24 +1,47 @@
 //! Vectors of floats for the products' inner loops, one type per instruction set and element.
 //! Knows nothing of matrices.
 
+/// Most lanes of vectors that have no instruction for some of them.
+const FEW: usize = 4;
+
 /// A register full of floats.
 ///
 /// # Safety
 /// All functions: the machine must have the type's instructions. Those with a pointer: it must be valid for
 /// as many elements as the function touches.
 pub(super) trait Vector: Copy {
-    type T: Copy;
+    type T: Copy + Default;
     const LANES: usize;
     /// `x` in every lane.
     unsafe fn splat(x: Self::T) -> Self;
     /// Reads `LANES` elements.
     unsafe fn load(p: *const Self::T) -> Self;
     /// Reads the first `n <= LANES` elements and nothing behind them; the other lanes are zero.
-    unsafe fn load_first(p: *const Self::T, n: usize) -> Self;
+    #[inline(always)]
+    unsafe fn load_first(p: *const Self::T, n: usize) -> Self {
+        const { assert!(Self::LANES <= FEW) }
+        let mut lanes = [Self::T::default(); FEW];
+        for (i, lane) in lanes.iter_mut().enumerate().take(n) {
+            // SAFETY: the caller's pointer has n elements.
+            *lane = unsafe { *p.add(i) };
+        }
+        // SAFETY: there are as many lanes and more.
+        unsafe { Self::load(lanes.as_ptr()) }
+    }
     /// Writes `LANES` elements.
     unsafe fn store(self, p: *mut Self::T);
     /// Writes the first `n <= LANES` elements and nothing behind them.
-    unsafe fn store_first(self, p: *mut Self::T, n: usize);
+    #[inline(always)]
+    unsafe fn store_first(self, p: *mut Self::T, n: usize) {
+        const { assert!(Self::LANES <= FEW) }
+        let mut lanes = [Self::T::default(); FEW];
+        // SAFETY: there are as many lanes and more.
+        unsafe { self.store(lanes.as_mut_ptr()) };
+        for (i, lane) in lanes.into_iter().enumerate().take(n) {
+            // SAFETY: the caller's pointer has n elements.
+            unsafe { *p.add(i) = lane };
+        }
+    }
     /// Whether a multiply-add can take one lane of a vector for all of them, so that `spread` costs nothing.
     const BY_LANE: bool = false;
     /// Each of the first four lanes, as far as there are as many, in all lanes of a vector of its own.
@@ -53,8 +76,10 @@ macro_rules! vectors {
     ($($name:ident: $lanes:literal $t:ident in $raw:ident, $features:literal {
         $splat:ident $load:ident $store:ident $mul:ident
         mul_add($fa:ident, $fb:ident, $fc:ident) $mul_add:expr;
-        first($p:ident, $n:ident) $load_first:expr;
-        put($v:ident, $q:ident, $m:ident) $store_first:expr;
+        $(
+            first($p:ident, $n:ident) $load_first:expr;
+            put($v:ident, $q:ident, $m:ident) $store_first:expr;
+        )?
         sum($x:ident) $sum:expr;
         $(spread($s:ident) $spread:expr;)?
         $square:literal $transpose:path
@@ -75,18 +100,20 @@ macro_rules! vectors {
                 unsafe { Self($load(p)) }
             }
             #[inline(always)]
-            unsafe fn load_first($p: *const $t, $n: usize) -> Self {
-                unsafe { Self($load_first) }
-            }
-            #[inline(always)]
             unsafe fn store(self, p: *mut $t) {
                 unsafe { $store(p, self.0) }
             }
-            #[inline(always)]
-            unsafe fn store_first(self, $q: *mut $t, $m: usize) {
-                let $v = self.0;
-                unsafe { $store_first }
-            }
+            $(
+                #[inline(always)]
+                unsafe fn load_first($p: *const $t, $n: usize) -> Self {
+                    unsafe { Self($load_first) }
+                }
+                #[inline(always)]
+                unsafe fn store_first(self, $q: *mut $t, $m: usize) {
+                    let $v = self.0;
+                    unsafe { $store_first }
+                }
+            )?
             $(
                 const BY_LANE: bool = true;
                 #[inline(always)]
@@ -124,26 +151,6 @@ macro_rules! vectors {
             }
         }
     )*};
-}
-
-/// The first `n` of `N` elements, zeros behind them.
-#[inline(always)]
-unsafe fn first<T: Copy + Default, const N: usize>(p: *const T, n: usize) -> [T; N] {
-    let mut lanes = [T::default(); N];
-    for (i, lane) in lanes.iter_mut().enumerate().take(n) {
-        // SAFETY: the caller's pointer has n elements.
-        *lane = unsafe { *p.add(i) };
-    }
-    lanes
-}
-
-/// Writes the first `n` of these.
-#[inline(always)]
-unsafe fn put<T: Copy, const N: usize>(lanes: [T; N], p: *mut T, n: usize) {
-    for (i, lane) in lanes.into_iter().enumerate().take(n) {
-        // SAFETY: the caller's pointer has n elements.
-        unsafe { *p.add(i) = lane };
-    }
 }
 
 /// Turns a square of `N` rows, element by element.
@@ -185,16 +192,8 @@ macro_rules! plain {
                 unsafe { Self(p.cast::<[$t; $lanes]>().read()) }
             }
             #[inline(always)]
-            unsafe fn load_first(p: *const $t, n: usize) -> Self {
-                unsafe { Self(first(p, n)) }
-            }
-            #[inline(always)]
             unsafe fn store(self, p: *mut $t) {
                 unsafe { p.cast::<[$t; $lanes]>().write(self.0) }
-            }
-            #[inline(always)]
-            unsafe fn store_first(self, p: *mut $t, n: usize) {
-                unsafe { put(self.0, p, n) }
             }
             #[inline(always)]
             unsafe fn mul_add(self, b: Self, c: Self) -> Self {

@@ -1,17 +1,11 @@
 //! Vectors of NEON, which all 64-bit ARM processors have: 128 bits, and 32 registers.
-use super::{Job, Vector, first, put};
+use super::{Job, Vector};
 use std::arch::aarch64::*;
 
 vectors! {
     F32x4: 4 f32 in float32x4_t, "neon" {
         vdupq_n_f32 vld1q_f32 vst1q_f32 vmulq_f32
         mul_add(a, b, c) vfmaq_f32(c, a, b);
-        first(p, n) vld1q_f32(first::<f32, 4>(p, n).as_ptr());
-        put(v, p, n) {
-            let mut lanes = [0.0f32; 4];
-            vst1q_f32(lanes.as_mut_ptr(), v);
-            put(lanes, p, n)
-        };
         sum(v) vpadds_f32(vadd_f32(vget_low_f32(v), vget_high_f32(v)));
         spread(v) [
             Self(vdupq_laneq_f32::<0>(v)),
@@ -24,12 +18,6 @@ vectors! {
     F64x2: 2 f64 in float64x2_t, "neon" {
         vdupq_n_f64 vld1q_f64 vst1q_f64 vmulq_f64
         mul_add(a, b, c) vfmaq_f64(c, a, b);
-        first(p, n) vld1q_f64(first::<f64, 2>(p, n).as_ptr());
-        put(v, p, n) {
-            let mut lanes = [0.0f64; 2];
-            vst1q_f64(lanes.as_mut_ptr(), v);
-            put(lanes, p, n)
-        };
         sum(v) vpaddd_f64(v);
         spread(v) {
             let (low, high) = (Self(vdupq_laneq_f64::<0>(v)), Self(vdupq_laneq_f64::<1>(v)));

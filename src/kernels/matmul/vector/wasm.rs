@@ -1,17 +1,11 @@
 //! Vectors of WebAssembly's `simd128`, without fused multiply-adds.
-use super::{Job, Vector, first, put, turn};
+use super::{Job, Vector, turn};
 use std::arch::wasm32::*;
 
 vectors! {
     F32x4: 4 f32 in v128, "simd128" {
         f32x4_splat load store f32x4_mul
         mul_add(a, b, c) f32x4_add(f32x4_mul(a, b), c);
-        first(p, n) load(first::<f32, 4>(p, n).as_ptr());
-        put(v, p, n) {
-            let mut lanes = [0.0f32; 4];
-            store(lanes.as_mut_ptr(), v);
-            put(lanes, p, n)
-        };
         sum(v) {
             let two = f32x4_add(v, i64x2_shuffle::<1, 0>(v, v));
             f32x4_extract_lane::<0>(two) + f32x4_extract_lane::<1>(two)
@@ -21,12 +15,6 @@ vectors! {
     F64x2: 2 f64 in v128, "simd128" {
         f64x2_splat load store f64x2_mul
         mul_add(a, b, c) f64x2_add(f64x2_mul(a, b), c);
-        first(p, n) load(first::<f64, 2>(p, n).as_ptr());
-        put(v, p, n) {
-            let mut lanes = [0.0f64; 2];
-            store(lanes.as_mut_ptr(), v);
-            put(lanes, p, n)
-        };
         sum(v) f64x2_extract_lane::<0>(v) + f64x2_extract_lane::<1>(v);
         2 turn::<f64, 2>
     }

@@ -1,5 +1,5 @@
 //! Vectors of x86-64: SSE2, which all of these processors have, AVX2 and AVX-512.
-use super::{Job, Vector, first, put};
+use super::{Job, Vector};
 use std::arch::x86_64::*;
 
 vectors! {
@@ -39,24 +39,12 @@ vectors! {
     F32x4: 4 f32 in __m128, "sse2" {
         _mm_set1_ps _mm_loadu_ps _mm_storeu_ps _mm_mul_ps
         mul_add(a, b, c) _mm_add_ps(_mm_mul_ps(a, b), c);
-        first(p, n) _mm_loadu_ps(first::<f32, 4>(p, n).as_ptr());
-        put(v, p, n) {
-            let mut lanes = [0.0f32; 4];
-            _mm_storeu_ps(lanes.as_mut_ptr(), v);
-            put(lanes, p, n)
-        };
         sum(v) sum_of_4(v);
         4 turn_4
     }
     F64x2: 2 f64 in __m128d, "sse2" {
         _mm_set1_pd _mm_loadu_pd _mm_storeu_pd _mm_mul_pd
         mul_add(a, b, c) _mm_add_pd(_mm_mul_pd(a, b), c);
-        first(p, n) _mm_loadu_pd(first::<f64, 2>(p, n).as_ptr());
-        put(v, p, n) {
-            let mut lanes = [0.0f64; 2];
-            _mm_storeu_pd(lanes.as_mut_ptr(), v);
-            put(lanes, p, n)
-        };
         sum(v) sum_of_2(v);
         2 turn_2
     }
