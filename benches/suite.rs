@@ -1,12 +1,16 @@
 //! The workloads that kolmo is compared on with its peers: `suite WORKLOADS [THREADS]`, workloads separated
-//! by commas. Each prints one line of JSON with the median and least time of a step and a checksum of what
-//! was computed. `$BENCH_BUDGET` is the time to spend on each in seconds. Models are built as a user of the
+//! by commas. Each prints one line of JSON with the median and least time of a step, a checksum of what was
+//! computed, and the most bytes that were in use. `$BENCH_BUDGET` is the time to spend on each in seconds. Models are built as a user of the
 //! crate would.
 #![allow(clippy::disallowed_methods)]
 #[path = "suite/adbench.rs"]
 mod adbench;
+#[path = "suite/counting.rs"]
+mod counting;
 #[path = "../examples/char_gpt/model.rs"]
 mod gpt;
+#[path = "suite/measure.rs"]
+mod measure;
 #[path = "suite/models.rs"]
 mod models;
 #[path = "suite/scalar.rs"]
@@ -21,9 +25,10 @@ use kolmo::{
     optim::{Adam, AdamW, Optimizer, Sgd},
     tensor::Shape,
 };
+use measure::measure;
 use models::{GruChar, cnn, gpt_nano, lenet, linear, mlp, tensor};
 use serde::Serialize;
-use timing::{labels, measure};
+use timing::labels;
 
 fn main() {
     // Cargo passes --bench; what is left are the words of the user.
@@ -34,6 +39,8 @@ fn main() {
     let threads = words.get(1).and_then(|t| t.parse().ok()).unwrap_or_else(kolmo::runtime::num_threads);
     kolmo::runtime::set_num_threads(threads);
     for workload in words.first().map_or(all, String::as_str).split(',') {
+        kolmo::runtime::release_memory();
+        counting::start();
         if let Err(error) = run(workload, threads) {
             println!(
                 "{{\"peer\":\"kolmo\",\"workload\":\"{workload}\",\"threads\":{threads},\"error\":{:?}}}",

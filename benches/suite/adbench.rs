@@ -15,7 +15,7 @@ mod numbers;
 #[path = "../../examples/adbench/rotation.rs"]
 mod rotation;
 
-use crate::timing::{budget, peak_rss_mb};
+use crate::{measure::peak_rss_mb, timing::budget};
 use ba::Way;
 use kolmo::{Result, Tape, autodiff::Sparse};
 use std::{hint::black_box, time::Instant};

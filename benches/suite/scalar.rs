@@ -1,5 +1,5 @@
 //! A long chain of scalar statements: recording and sweeping against computing alone.
-use crate::timing::{budget, peak_rss_mb};
+use crate::{measure::peak_rss_mb, timing::budget};
 use kolmo::{Number, Result, Scalar, Tape, fuse};
 use std::{hint::black_box, time::Instant};
 

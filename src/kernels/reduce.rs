@@ -203,15 +203,31 @@ fn columns<T: FloatElement, F: Fold>(f: F, data: &[T], n: usize, inner: usize, o
     let strip = inner.min(BLOCK);
     let chunk = if n * inner >= 2 * GRAIN { strip } else { inner };
     let per_outer = inner.div_ceil(chunk);
-    let mut pieces: SmallVec<[&mut [T]; 32]> = SmallVec::new();
-    for row in out.chunks_mut(inner) {
-        pieces.extend(row.chunks_mut(chunk));
+    for_strips(out, inner, chunk, (GRAIN / (n * chunk).max(1)).max(1), |i, piece| {
+        let (o, column) = (i / per_outer, i % per_outer * chunk);
+        column_strip(f, data, o * n * inner + column, n, inner, piece);
+    });
+}
+
+/// Runs `f(number, strip)` for the strips of `width` columns of all rows of `row` columns, the last of a row
+/// narrower; tasks of `each`.
+fn for_strips<T: Send>(
+    out: &mut [T],
+    row: usize,
+    width: usize,
+    each: usize,
+    f: impl Fn(usize, &mut [T]) + Sync,
+) {
+    let count = out.len() / row.max(1) * row.div_ceil(width);
+    let strips = out.chunks_mut(row.max(1)).flat_map(|row| row.chunks_mut(width));
+    let mut list: SmallVec<[&mut [T]; 32]> = SmallVec::new();
+    if list.try_reserve(count).is_err() {
+        // Without room for a list, one after the other.
+        return strips.enumerate().for_each(|(i, strip)| f(i, strip));
     }
-    threads::for_chunks(&mut pieces, (GRAIN / (n * chunk).max(1)).max(1), |first, pieces| {
-        for (k, piece) in pieces.iter_mut().enumerate() {
-            let (o, column) = ((first + k) / per_outer, (first + k) % per_outer * chunk);
-            column_strip(f, data, o * n * inner + column, n, inner, piece);
-        }
+    list.extend(strips);
+    threads::for_chunks(&mut list, each, |first, strips| {
+        strips.iter_mut().zip(first..).for_each(|(strip, i)| f(i, strip));
     });
 }
 
@@ -260,16 +276,10 @@ pub(crate) fn down<T: FloatElement, F: Fold>(f: F, x: &Tensor<T>, axis: usize) -
     let (_, full) = shapes(x.shape(), &[axis], true);
     let data = x.as_slice().unwrap_or_default();
     Tensor::build(full, |out| {
-        let mut pieces: SmallVec<[&mut [T]; 32]> = SmallVec::new();
-        for row in out.chunks_mut(inner.max(1)) {
-            pieces.extend(row.chunks_mut(STRIP));
-        }
         let each = inner.div_ceil(STRIP);
-        threads::for_chunks(&mut pieces, (GRAIN / (n * STRIP).max(1)).max(1), |first, pieces| {
-            for (k, piece) in pieces.iter_mut().enumerate() {
-                let (o, column) = ((first + k) / each, (first + k) % each * STRIP);
-                strip_down(f, &data[o * n * inner + column..], n, inner, piece);
-            }
+        for_strips(out, inner, STRIP, (GRAIN / (n * STRIP).max(1)).max(1), |i, piece| {
+            let (o, column) = (i / each, i % each * STRIP);
+            strip_down(f, &data[o * n * inner + column..], n, inner, piece);
         });
     })
 }

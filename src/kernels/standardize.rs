@@ -2,6 +2,7 @@
 //! normalisation are made of. Sums are taken in an order that depends on the shape alone.
 use super::vectorised::vectorised;
 use crate::{
+    error::Checked,
     kernels::FloatElement,
     tensor::{Shape, Tensor},
     threads,
@@ -289,16 +290,17 @@ impl Groups {
     }
 
     /// A few numbers for each group, all groups side by side: `f` fills in those of a few, from the first on.
-    fn each<T: FloatElement>(self, f: impl Fn(usize, &mut [Stats<T>]) + Sync) -> Tensor<T> {
+    fn each<T: FloatElement>(self, f: impl Fn(usize, &mut [Stats<T>]) + Sync) -> Checked<Tensor<T>> {
         let width = size_of::<Stats<T>>() / size_of::<T>();
         let each = (self.outer * self.inner).max(1);
-        Tensor::build(Shape::new(&[self.groups, width]), |out| {
+        let all = Tensor::build(Shape::new(&[self.groups, width]), |out| {
             threads::for_chunks(out, (GRAIN / each).max(1) * width, |start, out| {
                 for (k, strip) in out.as_chunks_mut().0.chunks_mut(STRIP).enumerate() {
                     f(start / width + k * STRIP, strip);
                 }
             });
-        })
+        });
+        all.made()
     }
 
     /// Runs `f(start of a row, row of the output)` for rows that have one number of each group.
@@ -328,7 +330,7 @@ fn stats<T: FloatElement>(all: &[T], group: usize) -> Stats<T> {
 }
 
 /// Mean, 1 / √(variance + eps) and variance (divided by n) of each group of `x`, which is in row-major order.
-pub(crate) fn statistics<T: FloatElement>(x: &[T], at: Groups, eps: f64) -> Tensor<T> {
+pub(crate) fn statistics<T: FloatElement>(x: &[T], at: Groups, eps: f64) -> Checked<Tensor<T>> {
     let n = (at.outer * at.inner) as f64;
     at.each(|first, out: &mut [Stats<T>]| {
         let mut found = [[0.0; 2]; STRIP];
@@ -393,7 +395,7 @@ pub(crate) fn backward<T: FloatElement>(
     at: Groups,
     statistics: &Tensor<T>,
     affine: Affine<T>,
-) -> Slopes<T> {
+) -> Checked<Slopes<T>> {
     let n = (at.outer * at.inner) as f64;
     let by_place = if let Affine::ByPlace(w, _) = affine { Some(w) } else { None };
     // For weights by group the sums are first those without the weight: they are its and the bias's
@@ -414,7 +416,7 @@ pub(crate) fn backward<T: FloatElement>(
             }
             *out = [mean, scale, T::constant(total[0]), T::constant(total[1])];
         }
-    });
+    })?;
     let all = all.as_slice().unwrap_or_default();
     let slopes = Tensor::build(shape.clone(), |out| {
         if at.in_columns() {
@@ -437,16 +439,16 @@ pub(crate) fn backward<T: FloatElement>(
             (Some(pick(3)), Some(pick(2)))
         }
         Affine::ByPlace(..) => {
-            let (weight, bias) = places(x, g, at, all);
+            let (weight, bias) = places(x, g, at, all)?;
             (Some(weight), Some(bias))
         }
     };
-    Slopes { x: slopes, weight, bias }
+    Ok(Slopes { x: slopes, weight, bias })
 }
 
 /// Gradients of a weight and a bias for each place: sums over all parts, first within as many as a task
 /// takes.
-fn places<T: FloatElement>(x: &[T], g: &[T], at: Groups, all: &[T]) -> (Tensor<T>, Tensor<T>) {
+fn places<T: FloatElement>(x: &[T], g: &[T], at: Groups, all: &[T]) -> Checked<(Tensor<T>, Tensor<T>)> {
     let (n, width) = (at.outer * at.groups, 2 * at.inner);
     let rows = (GRAIN / at.inner.max(1)).max(16);
     let tasks = n.div_ceil(rows).max(1);
@@ -462,11 +464,12 @@ fn places<T: FloatElement>(x: &[T], g: &[T], at: Groups, all: &[T]) -> (Tensor<T
             }
         });
     });
+    let partial = partial.made()?;
     let partial = partial.as_slice().unwrap_or_default();
     let total = |shift: usize| {
         Tensor::from_fn([at.inner], |i| {
             T::constant((0..tasks).map(|t| partial[t * width + shift + i].to_f64()).sum::<f64>())
         })
     };
-    (total(0), total(at.inner))
+    Ok((total(0), total(at.inner)))
 }

@@ -76,7 +76,7 @@ pub(crate) fn indices<I: Index>(index: &Tensor<I>, size: usize, negative: bool) 
     small(&Shape::new(&[size]))?;
     match own {
         Some(own) => Ok(own),
-        None => Ok(Tensor::from_fn(index.shape(), |i| wrapped(list[i]) as u32)),
+        None => Tensor::from_fn(index.shape(), |i| wrapped(list[i]) as u32).made(),
     }
 }
 
@@ -119,7 +119,7 @@ pub(crate) fn positions(shape: &Shape, axis: usize, index: &Tensor<u32>) -> Chec
     let (run, [step]) = axes[axes.len() - 1];
     let source = index.contiguous().made()?;
     let list = source.as_slice().unwrap_or_default();
-    Ok(Tensor::build(index.shape().clone(), |out| {
+    Tensor::build(index.shape().clone(), |out| {
         for_runs(&axes, [0], 0, list.len() / run, |i, [at]| {
             let part = i * run..(i + 1) * run;
             for ((o, &j), k) in out[part.clone()].iter_mut().zip(&list[part]).zip(0u32..) {
@@ -127,11 +127,13 @@ pub(crate) fn positions(shape: &Shape, axis: usize, index: &Tensor<u32>) -> Chec
                 *o = own.wrapping_add(j.wrapping_mul(along));
             }
         });
-    }))
+    })
+    .made()
 }
 
 /// The axis and the positions of `gather` and `scatter`.
 pub(crate) fn along<I: Index>(shape: &Shape, dim: isize, index: &Tensor<I>) -> Checked<Tensor<u32>> {
+    index.there()?;
     let axis = shape.axis(dim)?;
     let size = shape.get(axis).copied().unwrap_or(1);
     let index = if index.numel() == 0 { Tensor::zeros(index.shape()) } else { indices(index, size, false)? };

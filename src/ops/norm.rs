@@ -31,7 +31,7 @@ impl<'t, T: Float> Var<'t, T> {
 
     fn statistics(&self, at: Groups, eps: f64) -> Checked<Tensor<T>> {
         let x = self.tensor().contiguous().made()?;
-        statistics(x.as_slice().unwrap_or_default(), at, eps).made()
+        statistics(x.as_slice().unwrap_or_default(), at, eps)
     }
 
     /// Mean 0 and variance 1 in each group: `(x - mean) / √(var + eps)`, with the variance divided by n,
@@ -100,7 +100,8 @@ impl<'t, T: Float> Var<'t, T> {
         if [self, weight, bias].iter().any(|v| v.node().is_some()) {
             return None;
         }
-        let known = Tensor::from_fn([at.groups, 4], |i| known(i / 4).get(i % 4).copied().unwrap_or_default());
+        let known = |i: usize| known(i / 4).get(i % 4).copied().unwrap_or_default();
+        let known = Tensor::from_fn([at.groups, 4], known).made().ok()?;
         let each = |v: &Var<'t, T>| {
             let values = v.tensor().list().ok()?;
             Some(self.tape().constant(Tensor::from_fn([at.groups], |i| values[i % values.len()])))

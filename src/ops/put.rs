@@ -77,7 +77,7 @@ fn last_of_each(positions: &Tensor<u32>, n: usize) -> Checked<Tensor<u32>> {
     let mut taken = filled(n.div_ceil(64), 0u64)?;
     let list = positions.contiguous().made()?;
     let list = list.as_slice().unwrap_or_default();
-    Ok(Tensor::build(positions.shape().clone(), |out| {
+    Tensor::build(positions.shape().clone(), |out| {
         for (out, &p) in out.iter_mut().zip(list).rev() {
             let (word, bit) = (taken.get_mut(p as usize / 64), 1 << (p % 64));
             *out = match word {
@@ -88,7 +88,8 @@ fn last_of_each(positions: &Tensor<u32>, n: usize) -> Checked<Tensor<u32>> {
                 _ => NOWHERE,
             };
         }
-    }))
+    })
+    .made()
 }
 
 impl<'t, T: Float> Var<'t, T> {

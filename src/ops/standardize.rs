@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     error::{Checked, Error},
-    kernels::standardize::{Affine, backward, forward, statistics},
+    kernels::standardize::{Affine, Slopes, backward, forward, statistics},
     real::About,
     tape::{Rule, Step, Var},
     tensor::{Shape, Tensor},
@@ -14,8 +14,17 @@ use crate::{
 use std::borrow::Cow;
 
 impl<T: Float> Standardized<T> {
-    fn statistics(&self, x: &[T]) -> Tensor<T> {
-        self.known.clone().unwrap_or_else(|| statistics(x, self.how.at, self.how.eps))
+    fn statistics(&self, x: &[T]) -> Checked<Tensor<T>> {
+        self.known.clone().map_or_else(|| statistics(x, self.how.at, self.how.eps), Ok)
+    }
+
+    /// The gradients of a constant input and weight.
+    fn slopes(&self, x: &Tensor<T>, g: &Tensor<T>, weight: Option<&Tensor<T>>) -> Checked<Slopes<T>> {
+        let whole = |t: &Tensor<T>| t.contiguous().made();
+        let (source, g, weight) = (whole(x)?, whole(g)?, weight.map(whole).transpose()?);
+        let affine = self.affine(weight.as_ref().and_then(|w| w.as_slice()), None);
+        let [source, g] = [&source, &g].map(|t| t.as_slice().unwrap_or_default());
+        backward(source, g, x.shape(), self.how.at, &self.statistics(source)?, affine)
     }
 
     fn affine<'a>(&self, weight: Option<&'a [T]>, bias: Option<&'a [T]>) -> Affine<'a, T> {
@@ -95,7 +104,7 @@ impl<T: Float> Rule<T> for Standardized<T> {
         let affine = self.affine(w, b);
         let source = x.contiguous().made()?;
         let source = source.as_slice().unwrap_or_default();
-        Ok(forward(source, x.shape(), self.how.at, &self.statistics(source), affine))
+        Ok(forward(source, x.shape(), self.how.at, &self.statistics(source)?, affine))
     }
 
     fn keeps(&self, _: u32) -> u32 {
@@ -123,16 +132,11 @@ impl<T: Float> Rule<T> for Standardized<T> {
         }
         let tape = step.tape();
         let (x, g) = (step.input(0), step.take_grad());
-        let weight = (step.inputs() > 1).then(|| step.input(1).tensor().contiguous());
-        let [source, slopes] = [x.tensor().contiguous(), g.tensor().contiguous()];
-        if let Some(why) =
-            [Some(&source), Some(&slopes), weight.as_ref()].into_iter().flatten().find_map(|t| t.lack())
-        {
-            return step.fail(Error::op(Rule::<T>::name(self), why.to_string(), None));
-        }
-        let affine = self.affine(weight.as_ref().and_then(|w| w.as_slice()), None);
-        let [source, slopes] = [&source, &slopes].map(|t| t.as_slice().unwrap_or_default());
-        let all = backward(source, slopes, x.shape(), self.how.at, &self.statistics(source), affine);
+        let weight = (step.inputs() > 1).then(|| step.input(1));
+        let all = match self.slopes(x.tensor(), g.tensor(), weight.as_ref().map(|w| w.tensor())) {
+            Ok(all) => all,
+            Err(why) => return step.fail(Error::op(Rule::<T>::name(self), why, None)),
+        };
         step.give(0, tape.constant(all.x));
         for (input, grad) in [(1, all.weight), (2, all.bias)] {
             if let Some(grad) = grad.filter(|_| step.wants(input)) {

@@ -330,8 +330,11 @@ impl<T: TapeFloat> Tape<T> {
     #[cold]
     pub(crate) fn fail_with(&self, error: Error) -> Var<'_, T> {
         let mut failures = self.tensors.failures.borrow_mut();
-        let id = NodeId::failure(failures.len());
-        failures.push(error);
+        // Where there is no room for one more, memory is short, which the last ones tell as well.
+        if failures.try_reserve(1).is_ok() {
+            failures.push(error);
+        }
+        let id = NodeId::failure(failures.len().saturating_sub(1));
         Var::new(self, Tensor::full([0], T::default()), id)
     }
 

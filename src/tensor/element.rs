@@ -1,9 +1,12 @@
 //! What a tensor may hold: the number types of Rust and bool, and how they convert into each other.
-use super::pool::{Pool, PoolKey};
+use super::{
+    pool::{Pool, PoolKey},
+    sync::{Blocks, Zeroed},
+};
 use std::{cell::RefCell, fmt};
 
 /// A type that a [`Tensor`](super::Tensor) can hold: `f32`, `f64`, integers, `bool`.
-pub trait Element: Copy + Default + PartialEq + fmt::Debug + Send + Sync + 'static {
+pub trait Element: Zeroed + Copy + Default + PartialEq + fmt::Debug + Send + Sync + 'static {
     /// Name of the type, as in a listing: `f32`, `u32`, `bool`.
     const NAME: &'static str;
     /// What buffers hold before they are written, in debug builds: to be noticed where it is read.
@@ -11,6 +14,8 @@ pub trait Element: Copy + Default + PartialEq + fmt::Debug + Send + Sync + 'stat
     const POISON: Self;
     #[doc(hidden)]
     fn pool() -> PoolKey<Self>;
+    #[doc(hidden)]
+    fn blocks() -> &'static Blocks<Self>;
     #[doc(hidden)]
     fn to_f64(self) -> f64;
     #[doc(hidden)]
@@ -35,6 +40,10 @@ macro_rules! element {
             fn pool() -> PoolKey<$t> {
                 thread_local!(static POOL: RefCell<Pool<$t>> = const { RefCell::new(Pool::new()) });
                 &POOL
+            }
+            fn blocks() -> &'static Blocks<$t> {
+                static BLOCKS: Blocks<$t> = Blocks::new($poison);
+                &BLOCKS
             }
             #[inline(always)]
             fn to_f64(self) -> f64 { $to(self) }
@@ -84,11 +93,12 @@ macro_rules! index {
 
 index!(u8 i8 u16 i16 u32 i32 u64 i64);
 
-/// Gives the memory that this thread keeps for reuse back to the system.
+/// Gives the memory that this thread keeps for reuse back to the system, and the large one that all threads keep.
 #[doc(alias = "empty_cache")]
 pub fn release_memory() {
     fn trim<T: Element>() {
         let _ = T::pool().try_with(|pool| pool.try_borrow_mut().map(|mut p| p.clear()));
+        T::blocks().clear();
     }
     trim::<f32>();
     trim::<f64>();

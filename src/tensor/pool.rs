@@ -1,53 +1,81 @@
-//! Buffers in memory, and the pool of each thread that keeps those that nobody uses, for those who need one
-//! of their size class next. What is in a buffer is left to `storage`. `tests/loom` checks this file, too.
-use super::sync::{Arc, LocalKey};
+//! Buffers in memory, and the pool of each thread that keeps the small ones that nobody uses, for those who need
+//! one of their size class next; large ones are pieces of memory that all threads share. What is in a buffer is
+//! left to `storage`. `tests/loom` checks this file, too.
+use super::sync::{Arc, LocalKey, Piece, Zeroed};
 use std::{cell::RefCell, fmt};
 
-/// Elements from the first place that is a multiple of a cache line: vectors then lie in one line each.
-pub(crate) struct Buffer<T> {
-    data: Vec<T>,
-    start: usize,
-    len: usize,
+/// Elements, from a multiple of a cache line if they are of this crate's making: vectors then lie in one line
+/// each.
+pub(crate) struct Buffer<T: Zeroed> {
+    data: Data<T>,
     /// Whether it was handed out by a pool, which counts those that are out.
     pub(super) pooled: bool,
     /// Why there are no elements, where there should be some.
     pub(super) lack: Option<Box<str>>,
 }
 
+enum Data<T: Zeroed> {
+    List { all: Vec<T>, start: usize, len: usize },
+    Piece(Piece<T>),
+}
+
 /// Bytes of a cache line.
 pub(super) const LINE: usize = 64;
 
-impl<T: Clone> Buffer<T> {
-    /// None if the system has no room for it.
+/// Bytes from which a buffer is large.
+const LARGE: usize = 32 << 10;
+
+/// Whether a buffer of so many elements is large.
+pub(super) const fn is_large<T>(len: usize) -> bool {
+    len >= LARGE / size_of::<T>()
+}
+
+impl<T: Zeroed> Buffer<T> {
+    /// A small one; none if the system has no room for it.
     pub(super) fn new(len: usize, of: T) -> Option<Buffer<T>> {
         let room = len.checked_add(LINE / size_of::<T>())?;
-        let mut data = Vec::new();
-        data.try_reserve_exact(room).ok()?;
-        data.resize(room, of);
-        let start = data.as_ptr().align_offset(LINE).min(room - len);
-        Some(Buffer { data, start, len, pooled: true, lack: None })
+        let mut all = Vec::new();
+        all.try_reserve_exact(room).ok()?;
+        all.resize(room, of);
+        let start = all.as_ptr().align_offset(LINE).min(room - len);
+        Some(Buffer { data: Data::List { all, start, len }, pooled: true, lack: None })
     }
-}
 
-impl<T> Buffer<T> {
+    #[inline]
     pub(super) fn as_slice(&self) -> &[T] {
-        &self.data[self.start..self.start + self.len]
+        match &self.data {
+            Data::List { all, start, len } => &all[*start..start + len],
+            Data::Piece(piece) => piece.as_slice(),
+        }
     }
 
+    #[inline]
     pub(super) fn as_mut_slice(&mut self) -> &mut [T] {
-        &mut self.data[self.start..self.start + self.len]
+        match &mut self.data {
+            Data::List { all, start, len } => &mut all[*start..*start + *len],
+            Data::Piece(piece) => piece.as_mut_slice(),
+        }
     }
 }
 
-impl<T> From<Vec<T>> for Buffer<T> {
-    fn from(data: Vec<T>) -> Buffer<T> {
-        Buffer { start: 0, len: data.len(), data, pooled: false, lack: None }
+impl<T: Zeroed> Buffer<T> {
+    fn empty() -> Buffer<T> {
+        Buffer { pooled: true, ..Vec::new().into() }
+    }
+}
+
+impl<T: Zeroed> From<Vec<T>> for Buffer<T> {
+    fn from(all: Vec<T>) -> Buffer<T> {
+        let len = all.len();
+        Buffer { data: Data::List { all, start: 0, len }, pooled: false, lack: None }
     }
 }
 
 /// Free buffers of one element type on one thread, by size class.
-pub struct Pool<T> {
+pub struct Pool<T: Zeroed> {
     classes: Vec<Free<T>>,
+    /// What is left of large buffers that went back: the places of their reference counts.
+    shells: Vec<Arc<Buffer<T>>>,
     held: usize,
     pub(super) out: usize,
     peak: usize,
@@ -55,8 +83,11 @@ pub struct Pool<T> {
     asked: usize,
 }
 
+/// How many shells a pool keeps.
+const SHELLS: usize = 1 << 12;
+
 /// Those of one size class.
-struct Free<T> {
+struct Free<T: Zeroed> {
     buffers: Vec<Arc<Buffer<T>>>,
     /// The fewest there were since the last look: so many have not been needed.
     idle: usize,
@@ -66,15 +97,15 @@ struct Free<T> {
 /// steps of training or, of very long steps, one.
 const SETTLED: usize = 1 << 16;
 
-impl<T> fmt::Debug for Pool<T> {
+impl<T: Zeroed> fmt::Debug for Pool<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool").field("held", &self.held).field("out", &self.out).finish_non_exhaustive()
     }
 }
 
-impl<T> Pool<T> {
+impl<T: Zeroed> Pool<T> {
     pub(crate) const fn new() -> Pool<T> {
-        Pool { classes: Vec::new(), held: 0, out: 0, peak: 0, asked: 0 }
+        Pool { classes: Vec::new(), shells: Vec::new(), held: 0, out: 0, peak: 0, asked: 0 }
     }
 
     pub(super) fn take(&mut self, n: usize) -> Option<Arc<Buffer<T>>> {
@@ -86,7 +117,7 @@ impl<T> Pool<T> {
         let found = free.buffers.pop();
         free.idle = free.idle.min(free.buffers.len());
         if let Some(buffer) = &found {
-            self.held -= buffer.len;
+            self.held -= buffer.as_slice().len();
         }
         found
     }
@@ -98,7 +129,7 @@ impl<T> Pool<T> {
         self.asked = 0;
         for free in &mut self.classes {
             // The last ones are handed out first.
-            self.held -= free.buffers.drain(..free.idle).map(|buffer| buffer.len).sum::<usize>();
+            self.held -= free.buffers.drain(..free.idle).map(|buffer| buffer.as_slice().len()).sum::<usize>();
             free.idle = free.buffers.len();
         }
     }
@@ -109,11 +140,29 @@ impl<T> Pool<T> {
         self.peak = self.peak.max(self.out);
     }
 
-    /// Keeps a buffer for reuse, unless the pool would then hold more than three times what this thread ever
-    /// had in use at once: buffers that come from other threads must not pile up here. Three times, since
-    /// the classes have their peaks at different times.
-    pub(super) fn give(&mut self, buffer: Arc<Buffer<T>>) {
-        let n = buffer.len;
+    /// A large buffer.
+    pub(super) fn wrap(&mut self, piece: Piece<T>) -> Arc<Buffer<T>> {
+        let mut shell = self.shells.pop().unwrap_or_else(|| Arc::new(Buffer::empty()));
+        if let Some(buffer) = Arc::get_mut(&mut shell) {
+            buffer.data = Data::Piece(piece);
+        }
+        shell
+    }
+
+    /// Keeps a small buffer for reuse, unless the pool would then hold more than three times what this thread
+    /// ever had in use at once: buffers that come from other threads must not pile up here. Three times, since
+    /// the classes have their peaks at different times. The piece of a large one goes back.
+    pub(super) fn give(&mut self, mut buffer: Arc<Buffer<T>>) {
+        if let Data::Piece(_) = buffer.data {
+            if let Some(own) = Arc::get_mut(&mut buffer) {
+                *own = Buffer::empty();
+            }
+            if self.shells.len() < SHELLS {
+                self.shells.push(buffer);
+            }
+            return;
+        }
+        let n = buffer.as_slice().len();
         self.out = self.out.saturating_sub(n);
         let c = class(n);
         if self.held + n > 3 * self.peak {
@@ -131,6 +180,7 @@ impl<T> Pool<T> {
     /// Gives the free buffers back to the system.
     pub(crate) fn clear(&mut self) {
         self.classes.clear();
+        self.shells.clear();
         self.held = 0;
         self.peak = self.out;
     }

@@ -5,7 +5,7 @@
 //! this file, too.
 use super::{
     Element, Shape,
-    pool::{Buffer, class_size},
+    pool::{Buffer, Pool, class_size, is_large},
     sync::Arc,
 };
 
@@ -23,19 +23,34 @@ impl<T: Element> Storage<T> {
         if n == 0 {
             return Ok(Storage(None));
         }
+        let buffer = if is_large::<T>(n) { Storage::large(n) } else { Storage::small(n) };
+        let buffer = buffer.ok_or_else(|| {
+            let bytes = n as u128 * size_of::<T>() as u128;
+            format!("a tensor {}{shape} needs {bytes} bytes, which can't be had", T::NAME)
+        })?;
+        debug_assert!(buffer.is_poisoned(), "a buffer was written to after it went back");
+        Ok(Storage(Some(buffer)))
+    }
+
+    fn large(n: usize) -> Option<Arc<Buffer<T>>> {
+        let mut piece = Some(T::blocks().take(n)?);
+        let mut wrap = |pool: &mut Pool<T>| piece.take().map(|piece| pool.wrap(piece));
+        let wrapped =
+            T::pool().try_with(|pool| pool.try_borrow_mut().ok().and_then(|mut pool| wrap(&mut pool)));
+        // Without a pool, where the thread is ending, for once.
+        wrapped.ok().flatten().or_else(|| wrap(&mut Pool::new()))
+    }
+
+    fn small(n: usize) -> Option<Arc<Buffer<T>>> {
         let size = class_size(n);
         let pooled = T::pool().try_with(|pool| pool.try_borrow_mut().ok().and_then(|mut p| p.take(n)));
         let blank = if cfg!(debug_assertions) { T::POISON } else { T::default() };
         let buffer = match pooled {
             Ok(Some(buffer)) => buffer,
-            _ => Arc::new(Buffer::new(size, blank).ok_or_else(|| {
-                let bytes = n as u128 * size_of::<T>() as u128;
-                format!("a tensor {}{shape} needs {bytes} bytes, which can't be had", T::NAME)
-            })?),
+            _ => Arc::new(Buffer::new(size, blank)?),
         };
         let _ = T::pool().try_with(|pool| pool.try_borrow_mut().map(|mut pool| pool.count(size)));
-        debug_assert!(buffer.is_poisoned(), "a buffer was written to after it went back");
-        Ok(Storage(Some(buffer)))
+        Some(buffer)
     }
 
     /// No elements, and the reason why there are none.

@@ -1,5 +1,8 @@
 //! The buffers' pool of the library, which two threads can only meet in by sharing a buffer. A crate of its own, as the file has
 //! tests that are not for loom.
+#[path = "../../src/threads/blocks.rs"]
+#[allow(dead_code)]
+mod blocks;
 #[path = "../../src/tensor/pool.rs"]
 #[allow(dead_code)]
 mod pool;
@@ -10,6 +13,8 @@ mod storage;
 
 /// What it is made of.
 mod sync {
+    pub(crate) use crate::blocks::Piece;
+    pub use crate::blocks::{Blocks, Zeroed};
     pub use crate::shared::Arc;
     pub use loom::thread::LocalKey;
 }
@@ -17,13 +22,15 @@ mod sync {
 use loom::{cell::UnsafeCell, thread};
 use pool::{Pool, PoolKey};
 use std::{cell::RefCell, fmt};
+use sync::{Blocks, Zeroed};
 use storage::Storage;
 
 /// What a buffer holds, with what it asks of numbers.
-trait Element: Clone + PartialEq + Default + 'static {
+trait Element: Zeroed + PartialEq + Default {
     const NAME: &'static str;
     const POISON: Self;
     fn pool() -> PoolKey<Self>;
+    fn blocks() -> &'static Blocks<Self>;
 }
 
 /// An element of which loom sees who reads and writes it. None is poison.
@@ -41,6 +48,9 @@ impl Clone for Watched {
     }
 }
 
+// SAFETY: zeros are none, and no buffer here is so large that it would be one of these.
+unsafe impl Zeroed for Watched {}
+
 impl PartialEq for Watched {
     fn eq(&self, other: &Watched) -> bool {
         self.0.is_some() == other.0.is_some()
@@ -53,6 +63,10 @@ impl Element for Watched {
     fn pool() -> PoolKey<Watched> {
         loom::thread_local!(static POOL: RefCell<Pool<Watched>> = RefCell::new(Pool::new()));
         &POOL
+    }
+    fn blocks() -> &'static Blocks<Watched> {
+        static BLOCKS: Blocks<Watched> = Blocks::new(Watched::POISON);
+        &BLOCKS
     }
 }
 
