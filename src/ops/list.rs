@@ -4,7 +4,7 @@ use crate::{
     error::{Checked, Result},
     kernels::{conv::Geometry, standardize::Groups},
     real::table::elementary,
-    tape::{Flows, Gradients, Op, Rule, Step, Sweep, Tape, TapeFloat, Var},
+    tape::{Flows, Gradients, Op, Parts, Rule, Step, Sweep, Tape, TapeFloat, Var},
     tensor::{Shape, Tensor},
 };
 use serde::{Deserialize, Serialize};
@@ -87,8 +87,13 @@ macro_rules! float {
             fn sum<'t>(a: &Var<'t, $t>, b: &Var<'t, $t>) -> Var<'t, $t> {
                 a + b
             }
-            fn sweep(tape: &Tape<$t>, sweep: Sweep<$t>, scalars: Vec<$t>) -> Result<Gradients<$t>> {
-                tape.sweep_here(sweep, scalars)
+            fn sweep(
+                tape: &Tape<$t>,
+                sweep: Sweep<$t>,
+                scalars: Vec<$t>,
+                parts: Parts<'_>,
+            ) -> Result<Gradients<$t>> {
+                tape.sweep_here(sweep, scalars, parts)
             }
             fn vjp<'t>(tape: &'t Tape<$t>, flows: Flows<'_, 't, $t>) -> Result<Vec<Var<'t, $t>>> {
                 tape.vjp_here(flows)

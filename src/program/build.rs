@@ -198,5 +198,17 @@ fn build<T: Float>(mut raw: Recorded<T>, indices: &[Tensor<u32>]) -> Result<Prog
     });
     let inputs = raw.inputs.into_iter().map(|(i, shape)| (place(i), shape)).collect();
     let values = vec![None; count];
-    Ok(Program { tape, operands, inputs, indices, params, choices, outputs, needed, plans, values })
+    Ok(Program {
+        tape,
+        operands,
+        inputs,
+        indices,
+        params,
+        choices,
+        outputs,
+        needed,
+        plans,
+        values,
+        held: Vec::new(),
+    })
 }

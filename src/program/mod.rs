@@ -6,6 +6,7 @@
 //! last use.
 mod build;
 mod chain;
+mod memory;
 mod operand;
 mod plan;
 mod record;

@@ -5,6 +5,7 @@ use crate::{
     tape::{Kept, Node, NodeId, OUTPUT},
 };
 use smallvec::SmallVec;
+use std::ops::Range;
 
 /// What is done in which order.
 pub(super) struct Plan {
@@ -13,6 +14,24 @@ pub(super) struct Plan {
     pub stages: Vec<Stage>,
     /// The values that no later stage reads.
     pub free: Vec<SmallVec<[NodeId; 4]>>,
+    /// The stages in parts, of which the first are done again in the sweep.
+    pub parts: Vec<Part>,
+}
+
+/// Stages one after the other.
+#[derive(Debug, PartialEq)]
+pub(super) struct Part {
+    pub stages: Range<usize>,
+    /// Whether they are done again in the sweep, instead of keeping what derivatives read.
+    pub again: bool,
+    /// What these stages read of what was there before.
+    pub reads: Vec<NodeId>,
+}
+
+impl Part {
+    pub fn all(stages: usize) -> Part {
+        Part { stages: 0..stages, again: false, reads: Vec::new() }
+    }
 }
 
 pub(super) enum Stage {
@@ -96,6 +115,7 @@ impl Plan {
                 free.push(NodeId::at(i));
             }
         }
-        Plan { gradients, stages, free }
+        let parts = vec![Part::all(stages.len())];
+        Plan { gradients, stages, free, parts }
     }
 }

@@ -1,16 +1,16 @@
 //! A computation of fixed shapes, run again on other values.
 use super::{
     operand::Operand,
-    plan::{Plan, Stage},
+    plan::{Part, Plan, Stage},
 };
 use crate::{
     error::{Error, Result},
     ops::{Float, list::TensorOp},
-    tape::{Choice, Gradients, Node, NodeId, OUTPUT, Op, Stored, Tape},
+    tape::{Choice, Gradients, Node, NodeId, OUTPUT, Op, Parts, Stored, Tape},
     tensor::{Shape, Tensor},
 };
 use smallvec::SmallVec;
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{collections::HashMap, fmt, ops::Range, sync::Arc};
 
 /// A recorded computation that runs again on other inputs of the same shapes.
 ///
@@ -55,6 +55,8 @@ pub struct Program<T: Float = f32> {
     /// For values alone, and for values with gradients.
     pub(super) plans: [Plan; 2],
     pub(super) values: Vec<Option<Tensor<T>>>,
+    /// Of each part that is done again what it reads.
+    pub(super) held: Vec<Vec<Tensor<T>>>,
 }
 
 /// What there is of what, not the recording itself.
@@ -93,7 +95,7 @@ impl<T: Float> Program<T> {
         self.values.iter_mut().for_each(|v| *v = None);
         let swept = results.and_then(|results| match self.outputs.first() {
             Some(Operand::Node(y)) if results.first().is_some_and(|y| y.numel() == 1) => {
-                Ok((results, self.tape.backward_to(*y, &self.needed)?))
+                Ok((results, self.sweep(*y)?))
             }
             Some(Operand::Node(_)) => {
                 let message = "the first result must be a single element; sum() or mean() it";
@@ -118,7 +120,7 @@ impl<T: Float> Program<T> {
         self.len() == 0
     }
 
-    fn forward(
+    pub(super) fn forward(
         &mut self,
         inputs: &[&Tensor<T>],
         indices: &[&Tensor<u32>],
@@ -139,16 +141,31 @@ impl<T: Float> Program<T> {
             self.values[node.place()] = Some(value);
         }
         let (mut nodes, mut values) = (self.tape.tensors.nodes.take(), std::mem::take(&mut self.values));
-        let done = self.compute(&mut nodes, &mut values, plan);
+        let mut held = Vec::new();
+        let done = self.plans[plan].parts.iter().try_for_each(|part| {
+            if part.again {
+                held.push(part.reads.iter().filter_map(|i| values[i.place()].clone()).collect());
+            }
+            self.compute(&mut nodes, &mut values, plan, part.stages.clone(), !part.again)
+        });
+        self.held = held;
         self.tape.tensors.nodes.replace(nodes);
         self.values = values;
         done?;
         Ok(self.outputs.iter().filter_map(|o| o.value(&self.values).cloned()).collect())
     }
 
-    fn compute(&self, nodes: &mut [Node<T>], values: &mut [Option<Tensor<T>>], plan: usize) -> Result<()> {
+    /// Does these stages of a plan. `keep`: what derivatives will read is kept for them.
+    fn compute(
+        &self,
+        nodes: &mut [Node<T>],
+        values: &mut [Option<Tensor<T>>],
+        plan: usize,
+        stages: Range<usize>,
+        keep: bool,
+    ) -> Result<()> {
         let plan = &self.plans[plan];
-        for (stage, free) in plan.stages.iter().zip(&plan.free) {
+        for (stage, free) in plan.stages[stages.clone()].iter().zip(&plan.free[stages]) {
             match stage {
                 Stage::One(i) => {
                     let operands = &self.operands[i.place()];
@@ -170,7 +187,7 @@ impl<T: Float> Program<T> {
                     .run(values, &self.operands)
                     .map_err(|message| Error::op("program", message, None))?,
             }
-            if plan.gradients {
+            if plan.gradients && keep {
                 stage.each(|i| self.keep(&nodes[i.place()], i.place(), values));
             }
             free.iter().for_each(|&i| values[i.place()] = None);
@@ -188,8 +205,37 @@ impl<T: Float> Program<T> {
         }
     }
 
+    /// The gradients of a result, from its last part to the first; what wasn't kept of a part is computed again.
+    fn sweep(&mut self, y: NodeId) -> Result<Gradients<T>> {
+        let parts = &self.plans[1].parts;
+        let first = |part: &Part| match &self.plans[1].stages[part.stages.start] {
+            Stage::One(i) => *i,
+            Stage::Chain(chain) => chain.nodes().next().unwrap_or(NodeId::NONE),
+        };
+        let nodes = self.tape.tensors.nodes.borrow();
+        let statement = |part| nodes.get(first(part).place()).map_or(0, |n| n.statement.place());
+        let mut floors: Vec<usize> = parts.iter().skip(1).rev().map(statement).collect();
+        floors.push(0);
+        drop(nodes);
+        let (mut held, mut values) = (std::mem::take(&mut self.held), std::mem::take(&mut self.values));
+        let mut before = |number: usize| {
+            let Some(part) = parts.iter().rev().nth(number).filter(|part| part.again) else { return Ok(()) };
+            let reads = held.pop().unwrap_or_default();
+            part.reads.iter().zip(reads).for_each(|(i, value)| values[i.place()] = Some(value));
+            let mut nodes = self.tape.tensors.nodes.take();
+            let done = self.compute(&mut nodes, &mut values, 1, part.stages.clone(), true);
+            self.tape.tensors.nodes.replace(nodes);
+            values.iter_mut().for_each(|v| *v = None);
+            done
+        };
+        let swept = self.tape.backward_to(y, &self.needed, Parts { floors: &floors, before: &mut before });
+        self.values = values;
+        swept
+    }
+
     /// Lets go of everything but the results, so that an optimiser can write parameters in place.
-    fn release(&mut self) {
+    pub(super) fn release(&mut self) {
+        self.held.clear();
         self.values.iter_mut().for_each(|v| *v = None);
         self.tape.tensors.kept.borrow_mut().iter_mut().for_each(|(_, v)| *v = None);
         self.tape.tensors.nodes.borrow_mut().iter_mut().for_each(|n| n.spent = false);

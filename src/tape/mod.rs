@@ -42,6 +42,6 @@ pub use parts::{Gradients, Step, Tape, TapeFloat, TapeNumber, Var};
 pub use random::Random;
 pub use scalar::Scalar;
 pub(crate) use statements::TENSOR;
-pub(crate) use sweep_state::Sweep;
+pub(crate) use sweep_state::{Parts, Sweep};
 pub(crate) use trace::{Choice, Trace};
 pub(crate) use watch::{Place, Seen, Watch};

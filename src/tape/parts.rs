@@ -5,7 +5,7 @@ use super::{
     mixed::Mixed,
     random::Random,
     statements::{Local, Statements},
-    sweep_state::Sweep,
+    sweep_state::{Parts, Sweep},
     trace::Trace,
     watch::Watch,
 };
@@ -76,7 +76,12 @@ pub trait TapeFloat: FloatElement + TapeNumber<Tensors = TensorTape<Self>> {
     #[doc(hidden)]
     fn sum<'t>(a: &Var<'t, Self>, b: &Var<'t, Self>) -> Var<'t, Self>;
     #[doc(hidden)]
-    fn sweep(tape: &Tape<Self>, sweep: Sweep<Self>, scalars: Vec<Self>) -> Result<Gradients<Self>>;
+    fn sweep(
+        tape: &Tape<Self>,
+        sweep: Sweep<Self>,
+        scalars: Vec<Self>,
+        parts: Parts<'_>,
+    ) -> Result<Gradients<Self>>;
     #[doc(hidden)]
     fn vjp<'t>(tape: &'t Tape<Self>, flows: Flows<'_, 't, Self>) -> Result<Vec<Var<'t, Self>>>;
 }

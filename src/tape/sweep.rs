@@ -7,7 +7,7 @@ use super::{
     parts::{Flows, Gradients, Node, Op, Step, Tape, TapeFloat, Var},
     statements::Stop,
     step::with_node,
-    sweep_state::{Adjoint, Sweep},
+    sweep_state::{Adjoint, Parts, Sweep},
     watch::Place,
 };
 use crate::{
@@ -92,14 +92,14 @@ impl<T: TapeFloat> Sweep<T> {
     }
 
     /// Walks from `stop` down to the floor. Gradients of inputs and parameters go to `leaves`.
-    fn run(&mut self, tape: &Tape<T>, mut stop: Stop, mut leaves: Option<&mut Vec<Leaf<T>>>) -> Result<()> {
+    fn run(&mut self, tape: &Tape<T>, stop: &mut Stop, mut leaves: Option<&mut Vec<Leaf<T>>>) -> Result<()> {
         // Where nothing is recorded, the nodes are taken out of the table as a whole; else one by one.
         let mut nodes = Lent { tape, nodes: if self.graph { Vec::new() } else { tape.tensors.nodes.take() } };
         let mut scalars = std::mem::take(&mut self.scalars);
         let over = |sweep: &Self, scalars: &[T]| {
             sweep.error.is_some() || sweep.pending == 0 && scalars.is_empty() && !sweep.observed
         };
-        while !over(self, &scalars) && tape.statements.sweep(&mut scalars, &mut stop, self.floor) {
+        while !over(self, &scalars) && tape.statements.sweep(&mut scalars, stop, self.floor) {
             std::mem::swap(&mut self.scalars, &mut scalars);
             if self.graph {
                 let lent = tape.tensors.nodes.borrow_mut().get_mut(stop.node).map(Node::lend);
@@ -235,11 +235,17 @@ impl<T: TapeFloat> Tape<T> {
         if self.settings.observed.get() {
             self.note_sweep(self.tensors.nodes.borrow().get(node.place()).map(|n| n.statement));
         }
-        T::sweep(self, sweep, self.stash.scalars(n))
+        T::sweep(self, sweep, self.stash.scalars(n), Parts::one(&mut |_| Ok(())))
     }
 
-    /// The gradients of a single element with respect to the leaves among the nodes that are `needed`.
-    pub(crate) fn backward_to(&self, node: NodeId, needed: &[bool]) -> Result<Gradients<T>> {
+    /// The gradients of a single element with respect to the leaves among the nodes that are `needed`, part by
+    /// part.
+    pub(crate) fn backward_to(
+        &self,
+        node: NodeId,
+        needed: &[bool],
+        parts: Parts<'_>,
+    ) -> Result<Gradients<T>> {
         let mut sweep = self.tensors.scratch.take();
         let nodes = self.tensors.nodes.borrow();
         sweep.reset(nodes.len(), false, true, 0)?;
@@ -249,7 +255,7 @@ impl<T: TapeFloat> Tape<T> {
         if let Some(seed) = seed {
             sweep.collect(self, node, seed);
         }
-        T::sweep(self, sweep, Vec::new())
+        T::sweep(self, sweep, Vec::new(), parts)
     }
 
     /// A sweep from scalar adjoints that are already seeded.
@@ -259,11 +265,16 @@ impl<T: TapeFloat> Tape<T> {
         if self.settings.observed.get() {
             self.note_sweep(adjoints.iter().rposition(|a| *a != T::default()).map(StatementId::at));
         }
-        T::sweep(self, sweep, adjoints)
+        T::sweep(self, sweep, adjoints, Parts::one(&mut |_| Ok(())))
     }
 
     /// A sweep that is set up, and what it leaves.
-    pub(crate) fn sweep_here(&self, mut sweep: Sweep<T>, scalars: Vec<T>) -> Result<Gradients<T>> {
+    pub(crate) fn sweep_here(
+        &self,
+        mut sweep: Sweep<T>,
+        scalars: Vec<T>,
+        parts: Parts<'_>,
+    ) -> Result<Gradients<T>> {
         sweep.scalars = scalars;
         sweep.observed = self.settings.observed.get();
         let mut leaves = self.stash.leaves.take();
@@ -271,7 +282,16 @@ impl<T: TapeFloat> Tape<T> {
         if sweep.free {
             self.tensors.params.forget();
         }
-        let swept = self.no_grad(|| sweep.run(self, self.end(), Some(&mut leaves)));
+        let mut stop = self.end();
+        let mut part = |(i, &floor): (usize, &usize)| {
+            if i > 0 && sweep.pending == 0 && sweep.scalars.is_empty() {
+                return Ok(());
+            }
+            (parts.before)(i)?;
+            sweep.floor = floor;
+            sweep.run(self, &mut stop, Some(&mut leaves))
+        };
+        let swept = self.no_grad(|| parts.floors.iter().enumerate().try_for_each(&mut part));
         let scalars = std::mem::take(&mut sweep.scalars);
         if sweep.observed {
             self.note_scalars(&scalars);
@@ -321,7 +341,7 @@ impl<T: TapeFloat> Tape<T> {
                 sweep.collect(self, node, (*seed).clone());
             }
         }
-        sweep.run(self, self.end(), None)?;
+        sweep.run(self, &mut self.end(), None)?;
         Ok(xs
             .iter()
             .map(|x| match x.node().and_then(|n| sweep.adjoints.get(n.place())) {

@@ -11,6 +11,21 @@ pub(crate) struct Adjoint<T: Element> {
     pub id: NodeId,
 }
 
+/// A sweep that goes part by part.
+pub(crate) struct Parts<'a> {
+    /// The statements at which the parts begin, from the last part to the first.
+    pub floors: &'a [usize],
+    /// Is called before each part, with its number in that order.
+    pub before: &'a mut dyn FnMut(usize) -> Result<()>,
+}
+
+impl<'a> Parts<'a> {
+    /// All in one.
+    pub fn one(before: &'a mut dyn FnMut(usize) -> Result<()>) -> Parts<'a> {
+        Parts { floors: &[0], before }
+    }
+}
+
 /// The state of a sweep.
 pub(crate) struct Sweep<T: Element> {
     pub adjoints: Vec<Option<Adjoint<T>>>,
