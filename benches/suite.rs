@@ -34,13 +34,11 @@ fn main() {
     // Cargo passes --bench; what is left are the words of the user.
     let words: Vec<String> = std::env::args().skip(1).filter(|w| !w.starts_with("--")).collect();
     let all = "mlp_tiny,mlp300,mlp1200,lenet5,cnn3,gpt_nano,gru_char,elementwise,matmul1024,infer_mlp300_b1,infer_mlp300_b64,infer_lenet5_b1,\
-               infer_lenet5_b64,attention1024,mlp_tiny_replayed,gelu_by_hand,gelu_by_hand_replayed,sums_recorded,sums_computed,scalar_chain,scalar_chain_fused,adbench_gmm_scalars,adbench_gmm_mixed,\
+               infer_lenet5_b64,attention1024,mlp_tiny_replayed,gpt_nano_replayed,gpt_nano_half,gpt_nano_least,gelu_by_hand,gelu_by_hand_replayed,sums_recorded,sums_computed,scalar_chain,scalar_chain_fused,adbench_gmm_scalars,adbench_gmm_mixed,\
                adbench_gmm_tensors,adbench_lstm,adbench_ba,adbench_ba_plain,adbench_ba_preaccumulated,adbench_hand,adbench_hand_tensors";
     let threads = words.get(1).and_then(|t| t.parse().ok()).unwrap_or_else(kolmo::runtime::num_threads);
     kolmo::runtime::set_num_threads(threads);
     for workload in words.first().map_or(all, String::as_str).split(',') {
-        kolmo::runtime::release_memory();
-        counting::start();
         if let Err(error) = run(workload, threads) {
             println!(
                 "{{\"peer\":\"kolmo\",\"workload\":\"{workload}\",\"threads\":{threads},\"error\":{:?}}}",
@@ -142,6 +140,23 @@ fn run(workload: &str, threads: usize) -> Result<()> {
             measure("kolmo", workload, threads, || {
                 let (values, grads) = program.value_and_grad(&[&x, &y], &[])?;
                 sgd.step(&net, &grads)?;
+                values[0].item()
+            })
+        }
+        // The step of gpt_nano as a program that keeps everything, the half and the least.
+        "gpt_nano_replayed" | "gpt_nano_half" | "gpt_nano_least" => {
+            let [x, y] = [(31, 7), (17, 5)].map(|(a, b)| Tensor::from(labels(12 * 64, 65, a, b)));
+            let (x, y, net) = (x.reshape([12, 64])?, y.reshape([12, 64])?, gpt_nano()?);
+            let mut adam = AdamW::new(1e-3).weight_decay(0.01);
+            let mut program = Program::new(&[], &[&x, &y], |tape, _, x| vec![net.loss(tape, &x[0], &x[1])])?;
+            match workload {
+                "gpt_nano_half" => program.limit_memory(program.kept_bytes() / 2).map(drop)?,
+                "gpt_nano_least" => drop(program.limit_recomputation(1.0)),
+                _ => {}
+            }
+            measure("kolmo", workload, threads, || {
+                let (values, grads) = program.value_and_grad(&[], &[&x, &y])?;
+                adam.step(&net, &grads)?;
                 values[0].item()
             })
         }

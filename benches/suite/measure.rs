@@ -1,6 +1,6 @@
 //! A workload's line.
 use crate::{
-    counting::peak,
+    counting::{peak, start},
     timing::{Plan, Times, budget},
 };
 use kolmo::Result;
@@ -15,6 +15,8 @@ fn max_steps(workload: &str) -> usize {
 /// tenth call is the checksum.
 pub fn measure(peer: &str, workload: &str, threads: usize, step: impl FnMut() -> Result<f32>) -> Result<()> {
     let plan = Plan { budget: budget(), warmup: 10, repeats: 7, most: max_steps(workload) };
+    kolmo::runtime::release_memory();
+    start();
     let times = Times::take(plan, step)?;
     let samples = times.samples.iter().map(|v| format!("{v:.9}")).collect::<Vec<_>>().join(",");
     println!(
