@@ -29,6 +29,7 @@
 //! ```
 mod activation;
 mod attention;
+mod cache;
 mod conv;
 mod embedding;
 mod feed_forward;
@@ -42,6 +43,7 @@ mod norm_axes;
 pub(crate) mod outline;
 mod positions;
 mod recurrent;
+mod sampling;
 mod stacks;
 mod transformer;
 
@@ -51,6 +53,7 @@ pub use activation::{
     Softsign, Tanh, Tanhshrink,
 };
 pub use attention::{MultiheadAttention, MultiheadAttentionOptions};
+pub use cache::KvCache;
 pub use conv::{
     AdaptiveAvgPool2d, AdaptiveMaxPool2d, AdaptiveSize, AvgPool1d, AvgPool2d, Conv1d, Conv2d,
     ConvTranspose1d, ConvTranspose2d, Dropout2d, Flatten, MaxPool1d, MaxPool2d, Upsample,
@@ -63,6 +66,7 @@ pub use norm::{BatchNorm, BatchNorm1d, BatchNorm2d, InstanceNorm};
 pub use norm_axes::{GroupNorm, LayerNorm, RmsNorm};
 pub use positions::sinusoidal_positions;
 pub use recurrent::{Recurrent, RecurrentMode, RecurrentOptions, State};
+pub use sampling::Sampling;
 pub use stacks::{TransformerDecoder, TransformerEncoder};
 pub use transformer::{TransformerDecoderLayer, TransformerEncoderLayer};
 

@@ -3,6 +3,7 @@
 //! query doesn't see cost nothing (the idea of Rabe and Staats, 2021, and of Dao et al., 2022, with whole
 //! rows instead of parts of rows).
 use super::{
+    attention::AttentionOptions,
     checks::operands,
     linalg::{matrix, start, walkable},
     list::{Attend, Float},
@@ -49,12 +50,74 @@ impl NumberExpr<2> for Slope {
 const ROWS: usize = 64;
 
 impl Attend {
-    /// How many keys the rows before `end` see.
-    fn seen(&self, end: usize, keys: usize) -> usize {
-        if self.causal { end.min(keys) } else { keys }
+    /// Whether both let the same pairs take part, as far as that is known.
+    pub fn same(&self, other: &Attend) -> bool {
+        let masks = match (&self.keep, &other.keep) {
+            (None, None) => true,
+            (Some(a), Some(b)) => a.shares_data(b) && a.shape() == b.shape() && a.strides() == b.strides(),
+            _ => false,
+        };
+        masks && (self.causal, self.lower_right, self.scale) == (other.causal, other.lower_right, other.scale)
     }
 
-    /// The weights of rows `from..to`, each of the length that the last sees.
+    /// The mask for all leading axes, queries and keys.
+    fn pairs(&self, shape: &Shape) -> Checked<Option<Tensor<bool>>> {
+        let pairs = |keep: &Tensor<bool>| {
+            let keep =
+                if keep.strides().iter().any(|&step| step < 0) { keep.contiguous() } else { keep.clone() };
+            let keep = keep.made()?;
+            Ok(keep.view(keep.layout().expand(shape)?))
+        };
+        self.keep.as_ref().map(pairs).transpose()
+    }
+
+    /// The options of the same attention as a program of other operations.
+    fn options<'t, T: Float>(&self) -> AttentionOptions<'t, T> {
+        let options = AttentionOptions::new().scale(self.scale);
+        match &self.keep {
+            Some(keep) => options.attn_mask(keep),
+            None if self.lower_right => options.causal_lower_right(true),
+            None => options.is_causal(self.causal),
+        }
+    }
+}
+
+/// What a head's queries see of its keys.
+#[derive(Clone, Copy)]
+struct View<'a> {
+    how: &'a Attend,
+    /// The mask of all heads.
+    pairs: Option<&'a Tensor<bool>>,
+    head: usize,
+    queries: usize,
+    keys: usize,
+}
+
+impl View<'_> {
+    /// How many keys the rows before `end` see at most.
+    fn seen(&self, end: usize) -> usize {
+        match self.how {
+            Attend { lower_right: true, .. } => (end + self.keys).saturating_sub(self.queries).min(self.keys),
+            Attend { causal: true, .. } => end.min(self.keys),
+            _ => self.keys,
+        }
+    }
+
+    /// Takes what a query doesn't see out of its scores. Whether anything is left.
+    fn hide<T: Float>(&self, query: usize, scores: &mut [T]) -> bool {
+        let Some(pairs) = self.pairs else { return !scores.is_empty() };
+        let [down, along] = [2, 1].map(|back| pairs.strides()[pairs.rank() - back] as usize);
+        let first = start(pairs, self.head) + query * down;
+        let mut any = false;
+        for (score, keep) in scores.iter_mut().zip(pairs.buffer()[first..].iter().step_by(along.max(1))) {
+            let keep = if along == 0 { pairs.buffer()[first] } else { *keep };
+            any |= keep;
+            *score = if keep { *score } else { T::constant(f64::NEG_INFINITY) };
+        }
+        any
+    }
+
+    /// The weights of rows from `from` on, each of the length that the last sees.
     fn weights<T: Float>(
         &self,
         q: Mat<T>,
@@ -64,11 +127,16 @@ impl Attend {
         weights: &mut [T],
     ) -> Checked<()> {
         let (rows, cols) = (q.rows, k.rows);
-        matmul(T::constant(self.scale), q, turned(k), T::constant(0.0), MatMut::dense(scores, rows, cols))?;
-        for (i, (x, out)) in scores.chunks_exact(cols).zip(weights.chunks_exact_mut(cols)).enumerate() {
-            let own = self.seen(from + i + 1, cols);
+        let scale = T::constant(self.how.scale);
+        matmul(scale, q, turned(k), T::constant(0.0), MatMut::dense(scores, rows, cols))?;
+        for (i, (x, out)) in scores.chunks_exact_mut(cols).zip(weights.chunks_exact_mut(cols)).enumerate() {
+            let own = self.seen(from + i + 1);
             out[own..].fill(T::default());
-            line(&x[..own], false, &mut out[..own]);
+            if self.hide(from + i, &mut x[..own]) {
+                line(&x[..own], false, &mut out[..own]);
+            } else {
+                out[..own].fill(T::default());
+            }
         }
         Ok(())
     }
@@ -121,7 +189,9 @@ impl<T: Float> Rule<T> for Attend {
     }
 
     fn options(&self) -> Cow<'static, str> {
-        Cow::Owned(format!("is_causal={}, scale={}", self.causal, self.scale))
+        let mask = self.keep.as_ref().map_or(String::new(), |keep| format!(", mask={}", keep.shape()));
+        let lower_right = if self.lower_right { ", causal_lower_right=true" } else { "" };
+        Cow::Owned(format!("is_causal={}, scale={}{lower_right}{mask}", self.causal, self.scale))
     }
 
     fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {
@@ -130,6 +200,9 @@ impl<T: Float> Rule<T> for Attend {
         let [q, k, v] = [walkable(x[0])?, walkable(x[1])?, walkable(x[2])?];
         let mut shape = v.shape().clone();
         shape.set(v.rank() - 2, l);
+        let mut scores = shape.clone();
+        scores.set(v.rank() - 1, s);
+        let pairs = self.pairs(&scores)?;
         Tensor::try_build(shape, |out| {
             if s == 0 {
                 out.fill(T::default());
@@ -140,15 +213,20 @@ impl<T: Float> Rule<T> for Attend {
             let each = if heads < 2 * threads::num_threads() && l % ROWS == 0 { ROWS } else { l };
             threads::try_chunks(out, each * e, |at, out| {
                 let (head, first) = (at / (l * e), at % (l * e) / e);
+                let view = View { how: self, pairs: pairs.as_ref(), head, queries: l, keys: s };
                 let [q, k, v] = [&q, &k, &v].map(|t| matrix(t, start(t, head), false));
                 let mut scratch: Unfilled<T> = Unfilled::new(Shape::from([2, ROWS.min(l), s])).made()?;
                 let (scores, weights) = halves(&mut scratch);
                 for (block, out) in out.chunks_mut(ROWS * e).enumerate() {
                     let from = first + block * ROWS;
                     let n = out.len() / e;
-                    let cols = self.seen(from + n, s);
+                    let cols = view.seen(from + n);
+                    if cols == 0 {
+                        out.fill(T::default());
+                        continue;
+                    }
                     let (scores, weights) = (&mut scores[..n * cols], &mut weights[..n * cols]);
-                    self.weights(rows(q, from, from + n), rows(k, 0, cols), from, scores, weights)?;
+                    view.weights(rows(q, from, from + n), rows(k, 0, cols), from, scores, weights)?;
                     matmul(
                         T::constant(1.0),
                         whole(weights, n, cols),
@@ -169,7 +247,8 @@ impl<T: Float> Rule<T> for Attend {
     fn multiply_adds(&self, operands: &[Option<Shape>], result: &Shape) -> Option<usize> {
         let [Some(q), Some(k), ..] = operands else { return None };
         let (queries, keys) = (q.dim(-2), k.dim(-2));
-        let scores: usize = (1..=queries).map(|i| self.seen(i, keys)).sum();
+        let view = View { how: self, pairs: None, head: 0, queries, keys };
+        let scores: usize = (1..=queries).map(|i| view.seen(i)).sum();
         Some(q.numel() / (queries * q.dim(-1)).max(1) * scores * (q.dim(-1) + result.dim(-1)))
     }
 
@@ -180,9 +259,7 @@ impl<T: Float> Rule<T> for Attend {
             // As single operations, whose sweep is recorded.
             let (tape, floor) = (step.tape(), step.tape().mark().0);
             let x = x.each_ref().map(Var::alias);
-            let scores = (&x[0] * self.scale).matmul(&x[1].mt());
-            let weights = if self.causal { scores.causal_softmax() } else { scores.softmax(-1) };
-            let y = weights.matmul(&x[2]);
+            let y = x[0].attention_weights(&x[1], &self.options()).matmul(&x[2]);
             match tape.vjp(&[&y], &[&g], &x.each_ref(), true, Some(floor)) {
                 Ok(grads) => grads.into_iter().enumerate().for_each(|(i, d)| step.give(i, d)),
                 Err(error) => step.fail(error),
@@ -209,9 +286,11 @@ impl Attend {
         let each = [l * d, s * d, s * e];
         let lead = Shape::new(&q.shape()[..q.rank() - 2]);
         let total: usize = each.iter().sum();
+        let pairs = self.pairs(&lead.iter().copied().chain([l, s]).collect())?;
         let all = Tensor::try_build(Shape::from([lead.numel(), total]), |out| {
             threads::try_chunks(out, total.max(1), |at, out| {
                 let head = at / total;
+                let view = View { how: self, pairs: pairs.as_ref(), head, queries: l, keys: s };
                 let [q, k, v, g] = [q, k, v, g].map(|t| matrix(t, start(t, head), false));
                 let (dq, rest) = out.split_at_mut(each[0]);
                 let (dk, dv) = rest.split_at_mut(each[1]);
@@ -226,12 +305,16 @@ impl Attend {
                 let ((scores, weights), (slopes, _)) = (halves(&mut one), halves(&mut two));
                 for from in (0..l).step_by(ROWS) {
                     let n = ROWS.min(l - from);
-                    let cols = self.seen(from + n, s);
+                    let cols = view.seen(from + n);
+                    if cols == 0 {
+                        dq[from * d..(from + n) * d].fill(T::default());
+                        continue;
+                    }
                     let [scores, weights, slopes] =
                         [&mut *scores, &mut *weights, &mut *slopes].map(|x| &mut x[..n * cols]);
                     let (q, g) = (rows(q, from, from + n), rows(g, from, from + n));
                     let (k, v) = (rows(k, 0, cols), rows(v, 0, cols));
-                    self.weights(q, k, from, scores, weights)?;
+                    view.weights(q, k, from, scores, weights)?;
                     let (zero, one, scale) = (T::constant(0.0), T::constant(1.0), T::constant(self.scale));
                     matmul(
                         one,

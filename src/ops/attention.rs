@@ -50,13 +50,20 @@ impl<'t, T: Float> From<&Var<'t, T>> for AttentionMask<'t, T> {
 pub struct AttentionOptions<'t, T: Float> {
     attn_mask: Option<AttentionMask<'t, T>>,
     is_causal: bool,
+    causal_lower_right: bool,
     dropout_p: f64,
     scale: Option<f64>,
 }
 
 impl<T: Float> Default for AttentionOptions<'_, T> {
     fn default() -> Self {
-        AttentionOptions { attn_mask: None, is_causal: false, dropout_p: 0.0, scale: None }
+        AttentionOptions {
+            attn_mask: None,
+            is_causal: false,
+            causal_lower_right: false,
+            dropout_p: 0.0,
+            scale: None,
+        }
     }
 }
 
@@ -72,9 +79,18 @@ impl<'t, T: Float> AttentionOptions<'t, T> {
         AttentionOptions { attn_mask: Some(mask.into()), ..self }
     }
 
-    /// Whether a query sees only keys up to its own place (default no); instead of a mask.
+    /// Whether a query sees only keys up to its own place (default no), both counted from the first; instead of a
+    /// mask.
     pub fn is_causal(self, is_causal: bool) -> Self {
         AttentionOptions { is_causal, ..self }
+    }
+
+    /// Whether a query sees only keys up to its own place (default no), both counted from the last: of `l` queries
+    /// and `s` keys the i-th sees the first i + s - l, or none. So it is where the queries are the end of a longer
+    /// sequence, whose keys a [`KvCache`](crate::nn::KvCache) holds. Instead of a mask or
+    /// [`is_causal`](AttentionOptions::is_causal).
+    pub fn causal_lower_right(self, causal_lower_right: bool) -> Self {
+        AttentionOptions { causal_lower_right, ..self }
     }
 
     /// Probability that a weight is dropped in training (default 0).
@@ -116,8 +132,9 @@ impl<'t, T: Float> Var<'t, T> {
             );
             return self.tape().fail_op("scaled_dot_product_attention", message, &operands);
         }
-        if options.is_causal && options.attn_mask.is_some() {
-            let message = "takes a mask or is_causal, not both";
+        let ways = [options.is_causal, options.causal_lower_right, options.attn_mask.is_some()];
+        if ways.into_iter().filter(|&way| way).count() > 1 {
+            let message = "takes a mask, is_causal or causal_lower_right, not more than one of them";
             return self.tape().fail_op("scaled_dot_product_attention", message, &operands);
         }
         let y = self.attend(&self.shared(key), &self.shared(value), options);
@@ -139,9 +156,18 @@ impl<'t, T: Float> Var<'t, T> {
         fn lead<'a, T: Float>(v: &'a Var<'_, T>) -> &'a [usize] {
             v.shape().split_at(v.rank() - 2).0
         }
-        let plain = options.attn_mask.is_none() && (options.dropout_p == 0.0 || !self.tape().is_training());
-        if plain && lead(self) == lead(key) && lead(key) == lead(value) {
-            let op = Attend { causal: options.is_causal, scale: self.attention_scale(options) };
+        let keep = match &options.attn_mask {
+            Some(AttentionMask::Bool(keep)) => Some(keep.clone()),
+            _ => None,
+        };
+        let plain = keep.is_some() == options.attn_mask.is_some()
+            && (options.dropout_p == 0.0 || !self.tape().is_training());
+        let scores = lead(self).iter().copied().chain([self.dim(-2), key.dim(-2)]).collect();
+        let fits =
+            keep.as_ref().is_none_or(|keep| keep.lack().is_none() && keep.layout().expand(&scores).is_ok());
+        if plain && fits && lead(self) == lead(key) && lead(key) == lead(value) {
+            let (causal, lower_right) = (options.is_causal, options.causal_lower_right);
+            let op = Attend { causal, lower_right, scale: self.attention_scale(options), keep };
             return self.tape().apply(op, &[self, key, value]);
         }
         self.attention_weights(key, options).matmul(value)
@@ -159,13 +185,19 @@ impl<'t, T: Float> Var<'t, T> {
         options: &AttentionOptions<'t, T>,
     ) -> Var<'t, T> {
         let scores = (self * self.attention_scale(options)).matmul(&key.mt());
+        let hidden = |scores: Var<'t, T>, keep: &Tensor<bool>| {
+            scores.masked_fill(&keep.logical_not(), f64::NEG_INFINITY).masked_softmax()
+        };
         let weights = match &options.attn_mask {
+            None if options.causal_lower_right => {
+                let (l, s) = (scores.dim(-2), scores.dim(-1));
+                let keep = Tensor::from_fn([l, s], |i| i % s.max(1) + l <= i / s.max(1) + s);
+                hidden(scores, &keep)
+            }
             None if options.is_causal => scores.causal_softmax(),
             None => scores.softmax(-1),
             Some(AttentionMask::Additive(bias)) => (scores + bias).masked_softmax(),
-            Some(AttentionMask::Bool(keep)) => {
-                scores.masked_fill(&keep.logical_not(), f64::NEG_INFINITY).masked_softmax()
-            }
+            Some(AttentionMask::Bool(keep)) => hidden(scores, keep),
         };
         weights.dropout(options.dropout_p)
     }

@@ -26,7 +26,7 @@ impl<T: Float> TensorOp<T> {
     /// Whether both compute the same of the same operands, as far as that is known.
     pub fn same(&self, other: &TensorOp<T>) -> bool {
         match (self, other) {
-            (TensorOp::Attend(a), TensorOp::Attend(b)) => a == b,
+            (TensorOp::Attend(a), TensorOp::Attend(b)) => a.same(b),
             (TensorOp::Distance(a), TensorOp::Distance(b)) => a == b,
             (TensorOp::Unary(a), TensorOp::Unary(b)) => a == b,
             (TensorOp::Binary(a), TensorOp::Binary(b)) => a == b,

@@ -12,7 +12,7 @@ use crate::{
     },
     real::About,
     tape::{Rule, Step, Var},
-    tensor::{Shape, Tensor, Unfilled, shape::broadcast},
+    tensor::{Element, Shape, Tensor, Unfilled, shape::broadcast},
 };
 
 use std::borrow::Cow;
@@ -154,7 +154,7 @@ pub(super) fn walkable<T: Float>(t: &Tensor<T>) -> Checked<Cow<'_, Tensor<T>>> {
 }
 
 /// Where the matrix of this number begins in a batch of matrices.
-pub(super) fn start<T: Float>(t: &Tensor<T>, mut number: usize) -> usize {
+pub(super) fn start<T: Element>(t: &Tensor<T>, mut number: usize) -> usize {
     let mut at = t.layout().offset;
     for (&size, &stride) in t.shape()[..t.rank() - 2].iter().zip(t.strides()).rev() {
         // Mostly the one axis there is: no division.

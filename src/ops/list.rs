@@ -133,11 +133,16 @@ macro_rules! elementwise {
 elementary!(elementwise);
 
 /// `softmax(q·kᵀ · scale) · v` of queries `[…, l, d]`, keys `[…, s, d]` and values `[…, s, e]` with equal
-/// leading axes; with `causal`, query i sees keys 0 to i.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// leading axes; with `causal`, query i sees keys 0 to i, and with `lower_right` keys 0 to i + s - l.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Attend {
     pub causal: bool,
+    #[serde(default)]
+    pub lower_right: bool,
     pub scale: f64,
+    /// Which pairs take part, if not all; broadcasts to `[…, l, s]`.
+    #[serde(default)]
+    pub keep: Option<Tensor<bool>>,
 }
 
 /// A tensor with the elements of another at positions of the flattened tensor, no position twice but nowhere.

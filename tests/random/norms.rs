@@ -176,7 +176,14 @@ pub fn ops(list: &mut Vec<Op>) {
         g.emit(text, &[x], move |v| v[0].local_response_norm(size, 0.5, 0.75, 1.5), definition)?;
         Some(())
     });
-    for name in ["attention", "attention causal", "attention keep", "attention add"] {
+    for name in [
+        "attention",
+        "attention causal",
+        "attention later",
+        "attention keep",
+        "attention pad",
+        "attention add",
+    ] {
         op(list, name, move |g| {
             let (l, s, d, e) = (g.int(1, 6), g.int(1, 6), g.int(1, 5), g.int(1, 5));
             let lead: Vec<usize> = (0..g.int(0, 2)).map(|_| g.int(1, 3)).collect();
@@ -186,26 +193,31 @@ pub fn ops(list: &mut Vec<Op>) {
             };
             let (q, k, v) = (of(g, [l, d])?, of(g, [s, d])?, of(g, [s, e])?);
             let mut operands = vec![q, k, v];
-            let mut keep = g.mask(l * s);
-            // Each query sees something.
-            (0..l).for_each(|r| keep[r * s + r % s] = true);
+            // Of all queries, or of each head; those of a head may be one.
+            let sizes = match name {
+                "attention pad" => [&lead[..], &[1, s]].concat(),
+                _ => vec![l, s],
+            };
+            let mut keep = g.mask(sizes.iter().product());
             match name {
                 "attention add" => operands.push(of_shape(g, &[l, s])?),
-                "attention keep" => {}
+                "attention keep" | "attention pad" => {}
                 "attention causal" => (0..l * s).for_each(|i| keep[i] = i % s <= i / s),
+                "attention later" => (0..l * s).for_each(|i| keep[i] = i % s + l <= i / s + s),
                 _ => keep.fill(true),
             }
             if name == "attention add" {
                 keep.fill(true);
             }
             let scale = g.chance(30).then_some(0.7);
-            let mask = Tensor::from_fn([l, s], |i| keep[i]);
+            let mask = Tensor::from_fn(&sizes[..], |i| keep[i]);
             let definition = move |a: &[&Arr]| {
                 let factor = scale.unwrap_or(1.0 / (d as f64).sqrt());
                 let scores = a[0].matmul(&a[1].transpose(-1, -2)).map(|x| x * factor);
                 let scores = if a.len() > 3 { scores.zip(a[3], |x, m| x + m) } else { scores };
                 let rows = scores.data.chunks(s).enumerate().flat_map(|(row, x)| {
-                    let seen: Vec<usize> = (0..s).filter(|c| keep[row % l * s + c]).collect();
+                    let line = if name == "attention pad" { row / l } else { row % l };
+                    let seen: Vec<usize> = (0..s).filter(|c| keep[line * s + c]).collect();
                     let p = softmax(&seen.iter().map(|&c| x[c]).collect::<Vec<_>>());
                     let mut full = vec![n(0.0); s];
                     seen.iter().zip(p).for_each(|(&c, p)| full[c] = p);
@@ -218,10 +230,12 @@ pub fn ops(list: &mut Vec<Op>) {
                 text,
                 &operands,
                 move |v| {
-                    let options = AttentionOptions::new().is_causal(name == "attention causal").scale(scale);
+                    let options = AttentionOptions::new().scale(scale);
                     let options = match name {
+                        "attention causal" => options.is_causal(true),
+                        "attention later" => options.causal_lower_right(true),
                         "attention add" => options.attn_mask(&v[3]),
-                        "attention keep" => options.attn_mask(&mask),
+                        "attention keep" | "attention pad" => options.attn_mask(&mask),
                         _ => options,
                     };
                     v[0].scaled_dot_product_attention(&v[1], &v[2], &options)

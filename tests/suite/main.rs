@@ -3,6 +3,7 @@
 mod adbench;
 mod bits;
 mod blocks;
+mod cache;
 mod catalogue;
 mod checked;
 mod compact;

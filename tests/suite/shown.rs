@@ -32,7 +32,10 @@ fn an_expression_tells_its_source_and_what_it_took_from_outside() {
 fn others_tell_their_options() -> Result<()> {
     let options = AttentionOptions::<f32>::new().is_causal(true);
     let text = format!("{options:?}");
-    assert_eq!(text, "AttentionOptions { attn_mask: None, is_causal: true, dropout_p: 0.0, scale: None }");
+    assert_eq!(
+        text,
+        "AttentionOptions { attn_mask: None, is_causal: true, causal_lower_right: false, dropout_p: 0.0, scale: None }"
+    );
     let text = format!("{:?}", Trainer::<f32>::new(DataLoader::new(10, 5), 3).clip_norm(1.0));
     assert!(text.contains("epochs: 3") && text.contains("clip_norm: Some(1.0)"), "{text}");
     let rng = &mut Random::new(0);

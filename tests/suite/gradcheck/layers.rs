@@ -131,6 +131,22 @@ fn attention() {
             operands(),
         ),
         (
+            "keys up to the same place from the end",
+            |x| {
+                let later = AttentionOptions::new().causal_lower_right(true);
+                x[0].scaled_dot_product_attention(&x[1], &x[2], &later)
+            },
+            operands(),
+        ),
+        (
+            "a mask of keys",
+            |x| {
+                let keep = Tensor::from_fn([2, 1, 3], |i| i % 4 != 1);
+                x[0].scaled_dot_product_attention(&x[1], &x[2], &AttentionOptions::new().attn_mask(keep))
+            },
+            operands(),
+        ),
+        (
             "a bias",
             |x| {
                 let biased = AttentionOptions::new().attn_mask(&x[3]);
