@@ -7,7 +7,7 @@ use super::{
 use crate::{
     ops::Float,
     real::{About, about::elementary},
-    tape::{Node, OUTPUT, Op, Place, Seen, StatementId, Tape, Watch},
+    tape::{Node, Op, Place, Seen, StatementId, Tape, Watch, operand_in},
     tensor::Tensor,
 };
 
@@ -189,7 +189,7 @@ impl Observed {
             .kept
             .iter()
             .map(|&(slot, buffer, bytes)| Kept {
-                operand: (slot != OUTPUT).then_some(slot as usize),
+                operand: operand_in(slot),
                 bytes,
                 new: known.add(buffer),
             })
