@@ -81,6 +81,16 @@ pub(crate) fn in_lanes<T: MatmulElement>(a: Mat<T>, b: Mat<T>, c: MatMut<T>) -> 
     Ok(planned.is_some_and(|(kernel, _)| kernel == Kernel::Dots))
 }
 
+/// Whether `a b + c` is a whole sum to which c is added, not a chain that begins with c or goes on from it.
+pub(crate) fn adds_whole_sums<T: MatmulElement>(a: Mat<T>, b: Mat<T>, c: MatMut<T>) -> Result<bool, Misfit> {
+    let planned = Product::checked(T::ONE, a, b, T::ONE, c)?.planned();
+    Ok(planned.is_none_or(|(kernel, x)| match kernel {
+        Kernel::Dots => true,
+        Kernel::Tiles => x.k <= tile::KC,
+        Kernel::RowSums => false,
+    }))
+}
+
 /// Multiply-adds worth a task of their own: about four microseconds. A fork-join costs one half, and more
 /// where the cores have no cache in common.
 pub(crate) const GRAIN: usize = 1 << 18;

@@ -8,13 +8,15 @@ use super::{
 use crate::{
     checked::{Check, checked, probability},
     error::Checked,
-    ops::Float,
+    kernels::recurrent::Cell,
+    ops::{Float, list::Recurrence, recurrent::ByHand},
     options::options,
     param::Param,
-    tape::{Random, Tape, Var},
+    tape::{Random, Var},
     tensor::Tensor,
 };
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 use std::collections::BTreeMap;
 
 /// What a recurrent layer does in one step; `x` and `h` stand for `W_ih·x + b_ih` and `W_hh·h + b_hh`.
@@ -36,34 +38,12 @@ pub enum RecurrentMode {
 }
 
 impl RecurrentMode {
-    /// Rows of the weights for each element of the state.
-    fn gates(self) -> usize {
+    fn cell(self) -> Cell {
         match self {
-            RecurrentMode::RnnTanh | RecurrentMode::RnnRelu => 1,
-            RecurrentMode::Gru => 3,
-            RecurrentMode::Lstm => 4,
-        }
-    }
-
-    /// The next state from `[n, gates·hidden]` of both parts and the state before.
-    fn step<'t, T: Float>(self, x: &Var<'t, T>, h: &Var<'t, T>, state: &State<'t, T>) -> State<'t, T> {
-        let size = state.hidden.dim(-1);
-        let gate = |v: &Var<'t, T>, i: usize| v.strided(1, i * size, size, 1);
-        match self {
-            RecurrentMode::RnnTanh => State { hidden: (x + h).tanh(), cell: None },
-            RecurrentMode::RnnRelu => State { hidden: (x + h).relu(), cell: None },
-            RecurrentMode::Lstm => {
-                let all = x + h;
-                let [i, f, o] = [0, 1, 3].map(|k| gate(&all, k).sigmoid());
-                let new = i * gate(&all, 2).tanh();
-                let cell = state.cell.as_ref().map_or_else(|| new.clone(), |c| f * c + &new);
-                State { hidden: o * cell.tanh(), cell: Some(cell) }
-            }
-            RecurrentMode::Gru => {
-                let [r, z] = [0, 1].map(|k| (gate(x, k) + gate(h, k)).sigmoid());
-                let n = (gate(x, 2) + r * gate(h, 2)).tanh();
-                State { hidden: &n + z * (&state.hidden - &n), cell: None }
-            }
+            RecurrentMode::RnnTanh => Cell::Tanh,
+            RecurrentMode::RnnRelu => Cell::Relu,
+            RecurrentMode::Lstm => Cell::Lstm,
+            RecurrentMode::Gru => Cell::Gru,
         }
     }
 }
@@ -139,7 +119,7 @@ impl<T: Float> Check for Recurrent<T> {
             ));
         }
         probability("dropout", self.dropout)?;
-        let rows = self.hidden_size.saturating_mul(self.cell.gates());
+        let rows = self.hidden_size.saturating_mul(self.cell.cell().gates());
         let (mut width, mut known) = (self.input_size()?, 0);
         for suffix in self.suffixes() {
             for (name, inner) in [("weight_ih", width), ("weight_hh", self.hidden_size)] {
@@ -265,7 +245,7 @@ impl<T: Float> Recurrent<T> {
     ) -> Self {
         let RecurrentOptions { num_layers, bias, dropout, bidirectional } = options;
         let bound = 1.0 / (hidden_size.max(1) as f64).sqrt();
-        let (rows, directions) = (hidden_size.saturating_mul(mode.gates()), 1 + usize::from(bidirectional));
+        let (rows, directions) = (hidden_size.saturating_mul(mode.cell().gates()), 1 + usize::from(bidirectional));
         let mut params = BTreeMap::new();
         for layer in 0..num_layers {
             let width = if layer == 0 { input_size } else { hidden_size.saturating_mul(directions) };
@@ -386,40 +366,37 @@ impl<T: Float> Recurrent<T> {
         w: &Weights<'t, T>,
         back: bool,
     ) -> (Var<'t, T>, State<'t, T>) {
-        let tape: &'t Tape<T> = x.tape();
-        // The inputs' part of all steps is one product.
-        let inputs = x.linear(&w.w_ih, w.b_ih.as_ref());
-        let zeros = || tape.constant(Tensor::zeros([x.dim(1), self.hidden_size]));
-        let mut state = begin.unwrap_or_else(|| State { hidden: zeros(), cell: None });
-        let steps = x.dim(0);
-        let mut outs = Vec::with_capacity(steps);
-        for k in 0..steps {
-            let at = if back { steps - 1 - k } else { k };
-            let h = state.hidden.linear(&w.w_hh, w.b_hh.as_ref());
-            let next = self.cell.step(&inputs.select(0, at as isize), &h, &state);
-            let running = |length: &usize| at < *length;
-            match lengths {
-                Some(lengths) if !lengths.iter().all(running) => {
-                    let running = |i: usize| lengths.get(i).is_some_and(running);
-                    let running = Tensor::from_fn([lengths.len(), 1], running);
-                    outs.push(next.hidden.where_(&running, &zeros()));
-                    // Where a sequence has ended or, on the way back, not begun, the state stays.
-                    let cell = next.cell.map(|new| {
-                        let old = state.cell.unwrap_or_else(zeros);
-                        new.where_(&running, &old)
-                    });
-                    state = State { hidden: next.hidden.where_(&running, &state.hidden), cell };
-                }
-                _ => {
-                    outs.push(next.hidden.clone());
-                    state = next;
-                }
+        let (tape, cell, steps) = (x.tape(), self.cell.cell(), x.dim(0));
+        let zeros = |states: usize| tape.constant(Tensor::zeros([states, x.dim(1), self.hidden_size]));
+        if lengths.is_some() {
+            let begin = begin.map_or_else(|| (zeros(1).squeeze(0), None), |s| (s.hidden, s.cell));
+            let by_hand = ByHand { cell, reverse: back, w_hh: &w.w_hh, b_hh: w.b_hh.as_ref() };
+            let (y, hidden, cell) = by_hand.run(&x.linear(&w.w_ih, w.b_ih.as_ref()), lengths, begin);
+            return (y, State { hidden, cell });
+        }
+        let state = match begin {
+            None => zeros(cell.states()),
+            Some(State { hidden, .. }) if cell.states() == 1 => hidden.unsqueeze(0),
+            Some(State { hidden, cell }) => {
+                tape.stack(&[&hidden, &cell.unwrap_or_else(|| zeros(1).squeeze(0))], 0)
             }
+        };
+        // Without a bias the inputs' parts are products step by step.
+        let parts = if w.b_ih.is_none() { Some(x.linear(&w.w_ih, None)) } else { None };
+        let mut operands: SmallVec<[&Var<'t, T>; 6]> =
+            SmallVec::from_slice(&[parts.as_ref().unwrap_or(x), &state, &w.w_hh]);
+        if let Some(b_ih) = &w.b_ih {
+            operands.extend([&w.w_ih, b_ih]);
         }
-        if back {
-            outs.reverse();
+        operands.extend(&w.b_hh);
+        let (projects, biased) = (w.b_ih.is_some(), w.b_hh.is_some());
+        let all = tape.apply(Recurrence { cell, reverse: back, projects, biased }, &operands);
+        let hidden = all.select(0, if back { 0 } else { steps as isize - 1 });
+        if cell.states() == 1 {
+            return (all, State { hidden, cell: None });
         }
-        (tape.stack(&outs.iter().collect::<Vec<_>>(), 0), state)
+        let cell = all.select(0, steps as isize);
+        (all.narrow(0, 0, steps), State { hidden, cell: Some(cell) })
     }
 }
 

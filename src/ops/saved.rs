@@ -1,7 +1,7 @@
 //! Operations as they go into files. What comes back is checked against its operands before it is run.
 use super::list::{
     Attend, Binary, BinaryCrossEntropy, Conv, Distance, Extremum, Float, Linalg, MeanCrossEntropy, Put,
-    Reduce, Scan, ShapeOp, Softmax, Solve, Standardize, Standardized, Take, TensorOp, Test, Unary, Where,
+    Recurrence, Reduce, Scan, ShapeOp, Softmax, Solve, Standardize, Standardized, Take, TensorOp, Test, Unary, Where,
     operations,
 };
 use crate::{

@@ -1,0 +1,232 @@
+//! A recurrent layer over all its steps, there and back. Each step is a product and one pass over the elements; what the
+//! way back reads is what the gates became, in the place where their inputs were, and is replaced by its gradients there.
+mod cells;
+
+use super::{
+    FloatElement,
+    matmul::{Mat, MatMut, Misfit, adds_whole_sums, matmul, matmul_bias},
+    reduce::{Sum, fold_middle},
+};
+use crate::tensor::{Shape, Unfilled};
+
+/// What happens in a step.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub(crate) enum Cell {
+    Tanh,
+    Relu,
+    Lstm,
+    Gru,
+}
+
+impl Cell {
+    /// Rows of the weights for each element of the state.
+    pub fn gates(self) -> usize {
+        match self {
+            Cell::Tanh | Cell::Relu => 1,
+            Cell::Gru => 3,
+            Cell::Lstm => 4,
+        }
+    }
+
+    /// Whether gates are kept that the state doesn't tell, and one number beside them for each element of it: the cell of
+    /// an LSTM, of a GRU the state's part of the last gate.
+    pub fn is_gated(self) -> bool {
+        self.gates() > 1
+    }
+
+    /// Tensors that a state is made of.
+    pub fn states(self) -> usize {
+        if self == Cell::Lstm { 2 } else { 1 }
+    }
+}
+
+/// A layer in one direction.
+pub(crate) struct Layer<'a, T> {
+    pub cell: Cell,
+    /// Steps, sequences, length of the state.
+    pub sizes: [usize; 3],
+    /// Whether it begins at the last step.
+    pub reverse: bool,
+    /// `[gates · hidden, hidden]`
+    pub weight: Mat<'a, T>,
+    pub bias: Option<&'a [T]>,
+    /// `[states, n, hidden]`, before the first step.
+    pub state: &'a [T],
+}
+
+/// What a layer computes and what it keeps for the way back.
+pub(crate) struct Run<'a, T> {
+    /// The inputs' parts of the gates `[steps, n, gates · hidden]`, which become the gates; where there are no gates,
+    /// nothing.
+    pub gates: &'a mut [T],
+    /// What is kept beside them, `[steps, n, hidden]`; or of two steps, if nothing is.
+    pub beside: &'a mut [T],
+    /// The states of all steps, and the last cell; without gates, the inputs' parts at first.
+    pub out: &'a mut [T],
+}
+
+/// Where gradients of a layer go.
+pub(crate) struct Slopes<'a, T> {
+    /// The gates, which become the gradients of the inputs' parts; without gates, these alone.
+    pub gates: &'a mut [T],
+    pub weight: Option<&'a mut [T]>,
+    pub bias: Option<&'a mut [T]>,
+    pub state: Option<&'a mut [T]>,
+}
+
+impl<T: FloatElement> Layer<'_, T> {
+    /// Elements of a state, and of all gates of a step.
+    fn each(&self) -> [usize; 2] {
+        let [_, n, size] = self.sizes;
+        [n * size, n * size * self.cell.gates()]
+    }
+
+    /// Numbers that are worked with in a step.
+    pub fn room(&self) -> usize {
+        let [each, all] = self.each();
+        2 * all + 2 * each
+    }
+
+    /// Where the step lies that is done after `k` others.
+    fn place(&self, k: usize) -> usize {
+        if self.reverse { self.sizes[0] - 1 - k } else { k }
+    }
+
+    /// A step's `n` rows.
+    fn rows<'b>(&self, data: &'b [T], cols: usize) -> Mat<'b, T> {
+        Mat { data, rows: self.sizes[1], cols, row_stride: cols as isize, col_stride: 1 }
+    }
+
+    /// All states, and the last cell.
+    pub fn forward(&self, run: Run<T>, scratch: &mut [T]) -> Result<(), Misfit> {
+        let ([steps, n, size], [each, all], Run { gates, beside, out }) = (self.sizes, self.each(), run);
+        let cols = self.cell.gates() * size;
+        let h = &mut scratch[..all];
+        let turned = Mat {
+            rows: self.weight.cols,
+            cols: self.weight.rows,
+            row_stride: self.weight.col_stride,
+            col_stride: self.weight.row_stride,
+            ..self.weight
+        };
+        // Where only two steps are there, they take turns.
+        let few = beside.len() < steps * each;
+        let slot = |k: usize| if few { k % 2 } else { self.place(k) };
+        let last = slot(steps - 1) * each;
+        for k in 0..steps {
+            let (before, out) = match k {
+                0 => (&self.state[..each], &mut out[self.place(0) * each..][..each]),
+                _ => neighbours(out, each, self.place(k - 1), self.place(k)),
+            };
+            let (state, product) = (self.rows(before, size), MatMut::dense(h, n, cols));
+            match self.bias {
+                Some(bias) => matmul_bias(state, turned, bias, product)?,
+                None => matmul(T::constant(1.0), state, turned, T::constant(0.0), product)?,
+            }
+            let own = self.place(k) * all;
+            match self.cell {
+                Cell::Tanh | Cell::Relu => cells::simple(self.cell == Cell::Relu, out, h),
+                Cell::Lstm => {
+                    let (cell, now) = match k {
+                        0 => (&self.state[each..], &mut beside[slot(0) * each..][..each]),
+                        _ => neighbours(beside, each, slot(k - 1), slot(k)),
+                    };
+                    cells::lstm(size, &mut gates[own..][..all], h, cell, now, out);
+                }
+                Cell::Gru => {
+                    let parts = &mut beside[slot(k) * each..][..each];
+                    cells::gru(size, &mut gates[own..][..all], h, before, parts, out);
+                }
+            }
+        }
+        if self.cell == Cell::Lstm {
+            out[steps * each..].copy_from_slice(&beside[last..][..each]);
+        }
+        Ok(())
+    }
+
+    /// The gradients, from those of the results. `out` is what the layer gave, `beside` what it kept.
+    pub fn backward(
+        &self,
+        [out, beside, grads]: [&[T]; 3],
+        mut to: Slopes<T>,
+        scratch: &mut [T],
+    ) -> Result<(), Misfit> {
+        let ([steps, n, size], [each, all]) = (self.sizes, self.each());
+        let cols = self.cell.gates() * size;
+        let (deltas, rest) = scratch.split_at_mut(all);
+        let (sums, rest) = rest.split_at_mut(all);
+        let (dh, carry) = rest.split_at_mut(each);
+        let carry = &mut carry[..each];
+        dh.fill(T::constant(0.0));
+        match grads.get(steps * each..) {
+            Some(cells) if self.cell == Cell::Lstm => carry.copy_from_slice(cells),
+            _ => carry.fill(T::constant(0.0)),
+        }
+        for k in (0..steps).rev() {
+            let (at, previous) = (self.place(k), k.checked_sub(1).map(|k| self.place(k) * each));
+            let before = previous.map_or(&self.state[..each], |at| &out[at..][..each]);
+            let (y, grad) = (&out[at * each..][..each], &grads[at * each..][..each]);
+            let own = &mut to.gates[at * all..][..all];
+            let deltas = match self.cell {
+                Cell::Tanh | Cell::Relu => {
+                    cells::simple_back(self.cell == Cell::Relu, y, grad, dh, own);
+                    &*own
+                }
+                Cell::Lstm => {
+                    let old = previous.map_or(&self.state[each..], |at| &beside[at..][..each]);
+                    cells::lstm_back(size, own, &beside[at * each..][..each], old, grad, dh, carry);
+                    &*own
+                }
+                Cell::Gru => {
+                    let parts = &beside[at * each..][..each];
+                    cells::gru_back(size, own, parts, before, grad, dh, carry, deltas);
+                    &*deltas
+                }
+            };
+            if k > 0 || to.state.is_some() {
+                let (a, c) = (self.rows(deltas, cols), MatMut::dense(dh, n, size));
+                matmul(T::constant(1.0), a, self.weight, T::constant(0.0), c)?;
+            }
+            // Each step's sums by themselves, and then added to those of the steps behind it.
+            if let Some(sum) = &mut to.bias {
+                let row = &mut sums[..cols];
+                fold_middle(Sum, deltas, [1, n, cols], row);
+                if k + 1 == steps {
+                    sum.copy_from_slice(row);
+                } else {
+                    sum.iter_mut().zip(row).for_each(|(sum, row)| *sum = *sum + *row);
+                }
+            }
+            if let Some(sum) = &mut to.weight {
+                let a = Mat { data: deltas, rows: cols, cols: n, row_stride: 1, col_stride: cols as isize };
+                let b = self.rows(before, size);
+                if k + 1 == steps || adds_whole_sums(a, b, MatMut::dense(sum, cols, size))? {
+                    let beta = T::constant(if k + 1 == steps { 0.0 } else { 1.0 });
+                    matmul(T::constant(1.0), a, b, beta, MatMut::dense(sum, cols, size))?;
+                } else {
+                    let mut own = Unfilled::new(Shape::from([cols, size]));
+                    let own = own.as_mut_slice();
+                    matmul(T::constant(1.0), a, b, T::constant(0.0), MatMut::dense(own, cols, size))?;
+                    sum.iter_mut().zip(own).for_each(|(sum, own)| *sum = *sum + *own);
+                }
+            }
+        }
+        if let Some(state) = to.state {
+            let (hidden, cells) = state.split_at_mut(each);
+            match self.cell {
+                Cell::Gru => (0..each).for_each(|i| hidden[i] = carry[i] + dh[i]),
+                _ => hidden.copy_from_slice(dh),
+            }
+            cells.copy_from_slice(&carry[..cells.len()]);
+        }
+        Ok(())
+    }
+}
+
+/// Of pieces of one length, one to read and another to write.
+fn neighbours<T>(data: &mut [T], each: usize, read: usize, write: usize) -> (&[T], &mut [T]) {
+    let (low, high) = data.split_at_mut(read.max(write) * each);
+    let (low, high) = (&mut low[read.min(write) * each..][..each], &mut high[..each]);
+    if read < write { (low, high) } else { (high, low) }
+}
