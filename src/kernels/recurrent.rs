@@ -4,7 +4,7 @@ mod cells;
 
 use super::{
     FloatElement,
-    matmul::{Mat, MatMut, Misfit, adds_whole_sums, matmul, matmul_bias},
+    matmul::{Blocks, Mat, MatMut, Misfit, add_blocks, is_one_chain, matmul, matmul_bias},
     reduce::{Sum, fold_middle},
 };
 use crate::tensor::{Shape, Unfilled};
@@ -74,6 +74,9 @@ pub(crate) struct Slopes<'a, T> {
     pub state: Option<&'a mut [T]>,
 }
 
+/// Bytes that stay in a cache while a weight passes by.
+const NEAR: usize = 256 << 10;
+
 impl<T: FloatElement> Layer<'_, T> {
     /// Elements of a state, and of all gates of a step.
     fn each(&self) -> [usize; 2] {
@@ -81,10 +84,16 @@ impl<T: FloatElement> Layer<'_, T> {
         [n * size, n * size * self.cell.gates()]
     }
 
-    /// Numbers that are worked with in a step.
+    /// Steps whose share in the gradient of the weight is computed at a time: what is read for them stays in the cache.
+    fn group(&self) -> usize {
+        let [each, all] = self.each();
+        (NEAR / size_of::<T>() / (each + all).max(1)).clamp(1, self.sizes[0])
+    }
+
+    /// Numbers that are worked with.
     pub fn room(&self) -> usize {
         let [each, all] = self.each();
-        2 * all + 2 * each
+        (self.group() + 1) * all + 2 * each
     }
 
     /// Where the step lies that is done after `k` others.
@@ -154,7 +163,7 @@ impl<T: FloatElement> Layer<'_, T> {
     ) -> Result<(), Misfit> {
         let ([steps, n, size], [each, all]) = (self.sizes, self.each());
         let cols = self.cell.gates() * size;
-        let (deltas, rest) = scratch.split_at_mut(all);
+        let (group, (room, rest)) = (self.group(), scratch.split_at_mut(self.group() * all));
         let (sums, rest) = rest.split_at_mut(all);
         let (dh, carry) = rest.split_at_mut(each);
         let carry = &mut carry[..each];
@@ -163,7 +172,12 @@ impl<T: FloatElement> Layer<'_, T> {
             Some(cells) if self.cell == Cell::Lstm => carry.copy_from_slice(cells),
             _ => carry.fill(T::constant(0.0)),
         }
+        let whole = match &mut to.weight {
+            Some(sum) => !self.in_chains(&room[..all], sum)?,
+            None => false,
+        };
         for k in (0..steps).rev() {
+            let done = steps - 1 - k;
             let (at, previous) = (self.place(k), k.checked_sub(1).map(|k| self.place(k) * each));
             let before = previous.map_or(&self.state[..each], |at| &out[at..][..each]);
             let (y, grad) = (&out[at * each..][..each], &grads[at * each..][..each]);
@@ -180,6 +194,7 @@ impl<T: FloatElement> Layer<'_, T> {
                 }
                 Cell::Gru => {
                     let parts = &beside[at * each..][..each];
+                    let deltas = &mut room[done % group * all..][..all];
                     cells::gru_back(size, own, parts, before, grad, dh, carry, deltas);
                     &*deltas
                 }
@@ -192,24 +207,24 @@ impl<T: FloatElement> Layer<'_, T> {
             if let Some(sum) = &mut to.bias {
                 let row = &mut sums[..cols];
                 fold_middle(Sum, deltas, [1, n, cols], row);
-                if k + 1 == steps {
+                if done == 0 {
                     sum.copy_from_slice(row);
                 } else {
                     sum.iter_mut().zip(row).for_each(|(sum, row)| *sum = *sum + *row);
                 }
             }
-            if let Some(sum) = &mut to.weight {
-                let a = Mat { data: deltas, rows: cols, cols: n, row_stride: 1, col_stride: cols as isize };
-                let b = self.rows(before, size);
-                if k + 1 == steps || adds_whole_sums(a, b, MatMut::dense(sum, cols, size))? {
-                    let beta = T::constant(if k + 1 == steps { 0.0 } else { 1.0 });
-                    matmul(T::constant(1.0), a, b, beta, MatMut::dense(sum, cols, size))?;
-                } else {
-                    let mut own = Unfilled::new(Shape::from([cols, size]));
-                    let own = own.as_mut_slice();
-                    matmul(T::constant(1.0), a, b, T::constant(0.0), MatMut::dense(own, cols, size))?;
-                    sum.iter_mut().zip(own).for_each(|(sum, own)| *sum = *sum + *own);
-                }
+            let Some(sum) = &mut to.weight else { continue };
+            if whole {
+                self.add_product(deltas, before, done == 0, sum)?;
+                continue;
+            }
+            if (done + 1) % group == 0 || k == 0 {
+                let first = done / group * group;
+                let deltas = match self.cell {
+                    Cell::Gru => Blocks { data: &*room, start: 0, step: all as isize },
+                    _ => self.blocks(to.gates, steps - 1 - first, all),
+                };
+                self.add_products(deltas, out, [first, done + 1], sum)?;
             }
         }
         if let Some(state) = to.state {
@@ -219,6 +234,67 @@ impl<T: FloatElement> Layer<'_, T> {
                 _ => hidden.copy_from_slice(dh),
             }
             cells.copy_from_slice(&carry[..cells.len()]);
+        }
+        Ok(())
+    }
+}
+
+/// The gradient of the weight: each step's product is a sum by itself, which is added to those of the steps behind it.
+impl<T: FloatElement> Layer<'_, T> {
+    /// The product of a step.
+    fn product<'a>(&self, deltas: &'a [T], before: &'a [T]) -> [Mat<'a, T>; 2] {
+        let [_, n, size] = self.sizes;
+        let cols = self.cell.gates() * size;
+        let turned = Mat { data: deltas, rows: cols, cols: n, row_stride: 1, col_stride: cols as isize };
+        [turned, self.rows(before, size)]
+    }
+
+    /// Whether the elements of these products are sums that [`add_blocks`] computes.
+    fn in_chains(&self, deltas: &[T], sum: &mut [T]) -> Result<bool, Misfit> {
+        let ([_, n, size], [each, _]) = (self.sizes, self.each());
+        let [a, b] = self.product(deltas, &self.state[..each]);
+        Ok(n > 0 && is_one_chain(a, b, MatMut::dense(sum, a.rows, size))?)
+    }
+
+    fn add_product(&self, deltas: &[T], before: &[T], first: bool, sum: &mut [T]) -> Result<(), Misfit> {
+        let (size, [a, b], [zero, one]) =
+            (self.sizes[2], self.product(deltas, before), [0.0, 1.0].map(T::constant));
+        if first {
+            return matmul(one, a, b, zero, MatMut::dense(sum, a.rows, size));
+        }
+        let mut own = Unfilled::new(Shape::from([a.rows, size]));
+        let own = own.as_mut_slice();
+        matmul(one, a, b, zero, MatMut::dense(own, a.rows, size))?;
+        sum.iter_mut().zip(own).for_each(|(sum, own)| *sum = *sum + *own);
+        Ok(())
+    }
+
+    /// What each step has of a tensor, from the step on that is done after `k` others, to the one done first.
+    fn blocks<'b>(&self, data: &'b [T], k: usize, each: usize) -> Blocks<'b, T> {
+        let step = if self.reverse { each as isize } else { -(each as isize) };
+        Blocks { data, start: self.place(k) * each, step }
+    }
+
+    /// The products of steps of which `from..to` others are done after them.
+    fn add_products(
+        &self,
+        deltas: Blocks<T>,
+        out: &[T],
+        [from, to]: [usize; 2],
+        sum: &mut [T],
+    ) -> Result<(), Misfit> {
+        let ([steps, n, size], [each, _]) = (self.sizes, self.each());
+        let rows = self.cell.gates() * size;
+        // The step done first begins with another state than that of a step.
+        let behind = to.min(steps - 1) - from;
+        if behind > 0 {
+            let states = self.blocks(out, steps - 2 - from, each);
+            add_blocks(deltas, states, behind, n, from == 0, MatMut::dense(sum, rows, size))?;
+        }
+        if to == steps {
+            let start = deltas.start.wrapping_add_signed(deltas.step * behind as isize);
+            let state = Blocks { data: self.state, start: 0, step: 0 };
+            add_blocks(Blocks { start, ..deltas }, state, 1, n, steps == 1, MatMut::dense(sum, rows, size))?;
         }
         Ok(())
     }
