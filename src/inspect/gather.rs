@@ -188,11 +188,7 @@ impl Observed {
         self.kept = seen
             .kept
             .iter()
-            .map(|&(slot, buffer, bytes)| Kept {
-                operand: operand_in(slot),
-                bytes,
-                new: known.add(buffer),
-            })
+            .map(|&(slot, buffer, bytes)| Kept { operand: operand_in(slot), bytes, new: known.add(buffer) })
             .collect();
         self.bytes = self.kept.iter().filter(|k| k.new).map(|k| k.bytes).sum();
     }

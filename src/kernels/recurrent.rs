@@ -5,9 +5,12 @@ mod cells;
 use super::{
     FloatElement,
     matmul::{Blocks, Mat, MatMut, Misfit, add_blocks, is_one_chain, matmul, matmul_bias},
-    reduce::{Sum, fold_middle},
+    reduce::{self, fold_middle},
 };
-use crate::tensor::{Shape, Unfilled};
+use crate::{
+    tensor::{Shape, Unfilled},
+    threads,
+};
 
 /// What happens in a step.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -69,13 +72,35 @@ pub(crate) struct Run<'a, T> {
 pub(crate) struct Slopes<'a, T> {
     /// The gates, which become the gradients of the inputs' parts; without gates, these alone.
     pub gates: &'a mut [T],
-    pub weight: Option<&'a mut [T]>,
-    pub bias: Option<&'a mut [T]>,
+    pub weight: Option<Sum<'a, T>>,
+    pub bias: Option<Sum<'a, T>>,
     pub state: Option<&'a mut [T]>,
+}
+
+/// A sum over the steps.
+pub(crate) struct Sum<'a, T> {
+    pub to: &'a mut [T],
+    /// Whether it goes on from what is there.
+    pub begun: bool,
 }
 
 /// Bytes that stay in a cache while a weight passes by.
 const NEAR: usize = 256 << 10;
+/// Fewest elements of a state worth a task of their own: some microseconds.
+const GRAIN: usize = 2048;
+
+/// Some of a step's rows.
+#[derive(Clone, Copy)]
+struct Rows {
+    from: usize,
+    to: usize,
+}
+
+impl Rows {
+    fn of<T>(self, data: &[T], width: usize) -> &[T] {
+        &data[self.from * width..self.to * width]
+    }
+}
 
 impl<T: FloatElement> Layer<'_, T> {
     /// Elements of a state, and of all gates of a step.
@@ -106,6 +131,18 @@ impl<T: FloatElement> Layer<'_, T> {
         Mat { data, rows: self.sizes[1], cols, row_stride: cols as isize, col_stride: 1 }
     }
 
+    /// Shares a step's rows among threads, if they are many enough.
+    fn share<const M: usize>(
+        &self,
+        out: &mut [&mut [T]; M],
+        widths: [usize; M],
+        f: impl Fn(Rows, [&mut [T]; M]) + Sync,
+    ) {
+        let [_, n, size] = self.sizes;
+        let parts = threads::num_threads().min(n * size / GRAIN).max(1);
+        threads::for_rows(out, widths, n, n.div_ceil(parts), |from, to, out| f(Rows { from, to }, out));
+    }
+
     /// All states, and the last cell.
     pub fn forward(&self, run: Run<T>, scratch: &mut [T]) -> Result<(), Misfit> {
         let ([steps, n, size], [each, all], Run { gates, beside, out }) = (self.sizes, self.each(), run);
@@ -133,18 +170,26 @@ impl<T: FloatElement> Layer<'_, T> {
                 None => matmul(T::constant(1.0), state, turned, T::constant(0.0), product)?,
             }
             let own = self.place(k) * all;
+            let h = &*h;
             match self.cell {
-                Cell::Tanh | Cell::Relu => cells::simple(self.cell == Cell::Relu, out, h),
+                Cell::Tanh | Cell::Relu => self.share(&mut [out], [size], |rows, [out]| {
+                    cells::simple(self.cell == Cell::Relu, out, rows.of(h, size));
+                }),
                 Cell::Lstm => {
                     let (cell, now) = match k {
                         0 => (&self.state[each..], &mut beside[slot(0) * each..][..each]),
                         _ => neighbours(beside, each, slot(k - 1), slot(k)),
                     };
-                    cells::lstm(size, &mut gates[own..][..all], h, cell, now, out);
+                    let to = &mut [&mut gates[own..][..all], now, out];
+                    self.share(to, [cols, size, size], |rows, [gates, now, out]| {
+                        cells::lstm(size, gates, rows.of(h, cols), rows.of(cell, size), now, out);
+                    });
                 }
                 Cell::Gru => {
-                    let parts = &mut beside[slot(k) * each..][..each];
-                    cells::gru(size, &mut gates[own..][..all], h, before, parts, out);
+                    let to = &mut [&mut gates[own..][..all], &mut beside[slot(k) * each..][..each], out];
+                    self.share(to, [cols, size, size], |rows, [gates, parts, out]| {
+                        cells::gru(size, gates, rows.of(h, cols), rows.of(before, size), parts, out);
+                    });
                 }
             }
         }
@@ -173,7 +218,7 @@ impl<T: FloatElement> Layer<'_, T> {
             _ => carry.fill(T::constant(0.0)),
         }
         let whole = match &mut to.weight {
-            Some(sum) => !self.in_chains(&room[..all], sum)?,
+            Some(sum) => !self.in_chains(&room[..all], sum.to)?,
             None => false,
         };
         for k in (0..steps).rev() {
@@ -182,20 +227,33 @@ impl<T: FloatElement> Layer<'_, T> {
             let before = previous.map_or(&self.state[..each], |at| &out[at..][..each]);
             let (y, grad) = (&out[at * each..][..each], &grads[at * each..][..each]);
             let own = &mut to.gates[at * all..][..all];
+            let from = &*dh;
             let deltas = match self.cell {
                 Cell::Tanh | Cell::Relu => {
-                    cells::simple_back(self.cell == Cell::Relu, y, grad, dh, own);
+                    self.share(&mut [&mut *own], [size], |rows, [out]| {
+                        let [y, grad, dh] = [y, grad, from].map(|data| rows.of(data, size));
+                        cells::simple_back(self.cell == Cell::Relu, y, grad, dh, out);
+                    });
                     &*own
                 }
                 Cell::Lstm => {
+                    let cell = &beside[at * each..][..each];
                     let old = previous.map_or(&self.state[each..], |at| &beside[at..][..each]);
-                    cells::lstm_back(size, own, &beside[at * each..][..each], old, grad, dh, carry);
+                    self.share(&mut [&mut *own, &mut *carry], [cols, size], |rows, [gates, carry]| {
+                        let [cell, old, grad, dh] = [cell, old, grad, from].map(|data| rows.of(data, size));
+                        cells::lstm_back(size, gates, cell, old, grad, dh, carry);
+                    });
                     &*own
                 }
                 Cell::Gru => {
                     let parts = &beside[at * each..][..each];
                     let deltas = &mut room[done % group * all..][..all];
-                    cells::gru_back(size, own, parts, before, grad, dh, carry, deltas);
+                    let to = &mut [own, &mut *carry, &mut *deltas];
+                    self.share(to, [cols, size, cols], |rows, [gates, carry, deltas]| {
+                        let [parts, before, grad, dh] =
+                            [parts, before, grad, from].map(|data| rows.of(data, size));
+                        cells::gru_back(size, gates, parts, before, grad, dh, carry, deltas);
+                    });
                     &*deltas
                 }
             };
@@ -206,16 +264,16 @@ impl<T: FloatElement> Layer<'_, T> {
             // Each step's sums by themselves, and then added to those of the steps behind it.
             if let Some(sum) = &mut to.bias {
                 let row = &mut sums[..cols];
-                fold_middle(Sum, deltas, [1, n, cols], row);
-                if done == 0 {
-                    sum.copy_from_slice(row);
+                fold_middle(reduce::Sum, deltas, [1, n, cols], row);
+                if done == 0 && !sum.begun {
+                    sum.to.copy_from_slice(row);
                 } else {
-                    sum.iter_mut().zip(row).for_each(|(sum, row)| *sum = *sum + *row);
+                    sum.to.iter_mut().zip(row).for_each(|(sum, row)| *sum = *sum + *row);
                 }
             }
             let Some(sum) = &mut to.weight else { continue };
             if whole {
-                self.add_product(deltas, before, done == 0, sum)?;
+                self.add_product(deltas, before, done == 0 && !sum.begun, sum.to)?;
                 continue;
             }
             if (done + 1) % group == 0 || k == 0 {
@@ -224,7 +282,7 @@ impl<T: FloatElement> Layer<'_, T> {
                     Cell::Gru => Blocks { data: &*room, start: 0, step: all as isize },
                     _ => self.blocks(to.gates, steps - 1 - first, all),
                 };
-                self.add_products(deltas, out, [first, done + 1], sum)?;
+                self.add_products(deltas, out, [first, done + 1], first == 0 && !sum.begun, sum.to)?;
             }
         }
         if let Some(state) = to.state {
@@ -281,6 +339,7 @@ impl<T: FloatElement> Layer<'_, T> {
         deltas: Blocks<T>,
         out: &[T],
         [from, to]: [usize; 2],
+        first: bool,
         sum: &mut [T],
     ) -> Result<(), Misfit> {
         let ([steps, n, size], [each, _]) = (self.sizes, self.each());
@@ -289,12 +348,19 @@ impl<T: FloatElement> Layer<'_, T> {
         let behind = to.min(steps - 1) - from;
         if behind > 0 {
             let states = self.blocks(out, steps - 2 - from, each);
-            add_blocks(deltas, states, behind, n, from == 0, MatMut::dense(sum, rows, size))?;
+            add_blocks(deltas, states, behind, n, first, MatMut::dense(sum, rows, size))?;
         }
         if to == steps {
             let start = deltas.start.wrapping_add_signed(deltas.step * behind as isize);
             let state = Blocks { data: self.state, start: 0, step: 0 };
-            add_blocks(Blocks { start, ..deltas }, state, 1, n, steps == 1, MatMut::dense(sum, rows, size))?;
+            add_blocks(
+                Blocks { start, ..deltas },
+                state,
+                1,
+                n,
+                first && behind == 0,
+                MatMut::dense(sum, rows, size),
+            )?;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 //! layouts: `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, the next layer's with `l1`, those of
 //! the way back with `_reverse`.
 use super::{
-    fit::{refused, shaped, shaped_if, sizes_of},
+    fit::{refused, shaped, sizes_of},
     init,
 };
 use crate::{
@@ -13,11 +13,11 @@ use crate::{
     options::options,
     param::Param,
     tape::{Random, Var},
-    tensor::Tensor,
+    tensor::{Shape, Tensor},
 };
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io::Write as _};
 
 /// What a recurrent layer does in one step; `x` and `h` stand for `W_ih·x + b_ih` and `W_hh·h + b_hh`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,20 +121,21 @@ impl<T: Float> Check for Recurrent<T> {
         probability("dropout", self.dropout)?;
         let rows = self.hidden_size.saturating_mul(self.cell.cell().gates());
         let (mut width, mut known) = (self.input_size()?, 0);
-        for suffix in self.suffixes() {
-            for (name, inner) in [("weight_ih", width), ("weight_hh", self.hidden_size)] {
-                let name = format!("{name}{suffix}");
-                let p = self.params.get(&name).ok_or_else(|| format!("there is no {name}"))?;
-                shaped(&name, p, &[rows, inner])?;
+        for (layer, way) in self.places() {
+            for (part, inner) in [("weight_ih", width), ("weight_hh", self.hidden_size)] {
+                let name = Name::of(part, layer, way);
+                let p = self.params.get(name.text()).ok_or_else(|| format!("there is no {}", name.text()))?;
+                shaped(name.text(), p, &[rows, inner])?;
                 known += 1;
             }
-            for name in ["bias_ih", "bias_hh"] {
-                let name = format!("{name}{suffix}");
-                let bias = self.params.get(&name).cloned();
-                shaped_if(&name, &bias, &[rows])?;
-                known += usize::from(bias.is_some());
+            for part in ["bias_ih", "bias_hh"] {
+                let name = Name::of(part, layer, way);
+                if let Some(bias) = self.params.get(name.text()) {
+                    shaped(name.text(), bias, &[rows])?;
+                    known += 1;
+                }
             }
-            if suffix.ends_with("_reverse") || !self.bidirectional {
+            if way + 1 == self.directions() {
                 width = self.hidden_size.saturating_mul(self.directions());
             }
         }
@@ -143,7 +144,8 @@ impl<T: Float> Check for Recurrent<T> {
         }
         let belongs = |name: &str| {
             let parts = ["weight_ih", "weight_hh", "bias_ih", "bias_hh"];
-            self.suffixes().any(|suffix| parts.iter().any(|part| name == format!("{part}{suffix}")))
+            self.places()
+                .any(|(layer, way)| parts.iter().any(|part| name == Name::of(part, layer, way).text()))
         };
         let other = self.params.keys().find(|name| !belongs(name));
         Err(format!("{} is no parameter of {} layers", other.map_or("", String::as_str), self.num_layers))
@@ -191,10 +193,10 @@ impl<T: Float> Recurrent<T> {
         1 + usize::from(self.bidirectional)
     }
 
-    /// Ends of the names of each layer's parameters in each direction.
-    fn suffixes(&self) -> impl Iterator<Item = String> + '_ {
-        let ways = ["", "_reverse"].into_iter().take(self.directions());
-        (0..self.num_layers).flat_map(move |layer| ways.clone().map(move |way| format!("_l{layer}{way}")))
+    /// Each layer in each direction.
+    fn places(&self) -> impl Iterator<Item = (usize, usize)> + use<T> {
+        let directions = self.directions();
+        (0..self.num_layers).flat_map(move |layer| (0..directions).map(move |way| (layer, way)))
     }
 
     /// Length of the input's vectors.
@@ -213,8 +215,8 @@ impl<T: Float> Recurrent<T> {
         let width = self.input_size()?;
         let (states, hidden) = (self.num_layers * self.directions(), self.hidden_size);
         let expected = match x.shape()[..] {
-            [steps, n, own] if steps > 0 && own == width => vec![states, n, hidden],
-            [steps, own] if steps > 0 && own == width => vec![states, hidden],
+            [steps, n, own] if steps > 0 && own == width => Shape::from([states, n, hidden]),
+            [steps, own] if steps > 0 && own == width => Shape::from([states, hidden]),
             _ => return Err(format!("takes [steps, n, {width}] with a step at least, not {}", x.shape())),
         };
         if let Some(lengths) = lengths {
@@ -228,8 +230,8 @@ impl<T: Float> Recurrent<T> {
         }
         let Some(state) = state else { return Ok(()) };
         for (name, v) in [("state", Some(&state.hidden)), ("state's cell", state.cell.as_ref())] {
-            if let Some(v) = v.filter(|v| v.failed_id().is_none() && v.shape()[..] != expected[..]) {
-                return Err(format!("the {name} has shape {}, expected {expected:?}", v.shape()));
+            if let Some(v) = v.filter(|v| v.failed_id().is_none() && *v.shape() != expected) {
+                return Err(format!("the {name} has shape {}, expected {expected}", v.shape()));
             }
         }
         Ok(())
@@ -245,14 +247,15 @@ impl<T: Float> Recurrent<T> {
     ) -> Self {
         let RecurrentOptions { num_layers, bias, dropout, bidirectional } = options;
         let bound = 1.0 / (hidden_size.max(1) as f64).sqrt();
-        let (rows, directions) = (hidden_size.saturating_mul(mode.cell().gates()), 1 + usize::from(bidirectional));
+        let (rows, directions) =
+            (hidden_size.saturating_mul(mode.cell().gates()), 1 + usize::from(bidirectional));
         let mut params = BTreeMap::new();
         for layer in 0..num_layers {
             let width = if layer == 0 { input_size } else { hidden_size.saturating_mul(directions) };
-            for way in ["", "_reverse"].into_iter().take(directions) {
-                let mut add = |name: &str, shape: &[usize]| {
+            for way in 0..directions {
+                let mut add = |part: &str, shape: &[usize]| {
                     let value = init::uniform(shape, -bound, bound, rng);
-                    params.insert(format!("{name}_l{layer}{way}"), Param::new(value));
+                    params.insert(Name::of(part, layer, way).text().to_string(), Param::new(value));
                 };
                 add("weight_ih", &[rows, width]);
                 add("weight_hh", &[rows, hidden_size]);
@@ -307,7 +310,7 @@ impl<T: Float> Recurrent<T> {
         state: Option<&State<'t, T>>,
     ) -> (Var<'t, T>, State<'t, T>) {
         let given = [Some(x), state.map(|s| &s.hidden), state.and_then(|s| s.cell.as_ref())];
-        let given: Vec<&Var<'t, T>> = given.into_iter().flatten().collect();
+        let given: SmallVec<[&Var<'t, T>; 3]> = given.into_iter().flatten().collect();
         if let Some(failed) = refused("Recurrent", &given, || self.takes(x, lengths, state)) {
             return (failed.clone(), State { hidden: failed, cell: None });
         }
@@ -323,7 +326,7 @@ impl<T: Float> Recurrent<T> {
         let directions = self.directions();
         let steps = x.dim(0);
         let lengths = lengths.filter(|lengths| lengths.iter().any(|&length| length < steps));
-        let (mut y, mut ends) = (x.clone(), Vec::new());
+        let (mut y, mut ends) = (x.clone(), SmallVec::<[State<'t, T>; 2]>::new());
         if let Some(lengths) = lengths {
             // What isn't looked at may be NaN, and its gradient 0 times NaN.
             let n = lengths.len();
@@ -334,10 +337,9 @@ impl<T: Float> Recurrent<T> {
             if layer > 0 {
                 y = y.dropout(self.dropout);
             }
-            let mut ways = Vec::new();
+            let mut ways = SmallVec::<[Var<'t, T>; 2]>::new();
             for way in 0..directions {
-                let suffix = format!("_l{layer}{}", if way == 1 { "_reverse" } else { "" });
-                let part = |name: &str| self.params.get(&format!("{name}{suffix}")).map(|p| tape.param(p));
+                let part = |part| self.params.get(Name::of(part, layer, way).text()).map(|p| tape.param(p));
                 // The check found both.
                 let (Some(w_ih), Some(w_hh)) = (part("weight_ih"), part("weight_hh")) else { continue };
                 let begin = state.map(|s| {
@@ -349,10 +351,11 @@ impl<T: Float> Recurrent<T> {
                 ways.push(out);
                 ends.push(end);
             }
-            y = if ways.len() == 1 { ways.remove(0) } else { tape.cat(&ways.iter().collect::<Vec<_>>(), -1) };
+            let both: SmallVec<[&Var<'t, T>; 2]> = ways.iter().collect();
+            y = if let [one] = &ways[..] { one.clone() } else { tape.cat(&both, -1) };
         }
-        let hidden: Vec<&Var<'t, T>> = ends.iter().map(|s| &s.hidden).collect();
-        let cell: Vec<&Var<'t, T>> = ends.iter().filter_map(|s| s.cell.as_ref()).collect();
+        let hidden: SmallVec<[&Var<'t, T>; 4]> = ends.iter().map(|s| &s.hidden).collect();
+        let cell: SmallVec<[&Var<'t, T>; 4]> = ends.iter().filter_map(|s| s.cell.as_ref()).collect();
         let cell = (!cell.is_empty()).then(|| tape.stack(&cell, 0));
         (y, State { hidden: tape.stack(&hidden, 0), cell })
     }
@@ -397,6 +400,27 @@ impl<T: Float> Recurrent<T> {
         }
         let cell = all.select(0, steps as isize);
         (all.narrow(0, 0, steps), State { hidden, cell: Some(cell) })
+    }
+}
+
+/// The name of a parameter, in memory of its own: a step asks for each by its name.
+struct Name {
+    bytes: [u8; 64],
+    len: usize,
+}
+
+impl Name {
+    fn of(part: &str, layer: usize, way: usize) -> Name {
+        let mut bytes = [0; 64];
+        let mut rest = &mut bytes[..];
+        // There is room for the longest.
+        let _ = write!(rest, "{part}_l{layer}{}", if way == 1 { "_reverse" } else { "" });
+        let len = 64 - rest.len();
+        Name { bytes, len }
+    }
+
+    fn text(&self) -> &str {
+        self.bytes.get(..self.len).and_then(|name| std::str::from_utf8(name).ok()).unwrap_or_default()
     }
 }
 

@@ -5,7 +5,7 @@ use super::{
 };
 use crate::{
     error::{Checked, Error},
-    kernels::recurrent::{Cell, Layer, Run, Slopes},
+    kernels::recurrent::{Cell, Layer, Run, Slopes, Sum},
     real::About,
     tape::{BESIDE, RESULT, Rule, Step, Var},
     tensor::{Shape, Tensor, Unfilled},
@@ -125,7 +125,8 @@ impl Recurrence {
             return Ok((out.filled(), None));
         }
         let beside = if keep { steps } else { steps.min(2) }.saturating_mul(each);
-        let mut kept = Unfilled::new(Shape::from([rows.saturating_mul(cols).saturating_add(beside)])).made()?;
+        let mut kept =
+            Unfilled::new(Shape::from([rows.saturating_mul(cols).saturating_add(beside)])).made()?;
         let (gates, beside) = kept.as_mut_slice().split_at_mut(rows * cols);
         inputs(gates)?;
         layer.forward(Run { gates, beside, out: out.as_mut_slice() }, scratch.as_mut_slice())?;
@@ -171,12 +172,22 @@ impl Recurrence {
             None if self.cell.is_gated() => self.run(&tensors, true)?.1.unwrap_or_else(|| Tensor::zeros([0])),
             None => Unfilled::new(Shape::from([rows * cols])).filled().made()?,
         };
-        let room = |i: usize, shape: &Shape| {
-            step.wants(i).then(|| Unfilled::new(shape.clone()).made()).transpose()
+        let shape_of =
+            |i: usize| if i == Self::W_HH { Shape::from([cols, size]) } else { Shape::from([cols]) };
+        let mut sum = |i: usize| -> Checked<(Tensor<T>, bool)> {
+            match step.take_sum(i) {
+                Some(mut sum) => match sum.as_mut_slice().len() == shape_of(i).numel() {
+                    true => Ok((sum, true)),
+                    false => Err("there is no room for the gradient of a weight".into()),
+                },
+                None if step.wants(i) => Ok((Unfilled::new(shape_of(i)).filled().made()?, false)),
+                None => Ok((Tensor::zeros([0]), false)),
+            }
         };
-        let mut weight = room(Self::W_HH, &Shape::from([cols, size]))?;
-        let mut bias = if self.biased { room(self.b_hh(), &Shape::from([cols]))? } else { None };
-        let mut begin = room(Self::STATE, state.shape())?;
+        let mut weight = sum(Self::W_HH)?;
+        let mut bias = if self.biased { sum(self.b_hh())? } else { (Tensor::zeros([0]), false) };
+        let begin = step.wants(Self::STATE).then(|| Unfilled::new(state.shape().clone()).made());
+        let mut begin = begin.transpose()?;
         let mut scratch = Unfilled::new(Shape::from([layer.room()])).made()?;
         let data = kept.as_mut_slice();
         if data.len() < rows * cols {
@@ -185,17 +196,19 @@ impl Recurrence {
         let (gates, beside) = data.split_at_mut(rows * cols);
         let to = Slopes {
             gates,
-            weight: weight.as_mut().map(Unfilled::as_mut_slice),
-            bias: bias.as_mut().map(Unfilled::as_mut_slice),
+            weight: running(&mut weight),
+            bias: running(&mut bias),
             state: begin.as_mut().map(Unfilled::as_mut_slice),
         };
         let given = [&out, &g].map(|t| t.as_slice().unwrap_or_default());
         layer.backward([given[0], beside, given[1]], to, scratch.as_mut_slice())?;
-        drop(scratch);
-        for (i, grad) in [(Self::W_HH, weight), (self.b_hh(), bias), (Self::STATE, begin)] {
-            if let Some(grad) = grad {
-                step.give(i, tape.constant(grad.filled()));
-            }
+        drop((scratch, out, g));
+        step.give(Self::W_HH, tape.constant(weight.0));
+        if self.biased {
+            step.give(self.b_hh(), tape.constant(bias.0));
+        }
+        if let Some(begin) = begin {
+            step.give(Self::STATE, tape.constant(begin.filled()));
         }
         let part = kept.view(kept.layout().slice(0, 0, rows * cols, 1)?);
         let deltas = tape.constant(part.reshaped(&Shape::from([rows, cols])));
@@ -217,6 +230,12 @@ impl Recurrence {
         }
         Ok(())
     }
+}
+
+/// A gradient that is summed over the steps, if it is wanted.
+fn running<T: Float>((to, begun): &mut (Tensor<T>, bool)) -> Option<Sum<'_, T>> {
+    let begun = *begun;
+    Some(to.as_mut_slice()).filter(|to| !to.is_empty()).map(|to| Sum { to, begun })
 }
 
 impl<T: Float> Rule<T> for Recurrence {

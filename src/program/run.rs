@@ -192,7 +192,9 @@ impl<T: Float> Program<T> {
         for (slot, value) in kept.get_mut(node.kept_range()).unwrap_or_default() {
             *value = match (*slot, operand_in(*slot)) {
                 (EXTRA, _) => continue,
-                (_, Some(operand)) => self.operands[index].get(operand).and_then(|o| o.value(values)).cloned(),
+                (_, Some(operand)) => {
+                    self.operands[index].get(operand).and_then(|o| o.value(values)).cloned()
+                }
                 (_, None) => values[index].clone(),
             };
         }

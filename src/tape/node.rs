@@ -4,7 +4,8 @@ use super::{
     ids::{BESIDE, EXTRA, NodeId, OUTPUT, slots},
     leaf::{Leaf, Params},
     parts::{
-        Gradients, Inputs, Node, Op, Rule, Stash, Step, Tape, TapeFloat, TapeNumber, TensorPart, TensorTape, Var,
+        Gradients, Inputs, Node, Op, Rule, Stash, Step, Tape, TapeFloat, TapeNumber, TensorPart, TensorTape,
+        Var,
     },
 };
 use crate::{
@@ -249,21 +250,18 @@ impl<T: TapeFloat> Tape<T> {
         let keep = if recorded && self.is_recording() { rule.keeps(wanted) } else { 0 };
         let began = self.clock();
         let mut beside = None;
+        let mut compute = |x: &[&Tensor<T>]| match keep & BESIDE {
+            0 => rule.forward(x),
+            _ => rule.forward_beside(x).map(|(value, found)| {
+                beside = found;
+                value
+            }),
+        };
         let computed = match inputs {
-            [x] => rule.forward(&[x.tensor()]),
-            [x, y] => rule.forward(&[x.tensor(), y.tensor()]),
-            [x, y, z] => rule.forward(&[x.tensor(), y.tensor(), z.tensor()]),
-            _ => {
-                let x: SmallVec<[&Tensor<T>; 8]> = inputs.iter().map(|v| v.tensor()).collect();
-                if keep & BESIDE == 0 {
-                    rule.forward(&x)
-                } else {
-                    rule.forward_beside(&x).map(|(value, found)| {
-                        beside = found;
-                        value
-                    })
-                }
-            }
+            [x] => compute(&[x.tensor()]),
+            [x, y] => compute(&[x.tensor(), y.tensor()]),
+            [x, y, z] => compute(&[x.tensor(), y.tensor(), z.tensor()]),
+            _ => compute(&inputs.iter().map(|v| v.tensor()).collect::<SmallVec<[&Tensor<T>; 8]>>()),
         };
         let value = match computed {
             Ok(value) => value,

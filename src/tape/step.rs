@@ -70,6 +70,17 @@ impl<'t, T: TapeFloat> Step<'_, 't, T> {
         if self.sweep.free { value.take() } else { value.clone() }
     }
 
+    /// The gradient of an operand so far, for a rule that goes on with the sum and gives the whole.
+    pub(crate) fn take_sum(&mut self, input: usize) -> Option<Tensor<T>> {
+        if !self.wants(input) || self.sweep.graph || self.sweep.observed {
+            return None;
+        }
+        let target = self.node.inputs.get(input)?;
+        let adjoint = self.sweep.adjoints.get_mut(target.place()).and_then(Option::take)?;
+        self.sweep.pending -= 1;
+        Some(adjoint.value)
+    }
+
     #[inline]
     fn kept(&self, slot: u8, node: NodeId) -> Var<'t, T> {
         let kept = self.tape.tensors.kept.borrow();

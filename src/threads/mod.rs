@@ -11,7 +11,7 @@ mod start;
 mod sync;
 
 pub use number::{num_threads, set_num_threads};
-pub(crate) use parts::{for_chunks, for_parts, try_chunks};
+pub(crate) use parts::{for_chunks, for_parts, for_rows, try_chunks};
 pub(crate) use pool::parallel_for;
 pub(crate) use scratch::{Scratch, with_scratch};
 pub(crate) use start::{JoinHandle, start};

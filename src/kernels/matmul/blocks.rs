@@ -162,40 +162,37 @@ unsafe fn tile<V: Vector<T: MatmulElement>, const R: usize, const NV: usize, con
         let read = |p: *const V::T| if WHOLE { V::load(p) } else { load::<V>(p, lanes) };
         let c = x.c.add(i * x.n + j);
         let mut sums = [[zero; NV]; R];
-        for r in 0..if x.fresh { 0 } else { rows } {
-            for v in 0..NV {
-                sums[r][v] = read(c.add(r * x.n + v * V::LANES));
+        for (r, sums) in sums.iter_mut().enumerate().take(if x.fresh { 0 } else { rows }) {
+            for (v, sum) in sums.iter_mut().enumerate() {
+                *sum = read(c.add(r * x.n + v * V::LANES));
             }
         }
-        let (mut a, n) = (packed, x.n);
-        let mut block = x.b.add(j);
+        let (mut a, mut block) = (packed, x.b.add(j));
         for t in 0..x.count {
             let (mut own, mut b) = ([[zero; NV]; R], block);
             for _ in 0..x.k {
                 let mut from = [zero; NV];
-                for v in 0..NV {
-                    from[v] = read(b.add(v * V::LANES));
+                for (v, from) in from.iter_mut().enumerate() {
+                    *from = read(b.add(v * V::LANES));
                 }
-                for r in 0..R {
+                for (r, own) in own.iter_mut().enumerate() {
                     let a = V::splat(*a.add(r));
-                    for v in 0..NV {
-                        own[r][v] = a.mul_add(from[v], own[r][v]);
+                    for (own, &from) in own.iter_mut().zip(&from) {
+                        *own = a.mul_add(from, *own);
                     }
                 }
-                (a, b) = (a.add(R), b.wrapping_add(n));
+                (a, b) = (a.add(R), b.wrapping_add(x.n));
             }
             let first = x.fresh && t == 0;
-            for r in 0..R {
-                for v in 0..NV {
-                    sums[r][v] = if first { own[r][v] } else { sums[r][v].mul_add(one, own[r][v]) };
-                }
+            for (sum, own) in sums.iter_mut().flatten().zip(own.into_iter().flatten()) {
+                *sum = if first { own } else { sum.mul_add(one, own) };
             }
             block = block.wrapping_offset(x.steps[1]);
         }
-        for r in 0..rows {
-            for v in 0..NV {
+        for (r, sums) in sums.into_iter().enumerate().take(rows) {
+            for (v, sum) in sums.into_iter().enumerate() {
                 let to = c.add(r * x.n + v * V::LANES);
-                if WHOLE || lanes == V::LANES { sums[r][v].store(to) } else { sums[r][v].store_first(to, lanes) }
+                if WHOLE || lanes == V::LANES { sum.store(to) } else { sum.store_first(to, lanes) }
             }
         }
     }
