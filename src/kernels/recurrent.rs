@@ -8,6 +8,7 @@ use super::{
     reduce::{self, fold_middle},
 };
 use crate::{
+    error::Checked,
     tensor::{Shape, Unfilled},
     threads,
 };
@@ -118,7 +119,7 @@ impl<T: FloatElement> Layer<'_, T> {
     /// Numbers that are worked with.
     pub fn room(&self) -> usize {
         let [each, all] = self.each();
-        (self.group() + 1) * all + 2 * each
+        self.group() * all + self.cell.gates() * self.sizes[2] + 2 * each
     }
 
     /// Where the step lies that is done after `k` others.
@@ -205,11 +206,11 @@ impl<T: FloatElement> Layer<'_, T> {
         [out, beside, grads]: [&[T]; 3],
         mut to: Slopes<T>,
         scratch: &mut [T],
-    ) -> Result<(), Misfit> {
+    ) -> Checked<()> {
         let ([steps, n, size], [each, all]) = (self.sizes, self.each());
         let cols = self.cell.gates() * size;
         let (group, (room, rest)) = (self.group(), scratch.split_at_mut(self.group() * all));
-        let (sums, rest) = rest.split_at_mut(all);
+        let (sums, rest) = rest.split_at_mut(cols);
         let (dh, carry) = rest.split_at_mut(each);
         let carry = &mut carry[..each];
         dh.fill(T::constant(0.0));
@@ -263,12 +264,11 @@ impl<T: FloatElement> Layer<'_, T> {
             }
             // Each step's sums by themselves, and then added to those of the steps behind it.
             if let Some(sum) = &mut to.bias {
-                let row = &mut sums[..cols];
-                fold_middle(reduce::Sum, deltas, [1, n, cols], row);
+                fold_middle(reduce::Sum, deltas, [1, n, cols], sums);
                 if done == 0 && !sum.begun {
-                    sum.to.copy_from_slice(row);
+                    sum.to.copy_from_slice(sums);
                 } else {
-                    sum.to.iter_mut().zip(row).for_each(|(sum, row)| *sum = *sum + *row);
+                    sum.to.iter_mut().zip(&*sums).for_each(|(sum, row)| *sum = *sum + *row);
                 }
             }
             let Some(sum) = &mut to.weight else { continue };
@@ -314,13 +314,13 @@ impl<T: FloatElement> Layer<'_, T> {
         Ok(n > 0 && is_one_chain(a, b, MatMut::dense(sum, a.rows, size))?)
     }
 
-    fn add_product(&self, deltas: &[T], before: &[T], first: bool, sum: &mut [T]) -> Result<(), Misfit> {
+    fn add_product(&self, deltas: &[T], before: &[T], first: bool, sum: &mut [T]) -> Checked<()> {
         let (size, [a, b], [zero, one]) =
             (self.sizes[2], self.product(deltas, before), [0.0, 1.0].map(T::constant));
         if first {
-            return matmul(one, a, b, zero, MatMut::dense(sum, a.rows, size));
+            return Ok(matmul(one, a, b, zero, MatMut::dense(sum, a.rows, size))?);
         }
-        let mut own = Unfilled::new(Shape::from([a.rows, size]));
+        let mut own = Unfilled::new(Shape::from([a.rows, size])).made()?;
         let own = own.as_mut_slice();
         matmul(one, a, b, zero, MatMut::dense(own, a.rows, size))?;
         sum.iter_mut().zip(own).for_each(|(sum, own)| *sum = *sum + *own);

@@ -80,7 +80,8 @@ fn same_bits<T: Float>(sizes: &[[usize; 4]]) -> Result<()> {
 
 #[test]
 fn a_layer_has_the_bits_of_its_steps() -> Result<()> {
-    let sizes = [[1, 1, 1, 1], [4, 1, 3, 5], [3, 3, 2, 1], [5, 2, 3, 33], [3, 17, 4, 9], [2, 70, 1, 3]];
+    let sizes =
+        [[1, 1, 1, 1], [4, 1, 3, 5], [3, 3, 2, 1], [5, 2, 3, 33], [3, 17, 4, 9], [2, 70, 1, 3], [2, 0, 3, 2]];
     same_bits::<f32>(&sizes)?;
     same_bits::<f64>(&sizes)
 }
