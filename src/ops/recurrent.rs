@@ -117,7 +117,8 @@ impl Recurrence {
             }
         };
         let mut scratch = Unfilled::new(Shape::from([layer.room()])).made()?;
-        let mut out = Unfilled::new(Shape::from([steps + self.cell.states() - 1, n, size])).made()?;
+        let mut out =
+            Unfilled::new(Shape::from([steps.saturating_add(self.cell.states() - 1), n, size])).made()?;
         if !self.cell.is_gated() {
             inputs(out.as_mut_slice())?;
             let run = Run { gates: &mut [], beside: &mut [], out: out.as_mut_slice() };
@@ -161,7 +162,7 @@ impl Recurrence {
         let x = self.operands(&x)?;
         let all = self.operands(&tensors)?;
         let sizes @ [steps, n, size] = self.sizes(&all)?;
-        let (rows, cols) = (steps * n, self.cell.gates() * size);
+        let (rows, cols) = (steps.saturating_mul(n), self.cell.gates() * size);
         let (weight, state) = (walkable(all.w_hh)?, all.state.contiguous().made()?);
         let layer = self.layer(sizes, &weight, None, &state);
         let g = step.take_grad().tensor().contiguous().made()?;

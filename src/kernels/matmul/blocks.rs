@@ -147,6 +147,8 @@ unsafe fn pack<T: MatmulElement, const R: usize>(x: &BlockSums<T>, i: usize, row
     }
 }
 
+// Plain indices leave the sums in registers; adapters of iterators took them through memory.
+#[allow(clippy::needless_range_loop)]
 /// One tile of the sum, whose last vector has `lanes` columns in C and B.
 #[inline(always)]
 unsafe fn tile<V: Vector<T: MatmulElement>, const R: usize, const NV: usize, const WHOLE: bool>(
@@ -162,37 +164,43 @@ unsafe fn tile<V: Vector<T: MatmulElement>, const R: usize, const NV: usize, con
         let read = |p: *const V::T| if WHOLE { V::load(p) } else { load::<V>(p, lanes) };
         let c = x.c.add(i * x.n + j);
         let mut sums = [[zero; NV]; R];
-        for (r, sums) in sums.iter_mut().enumerate().take(if x.fresh { 0 } else { rows }) {
-            for (v, sum) in sums.iter_mut().enumerate() {
-                *sum = read(c.add(r * x.n + v * V::LANES));
+        for r in 0..if x.fresh { 0 } else { rows } {
+            for v in 0..NV {
+                sums[r][v] = read(c.add(r * x.n + v * V::LANES));
             }
         }
-        let (mut a, mut block) = (packed, x.b.add(j));
+        let (mut a, n, mut block) = (packed, x.n, x.b.add(j));
         for t in 0..x.count {
             let (mut own, mut b) = ([[zero; NV]; R], block);
             for _ in 0..x.k {
                 let mut from = [zero; NV];
-                for (v, from) in from.iter_mut().enumerate() {
-                    *from = read(b.add(v * V::LANES));
+                for v in 0..NV {
+                    from[v] = read(b.add(v * V::LANES));
                 }
-                for (r, own) in own.iter_mut().enumerate() {
+                for r in 0..R {
                     let a = V::splat(*a.add(r));
-                    for (own, &from) in own.iter_mut().zip(&from) {
-                        *own = a.mul_add(from, *own);
+                    for v in 0..NV {
+                        own[r][v] = a.mul_add(from[v], own[r][v]);
                     }
                 }
-                (a, b) = (a.add(R), b.wrapping_add(x.n));
+                (a, b) = (a.add(R), b.wrapping_add(n));
             }
             let first = x.fresh && t == 0;
-            for (sum, own) in sums.iter_mut().flatten().zip(own.into_iter().flatten()) {
-                *sum = if first { own } else { sum.mul_add(one, own) };
+            for r in 0..R {
+                for v in 0..NV {
+                    sums[r][v] = if first { own[r][v] } else { sums[r][v].mul_add(one, own[r][v]) };
+                }
             }
             block = block.wrapping_offset(x.steps[1]);
         }
-        for (r, sums) in sums.into_iter().enumerate().take(rows) {
-            for (v, sum) in sums.into_iter().enumerate() {
+        for r in 0..rows {
+            for v in 0..NV {
                 let to = c.add(r * x.n + v * V::LANES);
-                if WHOLE || lanes == V::LANES { sum.store(to) } else { sum.store_first(to, lanes) }
+                if WHOLE || lanes == V::LANES {
+                    sums[r][v].store(to)
+                } else {
+                    sums[r][v].store_first(to, lanes)
+                }
             }
         }
     }
