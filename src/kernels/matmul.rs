@@ -197,7 +197,8 @@ mod base {
     pub(super) type F64x2 = Plain<f64, 2, false>;
 }
 
-/// Sums of blocks in tiles of `R` rows and `NV` vectors, beside whose sums there is room for those of one block.
+/// Sums of blocks in tiles of `R` rows and `NV` vectors, beside whose sums there is room for those of one
+/// block.
 ///
 /// # Safety
 /// As for `compute`.

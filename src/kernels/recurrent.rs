@@ -1,5 +1,6 @@
-//! A recurrent layer over all its steps, there and back. Each step is a product and one pass over the elements; what the
-//! way back reads is what the gates became, in the place where their inputs were, and is replaced by its gradients there.
+//! A recurrent layer over all its steps, there and back. Each step is a product and one pass over the
+//! elements; what the way back reads is what the gates became, in the place where their inputs were, and is
+//! replaced by its gradients there.
 mod cells;
 
 use super::{
@@ -32,8 +33,8 @@ impl Cell {
         }
     }
 
-    /// Whether gates are kept that the state doesn't tell, and one number beside them for each element of it: the cell of
-    /// an LSTM, of a GRU the state's part of the last gate.
+    /// Whether gates are kept that the state doesn't tell, and one number beside them for each element of it:
+    /// the cell of an LSTM, of a GRU the state's part of the last gate.
     pub fn is_gated(self) -> bool {
         self.gates() > 1
     }
@@ -60,8 +61,8 @@ pub(crate) struct Layer<'a, T> {
 
 /// What a layer computes and what it keeps for the way back.
 pub(crate) struct Run<'a, T> {
-    /// The inputs' parts of the gates `[steps, n, gates · hidden]`, which become the gates; where there are no gates,
-    /// nothing.
+    /// The inputs' parts of the gates `[steps, n, gates · hidden]`, which become the gates; where there are
+    /// no gates, nothing.
     pub gates: &'a mut [T],
     /// What is kept beside them, `[steps, n, hidden]`; or of two steps, if nothing is.
     pub beside: &'a mut [T],
@@ -110,7 +111,8 @@ impl<T: FloatElement> Layer<'_, T> {
         [n * size, n * size * self.cell.gates()]
     }
 
-    /// Steps whose share in the gradient of the weight is computed at a time: what is read for them stays in the cache.
+    /// Steps whose share in the gradient of the weight is computed at a time: what is read for them stays in
+    /// the cache.
     fn group(&self) -> usize {
         let [each, all] = self.each();
         (NEAR / size_of::<T>() / (each + all).max(1)).clamp(1, self.sizes[0])
@@ -297,7 +299,8 @@ impl<T: FloatElement> Layer<'_, T> {
     }
 }
 
-/// The gradient of the weight: each step's product is a sum by itself, which is added to those of the steps behind it.
+/// The gradient of the weight: each step's product is a sum by itself, which is added to those of the steps
+/// behind it.
 impl<T: FloatElement> Layer<'_, T> {
     /// The product of a step.
     fn product<'a>(&self, deltas: &'a [T], before: &'a [T]) -> [Mat<'a, T>; 2] {

@@ -205,9 +205,9 @@ pub(crate) enum Linalg {
     Linear,
 }
 
-/// A recurrent layer in one direction: the states of all its steps, and the last cell of an LSTM, `[steps (+ 1), n, hidden]`.
-/// Operands: the input; the state at the beginning, `[1 or 2, n, hidden]`; `w_hh`; with `projects`, `w_ih` and `b_ih`, else
-/// the input is the inputs' part of the gates; with `biased`, `b_hh`.
+/// A recurrent layer in one direction: the states of all its steps, and the last cell of an LSTM,
+/// `[steps (+ 1), n, hidden]`. Operands: the input; the state at the beginning, `[1 or 2, n, hidden]`; `w_hh`;
+/// with `projects`, `w_ih` and `b_ih`, else the input is the inputs' part of the gates; with `biased`, `b_hh`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Recurrence {
     pub cell: Cell,

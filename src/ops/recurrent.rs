@@ -67,8 +67,8 @@ impl Recurrence {
         }
         let rest = x.input.into_iter().flatten().chain(x.b_hh).map(|t| format!(", {}", t.shape()));
         Err(format!(
-            "input {}, state {}, weights {}{} don't fit a {}: [steps, n, input], [{}, n, hidden] and [{} · hidden, hidden] \
-             are needed",
+            "input {}, state {}, weights {}{} don't fit a {}: [steps, n, input], [{}, n, hidden] and \
+             [{} · hidden, hidden] are needed",
             x.x.shape(),
             x.state.shape(),
             x.w_hh.shape(),
@@ -259,8 +259,8 @@ impl<T: Float> Rule<T> for Recurrence {
         About::formula(
             value,
             &["back through all steps"],
-            "a is the input, b the state at the beginning, c the weight [gates · hidden, hidden]; then those of the input, \
-             and biases.",
+            "a is the input, b the state at the beginning, c the weight [gates · hidden, hidden]; then those of \
+             the input, and biases.",
         )
     }
 

@@ -173,8 +173,8 @@ pub(crate) struct Node<T: TapeFloat> {
     pub site: &'static Location<'static>,
 }
 
-/// A value that a derivative reads: of an operand (by position), the result ([`OUTPUT`](super::ids::OUTPUT)) or what
-/// is kept beside these ([`EXTRA`](super::ids::EXTRA)). A sweep may free it.
+/// A value that a derivative reads: of an operand (by position), the result ([`OUTPUT`](super::ids::OUTPUT))
+/// or what is kept beside these ([`EXTRA`](super::ids::EXTRA)). A sweep may free it.
 pub(crate) type Kept<T> = (u8, Option<Tensor<T>>);
 
 /// What a node stands for.

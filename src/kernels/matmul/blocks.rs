@@ -1,6 +1,6 @@
-//! Sums of products of many pairs of matrices `Σ AᵀB`, such as the gradient of a weight that each step of a sequence
-//! used. Each product is a sum by itself before it joins those before, so that the bits are those of products that were
-//! added one after the other; but C is read and written once for many of them.
+//! Sums of products of many pairs of matrices `Σ AᵀB`, such as the gradient of a weight that each step of a
+//! sequence used. Each product is a sum by itself before it joins those before, so that the bits are those of
+//! products that were added one after the other; but C is read and written once for many of them.
 use super::{
     mat::MatMut,
     product::{BlockSums, MatmulElement, Misfit},
@@ -94,7 +94,8 @@ pub(super) struct Tiles<'a, V: Vector, const R: usize, const NV: usize> {
 
 impl<V: Vector<T: MatmulElement>, const R: usize, const NV: usize> Job for Tiles<'_, V, R, NV> {
     /// # Safety
-    /// The machine must have the instructions of `V`, all blocks must be there, and C must have `m x n` elements.
+    /// The machine must have the instructions of `V`, all blocks must be there, and C must have `m x n`
+    /// elements.
     #[inline(always)]
     unsafe fn run(&self) {
         const { assert!(R <= MAX_ROWS && MAX_ROWS.is_multiple_of(R)) }
@@ -102,8 +103,8 @@ impl<V: Vector<T: MatmulElement>, const R: usize, const NV: usize> Job for Tiles
         // As many blocks at a time as the panel holds.
         let most = MC * KC / (R * whole.k);
         for first in (0..whole.count).step_by(most) {
-            // SAFETY: here and below, blocks, rows and columns are those there are, and the panel has room for `most` blocks
-            // of R columns.
+            // SAFETY: here and below, blocks, rows and columns are those there are, and the panel has room
+            // for `most` blocks of R columns.
             let [a, b] = [(whole.a, whole.steps[0]), (whole.b, whole.steps[1])]
                 .map(|(p, step)| p.wrapping_offset(first as isize * step));
             let count = most.min(whole.count - first);
@@ -147,9 +148,9 @@ unsafe fn pack<T: MatmulElement, const R: usize>(x: &BlockSums<T>, i: usize, row
     }
 }
 
+/// One tile of the sum, whose last vector has `lanes` columns in C and B.
 // Plain indices leave the sums in registers; adapters of iterators took them through memory.
 #[allow(clippy::needless_range_loop)]
-/// One tile of the sum, whose last vector has `lanes` columns in C and B.
 #[inline(always)]
 unsafe fn tile<V: Vector<T: MatmulElement>, const R: usize, const NV: usize, const WHOLE: bool>(
     x: &BlockSums<V::T>,

@@ -1,5 +1,5 @@
-//! What happens to each element between a step's product and the next one's, there and back, in one pass. The arithmetic
-//! is that of the single operations of a tape, in their order, so that a layer has their bits.
+//! What happens to each element between a step's product and the next one's, there and back, in one pass. The
+//! arithmetic is that of the single operations of a tape, in their order, so that a layer has their bits.
 use crate::kernels::{
     FloatElement,
     vectorised::{MulAdd, vectorised},
@@ -90,9 +90,13 @@ vectorised! {
 }
 
 vectorised! {
-    /// Rows of `i, f, g, o`: from their inputs' parts, and from the cells before, the gates, the cells and the state.
-    pub(super) fn lstm fused fma (size: usize, gates: &mut [T], h: &[T], before: &[T], cells: &mut [T], out: &mut [T]) {
-        let rows = gates.chunks_exact_mut(4 * size).zip(h.chunks_exact(4 * size)).zip(before.chunks_exact(size));
+    /// Rows of `i, f, g, o`: from their inputs' parts, and from the cells before, the gates, the cells and
+    /// the state.
+    pub(super) fn lstm fused fma (
+        size: usize, gates: &mut [T], h: &[T], before: &[T], cells: &mut [T], out: &mut [T]
+    ) {
+        let rows = gates.chunks_exact_mut(4 * size).zip(h.chunks_exact(4 * size));
+        let rows = rows.zip(before.chunks_exact(size));
         let rows = rows.zip(cells.chunks_exact_mut(size)).zip(out.chunks_exact_mut(size));
         for ((((gates, h), before), cells), out) in rows {
             for at in (0..size).step_by(LANES) {
@@ -117,13 +121,14 @@ vectorised! {
 }
 
 vectorised! {
-    /// The gates' gradients in their places, from those of the state, `grad` and `dh`, and of the cells, `carry`, which
-    /// becomes that of the cells before.
+    /// The gates' gradients in their places, from those of the state, `grad` and `dh`, and of the cells,
+    /// `carry`, which becomes that of the cells before.
     pub(super) fn lstm_back fused fma (
         size: usize, gates: &mut [T], cells: &[T], before: &[T], grad: &[T], dh: &[T], carry: &mut [T]
     ) {
-        let rows = gates.chunks_exact_mut(4 * size).zip(cells.chunks_exact(size)).zip(before.chunks_exact(size));
-        let rows = rows.zip(grad.chunks_exact(size)).zip(dh.chunks_exact(size)).zip(carry.chunks_exact_mut(size));
+        let rows = gates.chunks_exact_mut(4 * size).zip(cells.chunks_exact(size));
+        let rows = rows.zip(before.chunks_exact(size)).zip(grad.chunks_exact(size));
+        let rows = rows.zip(dh.chunks_exact(size)).zip(carry.chunks_exact_mut(size));
         for (((((gates, cells), before), grad), dh), carry) in rows {
             for at in (0..size).step_by(LANES) {
                 let mut own: [_; 4] = pieces(gates, size, at);
@@ -148,8 +153,11 @@ vectorised! {
 
 vectorised! {
     /// Rows of `r, z, n`: from their inputs' parts the gates, the state's part of n, and the state.
-    pub(super) fn gru fused fma (size: usize, gates: &mut [T], h: &[T], before: &[T], parts: &mut [T], out: &mut [T]) {
-        let rows = gates.chunks_exact_mut(3 * size).zip(h.chunks_exact(3 * size)).zip(before.chunks_exact(size));
+    pub(super) fn gru fused fma (
+        size: usize, gates: &mut [T], h: &[T], before: &[T], parts: &mut [T], out: &mut [T]
+    ) {
+        let rows = gates.chunks_exact_mut(3 * size).zip(h.chunks_exact(3 * size));
+        let rows = rows.zip(before.chunks_exact(size));
         let rows = rows.zip(parts.chunks_exact_mut(size)).zip(out.chunks_exact_mut(size));
         for ((((gates, h), before), parts), out) in rows {
             for at in (0..size).step_by(LANES) {
@@ -171,14 +179,18 @@ vectorised! {
 }
 
 vectorised! {
-    /// The gradients of the inputs' parts in the gates' places, and of the state's parts, `deltas`, from those of the
-    /// state: `grad`, `carry`, which becomes what goes to the state before past the gates, and `dh`.
+    /// The gradients of the inputs' parts in the gates' places, and of the state's parts, `deltas`, from
+    /// those of the state: `grad`, `carry`, which becomes what goes to the state before past the gates, and
+    /// `dh`.
     pub(super) fn gru_back(
-        size: usize, gates: &mut [T], parts: &[T], before: &[T], grad: &[T], dh: &[T], carry: &mut [T], deltas: &mut [T]
+        size: usize, gates: &mut [T], parts: &[T], before: &[T], grad: &[T], dh: &[T], carry: &mut [T],
+        deltas: &mut [T]
     ) {
-        let rows = gates.chunks_exact_mut(3 * size).zip(parts.chunks_exact(size)).zip(before.chunks_exact(size));
-        let rows = rows.zip(grad.chunks_exact(size)).zip(dh.chunks_exact(size)).zip(carry.chunks_exact_mut(size));
-        for ((((((gates, parts), before), grad), dh), carry), deltas) in rows.zip(deltas.chunks_exact_mut(3 * size)) {
+        let rows = gates.chunks_exact_mut(3 * size).zip(parts.chunks_exact(size));
+        let rows = rows.zip(before.chunks_exact(size)).zip(grad.chunks_exact(size));
+        let rows = rows.zip(dh.chunks_exact(size)).zip(carry.chunks_exact_mut(size));
+        let rows = rows.zip(deltas.chunks_exact_mut(3 * size));
+        for ((((((gates, parts), before), grad), dh), carry), deltas) in rows {
             for at in (0..size).step_by(LANES) {
                 let mut own: [_; 3] = pieces(gates, size, at);
                 let [h, before, grad, dh] = piece([parts, before, grad, dh], size, at);
