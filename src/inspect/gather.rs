@@ -7,7 +7,7 @@ use super::{
 use crate::{
     ops::Float,
     real::{About, about::elementary},
-    tape::{Node, OUTPUT, Op, Place, Seen, StatementId, Tape, Watch},
+    tape::{Node, Op, Place, Seen, StatementId, Tape, Watch, operand_in},
     tensor::Tensor,
 };
 
@@ -188,11 +188,7 @@ impl Observed {
         self.kept = seen
             .kept
             .iter()
-            .map(|&(slot, buffer, bytes)| Kept {
-                operand: (slot != OUTPUT).then_some(slot as usize),
-                bytes,
-                new: known.add(buffer),
-            })
+            .map(|&(slot, buffer, bytes)| Kept { operand: operand_in(slot), bytes, new: known.add(buffer) })
             .collect();
         self.bytes = self.kept.iter().filter(|k| k.new).map(|k| k.bytes).sum();
     }

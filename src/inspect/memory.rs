@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     ops::Float,
-    tape::{NodeId, OUTPUT, Op, Tape},
+    tape::{NodeId, Op, Tape, operand_in},
 };
 use serde::{Deserialize, Serialize};
 use std::{cmp::Reverse, collections::HashSet, fmt};
@@ -35,7 +35,7 @@ pub struct KeptTensor {
     /// Where that statement comes from.
     #[serde(flatten)]
     pub origin: Origin,
-    /// Which of the statement's operands it is, from 0; `None` if it is the result.
+    /// Which of the statement's operands it is, from 0; `None` if it is the result, or was found beside it.
     pub operand: Option<usize>,
     /// The statement that made it; `None` for a constant.
     pub value: Option<u32>,
@@ -93,7 +93,7 @@ impl<T: Float> Tape<T> {
         for node in nodes.iter() {
             let own = values.get(node.kept_range()).unwrap_or_default();
             for (slot, value) in own.iter().filter_map(|(slot, value)| Some((*slot, value.as_ref()?))) {
-                let operand = (slot != OUTPUT).then_some(slot as usize);
+                let operand = operand_in(slot);
                 let source = match operand {
                     Some(i) => {
                         node.inputs.get(i).filter(|&&n| n != NodeId::NONE).and_then(|&n| nodes.get(n.place()))

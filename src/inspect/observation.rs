@@ -78,7 +78,7 @@ pub struct Constant {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Kept {
-    /// The position of the operand; `None` for the result.
+    /// The position of the operand; `None` for the result and what was found beside it.
     pub operand: Option<usize>,
     /// Its size.
     pub bytes: usize,

@@ -1,6 +1,7 @@
 //! `C = alpha A B + beta C` for matrices with any strides: which kernel computes it, and how it is split
 //! among threads. The result has the same bits on any number of threads. Shapes are checked by the operations
 //! above.
+mod blocks;
 mod mat;
 mod product;
 mod tile;
@@ -10,12 +11,13 @@ mod vector_product;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use blocks::{Blocks, add_blocks};
 pub(crate) use mat::{Mat, MatMut};
 pub(crate) use product::{MatmulElement, Misfit};
 
 use crate::isa::{Isa, isa};
 use crate::threads::{self, Scratch, with_scratch};
-use product::{Kernel, Product, View};
+use product::{BlockSums, Kernel, Product, View};
 use tile::{Outer, Small, Tiles, is_outer, is_small};
 use vector::Vector;
 #[cfg(target_arch = "aarch64")]
@@ -81,6 +83,16 @@ pub(crate) fn in_lanes<T: MatmulElement>(a: Mat<T>, b: Mat<T>, c: MatMut<T>) -> 
     Ok(planned.is_some_and(|(kernel, _)| kernel == Kernel::Dots))
 }
 
+/// Whether the elements of a product are single chains along k, as [`add_blocks`] has them.
+pub(crate) fn is_one_chain<T: MatmulElement>(a: Mat<T>, b: Mat<T>, c: MatMut<T>) -> Result<bool, Misfit> {
+    let planned = Product::checked(T::ONE, a, b, T::ZERO, c)?.planned();
+    Ok(planned.is_none_or(|(kernel, x)| match kernel {
+        Kernel::Tiles => x.k <= tile::KC,
+        Kernel::Dots => x.k <= 1,
+        Kernel::RowSums => x.k <= vector_product::ROWS,
+    }))
+}
+
 /// Multiply-adds worth a task of their own: about four microseconds. A fork-join costs one half, and more
 /// where the cores have no cache in common.
 pub(crate) const GRAIN: usize = 1 << 18;
@@ -135,6 +147,22 @@ macro_rules! element {
             const ZERO: $t = 0.0;
             const ONE: $t = 1.0;
 
+            unsafe fn add_blocks(x: &BlockSums<$t>) {
+                // SAFETY: as below.
+                with_scratch(|scratch| unsafe {
+                    match isa() {
+                        #[cfg(target_arch = "x86_64")]
+                        Isa::Avx512 => blocks::<x86::$avx512, 6, 2>(x, scratch),
+                        #[cfg(target_arch = "x86_64")]
+                        Isa::Avx2 => blocks::<x86::$avx2, 3, 2>(x, scratch),
+                        #[cfg(target_arch = "aarch64")]
+                        Isa::Neon => blocks::<arm::$narrow, 6, 2>(x, scratch),
+                        Isa::Exact => blocks::<vector::Plain<$t, $lanes, true>, 1, 1>(x, scratch),
+                        _ => blocks::<base::$narrow, 3, 2>(x, scratch),
+                    }
+                });
+            }
+
             unsafe fn compute(kernel: Kernel, x: &Product<$t>) {
                 // SAFETY: isa() reports what the machine has; the rest is the caller's.
                 with_scratch(|scratch| unsafe {
@@ -167,6 +195,19 @@ mod base {
     use super::vector::Plain;
     pub(super) type F32x4 = Plain<f32, 4, false>;
     pub(super) type F64x2 = Plain<f64, 2, false>;
+}
+
+/// Sums of blocks in tiles of `R` rows and `NV` vectors, beside whose sums there is room for those of one
+/// block.
+///
+/// # Safety
+/// As for `compute`.
+unsafe fn blocks<V: Vector<T: MatmulElement>, const R: usize, const NV: usize>(
+    x: &BlockSums<V::T>,
+    scratch: &mut Scratch,
+) {
+    // SAFETY: the caller's.
+    unsafe { V::run(&blocks::Tiles::<V, R, NV> { x, panel: scratch.place().as_mut_ptr() }) };
 }
 
 /// Tiles of `R` rows and `NV` vectors; dot products of `DR` rows and `DN` columns at a time, or of one row and

@@ -10,6 +10,7 @@ pub(crate) mod map;
 pub(crate) mod matmul;
 pub(crate) mod pairs;
 pub(crate) mod pool;
+pub(crate) mod recurrent;
 pub(crate) mod reduce;
 pub(crate) mod softmax;
 pub(crate) mod standardize;

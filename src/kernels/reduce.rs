@@ -44,13 +44,21 @@ pub(crate) fn fold<T: FloatElement, F: Fold>(f: F, x: &Tensor<T>, axes: &[usize]
         });
     };
     let data = x.as_slice().unwrap_or_default();
-    Tensor::build(full, |out| {
-        if inner == 1 {
-            rows(f, data, outer, n, out);
-        } else {
-            columns(f, data, n, inner, out);
-        }
-    })
+    Tensor::build(full, |out| fold_middle(f, data, [outer, n, inner], out))
+}
+
+/// The middle one of three axes folded.
+pub(crate) fn fold_middle<T: FloatElement, F: Fold>(
+    f: F,
+    data: &[T],
+    [outer, n, inner]: [usize; 3],
+    out: &mut [T],
+) {
+    if inner == 1 {
+        rows(f, data, outer, n, out);
+    } else {
+        columns(f, data, n, inner, out);
+    }
 }
 
 /// The same, with size 1, of a dense tensor whose axes lie in another order, where that comes to the same bits.

@@ -10,8 +10,10 @@ use crate::{
 pub(crate) trait MulAdd: Copy {
     /// `a · b + c`
     fn of<T: FloatElement>(self, a: T, b: T, c: T) -> T;
-    /// The exponential, which is made of such steps.
+    /// Functions that are made of such steps.
     fn exp<T: FloatElement>(self, x: T) -> T;
+    fn tanh<T: FloatElement>(self, x: T) -> T;
+    fn sigmoid<T: FloatElement>(self, x: T) -> T;
 }
 
 /// In one rounding.
@@ -26,6 +28,14 @@ impl MulAdd for OneStep {
     #[inline(always)]
     fn exp<T: FloatElement>(self, x: T) -> T {
         Lane::<T, true>::new(x).exp().value
+    }
+    #[inline(always)]
+    fn tanh<T: FloatElement>(self, x: T) -> T {
+        Lane::<T, true>::new(x).tanh().value
+    }
+    #[inline(always)]
+    fn sigmoid<T: FloatElement>(self, x: T) -> T {
+        Lane::<T, true>::new(x).sigmoid().value
     }
 }
 
@@ -51,6 +61,20 @@ impl MulAdd for AsAsked {
         match self.exact {
             true => OneStep.exp(x),
             false => Lane::<T, false>::new(x).exp().value,
+        }
+    }
+    #[inline(always)]
+    fn tanh<T: FloatElement>(self, x: T) -> T {
+        match self.exact {
+            true => OneStep.tanh(x),
+            false => Lane::<T, false>::new(x).tanh().value,
+        }
+    }
+    #[inline(always)]
+    fn sigmoid<T: FloatElement>(self, x: T) -> T {
+        match self.exact {
+            true => OneStep.sigmoid(x),
+            false => Lane::<T, false>::new(x).sigmoid().value,
         }
     }
 }

@@ -2,20 +2,22 @@
 //! layouts: `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, the next layer's with `l1`, those of
 //! the way back with `_reverse`.
 use super::{
-    fit::{refused, shaped, shaped_if, sizes_of},
+    fit::{refused, shaped, sizes_of},
     init,
 };
 use crate::{
     checked::{Check, checked, probability},
     error::Checked,
-    ops::Float,
+    kernels::recurrent::Cell,
+    ops::{Float, list::Recurrence, recurrent::ByHand},
     options::options,
     param::Param,
-    tape::{Random, Tape, Var},
-    tensor::Tensor,
+    tape::{Random, Var},
+    tensor::{Shape, Tensor},
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use smallvec::SmallVec;
+use std::{collections::BTreeMap, io::Write as _};
 
 /// What a recurrent layer does in one step; `x` and `h` stand for `W_ih·x + b_ih` and `W_hh·h + b_hh`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,34 +38,12 @@ pub enum RecurrentMode {
 }
 
 impl RecurrentMode {
-    /// Rows of the weights for each element of the state.
-    fn gates(self) -> usize {
+    fn cell(self) -> Cell {
         match self {
-            RecurrentMode::RnnTanh | RecurrentMode::RnnRelu => 1,
-            RecurrentMode::Gru => 3,
-            RecurrentMode::Lstm => 4,
-        }
-    }
-
-    /// The next state from `[n, gates·hidden]` of both parts and the state before.
-    fn step<'t, T: Float>(self, x: &Var<'t, T>, h: &Var<'t, T>, state: &State<'t, T>) -> State<'t, T> {
-        let size = state.hidden.dim(-1);
-        let gate = |v: &Var<'t, T>, i: usize| v.strided(1, i * size, size, 1);
-        match self {
-            RecurrentMode::RnnTanh => State { hidden: (x + h).tanh(), cell: None },
-            RecurrentMode::RnnRelu => State { hidden: (x + h).relu(), cell: None },
-            RecurrentMode::Lstm => {
-                let all = x + h;
-                let [i, f, o] = [0, 1, 3].map(|k| gate(&all, k).sigmoid());
-                let new = i * gate(&all, 2).tanh();
-                let cell = state.cell.as_ref().map_or_else(|| new.clone(), |c| f * c + &new);
-                State { hidden: o * cell.tanh(), cell: Some(cell) }
-            }
-            RecurrentMode::Gru => {
-                let [r, z] = [0, 1].map(|k| (gate(x, k) + gate(h, k)).sigmoid());
-                let n = (gate(x, 2) + r * gate(h, 2)).tanh();
-                State { hidden: &n + z * (&state.hidden - &n), cell: None }
-            }
+            RecurrentMode::RnnTanh => Cell::Tanh,
+            RecurrentMode::RnnRelu => Cell::Relu,
+            RecurrentMode::Lstm => Cell::Lstm,
+            RecurrentMode::Gru => Cell::Gru,
         }
     }
 }
@@ -139,22 +119,23 @@ impl<T: Float> Check for Recurrent<T> {
             ));
         }
         probability("dropout", self.dropout)?;
-        let rows = self.hidden_size.saturating_mul(self.cell.gates());
+        let rows = self.hidden_size.saturating_mul(self.cell.cell().gates());
         let (mut width, mut known) = (self.input_size()?, 0);
-        for suffix in self.suffixes() {
-            for (name, inner) in [("weight_ih", width), ("weight_hh", self.hidden_size)] {
-                let name = format!("{name}{suffix}");
-                let p = self.params.get(&name).ok_or_else(|| format!("there is no {name}"))?;
-                shaped(&name, p, &[rows, inner])?;
+        for (layer, way) in self.places() {
+            for (part, inner) in [("weight_ih", width), ("weight_hh", self.hidden_size)] {
+                let name = Name::of(part, layer, way);
+                let p = self.params.get(name.text()).ok_or_else(|| format!("there is no {}", name.text()))?;
+                shaped(name.text(), p, &[rows, inner])?;
                 known += 1;
             }
-            for name in ["bias_ih", "bias_hh"] {
-                let name = format!("{name}{suffix}");
-                let bias = self.params.get(&name).cloned();
-                shaped_if(&name, &bias, &[rows])?;
-                known += usize::from(bias.is_some());
+            for part in ["bias_ih", "bias_hh"] {
+                let name = Name::of(part, layer, way);
+                if let Some(bias) = self.params.get(name.text()) {
+                    shaped(name.text(), bias, &[rows])?;
+                    known += 1;
+                }
             }
-            if suffix.ends_with("_reverse") || !self.bidirectional {
+            if way + 1 == self.directions() {
                 width = self.hidden_size.saturating_mul(self.directions());
             }
         }
@@ -163,7 +144,8 @@ impl<T: Float> Check for Recurrent<T> {
         }
         let belongs = |name: &str| {
             let parts = ["weight_ih", "weight_hh", "bias_ih", "bias_hh"];
-            self.suffixes().any(|suffix| parts.iter().any(|part| name == format!("{part}{suffix}")))
+            self.places()
+                .any(|(layer, way)| parts.iter().any(|part| name == Name::of(part, layer, way).text()))
         };
         let other = self.params.keys().find(|name| !belongs(name));
         Err(format!("{} is no parameter of {} layers", other.map_or("", String::as_str), self.num_layers))
@@ -211,10 +193,10 @@ impl<T: Float> Recurrent<T> {
         1 + usize::from(self.bidirectional)
     }
 
-    /// Ends of the names of each layer's parameters in each direction.
-    fn suffixes(&self) -> impl Iterator<Item = String> + '_ {
-        let ways = ["", "_reverse"].into_iter().take(self.directions());
-        (0..self.num_layers).flat_map(move |layer| ways.clone().map(move |way| format!("_l{layer}{way}")))
+    /// Each layer in each direction.
+    fn places(&self) -> impl Iterator<Item = (usize, usize)> + use<T> {
+        let directions = self.directions();
+        (0..self.num_layers).flat_map(move |layer| (0..directions).map(move |way| (layer, way)))
     }
 
     /// Length of the input's vectors.
@@ -233,8 +215,8 @@ impl<T: Float> Recurrent<T> {
         let width = self.input_size()?;
         let (states, hidden) = (self.num_layers * self.directions(), self.hidden_size);
         let expected = match x.shape()[..] {
-            [steps, n, own] if steps > 0 && own == width => vec![states, n, hidden],
-            [steps, own] if steps > 0 && own == width => vec![states, hidden],
+            [steps, n, own] if steps > 0 && own == width => Shape::from([states, n, hidden]),
+            [steps, own] if steps > 0 && own == width => Shape::from([states, hidden]),
             _ => return Err(format!("takes [steps, n, {width}] with a step at least, not {}", x.shape())),
         };
         if let Some(lengths) = lengths {
@@ -248,8 +230,8 @@ impl<T: Float> Recurrent<T> {
         }
         let Some(state) = state else { return Ok(()) };
         for (name, v) in [("state", Some(&state.hidden)), ("state's cell", state.cell.as_ref())] {
-            if let Some(v) = v.filter(|v| v.failed_id().is_none() && v.shape()[..] != expected[..]) {
-                return Err(format!("the {name} has shape {}, expected {expected:?}", v.shape()));
+            if let Some(v) = v.filter(|v| v.failed_id().is_none() && *v.shape() != expected) {
+                return Err(format!("the {name} has shape {}, expected {expected}", v.shape()));
             }
         }
         Ok(())
@@ -265,14 +247,15 @@ impl<T: Float> Recurrent<T> {
     ) -> Self {
         let RecurrentOptions { num_layers, bias, dropout, bidirectional } = options;
         let bound = 1.0 / (hidden_size.max(1) as f64).sqrt();
-        let (rows, directions) = (hidden_size.saturating_mul(mode.gates()), 1 + usize::from(bidirectional));
+        let (rows, directions) =
+            (hidden_size.saturating_mul(mode.cell().gates()), 1 + usize::from(bidirectional));
         let mut params = BTreeMap::new();
         for layer in 0..num_layers {
             let width = if layer == 0 { input_size } else { hidden_size.saturating_mul(directions) };
-            for way in ["", "_reverse"].into_iter().take(directions) {
-                let mut add = |name: &str, shape: &[usize]| {
+            for way in 0..directions {
+                let mut add = |part: &str, shape: &[usize]| {
                     let value = init::uniform(shape, -bound, bound, rng);
-                    params.insert(format!("{name}_l{layer}{way}"), Param::new(value));
+                    params.insert(Name::of(part, layer, way).text().to_string(), Param::new(value));
                 };
                 add("weight_ih", &[rows, width]);
                 add("weight_hh", &[rows, hidden_size]);
@@ -327,7 +310,7 @@ impl<T: Float> Recurrent<T> {
         state: Option<&State<'t, T>>,
     ) -> (Var<'t, T>, State<'t, T>) {
         let given = [Some(x), state.map(|s| &s.hidden), state.and_then(|s| s.cell.as_ref())];
-        let given: Vec<&Var<'t, T>> = given.into_iter().flatten().collect();
+        let given: SmallVec<[&Var<'t, T>; 3]> = given.into_iter().flatten().collect();
         if let Some(failed) = refused("Recurrent", &given, || self.takes(x, lengths, state)) {
             return (failed.clone(), State { hidden: failed, cell: None });
         }
@@ -343,7 +326,7 @@ impl<T: Float> Recurrent<T> {
         let directions = self.directions();
         let steps = x.dim(0);
         let lengths = lengths.filter(|lengths| lengths.iter().any(|&length| length < steps));
-        let (mut y, mut ends) = (x.clone(), Vec::new());
+        let (mut y, mut ends) = (x.clone(), SmallVec::<[State<'t, T>; 2]>::new());
         if let Some(lengths) = lengths {
             // What isn't looked at may be NaN, and its gradient 0 times NaN.
             let n = lengths.len();
@@ -354,10 +337,9 @@ impl<T: Float> Recurrent<T> {
             if layer > 0 {
                 y = y.dropout(self.dropout);
             }
-            let mut ways = Vec::new();
+            let mut ways = SmallVec::<[Var<'t, T>; 2]>::new();
             for way in 0..directions {
-                let suffix = format!("_l{layer}{}", if way == 1 { "_reverse" } else { "" });
-                let part = |name: &str| self.params.get(&format!("{name}{suffix}")).map(|p| tape.param(p));
+                let part = |part| self.params.get(Name::of(part, layer, way).text()).map(|p| tape.param(p));
                 // The check found both.
                 let (Some(w_ih), Some(w_hh)) = (part("weight_ih"), part("weight_hh")) else { continue };
                 let begin = state.map(|s| {
@@ -369,10 +351,11 @@ impl<T: Float> Recurrent<T> {
                 ways.push(out);
                 ends.push(end);
             }
-            y = if ways.len() == 1 { ways.remove(0) } else { tape.cat(&ways.iter().collect::<Vec<_>>(), -1) };
+            let both: SmallVec<[&Var<'t, T>; 2]> = ways.iter().collect();
+            y = if let [one] = &ways[..] { one.clone() } else { tape.cat(&both, -1) };
         }
-        let hidden: Vec<&Var<'t, T>> = ends.iter().map(|s| &s.hidden).collect();
-        let cell: Vec<&Var<'t, T>> = ends.iter().filter_map(|s| s.cell.as_ref()).collect();
+        let hidden: SmallVec<[&Var<'t, T>; 4]> = ends.iter().map(|s| &s.hidden).collect();
+        let cell: SmallVec<[&Var<'t, T>; 4]> = ends.iter().filter_map(|s| s.cell.as_ref()).collect();
         let cell = (!cell.is_empty()).then(|| tape.stack(&cell, 0));
         (y, State { hidden: tape.stack(&hidden, 0), cell })
     }
@@ -386,40 +369,58 @@ impl<T: Float> Recurrent<T> {
         w: &Weights<'t, T>,
         back: bool,
     ) -> (Var<'t, T>, State<'t, T>) {
-        let tape: &'t Tape<T> = x.tape();
-        // The inputs' part of all steps is one product.
-        let inputs = x.linear(&w.w_ih, w.b_ih.as_ref());
-        let zeros = || tape.constant(Tensor::zeros([x.dim(1), self.hidden_size]));
-        let mut state = begin.unwrap_or_else(|| State { hidden: zeros(), cell: None });
-        let steps = x.dim(0);
-        let mut outs = Vec::with_capacity(steps);
-        for k in 0..steps {
-            let at = if back { steps - 1 - k } else { k };
-            let h = state.hidden.linear(&w.w_hh, w.b_hh.as_ref());
-            let next = self.cell.step(&inputs.select(0, at as isize), &h, &state);
-            let running = |length: &usize| at < *length;
-            match lengths {
-                Some(lengths) if !lengths.iter().all(running) => {
-                    let running = |i: usize| lengths.get(i).is_some_and(running);
-                    let running = Tensor::from_fn([lengths.len(), 1], running);
-                    outs.push(next.hidden.where_(&running, &zeros()));
-                    // Where a sequence has ended or, on the way back, not begun, the state stays.
-                    let cell = next.cell.map(|new| {
-                        let old = state.cell.unwrap_or_else(zeros);
-                        new.where_(&running, &old)
-                    });
-                    state = State { hidden: next.hidden.where_(&running, &state.hidden), cell };
-                }
-                _ => {
-                    outs.push(next.hidden.clone());
-                    state = next;
-                }
+        let (tape, cell, steps) = (x.tape(), self.cell.cell(), x.dim(0));
+        let zeros = |states: usize| tape.constant(Tensor::zeros([states, x.dim(1), self.hidden_size]));
+        if lengths.is_some() {
+            let begin = begin.map_or_else(|| (zeros(1).squeeze(0), None), |s| (s.hidden, s.cell));
+            let by_hand = ByHand { cell, reverse: back, w_hh: &w.w_hh, b_hh: w.b_hh.as_ref() };
+            let (y, hidden, cell) = by_hand.run(&x.linear(&w.w_ih, w.b_ih.as_ref()), lengths, begin);
+            return (y, State { hidden, cell });
+        }
+        let state = match begin {
+            None => zeros(cell.states()),
+            Some(State { hidden, .. }) if cell.states() == 1 => hidden.unsqueeze(0),
+            Some(State { hidden, cell }) => {
+                tape.stack(&[&hidden, &cell.unwrap_or_else(|| zeros(1).squeeze(0))], 0)
             }
+        };
+        // Without a bias the inputs' parts are products step by step.
+        let parts = if w.b_ih.is_none() { Some(x.linear(&w.w_ih, None)) } else { None };
+        let mut operands: SmallVec<[&Var<'t, T>; 6]> =
+            SmallVec::from_slice(&[parts.as_ref().unwrap_or(x), &state, &w.w_hh]);
+        if let Some(b_ih) = &w.b_ih {
+            operands.extend([&w.w_ih, b_ih]);
         }
-        if back {
-            outs.reverse();
+        operands.extend(&w.b_hh);
+        let (projects, biased) = (w.b_ih.is_some(), w.b_hh.is_some());
+        let all = tape.apply(Recurrence { cell, reverse: back, projects, biased }, &operands);
+        let hidden = all.select(0, if back { 0 } else { steps as isize - 1 });
+        if cell.states() == 1 {
+            return (all, State { hidden, cell: None });
         }
-        (tape.stack(&outs.iter().collect::<Vec<_>>(), 0), state)
+        let cell = all.select(0, steps as isize);
+        (all.narrow(0, 0, steps), State { hidden, cell: Some(cell) })
+    }
+}
+
+/// The name of a parameter, in memory of its own: a step asks for each by its name.
+struct Name {
+    bytes: [u8; 64],
+    len: usize,
+}
+
+impl Name {
+    fn of(part: &str, layer: usize, way: usize) -> Name {
+        let mut bytes = [0; 64];
+        let mut rest = &mut bytes[..];
+        // There is room for the longest.
+        let _ = write!(rest, "{part}_l{layer}{}", if way == 1 { "_reverse" } else { "" });
+        let len = 64 - rest.len();
+        Name { bytes, len }
+    }
+
+    fn text(&self) -> &str {
+        self.bytes.get(..self.len).and_then(|name| std::str::from_utf8(name).ok()).unwrap_or_default()
     }
 }
 

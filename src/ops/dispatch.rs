@@ -35,6 +35,7 @@ impl<T: Float> TensorOp<T> {
             (TensorOp::Softmax(a), TensorOp::Softmax(b)) => a == b,
             (TensorOp::Solve(a), TensorOp::Solve(b)) => a == b,
             (TensorOp::Linalg(a), TensorOp::Linalg(b)) => a == b,
+            (TensorOp::Recurrence(a), TensorOp::Recurrence(b)) => a == b,
             (TensorOp::Reduce(a), TensorOp::Reduce(b)) => a == b,
             (TensorOp::Shape(a), TensorOp::Shape(b)) => a == b,
             (TensorOp::Test(a), TensorOp::Test(b)) => a == b,

@@ -126,7 +126,7 @@ impl<T: Float> Rule<T> for Linalg {
 
 /// The product of two operands, each taken as it is or transposed.
 #[track_caller]
-fn multiply<'t, T: Float>(
+pub(super) fn multiply<'t, T: Float>(
     a: &Var<'t, T>,
     transpose_a: bool,
     b: &Var<'t, T>,
@@ -226,15 +226,22 @@ fn linear<T: Float>(x: &Tensor<T>, w: &Tensor<T>, b: &Tensor<T>) -> Checked<Tens
             "input {x}, weight {w}, bias {b}: […, in], [out, in] and [out] are needed{clash}"
         ));
     }
-    let (m, n) = (x.shape()[0], w.shape()[0]);
+    Tensor::try_build(Shape::from([x.dim(0), w.dim(0)]), |out| linear_into(x, w, b, out))
+}
+
+/// `x·Wᵀ + b` of shapes that fit, row after row.
+pub(super) fn linear_into<T: Float>(
+    x: &Tensor<T>,
+    w: &Tensor<T>,
+    b: &Tensor<T>,
+    out: &mut [T],
+) -> Checked<()> {
+    let (m, n) = (x.dim(0), w.dim(0));
     let (x, w) = (walkable(x)?, walkable(w)?);
     let gathered = if b.as_slice().is_some() { None } else { Some(b.contiguous().made()?) };
     let bias = gathered.as_ref().unwrap_or(b).as_slice().unwrap_or_default();
-    Tensor::try_build(Shape::from([m, n]), |out| {
-        let c = MatMut::dense(out, m, n);
-        let (x, wt) = (matrix(&x, x.layout().offset, false), matrix(&w, w.layout().offset, true));
-        Ok(matmul::matmul_bias(x, wt, bias, c)?)
-    })
+    let (x, wt) = (matrix(&x, x.layout().offset, false), matrix(&w, w.layout().offset, true));
+    Ok(matmul::matmul_bias(x, wt, bias, MatMut::dense(out, m, n))?)
 }
 
 /// # Matrix products

@@ -2,7 +2,7 @@
 //! is differentiated stands in the file of its family.
 use crate::{
     error::{Checked, Result},
-    kernels::{conv::Geometry, standardize::Groups},
+    kernels::{conv::Geometry, recurrent::Cell, standardize::Groups},
     real::table::elementary,
     tape::{Flows, Gradients, Op, Parts, Rule, Step, Sweep, Tape, TapeFloat, Var},
     tensor::{Shape, Tensor},
@@ -23,6 +23,7 @@ macro_rules! operations {
             Extremum(Extremum)
             Linalg(Linalg)
             Put(Put)
+            Recurrence(Recurrence)
             Reduce(Reduce)
             Scan(Scan)
             Shape(ShapeOp)
@@ -212,6 +213,17 @@ pub(crate) enum Linalg {
     Matmul { transpose_a: bool, transpose_b: bool },
     /// `[m, in], [out, in], [out] -> [m, out]`: x·Wᵀ + b.
     Linear,
+}
+
+/// A recurrent layer in one direction: the states of all its steps, and the last cell of an LSTM,
+/// `[steps (+ 1), n, hidden]`. Operands: the input; the state at the beginning, `[1 or 2, n, hidden]`; `w_hh`;
+/// with `projects`, `w_ih` and `b_ih`, else the input is the inputs' part of the gates; with `biased`, `b_hh`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Recurrence {
+    pub cell: Cell,
+    pub reverse: bool,
+    pub projects: bool,
+    pub biased: bool,
 }
 
 /// A reduction over axes (sorted, unique).

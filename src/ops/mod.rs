@@ -80,6 +80,7 @@ mod fused;
 pub(crate) mod list;
 mod operand;
 mod random;
+pub(crate) mod recurrent;
 pub(crate) mod saved;
 mod standardize;
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Operations as they go into files. What comes back is checked against its operands before it is run.
 use super::list::{
     Attend, Binary, BinaryCrossEntropy, Conv, Distance, Extremum, Float, Linalg, MeanCrossEntropy, Put,
-    Reduce, Scan, ShapeOp, Softmax, Solve, Standardize, Standardized, Take, TensorOp, Test, Unary, Where,
-    operations,
+    Recurrence, Reduce, Scan, ShapeOp, Softmax, Solve, Standardize, Standardized, Take, TensorOp, Test,
+    Unary, Where, operations,
 };
 use crate::{
     error::Checked,

@@ -13,6 +13,7 @@ use crate::{
         shape::{axes_of, axis_of, infer},
     },
 };
+use smallvec::SmallVec;
 
 /// How the grids of [`Tape::meshgrid`] are laid out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -325,11 +326,11 @@ impl<T: Float> Tape<T> {
             let message = format!("takes tensors of one shape, not {} and {}", first.shape(), other.shape());
             return self.fail_op("stack", message, tensors);
         }
-        let mut flat = Vec::with_capacity(tensors.len());
+        let mut flat = SmallVec::<[Var<'t, T>; 2]>::new();
         for t in tensors {
             flat.push(t.unsqueeze(dim));
         }
-        self.cat(&flat.iter().collect::<Vec<_>>(), dim)
+        self.cat(&flat.iter().collect::<SmallVec<[&Var<'t, T>; 8]>>(), dim)
     }
 
     /// For lists of coordinates, each as a tensor over the grid that they span.

@@ -7,7 +7,10 @@ use crate::ids::ParamId;
 use crate::ops::Float;
 use serde::ser::{self, Serialize, Serializer};
 use smallvec::SmallVec;
-use std::{cell::RefCell, fmt};
+use std::{
+    cell::RefCell,
+    fmt::{self, Write as _},
+};
 
 /// Where in a model the walk is; prints as a dotted name: `blocks.0.attn.weight`.
 #[derive(Clone, Debug, Default)]
@@ -25,7 +28,24 @@ impl Path {
 enum Segment {
     Field(&'static str),
     Index(usize),
-    Key(String),
+    Key(Key),
+}
+
+/// A map's key as text; a short one, as almost always, without memory of its own.
+#[derive(Clone, Debug, Default)]
+struct Key(SmallVec<[u8; 32]>);
+
+impl fmt::Write for Key {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(std::str::from_utf8(&self.0).unwrap_or_default())
+    }
 }
 
 impl fmt::Display for Path {
@@ -37,7 +57,7 @@ impl fmt::Display for Path {
             match segment {
                 Segment::Field(name) => f.write_str(name)?,
                 Segment::Index(i) => write!(f, "{i}")?,
-                Segment::Key(key) => f.write_str(key)?,
+                Segment::Key(key) => write!(f, "{key}")?,
             }
         }
         Ok(())
@@ -190,7 +210,7 @@ impl ser::Error for Stop {
 
 /// A sequence, map or struct on the walk: the walker, how many elements it has passed, a map's next key, a
 /// struct's name.
-struct Elements<'a, T: Float>(Walker<'a, T>, usize, Option<String>, &'static str);
+struct Elements<'a, T: Float>(Walker<'a, T>, usize, Option<Key>, &'static str);
 
 macro_rules! nothing {
     ($($f:ident($t:ty))*) => {$(
@@ -348,12 +368,15 @@ impl<T: Float> ser::SerializeMap for Elements<'_, T> {
 }
 
 /// A map's key as text.
-fn key_text<K: Serialize + ?Sized>(key: &K) -> String {
+fn key_text<K: Serialize + ?Sized>(key: &K) -> Key {
     struct Show<'a, K: ?Sized>(&'a K);
     impl<K: Serialize + ?Sized> fmt::Display for Show<'_, K> {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             self.0.serialize(f)
         }
     }
-    Show(key).to_string()
+    let mut text = Key::default();
+    // What can't be text is no name, and a text can't fail.
+    let _ = write!(text, "{}", Show(key));
+    text
 }

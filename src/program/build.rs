@@ -10,7 +10,7 @@ use crate::{
     error::{Error, Result},
     ops::{Float, list::TensorOp},
     real::Arithmetic,
-    tape::{NodeId, OUTPUT, Op, Stored, Tape, Var},
+    tape::{NodeId, Op, Stored, Tape, Var, slots},
     tensor::Tensor,
 };
 use smallvec::SmallVec;
@@ -164,11 +164,7 @@ fn build<T: Float>(mut raw: Recorded<T>, indices: &[Tensor<u32>]) -> Result<Prog
         if wanted != 0 {
             needed[operands.len()] = true;
             let keep = node.op.rule().keeps(wanted);
-            kept.extend(
-                (0..node.inputs.len().min(OUTPUT as usize) as u8)
-                    .filter_map(|slot| (keep >> slot & 1 == 1).then_some((slot, None))),
-            );
-            kept.extend((keep >> OUTPUT & 1 == 1).then_some((OUTPUT, None)));
+            kept.extend(slots(keep, node.inputs.len()).map(|slot| (slot, None)));
         }
         node.kept = (start, kept.len() as u32 - start);
         node.statement = tape.statements.push_tensor(NodeId::at(operands.len()));

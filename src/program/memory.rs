@@ -6,7 +6,7 @@ use super::{operand::Operand, plan::Part, run::Program};
 use crate::{
     error::{Error, Result},
     ops::Float,
-    tape::{NodeId, OUTPUT},
+    tape::{EXTRA, NodeId, operand_in},
 };
 
 /// Into how many parts the operations are cut at most.
@@ -28,6 +28,8 @@ struct Costs {
     stage_of: Vec<Option<usize>>,
     /// What the derivatives of a stage read.
     keeps: Vec<Vec<NodeId>>,
+    /// Bytes of what the operations of a stage keep beside operands and results.
+    beside: Vec<usize>,
     /// What a stage reads of what other stages computed.
     reads: Vec<Vec<NodeId>>,
     /// Bytes that a stage reads and writes: what it takes, as far as one can tell without a clock.
@@ -103,6 +105,7 @@ impl<T: Float> Program<T> {
         let mut costs = Costs {
             bytes: (0..nodes.len()).map(own).collect(),
             keeps: vec![Vec::new(); plan.stages.len()],
+            beside: vec![0; plan.stages.len()],
             reads: vec![Vec::new(); plan.stages.len()],
             work: vec![0; plan.stages.len()],
             stage_of,
@@ -113,8 +116,14 @@ impl<T: Float> Program<T> {
             costs.reads[s].extend(operands.clone().filter(|j| costs.stage_of[j.place()] != Some(s)));
             costs.work[s] += size(i) + operands.map(|j| size(j.place())).sum::<usize>();
             for (slot, _) in kept.get(node.kept_range()).unwrap_or_default() {
-                let operand = || self.operands[i].get(*slot as usize).and_then(Operand::node);
-                costs.keeps[s].extend(if *slot == OUTPUT { Some(NodeId::at(i)) } else { operand() });
+                match operand_in(*slot) {
+                    // Known when it is there: of recurrent layers at most five numbers for one of the result.
+                    None if *slot == EXTRA => costs.beside[s] += 5 * size(i),
+                    None => costs.keeps[s].push(NodeId::at(i)),
+                    Some(operand) => {
+                        costs.keeps[s].extend(self.operands[i].get(operand).and_then(Operand::node));
+                    }
+                }
             }
         }
         costs
@@ -168,9 +177,10 @@ impl Costs {
     fn cuts(&self, alive: &[usize], count: usize) -> Vec<usize> {
         let mut sums = Vec::with_capacity(self.keeps.len());
         let mut sum = 0.0;
-        for keeps in &self.keeps {
+        for (keeps, beside) in self.keeps.iter().zip(&self.beside) {
             // A little for each stage, so that there is an order where nothing is kept.
-            sum += 1.0 + keeps.iter().map(|i| self.bytes[i.place()]).sum::<usize>() as f64;
+            let kept = keeps.iter().map(|i| self.bytes[i.place()]).sum::<usize>() + beside;
+            sum += 1.0 + kept as f64;
             sums.push(sum);
         }
         let mut cuts = vec![0];
@@ -237,7 +247,8 @@ impl Costs {
                 held = sum(&mut part.reads.iter().copied(), held, mark);
             }
             let keeps = self.keeps[parts[now].stages.clone()].iter().flatten().copied();
-            most = most.max(sum(&mut keeps.into_iter(), held, mark));
+            let beside = self.beside[parts[now].stages.clone()].iter().sum::<usize>();
+            most = most.max(sum(&mut keeps.into_iter(), held, mark) + beside);
         }
         most
     }

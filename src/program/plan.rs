@@ -2,7 +2,7 @@
 use super::{chain::Chain, operand::Operand};
 use crate::{
     ops::Float,
-    tape::{Kept, Node, NodeId, OUTPUT},
+    tape::{Kept, Node, NodeId, operand_in},
 };
 use smallvec::SmallVec;
 use std::ops::Range;
@@ -70,10 +70,9 @@ impl Plan {
         outputs.iter().filter_map(Operand::node).for_each(|i| whole[i.place()] = true);
         for (i, node) in nodes.iter().enumerate().filter(|_| gradients) {
             for (slot, _) in kept.get(node.kept_range()).unwrap_or_default() {
-                let read = if *slot == OUTPUT {
-                    Some(NodeId::at(i))
-                } else {
-                    node.inputs.get(*slot as usize).copied()
+                let read = match operand_in(*slot) {
+                    Some(operand) => node.inputs.get(operand).copied(),
+                    None => Some(NodeId::at(i)),
                 };
                 if let Some(mark) = read.and_then(|i| whole.get_mut(i.place())) {
                     *mark = true;

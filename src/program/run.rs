@@ -6,7 +6,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     ops::{Float, list::TensorOp},
-    tape::{Choice, Gradients, Node, NodeId, OUTPUT, Op, Parts, Stored, Tape},
+    tape::{Choice, EXTRA, Gradients, Node, NodeId, Op, Parts, Stored, Tape, operand_in},
     tensor::{Shape, Tensor},
 };
 use smallvec::SmallVec;
@@ -178,7 +178,15 @@ impl<T: Float> Program<T> {
                     let rule = nodes[i.place()].op.rule();
                     let x: SmallVec<[&Tensor<T>; 4]> =
                         operands.iter().filter_map(|o| o.value(values)).collect();
-                    let y = rule.forward(&x);
+                    let mut kept = self.tape.tensors.kept.borrow_mut();
+                    let kept = kept.get_mut(nodes[i.place()].kept_range()).unwrap_or_default();
+                    let y = match kept.iter_mut().find(|(slot, _)| plan.gradients && keep && *slot == EXTRA) {
+                        None => rule.forward(&x),
+                        Some((_, extra)) => rule.forward_beside(&x).map(|(y, beside)| {
+                            *extra = beside;
+                            y
+                        }),
+                    };
                     drop(x);
                     let site = Some(nodes[i.place()].site);
                     values[i.place()] = Some(y.map_err(|message| Error::op(rule.name(), message, site))?);
@@ -199,9 +207,13 @@ impl<T: Float> Program<T> {
     fn keep(&self, node: &Node<T>, index: usize, values: &[Option<Tensor<T>>]) {
         let mut kept = self.tape.tensors.kept.borrow_mut();
         for (slot, value) in kept.get_mut(node.kept_range()).unwrap_or_default() {
-            let operand = || self.operands[index].get(*slot as usize).and_then(|o| o.value(values));
-            let whole = if *slot == OUTPUT { values[index].as_ref() } else { operand() };
-            *value = whole.cloned();
+            *value = match (*slot, operand_in(*slot)) {
+                (EXTRA, _) => continue,
+                (_, Some(operand)) => {
+                    self.operands[index].get(operand).and_then(|o| o.value(values)).cloned()
+                }
+                (_, None) => values[index].clone(),
+            };
         }
     }
 

@@ -89,3 +89,19 @@ impl Epoch {
 pub(crate) const OUTPUT: u8 = 31;
 /// The bit of the result in [`Rule::keeps`](super::Rule::keeps).
 pub(crate) const RESULT: u32 = 1 << OUTPUT;
+/// The slot of what is kept beside operands and result.
+pub(crate) const EXTRA: u8 = 30;
+/// Its bit in [`Rule::keeps`](super::Rule::keeps).
+pub(crate) const BESIDE: u32 = 1 << EXTRA;
+
+/// The operand whose value is in a slot of those that a node keeps; none of the two that aren't operands'.
+#[inline]
+pub(crate) fn operand_in(slot: u8) -> Option<usize> {
+    (slot < EXTRA).then_some(slot as usize)
+}
+
+/// The slots of the values that a node with so many operands keeps, in their order.
+#[inline]
+pub(crate) fn slots(keep: u32, operands: usize) -> impl Iterator<Item = u8> {
+    (0..operands.min(EXTRA as usize) as u8).chain([EXTRA, OUTPUT]).filter(move |slot| keep >> slot & 1 == 1)
+}

@@ -33,7 +33,7 @@ mod trace;
 mod watch;
 
 pub use custom::CustomOp;
-pub(crate) use ids::{NodeId, OUTPUT, RESULT, StatementId};
+pub(crate) use ids::{BESIDE, EXTRA, NodeId, OUTPUT, RESULT, StatementId, operand_in, slots};
 pub(crate) use leaf::{Leaf, Stored};
 pub(crate) use mixed::Mixed;
 pub(crate) use modes::Restore;

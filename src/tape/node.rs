@@ -1,10 +1,11 @@
 //! Recording: values come onto the tape, operations run and leave a node, and what can't be done leaves a
 //! failure.
 use super::{
-    ids::{NodeId, OUTPUT},
+    ids::{BESIDE, EXTRA, NodeId, OUTPUT, slots},
     leaf::{Leaf, Params},
     parts::{
-        Gradients, Node, Op, Rule, Stash, Step, Tape, TapeFloat, TapeNumber, TensorPart, TensorTape, Var,
+        Gradients, Inputs, Node, Op, Rule, Stash, Step, Tape, TapeFloat, TapeNumber, TensorPart, TensorTape,
+        Var,
     },
 };
 use crate::{
@@ -203,7 +204,7 @@ impl<T: TapeFloat> Tape<T> {
     pub(crate) fn push_node(
         &self,
         op: Op<T>,
-        inputs: SmallVec<[NodeId; 4]>,
+        inputs: Inputs,
         shape: Shape,
         kept: impl IntoIterator<Item = (u8, Tensor<T>)>,
     ) -> NodeId {
@@ -230,8 +231,8 @@ impl<T: TapeFloat> Tape<T> {
     #[track_caller]
     pub(crate) fn apply_here<'t>(&'t self, op: Op<T>, inputs: &[&Var<'t, T>]) -> Var<'t, T> {
         let rule = op.rule();
-        let mut recorded = false;
-        for v in inputs {
+        let mut wanted = 0u32;
+        for (i, v) in inputs.iter().enumerate() {
             if v.failed_id().is_some() {
                 let message = v.failure().map_or_else(String::new, |e| e.to_string());
                 return self.fail_op(rule.name(), message, inputs);
@@ -243,14 +244,24 @@ impl<T: TapeFloat> Tape<T> {
                     &[],
                 );
             }
-            recorded |= v.node().is_some();
+            wanted |= (v.node().is_some() as u32) << (i as u32 & 31);
         }
+        let recorded = wanted != 0;
+        let keep = if recorded && self.is_recording() { rule.keeps(wanted) } else { 0 };
         let began = self.clock();
+        let mut beside = None;
+        let mut compute = |x: &[&Tensor<T>]| match keep & BESIDE {
+            0 => rule.forward(x),
+            _ => rule.forward_beside(x).map(|(value, found)| {
+                beside = found;
+                value
+            }),
+        };
         let computed = match inputs {
-            [x] => rule.forward(&[x.tensor()]),
-            [x, y] => rule.forward(&[x.tensor(), y.tensor()]),
-            [x, y, z] => rule.forward(&[x.tensor(), y.tensor(), z.tensor()]),
-            _ => rule.forward(&inputs.iter().map(|v| v.tensor()).collect::<SmallVec<[&Tensor<T>; 8]>>()),
+            [x] => compute(&[x.tensor()]),
+            [x, y] => compute(&[x.tensor(), y.tensor()]),
+            [x, y, z] => compute(&[x.tensor(), y.tensor(), z.tensor()]),
+            _ => compute(&inputs.iter().map(|v| v.tensor()).collect::<SmallVec<[&Tensor<T>; 8]>>()),
         };
         let value = match computed {
             Ok(value) => value,
@@ -272,19 +283,19 @@ impl<T: TapeFloat> Tape<T> {
             }
             return Var::new(self, value, NodeId::NONE);
         }
-        if let Err(message) = self.room_for_node(inputs.len() + 1) {
+        if let Err(message) = self.room_for_node(inputs.len() + 2) {
             return self.fail_op(rule.name(), message, inputs);
         }
-        let (mut nodes, mut wanted) = (SmallVec::new(), 0u32);
-        for (i, v) in inputs.iter().enumerate() {
-            nodes.push(v.node().unwrap_or(NodeId::NONE));
-            wanted |= (v.node().is_some() as u32) << (i as u32 & 31);
-        }
-        let keep = rule.keeps(wanted);
-        let kept = inputs.iter().enumerate().filter(|(i, _)| *i < OUTPUT as usize && keep >> i & 1 == 1);
-        let kept = kept.map(|(i, v)| (i as u8, v.tensor().clone()));
-        let result = (keep >> OUTPUT & 1 == 1).then(|| (OUTPUT, value.clone()));
-        let id = self.push_node(op, nodes, value.shape().clone(), kept.chain(result));
+        let nodes = inputs.iter().map(|v| v.node().unwrap_or(NodeId::NONE)).collect();
+        let kept = slots(keep, inputs.len()).filter_map(|slot| {
+            let kept = match slot {
+                OUTPUT => Some(value.clone()),
+                EXTRA => beside.take(),
+                operand => inputs.get(operand as usize).map(|v| v.tensor().clone()),
+            };
+            Some((slot, kept?))
+        });
+        let id = self.push_node(op, nodes, value.shape().clone(), kept);
         self.note(id, &value, inputs, began);
         if let Some(trace) = &mut *self.tensors.trace.borrow_mut() {
             for (i, v) in inputs.iter().enumerate().filter(|(_, v)| v.node().is_none()) {

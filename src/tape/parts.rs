@@ -160,11 +160,14 @@ impl<T: TapeFloat> fmt::Debug for TensorTape<T> {
     }
 }
 
+/// The operands' nodes; of few, as almost always, without memory of their own.
+pub(crate) type Inputs = SmallVec<[NodeId; 6]>;
+
 /// A recorded operation.
 pub(crate) struct Node<T: TapeFloat> {
     pub op: Op<T>,
     /// The operands' nodes, [`NONE`](NodeId::NONE) for constants.
-    pub inputs: SmallVec<[NodeId; 4]>,
+    pub inputs: Inputs,
     /// Shape of the result.
     pub shape: Shape,
     pub statement: StatementId,
@@ -175,8 +178,8 @@ pub(crate) struct Node<T: TapeFloat> {
     pub site: &'static Location<'static>,
 }
 
-/// A value that a derivative reads: of an operand (by position) or the result
-/// ([`OUTPUT`](super::ids::OUTPUT)). A sweep may free it.
+/// A value that a derivative reads: of an operand (by position), the result ([`OUTPUT`](super::ids::OUTPUT))
+/// or what is kept beside these ([`EXTRA`](super::ids::EXTRA)). A sweep may free it.
 pub(crate) type Kept<T> = (u8, Option<Tensor<T>>);
 
 /// What a node stands for.
@@ -211,8 +214,14 @@ pub(crate) trait Rule<T: TapeFloat> {
     fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>>;
 
     /// Which values the derivative reads, if it is wanted for the operands in the bit mask `wanted`: operands
-    /// by bit, and [`RESULT`](super::ids::RESULT).
+    /// by bit, [`RESULT`](super::ids::RESULT), and [`BESIDE`](super::ids::BESIDE).
     fn keeps(&self, wanted: u32) -> u32;
+
+    /// The value, and what was found on the way that the derivative reads as well: asked instead of
+    /// [`forward`](Rule::forward) where [`BESIDE`](super::ids::BESIDE) is among what is kept.
+    fn forward_beside(&self, x: &[&Tensor<T>]) -> Checked<(Tensor<T>, Option<Tensor<T>>)> {
+        Ok((self.forward(x)?, None))
+    }
 
     /// What must be so of options and operands that come from a file, beyond what [`forward`](Rule::forward)
     /// looks at itself; and that the result has this shape, where it may be larger than the operands.

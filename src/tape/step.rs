@@ -1,6 +1,6 @@
 //! One node's turn in a sweep, as its rule sees it.
 use super::{
-    ids::{NodeId, OUTPUT, StatementId},
+    ids::{EXTRA, NodeId, OUTPUT, StatementId},
     parts::{Node, Step, Tape, TapeFloat, Var},
     watch::Place,
 };
@@ -60,6 +60,25 @@ impl<'t, T: TapeFloat> Step<'_, 't, T> {
     /// The result, if the rule said it keeps it.
     pub fn output(&self) -> Var<'t, T> {
         self.kept(OUTPUT, self.index)
+    }
+
+    /// What the rule kept beside operands and result, to be written over: no copy, if it is freed now anyway.
+    pub(crate) fn take_beside(&mut self) -> Option<Tensor<T>> {
+        let mut kept = self.tape.tensors.kept.borrow_mut();
+        let values = kept.get_mut(self.node.kept_range()).unwrap_or_default();
+        let (_, value) = values.iter_mut().find(|(slot, _)| *slot == EXTRA)?;
+        if self.sweep.free { value.take() } else { value.clone() }
+    }
+
+    /// The gradient of an operand so far, for a rule that goes on with the sum and gives the whole.
+    pub(crate) fn take_sum(&mut self, input: usize) -> Option<Tensor<T>> {
+        if !self.wants(input) || self.sweep.graph || self.sweep.observed {
+            return None;
+        }
+        let target = self.node.inputs.get(input)?;
+        let adjoint = self.sweep.adjoints.get_mut(target.place()).and_then(Option::take)?;
+        self.sweep.pending -= 1;
+        Some(adjoint.value)
     }
 
     #[inline]

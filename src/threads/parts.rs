@@ -32,8 +32,20 @@ pub(crate) fn for_parts<T: Send, const M: usize>(
     size: usize,
     f: impl Fn(usize, usize, [&mut [T]; M]) + Sync,
 ) {
+    for_rows(out, [1; M], n, size, f);
+}
+
+/// The same for rows: `start..end` are `size` of them, and each output has rows of its own width.
+pub(crate) fn for_rows<T: Send, const M: usize>(
+    out: &mut [&mut [T]; M],
+    widths: [usize; M],
+    n: usize,
+    size: usize,
+    f: impl Fn(usize, usize, [&mut [T]; M]) + Sync,
+) {
     let size = size.max(1);
-    let out = Outputs(out.each_mut().map(|o| (o.as_mut_ptr(), o.len())));
+    let mut widths = widths.into_iter();
+    let out = Outputs(out.each_mut().map(|o| (o.as_mut_ptr(), o.len(), widths.next().unwrap_or(0))));
     parallel_for(n.div_ceil(size), &|i| {
         let (start, end) = (i * size, n.min((i + 1) * size));
         // SAFETY: the ranges of different tasks don't overlap, each task runs once, and `out` stays
@@ -42,21 +54,21 @@ pub(crate) fn for_parts<T: Send, const M: usize>(
     });
 }
 
-/// Start and length of slices that tasks share out among themselves.
-struct Outputs<T, const M: usize>([(*mut T, usize); M]);
+/// Start, length and width of a row of slices that tasks share out among themselves.
+struct Outputs<T, const M: usize>([(*mut T, usize, usize); M]);
 
 // SAFETY: a task only reaches the elements through `part`, whose callers keep the ranges apart; so an
 // element is used by one thread at a time, which `T: Send` allows.
 unsafe impl<T: Send, const M: usize> Sync for Outputs<T, M> {}
 
 impl<T, const M: usize> Outputs<T, M> {
-    /// The elements `start..end` of each slice, cut off at its end.
+    /// The rows `start..end` of each slice, cut off at its end.
     ///
     /// # Safety
     /// The slices must still be borrowed for the pool, and ranges in use at the same time must not overlap.
     unsafe fn part<'a>(&self, start: usize, end: usize) -> [&'a mut [T]; M] {
-        self.0.map(|(first, len)| {
-            let (start, end) = (start.min(len), end.min(len));
+        self.0.map(|(first, len, width)| {
+            let [start, end] = [start, end].map(|row| row.saturating_mul(width).min(len));
             // SAFETY: start <= end <= len, and the caller answers for the rest.
             unsafe { std::slice::from_raw_parts_mut(first.add(start), end - start) }
         })

@@ -4,7 +4,7 @@ use kolmo::{
     Random, Result, Tape, Tensor, Var,
     nn::{
         AttentionMasks, BatchNorm2d, Conv2d, Embedding, Flatten, Layer, LayerNorm, Linear, MaxPool2d,
-        MultiheadAttention, Relu, Sequential, init,
+        MultiheadAttention, Recurrent, RecurrentMode, RecurrentOptions, Relu, Sequential, init,
     },
     optim::{Adam, Optimizer},
 };
@@ -33,6 +33,20 @@ struct Transformer {
     norm: LayerNorm,
     attention: MultiheadAttention,
     scores: Linear,
+}
+
+#[derive(Serialize)]
+struct Spelling {
+    letters: Embedding,
+    cells: Recurrent,
+    scores: Linear,
+}
+
+impl Spelling {
+    fn loss<'t>(&self, text: &Tensor<u32>, labels: &Tensor<u32>, tape: &'t Tape) -> Var<'t> {
+        let (h, _) = self.cells.forward(&self.letters.forward(text, tape), None);
+        self.scores.forward(&h).reshape([-1, 10]).cross_entropy(labels)
+    }
 }
 
 pub fn a_training_step_allocates_nothing_once_warm() {
@@ -68,6 +82,14 @@ fn training_steps() -> Result<()> {
         scores: Linear::new(32, 10, rng),
     };
     let text = labels.reshape([2, 8])?;
+    let [gru, lstm] = [(RecurrentMode::Gru, false), (RecurrentMode::Lstm, true)].map(|(mode, two_ways)| {
+        let options = RecurrentOptions::new().bidirectional(two_ways);
+        Spelling {
+            letters: Embedding::new(10, 24, rng),
+            cells: Recurrent::with_options(mode, 24, 40, options, rng),
+            scores: Linear::new(if two_ways { 80 } else { 40 }, 10, rng),
+        }
+    });
     for threads in [1, 2] {
         kolmo::runtime::set_num_threads(threads);
         let networks = [
@@ -84,6 +106,8 @@ fn training_steps() -> Result<()> {
                     net.scores.forward(&h.gelu_tanh()).reshape([-1, 10]).cross_entropy(&labels)
                 })?,
             ),
+            ("GRU", counts(&gru, |net, tape| net.loss(&text, &labels, tape))?),
+            ("LSTM of both ways", counts(&lstm, |net, tape| net.loss(&text, &labels, tape))?),
         ];
         for (name, counts) in networks {
             assert!(counts[0] > 0, "the counter counts");

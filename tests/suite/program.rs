@@ -2,8 +2,8 @@
 use kolmo::{
     Error, Program, Random, Result, Tape, Tensor, Var,
     nn::{
-        BatchNorm, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, Param, Relu, Sequential, init,
-        visit_params,
+        BatchNorm, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, Param, Recurrent, RecurrentMode,
+        RecurrentOptions, Relu, Sequential, init, visit_params,
     },
     optim::{Adam, Optimizer},
 };
@@ -54,6 +54,36 @@ fn a_perceptron_trains_to_the_same_bits() -> Result<()> {
         Sequential((Linear::new(20, 16, rng), Relu, Linear::new(16, 5, rng)))
     };
     trains_alike(model, &[8, 20])
+}
+
+/// Four steps of five numbers, read both ways.
+#[derive(serde::Serialize)]
+struct Sequences {
+    cells: Recurrent,
+    last: Linear,
+}
+
+impl Layer for Sequences {
+    fn forward<'t>(&self, x: &Var<'t>) -> Var<'t> {
+        let (y, end) = self.cells.forward(&x.reshape([-1, 4, 5]).transpose(0, 1), None);
+        self.last.forward(&(y.mean_dim(0, false) + end.hidden.select(0, 0).sum()))
+    }
+}
+
+#[test]
+fn recurrent_networks_train_to_the_same_bits() -> Result<()> {
+    for mode in [RecurrentMode::RnnTanh, RecurrentMode::RnnRelu, RecurrentMode::Lstm, RecurrentMode::Gru] {
+        let model = || {
+            let rng = &mut Random::new(1);
+            let options = RecurrentOptions::new().bidirectional(true);
+            Sequences {
+                cells: Recurrent::with_options(mode, 5, 6, options, rng),
+                last: Linear::new(12, 5, rng),
+            }
+        };
+        trains_alike(model, &[8, 20])?;
+    }
+    Ok(())
 }
 
 #[test]

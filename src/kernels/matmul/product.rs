@@ -15,6 +15,10 @@ pub trait MatmulElement:
     /// The views must be valid for the sizes, and the kernel must suit the strides.
     #[doc(hidden)]
     unsafe fn compute(kernel: Kernel, x: &Product<Self>);
+    /// # Safety
+    /// All blocks and C must be there.
+    #[doc(hidden)]
+    unsafe fn add_blocks(x: &BlockSums<Self>);
 }
 
 /// Where element `(0, 0)` lies and the steps to its neighbours.
@@ -61,6 +65,27 @@ pub struct Product<T> {
 // SAFETY: a product reads a and b and writes c; those who run parts of one at the same time give them parts
 // of c that don't overlap.
 unsafe impl<T: Sync + Send> Sync for Product<T> {}
+
+/// Pairs of blocks of `k` rows, of `m` and of `n` columns, and the `m x n` sum of their products.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct BlockSums<T> {
+    pub(super) count: usize,
+    pub(super) k: usize,
+    pub(super) m: usize,
+    pub(super) n: usize,
+    pub(super) a: *const T,
+    pub(super) b: *const T,
+    pub(super) steps: [isize; 2],
+    /// Elements from a row of A to the next, which are more than `m` where the sum is computed in parts.
+    pub(super) row: usize,
+    pub(super) c: *mut T,
+    /// Whether the sum begins with the first product, not with what is in C.
+    pub(super) fresh: bool,
+}
+
+// SAFETY: a and b are read, c is written; those who run parts at the same time give them rows of their own.
+unsafe impl<T: Sync + Send> Sync for BlockSums<T> {}
 
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -297,3 +297,55 @@ fn the_number_of_threads_does_not_change_a_bit() {
         }
     }
 }
+
+#[test]
+fn sums_of_blocks_have_the_bits_of_product_after_product() {
+    // Blocks, rows of each, columns of A and of B; the last ones need two panels.
+    for [count, k, m, n] in [
+        [1, 1, 1, 1],
+        [3, 1, 13, 40],
+        [2, 16, 6, 32],
+        [5, 7, 9, 47],
+        [4, 288, 5, 9],
+        [100, 288, 7, 3],
+        [9, 20, 300, 70],
+    ] {
+        let number = |i: usize| ((i * 7919) as f32 * 0.618).fract() - 0.45;
+        let [a, b]: [Vec<f32>; 2] = [m, n].map(|w| (0..count * k * w).map(|i| number(i + w)).collect());
+        let start: Vec<f32> = (0..m * n).map(number).collect();
+        for fresh in [true, false] {
+            let mut expected = start.clone();
+            // From the last block to the first.
+            for t in (0..count).rev() {
+                let left =
+                    Mat { data: &a[t * k * m..], rows: m, cols: k, row_stride: 1, col_stride: m as isize };
+                let right =
+                    Mat { data: &b[t * k * n..], rows: k, cols: n, row_stride: n as isize, col_stride: 1 };
+                let mut own = vec![0.0; m * n];
+                matmul(1.0, left, right, 0.0, MatMut::dense(&mut own, m, n)).unwrap();
+                let first = fresh && t + 1 == count;
+                expected.iter_mut().zip(own).for_each(|(e, v)| *e = if first { v } else { *e + v });
+            }
+            let last = |data, size: usize| Blocks { data, start: (count - 1) * size, step: -(size as isize) };
+            let mut found = start.clone();
+            let c = MatMut::dense(&mut found, m, n);
+            add_blocks(last(&a, k * m), last(&b, k * n), count, k, fresh, c).unwrap();
+            assert!(
+                found.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits()),
+                "{count} {k} {m} {n}"
+            );
+        }
+    }
+}
+
+#[test]
+fn blocks_that_are_not_there_are_refused() {
+    let (data, mut sum) = ([0.0f32; 24], [0.0; 6]);
+    let blocks = |start, step| Blocks { data: &data, start, step };
+    let mut try_with = |a, b| add_blocks(a, b, 3, 2, true, MatMut::dense(&mut sum, 2, 3));
+    assert_eq!(try_with(blocks(16, -8), blocks(0, 9)), Ok(()));
+    assert_eq!(try_with(blocks(15, -8), blocks(0, 9)), Err(Misfit), "before the beginning");
+    assert_eq!(try_with(blocks(0, 8), blocks(0, 10)), Err(Misfit), "behind the end");
+    assert_eq!(try_with(blocks(25, 0), blocks(0, 0)), Err(Misfit), "none at all");
+    assert_eq!(try_with(blocks(0, isize::MAX), blocks(0, 0)), Err(Misfit), "too far");
+}

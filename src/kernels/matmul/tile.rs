@@ -9,9 +9,9 @@ use super::{
 };
 
 /// Most steps along k that a panel holds.
-const KC: usize = 288;
+pub(super) const KC: usize = 288;
 /// Rows of A that are worked on at a time.
-const MC: usize = 528;
+pub(super) const MC: usize = 528;
 /// Panels of B that make it worth while to pack an A whose rows could be read in place.
 const MANY: usize = 4;
 /// Most rows and columns (in elements) of a tile.

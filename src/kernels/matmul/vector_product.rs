@@ -142,7 +142,7 @@ unsafe fn dots_of<V: Vector<T: MatmulElement>, const R: usize, const N: usize, c
 }
 
 /// Rows of B whose sum is taken before it joins the others.
-const ROWS: usize = 256;
+pub(super) const ROWS: usize = 256;
 /// Columns whose sums lie near while those rows are added.
 const STRIP: usize = 1024;
 
