@@ -166,7 +166,7 @@ fn every_layer_is_in_some_model() {
     let public = text.split("pub use ").skip(1).filter_map(|part| part.split(';').next());
     let words = public.flat_map(|part| part.split(|c: char| !c.is_alphanumeric()));
     // What is no layer, what is another one's name or part, and the table that a model begins with.
-    let others = "Layer Param Parametrize ParamId ParamState Form Steps Path State RecurrentMode AttentionMasks FeedForwardActivation TransformerOptions \
+    let others = "Layer Param Parametrize ParamId ParamState Form Steps Path State RecurrentMode AttentionMasks FeedForwardActivation TransformerOptions KvCache Sampling \
                   RecurrentOptions MultiheadAttentionOptions AdaptiveSize BatchNorm1d BatchNorm2d \
                   TransformerEncoderLayer TransformerDecoderLayer Embedding";
     let layers =
@@ -216,6 +216,8 @@ fn replayed(seed: u64) -> Result<bool> {
         let mut found = Found { losses: vec![], gradients: BTreeMap::new(), params: BTreeMap::new() };
         for step in 0..STEPS {
             let (x, index, labels) = model.batch(step);
+            // At first everything is kept, in the end nothing.
+            program.limit_recomputation(step as f64 / (STEPS - 1) as f64);
             let (values, grads) =
                 program.value_and_grad(&[&x], &[&index, &labels][model.embedding.is_none() as usize..])?;
             found.losses.push(values[0].item()?.to_bits());
