@@ -156,11 +156,21 @@ fn whole<T>(data: &[T], rows: usize, cols: usize) -> Mat<'_, T> {
     Mat { data, rows, cols, row_stride: cols as isize, col_stride: 1 }
 }
 
-/// The sizes l, s, d and e.
+/// How many heads of queries go with each of keys, if they go together at all: neighbours.
+pub(super) fn sharing(q: &Shape, k: &Shape) -> Option<usize> {
+    let [q, k] = [q, k].map(|shape| &shape[..shape.rank().saturating_sub(2)]);
+    if q == k {
+        return Some(1);
+    }
+    let ([outer @ .., heads], [outer_k @ .., heads_k]) = (q, k) else { return None };
+    (outer == outer_k && *heads_k > 0 && heads.is_multiple_of(*heads_k)).then(|| heads / heads_k)
+}
+
+/// The sizes l, s, d and e. Of keys and values there may be fewer heads where nothing is differentiated.
 fn sizes<T: Float>([q, k, v]: [&Tensor<T>; 3]) -> Checked<[usize; 4]> {
     let lead = |t: &Tensor<T>| Shape::new(&t.shape()[..t.rank().saturating_sub(2)]);
     let fits = q.rank() > 1
-        && lead(q) == lead(k)
+        && sharing(q.shape(), k.shape()).is_some()
         && lead(k) == lead(v)
         && q.rank() == k.rank()
         && k.rank() == v.rank();
@@ -198,8 +208,9 @@ impl<T: Float> Rule<T> for Attend {
         let x: [&Tensor<T>; 3] = operands(x)?;
         let [l, s, _, e] = sizes(x)?;
         let [q, k, v] = [walkable(x[0])?, walkable(x[1])?, walkable(x[2])?];
-        let mut shape = v.shape().clone();
-        shape.set(v.rank() - 2, l);
+        let mut shape = q.shape().clone();
+        shape.set(v.rank() - 1, e);
+        let each_key = sharing(q.shape(), k.shape()).unwrap_or(1).max(1);
         let mut scores = shape.clone();
         scores.set(v.rank() - 1, s);
         let pairs = self.pairs(&scores)?;
@@ -214,7 +225,8 @@ impl<T: Float> Rule<T> for Attend {
             threads::try_chunks(out, each * e, |at, out| {
                 let (head, first) = (at / (l * e), at % (l * e) / e);
                 let view = View { how: self, pairs: pairs.as_ref(), head, queries: l, keys: s };
-                let [q, k, v] = [&q, &k, &v].map(|t| matrix(t, start(t, head), false));
+                let q = matrix(&q, start(&q, head), false);
+                let [k, v] = [&k, &v].map(|t| matrix(t, start(t, head / each_key), false));
                 let mut scratch: Unfilled<T> = Unfilled::new(Shape::from([2, ROWS.min(l), s])).made()?;
                 let (scores, weights) = halves(&mut scratch);
                 for (block, out) in out.chunks_mut(ROWS * e).enumerate() {

@@ -1,6 +1,10 @@
 //! Attention: weighted means of values, by the likeness of queries and keys.
-use super::list::{Attend, Float};
+use super::{
+    attend::sharing,
+    list::{Attend, Float},
+};
 use crate::{tape::Var, tensor::Tensor};
+use std::borrow::Cow;
 
 /// What a query may not see, or sees less of; it broadcasts to `[…, queries, keys]`.
 #[derive(Clone, Debug)]
@@ -137,7 +141,7 @@ impl<'t, T: Float> Var<'t, T> {
             let message = "takes a mask, is_causal or causal_lower_right, not more than one of them";
             return self.tape().fail_op("scaled_dot_product_attention", message, &operands);
         }
-        let y = self.attend(&self.shared(key), &self.shared(value), options);
+        let y = self.attend(key, value, options);
         let mask = match &options.attn_mask {
             Some(AttentionMask::Additive(bias)) => Some(bias),
             _ => None,
@@ -154,7 +158,7 @@ impl<'t, T: Float> Var<'t, T> {
         options: &AttentionOptions<'t, T>,
     ) -> Var<'t, T> {
         fn lead<'a, T: Float>(v: &'a Var<'_, T>) -> &'a [usize] {
-            v.shape().split_at(v.rank() - 2).0
+            v.shape().split_at(v.rank().saturating_sub(2)).0
         }
         let keep = match &options.attn_mask {
             Some(AttentionMask::Bool(keep)) => Some(keep.clone()),
@@ -165,7 +169,15 @@ impl<'t, T: Float> Var<'t, T> {
         let scores = lead(self).iter().copied().chain([self.dim(-2), key.dim(-2)]).collect();
         let fits =
             keep.as_ref().is_none_or(|keep| keep.lack().is_none() && keep.layout().expand(&scores).is_ok());
-        if plain && fits && lead(self) == lead(key) && lead(key) == lead(value) {
+        let fused = plain && fits && lead(key) == lead(value);
+        // Heads that share keys need copies of them for gradients alone.
+        let constant = [self, key, value].iter().all(|v| v.node().is_none());
+        let [key, value] = match fused && constant && sharing(self.shape(), key.shape()).is_some() {
+            true => [key, value].map(Cow::Borrowed),
+            false => [key, value].map(|v| Cow::Owned(self.shared(v))),
+        };
+        let (key, value) = (&*key, &*value);
+        if fused && sharing(self.shape(), key.shape()).is_some_and(|each| each == 1 || constant) {
             let (causal, lower_right) = (options.is_causal, options.causal_lower_right);
             let op = Attend { causal, lower_right, scale: self.attention_scale(options), keep };
             return self.tape().apply(op, &[self, key, value]);
@@ -208,7 +220,7 @@ impl<'t, T: Float> Var<'t, T> {
             return other.clone();
         }
         let (own, heads) = (self.dim(-3), other.dim(-3));
-        if heads == own || heads == 0 || own % heads != 0 || heads == 1 {
+        if heads == own || heads == 0 || own % heads != 0 {
             return other.clone();
         }
         other.repeat_interleave(&Tensor::from([(own / heads) as u32]), Some(-3))

@@ -45,6 +45,24 @@ fn places_have_the_same_results_however_many_come_at_once() -> Result<()> {
 }
 
 #[test]
+fn heads_share_keys_with_copies_or_without() -> Result<()> {
+    let rng = &mut Random::new(5);
+    for (heads, shared) in [(6, 2), (4, 1), (3, 3)] {
+        let x = [(heads, 5, 8), (shared, 7, 8), (shared, 7, 4)]
+            .map(|(heads, places, width)| init::normal([2, heads, places, width], 0.0, 1.0, rng));
+        let keep = Tensor::from_fn([2, 1, 1, 7], |i| i % 5 != 2);
+        for options in [AttentionOptions::new(), causal(), AttentionOptions::new().attn_mask(keep)] {
+            let (without, with) = (Tape::inference(), Tape::new());
+            let [q, k, v] = x.each_ref().map(|x| without.constant(x));
+            let y = q.scaled_dot_product_attention(&k, &v, &options);
+            let [q, k, v] = x.each_ref().map(|x| with.input(x));
+            assert_eq!(y.to_vec()?, q.scaled_dot_product_attention(&k, &v, &options).to_vec()?);
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn a_cache_goes_back_forks_and_is_reordered() -> Result<()> {
     let x: Tensor = init::normal([3, 9, 4], 0.0, 1.0, &mut Random::new(1));
     let tape = Tape::inference();
