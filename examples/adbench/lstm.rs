@@ -1,7 +1,7 @@
 //! An LSTM with diagonal weights that predicts the next character of a text, as ADBench defines it, its two
 //! quirks included: forget and output gates see the input, the others the hidden state; and log(2 + Σ exp).
 use super::numbers::Numbers;
-use kolmo::{Number, Result, Tape, fuse, ops::FuseInput};
+use kolmo::{Number, Result, ScalarProgram, Tape, Tensor, fuse, ops::FuseInput};
 use std::iter::Sum;
 
 pub struct Input {
@@ -84,4 +84,19 @@ pub fn scalars(tape: &mut Tape<f64>, p: &Input) -> Result<(f64, Vec<f64>)> {
     let loss = loss(p, &main, &extra);
     let grads = loss.backward()?;
     Ok((loss.value(), main.iter().chain(&extra).map(|&s| grads.scalar(s)).collect()))
+}
+
+/// The loss recorded once, of its parameters.
+#[allow(dead_code)] // Not every program needs it.
+pub fn program(p: &Input) -> Result<ScalarProgram> {
+    ScalarProgram::new(p.main.len() + p.extra.len(), |x| {
+        let (main, extra) = x.split_at(p.main.len());
+        vec![loss(p, main, extra)]
+    })
+}
+
+/// The parameters.
+#[allow(dead_code)] // Not every program needs it.
+pub fn parameters(p: &Input) -> Tensor<f64> {
+    Tensor::from([&p.main[..], &p.extra].concat())
 }

@@ -11,6 +11,7 @@ pub(crate) mod matmul;
 pub(crate) mod pairs;
 pub(crate) mod pool;
 pub(crate) mod reduce;
+pub(crate) mod rows;
 pub(crate) mod softmax;
 pub(crate) mod standardize;
 pub(crate) mod update;
