@@ -86,9 +86,11 @@ vectorised! {
 }
 
 vectorised! {
-    /// Joins partial sums, two halves at a time, adds the sum to the row `to`, and makes them zero.
-    pub(crate) fn join (parts: &mut [T], to: &mut [T]) {
+    /// Joins the partial sums of so many rows, two halves at a time, adds the sum to the row `to`, and makes them
+    /// zero.
+    pub(crate) fn join (rows: usize, parts: &mut [T], to: &mut [T]) {
         let row = to.len();
+        let parts = &mut parts[..rows.next_power_of_two().min(PARTS) * row];
         let mut size = parts.len();
         while size > row {
             size /= 2;
@@ -168,5 +170,39 @@ pub(crate) fn give_to<T: FloatElement, F: Flow>(
     }
     for ((g, x), &place) in g.chunks_exact(len).zip(x.chunks_exact(len)).zip(places) {
         give(flow, g, x, &mut to[place as usize * len..][..len]);
+    }
+}
+
+/// Rows and columns that are turned together.
+const SQUARE: usize = 8;
+
+vectorised! {
+    /// Writes the columns of `from`, rows of `width` numbers of which the first few are taken, as rows of `to`, which
+    /// are `far` apart.
+    pub(crate) fn turn (from: &[T], width: usize, columns: usize, to: &mut [T], far: usize) {
+        let rows = from.len().div_ceil(width);
+        for left in (0..columns).step_by(SQUARE) {
+            let right = columns.min(left + SQUARE);
+            for top in (0..rows).step_by(SQUARE) {
+                if top + SQUARE <= rows && left + SQUARE <= columns {
+                    let mut square = [[T::constant(0.0); SQUARE]; SQUARE];
+                    for i in 0..SQUARE {
+                        let row = &from[(top + i) * width + left..][..SQUARE];
+                        for k in 0..SQUARE {
+                            square[k][i] = row[k];
+                        }
+                    }
+                    for k in 0..SQUARE {
+                        to[(left + k) * far + top..][..SQUARE].copy_from_slice(&square[k]);
+                    }
+                    continue;
+                }
+                for i in top..rows.min(top + SQUARE) {
+                    for k in left..right {
+                        to[k * far + i] = from[i * width + k];
+                    }
+                }
+            }
+        }
     }
 }

@@ -2,11 +2,14 @@
 mod blocks;
 mod graph;
 mod run;
+#[cfg(test)]
+mod tests;
 
 use crate::{
     error::{Error, Result},
+    kernels::rows::turn,
     ops::trace::Traced,
-    tensor::{Shape, Tensor},
+    tensor::{Shape, Tensor, Unfilled},
     threads,
 };
 use blocks::{Blocks, bit};
@@ -69,7 +72,7 @@ impl fmt::Debug for ScalarProgram {
 }
 
 /// Numbers of values and adjoints of several runs at a time that stay in a core's cache.
-const CACHED: usize = 64 * 1024;
+const CACHED: usize = 256 * 1024;
 /// Most runs at a time.
 const MOST: usize = 256;
 
@@ -224,17 +227,6 @@ impl ScalarProgram {
             Ask::Weighted(_) => n,
             Ask::Jacobian => n * m,
         };
-        let (mut values, mut slopes) = (vec![0.0; runs * m], vec![0.0; runs * width]);
-        let lanes = self.lanes(runs);
-        let mut slopes_left = &mut slopes[..];
-        let mut tasks = Vec::with_capacity(runs.div_ceil(lanes.max(1)));
-        for (i, values) in values.chunks_mut(lanes * m).enumerate() {
-            let (slopes, rest) = std::mem::take(&mut slopes_left).split_at_mut(values.len() / m * width);
-            slopes_left = rest;
-            tasks.push(Mutex::new(Task { start: i * lanes, values, slopes }));
-        }
-        threads::parallel_for(tasks.len(), &|i| self.task(&mut lock(&tasks[i]), lanes, data, ask));
-        drop(tasks);
         let slope_shape: Shape = match ask {
             Ask::Jacobian if shape.len() == 2 => [runs, m, n].into(),
             Ask::Jacobian => [m, n].into(),
@@ -242,7 +234,19 @@ impl ScalarProgram {
             Ask::Weighted(_) => [n].into(),
             Ask::Values => [0].into(),
         };
-        Ok((Tensor::new(shape, values)?, Tensor::new(slope_shape, slopes)?))
+        let made = |shape| Unfilled::new(shape).made().map_err(|why| Error::invalid(what, why));
+        let (mut values, mut slopes) = (made(shape)?, made(slope_shape)?);
+        let lanes = self.lanes(runs);
+        let mut slopes_left = slopes.as_mut_slice();
+        let mut tasks = Vec::with_capacity(runs.div_ceil(lanes.max(1)));
+        for (i, values) in values.as_mut_slice().chunks_mut(lanes * m).enumerate() {
+            let (slopes, rest) = std::mem::take(&mut slopes_left).split_at_mut(values.len() / m * width);
+            slopes_left = rest;
+            tasks.push(Mutex::new(Task { start: i * lanes, values, slopes }));
+        }
+        threads::parallel_for(tasks.len(), &|i| self.task(&mut lock(&tasks[i]), lanes, data, ask));
+        drop(tasks);
+        Ok((values.filled(), slopes.filled()))
     }
 
     /// How many runs are done at a time, of so many.
@@ -259,10 +263,13 @@ impl ScalarProgram {
         let count = task.values.len() / m;
         let first = self.program.constants.len();
         let inputs = &mut runs.values[first * lanes..(first + n) * lanes];
-        // What is no run is done as the last one.
-        for lane in 0..lanes {
-            let row = &data[(task.start + lane.min(count - 1)) * n..][..n];
-            inputs.chunks_exact_mut(lanes).zip(row).for_each(|(out, &x)| out[lane] = x);
+        turn(&data[task.start * n..][..count * n], n.max(1), n, inputs, lanes);
+        if count < lanes {
+            // What is no run is done as the last one.
+            for row in inputs.chunks_exact_mut(lanes) {
+                let last = row[count - 1];
+                row[count..].fill(last);
+            }
         }
         runs.forward(&self.program);
         for (r, &place) in self.program.results.iter().enumerate() {
@@ -301,9 +308,9 @@ impl ScalarProgram {
         let (lanes, n) = (runs.lanes, self.program.moving);
         let first = self.program.constants.len();
         let inputs = &mut runs.adjoints[first * lanes..(first + n) * lanes];
-        for (lane, out) in task.slopes.chunks_exact_mut((results * n).max(1)).enumerate() {
-            let inputs = inputs.chunks_exact(lanes).map(|row| row[lane]);
-            out[result * n..].iter_mut().zip(inputs).for_each(|(out, d)| *out = d);
+        if n > 0 {
+            let count = task.values.len() / self.results();
+            turn(inputs, lanes, count, &mut task.slopes[result * n..], results * n);
         }
         inputs.fill(0.0);
         // A result without derivatives still has what it was given.

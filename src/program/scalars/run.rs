@@ -21,6 +21,9 @@ use std::ops::Range;
 /// Numbers that are computed in one go.
 const TILE: usize = 1024;
 
+/// From so many runs on, arguments are not brought together.
+const ALONE: usize = 64;
+
 /// The values of some runs.
 pub(super) struct Runs {
     /// How many.
@@ -29,7 +32,7 @@ pub(super) struct Runs {
     /// All 0 before a way back.
     pub adjoints: Vec<f64>,
     /// Arguments that aren't neighbours, and what flows back.
-    tiles: [Vec<f64>; 4],
+    tiles: [Vec<f64>; 3],
     /// Partial sums of what flows back to one argument.
     parts: Vec<f64>,
 }
@@ -45,22 +48,25 @@ impl Runs {
             lanes,
             values,
             adjoints: Vec::new(),
-            tiles: [(); 4].map(|()| vec![0.0; size]),
+            tiles: [(); 3].map(|()| vec![0.0; size]),
             parts: vec![0.0; PARTS * lanes],
         }
     }
 
-    /// Operations of a block that are done in one go.
-    fn tile(&self) -> usize {
-        self.tiles[0].len() / self.lanes
+    /// How many operations with these arguments are done in one go. Of many runs each is long enough to be done
+    /// alone, with its arguments where they are, unless all are neighbours anyway.
+    fn tile(&self, args: &[At]) -> usize {
+        let neighbours = args.iter().all(|at| matches!(at, At::Run(_)));
+        if self.lanes >= ALONE && !neighbours { 1 } else { self.tiles[0].len() / self.lanes }
     }
 
     /// The values of all blocks.
     pub fn forward(&mut self, program: &Blocks) {
-        let (lanes, size) = (self.lanes, self.tile());
-        let [ta, tb, tc, _] = &mut self.tiles;
+        let lanes = self.lanes;
         for block in &program.blocks {
             let args = &program.args[block.args.clone()];
+            let size = self.tile(args);
+            let [ta, tb, tc] = &mut self.tiles;
             let (below, rest) = self.values.split_at_mut(block.first * lanes);
             for start in (0..block.len).step_by(size) {
                 let rows = start..block.len.min(start + size);
@@ -116,12 +122,12 @@ impl Runs {
 
     /// What an argument of a block gets.
     fn back(&mut self, program: &Blocks, block: &Block, i: usize, to: At) {
-        let (lanes, size) = (self.lanes, self.tile());
         let args = &program.args[block.args.clone()];
+        let (lanes, size) = (self.lanes, self.tile(args));
         let (below, rest) = self.values.split_at(block.first * lanes);
         let (to_below, adjoints) = self.adjoints.split_at_mut(block.first * lanes);
         let from = Rows { program, lanes, values: below };
-        let [ta, tb, tc, _] = &mut self.tiles;
+        let [ta, tb, tc] = &mut self.tiles;
         let mut target = Target { program, lanes, at: to, adjoints: to_below, parts: &mut self.parts };
         for start in (0..block.len).step_by(size) {
             let rows = start..block.len.min(start + size);
@@ -166,7 +172,7 @@ impl Runs {
                 _ => {}
             }
         }
-        target.done();
+        target.done(block.len);
     }
 }
 
@@ -186,9 +192,12 @@ impl<'a> Rows<'a> {
     {
         let lanes = self.lanes;
         let tile = &mut tile[..rows.len() * lanes];
+        let run = |first: usize| &self.values[first * lanes..][..rows.len() * lanes];
         match at {
-            At::Run(first) => {
-                return &self.values[(first as usize + rows.start) * lanes..][..rows.len() * lanes];
+            At::Run(first) => return run(first as usize + rows.start),
+            At::Same(place) if rows.len() == 1 => return run(place as usize),
+            At::List(start) if rows.len() == 1 => {
+                return run(self.program.lists[start as usize + rows.start] as usize);
             }
             At::Same(place) if lanes == 1 => tile.fill(self.values[place as usize]),
             At::Same(place) => {
@@ -240,6 +249,9 @@ impl Target<'_> {
             At::Run(first) => {
                 give(flow, g, x, &mut self.adjoints[(first as usize + rows.start) * lanes..][..g.len()]);
             }
+            At::Same(_) if rows.len() == 1 => {
+                give(flow, g, x, &mut self.parts[rows.start % PARTS * lanes..][..lanes]);
+            }
             At::Same(_) => fold(flow, g, x, self.parts),
             At::List(start) => {
                 let places = &self.program.lists[start as usize..][rows.clone()];
@@ -248,9 +260,9 @@ impl Target<'_> {
         }
     }
 
-    fn done(self) {
+    fn done(self, rows: usize) {
         if let At::Same(place) = self.at {
-            join(self.parts, &mut self.adjoints[place as usize * self.lanes..][..self.lanes]);
+            join(rows, self.parts, &mut self.adjoints[place as usize * self.lanes..][..self.lanes]);
         }
     }
 }
