@@ -108,12 +108,9 @@ impl<T: Arithmetic> Statements<T> {
                 let mut rest = &found[start..end];
                 while id == StatementId::CONSTANT || !rest.is_empty() {
                     let (part, more) = rest.split_at(rest.len().min(TENSOR as usize - 2));
-                    let before = [(id.0, T::constant((id != StatementId::CONSTANT) as u8 as f64))];
-                    id = self.push_slices(
-                        [(&before, &before), (part, part)],
-                        |x, _| (StatementId(x.0), x.1),
-                        Told::NOTHING,
-                    );
+                    let before = (id, T::constant((id != StatementId::CONSTANT) as u8 as f64));
+                    let argument = |x: &(u32, T), _: &(u32, T)| (StatementId(x.0), x.1);
+                    id = self.push_slices(Some(before), [(part, part)], argument, Told::NOTHING);
                     rest = more;
                     if self.is_full() {
                         break;
