@@ -58,9 +58,9 @@ where
                 let part = |gate: usize, v: R| [v, weights[gate * b + i], biases[gate * b + i]];
                 let (forget, input) = (gate.apply(part(0, x[i])), gate.apply(part(1, hidden[i])));
                 let (output, change) = (gate.apply(part(2, x[i])), change.apply(part(3, hidden[i])));
-                cell[i] = mix.apply([cell[i], forget, input, change]);
-                hidden[i] = out.apply([output, cell[i]]);
-                x[i] = hidden[i];
+                let c = mix.apply([cell[i], forget, input, change]);
+                let h = out.apply([output, c]);
+                (cell[i], hidden[i], x[i]) = (c, h, h);
             }
         }
         for i in 0..b {

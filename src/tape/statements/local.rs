@@ -70,14 +70,13 @@ impl<T: Arithmetic> Statements<T> {
                     if adjoint.is_zero() {
                         continue;
                     }
+                    // What lies further on is a value lost in a block made short before.
+                    let (adjoints, outside) = (&mut adjoints[..statement], &mut marked[..floor.0]);
                     for (&id, &partial) in b.ids[at..at + count].iter().zip(&b.partials[at..at + count]) {
-                        let i = id as usize;
-                        if i >= statement {
-                            continue; // a value lost in a block made short before
-                        }
-                        adjoints[i] = adjoints[i] + adjoint * partial;
-                        if i < floor.0 && !marked[i] {
-                            marked[i] = true;
+                        let Some(slot) = adjoints.get_mut(id as usize) else { continue };
+                        *slot = *slot + adjoint * partial;
+                        if let Some(marked) = outside.get_mut(id as usize).filter(|marked| !**marked) {
+                            *marked = true;
                             reached.push(StatementId(id));
                         }
                     }
