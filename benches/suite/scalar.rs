@@ -1,5 +1,5 @@
-//! A long chain of scalar statements: recording and sweeping against computing alone. And many short runs of one
-//! program.
+//! A long chain of scalar statements: recording and sweeping against computing alone. And many short runs of
+//! one program.
 use crate::{
     adbench::compare,
     timing::{budget, fill, peak_rss_mb},
@@ -86,8 +86,9 @@ pub fn chain(with_fuse: bool) -> Result<()> {
 const STEPS: usize = 50;
 const PATHS: usize = 1000;
 
-/// The payoff of a call on a price whose variance wanders, too (Heston, 1993), by Euler's steps over a year: of
-/// price, variance, speed and mean of its return, its own volatility, correlation; and two draws for each step.
+/// The payoff of a call on a price whose variance wanders, too (Heston, 1993), by Euler's steps over a year:
+/// of price, variance, speed and mean of its return, its own volatility, correlation; and two draws for each
+/// step.
 fn payoff<R: Number>(x: &[R], draws: &[R]) -> R {
     let (mut price, mut variance, dt) = (x[0], x[1], 1.0 / STEPS as f64);
     let apart = (R::constant(1.0) - x[5] * x[5]).sqrt();

@@ -2,8 +2,8 @@
 //! run with. A row is one value for each of several runs of a program, or a single one.
 use super::{FloatElement, vectorised::vectorised};
 
-/// What goes back to an operand, of the adjoint of a result and one more number. Where the adjoint is 0 nothing
-/// does, however steep the slope is.
+/// What goes back to an operand, of the adjoint of a result and one more number. Where the adjoint is 0
+/// nothing does, however steep the slope is.
 pub(crate) trait Flow: Copy {
     fn of<T: FloatElement>(self, g: T, x: T) -> T;
 }
@@ -86,8 +86,8 @@ vectorised! {
 }
 
 vectorised! {
-    /// Joins the partial sums of so many rows, two halves at a time, adds the sum to the row `to`, and makes them
-    /// zero.
+    /// Joins the partial sums of so many rows, two halves at a time, adds the sum to the row `to`, and makes
+    /// them zero.
     pub(crate) fn join (rows: usize, parts: &mut [T], to: &mut [T]) {
         let row = to.len();
         let parts = &mut parts[..rows.next_power_of_two().min(PARTS) * row];
@@ -177,8 +177,8 @@ pub(crate) fn give_to<T: FloatElement, F: Flow>(
 const SQUARE: usize = 8;
 
 vectorised! {
-    /// Writes the columns of `from`, rows of `width` numbers of which the first few are taken, as rows of `to`, which
-    /// are `far` apart.
+    /// Writes the columns of `from`, rows of `width` numbers of which the first few are taken, as rows of
+    /// `to`, which are `far` apart.
     pub(crate) fn turn (from: &[T], width: usize, columns: usize, to: &mut [T], far: usize) {
         let rows = from.len().div_ceil(width);
         for left in (0..columns).step_by(SQUARE) {

@@ -122,6 +122,10 @@ impl<'a> Traced<'a> {
         })
     }
 
+    fn places(all: &[Self], record: &dyn Record) -> SmallVec<[u32; 16]> {
+        all.iter().map(|x| x.place_in(record)).collect()
+    }
+
     /// Where the first of these that isn't known is written down.
     fn record(all: &[Self]) -> Option<&'a dyn Record> {
         all.iter().find_map(|x| if let At(record, _) = x.0 { Some(record) } else { None })
@@ -179,7 +183,7 @@ macro_rules! traced {
                     let products = a.iter().zip(b).map(|(&a, &b)| a * b);
                     return products.reduce(Add::add).unwrap_or(Self::constant(0.0));
                 };
-                let [a, b] = [a, b].map(|x| x.iter().map(|x| x.place_in(record)).collect::<SmallVec<[u32; 16]>>());
+                let [a, b] = [a, b].map(|x| Self::places(x, record));
                 Traced::at(record, record.dot(&a, &b))
             }
             fn is_zero(self) -> bool {
@@ -241,10 +245,7 @@ impl Sum for Traced<'_> {
     fn sum<I: Iterator<Item = Self>>(iter: I) -> Self {
         let terms: SmallVec<[Self; 32]> = iter.collect();
         match Self::record(&terms) {
-            Some(record) => {
-                let places: SmallVec<[u32; 32]> = terms.iter().map(|x| x.place_in(record)).collect();
-                Traced::at(record, record.sum(&places))
-            }
+            Some(record) => Traced::at(record, record.sum(&Self::places(&terms, record))),
             None => terms.into_iter().reduce(Add::add).unwrap_or(Self::constant(0.0)),
         }
     }

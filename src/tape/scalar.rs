@@ -464,8 +464,8 @@ impl<T: TapeNumber> Tape<T> {
     }
 
     /// A number of operands that don't belong together.
-    // Its call gives nothing back: a number that a call gives lies in memory, and then all that an operation gives
-    // does, written in pieces and read as a whole, for which the processor waits.
+    // Its call gives nothing back: a number that a call gives lies in memory, and then all that an operation
+    // gives does, written in pieces and read as a whole, for which the processor waits.
     #[inline(always)]
     #[track_caller]
     fn two_tapes(&self) -> Scalar<'_, T> {

@@ -1,5 +1,5 @@
-//! In which order a program of scalars is computed: level by level, and in a level equal operations one behind
-//! the other, so that their results are neighbours and, as often as can be, their arguments, too.
+//! In which order a program of scalars is computed: level by level, and in a level equal operations one
+//! behind the other, so that their results are neighbours and, as often as can be, their arguments, too.
 use super::graph::{Kind, Nodes};
 use smallvec::SmallVec;
 use std::ops::Range;

@@ -158,9 +158,9 @@ impl Record for Graph {
     }
 
     fn sum(&self, x: &[u32]) -> u32 {
-        match x {
-            &[x] => x,
-            &[a, b] => self.binary(Binary::Add, [a, b]),
+        match *x {
+            [x] => x,
+            [a, b] => self.binary(Binary::Add, [a, b]),
             _ => self.push(Kind::Sum, x),
         }
     }

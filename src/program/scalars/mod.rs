@@ -23,9 +23,9 @@ use std::{
 /// A formula of numbers, recorded once and run on other values, with its derivatives: on one input or on many
 /// at a time.
 ///
-/// The formula is generic over [`Number`](crate::Number), or a closure of [`Traced`] numbers. Recording it writes
-/// down what it does; equal operations are merged, those that no result needs left out, and those that don't
-/// wait for each other are done together, in vector code.
+/// The formula is generic over [`Number`](crate::Number), or a closure of [`Traced`] numbers. Recording it
+/// writes down what it does; equal operations are merged, those that no result needs left out, and those that
+/// don't wait for each other are done together, in vector code.
 ///
 /// ```
 /// use kolmo::{Number, ScalarProgram, Tensor};
@@ -44,13 +44,13 @@ use std::{
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 ///
-/// What is computed must not depend on values otherwise than through operations: a number of a program has none
-/// to read while it is recorded. [`primal`](crate::number::Arithmetic::primal) makes `new` fail, with the line that
-/// called it. Choose by [`select`](crate::number::Arithmetic::select), or by `maximum` and the like; only what was
-/// chosen has derivatives.
+/// What is computed must not depend on values otherwise than through operations: a number of a program has
+/// none to read while it is recorded. [`primal`](crate::number::Arithmetic::primal) makes `new` fail, with
+/// the line that called it. Choose by [`select`](crate::number::Arithmetic::select), or by `maximum` and the
+/// like; only what was chosen has derivatives.
 ///
-/// Values are those that the formula has of plain `f64`, to the bit. They are the same whether an input is run
-/// alone or among others, and on any number of threads, and so are the derivatives.
+/// Values are those that the formula has of plain `f64`, to the bit. They are the same whether an input is
+/// run alone or among others, and on any number of threads, and so are the derivatives.
 #[doc(alias("vmap", "jit", "compile"))]
 pub struct ScalarProgram {
     program: Blocks,
@@ -98,8 +98,8 @@ impl ScalarProgram {
         ScalarProgram::with_data(inputs, 0, |x, _| f(x))
     }
 
-    /// Records what `f` makes of so many inputs and, of some more numbers, data that no derivatives are asked for. A
-    /// run takes both in one row, first the inputs.
+    /// Records what `f` makes of so many inputs and, of some more numbers, data that no derivatives are asked
+    /// for. A run takes both in one row, first the inputs.
     ///
     /// ```
     /// use kolmo::{ScalarProgram, Tensor, number::Arithmetic};
@@ -177,8 +177,8 @@ impl ScalarProgram {
         self.all("value_and_grad", x, Ask::Weighted(&first))
     }
 
-    /// The results, and the gradient of their sum with weights: `[inputs]`, or `[n, inputs]`. The weights are one
-    /// for each result, or of the shape of the results.
+    /// The results, and the gradient of their sum with weights: `[inputs]`, or `[n, inputs]`. The weights are
+    /// one for each result, or of the shape of the results.
     pub fn vjp(&self, x: &Tensor<f64>, weights: &Tensor<f64>) -> Result<(Tensor<f64>, Tensor<f64>)> {
         let shape = self.shape("vjp", x)?.0;
         let fits = *weights.shape() == shape || *weights.shape() == [self.results()];
@@ -303,7 +303,8 @@ impl ScalarProgram {
         lock(&self.idle).push(runs);
     }
 
-    /// Puts the adjoints of the inputs where they belong, as one of `results` rows for each run, and makes them 0.
+    /// Puts the adjoints of the inputs where they belong, as one of `results` rows for each run, and makes
+    /// them 0.
     fn slopes(&self, runs: &mut Runs, task: &mut Task<'_>, results: usize, result: usize) {
         let (lanes, n) = (runs.lanes, self.program.moving);
         let first = self.program.constants.len();

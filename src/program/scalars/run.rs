@@ -53,8 +53,8 @@ impl Runs {
         }
     }
 
-    /// How many operations with these arguments are done in one go. Of many runs each is long enough to be done
-    /// alone, with its arguments where they are, unless all are neighbours anyway.
+    /// How many operations with these arguments are done in one go. Of many runs each is long enough to be
+    /// done alone, with its arguments where they are, unless all are neighbours anyway.
     fn tile(&self, args: &[At]) -> usize {
         let neighbours = args.iter().all(|at| matches!(at, At::Run(_)));
         if self.lanes >= ALONE && !neighbours { 1 } else { self.tiles[0].len() / self.lanes }

@@ -126,9 +126,9 @@ impl<T: Arithmetic> Statements<T> {
         })
     }
 
-    /// Appends a statement with a `first` argument, if there is one, and those of `parts` one after the other, 1 to 254
-    /// of them in all; the parts have one length. Of each `x` of a part `argument` tells the id and, together with the
-    /// partner at the same place of the second slice, the partial derivative.
+    /// Appends a statement with a `first` argument, if there is one, and those of `parts` one after the
+    /// other, 1 to 254 of them in all; the parts have one length. Of each `x` of a part `argument` tells the
+    /// id and, together with the partner at the same place of the second slice, the partial derivative.
     #[inline(always)]
     pub fn push_slices<S, const P: usize>(
         &self,
