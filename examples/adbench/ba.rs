@@ -65,9 +65,9 @@ where
 
 /// The same from where the point lies before the camera.
 #[inline(always)]
-fn see<R: Number, F>(v: [R; 15], [x, y, z]: [R; 3], feature: [F; 2]) -> [R; 2]
+fn see<R, F>(v: [R; 15], [x, y, z]: [R; 3], feature: [F; 2]) -> [R; 2]
 where
-    R: Sub<F, Output = R>,
+    R: Number + Sub<F, Output = R>,
     f64: Add<R, Output = R> + Sub<R, Output = R> + Mul<R, Output = R> + Div<R, Output = R>,
 {
     let [.., focal, u0, v0, k1, k2, _, _, _, weight] = v;
