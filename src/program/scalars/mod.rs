@@ -54,7 +54,7 @@ use std::{
 #[doc(alias("vmap", "jit", "compile"))]
 pub struct ScalarProgram {
     program: Blocks,
-    /// Memory of runs that are over, by how many there were at a time.
+    /// Memory of runs that are over.
     idle: Mutex<Vec<Runs>>,
 }
 
@@ -73,7 +73,8 @@ impl fmt::Debug for ScalarProgram {
 
 /// Numbers of values and adjoints of several runs at a time that stay in a core's cache.
 const CACHED: usize = 256 * 1024;
-/// Most runs at a time.
+/// Fewest and most runs at a time, if there are as many.
+const FEWEST: usize = 32;
 const MOST: usize = 256;
 
 /// What is asked of runs.
@@ -190,7 +191,7 @@ impl ScalarProgram {
             );
             return Err(Error::invalid("vjp", message));
         }
-        let weights = weights.contiguous();
+        let weights = whole("vjp", weights)?;
         self.all("vjp", x, Ask::Weighted(weights.as_slice().unwrap_or_default()))
     }
 
@@ -219,7 +220,7 @@ impl ScalarProgram {
     /// Results and, if asked for, derivatives.
     fn all(&self, what: &'static str, x: &Tensor<f64>, ask: Ask<'_>) -> Result<(Tensor<f64>, Tensor<f64>)> {
         let (shape, runs) = self.shape(what, x)?;
-        let x = x.contiguous();
+        let x = whole(what, x)?;
         let data = x.as_slice().unwrap_or_default();
         let (n, m) = (self.program.moving, self.results());
         let width = match ask {
@@ -253,7 +254,8 @@ impl ScalarProgram {
     fn lanes(&self, runs: usize) -> usize {
         let most = CACHED / 2 / self.program.places.max(1);
         let most = most.clamp(8, MOST).next_power_of_two();
-        runs.next_power_of_two().clamp(1, most)
+        let share = runs.div_ceil(threads::num_threads()).max(runs.min(FEWEST));
+        share.next_power_of_two().clamp(1, most)
     }
 
     fn task(&self, task: &mut Task<'_>, lanes: usize, data: &[f64], ask: Ask<'_>) {
@@ -326,6 +328,11 @@ struct Task<'a> {
     start: usize,
     values: &'a mut [f64],
     slopes: &'a mut [f64],
+}
+
+/// The elements one behind the other.
+fn whole(what: &'static str, x: &Tensor<f64>) -> Result<Tensor<f64>> {
+    x.contiguous().made().map_err(|why| Error::invalid(what, why))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
