@@ -31,6 +31,8 @@ pub(super) struct Runs {
     pub values: Vec<f64>,
     /// All 0 before a way back.
     pub adjoints: Vec<f64>,
+    /// Operations that are done in one go.
+    tile: usize,
     /// Arguments that aren't neighbours, and what flows back.
     tiles: [Vec<f64>; 3],
     /// Partial sums of what flows back to one argument.
@@ -48,6 +50,7 @@ impl Runs {
             lanes,
             values,
             adjoints: Vec::new(),
+            tile: size / lanes,
             tiles: [(); 3].map(|()| vec![0.0; size]),
             parts: vec![0.0; PARTS * lanes],
         }
@@ -56,8 +59,8 @@ impl Runs {
     /// How many operations with these arguments are done in one go. Of many runs each is long enough to be
     /// done alone, with its arguments where they are, unless all are neighbours anyway.
     fn tile(&self, args: &[At]) -> usize {
-        let neighbours = args.iter().all(|at| matches!(at, At::Run(_)));
-        if self.lanes >= ALONE && !neighbours { 1 } else { self.tiles[0].len() / self.lanes }
+        let anywhere = |at: &At| !matches!(at, At::Run(_));
+        if self.lanes >= ALONE && args.iter().any(anywhere) { 1 } else { self.tile }
     }
 
     /// The values of all blocks.
@@ -72,13 +75,13 @@ impl Runs {
                 let rows = start..block.len.min(start + size);
                 let out = &mut rest[rows.start * lanes..rows.end * lanes];
                 let from = Rows { program, lanes, values: below };
-                match (block.kind, args) {
-                    (Kind::Unary(f), &[x]) => NumberExpr::over(&f, [from.all(x, &rows, ta)], out),
+                match (&block.kind, args) {
+                    (Kind::Unary(f), &[x]) => NumberExpr::over(f, [from.all(x, &rows, ta)], out),
                     (Kind::Binary(f), &[a, b]) => {
-                        NumberExpr::over(&f, [from.all(a, &rows, ta), from.all(b, &rows, tb)], out);
+                        NumberExpr::over(f, [from.all(a, &rows, ta), from.all(b, &rows, tb)], out);
                     }
                     (Kind::Test(f), &[a, b]) => {
-                        NumberExpr::over(&f, [from.all(a, &rows, ta), from.all(b, &rows, tb)], out);
+                        NumberExpr::over(f, [from.all(a, &rows, ta), from.all(b, &rows, tb)], out);
                     }
                     (Kind::Choose, &[m, a, b]) => {
                         let x = [from.all(m, &rows, ta), from.all(a, &rows, tb), from.all(b, &rows, tc)];
@@ -134,7 +137,7 @@ impl Runs {
             let range = rows.start * lanes..rows.end * lanes;
             let (g, y) = (&adjoints[range.clone()], &rest[range]);
             let slope = &mut tc[..g.len()];
-            match (block.kind, args) {
+            match (&block.kind, args) {
                 (Kind::Binary(Binary::Add), _) | (Kind::Sum, _) => target.give(Whole, &rows, g, g),
                 (Kind::Binary(Binary::Sub), _) if i == 0 => target.give(Whole, &rows, g, g),
                 (Kind::Binary(Binary::Sub), _) => target.give(Negative, &rows, g, g),
@@ -149,15 +152,15 @@ impl Runs {
                     target.give(Times, &rows, g, other);
                 }
                 (Kind::Unary(f), &[x]) => {
-                    let x = if Rule::<f64>::keeps(&f, 1) & 1 == 0 { g } else { from.all(x, &rows, ta) };
-                    NumberExpr::over(&unary::Slope(f), [x, y, g], slope);
+                    let x = if Rule::<f64>::keeps(f, 1) & 1 == 0 { g } else { from.all(x, &rows, ta) };
+                    NumberExpr::over(&unary::Slope(*f), [x, y, g], slope);
                     target.give(Given, &rows, g, slope);
                 }
                 (Kind::Binary(f), &[a, b]) => {
-                    let keeps = Rule::<f64>::keeps(&f, 1 << i);
+                    let keeps = Rule::<f64>::keeps(f, 1 << i);
                     let a = if keeps & 1 == 0 { g } else { from.all(a, &rows, ta) };
                     let b = if keeps & 2 == 0 { g } else { from.all(b, &rows, tb) };
-                    let f = if i == 0 { binary::Slope::A(f) } else { binary::Slope::B(f) };
+                    let f = if i == 0 { binary::Slope::A(*f) } else { binary::Slope::B(*f) };
                     NumberExpr::over(&f, [a, b, y, g], slope);
                     target.give(Given, &rows, g, slope);
                 }
