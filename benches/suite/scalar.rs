@@ -118,3 +118,13 @@ pub fn paths(threads: usize) -> Result<()> {
         || Ok(program.value_and_grad(&all)?.1.to_vec().iter().sum()),
     )
 }
+
+/// The chain recorded once and run again.
+pub fn chain_replayed(threads: usize) -> Result<()> {
+    let program = ScalarProgram::new(2, |x| vec![plain(x[0], x[1])])?;
+    let x = Tensor::from(vec![0.5, 0.3]);
+    let primal = || plain(black_box(0.5), black_box(0.3));
+    compare("scalar_chain_replayed", threads, primal, || {
+        Ok(program.value_and_grad(&x)?.1.to_vec().iter().sum())
+    })
+}

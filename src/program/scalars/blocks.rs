@@ -15,18 +15,29 @@ pub(super) enum At {
     List(u32),
 }
 
-/// Equal operations that don't need each other.
-#[derive(Debug)]
+/// Equal operations that don't need each other. Small, since a long chain has one for each operation.
 pub(super) struct Block {
-    pub kind: Kind,
+    /// The place of its kind.
+    kind: u32,
     /// The place of the first result.
-    pub first: usize,
-    pub len: usize,
-    /// Its arguments among all.
-    pub args: Range<usize>,
+    first: u32,
+    len: u32,
+    /// Its arguments among all: where they begin, and how many.
+    args: u32,
+    arity: u32,
     /// Which results of the program have a derivative by these, by bits; those from the 64th on share the
     /// last.
     pub feeds: u64,
+}
+
+impl Block {
+    pub fn first(&self) -> usize {
+        self.first as usize
+    }
+
+    pub fn len(&self) -> usize {
+        self.len as usize
+    }
 }
 
 /// A program: first the constants, then the inputs, then the blocks one after the other.
@@ -39,9 +50,10 @@ pub(super) struct Blocks {
     /// How many values there are.
     pub places: usize,
     pub blocks: Vec<Block>,
-    pub args: Vec<At>,
+    kinds: Vec<Kind>,
+    args: Vec<At>,
     /// Whether an argument has a derivative.
-    pub wanted: Vec<bool>,
+    wanted: Vec<bool>,
     pub lists: Vec<u32>,
     pub results: Vec<usize>,
     /// How many operations are done.
@@ -68,6 +80,27 @@ enum Step {
 }
 
 impl Blocks {
+    pub fn kind(&self, block: &Block) -> &Kind {
+        &self.kinds[block.kind as usize]
+    }
+
+    pub fn args(&self, block: &Block) -> &[At] {
+        &self.args[block.args as usize..][..block.arity as usize]
+    }
+
+    /// Which of its arguments have derivatives.
+    pub fn wanted(&self, block: &Block) -> &[bool] {
+        &self.wanted[block.args as usize..][..block.arity as usize]
+    }
+
+    /// The place of an argument of a block's only operation.
+    pub fn only(&self, at: At) -> usize {
+        match at {
+            At::Same(place) | At::Run(place) => place as usize,
+            At::List(start) => self.lists[start as usize] as usize,
+        }
+    }
+
     /// The program of these results of so many inputs; of the first, `moving`, with derivatives.
     pub fn new(nodes: &Nodes, inputs: usize, moving: usize, results: &[u32]) -> Blocks {
         let n = nodes.len();
@@ -129,6 +162,7 @@ impl Blocks {
             placing.settle(result);
         }
         let Placing { places, next, mut out, .. } = placing;
+        out.kinds.clone_from(&nodes.kinds);
         out.places = next as usize;
         out.results = results.iter().map(|&result| places[result as usize] as usize).collect();
         out
@@ -286,10 +320,11 @@ impl Placing<'_> {
             });
         }
         self.out.blocks.push(Block {
-            kind: self.nodes.kinds[self.nodes.kind(piece[0]) as usize],
-            first: self.places[piece[0] as usize] as usize,
-            len: piece.len(),
-            args: start..self.out.args.len(),
+            kind: self.nodes.kind(piece[0]),
+            first: self.places[piece[0] as usize],
+            len: piece.len() as u32,
+            args: start as u32,
+            arity: steps.len() as u32,
             feeds,
         });
     }

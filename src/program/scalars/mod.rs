@@ -2,6 +2,7 @@
 mod blocks;
 mod graph;
 mod run;
+mod single;
 #[cfg(test)]
 mod tests;
 

@@ -3,6 +3,7 @@
 use super::{
     blocks::{At, Block, Blocks},
     graph::Kind,
+    single,
 };
 use crate::{
     kernels::{
@@ -67,15 +68,19 @@ impl Runs {
     pub fn forward(&mut self, program: &Blocks) {
         let lanes = self.lanes;
         for block in &program.blocks {
-            let args = &program.args[block.args.clone()];
+            if lanes * block.len() == 1 {
+                self.values[block.first()] = single::value(program, block, &self.values);
+                continue;
+            }
+            let args = program.args(block);
             let size = self.tile(args);
             let [ta, tb, tc] = &mut self.tiles;
-            let (below, rest) = self.values.split_at_mut(block.first * lanes);
-            for start in (0..block.len).step_by(size) {
-                let rows = start..block.len.min(start + size);
+            let (below, rest) = self.values.split_at_mut(block.first() * lanes);
+            for start in (0..block.len()).step_by(size) {
+                let rows = start..block.len().min(start + size);
                 let out = &mut rest[rows.start * lanes..rows.end * lanes];
                 let from = Rows { program, lanes, values: below };
-                match (&block.kind, args) {
+                match (program.kind(block), args) {
                     (Kind::Unary(f), &[x]) => NumberExpr::over(f, [from.all(x, &rows, ta)], out),
                     (Kind::Binary(f), &[a, b]) => {
                         NumberExpr::over(f, [from.all(a, &rows, ta), from.all(b, &rows, tb)], out);
@@ -113,31 +118,35 @@ impl Runs {
     /// `wanted` come from are left out.
     pub fn backward(&mut self, program: &Blocks, wanted: u64) {
         for block in program.blocks.iter().rev().filter(|b| b.feeds & wanted != 0) {
-            for (i, k) in block.args.clone().enumerate() {
-                if program.wanted[k] {
-                    self.back(program, block, i, program.args[k]);
+            if self.lanes * block.len() == 1 {
+                single::back(program, block, &self.values, &mut self.adjoints);
+                continue;
+            }
+            for (i, (&at, &wanted)) in program.args(block).iter().zip(program.wanted(block)).enumerate() {
+                if wanted {
+                    self.back(program, block, i, at);
                 }
             }
-            let range = block.first * self.lanes..(block.first + block.len) * self.lanes;
+            let range = block.first() * self.lanes..(block.first() + block.len()) * self.lanes;
             self.adjoints[range].fill(0.0);
         }
     }
 
     /// What an argument of a block gets.
     fn back(&mut self, program: &Blocks, block: &Block, i: usize, to: At) {
-        let args = &program.args[block.args.clone()];
+        let args = program.args(block);
         let (lanes, size) = (self.lanes, self.tile(args));
-        let (below, rest) = self.values.split_at(block.first * lanes);
-        let (to_below, adjoints) = self.adjoints.split_at_mut(block.first * lanes);
+        let (below, rest) = self.values.split_at(block.first() * lanes);
+        let (to_below, adjoints) = self.adjoints.split_at_mut(block.first() * lanes);
         let from = Rows { program, lanes, values: below };
         let [ta, tb, tc] = &mut self.tiles;
         let mut target = Target { program, lanes, at: to, adjoints: to_below, parts: &mut self.parts };
-        for start in (0..block.len).step_by(size) {
-            let rows = start..block.len.min(start + size);
+        for start in (0..block.len()).step_by(size) {
+            let rows = start..block.len().min(start + size);
             let range = rows.start * lanes..rows.end * lanes;
             let (g, y) = (&adjoints[range.clone()], &rest[range]);
             let slope = &mut tc[..g.len()];
-            match (&block.kind, args) {
+            match (program.kind(block), args) {
                 (Kind::Binary(Binary::Add), _) | (Kind::Sum, _) => target.give(Whole, &rows, g, g),
                 (Kind::Binary(Binary::Sub), _) if i == 0 => target.give(Whole, &rows, g, g),
                 (Kind::Binary(Binary::Sub), _) => target.give(Negative, &rows, g, g),
@@ -175,7 +184,7 @@ impl Runs {
                 _ => {}
             }
         }
-        target.done(block.len);
+        target.done(block.len());
     }
 }
 

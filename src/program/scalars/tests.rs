@@ -93,6 +93,10 @@ fn every_function_has_the_values_and_derivatives_of_a_tape() -> Result<()> {
             assert!(same(y[0], values[i]), "{name} of {x:?}: {}, of a tape {}", values[i], y[0]);
             let equal = found.iter().zip(&d[0]).all(|(&a, &b)| same(a, b) || (a == 0.0 && b == 0.0));
             assert!(equal, "{name} at {x:?}: {found:?}, of a tape {:?}", d[0]);
+            // Alone it is no loop.
+            let (y, d) = program.value_and_grad(&Tensor::from(x.to_vec()))?;
+            let equal = found.iter().zip(d.to_vec()).all(|(&a, b)| same(a, b));
+            assert!(equal && same(y.item()?, values[i]), "{name} of {x:?} alone: {y:?}, {d:?}");
         }
     }
     Ok(())
@@ -138,6 +142,11 @@ fn random_formulas_have_the_bits_of_plain_numbers_and_the_derivatives_of_a_tape(
         let (values, slopes) = program.jacobian(&x)?;
         let (x, values, slopes) = (x.to_vec(), values.to_vec(), slopes.to_vec());
         for (run, x) in x.chunks(3).enumerate() {
+            let alone = program.jacobian(&Tensor::from(x.to_vec()))?;
+            let others = [&values[run * 5..][..5], &slopes[run * 15..][..15]].concat();
+            let equal =
+                [alone.0.to_vec(), alone.1.to_vec()].concat().iter().zip(others).all(|(&a, b)| same(a, b));
+            assert!(equal, "seed {seed}, {x:?} alone");
             let plain = formula(seed, x);
             let (_, rows) = on_tape(x, |x| formula(seed, x))?;
             for (r, (y, row)) in plain.iter().zip(rows).enumerate() {
