@@ -34,8 +34,8 @@ fn main() {
     // Cargo passes --bench; what is left are the words of the user.
     let words: Vec<String> = std::env::args().skip(1).filter(|w| !w.starts_with("--")).collect();
     let all = "mlp_tiny,mlp300,mlp1200,lenet5,cnn3,gpt_nano,gru_char,elementwise,matmul1024,infer_mlp300_b1,infer_mlp300_b64,infer_lenet5_b1,\
-               infer_lenet5_b64,attention1024,mlp_tiny_replayed,gpt_nano_replayed,gpt_nano_half,gpt_nano_least,gelu_by_hand,gelu_by_hand_replayed,sums_recorded,sums_computed,scalar_chain,scalar_chain_fused,adbench_gmm_scalars,adbench_gmm_mixed,\
-               adbench_gmm_tensors,adbench_lstm,adbench_ba,adbench_ba_plain,adbench_ba_preaccumulated,adbench_hand,adbench_hand_tensors";
+               infer_lenet5_b64,attention1024,mlp_tiny_replayed,gpt_nano_replayed,gpt_nano_half,gpt_nano_least,gelu_by_hand,gelu_by_hand_replayed,sums_recorded,sums_computed,scalar_chain,scalar_chain_fused,scalar_chain_replayed,scalar_paths,adbench_gmm_scalars,adbench_gmm_mixed,\
+               adbench_gmm_tensors,adbench_gmm_replayed,adbench_lstm,adbench_lstm_replayed,adbench_ba,adbench_ba_plain,adbench_ba_preaccumulated,adbench_ba_replayed,adbench_hand,adbench_hand_tensors";
     let threads = words.get(1).and_then(|t| t.parse().ok()).unwrap_or_else(kolmo::runtime::num_threads);
     kolmo::runtime::set_num_threads(threads);
     for workload in words.first().map_or(all, String::as_str).split(',') {
@@ -195,6 +195,8 @@ fn run(workload: &str, threads: usize) -> Result<()> {
         }
         "scalar_chain" => scalar::chain(false),
         "scalar_chain_fused" => scalar::chain(true),
+        "scalar_chain_replayed" => scalar::chain_replayed(threads),
+        "scalar_paths" => scalar::paths(threads),
         _ => adbench::run(workload, threads).unwrap_or_else(|| {
             let error = format!("no workload of that name; there are those of the help text of {}", file!());
             println!(

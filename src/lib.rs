@@ -34,7 +34,7 @@
 //! | options of operations, operands, axes | [`ops`], [`tensor`] |
 //! | numbers, generic formulas | [`Scalar`], [`number`]; [`fuse!`] makes one operation of an expression |
 //! | derivatives | [`Var::backward`], [`Var::grad`]; [`autodiff`]: Jacobians, Hessians, sparse ones, checks |
-//! | memory and speed | [`Tape::reset`], [`Tape::checkpoint`], [`autodiff::MemoryBudget`], [`Program`], [`runtime`] |
+//! | memory and speed | [`Tape::reset`], [`Tape::checkpoint`], [`autodiff::MemoryBudget`], [`Program`], [`ScalarProgram`], [`runtime`] |
 //! | your own operation | [`autodiff::CustomOp`], [`Tape::custom`] |
 //! | models | [`nn`], [`loss`], [`optim`], [`metrics`] |
 //! | training | [`data`], [`train`] |
@@ -120,7 +120,7 @@ pub mod train;
 
 pub use error::{Error, OpError, Result};
 pub use ops::list::Float;
-pub use program::Program;
+pub use program::{Program, ScalarProgram};
 pub use real::Number;
 pub use tape::{Gradients, Random, Scalar, Tape, Var};
 pub use tensor::array::Tensor;
@@ -133,6 +133,7 @@ pub use tensor::array::Tensor;
 /// | [`Arithmetic`](number::Arithmetic) | the functions of a number, such as `exp` and `powi` |
 /// | [`Dual`](number::Dual) | a number with its derivatives in a few directions, without a tape |
 /// | [`Lane`](number::Lane), [`Mask`](number::Mask) | numbers side by side in a vector loop, and what comparing them gives |
+/// | [`Traced`](number::Traced) | a number that isn't known yet, to record a [`ScalarProgram`] with |
 /// | [`TapeFloat`](number::TapeFloat), [`TapeNumber`](number::TapeNumber) | what a tape of tensors, and one of scalars, can be made of |
 ///
 /// ```
@@ -149,6 +150,7 @@ pub use tensor::array::Tensor;
 /// ```
 pub mod number {
     pub use crate::{
+        ops::trace::Traced,
         real::{Arithmetic, Dual, Lane, Mask, Number},
         tape::{TapeFloat, TapeNumber},
     };

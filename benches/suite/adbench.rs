@@ -17,7 +17,7 @@ mod rotation;
 
 use crate::{measure::peak_rss_mb, timing::budget};
 use ba::Way;
-use kolmo::{Result, Tape, autodiff::Sparse};
+use kolmo::{Result, Tape, Tensor, autodiff::Sparse};
 use std::{hint::black_box, time::Instant};
 
 /// Runs one of the workloads; `None` if it isn't here.
@@ -26,10 +26,13 @@ pub fn run(workload: &str, threads: usize) -> Option<Result<()>> {
         "adbench_gmm_scalars" => mixture(workload, threads, gmm::scalars),
         "adbench_gmm_mixed" => mixture(workload, threads, gmm::mixed),
         "adbench_gmm_tensors" => mixture(workload, threads, gmm::tensors),
+        "adbench_gmm_replayed" => mixture_replayed(workload, threads),
         "adbench_lstm" => text(workload, threads),
+        "adbench_lstm_replayed" => text_replayed(workload, threads),
         "adbench_ba" => bundle(workload, threads, Way::Forward),
         "adbench_ba_plain" => bundle(workload, threads, Way::Plain),
         "adbench_ba_preaccumulated" => bundle(workload, threads, Way::Preaccumulated),
+        "adbench_ba_replayed" => bundle_replayed(workload, threads),
         "adbench_hand" | "adbench_hand_tensors" => track(workload, threads),
         _ => return None,
     })
@@ -45,6 +48,29 @@ fn text(workload: &str, threads: usize) -> Result<()> {
     let p = lstm::read("lstm_l2_c1024", include_str!("../../tests/data/adbench/lstm_l2_c1024.txt"))?;
     let tape = &mut Tape::new();
     compare(workload, threads, || lstm::value(&p), || Ok(lstm::scalars(tape, &p)?.1.iter().sum()))
+}
+
+fn mixture_replayed(workload: &str, threads: usize) -> Result<()> {
+    let p = gmm::read("gmm_d10_K25", include_str!("../../tests/data/adbench/gmm_d10_K25.txt"))?;
+    let (program, x) = (gmm::program(&p)?, Tensor::from([&p.alphas[..], &p.means, &p.icf].concat()));
+    compare(workload, threads, || gmm::value(&p), || Ok(program.value_and_grad(&x)?.1.to_vec().iter().sum()))
+}
+
+fn text_replayed(workload: &str, threads: usize) -> Result<()> {
+    let p = lstm::read("lstm_l2_c1024", include_str!("../../tests/data/adbench/lstm_l2_c1024.txt"))?;
+    let (program, x) = (lstm::program(&p)?, lstm::parameters(&p));
+    compare(workload, threads, || lstm::value(&p), || Ok(program.value_and_grad(&x)?.1.to_vec().iter().sum()))
+}
+
+fn bundle_replayed(workload: &str, threads: usize) -> Result<()> {
+    let p = ba::read("ba1", include_str!("../../tests/data/adbench/ba1.txt"))?;
+    let program = ba::program()?;
+    compare(
+        workload,
+        threads,
+        || ba::values(&p, &p.variables).iter().sum(),
+        || Ok(ba::replayed(&program, &p)?.1.as_slice().unwrap_or_default().iter().step_by(16).sum()),
+    )
 }
 
 fn bundle(workload: &str, threads: usize, way: Way) -> Result<()> {
@@ -84,7 +110,7 @@ fn track(workload: &str, threads: usize) -> Result<()> {
 }
 
 /// Times both in turn and prints the medians and their ratio.
-fn compare(
+pub fn compare(
     workload: &str,
     threads: usize,
     mut primal: impl FnMut() -> f64,

@@ -1,6 +1,11 @@
-//! A long chain of scalar statements: recording and sweeping against computing alone.
-use crate::{measure::peak_rss_mb, timing::budget};
-use kolmo::{Number, Result, Scalar, Tape, fuse};
+//! A long chain of scalar statements: recording and sweeping against computing alone. And many short runs of
+//! one program.
+use crate::{
+    adbench::compare,
+    measure::peak_rss_mb,
+    timing::{budget, fill},
+};
+use kolmo::{Number, Result, Scalar, ScalarProgram, Tape, Tensor, fuse};
 use std::{hint::black_box, time::Instant};
 
 /// Turns of the loop, each of twelve operations.
@@ -76,4 +81,51 @@ pub fn chain(with_fuse: bool) -> Result<()> {
         peak_rss_mb()
     );
     Ok(())
+}
+
+/// Steps of a path, and paths.
+const STEPS: usize = 50;
+const PATHS: usize = 1000;
+
+/// The payoff of a call on a price whose variance wanders, too (Heston, 1993), by Euler's steps over a year:
+/// of price, variance, speed and mean of its return, its own volatility, correlation; and two draws for each
+/// step.
+fn payoff<R: Number>(x: &[R], draws: &[R]) -> R {
+    let (mut price, mut variance, dt) = (x[0], x[1], 1.0 / STEPS as f64);
+    let apart = (R::constant(1.0) - x[5] * x[5]).sqrt();
+    for draw in draws.chunks_exact(2) {
+        let positive = variance.relu();
+        let noise = (positive * dt).sqrt();
+        price = price * (noise * draw[0] - positive * (0.5 * dt)).exp();
+        let second = x[5] * draw[0] + apart * draw[1];
+        variance = variance + x[2] * (x[3] - positive) * dt + x[4] * noise * second;
+    }
+    (price - 100.0).relu()
+}
+
+/// Payoffs of many paths and their derivatives, against payoffs alone by plain scalar code.
+pub fn paths(threads: usize) -> Result<()> {
+    let (width, draws) = (6 + 2 * STEPS, fill(1, PATHS * 2 * STEPS, 1.7));
+    let start = [100.0, 0.04, 1.5, 0.04, 0.3, -0.7];
+    let row =
+        |i: usize| start.into_iter().chain(draws[i * 2 * STEPS..][..2 * STEPS].iter().map(|&d| d as f64));
+    let rows: Vec<f64> = (0..PATHS).flat_map(row).collect();
+    let program = ScalarProgram::with_data(6, 2 * STEPS, |x, draws| vec![payoff(x, draws)])?;
+    let all = Tensor::new([PATHS, width], rows.clone())?;
+    compare(
+        "scalar_paths",
+        threads,
+        || rows.chunks_exact(width).map(|row| payoff(&row[..6], &row[6..])).sum(),
+        || Ok(program.value_and_grad(&all)?.1.to_vec().iter().sum()),
+    )
+}
+
+/// The chain recorded once and run again.
+pub fn chain_replayed(threads: usize) -> Result<()> {
+    let program = ScalarProgram::new(2, |x| vec![plain(x[0], x[1])])?;
+    let x = Tensor::from(vec![0.5, 0.3]);
+    let primal = || plain(black_box(0.5), black_box(0.3));
+    compare("scalar_chain_replayed", threads, primal, || {
+        Ok(program.value_and_grad(&x)?.1.to_vec().iter().sum())
+    })
 }

@@ -1,8 +1,11 @@
 //! Bundle adjustment, an objective of ADBench: how far each observed point lies from where its camera should
 //! see it, and the sparse Jacobian of that with respect to all cameras, points and weights.
 #![allow(dead_code)] // Not every program needs all of it.
-use super::{numbers::Numbers, rotation::rotate};
-use kolmo::{Number, Result, Scalar, Tape, autodiff::Sparse};
+use super::{
+    numbers::Numbers,
+    rotation::{rotate, rotate_either},
+};
+use kolmo::{Number, Result, Scalar, ScalarProgram, Tape, Tensor, autodiff::Sparse};
 use std::ops::{Add, Div, Mul, Sub};
 
 /// Values of a camera: rotation (3), centre (3), focal length, principal point (2), distortion (2).
@@ -56,13 +59,24 @@ fn project<R: Number>(v: [R; 15], feature: [f64; 2]) -> [R; 2]
 where
     f64: Add<R, Output = R> + Sub<R, Output = R> + Mul<R, Output = R> + Div<R, Output = R>,
 {
-    let [r0, r1, r2, c0, c1, c2, focal, u0, v0, k1, k2, x0, x1, x2, weight] = v;
-    let [x, y, z] = rotate([r0, r1, r2], [x0 - c0, x1 - c1, x2 - c2]);
+    let [r0, r1, r2, c0, c1, c2, .., x0, x1, x2, _] = v;
+    see(v, rotate([r0, r1, r2], [x0 - c0, x1 - c1, x2 - c2]), feature)
+}
+
+/// The same from where the point lies before the camera.
+#[inline(always)]
+fn see<R, F>(v: [R; 15], [x, y, z]: [R; 3], feature: [F; 2]) -> [R; 2]
+where
+    R: Number + Sub<F, Output = R>,
+    f64: Add<R, Output = R> + Sub<R, Output = R> + Mul<R, Output = R> + Div<R, Output = R>,
+{
+    let [.., focal, u0, v0, k1, k2, _, _, _, weight] = v;
     let depth = 1.0 / z;
     let (px, py) = (x * depth, y * depth);
     let square = px * px + py * py;
     let bent = focal * (1.0 + square * (k1 + k2 * square));
-    [weight * (px * bent + u0 - feature[0]), weight * (py * bent + v0 - feature[1])]
+    let [fx, fy] = feature;
+    [weight * (px * bent + u0 - fx), weight * (py * bent + v0 - fy)]
 }
 
 /// What each observation depends on: its camera, its point, its weight.
@@ -127,4 +141,26 @@ pub fn derivatives(
     errors.extend(p.parts(&all).2.iter().map(|&w| weight_error(w)));
     tape.sparse_jacobian_into(&errors, &all, jacobian)?;
     Ok(errors.iter().map(|e| e.value()).collect())
+}
+
+/// The program of one observation, recorded once: 15 inputs, and the feature as data.
+pub fn program() -> Result<ScalarProgram> {
+    ScalarProgram::with_data(15, 2, |v, feature| {
+        let v: [_; 15] = std::array::from_fn(|i| v[i]);
+        let [r0, r1, r2, c0, c1, c2, .., x0, x1, x2, _] = v;
+        see(v, rotate_either([r0, r1, r2], [x0 - c0, x1 - c1, x2 - c2]), [feature[0], feature[1]]).to_vec()
+    })
+}
+
+/// All errors, and all derivatives of each observation's two: `[n, 2, 15]`.
+pub fn replayed(program: &ScalarProgram, p: &Input) -> Result<(Vec<f64>, Tensor<f64>)> {
+    let mut rows = Vec::with_capacity(p.observations.len() * 17);
+    arguments(p, &p.variables, |v, feature| {
+        rows.extend_from_slice(&v);
+        rows.extend_from_slice(&feature);
+    });
+    let (errors, jacobian) = program.jacobian(&Tensor::new([p.observations.len(), 17], rows)?)?;
+    let mut errors = errors.to_vec();
+    errors.extend(p.parts(&p.variables).2.iter().map(|&w| weight_error(w)));
+    Ok((errors, jacobian))
 }

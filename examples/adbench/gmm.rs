@@ -4,7 +4,7 @@
 //! triangular, exp qₖ on the diagonal.
 #![allow(dead_code)] // Not every program needs all of it.
 use super::numbers::Numbers;
-use kolmo::{Number, Result, Tape, Tensor, Var, number::Arithmetic};
+use kolmo::{Number, Result, ScalarProgram, Tape, Tensor, Var, number::Arithmetic};
 use std::{
     f64::consts::{LN_2, PI},
     iter::Sum,
@@ -75,7 +75,9 @@ impl Input {
 }
 
 fn logsumexp<R: Number + Sum>(v: &[R]) -> R {
-    let max = v.iter().map(|s| s.primal()).fold(f64::NEG_INFINITY, f64::max);
+    // A number like any other, not a plain one that is read: so a program can do it again.
+    let max =
+        v.iter().map(|s| s.fixed()).reduce(|a, b| a.maximum(b)).unwrap_or(R::constant(f64::NEG_INFINITY));
     v.iter().map(|&s| (s - max).exp()).sum::<R>().log() + max
 }
 
@@ -155,6 +157,15 @@ pub fn scalars(tape: &mut Tape<f64>, p: &Input) -> Result<(f64, Vec<f64>)> {
     let grads = y.backward()?;
     let all = alphas.iter().chain(&means).chain(&icf);
     Ok((y.value(), all.map(|&s| grads.scalar(s)).collect()))
+}
+
+/// The objective recorded once, of its parameters: alphas, means, inverse covariance factors.
+pub fn program(p: &Input) -> Result<ScalarProgram> {
+    ScalarProgram::new(p.alphas.len() + p.means.len() + p.icf.len(), |x| {
+        let (alphas, rest) = x.split_at(p.alphas.len());
+        let (means, icf) = rest.split_at(p.means.len());
+        vec![objective(p, [alphas, means, icf], |points| points())]
+    })
 }
 
 /// Scalars inside, where the triangular products are; tensors outside, for the sums over components.

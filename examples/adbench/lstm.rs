@@ -1,7 +1,7 @@
 //! An LSTM with diagonal weights that predicts the next character of a text, as ADBench defines it, its two
 //! quirks included: forget and output gates see the input, the others the hidden state; and log(2 + Σ exp).
 use super::numbers::Numbers;
-use kolmo::{Number, Result, Tape, fuse, ops::FuseInput};
+use kolmo::{Number, Result, ScalarProgram, Tape, Tensor, fuse, ops::FuseInput};
 use std::iter::Sum;
 
 pub struct Input {
@@ -58,9 +58,9 @@ where
                 let part = |gate: usize, v: R| [v, weights[gate * b + i], biases[gate * b + i]];
                 let (forget, input) = (gate.apply(part(0, x[i])), gate.apply(part(1, hidden[i])));
                 let (output, change) = (gate.apply(part(2, x[i])), change.apply(part(3, hidden[i])));
-                cell[i] = mix.apply([cell[i], forget, input, change]);
-                hidden[i] = out.apply([output, cell[i]]);
-                x[i] = hidden[i];
+                let c = mix.apply([cell[i], forget, input, change]);
+                let h = out.apply([output, c]);
+                (cell[i], hidden[i], x[i]) = (c, h, h);
             }
         }
         for i in 0..b {
@@ -84,4 +84,19 @@ pub fn scalars(tape: &mut Tape<f64>, p: &Input) -> Result<(f64, Vec<f64>)> {
     let loss = loss(p, &main, &extra);
     let grads = loss.backward()?;
     Ok((loss.value(), main.iter().chain(&extra).map(|&s| grads.scalar(s)).collect()))
+}
+
+/// The loss recorded once, of its parameters.
+#[allow(dead_code)] // Not every program needs it.
+pub fn program(p: &Input) -> Result<ScalarProgram> {
+    ScalarProgram::new(p.main.len() + p.extra.len(), |x| {
+        let (main, extra) = x.split_at(p.main.len());
+        vec![loss(p, main, extra)]
+    })
+}
+
+/// The parameters.
+#[allow(dead_code)] // Not every program needs it.
+pub fn parameters(p: &Input) -> Tensor<f64> {
+    Tensor::from([&p.main[..], &p.extra].concat())
 }

@@ -6,18 +6,37 @@ pub fn dot<R: Number>(a: [R; 3], b: [R; 3]) -> R {
     a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 }
 
+#[inline(always)]
+fn cross<R: Number>(a: [R; 3], b: [R; 3]) -> [R; 3] {
+    [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
+}
+
 /// The point `x` turned by the vector `r`: about its direction, by its length.
 #[inline(always)]
 pub fn rotate<R: Number>(r: [R; 3], x: [R; 3]) -> [R; 3] {
-    let cross = |a: [R; 3], b: [R; 3]| {
-        [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
-    };
     let square = dot(r, r);
-    if square.primal() == 0.0 {
-        // To first order, so that the derivative at 0 is right too.
-        let c = cross(r, x);
-        return std::array::from_fn(|i| x[i] + c[i]);
-    }
+    if square.primal() == 0.0 { turned_little(r, x) } else { turned(r, square, x) }
+}
+
+/// The same where which of the two it is isn't known before it is run: both are computed, and one is chosen.
+#[allow(dead_code)] // Not every program needs it.
+pub fn rotate_either<R: Number>(r: [R; 3], x: [R; 3]) -> [R; 3] {
+    let (square, one) = (dot(r, r), R::constant(1.0));
+    let still = square.equal(R::constant(0.0));
+    let (little, full) = (turned_little(r, x), turned(r, R::select(still, one, square), x));
+    std::array::from_fn(|i| R::select(still, little[i], full[i]))
+}
+
+/// To first order, so that the derivative at 0 is right too.
+#[inline(always)]
+fn turned_little<R: Number>(r: [R; 3], x: [R; 3]) -> [R; 3] {
+    let c = cross(r, x);
+    std::array::from_fn(|i| x[i] + c[i])
+}
+
+/// Turned by a vector of this squared length, which isn't 0.
+#[inline(always)]
+fn turned<R: Number>(r: [R; 3], square: R, x: [R; 3]) -> [R; 3] {
     let angle = square.sqrt();
     let ((sin, cos), inverse) = (angle.sin_cos(), R::constant(1.0) / angle);
     let axis = r.map(|v| v * inverse);

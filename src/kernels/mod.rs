@@ -12,6 +12,7 @@ pub(crate) mod pairs;
 pub(crate) mod pool;
 pub(crate) mod recurrent;
 pub(crate) mod reduce;
+pub(crate) mod rows;
 pub(crate) mod softmax;
 pub(crate) mod standardize;
 pub(crate) mod update;

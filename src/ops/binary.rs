@@ -222,7 +222,7 @@ elementary!(binary);
 
 /// The derivatives of a function, in a, b, y and the gradient of y.
 #[derive(Clone, Copy)]
-enum Slope {
+pub(crate) enum Slope {
     A(Binary),
     B(Binary),
 }
@@ -381,7 +381,7 @@ impl<T: Float> Rule<T> for Test {
 macro_rules! choice {
     ($name:ident, |$m:ident, $a:ident, $b:ident| $e:expr) => {
         #[derive(Clone, Copy)]
-        struct $name;
+        pub(crate) struct $name;
         impl NumberExpr<3> for $name {
             #[inline(always)]
             fn eval<R: Arithmetic>(&self, [$m, $a, $b]: [R; 3]) -> R {

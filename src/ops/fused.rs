@@ -4,6 +4,7 @@
 use super::{
     checks::operands,
     list::{Float, FusedOp, FusedTable},
+    trace::Traced,
     traced,
 };
 use crate::{
@@ -125,6 +126,13 @@ impl<const N: usize> FuseInput<N> for f64 {
     type Output = f64;
     #[inline(always)]
     fn fuse<E: Fuse<N>>(e: E, x: [f64; N]) -> f64 {
+        e.eval(x)
+    }
+}
+
+impl<'a, const N: usize> FuseInput<N> for Traced<'a> {
+    type Output = Traced<'a>;
+    fn fuse<E: Fuse<N>>(e: E, x: [Traced<'a>; N]) -> Traced<'a> {
         e.eval(x)
     }
 }

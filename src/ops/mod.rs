@@ -86,6 +86,7 @@ mod standardize;
 #[cfg(test)]
 mod table_tests;
 pub(crate) mod take;
+pub(crate) mod trace;
 pub(crate) mod traced;
 mod windows;
 

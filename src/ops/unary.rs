@@ -258,7 +258,7 @@ elementary!(unary);
 
 /// The derivative of a function, in x, y and the gradient of y.
 #[derive(Clone, Copy)]
-struct Slope(Unary);
+pub(crate) struct Slope(pub Unary);
 
 forms!(Unary, 1);
 forms!(Slope, 3);

@@ -4,6 +4,8 @@
 //! twice, in an order that is settled beforehand. Neither layers nor shape checks are gone through again,
 //! neighbouring operations element by element run block by block in one pass, and a value is let go after its
 //! last use.
+//!
+//! Scalars have programs of their own, which are recorded without a tape: [`scalars`].
 mod build;
 mod chain;
 mod memory;
@@ -11,7 +13,9 @@ mod operand;
 mod plan;
 mod record;
 mod run;
+mod scalars;
 
 pub(crate) use operand::Operand;
 pub(crate) use record::Recorded;
 pub use run::Program;
+pub use scalars::ScalarProgram;

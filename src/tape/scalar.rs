@@ -105,7 +105,7 @@ impl<'t, T: TapeNumber> Scalar<'t, T> {
         match tape {
             Some(tape) => {
                 if arguments.iter().any(|(a, _)| a.tape.is_some_and(|t| !std::ptr::eq(t, tape))) {
-                    return tape.fail_scalar("two tapes: the operands were recorded on different tapes");
+                    return tape.two_tapes();
                 }
                 let told = Told::new(name, value.primal(), site);
                 let id = tape.statements.push(arguments.map(|(a, d)| (a.id, d)), told);
@@ -128,9 +128,7 @@ impl<'t, T: TapeNumber> Scalar<'t, T> {
         let partials: Vec<Self> = partials.into_iter().map(Scalar::constant).collect();
         let mut last = Scalar::constant(value);
         for (x, partials) in x.chunks(LONGEST - 1).zip(partials.chunks(LONGEST - 1)) {
-            let (before, one) = ([last], [Scalar::constant(T::constant(1.0))]);
-            let partial = |x: &Self, d: &Self| (x.id, d.value);
-            last = Scalar::linear(name, value, [(&before, &one), (x, partials)], partial);
+            last = Scalar::linear(name, value, Some(last), [(x, partials)], |x, d| (x.id, d.value));
         }
         last
     }
@@ -150,7 +148,7 @@ impl<'t, T: TapeNumber> Scalar<'t, T> {
         let told = Told::new(name, value.primal(), Location::caller());
         let tape = match (self.tape, other.tape) {
             (Some(s), Some(o)) if !std::ptr::eq(s, o) => {
-                return s.fail_scalar("two tapes: the operands were recorded on different tapes");
+                return s.two_tapes();
             }
             (Some(tape), Some(_)) => tape,
             (Some(_), None) => return self.unary(value, a, Told { constant: (1, other.primal()), ..told }),
@@ -360,7 +358,7 @@ impl<T: TapeNumber> std::iter::Sum for Scalar<'_, T> {
             let most = terms.len().min(LONGEST);
             let value = terms[1..most].iter().fold(terms[0].value, |sum, x| sum + x.value);
             let part = &terms[..most];
-            let sum = Scalar::linear("sum", value, [(part, part)], |x, _| (x.id, T::constant(1.0)));
+            let sum = Scalar::linear("sum", value, None, [(part, part)], |x, _| (x.id, T::constant(1.0)));
             terms.drain(1..most);
             terms[0] = sum;
         }
@@ -372,27 +370,35 @@ impl<T: TapeNumber> std::iter::Sum for Scalar<'_, T> {
 const LONGEST: usize = 254;
 
 impl<'t, T: TapeNumber> Scalar<'t, T> {
-    /// A statement whose arguments are the first slices of the parts.
+    /// A statement whose arguments are one `before`, with slope 1, and the first slices of the parts.
     #[inline(always)]
     #[track_caller]
     fn linear<const P: usize>(
         name: &'static str,
         value: T,
+        before: Option<Self>,
         parts: [(&[Self], &[Self]); P],
         argument: impl Fn(&Self, &Self) -> (StatementId, T),
     ) -> Self {
         let site = Location::caller();
-        let all = || parts.iter().flat_map(|(x, _)| x.iter());
+        let all = || before.iter().chain(parts.iter().flat_map(|(x, _)| x.iter()));
         let Some(tape) = all().find_map(|x| x.tape) else { return Scalar::constant(value) };
-        let foreign = |x: &Self| x.tape.is_some_and(|t| !std::ptr::eq(t, tape));
-        if parts.iter().any(|(x, _)| x.iter().fold(false, |any, x| any | foreign(x))) {
-            return tape.fail_scalar("two tapes: the operands were recorded on different tapes");
-        }
         let told = Told::new(name, value.primal(), site);
-        let id = tape.statements.push_slices(parts, argument, told);
+        let (mark, mut foreign) = (tape.statements.len(), false);
+        let mut looked_at = |x: &Self, partner: &Self| {
+            foreign |= x.tape.is_some_and(|t| !std::ptr::eq(t, tape));
+            argument(x, partner)
+        };
+        let first = before.map(|x| looked_at(&x, &x)).map(|(id, _)| (id, T::constant(1.0)));
+        let id = tape.statements.push_slices(first, parts, looked_at, told);
+        if foreign {
+            if id != StatementId::CONSTANT {
+                tape.statements.truncate(mark.0, mark.1, mark.2);
+            }
+            return tape.two_tapes();
+        }
         if tape.settings.observed.get() {
-            let operands = parts.iter().flat_map(|(x, _)| x.iter().map(|x| (x.id, x.value.primal())));
-            tape.statements.note_constants(id, operands);
+            tape.statements.note_constants(id, all().map(|x| (x.id, x.value.primal())));
         }
         Scalar::recorded(tape, value, id)
     }
@@ -402,20 +408,34 @@ impl<'t, T: TapeNumber> Scalar<'t, T> {
     fn products(a: &[Self], b: &[Self]) -> Self {
         let n = a.len().min(b.len());
         let (a, b) = (&a[..n], &b[..n]);
+        if n == 0 {
+            return Scalar::constant(T::constant(0.0));
+        }
+        if n > LONGEST / 2 {
+            let (value, id) = Scalar::many_products(a, b);
+            let tape = a.iter().chain(b).find_map(|x| x.tape);
+            return tape.map_or(Scalar::constant(value), |tape| Scalar::recorded(tape, value, id));
+        }
+        let mut value = a[0].value * b[0].value;
+        for (x, y) in a[1..].iter().zip(&b[1..]) {
+            value = value + x.value * y.value;
+        }
+        if std::ptr::eq(a, b) {
+            return Scalar::linear("sum_of_squares", value, None, [(a, a)], |x, _| (x.id, x.value + x.value));
+        }
+        Scalar::linear("dot", value, None, [(a, b), (b, a)], |x, y| (x.id, y.value))
+    }
+
+    /// More than one statement has room for.
+    #[cold]
+    #[inline(never)]
+    #[track_caller]
+    fn many_products(a: &[Self], b: &[Self]) -> (T, StatementId) {
         let mut sum = Scalar::constant(T::constant(0.0));
         for (a, b) in a.chunks(LONGEST / 2).zip(b.chunks(LONGEST / 2)) {
-            let mut value = a[0].value * b[0].value;
-            for (x, y) in a[1..].iter().zip(&b[1..]) {
-                value = value + x.value * y.value;
-            }
-            let part = if std::ptr::eq(a, b) {
-                Scalar::linear("sum_of_squares", value, [(a, a)], |x, _| (x.id, x.value + x.value))
-            } else {
-                Scalar::linear("dot", value, [(a, b), (b, a)], |x, y| (x.id, y.value))
-            };
-            sum = if n > LONGEST / 2 { sum + part } else { part };
+            sum += Scalar::products(a, b);
         }
-        sum
+        (sum.value, sum.id)
     }
 }
 
@@ -443,10 +463,21 @@ impl<T: TapeNumber> Tape<T> {
         scalars
     }
 
-    #[cold]
+    /// A number of operands that don't belong together.
+    // Its call gives nothing back: a number that a call gives lies in memory, and then all that an operation
+    // gives does, written in pieces and read as a whole, for which the processor waits.
+    #[inline(always)]
     #[track_caller]
-    pub(crate) fn fail_scalar(&self, message: &str) -> Scalar<'_, T> {
-        self.fail_scalar_with(Error::op("scalar", message, Some(Location::caller())))
+    fn two_tapes(&self) -> Scalar<'_, T> {
+        self.note_two_tapes(Location::caller());
+        Scalar::recorded(self, T::constant(f64::NAN), StatementId::CONSTANT)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn note_two_tapes(&self, site: &'static Location<'static>) {
+        let message = "two tapes: the operands were recorded on different tapes";
+        self.tensors.fail(Error::op("scalar", message, Some(site)));
     }
 
     /// A number that isn't one; `backward` of what is computed from it tells the error.

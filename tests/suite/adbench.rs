@@ -15,7 +15,7 @@ mod numbers;
 #[path = "../../examples/adbench/rotation.rs"]
 mod rotation;
 
-use kolmo::{Result, Tape, autodiff::Sparse};
+use kolmo::{Result, Tape, Tensor, autodiff::Sparse};
 
 /// ADBench's rule: |x − y| / max(1, |x| + |y|) at most 1e-8, element by element.
 fn assert_close(what: &str, found: &[f64], expected: &[f64]) {
@@ -25,8 +25,15 @@ fn assert_close(what: &str, found: &[f64], expected: &[f64]) {
     }
 }
 
-const PROGRAMS: [(&str, gmm::Program); 3] =
-    [("scalars", gmm::scalars), ("tensors", gmm::tensors), ("mixed", gmm::mixed)];
+const PROGRAMS: [(&str, gmm::Program); 4] =
+    [("scalars", gmm::scalars), ("tensors", gmm::tensors), ("mixed", gmm::mixed), ("replayed", replayed)];
+
+/// Recorded, and run on parameters that it wasn't recorded with.
+fn replayed(_: &mut Tape<f64>, p: &gmm::Input) -> Result<(f64, Vec<f64>)> {
+    let x = Tensor::from([&p.alphas[..], &p.means, &p.icf].concat());
+    let (value, gradient) = gmm::program(p)?.value_and_grad(&x)?;
+    Ok((value.item()?, gradient.to_vec()))
+}
 
 fn expected() -> serde_json::Value {
     serde_json::from_str(include_str!("../data/adbench/expected.json")).unwrap()
@@ -91,13 +98,17 @@ fn gmm_with_the_prior_added_has_the_values_of_gradbench() -> Result<()> {
 fn lstm_of_scalars() -> Result<()> {
     let input = lstm::read("lstm_l2_c1024", include_str!("../data/adbench/lstm_l2_c1024.txt"))?;
     let (value, gradient) = lstm::scalars(&mut Tape::new(), &input)?;
+    let (again, replayed) = lstm::program(&input)?.value_and_grad(&lstm::parameters(&input))?;
     // More digits of the objective than expected.json has: ADBench's own run.
-    assert_close("objective", &[value, lstm::value(&input)], &[0.666665179558852; 2]);
-    assert_close(
-        "gradient",
-        &gradient,
-        &floats(&expected()["expected"]["lstm/lstm_l2_c1024.txt"]["gradient"]),
-    );
+    assert_close("objective", &[value, lstm::value(&input), again.item()?], &[0.666665179558852; 3]);
+    assert_eq!(again.item()?, value);
+    for gradient in [gradient, replayed.to_vec()] {
+        assert_close(
+            "gradient",
+            &gradient,
+            &floats(&expected()["expected"]["lstm/lstm_l2_c1024.txt"]["gradient"]),
+        );
+    }
     Ok(())
 }
 
@@ -129,6 +140,28 @@ fn sparse_jacobian_of_bundle_adjustment() -> Result<()> {
         }
         let d = golden["jacobian_of_weight_residual"].as_f64().unwrap();
         assert_eq!(jacobian.row(2 * n + 3).collect::<Vec<_>>(), [(52 + 3, d)], "{way:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn bundle_adjustment_replayed_for_all_observations_at_once() -> Result<()> {
+    let mut input = ba::read("ba_test", include_str!("../data/adbench/ba_test.txt"))?;
+    let program = ba::program()?;
+    // Also with a camera that isn't turned: its slopes are those of the other branch.
+    for turned in [true, false] {
+        if !turned {
+            input.variables[..3].fill(0.0);
+        }
+        let (values, jacobian) = ba::replayed(&program, &input)?;
+        assert_close("values", &values, &ba::values(&input, &input.variables));
+        let sparse = &mut Sparse::default();
+        let way = ba::Way::Forward;
+        let _ = ba::derivatives(&mut Tape::new(), &input, way, sparse)?;
+        let rows = 2 * input.observations.len();
+        let expected: Vec<f64> =
+            (0..rows).flat_map(|i| sparse.row(i).map(|(_, d)| d).collect::<Vec<_>>()).collect();
+        assert_close(&format!("turned: {turned}"), &jacobian.to_vec(), &expected);
     }
     Ok(())
 }

@@ -126,18 +126,20 @@ impl<T: Arithmetic> Statements<T> {
         })
     }
 
-    /// Appends a statement with the arguments of `parts` one after the other, 1 to 254 of them in all. Of
-    /// each `x` of a part `argument` tells the id and, together with the partner at the same place of the
-    /// second slice, the partial derivative.
+    /// Appends a statement with a `first` argument, if there is one, and those of `parts` one after the
+    /// other, 1 to 254 of them in all; the parts have one length. Of each `x` of a part `argument` tells the
+    /// id and, together with the partner at the same place of the second slice, the partial derivative.
     #[inline(always)]
     pub fn push_slices<S, const P: usize>(
         &self,
+        first: Option<(StatementId, T)>,
         parts: [(&[S], &[S]); P],
-        argument: impl Fn(&S, &S) -> (StatementId, T),
+        mut argument: impl FnMut(&S, &S) -> (StatementId, T),
         told: Told<'_>,
     ) -> StatementId {
-        let parts = parts.map(|(x, y)| (&x[..x.len().min(y.len())], y));
-        let n: usize = parts.iter().map(|(x, _)| x.len()).sum();
+        let len = parts.iter().map(|(x, y)| x.len().min(y.len())).min().unwrap_or(0);
+        let parts = parts.map(|(x, y)| (&x[..len], &y[..len]));
+        let n = usize::from(first.is_some()) + P * len;
         debug_assert!((1..TENSOR as usize).contains(&n));
         let (id, slow) = self.with(|b| {
             let at = b.ids.len();
@@ -146,17 +148,21 @@ impl<T: Arithmetic> Statements<T> {
                 return (StatementId::CONSTANT, false);
             }
             let statement = b.counts.len();
-            // SAFETY: as in `push`, with room for `n` arguments: each part writes as many as its first slice
-            // has, no more than the second.
+            // SAFETY: as in `push`, with room for `n` arguments: the first, and `len` of each part.
             unsafe {
                 let (mut ids, mut partials) = (b.ids.as_mut_ptr().add(at), b.partials.as_mut_ptr().add(at));
-                for (xs, partners) in parts {
-                    for (k, (x, partner)) in xs.iter().zip(partners).enumerate() {
-                        let (id, partial) = argument(x, partner);
-                        *ids.add(k) = id.0;
-                        *partials.add(k) = partial;
+                if let Some((id, partial)) = first {
+                    *ids = id.0;
+                    *partials = partial;
+                    (ids, partials) = (ids.add(1), partials.add(1));
+                }
+                // All parts side by side: a product's factors are in both.
+                for k in 0..len {
+                    for (i, (x, partners)) in parts.iter().enumerate() {
+                        let (id, partial) = argument(&x[k], &partners[k]);
+                        *ids.add(i * len + k) = id.0;
+                        *partials.add(i * len + k) = partial;
                     }
-                    (ids, partials) = (ids.add(xs.len()), partials.add(xs.len()));
                 }
                 *b.counts.as_mut_ptr().add(statement) = n as u8;
                 b.counts.set_len(statement + 1);

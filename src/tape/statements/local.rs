@@ -70,14 +70,13 @@ impl<T: Arithmetic> Statements<T> {
                     if adjoint.is_zero() {
                         continue;
                     }
+                    // What lies further on is a value lost in a block made short before.
+                    let (adjoints, outside) = (&mut adjoints[..statement], &mut marked[..floor.0]);
                     for (&id, &partial) in b.ids[at..at + count].iter().zip(&b.partials[at..at + count]) {
-                        let i = id as usize;
-                        if i >= statement {
-                            continue; // a value lost in a block made short before
-                        }
-                        adjoints[i] = adjoints[i] + adjoint * partial;
-                        if i < floor.0 && !marked[i] {
-                            marked[i] = true;
+                        let Some(slot) = adjoints.get_mut(id as usize) else { continue };
+                        *slot = *slot + adjoint * partial;
+                        if let Some(marked) = outside.get_mut(id as usize).filter(|marked| !**marked) {
+                            *marked = true;
                             reached.push(StatementId(id));
                         }
                     }
@@ -108,12 +107,9 @@ impl<T: Arithmetic> Statements<T> {
                 let mut rest = &found[start..end];
                 while id == StatementId::CONSTANT || !rest.is_empty() {
                     let (part, more) = rest.split_at(rest.len().min(TENSOR as usize - 2));
-                    let before = [(id.0, T::constant((id != StatementId::CONSTANT) as u8 as f64))];
-                    id = self.push_slices(
-                        [(&before, &before), (part, part)],
-                        |x, _| (StatementId(x.0), x.1),
-                        Told::NOTHING,
-                    );
+                    let before = (id, T::constant((id != StatementId::CONSTANT) as u8 as f64));
+                    let argument = |x: &(u32, T), _: &(u32, T)| (StatementId(x.0), x.1);
+                    id = self.push_slices(Some(before), [(part, part)], argument, Told::NOTHING);
                     rest = more;
                     if self.is_full() {
                         break;
