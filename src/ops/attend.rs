@@ -4,7 +4,7 @@
 //! rows instead of parts of rows).
 use super::{
     attention::AttentionOptions,
-    checks::operands,
+    checks::{operands, sharing},
     linalg::{matrix, start, walkable},
     list::{Attend, Float},
     softmax::line,
@@ -156,16 +156,6 @@ fn whole<T>(data: &[T], rows: usize, cols: usize) -> Mat<'_, T> {
     Mat { data, rows, cols, row_stride: cols as isize, col_stride: 1 }
 }
 
-/// How many heads of queries go with each of keys, if they go together at all: neighbours.
-pub(super) fn sharing(q: &Shape, k: &Shape) -> Option<usize> {
-    let [q, k] = [q, k].map(|shape| &shape[..shape.rank().saturating_sub(2)]);
-    if q == k {
-        return Some(1);
-    }
-    let ([outer @ .., heads], [outer_k @ .., heads_k]) = (q, k) else { return None };
-    (outer == outer_k && *heads_k > 0 && heads.is_multiple_of(*heads_k)).then(|| heads / heads_k)
-}
-
 /// The sizes l, s, d and e. Of keys and values there may be fewer heads where nothing is differentiated.
 fn sizes<T: Float>([q, k, v]: [&Tensor<T>; 3]) -> Checked<[usize; 4]> {
     let lead = |t: &Tensor<T>| Shape::new(&t.shape()[..t.rank().saturating_sub(2)]);
@@ -294,6 +284,9 @@ impl Attend {
     /// The gradients of queries, keys and values, which lie beside each other in one buffer, head by head.
     fn gradients<T: Float>(&self, [q, k, v]: [&Tensor<T>; 3], g: &Tensor<T>) -> Checked<[Tensor<T>; 3]> {
         let [l, s, d, e] = sizes([q, k, v])?;
+        if sharing(q.shape(), k.shape()) != Some(1) {
+            return Err("heads that share keys have no gradients by themselves".into());
+        }
         let (q, k, v, g) = (&*walkable(q)?, &*walkable(k)?, &*walkable(v)?, &*walkable(g)?);
         let each = [l * d, s * d, s * e];
         let lead = Shape::new(&q.shape()[..q.rank() - 2]);

@@ -1,6 +1,6 @@
 //! Attention: weighted means of values, by the likeness of queries and keys.
 use super::{
-    attend::sharing,
+    checks::sharing,
     list::{Attend, Float},
 };
 use crate::{tape::Var, tensor::Tensor};

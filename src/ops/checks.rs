@@ -21,3 +21,13 @@ pub(super) fn check_axes(axes: &[usize], rank: usize) -> Checked<()> {
 pub(crate) fn operands<'a, T: Element, const N: usize>(x: &[&'a Tensor<T>]) -> Checked<[&'a Tensor<T>; N]> {
     <[&Tensor<T>; N]>::try_from(x).map_err(|_| format!("takes {N} operands, not {}", x.len()))
 }
+
+/// How many heads of queries go with each of keys, if they go together at all: neighbours.
+pub(super) fn sharing(q: &Shape, k: &Shape) -> Option<usize> {
+    let [q, k] = [q, k].map(|shape| &shape[..shape.rank().saturating_sub(2)]);
+    if q == k {
+        return Some(1);
+    }
+    let ([outer @ .., heads], [outer_k @ .., heads_k]) = (q, k) else { return None };
+    (outer == outer_k && *heads_k > 0 && heads.is_multiple_of(*heads_k)).then(|| heads / heads_k)
+}
