@@ -68,7 +68,7 @@ fn a_cache_goes_back_forks_and_is_reordered() -> Result<()> {
     let tape = Tape::inference();
     let at = |first, n| tape.constant(x.narrow(1, first, n).unwrap());
     let mut cache = KvCache::new();
-    cache.append(&at(0, 5), &at(0, 5));
+    let _ = cache.append(&at(0, 5), &at(0, 5));
     let mut other = cache.clone();
     other.truncate(2);
     let (keys, _) = other.append(&at(7, 2), &at(7, 2));
