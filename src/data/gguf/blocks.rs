@@ -1,5 +1,6 @@
-//! The element types of GGUF files, and what a block of each stands for: the layouts of ggml, as `ggml-common.h`
-//! has them, and the arithmetic of its `dequantize_row_…` in the same order, so that values have the same bits.
+//! The element types of GGUF files, and what a block of each stands for: the layouts of ggml, as
+//! `ggml-common.h` has them, and the arithmetic of its `dequantize_row_…` in the same order, so that values have
+//! the same bits.
 use crate::real::half::f16_bits_to_f32;
 
 /// An element type.
@@ -140,8 +141,8 @@ fn q2_k(b: &[u8; 84], values: &mut [f32; 256]) {
     fill(values, |i| scales[i / 16] * f32::from(pair(&b[16..], i)) - minima[i / 16]);
 }
 
-/// Third bits, which take 4 off where they are missing; codes of 2 bits; scales of 16 values each from -32, whose
-/// lower 4 bits come before the upper 2; their scale.
+/// Third bits, which take 4 off where they are missing; codes of 2 bits; scales of 16 values each from -32,
+/// whose lower 4 bits come before the upper 2; their scale.
 fn q3_k(b: &[u8; 110], values: &mut [f32; 256]) {
     let (packed, d) = (&b[96..108], half(b, 108));
     let scales: [f32; 16] = std::array::from_fn(|j| {
@@ -151,9 +152,9 @@ fn q3_k(b: &[u8; 110], values: &mut [f32; 256]) {
     fill(values, |i| scales[i / 16] * (f32::from(pair(&b[32..], i) | bit(b, i) << 2) - 4.0));
 }
 
-/// The scales and the minima of 32 values each: a scale for each, and 8 pairs of 6 bits in 12 bytes. The first
-/// four pairs have the lower 6 bits of the first 8 bytes; of the others the lower 4 bits are in the last 4 bytes, and
-/// the upper 2 above those of the first.
+/// The scales and the minima of 32 values each: a scale of the ones and of the others, and 8 pairs of 6 bits
+/// in 12 bytes. The first four pairs have the lower 6 bits of the first 8 bytes; of the others the lower 4 bits
+/// are in the last 4 bytes, and the upper 2 above those of the first.
 fn scales_and_minima(b: &[u8]) -> [(f32, f32); 8] {
     let (d, min, packed) = (half(b, 0), half(b, 2), &b[4..16]);
     std::array::from_fn(|j| {

@@ -1,5 +1,5 @@
-//! What stands before the numbers of a GGUF file: its metadata, and which tensors there are. Counts, lengths and
-//! places are held against the file's length before anything is done by them.
+//! What stands before the numbers of a GGUF file: its metadata, and which tensors there are. Counts, lengths
+//! and places are held against the file's length before anything is done by them.
 use super::{
     blocks::{Kind, read},
     value::GgufValue,
@@ -116,7 +116,8 @@ pub(super) fn header(from: &mut dyn Source, what: &str) -> Result<Header> {
         let GgufTensor { name, shape, start, bytes, .. } = &*tensor;
         if start.saturating_add(*bytes) > length {
             let message = format!(
-                "tensor {name:?} of shape {shape} and type {} needs {bytes} bytes, and the file ends at byte {length}",
+                "tensor {name:?} of shape {shape} and type {} needs {bytes} bytes, and the file ends at \
+                 byte {length}",
                 tensor.dtype()
             );
             return Err(cursor.wrong(*start, message));

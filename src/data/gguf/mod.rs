@@ -1,6 +1,6 @@
 //! Weights of language models as llama.cpp keeps them: GGUF files of version 2 and 3, by
-//! [their description](https://github.com/ggml-org/ggml/blob/master/docs/gguf.md). What becomes of their values in
-//! a model is in `train`.
+//! [their description](https://github.com/ggml-org/ggml/blob/master/docs/gguf.md). How they come into a model is
+//! the business of `train`.
 mod blocks;
 mod header;
 mod value;
@@ -26,9 +26,10 @@ use std::{
 /// Values that are unpacked at a time: whole blocks of every type.
 const PIECE: usize = 1 << 13;
 
-/// A GGUF file: its metadata, its tensors, and a tensor's values when they are asked for, as numbers of 32 or 64
-/// bits. Types `F32`, `F16`, `BF16`, `Q4_0`, `Q4_1`, `Q5_0`, `Q5_1`, `Q8_0` and `Q2_K` to `Q6_K` are read; a file may
-/// have others beside them.
+/// A GGUF file, as llama.cpp keeps language models: its metadata, its tensors, and a tensor's values when they
+/// are asked for, as numbers of 32 or 64 bits. Types `F32`, `F16`, `BF16`, `Q4_0`, `Q4_1`, `Q5_0`, `Q5_1`,
+/// `Q8_0` and `Q2_K` to `Q6_K` are read; a file may have others beside them. [Its
+/// description](https://github.com/ggml-org/ggml/blob/master/docs/gguf.md) says what there is in it.
 ///
 /// [`load_gguf`](crate::train::load_gguf) puts the tensors into a model.
 ///
@@ -69,8 +70,8 @@ impl Gguf {
     /// file, whatever takes its name.
     ///
     /// # Errors
-    /// The file can't be read, is no GGUF file of version 2 or 3, or is damaged or cut off: names that are there
-    /// twice, texts that aren't UTF-8, tensors that lie in each other's bytes or behind the end.
+    /// The file can't be read, is no GGUF file of version 2 or 3, or is damaged or cut off: names that are
+    /// there twice, texts that aren't UTF-8, tensors that lie in each other's bytes or behind the end.
     #[doc(alias = "GGUFReader")]
     pub fn open(path: impl AsRef<Path>) -> Result<Gguf> {
         Gguf::open_at(path.as_ref())
