@@ -1,6 +1,6 @@
 //! The element types of GGUF files, and what a block of each stands for: the layouts of ggml, as
-//! `ggml-common.h` has them, and the arithmetic of its `dequantize_row_…` in the same order, so that values have
-//! the same bits.
+//! `ggml-common.h` has them, and the arithmetic of its `dequantize_row_…` in the same order, so that values
+//! have the same bits.
 use crate::real::half::f16_bits_to_f32;
 
 /// An element type.
