@@ -10,6 +10,7 @@ use crate::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt::Arguments,
     io::{Read, Seek, SeekFrom},
 };
 
@@ -82,12 +83,12 @@ pub(super) fn header(from: &mut dyn Source, what: &str) -> Result<Header> {
         }
         version => return Err(cursor.wrong(4, format!("version {version} is not 2 or 3"))),
     }
-    let tensors = cursor.count("tensors", ENTRY)?;
-    let pairs = cursor.count("keys", PAIR)?;
+    let tensors = cursor.count(format_args!("tensors"), ENTRY)?;
+    let pairs = cursor.count(format_args!("keys"), PAIR)?;
     let mut metadata = BTreeMap::new();
     for _ in 0..pairs {
         let at = cursor.at;
-        let key = cursor.text("a key")?;
+        let key = cursor.text(format_args!("a key"))?;
         let kind = u32::from_le_bytes(cursor.next()?);
         let value = cursor.value(&key, kind, 0)?;
         if let Some(twice) = metadata.insert(key.clone(), value).map(|_| key) {
@@ -175,8 +176,9 @@ impl Cursor<'_> {
         Ok(bytes)
     }
 
-    /// A number of things, each of which takes `least` bytes or more of what is left.
-    fn count(&mut self, what: &str, least: u64) -> Result<usize> {
+    /// A number of things, each of which takes `least` bytes or more of what is left. Their name is only made
+    /// where it is told: a long key could stand above very many texts.
+    fn count(&mut self, what: Arguments, least: u64) -> Result<usize> {
         let at = self.at;
         let count = u64::from_le_bytes(self.next()?);
         let fits = count.checked_mul(least).is_some_and(|bytes| bytes <= self.left());
@@ -186,9 +188,9 @@ impl Cursor<'_> {
         })
     }
 
-    fn text(&mut self, what: &str) -> Result<String> {
+    fn text(&mut self, what: Arguments) -> Result<String> {
         let at = self.at;
-        let mut bytes = vec![0; self.count(&format!("bytes of {what}"), 1)?];
+        let mut bytes = vec![0; self.count(format_args!("bytes of {what}"), 1)?];
         self.fill(&mut bytes)?;
         String::from_utf8(bytes).map_err(|e| self.wrong(at, format!("{what} is no text in UTF-8: {e}")))
     }
@@ -216,7 +218,7 @@ impl Cursor<'_> {
                     return Err(self.wrong(at, format!("{key:?} is {other}, not 0 (false) or 1 (true)")));
                 }
             },
-            8 => GgufValue::Text(self.text(&format!("the value of {key:?}"))?),
+            8 => GgufValue::Text(self.text(format_args!("the value of {key:?}"))?),
             9 if depth >= DEPTH => {
                 return Err(self.wrong(at, format!("{key:?} has more than {DEPTH} lists in each other")));
             }
@@ -229,7 +231,7 @@ impl Cursor<'_> {
                     9 => 12,
                     _ => 1,
                 };
-                let count = self.count(&format!("values of {key:?}"), least)?;
+                let count = self.count(format_args!("values of {key:?}"), least)?;
                 let mut list = Vec::with_capacity(count);
                 for _ in 0..count {
                     list.push(self.value(key, kind, depth + 1)?);
@@ -249,7 +251,7 @@ impl Cursor<'_> {
     /// A tensor, whose place is not yet one in the file.
     fn tensor(&mut self, alignment: u64) -> Result<GgufTensor> {
         let at = self.at;
-        let name = self.text("a tensor's name")?;
+        let name = self.text(format_args!("a tensor's name"))?;
         let rank = u32::from_le_bytes(self.next()?);
         if rank > AXES {
             return Err(self.wrong(at, format!("tensor {name:?} has {rank} axes, and {AXES} are the most")));
