@@ -1,10 +1,11 @@
 //! Data for training: the digits inside the crate, IDX, CSV and NumPy's files, pictures from folders, text,
-//! splits and folds, scaling, shuffled batches that are made ahead, augmentation.
+//! splits and folds, scaling, shuffled batches that are made ahead, augmentation; and weights in GGUF files.
 mod augment;
 mod digits;
 #[cfg(feature = "images")]
 mod folder;
 mod folds;
+mod gguf;
 mod idx;
 mod loader;
 mod npy;
@@ -21,6 +22,7 @@ pub use digits::digits;
 #[cfg(feature = "images")]
 pub use folder::{ImageFolder, ImageOptions};
 pub use folds::{class_weights, group_k_fold, group_split, k_fold, stratified_k_fold, stratified_split};
+pub use gguf::{Gguf, GgufField, GgufTensor, GgufValue};
 pub use idx::{mnist, read_idx};
 pub use loader::{Batches, DataLoader};
 pub use npy::{NpyArray, read_npy, write_npy};

@@ -13,6 +13,6 @@ pub use history::{History, Record};
 pub use loading::{LoadOptions, LoadReport};
 pub use stopping::EarlyStopping;
 pub use trainer::{Control, StepInfo, Trainer};
+pub use weights::{load_gguf, load_safetensors, load_safetensors_with, save_safetensors};
 #[cfg(feature = "npz")]
 pub use weights::{load_npz, save_npz};
-pub use weights::{load_safetensors, load_safetensors_with, save_safetensors};

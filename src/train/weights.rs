@@ -1,10 +1,11 @@
 //! Weights as safetensors files, by the dotted names of parameters. Names and layouts are PyTorch's: a model
 //! whose fields are named as there reads what `safetensors.torch.save_file(model.state_dict(), …)` wrote, and
-//! the other way round.
+//! the other way round. NumPy's and GGUF files go the same way.
 use super::loading::{Fields, LoadOptions, LoadReport, Stored, Unfit, load};
 #[cfg(feature = "npz")]
 use crate::data::{NpyArray, read_npz, write_npz};
 use crate::{
+    data::{Gguf, GgufTensor},
     error::{Error, Result},
     files::{self, write_readable},
     ops::Float,
@@ -234,9 +235,46 @@ pub fn load_npz<M: Serialize + ?Sized>(model: &M, path: impl AsRef<Path>) -> Res
     load("load_npz", Fields::of(model), read_npz(path)?, &LoadOptions::new()).map(drop)
 }
 
+/// Puts the tensors of a GGUF file into the parameters of the names that the options make of theirs, as
+/// [`load_safetensors_with`] does. Shapes are PyTorch's: of a linear layer `[out, in]`. What the file's maker
+/// changed stays so: of Llama models, llama.cpp has the rows of each head of `attn_q` and `attn_k` in another
+/// order, with neighbours turned together.
+///
+/// ```no_run
+/// use kolmo::{Random, data::Gguf, nn::Linear, train::{LoadOptions, load_gguf}};
+/// #[derive(serde::Serialize)]
+/// struct Block { gate: Linear, down: Linear }
+/// let file = Gguf::open("model.gguf")?;
+/// let (wide, narrow) = (file.value("llama.feed_forward_length")?, file.value("llama.embedding_length")?);
+/// let rng = &mut Random::new(0);
+/// let first = Block {
+///     gate: Linear::new(narrow, wide, rng).bias(false),
+///     down: Linear::new(wide, narrow, rng).bias(false),
+/// };
+/// let options = LoadOptions::new().strict(false).prefix("blk.0.").rename(|name| name.replace("ffn_", ""));
+/// let report = load_gguf(&first, &file, &options)?;
+/// assert!(report.missing.is_empty());
+/// # Ok::<(), kolmo::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`load_safetensors_with`]: the model is as it was.
+pub fn load_gguf<M: Serialize + ?Sized>(model: &M, file: &Gguf, options: &LoadOptions) -> Result<LoadReport> {
+    let tensors = file.tensors().iter().map(|tensor| (tensor.name().to_string(), (file, tensor)));
+    load("load_gguf", Fields::of(model), tensors.collect(), options)
+}
+
+impl Stored for (&Gguf, &GgufTensor) {
+    fn value<T: Float>(&self, shape: &Shape) -> Result<Tensor<T>, Unfit> {
+        let (file, tensor) = self;
+        same_shape(tensor.shape(), shape).map_err(Unfit::Shape)?;
+        file.read(tensor).map_err(Unfit::Type)
+    }
+}
+
 impl Stored for TensorView<'_> {
     fn value<T: Float>(&self, shape: &Shape) -> Result<Tensor<T>, Unfit> {
-        same_shape(self, shape).map_err(Unfit::Shape)?;
+        same_shape(self.shape(), shape).map_err(Unfit::Shape)?;
         value_of(self.dtype(), self.data(), shape).map_err(Unfit::Type)
     }
 }
@@ -244,23 +282,21 @@ impl Stored for TensorView<'_> {
 #[cfg(feature = "npz")]
 impl Stored for NpyArray {
     fn value<T: Float>(&self, shape: &Shape) -> Result<Tensor<T>, Unfit> {
-        match self.shape() == shape {
-            true => Ok(self.to_tensor()),
-            false => Err(Unfit::Shape(format!("is {} in the file, {shape} in the model", self.shape()))),
-        }
+        same_shape(self.shape(), shape).map_err(Unfit::Shape)?;
+        Ok(self.to_tensor())
     }
 }
 
 /// The file's tensor as the parameter needs it.
 pub(super) fn value<T: Float>(view: &TensorView, shape: &Shape) -> Result<Tensor<T>, String> {
-    same_shape(view, shape)?;
+    same_shape(view.shape(), shape)?;
     value_of(view.dtype(), view.data(), shape)
 }
 
-fn same_shape(view: &TensorView, shape: &Shape) -> Result<(), String> {
-    match *view.shape() == shape[..] {
+fn same_shape(found: &[usize], shape: &Shape) -> Result<(), String> {
+    match *found == shape[..] {
         true => Ok(()),
-        false => Err(format!("is {} in the file, {shape} in the model", Shape::new(view.shape()))),
+        false => Err(format!("is {} in the file, {shape} in the model", Shape::new(found))),
     }
 }
 

@@ -32,6 +32,7 @@ pub const READERS: &[Reader] = &[
     Reader { name: "safetensors", seeds: weights, whole: same, read: read_weights, bound: few },
     Reader { name: "npy", seeds: npy, whole: same, read: read_npy, bound: few },
     Reader { name: "npz", seeds: npz, whole: same, read: read_npz, bound: archived },
+    Reader { name: "gguf", seeds: ggufs, whole: same, read: read_gguf, bound: few },
     Reader { name: "checkpoint", seeds: checkpoints, whole: same, read: read_checkpoint, bound: few },
     Reader { name: "tape", seeds: tapes, whole: same, read: read_tape, bound: lists },
     Reader { name: "idx", seeds: idx, whole: same, read: read_idx, bound: packed },
@@ -227,6 +228,36 @@ fn read_npz(path: &Path) -> Option<Use> {
         if loaded {
             train(&net, &mut AdamW::new(0.1));
         }
+    }))
+}
+
+/// Two keys and three tensors in few bytes, and every type.
+fn ggufs() -> Vec<Vec<u8>> {
+    let mut small = b"GGUF\x03\0\0\0".to_vec();
+    let text = |text: &str| [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat();
+    small.extend([3u64, 2].map(u64::to_le_bytes).concat());
+    small.extend([&text("n")[..], &[10, 0, 0, 0], &7u64.to_le_bytes()].concat());
+    small.extend(
+        [&text("t")[..], &[9, 0, 0, 0, 8, 0, 0, 0], &2u64.to_le_bytes(), &text("a"), &text("bc")].concat(),
+    );
+    // Of eight floats, of blocks of 18 bytes that stand for 32 values, and of 84 that stand for 256.
+    for (name, size, kind, start) in [("a", 8u64, 0u8, 0u64), ("b", 32, 2, 32), ("c", 256, 10, 64)] {
+        let at = [&[kind, 0, 0, 0][..], &start.to_le_bytes()].concat();
+        small.extend([&text(name)[..], &[1, 0, 0, 0], &size.to_le_bytes(), &at].concat());
+    }
+    small.resize(small.len().next_multiple_of(32) + 64 + 84, 0x3c);
+    [vec![small], all(&["gguf/types.gguf"])].concat()
+}
+
+fn read_gguf(path: &Path) -> Option<Use> {
+    let file = data::Gguf::open(path).ok()?;
+    let read = |t: &data::GgufTensor| file.tensor::<f64>(t.name()).ok();
+    let tensors: Vec<_> = file.tensors().iter().filter_map(read).collect();
+    Some(Box::new(move || {
+        let size: usize = tensors.iter().map(|t| t.to_vec().len()).sum();
+        let texts = file.metadata().keys().filter_map(|key| file.value::<Vec<&str>>(key).ok()).count();
+        let _ = (size, texts, format!("{file:?} {:?} {:?}", file.metadata(), file.tensors()));
+        let _ = train::load_gguf(&net(), &file, &train::LoadOptions::new().strict(false));
     }))
 }
 

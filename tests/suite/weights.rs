@@ -1,8 +1,11 @@
-//! Weights from and to safetensors and NumPy's files, with PyTorch's names.
+//! Weights from and to safetensors and NumPy's files, with PyTorch's names, and from GGUF files.
 use kolmo::{
     Random, Result, Tape, Tensor,
+    data::Gguf,
     nn::{Layer, Linear, Param, Sequential, Tanh, named_params},
-    train::{LoadOptions, load_npz, load_safetensors, load_safetensors_with, save_npz, save_safetensors},
+    train::{
+        LoadOptions, load_gguf, load_npz, load_safetensors, load_safetensors_with, save_npz, save_safetensors,
+    },
 };
 use std::{
     collections::BTreeMap,
@@ -105,6 +108,53 @@ fn arrays_of_numpy_go_there_and_back() -> Result<()> {
     let error = load_npz(&smaller, &path).unwrap_err().to_string();
     assert!(error.contains("not in the model: 2.bias, 2.weight"), "{error}");
     assert!(error.contains("0.weight is [8, 4] in the file, [7, 4] in the model"), "{error}");
+    Ok(())
+}
+
+/// Two blocks of each type, whose values llama.cpp's own package computed.
+#[test]
+fn gguf_files_have_the_values_of_llama_cpp_to_the_bit() -> Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/gguf");
+    let file = Gguf::open(folder.join("types.gguf"))?;
+    let zeros = || -> BTreeMap<String, Param> {
+        let all = file.tensors().iter();
+        all.map(|t| (t.dtype().to_string() + ".weight", Param::new(Tensor::zeros(t.shape().clone()))))
+            .collect()
+    };
+    let (found, expected) = (zeros(), zeros());
+    let upper = |name: &str| name.to_uppercase().replace("WEIGHT", "weight");
+    let options = || LoadOptions::new().rename(upper);
+    assert_eq!(load_gguf(&found, &file, &options())?.loaded.len(), 13);
+    load_safetensors_with(&expected, folder.join("types.safetensors"), &options())?;
+    for (name, p) in &found {
+        let (found, expected) = (p.value().to_vec(), expected[name].value().to_vec());
+        assert!(found.iter().all(|v| v.is_finite()) && found.iter().any(|v| *v != 0.0), "{name}");
+        for (i, (a, b)) in found.iter().zip(&expected).enumerate() {
+            assert_eq!(a.to_bits(), b.to_bits(), "{name}, {i}: {a}, expected {b}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn what_of_a_gguf_file_does_not_fit_is_told_and_changes_nothing() -> Result<()> {
+    let file = Gguf::open(Path::new(env!("CARGO_MANIFEST_DIR")).join("data/gguf/types.gguf"))?;
+    #[derive(serde::Serialize)]
+    struct Layers {
+        q4_0: Linear,
+        q8_0: Linear,
+    }
+    let rng = &mut Random::new(0);
+    let model =
+        Layers { q4_0: Linear::new(32, 2, rng).bias(false), q8_0: Linear::new(32, 3, rng).bias(false) };
+    let before = model.q4_0.weight.value();
+    let error = load_gguf(&model, &file, &LoadOptions::new()).unwrap_err().to_string();
+    assert!(error.starts_with("load_gguf: not in the model: bf16.weight, f16.weight"), "{error}");
+    assert!(error.contains("unfit: q8_0.weight is [2, 32] in the file, [3, 32] in the model"), "{error}");
+    assert_eq!(model.q4_0.weight.value(), before);
+    let report = load_gguf(&model, &file, &LoadOptions::new().strict(false))?;
+    assert_eq!((report.loaded, report.mismatched.len()), (vec!["q4_0.weight".to_string()], 1));
+    assert_eq!(model.q4_0.weight.value(), file.tensor("q4_0.weight")?);
     Ok(())
 }
 
