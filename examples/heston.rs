@@ -1,5 +1,6 @@
-//! The price of a call on a share whose volatility wanders, too (Heston, 1993), by many random paths, and how it
-//! depends on each number of the model: one path is recorded as a program, and the program is run for all of them.
+//! The price of a call on a share whose volatility wanders, too (Heston, 1993), by many random paths, and how
+//! it depends on each number of the model: one path is recorded as a program, and the program is run for all
+//! of them.
 //!
 //! ```sh
 //! cargo run --release --example heston

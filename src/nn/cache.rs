@@ -6,12 +6,12 @@ use crate::{
     tensor::{Index, Shape, Tensor},
 };
 
-/// Keys and values of the places so far, of one layer: what comes next is appended, and queries of the new places
-/// see all of them with [`causal_lower_right`](crate::ops::AttentionOptions::causal_lower_right).
+/// Keys and values of the places so far, of one layer: what comes next is appended, and queries of the new
+/// places see all of them with [`causal_lower_right`](crate::ops::AttentionOptions::causal_lower_right).
 ///
 /// A place's result is the same, whether places come one by one, a few at a time or all at once, but for the
-/// rounding of sums: products of few rows add in another order. A clone costs nothing until one of both is appended
-/// to: so several texts can go on from one beginning.
+/// rounding of sums: products of few rows add in another order. A clone costs nothing until one of both is
+/// appended to: so several texts can go on from one beginning.
 ///
 /// ```
 /// use kolmo::{Tape, Tensor, nn::KvCache, ops::AttentionOptions};
@@ -71,9 +71,9 @@ impl<T: Float> KvCache<T> {
     /// Adds places, and gives the keys and values of all so far, `[…, places, width]` each, as constants. The
     /// leading axes are those of the first call, the widths of keys and values may differ.
     ///
-    /// It works in place where the results of the last call are gone, as they are after a tape's reset; else the
-    /// cache is copied. A failed value if the shapes don't fit or a gradient is wanted: what was appended earlier
-    /// is no part of the tape any more.
+    /// It works in place where the results of the last call are gone, as they are after a tape's reset; else
+    /// the cache is copied. A failed value if the shapes don't fit or a gradient is wanted: what was appended
+    /// earlier is no part of the tape any more.
     #[track_caller]
     pub fn append<'t>(&mut self, keys: &Var<'t, T>, values: &Var<'t, T>) -> (Var<'t, T>, Var<'t, T>) {
         let tape = keys.tape();

@@ -9,8 +9,8 @@ use crate::{
 };
 
 options! {
-    /// How a token is drawn by its logit, a number for each token of the vocabulary: the logits are divided by the
-    /// temperature, those that `top_k` and then `top_p` leave are turned into probabilities.
+    /// How a token is drawn by its logit, a number for each token of the vocabulary: the logits are divided
+    /// by the temperature, those that `top_k` and then `top_p` leave are turned into probabilities.
     ///
     /// ```
     /// use kolmo::{Random, Tensor, nn::Sampling};
@@ -23,13 +23,13 @@ options! {
     /// ```
     #[doc(alias("temperature", "top_k", "top_p", "nucleus"))]
     Sampling {
-        /// What logits are divided by (default 1): below 1 likely tokens become more likely. At 0 the likeliest is
-        /// taken, the first of several.
+        /// What logits are divided by (default 1): below 1 likely tokens become more likely. At 0 the
+        /// likeliest is taken, the first of several.
         temperature(f64): f64 = 1.0,
         /// Only so many of the likeliest tokens are drawn from, of equal ones the first (default all).
         top_k(impl Into<Option<usize>>): Option<usize> = None,
-        /// Only the fewest of the likeliest tokens are drawn from that together have at least this probability
-        /// (Holtzman et al., 2020; default 1: all).
+        /// Only the fewest of the likeliest tokens are drawn from that together have at least this
+        /// probability (Holtzman et al., 2020; default 1: all).
         top_p(f64): f64 = 1.0,
     }
 }
@@ -38,8 +38,8 @@ impl Sampling {
     /// A token for each row of the logits, `[…, vocabulary]`. With one seed they are the same on any machine.
     ///
     /// # Errors
-    /// The temperature is negative or not a number, `top_k` is 0, `top_p` isn't above 0 and at most 1, a row has no
-    /// finite logit, or one is NaN or +∞.
+    /// The temperature is negative or not a number, `top_k` is 0, `top_p` isn't above 0 and at most 1, a row
+    /// has no finite logit, or one is NaN or +∞.
     pub fn sample<T: Float>(&self, logits: &Tensor<T>, rng: &mut Random) -> Result<Vec<u32>> {
         self.draw(logits, rng).map_err(|message| Error::invalid("Sampling::sample", message))
     }

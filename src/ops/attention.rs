@@ -83,15 +83,15 @@ impl<'t, T: Float> AttentionOptions<'t, T> {
         AttentionOptions { attn_mask: Some(mask.into()), ..self }
     }
 
-    /// Whether a query sees only keys up to its own place (default no), both counted from the first; instead of a
-    /// mask.
+    /// Whether a query sees only keys up to its own place (default no), both counted from the first; instead
+    /// of a mask.
     pub fn is_causal(self, is_causal: bool) -> Self {
         AttentionOptions { is_causal, ..self }
     }
 
-    /// Whether a query sees only keys up to its own place (default no), both counted from the last: of `l` queries
-    /// and `s` keys the i-th sees the first i + s - l, or none. So it is where the queries are the end of a longer
-    /// sequence, whose keys a [`KvCache`](crate::nn::KvCache) holds. Instead of a mask or
+    /// Whether a query sees only keys up to its own place (default no), both counted from the last: of `l`
+    /// queries and `s` keys the i-th sees the first i + s - l, or none. So it is where the queries are the
+    /// end of a longer sequence, whose keys a [`KvCache`](crate::nn::KvCache) holds. Instead of a mask or
     /// [`is_causal`](AttentionOptions::is_causal).
     pub fn causal_lower_right(self, causal_lower_right: bool) -> Self {
         AttentionOptions { causal_lower_right, ..self }

@@ -1,7 +1,7 @@
-//! How much a program keeps for the way back, and a plan that stays within a number of bytes: the operations are
-//! cut into parts where few values are alive, and the first parts are done again in the sweep, when what later
-//! ones kept has been freed. Any operations will do: what a part reads from before it, however far, is kept.
-//! The idea for chains is Chen et al. (2016), "Training deep nets with sublinear memory cost".
+//! How much a program keeps for the way back, and a plan that stays within a number of bytes: the operations
+//! are cut into parts where few values are alive, and the first parts are done again in the sweep, when what
+//! later ones kept has been freed. Any operations will do: what a part reads from before it, however far, is
+//! kept. The idea for chains is Chen et al. (2016), "Training deep nets with sublinear memory cost".
 use super::{operand::Operand, plan::Part, run::Program};
 use crate::{
     error::{Error, Result},
@@ -38,9 +38,10 @@ struct Costs {
 
 /// # Memory
 impl<T: Float> Program<T> {
-    /// Bytes of values that are kept for derivatives at one time by [`value_and_grad`](Program::value_and_grad):
-    /// when the sweep begins, or when a part has just been done again. Inputs, parameters and what an operation
-    /// needs for itself are not counted; values that share a buffer are counted one by one.
+    /// Bytes of values that are kept for derivatives at one time by
+    /// [`value_and_grad`](Program::value_and_grad): when the sweep begins, or when a part has just been done
+    /// again. Inputs, parameters and what an operation needs for itself are not counted; values that share a
+    /// buffer are counted one by one.
     #[must_use]
     pub fn kept_bytes(&self) -> usize {
         let costs = self.costs();
@@ -48,8 +49,8 @@ impl<T: Float> Program<T> {
     }
 
     /// Keeps at most so many bytes for derivatives, as [`kept_bytes`](Program::kept_bytes) counts them: some
-    /// operations are done again in the sweep, as few as will do. Values and gradients stay the same to the bit.
-    /// Returns the share of the work of all operations that is done twice, from 0 to 1.
+    /// operations are done again in the sweep, as few as will do. Values and gradients stay the same to the
+    /// bit. Returns the share of the work of all operations that is done twice, from 0 to 1.
     ///
     /// ```
     /// use kolmo::{Program, Tensor, nn::Param};
@@ -82,8 +83,8 @@ impl<T: Float> Program<T> {
         Ok(best.share)
     }
 
-    /// Does at most this share of the work of all operations again in the sweep, from 0 to 1, and keeps as little
-    /// as that allows. Returns how many bytes that is. 0 keeps everything, as a new program does.
+    /// Does at most this share of the work of all operations again in the sweep, from 0 to 1, and keeps as
+    /// little as that allows. Returns how many bytes that is. 0 keeps everything, as a new program does.
     pub fn limit_recomputation(&mut self, share: f64) -> usize {
         let allowed = self.ways().into_iter().filter(|way| way.share <= share.max(0.0));
         let best = allowed.min_by(|a, b| a.bytes.cmp(&b.bytes).then(a.share.total_cmp(&b.share)));
@@ -172,8 +173,8 @@ impl Costs {
         alive
     }
 
-    /// Where `count` parts begin that keep about as much, at places near by where little is alive; fewer where two
-    /// would begin at one.
+    /// Where `count` parts begin that keep about as much, at places near by where little is alive; fewer
+    /// where two would begin at one.
     fn cuts(&self, alive: &[usize], count: usize) -> Vec<usize> {
         let mut sums = Vec::with_capacity(self.keeps.len());
         let mut sum = 0.0;

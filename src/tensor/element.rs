@@ -20,8 +20,8 @@ pub trait Element: Zeroed + Copy + Default + PartialEq + fmt::Debug + Send + Syn
     fn to_f64(self) -> f64;
     #[doc(hidden)]
     fn from_f64(v: f64) -> Self;
-    /// A number of as many bits, in the order of the elements: equal for equal ones, the same and the largest for
-    /// all NaN.
+    /// A number of as many bits, in the order of the elements: equal for equal ones, the same and the largest
+    /// for all NaN.
     #[doc(hidden)]
     fn sort_key(self) -> u64;
 }
@@ -93,7 +93,8 @@ macro_rules! index {
 
 index!(u8 i8 u16 i16 u32 i32 u64 i64);
 
-/// Gives the memory that this thread keeps for reuse back to the system, and the large one that all threads keep.
+/// Gives the memory that this thread keeps for reuse back to the system, and the large one that all threads
+/// keep.
 #[doc(alias = "empty_cache")]
 pub fn release_memory() {
     fn trim<T: Element>() {

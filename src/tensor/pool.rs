@@ -1,6 +1,6 @@
-//! Buffers in memory, and the pool of each thread that keeps the small ones that nobody uses, for those who need
-//! one of their size class next; large ones are pieces of memory that all threads share. What is in a buffer is
-//! left to `storage`. `tests/loom` checks this file, too.
+//! Buffers in memory, and the pool of each thread that keeps the small ones that nobody uses, for those who
+//! need one of their size class next; large ones are pieces of memory that all threads share. What is in a
+//! buffer is left to `storage`. `tests/loom` checks this file, too.
 use super::sync::{Arc, LocalKey, Piece, Zeroed};
 use std::{cell::RefCell, fmt};
 
@@ -93,8 +93,8 @@ struct Free<T: Zeroed> {
     idle: usize,
 }
 
-/// How many buffers are asked for until those go back to the system that none of these times were needed: many
-/// steps of training or, of very long steps, one.
+/// How many buffers are asked for until those go back to the system that none of these times were needed:
+/// many steps of training or, of very long steps, one.
 const SETTLED: usize = 1 << 16;
 
 impl<T: Zeroed> fmt::Debug for Pool<T> {
@@ -150,8 +150,8 @@ impl<T: Zeroed> Pool<T> {
     }
 
     /// Keeps a small buffer for reuse, unless the pool would then hold more than three times what this thread
-    /// ever had in use at once: buffers that come from other threads must not pile up here. Three times, since
-    /// the classes have their peaks at different times. The piece of a large one goes back.
+    /// ever had in use at once: buffers that come from other threads must not pile up here. Three times,
+    /// since the classes have their peaks at different times. The piece of a large one goes back.
     pub(super) fn give(&mut self, mut buffer: Arc<Buffer<T>>) {
         if let Data::Piece(_) = buffer.data {
             if let Some(own) = Arc::get_mut(&mut buffer) {

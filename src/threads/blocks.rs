@@ -26,8 +26,8 @@ zeroed!(f32 f64 u8 i8 u16 i16 u32 i32 u64 i64 bool);
 /// Bytes that a piece starts at a multiple of: a cache line, so that vectors lie in one line each.
 const LINE: usize = 64;
 
-/// How many pieces are asked for until a block goes back to the system that was free all that time: many steps
-/// of training or, of very long steps, one.
+/// How many pieces are asked for until a block goes back to the system that was free all that time: many
+/// steps of training or, of very long steps, one.
 const SETTLED: usize = 1 << 16;
 
 /// The large memory of one element type.
@@ -144,7 +144,8 @@ impl<T> State<T> {
         released
     }
 
-    /// Gives back what nobody has used for a while: what a model was loaded with, or what larger batches took.
+    /// Gives back what nobody has used for a while: what a model was loaded with, or what larger batches
+    /// took.
     #[cold]
     fn settle(&mut self) {
         (self.asked, self.spare) = (0, 0);
