@@ -60,6 +60,8 @@ struct Free {
 
 /// Memory from the system; none where it went back.
 struct Block<T> {
+    memory: NonNull<u8>,
+    /// The first place in it that a line begins at.
     first: NonNull<T>,
     len: usize,
     /// Whether nothing was cut off since the last look.
@@ -70,24 +72,34 @@ struct Block<T> {
 unsafe impl<T: Send> Send for Block<T> {}
 
 impl<T> Block<T> {
+    /// With room for a line to begin somewhere. It isn't asked to begin at one: memory that the system has
+    /// cleared comes page by page when it is used, but only where nothing is said of lines.
     fn layout(len: usize) -> Option<Layout> {
-        Layout::array::<T>(len).ok()?.align_to(LINE).ok()
+        let bytes = len.checked_mul(size_of::<T>())?.checked_add(LINE)?;
+        Layout::from_size_align(bytes, align_of::<T>().min(LINE)).ok()
     }
 
     /// None if the system has no room for it.
     fn new(len: usize) -> Option<Block<T>> {
-        let layout = Self::layout(len).filter(|layout| layout.size() > 0)?;
+        let layout = Self::layout(len)?;
         // SAFETY: the layout isn't empty.
-        let first = NonNull::new(unsafe { alloc_zeroed(layout) })?;
-        Some(Block { first: first.cast(), len, idle: false })
+        let memory = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+        let before = memory.align_offset(LINE).min(LINE);
+        // SAFETY: there is a line more than the elements need.
+        let first = unsafe { memory.add(before) };
+        Some(Block { memory, first: first.cast(), len, idle: false })
+    }
+
+    fn none() -> Block<T> {
+        Block { memory: NonNull::dangling(), first: NonNull::dangling(), len: 0, idle: false }
     }
 }
 
 impl<T> Drop for Block<T> {
     fn drop(&mut self) {
-        if let Some(layout) = Self::layout(self.len).filter(|layout| layout.size() > 0) {
+        if let Some(layout) = Self::layout(self.len).filter(|_| self.len > 0) {
             // SAFETY: it was allocated with this layout, and no piece of it is out.
-            unsafe { dealloc(self.first.as_ptr().cast(), layout) };
+            unsafe { dealloc(self.memory.as_ptr(), layout) };
         }
     }
 }
@@ -136,7 +148,7 @@ impl<T> State<T> {
         self.free.retain(|free| match blocks.get_mut(free.block) {
             Some(block) if block.len == free.len && chosen(block) => {
                 released += block.len;
-                *block = Block { first: NonNull::dangling(), len: 0, idle: false };
+                *block = Block::none();
                 false
             }
             _ => true,

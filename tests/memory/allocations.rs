@@ -1,5 +1,5 @@
 //! A training step of fixed shapes asks the system for no memory once the pool has what it needs.
-use super::COUNT;
+use super::{COUNT, left};
 use kolmo::{
     Random, Result, Tape, Tensor, Var,
     nn::{
@@ -7,6 +7,7 @@ use kolmo::{
         MultiheadAttention, Recurrent, RecurrentMode, RecurrentOptions, Relu, Sequential, init,
     },
     optim::{Adam, Optimizer},
+    train::{load_safetensors, save_safetensors},
 };
 use serde::Serialize;
 use std::sync::atomic::Ordering;
@@ -121,4 +122,15 @@ fn training_steps() -> Result<()> {
         }
     }
     Ok(())
+}
+
+pub fn what_a_model_was_loaded_with_goes_back() {
+    let path = std::env::temp_dir().join(format!("kolmo-loaded-{}.safetensors", std::process::id()));
+    let net: Vec<Linear> = (0..8).map(|_| Linear::new(512, 512, &mut Random::new(0))).collect();
+    save_safetensors(&net, &path).unwrap();
+    let (loaded, more) = left(|| load_safetensors(&net, &path));
+    std::fs::remove_file(&path).unwrap();
+    loaded.unwrap();
+    // The model has 8 MB; one of its matrices may wait to be used again.
+    assert!(more < 2 << 20, "{more} bytes more than before");
 }

@@ -75,6 +75,13 @@ pub fn most<R>(f: impl FnOnce() -> R) -> (R, isize) {
     (result, MOST.get() - before)
 }
 
+/// What this thread has in use more after something ran.
+pub fn left<R>(f: impl FnOnce() -> R) -> (R, isize) {
+    let before = IN_USE.get();
+    let result = f();
+    (result, IN_USE.get() - before)
+}
+
 /// Nobody gets so many bytes at once while this is there.
 pub struct Full;
 
