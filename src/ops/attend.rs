@@ -109,8 +109,8 @@ impl View<'_> {
         let [down, along] = [2, 1].map(|back| pairs.strides()[pairs.rank() - back] as usize);
         let first = start(pairs, self.head) + query * down;
         let mut any = false;
-        for (score, keep) in scores.iter_mut().zip(pairs.buffer()[first..].iter().step_by(along.max(1))) {
-            let keep = if along == 0 { pairs.buffer()[first] } else { *keep };
+        for (j, score) in scores.iter_mut().enumerate() {
+            let keep = pairs.buffer().get(first + j * along).is_some_and(|keep| *keep);
             any |= keep;
             *score = if keep { *score } else { T::constant(f64::NEG_INFINITY) };
         }

@@ -182,6 +182,7 @@ pub fn ops(list: &mut Vec<Op>) {
         "attention later",
         "attention keep",
         "attention pad",
+        "attention rows",
         "attention add",
     ] {
         op(list, name, move |g| {
@@ -196,12 +197,13 @@ pub fn ops(list: &mut Vec<Op>) {
             // Of all queries, or of each head; those of a head may be one.
             let sizes = match name {
                 "attention pad" => [&lead[..], &[1, s]].concat(),
+                "attention rows" => vec![l, 1],
                 _ => vec![l, s],
             };
             let mut keep = g.mask(sizes.iter().product());
             match name {
                 "attention add" => operands.push(of_shape(g, &[l, s])?),
-                "attention keep" | "attention pad" => {}
+                "attention keep" | "attention pad" | "attention rows" => {}
                 "attention causal" => (0..l * s).for_each(|i| keep[i] = i % s <= i / s),
                 "attention later" => (0..l * s).for_each(|i| keep[i] = i % s + l <= i / s + s),
                 _ => keep.fill(true),
@@ -217,7 +219,8 @@ pub fn ops(list: &mut Vec<Op>) {
                 let scores = if a.len() > 3 { scores.zip(a[3], |x, m| x + m) } else { scores };
                 let rows = scores.data.chunks(s).enumerate().flat_map(|(row, x)| {
                     let line = if name == "attention pad" { row / l } else { row % l };
-                    let seen: Vec<usize> = (0..s).filter(|c| keep[line * s + c]).collect();
+                    let place = |c: usize| if name == "attention rows" { line } else { line * s + c };
+                    let seen: Vec<usize> = (0..s).filter(|&c| keep[place(c)]).collect();
                     let p = softmax(&seen.iter().map(|&c| x[c]).collect::<Vec<_>>());
                     let mut full = vec![n(0.0); s];
                     seen.iter().zip(p).for_each(|(&c, p)| full[c] = p);
@@ -235,7 +238,7 @@ pub fn ops(list: &mut Vec<Op>) {
                         "attention causal" => options.is_causal(true),
                         "attention later" => options.causal_lower_right(true),
                         "attention add" => options.attn_mask(&v[3]),
-                        "attention keep" | "attention pad" => options.attn_mask(&mask),
+                        "attention keep" | "attention pad" | "attention rows" => options.attn_mask(&mask),
                         _ => options,
                     };
                     v[0].scaled_dot_product_attention(&v[1], &v[2], &options)

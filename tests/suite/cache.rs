@@ -63,6 +63,16 @@ fn heads_share_keys_with_copies_or_without() -> Result<()> {
 }
 
 #[test]
+fn a_mask_of_queries_hides_all_keys_however_many() -> Result<()> {
+    let tape = Tape::inference();
+    let [q, k] = [2, 300].map(|n| tape.constant(Tensor::<f32>::from_fn([n, 4], |i| (i as f32).sin())));
+    let options = AttentionOptions::new().attn_mask(Tensor::from([[true], [false]]));
+    let y = q.scaled_dot_product_attention(&k, &k, &options).to_vec()?;
+    assert!(y[..4] != [0.0; 4] && y[4..] == [0.0; 4], "{y:?}");
+    Ok(())
+}
+
+#[test]
 fn a_cache_goes_back_forks_and_is_reordered() -> Result<()> {
     let x: Tensor = init::normal([3, 9, 4], 0.0, 1.0, &mut Random::new(1));
     let tape = Tape::inference();
