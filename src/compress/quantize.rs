@@ -2,7 +2,10 @@
 //! training goes on with the centroids; and rounding to half precision. Whole numbers of steps, and training
 //! with them, are in `fake`.
 #![doc(alias = "quantization")]
-pub use super::fake::{Quantizer, convert};
+pub use super::{
+    fake::{Quantizer, convert},
+    weight_only::{WeightOnly, freeze, store_half},
+};
 use super::{
     filter::{each_field, picks_some},
     round_to_f16,
@@ -298,6 +301,10 @@ pub fn codebooks<M: Serialize + ?Sized>(
 #[doc(alias = "half")]
 pub fn to_half<M: Serialize + ?Sized>(model: &M) {
     fn round<T: Float>(p: &Param<T>) {
+        // Those are rounded already.
+        if p.is_packed() {
+            return;
+        }
         p.update(|value| {
             for v in value.as_mut_slice() {
                 let half = round_to_f16(v.to_f64() as f32);

@@ -3,7 +3,7 @@ use super::{listing::Argument, observation::Observation};
 use crate::{
     ops::Float,
     real::named,
-    tape::{Mixed, Node, Op, StatementId, Tape, Watch},
+    tape::{Mixed, Node, Op, StatementId, Tape, Watch, with_floats},
     tensor::Tensor,
 };
 use std::collections::HashMap;
@@ -208,7 +208,7 @@ impl<T: Float> Replay<'_, T> {
                     return Err("runs its block on a tape of its own, out of reach from here".into());
                 }
                 let x: Result<Vec<&Tensor<T>>, &str> = (0..n.inputs.len()).map(operand).collect();
-                op.rule().forward(&x?).map(Value::Tensor)
+                with_floats(op.rule(), &x?, |x| op.rule().forward(x)).map(Value::Tensor)
             }
         }
     }

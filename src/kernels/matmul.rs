@@ -93,6 +93,11 @@ pub(crate) fn is_one_chain<T: MatmulElement>(a: Mat<T>, b: Mat<T>, c: MatMut<T>)
     }))
 }
 
+/// Steps along k whose products are one chain of multiply-adds in a product with several rows and columns.
+pub(crate) fn chain_steps(k: usize) -> usize {
+    tile::steps(k)
+}
+
 /// Multiply-adds worth a task of their own: about four microseconds. A fork-join costs one half, and more
 /// where the cores have no cache in common.
 pub(crate) const GRAIN: usize = 1 << 18;

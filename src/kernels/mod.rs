@@ -8,6 +8,7 @@ pub(crate) mod dense;
 
 pub(crate) mod map;
 pub(crate) mod matmul;
+pub mod packed;
 pub(crate) mod pairs;
 pub(crate) mod pool;
 pub(crate) mod recurrent;
@@ -30,6 +31,10 @@ pub trait FloatElement:
 {
     /// `self · b + c` in one rounding.
     fn mul_add(self, b: Self, c: Self) -> Self;
+    /// The value of a small integer.
+    fn from_byte(v: u8) -> Self;
+    /// The value of a float of 32 bits, rounded to this type.
+    fn from_f32(v: f32) -> Self;
 }
 
 macro_rules! float_elements {
@@ -38,6 +43,14 @@ macro_rules! float_elements {
             #[inline(always)]
             fn mul_add(self, b: $t, c: $t) -> $t {
                 $t::mul_add(self, b, c)
+            }
+            #[inline(always)]
+            fn from_byte(v: u8) -> $t {
+                $t::from(v)
+            }
+            #[inline(always)]
+            fn from_f32(v: f32) -> $t {
+                v as $t
             }
         }
     )*};

@@ -9,6 +9,7 @@ use crate::{
     kernels::{
         batched::batched_matmul,
         matmul::{self, Mat, MatMut},
+        packed,
     },
     real::About,
     tape::{Rule, Step, Var},
@@ -60,6 +61,10 @@ impl<T: Float> Rule<T> for Linalg {
                 linear(x, w, b)
             }
         }
+    }
+
+    fn takes_packed(&self) -> bool {
+        true
     }
 
     fn keeps(&self, wanted: u32) -> u32 {
@@ -177,6 +182,10 @@ fn product<T: Float>(
     if ra < 2 || ra != rb || a.shape()[..ra - 2] != b.shape()[..rb - 2] {
         return Err(format!("{} x {}: matrices with the same leading axes are needed", a.shape(), b.shape()));
     }
+    if let Some(y) = packed_product(a, transpose_a, b, transpose_b)? {
+        return Ok(y);
+    }
+    let (a, b) = (&a.in_memory()?, &b.in_memory()?);
     let (a, b) = (walkable(a)?, walkable(b)?);
     let (left, right) =
         (matrix(&a, a.layout().offset, transpose_a), matrix(&b, b.layout().offset, transpose_b));
@@ -214,6 +223,31 @@ fn product<T: Float>(
     Ok(out.filled())
 }
 
+/// The product with a matrix on the right that is packed, if it is one.
+fn packed_product<T: Float>(
+    a: &Tensor<T>,
+    transpose_a: bool,
+    b: &Tensor<T>,
+    transpose_b: bool,
+) -> Checked<Option<Tensor<T>>> {
+    let Some((w, turned)) = b.packed_matrix() else { return Ok(None) };
+    let a = a.in_memory()?;
+    let x = if transpose_a { a.view(a.layout().transpose(0, 1)?) } else { a }.contiguous().made()?;
+    let rows = x.as_slice().unwrap_or_default();
+    let (by_rows, inner, outer) = if transpose_b != turned {
+        (true, w.cols(), w.rows())
+    } else {
+        (false, w.rows(), w.cols())
+    };
+    if x.dim(1) != inner {
+        return Ok(None);
+    }
+    let y = Tensor::try_build([x.dim(0), outer].into(), |out| {
+        if by_rows { packed::products(rows, &w, None, out) } else { packed::back(rows, &w, out) }
+    });
+    y.map(Some)
+}
+
 fn linear<T: Float>(x: &Tensor<T>, w: &Tensor<T>, b: &Tensor<T>) -> Checked<Tensor<T>> {
     if x.rank() != 2 || w.rank() != 2 || x.shape()[1] != w.shape()[1] || *b.shape() != [w.shape()[0]] {
         let (sizes, gap) = ([x, w, b].map(Tensor::shape), [x.dim(1), w.dim(1)]);
@@ -237,6 +271,11 @@ pub(super) fn linear_into<T: Float>(
     out: &mut [T],
 ) -> Checked<()> {
     let (m, n) = (x.dim(0), w.dim(0));
+    if let Some((w, false)) = w.packed_matrix() {
+        let (x, b) = (x.in_memory()?.contiguous().made()?, b.in_memory()?.contiguous().made()?);
+        return packed::products(x.as_slice().unwrap_or_default(), &w, b.as_slice(), out);
+    }
+    let (x, w, b) = (&x.in_memory()?, &w.in_memory()?, &b.in_memory()?);
     let (x, w) = (walkable(x)?, walkable(w)?);
     let gathered = if b.as_slice().is_some() { None } else { Some(b.contiguous().made()?) };
     let bias = gathered.as_ref().unwrap_or(b).as_slice().unwrap_or_default();
@@ -323,6 +362,14 @@ impl<'t, T: Float> Var<'t, T> {
     #[track_caller]
     pub fn linear(&self, weight: &Var<'t, T>, bias: Option<&Var<'t, T>>) -> Var<'t, T> {
         let Some(bias) = bias.filter(|_| self.rank() >= 1 && weight.rank() == 2) else {
+            // Rows of a matrix that is packed meet all of the input's at once.
+            if self.rank() > 2 && weight.tensor().source().is_some() && self.dim(-1) == weight.dim(-1) {
+                let (lead, last) = self.shape().split_at(self.rank() - 1);
+                let flat = self.reshape_to(&[lead.iter().product(), last[0]].into());
+                let y = multiply(&flat, false, weight, true);
+                let shape: Shape = lead.iter().copied().chain([y.dim(-1)]).collect();
+                return if y.failed_id().is_some() { y } else { y.reshape_to(&shape) };
+            }
             let y = match (self.rank(), weight.rank()) {
                 (2, 2) => multiply(self, false, weight, true),
                 (_, 2) => self.matmul(&weight.t()),

@@ -68,6 +68,11 @@ impl<T: Float> Rule<T> for ShapeOp {
         })
     }
 
+    /// Views of it are views of the form.
+    fn takes_packed(&self) -> bool {
+        !matches!(self, ShapeOp::Cat { .. } | ShapeOp::Unslice { .. })
+    }
+
     fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {
         if let ShapeOp::Cat { axis, .. } = self {
             return cat(x, *axis);

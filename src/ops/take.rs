@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     error::Checked,
+    kernels::packed::{LANES, Packed},
     real::About,
     tape::{Rule, Step, Var},
     tensor::{Shape, Tensor},
@@ -78,6 +79,23 @@ impl Take {
     }
 }
 
+/// Rows of a matrix that is packed, which alone become floats.
+fn packed_rows<T: Float>(w: &Packed<T>, shape: &Shape, index: &Tensor<u32>) -> Checked<Tensor<T>> {
+    let index = index.contiguous().made()?;
+    let list = index.as_slice().unwrap_or_default();
+    if let Some(bad) = list.iter().find(|&&i| i != NOWHERE && i as usize >= w.rows()) {
+        return Err(format!("index {bad} is out of range for axis 0 of {shape}"));
+    }
+    Tensor::try_build([list.len(), w.cols()].into(), |out| {
+        for_chunks(out, w.cols() * (GRAIN / LANES / w.cols()).max(1), |start, out| {
+            for (out, &i) in out.chunks_exact_mut(w.cols()).zip(&list[start / w.cols()..]) {
+                if i == NOWHERE { out.fill(T::default()) } else { w.row(i as usize, out) }
+            }
+        });
+        Ok(())
+    })
+}
+
 impl<T: Float> Rule<T> for Take {
     fn name(&self) -> &str {
         match self {
@@ -86,6 +104,10 @@ impl<T: Float> Rule<T> for Take {
             Take::Rows { .. } => "index_select",
             Take::AddRows { .. } => "index_select_transposed",
         }
+    }
+
+    fn takes_packed(&self) -> bool {
+        true
     }
 
     fn about(&self) -> About {
@@ -132,7 +154,12 @@ impl<T: Float> Rule<T> for Take {
             | Take::Rows { index, .. }
             | Take::AddRows { index, .. } => index.there()?,
         };
-        let source = x.contiguous().made()?;
+        if let Take::Rows { axis: 0, index, .. } = self
+            && let Some((w, false)) = x.packed_matrix()
+        {
+            return packed_rows(&w, x.shape(), index);
+        }
+        let source = x.in_memory()?.contiguous().made()?;
         let values = source.as_slice().unwrap_or_default();
         match self {
             Take::Elements { positions, blocks } => {

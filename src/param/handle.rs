@@ -126,6 +126,11 @@ impl<T: Float> ParamState<T> {
         ParamState { value, mask: None, form: Form::Dense, trainable: true }
     }
 
+    /// What is packed isn't trained.
+    pub(super) fn settled(self) -> ParamState<T> {
+        ParamState { trainable: self.trainable && self.value.source().is_none(), ..self }
+    }
+
     /// The codes and centroids of a codebook.
     pub fn codebook(&self) -> Option<(&Tensor<u32>, &Param<T>)> {
         match &self.form {
@@ -197,7 +202,7 @@ impl<T: Float> Stored<T> for Inner<T> {
         self.version.load(Ordering::Relaxed)
     }
     fn tensor(&self) -> Tensor<T> {
-        self.read().holds.value.clone()
+        self.read().holds.value.afresh()
     }
     fn is_trainable(&self) -> bool {
         self.read().holds.trainable
@@ -219,6 +224,7 @@ impl<T: Float> Param<T> {
     }
 
     pub(super) fn of_state(holds: ParamState<T>) -> Param<T> {
+        let holds = holds.settled();
         let mut state =
             State { holds, ones: None, kept: None, unrounded: ParamId::fresh(), custom: Vec::new() };
         state.refresh();
@@ -252,9 +258,15 @@ impl<T: Float> Param<T> {
         self.0.id
     }
 
-    /// The tensor.
+    /// The tensor. Of one that is [packed](crate::compress::Packed), what is read of this handle to it becomes floats
+    /// as long as that handle lives; the parameter stays as it is.
     pub fn value(&self) -> Tensor<T> {
-        self.read().holds.value.clone()
+        self.read().holds.value.afresh()
+    }
+
+    /// Whether the tensor is held in another form than floats.
+    pub(crate) fn is_packed(&self) -> bool {
+        self.read().holds.value.source().is_some()
     }
 
     /// The sizes of the axes.
@@ -262,9 +274,11 @@ impl<T: Float> Param<T> {
         self.read().holds.value.shape().clone()
     }
 
-    /// Replaces the tensor; the shape may change.
+    /// Replaces the tensor; the shape may change. One that is [packed](crate::compress::Packed) isn't trained.
     pub fn set(&self, value: impl Into<Tensor<T>>) {
-        self.write().holds.value = value.into();
+        let mut state = self.write();
+        state.holds.value = value.into();
+        state.holds.trainable &= state.holds.value.source().is_none();
     }
 
     /// Changes the tensor in place. The parameter is locked meanwhile: `f` can't use it by another handle.

@@ -4,6 +4,8 @@
 mod handle;
 mod state;
 
+mod packed;
+
 mod on_tape;
 
 mod copy;

@@ -76,9 +76,9 @@ impl<T: Float> Param<T> {
     #[track_caller]
     fn leaf<'t>(&self, tape: &'t Tape<T>, holds: &ParamState<T>) -> Var<'t, T> {
         if !holds.trainable && !tape.is_traced() {
-            return tape.constant(&holds.value);
+            return tape.constant(holds.value.afresh());
         }
-        let leaf = tape.leaf(Op::Param(self.id()), holds.value.clone());
+        let leaf = tape.leaf(Op::Param(self.id()), holds.value.afresh());
         if let (Some(trace), Some(node)) = (&mut *tape.tensors.trace.borrow_mut(), leaf.node()) {
             trace.params.push((node, self.0.clone()));
         }

@@ -1,5 +1,8 @@
 //! What a parameter holds, and how that is changed: mask, codebook, step sizes.
-use super::handle::{Form, Param, ParamState, Parametrize, Steps};
+use super::{
+    handle::{Form, Param, ParamState, Parametrize, Steps},
+    packed::{alone, thawed},
+};
 use crate::{
     error::{Error, Result},
     ids::ParamId,
@@ -13,6 +16,9 @@ impl<T: Float> ParamState<T> {
     fn check(&self, what: &'static str, owner: ParamId) -> Result<()> {
         let shape = self.value.shape();
         let wrong = |message| Err(Error::invalid(what, message));
+        if let Err(message) = alone(self) {
+            return wrong(message);
+        }
         if let Some(mask) = self.mask.as_ref().filter(|mask| mask.shape() != shape) {
             return wrong(format!("the mask has shape {}, the parameter {shape}", mask.shape()));
         }
@@ -72,7 +78,7 @@ impl<T: Float> Param<T> {
         let _one = one_link();
         state.check("Param::set_state", self.id())?;
         let mut own = self.write();
-        own.holds = state;
+        own.holds = state.settled();
         own.refresh();
         Ok(())
     }
@@ -98,9 +104,14 @@ impl<T: Float> Param<T> {
         Ok(())
     }
 
-    /// Freezes the parameter and its codebook or step sizes (`false`) or lets them be trained again.
-    #[doc(alias("requires_grad", "freeze"))]
+    /// Freezes the parameter and its codebook or step sizes (`false`) or lets them be trained again. One that is
+    /// [packed](crate::compress::Packed) becomes a codebook then if it was one, else plain numbers.
+    #[doc(alias = "requires_grad")]
     pub fn set_trainable(&self, on: bool) {
+        if on && self.is_packed() {
+            let thawed = thawed(&self.value());
+            self.put(thawed);
+        }
         self.write().holds.trainable = on;
         match &self.state().form {
             Form::Codes(steps) | Form::Codebook { steps: Some(steps), .. } => steps.sizes.set_trainable(on),
@@ -226,7 +237,7 @@ impl<T: Float> Param<T> {
     /// Whether it is trained stays.
     fn put(&self, state: ParamState<T>) {
         let mut own = self.write();
-        own.holds = ParamState { trainable: own.holds.trainable, ..state };
+        own.holds = ParamState { trainable: own.holds.trainable, ..state }.settled();
         own.custom.clear();
         own.refresh();
     }

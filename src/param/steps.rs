@@ -83,7 +83,7 @@ impl<T: Float> Steps<T> {
     }
 
     /// The step sizes as they are used, `[groups]`.
-    fn used<'t>(&self, tape: &'t Tape<T>) -> Var<'t, T> {
+    pub(super) fn used<'t>(&self, tape: &'t Tape<T>) -> Var<'t, T> {
         tape.param(&self.sizes).abs().clamp_min(LEAST)
     }
 

@@ -6,7 +6,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     ops::{Float, list::TensorOp},
-    tape::{Choice, EXTRA, Gradients, Node, NodeId, Op, Parts, Stored, Tape, operand_in},
+    tape::{Choice, EXTRA, Gradients, Node, NodeId, Op, Parts, Stored, Tape, operand_in, with_floats},
     tensor::{Shape, Tensor},
 };
 use smallvec::SmallVec;
@@ -181,8 +181,8 @@ impl<T: Float> Program<T> {
                     let mut kept = self.tape.tensors.kept.borrow_mut();
                     let kept = kept.get_mut(nodes[i.place()].kept_range()).unwrap_or_default();
                     let y = match kept.iter_mut().find(|(slot, _)| plan.gradients && keep && *slot == EXTRA) {
-                        None => rule.forward(&x),
-                        Some((_, extra)) => rule.forward_beside(&x).map(|(y, beside)| {
+                        None => with_floats(rule, &x, |x| rule.forward(x)),
+                        Some((_, extra)) => with_floats(rule, &x, |x| rule.forward_beside(x)).map(|(y, beside)| {
                             *extra = beside;
                             y
                         }),

@@ -20,16 +20,14 @@ pub fn f32_to_f16_bits(value: f32) -> u16 {
     sign | if rounded >= 0x7c00 { 0x7c00 } else { rounded as u16 }
 }
 
-/// The exact value of a half-precision number.
+/// The exact value of a half-precision number, without a branch, so that vector loops can have it.
+#[inline(always)]
 pub fn f16_bits_to_f32(bits: u16) -> f32 {
-    let sign = u32::from(bits & 0x8000) << 16;
-    let (exponent, fraction) = (u32::from(bits >> 10 & 31), u32::from(bits & 1023));
-    let magnitude = match exponent {
-        0 => (fraction as f32 * (1.0 / 16_777_216.0)).to_bits(),
-        31 => 0x7f80_0000 | fraction << 13,
-        _ => (exponent + 112) << 23 | fraction << 13,
-    };
-    f32::from_bits(sign | magnitude)
+    let (sign, magnitude) = (u32::from(bits & 0x8000) << 16, u32::from(bits & 0x7fff) << 13);
+    // The exponent is that of a float less 112, of small numbers without a leading one, too.
+    let value = f32::from_bits(magnitude) * f32::from_bits((127 + 112) << 23);
+    let infinite = magnitude | 0x7f80_0000;
+    f32::from_bits(sign | if magnitude < 0x7c00 << 13 { value.to_bits() } else { infinite })
 }
 
 /// What a value becomes when a file keeps it in 16 bits.

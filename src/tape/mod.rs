@@ -37,7 +37,7 @@ pub(crate) use ids::{BESIDE, EXTRA, NodeId, OUTPUT, RESULT, StatementId, operand
 pub(crate) use leaf::{Leaf, Stored};
 pub(crate) use mixed::Mixed;
 pub(crate) use modes::Restore;
-pub(crate) use parts::{Flows, Kept, Node, Op, Rule};
+pub(crate) use parts::{Flows, Kept, Node, Op, Rule, with_floats};
 pub use parts::{Gradients, Step, Tape, TapeFloat, TapeNumber, Var};
 pub use random::Random;
 pub use scalar::Scalar;

@@ -5,7 +5,7 @@ use super::{
     leaf::{Leaf, Params},
     parts::{
         Gradients, Inputs, Node, Op, Rule, Stash, Step, Tape, TapeFloat, TapeNumber, TensorPart, TensorTape,
-        Var,
+        Var, with_floats,
     },
 };
 use crate::{
@@ -250,12 +250,14 @@ impl<T: TapeFloat> Tape<T> {
         let keep = if recorded && self.is_recording() { rule.keeps(wanted) } else { 0 };
         let began = self.clock();
         let mut beside = None;
-        let mut compute = |x: &[&Tensor<T>]| match keep & BESIDE {
-            0 => rule.forward(x),
-            _ => rule.forward_beside(x).map(|(value, found)| {
-                beside = found;
-                value
-            }),
+        let mut compute = |x: &[&Tensor<T>]| {
+            with_floats(rule, x, |x| match keep & BESIDE {
+                0 => rule.forward(x),
+                _ => rule.forward_beside(x).map(|(value, found)| {
+                    beside = found;
+                    value
+                }),
+            })
         };
         let computed = match inputs {
             [x] => compute(&[x.tensor()]),

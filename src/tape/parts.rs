@@ -223,6 +223,11 @@ pub(crate) trait Rule<T: TapeFloat> {
         Ok((self.forward(x)?, None))
     }
 
+    /// Whether [`forward`](Rule::forward) takes operands that are held in another form as they are.
+    fn takes_packed(&self) -> bool {
+        false
+    }
+
     /// What must be so of options and operands that come from a file, beyond what [`forward`](Rule::forward)
     /// looks at itself; and that the result has this shape, where it may be larger than the operands.
     fn check(&self, _x: &[&Tensor<T>], _y: &Shape) -> Checked<()> {
@@ -248,6 +253,19 @@ pub(crate) trait Rule<T: TapeFloat> {
     fn kinks(&self, _x: &[&Tensor<T>], _y: &Tensor<T>) -> usize {
         0
     }
+}
+
+/// Runs a rule's forward function on operands in memory, where some are held in another form that it doesn't take.
+pub(crate) fn with_floats<T: TapeFloat, R>(
+    rule: &dyn Rule<T>,
+    x: &[&Tensor<T>],
+    forward: impl FnOnce(&[&Tensor<T>]) -> Checked<R>,
+) -> Checked<R> {
+    if rule.takes_packed() || x.iter().all(|x| x.source().is_none()) {
+        return forward(x);
+    }
+    let all = x.iter().map(|x| x.in_memory()).collect::<Checked<SmallVec<[Tensor<T>; 4]>>>()?;
+    forward(&all.iter().collect::<SmallVec<[&Tensor<T>; 4]>>())
 }
 
 /// One node's turn in a sweep: what its rule may read and where it puts the operands' gradients.

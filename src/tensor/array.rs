@@ -109,7 +109,7 @@ impl<T: Element> Tensor<T> {
                 *stride = (*stride).abs();
             }
         }
-        debug_assert!(layout.range().1 <= self.storage.as_slice().len());
+        debug_assert!(layout.range().1 <= self.storage.len());
         Tensor { storage: self.storage.clone(), layout }
     }
 
@@ -176,17 +176,23 @@ impl<T: Element> Tensor<T> {
 
     /// What tells the buffer from others, while it is held.
     pub(crate) fn buffer_id(&self) -> usize {
-        self.buffer().as_ptr() as usize
+        self.storage.id()
     }
 
     /// Bytes of the elements, or of all of the buffer where they are fewer.
     pub(crate) fn used_bytes(&self) -> usize {
-        self.numel().min(self.buffer().len()) * size_of::<T>()
+        match self.source() {
+            Some(source) => source.bytes(),
+            None => self.numel().min(self.buffer().len()) * size_of::<T>(),
+        }
     }
 
     /// This tensor if its elements lie in row-major order, else a copy whose elements do.
     #[inline]
     pub fn contiguous(&self) -> Tensor<T> {
+        if let Some(why) = self.unreadable() {
+            return Tensor::lacking(why);
+        }
         if self.is_contiguous() {
             return self.clone();
         }
@@ -211,8 +217,13 @@ impl<T: Element> Tensor<T> {
     pub fn as_mut_slice(&mut self) -> &mut [T] {
         let n = self.numel();
         if !self.is_contiguous() || self.storage.get_mut().is_none() {
-            let copy =
-                Tensor::build(self.shape().clone(), |out| strided::gather(self.buffer(), &self.layout, out));
+            let readable = self.unreadable().map_or(Ok(()), Err);
+            let copy = match readable {
+                Ok(()) => Tensor::build(self.shape().clone(), |out| {
+                    strided::gather(self.buffer(), &self.layout, out);
+                }),
+                Err(why) => Tensor::lacking(why),
+            };
             if copy.lack().is_some() {
                 return &mut [];
             }

@@ -2,7 +2,7 @@
 //! need one of their size class next; large ones are pieces of memory that all threads share. What is in a
 //! buffer is left to `storage`. `tests/loom` checks this file, too.
 use super::sync::{Arc, LocalKey, Piece, Zeroed};
-use std::{cell::RefCell, fmt};
+use std::{any::Any, cell::RefCell, fmt};
 
 /// Elements, from a multiple of a cache line if they are of this crate's making: vectors then lie in one line
 /// each.
@@ -17,6 +17,23 @@ pub(crate) struct Buffer<T: Zeroed> {
 enum Data<T: Zeroed> {
     List { all: Vec<T>, start: usize, len: usize },
     Piece(Piece<T>),
+    Source(Box<dyn Source<T>>),
+}
+
+/// Elements that are held in another form.
+pub(crate) trait Source<T>: Send + Sync {
+    /// How many there are.
+    fn len(&self) -> usize;
+    /// The elements, made when they are first asked for; none if there is no room for them.
+    fn values(&self) -> &[T];
+    /// The elements into a list of as many.
+    fn write(&self, out: &mut [T]);
+    /// The same form, without the elements that were asked for.
+    fn again(&self) -> Box<dyn Source<T>>;
+    /// Bytes of the form.
+    fn bytes(&self) -> usize;
+    /// The form itself.
+    fn form(&self) -> std::sync::Arc<dyn Any + Send + Sync>;
 }
 
 /// Bytes of a cache line.
@@ -46,14 +63,35 @@ impl<T: Zeroed> Buffer<T> {
         match &self.data {
             Data::List { all, start, len } => &all[*start..start + len],
             Data::Piece(piece) => piece.as_slice(),
+            Data::Source(source) => source.values(),
         }
     }
 
+    /// How many elements there are.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        match &self.data {
+            Data::Source(source) => source.len(),
+            _ => self.as_slice().len(),
+        }
+    }
+
+    /// The other form in which the elements are held, if it is one.
+    #[inline]
+    pub(super) fn source(&self) -> Option<&dyn Source<T>> {
+        match &self.data {
+            Data::Source(source) => Some(&**source),
+            _ => None,
+        }
+    }
+
+    /// The elements for writing; none of those in another form, which are copied first.
     #[inline]
     pub(super) fn as_mut_slice(&mut self) -> &mut [T] {
         match &mut self.data {
             Data::List { all, start, len } => &mut all[*start..*start + *len],
             Data::Piece(piece) => piece.as_mut_slice(),
+            Data::Source(_) => &mut [],
         }
     }
 }
@@ -68,6 +106,12 @@ impl<T: Zeroed> From<Vec<T>> for Buffer<T> {
     fn from(all: Vec<T>) -> Buffer<T> {
         let len = all.len();
         Buffer { data: Data::List { all, start: 0, len }, pooled: false, lack: None }
+    }
+}
+
+impl<T: Zeroed> From<Box<dyn Source<T>>> for Buffer<T> {
+    fn from(source: Box<dyn Source<T>>) -> Buffer<T> {
+        Buffer { data: Data::Source(source), pooled: false, lack: None }
     }
 }
 

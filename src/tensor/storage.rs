@@ -5,7 +5,7 @@
 //! this file, too.
 use super::{
     Element, Shape,
-    pool::{Buffer, Pool, class_size, is_large},
+    pool::{Buffer, Pool, Source, class_size, is_large},
     sync::Arc,
 };
 
@@ -70,6 +70,27 @@ impl<T: Element> Storage<T> {
         if data.is_empty() { Storage(None) } else { Storage(Some(Arc::new(data.into()))) }
     }
 
+    /// Elements that are held in another form.
+    pub fn from_source(source: Box<dyn Source<T>>) -> Storage<T> {
+        Storage(Some(Arc::new(source.into())))
+    }
+
+    /// The other form in which the elements are held, if it is one.
+    #[inline]
+    pub fn source(&self) -> Option<&dyn Source<T>> {
+        self.0.as_ref()?.source()
+    }
+
+    /// How many elements there are.
+    pub fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |buffer| buffer.len())
+    }
+
+    /// What tells the buffer from others, while it is held.
+    pub fn id(&self) -> usize {
+        self.0.as_ref().map_or(0, |buffer| std::ptr::from_ref::<Buffer<T>>(buffer) as usize)
+    }
+
     #[inline]
     pub fn as_slice(&self) -> &[T] {
         match &self.0 {
@@ -82,6 +103,7 @@ impl<T: Element> Storage<T> {
     #[inline]
     pub fn get_mut(&mut self) -> Option<&mut [T]> {
         match &mut self.0 {
+            Some(buffer) if buffer.source().is_some() => None,
             Some(buffer) => Arc::get_mut(buffer).map(Buffer::as_mut_slice),
             None => Some(&mut []),
         }

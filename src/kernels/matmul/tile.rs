@@ -48,8 +48,7 @@ impl<V: Vector<T: MatmulElement>, const R: usize, const NV: usize> Job for Tiles
         };
         // Blocks of nearly one size: a small one would have B packed for few rows.
         let rows = x.m.div_ceil(x.m.div_ceil(MC)).next_multiple_of(R);
-        // Blocks of nearly one size here too: a short one would read and write C for little.
-        let steps = x.k.div_ceil(x.k.div_ceil(KC).max(1)).next_multiple_of(8).max(8);
+        let steps = steps(x.k);
         // One round even when there is nothing to add up: beta has its say.
         for p in (0..x.k.max(1)).step_by(steps) {
             let k = steps.min(x.k - p);
@@ -87,6 +86,12 @@ impl<V: Vector<T: MatmulElement>, const R: usize, const NV: usize> Job for Tiles
             }
         }
     }
+}
+
+/// Steps along k whose products are one chain, of `k` in all. Blocks of nearly one size: a short one would read and
+/// write C for little.
+pub(super) fn steps(k: usize) -> usize {
+    k.div_ceil(k.div_ceil(KC).max(1)).next_multiple_of(8).max(8)
 }
 
 /// Rows of A, all packed in strips of `R` or none, times a panel of B.

@@ -1,0 +1,313 @@
+//! Integers of one to eight bits that stand for numbers: in planes of 1, 2, 4 or 8 bits, each 16 rows side by side,
+//! with step sizes and offsets that groups of a row share.
+use super::{super::vectorised::{MulAdd, vectorised}, FloatElement, LANES, panels};
+use crate::{
+    error::Checked,
+    real::half::{f16_bits_to_f32, f32_to_f16_bits},
+};
+use std::fmt;
+
+/// Columns that become floats at a time.
+const CHUNK: usize = 64;
+
+/// Integers of 1 to 8 bits, and what each is worth: `(value(code) - zero point) · scale + offset`.
+pub struct Codes<T> {
+    bits: u32,
+    rows: usize,
+    cols: usize,
+    /// Of 5 bits a plane of 4 and one of 1, and so on.
+    planes: Vec<Plane>,
+    values: Values<T>,
+    /// The code of weights that were pruned.
+    pruned: Option<u8>,
+    /// Neighbours of a row that share a scale and an offset; 0 for one of each for all.
+    group: usize,
+    scales: Option<Scales<T>>,
+    zeros: Option<Vec<[u8; LANES]>>,
+    offsets: Option<Scales<T>>,
+}
+
+/// `bits` bits of each code from bit `shift` on; of `8 / bits` columns in one byte, the first in its lowest bits.
+struct Plane {
+    bits: u32,
+    shift: u32,
+    bytes: Vec<[u8; LANES]>,
+}
+
+/// What a code is worth before it is scaled.
+#[derive(Clone)]
+pub(crate) enum Values<T> {
+    /// The code plus this.
+    From(i32),
+    Table(Box<[T; 256]>),
+}
+
+/// What codes are made of, row after row.
+pub(crate) struct Parts<'a, T> {
+    pub bits: u32,
+    pub codes: &'a dyn Fn(usize) -> u8,
+    pub values: Values<T>,
+    pub pruned: Option<u8>,
+    /// Neighbours of a row that share a scale and an offset; 0 for one of each for all.
+    pub group: usize,
+    pub scales: Option<&'a [T]>,
+    /// Of codes that aren't looked up in a table.
+    pub zeros: Option<&'a [u8]>,
+    pub offsets: Option<&'a [T]>,
+}
+
+/// A number for each group of columns and each row, of a panel side by side.
+enum Scales<T> {
+    F16(Vec<[u16; LANES]>),
+    Full(Vec<[T; LANES]>),
+}
+
+impl<T: FloatElement> Scales<T> {
+    /// In half precision where it holds all of them exactly.
+    fn new(rows: usize, groups: usize, list: &[T]) -> Checked<Scales<T>> {
+        let half = |v: T| f32_to_f16_bits(v.to_f64() as f32);
+        let fits = |v: T| f64::from(f16_bits_to_f32(half(v))).to_bits() == v.to_f64().to_bits();
+        let at = |row: usize, group: usize| list.get(row * groups + group).copied().unwrap_or_default();
+        Ok(if list.iter().all(|&v| fits(v)) {
+            Scales::F16(panels(rows, groups, |row, group| half(at(row, group)))?)
+        } else {
+            Scales::Full(panels(rows, groups, at)?)
+        })
+    }
+
+    #[inline(always)]
+    fn at(&self, place: usize) -> [T; LANES] {
+        match self {
+            Scales::Full(all) => all[place],
+            Scales::F16(all) => all[place].map(|bits| T::from_f32(f16_bits_to_f32(bits))),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Scales::Full(all) => size_of_val(&all[..]),
+            Scales::F16(all) => size_of_val(&all[..]),
+        }
+    }
+}
+
+impl<T: FloatElement> Codes<T> {
+    pub(super) fn new((rows, cols): (usize, usize), parts: &Parts<'_, T>) -> Checked<Codes<T>> {
+        let Parts { bits, group, .. } = *parts;
+        if !(1..=8).contains(&bits) {
+            return Err(format!("{bits} bits: takes 1 to 8"));
+        }
+        let mut planes = Vec::new();
+        let mut shift = 0;
+        for wide in [8u32, 4, 2, 1].into_iter().filter(|wide| bits & wide != 0) {
+            let (each, mask) = ((8 / wide) as usize, ((1u32 << wide) - 1) as u8);
+            let byte = |row: usize, at: usize| {
+                let some = (0..each).map(|i| (i, at * each + i)).filter(|(_, col)| *col < cols);
+                some.fold(0, |byte, (i, col)| {
+                    byte | ((parts.codes)(row * cols + col) >> shift & mask) << (i as u32 * wide)
+                })
+            };
+            planes.push(Plane { bits: wide, shift, bytes: panels(rows, cols.div_ceil(each), byte)? });
+            shift += wide;
+        }
+        let scales = |list: Option<&[T]>| match (list, group) {
+            (None, _) => Ok(None),
+            // In all lanes, though there is but one row of them.
+            (Some(list), 0) => Scales::new(LANES, 1, &repeated(list)).map(Some),
+            (Some(list), _) => Scales::new(rows, cols.div_ceil(group), list).map(Some),
+        };
+        let (scales, offsets) = (scales(parts.scales)?, scales(parts.offsets)?);
+        let zeros = match (parts.zeros, group) {
+            (None, _) => None,
+            (Some(list), 0) => Some(vec![repeated(list)]),
+            (Some(list), _) => {
+                let groups = cols.div_ceil(group);
+                let at = |row: usize, group: usize| list.get(row * groups + group).copied().unwrap_or(0);
+                Some(panels(rows, groups, at)?)
+            }
+        };
+        let (values, pruned) = (parts.values.clone(), parts.pruned);
+        Ok(Codes { bits, rows, cols, planes, values, pruned, group, scales, zeros, offsets })
+    }
+
+    /// Bits of a code.
+    pub fn bits(&self) -> u32 {
+        self.bits
+    }
+
+    /// Neighbours of a row that share a scale and an offset, a row being an index of the first axis; 0 for one of each
+    /// for all.
+    pub fn group(&self) -> usize {
+        self.group
+    }
+
+    /// The codes, row after row.
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut all = vec![0; self.rows * self.cols];
+        for Plane { bits, shift, bytes } in &self.planes {
+            let each = (8 / bits) as usize;
+            for (i, code) in all.iter_mut().enumerate() {
+                let (row, col) = (i / self.cols, i % self.cols);
+                let byte = bytes[row / LANES * self.cols.div_ceil(each) + col / each][row % LANES];
+                *code |= (byte >> ((col % each) as u32 * bits) & ((1u32 << bits) - 1) as u8) << shift;
+            }
+        }
+        all
+    }
+
+    /// What a code is worth before it is scaled.
+    pub fn value(&self, code: u8) -> T {
+        match &self.values {
+            Values::From(low) => T::constant(f64::from(i32::from(code) + low)),
+            Values::Table(table) => table[usize::from(code)],
+        }
+    }
+
+    /// The code of weights that were pruned, if some were: it is worth 0.
+    pub fn pruned(&self) -> Option<u8> {
+        self.pruned
+    }
+
+    /// The scales, row after row, if there are some.
+    pub fn scales(&self) -> Option<Vec<T>> {
+        self.scales.as_ref().map(|scales| self.list(scales))
+    }
+
+    /// What is added to scaled values, row after row, if there is something.
+    pub fn offsets(&self) -> Option<Vec<T>> {
+        self.offsets.as_ref().map(|offsets| self.list(offsets))
+    }
+
+    /// The zero points, row after row, if there are some: a code less its zero point is scaled.
+    pub fn zero_points(&self) -> Option<Vec<u8>> {
+        self.zeros.as_ref().map(|zeros| self.each(|place| zeros[place]))
+    }
+
+    fn list(&self, scales: &Scales<T>) -> Vec<T> {
+        self.each(|place| scales.at(place))
+    }
+
+    /// What all groups have, row after row.
+    fn each<V: Copy>(&self, at: impl Fn(usize) -> [V; LANES]) -> Vec<V> {
+        if self.group == 0 {
+            return vec![at(0)[0]];
+        }
+        let groups = self.cols.div_ceil(self.group);
+        let of = |i: usize| at(i / groups / LANES * groups + i % groups)[i / groups % LANES];
+        (0..self.rows * groups).map(of).collect()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        let planes = self.planes.iter().map(|plane| size_of_val(&plane.bytes[..])).sum::<usize>();
+        let table = if let Values::Table(_) = self.values { 256 * size_of::<T>() } else { 0 };
+        let shared = [&self.scales, &self.offsets].into_iter().flatten().map(Scales::bytes).sum::<usize>();
+        planes + table + shared + self.zeros.as_ref().map_or(0, |zeros| size_of_val(&zeros[..]))
+    }
+
+    /// As [`Packed::unpack`](super::Packed::unpack).
+    pub(super) fn unpack(&self, panel: usize, from: usize, to: usize, out: &mut [T], stride: usize) {
+        for first in (from..to).step_by(CHUNK) {
+            chunk(self, panel, first, to.min(first + CHUNK), &mut out[(first - from) * stride..], stride);
+        }
+    }
+}
+
+vectorised! {
+    /// The columns `first..last` of a panel.
+    fn chunk fused fma (codes: &Codes<T>, panel: usize, first: usize, last: usize, out: &mut [T], stride: usize) {
+        let mut bytes = [[0u8; LANES]; CHUNK];
+        for Plane { bits, shift, bytes: packed } in &codes.planes {
+            let each = (8 / bits) as usize;
+            let place = panel * codes.cols.div_ceil(each);
+            let packed = &packed[place + first / each..place + last.div_ceil(each)];
+            match bits {
+                8 => plane::<8>(packed, *shift, &mut bytes),
+                4 => plane::<4>(packed, *shift, &mut bytes),
+                2 => plane::<2>(packed, *shift, &mut bytes),
+                _ => plane::<1>(packed, *shift, &mut bytes),
+            }
+        }
+        let (length, groups) = match codes.group {
+            0 => (codes.cols, 0),
+            group => (group, codes.cols.div_ceil(group)),
+        };
+        let mut at = first;
+        while at < last {
+            let group = at / length;
+            let end = last.min((group + 1) * length);
+            let (bytes, out) = (&bytes[at - first..end - first], &mut out[(at - first) * stride..]);
+            let out = out.chunks_mut(stride).zip(bytes);
+            let place = if groups == 0 { 0 } else { panel * groups + group };
+            let scale = codes.scales.as_ref().map(|scales| scales.at(place));
+            let offset = codes.offsets.as_ref().map(|offsets| offsets.at(place)).unwrap_or_default();
+            match (&codes.values, scale) {
+                (Values::From(low), scale) => {
+                    let mut lows = [T::constant(f64::from(*low)); LANES];
+                    if let Some(zeros) = &codes.zeros {
+                        for k in 0..LANES {
+                            lows[k] = lows[k] - T::from_byte(zeros[place][k]);
+                        }
+                    }
+                    let scale = scale.unwrap_or([T::constant(1.0); LANES]);
+                    for (out, codes) in out {
+                        let out = &mut out[..LANES];
+                        for k in 0..LANES {
+                            out[k] = fma.of(T::from_byte(codes[k]) + lows[k], scale[k], offset[k]);
+                        }
+                    }
+                }
+                (Values::Table(table), None) => {
+                    for (out, codes) in out {
+                        let out = &mut out[..LANES];
+                        for k in 0..LANES {
+                            out[k] = table[usize::from(codes[k])];
+                        }
+                    }
+                }
+                (Values::Table(table), Some(scale)) => {
+                    for (out, codes) in out {
+                        let out = &mut out[..LANES];
+                        for k in 0..LANES {
+                            out[k] = fma.of(table[usize::from(codes[k])], scale[k], offset[k]);
+                        }
+                    }
+                }
+            }
+            at = end;
+        }
+    }
+}
+
+/// The first of a list in all lanes.
+fn repeated<V: Copy + Default>(list: &[V]) -> [V; LANES] {
+    [list.first().copied().unwrap_or_default(); LANES]
+}
+
+/// A plane's bits of each code, joined to those that are there.
+#[inline(always)]
+fn plane<const BITS: usize>(packed: &[[u8; LANES]], shift: u32, bytes: &mut [[u8; LANES]; CHUNK]) {
+    for (packed, bytes) in packed.iter().zip(bytes.chunks_mut(8 / BITS)) {
+        for (i, bytes) in bytes.iter_mut().enumerate() {
+            for k in 0..LANES {
+                bytes[k] |= (packed[k] >> (i * BITS) & ((1u32 << BITS) - 1) as u8) << shift;
+            }
+        }
+    }
+}
+
+impl<T> fmt::Debug for Codes<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Codes { bits, rows, cols, group, .. } = self;
+        write!(f, "{rows} x {cols} codes of {bits} bits")?;
+        let shared = match (&self.scales, &self.zeros, &self.offsets) {
+            (None, None, None) => return Ok(()),
+            (_, None, None) => "scale",
+            (_, _, None) => "scale and zero point",
+            _ => "scale and offset",
+        };
+        match group {
+            0 => write!(f, ", one {shared}"),
+            group => write!(f, ", a {shared} for each {group}"),
+        }
+    }
+}

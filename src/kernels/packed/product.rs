@@ -1,0 +1,277 @@
+//! Products with a packed matrix: few rows run over its panels as they become floats in the nearest cache, many rows
+//! have some panels made floats beside a usual product. Both add along the columns in the order of a product of
+//! floats with several rows, so a row's result doesn't depend on how many are computed with it.
+use super::{
+    super::{
+        matmul::{Mat, MatMut, chain_steps, matmul_alone},
+        vectorised::{MulAdd, vectorised},
+    },
+    FloatElement, LANES, Packed,
+};
+use crate::{
+    error::Checked,
+    tensor::Unfilled,
+    threads::{num_threads, parallel_for},
+};
+use std::sync::{Mutex, PoisonError};
+
+/// Most rows that are few.
+pub(super) const FEW: usize = 8;
+/// Panels that few rows meet at a time, and columns.
+const SIDE: usize = 4;
+const COLUMNS: usize = 64;
+/// Rows of the matrix that become floats at a time beside many rows, or for the way back.
+const WIDE: usize = 128;
+/// Multiply-adds worth a task of their own.
+const GRAIN: usize = 1 << 16;
+
+/// Where tasks write columns of their own of a matrix `[rows, width]`.
+struct Columns<T> {
+    data: *mut T,
+    rows: usize,
+    width: usize,
+}
+
+// SAFETY: `write` is only called for columns that no other task writes.
+unsafe impl<T: Send> Sync for Columns<T> {}
+
+impl<T: Copy> Columns<T> {
+    fn new(out: &mut [T], width: usize) -> Columns<T> {
+        Columns { data: out.as_mut_ptr(), rows: out.len() / width.max(1), width }
+    }
+
+    /// # Safety
+    /// Nobody else writes these columns.
+    unsafe fn write(&self, row: usize, column: usize, values: &[T]) {
+        assert!(row < self.rows && column + values.len() <= self.width);
+        // SAFETY: they lie in the matrix, whose borrow lasts as long as the tasks.
+        unsafe {
+            let to = self.data.add(row * self.width + column);
+            std::ptr::copy_nonoverlapping(values.as_ptr(), to, values.len());
+        }
+    }
+}
+
+/// Runs tasks, as many as are worth it, each over some of `count` places.
+fn shared(count: usize, work: usize, f: impl Fn(usize) -> Checked<()> + Sync) -> Checked<()> {
+    let failed = Mutex::new(None);
+    let tasks = count.min(4 * num_threads()).min(work / GRAIN).max(1);
+    let some = |task: usize| {
+        for place in task * count / tasks..(task + 1) * count / tasks {
+            if let Err(why) = f(place) {
+                failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
+            }
+        }
+    };
+    if tasks == 1 { some(0) } else { parallel_for(tasks, &some) }
+    failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+}
+
+/// `out = x wᵀ + bias` for rows of `x`, one after the other.
+pub(crate) fn products<T: FloatElement>(
+    x: &[T],
+    w: &Packed<T>,
+    bias: Option<&[T]>,
+    out: &mut [T],
+) -> Checked<()> {
+    let (outputs, inputs) = (w.rows, w.cols);
+    let n = out.len() / outputs.max(1);
+    if x.len() != n * inputs || out.len() != n * outputs || bias.is_some_and(|bias| bias.len() != outputs) {
+        return Err("the packed matrix doesn't fit its operands".into());
+    }
+    let work = n.saturating_mul(outputs).saturating_mul(inputs);
+    let columns = Columns::new(out, outputs);
+    if n <= FEW {
+        let side = SIDE * LANES;
+        return shared(outputs.div_ceil(side), work, |block| {
+            let size = side.min(outputs - block * side);
+            let mut sums = [[[T::constant(0.0); LANES]; SIDE]; FEW];
+            few(x, w, bias, block * SIDE, &mut sums[..n]);
+            for (row, sums) in sums[..n].iter().enumerate() {
+                // SAFETY: each block has columns of its own.
+                unsafe { columns.write(row, block * side, &sums.as_flattened()[..size]) };
+            }
+            Ok(())
+        });
+    }
+    shared(outputs.div_ceil(WIDE), work, |block| {
+        let size = WIDE.min(outputs - block * WIDE);
+        let mut sums = Unfilled::new([n, size].into()).made()?;
+        many(x, w, bias, block * WIDE, size, sums.as_mut_slice())?;
+        for (row, sums) in sums.as_mut_slice().chunks_exact(size).enumerate() {
+            // SAFETY: each block has columns of its own.
+            unsafe { columns.write(row, block * WIDE, sums) };
+        }
+        Ok(())
+    })
+}
+
+/// Adds one chain's sums to those before it, the first to the bias if there is one.
+#[inline(always)]
+fn join<T: FloatElement>(before: Option<T>, sum: T) -> T {
+    before.map_or(sum, |before| before + sum)
+}
+
+/// Few rows with the panels from `first` on: their sums by row and panel.
+fn few<T: FloatElement>(
+    x: &[T],
+    w: &Packed<T>,
+    bias: Option<&[T]>,
+    first: usize,
+    all: &mut [[[T; LANES]; SIDE]],
+) {
+    let zero = T::constant(0.0);
+    let panels = SIDE.min(w.rows.div_ceil(LANES) - first);
+    let steps = chain_steps(w.cols);
+    let mut tile = [[[zero; LANES]; COLUMNS]; SIDE];
+    for p in (0..w.cols).step_by(steps) {
+        let end = w.cols.min(p + steps);
+        let mut sums = [[[zero; LANES]; SIDE]; FEW];
+        for q in (p..end).step_by(COLUMNS) {
+            let last = end.min(q + COLUMNS);
+            for (i, tile) in tile.iter_mut().enumerate().take(panels) {
+                w.unpack(first + i, q, last, tile.as_flattened_mut(), LANES);
+            }
+            let row = |i: usize| x.get(i * w.cols + q..i * w.cols + last).unwrap_or_default();
+            let (mut i, n) = (0, all.len());
+            while i < n {
+                i += match n - i {
+                    4.. => add::<T, 4, 1>(std::array::from_fn(|k| row(i + k)), &tile, &mut sums[i..]),
+                    2.. => add::<T, 2, 2>([row(i), row(i + 1)], &tile, &mut sums[i..]),
+                    _ => add::<T, 1, 4>([row(i)], &tile, &mut sums[i..]),
+                };
+            }
+        }
+        for (all, sums) in all.iter_mut().zip(&sums) {
+            for (place, (all, sum)) in all.as_flattened_mut().iter_mut().zip(sums.as_flattened()).enumerate() {
+                let bias = || bias.map(|bias| bias.get(first * LANES + place).copied().unwrap_or(zero));
+                *all = join(if p == 0 { bias() } else { Some(*all) }, *sum);
+            }
+        }
+    }
+}
+
+/// Columns of panels as floats.
+type Tile<T> = [[T; LANES]; COLUMNS];
+
+/// Adds to the sums of `R` rows the columns of all tiles, `J` panels at a time; how many rows these are.
+#[inline(always)]
+fn add<T: FloatElement, const R: usize, const J: usize>(
+    x: [&[T]; R],
+    tiles: &[Tile<T>; SIDE],
+    sums: &mut [[[T; LANES]; SIDE]],
+) -> usize {
+    for (first, tiles) in tiles.as_chunks::<J>().0.iter().enumerate() {
+        let mut own = [[[T::constant(0.0); LANES]; J]; R];
+        for (own, sums) in own.iter_mut().zip(sums.iter()) {
+            own.copy_from_slice(&sums[first * J..(first + 1) * J]);
+        }
+        own = add_rows(x, tiles, own);
+        for (own, sums) in own.iter().zip(sums.iter_mut()) {
+            sums[first * J..(first + 1) * J].copy_from_slice(own);
+        }
+    }
+    R
+}
+
+vectorised! {
+    /// Sums of `R` rows and `J` panels, in registers.
+    fn add_rows [const R: usize, const J: usize] fused fma (
+        x: [&[T]; R], tiles: &[Tile<T>; J], sums: [[[T; LANES]; J]; R]
+    ) -> [[[T; LANES]; J]; R] {
+        let mut sums = sums;
+        for k in 0..x[0].len().min(COLUMNS) {
+            for r in 0..R {
+                let v = x[r][k];
+                for j in 0..J {
+                    for lane in 0..LANES {
+                        sums[r][j][lane] = fma.of(v, tiles[j][k][lane], sums[r][j][lane]);
+                    }
+                }
+            }
+        }
+        sums
+    }
+}
+
+/// Many rows with the rows of the matrix from `first` on, `[n, size]`.
+fn many<T: FloatElement>(
+    x: &[T],
+    w: &Packed<T>,
+    bias: Option<&[T]>,
+    first: usize,
+    size: usize,
+    out: &mut [T],
+) -> Checked<()> {
+    let (n, steps) = (out.len() / size, chain_steps(w.cols));
+    if let Some(bias) = bias {
+        out.chunks_exact_mut(size).for_each(|out| out.copy_from_slice(&bias[first..first + size]));
+    }
+    let mut floats = Unfilled::<T>::new([steps, WIDE].into()).made()?;
+    let floats = floats.as_mut_slice();
+    for p in (0..w.cols).step_by(steps) {
+        let k = steps.min(w.cols - p);
+        unpack_wide(w, first, size, p, k, floats);
+        let a = Mat {
+            data: x.get(p..).unwrap_or_default(),
+            rows: n,
+            cols: k,
+            row_stride: w.cols as isize,
+            col_stride: 1,
+        };
+        let b = Mat { data: floats, rows: k, cols: size, row_stride: WIDE as isize, col_stride: 1 };
+        let start = T::constant(if p > 0 || bias.is_some() { 1.0 } else { 0.0 });
+        matmul_alone(T::constant(1.0), a, b, start, MatMut::dense(out, n, size))?;
+    }
+    Ok(())
+}
+
+/// The `k` columns from `p` on of `size` rows as floats, `[k, WIDE]`.
+fn unpack_wide<T: FloatElement>(
+    w: &Packed<T>,
+    first: usize,
+    size: usize,
+    p: usize,
+    k: usize,
+    floats: &mut [T],
+) {
+    for (i, lane) in (0..size).step_by(LANES).enumerate() {
+        w.unpack(first / LANES + i, p, p + k, &mut floats[lane..], WIDE);
+    }
+}
+
+/// `out = g w` for rows of `g`, one after the other: the way back through [`products`].
+pub(crate) fn back<T: FloatElement>(g: &[T], w: &Packed<T>, out: &mut [T]) -> Checked<()> {
+    let (outputs, inputs) = (w.rows, w.cols);
+    let n = g.len() / outputs.max(1);
+    if out.len() != n * inputs || g.len() != n * outputs {
+        return Err("the packed matrix doesn't fit its operands".into());
+    }
+    let work = n.saturating_mul(outputs).saturating_mul(inputs);
+    let columns = Columns::new(out, inputs);
+    shared(inputs.div_ceil(WIDE), work, |block| {
+        let (p, k) = (block * WIDE, WIDE.min(inputs - block * WIDE));
+        let mut sums = Unfilled::<T>::new([n, k].into()).made()?;
+        let mut floats = Unfilled::<T>::new([WIDE, WIDE].into()).made()?;
+        for first in (0..outputs).step_by(WIDE) {
+            let size = WIDE.min(outputs - first);
+            unpack_wide(w, first, size, p, k, floats.as_mut_slice());
+            let a = Mat {
+                data: g.get(first..).unwrap_or_default(),
+                rows: n,
+                cols: size,
+                row_stride: outputs as isize,
+                col_stride: 1,
+            };
+            let data = &*floats.as_mut_slice();
+            let b = Mat { data, rows: size, cols: k, row_stride: 1, col_stride: WIDE as isize };
+            let start = T::constant(if first > 0 { 1.0 } else { 0.0 });
+            matmul_alone(T::constant(1.0), a, b, start, MatMut::dense(sums.as_mut_slice(), n, k))?;
+        }
+        for (row, sums) in sums.as_mut_slice().chunks_exact(k).enumerate() {
+            // SAFETY: each block has columns of its own.
+            unsafe { columns.write(row, p, sums) };
+        }
+        Ok(())
+    })
+}
