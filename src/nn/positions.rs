@@ -26,6 +26,18 @@ impl<'t, T: Float> Var<'t, T> {
     /// on their distance alone.
     #[track_caller]
     pub fn rotary(&self, start: usize, base: f64) -> Var<'t, T> {
+        self.turned("rotary", start, base, false)
+    }
+
+    /// The same with neighbours, the elements 2i and 2i + 1, turned together: as the paper has it, and files of
+    /// llama.cpp.
+    #[track_caller]
+    pub fn rotary_interleaved(&self, start: usize, base: f64) -> Var<'t, T> {
+        self.turned("rotary_interleaved", start, base, true)
+    }
+
+    #[track_caller]
+    fn turned(&self, name: &str, start: usize, base: f64, neighbours: bool) -> Var<'t, T> {
         if self.failed_id().is_some() {
             return self.clone();
         }
@@ -35,7 +47,7 @@ impl<'t, T: Float> Var<'t, T> {
                 "takes […, length, d] with an even d, and a base above 0, not {} and {base}",
                 self.shape()
             );
-            return self.tape().fail_op("rotary", message, &[self]);
+            return self.tape().fail_op(name, message, &[self]);
         }
         let half = d / 2;
         let table = |f: fn(f64) -> f64| {
@@ -46,7 +58,12 @@ impl<'t, T: Float> Var<'t, T> {
             self.tape().constant(Tensor::from_fn([length, half], |k| T::from_f64(value(k))))
         };
         let (cos, sin) = (table(<f64 as Arithmetic>::cos), table(<f64 as Arithmetic>::sin));
-        let [a, b] = [0, half].map(|first| self.strided(self.rank() - 1, first, half, 1));
-        self.tape().cat(&[&(&a * &cos - &b * &sin), &(b * cos + a * sin)], -1)
+        let (second, step) = if neighbours { (1, 2) } else { (half, 1) };
+        let [a, b] = [0, second].map(|first| self.strided(self.rank() - 1, first, half, step));
+        let (x, y) = (&a * &cos - &b * &sin, b * cos + a * sin);
+        if !neighbours {
+            return self.tape().cat(&[&x, &y], -1);
+        }
+        self.tape().cat(&[&x.unsqueeze(-1), &y.unsqueeze(-1)], -1).reshape_to(self.shape())
     }
 }

@@ -21,6 +21,7 @@ use std::{
 #[must_use = "options do nothing until `load` is called"]
 pub struct LoadOptions {
     strict: bool,
+    as_stored: bool,
     prefix: String,
     rename: Option<Rename>,
 }
@@ -31,13 +32,20 @@ type Rename = Box<dyn Fn(&str) -> String>;
 impl LoadOptions {
     /// All names of the file are those of the model, and all of the model's are there.
     pub fn new() -> LoadOptions {
-        LoadOptions { strict: true, prefix: String::new(), rename: None }
+        LoadOptions { strict: true, as_stored: false, prefix: String::new(), rename: None }
     }
 
     /// Whether each name must be on both sides, and shapes agree (`true`, as in PyTorch); else what fits is
     /// loaded, and the [report](LoadReport) tells the rest.
     pub fn strict(mut self, strict: bool) -> LoadOptions {
         self.strict = strict;
+        self
+    }
+
+    /// Whether weights that the file has in fewer bits than floats are held so ([packed](crate::compress::Packed)), and
+    /// not trained; else (`false`) they become floats as they are read.
+    pub fn as_stored(mut self, as_stored: bool) -> LoadOptions {
+        self.as_stored = as_stored;
         self
     }
 
@@ -68,9 +76,9 @@ impl Default for LoadOptions {
 
 impl fmt::Debug for LoadOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let LoadOptions { strict, prefix, rename } = self;
+        let LoadOptions { strict, as_stored, prefix, rename } = self;
         let mut shown = f.debug_struct("LoadOptions");
-        shown.field("strict", strict).field("prefix", prefix).field("rename", &rename.is_some()).finish()
+        shown.field("strict", strict).field("as_stored", as_stored).field("prefix", prefix).field("rename", &rename.is_some()).finish()
     }
 }
 
@@ -91,7 +99,7 @@ pub struct LoadReport {
 /// A tensor of a file, of whatever kind.
 pub(super) trait Stored {
     /// As a parameter of this shape needs it, or why not.
-    fn value<T: Float>(&self, shape: &Shape) -> Result<Tensor<T>, Unfit>;
+    fn value<T: Float>(&self, shape: &Shape, as_stored: bool) -> Result<Tensor<T>, Unfit>;
 }
 
 /// Why a parameter can't be what is in a file.
@@ -121,8 +129,8 @@ pub(super) fn load<S: Stored>(
     let Fields { singles, doubles, tied } = fields;
     let names: HashSet<String> =
         singles.iter().map(|f| &f.0).chain(doubles.iter().map(|f| &f.0)).cloned().collect();
-    plan(singles, &tied, &mut by_name, &mut report, &mut unfit, &mut jobs);
-    plan(doubles, &tied, &mut by_name, &mut report, &mut unfit, &mut jobs);
+    plan(singles, &tied, options, &mut by_name, &mut report, &mut unfit, &mut jobs);
+    plan(doubles, &tied, options, &mut by_name, &mut report, &mut unfit, &mut jobs);
     // Older files have the step sizes beside weights that are rounded to them.
     let beside = |name: &str| name.strip_suffix(".steps").is_some_and(|of| names.contains(of));
     report.unexpected = by_name.into_keys().filter(|name| !beside(name)).collect();
@@ -148,6 +156,7 @@ pub(super) fn load<S: Stored>(
 fn plan<T: Float, S: Stored>(
     fields: Vec<(String, Param<T>)>,
     tied: &BTreeMap<String, Vec<String>>,
+    options: &LoadOptions,
     left: &mut BTreeMap<String, S>,
     report: &mut LoadReport,
     unfit: &mut Vec<String>,
@@ -160,7 +169,7 @@ fn plan<T: Float, S: Stored>(
             std::iter::once(&name).chain(others).filter_map(|name| left.remove(name)).collect();
         match found.first() {
             None => report.missing.push(name),
-            Some(stored) => match stored.value::<T>(&p.shape()) {
+            Some(stored) => match stored.value::<T>(&p.shape(), options.as_stored) {
                 Ok(value) => {
                     report.loaded.push(name);
                     jobs.push(Box::new(move || p.replace(value)));

@@ -8,6 +8,7 @@ use crate::{
     data::{Gguf, GgufTensor},
     error::{Error, Result},
     files::{self, write_readable},
+    kernels::packed::{HalfFloat, Packed},
     ops::Float,
     real::half::f16_bits_to_f32,
     tensor::{Shape, Tensor},
@@ -265,23 +266,32 @@ pub fn load_gguf<M: Serialize + ?Sized>(model: &M, file: &Gguf, options: &LoadOp
 }
 
 impl Stored for (&Gguf, &GgufTensor) {
-    fn value<T: Float>(&self, shape: &Shape) -> Result<Tensor<T>, Unfit> {
+    fn value<T: Float>(&self, shape: &Shape, as_stored: bool) -> Result<Tensor<T>, Unfit> {
         let (file, tensor) = self;
         same_shape(tensor.shape(), shape).map_err(Unfit::Shape)?;
-        file.read(tensor).map_err(Unfit::Type)
+        if as_stored { file.read_packed(tensor) } else { file.read(tensor) }.map_err(Unfit::Type)
     }
 }
 
 impl Stored for TensorView<'_> {
-    fn value<T: Float>(&self, shape: &Shape) -> Result<Tensor<T>, Unfit> {
+    fn value<T: Float>(&self, shape: &Shape, as_stored: bool) -> Result<Tensor<T>, Unfit> {
         same_shape(self.shape(), shape).map_err(Unfit::Shape)?;
-        value_of(self.dtype(), self.data(), shape).map_err(Unfit::Type)
+        let value = value_of(self.dtype(), self.data(), shape).map_err(Unfit::Type)?;
+        let half = match self.dtype() {
+            Dtype::F16 => HalfFloat::F16,
+            Dtype::BF16 => HalfFloat::Bf16,
+            _ => return Ok(value),
+        };
+        if !as_stored || shape.rank() < 2 || shape.numel() == 0 {
+            return Ok(value);
+        }
+        Ok(Packed::half(&value, half).map_err(Unfit::Type)?.into())
     }
 }
 
 #[cfg(feature = "npz")]
 impl Stored for NpyArray {
-    fn value<T: Float>(&self, shape: &Shape) -> Result<Tensor<T>, Unfit> {
+    fn value<T: Float>(&self, shape: &Shape, _: bool) -> Result<Tensor<T>, Unfit> {
         same_shape(self.shape(), shape).map_err(Unfit::Shape)?;
         Ok(self.to_tensor())
     }

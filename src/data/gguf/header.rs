@@ -1,7 +1,7 @@
 //! What stands before the numbers of a GGUF file: its metadata, and which tensors there are. Counts, lengths
 //! and places are held against the file's length before anything is done by them.
 use super::{
-    blocks::{Kind, read},
+    blocks::{Block, Kind, read},
     value::GgufValue,
 };
 use crate::{
@@ -56,10 +56,13 @@ impl GgufTensor {
         self.kind.map_or("unknown", |kind| kind.name)
     }
 
-    /// What is said of a tensor that isn't read.
-    pub(super) fn unread(&self) -> String {
-        let kind = self.kind.map_or_else(|number| format!("number {number}"), |kind| kind.name.into());
-        format!("has elements of type {kind}; {} are read", read())
+    /// How its elements lie, or that they aren't read.
+    pub(super) fn block(&self) -> Result<&'static Block, String> {
+        let block = self.kind.ok().and_then(|kind| kind.block.as_ref());
+        block.ok_or_else(|| {
+            let kind = self.kind.map_or_else(|number| format!("number {number}"), |kind| kind.name.into());
+            format!("has elements of type {kind}; {} are read", read())
+        })
     }
 }
 

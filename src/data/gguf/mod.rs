@@ -11,9 +11,11 @@ pub use value::{GgufField, GgufValue};
 use crate::{
     error::{Error, Result},
     files,
+    kernels::packed::{HalfFloat, Packed, Parts, Values},
     ops::Float,
-    tensor::Tensor,
+    tensor::{Tensor, room::filled},
 };
+use blocks::{Block, Held, Lists};
 use header::{Header, Source, header};
 use std::{
     collections::BTreeMap,
@@ -124,30 +126,107 @@ impl Gguf {
     /// # Errors
     /// There is no tensor of this name; its type isn't read; the file can't be read, or there is no room.
     pub fn tensor<T: Float>(&self, name: &str) -> Result<Tensor<T>> {
-        let found = self.tensors.iter().find(|tensor| tensor.name() == name);
-        let found = found.ok_or_else(|| {
-            let message = format!("the file has {} tensors, and none of this name", self.tensors.len());
-            self.wrong(&format!("{name:?}"), message)
-        })?;
+        let found = self.find(name)?;
         self.read(found).map_err(|message| self.wrong(&format!("{name:?}"), message))
+    }
+
+    /// A tensor as the file holds it: weights in few bits stay so, and become floats only where they are used one by
+    /// one. Vectors and floats of 32 bits are plain.
+    ///
+    /// ```no_run
+    /// let file = kolmo::data::Gguf::open("model.gguf")?;
+    /// let weight = file.packed_tensor::<f32>("blk.0.ffn_up.weight")?;
+    /// println!("{:?}", weight.packed());
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`tensor`](Gguf::tensor).
+    pub fn packed_tensor<T: Float>(&self, name: &str) -> Result<Tensor<T>> {
+        let found = self.find(name)?;
+        self.read_packed(found).map_err(|message| self.wrong(&format!("{name:?}"), message))
     }
 
     /// The values of one of the file's tensors, or why they can't be had.
     pub(crate) fn read<T: Float>(&self, tensor: &GgufTensor) -> Result<Tensor<T>, String> {
-        let Some(block) = tensor.kind.ok().and_then(|kind| kind.block) else { return Err(tensor.unread()) };
+        let block = tensor.block()?;
         Tensor::try_build(tensor.shape().clone(), |values| {
-            let broken = |e: std::io::Error| e.to_string();
-            let largest = values.len().min(PIECE);
-            let (mut bytes, mut floats) = (vec![0; largest / block.values * block.bytes], vec![0.0; largest]);
-            let mut source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
-            source.seek(SeekFrom::Start(tensor.start)).map_err(broken)?;
-            for piece in values.chunks_mut(PIECE) {
-                let bytes = &mut bytes[..piece.len() / block.values * block.bytes];
-                source.read_exact(bytes).map_err(broken)?;
-                (block.unpack)(bytes, &mut floats);
-                piece.iter_mut().zip(&floats).for_each(|(v, &float)| *v = T::from_f64(float.into()));
-            }
-            Ok(())
+            let mut floats = vec![0.0; values.len().min(PIECE)];
+            let mut pieces = values.chunks_mut(PIECE);
+            self.each(tensor, block, |bytes| {
+                block.unpack(bytes, &mut floats);
+                let values = pieces.next().unwrap_or_default().iter_mut();
+                values.zip(&floats).for_each(|(v, &float)| *v = T::from_f64(float.into()));
+            })
+        })
+    }
+
+    /// One of the file's tensors as the file holds it.
+    pub(crate) fn read_packed<T: Float>(&self, tensor: &GgufTensor) -> Result<Tensor<T>, String> {
+        let (block, shape) = (tensor.block()?, tensor.shape());
+        if shape.rank() < 2 || shape.numel() == 0 {
+            return self.read(tensor);
+        }
+        let coded = match block.held {
+            Held::F32 => return self.read(tensor),
+            Held::F16 => return Ok(Packed::half(&self.read(tensor)?, HalfFloat::F16)?.into()),
+            Held::Bf16 => return Ok(Packed::half(&self.read(tensor)?, HalfFloat::Bf16)?.into()),
+            Held::Codes(coded) => coded,
+        };
+        let groups = shape.numel() / coded.group;
+        let offset_count = if coded.offsets { groups } else { 0 };
+        let mut codes = filled(shape.numel(), 0u8)?;
+        let (mut scales, mut offsets) = (filled(groups, 0.0)?, filled(offset_count, 0.0)?);
+        let mut at = 0;
+        self.each(tensor, block, |bytes| {
+            let values = at..at + bytes.len() / block.bytes * block.values;
+            let own = |list: &mut [f32]| values.start / coded.group..(values.end / coded.group).min(list.len());
+            let (of_scales, of_offsets) = (own(&mut scales), own(&mut offsets));
+            let lists = Lists {
+                codes: &mut codes[values.clone()],
+                scales: &mut scales[of_scales],
+                offsets: if coded.offsets { &mut offsets[of_offsets] } else { &mut [] },
+            };
+            (coded.take)(bytes, lists);
+            at = values.end;
+        })?;
+        let floats = |list: &[f32]| -> Vec<T> { list.iter().map(|&v| T::from_f64(v.into())).collect() };
+        let (scales, offsets) = (floats(&scales), floats(&offsets));
+        let parts = Parts {
+            bits: coded.bits,
+            codes: &|i| codes[i],
+            values: Values::From(coded.low),
+            pruned: None,
+            group: coded.group,
+            scales: Some(&scales),
+            zeros: None,
+            offsets: coded.offsets.then_some(&offsets[..]),
+        };
+        Ok(Packed::of_codes(shape, &parts)?.into())
+    }
+
+    /// The bytes of a tensor, so many whole blocks at a time as [`PIECE`] values have.
+    fn each(&self, tensor: &GgufTensor, block: &Block, mut f: impl FnMut(&[u8])) -> Result<(), String> {
+        let broken = |e: std::io::Error| e.to_string();
+        let mut bytes = vec![0; tensor.shape().numel().min(PIECE) / block.values * block.bytes];
+        let mut source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
+        source.seek(SeekFrom::Start(tensor.start)).map_err(broken)?;
+        let mut left = tensor.shape().numel();
+        while left > 0 {
+            let values = left.min(PIECE);
+            let bytes = &mut bytes[..values / block.values * block.bytes];
+            source.read_exact(bytes).map_err(broken)?;
+            f(bytes);
+            left -= values;
+        }
+        Ok(())
+    }
+
+    fn find(&self, name: &str) -> Result<&GgufTensor> {
+        let found = self.tensors.iter().find(|tensor| tensor.name() == name);
+        found.ok_or_else(|| {
+            let message = format!("the file has {} tensors, and none of this name", self.tensors.len());
+            self.wrong(&format!("{name:?}"), message)
         })
     }
 
