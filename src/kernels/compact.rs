@@ -1,32 +1,9 @@
 //! Products with weights in compact forms. Loops that the compiler turns into vector code, compiled for the
 //! instructions of the machine.
-#[cfg(target_arch = "x86_64")]
-use crate::isa::{Isa, isa};
+use super::vectorised::for_machine;
 
 /// Rows of a block: what one or two vector registers hold.
 pub(crate) const ROWS: usize = 16;
-
-/// Compiles a loop for AVX-512, for AVX2 and for whatever there is, and takes the best.
-macro_rules! for_machine {
-    ($body:ident($($arg:ident: $t:ty),*) $(-> $out:ty)?) => {{
-        #[cfg(target_arch = "x86_64")]
-        {
-            #[target_feature(enable = "avx512f,avx512bw,avx512vl,fma")]
-            fn widest($($arg: $t),*) $(-> $out)? { $body($($arg),*) }
-            #[target_feature(enable = "avx2,fma")]
-            fn wide($($arg: $t),*) $(-> $out)? { $body($($arg),*) }
-            if isa() >= Isa::Avx512 {
-                // SAFETY: isa() reports Avx512 only where the processor has these.
-                return unsafe { widest($($arg),*) };
-            }
-            if isa() >= Isa::Avx2 {
-                // SAFETY: isa() reports Avx2 only where the processor has avx2 and fma.
-                return unsafe { wide($($arg),*) };
-            }
-        }
-        $body($($arg),*)
-    }};
-}
 
 /// Adds to `out` the blocks of 16 rows and one column: those of rows `16 g..` are `starts[g]..starts[g + 1]`.
 pub(crate) fn block_rows(

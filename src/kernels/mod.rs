@@ -32,7 +32,7 @@ pub trait FloatElement:
     /// `self · b + c` in one rounding.
     fn mul_add(self, b: Self, c: Self) -> Self;
     /// The value of a small integer.
-    fn from_byte(v: u8) -> Self;
+    fn from_small(v: u8) -> Self;
     /// The value of a float of 32 bits, rounded to this type.
     fn from_f32(v: f32) -> Self;
 }
@@ -45,8 +45,9 @@ macro_rules! float_elements {
                 $t::mul_add(self, b, c)
             }
             #[inline(always)]
-            fn from_byte(v: u8) -> $t {
-                $t::from(v)
+            fn from_small(v: u8) -> $t {
+                // Signed integers become floats in one instruction.
+                i32::from(v) as $t
             }
             #[inline(always)]
             fn from_f32(v: f32) -> $t {

@@ -115,3 +115,26 @@ macro_rules! vectorised {
     };
 }
 pub(crate) use vectorised;
+
+/// Compiles a loop for AVX-512, for AVX2 and for whatever there is, and takes the best.
+macro_rules! for_machine {
+    ($body:ident($($arg:ident: $t:ty),*) $(-> $out:ty)?) => {{
+        #[cfg(target_arch = "x86_64")]
+        {
+            #[target_feature(enable = "avx512f,avx512bw,avx512vl,fma")]
+            fn widest($($arg: $t),*) $(-> $out)? { $body($($arg),*) }
+            #[target_feature(enable = "avx2,fma")]
+            fn wide($($arg: $t),*) $(-> $out)? { $body($($arg),*) }
+            if $crate::isa::isa() >= $crate::isa::Isa::Avx512 {
+                // SAFETY: isa() reports Avx512 only where the processor has these.
+                return unsafe { widest($($arg),*) };
+            }
+            if $crate::isa::isa() >= $crate::isa::Isa::Avx2 {
+                // SAFETY: isa() reports Avx2 only where the processor has avx2 and fma.
+                return unsafe { wide($($arg),*) };
+            }
+        }
+        $body($($arg),*)
+    }};
+}
+pub(crate) use for_machine;

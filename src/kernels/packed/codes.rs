@@ -1,6 +1,6 @@
 //! Integers of one to eight bits that stand for numbers: in planes of 1, 2, 4 or 8 bits, each 16 rows side by side,
 //! with step sizes and offsets that groups of a row share.
-use super::{super::vectorised::{MulAdd, vectorised}, FloatElement, LANES, panels};
+use super::{super::vectorised::{MulAdd, for_machine, vectorised}, FloatElement, LANES, panels};
 use crate::{
     error::Checked,
     real::half::{f16_bits_to_f32, f32_to_f16_bits},
@@ -9,6 +9,9 @@ use std::fmt;
 
 /// Columns that become floats at a time.
 const CHUNK: usize = 64;
+
+/// Codes of some columns.
+type Chunk = [[u8; LANES]; CHUNK];
 
 /// Integers of 1 to 8 bits, and what each is worth: `(value(code) - zero point) · scale + offset`.
 pub struct Codes<T> {
@@ -75,7 +78,6 @@ impl<T: FloatElement> Scales<T> {
         })
     }
 
-    #[inline(always)]
     fn at(&self, place: usize) -> [T; LANES] {
         match self {
             Scales::Full(all) => all[place],
@@ -206,74 +208,123 @@ impl<T: FloatElement> Codes<T> {
 
     /// As [`Packed::unpack`](super::Packed::unpack).
     pub(super) fn unpack(&self, panel: usize, from: usize, to: usize, out: &mut [T], stride: usize) {
+        let (length, groups) = match self.group {
+            0 => (self.cols, 0),
+            group => (group, self.cols.div_ceil(group)),
+        };
+        let mut bytes = [[0; LANES]; CHUNK];
         for first in (from..to).step_by(CHUNK) {
-            chunk(self, panel, first, to.min(first + CHUNK), &mut out[(first - from) * stride..], stride);
+            let last = to.min(first + CHUNK);
+            let place = |each: usize| {
+                let panel = panel * self.cols.div_ceil(each);
+                (panel + first / each, panel + last.div_ceil(each))
+            };
+            spread(&self.planes, &place, &mut bytes);
+            let mut at = first;
+            while at < last {
+                let group = at / length;
+                let end = last.min((group + 1) * length);
+                let place = if groups == 0 { 0 } else { panel * groups + group };
+                let out = &mut out[(at - from) * stride..];
+                numbers(self, place, &bytes[at - first..end - first], out, stride);
+                at = end;
+            }
+        }
+    }
+}
+
+/// The codes of up to [`CHUNK`] columns, from a multiple of 8 on.
+fn spread(planes: &[Plane], place: &dyn Fn(usize) -> (usize, usize), bytes: &mut Chunk) {
+    for (i, plane) in planes.iter().enumerate() {
+        let (from, to) = place((8 / plane.bits) as usize);
+        join(&plane.bytes[from..to], plane.bits, plane.shift, i > 0, bytes);
+    }
+}
+
+fn join(packed: &[[u8; LANES]], bits: u32, shift: u32, more: bool, bytes: &mut Chunk) {
+    for_machine!(joined(packed: &[[u8; LANES]], bits: u32, shift: u32, more: bool, bytes: &mut Chunk))
+}
+
+#[inline(always)]
+fn joined(packed: &[[u8; LANES]], bits: u32, shift: u32, more: bool, bytes: &mut Chunk) {
+    match bits {
+        8 => plane::<8, 1>(packed, shift, more, bytes),
+        4 => plane::<4, 2>(packed, shift, more, bytes),
+        2 => plane::<2, 4>(packed, shift, more, bytes),
+        _ => plane::<1, 8>(packed, shift, more, bytes),
+    }
+}
+
+/// A plane's bits of each code, joined to those of others if there are some.
+#[inline(always)]
+fn plane<const BITS: usize, const EACH: usize>(
+    packed: &[[u8; LANES]],
+    shift: u32,
+    more: bool,
+    bytes: &mut Chunk,
+) {
+    let mask = ((1u32 << BITS) - 1) as u8;
+    for (packed, bytes) in packed.iter().zip(bytes.as_chunks_mut::<EACH>().0) {
+        for i in 0..EACH {
+            if more {
+                for k in 0..LANES {
+                    bytes[i][k] |= (packed[k] >> (i * BITS) & mask) << shift;
+                }
+            } else {
+                for k in 0..LANES {
+                    bytes[i][k] = packed[k] >> (i * BITS) & mask;
+                }
+            }
         }
     }
 }
 
 vectorised! {
-    /// The columns `first..last` of a panel.
-    fn chunk fused fma (codes: &Codes<T>, panel: usize, first: usize, last: usize, out: &mut [T], stride: usize) {
-        let mut bytes = [[0u8; LANES]; CHUNK];
-        for Plane { bits, shift, bytes: packed } in &codes.planes {
-            let each = (8 / bits) as usize;
-            let place = panel * codes.cols.div_ceil(each);
-            let packed = &packed[place + first / each..place + last.div_ceil(each)];
-            match bits {
-                8 => plane::<8>(packed, *shift, &mut bytes),
-                4 => plane::<4>(packed, *shift, &mut bytes),
-                2 => plane::<2>(packed, *shift, &mut bytes),
-                _ => plane::<1>(packed, *shift, &mut bytes),
+    /// Codes of columns that share scales and offsets, those at `place`, as numbers.
+    fn numbers fused fma (codes: &Codes<T>, place: usize, bytes: &[[u8; LANES]], out: &mut [T], stride: usize) {
+        let (mut low, mut scale) = ([T::constant(0.0); LANES], [T::constant(1.0); LANES]);
+        let mut offset = [T::constant(0.0); LANES];
+        if let Values::From(first) = codes.values {
+            low = [T::constant(f64::from(first)); LANES];
+        }
+        if let Some(zeros) = &codes.zeros {
+            for k in 0..LANES {
+                low[k] = low[k] - T::from_small(zeros[place][k]);
             }
         }
-        let (length, groups) = match codes.group {
-            0 => (codes.cols, 0),
-            group => (group, codes.cols.div_ceil(group)),
-        };
-        let mut at = first;
-        while at < last {
-            let group = at / length;
-            let end = last.min((group + 1) * length);
-            let (bytes, out) = (&bytes[at - first..end - first], &mut out[(at - first) * stride..]);
-            let out = out.chunks_mut(stride).zip(bytes);
-            let place = if groups == 0 { 0 } else { panel * groups + group };
-            let scale = codes.scales.as_ref().map(|scales| scales.at(place));
-            let offset = codes.offsets.as_ref().map(|offsets| offsets.at(place)).unwrap_or_default();
-            match (&codes.values, scale) {
-                (Values::From(low), scale) => {
-                    let mut lows = [T::constant(f64::from(*low)); LANES];
-                    if let Some(zeros) = &codes.zeros {
-                        for k in 0..LANES {
-                            lows[k] = lows[k] - T::from_byte(zeros[place][k]);
-                        }
+        if let Some(scales) = &codes.scales {
+            read(scales, place, &mut scale);
+        }
+        if let Some(offsets) = &codes.offsets {
+            read(offsets, place, &mut offset);
+        }
+        let out = out.chunks_mut(stride).zip(bytes);
+        match &codes.values {
+            Values::From(_) => {
+                for (out, bytes) in out {
+                    let mut worth = [T::constant(0.0); LANES];
+                    for k in 0..LANES {
+                        worth[k] = fma.of(T::from_small(bytes[k]) + low[k], scale[k], offset[k]);
                     }
-                    let scale = scale.unwrap_or([T::constant(1.0); LANES]);
-                    for (out, codes) in out {
-                        let out = &mut out[..LANES];
-                        for k in 0..LANES {
-                            out[k] = fma.of(T::from_byte(codes[k]) + lows[k], scale[k], offset[k]);
-                        }
-                    }
-                }
-                (Values::Table(table), None) => {
-                    for (out, codes) in out {
-                        let out = &mut out[..LANES];
-                        for k in 0..LANES {
-                            out[k] = table[usize::from(codes[k])];
-                        }
-                    }
-                }
-                (Values::Table(table), Some(scale)) => {
-                    for (out, codes) in out {
-                        let out = &mut out[..LANES];
-                        for k in 0..LANES {
-                            out[k] = fma.of(table[usize::from(codes[k])], scale[k], offset[k]);
-                        }
-                    }
+                    out[..LANES].copy_from_slice(&worth);
                 }
             }
-            at = end;
+            Values::Table(table) => {
+                // Alone, values are what they are in the table, to the sign of a zero.
+                let plain = codes.scales.is_none() && codes.offsets.is_none();
+                for (out, bytes) in out {
+                    let mut worth = [T::constant(0.0); LANES];
+                    for k in 0..LANES {
+                        worth[k] = table[usize::from(bytes[k])];
+                    }
+                    if !plain {
+                        for k in 0..LANES {
+                            worth[k] = fma.of(worth[k], scale[k], offset[k]);
+                        }
+                    }
+                    out[..LANES].copy_from_slice(&worth);
+                }
+            }
         }
     }
 }
@@ -283,13 +334,14 @@ fn repeated<V: Copy + Default>(list: &[V]) -> [V; LANES] {
     [list.first().copied().unwrap_or_default(); LANES]
 }
 
-/// A plane's bits of each code, joined to those that are there.
 #[inline(always)]
-fn plane<const BITS: usize>(packed: &[[u8; LANES]], shift: u32, bytes: &mut [[u8; LANES]; CHUNK]) {
-    for (packed, bytes) in packed.iter().zip(bytes.chunks_mut(8 / BITS)) {
-        for (i, bytes) in bytes.iter_mut().enumerate() {
+fn read<T: FloatElement>(scales: &Scales<T>, place: usize, to: &mut [T; LANES]) {
+    match scales {
+        Scales::Full(all) => *to = all[place],
+        Scales::F16(all) => {
+            let bits = &all[place];
             for k in 0..LANES {
-                bytes[k] |= (packed[k] >> (i * BITS) & ((1u32 << BITS) - 1) as u8) << shift;
+                to[k] = T::from_f32(f16_bits_to_f32(bits[k]));
             }
         }
     }

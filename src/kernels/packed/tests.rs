@@ -61,7 +61,7 @@ fn forms<T: FloatElement>(rows: usize, cols: usize) -> Vec<(Packed<T>, Vec<T>)> 
                 let whole = T::constant(f64::from(i32::from(codes(i)) + low));
                 match kind {
                     3 => table[usize::from(codes(i))],
-                    4 => (whole - T::from_byte(zeros[place])) * scales[place],
+                    4 => (whole - T::from_small(zeros[place])) * scales[place],
                     2 => whole.mul_add(scales[place], offsets[place]),
                     _ => whole * scales[place],
                 }
