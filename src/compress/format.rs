@@ -10,7 +10,7 @@ mod sizes;
 mod write;
 
 pub(super) use artifact::stored;
-pub use artifact::{Artifact, Entry, EntryData};
+pub use artifact::{Artifact, Entry, EntryData, Shift};
 pub use sizes::{Part, PartSize, Sizes};
 
 use crate::{

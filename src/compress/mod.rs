@@ -42,7 +42,7 @@ pub use crate::real::half::{f16_bits_to_f32, f32_to_f16_bits, round_to_f16};
 pub use affine::{Affine, Along};
 pub use compact::{Int8Linear, SparseLinear};
 pub use curvature::ObsSolver;
-pub use format::{Artifact, Entry, EntryData, Part, PartSize, Sizes};
+pub use format::{Artifact, Entry, EntryData, Part, PartSize, Shift, Sizes};
 pub use gates::{Gate, Gates};
 pub use ledger::{CostReport, Latency, Work};
 pub use length::{data_bits, description_length};

@@ -4,12 +4,13 @@ use super::{
     Artifact, Entry, EntryData,
     fake::number_codes,
     filter::each_field,
-    format::stored,
+    format::{Shift, stored},
     round_to_f16,
     runner::{LAYERS, told},
 };
 use crate::{
     error::{Error, Result},
+    kernels::packed::{HalfFloat, Packed, Parts, Values},
     nn::outline::outline,
     ops::Float,
     param::{Form, Groups, Param, ParamState, Steps, shown},
@@ -56,6 +57,11 @@ pub fn pack<M: Serialize + ?Sized>(model: &M, meta: &[(&str, &str)]) -> Result<A
 
 fn entry<T: Float>(name: String, p: &Param<T>) -> Result<Entry> {
     let shape = p.shape().to_vec();
+    if let Some(packed) = p.value().packed().filter(|packed| !p.has_custom() && *packed.shape() == p.shape())
+    {
+        let data = of_packed(&name, &packed, p)?;
+        return Ok(Entry { name, shape, data });
+    }
     if let Some(data) = in_steps(&name, p)? {
         return Ok(Entry { name, shape, data });
     }
@@ -71,6 +77,36 @@ fn entry<T: Float>(name: String, p: &Param<T>) -> Result<Entry> {
         }
     };
     Ok(Entry { name, shape, data })
+}
+
+/// What a parameter holds that is packed.
+fn of_packed<T: Float>(name: &str, packed: &Packed<T>, p: &Param<T>) -> Result<EntryData> {
+    let Some(codes) = packed.codes() else {
+        let values = floats(name, &p.value().to_vec())?;
+        return Ok(match packed.half_float() {
+            Some(HalfFloat::F16) => EntryData::Half(values),
+            _ => EntryData::Bf16(values),
+        });
+    };
+    let list = codes.to_vec();
+    let worth: Vec<T> = (0..=u8::MAX).map(|code| codes.value(code)).collect();
+    let mask = codes.pruned().map(|pruned| list.iter().map(|&code| code != pruned).collect());
+    let list: Vec<u32> = list.into_iter().map(u32::from).collect();
+    let data = tied(&list, &floats(name, &worth)?, mask);
+    let Some(scales) = codes.scales() else { return Ok(data) };
+    let scales = floats(name, &scales)?;
+    let width = |values: &[f32]| if fits_half(values) { 16 } else { 32 };
+    let (group, scale_bits) = (codes.group(), width(&scales));
+    let scaled = EntryData::Scaled { weights: Box::new(data), group, scales, scale_bits };
+    let by = match (codes.zero_points(), codes.offsets()) {
+        (Some(zeros), _) => Shift::ZeroPoints(zeros),
+        (_, Some(offsets)) => {
+            let values = floats(name, &offsets)?;
+            Shift::Offsets { bits: width(&values), values }
+        }
+        _ => return Ok(scaled),
+    };
+    Ok(EntryData::Shifted { scaled: Box::new(scaled), by })
 }
 
 /// Whole numbers and step sizes, if that's what the weights are.
@@ -121,8 +157,10 @@ fn fits_half(values: &[f32]) -> bool {
     values.iter().all(|&v| round_to_f16(v).to_bits() == v.to_bits())
 }
 
-/// Puts an artifact's tensors into the parameters of the same names. A parameter becomes what the file says:
-/// plain values, or a codebook with its mask; what stood between its tensor and its use before is gone.
+/// Puts an artifact's tensors into the parameters of the same names. What stood between a parameter's tensor and its
+/// use before is gone. Weights that the file has in fewer bits than floats are held so, and not trained; the model
+/// runs on them through its own `forward`. [`thaw`](super::quantize::thaw) takes them apart into what training works on.
+/// Vectors have a codebook with its mask, or plain values.
 ///
 /// # Errors
 /// Names that the artifact doesn't have, or has too many, and shapes that differ are all told at once; so are
@@ -169,8 +207,99 @@ pub fn unpack<M: Serialize + ?Sized>(artifact: &Artifact, model: &M) -> Result<(
     jobs.into_iter().try_for_each(|job| job())
 }
 
+/// The form that an entry of few bits is, unless it is another or has fewer than two axes.
+fn packed_of<T: Float>(entry: &Entry, shape: &Shape) -> Result<Option<Packed<T>>, String> {
+    let n = shape.numel();
+    if shape.rank() < 2 || n == 0 {
+        return Ok(None);
+    }
+    let (data, shift) = match &entry.data {
+        EntryData::Shifted { scaled, by } => (&**scaled, Some(by)),
+        data => (data, None),
+    };
+    let (weights, group, scales) = match data {
+        EntryData::Scaled { weights, group, scales, scale_bits } => {
+            (&**weights, *group, Some(floats_of::<T>(scales, *scale_bits)))
+        }
+        data => (data, 0, None),
+    };
+    let half = |values: &[f32], kind| {
+        let values = Tensor::new(shape.clone(), floats_of::<T>(values, 32)).map_err(|why| why.to_string())?;
+        Packed::half(&values, kind).map(Some)
+    };
+    let (mask, codes, centroids) = match weights {
+        EntryData::Half(values) => return half(values, HalfFloat::F16),
+        EntryData::Bf16(values) => return half(values, HalfFloat::Bf16),
+        EntryData::Codebook { mask, codes, centroids, .. } => (mask, codes, centroids.len()),
+        _ => return Ok(None),
+    };
+    let pruned = mask.as_ref().map(|_| centroids as u8);
+    let count = centroids + usize::from(mask.is_some());
+    if count > 256 {
+        return Ok(None);
+    }
+    let keep = |i: usize| mask.as_ref().is_none_or(|mask| mask[i]);
+    let kept = mask.as_ref().map_or(n, |mask| mask.iter().filter(|&&keep| keep).count());
+    if mask.as_ref().is_some_and(|mask| mask.len() != n) || kept != codes.len() {
+        let found = mask.as_ref().map_or(n, Vec::len);
+        return Err(format!("{} codes for {kept} kept weights of {found} in shape {shape}", codes.len()));
+    }
+    if let Some(bad) = codes.iter().find(|&&code| code as usize >= centroids) {
+        return Err(format!("code {bad} has no centroid: there are {centroids}"));
+    }
+    let groups = Groups::new(shape, group).count();
+    let (mut zeros, mut offsets) = (None, None);
+    match shift {
+        Some(Shift::ZeroPoints(list)) => zeros = Some(&list[..]),
+        Some(Shift::Offsets { values, bits }) => offsets = Some(floats_of::<T>(values, *bits)),
+        None => {}
+    }
+    let lists = [scales.as_ref().map(Vec::len), zeros.map(<[u8]>::len), offsets.as_ref().map(Vec::len)];
+    if let Some(found) = lists.into_iter().flatten().find(|&len| len != groups) {
+        return Err(format!("{found} scales for {shape} in groups of {group}: takes {groups}"));
+    }
+    let list: Vec<u8> = match mask {
+        None => codes.iter().map(|&code| code as u8).collect(),
+        Some(_) => {
+            let mut next = codes.iter();
+            (0..n)
+                .map(|i| if keep(i) { next.next().map_or(0, |&c| c as u8) } else { centroids as u8 })
+                .collect()
+        }
+    };
+    let worth = values::<T>(weights);
+    // Integers are codes themselves, less the least of them; a file has only those that occur.
+    let whole = whole_numbers(&worth).filter(|_| pruned.is_none());
+    if zeros.is_some() && whole.is_none() {
+        return Err("zero points of values that are no integers".into());
+    }
+    let of = |code: usize| worth.get(code).copied().unwrap_or_default();
+    let (low, span) = whole.as_ref().map_or((0, count as i32), |(low, high, _)| (*low, high - low + 1));
+    let code = |i: usize| match &whole {
+        None => list[i],
+        Some((low, _, numbers)) => (numbers[usize::from(list[i])] - low) as u8,
+    };
+    let parts = Parts {
+        bits: (span.max(2) - 1).ilog2() + 1,
+        codes: &code,
+        values: match whole {
+            Some(_) => Values::From(low),
+            None => Values::Table(Box::new(std::array::from_fn(of))),
+        },
+        pruned,
+        group,
+        scales: scales.as_deref(),
+        zeros,
+        offsets: offsets.as_deref(),
+    };
+    Packed::of_codes(shape, &parts).map(Some)
+}
+
 /// What a parameter of a shape holds by an entry.
 fn state_of<T: Float>(entry: &Entry, shape: &Shape) -> Result<ParamState<T>, String> {
+    if let Some(packed) = packed_of(entry, shape)? {
+        return Ok(ParamState::dense(packed.into()));
+    }
     let n = shape.numel();
     let dense = entry.to_dense();
     if dense.len() != n {
@@ -228,6 +357,14 @@ fn state_of<T: Float>(entry: &Entry, shape: &Shape) -> Result<ParamState<T>, Str
         },
     };
     Ok(state)
+}
+
+/// Values as integers with the least and the largest, if they are that and no more than 256 lie between.
+fn whole_numbers<T: Float>(values: &[T]) -> Option<(i32, i32, Vec<i32>)> {
+    let numbers: Vec<i32> = values.iter().map(|v| v.to_f64() as i32).collect();
+    let exact = values.iter().zip(&numbers).all(|(v, &n)| v.to_f64() == f64::from(n) && n.abs() < 1024);
+    let (low, high) = (numbers.iter().copied().min()?, numbers.iter().copied().max()?);
+    (exact && high - low < 256).then_some((low, high, numbers))
 }
 
 /// Whether it can be a step size.

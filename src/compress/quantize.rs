@@ -4,7 +4,7 @@
 #![doc(alias = "quantization")]
 pub use super::{
     fake::{Quantizer, convert},
-    weight_only::{WeightOnly, freeze, store_half},
+    weight_only::{WeightOnly, freeze, store_half, thaw},
 };
 use super::{
     filter::{each_field, picks_some},

@@ -140,13 +140,13 @@ impl Storing for WeightOnly {
         }
         let mut codes = vec![0u8; values.len()];
         for_chunks(&mut codes, cols * (1usize << 14).div_ceil(cols), |start, codes| {
-            for (i, (codes, row)) in
-                codes.chunks_mut(cols).zip(values[start..].chunks(cols)).enumerate()
-            {
+            for (i, (codes, row)) in codes.chunks_mut(cols).zip(values[start..].chunks(cols)).enumerate() {
                 let own = &found[(start / cols + i) * each..];
-                for ((codes, row), &(scale, zero)) in codes.chunks_mut(group).zip(row.chunks(group)).zip(own) {
+                for ((codes, row), &(scale, zero)) in codes.chunks_mut(group).zip(row.chunks(group)).zip(own)
+                {
                     let by = 1.0 / scale;
-                    let (low, zero) = if self.symmetric { (-most as f32, most as f32) } else { (0.0, f32::from(zero)) };
+                    let (low, zero) =
+                        if self.symmetric { (-most as f32, most as f32) } else { (0.0, f32::from(zero)) };
                     for (code, v) in codes.iter_mut().zip(row) {
                         let whole = (v.to_f64() as f32 * by).round_ties_even();
                         *code = match self.symmetric {
@@ -237,4 +237,20 @@ pub fn freeze<M: Serialize + ?Sized>(model: &M) -> Result<()> {
         }
     });
     result
+}
+
+/// Lets everything of a model be trained that isn't, what is packed included: see [`Param::set_trainable`].
+///
+/// ```
+/// use kolmo::{Random, compress::{matrices, quantize}, nn::Linear};
+/// let net = Linear::new(8, 4, &mut Random::new(0));
+/// quantize::codebooks(&net, 5, matrices)?;
+/// quantize::freeze(&net)?;
+/// assert!(net.weight.codebook().is_none() && !net.weight.is_trainable());
+/// quantize::thaw(&net);
+/// assert!(net.weight.codebook().is_some() && net.weight.is_trainable());
+/// # Ok::<(), kolmo::Error>(())
+/// ```
+pub fn thaw<M: Serialize + ?Sized>(model: &M) {
+    each_field!(model, |_name, p| p.set_trainable(true));
 }

@@ -11,10 +11,10 @@ pub use codes::Codes;
 pub(crate) use codes::{Parts, Values};
 pub(crate) use product::{back, products};
 
-use super::{FloatElement, vectorised::vectorised};
+use super::{FloatElement, prefetch, vectorised::vectorised};
 use crate::{
     error::Checked,
-    real::half::{f16_bits_to_f32, f32_to_f16_bits},
+    real::half::{bf16_bits_to_f32, f16_bits_to_f32, f32_to_bf16_bits, f32_to_f16_bits},
     tensor::{Shape, Tensor, shape::addressable},
     threads::for_chunks,
 };
@@ -49,15 +49,6 @@ pub enum HalfFloat {
     F16,
     /// The upper half of an `f32`: 8 digits, the same range.
     Bf16,
-}
-
-/// The nearest number of bfloat16, ties to even.
-fn to_bf16(v: f32) -> u16 {
-    let bits = v.to_bits();
-    if v.is_nan() {
-        return (bits >> 16) as u16 | 0x40;
-    }
-    ((bits + 0x7fff + (bits >> 16 & 1)) >> 16) as u16
 }
 
 /// Rows and columns of a tensor taken as a matrix.
@@ -102,7 +93,7 @@ impl<T: FloatElement> Packed<T> {
         let at = |row: usize, col: usize| values.get(row * cols + col).map_or(0.0, |v| v.to_f64() as f32);
         let numbers = match kind {
             HalfFloat::F16 => Numbers::F16(panels(rows, cols, |i, j| f32_to_f16_bits(at(i, j)))?),
-            HalfFloat::Bf16 => Numbers::Bf16(panels(rows, cols, |i, j| to_bf16(at(i, j)))?),
+            HalfFloat::Bf16 => Numbers::Bf16(panels(rows, cols, |i, j| f32_to_bf16_bits(at(i, j)))?),
         };
         Ok(Packed { shape: x.shape().clone(), rows, cols, numbers })
     }
@@ -162,6 +153,15 @@ impl<T: FloatElement> Packed<T> {
         }
     }
 
+    /// Asks for the columns `from..to` of a panel to be brought near, and of a panel behind the last one for nothing.
+    pub(super) fn ask(&self, panel: usize, from: usize, to: usize) {
+        let place = panel * self.cols;
+        match &self.numbers {
+            Numbers::F16(all) | Numbers::Bf16(all) => ask(all, place + from, place + to),
+            Numbers::Codes(codes) => codes.ask(panel, from, to),
+        }
+    }
+
     /// One row, in order.
     pub(crate) fn row(&self, row: usize, out: &mut [T]) {
         let mut some = [T::constant(0.0); 64 * LANES];
@@ -193,11 +193,17 @@ impl<T: FloatElement> Packed<T> {
     }
 }
 
+/// Asks for the places `from..to` of a list, as far as it has them.
+fn ask<V>(list: &[V], from: usize, to: usize) {
+    let part = list.get(from..to.min(list.len())).unwrap_or_default();
+    prefetch::<_, 3>(part.as_ptr(), part.len());
+}
+
 vectorised! {
     fn bf16(all: &[[u16; LANES]], out: &mut [T], stride: usize) {
         for (out, lanes) in out.chunks_mut(stride).zip(all) {
             for (out, &bits) in out[..LANES].iter_mut().zip(lanes) {
-                *out = T::from_f32(f32::from_bits(u32::from(bits) << 16));
+                *out = T::from_f32(bf16_bits_to_f32(bits));
             }
         }
     }

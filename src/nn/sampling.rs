@@ -66,9 +66,14 @@ impl Sampling {
         if let Some((i, bad)) = all.iter().find(|(_, v)| v.is_nan() || *v == f64::INFINITY) {
             return Err(format!("logit {i} of row {row} is {bad}"));
         }
-        // Of equal ones the first stays first.
-        all.sort_by(|a, b| b.1.total_cmp(&a.1));
-        all.truncate(if self.temperature == 0.0 { 1 } else { self.top_k.unwrap_or(usize::MAX) });
+        if self.temperature == 0.0 {
+            // Of equal ones the first.
+            all = all.into_iter().rev().max_by(|a, b| a.1.total_cmp(&b.1)).into_iter().collect();
+        } else {
+            // Of equal ones the first stays first.
+            all.sort_by(|a, b| b.1.total_cmp(&a.1));
+            all.truncate(self.top_k.unwrap_or(usize::MAX));
+        }
         let top = all.first().map_or(f64::NEG_INFINITY, |(_, v)| *v);
         if top == f64::NEG_INFINITY {
             return Err(format!("row {row} has no finite logit"));

@@ -234,11 +234,8 @@ fn packed_product<T: Float>(
     let a = a.in_memory()?;
     let x = if transpose_a { a.view(a.layout().transpose(0, 1)?) } else { a }.contiguous().made()?;
     let rows = x.as_slice().unwrap_or_default();
-    let (by_rows, inner, outer) = if transpose_b != turned {
-        (true, w.cols(), w.rows())
-    } else {
-        (false, w.rows(), w.cols())
-    };
+    let (by_rows, inner, outer) =
+        if transpose_b != turned { (true, w.cols(), w.rows()) } else { (false, w.rows(), w.cols()) };
     if x.dim(1) != inner {
         return Ok(None);
     }

@@ -1,8 +1,5 @@
 //! A parameter that isn't trained any more, held in no more than its form takes, and the way back.
-use super::{
-    handle::{Form, Param, ParamState, Steps},
-    steps::Groups,
-};
+use super::handle::{Form, Param, ParamState, Steps};
 use crate::{
     error::{Checked, Error, Result},
     kernels::packed::{Packed, Parts, Values},
@@ -42,7 +39,10 @@ impl<T: Float> Param<T> {
             return Ok(());
         }
         if self.has_custom() {
-            return Err(Error::invalid("freeze", "an operation of one's own stands before its use: bake it first"));
+            return Err(Error::invalid(
+                "freeze",
+                "an operation of one's own stands before its use: bake it first",
+            ));
         }
         let packed = match &state.form {
             Form::Codes(_) => self.packed_steps(&state)?,
@@ -53,7 +53,9 @@ impl<T: Float> Param<T> {
 
     fn packed_steps(&self, state: &ParamState<T>) -> Result<Packed<T>> {
         let lost = || Error::invalid("freeze", "the weights have no step sizes");
-        let (Some(steps), Some((numbers, sizes))) = (state.steps(), self.numbers()?) else { return Err(lost()) };
+        let (Some(steps), Some((numbers, sizes))) = (state.steps(), self.numbers()?) else {
+            return Err(lost());
+        };
         let most = (1i32 << (steps.bits - 1)) - 1;
         let (numbers, mask) = (numbers.to_vec(), state.mask.as_ref().map(Tensor::to_vec));
         // One code is left over.
@@ -130,16 +132,18 @@ pub(super) fn thawed<T: Float>(value: &Tensor<T>) -> ParamState<T> {
     let mut state = ParamState::dense(plain);
     let whole = value.packed_matrix().is_some() || value.rank() != 2;
     let Some(packed) = value.held().filter(|_| whole) else { return state };
-    let Some(codes) = packed.codes().filter(|codes| codes.offsets().is_none() && codes.zero_points().is_none()) else { return state };
+    let Some(codes) =
+        packed.codes().filter(|codes| codes.offsets().is_none() && codes.zero_points().is_none())
+    else {
+        return state;
+    };
     let shape = packed.shape();
     let (list, pruned) = (codes.to_vec(), codes.pruned());
     let values: Vec<T> = match pruned {
-        Some(pruned) => (0..pruned).map(|code| codes.value(code)).collect(),
+        // Of nothing but pruned weights, too, a codebook has a value.
+        Some(pruned) => (0..pruned.max(1)).map(|code| codes.value(code)).collect(),
         None => (0..=list.iter().copied().max().unwrap_or(0)).map(|code| codes.value(code)).collect(),
     };
-    if values.is_empty() || Groups::new(shape, codes.group()).count() == 0 {
-        return state;
-    }
     let kept = |code: u8| Some(code) != pruned;
     state.mask = pruned.map(|_| Tensor::from_fn(shape, |i| kept(list[i])));
     let of = |i: usize| if kept(list[i]) { u32::from(list[i]) } else { 0 };
@@ -174,4 +178,3 @@ pub(super) fn alone<T: Float>(state: &ParamState<T>) -> Checked<()> {
     }
     Err("the tensor is packed, so mask, codebook and steps are part of it: set_trainable(true) takes it apart".into())
 }
-

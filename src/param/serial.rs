@@ -1,7 +1,10 @@
 //! Parameters through serde: `{"shape": [2], "data": [0.5, 0.25]}`, and with what stands between tensor and
 //! use `"mask": [true, false]`, `"codebook": {"codes": [1, 0], "centroids": [-0.5, 0.5]}` and
 //! `"steps": {"bits": 4, "group": 0, "sizes": [0.1]}`. All is checked on the way in.
-use super::handle::{Form, Param, ParamState, Steps};
+use super::{
+    handle::{Form, Param, ParamState, Steps},
+    packed::thawed,
+};
 use crate::{
     numbers::Inside,
     ops::Float,
@@ -109,7 +112,11 @@ impl<T: Float> Serialize for Probe<'_, T> {
 
 /// Writes what a parameter holds. Formats that don't name their fields always have all five of them.
 fn write<T: Float, S: Serializer>(p: &Param<T>, serializer: S) -> Result<S::Ok, S::Error> {
-    let state = p.state();
+    let mut state = p.state();
+    if state.value.source().is_some() {
+        // In parts that any format has a place for.
+        state = thawed(&state.value);
+    }
     let mask = state.mask.as_ref().map(Tensor::to_vec);
     let codebook = state
         .codebook()

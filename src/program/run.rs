@@ -182,10 +182,12 @@ impl<T: Float> Program<T> {
                     let kept = kept.get_mut(nodes[i.place()].kept_range()).unwrap_or_default();
                     let y = match kept.iter_mut().find(|(slot, _)| plan.gradients && keep && *slot == EXTRA) {
                         None => with_floats(rule, &x, |x| rule.forward(x)),
-                        Some((_, extra)) => with_floats(rule, &x, |x| rule.forward_beside(x)).map(|(y, beside)| {
-                            *extra = beside;
-                            y
-                        }),
+                        Some((_, extra)) => {
+                            with_floats(rule, &x, |x| rule.forward_beside(x)).map(|(y, beside)| {
+                                *extra = beside;
+                                y
+                            })
+                        }
                     };
                     drop(x);
                     let site = Some(nodes[i.place()].site);

@@ -1,4 +1,4 @@
-//! IEEE 754 half precision (binary16): conversion only, for values that a file keeps in 16 bits.
+//! Floats of 16 bits, IEEE 754's half precision (binary16) and bfloat16: conversion only.
 
 /// The bits of the half-precision number nearest to `value`, ties to even. What is too large becomes
 /// infinite; every NaN becomes the quiet NaN of its sign.
@@ -28,6 +28,21 @@ pub fn f16_bits_to_f32(bits: u16) -> f32 {
     let value = f32::from_bits(magnitude) * f32::from_bits((127 + 112) << 23);
     let infinite = magnitude | 0x7f80_0000;
     f32::from_bits(sign | if magnitude < 0x7c00 << 13 { value.to_bits() } else { infinite })
+}
+
+/// The bits of the nearest number of bfloat16, the upper half of an `f32`, ties to even; every NaN stays one.
+pub fn f32_to_bf16_bits(value: f32) -> u16 {
+    let bits = value.to_bits();
+    if value.is_nan() {
+        return (bits >> 16) as u16 | 0x40;
+    }
+    ((bits + 0x7fff + (bits >> 16 & 1)) >> 16) as u16
+}
+
+/// The exact value of a number of bfloat16.
+#[inline(always)]
+pub fn bf16_bits_to_f32(bits: u16) -> f32 {
+    f32::from_bits(u32::from(bits) << 16)
 }
 
 /// What a value becomes when a file keeps it in 16 bits.

@@ -78,7 +78,12 @@ impl fmt::Debug for LoadOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let LoadOptions { strict, as_stored, prefix, rename } = self;
         let mut shown = f.debug_struct("LoadOptions");
-        shown.field("strict", strict).field("as_stored", as_stored).field("prefix", prefix).field("rename", &rename.is_some()).finish()
+        shown
+            .field("strict", strict)
+            .field("as_stored", as_stored)
+            .field("prefix", prefix)
+            .field("rename", &rename.is_some())
+            .finish()
     }
 }
 

@@ -1,7 +1,8 @@
 //! A training step of fixed shapes asks the system for no memory once the pool has what it needs.
-use super::{COUNT, left};
+use super::{COUNT, left, most};
 use kolmo::{
     Random, Result, Tape, Tensor, Var,
+    compress::{matrices, quantize::WeightOnly},
     nn::{
         AttentionMasks, BatchNorm2d, Conv2d, Embedding, Flatten, Layer, LayerNorm, Linear, MaxPool2d,
         MultiheadAttention, Recurrent, RecurrentMode, RecurrentOptions, Relu, Sequential, init,
@@ -133,4 +134,23 @@ pub fn what_a_model_was_loaded_with_goes_back() {
     loaded.unwrap();
     // The model has 8 MB; one of its matrices may wait to be used again.
     assert!(more < 2 << 20, "{more} bytes more than before");
+}
+
+pub fn stored_weights_are_never_all_floats() {
+    let net: Vec<Linear> = (0..2).map(|_| Linear::new(1024, 1024, &mut Random::new(0))).collect();
+    WeightOnly::new(4).groups(32).apply(&net, matrices).unwrap();
+    kolmo::runtime::release_memory();
+    let held: usize = net.iter().map(|l| l.weight.value().packed().unwrap().bytes()).sum();
+    assert!(held < (1 << 20) * 5 / 4, "{held} bytes of two matrices of 4 MB");
+    for rows in [1, 16, 64] {
+        let x = Tensor::ones([rows, 1024]);
+        let ((), most) = most(|| {
+            let tape = Tape::new();
+            let x = tape.input(&x);
+            let y = net[1].forward(&net[0].forward(&x).relu()).square().mean();
+            let _ = y.backward().unwrap();
+        });
+        // A few results of 256 kB at most, and a panel for each thread.
+        assert!(most < 5 << 19, "{most} bytes for {rows} rows");
+    }
 }

@@ -25,6 +25,7 @@ mod old_files;
 #[path = "../operations.rs"]
 mod operations;
 mod optim;
+mod packed;
 mod program;
 mod properties;
 mod quantize;

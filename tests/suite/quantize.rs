@@ -5,7 +5,7 @@ use kolmo::{
     compress::{
         Affine, Along, Artifact, EntryData, matrices, pack,
         prune::{self, Amount},
-        quantize::{Quantizer, convert},
+        quantize::{self, Quantizer, convert},
         unpack,
     },
     data,
@@ -93,6 +93,7 @@ fn what_is_packed_is_what_was_trained() -> Result<()> {
         let again: Net = serde_json::from_str(&text).unwrap();
         assert_eq!(weights(&again)?, trained);
         train(&again, 5)?;
+        quantize::thaw(&copy);
         train(&copy, 5)?;
         assert_eq!(weights(&again)?, weights(&copy)?);
         for (new, old) in weights(&copy)?.iter().zip(&trained) {

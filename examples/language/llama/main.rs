@@ -4,13 +4,12 @@ mod model;
 use clap::Parser;
 use kolmo::{Random, Tape, data::Gguf, nn::Sampling};
 use model::Llama;
-use std::{
-    error::Error,
-    io::Write,
-    path::PathBuf,
-    time::Instant,
+use std::{error::Error, io::Write, path::PathBuf, time::Instant};
+use tokenizers::{
+    Tokenizer, decoders,
+    models::bpe::{BPE, Vocab},
+    pre_tokenizers,
 };
-use tokenizers::{Tokenizer, decoders, models::bpe::{BPE, Vocab}, pre_tokenizers};
 
 #[derive(Parser)]
 struct Options {
@@ -50,7 +49,8 @@ fn tokenizer(file: &Gguf) -> Fails<Tokenizer> {
     let mut tokenizer = Tokenizer::new(bpe);
     let digits = pre_tokenizers::digits::Digits::new(true);
     let bytes = pre_tokenizers::byte_level::ByteLevel::new(false, true, true);
-    tokenizer.with_pre_tokenizer(Some(pre_tokenizers::sequence::Sequence::new(vec![digits.into(), bytes.into()])));
+    tokenizer
+        .with_pre_tokenizer(Some(pre_tokenizers::sequence::Sequence::new(vec![digits.into(), bytes.into()])));
     tokenizer.with_decoder(Some(decoders::byte_level::ByteLevel::default()));
     Ok(tokenizer)
 }
@@ -76,7 +76,11 @@ fn main() -> Fails<()> {
             count += n;
         }
         let seconds = began.elapsed().as_secs_f64();
-        println!("perplexity {:.4} of {count} tokens, {:.0} a second", (loss / count as f64).exp(), count as f64 / seconds);
+        println!(
+            "perplexity {:.4} of {count} tokens, {:.0} a second",
+            (loss / count as f64).exp(),
+            count as f64 / seconds
+        );
         return Ok(());
     }
     let mut caches = model.caches();

@@ -69,9 +69,7 @@ impl Llama {
             })
         };
         let model = Llama {
-            token_embd: Embedding::from_weights(
-                Tensor::zeros([1, 1]).expand([size("vocab_size")?, width])?,
-            )?,
+            token_embd: Embedding::from_weights(Tensor::zeros([1, 1]).expand([size("vocab_size")?, width])?)?,
             blk: (0..size("block_count")?).map(block).collect::<Result<_>>()?,
             output_norm: norm(),
             sizes: Sizes { heads, kv_heads, rope_base },

@@ -1,5 +1,8 @@
 //! What a file holds: tensors as they are stored, and as floats.
-use crate::{param::Groups, real::half::round_to_f16};
+use crate::{
+    param::Groups,
+    real::half::{bf16_bits_to_f32, f32_to_bf16_bits, round_to_f16},
+};
 use std::collections::BTreeMap;
 
 /// A model as a file holds it: what it is, in words, and its tensors, in order.
@@ -76,6 +79,30 @@ pub enum EntryData {
         /// 32 to store `scales` to the bit, 16 to round them to half precision.
         scale_bits: u32,
     },
+    /// Values rounded to bfloat16, the upper half of 32 bits, as they are written.
+    Bf16(Vec<f32>),
+    /// Scaled values whose zero isn't at 0.
+    Shifted {
+        /// [`EntryData::Scaled`].
+        scaled: Box<EntryData>,
+        /// By what, for each of its scales.
+        by: Shift,
+    },
+}
+
+/// What sets the zero of values that share a scale.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Shift {
+    /// It is taken off before scaling: `(number - zero point) · scale`.
+    ZeroPoints(Vec<u8>),
+    /// It is added after scaling: `number · scale + offset`, in one rounding.
+    Offsets {
+        /// One for each scale.
+        values: Vec<f32>,
+        /// 32 to store them to the bit, 16 to round them to half precision.
+        bits: u32,
+    },
 }
 
 impl Entry {
@@ -83,13 +110,34 @@ impl Entry {
     /// where the mask keeps nothing. What doesn't fit (which no artifact read from a file has) gives
     /// zeros.
     pub fn to_dense(&self) -> Vec<f32> {
-        let EntryData::Scaled { weights, group, scales, scale_bits } = &self.data else {
-            return self.data.unscaled();
+        let (data, shift) = match &self.data {
+            EntryData::Shifted { scaled, by } => (&**scaled, Some(by)),
+            data => (data, None),
+        };
+        let EntryData::Scaled { weights, group, scales, scale_bits } = data else {
+            return data.unscaled();
         };
         let groups = Groups::new(&self.shape, *group);
-        let scale = |i| scales.get(groups.of(i)).map_or(0.0, |&scale| stored(scale, *scale_bits));
-        weights.unscaled().iter().enumerate().map(|(i, number)| number * scale(i)).collect()
+        let worth = |(i, number): (usize, &f32)| {
+            let place = groups.of(i);
+            let scale = scales.get(place).map_or(0.0, |&scale| stored(scale, *scale_bits));
+            match shift {
+                None => number * scale,
+                Some(Shift::ZeroPoints(zeros)) => {
+                    (number - f32::from(zeros.get(place).copied().unwrap_or(0))) * scale
+                }
+                Some(Shift::Offsets { values, bits }) => {
+                    number.mul_add(scale, values.get(place).map_or(0.0, |&v| stored(v, *bits)))
+                }
+            }
+        };
+        weights.unscaled().iter().enumerate().map(worth).collect()
     }
+}
+
+/// What a value becomes as bfloat16.
+fn bf16(value: f32) -> f32 {
+    bf16_bits_to_f32(f32_to_bf16_bits(value))
 }
 
 /// What a value becomes when it is stored in so many bits.
@@ -102,6 +150,8 @@ impl EntryData {
     pub(in crate::compress) fn unscaled(&self) -> Vec<f32> {
         match self {
             EntryData::Scaled { weights, .. } => weights.unscaled(),
+            EntryData::Shifted { scaled, .. } => scaled.unscaled(),
+            EntryData::Bf16(values) => values.iter().map(|&value| bf16(value)).collect(),
             EntryData::Dense(values) => values.clone(),
             EntryData::Half(values) => values.iter().map(|&value| round_to_f16(value)).collect(),
             EntryData::Codebook { mask, codes, centroids, centroid_bits } => {

@@ -32,6 +32,16 @@ pub(super) enum CodebookForm {
     Scaled = 3,
 }
 
+/// What sets the zero of scaled values; the number stands in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ShiftKind {
+    ZeroPoints = 0,
+    /// Offsets of 16 bits.
+    Half = 1,
+    /// Offsets of 32 bits.
+    Wide = 2,
+}
+
 /// What a header says about an entry's storage, in bits of one number.
 pub(super) mod flag {
     /// Bits 0 and 1: the kind.
@@ -59,5 +69,9 @@ pub(super) mod flag {
     pub const SCALED: u64 = 1 << 10;
     pub const WIDE_SCALES: u64 = 1 << 11;
     pub const FLAT_SCALES: u64 = 1 << 12;
-    pub const ALL: u64 = (1 << 13) - 1;
+    /// What sets the zero follows the step sizes.
+    pub const SHIFTED: u64 = 1 << 13;
+    /// Of dense values: only the upper halves of their bits are stored.
+    pub const BF16: u64 = 1 << 14;
+    pub const ALL: u64 = (1 << 15) - 1;
 }

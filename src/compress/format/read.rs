@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    artifact::{Artifact, Entry, EntryData},
+    artifact::{Artifact, Entry, EntryData, Shift},
     bits::{crc32, from_bits, from_ordered, scaled, to_bits},
     cursor::{Cursor, damaged, finish},
     layout::*,
@@ -15,6 +15,7 @@ use crate::{
     },
     error::Result,
     param::Groups,
+    real::half::bf16_bits_to_f32,
 };
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Artifact> {
@@ -129,15 +130,24 @@ fn read_entry(name: String, table: &mut Cursor, file: &mut Cursor) -> Result<Ent
     file.what.clone_from(&table.what);
     let data = match flags & flag::KIND {
         flag::DENSE | flag::HALF => {
-            let width = if flags & flag::KIND == flag::DENSE { 32 } else { 16 };
-            if flags & !(flag::KIND | flag::FLAT) != 0 {
+            let brain = flags & flag::BF16 != 0;
+            let width = if flags & flag::KIND == flag::DENSE && !brain { 32 } else { 16 };
+            if flags & !(flag::KIND | flag::FLAT | flag::BF16) != 0
+                || brain && flags & flag::KIND == flag::HALF
+            {
                 return Err(table.error("a known kind", format!("{flags:#x}")));
             }
-            let values = read_values(table, file, "values", elements, width, flags & flag::FLAT != 0)?;
-            if width == 32 { EntryData::Dense(values) } else { EntryData::Half(values) }
+            let bits = read_bits(table, file, "values", elements, width, flags & flag::FLAT != 0)?;
+            let values = |width| bits.iter().map(|&bits| from_bits(bits, width)).collect();
+            match (width, brain) {
+                (32, _) => EntryData::Dense(values(32)),
+                (_, false) => EntryData::Half(values(16)),
+                _ => EntryData::Bf16(bits.iter().map(|&bits| bf16_bits_to_f32(bits as u16)).collect()),
+            }
         }
         _ => {
-            if flags & flag::SCALED == 0 && flags & (flag::WIDE_SCALES | flag::FLAT_SCALES) != 0 {
+            let of_scaled = flag::WIDE_SCALES | flag::FLAT_SCALES | flag::SHIFTED;
+            if flags & flag::SCALED == 0 && flags & of_scaled != 0 || flags & flag::BF16 != 0 {
                 return Err(table.error("a known kind", format!("{flags:#x}")));
             }
             let weights = read_codebook(table, file, &shape, elements, flags)?;
@@ -162,7 +172,20 @@ fn read_scaled(
     let count = Groups::new(shape, group).count();
     let scale_bits = if flags & flag::WIDE_SCALES != 0 { 32 } else { 16 };
     let scales = read_values(table, file, "scales", count, scale_bits, flags & flag::FLAT_SCALES != 0)?;
-    Ok(EntryData::Scaled { weights: Box::new(weights), group, scales, scale_bits })
+    let scaled = EntryData::Scaled { weights: Box::new(weights), group, scales, scale_bits };
+    if flags & flag::SHIFTED == 0 {
+        return Ok(scaled);
+    }
+    let kind = table.number("kind of what sets the zero", 2 * ShiftKind::Wide as u64 + 1)?;
+    let flat = kind & 1 != 0;
+    let by = if kind >> 1 == ShiftKind::ZeroPoints as u64 {
+        let zeros = read_bits(table, file, "zero points", count, 8, flat)?;
+        Shift::ZeroPoints(zeros.into_iter().map(|zero| zero as u8).collect())
+    } else {
+        let bits = if kind >> 1 == ShiftKind::Wide as u64 { 32 } else { 16 };
+        Shift::Offsets { values: read_values(table, file, "offsets", count, bits, flat)?, bits }
+    };
+    Ok(EntryData::Shifted { scaled: Box::new(scaled), by })
 }
 
 fn read_values(
@@ -173,13 +196,25 @@ fn read_values(
     width: u32,
     flat: bool,
 ) -> Result<Vec<f32>> {
+    let bits = read_bits(table, file, what, count, width, flat)?;
+    Ok(bits.into_iter().map(|bits| from_bits(bits, width)).collect())
+}
+
+/// Numbers of `width` bits.
+fn read_bits(
+    table: &mut Cursor,
+    file: &mut Cursor,
+    what: &str,
+    count: usize,
+    width: u32,
+    flat: bool,
+) -> Result<Vec<u32>> {
     let (offset, section) = file.section(table, what)?;
     let bytes = width as usize / 8;
     file.can_hold(what, section, count as u64 * u64::from(width), flat)?;
     let mut decoder = Decoder::new(section);
     let bits = code_values(&mut decoder, count, bytes, flat, |_| 0);
-    let bits = file.decoded(what, offset, &decoder, bits)?;
-    Ok(bits.into_iter().map(|bits| from_bits(bits, width)).collect())
+    file.decoded(what, offset, &decoder, bits)
 }
 
 fn read_codebook(

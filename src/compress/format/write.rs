@@ -1,6 +1,6 @@
 //! From an artifact to bytes: checks that it can be stored, and tries the few ways to store each part.
 use super::{
-    artifact::{Artifact, Entry, EntryData},
+    artifact::{Artifact, Entry, EntryData, Shift},
     bits::{crc32, from_bits, ordered, scaled, to_bits},
     layout::*,
     sizes::{Part, PartSize, Sizes},
@@ -12,6 +12,7 @@ use crate::{
     },
     error::{Error, Result},
     param::Groups,
+    real::half::f32_to_bf16_bits,
 };
 
 /// The bytes of a file, and where they go.
@@ -193,6 +194,34 @@ fn encode_data(entry: &Entry, elements: usize, data: &EntryData) -> Result<Encod
             numbers.extend([*group, section.len()]);
             sections.push((Part::Scales, section));
             Ok((kind | flag::SCALED | wide | if flat { flag::FLAT_SCALES } else { 0 }, numbers, sections))
+        }
+        EntryData::Bf16(values) => {
+            check_count(entry, "number of values", elements, values.len())?;
+            let bits: Vec<u32> = values.iter().map(|&v| u32::from(f32_to_bf16_bits(v))).collect();
+            let (section, flat) = encode_values(&bits, 16);
+            let kind = flag::DENSE | flag::BF16 | if flat { flag::FLAT } else { 0 };
+            Ok((kind, vec![section.len()], vec![(Part::Values, section)]))
+        }
+        EntryData::Shifted { scaled, by } => {
+            let EntryData::Scaled { scales, .. } = &**scaled else {
+                return Err(unwritable(entry, "shifted values", "scaled ones", "something else"));
+            };
+            let (kind, bits, width) = match by {
+                Shift::ZeroPoints(zeros) => {
+                    (ShiftKind::ZeroPoints, zeros.iter().map(|&zero| zero.into()).collect(), 8)
+                }
+                Shift::Offsets { values, bits } => {
+                    let wide = checked_width(entry, "offset bits", *bits, 1)? == 1;
+                    let kind = if wide { ShiftKind::Wide } else { ShiftKind::Half };
+                    (kind, rounded(entry, "offset", values, *bits)?, *bits)
+                }
+            };
+            check_count(entry, "number of zero points or offsets", scales.len(), bits.len())?;
+            let (section, flat) = encode_values(&bits, width);
+            let (own, mut numbers, mut sections) = encode_data(entry, elements, scaled)?;
+            numbers.extend([2 * kind as usize + usize::from(flat), section.len()]);
+            sections.push((Part::Scales, section));
+            Ok((own | flag::SHIFTED, numbers, sections))
         }
     }
 }

@@ -58,7 +58,10 @@ impl Block {
             }
             Held::F16 => values.iter_mut().zip(halves).for_each(|(v, bits)| *v = f16_bits_to_f32(bits)),
             Held::Bf16 => {
-                values.iter_mut().zip(halves).for_each(|(v, bits)| *v = f32::from_bits(u32::from(bits) << 16));
+                values
+                    .iter_mut()
+                    .zip(halves)
+                    .for_each(|(v, bits)| *v = f32::from_bits(u32::from(bits) << 16));
             }
             Held::Codes(coded) => coded.unpack(self, bytes, values),
         }

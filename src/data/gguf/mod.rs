@@ -180,7 +180,8 @@ impl Gguf {
         let mut at = 0;
         self.each(tensor, block, |bytes| {
             let values = at..at + bytes.len() / block.bytes * block.values;
-            let own = |list: &mut [f32]| values.start / coded.group..(values.end / coded.group).min(list.len());
+            let own =
+                |list: &mut [f32]| values.start / coded.group..(values.end / coded.group).min(list.len());
             let (of_scales, of_offsets) = (own(&mut scales), own(&mut offsets));
             let lists = Lists {
                 codes: &mut codes[values.clone()],

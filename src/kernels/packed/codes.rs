@@ -1,6 +1,9 @@
 //! Integers of one to eight bits that stand for numbers: in planes of 1, 2, 4 or 8 bits, each 16 rows side by side,
 //! with step sizes and offsets that groups of a row share.
-use super::{super::vectorised::{MulAdd, for_machine, vectorised}, FloatElement, LANES, panels};
+use super::{
+    super::vectorised::{MulAdd, for_machine, vectorised},
+    FloatElement, LANES, ask, panels,
+};
 use crate::{
     error::Checked,
     real::half::{f16_bits_to_f32, f32_to_f16_bits},
@@ -204,6 +207,25 @@ impl<T: FloatElement> Codes<T> {
         let table = if let Values::Table(_) = self.values { 256 * size_of::<T>() } else { 0 };
         let shared = [&self.scales, &self.offsets].into_iter().flatten().map(Scales::bytes).sum::<usize>();
         planes + table + shared + self.zeros.as_ref().map_or(0, |zeros| size_of_val(&zeros[..]))
+    }
+
+    /// As [`Packed::ask`](super::Packed::ask).
+    pub(super) fn ask(&self, panel: usize, from: usize, to: usize) {
+        for plane in &self.planes {
+            let each = (8 / plane.bits) as usize;
+            let panel = panel * self.cols.div_ceil(each);
+            ask(&plane.bytes, panel + from / each, panel + to.div_ceil(each));
+        }
+        if self.group > 0 {
+            let panel = panel * self.cols.div_ceil(self.group);
+            for scales in [&self.scales, &self.offsets].into_iter().flatten() {
+                let (from, to) = (panel + from / self.group, panel + to.div_ceil(self.group));
+                match scales {
+                    Scales::Full(all) => ask(all, from, to),
+                    Scales::F16(all) => ask(all, from, to),
+                }
+            }
+        }
     }
 
     /// As [`Packed::unpack`](super::Packed::unpack).

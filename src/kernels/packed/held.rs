@@ -58,7 +58,9 @@ impl<T: FloatElement> Tensor<T> {
         let (rows, cols) = (packed.rows, packed.cols);
         let layout = self.layout();
         match (&layout.shape[..], &layout.strides[..]) {
-            ([r, c], [step, 1]) if [*r, *c] == [rows, cols] && *step == cols as isize => Some((packed, false)),
+            ([r, c], [step, 1]) if [*r, *c] == [rows, cols] && *step == cols as isize => {
+                Some((packed, false))
+            }
             ([c, r], [1, step]) if [*r, *c] == [rows, cols] && *step == cols as isize => Some((packed, true)),
             _ => None,
         }

@@ -13,7 +13,10 @@ use crate::{
     tensor::Unfilled,
     threads::{num_threads, parallel_for},
 };
-use std::sync::{Mutex, PoisonError};
+use std::{
+    ops::Range,
+    sync::{Mutex, PoisonError},
+};
 
 /// Most rows that are few.
 pub(super) const FEW: usize = 8;
@@ -52,19 +55,26 @@ impl<T: Copy> Columns<T> {
     }
 }
 
-/// Runs tasks, as many as are worth it, each over some of `count` places.
-fn shared(count: usize, work: usize, f: impl Fn(usize) -> Checked<()> + Sync) -> Checked<()> {
+/// Runs tasks, as many as are worth it, each for some of `count` places.
+fn shared(count: usize, work: usize, f: impl Fn(Range<usize>) -> Checked<()> + Sync) -> Checked<()> {
     let failed = Mutex::new(None);
     let tasks = count.min(4 * num_threads()).min(work / GRAIN).max(1);
     let some = |task: usize| {
-        for place in task * count / tasks..(task + 1) * count / tasks {
-            if let Err(why) = f(place) {
-                failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
-            }
+        if let Err(why) = f(task * count / tasks..(task + 1) * count / tasks) {
+            failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
         }
     };
-    if tasks == 1 { some(0) } else { parallel_for(tasks, &some) }
+    if tasks == 1 {
+        some(0)
+    } else {
+        parallel_for(tasks, &some)
+    }
     failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+}
+
+/// The same, place by place.
+fn each(count: usize, work: usize, f: impl Fn(usize) -> Checked<()> + Sync) -> Checked<()> {
+    shared(count, work, |mut places| places.try_for_each(&f))
 }
 
 /// `out = x wᵀ + bias` for rows of `x`, one after the other.
@@ -83,18 +93,21 @@ pub(crate) fn products<T: FloatElement>(
     let columns = Columns::new(out, outputs);
     if n <= FEW {
         let side = SIDE * LANES;
-        return shared(outputs.div_ceil(side), work, |block| {
-            let size = side.min(outputs - block * side);
+        return shared(outputs.div_ceil(side), work, |blocks| {
+            let mut tile = [[[T::constant(0.0); LANES]; COLUMNS]; SIDE];
             let mut sums = [[[T::constant(0.0); LANES]; SIDE]; FEW];
-            few(x, w, bias, block * SIDE, &mut sums[..n]);
-            for (row, sums) in sums[..n].iter().enumerate() {
-                // SAFETY: each block has columns of its own.
-                unsafe { columns.write(row, block * side, &sums.as_flattened()[..size]) };
+            for block in blocks {
+                let size = side.min(outputs - block * side);
+                few(x, w, bias, block * SIDE, &mut tile, &mut sums[..n]);
+                for (row, sums) in sums[..n].iter().enumerate() {
+                    // SAFETY: each block has columns of its own.
+                    unsafe { columns.write(row, block * side, &sums.as_flattened()[..size]) };
+                }
             }
             Ok(())
         });
     }
-    shared(outputs.div_ceil(WIDE), work, |block| {
+    each(outputs.div_ceil(WIDE), work, |block| {
         let size = WIDE.min(outputs - block * WIDE);
         let mut sums = Unfilled::new([n, size].into()).made()?;
         many(x, w, bias, block * WIDE, size, sums.as_mut_slice())?;
@@ -118,32 +131,36 @@ fn few<T: FloatElement>(
     w: &Packed<T>,
     bias: Option<&[T]>,
     first: usize,
+    tile: &mut [Tile<T>; SIDE],
     all: &mut [[[T; LANES]; SIDE]],
 ) {
     let zero = T::constant(0.0);
     let panels = SIDE.min(w.rows.div_ceil(LANES) - first);
     let steps = chain_steps(w.cols);
-    let mut tile = [[[zero; LANES]; COLUMNS]; SIDE];
     for p in (0..w.cols).step_by(steps) {
         let end = w.cols.min(p + steps);
         let mut sums = [[[zero; LANES]; SIDE]; FEW];
         for q in (p..end).step_by(COLUMNS) {
             let last = end.min(q + COLUMNS);
+            // What is read next comes near meanwhile.
+            let (next, from) = if last < w.cols { (first, last) } else { (first + SIDE, 0) };
             for (i, tile) in tile.iter_mut().enumerate().take(panels) {
+                w.ask(next + i, from, w.cols.min(from + COLUMNS));
                 w.unpack(first + i, q, last, tile.as_flattened_mut(), LANES);
             }
             let row = |i: usize| x.get(i * w.cols + q..i * w.cols + last).unwrap_or_default();
             let (mut i, n) = (0, all.len());
             while i < n {
                 i += match n - i {
-                    4.. => add::<T, 4, 1>(std::array::from_fn(|k| row(i + k)), &tile, &mut sums[i..]),
-                    2.. => add::<T, 2, 2>([row(i), row(i + 1)], &tile, &mut sums[i..]),
-                    _ => add::<T, 1, 4>([row(i)], &tile, &mut sums[i..]),
+                    4.. => add::<T, 4, 1>(std::array::from_fn(|k| row(i + k)), tile, &mut sums[i..]),
+                    2.. => add::<T, 2, 2>([row(i), row(i + 1)], tile, &mut sums[i..]),
+                    _ => add::<T, 1, 4>([row(i)], tile, &mut sums[i..]),
                 };
             }
         }
         for (all, sums) in all.iter_mut().zip(&sums) {
-            for (place, (all, sum)) in all.as_flattened_mut().iter_mut().zip(sums.as_flattened()).enumerate() {
+            for (place, (all, sum)) in all.as_flattened_mut().iter_mut().zip(sums.as_flattened()).enumerate()
+            {
                 let bias = || bias.map(|bias| bias.get(first * LANES + place).copied().unwrap_or(zero));
                 *all = join(if p == 0 { bias() } else { Some(*all) }, *sum);
             }
@@ -249,7 +266,7 @@ pub(crate) fn back<T: FloatElement>(g: &[T], w: &Packed<T>, out: &mut [T]) -> Ch
     }
     let work = n.saturating_mul(outputs).saturating_mul(inputs);
     let columns = Columns::new(out, inputs);
-    shared(inputs.div_ceil(WIDE), work, |block| {
+    each(inputs.div_ceil(WIDE), work, |block| {
         let (p, k) = (block * WIDE, WIDE.min(inputs - block * WIDE));
         let mut sums = Unfilled::<T>::new([n, k].into()).made()?;
         let mut floats = Unfilled::<T>::new([WIDE, WIDE].into()).made()?;

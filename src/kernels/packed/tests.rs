@@ -24,7 +24,7 @@ fn forms<T: FloatElement>(rows: usize, cols: usize) -> Vec<(Packed<T>, Vec<T>)> 
         let packed = Packed::half(&plain, kind).unwrap();
         let values = (0..rows * cols).map(|i| match kind {
             HalfFloat::F16 => f16_bits_to_f32(f32_to_f16_bits(noise(i))),
-            HalfFloat::Bf16 => f32::from_bits(u32::from(to_bf16(noise(i))) << 16),
+            HalfFloat::Bf16 => bf16_bits_to_f32(f32_to_bf16_bits(noise(i))),
         });
         all.push((packed, values.map(float).collect()));
     }
@@ -87,7 +87,10 @@ fn every_form<T: FloatElement>() {
         for (packed, values) in forms::<T>(rows, cols) {
             let mut found = vec![T::default(); rows * cols];
             packed.write(&mut found);
-            assert!(if exact { bits(&found) == bits(&values) } else { near(&found, &values, 1e-6) }, "{packed:?}");
+            assert!(
+                if exact { bits(&found) == bits(&values) } else { near(&found, &values, 1e-6) },
+                "{packed:?}"
+            );
             let mut row = vec![T::default(); cols];
             packed.row(rows - 1, &mut row);
             assert_eq!(bits(&row), bits(&found[(rows - 1) * cols..]), "{packed:?}");
@@ -110,7 +113,8 @@ fn every_form<T: FloatElement>() {
                     plain.chunks_exact_mut(rows).for_each(|row| row.copy_from_slice(bias));
                 }
                 let a = Mat { data: &x, rows: n, cols, row_stride: cols as isize, col_stride: 1 };
-                let b = Mat { data: &found, rows: cols, cols: rows, row_stride: 1, col_stride: cols as isize };
+                let b =
+                    Mat { data: &found, rows: cols, cols: rows, row_stride: 1, col_stride: cols as isize };
                 let start = T::constant(if bias.is_some() { 1.0 } else { 0.0 });
                 matmul(T::constant(1.0), a, b, start, MatMut::dense(&mut plain, n, rows)).unwrap();
                 if rows > 8 {

@@ -2,7 +2,7 @@
 use kolmo::compress::{Artifact, EntryData};
 use proptest::prelude::*;
 
-use super::{Random, lenet, masked, one, scaled, small};
+use super::{Random, lenet, masked, newer, one, scaled, small};
 
 #[test]
 fn every_flipped_bit_is_noticed() {
@@ -16,7 +16,7 @@ fn every_flipped_bit_is_noticed() {
 
 #[test]
 fn truncated_and_lengthened_files_are_errors() {
-    for artifact in [small(), lenet()] {
+    for artifact in [small(), newer(), lenet()] {
         let bytes = artifact.to_bytes().unwrap();
         let step = bytes.len().div_ceil(500);
         for length in (0..bytes.len()).step_by(step) {
@@ -49,7 +49,7 @@ fn damage_with_a_right_checksum_never_panics() {
     let mut errors = 0;
     let weights = small().entries.swap_remove(5).data;
     let with_scales = one(&[10, 20], scaled(&[10, 20], 7, weights));
-    let files = [small(), with_scales, lenet()].map(|artifact| artifact.to_bytes().unwrap());
+    let files = [small(), newer(), with_scales, lenet()].map(|artifact| artifact.to_bytes().unwrap());
     for round in 0..2000 {
         let bytes = &files[if round % 20 == 0 { 2 } else { round % 2 }];
         let mut body = bytes[..bytes.len() - 4].to_vec();

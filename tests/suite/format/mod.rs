@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use kolmo::{
     Error,
-    compress::{Artifact, Entry, EntryData, Part, round_to_f16},
+    compress::{Artifact, Entry, EntryData, Part, Shift, round_to_f16},
 };
 use proptest::prelude::*;
 
@@ -115,6 +115,28 @@ fn small() -> Artifact {
     artifact
 }
 
+/// The kinds of entries that came later.
+fn newer() -> Artifact {
+    let mut random = Random(9);
+    let mut artifact = Artifact::default();
+    let mut add = |name: &str, shape: &[usize], data| {
+        artifact.entries.push(Entry { name: name.into(), shape: shape.to_vec(), data });
+    };
+    add("brain", &[2, 2], EntryData::Bf16(vec![1.5, -0.25, f32::from_bits(0x7180_0000), f32::NEG_INFINITY]));
+    let mut shifted = |name: &str, by| {
+        let codes = (0..40).map(|_| random.below(16) as u32).collect();
+        let centroids = (0..16).map(|i| i as f32).collect();
+        let weights = EntryData::Codebook { mask: None, codes, centroids, centroid_bits: 16 };
+        let scaled = Box::new(scaled(&[4, 10], 5, weights));
+        add(name, &[4, 10], EntryData::Shifted { scaled, by });
+    };
+    shifted("zeros", Shift::ZeroPoints(vec![7, 8, 0, 15, 9, 8, 8, 8]));
+    shifted("offsets", Shift::Offsets { values: vec![0.5, -0.25, 1.0, 2.0, 0.0, 0.5, 0.5, -3.0], bits: 16 });
+    let values = vec![0.1, -0.2, 1.0, 2.0, 0.0, 0.5, 0.5, -3.0];
+    shifted("wide offsets", Shift::Offsets { values, bits: 32 });
+    artifact
+}
+
 /// Weights with a scale for each `group` neighbours of a row.
 fn scaled(shape: &[usize], group: usize, weights: EntryData) -> EntryData {
     let rows = if shape.len() > 1 { shape[0] } else { 1 };
@@ -141,7 +163,7 @@ fn scales_multiply_the_neighbours_that_share_them() {
 
 #[test]
 fn a_small_file_comes_back_and_its_sizes_add_up() {
-    for artifact in [Artifact::default(), small(), lenet()] {
+    for artifact in [Artifact::default(), small(), newer(), lenet()] {
         let bytes = artifact.to_bytes().unwrap();
         assert_eq!(Artifact::from_bytes(&bytes).unwrap(), artifact);
         assert_eq!(artifact.sizes().unwrap().total(), bytes.len());
