@@ -1,8 +1,11 @@
 //! Integers of one to eight bits that stand for numbers: in planes of 1, 2, 4 or 8 bits, each 16 rows side by side,
 //! with step sizes and offsets that groups of a row share.
 use super::{
-    super::vectorised::{MulAdd, for_machine, vectorised},
-    FloatElement, LANES, ask, panels,
+    super::{
+        FloatElement,
+        vectorised::{MulAdd, for_machine, vectorised},
+    },
+    panels::{LANES, ask, panels},
 };
 use crate::{
     error::Checked,

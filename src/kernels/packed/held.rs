@@ -1,5 +1,5 @@
 //! A packed matrix in a tensor's place: it becomes floats when somebody reads them one by one.
-use super::{FloatElement, Packed};
+use super::{super::FloatElement, matrix::Packed};
 use crate::tensor::{Source, Tensor};
 use std::{
     any::Any,
@@ -14,7 +14,7 @@ struct Held<T: FloatElement> {
 
 impl<T: FloatElement> Source<T> for Held<T> {
     fn len(&self) -> usize {
-        self.packed.rows * self.packed.cols
+        self.packed.rows() * self.packed.cols()
     }
 
     fn values(&self) -> &[T] {
@@ -43,7 +43,7 @@ impl<T: FloatElement> Source<T> for Held<T> {
 impl<T: FloatElement> Tensor<T> {
     /// A tensor that holds this form and nothing else.
     pub(crate) fn from_packed(packed: Arc<Packed<T>>) -> Tensor<T> {
-        let shape = packed.shape.clone();
+        let shape = packed.shape().clone();
         Tensor::from_source(shape, Box::new(Held { packed, values: OnceLock::new() }))
     }
 
@@ -55,7 +55,7 @@ impl<T: FloatElement> Tensor<T> {
     /// The packed matrix that it is, and whether it is transposed.
     pub(crate) fn packed_matrix(&self) -> Option<(Arc<Packed<T>>, bool)> {
         let packed = self.held()?;
-        let (rows, cols) = (packed.rows, packed.cols);
+        let (rows, cols) = (packed.rows(), packed.cols());
         let layout = self.layout();
         match (&layout.shape[..], &layout.strides[..]) {
             ([r, c], [step, 1]) if [*r, *c] == [rows, cols] && *step == cols as isize => {

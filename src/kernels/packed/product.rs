@@ -3,10 +3,12 @@
 //! floats with several rows, so a row's result doesn't depend on how many are computed with it.
 use super::{
     super::{
+        FloatElement,
         matmul::{Mat, MatMut, chain_steps, matmul_alone},
         vectorised::{MulAdd, vectorised},
     },
-    FloatElement, LANES, Packed,
+    matrix::Packed,
+    panels::LANES,
 };
 use crate::{
     error::Checked,
@@ -84,7 +86,7 @@ pub(crate) fn products<T: FloatElement>(
     bias: Option<&[T]>,
     out: &mut [T],
 ) -> Checked<()> {
-    let (outputs, inputs) = (w.rows, w.cols);
+    let (outputs, inputs) = (w.rows(), w.cols());
     let n = out.len() / outputs.max(1);
     if x.len() != n * inputs || out.len() != n * outputs || bias.is_some_and(|bias| bias.len() != outputs) {
         return Err("the packed matrix doesn't fit its operands".into());
@@ -135,20 +137,20 @@ fn few<T: FloatElement>(
     all: &mut [[[T; LANES]; SIDE]],
 ) {
     let zero = T::constant(0.0);
-    let panels = SIDE.min(w.rows.div_ceil(LANES) - first);
-    let steps = chain_steps(w.cols);
-    for p in (0..w.cols).step_by(steps) {
-        let end = w.cols.min(p + steps);
+    let panels = SIDE.min(w.rows().div_ceil(LANES) - first);
+    let steps = chain_steps(w.cols());
+    for p in (0..w.cols()).step_by(steps) {
+        let end = w.cols().min(p + steps);
         let mut sums = [[[zero; LANES]; SIDE]; FEW];
         for q in (p..end).step_by(COLUMNS) {
             let last = end.min(q + COLUMNS);
             // What is read next comes near meanwhile.
-            let (next, from) = if last < w.cols { (first, last) } else { (first + SIDE, 0) };
+            let (next, from) = if last < w.cols() { (first, last) } else { (first + SIDE, 0) };
             for (i, tile) in tile.iter_mut().enumerate().take(panels) {
-                w.ask(next + i, from, w.cols.min(from + COLUMNS));
+                w.ask(next + i, from, w.cols().min(from + COLUMNS));
                 w.unpack(first + i, q, last, tile.as_flattened_mut(), LANES);
             }
-            let row = |i: usize| x.get(i * w.cols + q..i * w.cols + last).unwrap_or_default();
+            let row = |i: usize| x.get(i * w.cols() + q..i * w.cols() + last).unwrap_or_default();
             let (mut i, n) = (0, all.len());
             while i < n {
                 i += match n - i {
@@ -220,20 +222,20 @@ fn many<T: FloatElement>(
     size: usize,
     out: &mut [T],
 ) -> Checked<()> {
-    let (n, steps) = (out.len() / size, chain_steps(w.cols));
+    let (n, steps) = (out.len() / size, chain_steps(w.cols()));
     if let Some(bias) = bias {
         out.chunks_exact_mut(size).for_each(|out| out.copy_from_slice(&bias[first..first + size]));
     }
     let mut floats = Unfilled::<T>::new([steps, WIDE].into()).made()?;
     let floats = floats.as_mut_slice();
-    for p in (0..w.cols).step_by(steps) {
-        let k = steps.min(w.cols - p);
+    for p in (0..w.cols()).step_by(steps) {
+        let k = steps.min(w.cols() - p);
         unpack_wide(w, first, size, p, k, floats);
         let a = Mat {
             data: x.get(p..).unwrap_or_default(),
             rows: n,
             cols: k,
-            row_stride: w.cols as isize,
+            row_stride: w.cols() as isize,
             col_stride: 1,
         };
         let b = Mat { data: floats, rows: k, cols: size, row_stride: WIDE as isize, col_stride: 1 };
@@ -259,7 +261,7 @@ fn unpack_wide<T: FloatElement>(
 
 /// `out = g w` for rows of `g`, one after the other: the way back through [`products`].
 pub(crate) fn back<T: FloatElement>(g: &[T], w: &Packed<T>, out: &mut [T]) -> Checked<()> {
-    let (outputs, inputs) = (w.rows, w.cols);
+    let (outputs, inputs) = (w.rows(), w.cols());
     let n = g.len() / outputs.max(1);
     if out.len() != n * inputs || g.len() != n * outputs {
         return Err("the packed matrix doesn't fit its operands".into());

@@ -1,7 +1,14 @@
 use super::{
-    super::matmul::{Mat, MatMut, matmul},
+    super::{
+        FloatElement,
+        matmul::{Mat, MatMut, matmul},
+    },
     product::FEW,
     *,
+};
+use crate::{
+    real::half::{bf16_bits_to_f32, f16_bits_to_f32, f32_to_bf16_bits, f32_to_f16_bits},
+    tensor::{Shape, Tensor},
 };
 
 fn noise(i: usize) -> f32 {

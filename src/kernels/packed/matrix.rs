@@ -1,0 +1,191 @@
+//! A matrix in fewer bits than floats: what it holds, and how it becomes floats again.
+use super::{
+    super::{FloatElement, vectorised::vectorised},
+    codes::{Codes, Parts},
+    panels::{LANES, ask, panels},
+};
+use crate::{
+    error::Checked,
+    real::half::{bf16_bits_to_f32, f16_bits_to_f32, f32_to_bf16_bits, f32_to_f16_bits},
+    tensor::{Shape, Tensor, shape::addressable},
+    threads::for_chunks,
+};
+use std::fmt;
+
+/// A tensor's elements in fewer bits than floats have. The first axis are the rows of a matrix, all others its
+/// columns.
+pub struct Packed<T> {
+    shape: Shape,
+    rows: usize,
+    cols: usize,
+    pub(super) numbers: Numbers<T>,
+}
+
+/// How they are held; 16 rows of each column side by side.
+pub(super) enum Numbers<T> {
+    /// IEEE half precision.
+    F16(Vec<[u16; LANES]>),
+    /// The upper half of a float of 32 bits.
+    Bf16(Vec<[u16; LANES]>),
+    Codes(Codes<T>),
+}
+
+/// Two kinds of floats in 16 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HalfFloat {
+    /// IEEE 754's binary16: 11 digits, up to 65,504.
+    F16,
+    /// The upper half of an `f32`: 8 digits, the same range.
+    Bf16,
+}
+
+/// Rows and columns of a tensor taken as a matrix.
+fn matrix(shape: &Shape) -> Checked<(usize, usize)> {
+    let [rows, rest @ ..] = &shape[..] else { return Err("a tensor of rank 0 has no rows".into()) };
+    if rest.is_empty() || shape.numel() == 0 {
+        return Err(format!("{shape}: takes two axes or more, and elements"));
+    }
+    addressable(shape)?;
+    Ok((*rows, rest.iter().product()))
+}
+
+impl<T: FloatElement> Packed<T> {
+    /// The elements rounded to floats of 16 bits.
+    pub(crate) fn half(x: &Tensor<T>, kind: HalfFloat) -> Checked<Packed<T>> {
+        let (rows, cols) = matrix(x.shape())?;
+        let source = x.contiguous().made()?;
+        let values = source.as_slice().unwrap_or_default();
+        let at = |row: usize, col: usize| values.get(row * cols + col).map_or(0.0, |v| v.to_f64() as f32);
+        let numbers = match kind {
+            HalfFloat::F16 => Numbers::F16(panels(rows, cols, |i, j| f32_to_f16_bits(at(i, j)))?),
+            HalfFloat::Bf16 => Numbers::Bf16(panels(rows, cols, |i, j| f32_to_bf16_bits(at(i, j)))?),
+        };
+        Ok(Packed { shape: x.shape().clone(), rows, cols, numbers })
+    }
+
+    /// Codes of a tensor of this shape.
+    pub(crate) fn of_codes(shape: &Shape, parts: &Parts<'_, T>) -> Checked<Packed<T>> {
+        let (rows, cols) = matrix(shape)?;
+        let numbers = Numbers::Codes(Codes::new((rows, cols), parts)?);
+        Ok(Packed { shape: shape.clone(), rows, cols, numbers })
+    }
+
+    /// The sizes of the axes.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub(crate) fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// Bytes that are held.
+    pub fn bytes(&self) -> usize {
+        match &self.numbers {
+            Numbers::F16(all) | Numbers::Bf16(all) => size_of_val(&all[..]),
+            Numbers::Codes(codes) => codes.bytes(),
+        }
+    }
+
+    /// The codes, unless they are floats of 16 bits.
+    pub fn codes(&self) -> Option<&Codes<T>> {
+        match &self.numbers {
+            Numbers::Codes(codes) => Some(codes),
+            _ => None,
+        }
+    }
+
+    /// Which floats of 16 bits they are, unless they are codes.
+    pub fn half_float(&self) -> Option<HalfFloat> {
+        match &self.numbers {
+            Numbers::F16(_) => Some(HalfFloat::F16),
+            Numbers::Bf16(_) => Some(HalfFloat::Bf16),
+            Numbers::Codes(_) => None,
+        }
+    }
+
+    /// The columns `from..to` of a panel of rows: `out[(k - from) * stride + lane]`; `from` is a multiple of 8.
+    pub(super) fn unpack(&self, panel: usize, from: usize, to: usize, out: &mut [T], stride: usize) {
+        let place = panel * self.cols;
+        match &self.numbers {
+            Numbers::F16(all) => f16(&all[place + from..place + to], out, stride),
+            Numbers::Bf16(all) => bf16(&all[place + from..place + to], out, stride),
+            Numbers::Codes(codes) => codes.unpack(panel, from, to, out, stride),
+        }
+    }
+
+    /// Asks for the columns `from..to` of a panel to be brought near, and of a panel behind the last one for nothing.
+    pub(super) fn ask(&self, panel: usize, from: usize, to: usize) {
+        let place = panel * self.cols;
+        match &self.numbers {
+            Numbers::F16(all) | Numbers::Bf16(all) => ask(all, place + from, place + to),
+            Numbers::Codes(codes) => codes.ask(panel, from, to),
+        }
+    }
+
+    /// One row, in order.
+    pub(crate) fn row(&self, row: usize, out: &mut [T]) {
+        let mut some = [T::constant(0.0); 64 * LANES];
+        for from in (0..self.cols).step_by(64) {
+            let to = self.cols.min(from + 64);
+            self.unpack(row / LANES, from, to, &mut some, LANES);
+            for (out, lanes) in out[from..to].iter_mut().zip(some.as_chunks::<LANES>().0) {
+                *out = lanes[row % LANES];
+            }
+        }
+    }
+
+    /// All elements, row after row.
+    pub(super) fn write(&self, out: &mut [T]) {
+        let panel = LANES * self.cols;
+        for_chunks(out, panel * (1usize << 16).div_ceil(panel), |start, out| {
+            let mut some = [T::constant(0.0); 64 * LANES];
+            for (i, out) in out.chunks_mut(panel).enumerate() {
+                for from in (0..self.cols).step_by(64) {
+                    let to = self.cols.min(from + 64);
+                    self.unpack(start / panel + i, from, to, &mut some, LANES);
+                    for (lane, row) in out.chunks_exact_mut(self.cols).enumerate() {
+                        let lanes = some.as_chunks::<LANES>().0.iter();
+                        row[from..to].iter_mut().zip(lanes).for_each(|(out, lanes)| *out = lanes[lane]);
+                    }
+                }
+            }
+        });
+    }
+}
+
+vectorised! {
+    fn bf16(all: &[[u16; LANES]], out: &mut [T], stride: usize) {
+        for (out, lanes) in out.chunks_mut(stride).zip(all) {
+            for (out, &bits) in out[..LANES].iter_mut().zip(lanes) {
+                *out = T::from_f32(bf16_bits_to_f32(bits));
+            }
+        }
+    }
+}
+
+vectorised! {
+    fn f16(all: &[[u16; LANES]], out: &mut [T], stride: usize) {
+        for (out, lanes) in out.chunks_mut(stride).zip(all) {
+            for (out, &bits) in out[..LANES].iter_mut().zip(lanes) {
+                *out = T::from_f32(f16_bits_to_f32(bits));
+            }
+        }
+    }
+}
+
+impl<T> fmt::Debug for Packed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let form = match &self.numbers {
+            Numbers::F16(_) => "f16".to_string(),
+            Numbers::Bf16(_) => "bf16".to_string(),
+            Numbers::Codes(codes) => format!("{codes:?}"),
+        };
+        write!(f, "Packed({}, {form})", self.shape)
+    }
+}
