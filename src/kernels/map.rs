@@ -140,7 +140,7 @@ fn drive<T: Element, const N: usize, const M: usize>(
         all_plain = true;
     }
     if all_plain {
-        parallel(shape.numel(), &mut slices, |from, to, out| kernel(plain.map(|p| &p[from..to]), out));
+        parallel(shape.numel(), &mut slices, &|from, to, out| kernel(plain.map(|p| &p[from..to]), out));
     } else if shape.numel() > 0 {
         let mut turned: [Option<Tensor<T>>; N] = [const { None }; N];
         let mut layouts: [Layout; N] = std::array::from_fn(|_| Layout::contiguous(Shape::default()));
