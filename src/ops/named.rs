@@ -136,3 +136,37 @@ impl<'de> Visitor<'de> for Options {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::numbers::{from_json, to_json};
+
+    #[test]
+    fn functions_have_the_names_and_options_of_their_variants() {
+        let cases = [
+            (Unary::Neg, r#""Neg""#),
+            (Unary::Exp {}, r#"{"Exp":{}}"#),
+            (
+                Unary::Hardtanh { min_val: -0.5, max_val: 2.0 },
+                r#"{"Hardtanh":{"min_val":-0.5,"max_val":2.0}}"#,
+            ),
+            (Unary::ClampMax { max: f64::INFINITY }, r#"{"ClampMax":{"max":"inf"}}"#),
+        ];
+        for (f, text) in cases {
+            assert_eq!(to_json(&f).unwrap(), text);
+            assert_eq!(from_json::<Unary>(text).unwrap(), f);
+        }
+        let turned = r#"{"Hardtanh":{"max_val":2,"more":[1],"min_val":-0.5}}"#;
+        assert_eq!(from_json::<Unary>(turned).unwrap(), Unary::Hardtanh { min_val: -0.5, max_val: 2.0 });
+        for (text, told) in [
+            (r#"{"Expo":{}}"#, "unknown variant `Expo`, expected one of `Neg`, `Exp`"),
+            (r#"{"Elu":{}}"#, "missing field `alpha`"),
+            (r#"{"Elu":{"alpha":1,"alpha":1}}"#, "duplicate field `alpha`"),
+            (r#"{"Elu":1}"#, "expected the options of Elu"),
+        ] {
+            let error = from_json::<Unary>(text).unwrap_err().to_string();
+            assert!(error.contains(told), "{error}");
+        }
+    }
+}
