@@ -229,8 +229,8 @@ fn exact<T: LaneMath + Element, E: MultiExpr<N, M>, const N: usize, const M: usi
 /// Elements of the blocks in which an expression of many slices is computed.
 const LANES: usize = 32;
 
-// Plain indices become vector code; closures might not be compiled for the same instructions. This is compiled
-// several times for each expression, so what comes with ranges and bounds checks is left out of its loops.
+// Plain indices become vector code; closures might not be compiled for the same instructions. This is
+// compiled several times for each expression, so its loops go without ranges and bounds checks.
 #[allow(clippy::needless_range_loop)]
 #[inline(always)]
 fn body<T: LaneMath + Element, E: MultiExpr<N, M>, const N: usize, const M: usize, const FMA: bool>(

@@ -1,5 +1,5 @@
-//! Functions of one tensor as they go into files: the variant's name, and its options by their names, as serde's
-//! derive would have it. That makes two visitors of each of seventy variants, and these are the same for all.
+//! Functions of one tensor as they go into files: the variant's name, and its options by their names, as
+//! serde's derive has it. But that makes two visitors of each of seventy variants; here all have the same.
 use super::list::Unary;
 use crate::real::table::elementary;
 use serde::{

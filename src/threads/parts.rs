@@ -24,7 +24,8 @@ pub(crate) fn try_chunks<T: Send>(
     failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }
 
-/// What is done with each piece: a reference, as a type of its own for each caller would have all this compiled anew.
+/// What is done with each piece: a reference, since a type for each caller would have all this compiled for
+/// it.
 pub(crate) type Part<'a, T, const M: usize> = &'a (dyn Fn(usize, usize, [&mut [T]; M]) + Sync);
 
 /// Runs `f(start, end, parts)` for the pieces of the range `0..n` that are `size` long (the last may be
