@@ -122,7 +122,7 @@ pub(crate) fn forward<T: FloatElement>(
     if let Some(plane) = g.plane() {
         return plane.forward(x, w, bias, y);
     }
-    try_chunks(y, sample, |start, y| {
+    try_chunks(y, sample, &|start, y| {
         let x = &x[start / sample * size..][..size];
         let (blocks, most) = g.blocks();
         let mut columns = buffer::<T>(if g.is_plain() { 0 } else { window * most })?;
@@ -168,7 +168,7 @@ pub(crate) fn input_gradient<T: FloatElement>(g: &Geometry, dy: &[T], w: &[T], d
         turned.chunks_exact_mut(window).for_each(<[T]>::reverse);
         return plane.forward(dy, turned, None, dx);
     }
-    try_chunks(dx, size, |start, dx| {
+    try_chunks(dx, size, &|start, dx| {
         dx.fill(T::default());
         let dy = &dy[start / size * sample..][..sample];
         let (blocks, most) = g.blocks();
@@ -199,7 +199,7 @@ pub(crate) fn weight_gradient<T: FloatElement>(g: &Geometry, x: &[T], dy: &[T], 
     let pieces = PIECES.min(MOST / weights).clamp(1, g.n);
     let each = g.n.div_ceil(pieces);
     let mut sums = buffer::<T>(pieces * weights)?;
-    try_chunks(sums.as_mut_slice(), weights, |start, sum| {
+    try_chunks(sums.as_mut_slice(), weights, &|start, sum| {
         let piece = start / weights;
         let mut columns = buffer::<T>(if g.is_plain() { 0 } else { window * g.blocks().1 })?;
         let samples = piece * each..((piece + 1) * each).min(g.n);

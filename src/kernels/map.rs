@@ -140,7 +140,7 @@ fn drive<T: Element, const N: usize, const M: usize>(
         all_plain = true;
     }
     if all_plain {
-        parallel(shape.numel(), &mut slices, |from, to, out| kernel(plain.map(|p| &p[from..to]), out));
+        parallel(shape.numel(), &mut slices, &|from, to, out| kernel(plain.map(|p| &p[from..to]), out));
     } else if shape.numel() > 0 {
         let mut turned: [Option<Tensor<T>>; N] = [const { None }; N];
         let mut layouts: [Layout; N] = std::array::from_fn(|_| Layout::contiguous(Shape::default()));
@@ -229,7 +229,8 @@ fn exact<T: LaneMath + Element, E: MultiExpr<N, M>, const N: usize, const M: usi
 /// Elements of the blocks in which an expression of many slices is computed.
 const LANES: usize = 32;
 
-// Plain indices become vector code; closures might not be compiled for the same instructions.
+// Plain indices become vector code; closures might not be compiled for the same instructions. This is
+// compiled several times for each expression, so its loops go without ranges and bounds checks.
 #[allow(clippy::needless_range_loop)]
 #[inline(always)]
 fn body<T: LaneMath + Element, E: MultiExpr<N, M>, const N: usize, const M: usize, const FMA: bool>(
@@ -238,26 +239,34 @@ fn body<T: LaneMath + Element, E: MultiExpr<N, M>, const N: usize, const M: usiz
     mut out: [&mut [T]; M],
 ) {
     let n = if M == 0 { 0 } else { out[0].len() };
-    // Slices of one length let the compiler drop the bounds checks, which would keep the loop scalar. Loops
-    // and not `map`, which would be compiled anew for every expression.
+    if const { N + M <= 7 } {
+        let (x, out) = places(x, out, n);
+        let mut i = 0;
+        while i < n {
+            // SAFETY: `places` has seen that each slice has n elements.
+            unsafe {
+                let mut lanes = [Lane::<T, FMA>::new(T::default()); N];
+                let mut k = 0;
+                while k < N {
+                    lanes[k] = Lane::new(*x[k].add(i));
+                    k += 1;
+                }
+                let y = e.eval(lanes);
+                let mut k = 0;
+                while k < M {
+                    *out[k].add(i) = y[k].value;
+                    k += 1;
+                }
+            }
+            i += 1;
+        }
+        return;
+    }
     for k in 0..N {
         x[k] = &x[k][..n];
     }
     for k in 0..M {
         out[k] = &mut std::mem::take(&mut out[k])[..n];
-    }
-    if const { N + M <= 7 } {
-        for i in 0..n {
-            let mut lanes = [Lane::<T, FMA>::new(T::default()); N];
-            for k in 0..N {
-                lanes[k] = Lane::new(x[k][i]);
-            }
-            let y = e.eval(lanes);
-            for k in 0..M {
-                out[k][i] = y[k].value;
-            }
-        }
-        return;
     }
     // With more slices than that the compiler doesn't check whether a result lies among the operands: they
     // are copied.
@@ -284,6 +293,16 @@ fn body<T: LaneMath + Element, E: MultiExpr<N, M>, const N: usize, const M: usiz
             }
         }
     }
+}
+
+/// Where slices begin that have n elements, or it panics.
+#[inline]
+fn places<T, const N: usize, const M: usize>(
+    x: [&[T]; N],
+    out: [&mut [T]; M],
+    n: usize,
+) -> ([*const T; N], [*mut T; M]) {
+    (x.map(|x| x[..n].as_ptr()), out.map(|out| out[..n].as_mut_ptr()))
 }
 
 /// To the beginning of a block, a whole one without a call.

@@ -193,9 +193,10 @@ impl<T: FloatElement> Columns<'_, T> {
                 }
             }
         }
-        for i in 0..R {
+        // Opaque, or what writes a row, of any length, is laid out for each.
+        for (i, sums) in std::hint::black_box(&sums[..]).iter().enumerate() {
             let out = &mut out[i * self.r + self.to..][..self.width];
-            out.iter_mut().zip(&sums[i]).for_each(|(o, &sum)| *o = *o + sum);
+            out.iter_mut().zip(sums).for_each(|(o, &sum)| *o = *o + sum);
         }
     }
 }
@@ -275,9 +276,10 @@ impl<T: FloatElement> Places<'_, T> {
                 }
             }
         }
-        for i in 0..R {
+        // Opaque, as above.
+        for (i, sums) in std::hint::black_box(&sums[..]).iter().enumerate() {
             let out = &mut out[(row + i) * self.m + self.first..][..self.width];
-            out.iter_mut().zip(&sums[i]).for_each(|(o, &sum)| *o = *o + sum);
+            out.iter_mut().zip(sums).for_each(|(o, &sum)| *o = *o + sum);
         }
     }
 }

@@ -143,7 +143,7 @@ impl<T: FloatElement> Layer<'_, T> {
     ) {
         let [_, n, size] = self.sizes;
         let parts = threads::num_threads().min(n * size / GRAIN).max(1);
-        threads::for_rows(out, widths, n, n.div_ceil(parts), |from, to, out| f(Rows { from, to }, out));
+        threads::for_rows(out, widths, n, n.div_ceil(parts), &|from, to, out| f(Rows { from, to }, out));
     }
 
     /// All states, and the last cell.

@@ -211,7 +211,7 @@ fn columns<T: FloatElement, F: Fold>(f: F, data: &[T], n: usize, inner: usize, o
     let strip = inner.min(BLOCK);
     let chunk = if n * inner >= 2 * GRAIN { strip } else { inner };
     let per_outer = inner.div_ceil(chunk);
-    for_strips(out, inner, chunk, (GRAIN / (n * chunk).max(1)).max(1), |i, piece| {
+    for_strips(out, inner, chunk, (GRAIN / (n * chunk).max(1)).max(1), &|i, piece| {
         let (o, column) = (i / per_outer, i % per_outer * chunk);
         column_strip(f, data, o * n * inner + column, n, inner, piece);
     });
@@ -224,7 +224,7 @@ fn for_strips<T: Send>(
     row: usize,
     width: usize,
     each: usize,
-    f: impl Fn(usize, &mut [T]) + Sync,
+    f: &(dyn Fn(usize, &mut [T]) + Sync),
 ) {
     let count = out.len() / row.max(1) * row.div_ceil(width);
     let strips = out.chunks_mut(row.max(1)).flat_map(|row| row.chunks_mut(width));
@@ -285,7 +285,7 @@ pub(crate) fn down<T: FloatElement, F: Fold>(f: F, x: &Tensor<T>, axis: usize) -
     let data = x.as_slice().unwrap_or_default();
     Tensor::build(full, |out| {
         let each = inner.div_ceil(STRIP);
-        for_strips(out, inner, STRIP, (GRAIN / (n * STRIP).max(1)).max(1), |i, piece| {
+        for_strips(out, inner, STRIP, (GRAIN / (n * STRIP).max(1)).max(1), &|i, piece| {
             let (o, column) = (i / each, i % each * STRIP);
             strip_down(f, &data[o * n * inner + column..], n, inner, piece);
         });
@@ -306,7 +306,8 @@ vectorised! {
                 let row = &data[k * step..][..width];
                 lanes[(k - first) % LANES][..width].iter_mut().zip(row).for_each(|(l, &v)| *l = f.step(*l, v));
             }
-            let mut half = LANES / 2;
+            // Opaque, or the joining of each pair of lanes is laid out by itself.
+            let mut half = std::hint::black_box(LANES / 2);
             while half > 0 {
                 let (low, high) = lanes.split_at_mut(half);
                 for (low, high) in low.iter_mut().zip(high) {

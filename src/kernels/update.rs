@@ -22,7 +22,7 @@ pub(crate) fn update<T: FloatElement, U: Update<M>, const M: usize>(
         return run(u, state, grad);
     }
     let size = n.div_ceil(parts).next_multiple_of(64);
-    threads::for_parts(&mut state, n, size, |from, to, state| run(u, state, &grad[from..to]));
+    threads::for_parts(&mut state, n, size, &|from, to, state| run(u, state, &grad[from..to]));
 }
 
 vectorised! {

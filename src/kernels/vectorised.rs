@@ -47,35 +47,65 @@ pub(crate) struct AsAsked {
 
 impl AsAsked {
     pub(crate) fn new() -> Self {
-        AsAsked { exact: cfg!(target_arch = "aarch64") || isa() == Isa::Exact }
+        AsAsked { exact: isa() == Isa::Exact }
     }
+
+    #[inline(always)]
+    fn function<T: FloatElement>(
+        self,
+        fused: fn(OneStep, T) -> T,
+        apart: impl Fn(Lane<T, false>) -> Lane<T, false>,
+        x: T,
+    ) -> T {
+        if FUSED {
+            fused(OneStep, x)
+        } else if self.exact {
+            called(fused, x)
+        } else {
+            apart(Lane::new(x)).value
+        }
+    }
+}
+
+/// Whether every machine of the target has the instruction.
+const FUSED: bool = cfg!(target_arch = "aarch64");
+
+/// A call, so that a loop isn't made vector code for the slow arithmetic as well.
+#[cold]
+#[inline(never)]
+fn called<T: FloatElement>(f: fn(OneStep, T) -> T, x: T) -> T {
+    f(OneStep, x)
+}
+
+/// The same.
+#[cold]
+#[inline(never)]
+fn added<T: FloatElement>(a: T, b: T, c: T) -> T {
+    a.mul_add(b, c)
 }
 
 impl MulAdd for AsAsked {
     #[inline(always)]
     fn of<T: FloatElement>(self, a: T, b: T, c: T) -> T {
-        if self.exact { a.mul_add(b, c) } else { a * b + c }
+        if FUSED {
+            a.mul_add(b, c)
+        } else if self.exact {
+            added(a, b, c)
+        } else {
+            a * b + c
+        }
     }
     #[inline(always)]
     fn exp<T: FloatElement>(self, x: T) -> T {
-        match self.exact {
-            true => OneStep.exp(x),
-            false => Lane::<T, false>::new(x).exp().value,
-        }
+        self.function(OneStep::exp, |x| x.exp(), x)
     }
     #[inline(always)]
     fn tanh<T: FloatElement>(self, x: T) -> T {
-        match self.exact {
-            true => OneStep.tanh(x),
-            false => Lane::<T, false>::new(x).tanh().value,
-        }
+        self.function(OneStep::tanh, |x| x.tanh(), x)
     }
     #[inline(always)]
     fn sigmoid<T: FloatElement>(self, x: T) -> T {
-        match self.exact {
-            true => OneStep.sigmoid(x),
-            false => Lane::<T, false>::new(x).sigmoid().value,
-        }
+        self.function(OneStep::sigmoid, |x| x.sigmoid(), x)
     }
 }
 

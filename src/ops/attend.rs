@@ -212,7 +212,7 @@ impl<T: Float> Rule<T> for Attend {
             // A task is a block of rows where heads are few, else a head.
             let heads = out.len() / (l * e).max(1);
             let each = if heads < 2 * threads::num_threads() && l % ROWS == 0 { ROWS } else { l };
-            threads::try_chunks(out, each * e, |at, out| {
+            threads::try_chunks(out, each * e, &|at, out| {
                 let (head, first) = (at / (l * e), at % (l * e) / e);
                 let view = View { how: self, pairs: pairs.as_ref(), head, queries: l, keys: s };
                 let q = matrix(&q, start(&q, head), false);
@@ -293,7 +293,7 @@ impl Attend {
         let total: usize = each.iter().sum();
         let pairs = self.pairs(&lead.iter().copied().chain([l, s]).collect())?;
         let all = Tensor::try_build(Shape::from([lead.numel(), total]), |out| {
-            threads::try_chunks(out, total.max(1), |at, out| {
+            threads::try_chunks(out, total.max(1), &|at, out| {
                 let head = at / total;
                 let view = View { how: self, pairs: pairs.as_ref(), head, queries: l, keys: s };
                 let [q, k, v, g] = [q, k, v, g].map(|t| matrix(t, start(t, head), false));

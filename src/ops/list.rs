@@ -116,7 +116,7 @@ macro_rules! elementwise {
         operators { $( $(#[$om:meta])* $on:ident $ov:ident $oka:tt $okb:tt |$($ova:ident),*| $oe:expr, |$($oa:ident),*| $oda:expr, $odb:expr $(, $oi:tt)?; )* }
     ) => {
         /// A function of one tensor, with its options: a row of the table of functions.
-        #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq)]
         pub(crate) enum Unary {
             Neg,
             $( $bv { $($bp: f64),* }, )*

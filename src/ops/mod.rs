@@ -78,6 +78,7 @@ pub(crate) mod cross_entropy;
 mod dispatch;
 mod fused;
 pub(crate) mod list;
+mod named;
 mod operand;
 mod random;
 pub(crate) mod recurrent;

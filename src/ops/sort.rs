@@ -136,7 +136,7 @@ impl<T: Element + PartialOrd> Tensor<T> {
         shape.set(shape.rank() - 1, count);
         let each = count.max(1);
         let found = Tensor::try_build(shape, |out| {
-            try_chunks(out, (GRAIN / n.max(1)).max(1) * each, |start, out| {
+            try_chunks(out, (GRAIN / n.max(1)).max(1) * each, &|start, out| {
                 let lines = lines[start / each * n..].chunks_exact(n.max(1));
                 lines.zip(out.chunks_exact_mut(each)).try_for_each(|(line, out)| f(line, out))
             })

@@ -5,9 +5,10 @@ use super::{
     trace::{Record, Traced},
 };
 use crate::{
+    error::Checked,
     kernels::map::{Expr, map},
     tape::{Op, Rule, Step, Var},
-    tensor::{Shape, shape::broadcast},
+    tensor::{Shape, Tensor, shape::broadcast},
 };
 use std::{cell::RefCell, panic::Location};
 
@@ -18,6 +19,21 @@ pub(crate) fn eval<'t, T: Float, E: Expr<N>, const N: usize>(
     x: [&Var<'t, T>; N],
     record: bool,
 ) -> Var<'t, T> {
+    eval_by(&|x, shape| map(e, x, shape), &|x| e.eval(x), x, record)
+}
+
+/// An expression in one pass over operands that broadcast to a shape.
+type Fused<'a, T, const N: usize> = &'a dyn Fn([&Tensor<T>; N], &Shape) -> Checked<Tensor<T>>;
+
+/// The same of an expression in both of its forms: this is compiled for the number of operands, not for each
+/// expression.
+#[track_caller]
+fn eval_by<'t, T: Float, const N: usize>(
+    fused: Fused<T, N>,
+    traced: &dyn for<'a> Fn([Traced<'a>; N]) -> Traced<'a>,
+    x: [&Var<'t, T>; N],
+    record: bool,
+) -> Var<'t, T> {
     let tape = x[0].tape();
     if let Some(failed) = x.iter().find(|v| v.failed_id().is_some()) {
         return (*failed).clone();
@@ -25,10 +41,10 @@ pub(crate) fn eval<'t, T: Float, E: Expr<N>, const N: usize>(
     if !record {
         let first = x[0].shape();
         let value = if x.iter().all(|v| v.shape() == first) {
-            map(e, x.map(Var::tensor), first)
+            fused(x.map(Var::tensor), first)
         } else {
             let shape = x.iter().try_fold(Shape::default(), |s, v| broadcast(&s, v.shape()));
-            shape.and_then(|shape| map(e, x.map(Var::tensor), &shape))
+            shape.and_then(|shape| fused(x.map(Var::tensor), &shape))
         };
         return match value {
             Ok(value) => tape.constant(value),
@@ -36,7 +52,7 @@ pub(crate) fn eval<'t, T: Float, E: Expr<N>, const N: usize>(
         };
     }
     let arena = Arena(RefCell::new(x.map(Var::clone).to_vec()));
-    let y = e.eval(std::array::from_fn::<_, N, _>(|i| Traced::at(&arena, i as u32)));
+    let y = traced(std::array::from_fn(|i| Traced::at(&arena, i as u32)));
     let y = y.place_in(&arena);
     arena.at(y)
 }

@@ -181,14 +181,9 @@ macro_rules! unary {
             }
 
             fn options(&self) -> Cow<'static, str> {
-                match self {
-                    Unary::Neg => Cow::Borrowed(""),
-                    $( Unary::$variant { $($p),* } => {
-                        let list: &[(&str, f64)] = &[$((stringify!($p), *$p)),*];
-                        let list: Vec<String> = list.iter().map(|(n, v)| format!("{n}={v}")).collect();
-                        Cow::Owned(list.join(", "))
-                    } )*
-                }
+                let (_, names, values) = self.written();
+                let list: Vec<String> = names.iter().zip(values).map(|(n, v)| format!("{n}={v}")).collect();
+                Cow::Owned(list.join(", "))
             }
 
             fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {
@@ -225,10 +220,8 @@ macro_rules! unary {
             }
 
             fn kinks(&self, x: &[&Tensor<T>], _: &Tensor<T>) -> usize {
-                let options: &[f64] = match self {
-                    Unary::Neg => &[],
-                    $( Unary::$variant { $($p),* } => &[$(*$p),*], )*
-                };
+                let (_, names, values) = self.written();
+                let options = &values[..names.len()];
                 let Some(is_kink) = Rule::<T>::about(self).is_kink else { return 0 };
                 let x = x.iter().flat_map(|x| x.to_vec());
                 x.filter(|v| is_kink(options, [v.to_f64(), f64::NAN])).count()

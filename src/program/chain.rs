@@ -169,7 +169,7 @@ impl Chain {
         let n = self.shape.numel();
         let parts = threads::num_threads().min(n / GRAIN).max(1);
         let mut slices = out.each_mut().map(Unfilled::as_mut_slice);
-        threads::for_parts(&mut slices, n, n.div_ceil(parts).next_multiple_of(64), |from, to, out| {
+        threads::for_parts(&mut slices, n, n.div_ceil(parts).next_multiple_of(64), &|from, to, out| {
             self.part(&outside, &numbers, from, to, out);
         });
         for (&i, value) in self.written.iter().zip(out) {

@@ -13,7 +13,7 @@ mod sync;
 
 pub(crate) use blocks::{Blocks, Piece, Zeroed};
 pub use number::{num_threads, set_num_threads};
-pub(crate) use parts::{for_chunks, for_parts, for_rows, try_chunks};
+pub(crate) use parts::{Part, for_chunks, for_parts, for_rows, try_chunks};
 pub(crate) use pool::parallel_for;
 pub(crate) use scratch::{Scratch, with_scratch};
 pub(crate) use start::{JoinHandle, start};

@@ -6,14 +6,14 @@ use std::sync::{Mutex, PoisonError};
 /// Runs `f(start, part)` for the pieces of `out` that are `size` long (the last may be shorter).
 pub(crate) fn for_chunks<T: Send>(out: &mut [T], size: usize, f: impl Fn(usize, &mut [T]) + Sync) {
     let n = out.len();
-    for_parts(&mut [out], n, size, |start, _, [part]| f(start, part));
+    for_parts(&mut [out], n, size, &|start, _, [part]| f(start, part));
 }
 
 /// The same for a function that can fail: what went wrong first, if anything did.
 pub(crate) fn try_chunks<T: Send>(
     out: &mut [T],
     size: usize,
-    f: impl Fn(usize, &mut [T]) -> Checked<()> + Sync,
+    f: &(dyn Fn(usize, &mut [T]) -> Checked<()> + Sync),
 ) -> Checked<()> {
     let failure = Mutex::new(None);
     for_chunks(out, size, |start, out| {
@@ -24,13 +24,17 @@ pub(crate) fn try_chunks<T: Send>(
     failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }
 
+/// What is done with each piece: a reference, since a type for each caller would have all this compiled for
+/// it.
+pub(crate) type Part<'a, T, const M: usize> = &'a (dyn Fn(usize, usize, [&mut [T]; M]) + Sync);
+
 /// Runs `f(start, end, parts)` for the pieces of the range `0..n` that are `size` long (the last may be
 /// shorter), where `parts` are the elements `start..end` of each output, as far as it has them.
 pub(crate) fn for_parts<T: Send, const M: usize>(
     out: &mut [&mut [T]; M],
     n: usize,
     size: usize,
-    f: impl Fn(usize, usize, [&mut [T]; M]) + Sync,
+    f: Part<T, M>,
 ) {
     for_rows(out, [1; M], n, size, f);
 }
@@ -41,7 +45,7 @@ pub(crate) fn for_rows<T: Send, const M: usize>(
     widths: [usize; M],
     n: usize,
     size: usize,
-    f: impl Fn(usize, usize, [&mut [T]; M]) + Sync,
+    f: Part<T, M>,
 ) {
     let size = size.max(1);
     let mut widths = widths.into_iter();

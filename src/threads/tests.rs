@@ -52,7 +52,7 @@ fn writes_of_tasks_are_seen_by_the_caller() {
 fn parts_of_several_outputs_go_together() {
     set_num_threads(3);
     let (mut a, mut b) = ([0_u32; 20], [0_u32; 15]);
-    for_parts(&mut [&mut a, &mut b], 20, 8, |start, end, [a, b]| {
+    for_parts(&mut [&mut a, &mut b], 20, 8, &|start, end, [a, b]| {
         assert_eq!(a.len(), end - start);
         assert_eq!(b.len(), end.min(15) - start.min(15));
         a.fill(start as u32 + 1);
@@ -60,7 +60,7 @@ fn parts_of_several_outputs_go_together() {
     });
     assert_eq!(a, [1, 1, 1, 1, 1, 1, 1, 1, 9, 9, 9, 9, 9, 9, 9, 9, 17, 17, 17, 17]);
     assert_eq!(b, a[..15]);
-    for_parts(&mut [&mut a], 0, 0, |_, _, _| unreachable!("there is no part"));
+    for_parts(&mut [&mut a], 0, 0, &|_, _, _| unreachable!("there is no part"));
 }
 
 #[test]

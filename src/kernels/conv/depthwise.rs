@@ -68,7 +68,7 @@ impl Plane {
         let (size, each, window) = (volume(self.input), volume(self.output), volume(self.kernel));
         let planes = y.len() / each.max(1);
         let share = (GRAIN / each.max(1)).clamp(1, planes.div_ceil(4 * num_threads()).max(1));
-        try_chunks(y, share * each, |start, y| {
+        try_chunks(y, share * each, &|start, y| {
             let mut padded = self.buffer()?;
             let padded = padded.as_mut_slice();
             padded.fill(T::default());

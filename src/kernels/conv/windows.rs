@@ -30,15 +30,21 @@ struct Lines {
 /// instructions.
 trait Visit {
     fn stretch(&mut self, s: Stretch);
+    /// Where no window's element is inside the sample.
+    fn outside(&mut self, to: usize, size: usize);
     fn lines(&mut self, lines: Lines);
 }
 
-/// Calls `lines_of` for the size if it is one of these, which images often have.
+/// Calls `lines_of` for the size if it is one of these, which images often have, and goes by stretches if it
+/// couldn't.
 macro_rules! by_size {
     ($visit:ident, $lines:ident, $size:expr, $($n:literal)*) => {
-        match $size {
-            $($n => $visit.lines_of::<$n>($lines),)*
-            _ => $lines.each($visit),
+        let done = match $size {
+            $($n => $visit.lines_of::<$n>(&$lines),)*
+            _ => false,
+        };
+        if !done {
+            $lines.each($visit);
         }
     };
 }
@@ -58,10 +64,10 @@ struct PutBack<'a, T> {
 impl<T: FloatElement> Visit for LayOut<'_, T> {
     #[inline(always)]
     fn stretch(&mut self, s: Stretch) {
-        let to = &mut self.to[s.to..][..s.size];
         if s.count == 0 {
-            return zero(to);
+            return self.outside(s.to, s.size);
         }
+        let to = &mut self.to[s.to..][..s.size];
         zero(&mut to[..s.before]);
         let inside = &mut to[s.before..][..s.count];
         if self.step == 1 {
@@ -73,11 +79,14 @@ impl<T: FloatElement> Visit for LayOut<'_, T> {
     }
 
     #[inline(always)]
+    fn outside(&mut self, to: usize, size: usize) {
+        zero(&mut self.to[to..][..size]);
+    }
+
+    #[inline(always)]
     fn lines(&mut self, lines: Lines) {
-        if lines.step < lines.first.size {
-            return lines.each(self);
-        }
-        by_size!(self, lines, lines.first.size, 4 7 8 14 16 24 28 32)
+        let size = if lines.step < lines.first.size { 0 } else { lines.first.size };
+        by_size!(self, lines, size, 4 7 8 14 16 24 28 32);
     }
 }
 
@@ -85,11 +94,9 @@ impl<T: FloatElement> LayOut<'_, T> {
     /// Lines of a fixed size, a few instructions each: what belongs to neighbours is copied as well, and then
     /// zeroed.
     #[inline(always)]
-    fn lines_of<const N: usize>(&mut self, lines: Lines) {
+    fn lines_of<const N: usize>(&mut self, lines: &Lines) -> bool {
         let Stretch { to, before, start, count, .. } = lines.first;
-        let Some(from) = start.checked_sub(before).and_then(|at| self.x.get(at..)) else {
-            return lines.each(self);
-        };
+        let Some(from) = start.checked_sub(before).and_then(|at| self.x.get(at..)) else { return false };
         let to = self.to[to..][..lines.count * N].as_chunks_mut::<N>().0;
         if count == N {
             for (to, from) in to.iter_mut().zip(from.chunks(lines.step)) {
@@ -97,7 +104,7 @@ impl<T: FloatElement> LayOut<'_, T> {
                     *to = *from;
                 }
             }
-            return;
+            return true;
         }
         let end = before + count;
         for (to, from) in to.iter_mut().zip(from.chunks(lines.step)) {
@@ -109,11 +116,12 @@ impl<T: FloatElement> LayOut<'_, T> {
                 }
                 // The last line of the sample.
                 None => {
-                    zero(to);
-                    copy(&from[before..][..count], &mut to[before..end]);
+                    *to = [T::default(); N];
+                    to[before..end].copy_from_slice(&from[before..][..count]);
                 }
             }
         }
+        true
     }
 }
 
@@ -147,15 +155,18 @@ impl<T: FloatElement> Visit for PutBack<'_, T> {
     }
 
     #[inline(always)]
+    fn outside(&mut self, _: usize, _: usize) {}
+
+    #[inline(always)]
     fn lines(&mut self, lines: Lines) {
-        by_size!(self, lines, lines.first.count, 4 7 8 14 16 24 28 32)
+        by_size!(self, lines, lines.first.count, 4 7 8 14 16 24 28 32);
     }
 }
 
 impl<T: FloatElement> PutBack<'_, T> {
     #[inline(always)]
-    fn lines_of<const N: usize>(&mut self, lines: Lines) {
-        let s = lines.first;
+    fn lines_of<const N: usize>(&mut self, lines: &Lines) -> bool {
+        let s = &lines.first;
         for k in 0..lines.count {
             let columns = self.columns[s.to + k * s.size + s.before..].first_chunk::<N>();
             let x = self.x[s.start + k * lines.step..].first_chunk_mut::<N>();
@@ -163,6 +174,7 @@ impl<T: FloatElement> PutBack<'_, T> {
                 x.iter_mut().zip(columns).for_each(|(x, &v)| *x = *x + v);
             }
         }
+        true
     }
 }
 
@@ -234,20 +246,16 @@ impl Geometry {
             let above = if h0 < height { 0 } else { rounds(h0.wrapping_neg()).saturating_sub(line).min(n) };
             let h = h0.wrapping_add((line + above) * stride);
             let inside = if some && h < height { rounds(height - h).min(n - above) } else { 0 };
-            let none = Stretch { to, size: columns, before: columns, start: 0, count: 0 };
-            let outside = |k: usize| Stretch { to: to + k * columns, ..none };
-            for k in 0..if inside > 0 { above } else { n } {
-                visit.stretch(outside(k));
+            let above = if inside > 0 { above } else { n };
+            for k in (0..above).chain(above + inside..n) {
+                visit.outside(to + k * columns, columns);
             }
             if inside > 0 {
                 let at = ((row.channel * depth + d) * height + h) * width;
                 let start = at.wrapping_add(w0).wrapping_add(row.first);
                 let (before, count) = (row.first, row.end - row.first);
-                let first = Stretch { before, start, count, ..outside(above) };
+                let first = Stretch { to: to + above * columns, size: columns, before, start, count };
                 visit.lines(Lines { first, count: inside, step: stride * width });
-                for k in above + inside..n {
-                    visit.stretch(outside(k));
-                }
             }
             to += n * columns;
             left -= n;

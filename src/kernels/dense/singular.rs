@@ -40,8 +40,11 @@ const FEW: usize = 5;
 
 /// The singular values of a matrix of `m` rows and `n` columns in descending order.
 pub(crate) fn singular_values<T: FloatElement>(a: &[T], m: usize, n: usize) -> Checked<Vec<f64>> {
-    let [long, short] = [m.max(n), m.min(n)];
-    let Some((mut a, unit)) = scaled(a, m, n)? else { return filled(short, f64::NAN) };
+    values_of(scaled(a, m, n)?, m.max(n), m.min(n))
+}
+
+fn values_of(a: Option<(Rows, f64)>, long: usize, short: usize) -> Checked<Vec<f64>> {
+    let Some((mut a, unit)) = a else { return filled(short, f64::NAN) };
     let mut values = if short <= FEW {
         jacobi(&mut columns(&a, long, short)?, long, short, None)?
     } else {
@@ -53,8 +56,12 @@ pub(crate) fn singular_values<T: FloatElement>(a: &[T], m: usize, n: usize) -> C
 }
 
 pub(crate) fn svd<T: FloatElement>(a: &[T], m: usize, n: usize) -> Checked<Svd> {
+    svd_of(scaled(a, m, n)?, m, n)
+}
+
+fn svd_of(a: Option<(Rows, f64)>, m: usize, n: usize) -> Checked<Svd> {
     let [long, short] = [m.max(n), m.min(n)];
-    let Some((mut a, unit)) = scaled(a, m, n)? else {
+    let Some((mut a, unit)) = a else {
         let nan = |size| filled(size, f64::NAN);
         return Ok(Svd { s: nan(short)?, u: nan(short * m)?, v: nan(short * n)? });
     };

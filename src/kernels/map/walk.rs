@@ -21,7 +21,7 @@ pub(super) type Kernel<'a, T, const N: usize, const M: usize> = &'a (dyn Fn([&[T
 pub(super) fn parallel<T: Element, const M: usize>(
     n: usize,
     out: &mut [&mut [T]; M],
-    f: impl Fn(usize, usize, [&mut [T]; M]) + Sync,
+    f: threads::Part<T, M>,
 ) {
     if n < 2 * GRAIN || threads::num_threads() == 1 {
         return f(0, n, out.each_mut().map(|o| &mut **o));
@@ -39,7 +39,7 @@ pub(super) fn walk<T: Element, const N: usize, const M: usize>(
 ) {
     let axes: Axes<N> = merge_axes(&layouts[0].shape, std::array::from_fn(|k| layouts[k].strides.as_slice()));
     let start = std::array::from_fn(|k| layouts[k].offset as isize);
-    parallel(layouts[0].shape.numel(), out, |from, to, out| {
+    parallel(layouts[0].shape.numel(), out, &|from, to, out| {
         walk_runs(kernel, data, &axes, start, from, to, out)
     });
 }

@@ -119,8 +119,8 @@ impl<V: Vector<T: MatmulElement>, const R: usize, const NV: usize, const PACKED:
                 }
                 let a = if PACKED { View { data: x.a.data.add(r * x.k), ..x.a } } else { x.a.at(r, 0) };
                 let part = Product { m: R.min(x.m - r), a, ..x.target(r, 0) };
-                if part.m < R {
-                    V::run(&Rest::<V, NV>(part));
+                if R > 1 && part.m < R {
+                    V::run(&Rest::<V, R, NV>(part));
                 } else {
                     any_columns::<V, R, NV, PACKED>(part);
                 }
@@ -130,9 +130,9 @@ impl<V: Vector<T: MatmulElement>, const R: usize, const NV: usize, const PACKED:
 }
 
 /// Fewer rows than a full tile has.
-struct Rest<V: Vector, const NV: usize>(Product<V::T>);
+struct Rest<V: Vector, const R: usize, const NV: usize>(Product<V::T>);
 
-impl<V: Vector<T: MatmulElement>, const NV: usize> Job for Rest<V, NV> {
+impl<V: Vector<T: MatmulElement>, const R: usize, const NV: usize> Job for Rest<V, R, NV> {
     #[inline(always)]
     unsafe fn run(&self) {
         let mut x = self.0;
@@ -140,7 +140,7 @@ impl<V: Vector<T: MatmulElement>, const NV: usize> Job for Rest<V, NV> {
             // SAFETY: the caller's; parts have as many rows as are left.
             unsafe {
                 let done = match x.m {
-                    4.. => {
+                    4.. if R > 4 => {
                         any_columns::<V, 4, NV, false>(x);
                         4
                     }
@@ -417,7 +417,7 @@ unsafe fn tile<V: Vector<T: MatmulElement>, const R: usize, const NV: usize, con
                     sum.mul(V::splat(x.alpha)).store(row.as_mut_ptr().add(j * V::LANES));
                 }
             }
-            return V::run(&Scattered::<V, R, NV> { x, rows });
+            return V::run(&Scattered::<V> { x, rows, size: [R, NV * V::LANES] });
         }
         let (alpha, beta) = (V::splat(x.alpha), V::splat(x.beta));
         let last = x.n - (NV - 1) * V::LANES;
@@ -457,29 +457,31 @@ unsafe fn spread<V: Vector>(from: *const V::T) -> [V; 4] {
 }
 
 /// A tile for a C whose columns don't lie side by side: column by column, since these may be far apart.
-struct Scattered<V: Vector, const R: usize, const NV: usize> {
+struct Scattered<V: Vector> {
     x: Product<V::T>,
     rows: [[V::T; MAX_COLS]; MAX_ROWS],
+    /// Rows and columns of the tile. Not of the type: this needn't be compiled for each.
+    size: [usize; 2],
 }
 
-impl<V: Vector<T: MatmulElement>, const R: usize, const NV: usize> Job for Scattered<V, R, NV> {
+impl<V: Vector<T: MatmulElement>> Job for Scattered<V> {
     #[inline(always)]
     unsafe fn run(&self) {
-        let (x, rows) = (self.x, &self.rows);
+        let (x, rows, [height, width]) = (self.x, &self.rows, self.size);
         let mut columns = [[V::T::ZERO; MAX_ROWS]; MAX_COLS];
         // SAFETY: rows and columns hold a whole tile and are made of whole squares; x.n is no more than its
         // width.
         unsafe {
             let (from, to) = (rows.as_ptr().cast::<V::T>(), columns.as_mut_ptr().cast::<V::T>());
-            for j in (0..NV * V::LANES).step_by(V::SQUARE) {
-                for i in (0..R).step_by(V::SQUARE) {
+            for j in (0..width).step_by(V::SQUARE) {
+                for i in (0..height).step_by(V::SQUARE) {
                     let to = to.add(j * MAX_ROWS + i);
                     V::transpose(from.add(i * MAX_COLS + j), MAX_COLS as isize, to, MAX_ROWS);
                 }
             }
             for (j, column) in columns.iter().enumerate().take(x.n) {
                 let (c, start) = (x.c.at(0, j), x.start.at(0, j));
-                for (i, &value) in column.iter().enumerate().take(R) {
+                for (i, &value) in column.iter().enumerate().take(height) {
                     let (c, start) = (c.at(i, 0).data, start.at(i, 0).data);
                     *c = if x.beta == V::T::ZERO { value } else { value + x.beta * *start };
                 }
