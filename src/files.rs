@@ -5,6 +5,11 @@
 //! and containers don't meet. The temporary file is locked while its writer lives; the system takes the lock
 //! away when the writer is killed. So a lock that can be had says that nobody will finish the file, and the
 //! next write into the folder removes it.
+#[expect(unsafe_code, reason = "what is mapped could be changed by others")]
+mod map;
+
+pub(crate) use map::Map;
+
 use crate::error::{Error, Result};
 use std::{
     fs::{self, File, OpenOptions, TryLockError},

@@ -11,6 +11,7 @@ mod write;
 
 pub(super) use artifact::stored;
 pub use artifact::{Artifact, Entry, EntryData, Shift};
+pub(super) use bits::crc32;
 pub use sizes::{Part, PartSize, Sizes};
 
 use crate::{

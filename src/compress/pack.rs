@@ -9,7 +9,7 @@ use super::{
     runner::{LAYERS, told},
 };
 use crate::{
-    error::{Error, Result},
+    error::{Checked, Error, Result},
     kernels::packed::{HalfFloat, Packed, Parts, Values},
     nn::outline::outline,
     ops::Float,
@@ -81,6 +81,7 @@ fn entry<T: Float>(name: String, p: &Param<T>) -> Result<Entry> {
 
 /// What a parameter holds that is packed.
 fn of_packed<T: Float>(name: &str, packed: &Packed<T>, p: &Param<T>) -> Result<EntryData> {
+    packed.sound().map_err(|why| Error::invalid("pack", format!("{}: {why}", shown(name))))?;
     let Some(codes) = packed.codes() else {
         let values = floats(name, &p.value().to_vec())?;
         return Ok(match packed.half_float() {
@@ -173,19 +174,46 @@ pub fn unpack<M: Serialize + ?Sized>(artifact: &Artifact, model: &M) -> Result<(
             wrong.push(format!("twice in the artifact: {}", entry.name));
         }
     }
+    put("unpack", entries, wrong, model)
+}
+
+/// What a file has of a tensor.
+pub(super) trait Held {
+    fn shape(&self) -> &[usize];
+    /// What a parameter of this shape holds by it.
+    fn state<T: Float>(&self, shape: &Shape) -> Checked<ParamState<T>>;
+}
+
+impl Held for &Entry {
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn state<T: Float>(&self, shape: &Shape) -> Checked<ParamState<T>> {
+        state_of(self, shape)
+    }
+}
+
+/// Puts a file's tensors into the parameters of the same names, all or, where something is wrong, none.
+pub(super) fn put<M: Serialize + ?Sized>(
+    what: &'static str,
+    mut entries: BTreeMap<&str, impl Held>,
+    mut wrong: Vec<String>,
+    model: &M,
+) -> Result<()> {
     let mut jobs: Vec<Box<dyn FnOnce() -> Result<()>>> = Vec::new();
     let (mut missing, mut shapes) = (Vec::new(), Vec::new());
     each_field!(model, |name, p| match entries.remove(name.as_str()) {
         None => missing.push(shown(&name).to_string()),
-        Some(entry) if entry.shape[..] != p.shape()[..] => {
+        Some(entry) if entry.shape()[..] != p.shape()[..] => {
             shapes.push(format!(
                 "{} {} in the artifact, {} in the model",
                 shown(&name),
-                Shape::new(&entry.shape),
+                Shape::new(entry.shape()),
                 p.shape()
             ));
         }
-        Some(entry) => match state_of(entry, &p.shape()) {
+        Some(entry) => match entry.state(&p.shape()) {
             Ok(state) => {
                 let p = p.clone();
                 jobs.push(Box::new(move || p.replace_state(state)));
@@ -202,7 +230,7 @@ pub fn unpack<M: Serialize + ?Sized>(artifact: &Artifact, model: &M) -> Result<(
     list("not in the model", entries.into_keys().map(|name| shown(name).to_string()).collect());
     list("of another shape", shapes);
     if !wrong.is_empty() {
-        return Err(Error::invalid("unpack", wrong.join("; ")));
+        return Err(Error::invalid(what, wrong.join("; ")));
     }
     jobs.into_iter().try_for_each(|job| job())
 }

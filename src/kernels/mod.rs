@@ -11,6 +11,7 @@ pub(crate) mod matmul;
 pub mod packed;
 pub(crate) mod pairs;
 pub(crate) mod pool;
+mod prefetch;
 pub(crate) mod recurrent;
 pub(crate) mod reduce;
 pub(crate) mod rows;
@@ -27,7 +28,7 @@ use matmul::MatmulElement;
 
 /// A float in tensors: what the kernels compute with.
 pub trait FloatElement:
-    Element + PartialOrd + LaneMath + MatmulElement + Arithmetic + serde::Serialize
+    Element + PartialOrd + LaneMath + MatmulElement + packed::Plain + Arithmetic + serde::Serialize
 {
     /// `self · b + c` in one rounding.
     fn mul_add(self, b: Self, c: Self) -> Self;
@@ -57,17 +58,3 @@ macro_rules! float_elements {
     )*};
 }
 float_elements!(f32 f64);
-
-/// Asks for elements that will soon be needed to be brought near; none of them is read.
-#[inline(always)]
-fn prefetch<T, const HINT: i32>(data: *const T, len: usize) {
-    #[cfg(target_arch = "x86_64")]
-    for line in (0..len * size_of::<T>()).step_by(64) {
-        use std::arch::x86_64::_mm_prefetch;
-        // SAFETY: every x86-64 machine has the instruction, and it reads nothing, whatever the address.
-        unsafe { _mm_prefetch::<HINT>(data.cast::<i8>().wrapping_add(line)) };
-    }
-    // Elsewhere there is no stable way to ask.
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (data, len);
-}

@@ -1,7 +1,9 @@
 //! Matrices whose numbers take fewer bits than a float. They lie in panels of 16 rows, the numbers of one column side
 //! by side, so that a product with few rows runs over them as they are stored.
 mod codes;
+mod form;
 mod held;
+mod list;
 mod matrix;
 mod panels;
 mod product;
@@ -10,6 +12,9 @@ mod tests;
 
 pub use codes::Codes;
 pub(crate) use codes::{Parts, Values};
+pub(crate) use form::Form;
+pub(crate) use list::Piece;
+pub use list::Plain;
 pub use matrix::{HalfFloat, Packed};
 pub(crate) use panels::LANES;
 pub(crate) use product::{back, products};

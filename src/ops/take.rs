@@ -81,6 +81,7 @@ impl Take {
 
 /// Rows of a matrix that is packed, which alone become floats.
 fn packed_rows<T: Float>(w: &Packed<T>, shape: &Shape, index: &Tensor<u32>) -> Checked<Tensor<T>> {
+    w.sound()?;
     let index = index.contiguous().made()?;
     let list = index.as_slice().unwrap_or_default();
     if let Some(bad) = list.iter().find(|&&i| i != NOWHERE && i as usize >= w.rows()) {

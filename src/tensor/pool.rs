@@ -26,8 +26,10 @@ pub(crate) trait Source<T>: Send + Sync {
     fn len(&self) -> usize;
     /// The elements, made when they are first asked for; none if there is no room for them.
     fn values(&self) -> &[T];
-    /// The elements into a list of as many.
-    fn write(&self, out: &mut [T]);
+    /// The elements into a list of as many, or why they can't be had.
+    fn write(&self, out: &mut [T]) -> Result<(), String>;
+    /// Why there are no elements, once they were asked for in vain.
+    fn lack(&self) -> Option<String>;
     /// The same form, without the elements that were asked for.
     fn again(&self) -> Box<dyn Source<T>>;
     /// Bytes of the form.

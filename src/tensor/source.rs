@@ -25,7 +25,7 @@ impl<T: Element> Tensor<T> {
     pub(crate) fn in_memory(&self) -> Checked<Tensor<T>> {
         let Some(source) = self.source() else { return Ok(self.clone()) };
         let mut all = Unfilled::new([source.len()].into()).made()?;
-        source.write(all.as_mut_slice());
+        source.write(all.as_mut_slice())?;
         Ok(all.filled().view(self.layout.clone()))
     }
 
@@ -42,8 +42,7 @@ impl<T: Element> Tensor<T> {
     /// Why the elements can't be read, of those in another form.
     pub(super) fn unreadable(&self) -> Option<String> {
         let source = self.source()?;
-        let bytes = source.len() * size_of::<T>();
-        (source.values().len() < source.len())
-            .then(|| format!("a tensor {}{} needs {bytes} bytes, which can't be had", T::NAME, self.shape()))
+        let _ = source.values();
+        source.lack()
     }
 }

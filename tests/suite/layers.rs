@@ -28,7 +28,7 @@ const ORDER: &[&[&str]] = &[
 
 /// What of the standard library only one file or folder names, but for the type of a thread's own variable.
 const DOORS: &[(&str, &str)] = &[
-    ("std::fs", "files.rs"),
+    ("std::fs", "files"),
     ("std::thread", "threads/"),
     ("std::time::Instant", "clock.rs"),
     ("std::time::SystemTime", "clock.rs"),

@@ -2,10 +2,10 @@
 use kolmo::{
     Program, Random, Result, Tape, Tensor, Var,
     compress::{
-        Artifact, HalfFloat, all_params, matrices, pack,
+        Artifact, HalfFloat, MappedModel, all_params, matrices, pack,
         prune::{self, Amount},
         quantize::{self, Quantizer, WeightOnly, store_half},
-        unpack,
+        save_mapped, unpack,
     },
     nn::{
         Conv2d, Embedding, KvCache, Layer, Linear, MultiheadAttention, Param, RmsNorm, deep_copy, init,
@@ -291,5 +291,103 @@ fn what_cannot_be_stored_is_refused_and_nothing_has_changed() -> Result<()> {
     quantize::codebooks(&net, 256, |name, _| name == "tokens.weight")?;
     net.tokens.weight.set_mask(Some(&Tensor::from_fn([50, WIDTH], |i| i > 0)))?;
     told(quantize::freeze(&net), "257 values");
+    Ok(())
+}
+
+#[test]
+fn a_model_runs_from_a_mapped_file() -> Result<()> {
+    let folder = crate::Folder::new("mapped");
+    let path = folder.join("model.kolmo");
+    for (name, store) in ways() {
+        let net = Llama::new(8);
+        store(&net)?;
+        save_mapped(&net, &[("way", name)], &path)?;
+        let (file, other) = (MappedModel::open(&path)?, Llama::new(9));
+        file.load(&other)?;
+        // What is mapped stays, whatever takes its name.
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!((&*file.meta()["way"], file.tensors().count()), (name, 16));
+        assert_eq!(held(&net), held(&other), "{name}");
+        let tape = Tape::inference();
+        let [a, b] = [&net, &other].map(|net| net.forward(&TEXT, &tape, &mut net.caches()).to_vec().unwrap());
+        assert_eq!(a, b, "{name}");
+        assert_eq!(pack(&other, &[])?.to_bytes()?, pack(&net, &[])?.to_bytes()?, "{name}");
+        // And once more from what was mapped.
+        save_mapped(&other, &[("way", name)], &path)?;
+        let again = Llama::new(10);
+        MappedModel::open(&path)?.load(&again)?;
+        assert_eq!(again.forward(&TEXT, &tape, &mut again.caches()).to_vec()?, a, "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn damage_of_a_mapped_file_is_told_where_it_is_met() -> Result<()> {
+    let folder = crate::Folder::new("mapped-damage");
+    let path = folder.join("model.kolmo");
+    let layer = Linear::new(40, 20, &mut Random::new(0));
+    WeightOnly::new(5).groups(8).apply(&layer, matrices)?;
+    save_mapped(&layer, &[], &path)?;
+    let good = std::fs::read(&path).unwrap();
+    let header = 20 + u64::from_le_bytes(good[8..16].try_into().unwrap()) as usize;
+    let write = |bytes: &[u8]| {
+        // A new file: what is mapped isn't changed.
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+    };
+    for at in 0..header {
+        for flip in [1, 0x80] {
+            let mut bad = good.clone();
+            bad[at] ^= flip;
+            write(&bad);
+            assert!(MappedModel::open(&path).is_err(), "byte {at}");
+        }
+    }
+    for cut in (0..good.len()).step_by(13) {
+        write(&good[..cut]);
+        assert!(MappedModel::open(&path).is_err(), "cut at {cut}");
+    }
+    // A damaged weight is met when it is used, a vector when it is loaded.
+    let (mut met, mut refused) = (0, 0);
+    for at in (header.next_multiple_of(64)..good.len()).step_by(31) {
+        let mut bad = good.clone();
+        bad[at] ^= 4;
+        write(&bad);
+        let other = Linear::new(40, 20, &mut Random::new(1));
+        let loaded = MappedModel::open(&path)?.load(&other);
+        let tape = Tape::inference();
+        let told = match loaded {
+            Err(why) => {
+                refused += 1;
+                why.to_string()
+            }
+            Ok(()) => match other.forward(&tape.constant(Tensor::ones([2, 40]))).to_vec() {
+                Err(why) => {
+                    met += 1;
+                    assert!(other.weight.value().ok().is_ok() && other.weight.value().to_vec().is_empty());
+                    assert!(
+                        pack(&other, &[]).is_err() && save_mapped(&other, &[], folder.join("x")).is_err()
+                    );
+                    why.to_string()
+                }
+                // Between two pieces nothing is read.
+                Ok(y) => {
+                    assert_eq!(y, layer.forward(&tape.constant(Tensor::ones([2, 40]))).to_vec()?);
+                    continue;
+                }
+            },
+        };
+        assert!(told.contains("model.kolmo: the ") && told.contains("are damaged"), "{told}");
+    }
+    assert!(met > 10 && refused > 1, "{met} {refused}");
+    write(&pack(&layer, &[])?.to_bytes()?);
+    let told = MappedModel::open(&path).unwrap_err().to_string();
+    assert!(told.contains("Artifact::load reads"), "{told}");
+    write(&good);
+    let told = Artifact::load(&path).unwrap_err().to_string();
+    assert!(told.contains("MappedModel::open reads"), "{told}");
+    let told =
+        MappedModel::open(&path)?.load(&Linear::new(41, 20, &mut Random::new(1))).unwrap_err().to_string();
+    assert!(told.contains("weight [20, 40] in the artifact, [20, 41] in the model"), "{told}");
     Ok(())
 }

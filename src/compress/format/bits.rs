@@ -30,7 +30,7 @@ pub(super) fn scaled(index: usize, zero: usize, scale: f32) -> f32 {
 
 /// The CRC-32 of IEEE 802.3 (reflected polynomial `0xedb88320`): any flipped bit, and any damage within 32
 /// neighbouring bits, changes it.
-pub(super) fn crc32(bytes: &[u8]) -> u32 {
+pub(in crate::compress) fn crc32(bytes: &[u8]) -> u32 {
     static TABLE: [u32; 256] = {
         let (mut table, mut i) = ([0; 256], 0);
         while i < 256 {

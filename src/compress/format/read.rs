@@ -30,6 +30,10 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Artifact> {
     }
     match bytes.get(MAGIC.len()) {
         Some(&VERSION) => {}
+        Some(2) => {
+            let found = "2: it is a mapped file, which MappedModel::open reads";
+            return Err(damaged("version", MAGIC.len(), VERSION, found));
+        }
         Some(other) => return Err(damaged("version", MAGIC.len(), VERSION, other)),
         None => {
             let found = "the end of the file: it is cut short";

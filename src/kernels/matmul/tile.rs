@@ -3,7 +3,7 @@
 //! size depends on k alone, whatever tile it falls into: so where a product is cut makes no difference to its
 //! bits.
 use super::{
-    super::prefetch,
+    super::prefetch::prefetch,
     product::{MatmulElement, Product, View},
     vector::{Job, Vector},
     vector_product::load,

@@ -5,6 +5,7 @@ use super::{
         FloatElement,
         vectorised::{MulAdd, for_machine, vectorised},
     },
+    list::{List, Piece},
     panels::{LANES, ask, panels},
 };
 use crate::{
@@ -21,26 +22,26 @@ type Chunk = [[u8; LANES]; CHUNK];
 
 /// Integers of 1 to 8 bits, and what each is worth: `(value(code) - zero point) · scale + offset`.
 pub struct Codes<T> {
-    bits: u32,
-    rows: usize,
-    cols: usize,
+    pub(super) bits: u32,
+    pub(super) rows: usize,
+    pub(super) cols: usize,
     /// Of 5 bits a plane of 4 and one of 1, and so on.
-    planes: Vec<Plane>,
-    values: Values<T>,
+    pub(super) planes: Vec<Plane>,
+    pub(super) values: Values<T>,
     /// The code of weights that were pruned.
-    pruned: Option<u8>,
+    pub(super) pruned: Option<u8>,
     /// Neighbours of a row that share a scale and an offset; 0 for one of each for all.
-    group: usize,
-    scales: Option<Scales<T>>,
-    zeros: Option<Vec<[u8; LANES]>>,
-    offsets: Option<Scales<T>>,
+    pub(super) group: usize,
+    pub(super) scales: Option<Scales<T>>,
+    pub(super) zeros: Option<List<u8>>,
+    pub(super) offsets: Option<Scales<T>>,
 }
 
 /// `bits` bits of each code from bit `shift` on; of `8 / bits` columns in one byte, the first in its lowest bits.
-struct Plane {
-    bits: u32,
-    shift: u32,
-    bytes: Vec<[u8; LANES]>,
+pub(super) struct Plane {
+    pub(super) bits: u32,
+    pub(super) shift: u32,
+    pub(super) bytes: List<u8>,
 }
 
 /// What a code is worth before it is scaled.
@@ -66,9 +67,9 @@ pub(crate) struct Parts<'a, T> {
 }
 
 /// A number for each group of columns and each row, of a panel side by side.
-enum Scales<T> {
-    F16(Vec<[u16; LANES]>),
-    Full(Vec<[T; LANES]>),
+pub(super) enum Scales<T> {
+    F16(List<u16>),
+    Full(List<T>),
 }
 
 impl<T: FloatElement> Scales<T> {
@@ -78,9 +79,9 @@ impl<T: FloatElement> Scales<T> {
         let fits = |v: T| f64::from(f16_bits_to_f32(half(v))).to_bits() == v.to_f64().to_bits();
         let at = |row: usize, group: usize| list.get(row * groups + group).copied().unwrap_or_default();
         Ok(if list.iter().all(|&v| fits(v)) {
-            Scales::F16(panels(rows, groups, |row, group| half(at(row, group)))?)
+            Scales::F16(panels(rows, groups, |row, group| half(at(row, group)))?.into())
         } else {
-            Scales::Full(panels(rows, groups, at)?)
+            Scales::Full(panels(rows, groups, at)?.into())
         })
     }
 
@@ -92,9 +93,36 @@ impl<T: FloatElement> Scales<T> {
     }
 
     fn bytes(&self) -> usize {
+        self.raw().len()
+    }
+
+    /// Bits of each.
+    pub(super) fn bits(&self) -> usize {
         match self {
-            Scales::Full(all) => size_of_val(&all[..]),
-            Scales::F16(all) => size_of_val(&all[..]),
+            Scales::Full(_) => 8 * size_of::<T>(),
+            Scales::F16(_) => 16,
+        }
+    }
+
+    /// The bytes that a file is to have.
+    pub(super) fn raw(&self) -> &[u8] {
+        match self {
+            Scales::Full(all) => all.bytes(),
+            Scales::F16(all) => all.bytes(),
+        }
+    }
+
+    /// So many scales of so many bits in a file; none of 0 bits.
+    pub(super) fn of_piece<'a>(
+        bits: usize,
+        len: usize,
+        next: &mut impl FnMut() -> Checked<&'a Piece>,
+    ) -> Checked<Option<Scales<T>>> {
+        match bits {
+            0 => Ok(None),
+            16 => Ok(Some(Scales::F16(List::mapped(next()?, len)?))),
+            wide if wide == 8 * size_of::<T>() => Ok(Some(Scales::Full(List::mapped(next()?, len)?))),
+            wide => Err(format!("numbers of {wide} bits beside weights of {}", T::NAME)),
         }
     }
 }
@@ -115,7 +143,7 @@ impl<T: FloatElement> Codes<T> {
                     byte | ((parts.codes)(row * cols + col) >> shift & mask) << (i as u32 * wide)
                 })
             };
-            planes.push(Plane { bits: wide, shift, bytes: panels(rows, cols.div_ceil(each), byte)? });
+            planes.push(Plane { bits: wide, shift, bytes: panels(rows, cols.div_ceil(each), byte)?.into() });
             shift += wide;
         }
         let scales = |list: Option<&[T]>| match (list, group) {
@@ -127,11 +155,11 @@ impl<T: FloatElement> Codes<T> {
         let (scales, offsets) = (scales(parts.scales)?, scales(parts.offsets)?);
         let zeros = match (parts.zeros, group) {
             (None, _) => None,
-            (Some(list), 0) => Some(vec![repeated(list)]),
+            (Some(list), 0) => Some(vec![repeated(list)].into()),
             (Some(list), _) => {
                 let groups = cols.div_ceil(group);
                 let at = |row: usize, group: usize| list.get(row * groups + group).copied().unwrap_or(0);
-                Some(panels(rows, groups, at)?)
+                Some(panels(rows, groups, at)?.into())
             }
         };
         let (values, pruned) = (parts.values.clone(), parts.pruned);

@@ -1,6 +1,9 @@
 //! A packed matrix in a tensor's place: it becomes floats when somebody reads them one by one.
 use super::{super::FloatElement, matrix::Packed};
-use crate::tensor::{Source, Tensor};
+use crate::{
+    error::Checked,
+    tensor::{Source, Tensor},
+};
 use std::{
     any::Any,
     sync::{Arc, OnceLock},
@@ -18,12 +21,21 @@ impl<T: FloatElement> Source<T> for Held<T> {
     }
 
     fn values(&self) -> &[T] {
-        let made = || Tensor::build([self.len()].into(), |out| self.write(out));
+        let made = || {
+            let made = Tensor::try_build([self.len()].into(), |out| self.write(out));
+            made.unwrap_or_else(Tensor::lacking)
+        };
         self.values.get_or_init(made).as_slice().unwrap_or_default()
     }
 
-    fn write(&self, out: &mut [T]) {
+    fn write(&self, out: &mut [T]) -> Checked<()> {
+        self.packed.sound()?;
         self.packed.write(out);
+        Ok(())
+    }
+
+    fn lack(&self) -> Option<String> {
+        Some(self.values.get()?.lack()?.to_string())
     }
 
     fn again(&self) -> Box<dyn Source<T>> {

@@ -2,6 +2,8 @@
 use super::{
     super::{FloatElement, vectorised::vectorised},
     codes::{Codes, Parts},
+    form::{Coded, Form},
+    list::{List, Piece},
     panels::{LANES, ask, panels},
 };
 use crate::{
@@ -10,7 +12,7 @@ use crate::{
     tensor::{Shape, Tensor, shape::addressable},
     threads::for_chunks,
 };
-use std::fmt;
+use std::{fmt, sync::OnceLock};
 
 /// A tensor's elements in fewer bits than floats have. The first axis are the rows of a matrix, all others its
 /// columns.
@@ -19,14 +21,19 @@ pub struct Packed<T> {
     rows: usize,
     cols: usize,
     pub(super) numbers: Numbers<T>,
+    /// What is to be seen before the numbers are used, of a mapped file, and whether it was.
+    pub(super) seal: Option<(Box<Seal>, OnceLock<Checked<()>>)>,
 }
+
+/// Looks whether what is mapped is what was written.
+type Seal = dyn Fn() -> Checked<()> + Send + Sync;
 
 /// How they are held; 16 rows of each column side by side.
 pub(super) enum Numbers<T> {
     /// IEEE half precision.
-    F16(Vec<[u16; LANES]>),
+    F16(List<u16>),
     /// The upper half of a float of 32 bits.
-    Bf16(Vec<[u16; LANES]>),
+    Bf16(List<u16>),
     Codes(Codes<T>),
 }
 
@@ -58,17 +65,55 @@ impl<T: FloatElement> Packed<T> {
         let values = source.as_slice().unwrap_or_default();
         let at = |row: usize, col: usize| values.get(row * cols + col).map_or(0.0, |v| v.to_f64() as f32);
         let numbers = match kind {
-            HalfFloat::F16 => Numbers::F16(panels(rows, cols, |i, j| f32_to_f16_bits(at(i, j)))?),
-            HalfFloat::Bf16 => Numbers::Bf16(panels(rows, cols, |i, j| f32_to_bf16_bits(at(i, j)))?),
+            HalfFloat::F16 => Numbers::F16(panels(rows, cols, |i, j| f32_to_f16_bits(at(i, j)))?.into()),
+            HalfFloat::Bf16 => Numbers::Bf16(panels(rows, cols, |i, j| f32_to_bf16_bits(at(i, j)))?.into()),
         };
-        Ok(Packed { shape: x.shape().clone(), rows, cols, numbers })
+        Ok(Packed { shape: x.shape().clone(), rows, cols, numbers, seal: None })
     }
 
     /// Codes of a tensor of this shape.
     pub(crate) fn of_codes(shape: &Shape, parts: &Parts<'_, T>) -> Checked<Packed<T>> {
         let (rows, cols) = matrix(shape)?;
         let numbers = Numbers::Codes(Codes::new((rows, cols), parts)?);
-        Ok(Packed { shape: shape.clone(), rows, cols, numbers })
+        Ok(Packed { shape: shape.clone(), rows, cols, numbers, seal: None })
+    }
+
+    /// What a file has of a tensor of this shape; `seal` is asked once, before the numbers are first used.
+    pub(crate) fn of_pieces(
+        shape: &Shape,
+        form: &Form,
+        pieces: &[Piece],
+        seal: impl Fn() -> Checked<()> + Send + Sync + 'static,
+    ) -> Checked<Packed<T>> {
+        let (rows, cols) = matrix(shape)?;
+        let halves = |list: fn(List<u16>) -> Numbers<T>| match pieces {
+            [piece] => Ok(list(List::mapped(piece, rows.div_ceil(LANES).saturating_mul(cols))?)),
+            _ => Err(format!("{} pieces, expected one", pieces.len())),
+        };
+        let numbers = match form {
+            Form::F16 => halves(Numbers::F16)?,
+            Form::Bf16 => halves(Numbers::Bf16)?,
+            Form::Codes(coded) => Numbers::Codes(coded.of_pieces((rows, cols), pieces)?),
+        };
+        let seal: Box<Seal> = Box::new(seal);
+        Ok(Packed { shape: shape.clone(), rows, cols, numbers, seal: Some((seal, OnceLock::new())) })
+    }
+
+    /// What it is, and its bytes piece by piece, for a file.
+    pub(crate) fn pieces(&self) -> (Form, Vec<&[u8]>) {
+        match &self.numbers {
+            Numbers::F16(all) => (Form::F16, vec![all.bytes()]),
+            Numbers::Bf16(all) => (Form::Bf16, vec![all.bytes()]),
+            Numbers::Codes(codes) => {
+                let (form, pieces) = Coded::of(codes);
+                (Form::Codes(form), pieces)
+            }
+        }
+    }
+
+    /// Whether the numbers are what was written: asked before they are used.
+    pub(crate) fn sound(&self) -> Checked<()> {
+        self.seal.as_ref().map_or(Ok(()), |(seal, seen)| seen.get_or_init(seal).clone())
     }
 
     /// The sizes of the axes.

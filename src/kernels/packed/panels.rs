@@ -1,5 +1,5 @@
 //! Lists in panels of 16 rows, the numbers of one column side by side.
-use super::super::prefetch;
+use super::super::prefetch::prefetch;
 use crate::error::Checked;
 
 /// Rows of a panel.

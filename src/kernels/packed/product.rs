@@ -86,6 +86,7 @@ pub(crate) fn products<T: FloatElement>(
     bias: Option<&[T]>,
     out: &mut [T],
 ) -> Checked<()> {
+    w.sound()?;
     let (outputs, inputs) = (w.rows(), w.cols());
     let n = out.len() / outputs.max(1);
     if x.len() != n * inputs || out.len() != n * outputs || bias.is_some_and(|bias| bias.len() != outputs) {
@@ -261,6 +262,7 @@ fn unpack_wide<T: FloatElement>(
 
 /// `out = g w` for rows of `g`, one after the other: the way back through [`products`].
 pub(crate) fn back<T: FloatElement>(g: &[T], w: &Packed<T>, out: &mut [T]) -> Checked<()> {
+    w.sound()?;
     let (outputs, inputs) = (w.rows(), w.cols());
     let n = g.len() / outputs.max(1);
     if out.len() != n * inputs || g.len() != n * outputs {

@@ -130,7 +130,10 @@ fn errors_say_what_was_expected_and_where() {
     for cut in [&b""[..], b"kl", b"klmo"] {
         assert!(message(cut).contains("cut short"), "{}", message(cut));
     }
-    assert_eq!(message(b"klmo\x02"), "version: at byte 4: expected 1, found 2");
+    assert_eq!(
+        message(b"klmo\x02"),
+        "version: at byte 4: expected 1, found 2: it is a mapped file, which MappedModel::open reads"
+    );
     let bytes = small().to_bytes().unwrap();
     let cut = message(&bytes[..bytes.len() - 1]);
     assert!(
