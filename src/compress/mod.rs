@@ -8,7 +8,8 @@
 //! are cut out of it with [`Channels`]. A [`Recipe`] says stages of that in a file.
 //!
 //! [`pack`] makes an [`Artifact`] of a model, which is written to a file; [`unpack`] puts a file into a
-//! model, and [`Compact`] runs it as it is stored. A [`CostReport`] tells bytes, multiply-adds and time,
+//! model, which then runs on weights as they are stored ([`Packed`]); a [`MappedModel`] runs from its file. Large models
+//! are rounded to few bits by [`WeightOnly`](quantize::WeightOnly). A [`CostReport`] tells bytes, multiply-adds and time,
 //! [`description_length`] the bits that all of that comes to.
 
 mod affine;

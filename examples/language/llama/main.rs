@@ -2,7 +2,12 @@
 mod model;
 
 use clap::Parser;
-use kolmo::{Random, Tape, data::Gguf, nn::Sampling};
+use kolmo::{
+    Random, Tape, Tensor,
+    compress::{MappedModel, matrices, quantize::WeightOnly, save_mapped},
+    data::Gguf,
+    nn::Sampling,
+};
 use model::Llama;
 use std::{error::Error, io::Write, path::PathBuf, time::Instant};
 use tokenizers::{
@@ -13,9 +18,20 @@ use tokenizers::{
 
 #[derive(Parser)]
 struct Options {
-    /// A GGUF file.
+    /// A GGUF file, whose tokens and sizes are used in any case.
     #[arg(long)]
     model: PathBuf,
+    /// Its weights, as `--out` wrote them, instead of those in the GGUF file.
+    #[arg(long)]
+    weights: Option<PathBuf>,
+    /// Rounds the weights to so many bits, 1 to 8, `--group` neighbours with a scale and a zero point.
+    #[arg(long)]
+    bits: Option<u32>,
+    #[arg(long, default_value_t = 32)]
+    group: usize,
+    /// Writes the weights as they are then to a file that is mapped.
+    #[arg(long)]
+    out: Option<PathBuf>,
     /// What the text begins with.
     #[arg(long, default_value = "The essence of a model is")]
     prompt: String,
@@ -59,8 +75,21 @@ fn main() -> Fails<()> {
     let options = Options::parse();
     let began = Instant::now();
     let file = Gguf::open(&options.model)?;
-    let model = Llama::from_gguf(&file)?;
-    eprintln!("loaded in {:.2} s", began.elapsed().as_secs_f64());
+    let model = Llama::blank(&file)?;
+    match &options.weights {
+        Some(path) => MappedModel::open(path)?.load(&model)?,
+        None => model.load(&file)?,
+    }
+    eprintln!("loaded in {:.3} s", began.elapsed().as_secs_f64());
+    if let Some(bits) = options.bits {
+        let began = Instant::now();
+        WeightOnly::new(bits).groups(options.group).apply(&model, matrices)?;
+        eprintln!("rounded to {bits} bits in {:.2} s", began.elapsed().as_secs_f64());
+    }
+    if let Some(path) = &options.out {
+        save_mapped(&model, &[], path)?;
+        println!("{}: {} bytes", path.display(), std::fs::metadata(path)?.len());
+    }
     let tokenizer = tokenizer(&file)?;
     let mut tape = Tape::inference();
     if let Some(path) = &options.perplexity {
@@ -72,7 +101,7 @@ fn main() -> Fails<()> {
             tape.reset();
             let logits = model.forward(&tape, &window[..window.len() - 1], &mut model.caches(), false);
             let n = window.len() - 1;
-            loss += f64::from(logits.cross_entropy(&kolmo::Tensor::from(&window[1..])).item()?) * n as f64;
+            loss += f64::from(logits.cross_entropy(&Tensor::from(&window[1..])).item()?) * n as f64;
             count += n;
         }
         let seconds = began.elapsed().as_secs_f64();

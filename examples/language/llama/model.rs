@@ -43,8 +43,8 @@ fn blank(inputs: usize, outputs: usize) -> Result<Linear> {
 }
 
 impl Llama {
-    /// The model of a file, its weights held as they are there.
-    pub fn from_gguf(file: &Gguf) -> Result<Llama> {
+    /// A model of a file's sizes, without its weights.
+    pub fn blank(file: &Gguf) -> Result<Llama> {
         let size = |key: &str| file.value::<usize>(&format!("llama.{key}"));
         let (width, wide, eps) = (
             size("embedding_length")?,
@@ -68,14 +68,17 @@ impl Llama {
                 ffn_down: blank(wide, width)?,
             })
         };
-        let model = Llama {
+        Ok(Llama {
             token_embd: Embedding::from_weights(Tensor::zeros([1, 1]).expand([size("vocab_size")?, width])?)?,
             blk: (0..size("block_count")?).map(block).collect::<Result<_>>()?,
             output_norm: norm(),
             sizes: Sizes { heads, kv_heads, rope_base },
-        };
-        load_gguf(&model, file, &LoadOptions::new().as_stored(true))?;
-        Ok(model)
+        })
+    }
+
+    /// The weights of a file, held as they are there.
+    pub fn load(&self, file: &Gguf) -> Result<()> {
+        load_gguf(self, file, &LoadOptions::new().as_stored(true)).map(drop)
     }
 
     /// A cache of each layer, of no places.
