@@ -99,6 +99,7 @@ mod arithmetic;
 mod checked;
 mod clock;
 pub mod data;
+pub mod distributed;
 #[cfg(doctest)]
 mod documents;
 mod files;
