@@ -198,7 +198,7 @@ impl<'a, T: Float> Trainer<'a, T> {
             let hash = p.value().to_vec().iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, v| {
                 (hash ^ v.to_f64().to_bits()).wrapping_mul(0x0100_0000_01b3)
             });
-            facts.push((format!("the first value of {path}"), format!("one with the hash {hash:016x}")));
+            facts.push((format!("the hash of {path}"), format!("{hash:016x}")));
         });
         alike(team.world, facts)
     }
