@@ -126,11 +126,12 @@ fn cnn(world: &dyn Communicator, extra: &Extra) -> Result<u64> {
     )
 }
 
-/// Fewer slots than processes, now and then none; two norms; batches of one example at the end.
+/// Fewer slots than some processes; gradients that a hook changes before they are clipped.
 fn odd(world: &dyn Communicator, extra: &Extra) -> Result<u64> {
     let rng = &mut Random::new(4);
     let net = Sequential((Linear::new(64, 40, rng), Relu, BatchNorm1d::new(40), Linear::new(40, 10, rng)));
     let trainer = extra.trainer(DataLoader::new(47, 12).drop_last(true), 4, world).slots(3);
+    let trainer = trainer.on_gradients(|_, grads| grads.clip_value(0.05)).clip_norm(0.8);
     fit(&net, &mut Adam::new(1e-2).amsgrad(true), trainer, |tape, x| net.forward(&tape.constant(x)))
 }
 

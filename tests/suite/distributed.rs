@@ -90,3 +90,79 @@ fn slots_make_the_steps_that_there_are_without() {
         assert!(near && plain(Some(slots), None) != without, "{slots}");
     }
 }
+
+/// Bytes that each process sends in a step with 8 slots, for a model of one block of 1,024 after the other.
+fn bytes_of_a_step(size: usize) -> Vec<u64> {
+    let step = |world: Local| {
+        let net = Linear::new(256, 512, &mut Random::new(1));
+        let mut seen = Vec::new();
+        Trainer::new(DataLoader::new(40, 8), 1)
+            .progress(false)
+            .communicator(&world)
+            .clip_norm(1.0)
+            .on_step(|_| {
+                seen.push(world.traffic().bytes);
+                Ok(())
+            })
+            .fit(
+                &net,
+                &mut Sgd::new(0.1),
+                |rows, _| Ok(kolmo::Tensor::ones([rows.len(), 256])),
+                |tape, x| net.forward(&tape.constant(x)).square().mean(),
+                || Ok(Vec::<(String, f64)>::new()),
+            )?;
+        assert!(seen.windows(2).skip(1).all(|w| w[1] - w[0] == seen[2] - seen[1]), "{seen:?}");
+        Ok(seen[2] - seen[1])
+    };
+    Local::run(size, step).unwrap()
+}
+
+#[test]
+fn no_process_sends_more_than_the_documentation_says() {
+    let n: u64 = 256 * 512 + 512;
+    assert_eq!(bytes_of_a_step(1), [0]);
+    for size in [2, 3, 4, 8] {
+        // Subtrees of the slots of the one that has most: of three processes, slots 2 to 4 are {2, 3} and {4}.
+        let subtrees = if size == 3 { 2 } else { 1 };
+        let others = size as u64 - 1;
+        // Of each of the two parameters it may have a block more than its share.
+        let own = n / size as u64 + 2 * 1024;
+        // Sums of subtrees to the owners of ranges, the own weights to all; and then what is small: losses,
+        // which parameters have gradients, squares of blocks, and that a step's hook went well.
+        let most = 4 * (subtrees * (n - n / size as u64 + 2 * 1024) + others * own);
+        let small = others * (8 * (8 + own / 1024) + 16);
+        for (rank, bytes) in bytes_of_a_step(size).into_iter().enumerate() {
+            assert!(bytes <= most + small, "rank {rank} of {size} sent {bytes}, at most {most} + {small}");
+            assert!(bytes > most / 2, "rank {rank} of {size} sent {bytes} only");
+        }
+    }
+}
+
+#[test]
+fn what_differs_is_refused_by_all() {
+    for (what, difference) in [
+        ("shape", "weight is [4, 3] of f32, trained here, [2, 3] of f32, trained on rank 0"),
+        ("values", "the hash of weight is "),
+        ("loader", "the loader is DataLoader { n: 9"),
+        ("slots", "the number of slots is 5 here, 8 on rank 0"),
+    ] {
+        let told = Local::run(3, move |world| {
+            let other = |name| world.rank() == 1 && what == name;
+            let (out, seed) = (if other("shape") { 4 } else { 2 }, u64::from(other("values")));
+            let net = Linear::new(3, out, &mut Random::new(seed));
+            let trainer = Trainer::new(DataLoader::new(if other("loader") { 9 } else { 8 }, 4), 1);
+            let told =
+                trainer.progress(false).slots(if other("slots") { 5 } else { 8 }).communicator(&world).fit(
+                    &net,
+                    &mut Sgd::new(0.1),
+                    |_, _| Ok(()),
+                    |tape, ()| tape.param(&net.weight).sum(),
+                    || Ok(Vec::<(String, f64)>::new()),
+                );
+            Ok(told.unwrap_err().to_string())
+        });
+        for told in told.unwrap() {
+            assert!(told.starts_with("rank 1: ") && told.contains(difference), "{told}");
+        }
+    }
+}
