@@ -1,4 +1,15 @@
-//! Several processes that train one model.
+//! Several processes that train one model, to the same bits as one: [`Trainer::communicator`] takes one of
+//! these processes' ends. The batch of a step is a number of slots whose gradients are added in a fixed tree;
+//! a process computes some slots, and owns a range of each parameter.
+//!
+//! | for | there is |
+//! | --- | --- |
+//! | whatever has started the program | [`world`] |
+//! | threads of one process | [`Local`] |
+//! | one process | [`Alone`] |
+//! | a way of your own | [`Communicator`] |
+//!
+//! [`Trainer::communicator`]: crate::train::Trainer::communicator
 mod agree;
 mod communicator;
 mod layout;
