@@ -2,9 +2,9 @@
 //! the norm; the optimiser's step for that part; and the weights, which all have again.
 use super::{
     agree::agree,
-    communicator::Communicator,
+    communicator::{Communicator, others},
     layout::{BLOCK, Layout, put, take, used_up},
-    slots::{SlotSum, Values, add},
+    slots::{SlotSum, add},
     tree::{Tree, subtrees},
 };
 use crate::{
@@ -16,6 +16,9 @@ use crate::{
 };
 use serde::Serialize;
 use std::ops::Range;
+
+/// By the places of a layout.
+type Values<T> = Vec<Option<Tensor<T>>>;
 
 /// The sums over all slots of a step, as far as they belong to this process.
 pub(crate) struct Sums<'a, T: Float> {
@@ -29,91 +32,76 @@ pub(crate) struct Sums<'a, T: Float> {
 
 impl<'a, T: Float> Sums<'a, T> {
     /// Adds up what the processes have, of the slots that each of them had. If one of them failed, all do.
-    pub fn of(
-        world: &'a dyn Communicator,
-        layout: &'a Layout<T>,
-        slots: &[Range<usize>],
-        own: Result<SlotSum<T>>,
-    ) -> Result<Sums<'a, T>> {
+    pub fn of(slots: &[Range<usize>], mut own: SlotSum<'a, T>, made: Result<()>) -> Result<Sums<'a, T>> {
+        let (world, layout) = (own.world, own.layout);
         if world.size() == 1 {
-            let SlotSum { tree, losses, .. } = own?;
-            return Ok(Sums { world, layout, losses, pieces: tree.total(add).unwrap_or_default() });
+            made?;
+            let pieces = own.trees.into_iter().map(|tree| tree.total(add).flatten()).collect();
+            return Ok(Sums { world, layout, losses: own.losses, pieces });
         }
-        let (own, told) = match own {
-            Ok(own) => {
-                let told = Head::write(&own);
-                (Some(own), Ok(told))
+        own.send_rest(made.is_ok())?;
+        let mut well = made.is_ok();
+        let mut sums = Sums { world, layout, losses: Vec::new(), pieces: vec![None; layout.len()] };
+        let ranks = others(layout.rank, layout.size);
+        let subtrees: Vec<Vec<(usize, u32)>> = slots.iter().cloned().map(subtrees).collect();
+        for bucket in own.buckets.clone() {
+            let received = world.finish()?;
+            let has = |from: usize| subtrees.get(from).is_some_and(|nodes| !nodes.is_empty());
+            // Who has failed sends nothing, and says why below.
+            well &= ranks.iter().zip(&received).all(|(&from, bytes)| !bytes.is_empty() || !has(from));
+            let mut received: Vec<(usize, &[u8])> =
+                ranks.iter().zip(&received).map(|(&from, bytes)| (from, bytes.as_slice())).collect();
+            for place in bucket.filter(|_| well) {
+                sums.add_up(place, &subtrees, &own, &mut received)?;
             }
-            Err(e) => (None, Err(e)),
-        };
-        let heads = agree(world, told)?;
-        let heads = heads
-            .iter()
-            .zip(slots)
-            .enumerate()
-            .map(|(rank, (told, slots))| Head::read(rank, told, slots.clone(), layout.len()));
-        let heads: Vec<Head> = heads.collect::<Result<_>>()?;
-        let losses = heads.iter().flat_map(|head| head.losses.iter().copied()).collect();
-        let mut sums = Sums { world, layout, losses, pieces: vec![None; layout.len()] };
-        if let Some(own) = own {
-            sums.add_up(&heads, &own)?;
+            received.into_iter().filter(|_| well).try_for_each(|(from, rest)| used_up(rest, from))?;
+        }
+        let mut losses = Vec::new();
+        put(&mut losses, &own.losses);
+        let told = agree(world, made.map(|()| losses))?;
+        for (rank, (told, slots)) in told.iter().zip(slots).enumerate() {
+            let (mut bytes, mut losses) = (told.as_slice(), vec![0.0f64; slots.len()]);
+            take(&mut bytes, rank, &mut losses)?;
+            used_up(bytes, rank)?;
+            sums.losses.extend(losses);
         }
         Ok(sums)
     }
 
-    /// Bucket by bucket every process sends each range to its owner, once for each subtree that it has, and
-    /// adds up what comes for its own along the rest of the tree.
-    fn add_up(&mut self, heads: &[Head], own: &SlotSum<T>) -> Result<()> {
-        let (layout, rank) = (self.layout, self.layout.rank);
-        let part = |values: &Values<T>, place: usize, range: Range<usize>| -> Option<Vec<T>> {
-            let whole = values.get(place)?.as_ref()?.contiguous();
-            Some(whole.as_slice()?.get(range)?.to_vec())
-        };
-        let made = |bucket: Range<usize>, to: usize| {
-            let mut bytes = Vec::new();
-            for place in bucket {
-                for values in own.tree.nodes() {
-                    if let Some(Some(whole)) = values.get(place) {
-                        let whole = whole.contiguous();
-                        let part = whole.as_slice().and_then(|whole| whole.get(layout.range(place, to)));
-                        put(&mut bytes, part.unwrap_or_default());
-                    }
+    /// Adds up what has come for the own range of a place, along the tree over all slots.
+    fn add_up(
+        &mut self,
+        place: usize,
+        subtrees: &[Vec<(usize, u32)>],
+        own: &SlotSum<'_, T>,
+        received: &mut [(usize, &[u8])],
+    ) -> Result<()> {
+        let (range, mut tree) = (self.layout.own(place), Tree::new());
+        let mut messages = received.iter_mut();
+        for (from, nodes) in subtrees.iter().enumerate() {
+            if from == self.layout.rank {
+                for (&(start, level), sum) in nodes.iter().zip(own.trees[place].nodes()) {
+                    let part =
+                        sum.as_ref().and_then(|sum| Some(sum.as_slice()?.get(range.clone())?.to_vec()));
+                    tree.push(start, level, part, join);
                 }
+                continue;
             }
-            bytes
-        };
-        let pieces = &mut self.pieces;
-        layout.exchange(self.world, false, made, |bucket, received| {
-            let mut received: Vec<(usize, &[u8])> =
-                received.iter().map(|(from, bytes)| (*from, bytes.as_slice())).collect();
-            for place in bucket {
-                let range = layout.own(place);
-                let mut tree = Tree::new();
-                let mut messages = received.iter_mut();
-                for (from, head) in heads.iter().enumerate() {
-                    let message = if from == rank { None } else { messages.next() };
-                    let mut values = own.tree.nodes();
-                    let mut message = message.map(|(_, bytes)| bytes);
-                    for (node, &(start, level)) in head.nodes.iter().enumerate() {
-                        let mine = values.next();
-                        let value = match &mut message {
-                            _ if !head.has(node, place) => None,
-                            None => mine.and_then(|values| part(values, place, range.clone())),
-                            Some(bytes) => {
-                                let mut value = vec![T::default(); range.len()];
-                                take(bytes, from, &mut value)?;
-                                Some(value)
-                            }
-                        };
-                        tree.push(start, level, value, join);
-                    }
-                }
-                if let Some(Some(sum)) = tree.total(join) {
-                    pieces[place] = Some(shaped(sum, &layout.places[place].shape)?);
-                }
+            let Some((_, bytes)) = messages.next() else { continue };
+            let Some((has, rest)) = bytes.split_at_checked(nodes.len()) else {
+                return Err(Error::rank(from, "sent too little: has it another model?"));
+            };
+            *bytes = rest;
+            for (&(start, level), &has) in nodes.iter().zip(has) {
+                let mut part = (has == 1).then(|| vec![T::default(); range.len()]);
+                part.iter_mut().try_for_each(|part| take(bytes, from, part))?;
+                tree.push(start, level, part, join);
             }
-            received.into_iter().try_for_each(|(from, rest)| used_up(rest, from))
-        })
+        }
+        if let (Some(sum), Some(piece)) = (tree.total(join).flatten(), self.pieces.get_mut(place)) {
+            *piece = Some(shaped(sum, &self.layout.places[place].shape)?);
+        }
+        Ok(())
     }
 
     /// The 2-norm of all gradients together: squares are added up block by block, the blocks in their order.
@@ -284,47 +272,5 @@ fn join<T: Float>(a: Option<Vec<T>>, b: Option<Vec<T>>) -> Option<Vec<T>> {
             Some(a)
         }
         (a, b) => a.or(b),
-    }
-}
-
-/// What a process says of its slots before it sends gradients: losses, and which places each of its subtrees
-/// has.
-struct Head {
-    losses: Vec<f64>,
-    nodes: Vec<(usize, u32)>,
-    has: Vec<u8>,
-    /// Bytes of `has` for each subtree.
-    each: usize,
-}
-
-impl Head {
-    fn write<T: Float>(own: &SlotSum<T>) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        put(&mut bytes, &own.losses);
-        for values in own.tree.nodes() {
-            let bits = |eight: &[Option<Tensor<T>>]| {
-                eight.iter().enumerate().map(|(i, value)| u8::from(value.is_some()) << i).sum::<u8>()
-            };
-            bytes.extend(values.chunks(8).map(bits));
-        }
-        bytes
-    }
-
-    fn read(rank: usize, mut bytes: &[u8], slots: Range<usize>, places: usize) -> Result<Head> {
-        let (mut losses, nodes, each) = (vec![0.0; slots.len()], subtrees(slots), places.div_ceil(8));
-        take(&mut bytes, rank, &mut losses)?;
-        if bytes.len() != nodes.len() * each {
-            let message = format!(
-                "says which of its parameters have gradients in {} bytes, expected {}: has it another model?",
-                bytes.len(),
-                nodes.len() * each
-            );
-            return Err(Error::rank(rank, message));
-        }
-        Ok(Head { losses, nodes, has: bytes.to_vec(), each })
-    }
-
-    fn has(&self, node: usize, place: usize) -> bool {
-        self.has.get(node * self.each + place / 8).is_some_and(|bits| bits >> (place % 8) & 1 == 1)
     }
 }

@@ -182,6 +182,8 @@ fn same_bits() {
     for (size, threads) in [(1, 1), (2, 1), (2, 2), (3, 1), (4, 2), (8, 1)] {
         assert_eq!(succeeds(job(size, threads, &[&ALL.join("+")])), expected, "{size} of {threads} threads");
     }
+    let wide = format!("wide {:016x}\n", run("wide", &Alone, &Extra::default()).unwrap());
+    assert_eq!(succeeds(job(2, 1, &["wide"])), wide);
 }
 
 fn killed() {

@@ -59,7 +59,7 @@ impl Extra {
     }
 }
 
-/// The names of all runs.
+/// The names of the small runs. There is also `wide`, whose parameters are sent in two parts.
 pub const ALL: [&str; 4] = ["mlp", "cnn", "gpt", "odd"];
 
 /// Trains, and gives a hash of all parameters.
@@ -69,7 +69,8 @@ pub fn run(name: &str, world: &dyn Communicator, extra: &Extra) -> Result<u64> {
         "cnn" => cnn(world, extra),
         "gpt" => gpt(world, extra),
         "odd" => odd(world, extra),
-        other => Err(Error::custom(format!("no run is called {other}: {ALL:?}"))),
+        "wide" => wide(world, extra),
+        other => Err(Error::custom(format!("no run is called {other}: {ALL:?}, wide"))),
     }
 }
 
@@ -133,6 +134,22 @@ fn odd(world: &dyn Communicator, extra: &Extra) -> Result<u64> {
     let trainer = extra.trainer(DataLoader::new(47, 12).drop_last(true), 4, world).slots(3);
     let trainer = trainer.on_gradients(|_, grads| grads.clip_value(0.05)).clip_norm(0.8);
     fit(&net, &mut Adam::new(1e-2).amsgrad(true), trainer, |tape, x| net.forward(&tape.constant(x)))
+}
+
+/// More parameters than are sent at once, and some that have no gradient in any slot.
+fn wide(world: &dyn Communicator, extra: &Extra) -> Result<u64> {
+    let rng = &mut Random::new(7);
+    let net = Sequential((
+        Linear::new(64, 1100, rng),
+        Relu,
+        Linear::new(1100, 1000, rng),
+        Linear::new(1000, 10, rng),
+    ));
+    let unused = kolmo::nn::Param::new([1.0f32; 3]);
+    let both = (&unused, &net);
+    fit(&both, &mut Sgd::new(0.1), extra.trainer(DataLoader::new(24, 8), 2, world).slots(4), |tape, x| {
+        net.forward(&tape.constant(x))
+    })
 }
 
 /// Training on digits.

@@ -4,16 +4,21 @@ pub mod runs;
 
 use crate::Folder;
 use kolmo::{
-    Random, Result,
+    Random, Result, Tensor, Var,
+    autodiff::CustomOp,
     data::{self, DataLoader},
-    distributed::{Alone, Communicator, Local},
+    distributed::{Alone, Bytes, Communicator, Local, Traffic},
     nn::{Layer, Linear, Relu, Sequential},
     optim::Sgd,
     runtime::set_num_threads,
     train::Trainer,
 };
 use runs::{ALL, End, Extra, run};
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    sync::{Arc, Mutex},
+};
 
 fn on(size: usize, name: &'static str, extra: Extra) -> Result<Vec<u64>> {
     Local::run(size, move |world| run(name, &world, &extra))
@@ -29,6 +34,8 @@ fn any_number_of_processes_and_threads_trains_the_same_bits() {
             assert_eq!(found, vec![alone; size], "{name} by {size} processes of {threads} threads");
         }
     }
+    let alone = run("wide", &Alone, &Extra::default()).unwrap();
+    assert_eq!(on(3, "wide", Extra::default()).unwrap(), [alone; 3]);
 }
 
 fn files(folder: &Path) -> Vec<Vec<u8>> {
@@ -107,7 +114,7 @@ fn bytes_of_a_step(size: usize) -> Vec<u64> {
             .fit(
                 &net,
                 &mut Sgd::new(0.1),
-                |rows, _| Ok(kolmo::Tensor::ones([rows.len(), 256])),
+                |rows, _| Ok(Tensor::ones([rows.len(), 256])),
                 |tape, x| net.forward(&tape.constant(x)).square().mean(),
                 || Ok(Vec::<(String, f64)>::new()),
             )?;
@@ -164,5 +171,71 @@ fn what_differs_is_refused_by_all() {
         for told in told.unwrap() {
             assert!(told.starts_with("rank 1: ") && told.contains(difference), "{told}");
         }
+    }
+}
+
+/// What happens in a process, in its order.
+type Events = Arc<Mutex<Vec<String>>>;
+
+/// A communicator that writes down what it begins to send.
+struct Watched(Local, Events);
+
+impl Communicator for Watched {
+    fn rank(&self) -> usize {
+        self.0.rank()
+    }
+    fn size(&self) -> usize {
+        self.0.size()
+    }
+    fn start(&self, messages: Vec<(usize, Bytes)>, from: Vec<usize>) -> Result<()> {
+        let bytes: usize = messages.iter().map(|(_, bytes)| bytes.len()).sum();
+        self.1.lock().unwrap().push(format!("sends {} MB", bytes >> 20));
+        self.0.start(messages, from)
+    }
+    fn finish(&self) -> Result<Vec<Bytes>> {
+        self.0.finish()
+    }
+    fn traffic(&self) -> Traffic {
+        self.0.traffic()
+    }
+}
+
+/// Writes down that the sweep has come here.
+struct Passed(Events);
+
+impl CustomOp<f32> for Passed {
+    fn name(&self) -> &str {
+        "passed"
+    }
+    fn forward(&self, x: &[&Tensor]) -> Result<Tensor> {
+        Ok(x[0].clone())
+    }
+    fn backward<'t>(&self, _: &[Var<'t>], _: &Var<'t>, grad: &Var<'t>) -> Vec<Option<Var<'t>>> {
+        self.0.lock().unwrap().push("passed".into());
+        vec![Some(grad.clone())]
+    }
+}
+
+#[test]
+fn gradients_are_sent_while_the_sweep_still_runs() {
+    let seen = Local::run(2, |world| {
+        let world = Watched(world, Events::default());
+        let rng = &mut Random::new(1);
+        let net = Sequential((Linear::new(10, 1100, rng), Linear::new(1100, 1000, rng)));
+        Trainer::new(DataLoader::new(8, 8), 1).progress(false).slots(4).communicator(&world).fit(
+            &net,
+            &mut Sgd::new(0.1),
+            |rows, _| Ok(Tensor::ones([rows.len(), 10])),
+            |tape, x| {
+                let h = net.0.0.forward(&tape.constant(x));
+                net.0.1.forward(&tape.custom(Passed(world.1.clone()), &[&h])).square().mean()
+            },
+            || Ok(Vec::<(String, f64)>::new()),
+        )?;
+        Ok(world.1.lock().unwrap().join(", "))
+    });
+    for seen in seen.unwrap() {
+        // Two slots each; half of the 4.4 MB of the last layer before the first one's turn in the second.
+        assert!(seen.contains("passed, sends 2 MB, passed, sends 0 MB"), "{seen}");
     }
 }

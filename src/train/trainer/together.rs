@@ -123,11 +123,13 @@ impl<'a, T: Float> Trainer<'a, T> {
             (0..together * team.slots).map(|slot| self.loader.slot(first + slot, team.slots).len()).collect();
         let examples = sizes.iter().sum::<usize>();
         let part = |slot: usize| sizes[slot] as f64 / examples as f64;
-        let mut own = || {
-            let mut sum = SlotSum::new(&layout);
-            for slot in shares[team.world.rank()].clone() {
+        let mut sum = SlotSum::new(team.world, &layout);
+        let own = shares[team.world.rank()].clone();
+        let last = own.clone().next_back();
+        let mut make = || {
+            for slot in own.clone() {
                 if sizes[slot] == 0 {
-                    sum.push(&layout, slot, None);
+                    sum.push_none(slot);
                     continue;
                 }
                 let batch = batches.next().unwrap_or_else(|| {
@@ -141,13 +143,13 @@ impl<'a, T: Float> Trainer<'a, T> {
                 let value = loss.item()?.to_f64();
                 // One slot is its own mean, to the bit.
                 let share = if sizes[slot] == examples { loss } else { loss * part(slot) };
-                sum.push(&layout, slot, Some((value, share.backward()?)));
+                sum.push(slot, value, &share, Some(slot) == last)?;
                 tape.reset();
             }
-            Ok(sum)
+            Ok(())
         };
-        let own = own();
-        let mut sums = Sums::of(team.world, &layout, &shares, own)?;
+        let made = make();
+        let mut sums = Sums::of(&shares, sum, made)?;
         let mut mean = 0.0;
         for (slot, (loss, &own)) in sums.losses.iter().zip(&sizes).enumerate().filter(|(_, (_, n))| **n > 0) {
             at.losses = (at.losses.0 + own as f64 * loss, at.losses.1 + own as u64);
