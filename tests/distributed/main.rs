@@ -1,5 +1,6 @@
 //! Training by processes of MPI, which `mpirun` starts: the same bits as by one, whoever is killed when. With words
 //! as arguments, the tests whose names have one of them; `KOLMO_KILLS=n` sets how often a process is killed.
+mod hosts;
 mod runs;
 
 use kolmo::{
@@ -38,7 +39,8 @@ fn main() {
 
 /// What a process of a job does: the runs of some names, in a folder, up to an end.
 fn child(arguments: &[String]) -> Result<()> {
-    let world = Mpi::new()?.deadline(Duration::from_secs(60));
+    let seconds = env::var("KOLMO_TEST_DEADLINE").map_or(60, |n| n.parse().unwrap());
+    let world = Mpi::new()?.deadline(Duration::from_secs(seconds));
     let [what, rest @ ..] = arguments else { return Err(Error::custom("child of what?")) };
     match what.as_str() {
         "different" => return different(&world, &rest[0]),
@@ -48,7 +50,11 @@ fn child(arguments: &[String]) -> Result<()> {
     let folder = rest.first().map(PathBuf::from);
     let end = rest.get(1).map(|end| {
         let parts: Vec<u64> = end.split(',').take(2).map(|n| n.parse().unwrap()).collect();
-        let kind = if end.ends_with("kill") { End::Kill } else { End::Error };
+        let kind = match end.rsplit(',').next() {
+            Some("kill") => End::Kill,
+            Some("panic") => End::Panic,
+            _ => End::Error,
+        };
         (parts[0] as usize, parts[1], kind)
     });
     if let Some(folder) = &folder {
@@ -161,6 +167,7 @@ const TESTS: &[Test] = &[
     ("a_killed_process_ends_the_job_and_another_number_goes_on", killed),
     ("what_differs_is_refused_by_all", refused),
     ("who_is_silent_ends_the_job", deadline),
+    ("hosts_of_their_own_train_the_same_bits_and_a_cut_cable_ends_the_job", hosts::test),
     ("many_kills_at_random_moments_change_nothing", kills),
 ];
 
@@ -189,7 +196,7 @@ fn same_bits() {
 fn killed() {
     let (whole, broken) = (Folder::new("whole"), Folder::new("broken"));
     let expected = run("gpt", &Alone, &Extra { folder: Some(whole.0.clone()), end: None }).unwrap();
-    for (size, end) in [(4, "2,2,kill"), (3, "0,3,kill"), (2, "1,4,error")] {
+    for (size, end) in [(4, "2,2,kill"), (3, "0,3,kill"), (3, "2,3,panic"), (2, "1,4,error")] {
         let began = Instant::now();
         let found = output(job(size, 1, &["gpt", broken.name(), end]));
         assert!(
@@ -199,7 +206,11 @@ fn killed() {
             text(&found.stderr)
         );
         let told = text(&found.stderr);
-        let expected = if end.ends_with("kill") { "signal 9" } else { "rank 1: no more paper" };
+        let expected = match end.rsplit(',').next() {
+            Some("kill") => "signal 9",
+            Some("panic") => "rank 2: has left",
+            _ => "rank 1: no more paper",
+        };
         assert!(told.contains(expected), "{told}");
     }
     assert_eq!(succeeds(job(1, 2, &["gpt", broken.name()])), format!("gpt {expected:016x}\n"));
