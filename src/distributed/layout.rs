@@ -122,7 +122,7 @@ pub(super) fn put<T: Float>(bytes: &mut Vec<u8>, values: &[T]) {
 
 /// Takes numbers from the front of a message.
 pub(super) fn take<T: Float>(bytes: &mut &[u8], from: usize, into: &mut [T]) -> Result<()> {
-    let size = into.len() * size_of::<T>();
+    let size = size_of_val(into);
     let Some((front, rest)) = bytes.split_at_checked(size) else {
         let message = format!("sent {} bytes where {size} were to come: has it another model?", bytes.len());
         return Err(Error::rank(from, message));

@@ -8,6 +8,7 @@
 //! | threads of one process | [`Local`] |
 //! | one process | [`Alone`] |
 //! | a way of your own | [`Communicator`] |
+//! | metrics of which each measures a part | [`sum_parts`] |
 //!
 //! [`Trainer::communicator`]: crate::train::Trainer::communicator
 mod agree;
@@ -16,6 +17,7 @@ mod layout;
 mod local;
 #[cfg(feature = "mpi")]
 mod mpi;
+mod parts;
 mod slots;
 mod state;
 mod step;
@@ -28,6 +30,7 @@ pub(crate) use layout::Layout;
 pub use local::Local;
 #[cfg(feature = "mpi")]
 pub use mpi::Mpi;
+pub use parts::sum_parts;
 pub(crate) use slots::{SlotSum, random_of};
 pub(crate) use state::whole_state;
 pub(crate) use step::Sums;

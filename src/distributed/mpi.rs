@@ -36,13 +36,16 @@ pub struct Mpi {
     rank: usize,
     size: usize,
     jobs: Option<Sender<Job>>,
-    begun: Mutex<VecDeque<(Vec<usize>, Receiver<Result<Vec<Bytes>>>)>>,
+    begun: Mutex<VecDeque<Begun>>,
     thread: Option<JoinHandle<()>>,
     /// Whether an exchange has failed: then nobody can be sure that the thread comes back from another one.
     failed: AtomicBool,
     deadline: Duration,
     counter: Counter,
 }
+
+/// From whom an exchange receives, and where that will be.
+type Begun = (Vec<usize>, Receiver<Result<Vec<Bytes>>>);
 
 struct Job {
     messages: Vec<(usize, Bytes)>,

@@ -189,6 +189,8 @@ impl<'a, T: Float> Trainer<'a, T> {
             ("clip_norm".into(), format!("{:?}", self.clip_norm)),
             ("the optimiser".into(), std::any::type_name::<O>().into()),
             ("the learning rate".into(), optimizer.lr().to_string()),
+            ("early stopping".into(), format!("{:?}", self.stopping)),
+            ("what is done in the midst".into(), format!("{:?}", self.hooks)),
             ("a checkpoint's steps".into(), format!("{:?}", self.checkpoint.as_ref().map(|c| c.1))),
         ];
         visit_params(model, |path, p: &Param<T>| {
@@ -197,7 +199,8 @@ impl<'a, T: Float> Trainer<'a, T> {
         });
         visit_params(model, |path, p: &Param<T>| {
             // FNV-1a.
-            let hash = p.value().to_vec().iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, v| {
+            let both = [p.value().to_vec(), p.effective_or_value().to_vec()];
+            let hash = both.iter().flatten().fold(0xcbf2_9ce4_8422_2325u64, |hash, v| {
                 (hash ^ v.to_f64().to_bits()).wrapping_mul(0x0100_0000_01b3)
             });
             facts.push((format!("the hash of {path}"), format!("{hash:016x}")));
