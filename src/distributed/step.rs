@@ -274,3 +274,35 @@ fn join<T: Float>(a: Option<Vec<T>>, b: Option<Vec<T>>) -> Option<Vec<T>> {
         (a, b) => a.or(b),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        distributed::{Alone, Local},
+        param::Param,
+        tape::Random,
+    };
+
+    /// The bits of the norm of a gradient of many blocks, which one process has.
+    fn norm(world: &dyn Communicator) -> Result<u64> {
+        let stream = Random::new(1);
+        let p: Param<f64> = Param::new(Tensor::from_fn([50 * BLOCK + 7], |i| stream.normal_at(i as u64)));
+        let (layout, tape) = (Layout::of(&p, world), Tape::new());
+        let slots: Vec<Range<usize>> = (0..world.size()).map(|rank| rank.min(1)..1).collect();
+        let mut sum = SlotSum::new(world, &layout);
+        if world.rank() == 0 {
+            sum.push(0, 1.0, &tape.param(&p).square().sum(), true)?;
+        }
+        Ok(Sums::of(&slots, sum, Ok(()))?.norm()?.to_bits())
+    }
+
+    #[test]
+    fn a_norm_is_the_same_whoever_adds_which_squares() {
+        let alone = norm(&Alone).unwrap();
+        // Blocks begin elsewhere in the order of ranks for some of them.
+        for size in [2, 3, 5, 8] {
+            assert_eq!(Local::run(size, |world| norm(&world)).unwrap(), vec![alone; size], "{size}");
+        }
+    }
+}
