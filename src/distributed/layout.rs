@@ -114,9 +114,17 @@ impl<T: Float> Layout<T> {
 
 /// Numbers at the end of a message.
 pub(super) fn put<T: Float>(bytes: &mut Vec<u8>, values: &[T]) {
+    let start = bytes.len();
+    bytes.resize(start + size_of_val(values), 0);
+    let (_, new) = bytes.split_at_mut(start);
     match size_of::<T>() {
-        4 => bytes.extend(values.iter().flat_map(|v| (v.to_f64() as f32).to_le_bytes())),
-        _ => bytes.extend(values.iter().flat_map(|v| v.to_f64().to_le_bytes())),
+        4 => new
+            .as_chunks_mut()
+            .0
+            .iter_mut()
+            .zip(values)
+            .for_each(|(b, v)| *b = (v.to_f64() as f32).to_le_bytes()),
+        _ => new.as_chunks_mut().0.iter_mut().zip(values).for_each(|(b, v)| *b = v.to_f64().to_le_bytes()),
     }
 }
 
