@@ -17,8 +17,8 @@ use std::{
     collections::VecDeque,
     fmt,
     sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
     time::Duration,
@@ -44,12 +44,16 @@ pub struct Mpi {
     counter: Counter,
 }
 
-/// From whom an exchange receives, and where that will be.
-type Begun = (Vec<usize>, Receiver<Result<Vec<Bytes>>>);
+/// What an exchange waits for: the first rank of which nothing has come, and where all will be.
+type Begun = (Arc<AtomicUsize>, Receiver<Result<Vec<Bytes>>>);
+
+/// No rank.
+const NOBODY: usize = usize::MAX;
 
 struct Job {
     messages: Vec<(usize, Bytes)>,
     from: Vec<usize>,
+    awaits: Arc<AtomicUsize>,
     done: Sender<Result<Vec<Bytes>>>,
 }
 
@@ -103,7 +107,7 @@ impl Mpi {
 
 impl Job {
     fn run(self, world: &SimpleCommunicator) {
-        let Job { messages, from, done } = self;
+        let Job { messages, from, awaits, done } = self;
         multiple_scope(messages.len(), |scope, sending| {
             for (to, bytes) in &messages {
                 let to = world.process_at_rank(*to as i32);
@@ -137,6 +141,8 @@ impl Job {
                         missing = 0;
                     }
                 }
+                let first = from.iter().zip(&received).find(|(_, place)| place.is_none());
+                awaits.store(first.map_or(NOBODY, |(from, _)| *from), Relaxed);
                 if missing == 0
                     && let Some(done) = done.take()
                 {
@@ -174,8 +180,9 @@ impl Communicator for Mpi {
         check(self.rank, self.size, &messages, &from)?;
         messages.iter().for_each(|(_, bytes)| self.counter.sent(bytes));
         let (done, receiver) = channel();
-        self.begun.lock().unwrap_or_else(PoisonError::into_inner).push_back((from.clone(), receiver));
-        let sent = self.jobs.as_ref().map(|jobs| jobs.send(Job { messages, from, done }).is_ok());
+        let awaits = Arc::new(AtomicUsize::new(from.first().copied().unwrap_or(NOBODY)));
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner).push_back((awaits.clone(), receiver));
+        let sent = self.jobs.as_ref().map(|jobs| jobs.send(Job { messages, from, awaits, done }).is_ok());
         match sent {
             Some(true) => Ok(()),
             _ => Err(Error::rank(self.rank, "its thread for MPI has ended")),
@@ -184,16 +191,14 @@ impl Communicator for Mpi {
 
     fn finish(&self) -> Result<Vec<Bytes>> {
         let begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        let Some((from, receiver)) = begun else { return Ok(Vec::new()) };
+        let Some((awaits, receiver)) = begun else { return Ok(Vec::new()) };
         let since = Clock::now();
         let received = receiver.recv_timeout(self.deadline).unwrap_or_else(|e| {
-            Err(match (e, from.first()) {
-                (RecvTimeoutError::Timeout, Some(from)) => {
-                    Error::rank(*from, silent(self.rank, self.deadline))
-                }
-                (RecvTimeoutError::Timeout, None) => {
+            Err(match (e, awaits.load(Relaxed)) {
+                (RecvTimeoutError::Timeout, NOBODY) => {
                     Error::rank(self.rank, format!("nobody has taken what it sent for {:?}", self.deadline))
                 }
+                (RecvTimeoutError::Timeout, from) => Error::rank(from, silent(self.rank, self.deadline)),
                 (RecvTimeoutError::Disconnected, _) => Error::rank(self.rank, "its thread for MPI has ended"),
             })
         });
