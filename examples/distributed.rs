@@ -1,5 +1,5 @@
-//! One model trained by several processes, to the same bits as by one: LeNet-5 on the digits, or a small GPT on
-//! kolmo's source. It prints a hash of the weights.
+//! One model trained by several processes, to the same bits as by one: LeNet-5 on the digits, or a small
+//! GPT on kolmo's source. It prints a hash of the weights.
 //!
 //! ```sh
 //! cargo run --release --example distributed                     # alone

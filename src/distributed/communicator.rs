@@ -11,8 +11,8 @@ use std::{
     time::Duration,
 };
 
-/// How long a process waits for another one unless it is told otherwise: longer than anything that one of them
-/// does alone, such as writing a checkpoint.
+/// How long a process waits for another one unless it is told otherwise: longer than anything that one of
+/// them does alone, such as writing a checkpoint.
 pub(super) const DEADLINE: Duration = Duration::from_secs(600);
 
 /// What is sent. Whoever sends the same to many has it once.

@@ -1,5 +1,5 @@
-//! What the slots of one process add up to: gradients, losses, and what was moved by being used. What is ready
-//! while the last of them is still swept is sent then.
+//! What the slots of one process add up to: gradients, losses, and what was moved by being used. What is
+//! ready while the last of them is still swept is sent then.
 use super::{
     communicator::{Bytes, Communicator, others},
     layout::{Layout, put},
@@ -135,8 +135,8 @@ impl<'a, T: Float> SlotSum<'a, T> {
         Ok(())
     }
 
-    /// Begins to send the next bucket: for each parameter which subtrees have a sum, and of these the range of
-    /// whoever it goes to.
+    /// Begins to send the next bucket: for each parameter which subtrees have a sum, and of these the range
+    /// of whoever it goes to.
     fn send(&mut self, well: bool) -> Result<()> {
         let bucket = self.buckets.get(self.sent).cloned().unwrap_or_default();
         self.sent += 1;

@@ -1,5 +1,5 @@
-//! A step that several processes make together: the sums of their slots, each process having its part of them;
-//! the norm; the optimiser's step for that part; and the weights, which all have again.
+//! A step that several processes make together: the sums of their slots, each process having its part of
+//! them; the norm; the optimiser's step for that part; and the weights, which all have again.
 use super::{
     agree::agree,
     communicator::{Communicator, others},

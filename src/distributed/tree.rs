@@ -1,9 +1,9 @@
 //! Sums in a fixed binary tree over numbered slots, whoever adds which of them up.
 use std::ops::Range;
 
-/// What was added up so far of slots that come in their order: complete subtrees, each of the slots `start` to
-/// `start + 2^level`, with `start` a multiple of that. Wherever a list of slots begins and ends, its subtrees
-/// are those of the one tree over all.
+/// What was added up so far of slots that come in their order: complete subtrees, each of the slots `start`
+/// to `start + 2^level`, with `start` a multiple of that. Wherever a list of slots begins and ends, its
+/// subtrees are those of the one tree over all.
 pub(super) struct Tree<V> {
     nodes: Vec<(usize, u32, V)>,
 }

@@ -1,5 +1,6 @@
-//! Training by processes of MPI, which `mpirun` starts: the same bits as by one, whoever is killed when. With words
-//! as arguments, the tests whose names have one of them; `KOLMO_KILLS=n` sets how often a process is killed.
+//! Training by processes of MPI, which `mpirun` starts: the same bits as by one, whoever is killed when.
+//! With words as arguments, the tests whose names have one of them; `KOLMO_KILLS=n` sets how often a
+//! process is killed.
 mod hosts;
 mod runs;
 

@@ -54,12 +54,12 @@ impl<'a, T: Float> Trainer<'a, T> {
     /// [`slots`](Trainer::slots), and changes, and remembers, its part of all parameters. Each calls
     /// [`fit`](Trainer::fit) with the same model, optimiser, loader and options, or all are told the first
     /// difference. Rank 0 shows the bar and writes files, and what the metrics and
-    /// [`on_epoch`](Trainer::on_epoch) say there holds for all. Files are those of one process, so a run may be
-    /// taken up by another number of them, or by none. An error of one process is one of all, with its rank.
+    /// [`on_epoch`](Trainer::on_epoch) say there holds for all. Files are those of one process, so a run may
+    /// be taken up by another number of them. An error of one process is one of all, with its rank.
     ///
     /// ```
-    /// use kolmo::{Random, data::{self, DataLoader}, distributed::Local, nn::{Dropout, Layer, Linear, Sequential}};
-    /// use kolmo::{optim::AdamW, train::Trainer};
+    /// use kolmo::{Random, data::{self, DataLoader}, distributed::Local, optim::AdamW, train::Trainer};
+    /// use kolmo::nn::{Dropout, Layer, Linear, Sequential};
     /// let train = |world: &Local| {
     ///     let (x, y) = data::digits();
     ///     let net = Sequential((Dropout::new(0.1), Linear::new(64, 10, &mut Random::new(0))));
