@@ -31,16 +31,15 @@ def kolmo(threads):
     return peaks
 
 
-def torch_peak(workload, threads):
+def makers(share=1):
+    """Net, loss and optimiser of each workload, whose batches are divided by `share`."""
     import torch
     import torch.nn.functional as F
     from torch import nn
 
-    torch.set_num_threads(threads)
-
     def mlp():
         net = nn.Sequential(nn.Linear(784, 300), nn.ReLU(), nn.Linear(300, 100), nn.ReLU(), nn.Linear(100, 10))
-        x, y = torch.rand(64, 784), torch.randint(10, (64,))
+        x, y = torch.rand(64 // share, 784), torch.randint(10, (64 // share,))
         return net, lambda: F.cross_entropy(net(x), y), torch.optim.Adam(net.parameters())
 
     def lenet5():
@@ -48,7 +47,7 @@ def torch_peak(workload, threads):
             nn.Conv2d(1, 20, 5), nn.MaxPool2d(2), nn.Conv2d(20, 50, 5), nn.MaxPool2d(2), nn.Flatten(),
             nn.Linear(800, 500), nn.ReLU(), nn.Linear(500, 10),
         )
-        x, y = torch.rand(64, 1, 28, 28), torch.randint(10, (64,))
+        x, y = torch.rand(64 // share, 1, 28, 28), torch.randint(10, (64 // share,))
         return net, lambda: F.cross_entropy(net(x), y), torch.optim.SGD(net.parameters(), 0.02, momentum=0.9)
 
     def cnn3():
@@ -56,7 +55,7 @@ def torch_peak(workload, threads):
             return [nn.Conv2d(a, b, 3, padding=1, bias=False), nn.BatchNorm2d(b), nn.ReLU(), nn.MaxPool2d(2)]
 
         body, last = nn.Sequential(*part(3, 32), *part(32, 64), *part(64, 128)), nn.Linear(128, 10)
-        x, y = torch.rand(32, 3, 32, 32), torch.randint(10, (32,))
+        x, y = torch.rand(32 // share, 3, 32, 32), torch.randint(10, (32 // share,))
         loss = lambda: F.cross_entropy(last(body(x).mean((2, 3))), y)
         return nn.ModuleList([body, last]), loss, torch.optim.Adam([*body.parameters(), *last.parameters()])
 
@@ -80,20 +79,26 @@ def torch_peak(workload, threads):
         tokens, places = nn.Embedding(65, width), nn.Embedding(64, width)
         body = nn.Sequential(*[Block() for _ in range(4)], nn.LayerNorm(width), nn.Linear(width, 65, bias=False))
         net = nn.ModuleList([tokens, places, body])
-        x, y = torch.randint(65, (12, 64)), torch.randint(65, (12, 64))
+        x, y = torch.randint(65, (12 // share, 64)), torch.randint(65, (12 // share, 64))
         loss = lambda: F.cross_entropy(body(tokens(x) + places.weight).view(-1, 65), y.view(-1))
         return net, loss, torch.optim.AdamW(net.parameters())
 
     def gru_char():
         tokens, gru, out = nn.Embedding(65, 128), nn.GRU(128, 256), nn.Linear(256, 65)
         net = nn.ModuleList([tokens, gru, out])
-        x, y = torch.randint(65, (64, 16)), torch.randint(65, (64 * 16,))
+        x, y = torch.randint(65, (64 // share, 16)), torch.randint(65, (64 // share * 16,))
         loss = lambda: F.cross_entropy(out(gru(tokens(x))[0]).view(-1, 65), y)
         return net, loss, torch.optim.Adam(net.parameters())
 
-    makers = {"mlp300": mlp, "lenet5": lenet5, "cnn3": cnn3, "gpt_nano": gpt_nano, "gru_char": gru_char}
+    return {"mlp300": mlp, "lenet5": lenet5, "cnn3": cnn3, "gpt_nano": gpt_nano, "gru_char": gru_char}
+
+
+def torch_peak(workload, threads):
+    import torch
+
+    torch.set_num_threads(threads)
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
-        net, loss, optimizer = makers[workload]()
+        net, loss, optimizer = makers()[workload]()
         for _ in range(3):
             optimizer.zero_grad()
             loss().backward()
@@ -122,4 +127,5 @@ def main():
         print(f"{workload:<10}{own[workload] / 1e6:8.1f}{theirs / 1e6:8.1f}{own[workload] / theirs:8.2f}", flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -45,6 +45,14 @@ pub enum Error {
         /// What was expected and what was found.
         message: String,
     },
+    /// Another one of several processes that work together has failed, or can't be reached.
+    #[error("rank {rank}: {message}")]
+    Rank {
+        /// Which one.
+        rank: usize,
+        /// What it says, or what is said of it.
+        message: String,
+    },
     /// An error of a program's own, as [`Error::custom`] makes it.
     #[error(transparent)]
     Custom(Arc<dyn std::error::Error + Send + Sync>),
@@ -107,6 +115,10 @@ impl Error {
 
     pub(crate) fn invalid(what: &'static str, message: impl Into<String>) -> Error {
         Error::Invalid { what, message: message.into() }
+    }
+
+    pub(crate) fn rank(rank: usize, message: impl Into<String>) -> Error {
+        Error::Rank { rank, message: message.into() }
     }
 
     pub(crate) fn op(

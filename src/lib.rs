@@ -37,7 +37,7 @@
 //! | memory and speed | [`Tape::reset`], [`Tape::checkpoint`], [`autodiff::MemoryBudget`], [`Program`], [`ScalarProgram`], [`runtime`] |
 //! | your own operation | [`autodiff::CustomOp`], [`Tape::custom`] |
 //! | models | [`nn`], [`loss`], [`optim`], [`metrics`] |
-//! | training | [`data`], [`train`] |
+//! | training | [`data`], [`train`]; by several processes [`distributed`] |
 //! | small models | [`compress`]: masks, codebooks, distillation, `.kolmo` files, lengths in bits |
 //! | what a tape did, and where | [`inspect`] |
 //!
@@ -71,6 +71,7 @@
 //! | `npz` | several arrays in one file of NumPy's |
 //! | `images` | pictures from folders |
 //! | `plot` | pictures of curves and matrices |
+//! | `mpi` | training by processes of MPI, which must be installed |
 #![warn(missing_debug_implementations, missing_docs)]
 #![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
@@ -99,6 +100,7 @@ mod arithmetic;
 mod checked;
 mod clock;
 pub mod data;
+pub mod distributed;
 #[cfg(doctest)]
 mod documents;
 mod files;

@@ -152,6 +152,11 @@ impl DataLoader {
         rows_of(batch, self.size, self.n)
     }
 
+    /// The same of a slot of a batch: see [`slots_of`](DataLoader::slots_of).
+    pub(crate) fn slot(&self, slot: usize, per_batch: usize) -> Range<usize> {
+        slot_of(slot, per_batch, self.size, self.n)
+    }
+
     /// Whether an epoch has no batch.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -170,32 +175,63 @@ impl DataLoader {
 
     /// The batches of an epoch from batch `first` on: the rest of an epoch that was begun before, as
     /// [`batches`](DataLoader::batches) would have gone on.
-    pub fn batches_from<B, F>(&self, epoch: u64, first: usize, mut make: F) -> Batches<B>
+    pub fn batches_from<B, F>(&self, epoch: u64, first: usize, make: F) -> Batches<B>
     where
         B: Send + 'static,
         F: FnMut(&[usize], &mut Random) -> Result<B> + Send + 'static,
     {
-        let (size, count) = (self.size, self.len());
+        self.slots_of(epoch, first..self.len(), 1, make)
+    }
+
+    /// Some of the slots of an epoch, of which each batch has `per_batch`: nearly equal parts, one after the
+    /// other. Slot `i` of batch `b` has the number `b · per_batch + i`, and what it is made of depends on that
+    /// alone, so processes may share the slots in any way; only what is asked for is made. A slot without an
+    /// example, as batches smaller than `per_batch` have, is left out.
+    ///
+    /// ```
+    /// use kolmo::data::DataLoader;
+    /// let loader = DataLoader::new(10, 6).shuffle(false);
+    /// let rows = |slots| loader.slots_of(0, slots, 4, |rows, _| Ok(rows.to_vec())).collect::<kolmo::Result<Vec<_>>>();
+    /// assert_eq!(rows(0..4)?, [vec![0], vec![1, 2], vec![3], vec![4, 5]]);
+    /// assert_eq!(rows(6..8)?, [[8], [9]]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
+    #[doc(alias = "DistributedSampler")]
+    pub fn slots_of<B, F>(
+        &self,
+        epoch: u64,
+        slots: impl IntoIterator<Item = usize, IntoIter: Send + 'static>,
+        per_batch: usize,
+        mut make: F,
+    ) -> Batches<B>
+    where
+        B: Send + 'static,
+        F: FnMut(&[usize], &mut Random) -> Result<B> + Send + 'static,
+    {
+        let (size, per_batch) = (self.size, per_batch.max(1));
+        let count = self.len().saturating_mul(per_batch);
         let stream = Random::new(Random::new(self.seed).bits_at(epoch));
         let order = self.order(&stream).map_err(|message| Error::invalid("DataLoader", message));
         let (order, mut lack) = match order {
             Ok(order) => (order, None),
             Err(error) => (Vec::new(), Some(error)),
         };
-        let mut batch = first;
+        let (mut slots, mut over) = (slots.into_iter().filter(move |&slot| slot < count), false);
         let next = move || {
-            if batch >= count {
+            if over {
                 return None;
             }
-            if let Some(error) = lack.take() {
-                batch = count;
-                return Some(Err(error));
-            }
-            let made = make(
-                &order[rows_of(batch, size, order.len())],
-                &mut Random::new(stream.bits_at(1 + batch as u64)),
-            );
-            batch = if made.is_err() { count } else { batch + 1 };
+            let made = loop {
+                let slot = slots.next()?;
+                if let Some(error) = lack.take() {
+                    break Err(error);
+                }
+                let rows = &order[slot_of(slot, per_batch, size, order.len())];
+                if !rows.is_empty() {
+                    break make(rows, &mut Random::new(stream.bits_at(1 + slot as u64)));
+                }
+            };
+            over = made.is_err();
             Some(made)
         };
         // Whoever comes first takes it: the thread, or, if there is none, the one who waits.
@@ -221,6 +257,18 @@ impl DataLoader {
 fn rows_of(batch: usize, size: usize, n: usize) -> Range<usize> {
     let start = batch.saturating_mul(size).min(n);
     start..start.saturating_add(size).min(n)
+}
+
+fn slot_of(slot: usize, per_batch: usize, size: usize, n: usize) -> Range<usize> {
+    let (rows, part) = (rows_of(slot / per_batch.max(1), size, n), slot % per_batch.max(1));
+    let at = |part| rows.start + share(rows.len(), part, per_batch.max(1));
+    at(part)..at(part + 1)
+}
+
+/// Where a part begins of `n` things that are cut into nearly equal parts: `⌊n · part / parts⌋`.
+pub(crate) fn share(n: usize, part: usize, parts: usize) -> usize {
+    let at = n as u128 * part as u128 / parts.max(1) as u128;
+    usize::try_from(at).unwrap_or(n).min(n)
 }
 
 /// Makes the next batch.
@@ -303,6 +351,26 @@ mod tests {
         let whole = rows(&loader, 5, 0);
         for first in 0..=loader.len() {
             assert_eq!(rows(&loader, 5, first), whole[first..]);
+        }
+    }
+
+    #[test]
+    fn slots_are_each_examples_once_whoever_asks_for_them() {
+        for (n, size, per_batch) in [(50, 7, 1), (50, 7, 3), (50, 7, 8), (3, 16, 8), (64, 16, 4)] {
+            let loader = DataLoader::new(n, size).seed(1);
+            let count = loader.len() * per_batch;
+            let made = |slots: Vec<usize>| {
+                let slots = loader.slots_of(2, slots, per_batch, |rows, r| Ok((rows.to_vec(), r.bits_at(0))));
+                slots.collect::<Result<Vec<_>>>().unwrap()
+            };
+            let whole = made((0..count).collect());
+            let all: Vec<usize> = whole.iter().flat_map(|slot| slot.0.clone()).collect();
+            assert_eq!(all, rows(&loader, 2, 0).into_iter().flat_map(|b| b.0).collect::<Vec<_>>());
+            let alone: Vec<_> = (0..count + 2).flat_map(|slot| made(vec![slot])).collect();
+            assert_eq!(alone, whole, "{n} {size} {per_batch}");
+            if per_batch == 1 {
+                assert_eq!(rows(&loader, 2, 0), whole);
+            }
         }
     }
 

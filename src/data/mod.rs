@@ -24,6 +24,7 @@ pub use folder::{ImageFolder, ImageOptions};
 pub use folds::{class_weights, group_k_fold, group_split, k_fold, stratified_k_fold, stratified_split};
 pub use gguf::{Gguf, GgufField, GgufTensor, GgufValue};
 pub use idx::{mnist, read_idx};
+pub(crate) use loader::share;
 pub use loader::{Batches, DataLoader};
 pub use npy::{NpyArray, read_npy, write_npy};
 #[cfg(feature = "npz")]

@@ -92,7 +92,7 @@ macro_rules! float {
                 tape: &Tape<$t>,
                 sweep: Sweep<$t>,
                 scalars: Vec<$t>,
-                parts: Parts<'_>,
+                parts: Parts<'_, $t>,
             ) -> Result<Gradients<$t>> {
                 tape.sweep_here(sweep, scalars, parts)
             }

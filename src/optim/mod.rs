@@ -17,6 +17,7 @@ mod rule;
 mod schedule;
 mod sequence;
 mod sgd;
+mod shard;
 
 pub use adagrad::{Adadelta, Adagrad};
 pub use adam::{Adam, AdamW};
@@ -37,3 +38,4 @@ pub use schedule::{
 };
 pub use sequence::{AnySchedule, ChainedLr, SequentialLr};
 pub use sgd::Sgd;
+pub use shard::Shard;

@@ -1,13 +1,14 @@
 //! What an optimiser is, and what it remembers from step to step.
+use super::Shard;
 use crate::{
     checked::{self, Check, checked},
-    error::{Checked, Result},
+    error::{Checked, Error, Result},
     ops::Float,
     tape::Gradients,
-    tensor::Tensor,
+    tensor::{Shape, Tensor},
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 /// Changes the parameters of a model by their gradients.
 ///
@@ -28,6 +29,17 @@ use std::collections::BTreeMap;
 pub trait Optimizer<T: Float = f32> {
     /// One step for every trainable parameter of the model that has a gradient; the others are left alone.
     fn step<M: Serialize + ?Sized>(&mut self, model: &M, grads: &Gradients<T>) -> Result<()>;
+    /// One step for the part of the model that is this process's, of several that each change one: as
+    /// [`step`](Optimizer::step) would change these elements. What it remembers is of these elements alone,
+    /// so [`state`](Optimizer::state) has tensors of shape `[range.len()]` then; a state of whole parameters
+    /// that was loaded is cut down to them.
+    ///
+    /// # Errors
+    /// Those of [`step`](Optimizer::step); an optimiser that has no such step.
+    fn step_shard<M: Serialize + ?Sized>(&mut self, model: &M, shard: &Shard<T>) -> Result<()> {
+        let _ = (model, shard);
+        Err(Error::invalid("Optimizer", "this one has no step_shard, so it can't be divided among processes"))
+    }
     /// The learning rate.
     fn lr(&self) -> f64;
     /// Sets the learning rate, as schedules do.
@@ -88,6 +100,15 @@ pub(crate) struct Slot<T: Float> {
 }
 
 impl<T: Float> Slot<T> {
+    /// Keeps, of tensors of a whole parameter, a range of its elements, as a tensor of another shape.
+    pub fn cut(&mut self, whole: &Shape, range: &Range<usize>, shape: &Shape) {
+        for tensor in self.tensors.iter_mut().filter(|t| t.shape() == whole && t.shape() != shape) {
+            let all = tensor.contiguous();
+            let kept = all.as_slice().and_then(|all| all.get(range.clone())).unwrap_or_default();
+            *tensor = Tensor::new(shape, kept.to_vec()).unwrap_or_else(|_| tensor.clone());
+        }
+    }
+
     /// That its tensors are of one shape.
     fn check(&self, name: &str) -> Checked<()> {
         checked::finite(&format!("params: {name}: number"), self.number)?;

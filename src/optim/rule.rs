@@ -1,6 +1,6 @@
 //! What all optimisers share: learning rate, weight decay, groups and the memory of each parameter. The rule
 //! by which a parameter changes is left to each of them.
-use super::{Group, OptimState, Slot};
+use super::{Group, OptimState, Shard, Slot};
 use crate::{
     checked::{below_one, not_negative},
     error::{Checked, Error, Result},
@@ -16,7 +16,7 @@ use crate::{
     tensor::{Shape, Tensor},
 };
 use serde::Serialize;
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, ops::Range};
 
 /// How an optimiser changes a parameter.
 pub(super) trait Rule: Copy {
@@ -162,54 +162,20 @@ impl<T: Float, R: Rule> Base<T, R> {
         }
     }
 
-    /// Learning rate and weight decay of the parameter of this name and shape.
-    fn rates(&self, name: &dyn fmt::Display, shape: &Shape) -> (f64, f64) {
+    /// Learning rate and weight decay of the parameter of this name.
+    fn rates(&self, name: &dyn fmt::Display, p: &Param<T>) -> (f64, f64) {
         if self.groups.is_empty() {
             return (self.lr, self.weight_decay);
         }
-        let name = name.to_string();
-        match self.groups.iter().find(|g| (g.filter)(&name, shape)) {
+        let (name, shape) = (name.to_string(), p.shape());
+        match self.groups.iter().find(|g| (g.filter)(&name, &shape)) {
             Some(g) => (self.lr * g.lr_factor, g.weight_decay.unwrap_or(self.weight_decay)),
             None => (self.lr, self.weight_decay),
         }
     }
 
     pub fn step<M: Serialize + ?Sized>(&mut self, model: &M, grads: &Gradients<T>) -> Result<()> {
-        self.check()?;
-        self.check_groups(model)?;
-        let rule = self.rule;
-        let (mut error, mut found) = (None, false);
-        visit_params(model, |path, p: &Param<T>| {
-            let Some(grad) = grads.param(p).filter(|_| error.is_none()) else { return };
-            found = true;
-            let (lr, decay) = self.rates(path, grad.shape());
-            let slot = self.slots.entry(p.id()).or_insert_with(|| Slot {
-                tensors: (0..rule.memory())
-                    .map(|_| Tensor::full(grad.shape(), T::constant(rule.start())))
-                    .collect(),
-                steps: 0,
-                number: 1.0,
-            });
-            p.train(|value| {
-                if let Some(message) = misfit(slot, rule.memory(), value.shape(), grad.shape()) {
-                    let name = path.to_string();
-                    error = Some(Error::invalid(R::NAME, format!("{}: {message}", shown(&name))));
-                    return;
-                }
-                slot.steps = slot.steps.saturating_add(1);
-                let grad = grad.contiguous();
-                rule.step(Task {
-                    weights: value.as_mut_slice(),
-                    tensors: &mut slot.tensors,
-                    grad: grad.as_slice().unwrap_or_default(),
-                    steps: slot.steps,
-                    number: &mut slot.number,
-                    lr,
-                    decay,
-                    sign: if self.maximize { -1.0 } else { 1.0 },
-                });
-            });
-        });
+        let found = self.advance(model, |p| grads.param(p).map(|grad| (grad.contiguous(), None)))?;
         if !found && grads.leaves.iter().any(|leaf| leaf.param.is_some()) {
             let known: Vec<String> = grads.leaves.iter().map(|leaf| leaf.grad.shape().to_string()).collect();
             let message = format!(
@@ -220,7 +186,66 @@ impl<T: Float, R: Rule> Base<T, R> {
             );
             return Err(Error::invalid(R::NAME, message));
         }
-        error.map_or(Ok(()), Err)
+        Ok(())
+    }
+
+    pub fn step_shard<M: Serialize + ?Sized>(&mut self, model: &M, shard: &Shard<T>) -> Result<()> {
+        let given = |p: &Param<T>| {
+            let (range, grad) = shard.param(p)?;
+            let part = grad.shape() != &p.shape() || range.is_empty();
+            Some((grad.contiguous(), Some(range).filter(|_| part)))
+        };
+        self.advance(model, given).map(drop)
+    }
+
+    /// A step for each parameter that there is a gradient for, of all of it or of a range of its elements.
+    /// Whether there was one.
+    fn advance<M: Serialize + ?Sized>(
+        &mut self,
+        model: &M,
+        given: impl Fn(&Param<T>) -> Option<(Tensor<T>, Option<Range<usize>>)>,
+    ) -> Result<bool> {
+        self.check()?;
+        self.check_groups(model)?;
+        let rule = self.rule;
+        let (mut error, mut found) = (None, false);
+        visit_params(model, |path, p: &Param<T>| {
+            let Some((grad, part)) = given(p).filter(|_| error.is_none()) else { return };
+            found = true;
+            let (lr, decay) = self.rates(path, p);
+            let slot = self.slots.entry(p.id()).or_insert_with(|| Slot {
+                tensors: (0..rule.memory())
+                    .map(|_| Tensor::full(grad.shape(), T::constant(rule.start())))
+                    .collect(),
+                steps: 0,
+                number: 1.0,
+            });
+            p.train(|value| {
+                if let Some(part) = &part {
+                    slot.cut(value.shape(), part, grad.shape());
+                }
+                let expected = part.as_ref().map_or(value.shape(), |_| grad.shape());
+                if let Some(message) = misfit(slot, rule.memory(), expected, grad.shape()) {
+                    let name = path.to_string();
+                    error = Some(Error::invalid(R::NAME, format!("{}: {message}", shown(&name))));
+                    return;
+                }
+                slot.steps = slot.steps.saturating_add(1);
+                let weights = value.as_mut_slice();
+                let range = part.unwrap_or(0..weights.len());
+                rule.step(Task {
+                    weights: weights.get_mut(range).unwrap_or_default(),
+                    tensors: &mut slot.tensors,
+                    grad: grad.as_slice().unwrap_or_default(),
+                    steps: slot.steps,
+                    number: &mut slot.number,
+                    lr,
+                    decay,
+                    sign: if self.maximize { -1.0 } else { 1.0 },
+                });
+            });
+        });
+        error.map_or(Ok(found), Err)
     }
 
     #[doc(alias = "state_dict")]
@@ -329,6 +354,13 @@ macro_rules! optimizer {
                 grads: &$crate::tape::Gradients<T>,
             ) -> $crate::error::Result<()> {
                 self.0.step(model, grads)
+            }
+            fn step_shard<M: serde::Serialize + ?Sized>(
+                &mut self,
+                model: &M,
+                shard: &$crate::optim::Shard<T>,
+            ) -> $crate::error::Result<()> {
+                self.0.step_shard(model, shard)
             }
             fn lr(&self) -> f64 {
                 self.0.lr

@@ -6,7 +6,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     ops::{Float, list::TensorOp},
-    tape::{Choice, EXTRA, Gradients, Node, NodeId, Op, Parts, Stored, Tape, operand_in, with_floats},
+    tape::{Choice, EXTRA, Gradients, Leaf, Node, NodeId, Op, Parts, Stored, Tape, operand_in, with_floats},
     tensor::{Shape, Tensor},
 };
 use smallvec::SmallVec;
@@ -232,7 +232,7 @@ impl<T: Float> Program<T> {
         floors.push(0);
         drop(nodes);
         let (mut held, mut values) = (std::mem::take(&mut self.held), std::mem::take(&mut self.values));
-        let mut before = |number: usize| {
+        let mut before = |number: usize, _: &[Leaf<T>]| {
             let Some(part) = parts.iter().rev().nth(number).filter(|part| part.again) else { return Ok(()) };
             let reads = held.pop().unwrap_or_default();
             part.reads.iter().zip(reads).for_each(|(i, value)| values[i.place()] = Some(value));

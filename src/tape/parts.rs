@@ -80,7 +80,7 @@ pub trait TapeFloat: FloatElement + TapeNumber<Tensors = TensorTape<Self>> {
         tape: &Tape<Self>,
         sweep: Sweep<Self>,
         scalars: Vec<Self>,
-        parts: Parts<'_>,
+        parts: Parts<'_, Self>,
     ) -> Result<Gradients<Self>>;
     #[doc(hidden)]
     fn vjp<'t>(tape: &'t Tape<Self>, flows: Flows<'_, 't, Self>) -> Result<Vec<Var<'t, Self>>>;

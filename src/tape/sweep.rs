@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    ids::IdMap,
     kernels::accumulate,
     tensor::Tensor,
 };
@@ -216,7 +217,12 @@ impl<T: TapeFloat> Tape<T> {
         Ok(())
     }
 
-    pub(crate) fn backward_from(&self, y: &Var<'_, T>, free: bool) -> Result<Gradients<T>> {
+    pub(crate) fn backward_from(
+        &self,
+        y: &Var<'_, T>,
+        free: bool,
+        parts: Parts<'_, T>,
+    ) -> Result<Gradients<T>> {
         self.check_room()?;
         if y.numel() != 1 {
             let message = format!("needs a single element, not shape {}; sum() or mean() first", y.shape());
@@ -235,7 +241,18 @@ impl<T: TapeFloat> Tape<T> {
         if self.settings.observed.get() {
             self.note_sweep(self.tensors.nodes.borrow().get(node.place()).map(|n| n.statement));
         }
-        T::sweep(self, sweep, self.stash.scalars(n), Parts::one(&mut |_| Ok(())))
+        T::sweep(self, sweep, self.stash.scalars(n), parts)
+    }
+
+    /// The first statement of each parameter that was used: a sweep that has come down to it has its gradient.
+    pub(crate) fn first_uses(&self) -> IdMap<usize> {
+        let mut first = IdMap::default();
+        for node in self.tensors.nodes.borrow().iter().rev() {
+            if let Op::Param(id) = node.op {
+                first.insert(id, node.statement.place());
+            }
+        }
+        first
     }
 
     /// The gradients of a single element with respect to the leaves among the nodes that are `needed`, part by
@@ -244,7 +261,7 @@ impl<T: TapeFloat> Tape<T> {
         &self,
         node: NodeId,
         needed: &[bool],
-        parts: Parts<'_>,
+        parts: Parts<'_, T>,
     ) -> Result<Gradients<T>> {
         let mut sweep = self.tensors.scratch.take();
         let nodes = self.tensors.nodes.borrow();
@@ -265,7 +282,7 @@ impl<T: TapeFloat> Tape<T> {
         if self.settings.observed.get() {
             self.note_sweep(adjoints.iter().rposition(|a| *a != T::default()).map(StatementId::at));
         }
-        T::sweep(self, sweep, adjoints, Parts::one(&mut |_| Ok(())))
+        T::sweep(self, sweep, adjoints, Parts::one(&mut |_, _| Ok(())))
     }
 
     /// A sweep that is set up, and what it leaves.
@@ -273,7 +290,7 @@ impl<T: TapeFloat> Tape<T> {
         &self,
         mut sweep: Sweep<T>,
         scalars: Vec<T>,
-        parts: Parts<'_>,
+        parts: Parts<'_, T>,
     ) -> Result<Gradients<T>> {
         sweep.scalars = scalars;
         sweep.observed = self.settings.observed.get();
@@ -287,7 +304,7 @@ impl<T: TapeFloat> Tape<T> {
             if i > 0 && sweep.pending == 0 && sweep.scalars.is_empty() {
                 return Ok(());
             }
-            (parts.before)(i)?;
+            (parts.before)(i, &leaves)?;
             sweep.floor = floor;
             sweep.run(self, &mut stop, Some(&mut leaves))
         };

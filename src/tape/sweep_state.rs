@@ -1,5 +1,5 @@
 //! What a reverse sweep holds on its way: the adjoints so far, and what it was told to do.
-use super::ids::NodeId;
+use super::{ids::NodeId, leaf::Leaf};
 use crate::{
     error::{Error, Result},
     tensor::{Element, Shape, Tensor, room::more},
@@ -11,17 +11,20 @@ pub(crate) struct Adjoint<T: Element> {
     pub id: NodeId,
 }
 
+/// What is called before each part of a sweep, with its number, the last part of the tape having 0, and the
+/// gradients of leaves so far.
+pub(crate) type Before<'a, T> = dyn FnMut(usize, &[Leaf<T>]) -> Result<()> + 'a;
+
 /// A sweep that goes part by part.
-pub(crate) struct Parts<'a> {
+pub(crate) struct Parts<'a, T: Element> {
     /// The statements at which the parts begin, from the last part to the first.
     pub floors: &'a [usize],
-    /// Is called before each part, with its number in that order.
-    pub before: &'a mut dyn FnMut(usize) -> Result<()>,
+    pub before: &'a mut Before<'a, T>,
 }
 
-impl<'a> Parts<'a> {
+impl<'a, T: Element> Parts<'a, T> {
     /// All in one.
-    pub fn one(before: &'a mut dyn FnMut(usize) -> Result<()>) -> Parts<'a> {
+    pub fn one(before: &'a mut Before<'a, T>) -> Parts<'a, T> {
         Parts { floors: &[0], before }
     }
 }

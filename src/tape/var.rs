@@ -2,6 +2,7 @@
 use super::{
     ids::NodeId,
     parts::{Gradients, Tape, TapeFloat, Var},
+    sweep_state::Parts,
 };
 use crate::{
     error::{Error, Result},
@@ -87,14 +88,20 @@ impl<'t, T: TapeFloat> Var<'t, T> {
     /// [`backward_retain_graph`](Var::backward_retain_graph) first.
     pub fn backward(&self) -> Result<Gradients<T>> {
         self.ok()?;
-        self.tape.backward_from(self, true)
+        self.tape.backward_from(self, true, Parts::one(&mut |_, _| Ok(())))
+    }
+
+    /// The same part by part.
+    pub(crate) fn backward_in(&self, parts: Parts<'_, T>) -> Result<Gradients<T>> {
+        self.ok()?;
+        self.tape.backward_from(self, true, parts)
     }
 
     /// The gradients as [`backward`](Var::backward) gives them, but what another sweep needs is kept.
     #[doc(alias = "retain_graph")]
     pub fn backward_retain_graph(&self) -> Result<Gradients<T>> {
         self.ok()?;
-        self.tape.backward_from(self, false)
+        self.tape.backward_from(self, false, Parts::one(&mut |_, _| Ok(())))
     }
 
     /// The error, if this value or one that it was computed from failed.

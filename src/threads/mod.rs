@@ -16,6 +16,8 @@ pub use number::{num_threads, set_num_threads};
 pub(crate) use parts::{Part, for_chunks, for_parts, for_rows, try_chunks};
 pub(crate) use pool::parallel_for;
 pub(crate) use scratch::{Scratch, with_scratch};
+#[cfg(feature = "mpi")]
+pub(crate) use start::pause;
 pub(crate) use start::{JoinHandle, start};
 
 #[cfg(test)]

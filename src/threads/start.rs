@@ -8,3 +8,13 @@ pub(crate) use std::thread::JoinHandle;
 pub(crate) fn start(name: String, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
     Builder::new().name(name).spawn(work)
 }
+
+/// Lets others work while something has not come that was looked for so many times.
+#[cfg(feature = "mpi")]
+pub(crate) fn pause(times: u32) {
+    match times {
+        0 => {}
+        1..=200 => std::thread::yield_now(),
+        _ => std::thread::sleep(std::time::Duration::from_micros(20)),
+    }
+}

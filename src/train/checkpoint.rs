@@ -68,7 +68,7 @@ pub fn save_checkpoint<T: Float, M: Serialize + ?Sized, O: Optimizer<T>, R: Seri
     run: &R,
     path: impl AsRef<Path>,
 ) -> Result<()> {
-    Saved::of(model, optimizer).write::<R, serde_json::Value>(path.as_ref(), run)
+    Saved::of(model, optimizer.state(model)).write::<R, serde_json::Value>(path.as_ref(), run)
 }
 
 /// What goes into a checkpoint beside the position of the run.
@@ -81,8 +81,8 @@ pub(super) struct Saved {
 }
 
 impl Saved {
-    pub(super) fn of<T: Float, M: Serialize + ?Sized, O: Optimizer<T>>(model: &M, optimizer: &O) -> Saved {
-        let OptimState { lr, params } = optimizer.state(model);
+    pub(super) fn of<T: Float, M: Serialize + ?Sized>(model: &M, optimizer: OptimState<T>) -> Saved {
+        let OptimState { lr, params } = optimizer;
         let (mut entries, mut slots) = (Vec::new(), BTreeMap::new());
         for (name, slot) in params {
             for (k, tensor) in slot.tensors.iter().enumerate() {
@@ -135,7 +135,7 @@ pub fn load_checkpoint<T: Float, M: Serialize + ?Sized, O: Optimizer<T>, R: Dese
     optimizer: &mut O,
     path: impl AsRef<Path>,
 ) -> Result<R> {
-    let (run, planned) = open(path.as_ref(), Fields::of(model))?;
+    let (run, planned) = open(path.as_ref(), &files::read(path.as_ref())?, Fields::of(model))?;
     planned.apply(path.as_ref(), model, optimizer)?;
     Ok(run)
 }
@@ -148,10 +148,9 @@ pub(super) struct Planned {
     slots: BTreeMap<String, (Vec<Entry>, u64, f64)>,
 }
 
-/// Reads a checkpoint for a model with these parameters; nothing is changed.
-pub(super) fn open<R: DeserializeOwned>(path: &Path, fields: Fields) -> Result<(R, Planned)> {
-    let bytes = files::read(path)?;
-    let (file, head) = read::<R>(path, &bytes)?;
+/// Reads the bytes of a checkpoint for a model with these parameters; nothing is changed.
+pub(super) fn open<R: DeserializeOwned>(path: &Path, bytes: &[u8], fields: Fields) -> Result<(R, Planned)> {
+    let (file, head) = read::<R>(path, bytes)?;
     let mut left: BTreeMap<String, TensorView> = file.tensors().into_iter().collect();
     let (mut missing, mut unfit) = (Vec::new(), Vec::new());
     let singles = plan(fields.singles, &mut left, &head.beside, &mut missing, &mut unfit);

@@ -1,10 +1,12 @@
 //! A training loop with what belongs around one. It is plain code over the rest of the crate: where it
 //! doesn't fit, write another; [`save_checkpoint`](super::save_checkpoint) and its relatives work in any
 //! loop.
+mod alone;
 mod bar;
 mod hooks;
 mod on;
 mod position;
+mod together;
 
 use super::{
     EarlyStopping, History, Record,
@@ -14,7 +16,9 @@ use super::{
 };
 use crate::{
     data::DataLoader,
+    distributed::{Communicator, Layout, whole_state},
     error::{Error, Result},
+    files,
     ops::Float,
     optim::{Optimizer, Schedule},
     tape::{Random, Tape, Var},
@@ -62,6 +66,8 @@ pub struct Trainer<'a, T: Float = f32> {
     stopping: Option<EarlyStopping>,
     progress: bool,
     hooks: Hooks<'a, T>,
+    slots: Option<usize>,
+    world: Option<&'a dyn Communicator>,
 }
 
 impl<T: Float> fmt::Debug for Trainer<'_, T> {
@@ -79,6 +85,8 @@ impl<T: Float> fmt::Debug for Trainer<'_, T> {
             .field("stopping", &self.stopping)
             .field("progress", &self.progress)
             .field("hooks", &self.hooks)
+            .field("slots", &self.slots)
+            .field("rank", &self.world.map(|world| world.rank()))
             .finish()
     }
 }
@@ -99,6 +107,8 @@ impl<'a, T: Float> Trainer<'a, T> {
             stopping: None,
             progress: true,
             hooks: Hooks::default(),
+            slots: None,
+            world: None,
         }
     }
 
@@ -191,63 +201,54 @@ impl<'a, T: Float> Trainer<'a, T> {
         let mut tape = Tape::new();
         let mut at = self.begin(model, optimizer)?;
         tape.set_random(at.random);
+        let team = self.team();
         let steps = self.loader.len().div_ceil(self.accumulate) as u64;
-        let bar = Bar::new(self.progress, self.epochs, steps, &at);
+        let bar = Bar::new(self.progress && self.leads(), self.epochs, steps, &at);
         while at.epoch < self.epochs && !at.stopped {
-            let mut batches = self.loader.batches_from(at.epoch, at.batch, make.clone());
+            let mut batches = match team {
+                None => self.loader.batches_from(at.epoch, at.batch, make.clone()),
+                Some(team) => {
+                    let own = self.own_slots(team, at.batch);
+                    self.loader.slots_of(at.epoch, own, team.slots, make.clone())
+                }
+            };
             while at.batch < self.loader.len() {
                 if let Some(schedule) = self.schedule {
                     optimizer.set_lr(schedule.lr(at.step)?);
                 }
-                let (mut sum, mut mean) = (None, 0.0);
-                let together = self.accumulate.min(self.loader.len() - at.batch);
-                let examples = (at.batch..at.batch + together).map(|batch| self.loader.rows(batch).len());
-                let examples = examples.sum::<usize>() as f64;
-                for batch in batches.by_ref().take(together) {
-                    let loss = loss(&tape, &batch?);
-                    let own = self.loader.rows(at.batch).len();
-                    let (value, (sum_of_losses, seen)) = (loss.item()?.to_f64(), at.losses);
-                    at.losses = (sum_of_losses + own as f64 * value, seen + own as u64);
-                    mean += value * (own as f64 / examples);
-                    // One batch is its own mean, to the bit.
-                    let share = if together == 1 { loss } else { loss * (own as f64 / examples) };
-                    let grads = share.backward()?;
-                    match &mut sum {
-                        None => sum = Some(grads),
-                        Some(sum) => sum.accumulate(&grads)?,
+                let both = (model, &mut *optimizer);
+                let info = match team {
+                    None => self.step_alone(both, &mut tape, &mut at, &mut batches, &mut loss)?,
+                    Some(team) => {
+                        Some(self.step_together(team, both, &mut tape, &mut at, &mut batches, &mut loss)?)
                     }
-                    tape.reset();
-                    at.batch += 1;
-                }
-                let Some(mut grads) = sum else { break };
-                let info =
-                    StepInfo { step: at.step + 1, epoch: at.epoch + 1, lr: optimizer.lr(), loss: mean };
-                if let Some(on_gradients) = &mut self.hooks.on_gradients {
-                    on_gradients(&info, &mut grads)?;
-                }
-                if let Some(most) = self.clip_norm {
-                    grads.clip_norm(most, 2.0)?;
-                }
-                optimizer.step(model, &grads)?;
+                };
+                let Some(info) = info else { break };
                 at.step += 1;
                 bar.step(&at);
                 if let Some(on_step) = &mut self.hooks.on_step {
-                    on_step(&info)?;
+                    let done = on_step(&info);
+                    self.agreed(done, |()| Vec::new())?;
                 }
                 if self.checkpoint.as_ref().is_some_and(|(_, steps)| *steps > 0 && at.step % steps == 0) {
-                    at.random = tape.random();
+                    self.keep_random(&tape, &mut at);
                     self.save(model, optimizer, &at)?;
                 }
             }
-            let metrics: Vec<_> = metrics()?.into_iter().map(|(name, value)| (name.into(), value)).collect();
-            at.random = tape.random();
+            let metrics =
+                metrics().map(|m| m.into_iter().map(|(name, value)| (name.into(), value)).collect());
+            let metrics: Vec<_> = self.agreed_metrics(metrics)?;
+            self.keep_random(&tape, &mut at);
             // What was trained is not lost by what is measured.
-            if let Err(error) = self.judge(model, &mut at, &metrics) {
+            let judged = self.judge(model, &mut at, &metrics);
+            if let Err(error) = self.agreed(judged, |()| Vec::new()) {
                 self.save(model, optimizer, &at)?;
                 return Err(error);
             }
-            self.end_epoch(&mut at, optimizer.lr(), metrics)?;
+            let ended = self.end_epoch(&mut at, optimizer.lr(), metrics);
+            self.agreed(ended, |()| Vec::new())?;
             let asked = self.hooks.ask(&at.history);
+            let asked = self.agreed_control(asked);
             at.stopped |= matches!(asked, Ok(Control::Stop));
             self.save(model, optimizer, &at)?;
             asked?;
@@ -257,26 +258,55 @@ impl<'a, T: Float> Trainer<'a, T> {
         Ok(at.history)
     }
 
+    /// The numbers of slots belong to the step, so there the run's own stream stays where it is.
+    fn keep_random(&self, tape: &Tape<T>, at: &mut Position) {
+        if self.team().is_none() {
+            at.random = tape.random();
+        }
+    }
+
     fn begin<M: Serialize + ?Sized, O: Optimizer<T>>(
         &self,
         model: &M,
         optimizer: &mut O,
     ) -> Result<Position> {
-        let (at, planned) = self.begin_with(&|| Fields::of(model))?;
-        if let (Some(planned), Some((path, _))) = (planned, &self.checkpoint) {
-            planned.apply(path, model, optimizer)?;
+        if let Some(team) = self.team() {
+            self.compare(team, model, optimizer)?;
         }
-        Ok(at)
+        let begun = self.begin_with(&|| Fields::of(model)).and_then(|(at, planned)| {
+            if let (Some(planned), Some((path, _))) = (planned, &self.checkpoint) {
+                planned.apply(path, model, optimizer)?;
+            }
+            Ok(at)
+        });
+        self.agreed(begun.as_ref().map(drop).map_err(Clone::clone), |()| Vec::new())?;
+        begun
     }
 
     /// Where the run begins, and what its checkpoint, if there is one, will make of the model.
     fn begin_with(&self, fields: &dyn Fn() -> Fields) -> Result<(Position, Option<Planned>)> {
         // A file that can't be seen is no reason to begin anew, and to write over it.
         let there = |path: &PathBuf| path.try_exists().map_err(|e| Error::io(path, e));
+        // Rank 0 reads for all: the bytes, and one more.
+        let read = |path: &PathBuf| {
+            let mut bytes = if there(path)? { files::read(path)? } else { return Ok(Vec::new()) };
+            bytes.push(1);
+            Ok(bytes)
+        };
         if let Some((path, _)) = &self.checkpoint
-            && there(path)?
+            && let Some((_, bytes)) = self.leader(|| read(path))?.split_last()
         {
-            let (mut at, planned): (Position, _) = checkpoint::open(path, fields())?;
+            let (mut at, planned): (Position, _) = checkpoint::open(path, bytes, fields())?;
+            if at.slots != self.team().map(|team| team.slots) {
+                let told = |slots: Option<usize>| slots.map_or("none".to_string(), |n| n.to_string());
+                let message = format!(
+                    "{} was made with slots: {}, not {}",
+                    path.display(),
+                    told(at.slots),
+                    told(self.team().map(|team| team.slots))
+                );
+                return Err(Error::invalid("Trainer", message));
+            }
             if at.loader != self.loader {
                 let message =
                     format!("{} was made with {:?}, not {:?}", path.display(), at.loader, self.loader);
@@ -307,6 +337,7 @@ impl<'a, T: Float> Trainer<'a, T> {
             stopping: self.stopping.clone(),
             kept: None,
             stopped: false,
+            slots: self.team().map(|team| team.slots),
             history: History::default(),
         };
         Ok((at, None))
@@ -325,7 +356,9 @@ impl<'a, T: Float> Trainer<'a, T> {
         let mut next = stopping.clone();
         let stopped = next.update(value);
         if let Some(path) = self.best.as_ref().filter(|_| next.is_better(value, at.kept)) {
-            save_safetensors(model, path)?;
+            if self.leads() {
+                save_safetensors(model, path)?;
+            }
             at.kept = Some(value);
         }
         (*stopping, at.stopped) = (next, stopped);
@@ -337,7 +370,7 @@ impl<'a, T: Float> Trainer<'a, T> {
         (at.epoch, at.batch) = (at.epoch + 1, 0);
         let loss = sum / count as f64;
         at.history.records.push(Record { epoch: at.epoch, step: at.step, lr, loss, metrics });
-        self.history.as_ref().map_or(Ok(()), |path| at.history.save(path))
+        self.history.as_ref().filter(|_| self.leads()).map_or(Ok(()), |path| at.history.save(path))
     }
 
     fn save<M: Serialize + ?Sized, O: Optimizer<T>>(
@@ -346,9 +379,12 @@ impl<'a, T: Float> Trainer<'a, T> {
         optimizer: &O,
         at: &Position,
     ) -> Result<()> {
-        match &self.checkpoint {
-            Some((path, _)) => at.save(Saved::of(model, optimizer), path),
-            None => Ok(()),
-        }
+        let Some((path, _)) = &self.checkpoint else { return Ok(()) };
+        let state = match self.team() {
+            None => Some(optimizer.state(model)),
+            Some(team) => whole_state(team.world, &Layout::of(model, team.world), optimizer.state(model))?,
+        };
+        let save = |state| at.save(Saved::of(model, state), path).map(|()| Vec::new());
+        self.leader(|| state.map_or(Ok(Vec::new()), save)).map(drop)
     }
 }

@@ -19,6 +19,7 @@ const ORDER: &[&[&str]] = &[
     &["optim"],
     &["metrics"],
     &["data"],
+    &["distributed"],
     &["compress"],
     &["train"],
     &["inspect"],

@@ -9,6 +9,7 @@ mod checked;
 mod compact;
 mod compress;
 mod degenerate;
+mod distributed;
 mod documents;
 mod explore;
 mod extremes;

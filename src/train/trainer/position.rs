@@ -23,6 +23,9 @@ pub(super) struct Position {
     #[serde(default)]
     pub kept: Option<f64>,
     pub stopped: bool,
+    /// Of a batch, if it is cut into some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slots: Option<usize>,
     pub history: History,
 }
 

@@ -1,0 +1,247 @@
+//! A run that slots make up, shared by several processes: what is done otherwise than by one alone.
+use super::{Trainer, hooks::Control, hooks::StepInfo, position::Position};
+use crate::{
+    data::{Batches, share},
+    distributed::{Alone, Communicator, Layout, SlotSum, Sums, agree, alike, random_of, told_by},
+    error::{Error, Result},
+    isa::instruction_set,
+    ops::Float,
+    optim::Optimizer,
+    param::{Param, visit_params},
+    tape::{Tape, Var},
+};
+use serde::Serialize;
+use std::ops::Range;
+
+/// Slots of a batch unless a number is given.
+const SLOTS: usize = 8;
+
+/// Who makes the steps of a run, and of how many slots a batch is.
+#[derive(Clone, Copy)]
+pub(super) struct Team<'a> {
+    pub world: &'a dyn Communicator,
+    pub slots: usize,
+}
+
+impl Team<'_> {
+    /// The one that prints and writes files.
+    pub fn leads(&self) -> bool {
+        self.world.rank() == 0
+    }
+
+    /// Of so many slots those of each process.
+    fn shares(&self, count: usize) -> Vec<Range<usize>> {
+        let size = self.world.size();
+        (0..size).map(|rank| share(count, rank, size)..share(count, rank + 1, size)).collect()
+    }
+}
+
+/// # Several processes
+impl<'a, T: Float> Trainer<'a, T> {
+    /// Cuts each batch into so many slots, nearly equal parts of it (default 8 with a
+    /// [`communicator`](Trainer::communicator), else none). The gradient of a slot depends on the seed, the
+    /// step and the slot alone, and gradients are added in an order that the number of slots decides. So the
+    /// weights are the same to the last bit on any number of processes that share the slots. The number is a
+    /// part of what is trained, as the size of the batch is: of each slot batch normalisation sees its own
+    /// examples, running statistics move by the mean over the slots, and with
+    /// [`accumulate_grad_batches`](Trainer::accumulate_grad_batches) a step has the slots of all its batches.
+    #[doc(alias("micro_batches", "no_sync"))]
+    pub fn slots(self, slots: usize) -> Self {
+        Trainer { slots: Some(slots.max(1)), ..self }
+    }
+
+    /// The processes that make the steps together: each computes some of the
+    /// [`slots`](Trainer::slots), and changes, and remembers, its part of all parameters. Each calls
+    /// [`fit`](Trainer::fit) with the same model, optimiser, loader and options, or all are told the first
+    /// difference. Rank 0 shows the bar and writes files, and what the metrics and
+    /// [`on_epoch`](Trainer::on_epoch) say there holds for all. Files are those of one process, so a run may
+    /// be taken up by another number of them. An error of one process is one of all, with its rank.
+    ///
+    /// ```
+    /// use kolmo::{Random, data::{self, DataLoader}, distributed::Local, optim::AdamW, train::Trainer};
+    /// use kolmo::nn::{Dropout, Layer, Linear, Sequential};
+    /// let train = |world: &Local| {
+    ///     let (x, y) = data::digits();
+    ///     let net = Sequential((Dropout::new(0.1), Linear::new(64, 10, &mut Random::new(0))));
+    ///     Trainer::new(DataLoader::new(300, 60), 1).progress(false).communicator(world).fit(
+    ///         &net,
+    ///         &mut AdamW::new(1e-2),
+    ///         move |rows, _rng| Ok((x.rows(rows)?, y.rows(rows)?)),
+    ///         |tape, (x, y)| net.forward(&tape.constant(x)).cross_entropy(y),
+    ///         || Ok(Vec::<(String, f64)>::new()),
+    ///     )?;
+    ///     Ok(net.0.1.weight.value())
+    /// };
+    /// let one = Local::run(1, move |world| train(&world))?;
+    /// let three = Local::run(3, move |world| train(&world))?;
+    /// assert!(three.iter().all(|weights| *weights == one[0]));
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
+    #[doc(alias("DistributedDataParallel", "strategy"))]
+    pub fn communicator(self, world: &'a dyn Communicator) -> Self {
+        Trainer { world: Some(world), ..self }
+    }
+
+    pub(super) fn team(&self) -> Option<Team<'a>> {
+        let slots = self.slots.or(self.world.map(|_| SLOTS))?;
+        Some(Team { world: self.world.unwrap_or(&Alone), slots })
+    }
+
+    /// Whether this process prints and writes files.
+    pub(super) fn leads(&self) -> bool {
+        self.team().is_none_or(|team| team.leads())
+    }
+
+    /// The slots of the rest of an epoch that are this process's.
+    pub(super) fn own_slots(&self, team: Team, first: usize) -> impl Iterator<Item = usize> + Send + use<T> {
+        let (batches, together, slots) = (self.loader.len(), self.accumulate, team.slots);
+        let (rank, size) = (team.world.rank(), team.world.size());
+        (first..batches).step_by(together).flat_map(move |batch| {
+            let (start, count) = (batch * slots, together.min(batches - batch) * slots);
+            start + share(count, rank, size)..start + share(count, rank + 1, size)
+        })
+    }
+
+    /// A step by all processes.
+    pub(super) fn step_together<M, O, B>(
+        &mut self,
+        team: Team,
+        (model, optimizer): (&M, &mut O),
+        tape: &mut Tape<T>,
+        at: &mut Position,
+        batches: &mut Batches<B>,
+        mut loss: impl for<'t> FnMut(&'t Tape<T>, &B) -> Var<'t, T>,
+    ) -> Result<StepInfo>
+    where
+        M: Serialize + ?Sized,
+        O: Optimizer<T>,
+    {
+        let (layout, together) = (Layout::of(model, team.world), self.together(at.batch));
+        let first = at.batch * team.slots;
+        let shares = team.shares(together * team.slots);
+        let sizes: Vec<usize> =
+            (0..together * team.slots).map(|slot| self.loader.slot(first + slot, team.slots).len()).collect();
+        let examples = sizes.iter().sum::<usize>();
+        let part = |slot: usize| sizes[slot] as f64 / examples as f64;
+        let mut sum = SlotSum::new(team.world, &layout);
+        let own = shares[team.world.rank()].clone();
+        let last = own.clone().next_back();
+        let mut make = || {
+            for slot in own.clone() {
+                if sizes[slot] == 0 {
+                    sum.push_none(slot);
+                    continue;
+                }
+                let batch = batches.next().unwrap_or_else(|| {
+                    Err(Error::invalid(
+                        "Trainer",
+                        format!("the loader has ended before slot {slot} of a step"),
+                    ))
+                })?;
+                tape.set_random(random_of(at.random, at.step, slot));
+                let loss = loss(tape, &batch);
+                let value = loss.item()?.to_f64();
+                // One slot is its own mean, to the bit.
+                let share = if sizes[slot] == examples { loss } else { loss * part(slot) };
+                sum.push(slot, value, &share, Some(slot) == last)?;
+                tape.reset();
+            }
+            Ok(())
+        };
+        let made = make();
+        let mut sums = Sums::of(&shares, sum, made)?;
+        let mut mean = 0.0;
+        for (slot, (loss, &own)) in sums.losses.iter().zip(&sizes).enumerate().filter(|(_, (_, n))| **n > 0) {
+            at.losses = (at.losses.0 + own as f64 * loss, at.losses.1 + own as u64);
+            mean += loss * part(slot);
+        }
+        at.batch += together;
+        let info = StepInfo { step: at.step + 1, epoch: at.epoch + 1, lr: optimizer.lr(), loss: mean };
+        if let Some(on_gradients) = &mut self.hooks.on_gradients {
+            sums.change(tape, |grads| on_gradients(&info, grads))?;
+        }
+        if let Some(most) = self.clip_norm {
+            sums.clip_norm(most)?;
+        }
+        sums.step(model, optimizer, sizes.iter().filter(|&&n| n > 0).count())?;
+        Ok(info)
+    }
+
+    /// That all processes are about to do the same.
+    pub(super) fn compare<M: Serialize + ?Sized, O: Optimizer<T>>(
+        &self,
+        team: Team,
+        model: &M,
+        optimizer: &O,
+    ) -> Result<()> {
+        if team.world.size() == 1 {
+            return Ok(());
+        }
+        let fused = if instruction_set() == "portable" { "without" } else { "with" };
+        let mut facts = vec![
+            ("kolmo's version".into(), env!("CARGO_PKG_VERSION").into()),
+            ("arithmetic".into(), format!("{fused} fused multiply-adds")),
+            ("the number of slots".into(), team.slots.to_string()),
+            ("the loader".into(), format!("{:?}", self.loader)),
+            ("the number of epochs".into(), self.epochs.to_string()),
+            ("the seed".into(), self.seed.to_string()),
+            ("accumulate_grad_batches".into(), self.accumulate.to_string()),
+            ("clip_norm".into(), format!("{:?}", self.clip_norm)),
+            ("the optimiser".into(), std::any::type_name::<O>().into()),
+            ("the learning rate".into(), optimizer.lr().to_string()),
+            ("early stopping".into(), format!("{:?}", self.stopping)),
+            ("what is done in the midst".into(), format!("{:?}", self.hooks)),
+            ("a checkpoint's steps".into(), format!("{:?}", self.checkpoint.as_ref().map(|c| c.1))),
+        ];
+        visit_params(model, |path, p: &Param<T>| {
+            let (value, trained) = (p.value(), if p.is_trainable() { "trained" } else { "frozen" });
+            facts.push((path.to_string(), format!("{} of {}, {trained}", value.shape(), T::NAME)));
+        });
+        visit_params(model, |path, p: &Param<T>| {
+            // FNV-1a.
+            let both = [p.value().to_vec(), p.effective_or_value().to_vec()];
+            let hash = both.iter().flatten().fold(0xcbf2_9ce4_8422_2325u64, |hash, v| {
+                (hash ^ v.to_f64().to_bits()).wrapping_mul(0x0100_0000_01b3)
+            });
+            facts.push((format!("the hash of {path}"), format!("{hash:016x}")));
+        });
+        alike(team.world, facts)
+    }
+
+    /// What all processes have made, if none of them failed: rank 0's holds.
+    pub(super) fn agreed<V>(&self, made: Result<V>, to: impl Fn(&V) -> Vec<u8>) -> Result<Option<Vec<u8>>> {
+        match self.team() {
+            Some(team) if team.world.size() > 1 => {
+                Ok(agree(team.world, made.as_ref().map(&to).map_err(Clone::clone))?.into_iter().next())
+            }
+            _ => made.map(|_| None),
+        }
+    }
+
+    pub(super) fn agreed_metrics(&self, made: Result<Vec<(String, f64)>>) -> Result<Vec<(String, f64)>> {
+        let bits = |m: &Vec<(String, f64)>| {
+            let bits: Vec<(&str, u64)> = m.iter().map(|(name, v)| (name.as_str(), v.to_bits())).collect();
+            serde_json::to_vec(&bits).unwrap_or_default()
+        };
+        let Some(told) = self.agreed(made.clone(), bits)? else { return made };
+        let told: Vec<(String, u64)> =
+            serde_json::from_slice(&told).map_err(|e| Error::invalid("Trainer", e.to_string()))?;
+        Ok(told.into_iter().map(|(name, bits)| (name, f64::from_bits(bits))).collect())
+    }
+
+    pub(super) fn agreed_control(&self, made: Result<Control>) -> Result<Control> {
+        let stops = |control: &Control| vec![u8::from(*control == Control::Stop)];
+        match self.agreed(made.clone(), stops)? {
+            None => made,
+            Some(told) => Ok(if told == [1] { Control::Stop } else { Control::Continue }),
+        }
+    }
+
+    /// What rank 0 does to files, for all.
+    pub(super) fn leader(&self, act: impl FnOnce() -> Result<Vec<u8>>) -> Result<Vec<u8>> {
+        match self.team() {
+            None => act(),
+            Some(team) => told_by(team.world, 0, act).map(|bytes| bytes.to_vec()),
+        }
+    }
+}
