@@ -8,12 +8,15 @@
 //! Scalars have programs of their own, which are recorded without a tape: [`scalars`].
 mod build;
 mod chain;
+mod each;
+mod examples;
 mod memory;
 mod operand;
 mod plan;
 mod record;
 mod run;
 mod scalars;
+mod slopes;
 
 pub(crate) use operand::Operand;
 pub(crate) use record::Recorded;

@@ -108,10 +108,18 @@ impl<T: TapeFloat> Tape<T> {
         }
     }
 
-    /// Whether the positions of a `take` are found from its operand.
-    pub(crate) fn is_choice(&self, node: NodeId) -> bool {
-        let trace = self.tensors.trace.borrow();
-        trace.as_ref().is_some_and(|trace| trace.choices.iter().any(|(chosen, _)| *chosen == node))
+    /// Notes that what is computed from a node in its derivative takes over positions that the node found from
+    /// its operand.
+    pub(crate) fn note_follower(&self, y: &Var<'_, T>, node: NodeId) {
+        if let (Some(trace), Some(y)) = (&mut *self.tensors.trace.borrow_mut(), y.node()) {
+            let first =
+                trace.followers.iter().find(|(follower, _)| *follower == node).map(|(_, first)| *first);
+            if let Some(first) =
+                first.or_else(|| trace.choices.iter().any(|(chosen, _)| *chosen == node).then_some(node))
+            {
+                trace.followers.push((y, first));
+            }
+        }
     }
 
     /// Notes that something is done which a program can't do again.
