@@ -126,7 +126,8 @@ fn run(workload: &str, threads: usize) -> Result<()> {
         "infer_mlp300_b64" => infer(workload, threads, mlp([784, 300, 100, 10]), [64, 784]),
         "infer_lenet5_b1" => infer(workload, threads, lenet(), [1, 1, 28, 28]),
         "infer_lenet5_b64" => infer(workload, threads, lenet(), [64, 1, 28, 28]),
-        // The gradients of a batch: their sum, those of each example, their norms, and the sum of clipped ones.
+        // The gradients of a batch: their sum, those of each example, their norms, and the sum of clipped
+        // ones.
         "mlp300_grads" | "mlp300_each" | "mlp300_norms" | "mlp300_clipped" => {
             examples(workload, threads, mlp([784, 300, 100, 10]), tensor(100, [64, 784], 1.0))
         }

@@ -86,8 +86,8 @@ impl<T: Float> Gradients<T> {
         Ok(())
     }
 
-    /// Adds noise to every gradient of an input or parameter: to each element a number of its own from the normal
-    /// distribution with mean 0 and this standard deviation.
+    /// Adds noise to every gradient of an input or parameter: to each element a number of its own from the
+    /// normal distribution with mean 0 and this standard deviation.
     ///
     /// ```
     /// use kolmo::{Random, Tape};

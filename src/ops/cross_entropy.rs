@@ -121,7 +121,8 @@ impl<T: Float> Rule<T> for MeanCrossEntropy {
             step.give(0, g.tape().apply(slope, &[&x, &g]));
             return;
         }
-        // Of s = b/n · (p - one-hot), p = softmax(x): x̄ = p · (h - Σ p h) with h = s̄ · b/n, and b̄ = Σ s̄ · s / b.
+        // Of s = b/n · (p - one-hot), p = softmax(x): x̄ = p · (h - Σ p h) with h = s̄ · b/n, and b̄ = Σ s̄
+        // · s / b.
         if step.wants(0) {
             let h = &g * (step.input(1) / self.targets.numel() as f64);
             let p = x.softmax(1);

@@ -1,7 +1,7 @@
-//! What many examples give together, without the result of each: norms of results, and sums of them by weights.
-//! Of a gradient of weights, which is a product over the rows of an example, both take little more than the
-//! product for the whole batch. Norms of products: Goodfellow (2015), "Efficient per-example gradient
-//! computations".
+//! What many examples give together, without the result of each: norms of results, and sums of them by
+//! weights. Of a gradient of weights, which is a product over the rows of an example, both take little more
+//! than the product for the whole batch. Norms of products: Goodfellow (2015), "Efficient per-example
+//! gradient computations".
 use super::{
     examples::{Each, joined, many},
     list::{Binary, Conv, Float, Linalg, Take, TensorOp},
@@ -24,7 +24,7 @@ fn sum_of_squares<T: Float>(x: &[T]) -> f64 {
     for chunk in chunks {
         for (sum, v) in sums.iter_mut().zip(chunk) {
             let v = v.to_f64();
-            *sum = v * v + *sum;
+            *sum += v * v;
         }
     }
     let rest = rest.iter().map(|v| v.to_f64() * v.to_f64()).sum::<f64>();
@@ -85,8 +85,8 @@ impl<T: Float> TensorOp<T> {
         }
     }
 
-    /// The sums of squares of the results of n examples, where that is less work than the results: products of
-    /// matrices with few rows.
+    /// The sums of squares of the results of n examples, where that is less work than the results: products
+    /// of matrices with few rows.
     pub(crate) fn squares_of_examples(&self, x: &[Each<T>]) -> Checked<Option<Vec<f64>>> {
         let (TensorOp::Linalg(Linalg::Matmul { transpose_a, transpose_b }), [a, b]) = (self, x) else {
             return Ok(None);

@@ -140,9 +140,9 @@ impl<T: Float> TensorOp<T> {
                 let y = y.reshaped(&Shape::new(&[steps, n, rows / n.max(1), size])).made()?;
                 Ok(Some(y.view(y.layout().permute(&[1, 0, 2, 3])?)))
             }
-            TensorOp::Recurrence(_) | TensorOp::Put(_) => Ok(None),
             TensorOp::Take(op) => op.of_examples(n, x, index),
             TensorOp::CrossEntropy(op) => op.of_examples(n, x, index),
+            _ => Ok(None),
         }
     }
 }
@@ -265,8 +265,8 @@ fn joined_numbers<T: Float>(x: &Tensor<T>) -> Checked<Tensor<T>> {
 }
 
 impl Take {
-    /// The positions of all examples in what lies one after the other, `size` of each; `None` if there are too
-    /// many for them. Those outside are [`NOWHERE`], unless that is an error.
+    /// The positions of all examples in what lies one after the other, `size` of each; `None` if there are
+    /// too many for them. Those outside are [`NOWHERE`], unless that is an error.
     fn further(
         index: &Tensor<u32>,
         n: usize,

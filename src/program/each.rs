@@ -2,6 +2,7 @@
 //! example, their norms, and their sum by weights. Operations take the axis of examples along where they can
 //! ([`of_examples`](crate::ops::list::TensorOp::of_examples)); those that can't run once for each example.
 use super::{
+    batch::Batch,
     operand::Operand,
     run::Program,
     slopes::{Derivative, Slopes},
@@ -15,26 +16,9 @@ use crate::{
         list::{ShapeOp, TensorOp},
     },
     tape::{Leaf, Node, NodeId, Op, Rule},
-    tensor::{Element, Shape, Tensor},
+    tensor::Tensor,
 };
 use std::collections::HashMap;
-
-/// Inputs and indices with an axis of examples in front of what was recorded, and how many examples there are.
-pub(super) struct Batch<T: Float> {
-    pub n: usize,
-    pub inputs: Vec<Tensor<T>>,
-    pub indices: Vec<Tensor<u32>>,
-}
-
-impl<T: Float> Batch<T> {
-    /// Inputs and indices of one example.
-    pub fn example(&self, i: usize) -> Result<(Vec<Tensor<T>>, Vec<Tensor<u32>>)> {
-        fn one<A: Element>(all: &[Tensor<A>], i: usize) -> Result<Vec<Tensor<A>>> {
-            all.iter().map(|t| Ok(t.select(0, i as isize)?.contiguous())).collect()
-        }
-        Ok((one(&self.inputs, i)?, one(&self.indices, i)?))
-    }
-}
 
 /// A run for many examples.
 struct Pass<'p, T: Float> {
@@ -182,8 +166,8 @@ fn computed<T: Float>(
     Ok(Each { value: Tensor::stack(&all, 0).map_err(|e| e.to_string())?, many: true })
 }
 
-/// A gradient of which only norms and sums are asked for: its node, what makes it of that node's value, and the
-/// value or what it is computed from.
+/// A gradient of which only norms and sums are asked for: its node, what makes it of that node's value, and
+/// the value or what it is computed from.
 struct Held<T: Float> {
     node: Option<NodeId>,
     views: Vec<ShapeOp>,
@@ -197,7 +181,8 @@ pub(super) enum Asked<'a> {
     Nothing,
     /// The gradient of each example.
     Each,
-    /// The norm of each example's gradient, and, with a function of it, the sum of the gradients by these weights.
+    /// The norm of each example's gradient, and, with a function of it, the sum of the gradients by these
+    /// weights.
     Norms(Option<&'a dyn Fn(f64) -> f64>),
 }
 
@@ -233,6 +218,11 @@ impl<T: Float> Program<T> {
         let known = |v: &Option<Tensor<T>>| v.as_ref().map(|v| Each { value: v.clone(), many: false });
         let mut values: Vec<Option<Each<T>>> = self.values.iter().map(known).collect();
         values.resize_with(count + more, || None);
+        if let (Some(one), Some(seed)) =
+            (values.get_mut(count), slopes.as_ref().and_then(|s| s.nodes.first()))
+        {
+            *one = Some(Each { value: Tensor::ones(&seed.shape), many: false });
+        }
         for ((node, _), x) in self.inputs.iter().zip(&batch.inputs) {
             if let Some(place) = node.and_then(|node| values.get_mut(node.place())) {
                 *place = Some(Each { value: x.clone(), many: true });
@@ -354,57 +344,5 @@ impl<T: Float> Pass<'_, T> {
         let through = total
             .and_then(|total| views.iter().try_fold(total, |total, view| Rule::forward(view, &[&total])));
         through.map(|t| t.contiguous()).map_err(|message| self.told(i, message))
-    }
-}
-
-/// What was recorded with an axis of examples in front: of one example `[1, …]`, `[n, …]` will do.
-fn with_examples<A: Element>(
-    (what, i): (&str, usize),
-    recorded: &Shape,
-    given: &Tensor<A>,
-    n: &mut Option<usize>,
-) -> Result<Tensor<A>> {
-    let whole = given.rank() > 0 && given.shape()[1..] == recorded[..];
-    let ones = given.rank() > 0 && recorded.first() == Some(&1) && given.shape()[1..] == recorded[1..];
-    if !whole && !ones {
-        let short = match recorded.first() {
-            Some(1) => format!(" or [n{}]", sizes(&recorded[1..])),
-            _ => String::new(),
-        };
-        let message = format!(
-            "{what} {i} had shape {recorded} when it was recorded: for n examples it is [n{}]{short}, not {}",
-            sizes(recorded),
-            given.shape()
-        );
-        return Err(Error::invalid("run_each", message));
-    }
-    let (own, first) = (given.dim(0), n.get_or_insert(given.dim(0)));
-    if own != *first {
-        let message = format!("{what} {i} has {own} examples, what came before has {first}");
-        return Err(Error::invalid("run_each", message));
-    }
-    Ok(given.reshaped(&many(own, recorded)))
-}
-
-fn sizes(shape: &[usize]) -> String {
-    shape.iter().map(|size| format!(", {size}")).collect()
-}
-
-impl<T: Float> Program<T> {
-    /// Inputs and indices of many examples, looked at.
-    pub(super) fn batch(&self, inputs: &[&Tensor<T>], indices: &[&Tensor<u32>]) -> Result<Batch<T>> {
-        super::run::same_number("inputs", self.inputs.len(), inputs.len())?;
-        super::run::same_number("indices", self.indices.len(), indices.len())?;
-        let mut n = None;
-        let each = self.inputs.iter().zip(inputs).enumerate();
-        let inputs = each.map(|(i, ((_, shape), x))| with_examples(("input", i), shape, x, &mut n));
-        let inputs = inputs.collect::<Result<_>>()?;
-        let each = self.indices.iter().zip(indices).enumerate();
-        let indices = each.map(|(i, ((_, shape), x))| with_examples(("index", i), shape, x, &mut n));
-        let indices = indices.collect::<Result<_>>()?;
-        let n = n.ok_or_else(|| {
-            Error::invalid("run_each", "the program has neither inputs nor indices, so there are no examples")
-        })?;
-        Ok(Batch { n, inputs, indices })
     }
 }

@@ -1,7 +1,8 @@
-//! What a user asks of a program for many examples: results, gradients of each example, their norms, and sums of
-//! clipped ones.
+//! What a user asks of a program for many examples: results, gradients of each example, their norms, and
+//! sums of clipped ones.
 use super::{
-    each::{Asked, Batch, Found},
+    batch::Batch,
+    each::{Asked, Found},
     run::Program,
     slopes::Derivative,
 };
@@ -15,13 +16,14 @@ use crate::{
 /// # Many examples at once
 ///
 /// A program that was recorded for one example runs for many: every input and every index then has an axis of
-/// examples in front, `[n, …]` of what was recorded. An input that was recorded as a batch of one, `[1, …]`, also
-/// takes a batch `[n, …]` as it is. Since one example alone was recorded, examples can't mix: a layer that needs a
-/// whole batch, such as batch normalisation in training, is refused when the program is recorded.
+/// examples in front, `[n, …]` of what was recorded. An input that was recorded as a batch of one, `[1,
+/// …]`, also takes a batch `[n, …]` as it is. Since one example alone was recorded, examples can't mix: a
+/// layer that needs a whole batch, such as batch normalisation in training, is refused when the program is
+/// recorded.
 ///
-/// Values and gradients are those of one run for each example, up to rounding, and the same bits on any number
-/// of threads. Operations take all examples in one go; where one can't, it alone runs once for each, and where the
-/// derivative of one can't be recorded (an embedding with a padding index), the sweep does.
+/// Values and gradients are those of one run for each example, up to rounding, and the same bits on any
+/// number of threads. Operations take all examples in one go; where one can't, it alone runs once for each,
+/// and where the derivative of one can't be recorded (an embedding with a padding index), the sweep does.
 impl<T: Float> Program<T> {
     /// The results of each example, `[n, …]`.
     ///
@@ -52,7 +54,8 @@ impl<T: Float> Program<T> {
     /// let batch = Tensor::from([[1.0, -1.0], [0.5, 2.0], [3.0, 0.0], [1.0, 1.0]]);
     /// let labels = Tensor::from([2u32, 0, 1, 1]);
     /// let (values, grads) = program.grad_each(&[&batch], &[&labels])?;
-    /// assert_eq!((values[0].shape().to_vec(), grads.param(&net.weight).unwrap().shape().to_vec()), (vec![4], vec![4, 3, 2]));
+    /// assert_eq!((values[0].shape().to_vec(), grads.param(&net.weight).unwrap().shape().to_vec()),
+    /// (vec![4], vec![4, 3, 2]));
     /// # Ok::<(), kolmo::Error>(())
     /// ```
     #[doc(alias(
@@ -73,8 +76,8 @@ impl<T: Float> Program<T> {
     }
 
     /// The results of each example, and the 2-norm of the gradient of each example's first result, over all
-    /// parameters as one vector: `[n]`. Gradients of weights in linear layers aren't made for that: the norm of a
-    /// product of two vectors is the product of theirs.
+    /// parameters as one vector: `[n]`. Gradients of weights in linear layers aren't made for that: the
+    /// norm of a product of two vectors is the product of theirs.
     ///
     /// What it is good for: examples drawn by how much they teach (importance sampling), and outliers found.
     #[doc(alias("ghost norm", "importance sampling", "per_sample_norms"))]
@@ -90,10 +93,10 @@ impl<T: Float> Program<T> {
         Ok((results, norms))
     }
 
-    /// The results of each example, and the sum of the gradients of their first results, each scaled so that its
-    /// norm is at most `max_norm`: the factor is `min(1, max_norm / (norm + 1e-6))`, as in
-    /// [`clip_norm`](Gradients::clip_norm). With noise and divided by the (expected) number of examples this is a
-    /// step of private training (Abadi et al., 2016, "Deep learning with differential privacy"):
+    /// The results of each example, and the sum of the gradients of their first results, each scaled so
+    /// that its norm is at most `max_norm`: the factor is `min(1, max_norm / (norm + 1e-6))`, as in
+    /// [`clip_norm`](Gradients::clip_norm). With noise and divided by the (expected) number of examples
+    /// this is a step of private training (Abadi et al., 2016, "Deep learning with differential privacy"):
     ///
     /// ```
     /// use kolmo::{Program, Random, Tensor, nn::{Layer, Linear}, optim::{Optimizer, Sgd}};
@@ -112,8 +115,8 @@ impl<T: Float> Program<T> {
     /// # Ok::<(), kolmo::Error>(())
     /// ```
     ///
-    /// The sum takes one more product for each layer, not the gradients of each example. Of no examples, as drawing
-    /// each with some probability may give, it is zeros.
+    /// The sum takes one more product for each layer, not the gradients of each example. Of no examples, as
+    /// drawing each with some probability may give, it is zeros.
     #[doc(alias("DP-SGD", "differential privacy", "DPOptimizer", "max_grad_norm"))]
     pub fn clipped_grad(
         &mut self,

@@ -1,5 +1,5 @@
-//! The derivative of a program as operations of its own: the sweep of one example, recorded behind the program,
-//! so that it can be run for many examples at once.
+//! The derivative of a program as operations of its own: the sweep of one example, recorded behind the
+//! program, so that it can be run for many examples at once.
 use super::{operand::Operand, plan::Part, record::operands_of, run::Program};
 use crate::{
     error::{Error, Result},
@@ -13,7 +13,8 @@ use crate::{
 };
 use smallvec::SmallVec;
 
-/// What the sweep does, numbered behind the program's own nodes.
+/// What the sweep does, numbered behind the program's own nodes. The first stands for the gradient of the
+/// result itself, which is 1.
 pub(super) struct Slopes<T: Float> {
     pub nodes: Vec<Node<T>>,
     pub operands: Vec<SmallVec<[Operand<T>; 4]>>,
@@ -96,7 +97,8 @@ impl<T: Float> Program<T> {
             x.iter().filter_map(id).collect()
         };
         let random = tape.random();
-        let (y, one) = (Var::new(tape, value.clone(), y), tape.constant(Tensor::ones(value.shape())));
+        // Recorded as well, so that nothing is computed once for all examples that reads positions of each.
+        let (y, one) = (Var::new(tape, value.clone(), y), tape.input(Tensor::ones(value.shape())));
         let grads = tape.vjp(&[&y], &[&one], &x.iter().collect::<Vec<_>>(), true, None);
         let operand =
             |g: &Var<'_, T>| g.node().map_or_else(|| Operand::Constant(g.tensor().clone()), Operand::Node);

@@ -108,17 +108,21 @@ impl<T: TapeFloat> Tape<T> {
         }
     }
 
-    /// Notes that what is computed from a node in its derivative takes over positions that the node found from
-    /// its operand.
+    /// Notes that what is computed in the derivative of a node takes over positions that the node found
+    /// from its operand.
+    #[track_caller]
     pub(crate) fn note_follower(&self, y: &Var<'_, T>, node: NodeId) {
-        if let (Some(trace), Some(y)) = (&mut *self.tensors.trace.borrow_mut(), y.node()) {
-            let first =
-                trace.followers.iter().find(|(follower, _)| *follower == node).map(|(_, first)| *first);
-            if let Some(first) =
-                first.or_else(|| trace.choices.iter().any(|(chosen, _)| *chosen == node).then_some(node))
-            {
-                trace.followers.push((y, first));
+        let mut trace = self.tensors.trace.borrow_mut();
+        let Some(trace) = &mut *trace else { return };
+        let known = trace.followers.iter().find(|(follower, _)| *follower == node).map(|(_, first)| *first);
+        let found = || trace.choices.iter().any(|(chosen, _)| *chosen == node).then_some(node);
+        match (known.or_else(found), y.node()) {
+            (Some(first), Some(y)) => trace.followers.push((y, first)),
+            (Some(_), None) => {
+                let what = "a constant was put at positions that are found from values";
+                trace.obstacle.get_or_insert((what, Some(Location::caller())));
             }
+            (None, _) => {}
         }
     }
 

@@ -10,6 +10,7 @@ mod compact;
 mod compress;
 mod degenerate;
 mod documents;
+mod each;
 mod explore;
 mod extremes;
 mod failures;
