@@ -39,9 +39,12 @@ fn turned_little<R: Number>(r: [R; 3], x: [R; 3]) -> [R; 3] {
 fn turned<R: Number>(r: [R; 3], square: R, x: [R; 3]) -> [R; 3] {
     let angle = square.sqrt();
     let ((sin, cos), inverse) = (angle.sin_cos(), R::constant(1.0) / angle);
-    // Place by place: the functions of arrays are calls where numbers are large.
+    // Place by place: functions of arrays, and closures, are calls where numbers are large.
     let axis = [r[0] * inverse, r[1] * inverse, r[2] * inverse];
     let (turned, along) = (cross(axis, x), dot(axis, x) * (R::constant(1.0) - cos));
-    let place = |i: usize| x[i] * cos + turned[i] * sin + axis[i] * along;
-    [place(0), place(1), place(2)]
+    [
+        x[0] * cos + turned[0] * sin + axis[0] * along,
+        x[1] * cos + turned[1] * sin + axis[1] * along,
+        x[2] * cos + turned[2] * sin + axis[2] * along,
+    ]
 }
