@@ -1,11 +1,11 @@
 //! How a program comes from what was recorded: what results need, each expression once; and whether it does
 //! what the function does.
 use super::{
+    derivative::{Derivative, takes},
     operand::Operand,
     plan::Plan,
     record::{Function, Recorded, merge},
     run::Program,
-    slopes::{Derivative, takes},
 };
 use crate::{
     error::{Error, Result},

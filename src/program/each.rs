@@ -3,9 +3,9 @@
 //! ([`of_examples`](crate::ops::list::TensorOp::of_examples)); those that can't run once for each example.
 use super::{
     batch::Batch,
+    derivative::{Derivative, Slopes},
     operand::Operand,
     run::Program,
-    slopes::{Derivative, Slopes},
 };
 use crate::{
     error::{Checked, Error, Result},

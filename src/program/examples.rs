@@ -2,9 +2,9 @@
 //! sums of clipped ones.
 use super::{
     batch::Batch,
+    derivative::Derivative,
     each::{Asked, Found},
     run::Program,
-    slopes::Derivative,
 };
 use crate::{
     error::{Error, Result},
@@ -58,13 +58,7 @@ impl<T: Float> Program<T> {
     /// (vec![4], vec![4, 3, 2]));
     /// # Ok::<(), kolmo::Error>(())
     /// ```
-    #[doc(alias(
-        "grad_sample",
-        "per_sample_gradients",
-        "per_example_gradients",
-        "vmap(grad)",
-        "GradSampleModule"
-    ))]
+    #[doc(alias("grad_sample", "per_sample_gradients", "GradSampleModule"))]
     pub fn grad_each(
         &mut self,
         inputs: &[&Tensor<T>],

@@ -12,6 +12,7 @@
 mod batch;
 mod build;
 mod chain;
+mod derivative;
 mod each;
 mod examples;
 mod memory;

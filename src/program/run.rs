@@ -1,8 +1,8 @@
 //! A computation of fixed shapes, run again on other values.
 use super::{
+    derivative::Derivative,
     operand::Operand,
     plan::{Part, Plan, Stage},
-    slopes::Derivative,
 };
 use crate::{
     error::{Error, Result},

@@ -1,6 +1,12 @@
 //! The derivative of a program as operations of its own: the sweep of one example, recorded behind the
 //! program, so that it can be run for many examples at once.
-use super::{operand::Operand, plan::Part, record::operands_of, run::Program};
+use super::{
+    derivative::{Derivative, Slopes, takes},
+    operand::Operand,
+    plan::Part,
+    record::operands_of,
+    run::Program,
+};
 use crate::{
     error::{Error, Result},
     ids::ParamId,
@@ -11,38 +17,6 @@ use crate::{
     tape::{Choice, Node, NodeId, Op, Trace, Var},
     tensor::Tensor,
 };
-use smallvec::SmallVec;
-
-/// What the sweep does, numbered behind the program's own nodes. The first stands for the gradient of the
-/// result itself, which is 1.
-pub(super) struct Slopes<T: Float> {
-    pub nodes: Vec<Node<T>>,
-    pub operands: Vec<SmallVec<[Operand<T>; 4]>>,
-    pub followers: Vec<(NodeId, NodeId)>,
-    /// The gradients of the first result.
-    pub grads: Vec<(ParamId, Operand<T>)>,
-    /// The nodes that take each of the indices.
-    pub users: Vec<SmallVec<[NodeId; 2]>>,
-}
-
-/// What is known of the derivative.
-#[derive(Default)]
-pub(super) enum Derivative<T: Float> {
-    #[default]
-    Unknown,
-    Recorded(Box<Slopes<T>>),
-    /// A rule can't be recorded for other values than those it was recorded with.
-    Swept,
-}
-
-/// Whether an operation takes slices or classes by this very index.
-pub(super) fn takes<T: Float>(op: &Op<T>, index: &Tensor<u32>) -> bool {
-    match op {
-        Op::Tensor(TensorOp::Take(op)) => op.index_is(index),
-        Op::Tensor(TensorOp::CrossEntropy(op)) => op.targets_are(index),
-        _ => false,
-    }
-}
 
 impl<T: Float> Program<T> {
     /// The first result, which gradients are taken of.
