@@ -33,7 +33,7 @@ use timing::labels;
 fn main() {
     // Cargo passes --bench; what is left are the words of the user.
     let words: Vec<String> = std::env::args().skip(1).filter(|w| !w.starts_with("--")).collect();
-    let all = "mlp_tiny,mlp300,mlp1200,lenet5,cnn3,gpt_nano,gru_char,elementwise,matmul1024,infer_mlp300_b1,infer_mlp300_b64,infer_lenet5_b1,\
+    let all = "mlp_tiny,mlp300,mlp1200,lenet5,cnn3,gpt_nano,gru_char,mlp300_grads,mlp300_each,mlp300_norms,mlp300_clipped,lenet5_grads,lenet5_each,lenet5_norms,lenet5_clipped,elementwise,matmul1024,infer_mlp300_b1,infer_mlp300_b64,infer_lenet5_b1,\
                infer_lenet5_b64,attention1024,mlp_tiny_replayed,gpt_nano_replayed,gpt_nano_half,gpt_nano_least,gelu_by_hand,gelu_by_hand_replayed,sums_recorded,sums_computed,scalar_chain,scalar_chain_fused,scalar_chain_replayed,scalar_paths,adbench_gmm_scalars,adbench_gmm_mixed,\
                adbench_gmm_tensors,adbench_gmm_replayed,adbench_lstm,adbench_lstm_replayed,adbench_ba,adbench_ba_plain,adbench_ba_preaccumulated,adbench_ba_replayed,adbench_hand,adbench_hand_tensors";
     let threads = words.get(1).and_then(|t| t.parse().ok()).unwrap_or_else(kolmo::runtime::num_threads);
@@ -126,6 +126,14 @@ fn run(workload: &str, threads: usize) -> Result<()> {
         "infer_mlp300_b64" => infer(workload, threads, mlp([784, 300, 100, 10]), [64, 784]),
         "infer_lenet5_b1" => infer(workload, threads, lenet(), [1, 1, 28, 28]),
         "infer_lenet5_b64" => infer(workload, threads, lenet(), [64, 1, 28, 28]),
+        // The gradients of a batch: their sum, those of each example, their norms, and the sum of clipped
+        // ones.
+        "mlp300_grads" | "mlp300_each" | "mlp300_norms" | "mlp300_clipped" => {
+            examples(workload, threads, mlp([784, 300, 100, 10]), tensor(100, [64, 784], 1.0))
+        }
+        "lenet5_grads" | "lenet5_each" | "lenet5_norms" | "lenet5_clipped" => {
+            examples(workload, threads, lenet(), tensor(100, [64, 1, 28, 28], 1.0))
+        }
         // A thousand sums of 16 elements, recorded and not: the difference is what recording costs.
         // The step of mlp_tiny, and a program of many operations element by element, recorded once and run
         // again.
@@ -221,6 +229,26 @@ fn train<M: Serialize>(
         let grads = loss.backward()?;
         optimizer.step(&model, &grads)?;
         loss.item()
+    })
+}
+
+fn examples(workload: &str, threads: usize, net: impl Layer, x: Tensor) -> Result<()> {
+    let y = Tensor::from(labels(64, 10, 7, 3));
+    let what = workload.split_once('_').map_or("", |(_, what)| what);
+    let (one, label) = (x.narrow(0, 0, 1)?, y.narrow(0, 0, 1)?);
+    let (x, y) = (&[&x], &[&y]);
+    let recorded = if what == "grads" { (&x[..], &y[..]) } else { (&[&one][..], &[&label][..]) };
+    let mut program =
+        Program::new(recorded.0, recorded.1, |_, x, y| vec![net.forward(&x[0]).cross_entropy(&y[0])])?;
+    measure("kolmo", workload, threads, || {
+        let values = match what {
+            "grads" => program.value_and_grad(x, y).map(|(values, _)| values),
+            "each" => program.grad_each(x, y).map(|(values, _)| values),
+            "norms" => program.grad_norms(x, y).map(|(values, _)| values),
+            _ => program.clipped_grad(x, y, 1.0).map(|(values, _)| values),
+        };
+        let values = values?[0].to_vec();
+        Ok(values.iter().sum::<f32>() / values.len() as f32)
     })
 }
 

@@ -31,7 +31,7 @@ pub fn rotate_either<R: Number>(r: [R; 3], x: [R; 3]) -> [R; 3] {
 #[inline(always)]
 fn turned_little<R: Number>(r: [R; 3], x: [R; 3]) -> [R; 3] {
     let c = cross(r, x);
-    std::array::from_fn(|i| x[i] + c[i])
+    [x[0] + c[0], x[1] + c[1], x[2] + c[2]]
 }
 
 /// Turned by a vector of this squared length, which isn't 0.
@@ -39,7 +39,12 @@ fn turned_little<R: Number>(r: [R; 3], x: [R; 3]) -> [R; 3] {
 fn turned<R: Number>(r: [R; 3], square: R, x: [R; 3]) -> [R; 3] {
     let angle = square.sqrt();
     let ((sin, cos), inverse) = (angle.sin_cos(), R::constant(1.0) / angle);
-    let axis = r.map(|v| v * inverse);
+    // Place by place: functions of arrays, and closures, are calls where numbers are large.
+    let axis = [r[0] * inverse, r[1] * inverse, r[2] * inverse];
     let (turned, along) = (cross(axis, x), dot(axis, x) * (R::constant(1.0) - cos));
-    std::array::from_fn(|i| x[i] * cos + turned[i] * sin + axis[i] * along)
+    [
+        x[0] * cos + turned[0] * sin + axis[0] * along,
+        x[1] * cos + turned[1] * sin + axis[1] * along,
+        x[2] * cos + turned[2] * sin + axis[2] * along,
+    ]
 }

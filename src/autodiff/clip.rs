@@ -3,7 +3,7 @@ use crate::{
     error::{Error, Result},
     ops::Float,
     real::Arithmetic,
-    tape::{Gradients, Leaf, NodeId},
+    tape::{Gradients, Leaf, NodeId, Random},
     tensor::Tensor,
 };
 
@@ -86,6 +86,34 @@ impl<T: Float> Gradients<T> {
         Ok(())
     }
 
+    /// Adds noise to every gradient of an input or parameter: to each element a number of its own from the
+    /// normal distribution with mean 0 and this standard deviation.
+    ///
+    /// ```
+    /// use kolmo::{Random, Tape};
+    /// let tape = Tape::<f64>::new();
+    /// let x = tape.input([3.0, 4.0]);
+    /// let mut grads = x.sum().backward()?;
+    /// grads.add_noise(0.1, &mut Random::new(0))?;
+    /// let noisy = grads.get(&x).unwrap().to_vec();
+    /// assert!(noisy[0] != noisy[1] && noisy.iter().all(|g| (g - 1.0).abs() < 1.0));
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the standard deviation is negative or not finite.
+    #[doc(alias("noise_multiplier", "differential privacy"))]
+    pub fn add_noise(&mut self, std: f64, rng: &mut Random) -> Result<()> {
+        if !(std >= 0.0 && std.is_finite()) {
+            return Err(Error::invalid(
+                "add_noise",
+                format!("std {std} is not a finite number of at least 0"),
+            ));
+        }
+        self.change(|v| v + T::from_f64(rng.normal(0.0, std)));
+        Ok(())
+    }
+
     /// Adds the gradients of parameters of another sweep to these: several small batches make a large one.
     /// Gradients of inputs and scalars belong to one sweep and stay as they are.
     ///
@@ -125,7 +153,7 @@ impl<T: Float> Gradients<T> {
         Ok(())
     }
 
-    fn change(&mut self, f: impl Fn(T) -> T) {
+    fn change(&mut self, mut f: impl FnMut(T) -> T) {
         for leaf in &mut self.leaves {
             for v in leaf.grad.as_mut_slice() {
                 *v = f(*v);

@@ -98,7 +98,7 @@ impl CrossEntropyLoss {
     #[track_caller]
     fn of_classes<'t, T: Float, I: Index>(&self, scores: &Var<'t, T>, targets: &Tensor<I>) -> Var<'t, T> {
         if let Some(targets) = self.plain(scores, targets) {
-            return scores.tape().apply(MeanCrossEntropy { targets }, &[scores]);
+            return scores.tape().apply(MeanCrossEntropy { targets, slope: false }, &[scores]);
         }
         let places = valid!(scores, "cross_entropy", self.places(scores.shape(), targets));
         let logs = scores.log_softmax(class_axis(scores));

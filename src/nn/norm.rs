@@ -136,7 +136,6 @@ fn track<T: Float>(
     each: usize,
 ) {
     let tape = x.tape();
-    tape.not_replayable("running statistics are moved in training");
     if tape.is_recomputing() {
         return;
     }
@@ -172,6 +171,7 @@ impl<T: Float> Layer<T> for BatchNorm<T> {
             if y.failed_id().is_none() && x.numel() > 0 {
                 let running = [&self.running_mean, &self.running_var, &self.num_batches_tracked];
                 let each = x.numel() / x.dim(1).max(1);
+                tape.not_replayable("batch_norm moves running statistics in training");
                 track(x, running, self.momentum, moments, each);
             }
             return y;
@@ -318,6 +318,7 @@ impl<T: Float> Layer<T> for InstanceNorm<T> {
             let y = x.instance_norm(None, weight.as_ref(), bias.as_ref(), self.eps);
             if y.failed_id().is_none() && x.numel() > 0 {
                 let each = x.numel() / (x.dim(0) * x.dim(1)).max(1);
+                tape.not_replayable("instance_norm moves running statistics in training");
                 track(x, [mean, variance, batches], self.momentum, x.instance_moments(), each);
             }
             return y;

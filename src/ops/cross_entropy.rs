@@ -41,23 +41,44 @@ impl MeanCrossEntropy {
         self.targets.as_slice().unwrap_or_default()
     }
 
-    /// The softmax of the scores.
-    fn probabilities<T: Float>(x: &Tensor<T>) -> Tensor<T> {
-        let source = x.contiguous();
-        if source.lack().is_some() {
-            return source;
+    /// The means of as many equal parts of the scores `[n, classes]`, for one target of each row.
+    pub(super) fn means<T: Float>(x: &Tensor<T>, targets: &[u32], parts: usize) -> Checked<Tensor<T>> {
+        let (source, n) = (x.contiguous().made()?, x.dim(1));
+        let data = source.as_slice().unwrap_or_default();
+        let logs = Tensor::build(x.shape().clone(), |out| lines(data, n, true, 0, out)).made()?;
+        let logs = logs.as_slice().unwrap_or_default();
+        let each = targets.len() / parts.max(1);
+        Ok(Tensor::from_fn([parts], |k| {
+            let own = k * each..(k + 1) * each;
+            let rows = targets[own.clone()].iter().zip(logs[own.start * n..].chunks_exact(n));
+            T::constant(-rows.map(|(&t, row)| row[t as usize].to_f64()).sum::<f64>() / each as f64)
+        }))
+    }
+
+    /// The derivatives of these means, each times a number: softmax less one-hot, over the rows of a part.
+    pub(super) fn slopes<T: Float>(x: &Tensor<T>, targets: &[u32], by: &[T]) -> Checked<Tensor<T>> {
+        let (source, n) = (x.contiguous().made()?, x.dim(1));
+        let data = source.as_slice().unwrap_or_default();
+        let mut slope = Tensor::build(x.shape().clone(), |out| lines(data, n, false, 0, out)).made()?;
+        let each = targets.len() / by.len().max(1);
+        for (k, (row, &t)) in slope.as_mut_slice().chunks_exact_mut(n).zip(targets).enumerate() {
+            let scale = by[k / each] / T::constant(each as f64);
+            row[t as usize] = row[t as usize] - T::constant(1.0);
+            row.iter_mut().for_each(|v| *v = *v * scale);
         }
-        let (data, n) = (source.as_slice().unwrap_or_default(), x.dim(1));
-        Tensor::build(x.shape().clone(), |out| lines(data, n, false, 0, out))
+        Ok(slope)
     }
 }
 
 impl<T: Float> Rule<T> for MeanCrossEntropy {
     fn name(&self) -> &str {
-        "cross_entropy"
+        if self.slope { "cross_entropy_slope" } else { "cross_entropy" }
     }
 
     fn about(&self) -> About {
+        if self.slope {
+            return About::NOTHING;
+        }
         About::formula(
             "mean of −ln softmax(a) at the labels",
             &["ȳ · (softmax(a) − one-hot) / n"],
@@ -70,28 +91,24 @@ impl<T: Float> Rule<T> for MeanCrossEntropy {
     }
 
     fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {
+        if self.slope {
+            let [x, g] = operands(x)?;
+            return Self::slopes(x, self.targets(), &[g.item().map_err(|e| e.to_string())?]);
+        }
         let [x] = operands(x)?;
-        let (source, n) = (x.contiguous().made()?, x.dim(1));
-        let data = source.as_slice().unwrap_or_default();
-        let logs = Tensor::build(x.shape().clone(), |out| lines(data, n, true, 0, out)).made()?;
-        let logs = logs.as_slice().unwrap_or_default();
-        let sum = self
-            .targets()
-            .iter()
-            .zip(logs.chunks_exact(n))
-            .map(|(&t, row)| row[t as usize].to_f64())
-            .sum::<f64>();
-        Ok(Tensor::scalar(T::constant(-sum / self.targets.numel() as f64)))
+        Ok(Self::means(x, self.targets(), 1)?.reshaped(&Shape::new(&[])))
     }
 
-    fn keeps(&self, _: u32) -> u32 {
-        1
+    fn keeps(&self, wanted: u32) -> u32 {
+        if self.slope { 1 | (wanted & 1) << 1 } else { 1 }
     }
 
     fn check(&self, x: &[&Tensor<T>], _: &Shape) -> Checked<()> {
-        let [x] = operands(x)?;
+        let (x, rest) = x.split_first().ok_or("takes scores")?;
         let (n, classes) = (self.targets.numel(), x.dim(1));
-        if x.rank() != 2 || n == 0 || x.dim(0) != n || self.targets().iter().any(|&t| t as usize >= classes) {
+        let fits = rest.len() == usize::from(self.slope) && rest.iter().all(|g| g.numel() == 1);
+        let outside = || self.targets().iter().any(|&t| t as usize >= classes);
+        if !fits || x.rank() != 2 || n == 0 || x.dim(0) != n || outside() {
             return Err(format!("scores {} don't fit {n} targets or their classes", x.shape()));
         }
         Ok(())
@@ -99,21 +116,23 @@ impl<T: Float> Rule<T> for MeanCrossEntropy {
 
     fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
         let (x, g) = (step.input(0), step.take_grad());
-        let (n, classes) = (self.targets.numel(), x.dim(1));
-        if step.graph() {
-            step.tape().not_replayable("the gradient of cross_entropy was recorded");
-            let hot =
-                |i: usize| T::constant((self.targets()[i / classes] as usize == i % classes) as u8 as f64);
-            let hot = x.tape().constant(Tensor::from_fn(x.shape(), hot));
-            step.give(0, (x.softmax(1) - hot) * (g / n as f64));
+        let slope = MeanCrossEntropy { targets: self.targets.clone(), slope: true };
+        if !self.slope {
+            step.give(0, g.tape().apply(slope, &[&x, &g]));
             return;
         }
-        let scale = g.tensor().item().map_or(T::constant(f64::NAN), |g| g / T::constant(n as f64));
-        let mut slope = Self::probabilities(x.tensor());
-        for (row, &t) in slope.as_mut_slice().chunks_exact_mut(classes).zip(self.targets()) {
-            row[t as usize] = row[t as usize] - T::constant(1.0);
-            row.iter_mut().for_each(|v| *v = *v * scale);
+        // Of s = b/n · (p - one-hot), p = softmax(x): x̄ = p · (h - Σ p h) with h = s̄ · b/n, and b̄ = Σ s̄
+        // · s / b.
+        if step.wants(0) {
+            let h = &g * (step.input(1) / self.targets.numel() as f64);
+            let p = x.softmax(1);
+            step.give(0, &p * (&h - (&p * &h).sum_dim(1, true)));
         }
-        step.give(0, step.tape().constant(slope));
+        if step.wants(1) {
+            let one = g.tape().constant(T::constant(1.0));
+            let each = g.tape().apply(slope, &[&x, &one]);
+            let shape = step.input_shape(1);
+            step.give(1, (g * each).sum().reshape_to(&shape));
+        }
     }
 }

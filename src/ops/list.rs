@@ -192,6 +192,9 @@ pub(crate) enum Conv {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct MeanCrossEntropy {
     pub(crate) targets: Tensor<u32>,
+    /// Whether this is its derivative, of scores and of the gradient of the mean.
+    #[serde(default)]
+    pub(crate) slope: bool,
 }
 
 /// The largest or smallest over axes (sorted, unique).

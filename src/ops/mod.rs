@@ -76,6 +76,8 @@ mod checks;
 mod conv_options;
 pub(crate) mod cross_entropy;
 mod dispatch;
+pub(crate) mod example_sums;
+pub(crate) mod examples;
 mod fused;
 pub(crate) mod list;
 mod named;

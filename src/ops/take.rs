@@ -347,8 +347,8 @@ impl<T: Float> Rule<T> for Take {
     fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
         let g = step.take_grad();
         let padded = matches!(self, Take::Rows { padding, .. } if *padding != NOWHERE);
-        if step.reads_choice() || (padded && step.graph()) {
-            step.tape().not_replayable("the gradient of what positions chose was recorded");
+        if padded && step.graph() {
+            step.tape().not_replayable("the gradient of an embedding with padding was recorded");
         }
         let op = match self {
             Take::Elements { positions, blocks } => Take::AddElements {
@@ -376,7 +376,7 @@ impl<T: Float> Rule<T> for Take {
                 Take::Rows { axis: *axis, index: index.clone(), padding: NOWHERE }
             }
         };
-        step.give(0, g.tape().apply(op, &[&g]));
+        step.give_by_positions(0, g.tape().apply(op, &[&g]));
     }
 }
 

@@ -1,6 +1,7 @@
 //! How a program comes from what was recorded: what results need, each expression once; and whether it does
 //! what the function does.
 use super::{
+    derivative::{Derivative, takes},
     operand::Operand,
     plan::Plan,
     record::{Function, Recorded, merge},
@@ -8,7 +9,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    ops::{Float, list::TensorOp},
+    ops::Float,
     real::Arithmetic,
     tape::{NodeId, Op, Stored, Tape, Var, slots},
     tensor::Tensor,
@@ -149,6 +150,8 @@ fn build<T: Float>(mut raw: Recorded<T>, indices: &[Tensor<u32>]) -> Result<Prog
     let params: Vec<(NodeId, Arc<dyn Stored<T>>)> =
         raw.params.into_iter().filter_map(|(i, p)| Some((place(i)?, p))).collect();
     let choices = raw.choices.into_iter().filter_map(|(i, c)| Some((place(i)?, c))).collect();
+    let followers =
+        raw.followers.into_iter().filter_map(|(i, first)| Some((place(i)?, place(first)?))).collect();
     let mut needed = vec![false; count];
     params.iter().filter(|(_, p)| p.is_trainable()).for_each(|(i, _)| needed[i.place()] = true);
     let tape = Tape::<T>::new();
@@ -173,12 +176,7 @@ fn build<T: Float>(mut raw: Recorded<T>, indices: &[Tensor<u32>]) -> Result<Prog
     }
     let users = |index: &Tensor<u32>| -> SmallVec<[NodeId; 2]> {
         let nodes = tape.tensors.nodes.borrow();
-        let takes = |op: &Op<T>| match op {
-            Op::Tensor(TensorOp::Take(op)) => op.index_is(index),
-            Op::Tensor(TensorOp::CrossEntropy(op)) => op.targets_are(index),
-            _ => false,
-        };
-        (0..nodes.len()).map(NodeId::at).filter(|&i| takes(&nodes[i.place()].op)).collect()
+        (0..nodes.len()).map(NodeId::at).filter(|&i| takes(&nodes[i.place()].op, index)).collect()
     };
     let indices: Vec<_> = indices.iter().map(|index| (users(index), index.shape().clone())).collect();
     if let Some(i) = indices.iter().position(|(users, _)| users.is_empty()) {
@@ -201,10 +199,12 @@ fn build<T: Float>(mut raw: Recorded<T>, indices: &[Tensor<u32>]) -> Result<Prog
         indices,
         params,
         choices,
+        followers,
         outputs,
         needed,
         plans,
         values,
         held: Vec::new(),
+        derivative: Derivative::Unknown,
     })
 }

@@ -28,7 +28,7 @@ impl<T: Float> Recorded<T> {
         let results = f(&tape, &x, indices);
         results.iter().try_for_each(Var::ok)?;
         let trace = tape.tensors.trace.take();
-        let Some(Trace { constants, params, choices, obstacle }) = trace else {
+        let Some(Trace { constants, params, choices, followers, obstacle }) = trace else {
             return Err(Error::invalid("program", "the function recorded a program itself"));
         };
         let nodes = tape.tensors.nodes.take();
@@ -41,19 +41,13 @@ impl<T: Float> Recorded<T> {
         if let Some((obstacle, site)) = obstacle {
             return Err(Error::op("program", format!("{obstacle}: a program can't do that again"), site));
         }
-        let mut operands: Vec<SmallVec<[Operand<T>; 4]>> =
-            nodes.iter().map(|n| n.inputs.iter().map(|&i| Operand::Node(i)).collect()).collect();
-        for (node, i, value) in constants {
-            if let Some(operand) = operands[node.place()].get_mut(i as usize) {
-                *operand = Operand::Constant(value);
-            }
-        }
+        let operands = operands_of(&nodes, 0, constants);
         let results: Vec<Operand<T>> = results
             .iter()
             .map(|y| y.node().map_or_else(|| Operand::Constant(y.tensor().clone()), Operand::Node))
             .collect();
         let inputs = x.iter().map(|x| (x.node().unwrap_or(NodeId::NONE), x.shape().clone())).collect();
-        Ok(Recorded { nodes, operands, params, choices, results, inputs })
+        Ok(Recorded { nodes, operands, params, choices, followers, results, inputs })
     }
 }
 
@@ -63,8 +57,26 @@ pub(crate) struct Recorded<T: Float> {
     pub operands: Vec<SmallVec<[Operand<T>; 4]>>,
     pub params: Vec<(NodeId, Arc<dyn Stored<T>>)>,
     pub choices: Vec<(NodeId, Choice<T>)>,
+    pub followers: Vec<(NodeId, NodeId)>,
     pub results: Vec<Operand<T>>,
     pub inputs: Vec<(NodeId, Shape)>,
+}
+
+/// The operands of recorded nodes, of which the first is the one of this number.
+pub(super) fn operands_of<T: Float>(
+    nodes: &[Node<T>],
+    first: usize,
+    constants: Vec<(NodeId, u8, Tensor<T>)>,
+) -> Vec<SmallVec<[Operand<T>; 4]>> {
+    let mut operands: Vec<SmallVec<[Operand<T>; 4]>> =
+        nodes.iter().map(|n| n.inputs.iter().map(|&i| Operand::Node(i)).collect()).collect();
+    for (node, i, value) in constants {
+        let own = node.place().checked_sub(first).and_then(|place| operands.get_mut(place));
+        if let Some(operand) = own.and_then(|own| own.get_mut(i as usize)) {
+            *operand = Operand::Constant(value);
+        }
+    }
+    operands
 }
 
 /// For each node the first that computes the same. Operands are renamed accordingly.

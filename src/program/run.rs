@@ -1,5 +1,6 @@
 //! A computation of fixed shapes, run again on other values.
 use super::{
+    derivative::Derivative,
     operand::Operand,
     plan::{Part, Plan, Stage},
 };
@@ -49,6 +50,8 @@ pub struct Program<T: Float = f32> {
     pub(super) params: Vec<(NodeId, Arc<dyn Stored<T>>)>,
     /// How the positions of some nodes are found.
     pub(super) choices: HashMap<NodeId, Choice<T>>,
+    /// Nodes, and those whose positions they take over.
+    pub(super) followers: Vec<(NodeId, NodeId)>,
     pub(super) outputs: Vec<Operand<T>>,
     /// Nodes whose gradient somebody wants.
     pub(super) needed: Vec<bool>,
@@ -57,6 +60,8 @@ pub struct Program<T: Float = f32> {
     pub(super) values: Vec<Option<Tensor<T>>>,
     /// Of each part that is done again what it reads.
     pub(super) held: Vec<Vec<Tensor<T>>>,
+    /// What is done for the gradients of many examples.
+    pub(super) derivative: Derivative<T>,
 }
 
 /// What there is of what, not the recording itself.
@@ -93,18 +98,9 @@ impl<T: Float> Program<T> {
     ) -> Result<(Vec<Tensor<T>>, Gradients<T>)> {
         let results = self.forward(inputs, indices, 1);
         self.values.iter_mut().for_each(|v| *v = None);
-        let swept = results.and_then(|results| match self.outputs.first() {
-            Some(Operand::Node(y)) if results.first().is_some_and(|y| y.numel() == 1) => {
-                Ok((results, self.sweep(*y)?))
-            }
-            Some(Operand::Node(_)) => {
-                let message = "the first result must be a single element; sum() or mean() it";
-                Err(Error::invalid("value_and_grad", message))
-            }
-            _ => Err(Error::invalid(
-                "value_and_grad",
-                "the first result doesn't depend on inputs or parameters",
-            )),
+        let swept = results.and_then(|results| {
+            let y = self.differentiated(results.first().map_or(0, Tensor::numel))?;
+            Ok((results, self.sweep(y)?))
         });
         self.release();
         swept
@@ -128,18 +124,7 @@ impl<T: Float> Program<T> {
     ) -> Result<Vec<Tensor<T>>> {
         self.set_inputs(inputs)?;
         self.set_indices(indices)?;
-        for (node, p) in &self.params {
-            let value = p.tensor();
-            let nodes = self.tape.tensors.nodes.borrow();
-            if nodes.get(node.place()).is_some_and(|n| n.shape != *value.shape()) {
-                let message = format!(
-                    "a parameter has shape {}, it had another when the program was recorded",
-                    value.shape()
-                );
-                return Err(Error::invalid("run", message));
-            }
-            self.values[node.place()] = Some(value);
-        }
+        self.set_params()?;
         let (mut nodes, mut values) = (self.tape.tensors.nodes.take(), std::mem::take(&mut self.values));
         let mut held = Vec::new();
         let done = self.plans[plan].parts.iter().try_for_each(|part| {
@@ -153,6 +138,23 @@ impl<T: Float> Program<T> {
         self.values = values;
         done?;
         Ok(self.outputs.iter().filter_map(|o| o.value(&self.values).cloned()).collect())
+    }
+
+    /// Reads the parameters.
+    pub(super) fn set_params(&mut self) -> Result<()> {
+        for (node, p) in &self.params {
+            let value = p.tensor();
+            let nodes = self.tape.tensors.nodes.borrow();
+            if nodes.get(node.place()).is_some_and(|n| n.shape != *value.shape()) {
+                let message = format!(
+                    "a parameter has shape {}, it had another when the program was recorded",
+                    value.shape()
+                );
+                return Err(Error::invalid("run", message));
+            }
+            self.values[node.place()] = Some(value);
+        }
+        Ok(())
     }
 
     /// Does these stages of a plan. `keep`: what derivatives will read is kept for them.
@@ -173,7 +175,13 @@ impl<T: Float> Program<T> {
                     if let (Some(choose), Some(x), Op::Tensor(TensorOp::Take(op))) =
                         (self.choices.get(i), first, &mut nodes[i.place()].op)
                     {
-                        op.set_index(&choose(x));
+                        let positions = choose(x);
+                        op.set_index(&positions);
+                        for (follower, _) in self.followers.iter().filter(|(_, first)| first == i) {
+                            if let Op::Tensor(TensorOp::Take(op)) = &mut nodes[follower.place()].op {
+                                op.set_index(&positions);
+                            }
+                        }
                     }
                     let rule = nodes[i.place()].op.rule();
                     let x: SmallVec<[&Tensor<T>; 4]> =
@@ -294,7 +302,7 @@ impl<T: Float> Program<T> {
     }
 }
 
-fn same_number(what: &str, expected: usize, given: usize) -> Result<()> {
+pub(super) fn same_number(what: &str, expected: usize, given: usize) -> Result<()> {
     if expected == given {
         return Ok(());
     }

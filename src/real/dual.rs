@@ -42,7 +42,11 @@ impl<R: Arithmetic, const N: usize> Dual<R, N> {
     /// The variable of direction `i`: derivative 1 along it, 0 along the others.
     #[inline(always)]
     pub fn variable(re: R, i: usize) -> Self {
-        Dual { re, eps: std::array::from_fn(|k| if k == i { R::constant(1.0) } else { R::nothing() }) }
+        let mut eps = [R::nothing(); N];
+        if let Some(own) = eps.get_mut(i) {
+            *own = R::constant(1.0);
+        }
+        Dual { re, eps }
     }
 
     #[inline(always)]

@@ -82,10 +82,15 @@ impl<'t, T: TapeNumber> Scalar<'t, T> {
         x: [Self; N],
         f: impl FnOnce([Dual<T, N>; N]) -> [Dual<T, N>; M],
     ) -> [Self; M] {
-        let y = f(array::from_fn(|i| Dual::variable(x[i].value(), i)));
+        // Loops: of many arguments the functions of arrays are calls.
+        let mut duals = [Dual::constant(T::constant(0.0)); N];
+        for (i, dual) in duals.iter_mut().enumerate() {
+            *dual = Dual::variable(x[i].value(), i);
+        }
+        let y = f(duals);
         let mut results = [Scalar::constant(T::constant(0.0)); M];
-        for (result, y) in results.iter_mut().zip(y) {
-            *result = Scalar::named("forward", y.re, array::from_fn::<_, N, _>(|i| (x[i], y.eps[i])));
+        for (result, y) in results.iter_mut().zip(&y) {
+            *result = Scalar::with_slopes("forward", y.re, &x, &y.eps);
         }
         results
     }

@@ -108,10 +108,22 @@ impl<T: TapeFloat> Tape<T> {
         }
     }
 
-    /// Whether the positions of a `take` are found from its operand.
-    pub(crate) fn is_choice(&self, node: NodeId) -> bool {
-        let trace = self.tensors.trace.borrow();
-        trace.as_ref().is_some_and(|trace| trace.choices.iter().any(|(chosen, _)| *chosen == node))
+    /// Notes that what is computed in the derivative of a node takes over positions that the node found
+    /// from its operand.
+    #[track_caller]
+    pub(crate) fn note_follower(&self, y: &Var<'_, T>, node: NodeId) {
+        let mut trace = self.tensors.trace.borrow_mut();
+        let Some(trace) = &mut *trace else { return };
+        let known = trace.followers.iter().find(|(follower, _)| *follower == node).map(|(_, first)| *first);
+        let found = || trace.choices.iter().any(|(chosen, _)| *chosen == node).then_some(node);
+        match (known.or_else(found), y.node()) {
+            (Some(first), Some(y)) => trace.followers.push((y, first)),
+            (Some(_), None) => {
+                let what = "a constant was put at positions that are found from values";
+                trace.obstacle.get_or_insert((what, Some(Location::caller())));
+            }
+            (None, _) => {}
+        }
     }
 
     /// Notes that something is done which a program can't do again.

@@ -17,6 +17,7 @@ use crate::{
 };
 use smallvec::SmallVec;
 use std::{
+    array,
     cmp::Ordering,
     fmt,
     ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign},
@@ -117,6 +118,34 @@ impl<'t, T: TapeNumber> Scalar<'t, T> {
             }
             None => Scalar::constant(value),
         }
+    }
+
+    /// The same of arguments and slopes apart, by loops: of many arguments the functions of arrays are calls.
+    #[inline(always)]
+    #[track_caller]
+    pub(super) fn with_slopes<const N: usize>(
+        name: &'static str,
+        value: T,
+        x: &[Self; N],
+        slopes: &[T; N],
+    ) -> Self {
+        let Some(tape) = x.iter().find_map(|x| x.tape).filter(|_| N <= LONGEST) else {
+            return Self::named::<N>(name, value, array::from_fn(|i| (x[i], slopes[i])));
+        };
+        let (told, mut foreign) = (Told::new(name, value.primal(), Location::caller()), false);
+        let mut arguments = [(StatementId::CONSTANT, T::constant(0.0)); N];
+        for (k, argument) in arguments.iter_mut().enumerate() {
+            foreign |= x[k].tape.is_some_and(|t| !std::ptr::eq(t, tape));
+            *argument = (x[k].id, slopes[k]);
+        }
+        if foreign {
+            return tape.two_tapes();
+        }
+        let id = tape.statements.push(arguments, told);
+        if tape.settings.observed.get() {
+            tape.statements.note_constants(id, x.map(|x| (x.id, x.value.primal())));
+        }
+        Scalar::recorded(tape, value, id)
     }
 
     /// More arguments than one statement has: a chain of statements, each with the one before it as its first

@@ -47,9 +47,13 @@ impl<'t, T: TapeFloat> Step<'_, 't, T> {
         self.sweep.graph
     }
 
-    /// Whether what is recorded reads positions that a program finds anew for the node itself alone.
-    pub(crate) fn reads_choice(&self) -> bool {
-        self.sweep.graph && self.tape.is_choice(self.index)
+    /// Gives an operand the gradient that reads the positions of this node; a program that finds these anew
+    /// finds them for both.
+    pub(crate) fn give_by_positions(&mut self, input: usize, grad: Var<'t, T>) {
+        if self.sweep.graph {
+            self.tape.note_follower(&grad, self.index);
+        }
+        self.give(input, grad);
     }
 
     /// An operand that the rule said it keeps.

@@ -12,6 +12,8 @@ pub(crate) struct Trace<T: Element> {
     pub params: Vec<(NodeId, Arc<dyn Stored<T>>)>,
     /// How the positions of a `take` are found from its operand.
     pub choices: Vec<(NodeId, Choice<T>)>,
+    /// Nodes of derivatives with the positions of such a node.
+    pub followers: Vec<(NodeId, NodeId)>,
     /// Something was done that a program can't do.
     pub obstacle: Option<(&'static str, Option<&'static Location<'static>>)>,
 }
@@ -21,6 +23,12 @@ pub(crate) type Choice<T> = Box<dyn Fn(&Tensor<T>) -> Tensor<u32>>;
 
 impl<T: Element> Trace<T> {
     pub fn new() -> Trace<T> {
-        Trace { constants: Vec::new(), params: Vec::new(), choices: Vec::new(), obstacle: None }
+        Trace {
+            constants: Vec::new(),
+            params: Vec::new(),
+            choices: Vec::new(),
+            followers: Vec::new(),
+            obstacle: None,
+        }
     }
 }

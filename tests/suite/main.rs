@@ -11,6 +11,7 @@ mod compress;
 mod degenerate;
 mod distributed;
 mod documents;
+mod each;
 mod explore;
 mod extremes;
 mod failures;

@@ -83,12 +83,70 @@ fn every_operation_is_refused_or_replayed_to_the_bit() {
     }
     assert!(wrong.is_empty(), "{} of them:\n{}", wrong.len(), wrong.join("\n"));
     refused.iter_mut().for_each(|names| names.sort());
-    // Where a caller gets positions, random numbers are drawn, or a path can't be computed anew.
+    // Where a caller gets positions, random numbers are drawn, or a path can't be computed anew. Of pooling
+    // the gradient is that of a sum here: a constant, put where the largest were when it was recorded.
     let values = "adaptive_max_pool1d adaptive_max_pool2d cummax cummin dropout kthvalue max_dim median median_dim min_dim \
                   rrelu sort topk";
-    let gradients = "adaptive_max_pool1d adaptive_max_pool2d cross_entropy cummax cummin det dropout kthvalue max_dim max_pool1d \
-                     max_pool2d median median_dim min_dim rrelu sort topk";
+    let gradients = "adaptive_max_pool1d adaptive_max_pool2d cummax cummin det dropout kthvalue max_dim \
+                     max_pool1d max_pool2d median median_dim min_dim rrelu sort topk";
     assert_eq!(refused.map(|names| names.join(" ")), [values, gradients]);
+}
+
+/// What a program for many examples gives, all operands of each their own or the first alone, beside what it
+/// gives for each.
+fn agrees_for_many(entry: &Entry, gradients: bool, own: usize, wrong: &mut Vec<String>) -> bool {
+    let operands: Vec<Vec<Tensor<f64>>> = (0..entry.operands).map(kinds).collect();
+    let of = |kind: usize| operands.iter().take(own).map(|kinds| &kinds[kind]).collect::<Vec<_>>();
+    let recorded = Program::new(&of(0), &[], |tape, x, _| {
+        let shared = operands.iter().skip(own).map(|kinds| tape.constant(&kinds[0]));
+        let x: Vec<Var<'_, f64>> = x.iter().cloned().chain(shared).collect();
+        match gradients {
+            true => with_gradients(entry, &x),
+            false => vec![(entry.run)(&x)],
+        }
+    });
+    let Ok(mut program) = recorded else { return false };
+    let each: Vec<(usize, Vec<Tensor<f64>>)> =
+        (0..operands[0].len()).filter_map(|kind| Some((kind, program.run(&of(kind), &[]).ok()?))).collect();
+    let stacked: Vec<Tensor<f64>> = (0..own.min(operands.len()))
+        .map(|k| {
+            Tensor::stack(&each.iter().map(|(kind, _)| &operands[k][*kind]).collect::<Vec<_>>(), 0).unwrap()
+        })
+        .collect();
+    let all = match program.run_each(&stacked.iter().collect::<Vec<_>>(), &[]) {
+        Ok(all) => all,
+        Err(error) => {
+            wrong.push(format!("{}, gradients {gradients}, own {own}: {error}", entry.name));
+            return true;
+        }
+    };
+    let near = |a: f64, b: f64| a == b || a.is_nan() && b.is_nan() || (a - b).abs() <= 1e-9 * (1.0 + b.abs());
+    for (i, (kind, results)) in each.iter().enumerate() {
+        for (k, (all, one)) in all.iter().zip(results).enumerate() {
+            let own = all.select(0, i as isize).unwrap();
+            let same =
+                own.shape() == one.shape() && own.to_vec().iter().zip(one.to_vec()).all(|(&a, b)| near(a, b));
+            if !same {
+                wrong.push(format!(
+                    "{}, gradients {gradients}, kind {kind}, result {k}:\n{own:?}\n{one:?}",
+                    entry.name
+                ));
+            }
+        }
+    }
+    true
+}
+
+#[test]
+fn every_operation_gives_for_many_examples_what_it_gives_for_each() {
+    let (mut wrong, mut count) = (Vec::new(), 0);
+    for entry in all() {
+        for (gradients, own) in [(false, 9), (true, 9), (true, 1)] {
+            count += usize::from(agrees_for_many(entry, gradients, own, &mut wrong));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of them:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(count > 500, "{count} were recorded");
 }
 
 /// The same of a saved tape: on other values it gives what the tape would have given, or says that it can't.

@@ -151,13 +151,28 @@ impl<T: Arithmetic> Statements<T> {
                     at..at + b.counts[statement] as usize
                 };
                 let mut statement = result.place();
-                let single = b.counts[statement] != TENSOR && columns[statement] == u32::MAX;
-                let arguments = if single { &b.ids[range(statement)] } else { &[] };
-                if single && arguments.iter().all(|&id| id == 0 || columns[id as usize] != u32::MAX) {
-                    // Made of columns at once: the statement is the row.
-                    let pairs = arguments.iter().zip(&b.partials[range(statement)]);
-                    row.extend(pairs.filter(|&(&id, _)| id != 0).map(|(&id, &d)| (columns[id as usize], d)));
-                } else {
+                // Made of columns at once, the statement is the row.
+                let mut single = b.counts[statement] != TENSOR && columns[statement] == u32::MAX;
+                let mut sorted = true;
+                if single {
+                    let mut last = None;
+                    for (&id, &slope) in b.ids[range(statement)].iter().zip(&b.partials[range(statement)]) {
+                        let column = columns[id as usize];
+                        if column == u32::MAX {
+                            single = id == 0;
+                            if single {
+                                continue;
+                            }
+                            row.clear();
+                            sorted = true;
+                            break;
+                        }
+                        sorted &= last.is_none_or(|last| last < column);
+                        last = Some(column);
+                        row.push((column, slope));
+                    }
+                }
+                if !single {
                     adjoints[statement] = T::constant(1.0);
                     marked[statement] = true;
                     // Statements at and below `statement` that have an adjoint and no column.
@@ -195,8 +210,9 @@ impl<T: Arithmetic> Statements<T> {
                         let adjoint = std::mem::replace(&mut adjoints[id.place()], T::constant(0.0));
                         row.push((columns[id.place()], adjoint));
                     }
+                    sorted = row.is_sorted_by(|a, b| a.0 < b.0);
                 }
-                if !row.is_sorted_by(|a, b| a.0 < b.0) {
+                if !sorted {
                     row.sort_by_key(|&(column, _)| column);
                     row.dedup_by(|next, kept| {
                         let same = next.0 == kept.0;

@@ -279,6 +279,101 @@ fn values_without_training(seed: u64) -> Result<()> {
     Ok(())
 }
 
+/// Each example of a batch, by a program of one example that runs for all at once and by one run for each.
+#[test]
+fn a_program_for_many_examples_gives_what_it_gives_for_each() -> Result<()> {
+    let (mut models, mut all) = (0, Compared::default());
+    for seed in seeds() {
+        for training in [true, false] {
+            models += u64::from(examples(seed, training, &mut all)?);
+        }
+    }
+    assert!(models * 2 > 3 * seeds().count() as u64, "{models} models were recorded");
+    // Some models are so made that gradients are the small rest of large numbers.
+    let Compared { near, far } = all;
+    assert!(far.len() * 2000 <= near, "{} of {near}: {:?}", far.len(), far.first());
+    Ok(())
+}
+
+/// What was compared, and where it differs.
+#[derive(Default)]
+struct Compared {
+    near: usize,
+    far: Vec<String>,
+}
+
+impl Compared {
+    fn compare(&mut self, a: &[f32], b: &[f32], told: impl Fn() -> String) {
+        let most = b.iter().fold(0.1f32, |most, b| most.max(b.abs()));
+        match a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-3 * most) {
+            true => self.near += 1,
+            false => self.far.push(format!("{}: {a:?}, not {b:?}", told())),
+        }
+    }
+}
+
+/// Whether the model could be recorded for one example.
+fn examples(seed: u64, training: bool, all: &mut Compared) -> Result<bool> {
+    let model = Model::new(seed);
+    let told = |what: &str| format!("seed {seed}, training {training}, {what}: {}", model.chain());
+    let of = |t: &Tensor, i: usize| t.narrow(0, i, 1).unwrap();
+    let named = |t: &Tensor<u32>, i: usize| t.narrow(0, i, 1).unwrap();
+    let with = model.embedding.is_none() as usize;
+    let (x, index, labels) = model.batch(1);
+    let program =
+        Program::new(&[&of(&x, 0)], &[&named(&index, 0), &named(&labels, 0)][with..], |tape, x, indices| {
+            tape.set_training(training);
+            let labels = &indices[indices.len() - 1];
+            vec![model.loss(&x[0], &indices[0], labels, |parts, x| chain(Way::Plain, parts, x))]
+        });
+    let mut program = match program {
+        Ok(program) => program,
+        // What a whole batch decides can't be recorded, and the message names it.
+        Err(why) => {
+            let why = why.to_string();
+            let known = ["random numbers", "running statistics", "batch_norm", "instance_norm"];
+            assert!(training && known.iter().any(|k| why.contains(k)), "{}", told(&why));
+            return Ok(false);
+        }
+    };
+    // Equal numbers, as other steps have them, are all rounding once they are normalised.
+    for step in [0, 2, 5] {
+        let (x, index, labels) = model.batch(step);
+        let (n, given) = (x.dim(0), (&[&x][..], &[&index, &labels][with..]));
+        let (values, grads) = program.grad_each(given.0, given.1)?;
+        let (again, norms) = program.grad_norms(given.0, given.1)?;
+        let (values, norms) = (values[0].to_vec(), norms.to_vec());
+        assert_eq!((&values, values.len()), (&again[0].to_vec(), n), "{}", told("values"));
+        let most = norms[0] as f64;
+        let (_, clipped) = program.clipped_grad(given.0, given.1, most)?;
+        let mut sum: Option<Gradients> = None;
+        for i in 0..n {
+            let (x, index, labels) = (of(&x, i), named(&index, i), named(&labels, i));
+            let (value, mut one) = program.value_and_grad(&[&x], &[&index, &labels][with..])?;
+            all.compare(&values[i..=i], &value[0].to_vec(), || told("value"));
+            for (name, p) in named_params::<f32>(&model) {
+                let (a, b) = (grads.param(&p), one.param(&p));
+                assert_eq!(a.is_some(), b.is_some(), "{}", told(&name));
+                if let (Some(a), Some(b)) = (a, b) {
+                    all.compare(&a.select(0, i as isize)?.to_vec(), &b.to_vec(), || told(&name));
+                }
+            }
+            all.compare(&norms[i..=i], &[one.clip_norm(most, 2.0)? as f32], || told("norm"));
+            match &mut sum {
+                Some(sum) => sum.accumulate(&one)?,
+                None => sum = Some(one),
+            }
+        }
+        for (name, p) in named_params::<f32>(&model) {
+            if let (Some(a), Some(b)) = (clipped.param(&p), sum.as_ref().and_then(|s| s.param(&p))) {
+                let mean = |t: &Tensor| t.to_vec().iter().map(|v| v / n as f32).collect::<Vec<_>>();
+                all.compare(&mean(a), &mean(b), || told(&format!("{name}, clipped")));
+            }
+        }
+    }
+    Ok(true)
+}
+
 /// A tape that was written, read and run again, on what it was recorded with and on other numbers.
 fn saved(seed: u64, path: &Path) -> Result<()> {
     let direct = |step: u64, labels_of: u64| {
