@@ -202,28 +202,38 @@ pub fn ops(list: &mut Vec<Op>) {
         )?;
         Some(())
     });
-    op(list, "rotary", |g| {
-        let (length, half, start) = (g.int(1, 4), g.int(1, 3), g.int(0, 5));
-        let lead: Vec<usize> = (0..g.int(0, 2)).map(|_| g.int(1, 3)).collect();
-        let x = g.of(&[&lead[..], &[length, 2 * half]].concat());
-        let base = g.choose(&[10.0, 10_000.0]);
-        let definition = move |a: &[&Arr]| {
-            Arr::build(&a[0].shape, |i| {
-                let (place, k) = (i[i.len() - 2], i[i.len() - 1]);
-                let angle = (start + place) as f64 / f64::powf(base, (k % half) as f64 / half as f64);
-                let at =
-                    |k: usize| a[0].at(&i[..i.len() - 1].iter().copied().chain(once(k)).collect::<Vec<_>>());
-                let (first, second) = (at(k % half), at(k % half + half));
-                match k < half {
-                    true => first * angle.cos() - second * angle.sin(),
-                    false => second * angle.cos() + first * angle.sin(),
-                }
-            })
-        };
-        let text = format!("$0.rotary({start}, {base})");
-        g.emit(text, &[x], move |v| v[0].rotary(start, base), definition)?;
-        Some(())
-    });
+    for (name, neighbours) in [("rotary", false), ("rotary_interleaved", true)] {
+        op(list, name, move |g| {
+            let (length, half, start) = (g.int(1, 4), g.int(1, 3), g.int(0, 5));
+            let lead: Vec<usize> = (0..g.int(0, 2)).map(|_| g.int(1, 3)).collect();
+            let x = g.of(&[&lead[..], &[length, 2 * half]].concat());
+            let base = g.choose(&[10.0, 10_000.0]);
+            // The places of a pair, and whether an element is its first one.
+            let pair = move |k: usize| match neighbours {
+                true => (k / 2, k / 2 * 2, k / 2 * 2 + 1, k % 2 == 0),
+                false => (k % half, k % half, k % half + half, k < half),
+            };
+            let definition = move |a: &[&Arr]| {
+                Arr::build(&a[0].shape, |i| {
+                    let (place, (number, first, second, is_first)) = (i[i.len() - 2], pair(i[i.len() - 1]));
+                    let angle = (start + place) as f64 / f64::powf(base, number as f64 / half as f64);
+                    let lead = || i[..i.len() - 1].iter().copied();
+                    let [first, second] =
+                        [first, second].map(|k| a[0].at(&lead().chain(once(k)).collect::<Vec<_>>()));
+                    match is_first {
+                        true => first * angle.cos() - second * angle.sin(),
+                        false => second * angle.cos() + first * angle.sin(),
+                    }
+                })
+            };
+            let text = format!("$0.{name}({start}, {base})");
+            fn apply<'t>(x: &V<'t>, neighbours: bool, start: usize, base: f64) -> V<'t> {
+                if neighbours { x.rotary_interleaved(start, base) } else { x.rotary(start, base) }
+            }
+            g.emit(text, &[x], move |v| apply(&v[0], neighbours, start, base), definition)?;
+            Some(())
+        });
+    }
     op(list, "fake_quantize_learned", |g| {
         let x = g.any(1, 3);
         let x = g.within(x, -4.0, 4.0)?;

@@ -252,6 +252,7 @@ entries! {
     bincount 1 |x| x[0].select(0, 0).bincount(&rows(), 5);
     scale_grad_by_freq 1 |x| x[0].scale_grad_by_freq(&rows());
     rotary 1 |x| x[0].rotary(1, 100.0);
+    rotary_interleaved 1 |x| x[0].rotary_interleaved(1, 100.0);
     dropout 1 |x| x[0].dropout(0.3);
     fake_quantize_learned 2 |x| x[0].fake_quantize_learned(&x[1].select(0, 0), -4.0, 3.0);
     conv3d 2 |x| picture(&x[0]).unsqueeze(0).conv3d(&eight(&x[1], [2, 1, 2, 2]).unsqueeze(2), None, &ConvOptions::default());

@@ -92,6 +92,7 @@ const OPERATIONS: &[(&str, Operation)] = &[
         x.interpolate(&InterpolateTo::Size(MOST.into()), InterpolateMode::Linear { align_corners: true })
     }),
     ("rotary", |x| x.rotary(MOST, f64::MIN_POSITIVE)),
+    ("rotary_interleaved", |x| x.rotary_interleaved(MOST, f64::MIN_POSITIVE)),
     ("instance_norm", |x| x.instance_norm(None, None, None, f64::NAN)),
     ("layer_norm", |x| x.layer_norm(&[MOST, MOST], None, None, 1e-5)),
     ("cosine_similarity", |x| x.cosine_similarity(x, LOW, 1e-8)),
