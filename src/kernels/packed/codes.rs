@@ -12,13 +12,13 @@ use crate::{
     error::Checked,
     real::half::{f16_bits_to_f32, f32_to_f16_bits},
 };
-use std::fmt;
+use std::{fmt, ops::Range};
 
 /// Columns that become floats at a time.
-const CHUNK: usize = 64;
+pub(super) const CHUNK: usize = 64;
 
 /// Codes of some columns.
-type Chunk = [[u8; LANES]; CHUNK];
+pub(super) type Chunk = [[u8; LANES]; CHUNK];
 
 /// Integers of 1 to 8 bits, and what each is worth: `(value(code) - zero point) · scale + offset`.
 pub struct Codes<T> {
@@ -261,36 +261,65 @@ impl<T: FloatElement> Codes<T> {
 
     /// As [`Packed::unpack`](super::Packed::unpack).
     pub(super) fn unpack(&self, panel: usize, from: usize, to: usize, out: &mut [T], stride: usize) {
-        let (length, groups) = match self.group {
-            0 => (self.cols, 0),
-            group => (group, self.cols.div_ceil(group)),
-        };
-        let mut bytes = [[0; LANES]; CHUNK];
+        let (mut bytes, mut scaling) = ([[0; LANES]; CHUNK], Scaling::default());
         for first in (from..to).step_by(CHUNK) {
             let last = to.min(first + CHUNK);
-            let place = |each: usize| {
-                let panel = panel * self.cols.div_ceil(each);
-                (panel + first / each, panel + last.div_ceil(each))
-            };
-            spread(&self.planes, &place, &mut bytes);
-            let mut at = first;
-            while at < last {
-                let group = at / length;
-                let end = last.min((group + 1) * length);
-                let place = if groups == 0 { 0 } else { panel * groups + group };
-                let out = &mut out[(at - from) * stride..];
-                numbers(self, place, &bytes[at - first..end - first], out, stride);
-                at = end;
+            self.spread(panel, first, last, &mut bytes);
+            for part in self.parts(first, last) {
+                self.scaling(panel, part.start, &mut scaling);
+                let bytes = &bytes[part.start - first..part.end - first];
+                numbers(self, &scaling, bytes, &mut out[(part.start - from) * stride..], stride);
             }
         }
     }
+
+    /// Whether codes are worth themselves, but for what is added.
+    pub(super) fn in_a_row(&self) -> bool {
+        matches!(self.values, Values::From(_))
+    }
+
+    /// The codes of the columns `from..to` of a panel, which are at most [`CHUNK`].
+    pub(super) fn spread(&self, panel: usize, from: usize, to: usize, bytes: &mut Chunk) {
+        for (i, plane) in self.planes.iter().enumerate() {
+            let each = (8 / plane.bits) as usize;
+            let panel = panel * self.cols.div_ceil(each);
+            let packed = &plane.bytes[panel + from / each..panel + to.div_ceil(each)];
+            join(packed, plane.bits, plane.shift, i > 0, bytes);
+        }
+    }
+
+    /// The columns `from..to` in parts that share scales.
+    pub(super) fn parts(&self, from: usize, to: usize) -> impl Iterator<Item = Range<usize>> {
+        let length = if self.group == 0 { self.cols } else { self.group };
+        let mut at = from;
+        std::iter::from_fn(move || {
+            let part = at..to.min((at / length + 1) * length);
+            at = part.end;
+            (!part.is_empty()).then_some(part)
+        })
+    }
+
+    /// What the codes of a column of a panel are worth.
+    pub(super) fn scaling(&self, panel: usize, column: usize, to: &mut Scaling<T>) {
+        let place = match self.group {
+            0 => 0,
+            group => panel * self.cols.div_ceil(group) + column / group,
+        };
+        scales_at(self, place, to);
+    }
 }
 
-/// The codes of up to [`CHUNK`] columns, from a multiple of 8 on.
-fn spread(planes: &[Plane], place: &dyn Fn(usize) -> (usize, usize), bytes: &mut Chunk) {
-    for (i, plane) in planes.iter().enumerate() {
-        let (from, to) = place((8 / plane.bits) as usize);
-        join(&plane.bytes[from..to], plane.bits, plane.shift, i > 0, bytes);
+/// What a panel's codes are worth: `(code + low) · scale + offset`.
+pub(super) struct Scaling<T> {
+    pub low: [T; LANES],
+    pub scale: [T; LANES],
+    pub offset: [T; LANES],
+}
+
+impl<T: FloatElement> Default for Scaling<T> {
+    fn default() -> Scaling<T> {
+        let all = |v: f64| [T::constant(v); LANES];
+        Scaling { low: all(0.0), scale: all(1.0), offset: all(0.0) }
     }
 }
 
@@ -333,24 +362,31 @@ fn plane<const BITS: usize, const EACH: usize>(
 }
 
 vectorised! {
-    /// Codes of columns that share scales and offsets, those at `place`, as numbers.
-    fn numbers fused fma (codes: &Codes<T>, place: usize, bytes: &[[u8; LANES]], out: &mut [T], stride: usize) {
-        let (mut low, mut scale) = ([T::constant(0.0); LANES], [T::constant(1.0); LANES]);
-        let mut offset = [T::constant(0.0); LANES];
+    /// The scales and offsets at a place.
+    fn scales_at(codes: &Codes<T>, place: usize, to: &mut Scaling<T>) {
         if let Values::From(first) = codes.values {
-            low = [T::constant(f64::from(first)); LANES];
+            to.low = [T::constant(f64::from(first)); LANES];
         }
         if let Some(zeros) = &codes.zeros {
             for k in 0..LANES {
-                low[k] = low[k] - T::from_small(zeros[place][k]);
+                to.low[k] = to.low[k] - T::from_small(zeros[place][k]);
             }
         }
         if let Some(scales) = &codes.scales {
-            read(scales, place, &mut scale);
+            read(scales, place, &mut to.scale);
         }
         if let Some(offsets) = &codes.offsets {
-            read(offsets, place, &mut offset);
+            read(offsets, place, &mut to.offset);
         }
+    }
+}
+
+vectorised! {
+    /// Codes of columns that share scales and offsets as numbers.
+    fn numbers fused fma (
+        codes: &Codes<T>, scaling: &Scaling<T>, bytes: &[[u8; LANES]], out: &mut [T], stride: usize
+    ) {
+        let Scaling { low, scale, offset } = *scaling;
         let out = out.chunks_mut(stride).zip(bytes);
         match &codes.values {
             Values::From(_) => {

@@ -7,6 +7,7 @@ use super::{
         matmul::{Mat, MatMut, chain_steps, matmul_alone},
         vectorised::{MulAdd, vectorised},
     },
+    codes::{CHUNK, Chunk, Scaling},
     matrix::Packed,
     panels::LANES,
 };
@@ -24,7 +25,7 @@ use std::{
 pub(super) const FEW: usize = 8;
 /// Panels that few rows meet at a time, and columns.
 const SIDE: usize = 4;
-const COLUMNS: usize = 64;
+const COLUMNS: usize = CHUNK;
 /// Rows of the matrix that become floats at a time beside many rows, or for the way back.
 const WIDE: usize = 128;
 /// Multiply-adds worth a task of their own.
@@ -97,11 +98,11 @@ pub(crate) fn products<T: FloatElement>(
     if n <= FEW {
         let side = SIDE * LANES;
         return shared(outputs.div_ceil(side), work, |blocks| {
-            let mut tile = [[[T::constant(0.0); LANES]; COLUMNS]; SIDE];
+            let mut room = Room::default();
             let mut sums = [[[T::constant(0.0); LANES]; SIDE]; FEW];
             for block in blocks {
                 let size = side.min(outputs - block * side);
-                few(x, w, bias, block * SIDE, &mut tile, &mut sums[..n]);
+                few(x, w, bias, block * SIDE, &mut room, &mut sums[..n]);
                 for (row, sums) in sums[..n].iter().enumerate() {
                     // SAFETY: each block has columns of its own.
                     unsafe { columns.write(row, block * side, &sums.as_flattened()[..size]) };
@@ -134,7 +135,7 @@ fn few<T: FloatElement>(
     w: &Packed<T>,
     bias: Option<&[T]>,
     first: usize,
-    tile: &mut [Tile<T>; SIDE],
+    room: &mut Room<T>,
     all: &mut [[[T; LANES]; SIDE]],
 ) {
     let zero = T::constant(0.0);
@@ -147,19 +148,29 @@ fn few<T: FloatElement>(
             let last = end.min(q + COLUMNS);
             // What is read next comes near meanwhile.
             let (next, from) = if last < w.cols() { (first, last) } else { (first + SIDE, 0) };
-            for (i, tile) in tile.iter_mut().enumerate().take(panels) {
-                w.ask(next + i, from, w.cols().min(from + COLUMNS));
+            (0..panels).for_each(|i| w.ask(next + i, from, w.cols().min(from + COLUMNS)));
+            let rows = |columns: Range<usize>| {
+                move |i: usize| {
+                    let row = i * w.cols();
+                    x.get(row + columns.start..row + columns.end).unwrap_or_default()
+                }
+            };
+            if let Some(codes) = w.codes().filter(|codes| codes.in_a_row()) {
+                let bytes = &mut room.bytes;
+                (0..panels).for_each(|i| codes.spread(first + i, q, last, &mut bytes[i]));
+                for part in codes.parts(q, last) {
+                    for (i, worth) in room.worth.iter_mut().enumerate().take(panels) {
+                        codes.scaling(first + i, part.start, worth);
+                    }
+                    let tiles = Coded { bytes, from: part.start - q, worth: &room.worth };
+                    add(all.len(), rows(part), &tiles, &mut sums);
+                }
+                continue;
+            }
+            for (i, tile) in room.floats.iter_mut().enumerate().take(panels) {
                 w.unpack(first + i, q, last, tile.as_flattened_mut(), LANES);
             }
-            let row = |i: usize| x.get(i * w.cols() + q..i * w.cols() + last).unwrap_or_default();
-            let (mut i, n) = (0, all.len());
-            while i < n {
-                i += match n - i {
-                    4.. => add::<T, 4, 1>(std::array::from_fn(|k| row(i + k)), tile, &mut sums[i..]),
-                    2.. => add::<T, 2, 2>([row(i), row(i + 1)], tile, &mut sums[i..]),
-                    _ => add::<T, 1, 4>([row(i)], tile, &mut sums[i..]),
-                };
-            }
+            add(all.len(), rows(q..last), &Floats(&room.floats), &mut sums);
         }
         for (all, sums) in all.iter_mut().zip(&sums) {
             for (place, (all, sum)) in all.as_flattened_mut().iter_mut().zip(sums.as_flattened()).enumerate()
@@ -171,46 +182,162 @@ fn few<T: FloatElement>(
     }
 }
 
-/// Columns of panels as floats.
+/// Columns of a panel as floats.
 type Tile<T> = [[T; LANES]; COLUMNS];
 
-/// Adds to the sums of `R` rows the columns of all tiles, `J` panels at a time; how many rows these are.
-#[inline(always)]
-fn add<T: FloatElement, const R: usize, const J: usize>(
-    x: [&[T]; R],
-    tiles: &[Tile<T>; SIDE],
-    sums: &mut [[[T; LANES]; SIDE]],
-) -> usize {
-    for (first, tiles) in tiles.as_chunks::<J>().0.iter().enumerate() {
-        let mut own = [[[T::constant(0.0); LANES]; J]; R];
-        for (own, sums) in own.iter_mut().zip(sums.iter()) {
-            own.copy_from_slice(&sums[first * J..(first + 1) * J]);
-        }
-        own = add_rows(x, tiles, own);
-        for (own, sums) in own.iter().zip(sums.iter_mut()) {
-            sums[first * J..(first + 1) * J].copy_from_slice(own);
+/// Where the columns of some panels lie while they are worked on.
+struct Room<T> {
+    floats: [Tile<T>; SIDE],
+    bytes: [Chunk; SIDE],
+    worth: [Scaling<T>; SIDE],
+}
+
+impl<T: FloatElement> Default for Room<T> {
+    fn default() -> Room<T> {
+        Room {
+            floats: [[[T::constant(0.0); LANES]; COLUMNS]; SIDE],
+            bytes: [[[0; LANES]; COLUMNS]; SIDE],
+            worth: std::array::from_fn(|_| Scaling::default()),
         }
     }
-    R
+}
+
+/// Columns of panels that rows meet.
+trait Tiles<T> {
+    /// Adds to the sums of `R` rows those with the `J` panels from `first` on.
+    fn add<const R: usize, const J: usize>(&self, first: usize, x: [&[T]; R], sums: &mut [Sums<T>]);
+}
+
+/// A row's sums with some panels.
+type Sums<T> = [[T; LANES]; SIDE];
+
+/// As floats.
+struct Floats<'a, T>(&'a [Tile<T>; SIDE]);
+
+/// As codes from a column on, and what they are worth.
+struct Coded<'a, T> {
+    bytes: &'a [Chunk; SIDE],
+    from: usize,
+    worth: &'a [Scaling<T>; SIDE],
+}
+
+impl<T: FloatElement> Tiles<T> for Floats<'_, T> {
+    fn add<const R: usize, const J: usize>(&self, first: usize, x: [&[T]; R], sums: &mut [Sums<T>]) {
+        add_floats(x, std::array::from_fn::<_, J, _>(|j| &self.0[first + j]), first, sums);
+    }
+}
+
+impl<T: FloatElement> Tiles<T> for Coded<'_, T> {
+    fn add<const R: usize, const J: usize>(&self, first: usize, x: [&[T]; R], sums: &mut [Sums<T>]) {
+        let bytes = std::array::from_fn::<_, J, _>(|j| &self.bytes[first + j][self.from..]);
+        add_codes(x, bytes, &self.worth[first..first + J], first, sums);
+    }
+}
+
+/// Adds to the sums of `n` rows the columns of all tiles.
+fn add<'x, T: FloatElement>(
+    n: usize,
+    row: impl Fn(usize) -> &'x [T],
+    tiles: &impl Tiles<T>,
+    sums: &mut [Sums<T>],
+) {
+    let mut i = 0;
+    while i < n {
+        let sums = &mut sums[i..];
+        i += match n - i {
+            4.. => {
+                let x = [row(i), row(i + 1), row(i + 2), row(i + 3)];
+                (0..SIDE).for_each(|first| tiles.add::<4, 1>(first, x, sums));
+                4
+            }
+            2.. => {
+                let x = [row(i), row(i + 1)];
+                (0..SIDE).step_by(2).for_each(|first| tiles.add::<2, 2>(first, x, sums));
+                2
+            }
+            _ => {
+                tiles.add::<1, SIDE>(0, [row(i)], sums);
+                1
+            }
+        };
+    }
 }
 
 vectorised! {
-    /// Sums of `R` rows and `J` panels, in registers.
-    fn add_rows [const R: usize, const J: usize] fused fma (
-        x: [&[T]; R], tiles: &[Tile<T>; J], sums: [[[T; LANES]; J]; R]
-    ) -> [[[T; LANES]; J]; R] {
-        let mut sums = sums;
+    fn add_floats [const R: usize, const J: usize] fused fma (
+        x: [&[T]; R], tiles: [&Tile<T>; J], first: usize, sums: &mut [Sums<T>]
+    ) {
+        // In registers, which the results' place is not while somebody could see it.
+        let mut own = [[[T::constant(0.0); LANES]; J]; R];
+        for r in 0..R {
+            for j in 0..J {
+                own[r][j] = sums[r][first + j];
+            }
+        }
         for k in 0..x[0].len().min(COLUMNS) {
             for r in 0..R {
                 let v = x[r][k];
                 for j in 0..J {
                     for lane in 0..LANES {
-                        sums[r][j][lane] = fma.of(v, tiles[j][k][lane], sums[r][j][lane]);
+                        own[r][j][lane] = fma.of(v, tiles[j][k][lane], own[r][j][lane]);
                     }
                 }
             }
         }
-        sums
+        for r in 0..R {
+            for j in 0..J {
+                sums[r][first + j] = own[r][j];
+            }
+        }
+    }
+}
+
+vectorised! {
+    fn add_codes [const R: usize, const J: usize] fused fma (
+        x: [&[T]; R], codes: [&[[u8; LANES]]; J], worth: &[Scaling<T>], first: usize, sums: &mut [Sums<T>]
+    ) {
+        // All as long as each other, for the compiler to see.
+        let (mut n, mut x, mut codes) = (COLUMNS, x, codes);
+        for r in 0..R {
+            n = n.min(x[r].len());
+        }
+        for j in 0..J {
+            n = n.min(codes[j].len());
+        }
+        for r in 0..R {
+            x[r] = &x[r][..n];
+        }
+        for j in 0..J {
+            codes[j] = &codes[j][..n];
+        }
+        // In registers, as above.
+        let mut own = [[[T::constant(0.0); LANES]; J]; R];
+        let (mut low, mut scale, mut offset) = (own[0], own[0], own[0]);
+        for j in 0..J {
+            (low[j], scale[j], offset[j]) = (worth[j].low, worth[j].scale, worth[j].offset);
+            for r in 0..R {
+                own[r][j] = sums[r][first + j];
+            }
+        }
+        for k in 0..n {
+            for j in 0..J {
+                let mut w = [T::constant(0.0); LANES];
+                for lane in 0..LANES {
+                    w[lane] = fma.of(T::from_small(codes[j][k][lane]) + low[j][lane], scale[j][lane], offset[j][lane]);
+                }
+                for r in 0..R {
+                    let v = x[r][k];
+                    for lane in 0..LANES {
+                        own[r][j][lane] = fma.of(v, w[lane], own[r][j][lane]);
+                    }
+                }
+            }
+        }
+        for r in 0..R {
+            for j in 0..J {
+                sums[r][first + j] = own[r][j];
+            }
+        }
     }
 }
 
