@@ -27,7 +27,8 @@ pub struct Extra {
 pub enum End {
     Error,
     Panic,
-    /// The process is no more.
+    /// The process is no more: only where each has one.
+    #[cfg_attr(not(feature = "mpi"), allow(dead_code))]
     Kill,
 }
 
