@@ -210,7 +210,7 @@ pub fn ops(list: &mut Vec<Op>) {
             let base = g.choose(&[10.0, 10_000.0]);
             // The places of a pair, and whether an element is its first one.
             let pair = move |k: usize| match neighbours {
-                true => (k / 2, k / 2 * 2, k / 2 * 2 + 1, k % 2 == 0),
+                true => (k / 2, k / 2 * 2, k / 2 * 2 + 1, k.is_multiple_of(2)),
                 false => (k % half, k % half, k % half + half, k < half),
             };
             let definition = move |a: &[&Arr]| {

@@ -79,8 +79,10 @@ impl Llama {
     }
 }
 
+type Way = (&'static str, fn(&Llama) -> Result<()>);
+
 /// Every way to store a model's weights.
-fn ways() -> Vec<(&'static str, fn(&Llama) -> Result<()>)> {
+fn ways() -> Vec<Way> {
     vec![
         ("f16", |net| store_half(net, HalfFloat::F16, matrices)),
         ("bf16", |net| store_half(net, HalfFloat::Bf16, matrices)),

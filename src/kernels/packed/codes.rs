@@ -347,14 +347,14 @@ fn plane<const BITS: usize, const EACH: usize>(
 ) {
     let mask = ((1u32 << BITS) - 1) as u8;
     for (packed, bytes) in packed.iter().zip(bytes.as_chunks_mut::<EACH>().0) {
-        for i in 0..EACH {
+        for (i, bytes) in bytes.iter_mut().enumerate() {
             if more {
                 for k in 0..LANES {
-                    bytes[i][k] |= (packed[k] >> (i * BITS) & mask) << shift;
+                    bytes[k] |= (packed[k] >> (i * BITS) & mask) << shift;
                 }
             } else {
                 for k in 0..LANES {
-                    bytes[i][k] = packed[k] >> (i * BITS) & mask;
+                    bytes[k] = packed[k] >> (i * BITS) & mask;
                 }
             }
         }

@@ -298,17 +298,17 @@ vectorised! {
     ) {
         // All as long as each other, for the compiler to see.
         let (mut n, mut x, mut codes) = (COLUMNS, x, codes);
-        for r in 0..R {
-            n = n.min(x[r].len());
+        for x in &x {
+            n = n.min(x.len());
         }
-        for j in 0..J {
-            n = n.min(codes[j].len());
+        for codes in &codes {
+            n = n.min(codes.len());
         }
-        for r in 0..R {
-            x[r] = &x[r][..n];
+        for x in &mut x {
+            *x = &x[..n];
         }
-        for j in 0..J {
-            codes[j] = &codes[j][..n];
+        for codes in &mut codes {
+            *codes = &codes[..n];
         }
         // In registers, as above.
         let mut own = [[[T::constant(0.0); LANES]; J]; R];

@@ -38,7 +38,7 @@ fn forms<T: FloatElement>(rows: usize, cols: usize) -> Vec<(Packed<T>, Vec<T>)> 
     for bits in 1..=8 {
         for (group, kind) in [(0, 0), (32, 1), (7, 2), (16, 3), (32, 4)] {
             let groups = if group == 0 { 0 } else { cols.div_ceil(group) };
-            let place = |row: usize, col: usize| if group == 0 { 0 } else { row * groups + col / group };
+            let place = |row: usize, col: usize| col.checked_div(group).map_or(0, |at| row * groups + at);
             let codes = |i: usize| code(bits, i);
             let table: [T; 256] = std::array::from_fn(|i| float(noise(i + 77)));
             let count = if group == 0 { 1 } else { rows * groups };
