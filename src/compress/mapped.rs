@@ -1,9 +1,9 @@
-//! Models as files that are mapped: weights run from the file's own bytes, and what isn't used isn't read. What the
-//! bytes are is said in `docs/format.md`.
+//! Models as files that are mapped: weights run from the file's own bytes, and what isn't used isn't read.
+//! What the bytes are is said in `docs/format.md`.
 use super::{
     filter::each_field,
     format::crc32,
-    pack::{Held, put},
+    unpack::{Held, put},
 };
 use crate::{
     error::{Checked, Error, Result},
@@ -61,15 +61,17 @@ struct Place {
     crc32: u32,
 }
 
-/// A file that [`save_mapped`] wrote, mapped into memory. Opening and loading look at its header alone; the checksum of
-/// a weight is looked at when the weight is first used, and what is wrong then is that operation's error.
+/// A file that [`save_mapped`] wrote, mapped into memory. Opening and loading look at its header alone; the
+/// checksum of a weight is looked at when the weight is first used, and what is wrong then is that
+/// operation's error.
 ///
-/// The system reads the file as weights are used, and may forget them again when memory is short; several processes
-/// share them. So the file must not be changed or cut as long as something that came of it lives: it may be removed,
-/// or replaced by another, as [`save_mapped`] does it.
+/// The system reads the file as weights are used, and may forget them again when memory is short; several
+/// processes share them. So the file must not be changed or cut as long as something that came of it lives:
+/// it may be removed, or replaced by another, as [`save_mapped`] does it.
 ///
 /// ```
-/// use kolmo::{Random, Tape, Tensor, compress::{MappedModel, matrices, quantize::WeightOnly, save_mapped}, nn::{Layer, Linear}};
+/// use kolmo::{Random, Tape, Tensor, nn::{Layer, Linear}};
+/// use kolmo::compress::{MappedModel, matrices, quantize::WeightOnly, save_mapped};
 /// let net = Linear::new(64, 32, &mut Random::new(0));
 /// WeightOnly::new(4).groups(32).apply(&net, matrices)?;
 /// let path = std::env::temp_dir().join(format!("kolmo-mapped-{}.kolmo", std::process::id()));
@@ -92,8 +94,8 @@ pub struct MappedModel {
 }
 
 /// Writes a model so that it runs from the file: its weights as they are held, those that are
-/// [packed](super::Packed) as they are computed with, all others as floats. That file is larger than the coded one of
-/// [`pack`](super::pack), and there at once. It is whole or not there.
+/// [packed](super::Packed) as they are computed with, all others as floats. That file is larger than the
+/// coded one of [`pack`](super::pack), and there at once. It is whole or not there.
 ///
 /// # Errors
 /// A parametrisation fails; the file can't be written; the machine has its numbers the other way round.
@@ -142,7 +144,8 @@ fn content<T: Float>(name: String, p: &Param<T>) -> Result<Content> {
 
 fn write(all: Vec<Content>, meta: BTreeMap<String, String>, path: &Path) -> Result<()> {
     little_endian("save_mapped")?;
-    // The header's length hangs on the places, and these on its length: they are written as wide as they can get.
+    // The header's length hangs on the places, and these on its length: they are written as wide as they can
+    // get.
     let header = |first: usize| {
         let mut at = first;
         let entries = all.iter().map(|content| {

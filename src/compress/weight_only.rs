@@ -13,9 +13,9 @@ use crate::{
 use serde::Serialize;
 use std::sync::Arc;
 
-/// Weights held as integers of a few bits, with a scale and a zero point for each group of neighbours, rounded to the
-/// nearest: no training, no data. The model runs as before, through its own `forward`, on the integers; so stored
-/// weights aren't trained, but gradients pass through them to what comes before.
+/// Weights held as integers of a few bits, with a scale and a zero point for each group of neighbours,
+/// rounded to the nearest: no training, no data. The model runs as before, through its own `forward`, on the
+/// integers; so stored weights aren't trained, but gradients pass through them to what comes before.
 ///
 /// ```
 /// use kolmo::{Random, Tape, Tensor, compress::{matrices, quantize::WeightOnly}, nn::{Layer, Linear}};
@@ -50,8 +50,8 @@ impl Check for WeightOnly {
 }
 
 impl WeightOnly {
-    /// Integers of so many bits, 1 to 8, with a scale and a zero point for each index of the first axis: each output of
-    /// a linear layer.
+    /// Integers of so many bits, 1 to 8, with a scale and a zero point for each index of the first axis: each
+    /// output of a linear layer.
     pub fn new(bits: u32) -> WeightOnly {
         WeightOnly { bits, group: usize::MAX, symmetric: false }
     }
@@ -69,8 +69,8 @@ impl WeightOnly {
     /// Stores the weights that `filter` picks by name and shape in this form. They aren't trained any more.
     ///
     /// # Errors
-    /// A filter that picks no parameter; bits that aren't from 1 to 8, groups of 0; a weight that isn't finite, or has
-    /// fewer than two axes. Nothing has changed then.
+    /// A filter that picks no parameter; bits that aren't from 1 to 8, groups of 0; a weight that isn't
+    /// finite, or has fewer than two axes. Nothing has changed then.
     pub fn apply<M: Serialize + ?Sized>(
         self,
         model: &M,
@@ -203,8 +203,8 @@ fn store<M: Serialize + ?Sized>(
     Ok(())
 }
 
-/// Stores the weights of a model that `filter` picks as floats of 16 bits, rounded to the nearest. They aren't trained
-/// any more; the model runs on them through its own `forward`.
+/// Stores the weights of a model that `filter` picks as floats of 16 bits, rounded to the nearest. They
+/// aren't trained any more; the model runs on them through its own `forward`.
 ///
 /// ```
 /// use kolmo::{Random, compress::{HalfFloat, matrices, quantize::store_half}, nn::Linear};

@@ -8,8 +8,8 @@ pub(crate) struct Map(memmap2::Mmap);
 impl Map {
     pub(crate) fn open(path: &Path) -> Result<Map> {
         let file = File::open(path).map_err(|e| Error::io(path, e))?;
-        // SAFETY: nothing in this process writes files in place: they are replaced as a whole. That nobody else does
-        // as long as one is mapped is asked of the user where a map is made.
+        // SAFETY: nothing in this process writes files in place: they are replaced as a whole. That nobody
+        // else does as long as one is mapped is asked of the user where a map is made.
         let map = unsafe { memmap2::Mmap::map(&file) };
         map.map(Map).map_err(|e| Error::io(path, e))
     }

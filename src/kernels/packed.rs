@@ -1,12 +1,15 @@
-//! Matrices whose numbers take fewer bits than a float. They lie in panels of 16 rows, the numbers of one column side
-//! by side, so that a product with few rows runs over them as they are stored.
+//! Matrices whose numbers take fewer bits than a float. They lie in panels of 16 rows, the numbers of one
+//! column side by side, so that a product with few rows runs over them as they are stored.
 mod codes;
+mod few;
 mod form;
 mod held;
 mod list;
 mod matrix;
 mod panels;
+mod planes;
 mod product;
+mod scales;
 #[cfg(test)]
 mod tests;
 

@@ -29,8 +29,8 @@ impl<'t, T: Float> Var<'t, T> {
         self.turned("rotary", start, base, false)
     }
 
-    /// The same with neighbours, the elements 2i and 2i + 1, turned together: as the paper has it, and files of
-    /// llama.cpp.
+    /// The same with neighbours, the elements 2i and 2i + 1, turned together: as the paper has it, and files
+    /// of llama.cpp.
     #[track_caller]
     pub fn rotary_interleaved(&self, start: usize, base: f64) -> Var<'t, T> {
         self.turned("rotary_interleaved", start, base, true)

@@ -258,8 +258,8 @@ impl<T: Float> Param<T> {
         self.0.id
     }
 
-    /// The tensor. Of one that is [packed](crate::compress::Packed), what is read of this handle to it becomes floats
-    /// as long as that handle lives; the parameter stays as it is.
+    /// The tensor. Of one that is [packed](crate::compress::Packed), what is read of this handle to it
+    /// becomes floats as long as that handle lives; the parameter stays as it is.
     pub fn value(&self) -> Tensor<T> {
         self.read().holds.value.afresh()
     }
@@ -274,7 +274,8 @@ impl<T: Float> Param<T> {
         self.read().holds.value.shape().clone()
     }
 
-    /// Replaces the tensor; the shape may change. One that is [packed](crate::compress::Packed) isn't trained.
+    /// Replaces the tensor; the shape may change. One that is [packed](crate::compress::Packed) isn't
+    /// trained.
     pub fn set(&self, value: impl Into<Tensor<T>>) {
         let mut state = self.write();
         state.holds.value = value.into();

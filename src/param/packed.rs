@@ -13,10 +13,10 @@ const MOST: usize = 256;
 
 /// # Packed: held in the form alone
 impl<T: Float> Param<T> {
-    /// Freezes the parameter for good, until [`set_trainable`](Param::set_trainable): integers and step sizes, or codes
-    /// and centroids, are then all that is held of it, and it is used as it is held. A mask's zeros are a code of
-    /// their own. A parameter that is neither of steps nor of a codebook, or has fewer than two axes, stays as it
-    /// is.
+    /// Freezes the parameter for good, until [`set_trainable`](Param::set_trainable): integers and step
+    /// sizes, or codes and centroids, are then all that is held of it, and it is used as it is held. A mask's
+    /// zeros are a code of their own. A parameter that is neither of steps nor of a codebook, or has fewer
+    /// than two axes, stays as it is.
     ///
     /// ```
     /// use kolmo::{Tensor, nn::Param};
@@ -126,7 +126,8 @@ fn packed_codebook<T: Float>(state: &ParamState<T>) -> Checked<Packed<T>> {
     Packed::of_codes(state.value.shape(), &parts)
 }
 
-/// What a packed tensor is when it is to be trained: a codebook where its codes are all there is, else plain numbers.
+/// What a packed tensor is when it is to be trained: a codebook where its codes are all there is, else plain
+/// numbers.
 pub(super) fn thawed<T: Float>(value: &Tensor<T>) -> ParamState<T> {
     let plain = value.in_memory().unwrap_or_else(Tensor::lacking);
     let mut state = ParamState::dense(plain);
@@ -176,5 +177,6 @@ pub(super) fn alone<T: Float>(state: &ParamState<T>) -> Checked<()> {
     if state.value.source().is_none() || (state.mask.is_none() && matches!(state.form, Form::Dense)) {
         return Ok(());
     }
-    Err("the tensor is packed, so mask, codebook and steps are part of it: set_trainable(true) takes it apart".into())
+    let why = "the tensor is packed, so mask, codebook and steps are part of it: set_trainable(true) takes it apart";
+    Err(why.into())
 }

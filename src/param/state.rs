@@ -104,8 +104,8 @@ impl<T: Float> Param<T> {
         Ok(())
     }
 
-    /// Freezes the parameter and its codebook or step sizes (`false`) or lets them be trained again. One that is
-    /// [packed](crate::compress::Packed) becomes a codebook then if it was one, else plain numbers.
+    /// Freezes the parameter and its codebook or step sizes (`false`) or lets them be trained again. One that
+    /// is [packed](crate::compress::Packed) becomes a codebook then if it was one, else plain numbers.
     #[doc(alias = "requires_grad")]
     pub fn set_trainable(&self, on: bool) {
         if on && self.is_packed() {

@@ -110,9 +110,9 @@ impl<T: Float> Steps<T> {
         self.spread(&share_of_gradient(&sizes, each, self.most()), weight.shape())
     }
 
-    /// Weights rounded to whole numbers of steps. One beyond the last step pulls at a step size that is learnt
-    /// and has no gradient of its own, even where rounding alone would bring it back (Esser et al., 2020,
-    /// equations 3 and 5); of fixed sizes it has one wherever its whole number is in the range.
+    /// Weights rounded to whole numbers of steps. One beyond the last step pulls at a step size that is
+    /// learnt and has no gradient of its own, even where rounding alone would bring it back (Esser et al.,
+    /// 2020, equations 3 and 5); of fixed sizes it has one wherever its whole number is in the range.
     pub(super) fn round<'t>(&self, weight: &Var<'t, T>, kept: usize) -> Var<'t, T> {
         let size = self.shared(weight, kept);
         if self.sizes.is_trainable() {

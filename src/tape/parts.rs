@@ -255,7 +255,8 @@ pub(crate) trait Rule<T: TapeFloat> {
     }
 }
 
-/// Runs a rule's forward function on operands in memory, where some are held in another form that it doesn't take.
+/// Runs a rule's forward function on operands in memory, where some are held in another form that it doesn't
+/// take.
 pub(crate) fn with_floats<T: TapeFloat, R>(
     rule: &dyn Rule<T>,
     x: &[&Tensor<T>],

@@ -1,4 +1,5 @@
-//! Tensors whose elements are held in another form, and become numbers in memory of their own where they are read.
+//! Tensors whose elements are held in another form, and become numbers in memory of their own where they are
+//! read.
 use super::{
     array::{Tensor, Unfilled},
     element::Element,

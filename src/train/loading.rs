@@ -42,8 +42,9 @@ impl LoadOptions {
         self
     }
 
-    /// Whether weights that the file has in fewer bits than floats are held so ([packed](crate::compress::Packed)), and
-    /// not trained; else (`false`) they become floats as they are read.
+    /// Whether weights that the file has in fewer bits than floats are held so
+    /// ([packed](crate::compress::Packed)), and not trained; else (`false`) they become floats as they are
+    /// read.
     pub fn as_stored(mut self, as_stored: bool) -> LoadOptions {
         self.as_stored = as_stored;
         self

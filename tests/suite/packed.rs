@@ -1,4 +1,5 @@
-//! Weights held in few bits: a model runs on them as on the floats that they stand for, and they come back from files.
+//! Weights held in few bits: a model runs on them as on the floats that they stand for, and they come back
+//! from files.
 use kolmo::{
     Program, Random, Result, Tape, Tensor, Var,
     compress::{

@@ -1,4 +1,5 @@
-//! A language model of Llama's kind, from a GGUF file: goes on with a text, or tells how well it predicts one.
+//! A language model of Llama's kind, from a GGUF file: goes on with a text, or tells how well it predicts
+//! one.
 mod model;
 
 use clap::Parser;

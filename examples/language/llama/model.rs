@@ -1,4 +1,5 @@
-//! A model of Llama's kind: what it is made of, under the names that GGUF files have, and one step through it.
+//! A model of Llama's kind: what it is made of, under the names that GGUF files have, and one step through
+//! it.
 use kolmo::{
     Result, Tape, Tensor, Var,
     data::Gguf,
@@ -86,8 +87,8 @@ impl Llama {
         self.blk.iter().map(|_| KvCache::new()).collect()
     }
 
-    /// The logits of what follows each of these tokens, which follow those in the caches: `[tokens, vocabulary]`; of the
-    /// last one alone if `last` says so.
+    /// The logits of what follows each of these tokens, which follow those in the caches: `[tokens,
+    /// vocabulary]`; of the last one alone if `last` says so.
     pub fn forward<'t>(&self, tape: &'t Tape, tokens: &[u32], caches: &mut [KvCache], last: bool) -> Var<'t> {
         let mut x = self.token_embd.forward(&Tensor::from(tokens), tape);
         for (block, cache) in self.blk.iter().zip(caches) {

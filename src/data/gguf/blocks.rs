@@ -86,8 +86,8 @@ impl Coded {
 
 macro_rules! kinds {
     (floats: $($number:literal $name:ident in $size:literal by $held:expr;)*
-     codes: $($code:literal $coded:ident $values:literal in $bytes:literal: $bits:literal from $low:literal by $group:literal
-       $offsets:literal $one:ident;)*
+     codes: $($code:literal $coded:ident $values:literal in $bytes:literal:
+       $bits:literal from $low:literal by $group:literal $offsets:literal $one:ident;)*
      unread: $($other:literal $its_name:ident)*) => {
         const KINDS: &[Kind] = &[
             $(Kind {
@@ -242,8 +242,8 @@ fn q3_k(b: &[u8; 110], to: Lists) {
 }
 
 /// The scales and the minima of 32 values each: a scale of the ones and of the others, and 8 pairs of 6 bits
-/// in 12 bytes. The first four pairs have the lower 6 bits of the first 8 bytes; of the others the lower 4 bits
-/// are in the last 4 bytes, and the upper 2 above those of the first.
+/// in 12 bytes. The first four pairs have the lower 6 bits of the first 8 bytes; of the others the lower 4
+/// bits are in the last 4 bytes, and the upper 2 above those of the first.
 fn scales_and_minima(b: &[u8], to: &mut Lists) {
     let (d, min, packed) = (half(b, 0), half(b, 2), &b[4..16]);
     let pair = |j: usize| {

@@ -28,9 +28,9 @@ use std::{
 /// Values that are unpacked at a time: whole blocks of every type.
 const PIECE: usize = 1 << 13;
 
-/// A GGUF file, as llama.cpp keeps language models: its metadata, its tensors, and a tensor's values when they
-/// are asked for, as numbers of 32 or 64 bits. Types `F32`, `F16`, `BF16`, `Q4_0`, `Q4_1`, `Q5_0`, `Q5_1`,
-/// `Q8_0` and `Q2_K` to `Q6_K` are read; a file may have others beside them. [Its
+/// A GGUF file, as llama.cpp keeps language models: its metadata, its tensors, and a tensor's values when
+/// they are asked for, as numbers of 32 or 64 bits. Types `F32`, `F16`, `BF16`, `Q4_0`, `Q4_1`, `Q5_0`,
+/// `Q5_1`, `Q8_0` and `Q2_K` to `Q6_K` are read; a file may have others beside them. [Its
 /// description](https://github.com/ggml-org/ggml/blob/master/docs/gguf.md) says what there is in it.
 ///
 /// [`load_gguf`](crate::train::load_gguf) puts the tensors into a model.
@@ -68,8 +68,8 @@ pub struct Gguf {
 }
 
 impl Gguf {
-    /// Opens a file and reads what stands before its numbers. It stays open: what is read later is of the same
-    /// file, whatever takes its name.
+    /// Opens a file and reads what stands before its numbers. It stays open: what is read later is of the
+    /// same file, whatever takes its name.
     ///
     /// # Errors
     /// The file can't be read, is no GGUF file of version 2 or 3, or is damaged or cut off: names that are
@@ -130,8 +130,8 @@ impl Gguf {
         self.read(found).map_err(|message| self.wrong(&format!("{name:?}"), message))
     }
 
-    /// A tensor as the file holds it: weights in few bits stay so, and become floats only where they are used one by
-    /// one. Vectors and floats of 32 bits are plain.
+    /// A tensor as the file holds it: weights in few bits stay so, and become floats only where they are used
+    /// one by one. Vectors and floats of 32 bits are plain.
     ///
     /// ```no_run
     /// let file = kolmo::data::Gguf::open("model.gguf")?;

@@ -1,24 +1,17 @@
-//! Integers of one to eight bits that stand for numbers: in planes of 1, 2, 4 or 8 bits, each 16 rows side by side,
-//! with step sizes and offsets that groups of a row share.
+//! Integers of one to eight bits that stand for numbers: in planes of 1, 2, 4 or 8 bits, each 16 rows side by
+//! side, with step sizes and offsets that groups of a row share.
 use super::{
     super::{
         FloatElement,
-        vectorised::{MulAdd, for_machine, vectorised},
+        vectorised::{MulAdd, vectorised},
     },
-    list::{List, Piece},
+    list::List,
     panels::{LANES, ask, panels},
+    planes::{CHUNK, Chunk, Plane, join},
+    scales::{Scales, read},
 };
-use crate::{
-    error::Checked,
-    real::half::{f16_bits_to_f32, f32_to_f16_bits},
-};
+use crate::error::Checked;
 use std::{fmt, ops::Range};
-
-/// Columns that become floats at a time.
-pub(super) const CHUNK: usize = 64;
-
-/// Codes of some columns.
-pub(super) type Chunk = [[u8; LANES]; CHUNK];
 
 /// Integers of 1 to 8 bits, and what each is worth: `(value(code) - zero point) · scale + offset`.
 pub struct Codes<T> {
@@ -35,13 +28,6 @@ pub struct Codes<T> {
     pub(super) scales: Option<Scales<T>>,
     pub(super) zeros: Option<List<u8>>,
     pub(super) offsets: Option<Scales<T>>,
-}
-
-/// `bits` bits of each code from bit `shift` on; of `8 / bits` columns in one byte, the first in its lowest bits.
-pub(super) struct Plane {
-    pub(super) bits: u32,
-    pub(super) shift: u32,
-    pub(super) bytes: List<u8>,
 }
 
 /// What a code is worth before it is scaled.
@@ -64,67 +50,6 @@ pub(crate) struct Parts<'a, T> {
     /// Of codes that aren't looked up in a table.
     pub zeros: Option<&'a [u8]>,
     pub offsets: Option<&'a [T]>,
-}
-
-/// A number for each group of columns and each row, of a panel side by side.
-pub(super) enum Scales<T> {
-    F16(List<u16>),
-    Full(List<T>),
-}
-
-impl<T: FloatElement> Scales<T> {
-    /// In half precision where it holds all of them exactly.
-    fn new(rows: usize, groups: usize, list: &[T]) -> Checked<Scales<T>> {
-        let half = |v: T| f32_to_f16_bits(v.to_f64() as f32);
-        let fits = |v: T| f64::from(f16_bits_to_f32(half(v))).to_bits() == v.to_f64().to_bits();
-        let at = |row: usize, group: usize| list.get(row * groups + group).copied().unwrap_or_default();
-        Ok(if list.iter().all(|&v| fits(v)) {
-            Scales::F16(panels(rows, groups, |row, group| half(at(row, group)))?.into())
-        } else {
-            Scales::Full(panels(rows, groups, at)?.into())
-        })
-    }
-
-    fn at(&self, place: usize) -> [T; LANES] {
-        match self {
-            Scales::Full(all) => all[place],
-            Scales::F16(all) => all[place].map(|bits| T::from_f32(f16_bits_to_f32(bits))),
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        self.raw().len()
-    }
-
-    /// Bits of each.
-    pub(super) fn bits(&self) -> usize {
-        match self {
-            Scales::Full(_) => 8 * size_of::<T>(),
-            Scales::F16(_) => 16,
-        }
-    }
-
-    /// The bytes that a file is to have.
-    pub(super) fn raw(&self) -> &[u8] {
-        match self {
-            Scales::Full(all) => all.bytes(),
-            Scales::F16(all) => all.bytes(),
-        }
-    }
-
-    /// So many scales of so many bits in a file; none of 0 bits.
-    pub(super) fn of_piece<'a>(
-        bits: usize,
-        len: usize,
-        next: &mut impl FnMut() -> Checked<&'a Piece>,
-    ) -> Checked<Option<Scales<T>>> {
-        match bits {
-            0 => Ok(None),
-            16 => Ok(Some(Scales::F16(List::mapped(next()?, len)?))),
-            wide if wide == 8 * size_of::<T>() => Ok(Some(Scales::Full(List::mapped(next()?, len)?))),
-            wide => Err(format!("numbers of {wide} bits beside weights of {}", T::NAME)),
-        }
-    }
 }
 
 impl<T: FloatElement> Codes<T> {
@@ -171,8 +96,8 @@ impl<T: FloatElement> Codes<T> {
         self.bits
     }
 
-    /// Neighbours of a row that share a scale and an offset, a row being an index of the first axis; 0 for one of each
-    /// for all.
+    /// Neighbours of a row that share a scale and an offset, a row being an index of the first axis; 0 for
+    /// one of each for all.
     pub fn group(&self) -> usize {
         self.group
     }
@@ -323,44 +248,6 @@ impl<T: FloatElement> Default for Scaling<T> {
     }
 }
 
-fn join(packed: &[[u8; LANES]], bits: u32, shift: u32, more: bool, bytes: &mut Chunk) {
-    for_machine!(joined(packed: &[[u8; LANES]], bits: u32, shift: u32, more: bool, bytes: &mut Chunk))
-}
-
-#[inline(always)]
-fn joined(packed: &[[u8; LANES]], bits: u32, shift: u32, more: bool, bytes: &mut Chunk) {
-    match bits {
-        8 => plane::<8, 1>(packed, shift, more, bytes),
-        4 => plane::<4, 2>(packed, shift, more, bytes),
-        2 => plane::<2, 4>(packed, shift, more, bytes),
-        _ => plane::<1, 8>(packed, shift, more, bytes),
-    }
-}
-
-/// A plane's bits of each code, joined to those of others if there are some.
-#[inline(always)]
-fn plane<const BITS: usize, const EACH: usize>(
-    packed: &[[u8; LANES]],
-    shift: u32,
-    more: bool,
-    bytes: &mut Chunk,
-) {
-    let mask = ((1u32 << BITS) - 1) as u8;
-    for (packed, bytes) in packed.iter().zip(bytes.as_chunks_mut::<EACH>().0) {
-        for (i, bytes) in bytes.iter_mut().enumerate() {
-            if more {
-                for k in 0..LANES {
-                    bytes[k] |= (packed[k] >> (i * BITS) & mask) << shift;
-                }
-            } else {
-                for k in 0..LANES {
-                    bytes[k] = packed[k] >> (i * BITS) & mask;
-                }
-            }
-        }
-    }
-}
-
 vectorised! {
     /// The scales and offsets at a place.
     fn scales_at(codes: &Codes<T>, place: usize, to: &mut Scaling<T>) {
@@ -421,19 +308,6 @@ vectorised! {
 /// The first of a list in all lanes.
 fn repeated<V: Copy + Default>(list: &[V]) -> [V; LANES] {
     [list.first().copied().unwrap_or_default(); LANES]
-}
-
-#[inline(always)]
-fn read<T: FloatElement>(scales: &Scales<T>, place: usize, to: &mut [T; LANES]) {
-    match scales {
-        Scales::Full(all) => *to = all[place],
-        Scales::F16(all) => {
-            let bits = &all[place];
-            for k in 0..LANES {
-                to[k] = T::from_f32(f16_bits_to_f32(bits[k]));
-            }
-        }
-    }
 }
 
 impl<T> fmt::Debug for Codes<T> {

@@ -1,9 +1,11 @@
 //! What a file says of a packed matrix, beside its bytes.
 use super::{
     super::FloatElement,
-    codes::{Codes, Plane, Scales, Values},
+    codes::{Codes, Values},
     list::{List, Piece, bytes},
     panels::LANES,
+    planes::Plane,
+    scales::Scales,
 };
 use crate::error::Checked;
 use serde::{Deserialize, Serialize};
@@ -17,8 +19,8 @@ pub(crate) enum Form {
     Codes(Coded),
 }
 
-/// How codes are held. Their pieces, in this order: planes, of 4, 2 and 1 bits where there are several; the table, 256
-/// values; scales; zero points; offsets.
+/// How codes are held. Their pieces, in this order: planes, of 4, 2 and 1 bits where there are several; the
+/// table, 256 values; scales; zero points; offsets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Coded {

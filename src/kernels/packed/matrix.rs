@@ -14,8 +14,8 @@ use crate::{
 };
 use std::{fmt, sync::OnceLock};
 
-/// A tensor's elements in fewer bits than floats have. The first axis are the rows of a matrix, all others its
-/// columns.
+/// A tensor's elements in fewer bits than floats have. The first axis are the rows of a matrix, all others
+/// its columns.
 pub struct Packed<T> {
     shape: Shape,
     rows: usize,
@@ -154,7 +154,8 @@ impl<T: FloatElement> Packed<T> {
         }
     }
 
-    /// The columns `from..to` of a panel of rows: `out[(k - from) * stride + lane]`; `from` is a multiple of 8.
+    /// The columns `from..to` of a panel of rows: `out[(k - from) * stride + lane]`; `from` is a multiple of
+    /// 8.
     pub(super) fn unpack(&self, panel: usize, from: usize, to: usize, out: &mut [T], stride: usize) {
         let place = panel * self.cols;
         match &self.numbers {
@@ -164,7 +165,8 @@ impl<T: FloatElement> Packed<T> {
         }
     }
 
-    /// Asks for the columns `from..to` of a panel to be brought near, and of a panel behind the last one for nothing.
+    /// Asks for the columns `from..to` of a panel to be brought near, and of a panel behind the last one for
+    /// nothing.
     pub(super) fn ask(&self, panel: usize, from: usize, to: usize) {
         let place = panel * self.cols;
         match &self.numbers {

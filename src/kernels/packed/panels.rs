@@ -5,7 +5,8 @@ use crate::error::Checked;
 /// Rows of a panel.
 pub(crate) const LANES: usize = 16;
 
-/// A list in panels: for each 16 rows, column by column, what `of` says of row and column, and 0 behind the last row.
+/// A list in panels: for each 16 rows, column by column, what `of` says of row and column, and 0 behind the
+/// last row.
 pub(super) fn panels<V: Copy + Default>(
     rows: usize,
     cols: usize,

@@ -3,7 +3,7 @@ use super::{
         FloatElement,
         matmul::{Mat, MatMut, matmul},
     },
-    product::FEW,
+    few::FEW,
     *,
 };
 use crate::{
