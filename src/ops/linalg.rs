@@ -153,8 +153,12 @@ pub(super) fn matrix<T: Float>(t: &Tensor<T>, offset: usize, transpose: bool) ->
     }
 }
 
-/// Operands whose last two axes the kernel can walk: no negative steps.
+/// Operands whose last two axes the kernel can walk: in memory, and no negative steps.
 pub(super) fn walkable<T: Float>(t: &Tensor<T>) -> Checked<Cow<'_, Tensor<T>>> {
+    if t.source().is_some() {
+        let t = t.in_memory()?;
+        return Ok(Cow::Owned(if t.strides().iter().any(|&s| s < 0) { t.contiguous().made()? } else { t }));
+    }
     Ok(if t.strides().iter().any(|&s| s < 0) { Cow::Owned(t.contiguous().made()?) } else { Cow::Borrowed(t) })
 }
 
@@ -185,7 +189,6 @@ fn product<T: Float>(
     if let Some(y) = packed_product(a, transpose_a, b, transpose_b)? {
         return Ok(y);
     }
-    let (a, b) = (&a.in_memory()?, &b.in_memory()?);
     let (a, b) = (walkable(a)?, walkable(b)?);
     let (left, right) =
         (matrix(&a, a.layout().offset, transpose_a), matrix(&b, b.layout().offset, transpose_b));
@@ -272,7 +275,6 @@ pub(super) fn linear_into<T: Float>(
         let (x, b) = (x.in_memory()?.contiguous().made()?, b.in_memory()?.contiguous().made()?);
         return packed::products(x.as_slice().unwrap_or_default(), &w, b.as_slice(), out);
     }
-    let (x, w, b) = (&x.in_memory()?, &w.in_memory()?, &b.in_memory()?);
     let (x, w) = (walkable(x)?, walkable(w)?);
     let gathered = if b.as_slice().is_some() { None } else { Some(b.contiguous().made()?) };
     let bias = gathered.as_ref().unwrap_or(b).as_slice().unwrap_or_default();

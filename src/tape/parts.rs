@@ -255,18 +255,26 @@ pub(crate) trait Rule<T: TapeFloat> {
     }
 }
 
-/// Runs a rule's forward function on operands in memory, where some are held in another form that it doesn't
-/// take.
+/// Runs a rule's forward function on operands in memory, where some are held in another form that it
+/// doesn't take.
+#[inline]
 pub(crate) fn with_floats<T: TapeFloat, R>(
     rule: &dyn Rule<T>,
     x: &[&Tensor<T>],
     forward: impl FnOnce(&[&Tensor<T>]) -> Checked<R>,
 ) -> Checked<R> {
-    if rule.takes_packed() || x.iter().all(|x| x.source().is_none()) {
+    if x.iter().all(|x| x.source().is_none()) {
         return forward(x);
     }
-    let all = x.iter().map(|x| x.in_memory()).collect::<Checked<SmallVec<[Tensor<T>; 4]>>>()?;
+    let all = in_memory(rule, x)?;
     forward(&all.iter().collect::<SmallVec<[&Tensor<T>; 4]>>())
+}
+
+/// Operands as a rule takes them.
+#[cold]
+fn in_memory<T: TapeFloat>(rule: &dyn Rule<T>, x: &[&Tensor<T>]) -> Checked<SmallVec<[Tensor<T>; 4]>> {
+    let takes = rule.takes_packed();
+    x.iter().map(|x| if takes { Ok((*x).clone()) } else { x.in_memory() }).collect()
 }
 
 /// One node's turn in a sweep: what its rule may read and where it puts the operands' gradients.
