@@ -155,11 +155,8 @@ pub(super) fn matrix<T: Float>(t: &Tensor<T>, offset: usize, transpose: bool) ->
 
 /// Operands whose last two axes the kernel can walk: in memory, and no negative steps.
 pub(super) fn walkable<T: Float>(t: &Tensor<T>) -> Checked<Cow<'_, Tensor<T>>> {
-    if t.source().is_some() {
-        let t = t.in_memory()?;
-        return Ok(Cow::Owned(if t.strides().iter().any(|&s| s < 0) { t.contiguous().made()? } else { t }));
-    }
-    Ok(if t.strides().iter().any(|&s| s < 0) { Cow::Owned(t.contiguous().made()?) } else { Cow::Borrowed(t) })
+    let t = t.in_memory()?;
+    Ok(if t.strides().iter().any(|&s| s < 0) { Cow::Owned(t.contiguous().made()?) } else { t })
 }
 
 /// Where the matrix of this number begins in a batch of matrices.
@@ -235,7 +232,8 @@ fn packed_product<T: Float>(
 ) -> Checked<Option<Tensor<T>>> {
     let Some((w, turned)) = b.packed_matrix() else { return Ok(None) };
     let a = a.in_memory()?;
-    let x = if transpose_a { a.view(a.layout().transpose(0, 1)?) } else { a }.contiguous().made()?;
+    let x = if transpose_a { Cow::Owned(a.view(a.layout().transpose(0, 1)?)) } else { a };
+    let x = x.contiguous().made()?;
     let rows = x.as_slice().unwrap_or_default();
     let (by_rows, inner, outer) =
         if transpose_b != turned { (true, w.cols(), w.rows()) } else { (false, w.rows(), w.cols()) };

@@ -6,7 +6,7 @@ use crate::{
     ops::Float,
     tensor::Tensor,
 };
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 /// Codes of up to eight bits, by index.
 const MOST: usize = 256;
@@ -129,7 +129,7 @@ fn packed_codebook<T: Float>(state: &ParamState<T>) -> Checked<Packed<T>> {
 /// What a packed tensor is when it is to be trained: a codebook where its codes are all there is, else plain
 /// numbers.
 pub(super) fn thawed<T: Float>(value: &Tensor<T>) -> ParamState<T> {
-    let plain = value.in_memory().unwrap_or_else(Tensor::lacking);
+    let plain = value.in_memory().map_or_else(Tensor::lacking, Cow::into_owned);
     let mut state = ParamState::dense(plain);
     let whole = value.packed_matrix().is_some() || value.rank() != 2;
     let Some(packed) = value.held().filter(|_| whole) else { return state };

@@ -266,15 +266,11 @@ pub(crate) fn with_floats<T: TapeFloat, R>(
     if x.iter().all(|x| x.source().is_none()) {
         return forward(x);
     }
-    let all = in_memory(rule, x)?;
-    forward(&all.iter().collect::<SmallVec<[&Tensor<T>; 4]>>())
-}
-
-/// Operands as a rule takes them.
-#[cold]
-fn in_memory<T: TapeFloat>(rule: &dyn Rule<T>, x: &[&Tensor<T>]) -> Checked<SmallVec<[Tensor<T>; 4]>> {
-    let takes = rule.takes_packed();
-    x.iter().map(|x| if takes { Ok((*x).clone()) } else { x.in_memory() }).collect()
+    if rule.takes_packed() {
+        return forward(x);
+    }
+    let all = x.iter().map(|x| x.in_memory()).collect::<Checked<SmallVec<[Cow<'_, Tensor<T>>; 4]>>>()?;
+    forward(&all.iter().map(|x| &**x).collect::<SmallVec<[&Tensor<T>; 4]>>())
 }
 
 /// One node's turn in a sweep: what its rule may read and where it puts the operands' gradients.

@@ -9,6 +9,7 @@ use super::{
     storage::Storage,
 };
 use crate::error::Checked;
+use std::borrow::Cow;
 
 impl<T: Element> Tensor<T> {
     /// A tensor of elements that are held in another form, in row-major order.
@@ -23,11 +24,11 @@ impl<T: Element> Tensor<T> {
     }
 
     /// The same elements in memory of their own; the tensor itself if they have such.
-    pub(crate) fn in_memory(&self) -> Checked<Tensor<T>> {
-        let Some(source) = self.source() else { return Ok(self.clone()) };
+    pub(crate) fn in_memory(&self) -> Checked<Cow<'_, Tensor<T>>> {
+        let Some(source) = self.source() else { return Ok(Cow::Borrowed(self)) };
         let mut all = Unfilled::new([source.len()].into()).made()?;
         source.write(all.as_mut_slice())?;
-        Ok(all.filled().view(self.layout.clone()))
+        Ok(Cow::Owned(all.filled().view(self.layout.clone())))
     }
 
     /// The same form, without elements that were read of this tensor and are kept since.
