@@ -14,12 +14,14 @@ mod tests;
 pub(crate) use blocks::{Blocks, add_blocks};
 pub(crate) use mat::{Mat, MatMut};
 pub(crate) use product::{MatmulElement, Misfit};
+pub(super) use {product::VectorJob, vector::Vector};
 
 use crate::isa::{Isa, isa};
 use crate::threads::{self, Scratch, with_scratch};
 use product::{BlockSums, Kernel, Product, View};
+use std::marker::PhantomData;
 use tile::{Outer, Small, Tiles, is_outer, is_small};
-use vector::Vector;
+use vector::Job;
 #[cfg(target_arch = "aarch64")]
 use vector::arm;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
@@ -168,6 +170,22 @@ macro_rules! element {
                 });
             }
 
+            unsafe fn with_vectors(job: &impl VectorJob<T = $t>) {
+                // SAFETY: as below.
+                unsafe {
+                    match isa() {
+                        #[cfg(target_arch = "x86_64")]
+                        Isa::Avx512 => with::<x86::$avx512, _>(job),
+                        #[cfg(target_arch = "x86_64")]
+                        Isa::Avx2 => with::<x86::$avx2, _>(job),
+                        #[cfg(target_arch = "aarch64")]
+                        Isa::Neon => with::<arm::$narrow, _>(job),
+                        Isa::Exact => with::<vector::Plain<$t, $lanes, true>, _>(job),
+                        _ => with::<base::$narrow, _>(job),
+                    }
+                }
+            }
+
             unsafe fn compute(kernel: Kernel, x: &Product<$t>) {
                 // SAFETY: isa() reports what the machine has; the rest is the caller's.
                 with_scratch(|scratch| unsafe {
@@ -200,6 +218,24 @@ mod base {
     use super::vector::Plain;
     pub(super) type F32x4 = Plain<f32, 4, false>;
     pub(super) type F64x2 = Plain<f64, 2, false>;
+}
+
+/// A job with vectors that are chosen.
+struct With<'a, V, J>(&'a J, PhantomData<V>);
+
+impl<V: Vector, J: VectorJob<T = V::T>> Job for With<'_, V, J> {
+    #[inline(always)]
+    unsafe fn run(&self) {
+        // SAFETY: the caller's.
+        unsafe { self.0.run::<V>() };
+    }
+}
+
+/// # Safety
+/// The machine must have the vector's instructions; the rest is the job's.
+unsafe fn with<V: Vector, J: VectorJob<T = V::T>>(job: &J) {
+    // SAFETY: the caller's.
+    unsafe { V::run(&With::<V, J>(job, PhantomData)) };
 }
 
 /// Sums of blocks in tiles of `R` rows and `NV` vectors, beside whose sums there is room for those of one

@@ -6,6 +6,7 @@ mod form;
 mod held;
 mod list;
 mod matrix;
+mod one;
 mod panels;
 mod planes;
 mod product;

@@ -1,6 +1,7 @@
 //! A product to be computed: whether its matrices fit each other, where their elements lie, and which kernel
 //! suits it.
 use super::mat::{Mat, MatMut, fits};
+use super::vector::Vector;
 use std::ops::{Add, Mul};
 
 /// Floats that matrix products are made of.
@@ -19,6 +20,21 @@ pub trait MatmulElement:
     /// All blocks and C must be there.
     #[doc(hidden)]
     unsafe fn add_blocks(x: &BlockSums<Self>);
+    /// Does a job with the vectors of the machine.
+    ///
+    /// # Safety
+    /// The job's.
+    #[doc(hidden)]
+    unsafe fn with_vectors(job: &impl VectorJob<T = Self>);
+}
+
+/// A job for any vectors of an element.
+#[doc(hidden)]
+pub trait VectorJob {
+    type T;
+    /// # Safety
+    /// The machine must have the vectors' instructions; the rest is said there.
+    unsafe fn run<V: Vector<T = Self::T>>(&self);
 }
 
 /// Where element `(0, 0)` lies and the steps to its neighbours.

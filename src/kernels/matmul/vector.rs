@@ -9,8 +9,8 @@ const FEW: usize = 4;
 /// # Safety
 /// All functions: the machine must have the type's instructions. Those with a pointer: it must be valid for
 /// as many elements as the function touches.
-pub(super) trait Vector: Copy {
-    type T: Copy + Default;
+pub trait Vector: Copy {
+    type T: Copy + Default + From<u8>;
     const LANES: usize;
     /// `x` in every lane.
     unsafe fn splat(x: Self::T) -> Self;
@@ -48,6 +48,19 @@ pub(super) trait Vector: Copy {
     unsafe fn spread(self) -> [Self; 4] {
         [self; 4]
     }
+    /// Some bits of `LANES` bytes, as numbers.
+    #[inline(always)]
+    unsafe fn small(p: *const u8, shift: u32, mask: u8) -> Self {
+        const { assert!(Self::LANES <= FEW) }
+        let mut lanes = [Self::T::default(); FEW];
+        for (i, lane) in lanes.iter_mut().enumerate().take(Self::LANES) {
+            // SAFETY: the caller's pointer has as many bytes.
+            *lane = unsafe { *p.add(i) >> shift & mask }.into();
+        }
+        // SAFETY: there are as many lanes and more.
+        unsafe { Self::load(lanes.as_ptr()) }
+    }
+    unsafe fn add(self, b: Self) -> Self;
     /// `self * b + c`.
     unsafe fn mul_add(self, b: Self, c: Self) -> Self;
     unsafe fn mul(self, b: Self) -> Self;
@@ -64,7 +77,7 @@ pub(super) trait Vector: Copy {
 
 /// A piece of a kernel that isn't inlined: code that is takes part in the optimisation of every function around
 /// it, one after the other, which was a third of the time that the crate took to compile.
-pub(super) trait Job {
+pub trait Job {
     /// # Safety
     /// The machine must have the instructions of the job's vectors; the rest is said there.
     unsafe fn run(&self);
@@ -74,11 +87,12 @@ pub(super) trait Job {
 #[allow(unused_macros, reason = "some targets have none")]
 macro_rules! vectors {
     ($($name:ident: $lanes:literal $t:ident in $raw:ident, $features:literal {
-        $splat:ident $load:ident $store:ident $mul:ident
+        $splat:ident $load:ident $store:ident $add:ident $mul:ident
         mul_add($fa:ident, $fb:ident, $fc:ident) $mul_add:expr;
         $(
             first($p:ident, $n:ident) $load_first:expr;
             put($v:ident, $q:ident, $m:ident) $store_first:expr;
+            small($bytes:ident, $shift:ident, $mask:ident) $small:expr;
         )?
         sum($x:ident) $sum:expr;
         $(spread($s:ident) $spread:expr;)?
@@ -113,6 +127,10 @@ macro_rules! vectors {
                     let $v = self.0;
                     unsafe { $store_first }
                 }
+                #[inline(always)]
+                unsafe fn small($bytes: *const u8, $shift: u32, $mask: u8) -> Self {
+                    unsafe { Self($small) }
+                }
             )?
             $(
                 const BY_LANE: bool = true;
@@ -126,6 +144,10 @@ macro_rules! vectors {
             unsafe fn mul_add(self, b: Self, c: Self) -> Self {
                 let ($fa, $fb, $fc) = (self.0, b.0, c.0);
                 unsafe { Self($mul_add) }
+            }
+            #[inline(always)]
+            unsafe fn add(self, b: Self) -> Self {
+                unsafe { Self($add(self.0, b.0)) }
             }
             #[inline(always)]
             unsafe fn mul(self, b: Self) -> Self {
@@ -205,6 +227,10 @@ macro_rules! plain {
                         self.0[i] * b.0[i] + c.0[i]
                     }
                 }))
+            }
+            #[inline(always)]
+            unsafe fn add(self, b: Self) -> Self {
+                Self(std::array::from_fn(|i| self.0[i] + b.0[i]))
             }
             #[inline(always)]
             unsafe fn mul(self, b: Self) -> Self {

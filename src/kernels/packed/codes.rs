@@ -172,6 +172,11 @@ impl<T: FloatElement> Codes<T> {
             let panel = panel * self.cols.div_ceil(each);
             ask(&plane.bytes, panel + from / each, panel + to.div_ceil(each));
         }
+        self.ask_scales(panel, from, to);
+    }
+
+    /// The same for scales and offsets alone.
+    pub(super) fn ask_scales(&self, panel: usize, from: usize, to: usize) {
         if self.group > 0 {
             let panel = panel * self.cols.div_ceil(self.group);
             for scales in [&self.scales, &self.offsets].into_iter().flatten() {
@@ -226,11 +231,7 @@ impl<T: FloatElement> Codes<T> {
 
     /// What the codes of a column of a panel are worth.
     pub(super) fn scaling(&self, panel: usize, column: usize, to: &mut Scaling<T>) {
-        let place = match self.group {
-            0 => 0,
-            group => panel * self.cols.div_ceil(group) + column / group,
-        };
-        scales_at(self, place, to);
+        scales_at(self, panel, column, to);
     }
 }
 
@@ -249,22 +250,37 @@ impl<T: FloatElement> Default for Scaling<T> {
 }
 
 vectorised! {
-    /// The scales and offsets at a place.
-    fn scales_at(codes: &Codes<T>, place: usize, to: &mut Scaling<T>) {
-        if let Values::From(first) = codes.values {
-            to.low = [T::constant(f64::from(first)); LANES];
+    /// The scales and offsets of a column of a panel.
+    fn scales_at(codes: &Codes<T>, panel: usize, column: usize, to: &mut Scaling<T>) {
+        scaling_at(codes, panel, column, to);
+    }
+}
+
+/// What the codes of a column of a panel are worth.
+#[inline(always)]
+pub(super) fn scaling_at<T: FloatElement>(
+    codes: &Codes<T>,
+    panel: usize,
+    column: usize,
+    to: &mut Scaling<T>,
+) {
+    let place = match codes.group {
+        0 => 0,
+        group => panel * codes.cols.div_ceil(group) + column / group,
+    };
+    if let Values::From(first) = codes.values {
+        to.low = [T::constant(f64::from(first)); LANES];
+    }
+    if let Some(zeros) = &codes.zeros {
+        for k in 0..LANES {
+            to.low[k] = to.low[k] - T::from_small(zeros[place][k]);
         }
-        if let Some(zeros) = &codes.zeros {
-            for k in 0..LANES {
-                to.low[k] = to.low[k] - T::from_small(zeros[place][k]);
-            }
-        }
-        if let Some(scales) = &codes.scales {
-            read(scales, place, &mut to.scale);
-        }
-        if let Some(offsets) = &codes.offsets {
-            read(offsets, place, &mut to.offset);
-        }
+    }
+    if let Some(scales) = &codes.scales {
+        read(scales, place, &mut to.scale);
+    }
+    if let Some(offsets) = &codes.offsets {
+        read(offsets, place, &mut to.offset);
     }
 }
 

@@ -5,7 +5,7 @@ use super::{
         matmul::chain_steps,
         vectorised::{MulAdd, vectorised},
     },
-    codes::Scaling,
+    codes::{Codes, Scaling},
     matrix::Packed,
     panels::LANES,
     planes::{CHUNK, Chunk},
@@ -39,7 +39,9 @@ pub(super) fn few<T: FloatElement>(
     for p in (0..w.cols()).step_by(steps) {
         let end = w.cols().min(p + steps);
         let mut sums = [[[zero; LANES]; SIDE]; FEW];
-        for q in (p..end).step_by(COLUMNS) {
+        let one = |codes: &Codes<T>| codes.add_one(x, first, p..end, &mut sums[0]);
+        let done = all.len() == 1 && w.codes().is_some_and(one);
+        for q in (p..end).step_by(COLUMNS).take_while(|_| !done) {
             let last = end.min(q + COLUMNS);
             // What is read next comes near meanwhile.
             let (next, from) = if last < w.cols() { (first, last) } else { (first + SIDE, 0) };

@@ -36,7 +36,7 @@ fn forms<T: FloatElement>(rows: usize, cols: usize) -> Vec<(Packed<T>, Vec<T>)> 
         all.push((packed, values.map(float).collect()));
     }
     for bits in 1..=8 {
-        for (group, kind) in [(0, 0), (32, 1), (7, 2), (16, 3), (32, 4)] {
+        for (group, kind) in [(0, 0), (32, 1), (7, 2), (24, 2), (16, 3), (32, 4)] {
             let groups = if group == 0 { 0 } else { cols.div_ceil(group) };
             let place = |row: usize, col: usize| col.checked_div(group).map_or(0, |at| row * groups + at);
             let codes = |i: usize| code(bits, i);
@@ -90,7 +90,7 @@ fn near<T: FloatElement>(a: &[T], b: &[T], by: f64) -> bool {
 
 fn every_form<T: FloatElement>() {
     let exact = !matches!(crate::isa::isa(), crate::isa::Isa::Portable);
-    for (rows, cols) in [(5, 3), (40, 100), (70, 601)] {
+    for (rows, cols) in [(5, 3), (40, 100), (70, 601), (34, 648)] {
         for (packed, values) in forms::<T>(rows, cols) {
             let mut found = vec![T::default(); rows * cols];
             packed.write(&mut found);

@@ -4,7 +4,7 @@ use std::arch::aarch64::*;
 
 vectors! {
     F32x4: 4 f32 in float32x4_t, "neon" {
-        vdupq_n_f32 vld1q_f32 vst1q_f32 vmulq_f32
+        vdupq_n_f32 vld1q_f32 vst1q_f32 vaddq_f32 vmulq_f32
         mul_add(a, b, c) vfmaq_f32(c, a, b);
         sum(v) vpadds_f32(vadd_f32(vget_low_f32(v), vget_high_f32(v)));
         spread(v) [
@@ -16,7 +16,7 @@ vectors! {
         4 turn_4
     }
     F64x2: 2 f64 in float64x2_t, "neon" {
-        vdupq_n_f64 vld1q_f64 vst1q_f64 vmulq_f64
+        vdupq_n_f64 vld1q_f64 vst1q_f64 vaddq_f64 vmulq_f64
         mul_add(a, b, c) vfmaq_f64(c, a, b);
         sum(v) vpaddd_f64(v);
         spread(v) {

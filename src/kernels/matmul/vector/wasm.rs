@@ -4,7 +4,7 @@ use std::arch::wasm32::*;
 
 vectors! {
     F32x4: 4 f32 in v128, "simd128" {
-        f32x4_splat load store f32x4_mul
+        f32x4_splat load store f32x4_add f32x4_mul
         mul_add(a, b, c) f32x4_add(f32x4_mul(a, b), c);
         sum(v) {
             let two = f32x4_add(v, i64x2_shuffle::<1, 0>(v, v));
@@ -13,7 +13,7 @@ vectors! {
         4 turn::<f32, 4>
     }
     F64x2: 2 f64 in v128, "simd128" {
-        f64x2_splat load store f64x2_mul
+        f64x2_splat load store f64x2_add f64x2_mul
         mul_add(a, b, c) f64x2_add(f64x2_mul(a, b), c);
         sum(v) f64x2_extract_lane::<0>(v) + f64x2_extract_lane::<1>(v);
         2 turn::<f64, 2>

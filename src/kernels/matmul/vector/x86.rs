@@ -4,49 +4,71 @@ use std::arch::x86_64::*;
 
 vectors! {
     F32x16: 16 f32 in __m512, "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma" {
-        _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_mul_ps
+        _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_add_ps _mm512_mul_ps
         mul_add(a, b, c) _mm512_fmadd_ps(a, b, c);
         first(p, n) _mm512_maskz_loadu_ps(((1_u32 << n) - 1) as __mmask16, p);
         put(v, p, n) _mm512_mask_storeu_ps(p, ((1_u32 << n) - 1) as __mmask16, v);
+        small(p, shift, mask) {
+            let (bytes, mask) = (_mm512_cvtepu8_epi32(_mm_loadu_si128(p.cast())), _mm512_set1_epi32(mask.into()));
+            let shift = _mm_cvtsi32_si128(shift as i32);
+            _mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srl_epi32(bytes, shift), mask))
+        };
         sum(v) _mm512_reduce_add_ps(v);
         8 transpose_8
     }
     F64x8: 8 f64 in __m512d, "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma" {
-        _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_mul_pd
+        _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_add_pd _mm512_mul_pd
         mul_add(a, b, c) _mm512_fmadd_pd(a, b, c);
         first(p, n) _mm512_maskz_loadu_pd(((1_u32 << n) - 1) as __mmask8, p);
         put(v, p, n) _mm512_mask_storeu_pd(p, ((1_u32 << n) - 1) as __mmask8, v);
+        small(p, shift, mask) _mm512_cvtepi32_pd(eight(p, shift, mask));
         sum(v) _mm512_reduce_add_pd(v);
         4 transpose_4
     }
     F32x8: 8 f32 in __m256, "avx2,fma" {
-        _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_mul_ps
+        _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_add_ps _mm256_mul_ps
         mul_add(a, b, c) _mm256_fmadd_ps(a, b, c);
         first(p, n) _mm256_maskload_ps(p, first_of_8(n));
         put(v, p, n) _mm256_maskstore_ps(p, first_of_8(n), v);
+        small(p, shift, mask) _mm256_cvtepi32_ps(eight(p, shift, mask));
         sum(v) sum_of_4(_mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v)));
         8 transpose_8
     }
     F64x4: 4 f64 in __m256d, "avx2,fma" {
-        _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_mul_pd
+        _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_add_pd _mm256_mul_pd
         mul_add(a, b, c) _mm256_fmadd_pd(a, b, c);
         first(p, n) _mm256_maskload_pd(p, first_of_4(n));
         put(v, p, n) _mm256_maskstore_pd(p, first_of_4(n), v);
+        small(p, shift, mask) {
+            let (bytes, mask) = (_mm_cvtepu8_epi32(_mm_loadu_si32(p)), _mm_set1_epi32(mask.into()));
+            let shift = _mm_cvtsi32_si128(shift as i32);
+            _mm256_cvtepi32_pd(_mm_and_si128(_mm_srl_epi32(bytes, shift), mask))
+        };
         sum(v) sum_of_2(_mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd::<1>(v)));
         4 transpose_4
     }
     // Without fused multiply-adds.
     F32x4: 4 f32 in __m128, "sse2" {
-        _mm_set1_ps _mm_loadu_ps _mm_storeu_ps _mm_mul_ps
+        _mm_set1_ps _mm_loadu_ps _mm_storeu_ps _mm_add_ps _mm_mul_ps
         mul_add(a, b, c) _mm_add_ps(_mm_mul_ps(a, b), c);
         sum(v) sum_of_4(v);
         4 turn_4
     }
     F64x2: 2 f64 in __m128d, "sse2" {
-        _mm_set1_pd _mm_loadu_pd _mm_storeu_pd _mm_mul_pd
+        _mm_set1_pd _mm_loadu_pd _mm_storeu_pd _mm_add_pd _mm_mul_pd
         mul_add(a, b, c) _mm_add_pd(_mm_mul_pd(a, b), c);
         sum(v) sum_of_2(v);
         2 turn_2
+    }
+}
+
+/// Some bits of eight bytes.
+#[inline(always)]
+unsafe fn eight(p: *const u8, shift: u32, mask: u8) -> __m256i {
+    // SAFETY: only called from AVX2 code, for bytes that are there.
+    unsafe {
+        let (bytes, mask) = (_mm256_cvtepu8_epi32(_mm_loadl_epi64(p.cast())), _mm256_set1_epi32(mask.into()));
+        _mm256_and_si256(_mm256_srl_epi32(bytes, _mm_cvtsi32_si128(shift as i32)), mask)
     }
 }
 

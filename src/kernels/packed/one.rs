@@ -1,0 +1,154 @@
+//! One row with codes that become floats in registers.
+use super::{
+    super::{
+        FloatElement,
+        matmul::{Vector, VectorJob},
+    },
+    codes::{Codes, Scaling, scaling_at},
+    few::{SIDE, Sums},
+    panels::LANES,
+};
+use std::ops::Range;
+
+/// Columns whose codes begin and end with a byte, in every plane.
+const WHOLE: usize = 8;
+/// Vectors of sums at a time, if not those of one panel are more.
+const SUMS: usize = 4;
+/// Vectors of a panel at most.
+const MOST: usize = 8;
+
+impl<T: FloatElement> Codes<T> {
+    /// Adds to the sums of one row those of the columns with the panels from `first` on, and says whether it
+    /// could: only codes in the usual planes, worth themselves, of whole bytes in each group.
+    pub(super) fn add_one(&self, x: &[T], first: usize, columns: Range<usize>, sums: &mut Sums<T>) -> bool {
+        if !self.in_a_row() || !self.cols.is_multiple_of(WHOLE) || !self.group.is_multiple_of(WHOLE) {
+            return false;
+        }
+        match self.bits {
+            8 => OneRow::<T, 8, 0>::add(self, x, first, columns, sums),
+            6 => OneRow::<T, 4, 2>::add(self, x, first, columns, sums),
+            5 => OneRow::<T, 4, 1>::add(self, x, first, columns, sums),
+            4 => OneRow::<T, 4, 0>::add(self, x, first, columns, sums),
+            3 => OneRow::<T, 2, 1>::add(self, x, first, columns, sums),
+            2 => OneRow::<T, 2, 0>::add(self, x, first, columns, sums),
+            _ => return false,
+        }
+        true
+    }
+}
+
+/// A row and codes with `A` bits in one plane and `B` above them in another, if not 0.
+struct OneRow<'a, T, const A: usize, const B: usize> {
+    codes: &'a Codes<T>,
+    x: &'a [T],
+    first: usize,
+    columns: Range<usize>,
+    sums: *mut [T; LANES],
+}
+
+impl<T: FloatElement, const A: usize, const B: usize> OneRow<'_, T, A, B> {
+    fn add(codes: &Codes<T>, x: &[T], first: usize, columns: Range<usize>, sums: &mut Sums<T>) {
+        let job = OneRow::<T, A, B> { codes, x, first, columns, sums: sums.as_mut_ptr() };
+        // SAFETY: the sums are borrowed here; what else is read is checked there.
+        unsafe { T::with_vectors(&job) }
+    }
+}
+
+impl<T: FloatElement, const A: usize, const B: usize> VectorJob for OneRow<'_, T, A, B> {
+    type T = T;
+
+    #[inline(always)]
+    unsafe fn run<V: Vector<T = T>>(&self) {
+        let (each, codes) = (LANES / V::LANES, self.codes);
+        let side = SUMS.div_ceil(each);
+        let length = if codes.group == 0 { codes.cols } else { codes.group };
+        for j in (0..SIDE).step_by(side) {
+            // SAFETY: there are sums of `SIDE` panels, and `side` divides that.
+            let to = unsafe { self.sums.add(j).cast::<T>() };
+            // Behind the last panel that one again, for nobody.
+            let panel = |i: usize| (codes.rows.div_ceil(LANES) - 1).min(self.first + j + i);
+            // SAFETY: the caller's machine has the instructions.
+            let zero = unsafe { V::splat(T::constant(0.0)) };
+            let mut sums = [zero; MOST];
+            for (v, sums) in sums.iter_mut().enumerate().take(side * each) {
+                // SAFETY: as above, `each` vectors for each panel.
+                *sums = unsafe { V::load(to.add(v * V::LANES)) };
+            }
+            let mut worth: [Scaling<T>; SIDE] = std::array::from_fn(|_| Scaling::default());
+            let mut from = self.columns.start;
+            while from < self.columns.end {
+                let end = self.columns.end.min((from / length + 1) * length);
+                let (mut lower, mut upper) = ([&[][..]; SIDE], [&[][..]; SIDE]);
+                for i in 0..side {
+                    // Codes come near by themselves, as long runs do.
+                    codes.ask_scales(self.first + j + i + SIDE, from, end);
+                    scaling_at(codes, panel(i), from, &mut worth[i]);
+                    let (start, end) =
+                        ((panel(i) * codes.cols + from) / WHOLE, (panel(i) * codes.cols + end) / WHOLE);
+                    lower[i] = codes.planes[0].bytes[start * A..end * A].as_flattened();
+                    if B > 0 {
+                        upper[i] = codes.planes[1].bytes[start * B..end * B].as_flattened();
+                    }
+                }
+                let mut scaling = [[zero; MOST]; 3];
+                for v in 0..side * each {
+                    let Scaling { low, scale, offset } = &worth[v / each];
+                    for (i, list) in [low, scale, offset].into_iter().enumerate() {
+                        // SAFETY: a list of a panel has `each` vectors.
+                        scaling[i][v] = unsafe { V::load(list.as_ptr().add(v % each * V::LANES)) };
+                    }
+                }
+                for (k, x) in self.x[from..end].as_chunks::<WHOLE>().0.iter().enumerate() {
+                    // SAFETY: there are as many bytes of each panel as of these columns.
+                    unsafe {
+                        let lower = lower.map(|bytes| bytes.as_ptr().wrapping_add(k * A * LANES));
+                        let upper = upper.map(|bytes| bytes.as_ptr().wrapping_add(k * B * LANES));
+                        column::<V, A, B, 0>(x, lower, upper, &scaling, &mut sums);
+                        column::<V, A, B, 1>(x, lower, upper, &scaling, &mut sums);
+                        column::<V, A, B, 2>(x, lower, upper, &scaling, &mut sums);
+                        column::<V, A, B, 3>(x, lower, upper, &scaling, &mut sums);
+                        column::<V, A, B, 4>(x, lower, upper, &scaling, &mut sums);
+                        column::<V, A, B, 5>(x, lower, upper, &scaling, &mut sums);
+                        column::<V, A, B, 6>(x, lower, upper, &scaling, &mut sums);
+                        column::<V, A, B, 7>(x, lower, upper, &scaling, &mut sums);
+                    }
+                }
+                from = end;
+            }
+            for (v, sums) in sums.iter().enumerate().take(side * each) {
+                // SAFETY: as above.
+                unsafe { sums.store(to.add(v * V::LANES)) };
+            }
+        }
+    }
+}
+
+/// Adds the `I`th of eight columns of some panels.
+///
+/// # Safety
+/// The bytes of eight columns must be there for each panel.
+#[inline(always)]
+unsafe fn column<V: Vector, const A: usize, const B: usize, const I: usize>(
+    x: &[V::T; WHOLE],
+    lower: [*const u8; SIDE],
+    upper: [*const u8; SIDE],
+    [low, scale, offset]: &[[V; MOST]; 3],
+    sums: &mut [V; MOST],
+) {
+    let each = LANES / V::LANES;
+    // SAFETY: the caller's.
+    unsafe {
+        let x = V::splat(x[I]);
+        for v in 0..SUMS.div_ceil(each) * each {
+            let at = |column: usize| column * LANES + v % each * V::LANES;
+            let mask = |bits: usize| ((1u32 << bits) - 1) as u8;
+            let mut code = V::small(lower[v / each].add(at(I * A / 8)), (I * A % 8) as u32, mask(A));
+            if B > 0 {
+                let upper = V::small(upper[v / each].add(at(I * B / 8)), (I * B % 8) as u32, mask(B));
+                code = upper.mul_add(V::splat(V::T::from(1 << (A % 8))), code);
+            }
+            let w = code.add(low[v]).mul_add(scale[v], offset[v]);
+            sums[v] = x.mul_add(w, sums[v]);
+        }
+    }
+}
