@@ -10,8 +10,6 @@ $_ .= <> while /\bkolmo::\{/ && !/\bkolmo::(\{(?:[^{}]|(?1))*\})/ && !eof;
 s~\b(R|T|S|f32>|f64>|Number|Number>)::of\b~$1::constant~g;
 s~\bChannels::of\b~Channels::trace~g;
 s~\bLedger::of\b~Ledger::measure~g;
-s~(?<![A-Za-z])Compact::of\b~Compact::from_artifact~g;
-s~\bCompactLinear::of\b~CompactLinear::from_artifact~g;
 s~\b(SparseLinear|Int8Linear)::of\b~$1::from_linear~g;
 s~\bCurvature::of\b~Curvature::from_inputs~g;
 s~\b(Gates|Variational)(::<\w+>)?::of\b~$1$2::new~g;

@@ -14,7 +14,7 @@ use images::{Images, Set};
 use kolmo::{
     Random, Tape, Tensor, Var,
     compress::{
-        Artifact, Compact, CostReport, data_bits, matrices, pack,
+        Artifact, CostReport, data_bits, matrices, pack,
         prune::{self, Amount},
         quantize::{Quantizer, convert, to_half},
         unpack,
@@ -235,16 +235,15 @@ fn main() -> Result<()> {
 fn ledger(net: &Net, test: &Set) -> Result<CostReport> {
     kolmo::runtime::set_num_threads(1);
     let image = test.images.rows(&[0])?;
-    // The network's own forward is known to nobody else.
-    let order = vec!["Linear"; net.layers.len()].join(" Relu ");
-    let compact = Compact::from_artifact(&pack(net, &[("layers", &order)])?)?;
+    let stored = net.copy()?;
+    unpack(&pack(net, &[])?, &stored)?;
     // Dense layers as if nobody had made them small.
     let plain = net.copy()?;
     plain.layers.iter().try_for_each(|layer| layer.weight.bake())?;
     let tape = Tape::inference();
     let dense = || plain.forward(&tape.constant(&image)).value().map(|_| ());
     Ok(CostReport::measure(net, &image, |x| net.forward(x))?
-        .timed(dense, || compact.forward(&image).map(|_| ()))?)
+        .timed(dense, || stored.forward(&tape.constant(&image)).value().map(|_| ()))?)
 }
 
 fn draw(points: &[Point], out: &Path) -> Result<()> {

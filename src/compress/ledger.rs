@@ -95,7 +95,7 @@ impl CostReport {
     }
 
     /// The report with times: of `dense`, a run of the model, and of `stored`, a run in compressed form, such
-    /// as [`Compact`](super::Compact)'s. Best on one thread ([`set_threads`](crate::runtime::set_num_threads)) of
+    /// as of one that [`unpack`](super::unpack) loaded. Best on one thread ([`set_threads`](crate::runtime::set_num_threads)) of
     /// a quiet machine.
     ///
     /// # Errors

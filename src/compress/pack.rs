@@ -1,16 +1,9 @@
 //! Models to artifacts, by the dotted names of their parameters. Nothing is lost on the way: what is
 //! stored in 16 bits is what 16 bits hold exactly. How the bytes are made is said in `format`.
-use super::{
-    Artifact, Entry, EntryData,
-    filter::each_field,
-    format::Shift,
-    round_to_f16,
-    runner::{LAYERS, told},
-};
+use super::{Artifact, Entry, EntryData, filter::each_field, format::Shift, round_to_f16};
 use crate::{
     error::{Error, Result},
     kernels::packed::{HalfFloat, Packed},
-    nn::outline::outline,
     ops::Float,
     param::{Param, shown},
     tensor::Tensor,
@@ -24,8 +17,7 @@ use std::collections::BTreeMap;
 /// [step sizes](Param::set_steps) as mask, whole numbers and these; any other as
 /// its values, zero where a mask prunes. Values, centroids and step sizes take 16 bits if all of a
 /// parameter's are half-precision numbers ([`to_half`](super::quantize::to_half) makes them so), else 32.
-/// Parameters of `f64` are rounded to `f32`. Of a [`Sequential`](crate::nn::Sequential) that
-/// [`Compact`](super::Compact) can run, the text `layers` tells the layers, unless `meta` has one.
+/// Parameters of `f64` are rounded to `f32`.
 ///
 /// ```
 /// use kolmo::{Random, compress::{Artifact, matrices, pack, prune::{self, Amount}, quantize, unpack}, nn::Linear};
@@ -49,7 +41,6 @@ pub fn pack<M: Serialize + ?Sized>(model: &M, meta: &[(&str, &str)]) -> Result<A
     let mut entries = Vec::new();
     each_field!(model, |name, p| entries.push(entry(name, p)));
     let mut texts = BTreeMap::new();
-    texts.extend(outline(model).and_then(|names| told(&names)).map(|layers| (LAYERS.to_string(), layers)));
     texts.extend(meta.iter().map(|(key, text)| (key.to_string(), text.to_string())));
     Ok(Artifact { meta: texts, entries: entries.into_iter().collect::<Result<_>>()? })
 }

@@ -40,7 +40,6 @@ mod layers;
 mod masks;
 mod norm;
 mod norm_axes;
-pub(crate) mod outline;
 mod positions;
 mod recurrent;
 mod sampling;

@@ -2,7 +2,7 @@
 //! with it, and what it may take of memory. The fuzzer's targets (`fuzz/`) are made of them as well.
 use kolmo::{
     Random, Result, Tape, Tensor,
-    compress::{Artifact, Compact, CompactLinear, Entry, EntryData, Recipe, unpack},
+    compress::{Artifact, Entry, EntryData, Recipe, unpack},
     data,
     inspect::SavedTape,
     nn::{Layer, Linear, Param, Sequential, Tanh},
@@ -165,13 +165,7 @@ fn read_artifact(path: &Path) -> Option<Use> {
 pub fn used(file: &[u8]) -> usize {
     let Ok(artifact) = Artifact::from_bytes(file) else { return 0 };
     let dense: usize = artifact.entries.iter().map(|entry| entry.to_dense().len()).sum();
-    for entry in &artifact.entries {
-        let name = entry.name.strip_suffix("weight").unwrap_or("").trim_end_matches('.');
-        let _ = CompactLinear::from_artifact(&artifact, name);
-    }
-    let mut with_layers = artifact.clone();
-    with_layers.meta.insert("layers".into(), "Linear".into());
-    let _ = (Compact::from_artifact(&artifact), Compact::from_artifact(&with_layers), artifact.sizes());
+    let _ = artifact.sizes();
     let _ = unpack(&artifact, &Param::<f32>::new(Tensor::zeros([2, 3])));
     dense
 }

@@ -3,8 +3,8 @@
 use kolmo::{
     Float, Random, Result, Tape, Tensor, Var,
     compress::{
-        Artifact, Channels, Compact, CostReport, EntryData, Gate, Gates, Variational, all_params,
-        description_length, matrices, pack,
+        Artifact, Channels, CostReport, EntryData, Gate, Gates, Variational, all_params, description_length,
+        matrices, pack,
         prune::{self, Amount},
         quantize::{Quantizer, binary, codebooks, convert, ternary},
         rate,
@@ -461,40 +461,5 @@ fn what_a_file_cannot_hold_is_named() -> Result<()> {
     let artifact = Artifact::from_bytes(&pack(&net, &[])?.to_bytes()?)?;
     let EntryData::Dense(values) = &artifact.entries[0].data else { panic!("{artifact:?}") };
     assert!(values[0].is_nan() && values[1] == f32::NEG_INFINITY);
-    Ok(())
-}
-
-#[test]
-fn compact_models_compute_what_the_model_computes() -> Result<()> {
-    let rng = &mut Random::new(0);
-    let mut linear = |n, m| Linear::new(n, m, rng);
-    fn same<L: Layer + serde::Serialize>(net: Sequential<L>) -> Result<()> {
-        let x = numbers(&[4, 6]);
-        let tape = Tape::inference();
-        let expected = net.forward(&tape.constant(&x)).to_vec()?;
-        let artifact = Artifact::from_bytes(&pack(&net, &[])?.to_bytes()?)?;
-        let found = Compact::from_artifact(&artifact)?.forward(&x)?.to_vec();
-        assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-5), "{found:?}, {expected:?}");
-        Ok(())
-    }
-    same(Sequential((linear(6, 5), Relu, linear(5, 4))))?;
-    same(Sequential((linear(6, 5), Tanh, linear(5, 4))))?;
-    same(Sequential((linear(6, 5), linear(5, 4))))?;
-    same(Sequential((Flatten, linear(6, 5), Gelu, Dropout::new(0.5), linear(5, 4), Sigmoid)))?;
-    same(Sequential((linear(6, 5), Sequential((Silu, linear(5, 5))), Hardswish, linear(5, 4), Tanhshrink)))?;
-    same(Sequential(vec![linear(6, 6), linear(6, 6)]))?;
-    let of = |artifact: Artifact| Compact::from_artifact(&artifact).map(drop);
-    let softmax = Sequential((linear(6, 5), Softmax::default(), linear(5, 4)));
-    told(of(pack(&softmax, &[])?), &["doesn't tell", "2 linear layers"]);
-    told(of(pack(&(linear(6, 5), linear(5, 4)), &[])?), &["doesn't tell"]);
-    told(of(pack(&linear(6, 5), &[])?), &["doesn't tell"]);
-    // A network with a forward of its own is told by its maker.
-    let own = vec![linear(6, 5), linear(5, 4)];
-    told(of(pack(&own, &[("layers", "Linear Sine Linear")])?), &["Sine", "Tanh"]);
-    told(of(pack(&own, &[("layers", "Linear Relu")])?), &["1 linear layers", "2"]);
-    let compact = Compact::from_artifact(&pack(&own, &[("layers", "Linear Tanh Linear")])?)?;
-    let (tape, x) = (Tape::inference(), numbers(&[4, 6]));
-    let expected = own[1].forward(&own[0].forward(&tape.constant(&x)).tanh()).to_vec()?;
-    assert!(compact.forward(&x)?.to_vec().iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-5));
     Ok(())
 }
