@@ -27,14 +27,14 @@ impl<T: Float> Tape<T> {
 
     /// Without the buffers of these tensors.
     fn kept_beside(&self, others: &[&Tensor<T>]) -> usize {
-        let place = |t: &Tensor<T>| t.buffer().as_ptr() as usize;
+        let place = Tensor::buffer_id;
         let mut seen: BTreeSet<usize> = others.iter().map(|t| place(t)).collect();
         self.each_param(|t| {
             seen.insert(place(t));
         });
         let kept = self.tensors.kept.borrow();
         let new = kept.iter().filter_map(|(_, t)| t.as_ref()).filter(|t| seen.insert(place(t)));
-        new.map(|t| size_of_val(t.buffer())).sum()
+        new.map(|t| t.buffer_bytes()).sum()
     }
 }
 
@@ -172,10 +172,10 @@ fn measure<T: Float, B: Block<T>>(blocks: &[B], x: &Var<'_, T>) -> Result<Vec<Co
         let next = y.value()?.clone();
         // The result is the next block's input.
         let kept = tape.kept_beside(&[&value, &next]);
-        costs.push(Cost { input: size_of_val(value.buffer()), kept });
+        costs.push(Cost { input: value.buffer_bytes(), kept });
         value = next;
     }
     // Whatever follows keeps the last result.
-    costs.push(Cost { input: size_of_val(value.buffer()), kept: 0 });
+    costs.push(Cost { input: value.buffer_bytes(), kept: 0 });
     Ok(costs)
 }

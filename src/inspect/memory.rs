@@ -87,7 +87,7 @@ impl<T: Float> Tape<T> {
         let values = self.tensors.kept.borrow();
         let mut seen: HashSet<usize> = HashSet::new();
         self.each_param(|p| {
-            seen.insert(p.buffer().as_ptr() as usize);
+            seen.insert(p.buffer_id());
         });
         let mut kept = Vec::new();
         for node in nodes.iter() {
@@ -101,7 +101,7 @@ impl<T: Float> Tape<T> {
                     None => Some(node),
                 };
                 let parameter = source.is_some_and(|n| matches!(n.op, Op::Param(_)));
-                let new = seen.insert(value.buffer().as_ptr() as usize);
+                let new = seen.insert(value.buffer_id());
                 kept.push(KeptTensor {
                     id: node.statement.0,
                     origin: Origin::of_node(node),
@@ -109,7 +109,7 @@ impl<T: Float> Tape<T> {
                     value: source.map(|n| n.statement.0),
                     made_by: source.map_or("constant", |n| n.op.rule().name()).to_string(),
                     shape: value.shape().to_vec(),
-                    bytes: size_of_val(value.buffer()),
+                    bytes: value.buffer_bytes(),
                     counted: new && !parameter,
                 });
             }

@@ -5,7 +5,7 @@ pub(crate) mod bytes;
 pub(crate) mod compact;
 pub(crate) mod conv;
 pub(crate) mod dense;
-
+pub(crate) mod halves;
 pub(crate) mod map;
 pub(crate) mod matmul;
 pub mod packed;

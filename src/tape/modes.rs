@@ -31,6 +31,7 @@ impl<T: TapeNumber> Tape<T> {
                 training: Cell::new(true),
                 anomalies: Cell::new(false),
                 observed: Cell::new(false),
+                halves: Cell::new(false),
                 again: Cell::new(false),
                 random: Cell::new(Random::new(0)),
             },
@@ -112,6 +113,28 @@ impl<T: TapeNumber> Tape<T> {
     #[doc(alias("detect_anomaly"))]
     pub fn set_detect_anomaly(&self, on: bool) {
         self.settings.anomalies.set(on);
+    }
+
+    /// Whether the values that a sweep will read are kept in bfloat16, in half of the memory: results of
+    /// operations, but not inputs, parameters and constants. What is computed from them on the way forward
+    /// doesn't change; gradients are of the rounded values (8 bits of the 24), as those of activations that
+    /// are compressed in other libraries.
+    ///
+    /// ```
+    /// use kolmo::{Tape, Tensor};
+    /// let gradient = |half: bool| -> kolmo::Result<f32> {
+    ///     let tape = Tape::<f32>::new();
+    ///     tape.set_half_activations(half);
+    ///     let x = tape.input(Tensor::from([1.0f32, 2.0]));
+    ///     Ok((&x * 0.3).exp().sum().backward()?.get(&x).unwrap().to_vec()[1])
+    /// };
+    /// let (exact, near) = (gradient(false)?, gradient(true)?);
+    /// assert!(exact != near && (exact - near).abs() < exact / 256.0);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
+    #[doc(alias("autocast", "saved_tensors_hooks", "bfloat16"))]
+    pub fn set_half_activations(&self, on: bool) {
+        self.settings.halves.set(on);
     }
 
     /// Number of statements.

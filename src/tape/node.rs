@@ -1,11 +1,11 @@
 //! Recording: values come onto the tape, operations run and leave a node, and what can't be done leaves a
 //! failure.
 use super::{
-    ids::{BESIDE, EXTRA, NodeId, OUTPUT, slots},
+    ids::{BESIDE, EXTRA, NodeId, OUTPUT, operand_in, slots},
     leaf::{Leaf, Params},
     parts::{
-        Gradients, Inputs, Node, Op, Rule, Stash, Step, Tape, TapeFloat, TapeNumber, TensorPart, TensorTape,
-        Var, with_floats,
+        Gradients, Inputs, Kept, Node, Op, Rule, Stash, Step, Tape, TapeFloat, TapeNumber, TensorPart,
+        TensorTape, Var, with_floats,
     },
 };
 use crate::{
@@ -21,6 +21,7 @@ impl<T: TapeFloat> Default for TensorTape<T> {
         TensorTape {
             nodes: RefCell::default(),
             kept: RefCell::default(),
+            halved: RefCell::default(),
             failures: RefCell::default(),
             params: Params::default(),
             scalar_failure: RefCell::default(),
@@ -37,6 +38,7 @@ impl<T: TapeFloat> TensorPart<T> for TensorTape<T> {
     fn clear(&self) {
         self.nodes.borrow_mut().clear();
         self.kept.borrow_mut().clear();
+        self.halved.borrow_mut().clear();
         self.failures.borrow_mut().clear();
         self.params.clear();
         self.scalar_failure.replace(None);
@@ -228,9 +230,36 @@ impl<T: TapeFloat> Tape<T> {
         let kept = (first as u32, (values.len() - first) as u32);
         let mut nodes = self.tensors.nodes.borrow_mut();
         let index = NodeId::at(nodes.len());
+        if self.settings.halves.get() {
+            self.halve(&nodes, &inputs, index, &mut values, first);
+        }
         let statement = self.statements.push_tensor(index);
         nodes.push(Node { op, inputs, shape, statement, kept, spent: false, site: Location::caller() });
         index
+    }
+
+    /// Makes what a node keeps from `first` on halves, but for leaves; a value that others keep, too, once.
+    #[cold]
+    fn halve(&self, nodes: &[Node<T>], inputs: &Inputs, own: NodeId, kept: &mut [Kept<T>], first: usize) {
+        let mut halved = self.tensors.halved.borrow_mut();
+        for i in first..kept.len() {
+            let slot = kept[i].0;
+            let node = match operand_in(slot) {
+                Some(operand) => inputs.get(operand).copied().unwrap_or(NodeId::NONE),
+                None => own,
+            };
+            let is_leaf = |node: &Node<T>| matches!(node.op, Op::Input | Op::Param(_));
+            if node == NodeId::NONE || nodes.get(node.place()).is_some_and(is_leaf) {
+                continue;
+            }
+            let known =
+                halved.get(&node.place()).and_then(|&place| kept[place].1.clone()).filter(|_| slot != EXTRA);
+            let value = known.or_else(|| Some(kept[i].1.as_ref()?.in_halves()));
+            kept[i].1 = value;
+            if slot != EXTRA {
+                halved.entry(node.place()).or_insert(i);
+            }
+        }
     }
 
     /// Runs an operation, and records it if an operand is recorded. This is the one way onto the tape.

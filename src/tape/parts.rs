@@ -20,6 +20,7 @@ use smallvec::SmallVec;
 use std::{
     borrow::Cow,
     cell::{Cell, RefCell},
+    collections::BTreeMap,
     fmt,
     panic::Location,
     rc::Rc,
@@ -133,6 +134,8 @@ pub(crate) struct Settings {
     pub training: Cell<bool>,
     pub anomalies: Cell<bool>,
     pub observed: Cell<bool>,
+    /// Whether values that a sweep reads are kept in bfloat16.
+    pub halves: Cell<bool>,
     /// Whether what is run was run before: then layers do nothing beside their results.
     pub again: Cell<bool>,
     pub random: Cell<Random>,
@@ -143,6 +146,8 @@ pub(crate) struct Settings {
 pub struct TensorTape<T: TapeFloat> {
     pub(crate) nodes: RefCell<Vec<Node<T>>>,
     pub(crate) kept: RefCell<Vec<Kept<T>>>,
+    /// Where among these a node's value is that is held in bfloat16.
+    pub(super) halved: RefCell<BTreeMap<usize, usize>>,
     pub(super) failures: RefCell<Vec<Error>>,
     pub(crate) params: Params<T>,
     /// The first failure of a scalar.

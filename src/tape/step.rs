@@ -8,6 +8,7 @@ use crate::{
     error::{Checked, Error},
     tensor::{Shape, Tensor},
 };
+use std::borrow::Cow;
 
 impl<'t, T: TapeFloat> Step<'_, 't, T> {
     /// The tape.
@@ -71,7 +72,8 @@ impl<'t, T: TapeFloat> Step<'_, 't, T> {
         let mut kept = self.tape.tensors.kept.borrow_mut();
         let values = kept.get_mut(self.node.kept_range()).unwrap_or_default();
         let (_, value) = values.iter_mut().find(|(slot, _)| *slot == EXTRA)?;
-        if self.sweep.free { value.take() } else { value.clone() }
+        let value = if self.sweep.free { value.take() } else { value.clone() };
+        value.map(|value| whole(&value))
     }
 
     /// The gradient of an operand so far, for a rule that goes on with the sum and gives the whole.
@@ -92,7 +94,7 @@ impl<'t, T: TapeFloat> Step<'_, 't, T> {
         match values.iter().find(|(s, _)| *s == slot) {
             Some((_, Some(value))) => {
                 let id = if self.sweep.graph { node } else { NodeId::NONE };
-                Var::new(self.tape, value.clone(), id)
+                Var::new(self.tape, whole(value), id)
             }
             _ => self.tape.fail_op("backward", "a value that the rule reads was not kept", &[]),
         }
@@ -195,5 +197,13 @@ pub(super) fn with_node<T: TapeFloat, R>(
     match at_hand.get(node.place()) {
         Some(n) => Some(f(n)),
         None => tape.tensors.nodes.borrow().get(node.place()).map(f),
+    }
+}
+
+/// A value as numbers in memory, if it was kept in halves.
+fn whole<T: TapeFloat>(value: &Tensor<T>) -> Tensor<T> {
+    match value.is_in_halves() {
+        true => value.in_memory().map_or_else(Tensor::lacking, Cow::into_owned),
+        false => value.clone(),
     }
 }

@@ -179,6 +179,11 @@ impl<T: Element> Tensor<T> {
         self.storage.id()
     }
 
+    /// Bytes of the buffer, in the form in which it holds its elements.
+    pub(crate) fn buffer_bytes(&self) -> usize {
+        self.source().map_or_else(|| size_of_val(self.buffer()), |source| source.bytes())
+    }
+
     /// Bytes of the elements, or of all of the buffer where they are fewer.
     pub(crate) fn used_bytes(&self) -> usize {
         match self.source() {

@@ -17,6 +17,7 @@ mod extremes;
 mod failures;
 mod format;
 mod gradcheck;
+mod halves;
 mod inspect;
 mod layers;
 mod listing;
