@@ -34,7 +34,7 @@ fn main() {
     // Cargo passes --bench; what is left are the words of the user.
     let words: Vec<String> = std::env::args().skip(1).filter(|w| !w.starts_with("--")).collect();
     let all = "mlp_tiny,mlp300,mlp1200,lenet5,cnn3,gpt_nano,gru_char,mlp300_grads,mlp300_each,mlp300_norms,mlp300_clipped,lenet5_grads,lenet5_each,lenet5_norms,lenet5_clipped,elementwise,matmul1024,infer_mlp300_b1,infer_mlp300_b64,infer_lenet5_b1,\
-               infer_lenet5_b64,attention1024,mlp_tiny_replayed,gpt_nano_replayed,gpt_nano_half,gpt_nano_least,gelu_by_hand,gelu_by_hand_replayed,sums_recorded,sums_computed,scalar_chain,scalar_chain_fused,scalar_chain_replayed,scalar_paths,adbench_gmm_scalars,adbench_gmm_mixed,\
+               infer_lenet5_b64,attention1024,mlp_tiny_replayed,gpt_nano_bf16,gpt_nano_replayed,gpt_nano_half,gpt_nano_least,gelu_by_hand,gelu_by_hand_replayed,sums_recorded,sums_computed,scalar_chain,scalar_chain_fused,scalar_chain_replayed,scalar_paths,adbench_gmm_scalars,adbench_gmm_mixed,\
                adbench_gmm_tensors,adbench_gmm_replayed,adbench_lstm,adbench_lstm_replayed,adbench_ba,adbench_ba_plain,adbench_ba_preaccumulated,adbench_ba_replayed,adbench_hand,adbench_hand_tensors";
     let threads = words.get(1).and_then(|t| t.parse().ok()).unwrap_or_else(kolmo::runtime::num_threads);
     kolmo::runtime::set_num_threads(threads);
@@ -107,11 +107,15 @@ fn run(workload: &str, threads: usize) -> Result<()> {
                 net.forward(&tape.constant(&x)).cross_entropy(&y)
             })
         }
-        "gpt_nano" => {
+        "gpt_nano" | "gpt_nano_bf16" => {
             let [x, y] = [(31, 7), (17, 5)].map(|(a, b)| Tensor::from(labels(12 * 64, 65, a, b)));
             let (x, y) = (x.reshape([12, 64])?, y.reshape([12, 64])?);
             let adam = AdamW::new(1e-3).weight_decay(0.01);
-            train(workload, threads, gpt_nano()?, adam, move |net, tape| net.loss(tape, &x, &y))
+            let halves = workload == "gpt_nano_bf16";
+            train(workload, threads, gpt_nano()?, adam, move |net, tape| {
+                tape.set_half_activations(halves);
+                net.loss(tape, &x, &y)
+            })
         }
         "gru_char" => {
             let [x, y] = [(31, 7), (17, 5)].map(|(a, b)| Tensor::from(labels(16 * 64, 65, a, b)));
