@@ -22,6 +22,7 @@ mod fake;
 mod filter;
 pub mod format;
 mod gates;
+mod half;
 mod ledger;
 mod length;
 mod low_rank;

@@ -4,6 +4,7 @@
 #![doc(alias = "quantization")]
 pub use super::{
     fake::{Quantizer, convert},
+    half::mixed_precision,
     weight_only::{WeightOnly, freeze, store_half, thaw},
 };
 use super::{

@@ -1,6 +1,7 @@
 //! A parameter: a shared handle to a tensor that training changes, and what stands between it and its use.
 use crate::{
     ids::ParamId,
+    kernels::packed::HalfFloat,
     ops::{Float, NOWHERE},
     tape::{Stored, Var},
     tensor::{Shape, Tensor},
@@ -195,6 +196,11 @@ impl<T: Float> State<T> {
 pub trait Parametrize<T: Float>: Send + Sync {
     /// The weight as the model uses it, of the same shape.
     fn apply<'t>(&self, weight: &Var<'t, T>) -> Var<'t, T>;
+    /// As which floats of 16 bits the weight is held without loss, if it always is some.
+    #[doc(hidden)]
+    fn half(&self) -> Option<HalfFloat> {
+        None
+    }
 }
 
 impl<T: Float> Stored<T> for Inner<T> {

@@ -34,6 +34,13 @@ impl<T: Float> Param<T> {
     pub fn freeze(&self) -> Result<()> {
         let state = self.state();
         let fits = state.value.rank() > 1 && state.value.numel() > 0;
+        if let [only] = &self.own_operations()[..]
+            && let (true, Some(kind)) = (fits, only.half())
+        {
+            let half = Packed::half(&self.effective()?, kind).map_err(|why| Error::invalid("freeze", why))?;
+            self.replace(half.into());
+            return Ok(());
+        }
         if self.is_packed() || matches!(state.form, Form::Dense) || !fits {
             self.set_trainable(false);
             return Ok(());
