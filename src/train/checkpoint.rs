@@ -3,9 +3,10 @@
 use super::{
     loading::{Fields, refuse},
     restore::{Beside, Held, apply, collect, plan},
-    weights::{Entry, opened, write},
+    weights::{Entry, write},
 };
 use crate::{
+    data::opened,
     error::{Error, Result},
     files, numbers,
     ops::Float,
@@ -110,7 +111,7 @@ impl Saved {
 /// A file's tensors and what else is in it.
 fn read<'a, R: DeserializeOwned>(path: &Path, bytes: &'a [u8]) -> Result<(SafeTensors<'a>, Head<R>)> {
     let broken = |at: &str, message: String| broken(path, at, message);
-    let (file, metadata) =
+    let (file, metadata, _) =
         opened(bytes).map_err(|message| broken("its header", format!("no checkpoint: {message}")))?;
     let head = metadata.metadata().as_ref().and_then(|m| m.get(KEY));
     let head = head.ok_or_else(|| broken("its header", format!("no {KEY}: this is no checkpoint")))?;

@@ -1,7 +1,7 @@
-//! Weights from and to safetensors and NumPy's files, with PyTorch's names, and from GGUF files.
+//! Weights from and to safetensors files, one and several, and NumPy's, with PyTorch's names; from GGUF files.
 use kolmo::{
     Random, Result, Tape, Tensor,
-    data::Gguf,
+    data::{Gguf, Safetensors},
     nn::{Layer, Linear, Param, Sequential, Tanh, named_params},
     train::{
         LoadOptions, load_gguf, load_npz, load_safetensors, load_safetensors_with, save_npz, save_safetensors,
@@ -188,5 +188,77 @@ fn a_part_of_a_file_goes_into_a_part_of_a_model_and_the_rest_is_told() -> Result
     let same = LoadOptions::new().rename(|_| "tokens".into());
     let error = load_safetensors_with(&head, &path, &same).unwrap_err().to_string();
     assert!(error.contains("tokens is what two names become"), "{error}");
+    Ok(())
+}
+
+/// A model in two files and an index, and a folder to change it in.
+fn shards(name: &str) -> Result<(crate::Folder, BTreeMap<&'static str, Param>)> {
+    let folder = crate::Folder::new(name);
+    let param = |n: usize| Param::new(Tensor::from_fn([n, 2], |i| (i as f32 * 1.7).sin()));
+    let all = BTreeMap::from([("a", param(3)), ("b", param(1)), ("c", param(2))]);
+    let part = |names: &[&'static str]| -> BTreeMap<_, _> {
+        names.iter().map(|name| (*name, all[name].clone())).collect()
+    };
+    save_safetensors(&part(&["a", "c"]), folder.join("one.safetensors"))?;
+    save_safetensors(&part(&["b"]), folder.join("two.safetensors"))?;
+    Ok((folder, all))
+}
+
+const INDEX: &str = "model.safetensors.index.json";
+const WHOLE: &str = r#"{"metadata": {"total_size": 48},
+    "weight_map": {"a": "one.safetensors", "b": "two.safetensors", "c": "one.safetensors"}}"#;
+
+#[test]
+fn files_that_an_index_names_are_one() -> Result<()> {
+    let (folder, all) = shards("shards")?;
+    std::fs::write(folder.join(INDEX), WHOLE).unwrap();
+    let zeros = || -> BTreeMap<_, _> {
+        all.iter().map(|(name, p)| (*name, Param::new(Tensor::zeros(p.shape())))).collect()
+    };
+    for path in [folder.to_path_buf(), folder.join(INDEX)] {
+        let copy = zeros();
+        load_safetensors(&copy, &path)?;
+        assert!(copy.iter().all(|(name, p)| p.value() == all[name].value()));
+    }
+    // One file in a folder comes before an index.
+    save_safetensors(&all["b"], folder.join("model.safetensors"))?;
+    assert_eq!(Safetensors::open(&*folder)?.tensors().len(), 1);
+    let file = Safetensors::open(folder.join(INDEX))?;
+    assert_eq!(file.tensors().iter().map(|t| (t.name(), t.dtype())).nth(2), Some(("c", "F32".into())));
+    assert_eq!(file.tensor::<f64>("c")?, all["c"].value().cast());
+    let error = file.tensor::<f32>("d").unwrap_err().to_string();
+    assert!(error.contains("at \"d\": there are 3 tensors, and none of this name"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn an_index_that_does_not_fit_its_files_is_told() -> Result<()> {
+    let (folder, _) = shards("badshards")?;
+    let path = folder.join(INDEX);
+    let refused = |index: &str, part: &str| {
+        std::fs::write(&path, index).unwrap();
+        let error = Safetensors::open(&path).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}: expected {part}");
+    };
+    for elsewhere in ["../one.safetensors", "/etc/passwd", "x/one.safetensors", "..", "", "./one.safetensors"]
+    {
+        let index = WHOLE.replace("two.safetensors", elsewhere);
+        refused(&index, &format!("\"b\" is to be in {elsewhere:?}: shards lie beside the index"));
+    }
+    refused(&WHOLE.replace("two", "three"), "there is no file \"three.safetensors\" beside the index");
+    refused(&WHOLE.replace("\"b\"", "\"a\""), "the name \"a\" is there twice");
+    refused(&WHOLE.replace("\"c\"", "\"d\""), "\"c\" is in \"one.safetensors\", and not in the index");
+    let more = WHOLE.replace("{\"a\"", "{\"d\": \"two.safetensors\", \"a\"");
+    refused(&more, "\"d\" is to be in \"two.safetensors\", and isn't");
+    let other = WHOLE.replace("\"a\": \"one", "\"a\": \"two");
+    refused(&other, "\"a\" is to be in \"two.safetensors\", and is in \"one.safetensors\"");
+    refused(&WHOLE[..90], "no index: EOF");
+    refused(r#"{"weight_map": ["a"]}"#, "no index: invalid type: sequence, expected an object");
+    // The same tensor in both files, and a file that ends early.
+    std::fs::copy(folder.join("one.safetensors"), folder.join("two.safetensors")).unwrap();
+    refused(WHOLE, "\"a\" is to be in \"one.safetensors\", and is in \"two.safetensors\"");
+    let bytes = std::fs::read(folder.join("two.safetensors")).unwrap();
+    std::fs::write(folder.join("two.safetensors"), &bytes[..bytes.len() - 1]).unwrap();
+    refused(WHOLE, "two.safetensors: at its header: no safetensors file: ");
     Ok(())
 }
