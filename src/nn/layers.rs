@@ -105,21 +105,25 @@ impl<T: Float> Linear<T> {
 impl<T: Float> Layer<T> for Linear<T> {
     #[track_caller]
     fn forward<'t>(&self, x: &Var<'t, T>) -> Var<'t, T> {
-        let weight = x.tape().param(&self.weight);
         let bias = x.tape().optional_param(&self.bias);
         // The layer is only asked what is wrong when something is.
-        let fits = match weight.shape()[..] {
+        let fits = |weight: &[usize]| match *weight {
             [outputs, inputs] => {
                 let bias = bias.as_ref().is_none_or(|bias| bias.shape()[..] == [outputs]);
                 bias && x.shape().last() == Some(&inputs)
             }
             _ => false,
         };
+        let adapted = self.weight.has_custom() && fits(&self.weight.shape());
+        if let Some(y) = if adapted { self.weight.product(x, bias.as_ref()) } else { None } {
+            return y;
+        }
+        let weight = x.tape().param(&self.weight);
         let wrong = || {
             self.check()?;
             Err(format!("takes […, {}], not {}", weight.dim(1), x.shape()))
         };
-        if fits {
+        if fits(weight.shape()) {
             return x.linear(&weight, bias.as_ref());
         }
         let inputs = [Some(x), Some(&weight), bias.as_ref()];

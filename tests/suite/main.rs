@@ -20,6 +20,7 @@ mod gradcheck;
 mod inspect;
 mod layers;
 mod listing;
+mod lora;
 mod metrics;
 mod names;
 mod observe;
