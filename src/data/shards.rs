@@ -297,9 +297,10 @@ pub(crate) fn values<T: Float>(dtype: Dtype, data: &[u8], shape: &Shape) -> Resu
         Dtype::I32 => words(data, |w| i32::from_le_bytes(w).into()),
         Dtype::I64 => words(data, |w| i64::from_le_bytes(w) as f64),
         Dtype::U8 => words(data, |[b]| b.into()),
+        Dtype::I8 => words(data, |[b]| (b as i8).into()),
         other => {
             return Err(format!(
-                "has elements of type {other:?}; F16, BF16, F32, F64, I32, I64 and U8 are read"
+                "has elements of type {other:?}; F16, BF16, F32, F64, I32, I64, I8 and U8 are read"
             ));
         }
     };

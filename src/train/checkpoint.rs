@@ -102,7 +102,7 @@ impl Saved {
         entries.extend(self.entries);
         let head = Head { version: VERSION, lr: self.lr, slots: self.slots, beside, run };
         let head = numbers::to_json(&head).map_err(|e| Error::invalid("save_checkpoint", e.to_string()))?;
-        write(path, "save_checkpoint", entries, Some((KEY.to_string(), head)), |bytes| {
+        write(path, "save_checkpoint", entries, Some([(KEY.to_string(), head)].into()), |bytes| {
             read::<Back>(path, bytes).map(|_| ())
         })
     }

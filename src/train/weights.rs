@@ -13,7 +13,7 @@ use crate::{
 };
 use safetensors::{Dtype, tensor::TensorView};
 use serde::Serialize;
-use std::path::Path;
+use std::{collections::HashMap, path::Path};
 
 /// Writes the parameters of the model, as the model uses them (masked, from their codebooks), in full
 /// precision. The file is whole or not there.
@@ -69,6 +69,11 @@ impl Entry {
         Entry { name, dtype, shape: value.shape().clone(), data }
     }
 
+    /// Numbers of a type as they are.
+    pub(super) fn raw(name: String, dtype: Dtype, shape: Shape, data: Vec<u8>) -> Entry {
+        Entry { name, dtype, shape, data }
+    }
+
     /// What was read.
     pub(super) fn of(name: String, view: &TensorView) -> Entry {
         let shape = view.shape().iter().copied().collect();
@@ -96,7 +101,7 @@ pub(super) fn write(
     path: &Path,
     what: &'static str,
     entries: Vec<Entry>,
-    metadata: Option<(String, String)>,
+    metadata: Option<HashMap<String, String>>,
     read: impl FnOnce(&[u8]) -> Result<()>,
 ) -> Result<()> {
     let wrong = |e: safetensors::SafeTensorError| Error::invalid(what, e.to_string());
@@ -104,7 +109,7 @@ pub(super) fn write(
     for e in &entries {
         views.push((e.name.as_str(), TensorView::new(e.dtype, e.shape.to_vec(), &e.data).map_err(wrong)?));
     }
-    let file = safetensors::serialize(views, metadata.map(|pair| [pair].into())).map_err(wrong)?;
+    let file = safetensors::serialize(views, metadata).map_err(wrong)?;
     write_readable(path, &file, read)
 }
 

@@ -1,10 +1,16 @@
 //! Weights from and to safetensors files, one and several, and NumPy's, with PyTorch's names; from GGUF files.
 use kolmo::{
     Random, Result, Tape, Tensor,
+    compress::{
+        HalfFloat,
+        quantize::{self, Quantizer, WeightOnly},
+    },
     data::{Gguf, Safetensors},
     nn::{Layer, Linear, Param, Sequential, Tanh, named_params},
+    tensor::Shape,
     train::{
-        LoadOptions, load_gguf, load_npz, load_safetensors, load_safetensors_with, save_npz, save_safetensors,
+        LoadOptions, load_gguf, load_npz, load_safetensors, load_safetensors_with, save_npz,
+        save_safetensors, save_torchao,
     },
 };
 use std::{
@@ -260,5 +266,61 @@ fn an_index_that_does_not_fit_its_files_is_told() -> Result<()> {
     let bytes = std::fs::read(folder.join("two.safetensors")).unwrap();
     std::fs::write(folder.join("two.safetensors"), &bytes[..bytes.len() - 1]).unwrap();
     refused(WHOLE, "two.safetensors: at its header: no safetensors file: ");
+    Ok(())
+}
+
+/// What torchao makes of a file: `(qdata - zero_point) · scale` by blocks.
+#[test]
+fn torchao_gets_the_whole_numbers_that_are_computed_with() -> Result<()> {
+    let folder = crate::Folder::new("torchao");
+    let path = folder.join("net.safetensors");
+    let weight = || Linear::new(12, 5, &mut Random::new(3)).bias(false);
+    let all = || -> BTreeMap<&'static str, Linear> {
+        ["by_channel", "groups", "symmetric", "one_scale", "ragged", "codebook", "half", "floats"]
+            .map(|name| (name, weight()))
+            .into()
+    };
+    let net = all();
+    let only = |name: &'static str| move |of: &str, _: &Shape| of.starts_with(name);
+    WeightOnly::new(8).apply(&net, only("by_channel"))?;
+    WeightOnly::new(4).groups(4).apply(&net, only("groups"))?;
+    WeightOnly::new(3).groups(6).symmetric(true).apply(&net, only("symmetric"))?;
+    WeightOnly::new(4).groups(5).apply(&net, only("ragged"))?;
+    Quantizer::new(4).attach(&net, only("one_scale"))?;
+    quantize::codebooks(&net, 7, only("codebook"))?;
+    quantize::freeze(&net)?;
+    quantize::store_half(&net, HalfFloat::Bf16, only("half"))?;
+    save_torchao(&net, &path)?;
+    let file = Safetensors::open(&path)?;
+    let blocks = [("by_channel", [1, 12]), ("groups", [1, 4]), ("symmetric", [1, 6]), ("one_scale", [5, 12])];
+    for (name, [rows, cols]) in blocks {
+        let part = |part: &str| file.tensors().iter().find(|t| t.name() == format!("{name}._weight_{part}"));
+        let types = ["qdata", "scale", "zero_point"].map(|name| part(name).map(|t| t.dtype()).unwrap());
+        assert_eq!(types, ["I8", "F32", "I8"]);
+        let [q, scale, zero] = ["qdata", "scale", "zero_point"]
+            .map(|part| file.tensor::<f32>(&format!("{name}._weight_{part}")).unwrap());
+        assert_eq!(
+            (scale.shape(), zero.shape()),
+            (&[5 / rows, 12 / cols].into(), &[5 / rows, 12 / cols].into())
+        );
+        let at = |i: usize| [i / 12 / rows, i % 12 / cols];
+        let found = Tensor::from_fn([5, 12], |i| {
+            let [q, zero, scale] =
+                [(&q, [i / 12, i % 12]), (&zero, at(i)), (&scale, at(i))].map(|(t, at)| t.get(&at).unwrap());
+            (q - zero) * scale
+        });
+        assert_eq!(found, net[name].weight.effective()?, "{name}");
+    }
+    for name in ["ragged", "codebook", "half", "floats"] {
+        assert_eq!(file.tensor::<f32>(&format!("{name}.weight"))?, net[name].weight.effective()?, "{name}");
+    }
+    let bytes = std::fs::read(&path).unwrap();
+    let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+    let told = header.metadata().clone().unwrap();
+    let told = |name: &str| serde_json::from_str::<serde_json::Value>(&told[name]).unwrap();
+    assert_eq!(told("floats.weight"), serde_json::json!({"_type": "Tensor"}));
+    assert_eq!(told("groups.weight")["_data"]["block_size"], serde_json::json!([1, 4]));
+    assert_eq!(told("groups.weight")["_data"]["target_dtype"]["_data"], "int4");
+    assert_eq!(told("tensor_names").as_array().map(Vec::len), Some(8));
     Ok(())
 }
