@@ -158,7 +158,8 @@ impl Safetensors {
         let (_, metadata, start) = opened(map.bytes()).map_err(|message| {
             Error::format(path.display().to_string(), "its header", format!("no safetensors file: {message}"))
         })?;
-        for (name, info) in metadata.tensors() {
+        // In an order that is the same each time, and errors with it.
+        for (name, info) in metadata.tensors().into_iter().collect::<BTreeMap<_, _>>() {
             let (from, to) = info.data_offsets;
             let shape = info.shape.iter().copied().collect();
             let bytes = start + from..start + to;

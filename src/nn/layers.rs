@@ -100,30 +100,36 @@ impl<T: Float> Linear<T> {
     pub fn bias(self, bias: bool) -> Self {
         Linear { bias: self.bias.filter(|_| bias), ..self }
     }
+
+    /// The layer's value without making the weight, where operations before its use let it.
+    #[track_caller]
+    fn adapted<'t>(&self, x: &Var<'t, T>) -> Option<Var<'t, T>> {
+        let fits = || self.check().is_ok() && x.shape().last() == self.weight.shape().last();
+        if self.weight.has_custom() && fits() { self.weight.product(x, &self.bias) } else { None }
+    }
 }
 
 impl<T: Float> Layer<T> for Linear<T> {
     #[track_caller]
     fn forward<'t>(&self, x: &Var<'t, T>) -> Var<'t, T> {
+        if let Some(y) = self.adapted(x) {
+            return y;
+        }
+        let weight = x.tape().param(&self.weight);
         let bias = x.tape().optional_param(&self.bias);
         // The layer is only asked what is wrong when something is.
-        let fits = |weight: &[usize]| match *weight {
+        let fits = match weight.shape()[..] {
             [outputs, inputs] => {
                 let bias = bias.as_ref().is_none_or(|bias| bias.shape()[..] == [outputs]);
                 bias && x.shape().last() == Some(&inputs)
             }
             _ => false,
         };
-        let adapted = self.weight.has_custom() && fits(&self.weight.shape());
-        if let Some(y) = if adapted { self.weight.product(x, bias.as_ref()) } else { None } {
-            return y;
-        }
-        let weight = x.tape().param(&self.weight);
         let wrong = || {
             self.check()?;
             Err(format!("takes […, {}], not {}", weight.dim(1), x.shape()))
         };
-        if fits(weight.shape()) {
+        if fits {
             return x.linear(&weight, bias.as_ref());
         }
         let inputs = [Some(x), Some(&weight), bias.as_ref()];

@@ -75,7 +75,7 @@ impl<T: Float> Param<T> {
     /// `x·Wᵀ + b` without making the weight, where it is frozen and all operations that stand before its use
     /// [say what they add](super::Parametrize::product) to the product.
     #[track_caller]
-    pub(crate) fn product<'t>(&self, x: &Var<'t, T>, bias: Option<&Var<'t, T>>) -> Option<Var<'t, T>> {
+    pub(crate) fn product<'t>(&self, x: &Var<'t, T>, bias: &Option<Param<T>>) -> Option<Var<'t, T>> {
         let tape = x.tape();
         let (weight, custom) = {
             let locked = self.read();
@@ -90,7 +90,7 @@ impl<T: Float> Param<T> {
         for custom in &custom {
             added.push(custom.product(x)?);
         }
-        let mut y = x.linear(&tape.constant(weight), bias);
+        let mut y = x.linear(&tape.constant(weight), tape.optional_param(bias).as_ref());
         for more in added {
             y = y + more;
         }

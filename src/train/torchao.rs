@@ -45,12 +45,7 @@ use std::{collections::HashMap, path::Path};
 ///
 /// # Errors
 /// The file can't be written; a parametrisation fails.
-#[doc(alias(
-    "Int8WeightOnlyConfig",
-    "Int4WeightOnlyConfig",
-    "IntxWeightOnlyConfig",
-    "flatten_tensor_state_dict"
-))]
+#[doc(alias = "flatten_tensor_state_dict")]
 pub fn save_torchao<M: Serialize + ?Sized>(model: &M, path: impl AsRef<Path>) -> Result<()> {
     save_fields(Fields::of(model), path.as_ref())
 }

@@ -116,7 +116,7 @@ pub(super) fn write(
 /// Puts the tensors of a file into the parameters of the same names. 16-bit floats, `f32`, `f64` and whole
 /// numbers are converted. Masks, codebooks and own operations of a parameter are gone then. The file may be
 /// several, by an index, or be in a folder: see [`Safetensors::open`]. What the model has no name for isn't
-/// read.
+/// read; as long as this runs nobody may cut the file.
 ///
 /// # Errors
 /// The file can't be read or is damaged; names that it lacks or has too many, shapes that differ: all of them

@@ -52,7 +52,7 @@ fn adapted_layers_compute_with_the_sum_and_give_its_gradients() -> Result<()> {
         let adapters: Adapters<f64> =
             Lora::new(2).lora_alpha(3.0).attach(&net, matrices, &mut Random::new(1))?;
         let tape = Tape::new();
-        let x = tape.input(&input());
+        let x = tape.input(input());
         let first = loss(&net, &x).item()?;
         randomise(&adapters);
         let y = loss(&net, &x);
@@ -128,7 +128,7 @@ fn adapters_alone_are_trained_and_go_through_a_small_file() -> Result<()> {
         let (mut adam, mut losses) = (AdamW::new(0.02), Vec::new());
         let mut tape = Tape::new();
         for _ in 0..40 {
-            let y = loss(&net, &tape.constant(&input()));
+            let y = loss(&net, &tape.constant(input()));
             losses.push(y.item()?);
             adam.step(&adapters, &y.backward()?)?;
             tape.reset();

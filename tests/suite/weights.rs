@@ -305,8 +305,8 @@ fn torchao_gets_the_whole_numbers_that_are_computed_with() -> Result<()> {
         );
         let at = |i: usize| [i / 12 / rows, i % 12 / cols];
         let found = Tensor::from_fn([5, 12], |i| {
-            let [q, zero, scale] =
-                [(&q, [i / 12, i % 12]), (&zero, at(i)), (&scale, at(i))].map(|(t, at)| t.get(&at).unwrap());
+            let [q, zero, scale] = [(&q, [i / 12, i % 12]), (&zero, at(i)), (&scale, at(i))]
+                .map(|(t, at)| t.get(&at[..]).unwrap());
             (q - zero) * scale
         });
         assert_eq!(found, net[name].weight.effective()?, "{name}");
