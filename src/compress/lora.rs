@@ -21,11 +21,11 @@ use std::collections::BTreeMap;
 /// is made. Everywhere else the sum is made, and its dropout left out.
 ///
 /// ```
-/// use kolmo::{Random, Tape, Tensor, compress::{Lora, matrices, quantize::WeightOnly}};
+/// use kolmo::{Random, Tape, Tensor, compress::{Adapters, Lora, matrices, quantize::WeightOnly}};
 /// use kolmo::{nn::{Layer, Linear}, optim::{AdamW, Optimizer}};
 /// let (rng, net) = (&mut Random::new(0), Linear::new(64, 32, &mut Random::new(1)));
 /// WeightOnly::new(4).groups(32).apply(&net, matrices)?;
-/// let adapters = Lora::new(2).lora_alpha(4.0).attach(&net, matrices, rng)?;
+/// let adapters: Adapters = Lora::new(2).lora_alpha(4.0).attach(&net, matrices, rng)?;
 /// let (mut adam, mut losses) = (AdamW::new(0.01), Vec::new());
 /// let mut tape = Tape::new();
 /// for _ in 0..20 {

@@ -18,15 +18,16 @@ use std::{collections::HashMap, path::Path};
 
 /// Writes the parameters of the model for PyTorch with
 /// [torchao](https://github.com/pytorch/ao), whose `unflatten_tensor_state_dict` makes a state dictionary of
-/// the file. Matrices of whole numbers with scales, such as [`WeightOnly`](crate::compress::quantize::WeightOnly)
-/// makes them and GGUF files have them in `Q4_0` and `Q8_0`, become its `IntxUnpackedToInt8Tensor` of as many
-/// bits: of `fc.weight` the file has `fc._weight_qdata` (bytes, `[out, in]`), `fc._weight_scale` and
+/// the file. Matrices of whole numbers with scales, such as those of
+/// [`WeightOnly`](crate::compress::quantize::WeightOnly) and `Q4_0` and `Q8_0` in GGUF files, become its
+/// `IntxUnpackedToInt8Tensor` of as many bits: of `fc.weight` the file has `fc._weight_qdata` (bytes, `[out, in]`), `fc._weight_scale` and
 /// `fc._weight_zero_point` (`[out, groups]`), which stand for `(qdata - zero_point) · scale`. Everything else
 /// is written in full, as [`save_safetensors`](super::save_safetensors) does it: codebooks, values with
 /// offsets, rows that are no whole number of groups.
 ///
 /// ```
-/// use kolmo::{Random, compress::{matrices, quantize::WeightOnly}, data::Safetensors, nn::Linear, train::save_torchao};
+/// use kolmo::{Random, compress::{matrices, quantize::WeightOnly}, nn::Linear};
+/// use kolmo::{data::Safetensors, train::save_torchao};
 /// #[derive(serde::Serialize)]
 /// struct Net { fc: Linear }
 /// let net = Net { fc: Linear::new(64, 2, &mut Random::new(0)) };
@@ -34,7 +35,8 @@ use std::{collections::HashMap, path::Path};
 /// let path = std::env::temp_dir().join(format!("kolmo_torchao_{}.safetensors", std::process::id()));
 /// save_torchao(&net, &path)?;
 /// let file = Safetensors::open(&path)?;
-/// let told: Vec<String> = file.tensors().iter().map(|t| format!("{} {} {}", t.name(), t.dtype(), t.shape())).collect();
+/// let tensors = file.tensors().iter();
+/// let told: Vec<_> = tensors.map(|t| format!("{} {} {}", t.name(), t.dtype(), t.shape())).collect();
 /// let parts = ["qdata I8 [2, 64]", "scale F32 [2, 2]", "zero_point I8 [2, 2]"];
 /// assert_eq!(told[..3], parts.map(|part| format!("fc._weight_{part}")));
 /// assert_eq!(told[3], "fc.bias F32 [2]");
@@ -121,7 +123,7 @@ impl Whole {
         let count = [rows.checked_div(block[0])?, cols.checked_div(block[1])?];
         let fits = codes.offsets().is_none() && codes.pruned().is_none() && cols == count[1] * block[1];
         let (bits, scales) = (codes.bits(), codes.scales().filter(|_| fits)?);
-        // Codes from 0 become numbers from the lowest of so many bits on: what they lose the zero points lose.
+        // Codes from 0 become numbers from the lowest of so many bits on, and zero points with them.
         let (lowest, most) = (-(1i32 << (bits - 1)), 1i32 << bits);
         let low = codes.value(0).to_f64();
         let follow = (0..most).all(|code| codes.value(code as u8).to_f64() == low + f64::from(code));

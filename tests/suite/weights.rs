@@ -1,4 +1,5 @@
-//! Weights from and to safetensors files, one and several, and NumPy's, with PyTorch's names; from GGUF files.
+//! Weights from and to safetensors files, one and several, and NumPy's, with PyTorch's names; from GGUF
+//! files; to torchao's.
 use kolmo::{
     Random, Result, Tape, Tensor,
     compress::{
