@@ -20,10 +20,11 @@ use std::{collections::HashMap, path::Path};
 /// [torchao](https://github.com/pytorch/ao), whose `unflatten_tensor_state_dict` makes a state dictionary of
 /// the file. Matrices of whole numbers with scales, such as those of
 /// [`WeightOnly`](crate::compress::quantize::WeightOnly) and `Q4_0` and `Q8_0` in GGUF files, become its
-/// `IntxUnpackedToInt8Tensor` of as many bits: of `fc.weight` the file has `fc._weight_qdata` (bytes, `[out, in]`), `fc._weight_scale` and
-/// `fc._weight_zero_point` (`[out, groups]`), which stand for `(qdata - zero_point) · scale`. Everything else
-/// is written in full, as [`save_safetensors`](super::save_safetensors) does it: codebooks, values with
-/// offsets, rows that are no whole number of groups.
+/// `IntxUnpackedToInt8Tensor` of as many bits: of `fc.weight` the file has `fc._weight_qdata` (bytes,
+/// `[out, in]`), `fc._weight_scale` and `fc._weight_zero_point` (`[out, groups]`), which stand for
+/// `(qdata - zero_point) · scale`. Everything else is written in full, as
+/// [`save_safetensors`](super::save_safetensors) does it: codebooks, values with offsets, rows that are no
+/// whole number of groups.
 ///
 /// ```
 /// use kolmo::{Random, compress::{matrices, quantize::WeightOnly}, nn::Linear};
