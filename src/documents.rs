@@ -9,6 +9,7 @@ macro_rules! documents {
 documents! {
     Readme "README.md"
     FromPytorch "docs/from_pytorch.md"
+    LanguageModels "docs/language_models.md"
     C01 "docs/course/01-a-derivative-by-hand.md"
     C02 "docs/course/02-a-tape-of-scalars.md"
     C03 "docs/course/03-the-reverse-sweep.md"

@@ -38,6 +38,15 @@ pub(crate) fn open(path: &Path) -> Result<BufReader<File>> {
     File::open(path).map(BufReader::new).map_err(|e| Error::io(path, e))
 }
 
+/// Whether there is a file of this name, or a folder.
+pub(crate) fn exists(path: &Path) -> bool {
+    path.exists()
+}
+
+pub(crate) fn is_folder(path: &Path) -> bool {
+    path.is_dir()
+}
+
 /// What is in a folder, in any order.
 #[cfg(feature = "images")]
 pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {

@@ -9,7 +9,7 @@
 //!
 //! [`pack`] makes an [`Artifact`] of a model, which is written to a file; [`unpack`] puts a file into a
 //! model, which then runs on weights as they are stored ([`Packed`]); a [`MappedModel`] runs from its file. Large models
-//! are rounded to few bits by [`WeightOnly`](quantize::WeightOnly). A [`CostReport`] tells bytes, multiply-adds and time,
+//! are rounded to few bits by [`WeightOnly`](quantize::WeightOnly), and fine-tuned on top of them by [`Lora`]. A [`CostReport`] tells bytes, multiply-adds and time,
 //! [`description_length`] the bits that all of that comes to.
 
 mod affine;
@@ -25,6 +25,7 @@ mod gates;
 mod half;
 mod ledger;
 mod length;
+mod lora;
 mod low_rank;
 mod mapped;
 mod models;
@@ -49,6 +50,7 @@ pub use format::{Artifact, Entry, EntryData, Part, PartSize, Shift, Sizes};
 pub use gates::{Gate, Gates};
 pub use ledger::{CostReport, Latency, Work};
 pub use length::{data_bits, description_length};
+pub use lora::{Adapters, Lora};
 pub use low_rank::{LowRank, hash_weights, low_rank};
 pub use mapped::{MappedModel, save_mapped};
 pub use pack::pack;

@@ -1,5 +1,6 @@
 //! Data for training: the digits inside the crate, IDX, CSV and NumPy's files, pictures from folders, text,
-//! splits and folds, scaling, shuffled batches that are made ahead, augmentation; and weights in GGUF files.
+//! splits and folds, scaling, shuffled batches that are made ahead, augmentation; and weights in GGUF and
+//! safetensors files.
 mod augment;
 mod digits;
 #[cfg(feature = "images")]
@@ -13,6 +14,7 @@ mod npy;
 mod npz;
 #[cfg(feature = "images")]
 mod picture;
+mod shards;
 mod split;
 mod table;
 mod text;
@@ -29,6 +31,8 @@ pub use loader::{Batches, DataLoader};
 pub use npy::{NpyArray, read_npy, write_npy};
 #[cfg(feature = "npz")]
 pub use npz::{read_npz, write_npz};
+pub use shards::{Safetensors, SafetensorsTensor};
+pub(crate) use shards::{opened, values};
 pub use split::{MinMaxScaler, StandardScaler, batches, train_test_split};
 pub use table::{CsvOptions, Table};
 pub use text::{CharTokenizer, random_windows};

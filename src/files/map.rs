@@ -2,8 +2,13 @@
 use crate::error::{Error, Result};
 use std::{fmt, fs::File, path::Path};
 
-/// A file that is mapped to be read.
-pub(crate) struct Map(memmap2::Mmap);
+/// A file that is mapped to be read; what can't be mapped, as on systems without it or of a pipe, was read.
+pub(crate) struct Map(Held);
+
+enum Held {
+    Mapped(memmap2::Mmap),
+    Read(Vec<u8>),
+}
 
 impl Map {
     pub(crate) fn open(path: &Path) -> Result<Map> {
@@ -11,16 +16,20 @@ impl Map {
         // SAFETY: nothing in this process writes files in place: they are replaced as a whole. That nobody
         // else does as long as one is mapped is asked of the user where a map is made.
         let map = unsafe { memmap2::Mmap::map(&file) };
-        map.map(Map).map_err(|e| Error::io(path, e))
+        let held = map.map(Held::Mapped).or_else(|_| std::fs::read(path).map(Held::Read));
+        held.map(Map).map_err(|e| Error::io(path, e))
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Held::Mapped(map) => map,
+            Held::Read(bytes) => bytes,
+        }
     }
 }
 
 impl fmt::Debug for Map {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Map({} bytes)", self.0.len())
+        write!(f, "Map({} bytes)", self.bytes().len())
     }
 }

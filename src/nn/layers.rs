@@ -100,11 +100,21 @@ impl<T: Float> Linear<T> {
     pub fn bias(self, bias: bool) -> Self {
         Linear { bias: self.bias.filter(|_| bias), ..self }
     }
+
+    /// The layer's value without making the weight, where operations before its use let it.
+    #[track_caller]
+    fn adapted<'t>(&self, x: &Var<'t, T>) -> Option<Var<'t, T>> {
+        let fits = || self.check().is_ok() && x.shape().last() == self.weight.shape().last();
+        if self.weight.has_custom() && fits() { self.weight.product(x, &self.bias) } else { None }
+    }
 }
 
 impl<T: Float> Layer<T> for Linear<T> {
     #[track_caller]
     fn forward<'t>(&self, x: &Var<'t, T>) -> Var<'t, T> {
+        if let Some(y) = self.adapted(x) {
+            return y;
+        }
         let weight = x.tape().param(&self.weight);
         let bias = x.tape().optional_param(&self.bias);
         // The layer is only asked what is wrong when something is.

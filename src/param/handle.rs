@@ -201,6 +201,15 @@ pub trait Parametrize<T: Float>: Send + Sync {
     fn half(&self) -> Option<HalfFloat> {
         None
     }
+
+    /// Where `apply` adds something to the weight, what that adds to a product with it: of `W + D` it is
+    /// `x·Dᵀ`, `[…, in] -> […, out]`. A [`Linear`](crate::nn::Linear) layer whose weight is frozen then
+    /// leaves the weight in the form in which it is held. `None` (the default), always, if there is no
+    /// such sum, or nothing is saved by it.
+    fn product<'t>(&self, x: &Var<'t, T>) -> Option<Var<'t, T>> {
+        let _ = x;
+        None
+    }
 }
 
 impl<T: Float> Stored<T> for Inner<T> {

@@ -72,6 +72,31 @@ impl<T: Float> Param<T> {
         value
     }
 
+    /// `x·Wᵀ + b` without making the weight, where it is frozen and all operations that stand before its use
+    /// [say what they add](super::Parametrize::product) to the product.
+    #[track_caller]
+    pub(crate) fn product<'t>(&self, x: &Var<'t, T>, bias: &Option<Param<T>>) -> Option<Var<'t, T>> {
+        let tape = x.tape();
+        let (weight, custom) = {
+            let locked = self.read();
+            let ParamState { value, mask, form, trainable } = &locked.holds;
+            let frozen = !trainable && !tape.is_traced() && mask.is_none() && matches!(form, Form::Dense);
+            if !frozen || tape.tensors.params.substitute_of(self.id()).is_some() {
+                return None;
+            }
+            (value.afresh(), locked.custom.clone())
+        };
+        let mut added = Vec::new();
+        for custom in &custom {
+            added.push(custom.product(x)?);
+        }
+        let mut y = x.linear(&tape.constant(weight), tape.optional_param(bias).as_ref());
+        for more in added {
+            y = y + more;
+        }
+        Some(y)
+    }
+
     /// The tensor itself: a leaf, or a constant if it is frozen.
     #[track_caller]
     fn leaf<'t>(&self, tape: &'t Tape<T>, holds: &ParamState<T>) -> Var<'t, T> {

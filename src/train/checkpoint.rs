@@ -3,9 +3,10 @@
 use super::{
     loading::{Fields, refuse},
     restore::{Beside, Held, apply, collect, plan},
-    weights::{Entry, opened, write},
+    weights::{Entry, write},
 };
 use crate::{
+    data::opened,
     error::{Error, Result},
     files, numbers,
     ops::Float,
@@ -101,7 +102,7 @@ impl Saved {
         entries.extend(self.entries);
         let head = Head { version: VERSION, lr: self.lr, slots: self.slots, beside, run };
         let head = numbers::to_json(&head).map_err(|e| Error::invalid("save_checkpoint", e.to_string()))?;
-        write(path, "save_checkpoint", entries, Some((KEY.to_string(), head)), |bytes| {
+        write(path, "save_checkpoint", entries, Some([(KEY.to_string(), head)].into()), |bytes| {
             read::<Back>(path, bytes).map(|_| ())
         })
     }
@@ -110,7 +111,7 @@ impl Saved {
 /// A file's tensors and what else is in it.
 fn read<'a, R: DeserializeOwned>(path: &Path, bytes: &'a [u8]) -> Result<(SafeTensors<'a>, Head<R>)> {
     let broken = |at: &str, message: String| broken(path, at, message);
-    let (file, metadata) =
+    let (file, metadata, _) =
         opened(bytes).map_err(|message| broken("its header", format!("no checkpoint: {message}")))?;
     let head = metadata.metadata().as_ref().and_then(|m| m.get(KEY));
     let head = head.ok_or_else(|| broken("its header", format!("no {KEY}: this is no checkpoint")))?;

@@ -5,6 +5,7 @@ mod history;
 mod loading;
 mod restore;
 mod stopping;
+mod torchao;
 mod trainer;
 mod weights;
 
@@ -12,6 +13,7 @@ pub use checkpoint::{load_checkpoint, save_checkpoint};
 pub use history::{History, Record};
 pub use loading::{LoadOptions, LoadReport};
 pub use stopping::EarlyStopping;
+pub use torchao::save_torchao;
 pub use trainer::{Control, StepInfo, Trainer};
 pub use weights::{load_gguf, load_safetensors, load_safetensors_with, save_safetensors};
 #[cfg(feature = "npz")]

@@ -5,23 +5,15 @@ use super::loading::{Fields, LoadOptions, LoadReport, Stored, Unfit, load};
 #[cfg(feature = "npz")]
 use crate::data::{NpyArray, read_npz, write_npz};
 use crate::{
-    data::{Gguf, GgufTensor},
+    data::{Gguf, GgufTensor, Safetensors, SafetensorsTensor, opened, values},
     error::{Error, Result},
-    files::{self, write_readable},
-    kernels::packed::{HalfFloat, Packed},
+    files::write_readable,
     ops::Float,
-    real::half::f16_bits_to_f32,
     tensor::{Shape, Tensor},
 };
-use safetensors::{
-    Dtype, SafeTensors,
-    tensor::{Metadata, TensorView},
-};
-use serde::{
-    Deserialize, Deserializer, Serialize,
-    de::{IgnoredAny, MapAccess, Visitor},
-};
-use std::{fmt, path::Path};
+use safetensors::{Dtype, tensor::TensorView};
+use serde::Serialize;
+use std::{collections::HashMap, path::Path};
 
 /// Writes the parameters of the model, as the model uses them (masked, from their codebooks), in full
 /// precision. The file is whole or not there.
@@ -77,6 +69,11 @@ impl Entry {
         Entry { name, dtype, shape: value.shape().clone(), data }
     }
 
+    /// Numbers of a type as they are.
+    pub(super) fn raw(name: String, dtype: Dtype, shape: Shape, data: Vec<u8>) -> Entry {
+        Entry { name, dtype, shape, data }
+    }
+
     /// What was read.
     pub(super) fn of(name: String, view: &TensorView) -> Entry {
         let shape = view.shape().iter().copied().collect();
@@ -85,7 +82,7 @@ impl Entry {
 
     /// Its numbers as those of a tensor.
     pub(super) fn value<T: Float>(&self) -> Result<Tensor<T>, String> {
-        value_of(self.dtype, &self.data, &self.shape)
+        values(self.dtype, &self.data, &self.shape)
     }
 
     pub(super) fn mask(name: String, value: &Tensor<bool>) -> Entry {
@@ -104,7 +101,7 @@ pub(super) fn write(
     path: &Path,
     what: &'static str,
     entries: Vec<Entry>,
-    metadata: Option<(String, String)>,
+    metadata: Option<HashMap<String, String>>,
     read: impl FnOnce(&[u8]) -> Result<()>,
 ) -> Result<()> {
     let wrong = |e: safetensors::SafeTensorError| Error::invalid(what, e.to_string());
@@ -112,53 +109,14 @@ pub(super) fn write(
     for e in &entries {
         views.push((e.name.as_str(), TensorView::new(e.dtype, e.shape.to_vec(), &e.data).map_err(wrong)?));
     }
-    let file = safetensors::serialize(views, metadata.map(|pair| [pair].into())).map_err(wrong)?;
+    let file = safetensors::serialize(views, metadata).map_err(wrong)?;
     write_readable(path, &file, read)
 }
 
-/// The tensors of a safetensors file, and its header, or what is wrong with it.
-pub(super) fn opened(bytes: &[u8]) -> Result<(SafeTensors<'_>, Metadata), String> {
-    // Of a name that is there twice the second tensor would count, and the gap that the first leaves be
-    // complained of.
-    if let Some(name) = twice(bytes) {
-        return Err(format!("the name {name:?} is there twice"));
-    }
-    let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
-    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
-    Ok((file, metadata))
-}
-
-/// A name that a header has twice, if it is one.
-fn twice(bytes: &[u8]) -> Option<String> {
-    struct Names(Vec<String>);
-    impl<'de> Deserialize<'de> for Names {
-        fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Names, D::Error> {
-            struct Map;
-            impl<'de> Visitor<'de> for Map {
-                type Value = Names;
-                fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                    f.write_str("a header")
-                }
-                fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Names, A::Error> {
-                    let mut names = Vec::new();
-                    while let Some((name, IgnoredAny)) = map.next_entry::<String, _>()? {
-                        names.push(name);
-                    }
-                    Ok(Names(names))
-                }
-            }
-            from.deserialize_map(Map)
-        }
-    }
-    let (len, rest) = bytes.split_first_chunk::<8>()?;
-    let header = rest.get(..usize::try_from(u64::from_le_bytes(*len)).ok()?)?;
-    let Names(mut names) = serde_json::from_slice(header).ok()?;
-    names.sort_unstable();
-    names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0].clone())
-}
-
 /// Puts the tensors of a file into the parameters of the same names. 16-bit floats, `f32`, `f64` and whole
-/// numbers are converted. Masks, codebooks and own operations of a parameter are gone then.
+/// numbers are converted. Masks, codebooks and own operations of a parameter are gone then. The file may be
+/// several, by an index, or be in a folder: see [`Safetensors::open`]. What the model has no name for isn't
+/// read; as long as this runs nobody may cut the file.
 ///
 /// # Errors
 /// The file can't be read or is damaged; names that it lacks or has too many, shapes that differ: all of them
@@ -203,11 +161,9 @@ pub fn load_safetensors_with<M: Serialize + ?Sized>(
 }
 
 fn load_fields(fields: Fields, path: &Path, options: &LoadOptions) -> Result<LoadReport> {
-    let bytes = files::read(path)?;
-    let (file, _) = opened(&bytes).map_err(|message| {
-        Error::format(path.display().to_string(), "its header", format!("no safetensors file: {message}"))
-    })?;
-    load("load_safetensors", fields, file.tensors().into_iter().collect(), options)
+    let file = Safetensors::open(path)?;
+    let tensors = file.tensors().iter().map(|tensor| (tensor.name().to_string(), (&file, tensor)));
+    load("load_safetensors", fields, tensors.collect(), options)
 }
 
 /// Writes the parameters of the model, as the model uses them, as arrays of NumPy by their dotted names.
@@ -273,19 +229,11 @@ impl Stored for (&Gguf, &GgufTensor) {
     }
 }
 
-impl Stored for TensorView<'_> {
+impl Stored for (&Safetensors, &SafetensorsTensor) {
     fn value<T: Float>(&self, shape: &Shape, as_stored: bool) -> Result<Tensor<T>, Unfit> {
-        same_shape(self.shape(), shape).map_err(Unfit::Shape)?;
-        let value = value_of(self.dtype(), self.data(), shape).map_err(Unfit::Type)?;
-        let half = match self.dtype() {
-            Dtype::F16 => HalfFloat::F16,
-            Dtype::BF16 => HalfFloat::Bf16,
-            _ => return Ok(value),
-        };
-        if !as_stored || shape.rank() < 2 || shape.numel() == 0 {
-            return Ok(value);
-        }
-        Ok(Packed::half(&value, half).map_err(Unfit::Type)?.into())
+        let (file, tensor) = self;
+        same_shape(tensor.shape(), shape).map_err(Unfit::Shape)?;
+        if as_stored { file.read_packed(tensor) } else { file.read(tensor) }.map_err(Unfit::Type)
     }
 }
 
@@ -300,7 +248,7 @@ impl Stored for NpyArray {
 /// The file's tensor as the parameter needs it.
 pub(super) fn value<T: Float>(view: &TensorView, shape: &Shape) -> Result<Tensor<T>, String> {
     same_shape(view.shape(), shape)?;
-    value_of(view.dtype(), view.data(), shape)
+    values(view.dtype(), view.data(), shape)
 }
 
 fn same_shape(found: &[usize], shape: &Shape) -> Result<(), String> {
@@ -308,25 +256,4 @@ fn same_shape(found: &[usize], shape: &Shape) -> Result<(), String> {
         true => Ok(()),
         false => Err(format!("is {} in the file, {shape} in the model", Shape::new(found))),
     }
-}
-
-fn value_of<T: Float>(dtype: Dtype, data: &[u8], shape: &Shape) -> Result<Tensor<T>, String> {
-    fn words<T: Float, const N: usize>(data: &[u8], f: impl Fn([u8; N]) -> f64) -> Vec<T> {
-        data.as_chunks::<N>().0.iter().map(|&word| T::from_f64(f(word))).collect()
-    }
-    let numbers = match dtype {
-        Dtype::F16 => words(data, |w| f16_bits_to_f32(u16::from_le_bytes(w)).into()),
-        Dtype::BF16 => words(data, |w| f32::from_bits(u32::from(u16::from_le_bytes(w)) << 16).into()),
-        Dtype::F32 => words(data, |w| f32::from_le_bytes(w).into()),
-        Dtype::F64 => words(data, f64::from_le_bytes),
-        Dtype::I32 => words(data, |w| i32::from_le_bytes(w).into()),
-        Dtype::I64 => words(data, |w| i64::from_le_bytes(w) as f64),
-        Dtype::U8 => words(data, |[b]| b.into()),
-        other => {
-            return Err(format!(
-                "has elements of type {other:?}; F16, BF16, F32, F64, I32, I64 and U8 are read"
-            ));
-        }
-    };
-    Tensor::new(shape, numbers).map_err(|e| e.to_string())
 }

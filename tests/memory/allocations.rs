@@ -2,10 +2,10 @@
 use super::{COUNT, left, most};
 use kolmo::{
     Random, Result, Tape, Tensor, Var,
-    compress::{matrices, quantize::WeightOnly},
+    compress::{Adapters, Lora, matrices, quantize::WeightOnly},
     nn::{
         AttentionMasks, BatchNorm2d, Conv2d, Embedding, Flatten, Layer, LayerNorm, Linear, MaxPool2d,
-        MultiheadAttention, Recurrent, RecurrentMode, RecurrentOptions, Relu, Sequential, init,
+        MultiheadAttention, Recurrent, RecurrentMode, RecurrentOptions, Relu, Sequential, init, named_params,
     },
     optim::{Adam, Optimizer},
     train::{load_safetensors, save_safetensors},
@@ -153,4 +153,19 @@ pub fn stored_weights_are_never_all_floats() {
         // A few results of 256 kB at most, and a panel for each thread.
         assert!(most < 5 << 19, "{most} bytes for {rows} rows");
     }
+}
+
+pub fn adapters_of_stored_weights_make_no_gradient_of_their_size() {
+    let net: Vec<Linear> = (0..2).map(|_| Linear::new(1024, 1024, &mut Random::new(0))).collect();
+    WeightOnly::new(4).groups(32).apply(&net, matrices).unwrap();
+    let adapters: Adapters = Lora::new(8).attach(&net, matrices, &mut Random::new(1)).unwrap();
+    kolmo::runtime::release_memory();
+    let x = Tensor::ones([16, 1024]);
+    let (grads, most) = most(|| {
+        let tape = Tape::new();
+        let x = tape.constant(&x);
+        net[1].forward(&net[0].forward(&x).relu()).square().mean().backward().unwrap()
+    });
+    assert_eq!(named_params(&adapters).iter().filter(|(_, p)| grads.param(p).is_some()).count(), 4);
+    assert!(most < 5 << 19, "{most} bytes, and a matrix of floats has 4 MB");
 }

@@ -25,6 +25,7 @@ macro_rules! tests {
 const TESTS: &[(&str, fn())] = tests![
     allocations::a_training_step_allocates_nothing_once_warm,
     allocations::stored_weights_are_never_all_floats,
+    allocations::adapters_of_stored_weights_make_no_gradient_of_their_size,
     allocations::what_a_model_was_loaded_with_goes_back,
     bounded::a_thousand_damaged_files_take_little_memory,
     bounded::damaged_files_of_every_kind_take_little_memory,

@@ -9,7 +9,7 @@ use kolmo::{
     optim::{AdamW, Optimizer},
     train,
 };
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What is done with something that was read.
 pub type Use = Box<dyn FnOnce()>;
@@ -30,6 +30,7 @@ pub struct Reader {
 pub const READERS: &[Reader] = &[
     Reader { name: "kolmo", seeds: artifacts, whole: sealed, read: read_artifact, bound },
     Reader { name: "safetensors", seeds: weights, whole: same, read: read_weights, bound: few },
+    Reader { name: "index", seeds: indices, whole: same, read: read_index, bound: few },
     Reader { name: "npy", seeds: npy, whole: same, read: read_npy, bound: few },
     Reader { name: "npz", seeds: npz, whole: same, read: read_npz, bound: archived },
     Reader { name: "gguf", seeds: ggufs, whole: same, read: read_gguf, bound: few },
@@ -78,8 +79,12 @@ pub fn bound(bytes: usize) -> isize {
     (16 << 20) + (1 << 16) * bytes as isize
 }
 
+fn stored_at(name: &str) -> PathBuf {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data")).join(name)
+}
+
 fn stored(name: &str) -> Vec<u8> {
-    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data")).join(name);
+    let path = stored_at(name);
     std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
@@ -182,6 +187,26 @@ fn read_weights(path: &Path) -> Option<Use> {
     let net = net();
     train::load_safetensors(&net, path).ok()?;
     Some(Box::new(move || train(&net, &mut AdamW::new(0.1))))
+}
+
+fn indices() -> Vec<Vec<u8>> {
+    let names = data::Safetensors::open(stored_at("interchange/mlp.safetensors")).unwrap();
+    let names = names.tensors().iter().map(|t| format!("{:?}: \"kolmo.shard\"", t.name()));
+    let names = names.collect::<Vec<_>>().join(", ");
+    let all = format!("{{\"metadata\": {{\"total_size\": 1}}, \"weight_map\": {{{names}}}}}");
+    vec![all.into_bytes(), br#"{"weight_map": {"a": "kolmo.shard"}}"#.to_vec()]
+}
+
+/// An index beside the one file that it can name.
+fn read_index(path: &Path) -> Option<Use> {
+    let folder = path.with_extension("shards");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::copy(path, folder.join("index.json")).unwrap();
+    std::fs::copy(stored_at("interchange/mlp.safetensors"), folder.join("kolmo.shard")).unwrap();
+    let file = data::Safetensors::open(folder.join("index.json"));
+    std::fs::remove_dir_all(folder).unwrap();
+    let file = file.ok()?;
+    Some(Box::new(move || file.tensors().iter().for_each(|t| drop(file.packed_tensor::<f64>(t.name())))))
 }
 
 /// Makes a file and takes its bytes.

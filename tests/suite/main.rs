@@ -21,6 +21,7 @@ mod halves;
 mod inspect;
 mod layers;
 mod listing;
+mod lora;
 mod metrics;
 mod names;
 mod observe;

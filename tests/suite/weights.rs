@@ -1,10 +1,17 @@
-//! Weights from and to safetensors and NumPy's files, with PyTorch's names, and from GGUF files.
+//! Weights from and to safetensors files, one and several, and NumPy's, with PyTorch's names; from GGUF
+//! files; to torchao's.
 use kolmo::{
     Random, Result, Tape, Tensor,
-    data::Gguf,
+    compress::{
+        HalfFloat,
+        quantize::{self, Quantizer, WeightOnly},
+    },
+    data::{Gguf, Safetensors},
     nn::{Layer, Linear, Param, Sequential, Tanh, named_params},
+    tensor::Shape,
     train::{
-        LoadOptions, load_gguf, load_npz, load_safetensors, load_safetensors_with, save_npz, save_safetensors,
+        LoadOptions, load_gguf, load_npz, load_safetensors, load_safetensors_with, save_npz,
+        save_safetensors, save_torchao,
     },
 };
 use std::{
@@ -188,5 +195,133 @@ fn a_part_of_a_file_goes_into_a_part_of_a_model_and_the_rest_is_told() -> Result
     let same = LoadOptions::new().rename(|_| "tokens".into());
     let error = load_safetensors_with(&head, &path, &same).unwrap_err().to_string();
     assert!(error.contains("tokens is what two names become"), "{error}");
+    Ok(())
+}
+
+/// A model in two files and an index, and a folder to change it in.
+fn shards(name: &str) -> Result<(crate::Folder, BTreeMap<&'static str, Param>)> {
+    let folder = crate::Folder::new(name);
+    let param = |n: usize| Param::new(Tensor::from_fn([n, 2], |i| (i as f32 * 1.7).sin()));
+    let all = BTreeMap::from([("a", param(3)), ("b", param(1)), ("c", param(2))]);
+    let part = |names: &[&'static str]| -> BTreeMap<_, _> {
+        names.iter().map(|name| (*name, all[name].clone())).collect()
+    };
+    save_safetensors(&part(&["a", "c"]), folder.join("one.safetensors"))?;
+    save_safetensors(&part(&["b"]), folder.join("two.safetensors"))?;
+    Ok((folder, all))
+}
+
+const INDEX: &str = "model.safetensors.index.json";
+const WHOLE: &str = r#"{"metadata": {"total_size": 48},
+    "weight_map": {"a": "one.safetensors", "b": "two.safetensors", "c": "one.safetensors"}}"#;
+
+#[test]
+fn files_that_an_index_names_are_one() -> Result<()> {
+    let (folder, all) = shards("shards")?;
+    std::fs::write(folder.join(INDEX), WHOLE).unwrap();
+    let zeros = || -> BTreeMap<_, _> {
+        all.iter().map(|(name, p)| (*name, Param::new(Tensor::zeros(p.shape())))).collect()
+    };
+    for path in [folder.to_path_buf(), folder.join(INDEX)] {
+        let copy = zeros();
+        load_safetensors(&copy, &path)?;
+        assert!(copy.iter().all(|(name, p)| p.value() == all[name].value()));
+    }
+    // One file in a folder comes before an index.
+    save_safetensors(&all["b"], folder.join("model.safetensors"))?;
+    assert_eq!(Safetensors::open(&*folder)?.tensors().len(), 1);
+    let file = Safetensors::open(folder.join(INDEX))?;
+    assert_eq!(file.tensors().iter().map(|t| (t.name(), t.dtype())).nth(2), Some(("c", "F32".into())));
+    assert_eq!(file.tensor::<f64>("c")?, all["c"].value().cast());
+    let error = file.tensor::<f32>("d").unwrap_err().to_string();
+    assert!(error.contains("at \"d\": there are 3 tensors, and none of this name"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn an_index_that_does_not_fit_its_files_is_told() -> Result<()> {
+    let (folder, _) = shards("badshards")?;
+    let path = folder.join(INDEX);
+    let refused = |index: &str, part: &str| {
+        std::fs::write(&path, index).unwrap();
+        let error = Safetensors::open(&path).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}: expected {part}");
+    };
+    for elsewhere in ["../one.safetensors", "/etc/passwd", "x/one.safetensors", "..", "", "./one.safetensors"]
+    {
+        let index = WHOLE.replace("two.safetensors", elsewhere);
+        refused(&index, &format!("\"b\" is to be in {elsewhere:?}: shards lie beside the index"));
+    }
+    refused(&WHOLE.replace("two", "three"), "there is no file \"three.safetensors\" beside the index");
+    refused(&WHOLE.replace("\"b\"", "\"a\""), "the name \"a\" is there twice");
+    refused(&WHOLE.replace("\"c\"", "\"d\""), "\"c\" is in \"one.safetensors\", and not in the index");
+    let more = WHOLE.replace("{\"a\"", "{\"d\": \"two.safetensors\", \"a\"");
+    refused(&more, "\"d\" is to be in \"two.safetensors\", and isn't");
+    let other = WHOLE.replace("\"a\": \"one", "\"a\": \"two");
+    refused(&other, "\"a\" is to be in \"two.safetensors\", and is in \"one.safetensors\"");
+    refused(&WHOLE[..90], "no index: EOF");
+    refused(r#"{"weight_map": ["a"]}"#, "no index: invalid type: sequence, expected an object");
+    // The same tensor in both files, and a file that ends early.
+    std::fs::copy(folder.join("one.safetensors"), folder.join("two.safetensors")).unwrap();
+    refused(WHOLE, "\"a\" is to be in \"one.safetensors\", and is in \"two.safetensors\"");
+    let bytes = std::fs::read(folder.join("two.safetensors")).unwrap();
+    std::fs::write(folder.join("two.safetensors"), &bytes[..bytes.len() - 1]).unwrap();
+    refused(WHOLE, "two.safetensors: at its header: no safetensors file: ");
+    Ok(())
+}
+
+/// What torchao makes of a file: `(qdata - zero_point) · scale` by blocks.
+#[test]
+fn torchao_gets_the_whole_numbers_that_are_computed_with() -> Result<()> {
+    let folder = crate::Folder::new("torchao");
+    let path = folder.join("net.safetensors");
+    let weight = || Linear::new(12, 5, &mut Random::new(3)).bias(false);
+    let all = || -> BTreeMap<&'static str, Linear> {
+        ["by_channel", "groups", "symmetric", "one_scale", "ragged", "codebook", "half", "floats"]
+            .map(|name| (name, weight()))
+            .into()
+    };
+    let net = all();
+    let only = |name: &'static str| move |of: &str, _: &Shape| of.starts_with(name);
+    WeightOnly::new(8).apply(&net, only("by_channel"))?;
+    WeightOnly::new(4).groups(4).apply(&net, only("groups"))?;
+    WeightOnly::new(3).groups(6).symmetric(true).apply(&net, only("symmetric"))?;
+    WeightOnly::new(4).groups(5).apply(&net, only("ragged"))?;
+    Quantizer::new(4).attach(&net, only("one_scale"))?;
+    quantize::codebooks(&net, 7, only("codebook"))?;
+    quantize::freeze(&net)?;
+    quantize::store_half(&net, HalfFloat::Bf16, only("half"))?;
+    save_torchao(&net, &path)?;
+    let file = Safetensors::open(&path)?;
+    let blocks = [("by_channel", [1, 12]), ("groups", [1, 4]), ("symmetric", [1, 6]), ("one_scale", [5, 12])];
+    for (name, [rows, cols]) in blocks {
+        let part = |part: &str| file.tensors().iter().find(|t| t.name() == format!("{name}._weight_{part}"));
+        let types = ["qdata", "scale", "zero_point"].map(|name| part(name).map(|t| t.dtype()).unwrap());
+        assert_eq!(types, ["I8", "F32", "I8"]);
+        let [q, scale, zero] = ["qdata", "scale", "zero_point"]
+            .map(|part| file.tensor::<f32>(&format!("{name}._weight_{part}")).unwrap());
+        assert_eq!(
+            (scale.shape(), zero.shape()),
+            (&[5 / rows, 12 / cols].into(), &[5 / rows, 12 / cols].into())
+        );
+        let at = |i: usize| [i / 12 / rows, i % 12 / cols];
+        let found = Tensor::from_fn([5, 12], |i| {
+            let [q, zero, scale] = [(&q, [i / 12, i % 12]), (&zero, at(i)), (&scale, at(i))]
+                .map(|(t, at)| t.get(&at[..]).unwrap());
+            (q - zero) * scale
+        });
+        assert_eq!(found, net[name].weight.effective()?, "{name}");
+    }
+    for name in ["ragged", "codebook", "half", "floats"] {
+        assert_eq!(file.tensor::<f32>(&format!("{name}.weight"))?, net[name].weight.effective()?, "{name}");
+    }
+    let bytes = std::fs::read(&path).unwrap();
+    let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+    let told = header.metadata().clone().unwrap();
+    let told = |name: &str| serde_json::from_str::<serde_json::Value>(&told[name]).unwrap();
+    assert_eq!(told("floats.weight"), serde_json::json!({"_type": "Tensor"}));
+    assert_eq!(told("groups.weight")["_data"]["block_size"], serde_json::json!([1, 4]));
+    assert_eq!(told("groups.weight")["_data"]["target_dtype"]["_data"], "int4");
+    assert_eq!(told("tensor_names").as_array().map(Vec::len), Some(8));
     Ok(())
 }

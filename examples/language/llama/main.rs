@@ -1,42 +1,72 @@
-//! A language model of Llama's kind, from a GGUF file: goes on with a text, or tells how well it predicts
-//! one.
+//! A language model of Llama's kind, from a GGUF file or a folder of Hugging Face's: goes on with a text,
+//! talks, or tells how well it predicts a text; rounded to few bits, or fine-tuned beside its weights.
+mod chat;
+mod compress;
+#[path = "../common/folder.rs"]
+mod folder;
 mod model;
+mod open;
+mod perplexity;
+#[cfg(test)]
+mod tests;
+mod tune;
 
+use chat::{ChatMl, Talk};
 use clap::Parser;
+use compress::{Goal, compress};
+use folder::{Fails, busy};
 use kolmo::{
-    Random, Tape, Tensor,
-    compress::{MappedModel, matrices, quantize::WeightOnly, save_mapped},
-    data::Gguf,
-    nn::Sampling,
+    Tape,
+    compress::{Artifact, MappedModel, pack, save_mapped, unpack},
+    nn::{Param, Sampling, named_params},
+    train::{save_safetensors, save_torchao},
 };
 use model::Llama;
-use std::{error::Error, io::Write, path::PathBuf, time::Instant};
-use tokenizers::{
-    Tokenizer, decoders,
-    models::bpe::{BPE, Vocab},
-    pre_tokenizers,
+use open::{Source, hugging_face_name};
+use perplexity::perplexity;
+use std::{
+    collections::BTreeMap,
+    io::Write,
+    path::{Path, PathBuf},
+    time::Instant,
 };
 
 #[derive(Parser)]
 struct Options {
-    /// A GGUF file, whose tokens and sizes are used in any case.
+    /// A GGUF file, or a folder with config.json, tokenizer.json and model.safetensors, or its index.
     #[arg(long)]
     model: PathBuf,
-    /// Its weights, as `--out` wrote them, instead of those in the GGUF file.
+    /// The weights, as `--out` or `--pack` wrote them, instead of those in the file.
     #[arg(long)]
     weights: Option<PathBuf>,
     /// Rounds the weights to so many bits, 1 to 8, `--group` neighbours with a scale and a zero point.
-    #[arg(long)]
-    bits: Option<u32>,
+    #[arg(long, alias = "bits", value_name = "BITS|BYTES")]
+    compress: Option<Goal>,
     #[arg(long, default_value_t = 32)]
     group: usize,
     /// Writes the weights as they are then to a file that is mapped.
     #[arg(long)]
     out: Option<PathBuf>,
+    /// The same to a smaller file, whose codes are coded, which takes its time.
+    #[arg(long)]
+    pack: Option<PathBuf>,
+    /// The same for PyTorch with torchao, under Hugging Face's names: of a model from a folder.
+    #[arg(long)]
+    torchao: Option<PathBuf>,
     /// What the text begins with.
     #[arg(long, default_value = "The essence of a model is")]
     prompt: String,
-    /// How many tokens to add.
+    /// Writes what the model makes of each token of the prompt instead, `logits` [tokens, vocabulary] in a
+    /// safetensors file, to be compared with other programs.
+    #[arg(long)]
+    logits: Option<PathBuf>,
+    /// Answers each line of the input instead, with ChatML's turns.
+    #[arg(long)]
+    chat: bool,
+    /// What stands before the first turn, instead of the words in the model's template.
+    #[arg(long)]
+    system: Option<String>,
+    /// How many tokens to add, or to answer with, at most.
     #[arg(long, default_value_t = 64)]
     tokens: usize,
     /// 0 for the likeliest token each time.
@@ -52,86 +82,101 @@ struct Options {
     /// Windows at most.
     #[arg(long, default_value_t = usize::MAX)]
     windows: usize,
-}
-
-type Fails<T> = Result<T, Box<dyn Error + Send + Sync>>;
-
-/// The tokenizer that a file of a model with byte pairs describes.
-fn tokenizer(file: &Gguf) -> Fails<Tokenizer> {
-    let vocabulary = file.value::<Vec<&str>>("tokenizer.ggml.tokens")?;
-    let vocabulary = (0..).zip(vocabulary).map(|(i, token)| (token.to_string(), i)).collect();
-    let pair = |pair: &str| pair.split_once(' ').map(|(a, b)| (a.to_string(), b.to_string()));
-    let merges = file.value::<Vec<&str>>("tokenizer.ggml.merges")?.into_iter().filter_map(pair).collect();
-    let bpe = BPE::builder().vocab_and_merges::<Vocab>(vocabulary, merges).build()?;
-    let mut tokenizer = Tokenizer::new(bpe);
-    let digits = pre_tokenizers::digits::Digits::new(true);
-    let bytes = pre_tokenizers::byte_level::ByteLevel::new(false, true, true);
-    tokenizer
-        .with_pre_tokenizer(Some(pre_tokenizers::sequence::Sequence::new(vec![digits.into(), bytes.into()])));
-    tokenizer.with_decoder(Some(decoders::byte_level::ByteLevel::default()));
-    Ok(tokenizer)
+    #[command(flatten)]
+    tuning: tune::Tuning,
 }
 
 fn main() -> Fails<()> {
-    let options = Options::parse();
-    let began = Instant::now();
-    let file = Gguf::open(&options.model)?;
-    let model = Llama::blank(&file)?;
+    run(&Options::parse())
+}
+
+fn run(options: &Options) -> Fails<()> {
+    let source = busy("opening", || Source::open(&options.model))?;
+    let (model, began) = (&source.model, Instant::now());
     match &options.weights {
-        Some(path) => MappedModel::open(path)?.load(&model)?,
-        None => model.load(&file)?,
+        Some(path) => stored(model, path)?,
+        None => busy("loading", || source.load())?,
     }
     eprintln!("loaded in {:.3} s", began.elapsed().as_secs_f64());
-    if let Some(bits) = options.bits {
-        let began = Instant::now();
-        WeightOnly::new(bits).groups(options.group).apply(&model, matrices)?;
-        eprintln!("rounded to {bits} bits in {:.2} s", began.elapsed().as_secs_f64());
-    }
-    if let Some(path) = &options.out {
-        save_mapped(&model, &[], path)?;
-        println!("{}: {} bytes", path.display(), std::fs::metadata(path)?.len());
-    }
-    let tokenizer = tokenizer(&file)?;
-    let mut tape = Tape::inference();
-    if let Some(path) = &options.perplexity {
-        let text = std::fs::read_to_string(path)?;
-        let tokens = tokenizer.encode(text, false)?;
-        let (mut loss, mut count) = (0.0, 0);
-        let began = Instant::now();
-        for window in tokens.get_ids().chunks_exact(options.window).take(options.windows) {
-            tape.reset();
-            let logits = model.forward(&tape, &window[..window.len() - 1], &mut model.caches(), false);
-            let n = window.len() - 1;
-            loss += f64::from(logits.cross_entropy(&Tensor::from(&window[1..])).item()?) * n as f64;
-            count += n;
+    let tokens = |path: &Path| -> Fails<Vec<u32>> {
+        let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+        Ok(busy("tokens", || source.tokenizer.encode(text, true))?.get_ids().to_vec())
+    };
+    match (&options.tuning.tune, &options.tuning.adapters) {
+        (Some(path), _) => {
+            tune::tune(model, &tokens(path)?, options.window, options.seed, &options.tuning)?;
         }
-        let seconds = began.elapsed().as_secs_f64();
-        println!(
-            "perplexity {:.4} of {count} tokens, {:.0} a second",
-            (loss / count as f64).exp(),
-            count as f64 / seconds
-        );
+        (None, Some(folder)) => tune::load(model, folder)?,
+        (None, None) => {}
+    }
+    if let Some(goal) = options.compress {
+        let began = Instant::now();
+        compress(model, goal, options.group)?;
+        eprintln!("compressed in {:.2} s", began.elapsed().as_secs_f64());
+    }
+    let written = |path: &Path| -> Fails<()> {
+        println!("{}: {} bytes", path.display(), std::fs::metadata(path)?.len());
+        Ok(())
+    };
+    if let Some(path) = &options.out {
+        busy("writing", || save_mapped(model, &[], path))?;
+        written(path)?;
+    }
+    if let Some(path) = &options.pack {
+        busy("packing", || pack(model, &[])?.save(path))?;
+        written(path)?;
+    }
+    if let Some(path) = &options.torchao {
+        save_torchao(&hugging_face(model)?, path)?;
+        written(path)?;
+    }
+    if let Some(path) = &options.perplexity {
+        let (tokens, began) = (tokens(path)?, Instant::now());
+        let (perplexity, count) = perplexity(model, &tokens, options.window, options.windows)?;
+        let speed = count as f64 / began.elapsed().as_secs_f64();
+        println!("perplexity {perplexity:.4} of {count} tokens, {speed:.0} a second");
         return Ok(());
     }
-    let mut caches = model.caches();
-    let mut next = tokenizer.encode(options.prompt.as_str(), false)?.get_ids().to_vec();
-    let sampling = Sampling::new().temperature(options.temperature);
-    let rng = &mut Random::new(options.seed);
-    print!("{}", options.prompt);
-    let (began, prompt) = (Instant::now(), next.len());
-    let mut first = 0.0;
-    for i in 0..options.tokens {
-        tape.reset();
-        let logits = model.forward(&tape, &next, &mut caches, true);
-        next = sampling.sample(logits.value()?, rng)?;
-        print!("{}", tokenizer.decode(&next, false)?);
-        std::io::stdout().flush()?;
-        if i == 0 {
-            first = began.elapsed().as_secs_f64();
-        }
+    let mut talk = Talk::new(&source, Sampling::new().temperature(options.temperature), options.seed);
+    if options.chat {
+        let form = ChatMl::of(source.template.as_deref(), &source.tokenizer)?;
+        let (input, system) = (std::io::stdin().lock(), options.system.as_deref());
+        return form.talk(&mut talk, system, options.tokens, input, &mut std::io::stdout());
     }
+    let prompt = source.tokenizer.encode(options.prompt.as_str(), true)?;
+    if let Some(path) = &options.logits {
+        let tape = Tape::inference();
+        let logits = model.forward(&tape, prompt.get_ids(), &mut model.caches(), false);
+        save_safetensors(&BTreeMap::from([("logits", Param::new(logits.value()?.clone()))]), path)?;
+        return written(path);
+    }
+    print!("{}", options.prompt);
+    let made = talk.go_on(prompt.get_ids(), options.tokens, &source.ends, |piece| {
+        print!("{piece}");
+        std::io::stdout().flush()
+    })?;
     println!();
-    let each = (began.elapsed().as_secs_f64() - first) / (options.tokens - 1).max(1) as f64;
-    eprintln!("{prompt} tokens in {:.1} ms, then {:.2} ms each", 1e3 * first, 1e3 * each);
+    let each = 1e3 * made.rest / made.tokens.len().saturating_sub(1).max(1) as f64;
+    eprintln!("{} tokens in {:.1} ms, then {each:.2} ms each", prompt.len(), 1e3 * made.first);
+    Ok(())
+}
+
+/// The parameters under Hugging Face's names.
+fn hugging_face(model: &Llama) -> Fails<BTreeMap<String, Param>> {
+    if model.is_interleaved() {
+        let why = "the rows of queries and keys of a GGUF file have another order than Hugging Face's";
+        return Err(format!("{why}: --torchao takes a model from a folder").into());
+    }
+    Ok(named_params(model).into_iter().map(|(name, p)| (hugging_face_name(&name), p)).collect())
+}
+
+/// Puts the weights of a file of ours into the model: mapped, or coded.
+fn stored(model: &Llama, path: &Path) -> Fails<()> {
+    let mut start = [0; 5];
+    std::io::Read::read_exact(&mut std::fs::File::open(path)?, &mut start)?;
+    match start {
+        [b'k', b'l', b'm', b'o', 1] => busy("unpacking", || unpack(&Artifact::load(path)?, model))?,
+        _ => MappedModel::open(path)?.load(model)?,
+    }
     Ok(())
 }

@@ -1,11 +1,10 @@
 //! A model of Llama's kind: what it is made of, under the names that GGUF files have, and one step through
 //! it.
+use crate::folder::{Fails, blank};
 use kolmo::{
     Result, Tape, Tensor, Var,
-    data::Gguf,
     nn::{Embedding, KvCache, Layer, Linear, RmsNorm},
     ops::AttentionOptions,
-    train::{LoadOptions, load_gguf},
 };
 use serde::Serialize;
 
@@ -14,6 +13,8 @@ pub struct Llama {
     token_embd: Embedding,
     blk: Vec<Block>,
     output_norm: RmsNorm,
+    /// None where tokens are told by their own vectors.
+    output: Option<Linear>,
     #[serde(skip)]
     sizes: Sizes,
 }
@@ -31,55 +32,72 @@ struct Block {
     ffn_down: Linear,
 }
 
-#[derive(Clone, Copy)]
-struct Sizes {
-    heads: usize,
-    kv_heads: usize,
-    rope_base: f64,
+/// What a file says of its model.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sizes {
+    pub vocabulary: usize,
+    pub width: usize,
+    pub wide: usize,
+    pub blocks: usize,
+    pub heads: usize,
+    pub kv_heads: usize,
+    pub head_width: usize,
+    pub eps: f64,
+    pub rope_base: f64,
+    /// Whether neighbours of queries and keys are turned together, as files of llama.cpp have them, and not
+    /// the halves, as Hugging Face's.
+    pub interleaved: bool,
+    /// Whether the embedding is what the last layer takes.
+    pub tied: bool,
 }
 
-/// A layer whose weights are to be loaded: one zero, however large it is.
-fn blank(inputs: usize, outputs: usize) -> Result<Linear> {
-    Linear::from_weights(Tensor::zeros([1, 1]).expand([outputs, inputs])?, None)
+impl Sizes {
+    /// That they are sizes of a model.
+    pub fn checked(self) -> Fails<Sizes> {
+        let Sizes { vocabulary, width, wide, heads, kv_heads, head_width, .. } = self;
+        if [vocabulary, width, wide, heads, kv_heads, head_width].contains(&0) {
+            return Err(format!("a size is 0: {self:?}").into());
+        }
+        if !heads.is_multiple_of(kv_heads) || !head_width.is_multiple_of(2) {
+            let why = format!("{heads} heads of {head_width} numbers with {kv_heads} of keys");
+            return Err(format!("{why}: heads are to share keys evenly, and numbers to be pairs").into());
+        }
+        Ok(self)
+    }
 }
 
 impl Llama {
-    /// A model of a file's sizes, without its weights.
-    pub fn blank(file: &Gguf) -> Result<Llama> {
-        let size = |key: &str| file.value::<usize>(&format!("llama.{key}"));
-        let (width, wide, eps) = (
-            size("embedding_length")?,
-            size("feed_forward_length")?,
-            file.value::<f64>("llama.attention.layer_norm_rms_epsilon")?,
-        );
-        let (heads, kv_heads) = (size("attention.head_count")?, size("attention.head_count_kv")?);
-        let rope_base = file.value::<f64>("llama.rope.freq_base")?;
-        let narrow = width / heads * kv_heads;
-        let norm = || RmsNorm { eps: Some(eps), ..RmsNorm::new([width]) };
+    /// A model of these sizes, without its weights.
+    pub fn blank(sizes: Sizes) -> Result<Llama> {
+        let Sizes { width, wide, head_width, .. } = sizes;
+        let norm = || RmsNorm { eps: Some(sizes.eps), ..RmsNorm::new([width]) };
+        let linear = |inputs, outputs| blank(inputs, outputs, false);
+        let (all, shared) = (sizes.heads * head_width, sizes.kv_heads * head_width);
         let block = |_| -> Result<Block> {
             Ok(Block {
                 attn_norm: norm(),
-                attn_q: blank(width, width)?,
-                attn_k: blank(width, narrow)?,
-                attn_v: blank(width, narrow)?,
-                attn_output: blank(width, width)?,
+                attn_q: linear(width, all)?,
+                attn_k: linear(width, shared)?,
+                attn_v: linear(width, shared)?,
+                attn_output: linear(all, width)?,
                 ffn_norm: norm(),
-                ffn_gate: blank(width, wide)?,
-                ffn_up: blank(width, wide)?,
-                ffn_down: blank(wide, width)?,
+                ffn_gate: linear(width, wide)?,
+                ffn_up: linear(width, wide)?,
+                ffn_down: linear(wide, width)?,
             })
         };
         Ok(Llama {
-            token_embd: Embedding::from_weights(Tensor::zeros([1, 1]).expand([size("vocab_size")?, width])?)?,
-            blk: (0..size("block_count")?).map(block).collect::<Result<_>>()?,
+            token_embd: Embedding::from_weights(Tensor::zeros([1, 1]).expand([sizes.vocabulary, width])?)?,
+            blk: (0..sizes.blocks).map(block).collect::<Result<_>>()?,
             output_norm: norm(),
-            sizes: Sizes { heads, kv_heads, rope_base },
+            output: if sizes.tied { None } else { Some(linear(width, sizes.vocabulary)?) },
+            sizes,
         })
     }
 
-    /// The weights of a file, held as they are there.
-    pub fn load(&self, file: &Gguf) -> Result<()> {
-        load_gguf(self, file, &LoadOptions::new().as_stored(true)).map(drop)
+    /// See [`Sizes::interleaved`].
+    pub fn is_interleaved(&self) -> bool {
+        self.sizes.interleaved
     }
 
     /// A cache of each layer, of no places.
@@ -88,14 +106,18 @@ impl Llama {
     }
 
     /// The logits of what follows each of these tokens, which follow those in the caches: `[tokens,
-    /// vocabulary]`; of the last one alone if `last` says so.
+    /// vocabulary]`; of the last one alone if `last` says so. On a tape that records caches are left alone.
     pub fn forward<'t>(&self, tape: &'t Tape, tokens: &[u32], caches: &mut [KvCache], last: bool) -> Var<'t> {
         let mut x = self.token_embd.forward(&Tensor::from(tokens), tape);
         for (block, cache) in self.blk.iter().zip(caches) {
             x = block.forward(&x, self.sizes, cache);
         }
         let x = if last { x.narrow(0, tokens.len() - 1, 1) } else { x };
-        self.output_norm.forward(&x).linear(&tape.param(&self.token_embd.weight), None)
+        let x = self.output_norm.forward(&x);
+        match &self.output {
+            Some(output) => output.forward(&x),
+            None => x.linear(&tape.param(&self.token_embd.weight), None),
+        }
     }
 }
 
@@ -103,13 +125,16 @@ impl Block {
     fn forward<'t>(&self, x: &Var<'t>, sizes: Sizes, cache: &mut KvCache) -> Var<'t> {
         let places = x.dim(0) as isize;
         let by_head = |x: Var<'t>, heads: usize| x.reshape([places, heads as isize, -1]).transpose(0, 1);
-        let h = self.attn_norm.forward(x);
         let start = cache.len();
-        // Files of llama.cpp have neighbours turned together.
-        let q = by_head(self.attn_q.forward(&h), sizes.heads).rotary_interleaved(start, sizes.rope_base);
-        let k = by_head(self.attn_k.forward(&h), sizes.kv_heads).rotary_interleaved(start, sizes.rope_base);
+        let turned = |x: Var<'t>| match sizes.interleaved {
+            true => x.rotary_interleaved(start, sizes.rope_base),
+            false => x.rotary(start, sizes.rope_base),
+        };
+        let h = self.attn_norm.forward(x);
+        let q = turned(by_head(self.attn_q.forward(&h), sizes.heads));
+        let k = turned(by_head(self.attn_k.forward(&h), sizes.kv_heads));
         let v = by_head(self.attn_v.forward(&h), sizes.kv_heads);
-        let (k, v) = cache.append(&k, &v);
+        let (k, v) = if x.tape().is_recording() { (k, v) } else { cache.append(&k, &v) };
         let options = AttentionOptions::new().causal_lower_right(true);
         let seen = q.scaled_dot_product_attention(&k, &v, &options).transpose(0, 1).reshape([places, -1]);
         let x = x + self.attn_output.forward(&seen);

@@ -1,7 +1,7 @@
 //! Every public type that serde reads: JSON to begin with, and what is done with what was read.
 use kolmo::{
     Random, Result, Tape, Tensor, Var,
-    compress::{Recipe, matrices, quantize::Quantizer},
+    compress::{Lora, Recipe, matrices, quantize::Quantizer},
     data::{Augment, CharTokenizer, DataLoader, MinMaxScaler, StandardScaler},
     inspect::{GroupBy, Listing, SavedTape, summary},
     nn::*,
@@ -321,6 +321,13 @@ pub fn reports() -> Result<Vec<Kind>> {
     let summary = summary(&net).with_operations(&net, &tape);
     list.kind("Summary", &summary, 300, move |s| {
         drop((s.to_string(), s.numbers(), s.bytes(), s.multiply_adds(), s.pruned()))
+    });
+    list.kind("Lora", &Lora::new(2).lora_dropout(0.1), 300, |lora| {
+        let net = Linear::new(3, 2, &mut Random::new(0));
+        if lora.attach::<f32, _>(&net, matrices, &mut Random::new(1)).is_ok() {
+            let tape = Tape::new();
+            let _ = net.forward(&tape.input(numbers(&[2, 3]))).square().sum().backward();
+        }
     });
     Ok(list)
 }

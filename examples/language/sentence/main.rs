@@ -1,0 +1,92 @@
+//! Likeness of lines by a BERT that others trained to tell it (MiniLM): the pairs of a text that say most
+//! nearly the same, or the lines that are nearest to a query.
+#[path = "../common/folder.rs"]
+mod folder;
+mod model;
+#[cfg(test)]
+mod tests;
+
+use clap::Parser;
+use folder::Fails;
+use kolmo::{Tape, Tensor};
+use model::Sentences;
+use std::{fs, path::PathBuf, time::Instant};
+
+#[derive(Parser)]
+struct Options {
+    /// A folder with config.json, tokenizer.json and model.safetensors.
+    #[arg(long)]
+    model: PathBuf,
+    /// A text; its lines are compared, but for those that are empty or there twice.
+    #[arg(long)]
+    lines: PathBuf,
+    /// The lines nearest to this one, instead of the most similar pairs.
+    #[arg(long)]
+    query: Option<String>,
+    /// How many are shown.
+    #[arg(long, default_value_t = 10)]
+    count: usize,
+    /// Lines that go through the model at once.
+    #[arg(long, default_value_t = 32)]
+    batch: usize,
+    /// Writes the vectors to a safetensors file, as `vectors` [lines, width].
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+fn main() -> Fails<()> {
+    let options = Options::parse();
+    let text = fs::read_to_string(&options.lines).map_err(|e| format!("{}: {e}", options.lines.display()))?;
+    let mut lines: Vec<&str> = Vec::new();
+    let mut seen = std::collections::BTreeSet::new();
+    lines.extend(text.lines().map(str::trim).filter(|line| !line.is_empty() && seen.insert(*line)));
+    if lines.is_empty() {
+        return Err(format!("{}: no lines", options.lines.display()).into());
+    }
+    let model = folder::busy("loading", || Sentences::open(&options.model))?;
+    let began = Instant::now();
+    let vectors = model.embed(&lines, options.batch)?;
+    let seconds = began.elapsed().as_secs_f64();
+    eprintln!("{} lines in {seconds:.2} s, {:.0} a second", lines.len(), lines.len() as f64 / seconds);
+    if let Some(path) = &options.out {
+        let all = std::collections::BTreeMap::from([("vectors", kolmo::nn::Param::new(vectors.clone()))]);
+        kolmo::train::save_safetensors(&all, path)?;
+    }
+    match &options.query {
+        Some(query) => {
+            for (likeness, i, _) in nearest(&model.embed(&[query], 1)?, &vectors, options.count, |_, _| true)?
+            {
+                println!("{likeness:.4}  {}", lines[i]);
+            }
+        }
+        None => {
+            for (likeness, i, j) in nearest(&vectors, &vectors, options.count, |i, j| i < j)? {
+                println!("{likeness:.4}  {}\n        {}", lines[j], lines[i]);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The largest products of vectors `a` `[n, width]` and `b` `[m, width]` among pairs that are asked for: what
+/// they are, and the places in `b` and `a`.
+fn nearest(
+    a: &Tensor,
+    b: &Tensor,
+    count: usize,
+    asked: impl Fn(usize, usize) -> bool,
+) -> Fails<Vec<(f32, usize, usize)>> {
+    let (mut best, mut tape) = (Vec::new(), Tape::inference());
+    // So many at a time that the products of long texts fit into memory.
+    for start in (0..a.dim(0)).step_by(256) {
+        tape.reset();
+        let some = a.narrow(0, start, (a.dim(0) - start).min(256))?;
+        let products = tape.constant(some).linear(&tape.constant(b), None).to_vec()?;
+        let pairs = products.iter().enumerate();
+        let pairs = pairs.map(|(at, product)| (*product, at % b.dim(0), start + at / b.dim(0)));
+        best.extend(pairs.filter(|&(_, i, j)| asked(j, i)));
+        best.sort_by(|a, b| b.0.total_cmp(&a.0));
+        best.truncate(count);
+    }
+    Ok(best)
+}

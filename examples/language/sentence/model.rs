@@ -1,0 +1,232 @@
+//! A BERT, and vectors for lines by the means of what it makes of their tokens. Fields have the names of the
+//! state dictionary, so that files need no others.
+use crate::folder::{Fails, bar, blank, config, tokenizer};
+use kolmo::{
+    Result, Tape, Tensor, Var,
+    nn::{Embedding, Layer, LayerNorm, Linear},
+    ops::AttentionOptions,
+    train::{LoadOptions, load_safetensors_with},
+};
+use serde::{Deserialize, Serialize};
+use std::{fs, path::Path};
+use tokenizers::{Tokenizer, TruncationParams};
+
+/// What `config.json` says.
+#[derive(Clone, Deserialize)]
+struct Sizes {
+    hidden_size: usize,
+    intermediate_size: usize,
+    model_type: String,
+    num_hidden_layers: usize,
+    num_attention_heads: usize,
+    layer_norm_eps: f64,
+    hidden_act: String,
+    max_position_embeddings: usize,
+    type_vocab_size: usize,
+    vocab_size: usize,
+}
+
+/// What `sentence_bert_config.json` says.
+#[derive(Deserialize)]
+struct Limits {
+    max_seq_length: usize,
+}
+
+#[derive(Serialize)]
+struct Bert {
+    embeddings: Embeddings,
+    encoder: Encoder,
+}
+
+#[derive(Serialize)]
+struct Embeddings {
+    word_embeddings: Embedding,
+    position_embeddings: Embedding,
+    token_type_embeddings: Embedding,
+    #[serde(rename = "LayerNorm")]
+    norm: LayerNorm,
+}
+
+#[derive(Serialize)]
+struct Encoder {
+    layer: Vec<Block>,
+}
+
+#[derive(Serialize)]
+struct Block {
+    attention: Attention,
+    intermediate: Dense,
+    output: Output,
+    #[serde(skip)]
+    heads: isize,
+}
+
+#[derive(Serialize)]
+struct Attention {
+    #[serde(rename = "self")]
+    parts: Parts,
+    output: Output,
+}
+
+#[derive(Serialize)]
+struct Parts {
+    query: Linear,
+    key: Linear,
+    value: Linear,
+}
+
+#[derive(Serialize)]
+struct Dense {
+    dense: Linear,
+}
+
+/// What is added to the input, and the norm of the sum.
+#[derive(Serialize)]
+struct Output {
+    dense: Linear,
+    #[serde(rename = "LayerNorm")]
+    norm: LayerNorm,
+}
+
+impl Bert {
+    /// A model of these sizes, without its weights.
+    fn blank(sizes: &Sizes) -> Result<Bert> {
+        let (width, wide) = (sizes.hidden_size, sizes.intermediate_size);
+        let norm = || LayerNorm { eps: sizes.layer_norm_eps, ..LayerNorm::new([width]) };
+        let table = |n| Embedding::from_weights(Tensor::zeros([1, 1]).expand([n, width])?);
+        let linear = |inputs, outputs| blank(inputs, outputs, true);
+        let block = |_| -> Result<Block> {
+            let parts = Parts {
+                query: linear(width, width)?,
+                key: linear(width, width)?,
+                value: linear(width, width)?,
+            };
+            Ok(Block {
+                attention: Attention { parts, output: Output { dense: linear(width, width)?, norm: norm() } },
+                intermediate: Dense { dense: linear(width, wide)? },
+                output: Output { dense: linear(wide, width)?, norm: norm() },
+                heads: sizes.num_attention_heads as isize,
+            })
+        };
+        Ok(Bert {
+            embeddings: Embeddings {
+                word_embeddings: table(sizes.vocab_size)?,
+                position_embeddings: table(sizes.max_position_embeddings)?,
+                token_type_embeddings: table(sizes.type_vocab_size)?,
+                norm: norm(),
+            },
+            encoder: Encoder { layer: (0..sizes.num_hidden_layers).map(block).collect::<Result<_>>()? },
+        })
+    }
+
+    /// Tokens `[lines, places]`, of which those count that are true in `there` -> `[lines, places, width]`.
+    fn forward<'t>(&self, tokens: &Tensor<u32>, there: &Tensor<bool>, tape: &'t Tape) -> Result<Var<'t>> {
+        let Embeddings { word_embeddings, position_embeddings, token_type_embeddings, norm } =
+            &self.embeddings;
+        let (lines, places) = (tokens.dim(0) as isize, tokens.dim(1) as isize);
+        let at = Tensor::from_fn([places as usize], |i| i as u32);
+        let x = word_embeddings.forward(tokens, tape)
+            + position_embeddings.forward(&at, tape)
+            + token_type_embeddings.forward(&Tensor::from([0u32]), tape);
+        // Lines, heads and queries see the same keys.
+        let options = AttentionOptions::new().attn_mask(there.reshape([lines, 1, 1, places])?);
+        let mut x = norm.forward(&x);
+        for block in &self.encoder.layer {
+            x = block.forward(&x, &options);
+        }
+        Ok(x)
+    }
+}
+
+impl Block {
+    fn forward<'t>(&self, x: &Var<'t>, options: &AttentionOptions<'t, f32>) -> Var<'t> {
+        let (lines, places) = (x.dim(0) as isize, x.dim(1) as isize);
+        let by_head = |x: Var<'t>| x.reshape([lines, places, self.heads, -1]).transpose(1, 2);
+        let Attention { parts, output } = &self.attention;
+        let [q, k, v] = [&parts.query, &parts.key, &parts.value].map(|part| by_head(part.forward(x)));
+        let seen = q.scaled_dot_product_attention(&k, &v, options);
+        let x = output.forward(&seen.transpose(1, 2).reshape([lines, places, -1]), x);
+        self.output.forward(&self.intermediate.dense.forward(&x).gelu(), &x)
+    }
+}
+
+impl Output {
+    fn forward<'t>(&self, found: &Var<'t>, x: &Var<'t>) -> Var<'t> {
+        self.norm.forward(&(x + self.dense.forward(found)))
+    }
+}
+
+/// A model with what makes tokens of lines.
+pub struct Sentences {
+    bert: Bert,
+    tokenizer: Tokenizer,
+    width: usize,
+}
+
+impl Sentences {
+    /// The model in a folder.
+    pub fn open(folder: &Path) -> Fails<Sentences> {
+        let sizes: Sizes = config(folder)?;
+        if sizes.model_type != "bert" || sizes.hidden_act != "gelu" {
+            let (kind, act) = (&sizes.model_type, &sizes.hidden_act);
+            return Err(
+                format!("the model is a {kind:?} with {act:?}: \"bert\" with \"gelu\" is read").into()
+            );
+        }
+        if sizes.num_attention_heads == 0 || !sizes.hidden_size.is_multiple_of(sizes.num_attention_heads) {
+            let (heads, width) = (sizes.num_attention_heads, sizes.hidden_size);
+            return Err(format!("{heads} heads don't divide a width of {width}").into());
+        }
+        let bert = Bert::blank(&sizes)?;
+        // What is beside the encoder, such as a pooler, isn't used.
+        let report = load_safetensors_with(&bert, folder, &LoadOptions::new().strict(false).prefix("bert."))?;
+        let unfit = [report.missing, report.mismatched].concat();
+        if !unfit.is_empty() {
+            return Err(format!("{}: missing or unfit: {}", folder.display(), unfit.join(", ")).into());
+        }
+        let mut tokenizer = tokenizer(folder)?;
+        // Of places there are so many, and what the model was trained on may be shorter.
+        let limits: Option<Limits> = fs::read_to_string(folder.join("sentence_bert_config.json"))
+            .ok()
+            .and_then(|text| serde_json::from_str(&text).ok());
+        let most = limits.map_or(usize::MAX, |limits| limits.max_seq_length);
+        let max_length = most.min(sizes.max_position_embeddings);
+        tokenizer
+            .with_padding(None)
+            .with_truncation(Some(TruncationParams { max_length, ..Default::default() }))?;
+        Ok(Sentences { bert, tokenizer, width: sizes.hidden_size })
+    }
+
+    /// A vector of length 1 for each line, `[lines, width]`, `batch` lines at a time.
+    pub fn embed(&self, lines: &[&str], batch: usize) -> Fails<Tensor> {
+        let tokens = self.tokenizer.encode_batch(lines.to_vec(), true)?;
+        // Lines of about one length together: little is filled up.
+        let mut order: Vec<usize> = (0..lines.len()).collect();
+        order.sort_by_key(|&i| tokens[i].len());
+        let mut all = vec![0.0; lines.len() * self.width];
+        let (mut tape, bar) = (Tape::inference(), bar(lines.len(), "lines"));
+        for some in order.chunks(batch.max(1)) {
+            tape.reset();
+            let places = some.iter().map(|&i| tokens[i].len()).max().unwrap_or(0);
+            let at = |i: usize| tokens[some[i / places]].get_ids().get(i % places).copied();
+            let shape = [some.len(), places];
+            let (ids, there) =
+                (Tensor::from_fn(shape, |i| at(i).unwrap_or(0)), Tensor::from_fn(shape, |i| at(i).is_some()));
+            let vectors = pooled(&self.bert.forward(&ids, &there, &tape)?, &there)?;
+            for (&i, vector) in some.iter().zip(vectors.to_vec()?.chunks_exact(self.width)) {
+                all[i * self.width..][..self.width].copy_from_slice(vector);
+            }
+            bar.inc(some.len() as u64);
+        }
+        bar.finish_and_clear();
+        Ok(Tensor::new([lines.len(), self.width], all)?)
+    }
+}
+
+/// The mean of the places that are there, `[lines, places, width]` -> `[lines, width]`, of length 1.
+fn pooled<'t>(x: &Var<'t>, there: &Tensor<bool>) -> Result<Var<'t>> {
+    let there = x.tape().constant(there.cast::<f32>().unsqueeze(1)?);
+    let sum = there.matmul(x).squeeze(1);
+    // The length of a sum of vectors is not that of a mean, which goes when both are divided by it.
+    Ok(sum.normalize(2.0, 1, 1e-12))
+}
