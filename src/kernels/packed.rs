@@ -9,6 +9,7 @@ mod matrix;
 mod panels;
 mod planes;
 mod product;
+mod rows;
 mod scales;
 #[cfg(test)]
 mod tests;
@@ -21,3 +22,4 @@ pub use list::Plain;
 pub use matrix::{HalfFloat, Packed};
 pub(crate) use panels::LANES;
 pub(crate) use product::{back, products};
+pub(crate) use rows::{Blank, Strip};

@@ -1,0 +1,61 @@
+//! Parts of large tensors as streams of symbols: few contexts, all of 16 symbols, so that a weight takes some
+//! twenty nanoseconds. Each model is written once over [`Coder`] and works in place: with a [`Writer`] it
+//! reads the numbers, with a [`Reader`] it writes them. `docs/format.md` says the same in words.
+mod codes;
+mod mask;
+mod numbers;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+pub(super) use codes::{Low, Scheme, code_codes};
+pub(super) use mask::code_mask;
+pub(super) use numbers::{read_numbers, write_numbers};
+pub(super) use stream::{Reader, Unsound, Writer};
+
+/// Rows that are coded side by side, column by column: what one waits for, another may have.
+const BAND: usize = 4;
+
+/// What is expected of a place from those seen in its column and in its row: a mean of all, what the column
+/// and the row differ from it by, in 64ths of what is observed.
+struct Tracker {
+    mean: i32,
+    columns: Vec<i32>,
+    /// Of the rows of a band.
+    rows: [i32; BAND],
+    /// So many rows have been seen, and anything at all.
+    seen: usize,
+    begun: bool,
+}
+
+impl Tracker {
+    fn new(columns: usize) -> Tracker {
+        Tracker { mean: 0, columns: vec![0; columns], rows: [0; BAND], seen: 0, begun: false }
+    }
+
+    /// Goes on to the next rows, after so many.
+    fn next(&mut self, rows: usize) {
+        self.rows = [0; BAND];
+        self.seen += rows;
+    }
+
+    #[inline(always)]
+    fn expected(&self, column: usize) -> [i32; BAND] {
+        let all = self.mean + self.columns[column];
+        self.rows.map(|row| all + row)
+    }
+
+    /// Learns from what is observed, of which `expected` was said.
+    #[inline(always)]
+    fn learn(&mut self, row: usize, column: usize, expected: i32, observed: i32) {
+        let error = (observed << 6) - expected;
+        if !self.begun {
+            self.begun = true;
+            self.mean += error;
+            return;
+        }
+        self.mean += error >> 10;
+        self.columns[column] += error >> (4 + u32::from(self.seen >= 8) + u32::from(self.seen >= 32));
+        self.rows[row & (BAND - 1)] += error >> 7;
+    }
+}
