@@ -15,8 +15,8 @@ mod write;
 
 pub(super) use artifact::stored;
 pub use artifact::{Artifact, Entry, EntryData, Shift};
-pub(super) use cut::LARGE;
 pub(super) use bits::crc32;
+pub(super) use cut::LARGE;
 pub use sizes::{Part, PartSize, Sizes};
 
 use crate::{

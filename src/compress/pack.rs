@@ -50,11 +50,7 @@ pub fn pack<M: Serialize + ?Sized>(model: &M, meta: &[(&str, &str)]) -> Result<A
     let mut entries = Vec::new();
     let mut numbers = 0usize;
     each_field!(model, |_name, p| numbers = numbers.saturating_add(p.shape().numel()));
-    each_field!(model, |name, p| entries.push(if numbers < LARGE {
-        entry(name, p)
-    } else {
-        held(name, p)
-    }));
+    each_field!(model, |name, p| entries.push(if numbers < LARGE { entry(name, p) } else { held(name, p) }));
     let mut texts = BTreeMap::new();
     texts.extend(outline(model).and_then(|names| told(&names)).map(|layers| (LAYERS.to_string(), layers)));
     texts.extend(meta.iter().map(|(key, text)| (key.to_string(), text.to_string())));
@@ -151,7 +147,8 @@ fn tied(codes: &[u32], centroids: &[f32], mask: Option<Vec<bool>>) -> EntryData 
     let codes: Vec<u32> = codes.iter().enumerate().filter(|(i, _)| kept(*i)).map(|(_, &code)| code).collect();
     let mut used = vec![false; centroids.len()];
     codes.iter().for_each(|&code| used[code as usize] = true);
-    let mut sorted: Vec<f32> = centroids.iter().zip(used).filter(|(_, used)| *used).map(|(&v, _)| v).collect();
+    let mut sorted: Vec<f32> =
+        centroids.iter().zip(used).filter(|(_, used)| *used).map(|(&v, _)| v).collect();
     sorted.sort_by(f32::total_cmp);
     sorted.dedup_by_key(|v| v.to_bits());
     let place = |value: &f32| sorted.partition_point(|v| v.total_cmp(value).is_lt()) as u32;

@@ -26,11 +26,13 @@ struct Tracker {
     /// So many rows have been seen, and anything at all.
     seen: usize,
     begun: bool,
+    /// A row moves by this power of a half of what it is wrong by.
+    quick: u32,
 }
 
 impl Tracker {
-    fn new(columns: usize) -> Tracker {
-        Tracker { mean: 0, columns: vec![0; columns], rows: [0; BAND], seen: 0, begun: false }
+    fn new(columns: usize, quick: u32) -> Tracker {
+        Tracker { mean: 0, columns: vec![0; columns], rows: [0; BAND], seen: 0, begun: false, quick }
     }
 
     /// Goes on to the next rows, after so many.
@@ -56,6 +58,6 @@ impl Tracker {
         }
         self.mean += error >> 10;
         self.columns[column] += error >> (4 + u32::from(self.seen >= 8) + u32::from(self.seen >= 32));
-        self.rows[row & (BAND - 1)] += error >> 7;
+        self.rows[row & (BAND - 1)] += error >> self.quick;
     }
 }

@@ -2,9 +2,9 @@
 use super::{
     artifact::{Artifact, Entry, EntryData},
     layout::{MAX_ELEMENTS, ShiftKind, flag},
+    parts::{encode_codebook, encode_values, unwritable},
     piece::{Kind, Lengths, MOST_COLUMNS, Rows, Shifts, What, below},
     sizes::Part,
-    parts::{encode_codebook, encode_values, unwritable},
 };
 use crate::{
     compress::models::Grid,

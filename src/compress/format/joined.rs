@@ -158,7 +158,8 @@ impl Joined<'_> {
             return blank.into_half(*kind).map(packed).map_err(lack);
         };
         let Some(numbering) = target.numbering else { return Ok(EntryData::Dense(target.dense)) };
-        let floats = |list: &[u32], width| list.iter().map(|&bits| from_bits(bits, width)).collect::<Vec<_>>();
+        let floats =
+            |list: &[u32], width| list.iter().map(|&bits| from_bits(bits, width)).collect::<Vec<_>>();
         let (one, other) = shared;
         let scales = match (one, width) {
             (Some(one), _) => Some(vec![*one]),
@@ -212,7 +213,8 @@ impl Job<'_> {
             shifts: self.shifts,
         };
         let sound = self.kind.decode(rest, &mut rows);
-        sound.map_err(|Lacking(part)| damaged(&what(part), offset, "what a writer makes", "something else"))?;
+        sound
+            .map_err(|Lacking(part)| damaged(&what(part), offset, "what a writer makes", "something else"))?;
         let mask = rows.mask;
         match (&mut self.strip, self.numbering) {
             (Some(strip), Some(numbering)) => {

@@ -129,7 +129,10 @@ impl Kind<'_> {
                 } else {
                     part(1, Vec::new());
                 }
-                part(3, write_numbers(width, self.columns, None, (!mask.is_empty()).then_some(&mask), values));
+                part(
+                    3,
+                    write_numbers(width, self.columns, None, (!mask.is_empty()).then_some(&mask), values),
+                );
             }
             What::Codes { masked, scales: width, shift, .. } => {
                 let groups = self.groups();
@@ -180,11 +183,8 @@ impl Kind<'_> {
             }
         };
         let mut at = 0;
-        let lengths: Vec<usize> = names
-            .iter()
-            .map(|_| number(bytes, &mut at))
-            .collect::<Option<_>>()
-            .ok_or(Lacking("lengths"))?;
+        let lengths: Vec<usize> =
+            names.iter().map(|_| number(bytes, &mut at)).collect::<Option<_>>().ok_or(Lacking("lengths"))?;
         for (&name, length) in names.iter().zip(lengths) {
             let end = at.checked_add(length).ok_or(Lacking(name))?;
             let part = bytes.get(at..end).ok_or(Lacking(name))?;

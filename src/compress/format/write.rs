@@ -5,8 +5,8 @@ use super::{
     cut::{self, Cut, has_pieces},
     layout::*,
     parts::{
-        Encoded, check_count, checked_width, encode_codebook, encode_values, put_number, rounded, section, shorter,
-        unwritable,
+        Encoded, check_count, checked_width, encode_codebook, encode_values, put_number, rounded, section,
+        shorter, unwritable,
     },
     sizes::{Part, PartSize, Sizes},
 };

@@ -77,7 +77,7 @@ pub(crate) fn code_codes<C: Coder>(coder: &mut C, scheme: &Scheme, predicted: Lo
     let (last, base) = (count.saturating_sub(1) as u8, 64 * (low as i32 + 1));
     let (mut one, mut other) = (Contexts::<512>::NEW, Contexts::<512>::NEW);
     let (mut upper, mut ends) = (Contexts::<16>::NEW, Contexts::<64>::NEW);
-    let mut tracker = Tracker::new(columns);
+    let mut tracker = Tracker::new(columns, 7);
     let length = if group == 0 { columns } else { group };
     let groups = columns.div_ceil(length.max(1));
     for (band, lines) in codes.chunks_mut(BAND * columns.max(1)).enumerate() {
@@ -96,9 +96,11 @@ pub(crate) fn code_codes<C: Coder>(coder: &mut C, scheme: &Scheme, predicted: Lo
             for column in at * length..end {
                 let left = if group == 0 { 0 } else { LEFT[(end - column).min(17)] as usize };
                 let expected = tracker.expected(column);
-                for row in 0..rows {
+                for row in 0..rows.min(BAND) {
                     let i = row * columns + column;
-                    if scheme.mask.is_some_and(|mask| mask.get(band * BAND * columns + i) != Some(&1)) {
+                    if let Some(mask) = scheme.mask
+                        && mask.get(band * BAND * columns + i) != Some(&1)
+                    {
                         continue;
                     }
                     let spread = (expected[row] >> 6) - scale[row] - base;
@@ -122,7 +124,9 @@ pub(crate) fn code_codes<C: Coder>(coder: &mut C, scheme: &Scheme, predicted: Lo
                         };
                         let high = usize::from(high);
                         value |= match predict {
-                            true => coder.symbol((&mut upper, &mut ends), (high, 4 * high + seen[row]), given),
+                            true => {
+                                coder.symbol((&mut upper, &mut ends), (high, 4 * high + seen[row]), given)
+                            }
                             false => coder.raw(low, given.into()) as u8,
                         };
                     }

@@ -8,7 +8,7 @@ use super::{
 pub(crate) fn code_mask<C: Coder>(coder: &mut C, columns: usize, mask: &mut [u8]) {
     let (mut near, mut dense) = (Contexts::<256>::NEW, Contexts::<64>::NEW);
     let fours = columns.div_ceil(4);
-    let (mut tracker, mut above) = (Tracker::new(fours), vec![0u8; fours]);
+    let (mut tracker, mut above) = (Tracker::new(fours, 7), vec![0u8; fours]);
     for row in mask.chunks_mut(columns.max(1)) {
         let mut left = 0;
         for (at, (four, above)) in row.chunks_mut(4).zip(&mut above).enumerate() {

@@ -23,7 +23,7 @@ impl Way {
 }
 
 /// So many numbers are tried to see how they are best written.
-const SAMPLE: usize = 1 << 13;
+const SAMPLE: usize = 1 << 12;
 
 /// The columns of the numbers, which lie row by row, and companions of theirs that they depend on.
 #[derive(Clone, Copy)]
@@ -64,31 +64,40 @@ pub(crate) fn write_numbers(
     let places = width / 4;
     let used = numbers.iter().fold(0, |all, &number| all | turned(number, width));
     let sample = numbers.len().min(SAMPLE);
-    let length = |ways: &[Way], numbers: &mut [u32]| {
+    // Each four bits alone, for the first few numbers.
+    let length = |ways: &[Way], only: usize, numbers: &mut [u32]| {
         let mut writer = Writer::default();
-        code(&mut writer, place, ways, &mut numbers[..sample]);
+        code(&mut writer, place, ways, Some(only), &mut numbers[..sample]);
         writer.finish().len()
     };
-    let mut ways: Vec<Way> = (0..places).map(|_| Way::Raw).collect();
+    let kept = mask.map_or(sample, |mask| mask.iter().take(sample).filter(|&&keep| keep == 1).count());
+    let raw = Writer::default().finish().len() + kept / 2;
+    let mut ways = vec![Way::Alone; places as usize];
     for i in 0..places as usize {
         let shift = width - 4 - 4 * i as u32;
         if i > 0 && used >> shift & 15 == 0 {
             ways[i] = Way::Zero;
             continue;
         }
-        let tried = [Way::Raw, Way::Alone, Way::Above].map(|way| {
+        let [alone, above] = [Way::Alone, Way::Above].map(|way| {
             ways[i] = way;
-            (length(&ways[..=i], numbers), way)
+            length(&ways, i, numbers)
         });
-        // The first is always predicted: so no stream holds more numbers than its bytes allow.
-        let tried = if i == 0 { &tried[1..] } else { &tried[..] };
-        ways[i] = tried.iter().min_by_key(|(length, _)| *length).map_or(Way::Alone, |(_, way)| *way);
+        // The first is always predicted: so no stream holds more numbers than its bytes allow. Prediction
+        // takes time, so that it has to save something.
+        ways[i] = if i > 0 && raw <= alone.min(above) + raw / 128 {
+            Way::Raw
+        } else if above < alone {
+            Way::Above
+        } else {
+            Way::Alone
+        };
     }
     let code_of = |way: Way| way as u32;
     let told = ways.iter().enumerate().fold(0, |told, (i, &way)| told | code_of(way) << (2 * i));
     let mut bytes = told.to_le_bytes()[..places.div_ceil(4) as usize].to_vec();
     let mut writer = Writer::default();
-    code(&mut writer, place, &ways, numbers);
+    code(&mut writer, place, &ways, None, numbers);
     bytes.extend(writer.finish());
     bytes
 }
@@ -110,13 +119,18 @@ pub(crate) fn read_numbers(
         return Err(Unsound);
     }
     let mut reader = Reader::new(stream);
-    code(&mut reader, Place { width, columns, beside, mask }, &ways, numbers);
+    code(&mut reader, Place { width, columns, beside, mask }, &ways, None, numbers);
     reader.end()
 }
 
 /// Levels of what is expected, in quarters of four bits: from one symbol below the least to one above the
 /// most, and then some.
 const LEVELS: i64 = 96;
+
+/// How quickly what is expected follows a row: short ones have to be known soon.
+fn quick(columns: usize) -> u32 {
+    if columns < 128 { 3 } else { 7 }
+}
 
 /// The same with neighbouring bits that aren't predicted joined, up to 16: place, way, bits.
 fn steps(ways: &[Way]) -> Vec<(usize, Way, u32)> {
@@ -132,14 +146,14 @@ fn steps(ways: &[Way]) -> Vec<(usize, Way, u32)> {
     steps
 }
 
-/// The first `ways.len()` four bits of each number; those of the others are given, or zero.
-fn code<C: Coder>(coder: &mut C, place: Place, ways: &[Way], numbers: &mut [u32]) {
+/// All bits of each number, or only those in one place, the others being known.
+fn code<C: Coder>(coder: &mut C, place: Place, ways: &[Way], only: Option<usize>, numbers: &mut [u32]) {
     let Place { width, columns, beside, mask } = place;
     let columns = columns.max(1);
     let mut above = vec![Contexts::<256>::NEW; ways.len()];
     let mut near = vec![Contexts::<128>::NEW; ways.len()];
     let steps = steps(ways);
-    let mut tracker = Tracker::new(columns);
+    let mut tracker = Tracker::new(columns, quick(columns));
     // What is expected is told in 16 bits at most, 22 with its fraction.
     let coarse = width.saturating_sub(16);
     for (band, lines) in numbers.chunks_mut(BAND * columns).enumerate() {
@@ -163,6 +177,7 @@ fn code<C: Coder>(coder: &mut C, place: Place, ways: &[Way], numbers: &mut [u32]
                     };
                     let given = turned(number, width) >> shift & ((1 << bits) - 1);
                     let some = match way {
+                        _ if only.is_some_and(|only| only != i) => given,
                         Way::Zero => 0,
                         Way::Raw => coder.raw(bits, given),
                         Way::Above | Way::Alone => {
@@ -181,12 +196,8 @@ fn code<C: Coder>(coder: &mut C, place: Place, ways: &[Way], numbers: &mut [u32]
                 let Some(number) = lines.get_mut(row * columns + column).filter(|_| there[row]) else {
                     continue;
                 };
-                let whole = (u64::from(value) << (width - 4 * ways.len() as u32)) as u32;
-                tracker.learn(row, column, expected[row], (whole >> coarse) as i32 - companion[row]);
-                // What was only tried stays as it is.
-                if ways.len() as u32 * 4 == width {
-                    *number = turned_back(value, width);
-                }
+                tracker.learn(row, column, expected[row], (value >> coarse) as i32 - companion[row]);
+                *number = turned_back(value, width);
             }
         }
         tracker.next(rows);

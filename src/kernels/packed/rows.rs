@@ -49,7 +49,13 @@ impl<T: FloatElement> Codes<T> {
 }
 
 /// Columns of a panel into its rows, from the column `first` on.
-fn spread<V, W>(columns: &[[V; LANES]], cols: usize, first: usize, out: &mut [W], as_number: impl Fn(&V) -> W) {
+fn spread<V, W>(
+    columns: &[[V; LANES]],
+    cols: usize,
+    first: usize,
+    out: &mut [W],
+    as_number: impl Fn(&V) -> W,
+) {
     for (lane, row) in out.chunks_mut(cols).enumerate() {
         let row = row.iter_mut().skip(first);
         row.zip(columns).for_each(|(out, lanes)| *out = as_number(&lanes[lane % LANES]));
