@@ -56,8 +56,9 @@ impl Tracker {
             self.mean += error;
             return;
         }
-        self.mean += error >> 10;
-        self.columns[column] += error >> (4 + u32::from(self.seen >= 8) + u32::from(self.seen >= 32));
+        self.mean += error >> 9;
+        let calm = [8, 32, 128].into_iter().map(|rows| u32::from(self.seen >= rows)).sum::<u32>();
+        self.columns[column] += error >> (4 + calm);
         self.rows[row & (BAND - 1)] += error >> self.quick;
     }
 }

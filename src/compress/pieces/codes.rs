@@ -113,7 +113,7 @@ pub(crate) fn code_codes<C: Coder>(coder: &mut C, scheme: &Scheme, predicted: Lo
                         (size * 24 + state, (spread >> 2).clamp(0, 47) as usize)
                     };
                     let code = &mut lines[i];
-                    let high = coder.symbol((&mut one, &mut other), contexts, *code >> low);
+                    let high = coder.symbol::<false, _, _>((&mut one, &mut other), contexts, *code >> low);
                     let mut value = high << low;
                     if low > 0 {
                         let given = *code & ((1 << low) - 1);
@@ -124,9 +124,11 @@ pub(crate) fn code_codes<C: Coder>(coder: &mut C, scheme: &Scheme, predicted: Lo
                         };
                         let high = usize::from(high);
                         value |= match predict {
-                            true => {
-                                coder.symbol((&mut upper, &mut ends), (high, 4 * high + seen[row]), given)
-                            }
+                            true => coder.symbol::<false, _, _>(
+                                (&mut upper, &mut ends),
+                                (high, 4 * high + seen[row]),
+                                given,
+                            ),
                             false => coder.raw(low, given.into()) as u8,
                         };
                     }

@@ -16,7 +16,7 @@ pub(crate) fn code_mask<C: Coder>(coder: &mut C, columns: usize, mask: &mut [u8]
             let density = (expected >> 8).clamp(0, 63) as usize;
             let given = four.iter().rev().fold(0, |all, &keep| all << 1 | (keep & 1));
             let contexts = (usize::from(*above) << 4 | usize::from(left), density);
-            let symbol = coder.symbol((&mut near, &mut dense), contexts, given);
+            let symbol = coder.symbol::<false, _, _>((&mut near, &mut dense), contexts, given);
             four.iter_mut().enumerate().for_each(|(i, keep)| *keep = symbol >> i & 1);
             tracker.learn(0, at, expected, 64 * symbol.count_ones() as i32);
             (*above, left) = (symbol, symbol);

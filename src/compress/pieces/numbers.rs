@@ -186,7 +186,11 @@ fn code<C: Coder>(coder: &mut C, place: Place, ways: &[Way], only: Option<usize>
                             let level = (quarters - (i64::from(*value) << 6)).clamp(-16, LEVELS - 17);
                             let before = if way == Way::Above { *value as usize & 255 } else { 0 };
                             let contexts = (before, (level + 16) as usize);
-                            u32::from(coder.symbol((&mut above[i], &mut near[i]), contexts, given as u8))
+                            u32::from(coder.symbol::<true, _, _>(
+                                (&mut above[i], &mut near[i]),
+                                contexts,
+                                given as u8,
+                            ))
                         }
                     };
                     *value = *value << bits | some;

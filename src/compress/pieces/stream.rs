@@ -19,6 +19,8 @@ pub(crate) struct Contexts<const N: usize> {
     below: [[u16; 16]; N],
     /// How many symbols were seen.
     seen: [u16; N],
+    /// What counts for the frequencies next to those of the other table, in 65536ths, where that is learnt.
+    weight: [u16; N],
 }
 
 impl<const N: usize> Contexts<N> {
@@ -29,7 +31,7 @@ impl<const N: usize> Contexts<N> {
             all[i] = 4096 * i as u16;
             i += 1;
         }
-        Contexts { below: [all; N], seen: [0; N] }
+        Contexts { below: [all; N], seen: [0; N], weight: [1 << 15; N] }
     };
 
     /// Moves towards what was seen, by a share of the distance that falls from a half to 1/512.
@@ -71,10 +73,32 @@ fn mean(a: u16, b: u16) -> u16 {
     ((u32::from(a) + u32::from(b) + 1) >> 1) as u16
 }
 
+#[inline(always)]
+fn weighed(a: u16, b: u16, weight: u16) -> u16 {
+    let share = |x: u16, weight: u16| (u32::from(x) * u32::from(weight) >> 16) as u16;
+    share(a, weight) + share(b, weight.wrapping_neg())
+}
+
+/// The frequency of a symbol.
+#[inline(always)]
+fn frequency(below: &[u16; 16], symbol: usize) -> u16 {
+    let end = if symbol == 15 { 0 } else { below[(symbol + 1) & 15] };
+    end.wrapping_sub(below[symbol & 15])
+}
+
+/// Moves a weight towards the table that expected the symbol more, by a 32nd of the difference next to what
+/// was said.
+#[inline(always)]
+fn weigh(weight: &mut u16, a: u16, b: u16, said: u16) {
+    let more = ((i32::from(a) - i32::from(b)) << 11) / i32::from(said.max(1));
+    *weight = (i32::from(*weight) + more.clamp(-8192, 8192)).clamp(1 << 10, 63 << 10) as u16;
+}
+
 /// One direction of a model.
 pub(crate) trait Coder {
-    /// A symbol below 16 in two contexts, numbers in two tables, which learn it. Larger numbers wrap around.
-    fn symbol<const A: usize, const B: usize>(
+    /// A symbol below 16 in two contexts, numbers in two tables, which learn it. Larger numbers wrap around. The
+    /// tables count alike, or with weights that are learnt.
+    fn symbol<const LEARNT: bool, const A: usize, const B: usize>(
         &mut self,
         tables: (&mut Contexts<A>, &mut Contexts<B>),
         contexts: (usize, usize),
@@ -115,7 +139,7 @@ impl Writer {
 
 impl Coder for Writer {
     #[inline(always)]
-    fn symbol<const A: usize, const B: usize>(
+    fn symbol<const LEARNT: bool, const A: usize, const B: usize>(
         &mut self,
         (one, other): (&mut Contexts<A>, &mut Contexts<B>),
         (i, j): (usize, usize),
@@ -123,9 +147,14 @@ impl Coder for Writer {
     ) -> u8 {
         let (i, j, at) = (i % A, j % B, usize::from(symbol & 15));
         let (a, b) = (&one.below[i], &other.below[j]);
-        let start = mean(a[at], b[at]);
-        let end = if at == 15 { 0 } else { mean(a[at + 1], b[at + 1]) };
-        self.symbols.push((start, end.wrapping_sub(start)));
+        let weight = one.weight[i];
+        let of = |at| if LEARNT { weighed(a[at], b[at], weight) } else { mean(a[at], b[at]) };
+        let start = of(at);
+        let length = if at == 15 { 0 } else { of(at + 1) }.wrapping_sub(start);
+        self.symbols.push((start, length));
+        if LEARNT {
+            weigh(&mut one.weight[i], frequency(a, at), frequency(b, at), length);
+        }
         one.learn(i, at);
         other.learn(j, at);
         symbol
@@ -188,7 +217,7 @@ impl<'a> Reader<'a> {
 
 impl Coder for Reader<'_> {
     #[inline(always)]
-    fn symbol<const A: usize, const B: usize>(
+    fn symbol<const LEARNT: bool, const A: usize, const B: usize>(
         &mut self,
         (one, other): (&mut Contexts<A>, &mut Contexts<B>),
         (i, j): (usize, usize),
@@ -196,18 +225,22 @@ impl Coder for Reader<'_> {
     ) -> u8 {
         let (i, j) = (i % A, j % B);
         let (a, b) = (&one.below[i], &other.below[j]);
-        let slot = self.slot();
+        let (slot, weight) = (self.slot(), one.weight[i]);
         let mut starts = [0u16; 17];
         let mut below = 0u16;
         for k in 0..16 {
-            starts[k] = mean(a[k], b[k]);
+            starts[k] = if LEARNT { weighed(a[k], b[k], weight) } else { mean(a[k], b[k]) };
         }
         for k in 0..16 {
             below += u16::from(starts[k] <= slot);
         }
         let symbol = usize::from(below - 1) & 15;
         let start = starts[symbol];
-        self.take(start, u32::from(starts[symbol + 1].wrapping_sub(start)));
+        let length = starts[symbol + 1].wrapping_sub(start);
+        if LEARNT {
+            weigh(&mut one.weight[i], frequency(a, symbol), frequency(b, symbol), length);
+        }
+        self.take(start, length.into());
         one.learn(i, symbol);
         other.learn(j, symbol);
         symbol as u8
