@@ -392,8 +392,8 @@ def piece_codes(data, rows, cols, k, group, scales, zeros, kept):
     """`scales` are sizes of scales, `zeros` one for each group, or only one if nothing shifts them."""
     check(len(data) > 0 and data[0] < 3, "low bits are written in no known way")
     low, last = max((k - 1).bit_length() - 4, 0) if k else 0, max(k - 1, 0)
-    stream, one, other, upper, ends = Stream(data[1:]), Contexts(512), Contexts(512), Contexts(16), Contexts(64)
-    tracker, length = Tracker(cols, 7), group or cols
+    stream, one, other, upper, ends = Stream(data[1:]), Contexts(1024), Contexts(512), Contexts(16), Contexts(64)
+    tracker, length = Tracker(cols, 8), group or cols
     groups, shifted, out = -(-cols // length), zeros[1], [0] * (rows * cols)
     for first in range(0, rows, 4):
         band = range(min(4, rows - first))
@@ -412,8 +412,8 @@ def piece_codes(data, rows, cols, k, group, scales, zeros, kept):
                     spread = (expected[row] >> 6) - scale[row] - 64 * (low + 1)
                     size, state = min(max(spread >> 3, 0), 23), 6 * seen[row] + left
                     if shifted:
-                        middle = 24 * (zero[row] >> low)
-                        high = stream.symbol(one, middle + state, other, middle + size)
+                        middle = zero[row] >> low
+                        high = stream.symbol(one, 24 * middle + state, other, 12 * middle + size // 2)
                     else:
                         high = stream.symbol(one, 24 * size + state, other, min(max(spread >> 2, 0), 47))
                     code = high << low

@@ -8,7 +8,7 @@ use crate::compress::pieces::{
 };
 
 /// Places of a piece, about; it has 16 rows at least.
-const PLACES: usize = 1 << 20;
+const PLACES: usize = 1 << 21;
 /// Columns beyond which a matrix isn't cut into pieces.
 pub(super) const MOST_COLUMNS: usize = 1 << 16;
 /// A piece of `n` bytes has at most `(n + 8)` times as many places.
@@ -76,7 +76,7 @@ pub(super) type Lengths = [usize; 4];
 impl Kind<'_> {
     /// Rows of a piece: a multiple of 16.
     pub(super) fn rows(&self) -> usize {
-        let places = if matches!(self.what, What::Floats(32)) { PLACES / 4 } else { PLACES };
+        let places = if matches!(self.what, What::Floats(32)) { PLACES / 8 } else { PLACES };
         (places / self.columns.max(1) / 16 * 16).max(16)
     }
 

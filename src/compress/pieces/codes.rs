@@ -75,9 +75,9 @@ pub(crate) fn code_codes<C: Coder>(coder: &mut C, scheme: &Scheme, predicted: Lo
     let Scheme { columns, count, group, shifted, .. } = *scheme;
     let low = low_bits(count);
     let (last, base) = (count.saturating_sub(1) as u8, 64 * (low as i32 + 1));
-    let (mut one, mut other) = (Contexts::<512>::NEW, Contexts::<512>::NEW);
+    let (mut one, mut other) = (Contexts::<1024>::NEW, Contexts::<512>::NEW);
     let (mut upper, mut ends) = (Contexts::<16>::NEW, Contexts::<64>::NEW);
-    let mut tracker = Tracker::new(columns, 7);
+    let mut tracker = Tracker::new(columns, 8);
     let length = if group == 0 { columns } else { group };
     let groups = columns.div_ceil(length.max(1));
     for (band, lines) in codes.chunks_mut(BAND * columns.max(1)).enumerate() {
@@ -107,10 +107,10 @@ pub(crate) fn code_codes<C: Coder>(coder: &mut C, scheme: &Scheme, predicted: Lo
                     let size = (spread >> 3).clamp(0, 23) as usize;
                     let state = seen[row] * 6 + left;
                     let contexts = if shifted {
-                        let middle = (zero[row] >> low) as usize * 24;
-                        (middle + state, middle + size)
+                        let middle = (zero[row] >> low) as usize;
+                        (24 * middle + state, 12 * middle + size / 2)
                     } else {
-                        (size * 24 + state, (spread >> 2).clamp(0, 47) as usize)
+                        (24 * size + state, (spread >> 2).clamp(0, 47) as usize)
                     };
                     let code = &mut lines[i];
                     let high = coder.symbol::<false, _, _>((&mut one, &mut other), contexts, *code >> low);
