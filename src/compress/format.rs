@@ -1,6 +1,6 @@
 //! The `.kolmo` file: what an artifact holds, what it weighs, and its way to disk and back. Bytes are made in
-//! `write` and taken apart in `read` and `cursor`, by what `layout` and `bits` say; `docs/format.md`
-//! describes them for readers in other languages.
+//! `write` and taken apart in `read` and `cursor`, by what `layout` and `bits` say; large tensors are `cut` into
+//! pieces and `joined` again. `docs/format.md` describes them for readers in other languages.
 mod artifact;
 mod bits;
 mod cursor;
@@ -10,6 +10,7 @@ mod layout;
 mod parts;
 mod piece;
 mod read;
+mod sections;
 mod sizes;
 mod write;
 

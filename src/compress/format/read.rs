@@ -4,16 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     artifact::{Artifact, Entry, EntryData, Shift},
-    bits::{crc32, from_bits, from_ordered, scaled, to_bits},
+    bits::{crc32, from_bits},
     cursor::{Cursor, damaged, finish},
     joined::{self, Content, Joined},
     layout::*,
     piece::{MOST_COLUMNS, Shifts, below},
+    sections::{read_bits, read_centroids, read_values},
 };
 use crate::{
     compress::{
-        coding::{BitCoder, Decoder},
-        models::{Grid, IntModel, TextModel, code_codes, code_mask, code_values},
+        coding::Decoder,
+        models::{Grid, TextModel, code_codes, code_mask},
     },
     error::Result,
     kernels::packed::HalfFloat,
@@ -97,7 +98,7 @@ pub(super) fn decode(bytes: &[u8], wanted: &dyn Fn(&str) -> bool) -> Result<Arti
         }
         table.what = format!("entry {text:?}");
         let wanted = wanted(&text);
-        let (entry, later) = read_entry(text, &mut table, &mut outer, &mut pieces, wanted)?;
+        let (entry, later) = read_entry(text, &mut table, &mut outer, &mut pieces)?;
         if wanted {
             joined.extend(later.map(|later| Joined { index: artifact.entries.len(), ..later }));
             artifact.entries.push(entry);
@@ -158,7 +159,6 @@ fn read_entry<'a>(
     table: &mut Cursor,
     file: &mut Cursor,
     pieces: &mut Option<&mut Cursor<'a>>,
-    wanted: bool,
 ) -> Result<(Entry, Option<Joined<'a>>)> {
     let rank = table.number("number of axes", MAX_RANK as u64)?;
     let mut shape = Vec::new();
@@ -177,9 +177,6 @@ fn read_entry<'a>(
         pieces.what.clone_from(&table.what);
         let later = read_pieces(table, file, pieces, &shape, flags)?;
         return Ok((Entry { name, shape, data: EntryData::Dense(Vec::new()) }, Some(later)));
-    }
-    if !wanted {
-        return Ok((Entry { name, shape, data: EntryData::Dense(Vec::new()) }, None));
     }
     let data = match flags & flag::KIND {
         flag::DENSE | flag::HALF => {
@@ -320,35 +317,6 @@ fn read_scaled(
     Ok(EntryData::Shifted { scaled: Box::new(scaled), by })
 }
 
-fn read_values(
-    table: &mut Cursor,
-    file: &mut Cursor,
-    what: &str,
-    count: usize,
-    width: u32,
-    flat: bool,
-) -> Result<Vec<f32>> {
-    let bits = read_bits(table, file, what, count, width, flat)?;
-    Ok(bits.into_iter().map(|bits| from_bits(bits, width)).collect())
-}
-
-/// Numbers of `width` bits.
-fn read_bits(
-    table: &mut Cursor,
-    file: &mut Cursor,
-    what: &str,
-    count: usize,
-    width: u32,
-    flat: bool,
-) -> Result<Vec<u32>> {
-    let (offset, section) = file.section(table, what)?;
-    let bytes = width as usize / 8;
-    file.can_hold(what, section, count as u64 * u64::from(width), flat)?;
-    let mut decoder = Decoder::new(section);
-    let bits = code_values(&mut decoder, count, bytes, flat, |_| 0);
-    file.decoded(what, offset, &decoder, bits)
-}
-
 fn read_codebook(
     table: &mut Cursor,
     file: &mut Cursor,
@@ -408,41 +376,4 @@ fn read_codebook(
         (mask, _) => (mask, codes),
     };
     Ok(EntryData::Codebook { mask, codes, centroids, centroid_bits: width })
-}
-
-fn read_centroids(file: &mut Cursor, length: usize, k: usize, width: u32, form: u64) -> Result<Vec<f32>> {
-    let (offset, section) = file.part("codebook", length)?;
-    let mut decoder = Decoder::new(section);
-    let bits = match form {
-        0 | 1 => {
-            let bytes = width as usize / 8;
-            code_values(&mut decoder, k, bytes, form == 0, |_| 0)
-        }
-        2 => {
-            let mut model = IntModel::new();
-            let mut order = 0i64;
-            let mut bits = Vec::with_capacity(k);
-            for _ in 0..k {
-                order += model.code(&mut decoder, 0);
-                let Some(value) = from_ordered(order, width) else {
-                    let what = format!("{}: codebook", file.what);
-                    return Err(damaged(
-                        &what,
-                        offset,
-                        format!("differences within {width}-bit floats"),
-                        order,
-                    ));
-                };
-                bits.push(value);
-            }
-            Ok(bits)
-        }
-        _ => {
-            let scale = f32::from_bits(decoder.code_raw(0, 32) as u32);
-            let zero = decoder.code_raw(0, 8) as usize;
-            Ok((0..k).map(|index| to_bits(scaled(index, zero, scale), width)).collect())
-        }
-    };
-    let bits = file.decoded("codebook", offset, &decoder, bits)?;
-    Ok(bits.into_iter().map(|bits| from_bits(bits, width)).collect())
 }

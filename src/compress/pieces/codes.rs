@@ -1,8 +1,8 @@
 //! Codes of weights, whose upper four bits are predicted from how large weights of the row and the column
 //! are as a rule, next to the scale of their group, and from whether the group had its ends already.
 use super::{
-    BAND, Tracker,
     stream::{Coder, Contexts, Writer},
+    tracker::{BAND, Tracker},
 };
 
 /// What is known of a piece's codes before they are read.

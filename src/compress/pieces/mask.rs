@@ -1,7 +1,7 @@
 //! Which places are kept, four neighbours of a row as a symbol.
 use super::{
-    Tracker,
     stream::{Coder, Contexts},
+    tracker::Tracker,
 };
 
 /// Rows of `columns` bytes, 1 for what is kept.

@@ -1,8 +1,8 @@
 //! Numbers of 8, 16 or 32 bits: floats, step sizes, offsets, zero points. Floats have their sign at the low
 //! end here; four bits at a time are predicted, left as they are, or nothing.
 use super::{
-    BAND, Tracker,
     stream::{Coder, Contexts, Reader, Unsound, Writer},
+    tracker::{BAND, Tracker},
 };
 
 /// How four bits of each number are written.
