@@ -2,7 +2,7 @@
 use super::{
     artifact::{Artifact, Entry, EntryData},
     layout::{MAX_ELEMENTS, ShiftKind, flag},
-    parts::{encode_codebook, encode_values, unwritable},
+    parts::{Encoded, encode_codebook, encode_values, unwritable},
     piece::{Kind, Lengths, MOST_COLUMNS, Rows, Shifts, What, below},
     sizes::Part,
 };
@@ -48,7 +48,7 @@ enum Source<'a> {
     Codes {
         codes: &'a Codes<f32>,
         /// For each code the index of its centroid.
-        index: [u8; 256],
+        index: Box<[u8; 256]>,
         centroids: Vec<f32>,
         scales: Vec<f32>,
         shifts: Vec<u32>,
@@ -196,7 +196,7 @@ impl<'a> Cut<'a> {
         let zero = below(&centroids, 0.0);
         let grouped = if scales.is_some() { group } else { 0 };
         let what = Shared::Codes { masked, group: grouped, scales: scale_width, shift, zero };
-        let source = Source::Codes { codes, index, centroids, scales: list, shifts };
+        let source = Source::Codes { codes, index: Box::new(index), centroids, scales: list, shifts };
         let mut cut = Cut::new(source, size, what, kind);
         (cut.numbers, cut.sections) = (numbers, sections);
         Ok(cut)
@@ -255,7 +255,7 @@ impl<'a> Cut<'a> {
     }
 
     /// The kind, the numbers of the table, what all pieces need, and the pieces.
-    pub(super) fn encoded(self) -> (u64, Vec<usize>, Vec<(Part, Vec<u8>)>, Pieces) {
+    pub(super) fn encoded(self) -> (Encoded, Pieces) {
         let each = self.kind().rows();
         let (mut numbers, mut all) = (self.numbers, Pieces::default());
         numbers.push(each);
@@ -267,7 +267,7 @@ impl<'a> Cut<'a> {
             all.rest += rest;
             all.pieces.push(piece);
         }
-        (self.kind, numbers, self.sections, all)
+        ((self.kind, numbers, self.sections), all)
     }
 }
 

@@ -264,12 +264,14 @@ fn numbering(centroids: &[f32], masked: bool) -> Result<Numbering, String> {
     let (low, high) = (centroids.first().copied(), centroids.last().copied());
     let rising = centroids.windows(2).all(|pair| pair[0] <= pair[1]);
     let mut codes = [0; 256];
-    if let (Some(low), Some(high), false) = (low, high, masked) {
-        if rising && centroids.iter().all(whole) && high - low < 256.0 {
-            codes.iter_mut().zip(centroids).for_each(|(code, v)| *code = (v - low) as u8);
-            let bits = ((high - low) as u32).max(1).ilog2() + 1;
-            return Ok(Numbering { bits, values: Values::From(low as i32), codes, pruned: None });
-        }
+    if let (Some(low), Some(high), false) = (low, high, masked)
+        && rising
+        && centroids.iter().all(whole)
+        && high - low < 256.0
+    {
+        codes.iter_mut().zip(centroids).for_each(|(code, v)| *code = (v - low) as u8);
+        let bits = ((high - low) as u32).max(1).ilog2() + 1;
+        return Ok(Numbering { bits, values: Values::From(low as i32), codes, pruned: None });
     }
     let count = centroids.len() + usize::from(masked);
     if count > 256 {

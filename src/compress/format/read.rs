@@ -241,7 +241,7 @@ fn read_pieces<'a>(
         _ => read_codes_in_pieces(table, file, flags)?,
     };
     let each = table.number("rows of a piece", MAX_ELEMENTS as u64)? as usize;
-    if each == 0 || each % 16 != 0 {
+    if each == 0 || !each.is_multiple_of(16) {
         return Err(table.error("a multiple of 16 rows in a piece", each));
     }
     let mut all = Vec::new();

@@ -62,7 +62,7 @@ pub(super) fn encode(artifact: &Artifact) -> Result<(Vec<u8>, Sizes)> {
         let own = match cut.take() {
             None => encode_entry(entry, &mut table)?,
             Some(cut) => {
-                let (kind, numbers, sections, cut) = cut.encoded();
+                let ((kind, numbers, sections), cut) = cut.encoded();
                 put_number(&mut table, kind);
                 numbers.iter().for_each(|&number| put_number(&mut table, number as u64));
                 cut.lengths().for_each(|(part, bytes)| line(part, bytes));

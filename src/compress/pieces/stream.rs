@@ -75,7 +75,7 @@ fn mean(a: u16, b: u16) -> u16 {
 
 #[inline(always)]
 fn weighed(a: u16, b: u16, weight: u16) -> u16 {
-    let share = |x: u16, weight: u16| (u32::from(x) * u32::from(weight) >> 16) as u16;
+    let share = |x: u16, weight: u16| ((u32::from(x) * u32::from(weight)) >> 16) as u16;
     share(a, weight) + share(b, weight.wrapping_neg())
 }
 
@@ -130,7 +130,7 @@ impl Writer {
                 words.push(*state as u32);
                 *state >>= 32;
             }
-            *state = (*state / frequency << 16) + *state % frequency + u64::from(start);
+            *state = ((*state / frequency) << 16) + *state % frequency + u64::from(start);
         }
         let states = states.iter().flat_map(|state| state.to_le_bytes());
         states.chain(words.iter().rev().flat_map(|word| word.to_le_bytes())).collect()
@@ -228,11 +228,11 @@ impl Coder for Reader<'_> {
         let (slot, weight) = (self.slot(), one.weight[i]);
         let mut starts = [0u16; 17];
         let mut below = 0u16;
-        for k in 0..16 {
-            starts[k] = if LEARNT { weighed(a[k], b[k], weight) } else { mean(a[k], b[k]) };
+        for (start, (&a, &b)) in starts.iter_mut().zip(a.iter().zip(b)) {
+            *start = if LEARNT { weighed(a, b, weight) } else { mean(a, b) };
         }
-        for k in 0..16 {
-            below += u16::from(starts[k] <= slot);
+        for &start in &starts[..16] {
+            below += u16::from(start <= slot);
         }
         let symbol = usize::from(below - 1) & 15;
         let start = starts[symbol];

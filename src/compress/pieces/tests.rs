@@ -41,7 +41,7 @@ fn codes_of_every_kind_come_back() {
             for (group, shifted) in [(0, false), (32, false), (5, true), (64, true)] {
                 let (codes, mut scheme) =
                     (codes(rows, columns, count), scheme(rows, columns, count, group, shifted));
-                let mask: Vec<u8> = (0..codes.len()).map(|i| u8::from(noise(i) % 3 > 0)).collect();
+                let mask: Vec<u8> = (0..codes.len()).map(|i| u8::from(!noise(i).is_multiple_of(3))).collect();
                 for masked in [false, true] {
                     scheme.mask = masked.then_some(&mask);
                     for low in [Low::None, Low::Ends, Low::All] {
