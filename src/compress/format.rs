@@ -1,17 +1,23 @@
 //! The `.kolmo` file: what an artifact holds, what it weighs, and its way to disk and back. Bytes are made in
-//! `write` and taken apart in `read` and `cursor`, by what `layout` and `bits` say; `docs/format.md`
-//! describes them for readers in other languages.
+//! `write` and taken apart in `read` and `cursor`, by what `layout` and `bits` say; large tensors are `cut` into
+//! pieces and `joined` again. `docs/format.md` describes them for readers in other languages.
 mod artifact;
 mod bits;
 mod cursor;
+mod cut;
+mod joined;
 mod layout;
+mod parts;
+mod piece;
 mod read;
+mod sections;
 mod sizes;
 mod write;
 
 pub(super) use artifact::stored;
 pub use artifact::{Artifact, Entry, EntryData, Shift};
 pub(super) use bits::crc32;
+pub(super) use cut::LARGE;
 pub use sizes::{Part, PartSize, Sizes};
 
 use crate::{
@@ -35,7 +41,7 @@ impl Artifact {
     /// # Errors
     /// [`Error::Format`] if the bytes are not exactly one intact artifact.
     pub fn from_bytes(bytes: &[u8]) -> Result<Artifact> {
-        read::decode(bytes)
+        read::decode(bytes, &|_| true)
     }
 
     /// Writes the artifact to a file: under a temporary name beside it first, flushed to the disk, then
@@ -50,7 +56,9 @@ impl Artifact {
     fn save_at(&self, path: &Path) -> Result<()> {
         let bytes = self.to_bytes()?;
         // What can be read is not replaced by what can't.
-        Artifact::from_bytes(&bytes).map_err(|e| {
+        // Pieces are looked at when they are wanted.
+        let small = bytes.get(4) == Some(&1);
+        read::decode(&bytes, &|_| small).map_err(|e| {
             Error::invalid("Artifact", format!("what would be written can't be read again: {e}"))
         })?;
         write_atomically(path, &bytes).map_err(|e| Error::io(path, e))
@@ -66,12 +74,18 @@ impl Artifact {
 
     fn load_at(path: &Path) -> Result<Artifact> {
         let bytes = files::read(path)?;
-        Artifact::from_bytes(&bytes).map_err(|error| match error {
-            Error::Format { what, offset, message } => {
-                Error::Format { what: format!("{}: {what}", path.display()), offset, message }
-            }
-            other => other,
-        })
+        Artifact::from_bytes(&bytes).map_err(|error| of_file(path, error))
+    }
+
+    /// Reads those of the entries that `wanted` says by their names. Of a large model, whose tensors are in
+    /// pieces, nothing else is decoded, nor read from the disk.
+    ///
+    /// # Errors
+    /// As [`load`](Artifact::load), but for what is wrong with pieces of others.
+    pub fn load_some(path: impl AsRef<Path>, wanted: impl Fn(&str) -> bool) -> Result<Artifact> {
+        let path = path.as_ref();
+        let map = files::Map::open(path)?;
+        read::decode(map.bytes(), &wanted).map_err(|error| of_file(path, error))
     }
 
     /// Where the bytes of [`to_bytes`](Artifact::to_bytes) go. Encodes the artifact to find out.
@@ -80,5 +94,15 @@ impl Artifact {
     /// As [`to_bytes`](Artifact::to_bytes).
     pub fn sizes(&self) -> Result<Sizes> {
         write::encode(self).map(|(_, sizes)| sizes)
+    }
+}
+
+/// An error of a format with the file that it is in.
+fn of_file(path: &Path, error: Error) -> Error {
+    match error {
+        Error::Format { what, offset, message } => {
+            Error::Format { what: format!("{}: {what}", path.display()), offset, message }
+        }
+        other => other,
     }
 }

@@ -1,6 +1,12 @@
 //! Models to artifacts, by the dotted names of their parameters. Nothing is lost on the way: what is
 //! stored in 16 bits is what 16 bits hold exactly. How the bytes are made is said in `format`.
-use super::{Artifact, Entry, EntryData, filter::each_field, format::Shift, round_to_f16};
+use super::{
+    Artifact, Entry, EntryData,
+    filter::each_field,
+    format::{LARGE, Shift},
+    forms::hold,
+    round_to_f16,
+};
 use crate::{
     error::{Error, Result},
     kernels::packed::{HalfFloat, Packed},
@@ -9,7 +15,7 @@ use crate::{
     tensor::Tensor,
 };
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::{any::Any, collections::BTreeMap, sync::Arc};
 
 /// The model as an artifact, with text about it.
 ///
@@ -39,10 +45,25 @@ use std::collections::BTreeMap;
 /// centroids.
 pub fn pack<M: Serialize + ?Sized>(model: &M, meta: &[(&str, &str)]) -> Result<Artifact> {
     let mut entries = Vec::new();
-    each_field!(model, |name, p| entries.push(entry(name, p)));
+    let mut numbers = 0usize;
+    each_field!(model, |_name, p| numbers = numbers.saturating_add(p.shape().numel()));
+    each_field!(model, |name, p| entries.push(if numbers < LARGE { entry(name, p) } else { held(name, p) }));
     let mut texts = BTreeMap::new();
     texts.extend(meta.iter().map(|(key, text)| (key.to_string(), text.to_string())));
     Ok(Artifact { meta: texts, entries: entries.into_iter().collect::<Result<_>>()? })
+}
+
+/// An entry of a large model, held as the parameter holds it where that can be.
+fn held<T: Float>(name: String, p: &Param<T>) -> Result<Entry> {
+    let packed = p.value().packed().filter(|packed| !p.has_custom() && *packed.shape() == p.shape());
+    let packed: Option<&dyn Any> = packed.as_ref().map(|packed| packed as &dyn Any);
+    if let Some(packed) = packed.and_then(|packed| packed.downcast_ref::<Arc<Packed<f32>>>()) {
+        packed.sound().map_err(|why| Error::invalid("pack", format!("{}: {why}", shown(&name))))?;
+        return Ok(Entry { name, shape: p.shape().to_vec(), data: EntryData::Packed(packed.clone()) });
+    }
+    let mut entry = entry(name, p)?;
+    hold(&mut entry)?;
+    Ok(entry)
 }
 
 fn entry<T: Float>(name: String, p: &Param<T>) -> Result<Entry> {
@@ -120,12 +141,15 @@ fn in_steps<T: Float>(name: &str, p: &Param<T>) -> Result<Option<EntryData>> {
 fn tied(codes: &[u32], centroids: &[f32], mask: Option<Vec<bool>>) -> EntryData {
     let kept = |i: usize| mask.as_ref().is_none_or(|mask| mask[i]);
     let codes: Vec<u32> = codes.iter().enumerate().filter(|(i, _)| kept(*i)).map(|(_, &code)| code).collect();
-    let value = |code: u32| centroids[code as usize];
-    let mut sorted: Vec<f32> = codes.iter().map(|&code| value(code)).collect();
+    let mut used = vec![false; centroids.len()];
+    codes.iter().for_each(|&code| used[code as usize] = true);
+    let mut sorted: Vec<f32> =
+        centroids.iter().zip(used).filter(|(_, used)| *used).map(|(&v, _)| v).collect();
     sorted.sort_by(f32::total_cmp);
     sorted.dedup_by_key(|v| v.to_bits());
-    let place = |code: &u32| sorted.partition_point(|v| v.total_cmp(&value(*code)).is_lt()) as u32;
-    let codes = codes.iter().map(place).collect();
+    let place = |value: &f32| sorted.partition_point(|v| v.total_cmp(value).is_lt()) as u32;
+    let places: Vec<u32> = centroids.iter().map(place).collect();
+    let codes = codes.iter().map(|&code| places[code as usize]).collect();
     let mask = mask.filter(|mask| mask.iter().any(|&keep| !keep));
     let centroid_bits = if fits_half(&sorted) { 16 } else { 32 };
     EntryData::Codebook { mask, codes, centroids: sorted, centroid_bits }

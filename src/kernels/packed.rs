@@ -10,6 +10,7 @@ mod one;
 mod panels;
 mod planes;
 mod product;
+mod rows;
 mod scales;
 #[cfg(test)]
 mod tests;
@@ -22,3 +23,4 @@ pub use list::Plain;
 pub use matrix::{HalfFloat, Packed};
 pub(crate) use panels::LANES;
 pub(crate) use product::{back, products};
+pub(crate) use rows::{Blank, Strip};

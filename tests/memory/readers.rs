@@ -142,7 +142,38 @@ pub fn crc32(bytes: &[u8]) -> u32 {
 }
 
 fn sealed(bytes: &[u8]) -> Vec<u8> {
+    if bytes.get(4) == Some(&3) {
+        return sealed_pieces(bytes.to_vec());
+    }
     [bytes, &crc32(bytes).to_le_bytes()].concat()
+}
+
+/// Where the checksum of a file with pieces lies.
+pub fn head(bytes: &[u8]) -> Option<usize> {
+    let mut at = 5;
+    let mut number = || {
+        let mut number = 0u64;
+        for shift in (0..63).step_by(7) {
+            let byte = *bytes.get(at)?;
+            at += 1;
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Some(number);
+            }
+        }
+        None
+    };
+    let (_, header, sections) = (number()?, number()?, number()?);
+    at.checked_add(usize::try_from(header.checked_add(sections)?).ok()?)
+}
+
+/// With the checksums of the head, and of all behind it as one piece.
+pub fn sealed_pieces(mut bytes: Vec<u8>) -> Vec<u8> {
+    let Some(head) = head(&bytes).filter(|head| head + 8 <= bytes.len()) else { return bytes };
+    let (checksum, piece) = (crc32(&bytes[..head]), crc32(&bytes[head + 8..]));
+    bytes[head..head + 4].copy_from_slice(&checksum.to_le_bytes());
+    bytes[head + 4..head + 8].copy_from_slice(&piece.to_le_bytes());
+    bytes
 }
 
 fn artifacts() -> Vec<Vec<u8>> {
@@ -153,6 +184,10 @@ fn artifacts() -> Vec<Vec<u8>> {
     let mut files: Vec<Vec<u8>> = alone.chain([artifact()]).map(|a| a.to_bytes().unwrap()).collect();
     files.push(stored("first_version/model.kolmo"));
     files.iter_mut().for_each(|file| file.truncate(file.len() - 4));
+    // In pieces, one in each file.
+    let pieces = artifact().entries.into_iter().map(one).filter_map(|artifact| artifact.in_pieces().ok());
+    let packed = |artifact: &Artifact| matches!(artifact.entries[0].data, EntryData::Packed(_));
+    files.extend(pieces.filter(packed).map(|artifact| artifact.to_bytes().unwrap()));
     files
 }
 

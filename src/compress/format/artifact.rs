@@ -1,9 +1,11 @@
 //! What a file holds: tensors as they are stored, and as floats.
 use crate::{
+    kernels::packed::Packed,
     param::Groups,
     real::half::{bf16_bits_to_f32, f32_to_bf16_bits, round_to_f16},
+    tensor::Tensor,
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// A model as a file holds it: what it is, in words, and its tensors, in order.
 ///
@@ -81,6 +83,9 @@ pub enum EntryData {
     },
     /// Values rounded to bfloat16, the upper half of 32 bits, as they are written.
     Bf16(Vec<f32>),
+    /// Weights as a model holds them, which are stored in pieces that are coded and decoded apart: fast where
+    /// they are large. Their shape is the entry's.
+    Packed(Arc<Packed<f32>>),
     /// Scaled values whose zero isn't at 0.
     Shifted {
         /// [`EntryData::Scaled`].
@@ -153,6 +158,7 @@ impl EntryData {
             EntryData::Shifted { scaled, .. } => scaled.unscaled(),
             EntryData::Bf16(values) => values.iter().map(|&value| bf16(value)).collect(),
             EntryData::Dense(values) => values.clone(),
+            EntryData::Packed(packed) => Tensor::from_packed(packed.clone()).to_vec(),
             EntryData::Half(values) => values.iter().map(|&value| round_to_f16(value)).collect(),
             EntryData::Codebook { mask, codes, centroids, centroid_bits } => {
                 let value = |&code: &u32| {

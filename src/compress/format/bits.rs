@@ -31,20 +31,7 @@ pub(super) fn scaled(index: usize, zero: usize, scale: f32) -> f32 {
 /// The CRC-32 of IEEE 802.3 (reflected polynomial `0xedb88320`): any flipped bit, and any damage within 32
 /// neighbouring bits, changes it.
 pub(in crate::compress) fn crc32(bytes: &[u8]) -> u32 {
-    static TABLE: [u32; 256] = {
-        let (mut table, mut i) = ([0; 256], 0);
-        while i < 256 {
-            let (mut crc, mut bit) = (i as u32, 0);
-            while bit < 8 {
-                crc = crc >> 1 ^ if crc & 1 == 1 { 0xedb8_8320 } else { 0 };
-                bit += 1;
-            }
-            table[i] = crc;
-            i += 1;
-        }
-        table
-    };
-    !bytes.iter().fold(!0, |crc, &byte| TABLE[usize::from(crc as u8 ^ byte)] ^ crc >> 8)
+    crc32fast::hash(bytes)
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 /// The first bytes of every file; the version follows.
 pub(super) const MAGIC: &[u8; 4] = b"klmo";
 pub(super) const VERSION: u8 = 1;
+/// Of files that have tensors in pieces.
+pub(super) const PIECES_VERSION: u8 = 3;
 /// Bytes of the checksum at the end.
 pub(super) const CHECKSUM_BYTES: usize = 4;
 /// Tensors of more elements than this are refused.
@@ -74,4 +76,6 @@ pub(super) mod flag {
     /// Of dense values: only the upper halves of their bits are stored.
     pub const BF16: u64 = 1 << 14;
     pub const ALL: u64 = (1 << 15) - 1;
+    /// In pieces of some rows each, in files that have such.
+    pub const PIECES: u64 = 1 << 15;
 }

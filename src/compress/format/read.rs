@@ -4,21 +4,26 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     artifact::{Artifact, Entry, EntryData, Shift},
-    bits::{crc32, from_bits, from_ordered, scaled, to_bits},
+    bits::{crc32, from_bits},
     cursor::{Cursor, damaged, finish},
+    joined::{self, Content, Joined},
     layout::*,
+    piece::{MOST_COLUMNS, Shifts, below},
+    sections::{read_bits, read_centroids, read_values},
 };
 use crate::{
     compress::{
-        coding::{BitCoder, Decoder},
-        models::{Grid, IntModel, TextModel, code_codes, code_mask, code_values},
+        coding::Decoder,
+        models::{Grid, TextModel, code_codes, code_mask},
     },
     error::Result,
+    kernels::packed::HalfFloat,
     param::Groups,
     real::half::bf16_bits_to_f32,
 };
 
-pub(super) fn decode(bytes: &[u8]) -> Result<Artifact> {
+/// What is in a file of the entries that are `wanted` by their names. Pieces of others aren't looked at.
+pub(super) fn decode(bytes: &[u8], wanted: &dyn Fn(&str) -> bool) -> Result<Artifact> {
     let found = |bytes: &[u8]| format!("{bytes:02x?}");
     let start = bytes.get(..MAGIC.len()).unwrap_or(bytes);
     if start.len() < MAGIC.len() && MAGIC.starts_with(start) {
@@ -28,8 +33,9 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Artifact> {
     if start != MAGIC {
         return Err(damaged("the mark of a .kolmo file", 0, found(MAGIC), found(start)));
     }
-    match bytes.get(MAGIC.len()) {
-        Some(&VERSION) => {}
+    let in_pieces = match bytes.get(MAGIC.len()) {
+        Some(&VERSION) => false,
+        Some(&PIECES_VERSION) => true,
         Some(2) => {
             let found = "2: it is a mapped file, which MappedModel::open reads";
             return Err(damaged("version", MAGIC.len(), VERSION, found));
@@ -39,9 +45,20 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Artifact> {
             let found = "the end of the file: it is cut short";
             return Err(damaged("version", MAGIC.len(), VERSION, found));
         }
+    };
+    let mut file = Cursor { what: "file".into(), bytes, position: MAGIC.len() + 1, base: Some(0) };
+    let mut end = bytes.len().saturating_sub(CHECKSUM_BYTES).max(MAGIC.len() + 1);
+    if in_pieces {
+        // How far the checksum reaches.
+        file.number("length of the header", u64::from(u32::MAX))?;
+        let header = file.number("coded length of the header", bytes.len() as u64)?;
+        let sections = file.number("length of the sections", bytes.len() as u64)?;
+        file.take("header and sections", header.saturating_add(sections) as usize)?;
+        end = file.position;
+        file.take("checksum", CHECKSUM_BYTES)?;
     }
-    let end = bytes.len().saturating_sub(CHECKSUM_BYTES).max(MAGIC.len() + 1);
-    let (body, checksum) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
+    let (body, rest) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
+    let checksum = rest.get(..CHECKSUM_BYTES).unwrap_or(rest);
     let expected = crc32(body).to_le_bytes();
     if checksum != expected {
         let found = format!("{}: the file is damaged or cut short", found(checksum));
@@ -52,6 +69,9 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Artifact> {
     let plain_and_flat = outer.number("length", u64::from(u32::MAX))?;
     let (plain, flat) = ((plain_and_flat >> 1) as usize, plain_and_flat & 1 == 1);
     let coded_length = outer.number("coded length", body.len() as u64)? as usize;
+    if in_pieces {
+        outer.number("length of the sections", body.len() as u64)?;
+    }
     let header_offset = outer.position;
     let coded = outer.take("coded bytes", coded_length)?;
     let header = decode_header(coded, plain, flat, header_offset)?;
@@ -62,8 +82,10 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Artifact> {
     let count = table.number("number of entries", bytes.len() as u64)?;
     let mut names = BTreeSet::new();
     let mut name = Vec::new();
-    for _ in 0..count {
-        table.what = format!("header: entry {}", artifact.entries.len());
+    let mut joined = Vec::new();
+    let mut pieces = in_pieces.then_some(&mut file);
+    for number in 0..count {
+        table.what = format!("header: entry {number}");
         let shared = table.number("length of the shared part of the name", name.len() as u64)? as usize;
         name.truncate(shared);
         name.extend_from_slice(table.bytes("name")?);
@@ -75,12 +97,25 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Artifact> {
             return Err(table.error("a name not used before", format!("{text:?}")));
         }
         table.what = format!("entry {text:?}");
-        let entry = read_entry(text, &mut table, &mut outer)?;
-        artifact.entries.push(entry);
+        let wanted = wanted(&text);
+        let (entry, later) = read_entry(text, &mut table, &mut outer, &mut pieces)?;
+        if wanted {
+            joined.extend(later.map(|later| Joined { index: artifact.entries.len(), ..later }));
+            artifact.entries.push(entry);
+        }
     }
     table.end()?;
     outer.what = "file".into();
     outer.end()?;
+    if in_pieces {
+        file.what = "file".into();
+        file.end()?;
+    }
+    for (index, data) in joined::decode(&joined)? {
+        if let Some(entry) = artifact.entries.get_mut(index) {
+            entry.data = data;
+        }
+    }
     Ok(artifact)
 }
 
@@ -117,8 +152,14 @@ fn read_meta(table: &mut Cursor) -> Result<BTreeMap<String, String>> {
     Ok(meta)
 }
 
-/// The rest of an entry's line in the table, and its sections from the file.
-fn read_entry(name: String, table: &mut Cursor, file: &mut Cursor) -> Result<Entry> {
+/// The rest of an entry's line in the table, and its sections from the file; or its pieces, which are decoded
+/// later.
+fn read_entry<'a>(
+    name: String,
+    table: &mut Cursor,
+    file: &mut Cursor,
+    pieces: &mut Option<&mut Cursor<'a>>,
+) -> Result<(Entry, Option<Joined<'a>>)> {
     let rank = table.number("number of axes", MAX_RANK as u64)?;
     let mut shape = Vec::new();
     let mut elements = 1usize;
@@ -130,8 +171,13 @@ fn read_entry(name: String, table: &mut Cursor, file: &mut Cursor) -> Result<Ent
     if elements > MAX_ELEMENTS {
         return Err(table.error("at most 2^31 elements", format!("shape {shape:?}")));
     }
-    let flags = table.number("kind", flag::ALL)?;
+    let flags = table.number("kind", flag::ALL | if pieces.is_some() { flag::PIECES } else { 0 })?;
     file.what.clone_from(&table.what);
+    if let (true, Some(pieces)) = (flags & flag::PIECES != 0, pieces) {
+        pieces.what.clone_from(&table.what);
+        let later = read_pieces(table, file, pieces, &shape, flags)?;
+        return Ok((Entry { name, shape, data: EntryData::Dense(Vec::new()) }, Some(later)));
+    }
     let data = match flags & flag::KIND {
         flag::DENSE | flag::HALF => {
             let brain = flags & flag::BF16 != 0;
@@ -162,7 +208,86 @@ fn read_entry(name: String, table: &mut Cursor, file: &mut Cursor) -> Result<Ent
             }
         }
     };
-    Ok(Entry { name, shape, data })
+    Ok((Entry { name, shape, data }, None))
+}
+
+/// What the table has of a tensor in pieces, and what all of them share.
+fn read_pieces<'a>(
+    table: &mut Cursor,
+    file: &mut Cursor,
+    pieces: &mut Cursor<'a>,
+    shape: &[usize],
+    flags: u64,
+) -> Result<Joined<'a>> {
+    let Grid { rows, cols: columns, .. } = Grid::new(shape, 1);
+    if shape.len() < 2 || rows * columns == 0 || columns > MOST_COLUMNS {
+        let expected = format!("two axes or more, elements, and up to {MOST_COLUMNS} columns, of pieces");
+        return Err(table.error(expected, format!("shape {shape:?}")));
+    }
+    let kind = flags & flag::KIND;
+    let unknown = match kind {
+        flag::DENSE => !(flag::KIND | flag::BF16 | flag::PIECES),
+        flag::HALF => !(flag::KIND | flag::PIECES),
+        _ => flag::FLAT | flag::COMMON | flag::MASK_FLAT | flag::INVERTED | flag::PERIOD | flag::BF16,
+    };
+    let of_scaled = flag::WIDE_SCALES | flag::FLAT_SCALES | flag::SHIFTED;
+    if flags & unknown != 0 || flags & flag::SCALED == 0 && flags & of_scaled != 0 {
+        return Err(table.error("a known kind of pieces", format!("{flags:#x}")));
+    }
+    let content = match kind {
+        flag::DENSE if flags & flag::BF16 == 0 => Content::Dense,
+        flag::DENSE => Content::Half(HalfFloat::Bf16),
+        flag::HALF => Content::Half(HalfFloat::F16),
+        _ => read_codes_in_pieces(table, file, flags)?,
+    };
+    let each = table.number("rows of a piece", MAX_ELEMENTS as u64)? as usize;
+    if each == 0 || !each.is_multiple_of(16) {
+        return Err(table.error("a multiple of 16 rows in a piece", each));
+    }
+    let mut all = Vec::new();
+    for _ in 0..rows.div_ceil(each) {
+        let length = table.number("length of a piece", pieces.bytes.len() as u64)? as usize;
+        all.push(pieces.part("piece", length)?);
+    }
+    let (what, shape) = (table.what.clone(), shape.to_vec());
+    Ok(Joined { what, index: 0, shape, rows, columns, each, content, pieces: all })
+}
+
+fn read_codes_in_pieces(table: &mut Cursor, file: &mut Cursor, flags: u64) -> Result<Content> {
+    let k = table.number("number of centroids", MAX_CENTROIDS as u64)? as usize;
+    let length = file.later(table, "length of the codebook")?;
+    let width = if flags & flag::WIDE != 0 { 32 } else { 16 };
+    let centroids = read_centroids(file, length, k, width, flags >> flag::FORM_SHIFT & 3)?;
+    let (mut group, mut scales, mut shift, mut shared) = (0, None, None, (None, None));
+    if flags & flag::SCALED != 0 {
+        group = table.number("group", MAX_ELEMENTS as u64)? as usize;
+        let width = if flags & flag::WIDE_SCALES != 0 { 32 } else { 16 };
+        scales = Some(width);
+        let flat = flags & flag::FLAT_SCALES != 0;
+        if group == 0 {
+            shared.0 = read_values(table, file, "scales", 1, width, flat)?.first().copied();
+        } else if flat {
+            return Err(table.error("scales in pieces that aren't flat", format!("{flags:#x}")));
+        }
+    }
+    if flags & flag::SHIFTED != 0 {
+        let kind = table.number("kind of what sets the zero", 2 * ShiftKind::Wide as u64 + 1)?;
+        let (of, width) = match kind >> 1 {
+            kind if kind == ShiftKind::ZeroPoints as u64 => (Shifts::ZeroPoints, 8),
+            kind if kind == ShiftKind::Half as u64 => (Shifts::Offsets(16), 16),
+            _ => (Shifts::Offsets(32), 32),
+        };
+        shift = Some(of);
+        if group == 0 {
+            let flat = kind & 1 != 0;
+            shared.1 = read_bits(table, file, "what sets the zero", 1, width, flat)?.first().copied();
+        } else if kind & 1 != 0 {
+            return Err(table.error("what sets the zero of pieces not flat", kind));
+        }
+    }
+    let masked = flags & flag::MASK != 0;
+    let zero = below(&centroids, 0.0);
+    Ok(Content::Codes { centroids, masked, group, scales, shift, shared, zero })
 }
 
 fn read_scaled(
@@ -190,35 +315,6 @@ fn read_scaled(
         Shift::Offsets { values: read_values(table, file, "offsets", count, bits, flat)?, bits }
     };
     Ok(EntryData::Shifted { scaled: Box::new(scaled), by })
-}
-
-fn read_values(
-    table: &mut Cursor,
-    file: &mut Cursor,
-    what: &str,
-    count: usize,
-    width: u32,
-    flat: bool,
-) -> Result<Vec<f32>> {
-    let bits = read_bits(table, file, what, count, width, flat)?;
-    Ok(bits.into_iter().map(|bits| from_bits(bits, width)).collect())
-}
-
-/// Numbers of `width` bits.
-fn read_bits(
-    table: &mut Cursor,
-    file: &mut Cursor,
-    what: &str,
-    count: usize,
-    width: u32,
-    flat: bool,
-) -> Result<Vec<u32>> {
-    let (offset, section) = file.section(table, what)?;
-    let bytes = width as usize / 8;
-    file.can_hold(what, section, count as u64 * u64::from(width), flat)?;
-    let mut decoder = Decoder::new(section);
-    let bits = code_values(&mut decoder, count, bytes, flat, |_| 0);
-    file.decoded(what, offset, &decoder, bits)
 }
 
 fn read_codebook(
@@ -280,41 +376,4 @@ fn read_codebook(
         (mask, _) => (mask, codes),
     };
     Ok(EntryData::Codebook { mask, codes, centroids, centroid_bits: width })
-}
-
-fn read_centroids(file: &mut Cursor, length: usize, k: usize, width: u32, form: u64) -> Result<Vec<f32>> {
-    let (offset, section) = file.part("codebook", length)?;
-    let mut decoder = Decoder::new(section);
-    let bits = match form {
-        0 | 1 => {
-            let bytes = width as usize / 8;
-            code_values(&mut decoder, k, bytes, form == 0, |_| 0)
-        }
-        2 => {
-            let mut model = IntModel::new();
-            let mut order = 0i64;
-            let mut bits = Vec::with_capacity(k);
-            for _ in 0..k {
-                order += model.code(&mut decoder, 0);
-                let Some(value) = from_ordered(order, width) else {
-                    let what = format!("{}: codebook", file.what);
-                    return Err(damaged(
-                        &what,
-                        offset,
-                        format!("differences within {width}-bit floats"),
-                        order,
-                    ));
-                };
-                bits.push(value);
-            }
-            Ok(bits)
-        }
-        _ => {
-            let scale = f32::from_bits(decoder.code_raw(0, 32) as u32);
-            let zero = decoder.code_raw(0, 8) as usize;
-            Ok((0..k).map(|index| to_bits(scaled(index, zero, scale), width)).collect())
-        }
-    };
-    let bits = file.decoded("codebook", offset, &decoder, bits)?;
-    Ok(bits.into_iter().map(|bits| from_bits(bits, width)).collect())
 }

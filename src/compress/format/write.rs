@@ -1,16 +1,21 @@
 //! From an artifact to bytes: checks that it can be stored, and tries the few ways to store each part.
 use super::{
     artifact::{Artifact, Entry, EntryData, Shift},
-    bits::{crc32, from_bits, ordered, scaled, to_bits},
+    bits::crc32,
+    cut::{self, Cut, has_pieces},
     layout::*,
+    parts::{
+        Encoded, check_count, checked_width, encode_codebook, encode_values, put_number, rounded, section,
+        shorter, unwritable,
+    },
     sizes::{Part, PartSize, Sizes},
 };
 use crate::{
     compress::{
-        coding::{BitCoder, Encoder},
-        models::{Grid, IntModel, TextModel, code_bits, code_codes, code_mask, code_values},
+        coding::Encoder,
+        models::{Grid, TextModel, code_bits, code_codes, code_mask},
     },
-    error::{Error, Result},
+    error::Result,
     param::Groups,
     real::half::f32_to_bf16_bits,
 };
@@ -24,13 +29,19 @@ pub(super) fn encode(artifact: &Artifact) -> Result<(Vec<u8>, Sizes)> {
         meta.extend_from_slice(text.as_bytes());
     }
 
+    let in_pieces = has_pieces(artifact);
+    let cut = |entry| if in_pieces { Cut::of(entry) } else { Ok(None) };
+    let mut cuts = artifact.entries.iter().map(cut).collect::<Result<Vec<_>>>()?;
+    cut::encode(&cuts.iter().flatten().collect::<Vec<_>>());
+    let mut pieces = Vec::new();
+
     let mut table = Vec::new();
     put_number(&mut table, artifact.entries.len() as u64);
     let mut names = std::collections::BTreeSet::new();
     let mut sections = Vec::new();
     let mut parts = Vec::new();
     let mut previous: &[u8] = &[];
-    for entry in &artifact.entries {
+    for (entry, cut) in artifact.entries.iter().zip(&mut cuts) {
         if !names.insert(entry.name.as_str()) {
             return Err(unwritable(entry, "name", "one not used before", "it a second time"));
         }
@@ -47,8 +58,20 @@ pub(super) fn encode(artifact: &Artifact) -> Result<(Vec<u8>, Sizes)> {
         for &size in &entry.shape {
             put_number(&mut table, size as u64);
         }
-        for (part, section) in encode_entry(entry, &mut table)? {
-            parts.push(PartSize { entry: Some(entry.name.clone()), part, bytes: section.len() });
+        let mut line = |part, bytes| parts.push(PartSize { entry: Some(entry.name.clone()), part, bytes });
+        let own = match cut.take() {
+            None => encode_entry(entry, &mut table)?,
+            Some(cut) => {
+                let ((kind, numbers, sections), cut) = cut.encoded();
+                put_number(&mut table, kind);
+                numbers.iter().for_each(|&number| put_number(&mut table, number as u64));
+                cut.lengths().for_each(|(part, bytes)| line(part, bytes));
+                pieces.extend(cut.pieces);
+                sections
+            }
+        };
+        for (part, section) in own {
+            line(part, section.len());
             sections.push(section);
         }
     }
@@ -56,9 +79,12 @@ pub(super) fn encode(artifact: &Artifact) -> Result<(Vec<u8>, Sizes)> {
     let section_bytes: usize = sections.iter().map(Vec::len).sum();
     let (flat, header, meta_bytes) = encode_header(&meta, &table, artifact.entries.len(), section_bytes);
     let mut bytes = MAGIC.to_vec();
-    bytes.push(VERSION);
+    bytes.push(if in_pieces { PIECES_VERSION } else { VERSION });
     put_number(&mut bytes, (meta.len() + table.len()) as u64 * 2 + u64::from(flat));
     put_number(&mut bytes, header.len() as u64);
+    if in_pieces {
+        put_number(&mut bytes, section_bytes as u64);
+    }
     let line = |part, bytes| PartSize { entry: None, part, bytes };
     let mut sizes = Sizes::default();
     sizes.parts.push(line(Part::Header, bytes.len() + header.len() - meta_bytes));
@@ -69,6 +95,9 @@ pub(super) fn encode(artifact: &Artifact) -> Result<(Vec<u8>, Sizes)> {
     sections.iter().for_each(|section| bytes.extend_from_slice(section));
     let checksum = crc32(&bytes);
     bytes.extend(checksum.to_le_bytes());
+    bytes.reserve_exact(pieces.iter().map(Vec::len).sum());
+    // Each is gone when it has been written: what is large is there once.
+    pieces.into_iter().for_each(|piece: Vec<u8>| bytes.extend(piece));
     Ok((bytes, sizes))
 }
 
@@ -95,36 +124,6 @@ fn encode_header(meta: &[u8], table: &[u8], entries: usize, section_bytes: usize
     (true, [meta, table].concat(), meta.len())
 }
 
-/// Little-endian groups of seven bits, each but the last with the top bit set.
-fn put_number(bytes: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        bytes.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    bytes.push(number as u8);
-}
-
-fn unwritable(entry: &Entry, part: &str, expected: &str, found: impl ToString) -> Error {
-    let message = format!("entry {:?}: {part}: expected {expected}, found {}", entry.name, found.to_string());
-    Error::invalid("Artifact", message)
-}
-
-fn check_count(entry: &Entry, part: &str, expected: usize, found: usize) -> Result<()> {
-    if expected == found { Ok(()) } else { Err(unwritable(entry, part, &expected.to_string(), found)) }
-}
-
-/// What a model made of its input, as bytes. A model can't fail while it writes.
-fn section<T, E>(write: impl FnOnce(&mut Encoder) -> Result<T, E>) -> Vec<u8> {
-    let mut encoder = Encoder::new();
-    let _ = write(&mut encoder);
-    encoder.finish()
-}
-
-/// The shorter of two sections, and whether that is the flat one.
-fn shorter(coded: Vec<u8>, flat_bits: usize, flat: impl FnOnce() -> Vec<u8>) -> (Vec<u8>, bool) {
-    if flat_bits.div_ceil(8) < coded.len() { (flat(), true) } else { (coded, false) }
-}
-
 /// The sections of an entry; what a reader must know of them goes into the table.
 fn encode_entry(entry: &Entry, table: &mut Vec<u8>) -> Result<Vec<(Part, Vec<u8>)>> {
     if entry.shape.len() > MAX_RANK {
@@ -138,9 +137,6 @@ fn encode_entry(entry: &Entry, table: &mut Vec<u8>) -> Result<Vec<(Part, Vec<u8>
     numbers.iter().for_each(|&number| put_number(table, number as u64));
     Ok(sections)
 }
-
-/// The kind of an entry's data, the numbers that follow it in the table, and its sections.
-type Encoded = (u64, Vec<usize>, Vec<(Part, Vec<u8>)>);
 
 fn encode_data(entry: &Entry, elements: usize, data: &EntryData) -> Result<Encoded> {
     match data {
@@ -195,6 +191,7 @@ fn encode_data(entry: &Entry, elements: usize, data: &EntryData) -> Result<Encod
             sections.push((Part::Scales, section));
             Ok((kind | flag::SCALED | wide | if flat { flag::FLAT_SCALES } else { 0 }, numbers, sections))
         }
+        EntryData::Packed(_) => Err(unwritable(entry, "weights", "some with a codebook", "packed ones")),
         EntryData::Bf16(values) => {
             check_count(entry, "number of values", elements, values.len())?;
             let bits: Vec<u32> = values.iter().map(|&v| u32::from(f32_to_bf16_bits(v))).collect();
@@ -224,81 +221,6 @@ fn encode_data(entry: &Entry, elements: usize, data: &EntryData) -> Result<Encod
             Ok((own | flag::SHIFTED, numbers, sections))
         }
     }
-}
-
-/// The flag of a width of 32 bits, none for 16.
-fn checked_width(entry: &Entry, part: &str, bits: u32, wide: u64) -> Result<u64> {
-    match bits {
-        16 => Ok(0),
-        32 => Ok(wide),
-        other => Err(unwritable(entry, part, "16 or 32", other)),
-    }
-}
-
-/// The bits that values are stored as.
-fn rounded(entry: &Entry, part: &str, values: &[f32], width: u32) -> Result<Vec<u32>> {
-    let bits: Vec<u32> = values.iter().map(|&value| to_bits(value, width)).collect();
-    match values
-        .iter()
-        .zip(&bits)
-        .find(|&(&value, &bits)| value.is_finite() && !from_bits(bits, width).is_finite())
-    {
-        Some((value, _)) => Err(unwritable(entry, part, "within the range of half precision, ±65504", value)),
-        None => Ok(bits),
-    }
-}
-
-fn encode_values(bits: &[u32], width: u32) -> (Vec<u8>, bool) {
-    let bytes = width as usize / 8;
-    let write = |flat| section(|encoder| code_values(encoder, bits.len(), bytes, flat, |index| bits[index]));
-    shorter(write(false), bits.len() * width as usize, || write(true))
-}
-
-fn encode_codebook(bits: &[u32], width: u32) -> (Vec<u8>, CodebookForm) {
-    let (values, flat) = encode_values(bits, width);
-    let deltas = section(|encoder| {
-        let mut model = IntModel::new();
-        let mut previous = 0;
-        for &value in bits {
-            let order = ordered(value, width);
-            model.code(encoder, order - previous);
-            previous = order;
-        }
-        Ok::<_, ()>(())
-    });
-    let uniform = uniform_scale(bits, width).map(|(zero, scale)| {
-        section(|encoder| {
-            encoder.code_raw(u64::from(scale.to_bits()), 32);
-            encoder.code_raw(zero as u64, 8);
-            Ok::<_, ()>(())
-        })
-    });
-    let form = if flat { CodebookForm::Flat } else { CodebookForm::Values };
-    let mut best = (values, form);
-    let others =
-        [Some((deltas, CodebookForm::Deltas)), uniform.map(|uniform| (uniform, CodebookForm::Scaled))];
-    for other in others.into_iter().flatten() {
-        if other.0.len() < best.0.len() {
-            best = other;
-        }
-    }
-    best
-}
-
-/// The zero point and the scale, if the centroids are exactly those of a uniform quantiser with a code for
-/// zero.
-fn uniform_scale(bits: &[u32], width: u32) -> Option<(usize, f32)> {
-    let zero = bits.iter().position(|&value| from_bits(value, width) == 0.0)?;
-    let (index, &value) = bits.iter().enumerate().rfind(|&(index, _)| index != zero)?;
-    // The last centroid gives the scale to within its rounding: try the floats around.
-    let estimate = from_bits(value, width) / (index as f32 - zero as f32);
-    let exact = |scale: f32| {
-        (bits.iter().enumerate()).all(|(index, &value)| to_bits(scaled(index, zero, scale), width) == value)
-    };
-    [estimate, estimate.next_up(), estimate.next_down()]
-        .into_iter()
-        .find(|&scale| exact(scale))
-        .map(|scale| (zero, scale))
 }
 
 /// The mask and the codes of a codebook entry, and how they are stored.

@@ -54,7 +54,7 @@ pub(crate) struct Parts<'a, T> {
 
 impl<T: FloatElement> Codes<T> {
     pub(super) fn new((rows, cols): (usize, usize), parts: &Parts<'_, T>) -> Checked<Codes<T>> {
-        let Parts { bits, group, .. } = *parts;
+        let bits = parts.bits;
         if !(1..=8).contains(&bits) {
             return Err(format!("{bits} bits: takes 1 to 8"));
         }
@@ -71,6 +71,16 @@ impl<T: FloatElement> Codes<T> {
             planes.push(Plane { bits: wide, shift, bytes: panels(rows, cols.div_ceil(each), byte)?.into() });
             shift += wide;
         }
+        Codes::of_planes((rows, cols), planes, parts)
+    }
+
+    /// Codes that are there already, in the planes of so many bits.
+    pub(super) fn of_planes(
+        (rows, cols): (usize, usize),
+        planes: Vec<Plane>,
+        parts: &Parts<'_, T>,
+    ) -> Checked<Codes<T>> {
+        let Parts { bits, group, .. } = *parts;
         let scales = |list: Option<&[T]>| match (list, group) {
             (None, _) => Ok(None),
             // In all lanes, though there is but one row of them.
@@ -204,7 +214,7 @@ impl<T: FloatElement> Codes<T> {
     }
 
     /// Whether codes are worth themselves, but for what is added.
-    pub(super) fn in_a_row(&self) -> bool {
+    pub(crate) fn in_a_row(&self) -> bool {
         matches!(self.values, Values::From(_))
     }
 

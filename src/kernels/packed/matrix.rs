@@ -48,7 +48,7 @@ pub enum HalfFloat {
 }
 
 /// Rows and columns of a tensor taken as a matrix.
-fn matrix(shape: &Shape) -> Checked<(usize, usize)> {
+pub(super) fn matrix(shape: &Shape) -> Checked<(usize, usize)> {
     let [rows, rest @ ..] = &shape[..] else { return Err("a tensor of rank 0 has no rows".into()) };
     if rest.is_empty() || shape.numel() == 0 {
         return Err(format!("{shape}: takes two axes or more, and elements"));
@@ -68,13 +68,18 @@ impl<T: FloatElement> Packed<T> {
             HalfFloat::F16 => Numbers::F16(panels(rows, cols, |i, j| f32_to_f16_bits(at(i, j)))?.into()),
             HalfFloat::Bf16 => Numbers::Bf16(panels(rows, cols, |i, j| f32_to_bf16_bits(at(i, j)))?.into()),
         };
-        Ok(Packed { shape: x.shape().clone(), rows, cols, numbers, seal: None })
+        Packed::of_numbers(x.shape(), numbers)
     }
 
     /// Codes of a tensor of this shape.
     pub(crate) fn of_codes(shape: &Shape, parts: &Parts<'_, T>) -> Checked<Packed<T>> {
         let (rows, cols) = matrix(shape)?;
-        let numbers = Numbers::Codes(Codes::new((rows, cols), parts)?);
+        Packed::of_numbers(shape, Numbers::Codes(Codes::new((rows, cols), parts)?))
+    }
+
+    /// Numbers of a tensor of this shape, which fit it.
+    pub(super) fn of_numbers(shape: &Shape, numbers: Numbers<T>) -> Checked<Packed<T>> {
+        let (rows, cols) = matrix(shape)?;
         Ok(Packed { shape: shape.clone(), rows, cols, numbers, seal: None })
     }
 
@@ -223,6 +228,13 @@ vectorised! {
                 *out = T::from_f32(f16_bits_to_f32(bits));
             }
         }
+    }
+}
+
+/// Whether they are held alike.
+impl<T: FloatElement> PartialEq for Packed<T> {
+    fn eq(&self, other: &Packed<T>) -> bool {
+        self.shape == other.shape && self.pieces() == other.pieces()
     }
 }
 

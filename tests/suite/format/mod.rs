@@ -2,6 +2,7 @@
 //! noticed and nothing is believed (`damage`), and that the bytes stay near the entropy of what they hold
 //! (`sizes`).
 mod damage;
+mod pieces;
 mod python;
 mod sizes;
 

@@ -1,5 +1,5 @@
 //! The reader in Python, which was written after docs/format.md, finds in files what Rust put there.
-use kolmo::compress::{Artifact, Entry, EntryData};
+use kolmo::compress::{Artifact, Entry, EntryData, Shift};
 use std::{collections::BTreeMap, process::Command};
 
 /// Numbers without order that are the same in every run.
@@ -66,7 +66,32 @@ fn crc32(bytes: &[u8]) -> u32 {
 #[test]
 #[ignore = "needs python3 with numpy, or another of that kind named by $PYTHON"]
 fn python_reads_what_was_written() {
-    let artifact = artifact();
+    let mut pieces = artifact();
+    for (name, bits, centroids) in [("offsets", 16, 16), ("wide offsets", 32, 9)] {
+        let scaled = EntryData::Scaled {
+            weights: Box::new(codes(None, 900, (0..centroids).map(|i| i as f32).collect(), 16)),
+            group: 8,
+            scales: (0..120).map(|i| kolmo::compress::round_to_f16(0.01 + number(i).abs())).collect(),
+            scale_bits: 16,
+        };
+        let values = (0..120).map(|i| kolmo::compress::round_to_f16(number(i + 7))).collect();
+        let by = Shift::Offsets { values, bits };
+        pieces.entries.push(entry(name, &[20, 45], EntryData::Shifted { scaled: Box::new(scaled), by }));
+    }
+    let by = Shift::ZeroPoints((0..18).map(|i| 120 + i).collect());
+    let scales = (0..18).map(|i| 0.5 + number(i).abs()).collect();
+    let numbers = (0..256).map(|i| i as f32).collect();
+    let weights = Box::new(codes(None, 18 * 20, numbers, 16));
+    let scaled = Box::new(EntryData::Scaled { weights, group: 20, scales, scale_bits: 32 });
+    pieces.entries.push(entry("zeros", &[18, 20], EntryData::Shifted { scaled, by }));
+    pieces.entries.push(entry("brain", &[17, 9], EntryData::Bf16((0..153).map(number).collect())));
+    pieces.entries.push(entry("large", &[64, 65], EntryData::Dense((0..64 * 65).map(number).collect())));
+    python_reads(&artifact());
+    python_reads(&pieces);
+    python_reads(&pieces.in_pieces().unwrap());
+}
+
+fn python_reads(artifact: &Artifact) {
     let folder = crate::Folder::new("python");
     let path = folder.join("model.kolmo");
     artifact.save(&path).unwrap();
