@@ -31,6 +31,7 @@ impl<T: TapeNumber> Tape<T> {
                 training: Cell::new(true),
                 anomalies: Cell::new(false),
                 observed: Cell::new(false),
+                witnessed: Cell::new(false),
                 again: Cell::new(false),
                 random: Cell::new(Random::new(0)),
             },
