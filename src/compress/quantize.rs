@@ -3,7 +3,9 @@
 //! with them, are in `fake`.
 #![doc(alias = "quantization")]
 pub use super::{
+    budget::{Budget, Spent},
     fake::{Quantizer, convert},
+    gptq::Gptq,
     weight_only::{WeightOnly, freeze, store_half, thaw},
 };
 use super::{

@@ -1,11 +1,12 @@
 //! A language model of Llama's kind, from a GGUF file: goes on with a text, or tells how well it predicts
 //! one.
 mod model;
+mod quantise;
 
 use clap::Parser;
 use kolmo::{
     Random, Tape, Tensor,
-    compress::{MappedModel, matrices, quantize::WeightOnly, save_mapped},
+    compress::{MappedModel, save_mapped},
     data::Gguf,
     nn::Sampling,
 };
@@ -30,6 +31,8 @@ struct Options {
     bits: Option<u32>,
     #[arg(long, default_value_t = 32)]
     group: usize,
+    #[command(flatten)]
+    quantise: quantise::Options,
     /// Writes the weights as they are then to a file that is mapped.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -82,16 +85,12 @@ fn main() -> Fails<()> {
         None => model.load(&file)?,
     }
     eprintln!("loaded in {:.3} s", began.elapsed().as_secs_f64());
-    if let Some(bits) = options.bits {
-        let began = Instant::now();
-        WeightOnly::new(bits).groups(options.group).apply(&model, matrices)?;
-        eprintln!("rounded to {bits} bits in {:.2} s", began.elapsed().as_secs_f64());
-    }
+    let tokenizer = tokenizer(&file)?;
+    quantise::quantise(&model, &tokenizer, &options)?;
     if let Some(path) = &options.out {
         save_mapped(&model, &[], path)?;
         println!("{}: {} bytes", path.display(), std::fs::metadata(path)?.len());
     }
-    let tokenizer = tokenizer(&file)?;
     let mut tape = Tape::inference();
     if let Some(path) = &options.perplexity {
         let text = std::fs::read_to_string(path)?;

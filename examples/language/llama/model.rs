@@ -88,11 +88,11 @@ impl Llama {
     }
 
     /// The logits of what follows each of these tokens, which follow those in the caches: `[tokens,
-    /// vocabulary]`; of the last one alone if `last` says so.
+    /// vocabulary]`; of the last one alone if `last` says so. Without caches nothing came before.
     pub fn forward<'t>(&self, tape: &'t Tape, tokens: &[u32], caches: &mut [KvCache], last: bool) -> Var<'t> {
         let mut x = self.token_embd.forward(&Tensor::from(tokens), tape);
-        for (block, cache) in self.blk.iter().zip(caches) {
-            x = block.forward(&x, self.sizes, cache);
+        for (i, block) in self.blk.iter().enumerate() {
+            x = block.forward(&x, self.sizes, caches.get_mut(i));
         }
         let x = if last { x.narrow(0, tokens.len() - 1, 1) } else { x };
         self.output_norm.forward(&x).linear(&tape.param(&self.token_embd.weight), None)
@@ -100,16 +100,19 @@ impl Llama {
 }
 
 impl Block {
-    fn forward<'t>(&self, x: &Var<'t>, sizes: Sizes, cache: &mut KvCache) -> Var<'t> {
+    fn forward<'t>(&self, x: &Var<'t>, sizes: Sizes, cache: Option<&mut KvCache>) -> Var<'t> {
         let places = x.dim(0) as isize;
         let by_head = |x: Var<'t>, heads: usize| x.reshape([places, heads as isize, -1]).transpose(0, 1);
         let h = self.attn_norm.forward(x);
-        let start = cache.len();
+        let start = cache.as_ref().map_or(0, |cache| cache.len());
         // Files of llama.cpp have neighbours turned together.
         let q = by_head(self.attn_q.forward(&h), sizes.heads).rotary_interleaved(start, sizes.rope_base);
         let k = by_head(self.attn_k.forward(&h), sizes.kv_heads).rotary_interleaved(start, sizes.rope_base);
         let v = by_head(self.attn_v.forward(&h), sizes.kv_heads);
-        let (k, v) = cache.append(&k, &v);
+        let (k, v) = match cache {
+            Some(cache) => cache.append(&k, &v),
+            None => (k, v),
+        };
         let options = AttentionOptions::new().causal_lower_right(true);
         let seen = q.scaled_dot_product_attention(&k, &v, &options).transpose(0, 1).reshape([places, -1]);
         let x = x + self.attn_output.forward(&seen);
