@@ -13,16 +13,21 @@
 //! [`description_length`] the bits that all of that comes to.
 
 mod affine;
+mod blockwise;
+mod budget;
 mod calibrate;
+mod calibration;
 pub mod coding;
 mod compact;
 mod curvature;
 pub mod distill;
 mod fake;
+mod feedback;
 mod filter;
 pub mod format;
 mod forms;
 mod gates;
+mod gptq;
 mod half;
 mod ledger;
 mod length;
@@ -38,6 +43,7 @@ mod rate;
 pub mod recipe;
 pub mod scores;
 mod structure;
+mod targets;
 mod unpack;
 mod variational;
 mod weight_only;
@@ -46,6 +52,8 @@ pub use crate::kernels::packed::{Codes, HalfFloat, Packed};
 pub use crate::nn::filter::{all_params, matrices};
 pub use crate::real::half::{f16_bits_to_f32, f32_to_f16_bits, round_to_f16};
 pub use affine::{Affine, Along};
+pub use blockwise::block_by_block;
+pub use calibration::Calibration;
 pub use compact::{Int8Linear, SparseLinear};
 pub use curvature::ObsSolver;
 pub use format::{Artifact, Entry, EntryData, Part, PartSize, Shift, Sizes};

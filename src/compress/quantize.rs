@@ -3,7 +3,9 @@
 //! with them, are in `fake`.
 #![doc(alias = "quantization")]
 pub use super::{
+    budget::{Budget, Spent},
     fake::{Quantizer, convert},
+    gptq::Gptq,
     half::mixed_precision,
     weight_only::{WeightOnly, freeze, store_half, thaw},
 };

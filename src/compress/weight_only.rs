@@ -89,8 +89,19 @@ impl WeightOnly {
         rounded.map_err(|why| Error::invalid("WeightOnly", why))
     }
 
+    /// Codes but one.
+    fn most(self) -> i32 {
+        if self.symmetric { (1i32 << (self.bits - 1)) - 1 } else { (1 << self.bits) - 1 }
+    }
+
+    /// How many of so many columns share a scale.
+    pub(super) fn group(self, cols: usize) -> Checked<usize> {
+        if self.group == 0 { Err("groups of 0 numbers".into()) } else { Ok(self.group.min(cols.max(1))) }
+    }
+
     /// Scale, in half precision, and zero point of a group.
-    fn range<T: Float>(self, group: &[T], most: f32) -> (f32, u8) {
+    pub(super) fn range<T: Float>(self, group: &[T]) -> (f32, u8) {
+        let most = self.most() as f32;
         let (mut low, mut high) = (0.0f32, 0.0f32);
         for v in group {
             let v = v.to_f64() as f32;
@@ -107,6 +118,46 @@ impl WeightOnly {
         let zero = if self.symmetric { 0.0 } else { (-low / scale).round_ties_even().clamp(0.0, most) };
         (scale, zero as u8)
     }
+
+    /// Scales and zero points of all groups of rows of finite numbers.
+    pub(super) fn ranges<T: Float>(self, values: &[T], cols: usize) -> Checked<Vec<(f32, u8)>> {
+        let (group, cols) = (self.group(cols)?, cols.max(1));
+        let each = cols.div_ceil(group);
+        let mut found = vec![(0.0f32, 0u8); values.len() / cols * each];
+        for_chunks(&mut found, each * (1usize << 14).div_ceil(cols), |first, found| {
+            let rows = values[first / each * cols..].chunks(cols).flat_map(|row| row.chunks(group));
+            found.iter_mut().zip(rows).for_each(|(found, group)| *found = self.range(group));
+        });
+        if let Some(bad) = values.iter().find(|v| !v.to_f64().is_finite()) {
+            return Err(format!("a weight is {bad:?}"));
+        }
+        if let Some((scale, _)) = found.iter().find(|(scale, _)| !scale.is_finite()) {
+            return Err(format!("a scale is {scale}"));
+        }
+        Ok(found)
+    }
+
+    /// The code of a number in a group.
+    #[inline]
+    pub(super) fn code(self, v: f32, scale: f32, zero: u8) -> u8 {
+        let (whole, most) = ((v * (1.0 / scale)).round_ties_even(), self.most() as f32);
+        match self.symmetric {
+            true => (whole.clamp(-most, most) + most) as u8,
+            false => (whole + f32::from(zero)).clamp(0.0, most) as u8,
+        }
+    }
+
+    /// What a code is worth.
+    #[inline]
+    pub(super) fn worth(self, code: u8, scale: f32, zero: u8) -> f32 {
+        let zero = if self.symmetric { self.most() } else { i32::from(zero) };
+        (i32::from(code) - zero) as f32 * scale
+    }
+
+    /// Bits, lowest value and zero points as a packed tensor has them.
+    pub(super) fn codes(self, zeros: Vec<u8>) -> (u32, i32, Option<Vec<u8>>) {
+        if self.symmetric { (self.bits, -self.most(), None) } else { (self.bits, 0, Some(zeros)) }
+    }
 }
 
 /// How weights are stored.
@@ -116,57 +167,35 @@ trait Storing {
 
 impl Storing for WeightOnly {
     fn form<T: Float>(&self, weight: &Tensor<T>) -> Checked<Tensor<T>> {
-        if self.group == 0 {
-            return Err("groups of 0 numbers".into());
-        }
         let shape = weight.shape();
         let cols = Groups::new(shape, 1).cols().max(1);
-        let group = self.group.min(cols);
+        let group = self.group(cols)?;
         let each = cols.div_ceil(group);
         let source = weight.contiguous().made()?;
         let values = source.as_slice().unwrap_or_default();
-        let most = if self.symmetric { (1i32 << (self.bits - 1)) - 1 } else { (1 << self.bits) - 1 };
-        // For each group the scale and the zero point; and its codes.
-        let mut found = vec![(0.0f32, 0u8); values.len() / cols * each];
-        for_chunks(&mut found, each * (1usize << 14).div_ceil(cols), |first, found| {
-            let rows = values[first / each * cols..].chunks(cols).flat_map(|row| row.chunks(group));
-            found.iter_mut().zip(rows).for_each(|(found, group)| *found = self.range(group, most as f32));
-        });
-        if let Some(bad) = values.iter().find(|v| !v.to_f64().is_finite()) {
-            return Err(format!("a weight is {bad:?}"));
-        }
-        if let Some((scale, _)) = found.iter().find(|(scale, _)| !scale.is_finite()) {
-            return Err(format!("a scale is {scale}"));
-        }
+        let found = self.ranges(values, cols)?;
         let mut codes = vec![0u8; values.len()];
         for_chunks(&mut codes, cols * (1usize << 14).div_ceil(cols), |start, codes| {
             for (i, (codes, row)) in codes.chunks_mut(cols).zip(values[start..].chunks(cols)).enumerate() {
                 let own = &found[(start / cols + i) * each..];
                 for ((codes, row), &(scale, zero)) in codes.chunks_mut(group).zip(row.chunks(group)).zip(own)
                 {
-                    let by = 1.0 / scale;
-                    let (low, zero) =
-                        if self.symmetric { (-most as f32, most as f32) } else { (0.0, f32::from(zero)) };
                     for (code, v) in codes.iter_mut().zip(row) {
-                        let whole = (v.to_f64() as f32 * by).round_ties_even();
-                        *code = match self.symmetric {
-                            true => (whole.clamp(low, most as f32) + zero) as u8,
-                            false => (whole + zero).clamp(0.0, most as f32) as u8,
-                        };
+                        *code = self.code(v.to_f64() as f32, scale, zero);
                     }
                 }
             }
         });
         let scales: Vec<T> = found.iter().map(|(scale, _)| T::from_f64(f64::from(*scale))).collect();
-        let zeros: Vec<u8> = found.iter().map(|(_, zero)| *zero).collect();
+        let (bits, low, zeros) = self.codes(found.iter().map(|(_, zero)| *zero).collect());
         let parts = Parts {
-            bits: self.bits,
+            bits,
             codes: &|i| codes[i],
-            values: Values::From(if self.symmetric { -most } else { 0 }),
+            values: Values::From(low),
             pruned: None,
             group,
             scales: Some(&scales),
-            zeros: (!self.symmetric).then_some(&zeros[..]),
+            zeros: zeros.as_deref(),
             offsets: None,
         };
         Ok(Tensor::from_packed(Arc::new(Packed::of_codes(shape, &parts)?)))

@@ -8,6 +8,7 @@ pub(crate) mod dense;
 pub(crate) mod halves;
 pub(crate) mod map;
 pub(crate) mod matmul;
+pub(crate) mod multiples;
 pub mod packed;
 pub(crate) mod pairs;
 pub(crate) mod pool;

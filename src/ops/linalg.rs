@@ -67,6 +67,20 @@ impl<T: Float> Rule<T> for Linalg {
         true
     }
 
+    fn rows_and_weight<'a>(&self, x: &'a Tensor<T>, w: &'a Tensor<T>) -> Option<(Tensor<T>, Tensor<T>)> {
+        let turned = |t: &Tensor<T>, turn: bool| match (t.rank(), turn) {
+            (2, false) => Some(t.clone()),
+            (2, true) => Some(t.view(t.layout().transpose(0, 1).ok()?)),
+            _ => None,
+        };
+        match self {
+            Linalg::Matmul { transpose_a, transpose_b } => {
+                Some((turned(x, *transpose_a)?, turned(w, !transpose_b)?))
+            }
+            Linalg::Linear => Some((turned(x, false)?, turned(w, false)?)),
+        }
+    }
+
     fn keeps(&self, wanted: u32) -> u32 {
         (wanted & 1) << 1 | wanted >> 1 & 1
     }

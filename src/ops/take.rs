@@ -111,6 +111,10 @@ impl<T: Float> Rule<T> for Take {
         true
     }
 
+    fn looks_up(&self) -> bool {
+        matches!(self, Take::Rows { axis: 0, .. })
+    }
+
     fn about(&self) -> About {
         match self {
             Take::Elements { .. } => About::formula(

@@ -144,7 +144,9 @@ impl<T: Float> Tape<T> {
     /// Asked for twice in a step, it is the same value.
     #[track_caller]
     pub fn param(&self, p: &Param<T>) -> Var<'_, T> {
-        p.on(self)
+        let value = p.on(self);
+        self.show_param(p.id(), &value);
+        value
     }
 
     /// A parameter that a layer may not have.

@@ -31,6 +31,8 @@ mod step;
 mod sweep_state;
 mod trace;
 mod watch;
+mod witness;
+mod witnessed;
 
 pub use custom::CustomOp;
 pub(crate) use ids::{BESIDE, EXTRA, NodeId, OUTPUT, RESULT, StatementId, operand_in, slots};
@@ -45,3 +47,4 @@ pub(crate) use statements::TENSOR;
 pub(crate) use sweep_state::{Parts, Sweep};
 pub(crate) use trace::{Choice, Trace};
 pub(crate) use watch::{Place, Seen, Watch};
+pub(crate) use witness::Witness;

@@ -32,6 +32,7 @@ impl<T: TapeNumber> Tape<T> {
                 anomalies: Cell::new(false),
                 observed: Cell::new(false),
                 halves: Cell::new(false),
+                witnessed: Cell::new(false),
                 again: Cell::new(false),
                 random: Cell::new(Random::new(0)),
             },

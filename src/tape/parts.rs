@@ -8,6 +8,7 @@ use super::{
     sweep_state::{Parts, Sweep},
     trace::Trace,
     watch::Watch,
+    witness::Witness,
 };
 use crate::{
     error::{Checked, Error, Result},
@@ -136,6 +137,8 @@ pub(crate) struct Settings {
     pub observed: Cell<bool>,
     /// Whether values that a sweep reads are kept in bfloat16.
     pub halves: Cell<bool>,
+    /// Whether somebody looks on.
+    pub witnessed: Cell<bool>,
     /// Whether what is run was run before: then layers do nothing beside their results.
     pub again: Cell<bool>,
     pub random: Cell<Random>,
@@ -156,6 +159,8 @@ pub struct TensorTape<T: TapeFloat> {
     pub(crate) trace: RefCell<Option<Trace<T>>>,
     /// What is noted while the tape is observed.
     pub(crate) watch: RefCell<Option<Watch<T>>>,
+    /// Who looks on.
+    pub(super) witness: RefCell<Option<Rc<dyn Witness<T>>>>,
     pub(crate) scratch: RefCell<Sweep<T>>,
 }
 
@@ -230,6 +235,16 @@ pub(crate) trait Rule<T: TapeFloat> {
 
     /// Whether [`forward`](Rule::forward) takes operands that are held in another form as they are.
     fn takes_packed(&self) -> bool {
+        false
+    }
+
+    /// The operands as the `[rows, in]` and `[out, in]` of a product `x·wᵀ`, if it is one of two matrices.
+    fn rows_and_weight<'a>(&self, _x: &'a Tensor<T>, _w: &'a Tensor<T>) -> Option<(Tensor<T>, Tensor<T>)> {
+        None
+    }
+
+    /// Whether the result is rows of the first operand.
+    fn looks_up(&self) -> bool {
         false
     }
 

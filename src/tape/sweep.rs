@@ -138,6 +138,9 @@ impl<T: TapeFloat> Sweep<T> {
         if self.observed {
             tape.note_adjoint(index, adjoint.as_ref().map(|a| &a.value));
         }
+        if let Some(adjoint) = &adjoint {
+            tape.show_adjoint(NodeId::at(index), &adjoint.value);
+        }
         let gives_scalar = matches!(&node.op, Op::Mixed(m) if m.gives_scalar());
         let grad = match (adjoint, &node.op) {
             (Some(a), Op::Input | Op::Param(_)) => {
@@ -185,7 +188,10 @@ impl<T: TapeFloat> Sweep<T> {
         }
         let began = if self.observed { tape.clock() } else { None };
         let mut step = Step { tape, node, before, index: NodeId::at(index), grad, sweep: self };
+        // What rules compute is no use of a parameter.
+        let witnessed = tape.settings.witnessed.replace(false);
         node.op.rule().backward(&mut step);
+        tape.settings.witnessed.set(witnessed);
         if let Some(began) = began {
             tape.note_swept(index, began);
         }

@@ -4,6 +4,7 @@ mod adbench;
 mod bits;
 mod blocks;
 mod cache;
+mod calibrated;
 mod catalogue;
 mod checked;
 mod compact;

@@ -3,8 +3,19 @@ use crate::{
     folder::{Fails, busy},
     model::Llama,
 };
-use kolmo::compress::{matrices, quantize::WeightOnly};
-use std::str::FromStr;
+use clap::{Args, ValueEnum};
+use kolmo::{
+    Tape, Tensor,
+    compress::{
+        Calibration, matrices,
+        quantize::{Budget, Gptq, WeightOnly},
+    },
+};
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Instant,
+};
 
 /// How small a model is to be.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,16 +50,98 @@ impl FromStr for Goal {
     }
 }
 
-/// Rounds a model's matrices, adapters included, to the goal; `group` neighbours have a scale and a zero
-/// point.
-pub fn compress(model: &Llama, goal: Goal, group: usize) -> Fails<()> {
-    match goal {
-        Goal::Bits(bits) => {
-            Ok(busy("rounding", || WeightOnly::new(bits).groups(group).apply(model, matrices))?)
+/// What makes the model smaller.
+#[derive(Args)]
+pub struct Compressing {
+    /// Rounds the weights to so many bits, 1 to 8, `--group` neighbours with a scale and a zero point; or
+    /// chooses the steps of all of them so that the packed file comes to so many bytes, such as 60MB.
+    #[arg(long, alias = "bits", value_name = "BITS|BYTES")]
+    compress: Option<Goal>,
+    #[arg(long, default_value_t = 32)]
+    group: usize,
+    /// How weights are rounded to bits.
+    #[arg(long, value_enum, default_value_t = Method::Rtn)]
+    method: Method,
+    /// A text that weights are calibrated on, for `--method gptq` and for bytes.
+    #[arg(long, value_name = "TEXT")]
+    calibrate: Option<PathBuf>,
+    /// Windows of `--window` tokens of that text, taken evenly from all of it.
+    #[arg(long, default_value_t = 16)]
+    calibration_windows: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Method {
+    /// To the nearest.
+    Rtn,
+    /// Each error made up for by the weights that follow.
+    Gptq,
+}
+
+impl Compressing {
+    /// Puts a model's matrices, adapters included, in the form that is asked for.
+    pub fn apply(
+        &self,
+        model: &Llama,
+        window: usize,
+        tokens: impl Fn(&Path) -> Fails<Vec<u32>>,
+    ) -> Fails<()> {
+        let began = Instant::now();
+        match (self.compress, self.method) {
+            (None, _) => return Ok(()),
+            (Some(Goal::Bits(bits)), Method::Rtn) => {
+                busy("rounding", || WeightOnly::new(bits).groups(self.group).apply(model, matrices))?
+            }
+            (Some(Goal::Bits(bits)), Method::Gptq) => {
+                let seen = self.calibrated(model, window, tokens, false)?;
+                busy("rounding", || Gptq::new(bits).groups(self.group).apply(model, &seen))?;
+            }
+            (Some(Goal::Bytes(bytes)), _) => {
+                let seen = self.calibrated(model, window, tokens, true)?;
+                let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+                let spent = busy("choosing steps", || Budget::bytes(bytes).apply(model, &seen))?;
+                eprintln!("an estimate of {} bytes", spent.bytes());
+            }
         }
-        // The place for what finds the best bits of each weight for a file of this size.
-        Goal::Bytes(bytes) => {
-            Err(format!("{bytes} bytes: a size can't be aimed at yet, only 1 to 8 bits").into())
+        eprintln!("compressed in {:.2} s", began.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    /// What the weights' products are given on the calibration text, and with `gradients` how much depends on
+    /// what they give.
+    fn calibrated(
+        &self,
+        model: &Llama,
+        window: usize,
+        tokens: impl Fn(&Path) -> Fails<Vec<u32>>,
+        gradients: bool,
+    ) -> Fails<Calibration> {
+        let path = self.calibrate.as_ref().ok_or("--calibrate TEXT is needed")?;
+        let tokens = tokens(path)?;
+        let windows: Vec<&[u32]> = tokens.chunks_exact(window).collect();
+        let wanted = self.calibration_windows.min(windows.len());
+        if wanted == 0 {
+            return Err(
+                format!("{}: {} tokens, --window {window} at least", path.display(), tokens.len()).into()
+            );
         }
+        let calibration = Calibration::new(model, matrices)?;
+        let mut tape = if gradients { Tape::new() } else { Tape::inference() };
+        busy("calibrating", || {
+            (0..wanted).map(|i| windows[i * windows.len() / wanted]).try_for_each(|window| {
+                tape.reset();
+                calibration.observe(&tape, || -> Fails<()> {
+                    let n = window.len() - 1;
+                    let logits = model.forward(&tape, &window[..n], &mut [], false);
+                    if gradients {
+                        let _ = logits.cross_entropy(&Tensor::from(&window[1..])).backward()?;
+                    } else {
+                        logits.value()?;
+                    }
+                    Ok(())
+                })
+            })
+        })?;
+        Ok(calibration)
     }
 }

@@ -13,7 +13,6 @@ mod tune;
 
 use chat::{ChatMl, Talk};
 use clap::Parser;
-use compress::{Goal, compress};
 use folder::{Fails, busy};
 use kolmo::{
     Tape,
@@ -39,11 +38,8 @@ struct Options {
     /// The weights, as `--out` or `--pack` wrote them, instead of those in the file.
     #[arg(long)]
     weights: Option<PathBuf>,
-    /// Rounds the weights to so many bits, 1 to 8, `--group` neighbours with a scale and a zero point.
-    #[arg(long, alias = "bits", value_name = "BITS|BYTES")]
-    compress: Option<Goal>,
-    #[arg(long, default_value_t = 32)]
-    group: usize,
+    #[command(flatten)]
+    compressing: compress::Compressing,
     /// Writes the weights as they are then to a file that is mapped.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -109,11 +105,7 @@ fn run(options: &Options) -> Fails<()> {
         (None, Some(folder)) => tune::load(model, folder)?,
         (None, None) => {}
     }
-    if let Some(goal) = options.compress {
-        let began = Instant::now();
-        compress(model, goal, options.group)?;
-        eprintln!("compressed in {:.2} s", began.elapsed().as_secs_f64());
-    }
+    options.compressing.apply(model, options.window, tokens)?;
     let written = |path: &Path| -> Fails<()> {
         println!("{}: {} bytes", path.display(), std::fs::metadata(path)?.len());
         Ok(())
@@ -175,8 +167,8 @@ fn stored(model: &Llama, path: &Path) -> Fails<()> {
     let mut start = [0; 5];
     std::io::Read::read_exact(&mut std::fs::File::open(path)?, &mut start)?;
     match start {
-        [b'k', b'l', b'm', b'o', 1] => busy("unpacking", || unpack(&Artifact::load(path)?, model))?,
-        _ => MappedModel::open(path)?.load(model)?,
+        [b'k', b'l', b'm', b'o', 2] => MappedModel::open(path)?.load(model)?,
+        _ => busy("unpacking", || unpack(&Artifact::load(path)?, model))?,
     }
     Ok(())
 }

@@ -106,11 +106,11 @@ impl Llama {
     }
 
     /// The logits of what follows each of these tokens, which follow those in the caches: `[tokens,
-    /// vocabulary]`; of the last one alone if `last` says so. On a tape that records caches are left alone.
+    /// vocabulary]`; of the last one alone if `last` says so. Without caches nothing came before.
     pub fn forward<'t>(&self, tape: &'t Tape, tokens: &[u32], caches: &mut [KvCache], last: bool) -> Var<'t> {
         let mut x = self.token_embd.forward(&Tensor::from(tokens), tape);
-        for (block, cache) in self.blk.iter().zip(caches) {
-            x = block.forward(&x, self.sizes, cache);
+        for (i, block) in self.blk.iter().enumerate() {
+            x = block.forward(&x, self.sizes, caches.get_mut(i));
         }
         let x = if last { x.narrow(0, tokens.len() - 1, 1) } else { x };
         let x = self.output_norm.forward(&x);
@@ -122,10 +122,10 @@ impl Llama {
 }
 
 impl Block {
-    fn forward<'t>(&self, x: &Var<'t>, sizes: Sizes, cache: &mut KvCache) -> Var<'t> {
+    fn forward<'t>(&self, x: &Var<'t>, sizes: Sizes, cache: Option<&mut KvCache>) -> Var<'t> {
         let places = x.dim(0) as isize;
         let by_head = |x: Var<'t>, heads: usize| x.reshape([places, heads as isize, -1]).transpose(0, 1);
-        let start = cache.len();
+        let start = cache.as_ref().map_or(0, |cache| cache.len());
         let turned = |x: Var<'t>| match sizes.interleaved {
             true => x.rotary_interleaved(start, sizes.rope_base),
             false => x.rotary(start, sizes.rope_base),
@@ -134,7 +134,10 @@ impl Block {
         let q = turned(by_head(self.attn_q.forward(&h), sizes.heads));
         let k = turned(by_head(self.attn_k.forward(&h), sizes.kv_heads));
         let v = by_head(self.attn_v.forward(&h), sizes.kv_heads);
-        let (k, v) = if x.tape().is_recording() { (k, v) } else { cache.append(&k, &v) };
+        let (k, v) = match cache {
+            Some(cache) => cache.append(&k, &v),
+            None => (k, v),
+        };
         let options = AttentionOptions::new().causal_lower_right(true);
         let seen = q.scaled_dot_product_attention(&k, &v, &options).transpose(0, 1).reshape([places, -1]);
         let x = x + self.attn_output.forward(&seen);

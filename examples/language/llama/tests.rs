@@ -2,7 +2,7 @@
 use super::{
     Options,
     chat::{ChatMl, Talk},
-    compress::{Goal, compress},
+    compress::Goal,
     folder::Fails,
     open::{Source, hugging_face_name},
     perplexity::perplexity,
@@ -11,7 +11,7 @@ use super::{
 use clap::Parser;
 use kolmo::{
     Random, Tape, Tensor,
-    compress::{pack, save_mapped},
+    compress::{matrices, pack, quantize::WeightOnly, save_mapped},
     nn::{Param, Sampling, init, named_params},
     train::save_safetensors,
 };
@@ -242,7 +242,7 @@ fn compressed_weights_go_through_both_kinds_of_files() {
     let folder = Folder::new("compress");
     for source in both(&folder) {
         let before = logits(&source);
-        compress(&source.model, Goal::Bits(4), 8).unwrap();
+        WeightOnly::new(4).groups(8).apply(&source.model, matrices).unwrap();
         let rounded = logits(&source);
         assert!(!near(&before, &rounded, 1e-3));
         let paths = ["mapped", "packed"].map(|name| folder.0.join(name));
@@ -268,7 +268,7 @@ fn tuning_helps_and_adapters_come_back_from_their_folder() {
     let folder = Folder::new("tune");
     let saved = folder.0.join("adapters");
     for (i, source) in both(&folder).into_iter().enumerate() {
-        compress(&source.model, Goal::Bits(8), 8).unwrap();
+        WeightOnly::new(8).groups(8).apply(&source.model, matrices).unwrap();
         let tokens =
             source.tokenizer.encode("the cat and the dog, ".repeat(60), true).unwrap().get_ids().to_vec();
         let adapters = saved.to_str().unwrap();
@@ -290,11 +290,11 @@ fn tuning_helps_and_adapters_come_back_from_their_folder() {
         assert_eq!(names.tensors()[0].name(), first[i]);
         let tuned = logits(&source);
         source.load().unwrap();
-        compress(&source.model, Goal::Bits(8), 8).unwrap();
+        WeightOnly::new(8).groups(8).apply(&source.model, matrices).unwrap();
         tune::load(&source.model, &saved).unwrap();
         assert!(near(&logits(&source), &tuned, 1e-6));
         // Rounded with what the adapters add, which are gone then.
-        compress(&source.model, Goal::Bits(8), 8).unwrap();
+        WeightOnly::new(8).groups(8).apply(&source.model, matrices).unwrap();
         let merged = perplexity(&source.model, &tokens, 16, usize::MAX).unwrap().0;
         assert!(merged < 0.3 * before, "{before} {merged}");
         assert!(tune::tune(&source.model, &tokens[..100], 16, 0, &options.tuning).is_err());
@@ -349,7 +349,19 @@ fn options_lead_to_what_they_say() {
     let error = done(&[&file, "--torchao", &torchao]).unwrap_err().to_string();
     assert!(error.contains("--torchao takes a model from a folder"), "{error}");
     let error = done(&[&file, "--compress", "60MB"]).unwrap_err().to_string();
-    assert!(error.contains("60000000 bytes: a size can't be aimed at yet"), "{error}");
+    assert!(error.contains("--calibrate TEXT is needed"), "{error}");
+    let calibrated = ["--calibrate", &text, "--window", "9", "--tokens", "1"];
+    done(&[&[&file, "--compress", "4", "--method", "gptq", "--group", "8"], &calibrated[..]].concat())
+        .unwrap();
+    let size = |bytes: &str| {
+        let packed = path("packed");
+        done(&[&[&file, "--compress", bytes, "--pack", &packed], &calibrated[..]].concat()).unwrap();
+        let output = |weights: &[&str]| done(&[&[&file, "--logits", &logits], weights].concat());
+        output(&["--weights", &packed]).unwrap();
+        fs::metadata(&packed).unwrap().len()
+    };
+    let (small, large) = (size("2500"), size("6kB"));
+    assert!(small < large && large < 9000, "{small} {large}");
     let error = done(&[&file, "--perplexity", &text, "--window", "1000"]).unwrap_err().to_string();
     assert!(error.contains("has no window of 1000"), "{error}");
 }

@@ -1,0 +1,154 @@
+//! Rounding that makes up for itself: the columns of a weight are settled one after the other, each as its
+//! errors before it would have it. With `H = XᵀX = RRᵀ`, R an upper triangle, the squared error of a row is
+//! `Σₖ Rₖₖ² (tₖ - ŵₖ)²`, where `tₖ = wₖ + Σⱼ₍ⱼ₎₌₀..ₖ (wⱼ - ŵⱼ) Rⱼₖ / Rₖₖ`: so the best value of a column is
+//! the
+//! one nearest to t. These are the steps of the optimal brain surgeon (Hassibi, Stork and Wolff, 1993), GPTQ
+//! (Frantar et al., 2023) and SparseGPT (Frantar and Alistarh, 2023), without an inverse.
+use super::calibration::Moments;
+use crate::{
+    error::Checked,
+    kernels::{
+        dense::{cholesky, panel},
+        matmul::{Mat, MatMut, matmul_alone},
+        multiples::{WIDTH, add_multiples},
+    },
+    tensor::room::{filled, listed},
+    threads::try_chunks,
+};
+
+/// Rows that are settled together, side by side.
+pub(super) const LANES: usize = WIDTH;
+
+/// The order in which the columns of a weight are settled, and how each takes over what those before it lost.
+pub(super) struct Feedback {
+    pub n: usize,
+    /// Columns in the order in which they are settled.
+    pub order: Vec<usize>,
+    /// `Rⱼₖ / Rₖₖ` above the diagonal, by places in the order; none if nothing is taken over.
+    factors: Vec<f32>,
+    /// `Rₖₖ²`: what an error of 1 costs, by columns.
+    pub costs: Vec<f32>,
+}
+
+/// Columns whose share of those before them is one matrix product.
+const BLOCK: usize = 128;
+
+/// Some rows of a weight, fewer than [`LANES`] at its end, and their codes row after row.
+pub(super) struct Rows {
+    first: usize,
+    pub codes: Vec<u8>,
+}
+
+/// How columns are settled.
+pub(super) trait Settle: Sync {
+    /// What a column is to be: for each target a code, and what it is worth in the target's place.
+    fn settle(&self, first_row: usize, column: usize, targets: &mut [f32], codes: &mut [u8]);
+}
+
+impl Feedback {
+    /// Of second moments; `damping` times the mean of their diagonal is added to it. With `act_order`,
+    /// columns
+    /// with the largest inputs come first.
+    pub fn new(moments: &[(f64, &Moments)], damping: f64, act_order: bool) -> Checked<Feedback> {
+        let n = moments.first().map_or(0, |(_, some)| some.n);
+        let at = |i: usize, j: usize| -> f64 {
+            let each = moments.iter().map(|(weight, some)| {
+                let sum = some.products.get(i.max(j) * n + i.min(j)).copied().unwrap_or_default();
+                weight / some.count.max(1) as f64 * f64::from(sum)
+            });
+            each.sum()
+        };
+        let mean = (0..n).map(|i| at(i, i)).sum::<f64>() / n.max(1) as f64;
+        if !(mean > 0.0 && mean.is_finite()) {
+            return Err(format!("the inputs' mean square is {mean}: takes finite inputs that aren't all 0"));
+        }
+        let mut order: Vec<usize> = (0..n).collect();
+        if act_order {
+            order.sort_by(|&a, &b| at(b, b).total_cmp(&at(a, a)).then(a.cmp(&b)));
+        }
+        // The upper triangle is the lower one of the matrix from behind.
+        let from_behind = |i: usize| order[n - 1 - i];
+        let h = listed(
+            n * n,
+            (0..n * n).map(|i| {
+                let (i, j) = (i / n, i % n);
+                at(from_behind(i), from_behind(j)) + if i == j { damping * mean } else { 0.0 }
+            }),
+        )?;
+        let mut lower = filled(n * n, 0.0)?;
+        if let Err(minor) = cholesky(&h, n, &mut lower, &mut panel(n)?)? {
+            let input = order.get(n - minor.min(n)).copied().unwrap_or_default();
+            return Err(format!(
+                "the inputs' second moments are not positive definite at input {input}: takes more damping or data"
+            ));
+        }
+        drop(h);
+        let root = |j: usize, k: usize| lower[(n - 1 - j) * n + n - 1 - k];
+        let mut factors = filled(n * n, 0.0f32)?;
+        let mut costs = filled(n, 0.0f32)?;
+        (0..n).for_each(|k| costs[order[k]] = (root(k, k) * root(k, k)) as f32);
+        for j in 0..n {
+            (j + 1..n).for_each(|k| factors[j * n + k] = (root(j, k) / root(k, k)) as f32);
+        }
+        Ok(Feedback { n, order, factors, costs })
+    }
+
+    /// Of inputs that tell nothing: each column is settled for itself.
+    pub fn none(n: usize) -> Feedback {
+        Feedback { n, order: (0..n).collect(), factors: Vec::new(), costs: vec![1.0; n] }
+    }
+
+    /// Settles the rows of a weight `[rows, n]`, [`LANES`] at a time.
+    pub fn run(&self, weight: &[f32], how: &dyn Settle) -> Checked<Vec<Rows>> {
+        let n = self.n.max(1);
+        let rows = weight.len() / n;
+        let mut all = listed(
+            rows.div_ceil(LANES),
+            (0..rows).step_by(LANES).map(|first| Rows { first, codes: Vec::new() }),
+        )?;
+        try_chunks(&mut all, 1, &|_, all| {
+            all.iter_mut().try_for_each(|some| {
+                let end = rows.min(some.first + LANES);
+                self.some(&weight[some.first * n..end * n], how, some)
+            })
+        })?;
+        Ok(all)
+    }
+
+    fn some(&self, weight: &[f32], how: &dyn Settle, rows: &mut Rows) -> Checked<()> {
+        let n = self.n;
+        let count = weight.len() / n.max(1);
+        rows.codes = filled(weight.len(), 0)?;
+        let (mut errors, mut targets) = (filled(n * LANES, 0.0f32)?, filled(BLOCK * LANES, 0.0f32)?);
+        let mut codes = [0u8; LANES];
+        for from in (0..n).step_by(BLOCK) {
+            let to = n.min(from + BLOCK);
+            for (column, targets) in self.order[from..to].iter().zip(targets.chunks_exact_mut(LANES)) {
+                targets.iter_mut().zip(weight.chunks_exact(n)).for_each(|(t, row)| *t = row[*column]);
+            }
+            let feeds = !self.factors.is_empty();
+            if feeds && from > 0 {
+                let factors = &self.factors[from..];
+                let a =
+                    Mat { data: factors, rows: to - from, cols: from, row_stride: 1, col_stride: n as isize };
+                let b =
+                    Mat { data: &errors, rows: from, cols: LANES, row_stride: LANES as isize, col_stride: 1 };
+                matmul_alone(1.0, a, b, 1.0, MatMut::dense(&mut targets, to - from, LANES))?;
+            }
+            for (i, &column) in self.order[from..to].iter().enumerate() {
+                let targets = &mut targets[i * LANES..(i + 1) * LANES];
+                if feeds {
+                    let before = &errors[from * LANES..(from + i) * LANES];
+                    add_multiples(targets, before, &self.factors[from * n + from + i..], n);
+                }
+                how.settle(rows.first, column, &mut targets[..count], &mut codes[..count]);
+                let errors = &mut errors[(from + i) * LANES..][..count];
+                for (r, error) in errors.iter_mut().enumerate() {
+                    *error = weight[r * n + column] - targets[r];
+                    rows.codes[r * n + column] = codes[r];
+                }
+            }
+        }
+        Ok(())
+    }
+}

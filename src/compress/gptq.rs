@@ -1,0 +1,152 @@
+//! Weights in few bits, each error made up for by the weights that are settled after it (Frantar et al.,
+//! 2023).
+use super::{
+    calibration::Calibration,
+    feedback::{Feedback, Settle},
+    targets::{Coded, Target, targets},
+    weight_only::WeightOnly,
+};
+use crate::{
+    checked::Check,
+    error::{Checked, Error, Result},
+};
+use serde::Serialize;
+
+/// GPTQ (Frantar et al., 2023): weights in the form of [`WeightOnly`], whose columns are rounded one after
+/// the
+/// other, the later ones making up for what the earlier ones lose on the inputs that a [`Calibration`] saw.
+///
+/// ```
+/// use kolmo::{Random, Tape, Tensor, compress::{Calibration, matrices, quantize::Gptq}, nn::{Layer, Linear}};
+/// let net = Linear::new(64, 32, &mut Random::new(0));
+/// let calibration = Calibration::new(&net, matrices)?;
+/// let tape = Tape::inference();
+/// let x = tape.constant(Tensor::<f32>::from_fn([200, 64], |i| (i as f32).sin()));
+/// calibration.observe(&tape, || net.forward(&x));
+/// Gptq::new(4).groups(32).apply(&net, &calibration)?;
+/// assert_eq!(net.weight.value().packed().unwrap().codes().unwrap().bits(), 4);
+/// # Ok::<(), kolmo::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[must_use = "it does nothing until it is applied to a model"]
+#[doc(alias("GPTQModifier", "OBQ"))]
+pub struct Gptq {
+    grid: WeightOnly,
+    damping: f64,
+    act_order: bool,
+}
+
+impl Gptq {
+    /// Integers of so many bits, 1 to 8, with a scale and a zero point for each output.
+    pub fn new(bits: u32) -> Gptq {
+        Gptq { grid: WeightOnly::new(bits), damping: 0.01, act_order: false }
+    }
+
+    /// A scale and a zero point for each `group` neighbours along the inputs of an output.
+    pub fn groups(self, group: usize) -> Gptq {
+        Gptq { grid: self.grid.groups(group), ..self }
+    }
+
+    /// Without zero points, or with them (the default).
+    pub fn symmetric(self, symmetric: bool) -> Gptq {
+        Gptq { grid: self.grid.symmetric(symmetric), ..self }
+    }
+
+    /// How much of the mean of the diagonal of the second moments is added to it; 0.01 if it isn't said.
+    #[doc(alias("percdamp", "damp_percent", "dampening_frac"))]
+    pub fn damping(self, damping: f64) -> Gptq {
+        Gptq { damping, ..self }
+    }
+
+    /// Whether columns with the largest inputs are rounded first, which then don't have to make up for
+    /// others.
+    /// Scales are those of the weights as they were, and groups of neighbours as before. `false` if it isn't
+    /// said.
+    #[doc(alias("desc_act", "actorder"))]
+    pub fn act_order(self, act_order: bool) -> Gptq {
+        Gptq { act_order, ..self }
+    }
+
+    /// Stores the weights that the calibration is for in this form. They aren't trained any more. Those that
+    /// nothing was multiplied with are rounded to the nearest. That rows of a weight are looked up as well,
+    /// as
+    /// of a tied embedding, isn't made up for: such weights are better left out of the calibration.
+    ///
+    /// # Errors
+    /// As [`WeightOnly::apply`]'s; inputs that are all 0 or not finite; a damping too small for a matrix of
+    /// moments that can't be inverted. Nothing has changed then.
+    pub fn apply<M: Serialize + ?Sized>(self, model: &M, calibration: &Calibration) -> Result<()> {
+        let fail = |why: String| Error::invalid("Gptq", why);
+        self.grid.check().and_then(|()| self.grid.group(1)).map_err(fail)?;
+        if !(self.damping >= 0.0 && self.damping.is_finite()) {
+            return Err(fail(format!("damping {}: takes 0 or more", self.damping)));
+        }
+        let (targets, seen) = targets("Gptq", model, calibration)?;
+        let mut jobs = Vec::new();
+        let mut known: Option<(usize, Feedback)> = None;
+        for target in &targets {
+            let weight = seen.weights.get(&target.id);
+            let turned = target.turned(&seen);
+            let input = weight.and_then(|weight| Some((weight.input?, seen.moments.get(weight.input?)?)));
+            let feedback = match input {
+                // Mostly those that share an input follow each other.
+                Some((number, _)) if known.as_ref().is_some_and(|(last, _)| *last == number) => Ok(None),
+                Some((number, moments)) => Feedback::new(&[(1.0, moments)], self.damping, self.act_order)
+                    .map(|new| Some((Some(number), new))),
+                None => Ok(Some((None, Feedback::none(target.cols)))),
+            };
+            let job = feedback.and_then(|new| {
+                let own = match new {
+                    Some((Some(number), feedback)) => {
+                        known = Some((number, feedback));
+                        None
+                    }
+                    Some((None, feedback)) => Some(feedback),
+                    None => None,
+                };
+                let feedback = own.as_ref().or(known.as_ref().map(|(_, feedback)| feedback));
+                self.coded(target, turned, feedback.ok_or("nothing is known of its inputs")?)
+            });
+            let stored = job.and_then(|coded| target.store(&coded));
+            jobs.push(stored.map_err(|why| target.named("Gptq", why))?);
+        }
+        jobs.into_iter().for_each(|job| job());
+        Ok(())
+    }
+
+    /// A weight in this form.
+    fn coded(self, target: &Target, turned: bool, feedback: &Feedback) -> Checked<Coded> {
+        let (weight, cols, group) = (target.read()?, target.cols, self.grid.group(target.cols)?);
+        let ranges = self.grid.ranges(&weight, cols)?;
+        let rounding =
+            Rounding { grid: self.grid, group, each: cols.div_ceil(group), turned, ranges: &ranges };
+        let rows = feedback.run(&target.by_outputs(weight, turned)?, &rounding)?;
+        let (scales, zeros) = ranges.into_iter().unzip();
+        let (bits, low, zeros) = self.grid.codes(zeros);
+        Ok(Coded { bits, low, codes: target.codes(&rows, turned)?, group, scales, zeros })
+    }
+}
+
+struct Rounding<'a> {
+    grid: WeightOnly,
+    group: usize,
+    /// Groups of a row of the parameter.
+    each: usize,
+    turned: bool,
+    /// Scales and zero points of the parameter's groups.
+    ranges: &'a [(f32, u8)],
+}
+
+impl Settle for Rounding<'_> {
+    fn settle(&self, first_row: usize, column: usize, targets: &mut [f32], codes: &mut [u8]) {
+        let (group, each) = (self.group, self.each);
+        for (row, (target, code)) in (first_row..).zip(targets.iter_mut().zip(codes)) {
+            let (scale, zero) = match self.turned {
+                false => self.ranges[row * each + column / group],
+                true => self.ranges[column * each + row / group],
+            };
+            *code = self.grid.code(*target, scale, zero);
+            *target = self.grid.worth(*code, scale, zero);
+        }
+    }
+}
