@@ -20,6 +20,11 @@ impl Map {
         held.map(Map).map_err(|e| Error::io(path, e))
     }
 
+    /// Memory in a file's place.
+    pub(crate) fn of_bytes(bytes: Vec<u8>) -> Map {
+        Map(Held::Read(bytes))
+    }
+
     pub(crate) fn bytes(&self) -> &[u8] {
         match &self.0 {
             Held::Mapped(map) => map,

@@ -4,6 +4,7 @@ use super::weights::{Entry, value};
 use crate::{
     error::{Error, Result},
     ids::ParamId,
+    kernels::packed::{self, Packed},
     ops::Float,
     param::{Form, Param, ParamState, Steps},
     tensor::Tensor,
@@ -19,6 +20,9 @@ pub(super) struct Beside {
     steps: BTreeMap<String, (u32, usize)>,
     /// Codebooks and step sizes that another parameter has, too, or is: its name.
     shared: BTreeMap<String, String>,
+    /// Forms of those that are held in fewer bits, whose pieces stand in place of their numbers.
+    #[serde(default)]
+    packed: BTreeMap<String, packed::Form>,
     /// Which are not trained; older files don't say.
     frozen: Option<BTreeSet<String>>,
 }
@@ -37,7 +41,15 @@ pub(super) fn collect<T: Float>(
         fields.iter().map(|(name, p)| (p.id(), name.clone())).collect();
     for (name, p) in fields {
         let state = p.state();
-        entries.push(Entry::new(format!("model.{name}"), &state.value));
+        match state.value.held().filter(|packed| packed.shape() == state.value.shape()) {
+            None => entries.push(Entry::new(format!("model.{name}"), &state.value)),
+            Some(packed) => {
+                let (form, pieces) = packed.pieces();
+                beside.packed.insert(name.clone(), form);
+                let entry = |(i, piece): (usize, &&[u8])| Entry::bytes(format!("packed{i}.{name}"), piece);
+                entries.extend(pieces.iter().enumerate().map(entry));
+            }
+        }
         entries.extend(state.mask.as_ref().map(|mask| Entry::mask(format!("mask.{name}"), mask)));
         let frozen = beside.frozen.get_or_insert_default();
         frozen.extend(Some(name.clone()).filter(|_| !state.trainable));
@@ -130,7 +142,15 @@ pub(super) fn plan<T: Float>(
             Some((bits, group, sizes)) => (Some((bits, group)), Some(sizes)),
             None => (beside.steps.get(&name).copied(), sizes),
         };
+        let pieces: Vec<TensorView> = match beside.packed.contains_key(&name) {
+            true => (0..).map_while(|i| left.remove(&format!("packed{i}.{name}"))).collect(),
+            false => Vec::new(),
+        };
         match weights {
+            None if !pieces.is_empty() => match packed_of(&name, p, beside, &pieces) {
+                Ok(held) => all.push(held),
+                Err(message) => unfit.push(format!("{name} {message}")),
+            },
             None => missing.push(name),
             Some(weights) => {
                 let parts = Parts { weights, mask, codes, centroids, sizes, like };
@@ -142,6 +162,19 @@ pub(super) fn plan<T: Float>(
         }
     }
     all
+}
+
+/// A parameter that is held in fewer bits, of its pieces.
+fn packed_of<T: Float>(
+    name: &str,
+    p: Param<T>,
+    beside: &Beside,
+    pieces: &[TensorView],
+) -> Result<Held<T>, String> {
+    let form = beside.packed.get(name).ok_or("has no form")?;
+    let pieces: Vec<&[u8]> = pieces.iter().map(TensorView::data).collect();
+    let state = ParamState::dense(Packed::of_bytes(&p.shape(), form, &pieces)?.into());
+    Ok(Held { name: name.into(), p, state: ParamState { trainable: false, ..state }, beside: Vec::new() })
 }
 
 /// A parameter's tensors in a file.

@@ -90,6 +90,10 @@ impl Entry {
         Entry { name, dtype: Dtype::BOOL, shape: value.shape().clone(), data }
     }
 
+    pub(super) fn bytes(name: String, bytes: &[u8]) -> Entry {
+        Entry { name, dtype: Dtype::U8, shape: [bytes.len()].into(), data: bytes.to_vec() }
+    }
+
     pub(super) fn codes(name: String, value: &Tensor<u32>) -> Entry {
         let data = value.to_vec().iter().flat_map(|v| v.to_le_bytes()).collect();
         Entry { name, dtype: Dtype::U32, shape: value.shape().clone(), data }

@@ -13,6 +13,8 @@ use kolmo::{
         visit_params,
     },
     ops::AttentionOptions,
+    optim::{AdamW, Optimizer},
+    train::{load_checkpoint, save_checkpoint},
 };
 use serde::{Deserialize, Serialize};
 
@@ -321,6 +323,43 @@ fn a_model_runs_from_a_mapped_file() -> Result<()> {
         MappedModel::open(&path)?.load(&again)?;
         assert_eq!(again.forward(&TEXT, &tape, &mut again.caches()).to_vec()?, a, "{name}");
     }
+    Ok(())
+}
+
+#[test]
+fn checkpoints_hold_weights_as_they_are_stored() -> Result<()> {
+    let folder = crate::Folder::new("packed-checkpoint");
+    let (path, plain) = (folder.join("packed"), folder.join("plain"));
+    let stepped = |net: &Llama| -> Result<AdamW> {
+        let mut adam = AdamW::new(0.01);
+        let tape = Tape::new();
+        let x = tape.input(Tensor::ones([3, WIDTH]));
+        adam.step(net, &net.embedded(&x, &mut net.caches()).square().sum().backward()?)?;
+        Ok(adam)
+    };
+    save_checkpoint(&Llama::new(8), &AdamW::<f32>::new(0.01), &(), &plain)?;
+    for (name, store) in ways() {
+        let net = Llama::new(8);
+        store(&net)?;
+        let adam = stepped(&net)?;
+        save_checkpoint(&net, &adam, &(), &path)?;
+        let (other, mut back) = (Llama::new(9), AdamW::<f32>::new(0.5));
+        load_checkpoint::<_, _, _, ()>(&other, &mut back, &path)?;
+        assert_eq!(held(&net), held(&other), "{name}");
+        let tape = Tape::inference();
+        let [a, b] = [&net, &other].map(|net| net.forward(&TEXT, &tape, &mut net.caches()).to_vec().unwrap());
+        assert_eq!(a, b, "{name}");
+        assert_eq!(pack(&other, &[])?.to_bytes()?, pack(&net, &[])?.to_bytes()?, "{name}");
+        if name == "4 bits" {
+            let [small, large] = [&path, &plain].map(|path| std::fs::metadata(path).unwrap().len());
+            assert!(2 * small < large, "{small} {large}");
+        }
+    }
+    // Another model refuses the pieces, and nothing of it has changed.
+    let small = Linear::new(4, 4, &mut Random::new(0));
+    let before = small.weight.value();
+    assert!(load_checkpoint::<_, _, _, ()>(&small, &mut AdamW::<f32>::new(0.1), &path).is_err());
+    assert_eq!(small.weight.value(), before);
     Ok(())
 }
 

@@ -8,11 +8,15 @@ use super::{
 };
 use crate::{
     error::Checked,
+    files::Map,
     real::half::{bf16_bits_to_f32, f16_bits_to_f32, f32_to_bf16_bits, f32_to_f16_bits},
-    tensor::{Shape, Tensor, shape::addressable},
+    tensor::{Shape, Tensor, room::filled, shape::addressable},
     threads::for_chunks,
 };
-use std::{fmt, sync::OnceLock};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 /// A tensor's elements in fewer bits than floats have. The first axis are the rows of a matrix, all others
 /// its columns.
@@ -102,6 +106,24 @@ impl<T: FloatElement> Packed<T> {
         };
         let seal: Box<Seal> = Box::new(seal);
         Ok(Packed { shape: shape.clone(), rows, cols, numbers, seal: Some((seal, OnceLock::new())) })
+    }
+
+    /// The same of pieces that lie somewhere in memory, which are copied.
+    pub(crate) fn of_bytes(shape: &Shape, form: &Form, pieces: &[&[u8]]) -> Checked<Packed<T>> {
+        const LINE: usize = 64;
+        let padded = |piece: &[u8]| piece.len().next_multiple_of(LINE);
+        let mut all = filled(pieces.iter().map(|piece| padded(piece)).sum::<usize>() + LINE, 0u8)?;
+        let mut at = all.as_ptr().align_offset(LINE).min(LINE);
+        let mut places = Vec::new();
+        for piece in pieces {
+            all[at..at + piece.len()].copy_from_slice(piece);
+            places.push((at, piece.len()));
+            at += padded(piece);
+        }
+        let map = Arc::new(Map::of_bytes(all));
+        let piece = |(at, len)| Piece { map: map.clone(), at, len };
+        let pieces: Vec<Piece> = places.into_iter().map(piece).collect();
+        Packed::of_pieces(shape, form, &pieces, || Ok(()))
     }
 
     /// What it is, and its bytes piece by piece, for a file.
