@@ -145,8 +145,9 @@ impl SummaryWriter {
         all.into_iter().try_for_each(|(name, g)| self.add_histogram(&format!("gradients/{name}"), g, step))
     }
 
-    /// Tells the reader that the run goes on from before a step: what older files of the folder have from it
-    /// on is not shown. (PyTorch's `purge_step`.)
+    /// Tells the reader that the run begins, or goes on, with a step: what older files of the folder have from
+    /// it on is not shown. (PyTorch's `purge_step`.) To be called for each file of such a run, as readers may
+    /// take the first mark in a folder for its beginning.
     pub fn purge(&mut self, step: u64) -> Result<()> {
         self.event(step, |event| event.message(7, &Message::default().int(1, 1)))
     }

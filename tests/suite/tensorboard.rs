@@ -248,5 +248,5 @@ fn a_run_that_is_taken_up_goes_on_where_its_checkpoint_is() {
         assert_eq!(seen.iter().filter(|(tag, _)| tag.starts_with("weights/")).count(), 1);
     }
     let begun = |path: &Path| events(path).iter().find_map(|e| Some((e.int(2), e.inner(7)?.int(1))));
-    assert_eq!((begun(&paths[0]), begun(&paths[1])), (None, Some((3, 1))));
+    assert_eq!((begun(&paths[0]), begun(&paths[1])), (Some((1, 1)), Some((3, 1))));
 }

@@ -14,12 +14,10 @@ pub(super) struct Board {
 }
 
 impl Board {
-    /// A file in this folder. Where the run is taken up, what older files have of later steps is not shown.
+    /// A file in this folder. What older files have of the steps that come is not shown.
     pub fn open(folder: Option<&Path>, at: &Position) -> Result<Board> {
         let mut writer = folder.map(SummaryWriter::new).transpose()?;
-        if let Some(writer) = writer.as_mut().filter(|_| at.step > 0) {
-            writer.purge(at.step + 1)?;
-        }
+        writer.iter_mut().try_for_each(|writer| writer.purge(at.step + 1))?;
         Ok(Board { writer, failed: Ok(()) })
     }
 
