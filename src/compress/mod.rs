@@ -14,6 +14,7 @@
 
 mod affine;
 mod calibrate;
+mod card;
 pub mod coding;
 mod compact;
 mod curvature;
@@ -46,6 +47,7 @@ pub use crate::kernels::packed::{Codes, HalfFloat, Packed};
 pub use crate::nn::filter::{all_params, matrices};
 pub use crate::real::half::{f16_bits_to_f32, f32_to_f16_bits, round_to_f16};
 pub use affine::{Affine, Along};
+pub use card::ModelCard;
 pub use compact::{Int8Linear, SparseLinear};
 pub use curvature::ObsSolver;
 pub use format::{Artifact, Entry, EntryData, Part, PartSize, Shift, Sizes};
