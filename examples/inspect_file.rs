@@ -18,7 +18,6 @@ struct Line {
     name: String,
     shape: Vec<usize>,
     kind: String,
-    /// In the file, or in memory if the kind says so.
     bytes: usize,
     spread: String,
 }
@@ -147,16 +146,27 @@ fn mapped(path: &Path) -> Result<Found> {
 
 fn gguf(path: &Path) -> Result<Found> {
     let file = Gguf::open(path)?;
-    let lines = file.tensors().iter().map(|tensor| {
-        let value = file.packed_tensor::<f32>(tensor.name());
-        let bytes = value.as_ref().map_or(0, |v| v.packed().map_or(4 * v.numel(), |packed| packed.bytes()));
-        Line {
-            name: tensor.name().into(),
-            shape: tensor.shape().to_vec(),
-            kind: format!("{}, in memory", tensor.dtype()),
-            bytes,
-            spread: value.map_or_else(|e| e.to_string(), |value| spread(&value.to_vec())),
-        }
+    // Bits a number of ggml's blocks, scales included.
+    let bits = |dtype: &str| match dtype {
+        "F64" => 64.0,
+        "F32" => 32.0,
+        "F16" | "BF16" => 16.0,
+        "Q4_0" | "Q4_K" => 4.5,
+        "Q4_1" => 5.0,
+        "Q5_0" | "Q5_K" => 5.5,
+        "Q5_1" => 6.0,
+        "Q8_0" => 8.5,
+        "Q2_K" => 2.625,
+        "Q3_K" => 3.4375,
+        "Q6_K" => 6.5625,
+        _ => 0.0,
+    };
+    let lines = file.tensors().iter().map(|tensor| Line {
+        name: tensor.name().into(),
+        shape: tensor.shape().to_vec(),
+        kind: tensor.dtype().into(),
+        bytes: (tensor.shape().numel() as f64 * bits(tensor.dtype()) / 8.0) as usize,
+        spread: spread_of(file.tensor(tensor.name())),
     });
     let meta = file.metadata().iter().map(|(key, value)| (key.clone(), format!("{value:?}"))).collect();
     Ok(("a GGUF file".into(), meta, lines.collect()))
@@ -169,16 +179,20 @@ fn safetensors(path: &Path) -> Result<Found> {
         let dtype = tensor.dtype();
         let digits: String =
             dtype.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
-        let value = file.tensor::<f32>(tensor.name());
         Line {
             name: tensor.name().into(),
             shape: tensor.shape().to_vec(),
             bytes: tensor.shape().numel() * digits.parse().unwrap_or(8) / 8,
             kind: dtype,
-            spread: value.map_or_else(|e| e.to_string(), |value| spread(&value.to_vec())),
+            spread: spread_of(file.tensor(tensor.name())),
         }
     });
     Ok(("safetensors".into(), BTreeMap::new(), lines.collect()))
+}
+
+/// That of a tensor, or why it can't be read.
+fn spread_of(tensor: Result<Tensor>) -> String {
+    tensor.map_or_else(|e| e.to_string(), |tensor| spread(&tensor.to_vec()))
 }
 
 /// The smallest and the largest value, how often those between them are there, and zeros apart.

@@ -75,9 +75,13 @@ impl<'a, T: Float> Trainer<'a, T> {
     }
 
     /// A folder for TensorBoard (`tensorboard --logdir`), of this run alone: `step/loss` and `step/lr` of each
-    /// step, `epoch/loss`, `epoch/<metric>` and how the weights are spread, `weights/<name>`, after each epoch.
-    /// A run that is taken up goes on in a file of its own. For more see
-    /// [`SummaryWriter`](crate::train::SummaryWriter), which [`on_gradients`](Trainer::on_gradients) can write to.
+    /// step, `epoch/loss`, `epoch/<metric>` and how the weights are spread, `weights/<name>`, after each
+    /// epoch. A run that is taken up goes on in a file of its own; one that begins anew hides what was
+    /// there. For more see [`SummaryWriter`](crate::train::SummaryWriter), to which
+    /// [`on_gradients`](Trainer::on_gradients) can write.
+    ///
+    /// A file that can't be written ends the run, after the epoch in which that is noticed.
+    #[doc(alias = "TensorBoardLogger")]
     pub fn tensorboard(self, folder: impl Into<PathBuf>) -> Self {
         Trainer { tensorboard: Some(folder.into()), ..self }
     }
