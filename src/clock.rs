@@ -1,6 +1,12 @@
 //! The one door to the clock. WebAssembly without a system has none, and asking it panics: there no time
 //! passes.
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
+
+/// Seconds since 1970, by the system's clock; 0 where there is none.
+pub(crate) fn wall() -> f64 {
+    let since = Clock::THERE.then(|| SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok());
+    since.flatten().map_or(0.0, |since| since.as_secs_f64())
+}
 
 /// When something began.
 #[derive(Clone, Copy, Debug)]

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     hash::{BuildHasher, Hasher, RandomState},
-    io::{self, BufReader, ErrorKind, Write as _},
+    io::{self, BufReader, ErrorKind, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -97,6 +97,45 @@ pub(crate) fn write_readable<V>(
         Error::format(path.display().to_string(), at, message)
     })?;
     write_atomically(path, bytes).map_err(|e| Error::io(path, e))
+}
+
+/// A new file that grows: what was written stays, and only what is added is lost in a crash.
+#[derive(Debug)]
+pub(crate) struct Growing {
+    path: PathBuf,
+    file: File,
+    len: u64,
+}
+
+impl Growing {
+    /// A file in a folder, which is made if it is not there, under the first of the names that nobody has.
+    pub fn create(folder: &Path, names: impl IntoIterator<Item = String>) -> Result<Growing> {
+        fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
+        for name in names {
+            let path = folder.join(name);
+            match OpenOptions::new().write(true).create_new(true).open(&path) {
+                Ok(file) => return Ok(Growing { path, file, len: 0 }),
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(Error::io(&path, e)),
+            }
+        }
+        Err(Error::io(folder, io::Error::new(ErrorKind::AlreadyExists, "no name is left for a new file")))
+    }
+
+    /// Adds bytes, all or none of them.
+    pub fn add(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).map_err(|e| {
+            // A part of them would make what comes later unreadable.
+            let _ = self.file.set_len(self.len).and_then(|()| self.file.seek(SeekFrom::Start(self.len)));
+            Error::io(&self.path, e)
+        })?;
+        self.len += bytes.len() as u64;
+        Ok(())
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
 }
 
 /// Where a chain of symbolic links ends, whether a file is there or not.

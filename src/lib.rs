@@ -69,7 +69,8 @@
 //! | --- | --- |
 //! | `progress` (on by default) | a bar on the terminal in [`train::Trainer`] |
 //! | `npz` | several arrays in one file of NumPy's |
-//! | `images` | pictures from folders |
+//! | `ndarray` | arrays of the crate `ndarray` to tensors and back |
+//! | `images` | pictures from folders, and tensors from pictures and back |
 //! | `plot` | pictures of curves and matrices |
 //! | `mpi` | training by processes of MPI, which must be installed |
 #![warn(missing_debug_implementations, missing_docs)]

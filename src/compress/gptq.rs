@@ -29,7 +29,7 @@ use serde::Serialize;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[must_use = "it does nothing until it is applied to a model"]
-#[doc(alias("GPTQModifier", "OBQ"))]
+#[doc(alias("GPTQModifier", "GPTQConfig", "OBQ"))]
 pub struct Gptq {
     grid: WeightOnly,
     damping: f64,

@@ -3,7 +3,7 @@ use super::picture;
 use crate::{
     error::{Error, Result},
     files::entries,
-    tensor::Tensor,
+    tensor::{Tensor, pixels::planes},
 };
 use image::imageops::FilterType;
 use std::path::{Path, PathBuf};
@@ -196,7 +196,7 @@ fn read(
             pixels.extend(picture.to_luma8().into_raw().into_iter().map(|v| f32::from(v) / 255.0));
         } else {
             let raw = picture.to_rgb8().into_raw();
-            pixels.extend((0..3).flat_map(|c| raw.iter().skip(c).step_by(3).map(|&v| f32::from(v) / 255.0)));
+            pixels.extend(planes(&raw, 3).map(|v| f32::from(v) / 255.0));
         }
     }
     let (height, width) = first.unwrap_or_default();

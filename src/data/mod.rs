@@ -14,6 +14,7 @@ mod npy;
 mod npz;
 #[cfg(feature = "images")]
 mod picture;
+pub(crate) mod png;
 mod shards;
 mod split;
 mod table;

@@ -34,6 +34,7 @@ mod explore;
 mod differences;
 mod dot;
 mod gradient;
+mod graph;
 mod in_use;
 mod layers;
 mod observation;

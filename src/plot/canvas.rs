@@ -1,6 +1,6 @@
 //! What all pictures are drawn on and with: an area of either kind of file, its font and its colours.
-use super::png;
 use crate::{
+    data::png,
     error::{Error, Result},
     files::write_atomically,
 };

@@ -5,7 +5,6 @@ mod canvas;
 mod heatmap;
 mod history;
 mod labels;
-mod png;
 
 pub use heatmap::Heatmap;
 

@@ -21,6 +21,7 @@ use crate::error::{Checked, Error, Result};
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone)]
+#[doc(alias("from_numpy", "to_pil_image"))]
 #[must_use = "an operation on a tensor gives a new one and leaves it as it is"]
 pub struct Tensor<T: Element = f32> {
     pub(super) storage: Storage<T>,

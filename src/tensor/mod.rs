@@ -6,6 +6,7 @@
 //! | [`Shape`] | the sizes of the axes: what `[2, 3]` converts into |
 //! | [`Dims`] | one axis or several: what `1` and `[0, -1]` convert into |
 //! | [`Element`] | a type that a tensor can hold |
+//! | [`Iter`] | goes through the elements of a tensor |
 //! | [`Index`] | an integer that may be an index or a class |
 //!
 //! ```
@@ -20,6 +21,7 @@
 // recorded on a tape and lives in `ops`.
 //
 // In the order in which rustdoc shows their methods of `Tensor`.
+mod convert;
 mod create;
 mod join;
 
@@ -28,6 +30,10 @@ pub(crate) mod array;
 mod dims;
 pub(crate) mod element;
 mod layout;
+#[cfg(feature = "ndarray")]
+mod nd;
+#[cfg(feature = "images")]
+pub(crate) mod pixels;
 mod pool;
 mod print;
 pub(crate) mod room;
@@ -40,6 +46,7 @@ pub(crate) mod strided;
 mod sync;
 
 pub(crate) use array::{Tensor, Unfilled};
+pub use convert::Iter;
 pub use dims::Dims;
 pub use element::{Element, Index};
 pub(crate) use layout::Layout;

@@ -1,10 +1,11 @@
-//! Around a training loop: the loop itself, its history, checkpoints, when to stop, weights to files and
-//! back.
+//! Around a training loop: the loop itself, its history, also for TensorBoard, checkpoints, when to stop,
+//! weights to files and back.
 mod checkpoint;
 mod history;
 mod loading;
 mod restore;
 mod stopping;
+pub(crate) mod tensorboard;
 mod torchao;
 mod trainer;
 mod weights;
@@ -13,6 +14,7 @@ pub use checkpoint::{load_checkpoint, save_checkpoint};
 pub use history::{History, Record};
 pub use loading::{LoadOptions, LoadReport};
 pub use stopping::EarlyStopping;
+pub use tensorboard::SummaryWriter;
 pub use torchao::save_torchao;
 pub use trainer::{Control, StepInfo, Trainer};
 pub use weights::{load_gguf, load_safetensors, load_safetensors_with, save_safetensors};

@@ -3,6 +3,7 @@
 //! loop.
 mod alone;
 mod bar;
+mod board;
 mod hooks;
 mod on;
 mod position;
@@ -24,6 +25,7 @@ use crate::{
     tape::{Random, Tape, Var},
 };
 use bar::Bar;
+use board::Board;
 use hooks::Hooks;
 pub use hooks::{Control, StepInfo};
 use position::Position;
@@ -62,6 +64,7 @@ pub struct Trainer<'a, T: Float = f32> {
     clip_norm: Option<f64>,
     checkpoint: Option<(PathBuf, u64)>,
     history: Option<PathBuf>,
+    tensorboard: Option<PathBuf>,
     best: Option<PathBuf>,
     stopping: Option<EarlyStopping>,
     progress: bool,
@@ -81,6 +84,7 @@ impl<T: Float> fmt::Debug for Trainer<'_, T> {
             .field("clip_norm", &self.clip_norm)
             .field("checkpoint", &self.checkpoint)
             .field("history", &self.history)
+            .field("tensorboard", &self.tensorboard)
             .field("best", &self.best)
             .field("stopping", &self.stopping)
             .field("progress", &self.progress)
@@ -103,6 +107,7 @@ impl<'a, T: Float> Trainer<'a, T> {
             clip_norm: None,
             checkpoint: None,
             history: None,
+            tensorboard: None,
             best: None,
             stopping: None,
             progress: true,
@@ -203,6 +208,10 @@ impl<'a, T: Float> Trainer<'a, T> {
         tape.set_random(at.random);
         let team = self.team();
         let steps = self.loader.len().div_ceil(self.accumulate) as u64;
+        let folder = self.tensorboard.as_deref().filter(|_| self.leads() && at.epoch < self.epochs);
+        let board = Board::open(folder, &at);
+        self.agreed(board.as_ref().map(drop).map_err(Clone::clone), |()| Vec::new())?;
+        let mut board = board?;
         let bar = Bar::new(self.progress && self.leads(), self.epochs, steps, &at);
         while at.epoch < self.epochs && !at.stopped {
             let mut batches = match team {
@@ -226,6 +235,7 @@ impl<'a, T: Float> Trainer<'a, T> {
                 let Some(info) = info else { break };
                 at.step += 1;
                 bar.step(&at);
+                board.step(&info);
                 if let Some(on_step) = &mut self.hooks.on_step {
                     let done = on_step(&info);
                     self.agreed(done, |()| Vec::new())?;
@@ -246,7 +256,8 @@ impl<'a, T: Float> Trainer<'a, T> {
                 return Err(error);
             }
             let ended = self.end_epoch(&mut at, optimizer.lr(), metrics);
-            self.agreed(ended, |()| Vec::new())?;
+            let shown = ended.and_then(|()| board.epoch(model, &at.history));
+            self.agreed(shown, |()| Vec::new())?;
             let asked = self.hooks.ask(&at.history);
             let asked = self.agreed_control(asked);
             at.stopped |= matches!(asked, Ok(Control::Stop));

@@ -49,6 +49,7 @@ mod sparsify;
 mod special;
 mod structure;
 mod tape;
+mod tensorboard;
 mod threads;
 mod weights;
 

@@ -4,6 +4,7 @@ use super::{
     hooks::{Control, Hooks, StepInfo},
 };
 use crate::{error::Result, ops::Float, tape::Gradients, train::Record};
+use std::path::PathBuf;
 
 /// # In the midst of a run
 impl<'a, T: Float> Trainer<'a, T> {
@@ -71,5 +72,17 @@ impl<'a, T: Float> Trainer<'a, T> {
     #[doc(alias("on_train_epoch_end", "should_stop"))]
     pub fn on_epoch(self, hook: impl FnMut(&Record) -> Result<Control> + 'a) -> Self {
         Trainer { hooks: Hooks { on_epoch: Some(Box::new(hook)), ..self.hooks }, ..self }
+    }
+
+    /// A folder for TensorBoard (`tensorboard --logdir`), of this run alone: `step/loss` and `step/lr` of each
+    /// step, `epoch/loss`, `epoch/<metric>` and how the weights are spread, `weights/<name>`, after each
+    /// epoch. A run that is taken up goes on in a file of its own; one that begins anew hides what was
+    /// there. For more see [`SummaryWriter`](crate::train::SummaryWriter), to which
+    /// [`on_gradients`](Trainer::on_gradients) can write.
+    ///
+    /// A file that can't be written ends the run, after the epoch in which that is noticed.
+    #[doc(alias = "TensorBoardLogger")]
+    pub fn tensorboard(self, folder: impl Into<PathBuf>) -> Self {
+        Trainer { tensorboard: Some(folder.into()), ..self }
     }
 }

@@ -3,7 +3,7 @@ use flate2::{Compression, Crc, write::ZlibEncoder};
 use std::io::{self, Write};
 
 /// A PNG of 8-bit red, green and blue, row by row.
-pub(super) fn encode(pixels: &[u8], (width, height): (u32, u32)) -> io::Result<Vec<u8>> {
+pub(crate) fn encode(pixels: &[u8], (width, height): (u32, u32)) -> io::Result<Vec<u8>> {
     let mut packed = ZlibEncoder::new(Vec::new(), Compression::default());
     for row in pixels.chunks(3 * width.max(1) as usize) {
         // Each row begins with its filter: none.
