@@ -6,11 +6,13 @@
 //! cargo run --release --example shrink                     # handwritten digits that are part of the crate
 //! cargo run --release --example shrink -- --data           # MNIST, from $KOLMO_DATA or ../shared/data
 //! cargo run --release --example shrink -- --data DIR       # MNIST, or a set of the same form, from a folder
+//! cargo run --release --example shrink -- --program        # the last student as a source of its own, too
 //! ```
 #[path = "../common/images.rs"]
 mod images;
 mod model;
 mod plot;
+mod program;
 mod report;
 mod train;
 
@@ -51,6 +53,9 @@ pub struct Options {
     /// settings
     #[arg(long)]
     pub held_out: bool,
+    /// Print the smallest student as a program of its own, too: model.rs and model.c
+    #[arg(long)]
+    pub program: bool,
 }
 
 fn main() -> ExitCode {
@@ -114,6 +119,9 @@ pub fn run(options: &Options) -> Result<Report> {
     )?;
 
     training.finish();
+    if options.program {
+        println!("{}", program::write(&student, &images.test, &options.out)?);
+    }
     report.finish(start.elapsed())?;
     Ok(report)
 }

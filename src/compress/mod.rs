@@ -10,7 +10,8 @@
 //! [`pack`] makes an [`Artifact`] of a model, which is written to a file; [`unpack`] puts a file into a
 //! model, which then runs on weights as they are stored ([`Packed`]); a [`MappedModel`] runs from its file. Large models
 //! are rounded to few bits by [`WeightOnly`](quantize::WeightOnly), and fine-tuned on top of them by [`Lora`]. A [`CostReport`] tells bytes, multiply-adds and time,
-//! [`description_length`] the bits that all of that comes to.
+//! [`description_length`] the bits that all of that comes to. [`Standalone`] prints a model as a source that needs
+//! nothing else.
 
 mod affine;
 mod blockwise;
@@ -38,6 +39,7 @@ mod mapped;
 mod models;
 mod pack;
 mod pieces;
+mod program;
 pub mod prune;
 pub mod quantize;
 mod rate;
@@ -66,6 +68,7 @@ pub use lora::{Adapters, Lora};
 pub use low_rank::{LowRank, hash_weights, low_rank};
 pub use mapped::{MappedModel, save_mapped};
 pub use pack::pack;
+pub use program::Standalone;
 pub use rate::rate;
 pub use recipe::{Recipe, Task};
 pub use structure::Channels;

@@ -47,6 +47,7 @@ mod shown;
 mod shrunk;
 mod sparsify;
 mod special;
+mod standalone;
 mod structure;
 mod tape;
 mod tensorboard;
