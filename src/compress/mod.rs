@@ -24,6 +24,7 @@ pub mod distill;
 mod fake;
 mod feedback;
 mod filter;
+mod fold;
 pub mod format;
 mod forms;
 mod gates;
