@@ -1,34 +1,34 @@
 //! How finely each weight is held so that a model's file comes to so many bytes: one number decides all
 //! steps.
 use super::{
+    Artifact,
     calibration::{Calibration, State, Weight},
     feedback::{Feedback, Settle},
+    pack::entries,
     round_to_f16,
     targets::{Coded, Job, Target, targets},
 };
 use crate::{
     error::{Checked, Error, Result},
+    ids::IdMap,
     kernels::packed::Codes,
     real::Arithmetic,
 };
 use serde::Serialize;
 
 /// Weights in steps that are as wide as their errors are harmless, so that a file that is entropy coded comes
-/// to so
-/// many bytes: what counts is not how many codes there are but how often each occurs.
+/// to so many bytes: what counts is not how many codes there are but how often each occurs.
 ///
 /// With `c` for all of the model, an output of a weight has the step `c / √(g d)`: `g` is how much the loss
 /// hangs on that output, from its derivatives, and `d` what an error costs beside those that the columns
-/// after it
-/// make up for (as [`Gptq`](super::quantize::Gptq)'s do). That is where a bit saves the same error everywhere
+/// after it make up for (as [`Gptq`](super::quantize::Gptq)'s do). That is where a bit saves the same error everywhere
 /// (reverse water-filling). A weight is rounded to the code with the least `g d e² + λ bits`, with the λ that
 /// such steps have at a high rate, `c² ln 2 / 6`; bits are those of the codes' frequencies (Lagrangian
 /// rate-distortion, as in EntQuant and CERWU). Weights that are held in codes already stay as they are where
 /// that is worth its bits. What is searched for is c.
 ///
 /// The calibration should have seen gradients; without them all outputs count alike. Of weights whose rows
-/// are
-/// looked up as well (tied embeddings), derivatives by these rows count, too.
+/// are looked up as well (tied embeddings), derivatives by these rows count, too.
 ///
 /// ```
 /// use kolmo::{Random, Tape, Tensor, compress::{Calibration, matrices, quantize::Budget}, nn::{Layer, Linear}};
@@ -38,7 +38,7 @@ use serde::Serialize;
 /// let x = tape.constant(Tensor::<f32>::from_fn([200, 64], |i| (i as f32).sin()));
 /// calibration.observe(&tape, || net.forward(&x).square().mean().backward())?;
 /// let spent = Budget::bytes(900).apply(&net, &calibration)?; // 3.5 bits each
-/// assert!(spent.bytes() <= 900);
+/// assert!(spent.file <= 900);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -52,19 +52,12 @@ pub struct Budget {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Spent {
-    /// Names of weights, and the bytes that their codes and scales take by their frequencies: an estimate of
-    /// what
-    /// an entropy coder makes of them.
-    pub weights: Vec<(String, f64)>,
+    /// Names of weights, and the bytes that they take in the file.
+    pub weights: Vec<(String, usize)>,
+    /// All bytes of the file that [`pack`](crate::compress::pack) makes of the model, without text.
+    pub file: usize,
     /// The step c.
     pub step: f64,
-}
-
-impl Spent {
-    /// All bytes.
-    pub fn bytes(&self) -> usize {
-        self.weights.iter().map(|(_, bytes)| bytes).sum::<f64>().ceil() as usize
-    }
 }
 
 /// Codes are from `-MOST` to `MOST`.
@@ -79,15 +72,14 @@ const BIT: f32 = std::f32::consts::LN_2 / 6.0;
 /// How much of the budget may be left, and rounds in search of that.
 const LEFT: f64 = 0.003;
 const ROUNDS: usize = 16;
+/// After so many files that are too small the next is taken; after twice as many there is none.
+const MEASURED: usize = 4;
 /// Each output's own derivatives are an estimate from few examples: they count by this power of their share.
 const POWER: f64 = 0.5;
-/// What derivatives of a tied weight's outputs count beside those of its rows that are looked up. An error of
-/// a row
-/// is the same at all places where it is looked up, which sums over places don't tell.
-const OUTPUTS: f64 = 0.3;
 
 impl Budget {
-    /// So many bytes for the weights that the calibration is for.
+    /// So many bytes for the file that [`pack`](crate::compress::pack) makes of the model, without text about
+    /// it.
     pub fn bytes(bytes: usize) -> Budget {
         Budget { bytes, damping: 0.1 }
     }
@@ -98,13 +90,11 @@ impl Budget {
     }
 
     /// Stores the weights that the calibration is for as integers with a step for each row, or leaves them as
-    /// they
-    /// are. They aren't trained any more.
+    /// they are. They aren't trained any more.
     ///
     /// # Errors
     /// A budget that isn't enough for a tenth of a bit for each weight; inputs that are all 0 or not finite;
-    /// a
-    /// weight that isn't finite. Nothing has changed then.
+    /// a weight that isn't finite. Nothing has changed then.
     pub fn apply<M: Serialize + ?Sized>(self, model: &M, calibration: &Calibration) -> Result<Spent> {
         let fail = |why: String| Error::invalid("Budget", why);
         if !(self.damping >= 0.0 && self.damping.is_finite()) {
@@ -130,25 +120,38 @@ impl Budget {
         // A bell takes log₂(σ / step) + 2.05 bits.
         let mut guess = first + 2.05 - bits;
         let (mut enough, mut most) = (f64::INFINITY, f64::NEG_INFINITY);
-        for round in 0.. {
+        let (mut aim, mut round, mut measured) = (self.bytes as f64, 0, 0);
+        loop {
             let step = Arithmetic::exp2(guess);
-            let (mut spent, mut stored) = (Spent { weights: Vec::new(), step }, Vec::new());
+            let (mut bytes, mut stored) = (0.0, IdMap::default());
             for (target, work) in targets.iter().zip(&mut works) {
-                let done = self.feedback(target, &seen, &mut last);
+                let done = Feedback::of(target, &seen, (self.damping, false), &mut last);
                 let done = done.and_then(|feedback| work.run(target, feedback, step));
-                let (bytes, job) = done.map_err(|why| target.named("Budget", why))?;
-                spent.weights.push((target.name.clone(), bytes));
-                stored.push(job);
+                let (own, job) = done.map_err(|why| target.named("Budget", why))?;
+                bytes += own;
+                stored.extend(job.map(|job| (target.id, job)));
             }
-            let bytes: f64 = spent.weights.iter().map(|(_, bytes)| bytes).sum();
-            let over = bytes / self.bytes as f64 - 1.0;
+            let over = bytes / aim - 1.0;
             let fits = over <= 0.0;
             if fits && (over > -LEFT || round >= ROUNDS || guess <= most + 1e-4) {
-                drop(seen);
-                stored.into_iter().flatten().for_each(|job| job());
-                return Ok(spent);
+                let spent = measure(model, &targets, &stored, step)?;
+                let over = spent.file as f64 / self.bytes as f64 - 1.0;
+                if over <= 0.0 && (over > -LEFT || measured >= MEASURED) {
+                    drop(seen);
+                    stored.values().for_each(|job| job.put());
+                    return Ok(spent);
+                }
+                measured += 1;
+                // What the estimate tells too much or too little, and more to be sure each time.
+                let sure = 1.0 - LEFT / 6.0 * f64::from(1u32 << measured);
+                aim = bytes * self.bytes as f64 / spent.file.max(1) as f64 * sure;
+                (enough, most, round) = (f64::INFINITY, f64::NEG_INFINITY, 0);
+                guess += (bytes - aim) * 8.0 / count;
+                if measured < 2 * MEASURED {
+                    continue;
+                }
             }
-            if round >= 2 * ROUNDS {
+            if round >= 2 * ROUNDS || measured >= 2 * MEASURED {
                 return Err(fail(format!("{} bytes: {bytes:.0} are the fewest that were found", self.bytes)));
             }
             if fits {
@@ -156,42 +159,15 @@ impl Budget {
             } else {
                 most = most.max(guess)
             }
-            let next = guess + (over + LEFT / 2.0) * 8.0 * self.bytes as f64 / count;
+            let next = guess + (over + LEFT / 3.0) * 8.0 * aim / count;
             let inside = next > most && next < enough && round < ROUNDS / 2;
             guess = match (inside, enough.is_finite() && most.is_finite()) {
                 (false, true) if round < ROUNDS => (enough + most) / 2.0,
                 (false, true) => enough,
                 _ => next,
             };
+            round += 1;
         }
-        Err(fail("no step was found".into()))
-    }
-
-    /// What makes up for errors of a weight: mostly the same as for the one before.
-    fn feedback<'f>(
-        &self,
-        target: &Target,
-        seen: &State,
-        last: &'f mut Option<(Option<usize>, Feedback)>,
-    ) -> Checked<&'f Feedback> {
-        let weight = seen.weights.get(&target.id);
-        let number = weight.and_then(|weight| weight.input);
-        let lookups = weight.and_then(|weight| weight.lookups.as_ref());
-        let known = number.is_some() && lookups.is_none();
-        if !known || last.as_ref().is_none_or(|(last, _)| *last != number) {
-            let mut moments = Vec::new();
-            if let (Some(weight), Some(input)) = (weight, number.and_then(|i| seen.moments.get(i))) {
-                let slopes = weight.slopes.iter().sum::<f64>() / weight.count.max(1) as f64;
-                moments.push((if lookups.is_some() { OUTPUTS * slopes } else { 1.0 }, input));
-            }
-            moments.extend(lookups.map(|lookups| (1.0, lookups)));
-            let new = match moments.is_empty() || target.turned(seen) && lookups.is_some() {
-                true => Feedback::none(target.cols),
-                false => Feedback::new(&moments, self.damping, false)?,
-            };
-            *last = Some((number.filter(|_| known), new));
-        }
-        last.as_ref().map(|(_, feedback)| feedback).ok_or_else(|| "nothing is known of its inputs".into())
     }
 
     fn prepare(
@@ -201,7 +177,7 @@ impl Budget {
         last: &mut Option<(Option<usize>, Feedback)>,
     ) -> Checked<Work> {
         let (weight, turned) = (target.read()?, target.turned(seen));
-        let feedback = self.feedback(target, seen, last)?;
+        let feedback = Feedback::of(target, seen, (self.damping, false), last)?;
         let steps = steps(target, seen.weights.get(&target.id), feedback, turned);
         let square = weight.iter().map(|v| f64::from(v * v)).sum::<f64>() / weight.len().max(1) as f64;
         let mean = steps.iter().map(|step| Arithmetic::log2(*step)).sum::<f64>() / steps.len().max(1) as f64;
@@ -211,12 +187,28 @@ impl Budget {
     }
 }
 
+/// What a file takes with these weights in it.
+fn measure<M: Serialize + ?Sized>(
+    model: &M,
+    targets: &[Target],
+    stored: &IdMap<Box<dyn Job>>,
+    step: f64,
+) -> Result<Spent> {
+    let entries = entries(model, &|id, name, large| Some(stored.get(&id)?.entry(name.to_string(), large)))?;
+    let sizes = Artifact { entries, ..Artifact::default() }.sizes()?;
+    let of = |target: &Target| (target.name.clone(), sizes.entry(&target.name));
+    Ok(Spent { weights: targets.iter().map(of).collect(), file: sizes.total(), step })
+}
+
 /// The step of each row for c = 1.
 fn steps(target: &Target, weight: Option<&Weight>, feedback: &Feedback, turned: bool) -> Vec<f64> {
     let costs = feedback.costs.iter().map(|&cost| f64::from(cost));
     let mean = costs.clone().sum::<f64>() / feedback.n.max(1) as f64;
     let slopes = weight.map_or(&[][..], |weight| &weight.slopes);
-    let all = slopes.iter().sum::<f64>();
+    // Shares are of outputs as they were before any was divided.
+    let divided = |row: usize| weight.and_then(|weight| weight.divided.get(row)).copied().unwrap_or(1.0);
+    let slope = |row: usize| slopes.get(row).map(|slope| slope / (divided(row) * divided(row)));
+    let all = (0..slopes.len()).filter_map(slope).sum::<f64>();
     let count = weight.map_or(1, |weight| weight.count.max(1)) as f64;
     let lookups = weight.is_some_and(|weight| weight.lookups.is_some());
     // Of rows that are looked up, the costs have the derivatives of all rows in them.
@@ -228,14 +220,14 @@ fn steps(target: &Target, weight: Option<&Weight>, feedback: &Feedback, turned: 
     if turned {
         return costs.map(|cost| 1.0 / Arithmetic::sqrt(each * cost)).collect();
     }
-    let own = |row: usize| match slopes.get(row) {
+    let own = |row: usize| match slope(row) {
         Some(slope) if all > 0.0 => {
             let share = slope / all * slopes.len() as f64;
             Arithmetic::exp2(POWER * Arithmetic::log2(0.9 * share + 0.1))
         }
         _ => 1.0,
     };
-    (0..target.rows).map(|row| 1.0 / Arithmetic::sqrt(each * own(row) * mean)).collect()
+    (0..target.rows).map(|row| 1.0 / Arithmetic::sqrt(each * own(row) * mean) / divided(row)).collect()
 }
 
 /// What is known of a weight from round to round.
@@ -252,7 +244,12 @@ struct Work {
 
 impl Work {
     /// Bytes, and what stores the codes; nothing is to be stored if it stays as it is.
-    fn run(&mut self, target: &Target, feedback: &Feedback, step: f64) -> Checked<(f64, Option<Job>)> {
+    fn run(
+        &mut self,
+        target: &Target,
+        feedback: &Feedback,
+        step: f64,
+    ) -> Checked<(f64, Option<Box<dyn Job>>)> {
         let (weight, cols) = (target.read()?, target.cols.max(1));
         let rows = weight.chunks_exact(cols).zip(&self.steps);
         let steps: Vec<f32> = rows

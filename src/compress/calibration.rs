@@ -21,11 +21,9 @@ use std::{
 };
 
 /// What is seen of a model while it runs: for each weight that is multiplied by (`linear`, `matmul` with it
-/// on
-/// the right), the second moments `XᵀX` of what is multiplied and its mean magnitudes; and, where a program
-/// takes gradients, the squares of the loss's derivatives by what comes out. Weights with the same input
-/// share
-/// its moments. Sums are the same on any number of threads.
+/// on the right), the second moments `XᵀX` of what is multiplied and its mean magnitudes; and, where a
+/// program takes gradients, the squares of the loss's derivatives by what comes out. Weights with the same
+/// input share its moments. Sums are the same on any number of threads.
 ///
 /// ```
 /// use kolmo::{Random, Tape, Tensor, compress::{Calibration, matrices, quantize::Gptq}, nn::{Layer, Linear}};
@@ -61,8 +59,8 @@ pub(super) struct State {
 /// What is known of a weight.
 pub(super) struct Weight {
     pub name: String,
-    rows: usize,
-    cols: usize,
+    pub rows: usize,
+    pub cols: usize,
     /// Whether its inputs lie along the first axis.
     pub turned: bool,
     /// The number of its input's moments, and of how many rows it had them.
@@ -70,8 +68,19 @@ pub(super) struct Weight {
     pub count: usize,
     /// For each output the sum of squares of the loss's derivatives; of none without gradients.
     pub slopes: Vec<f64>,
-    /// Second moments of the derivatives by rows that were looked up.
+    /// What its outputs were divided by since then, by [`ColumnScales`](super::fold::ColumnScales).
+    pub divided: Vec<f64>,
+    /// Whether rows were looked up, and second moments of the derivatives by them.
+    pub looked_up: bool,
     pub lookups: Option<Moments>,
+}
+
+impl Weight {
+    /// As if its outputs were divided by these.
+    pub fn divide(&mut self, by: &[f64]) {
+        self.slopes.iter_mut().zip(by).for_each(|(slope, by)| *slope *= by * by);
+        self.divided.iter_mut().zip(by).for_each(|(all, by)| *all *= by);
+    }
 }
 
 /// Sums over all that was multiplied.
@@ -80,6 +89,8 @@ pub(super) struct Moments {
     /// `XᵀX`, of which the lower triangle is right.
     pub products: Vec<f32>,
     pub magnitudes: Vec<f64>,
+    /// What the inputs were divided by since they first were what they are: damping is for what they were.
+    pub divided: Vec<f64>,
     pub count: usize,
 }
 
@@ -89,7 +100,24 @@ const COLUMNS: usize = 256;
 impl Moments {
     fn new(n: usize) -> Checked<Moments> {
         let products = filled(n.checked_mul(n).ok_or("too many inputs")?, 0.0)?;
-        Ok(Moments { n, products, magnitudes: vec![0.0; n], count: 0 })
+        Ok(Moments { n, products, magnitudes: vec![0.0; n], divided: vec![1.0; n], count: 0 })
+    }
+
+    /// The mean square of an input; 1 of none.
+    pub fn mean(&self) -> f64 {
+        let sum: f64 = self.products.iter().step_by(self.n + 1).map(|&v| f64::from(v)).sum();
+        let mean = sum / (self.n * self.count).max(1) as f64;
+        if mean > 0.0 { mean } else { 1.0 }
+    }
+
+    /// As of inputs that are divided by these.
+    pub fn divide(&mut self, by: &[f64]) {
+        let n = self.n.max(1);
+        for (row, i) in self.products.chunks_exact_mut(n).zip(by) {
+            row.iter_mut().zip(by).for_each(|(v, j)| *v = (f64::from(*v) / (i * j)) as f32);
+        }
+        self.magnitudes.iter_mut().zip(by).for_each(|(sum, by)| *sum /= by);
+        self.divided.iter_mut().zip(by).for_each(|(all, by)| *all *= by);
     }
 
     fn add(&mut self, x: &Tensor<f32>) -> Checked<()> {
@@ -169,6 +197,7 @@ impl State {
         let Some(weight) = self.weights.get_mut(&id) else { return Ok(()) };
         let (grad, outputs) = (grad.contiguous().made()?, grad.dim(-1).max(1));
         weight.slopes.resize(outputs, 0.0);
+        weight.divided.resize(outputs, 1.0);
         for row in grad.as_slice().unwrap_or_default().chunks_exact(outputs) {
             let squares = row.iter().map(|v| v.to_f64() * v.to_f64());
             weight.slopes.iter_mut().zip(squares).for_each(|(sum, square)| *sum += square);
@@ -227,10 +256,12 @@ impl<T: Float> Witness<T> for Seen {
         self.0.borrow().places.contains_key(&place(w))
     }
 
-    fn lookup(&self, w: &Tensor<T>, node: NodeId) {
+    fn lookup(&self, w: &Tensor<T>, node: Option<NodeId>) {
         let mut state = self.0.borrow_mut();
-        if let Some(&id) = state.places.get(&place(w)) {
-            state.nodes.insert(node, (id, true));
+        let Some(&id) = state.places.get(&place(w)) else { return };
+        state.nodes.extend(node.map(|node| (node, (id, true))));
+        if let Some(weight) = state.weights.get_mut(&id) {
+            weight.looked_up = true;
         }
     }
 
@@ -266,6 +297,8 @@ impl Calibration {
                     input: None,
                     count: 0,
                     slopes: Vec::new(),
+                    divided: Vec::new(),
+                    looked_up: false,
                     lookups: None,
                 };
                 state.weights.entry(p.id()).or_insert(weight);

@@ -1,10 +1,12 @@
 //! Rounding that makes up for itself: the columns of a weight are settled one after the other, each as its
 //! errors before it would have it. With `H = XᵀX = RRᵀ`, R an upper triangle, the squared error of a row is
 //! `Σₖ Rₖₖ² (tₖ - ŵₖ)²`, where `tₖ = wₖ + Σⱼ₍ⱼ₎₌₀..ₖ (wⱼ - ŵⱼ) Rⱼₖ / Rₖₖ`: so the best value of a column is
-//! the
-//! one nearest to t. These are the steps of the optimal brain surgeon (Hassibi, Stork and Wolff, 1993), GPTQ
+//! the one nearest to t. These are the steps of the optimal brain surgeon (Hassibi, Stork and Wolff, 1993), GPTQ
 //! (Frantar et al., 2023) and SparseGPT (Frantar and Alistarh, 2023), without an inverse.
-use super::calibration::Moments;
+use super::{
+    calibration::{Moments, State},
+    targets::Target,
+};
 use crate::{
     error::Checked,
     kernels::{
@@ -30,6 +32,10 @@ pub(super) struct Feedback {
     pub costs: Vec<f32>,
 }
 
+/// What derivatives of a tied weight's outputs count beside those of its rows that are looked up. An error of
+/// a row is the same at all places where it is looked up, which sums over places don't tell.
+const OUTPUTS: f64 = 0.3;
+
 /// Columns whose share of those before them is one matrix product.
 const BLOCK: usize = 128;
 
@@ -46,9 +52,8 @@ pub(super) trait Settle: Sync {
 }
 
 impl Feedback {
-    /// Of second moments; `damping` times the mean of their diagonal is added to it. With `act_order`,
-    /// columns
-    /// with the largest inputs come first.
+    /// Of second moments; `damping` times the mean of their diagonal is added to it, before anything was
+    /// divided out of the inputs. With `act_order`, columns with the largest inputs come first.
     pub fn new(moments: &[(f64, &Moments)], damping: f64, act_order: bool) -> Checked<Feedback> {
         let n = moments.first().map_or(0, |(_, some)| some.n);
         let at = |i: usize, j: usize| -> f64 {
@@ -58,7 +63,9 @@ impl Feedback {
             });
             each.sum()
         };
-        let mean = (0..n).map(|i| at(i, i)).sum::<f64>() / n.max(1) as f64;
+        let divided = |i: usize| moments.first().and_then(|(_, some)| some.divided.get(i)).copied();
+        let square = |i: usize| divided(i).map_or(1.0, |by| by * by);
+        let mean = (0..n).map(|i| at(i, i) * square(i)).sum::<f64>() / n.max(1) as f64;
         if !(mean > 0.0 && mean.is_finite()) {
             return Err(format!("the inputs' mean square is {mean}: takes finite inputs that aren't all 0"));
         }
@@ -72,7 +79,8 @@ impl Feedback {
             n * n,
             (0..n * n).map(|i| {
                 let (i, j) = (i / n, i % n);
-                at(from_behind(i), from_behind(j)) + if i == j { damping * mean } else { 0.0 }
+                at(from_behind(i), from_behind(j))
+                    + if i == j { damping * mean / square(from_behind(i)) } else { 0.0 }
             }),
         )?;
         let mut lower = filled(n * n, 0.0)?;
@@ -93,9 +101,39 @@ impl Feedback {
         Ok(Feedback { n, order, factors, costs })
     }
 
-    /// Of inputs that tell nothing: each column is settled for itself.
-    pub fn none(n: usize) -> Feedback {
-        Feedback { n, order: (0..n).collect(), factors: Vec::new(), costs: vec![1.0; n] }
+    /// Of a weight's inputs, mostly the same as for the one before, which is in `last`. Of a weight whose rows
+    /// are looked up as well, derivatives by these count, too; where they aren't known nothing is made up for.
+    pub fn of<'f>(
+        target: &Target,
+        seen: &State,
+        (damping, act_order): (f64, bool),
+        last: &'f mut Option<(Option<usize>, Feedback)>,
+    ) -> Checked<&'f Feedback> {
+        let weight = seen.weights.get(&target.id);
+        let number = weight.and_then(|weight| weight.input);
+        let looked_up = weight.is_some_and(|weight| weight.looked_up);
+        let known = number.is_some() && !looked_up;
+        if !known || last.as_ref().is_none_or(|(last, _)| *last != number) {
+            let mut moments = Vec::new();
+            let lookups = weight.and_then(|weight| weight.lookups.as_ref());
+            if let (Some(weight), Some(input)) = (weight, number.and_then(|i| seen.moments.get(i))) {
+                let slopes = weight.slopes.iter().sum::<f64>() / weight.count.max(1) as f64;
+                moments.push((if lookups.is_some() { OUTPUTS * slopes } else { 1.0 }, input));
+            }
+            moments.extend(lookups.map(|lookups| (1.0, lookups)));
+            let alone = looked_up && (lookups.is_none() || target.turned(seen));
+            let new = match moments.is_empty() || alone {
+                true => Feedback::none(target.cols, moments.first().map_or(1.0, |(_, some)| some.mean())),
+                false => Feedback::new(&moments, damping, act_order)?,
+            };
+            *last = Some((number.filter(|_| known), new));
+        }
+        last.as_ref().map(|(_, feedback)| feedback).ok_or_else(|| "nothing is known of its inputs".into())
+    }
+
+    /// Of inputs that tell nothing but what an error costs: each column is settled for itself.
+    fn none(n: usize, cost: f64) -> Feedback {
+        Feedback { n, order: (0..n).collect(), factors: Vec::new(), costs: vec![cost as f32; n] }
     }
 
     /// Settles the rows of a weight `[rows, n]`, [`LANES`] at a time.

@@ -13,8 +13,7 @@ use crate::{
 use serde::Serialize;
 
 /// GPTQ (Frantar et al., 2023): weights in the form of [`WeightOnly`], whose columns are rounded one after
-/// the
-/// other, the later ones making up for what the earlier ones lose on the inputs that a [`Calibration`] saw.
+/// the other, the later ones making up for what the earlier ones lose on the inputs that a [`Calibration`] saw.
 ///
 /// ```
 /// use kolmo::{Random, Tape, Tensor, compress::{Calibration, matrices, quantize::Gptq}, nn::{Layer, Linear}};
@@ -59,8 +58,7 @@ impl Gptq {
     }
 
     /// Whether columns with the largest inputs are rounded first, which then don't have to make up for
-    /// others.
-    /// Scales are those of the weights as they were, and groups of neighbours as before. `false` if it isn't
+    /// others. Scales are those of the weights as they were, and groups of neighbours as before. `false` if it isn't
     /// said.
     #[doc(alias("desc_act", "actorder"))]
     pub fn act_order(self, act_order: bool) -> Gptq {
@@ -68,9 +66,8 @@ impl Gptq {
     }
 
     /// Stores the weights that the calibration is for in this form. They aren't trained any more. Those that
-    /// nothing was multiplied with are rounded to the nearest. That rows of a weight are looked up as well,
-    /// as
-    /// of a tied embedding, isn't made up for: such weights are better left out of the calibration.
+    /// nothing was multiplied with are rounded to the nearest; so are those whose rows are looked up as well
+    /// (tied embeddings), unless the calibration saw gradients, which tell what both uses count.
     ///
     /// # Errors
     /// As [`WeightOnly::apply`]'s; inputs that are all 0 or not finite; a damping too small for a matrix of
@@ -83,34 +80,14 @@ impl Gptq {
         }
         let (targets, seen) = targets("Gptq", model, calibration)?;
         let mut jobs = Vec::new();
-        let mut known: Option<(usize, Feedback)> = None;
+        let mut last = None;
         for target in &targets {
-            let weight = seen.weights.get(&target.id);
-            let turned = target.turned(&seen);
-            let input = weight.and_then(|weight| Some((weight.input?, seen.moments.get(weight.input?)?)));
-            let feedback = match input {
-                // Mostly those that share an input follow each other.
-                Some((number, _)) if known.as_ref().is_some_and(|(last, _)| *last == number) => Ok(None),
-                Some((number, moments)) => Feedback::new(&[(1.0, moments)], self.damping, self.act_order)
-                    .map(|new| Some((Some(number), new))),
-                None => Ok(Some((None, Feedback::none(target.cols)))),
-            };
-            let job = feedback.and_then(|new| {
-                let own = match new {
-                    Some((Some(number), feedback)) => {
-                        known = Some((number, feedback));
-                        None
-                    }
-                    Some((None, feedback)) => Some(feedback),
-                    None => None,
-                };
-                let feedback = own.as_ref().or(known.as_ref().map(|(_, feedback)| feedback));
-                self.coded(target, turned, feedback.ok_or("nothing is known of its inputs")?)
-            });
-            let stored = job.and_then(|coded| target.store(&coded));
+            let coded = Feedback::of(target, &seen, (self.damping, self.act_order), &mut last)
+                .and_then(|feedback| self.coded(target, target.turned(&seen), feedback));
+            let stored = coded.and_then(|coded| target.store(&coded));
             jobs.push(stored.map_err(|why| target.named("Gptq", why))?);
         }
-        jobs.into_iter().for_each(|job| job());
+        jobs.iter().for_each(|job| job.put());
         Ok(())
     }
 

@@ -26,6 +26,7 @@ pub mod distill;
 mod fake;
 mod feedback;
 mod filter;
+mod fold;
 pub mod format;
 mod forms;
 mod gates;

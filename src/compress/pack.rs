@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    ids::ParamId,
     kernels::packed::{HalfFloat, Packed},
     ops::Float,
     param::{Param, shown},
@@ -44,13 +45,45 @@ use std::{any::Any, collections::BTreeMap, sync::Arc};
 /// A parametrisation fails; a finite value that isn't one any more as `f32`; a codebook has more than 256
 /// centroids.
 pub fn pack<M: Serialize + ?Sized>(model: &M, meta: &[(&str, &str)]) -> Result<Artifact> {
+    let entries = entries(model, &|_, _, _| None)?;
+    let mut texts = BTreeMap::new();
+    texts.extend(meta.iter().map(|(key, text)| (key.to_string(), text.to_string())));
+    Ok(Artifact { meta: texts, entries })
+}
+
+/// The parameters' entries, where others aren't known by parameter, name and whether the model is large.
+pub(super) fn entries<M: Serialize + ?Sized>(
+    model: &M,
+    known: &dyn Fn(ParamId, &str, bool) -> Option<Result<Entry>>,
+) -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
     let mut numbers = 0usize;
     each_field!(model, |_name, p| numbers = numbers.saturating_add(p.shape().numel()));
-    each_field!(model, |name, p| entries.push(if numbers < LARGE { entry(name, p) } else { held(name, p) }));
-    let mut texts = BTreeMap::new();
-    texts.extend(meta.iter().map(|(key, text)| (key.to_string(), text.to_string())));
-    Ok(Artifact { meta: texts, entries: entries.into_iter().collect::<Result<_>>()? })
+    let large = numbers >= LARGE;
+    each_field!(model, |name, p| {
+        let own = || if large { held(name.clone(), p) } else { entry(name.clone(), p) };
+        entries.push(known(p.id(), &name, large).unwrap_or_else(own));
+    });
+    entries.into_iter().collect()
+}
+
+/// What a parameter would be stored as if it held this.
+pub(super) fn packed_entry<T: Float>(
+    name: String,
+    packed: &Arc<Packed<T>>,
+    p: &Param<T>,
+    large: bool,
+) -> Result<Entry> {
+    let any: &dyn Any = packed;
+    let data = match any.downcast_ref::<Arc<Packed<f32>>>().filter(|_| large) {
+        Some(packed) => EntryData::Packed(packed.clone()),
+        None => of_packed(&name, packed, p)?,
+    };
+    let mut entry = Entry { name, shape: p.shape().to_vec(), data };
+    if large {
+        hold(&mut entry)?;
+    }
+    Ok(entry)
 }
 
 /// An entry of a large model, held as the parameter holds it where that can be.

@@ -5,6 +5,7 @@
 pub use super::{
     budget::{Budget, Spent},
     fake::{Quantizer, convert},
+    fold::ColumnScales,
     gptq::Gptq,
     half::mixed_precision,
     weight_only::{WeightOnly, freeze, store_half, thaw},

@@ -1,8 +1,10 @@
 //! The weights of a model that are to be held in codes, whatever floats they are: read, settled, stored.
 use super::{
+    Entry,
     calibration::{Calibration, State},
     feedback::Rows,
     filter::{each_field, picks_some},
+    pack::packed_entry,
 };
 use crate::{
     error::{Checked, Error, Result},
@@ -35,16 +37,32 @@ pub(super) struct Coded {
     pub zeros: Option<Vec<u8>>,
 }
 
-/// What puts codes in a weight's place.
-pub(super) type Job = Box<dyn FnOnce()>;
+/// What a weight is to be held as.
+pub(super) trait Job {
+    fn put(&self);
+    /// As it is stored in a file.
+    fn entry(&self, name: String, large: bool) -> Result<Entry>;
+}
+
+struct Ready<T: Float>(Param<T>, Arc<Packed<T>>);
+
+impl<T: Float> Job for Ready<T> {
+    fn put(&self) {
+        self.0.replace(Tensor::from_packed(self.1.clone()));
+    }
+
+    fn entry(&self, name: String, large: bool) -> Result<Entry> {
+        packed_entry(name, &self.1, &self.0, large)
+    }
+}
 
 /// A parameter of some float.
 trait Held {
     fn read(&self) -> Result<Vec<f32>>;
     /// The matrix of `f32` that it is held as, if it is codes and nothing else.
     fn held(&self) -> Option<Arc<Packed<f32>>>;
-    /// What puts the codes in its place.
-    fn store(&self, coded: &Coded) -> Checked<Job>;
+    /// What holds the codes.
+    fn store(&self, coded: &Coded) -> Checked<Box<dyn Job>>;
 }
 
 impl<T: Float> Held for Param<T> {
@@ -59,7 +77,7 @@ impl<T: Float> Held for Param<T> {
         Some(value.packed_matrix()?.0)
     }
 
-    fn store(&self, coded: &Coded) -> Checked<Job> {
+    fn store(&self, coded: &Coded) -> Checked<Box<dyn Job>> {
         let scales: Vec<T> = coded.scales.iter().map(|&v| T::from_f32(v)).collect();
         let parts = Parts {
             bits: coded.bits,
@@ -71,9 +89,7 @@ impl<T: Float> Held for Param<T> {
             zeros: coded.zeros.as_deref(),
             offsets: None,
         };
-        let stored = Tensor::from_packed(Arc::new(Packed::of_codes(&self.shape(), &parts)?));
-        let p = self.clone();
-        Ok(Box::new(move || p.replace(stored)))
+        Ok(Box::new(Ready(self.clone(), Arc::new(Packed::of_codes(&self.shape(), &parts)?))))
     }
 }
 
@@ -142,7 +158,7 @@ impl Target {
         if turned { transposed(&all, self.rows) } else { Ok(all) }
     }
 
-    pub fn store(&self, coded: &Coded) -> Checked<Job> {
+    pub fn store(&self, coded: &Coded) -> Checked<Box<dyn Job>> {
         self.param.store(coded)
     }
 }

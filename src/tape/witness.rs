@@ -1,6 +1,5 @@
 //! Whoever looks on while a tape computes, without that the program knows: at parameters as they come onto
-//! it,
-//! at what is multiplied by matrices and which rows of them are looked up, and at the adjoints of that.
+//! it, at what is multiplied by matrices and which rows of them are looked up, and at the adjoints of that.
 use super::ids::NodeId;
 use crate::{
     ids::ParamId,
@@ -15,8 +14,8 @@ pub(crate) trait Witness<T: Element> {
     fn product(&self, x: &Tensor<T>, w: &Tensor<T>, node: Option<NodeId>);
     /// Whether a tensor is a parameter that is looked at.
     fn knows(&self, w: &Tensor<T>) -> bool;
-    /// Rows `[…, cols]` of a matrix, and their node.
-    fn lookup(&self, w: &Tensor<T>, node: NodeId);
+    /// Rows `[…, cols]` of a matrix, and their node if they are recorded.
+    fn lookup(&self, w: &Tensor<T>, node: Option<NodeId>);
     /// The derivative of what a sweep began with, with respect to a node.
     fn adjoint(&self, node: NodeId, grad: &Tensor<T>);
 }

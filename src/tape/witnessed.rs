@@ -59,7 +59,7 @@ impl<T: TapeFloat> Tape<T> {
             && rule.looks_up()
             && let (Some(witness), [w, ..]) = (self.tensors.witness(), inputs)
         {
-            witness.lookup(w.tensor(), node);
+            witness.lookup(w.tensor(), Some(node));
         }
     }
 
@@ -72,15 +72,19 @@ impl<T: TapeFloat> Tape<T> {
         inputs: &[&Var<'_, T>],
         y: &Tensor<T>,
     ) -> Option<Var<'_, T>> {
-        if !self.settings.witnessed.get() || !rule.looks_up() || !self.is_recording() {
+        if !self.settings.witnessed.get() || !rule.looks_up() {
             return None;
         }
         let (witness, w) = (self.tensors.witness()?, inputs.first()?.tensor());
         if !witness.knows(w) {
             return None;
         }
+        if !self.is_recording() {
+            witness.lookup(w, None);
+            return None;
+        }
         let leaf = self.leaf(Op::Input, y.clone());
-        witness.lookup(w, leaf.node()?);
+        witness.lookup(w, Some(leaf.node()?));
         Some(leaf)
     }
 

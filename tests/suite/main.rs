@@ -7,6 +7,7 @@ mod cache;
 mod calibrated;
 mod catalogue;
 mod checked;
+mod column_scales;
 mod compact;
 mod compress;
 mod degenerate;

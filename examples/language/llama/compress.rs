@@ -8,7 +8,7 @@ use kolmo::{
     Tape, Tensor,
     compress::{
         Calibration, matrices,
-        quantize::{Budget, Gptq, WeightOnly},
+        quantize::{Budget, ColumnScales, Gptq, WeightOnly},
     },
 };
 use std::{
@@ -62,6 +62,9 @@ pub struct Compressing {
     /// How weights are rounded to bits.
     #[arg(long, value_enum, default_value_t = Method::Rtn)]
     method: Method,
+    /// For bytes: scales columns first so that one step is right for all of a row's weights.
+    #[arg(long)]
+    fold: bool,
     /// A text that weights are calibrated on, for `--method gptq` and for bytes.
     #[arg(long, value_name = "TEXT")]
     calibrate: Option<PathBuf>,
@@ -99,8 +102,11 @@ impl Compressing {
             (Some(Goal::Bytes(bytes)), _) => {
                 let seen = self.calibrated(model, window, tokens, true)?;
                 let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+                if self.fold {
+                    busy("scaling columns", || model.fold(ColumnScales::errors(0.1), &seen))?;
+                }
                 let spent = busy("choosing steps", || Budget::bytes(bytes).apply(model, &seen))?;
-                eprintln!("an estimate of {} bytes", spent.bytes());
+                eprintln!("{} bytes", spent.file);
             }
         }
         eprintln!("compressed in {:.2} s", began.elapsed().as_secs_f64());

@@ -3,6 +3,7 @@
 use crate::folder::{Fails, blank};
 use kolmo::{
     Result, Tape, Tensor, Var,
+    compress::{Calibration, quantize::ColumnScales},
     nn::{Embedding, KvCache, Layer, Linear, RmsNorm},
     ops::AttentionOptions,
 };
@@ -118,6 +119,28 @@ impl Llama {
             Some(output) => output.forward(&x),
             None => x.linear(&tape.param(&self.token_embd.weight), None),
         }
+    }
+}
+
+impl Llama {
+    /// Scales the columns of all matrices that take a norm's result, values or what is gated, and what gives
+    /// them their inputs the other way; the embedding stays as it is.
+    pub fn fold(&self, scales: ColumnScales, calibration: &Calibration) -> Result<()> {
+        for block in &self.blk {
+            let norm = |norm: &RmsNorm| norm.weight.clone();
+            let heads = scales.heads(self.sizes.head_width);
+            let [q, k, v] = [&block.attn_q, &block.attn_k, &block.attn_v].map(|layer| &layer.weight);
+            let [gate, up] = [&block.ffn_gate, &block.ffn_up].map(|layer| &layer.weight);
+            if let Some(norm) = norm(&block.attn_norm) {
+                scales.fold(&[&norm], &[q, k, v], calibration)?;
+            }
+            heads.fold(&[v], &[&block.attn_output.weight], calibration)?;
+            if let Some(norm) = norm(&block.ffn_norm) {
+                scales.fold(&[&norm], &[gate, up], calibration)?;
+            }
+            scales.fold(&[up], &[&block.ffn_down.weight], calibration)?;
+        }
+        Ok(())
     }
 }
 
