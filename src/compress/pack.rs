@@ -51,11 +51,11 @@ pub fn pack<M: Serialize + ?Sized>(model: &M, meta: &[(&str, &str)]) -> Result<A
     Ok(Artifact { meta: texts, entries })
 }
 
+/// An entry that is known without looking at the parameter.
+type Known<'a> = dyn Fn(ParamId, &str, bool) -> Option<Result<Entry>> + 'a;
+
 /// The parameters' entries, where others aren't known by parameter, name and whether the model is large.
-pub(super) fn entries<M: Serialize + ?Sized>(
-    model: &M,
-    known: &dyn Fn(ParamId, &str, bool) -> Option<Result<Entry>>,
-) -> Result<Vec<Entry>> {
+pub(super) fn entries<M: Serialize + ?Sized>(model: &M, known: &Known) -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
     let mut numbers = 0usize;
     each_field!(model, |_name, p| numbers = numbers.saturating_add(p.shape().numel()));
