@@ -1,6 +1,10 @@
 //! Functions of a program of its own, as it prints those that it uses; here they are compiled and
 //! tested, too.
-#![allow(clippy::excessive_precision, reason = "the coefficients as they are published")]
+#![allow(
+    clippy::excessive_precision,
+    clippy::approx_constant,
+    reason = "the coefficients as they are published"
+)]
 
 /// The larger; of a NaN and a number the number, if that comes second.
 pub(super) fn max_of(a: f32, b: f32) -> f32 {

@@ -12,6 +12,7 @@ use std::collections::HashMap;
 
 /// What a node is worth.
 #[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "one for each operation")]
 pub(super) enum Known {
     Constant(Tensor<f32>),
     Value(Value),

@@ -169,8 +169,9 @@ fn forms(tensor: &Tensor<f32>) -> Vec<Form> {
     all.extend(table(&values));
     if tensor.rank() > 1 && row > 1 {
         // A step size for each row, or for shorter runs.
-        let groups =
-            [row, 256, 128, 64, 32, 16].into_iter().filter(|group| *group <= row && row % group == 0);
+        let groups = [row, 256, 128, 64, 32, 16]
+            .into_iter()
+            .filter(|group| *group <= row && row.is_multiple_of(*group));
         all.extend(groups.into_iter().find_map(|group| steps(&values, group)));
     }
     all
