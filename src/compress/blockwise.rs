@@ -8,13 +8,10 @@ use crate::{
 use serde::Serialize;
 
 /// Changes the blocks of a chain one after the other, each calibrated on what those before it, changed as
-/// they
-/// are by then, make of `states`: what goes into the first block, an example or batch each. `run` runs the
-/// block of a number; `change` is given a block and its calibration, for which `filter` picks the weights by
-/// their
-/// names in the block. Each block runs twice on each state, and there are the statistics of one block at a
-/// time.
-/// What comes out of the last block is returned.
+/// they are by then, make of `states`: what goes into the first block, an example or batch each. `run` runs
+/// the block of a number; `change` is given a block and its calibration, for which `filter` picks the weights
+/// by their names in the block. Each block runs twice on each state, and there are the statistics of one
+/// block at a time. What comes out of the last block is returned.
 ///
 /// ```
 /// use kolmo::{Random, Tensor, compress::{block_by_block, matrices, quantize::Gptq}, nn::{Layer, Linear}};
