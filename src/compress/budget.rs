@@ -125,7 +125,7 @@ impl Budget {
             let step = Arithmetic::exp2(guess);
             let (mut bytes, mut stored) = (0.0, IdMap::default());
             for (target, work) in targets.iter().zip(&mut works) {
-                let done = Feedback::of(target, &seen, (self.damping, false), &mut last);
+                let done = Feedback::of((target.id, target.cols), &seen, (self.damping, false), &mut last);
                 let done = done.and_then(|feedback| work.run(target, feedback, step));
                 let (own, job) = done.map_err(|why| target.named("Budget", why))?;
                 bytes += own;
@@ -177,7 +177,7 @@ impl Budget {
         last: &mut Option<(Option<usize>, Feedback)>,
     ) -> Checked<Work> {
         let (weight, turned) = (target.read()?, target.turned(seen));
-        let feedback = Feedback::of(target, seen, (self.damping, false), last)?;
+        let feedback = Feedback::of((target.id, target.cols), seen, (self.damping, false), last)?;
         let steps = steps(target, seen.weights.get(&target.id), feedback, turned);
         let square = weight.iter().map(|v| f64::from(v * v)).sum::<f64>() / weight.len().max(1) as f64;
         let mean = steps.iter().map(|step| Arithmetic::log2(*step)).sum::<f64>() / steps.len().max(1) as f64;

@@ -3,12 +3,10 @@
 //! `Σₖ Rₖₖ² (tₖ - ŵₖ)²`, where `tₖ = wₖ + Σⱼ₍ⱼ₎₌₀..ₖ (wⱼ - ŵⱼ) Rⱼₖ / Rₖₖ`: so the best value of a column is
 //! the one nearest to t. These are the steps of the optimal brain surgeon (Hassibi, Stork and Wolff, 1993), GPTQ
 //! (Frantar et al., 2023) and SparseGPT (Frantar and Alistarh, 2023), without an inverse.
-use super::{
-    calibration::{Moments, State},
-    targets::Target,
-};
+use super::calibration::{Moments, State};
 use crate::{
     error::Checked,
+    ids::ParamId,
     kernels::{
         dense::{cholesky, panel},
         matmul::{Mat, MatMut, matmul_alone},
@@ -104,12 +102,12 @@ impl Feedback {
     /// Of a weight's inputs, mostly the same as for the one before, which is in `last`. Of a weight whose rows
     /// are looked up as well, derivatives by these count, too; where they aren't known nothing is made up for.
     pub fn of<'f>(
-        target: &Target,
+        (id, cols): (ParamId, usize),
         seen: &State,
         (damping, act_order): (f64, bool),
         last: &'f mut Option<(Option<usize>, Feedback)>,
     ) -> Checked<&'f Feedback> {
-        let weight = seen.weights.get(&target.id);
+        let weight = seen.weights.get(&id);
         let number = weight.and_then(|weight| weight.input);
         let looked_up = weight.is_some_and(|weight| weight.looked_up);
         let known = number.is_some() && !looked_up;
@@ -121,9 +119,9 @@ impl Feedback {
                 moments.push((if lookups.is_some() { OUTPUTS * slopes } else { 1.0 }, input));
             }
             moments.extend(lookups.map(|lookups| (1.0, lookups)));
-            let alone = looked_up && (lookups.is_none() || target.turned(seen));
+            let alone = looked_up && (lookups.is_none() || weight.is_some_and(|weight| weight.turned));
             let new = match moments.is_empty() || alone {
-                true => Feedback::none(target.cols, moments.first().map_or(1.0, |(_, some)| some.mean())),
+                true => Feedback::none(cols, moments.first().map_or(1.0, |(_, some)| some.mean())),
                 false => Feedback::new(&moments, damping, act_order)?,
             };
             *last = Some((number.filter(|_| known), new));

@@ -82,8 +82,9 @@ impl Gptq {
         let mut jobs = Vec::new();
         let mut last = None;
         for target in &targets {
-            let coded = Feedback::of(target, &seen, (self.damping, self.act_order), &mut last)
-                .and_then(|feedback| self.coded(target, target.turned(&seen), feedback));
+            let coded =
+                Feedback::of((target.id, target.cols), &seen, (self.damping, self.act_order), &mut last)
+                    .and_then(|feedback| self.coded(target, target.turned(&seen), feedback));
             let stored = coded.and_then(|coded| target.store(&coded));
             jobs.push(stored.map_err(|why| target.named("Gptq", why))?);
         }
