@@ -3,56 +3,27 @@ use super::{FloatElement, vectorised::vectorised};
 use crate::{
     error::Checked,
     real::half::{bf16_bits_to_f32, f32_to_bf16_bits},
-    tensor::{Source, Tensor},
+    tensor::{Form, Tensor},
     threads::for_chunks,
 };
-use std::{
-    any::Any,
-    sync::{Arc, OnceLock},
-};
+use std::sync::Arc;
 
 /// The numbers' bits, in row-major order.
-struct Bits(Tensor<u16>);
+struct Halves(Tensor<u16>);
 
-/// What a tensor holds: its bits, and its elements once they were read.
-struct Halves<T: FloatElement> {
-    bits: Arc<Bits>,
-    values: OnceLock<Tensor<T>>,
-}
-
-impl<T: FloatElement> Source<T> for Halves<T> {
+impl<T: FloatElement> Form<T> for Halves {
     fn len(&self) -> usize {
-        self.bits.0.numel()
-    }
-
-    fn values(&self) -> &[T] {
-        let made = || {
-            let made = Tensor::try_build([self.len()].into(), |out| self.write(out));
-            made.unwrap_or_else(Tensor::lacking)
-        };
-        self.values.get_or_init(made).as_slice().unwrap_or_default()
+        self.0.numel()
     }
 
     fn write(&self, out: &mut [T]) -> Checked<()> {
-        let bits = self.bits.0.as_slice().unwrap_or_default();
+        let bits = self.0.as_slice().unwrap_or_default();
         for_chunks(out, 1 << 15, |start, out| widened(&bits[start..start + out.len()], out));
         Ok(())
     }
 
-    fn lack(&self) -> Option<String> {
-        Some(self.values.get()?.lack()?.to_string())
-    }
-
-    fn again(&self) -> Box<dyn Source<T>> {
-        Box::new(Halves { bits: self.bits.clone(), values: OnceLock::new() })
-    }
-
     fn bytes(&self) -> usize {
-        2 * self.len()
-    }
-
-    fn form(&self) -> Arc<dyn Any + Send + Sync> {
-        self.bits.clone()
+        2 * self.0.numel()
     }
 }
 
@@ -71,13 +42,12 @@ impl<T: FloatElement> Tensor<T> {
         if bits.lack().is_some() {
             return self.clone();
         }
-        let values = OnceLock::new();
-        Tensor::from_source(self.shape().clone(), Box::new(Halves { bits: Arc::new(Bits(bits)), values }))
+        Tensor::from_form(self.shape().clone(), Arc::new(Halves(bits)))
     }
 
     /// Whether the elements are held in halves.
     pub(crate) fn is_in_halves(&self) -> bool {
-        self.source().is_some_and(|source| source.form().is::<Bits>())
+        self.source().is_some_and(|source| source.form().is::<Halves>())
     }
 }
 

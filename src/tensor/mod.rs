@@ -50,5 +50,5 @@ pub use convert::Iter;
 pub use dims::Dims;
 pub use element::{Element, Index};
 pub(crate) use layout::Layout;
-pub(crate) use pool::Source;
 pub use shape::Shape;
+pub(crate) use source::Form;

@@ -112,40 +112,36 @@ fn second_derivatives_and_checkpoints_go_through_halves() -> Result<()> {
     Ok(())
 }
 
+/// The last loss of some steps with activations in halves.
+fn trained(net: &Net) -> Result<f32> {
+    let (mut optimizer, mut tape, mut last) = (AdamW::new(3e-3), Tape::new(), f32::INFINITY);
+    tape.set_half_activations(true);
+    for i in 0..150 {
+        tape.reset();
+        let (x, labels) = batch(i);
+        let loss = net.forward(&tape.input(&x)).cross_entropy(&labels);
+        last = loss.item()?;
+        optimizer.step(net, &loss.backward()?)?;
+    }
+    Ok(last)
+}
+
 #[test]
 fn training_in_halves_learns_and_frozen_halves_run() -> Result<()> {
-    let net = net();
-    let mut optimizer = AdamW::new(3e-3);
-    let mut tape = Tape::new();
-    tape.set_half_activations(true);
-    let mut last = f32::INFINITY;
-    for i in 0..150 {
-        tape.reset();
-        let (x, labels) = batch(i);
-        let loss = net.forward(&tape.input(&x)).cross_entropy(&labels);
-        last = loss.item()?;
-        optimizer.step(&net, &loss.backward()?)?;
-    }
+    let last = trained(&net())?;
     assert!(last < 0.35, "{last}");
     // So do weights of 16 bits with masters underneath, which a step that is less than a rounding moves.
-    let net = self::net();
+    let net = net();
     quantize::mixed_precision(&net, HalfFloat::Bf16, matrices)?;
-    let mut optimizer = AdamW::new(3e-3);
-    for i in 0..150 {
-        tape.reset();
-        let (x, labels) = batch(i);
-        let loss = net.forward(&tape.input(&x)).cross_entropy(&labels);
-        last = loss.item()?;
-        optimizer.step(&net, &loss.backward()?)?;
-    }
+    let last = trained(&net)?;
     assert!(last < 0.35, "{last}");
     let (x, _) = batch(200);
     let run = || net.forward(&Tape::inference().constant(&x)).to_vec();
-    let (trained, used) = (run()?, net.0.3.weight.effective()?);
+    let (before, used) = (run()?, net.0.3.weight.effective()?);
     quantize::freeze(&net)?;
     assert_eq!(net.0.0.weight.value().packed().and_then(|p| p.half_float()), Some(HalfFloat::Bf16));
     assert_eq!(net.0.3.weight.effective()?, used);
-    assert!(run()?.iter().zip(trained).all(|(a, b)| (a - b).abs() < 1e-4));
+    assert!(run()?.iter().zip(before).all(|(a, b)| (a - b).abs() < 1e-4));
     // A packed weight is kept as it is held, and not once more.
     let p: Param = Param::new(init::normal([16, 16], 0.0, 1.0, &mut Random::new(0)));
     quantize::WeightOnly::new(4).apply(&p, matrices)?;

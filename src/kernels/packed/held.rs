@@ -2,52 +2,23 @@
 use super::{super::FloatElement, matrix::Packed};
 use crate::{
     error::Checked,
-    tensor::{Source, Tensor},
+    tensor::{Form, Tensor},
 };
-use std::{
-    any::Any,
-    sync::{Arc, OnceLock},
-};
+use std::sync::Arc;
 
-/// What a tensor holds: its packed form, and its elements once they were read.
-struct Held<T: FloatElement> {
-    packed: Arc<Packed<T>>,
-    values: OnceLock<Tensor<T>>,
-}
-
-impl<T: FloatElement> Source<T> for Held<T> {
+impl<T: FloatElement> Form<T> for Packed<T> {
     fn len(&self) -> usize {
-        self.packed.rows() * self.packed.cols()
-    }
-
-    fn values(&self) -> &[T] {
-        let made = || {
-            let made = Tensor::try_build([self.len()].into(), |out| self.write(out));
-            made.unwrap_or_else(Tensor::lacking)
-        };
-        self.values.get_or_init(made).as_slice().unwrap_or_default()
+        self.rows() * self.cols()
     }
 
     fn write(&self, out: &mut [T]) -> Checked<()> {
-        self.packed.sound()?;
-        self.packed.write(out);
+        self.sound()?;
+        self.write_all(out);
         Ok(())
     }
 
-    fn lack(&self) -> Option<String> {
-        Some(self.values.get()?.lack()?.to_string())
-    }
-
-    fn again(&self) -> Box<dyn Source<T>> {
-        Box::new(Held { packed: self.packed.clone(), values: OnceLock::new() })
-    }
-
     fn bytes(&self) -> usize {
-        self.packed.bytes()
-    }
-
-    fn form(&self) -> Arc<dyn Any + Send + Sync> {
-        self.packed.clone()
+        Packed::bytes(self)
     }
 }
 
@@ -56,7 +27,7 @@ impl<T: FloatElement> Tensor<T> {
     /// A tensor that holds this form and nothing else.
     pub(crate) fn from_packed(packed: Arc<Packed<T>>) -> Tensor<T> {
         let shape = packed.shape().clone();
-        Tensor::from_source(shape, Box::new(Held { packed, values: OnceLock::new() }))
+        Tensor::from_form(shape, packed)
     }
 
     /// The form in which it is held, of which it may be a view; `None` of plain floats.

@@ -215,7 +215,7 @@ impl<T: FloatElement> Packed<T> {
     }
 
     /// All elements, row after row.
-    pub(super) fn write(&self, out: &mut [T]) {
+    pub(super) fn write_all(&self, out: &mut [T]) {
         let panel = LANES * self.cols;
         for_chunks(out, panel * (1usize << 16).div_ceil(panel), |start, out| {
             let mut some = [T::constant(0.0); 64 * LANES];

@@ -93,7 +93,7 @@ fn every_form<T: FloatElement>() {
     for (rows, cols) in [(5, 3), (40, 100), (70, 601), (34, 648)] {
         for (packed, values) in forms::<T>(rows, cols) {
             let mut found = vec![T::default(); rows * cols];
-            packed.write(&mut found);
+            packed.write_all(&mut found);
             assert!(
                 if exact { bits(&found) == bits(&values) } else { near(&found, &values, 3e-5) },
                 "{packed:?}"
