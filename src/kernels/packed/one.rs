@@ -8,18 +8,23 @@ use super::{
     few::{SIDE, Sums},
     panels::LANES,
 };
-use std::ops::Range;
+use std::{cell::Cell, ops::Range};
 
 /// Columns whose codes begin and end with a byte, in every plane.
 const WHOLE: usize = 8;
-/// Vectors of sums at a time, if not those of one panel are more.
-const SUMS: usize = 4;
+/// Lanes of vectors of which there are registers enough for the sums and scales of all panels; of others one
+/// panel comes after the other.
+const WIDE: usize = 16;
+/// Lanes of vectors that make two sums of a panel, which would wait for themselves, while there are no
+/// registers for more beside their scales: codes that were spread to bytes are faster then.
+const HALF: usize = 8;
 /// Vectors of a panel at most.
 const MOST: usize = 8;
 
 impl<T: FloatElement> Codes<T> {
     /// Adds to the sums of one row those of the columns with the panels from `first` on, and says whether it
-    /// could: only codes in the usual planes, worth themselves, of whole bytes in each group.
+    /// could: only codes in the usual planes, worth themselves, of whole bytes in each group, and only where
+    /// that is the fastest.
     pub(super) fn add_one(&self, x: &[T], first: usize, columns: Range<usize>, sums: &mut Sums<T>) -> bool {
         if !self.in_a_row() || !self.cols.is_multiple_of(WHOLE) || !self.group.is_multiple_of(WHOLE) {
             return false;
@@ -31,9 +36,8 @@ impl<T: FloatElement> Codes<T> {
             4 => OneRow::<T, 4, 0>::add(self, x, first, columns, sums),
             3 => OneRow::<T, 2, 1>::add(self, x, first, columns, sums),
             2 => OneRow::<T, 2, 0>::add(self, x, first, columns, sums),
-            _ => return false,
+            _ => false,
         }
-        true
     }
 }
 
@@ -44,13 +48,16 @@ struct OneRow<'a, T, const A: usize, const B: usize> {
     first: usize,
     columns: Range<usize>,
     sums: *mut [T; LANES],
+    done: Cell<bool>,
 }
 
 impl<T: FloatElement, const A: usize, const B: usize> OneRow<'_, T, A, B> {
-    fn add(codes: &Codes<T>, x: &[T], first: usize, columns: Range<usize>, sums: &mut Sums<T>) {
-        let job = OneRow::<T, A, B> { codes, x, first, columns, sums: sums.as_mut_ptr() };
+    fn add(codes: &Codes<T>, x: &[T], first: usize, columns: Range<usize>, sums: &mut Sums<T>) -> bool {
+        let (sums, done) = (sums.as_mut_ptr(), Cell::new(false));
+        let job = OneRow::<T, A, B> { codes, x, first, columns, sums, done };
         // SAFETY: the sums are borrowed here; what else is read is checked there.
         unsafe { T::with_vectors(&job) }
+        job.done.get()
     }
 }
 
@@ -59,8 +66,12 @@ impl<T: FloatElement, const A: usize, const B: usize> VectorJob for OneRow<'_, T
 
     #[inline(always)]
     unsafe fn run<V: Vector<T = T>>(&self) {
+        if V::LANES == HALF {
+            return;
+        }
+        self.done.set(true);
         let (each, codes) = (LANES / V::LANES, self.codes);
-        let side = SUMS.div_ceil(each);
+        let side = side::<V>();
         let length = if codes.group == 0 { codes.cols } else { codes.group };
         for j in (0..SIDE).step_by(side) {
             // SAFETY: there are sums of `SIDE` panels, and `side` divides that.
@@ -81,7 +92,7 @@ impl<T: FloatElement, const A: usize, const B: usize> VectorJob for OneRow<'_, T
                 let (mut lower, mut upper) = ([&[][..]; SIDE], [&[][..]; SIDE]);
                 for i in 0..side {
                     // Codes come near by themselves, as long runs do.
-                    codes.ask_scales(self.first + j + i + SIDE, from, end);
+                    codes.ask_scales(self.first + j + i + side, from, end);
                     scaling_at(codes, panel(i), from, &mut worth[i]);
                     let (start, end) =
                         ((panel(i) * codes.cols + from) / WHOLE, (panel(i) * codes.cols + end) / WHOLE);
@@ -123,6 +134,11 @@ impl<T: FloatElement, const A: usize, const B: usize> VectorJob for OneRow<'_, T
     }
 }
 
+/// Panels at a time.
+const fn side<V: Vector>() -> usize {
+    if V::LANES == WIDE { SIDE } else { 1 }
+}
+
 /// Adds the `I`th of eight columns of some panels.
 ///
 /// # Safety
@@ -139,7 +155,7 @@ unsafe fn column<V: Vector, const A: usize, const B: usize, const I: usize>(
     // SAFETY: the caller's.
     unsafe {
         let x = V::splat(x[I]);
-        for v in 0..SUMS.div_ceil(each) * each {
+        for v in 0..side::<V>() * each {
             let at = |column: usize| column * LANES + v % each * V::LANES;
             let mask = |bits: usize| ((1u32 << bits) - 1) as u8;
             let mut code = V::small(lower[v / each].add(at(I * A / 8)), (I * A % 8) as u32, mask(A));
