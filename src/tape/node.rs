@@ -325,18 +325,16 @@ impl<T: TapeFloat> Tape<T> {
             if recorded {
                 self.not_replayable("something was computed without being recorded");
             }
-            if let Some(seen) = self.show_lookup(rule, inputs, &value) {
+            if let Some(seen) = self.show_computed(rule, inputs, &value) {
                 return seen;
             }
-            self.show_product(rule, inputs, None);
             return Var::new(self, value, NodeId::NONE);
         }
         if let Err(message) = self.room_for_node(inputs.len() + 2) {
             return self.fail_op(rule.name(), message, inputs);
         }
         let next = NodeId::at(self.tensors.nodes.borrow().len());
-        self.show_product(rule, inputs, Some(next));
-        self.show_rows(rule, inputs, next);
+        self.show_recorded(rule, inputs, next);
         let nodes = inputs.iter().map(|v| v.node().unwrap_or(NodeId::NONE)).collect();
         let kept = slots(keep, inputs.len()).filter_map(|slot| {
             let kept = match slot {

@@ -73,7 +73,7 @@ impl<'t, T: TapeFloat> Step<'_, 't, T> {
         let values = kept.get_mut(self.node.kept_range()).unwrap_or_default();
         let (_, value) = values.iter_mut().find(|(slot, _)| *slot == EXTRA)?;
         let value = if self.sweep.free { value.take() } else { value.clone() };
-        value.map(|value| whole(&value))
+        value.map(whole)
     }
 
     /// The gradient of an operand so far, for a rule that goes on with the sum and gives the whole.
@@ -94,7 +94,7 @@ impl<'t, T: TapeFloat> Step<'_, 't, T> {
         match values.iter().find(|(s, _)| *s == slot) {
             Some((_, Some(value))) => {
                 let id = if self.sweep.graph { node } else { NodeId::NONE };
-                Var::new(self.tape, whole(value), id)
+                Var::new(self.tape, whole(value.clone()), id)
             }
             _ => self.tape.fail_op("backward", "a value that the rule reads was not kept", &[]),
         }
@@ -201,9 +201,12 @@ pub(super) fn with_node<T: TapeFloat, R>(
 }
 
 /// A value as numbers in memory, if it was kept in halves.
-fn whole<T: TapeFloat>(value: &Tensor<T>) -> Tensor<T> {
-    match value.is_in_halves() {
-        true => value.in_memory().map_or_else(Tensor::lacking, Cow::into_owned),
-        false => value.clone(),
-    }
+#[inline]
+fn whole<T: TapeFloat>(value: Tensor<T>) -> Tensor<T> {
+    if value.is_in_halves() { spread(&value) } else { value }
+}
+
+#[cold]
+fn spread<T: TapeFloat>(halves: &Tensor<T>) -> Tensor<T> {
+    halves.in_memory().map_or_else(Tensor::lacking, Cow::into_owned)
 }

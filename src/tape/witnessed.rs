@@ -42,10 +42,35 @@ impl<T: TapeFloat> Tape<T> {
         }
     }
 
+    /// An operation that will have the node `next`.
     #[inline]
-    pub(super) fn show_product(&self, rule: &dyn Rule<T>, inputs: &[&Var<'_, T>], node: Option<NodeId>) {
-        if self.settings.witnessed.get()
-            && let (Some(witness), [x, w, ..]) = (self.tensors.witness(), inputs)
+    pub(super) fn show_recorded(&self, rule: &dyn Rule<T>, inputs: &[&Var<'_, T>], next: NodeId) {
+        if self.settings.witnessed.get() {
+            self.show_product(rule, inputs, Some(next));
+            self.show_rows(rule, inputs, next);
+        }
+    }
+
+    /// An operation that isn't recorded. Rows of a constant that is looked at are put on the tape, so that
+    /// they have adjoints.
+    #[inline]
+    #[track_caller]
+    pub(super) fn show_computed(
+        &self,
+        rule: &dyn Rule<T>,
+        inputs: &[&Var<'_, T>],
+        y: &Tensor<T>,
+    ) -> Option<Var<'_, T>> {
+        if !self.settings.witnessed.get() {
+            return None;
+        }
+        self.show_product(rule, inputs, None);
+        self.show_lookup(rule, inputs, y)
+    }
+
+    #[cold]
+    fn show_product(&self, rule: &dyn Rule<T>, inputs: &[&Var<'_, T>], node: Option<NodeId>) {
+        if let (Some(witness), [x, w, ..]) = (self.tensors.witness(), inputs)
             && let Some((x, w)) = rule.rows_and_weight(x.tensor(), w.tensor())
         {
             witness.product(&x, &w, node);
@@ -53,26 +78,19 @@ impl<T: TapeFloat> Tape<T> {
     }
 
     /// Rows that are looked up, and their node.
-    #[inline]
-    pub(super) fn show_rows(&self, rule: &dyn Rule<T>, inputs: &[&Var<'_, T>], node: NodeId) {
-        if self.settings.witnessed.get()
-            && rule.looks_up()
+    #[cold]
+    fn show_rows(&self, rule: &dyn Rule<T>, inputs: &[&Var<'_, T>], node: NodeId) {
+        if rule.looks_up()
             && let (Some(witness), [w, ..]) = (self.tensors.witness(), inputs)
         {
             witness.lookup(w.tensor(), Some(node));
         }
     }
 
-    /// Rows of a constant that is looked at are put on the tape, so that they have adjoints.
-    #[inline]
+    #[cold]
     #[track_caller]
-    pub(super) fn show_lookup(
-        &self,
-        rule: &dyn Rule<T>,
-        inputs: &[&Var<'_, T>],
-        y: &Tensor<T>,
-    ) -> Option<Var<'_, T>> {
-        if !self.settings.witnessed.get() || !rule.looks_up() {
+    fn show_lookup(&self, rule: &dyn Rule<T>, inputs: &[&Var<'_, T>], y: &Tensor<T>) -> Option<Var<'_, T>> {
+        if !rule.looks_up() {
             return None;
         }
         let (witness, w) = (self.tensors.witness()?, inputs.first()?.tensor());

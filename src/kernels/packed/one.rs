@@ -12,14 +12,6 @@ use std::{cell::Cell, ops::Range};
 
 /// Columns whose codes begin and end with a byte, in every plane.
 const WHOLE: usize = 8;
-/// Lanes of vectors of which there are registers enough for the sums and scales of all panels; of others one
-/// panel comes after the other.
-const WIDE: usize = 16;
-/// Lanes of vectors that make two sums of a panel, which would wait for themselves, while there are no
-/// registers for more beside their scales: codes that were spread to bytes are faster then.
-const HALF: usize = 8;
-/// Vectors of a panel at most.
-const MOST: usize = 8;
 
 impl<T: FloatElement> Codes<T> {
     /// Adds to the sums of one row those of the columns with the panels from `first` on, and says whether it
@@ -66,77 +58,79 @@ impl<T: FloatElement, const A: usize, const B: usize> VectorJob for OneRow<'_, T
 
     #[inline(always)]
     unsafe fn run<V: Vector<T = T>>(&self) {
-        if V::LANES == HALF {
-            return;
-        }
-        self.done.set(true);
-        let (each, codes) = (LANES / V::LANES, self.codes);
-        let side = side::<V>();
-        let length = if codes.group == 0 { codes.cols } else { codes.group };
-        for j in (0..SIDE).step_by(side) {
-            // SAFETY: there are sums of `SIDE` panels, and `side` divides that.
-            let to = unsafe { self.sums.add(j).cast::<T>() };
-            // Behind the last panel that one again, for nobody.
-            let panel = |i: usize| (codes.rows.div_ceil(LANES) - 1).min(self.first + j + i);
-            // SAFETY: the caller's machine has the instructions.
-            let zero = unsafe { V::splat(T::constant(0.0)) };
-            let mut sums = [zero; MOST];
-            for (v, sums) in sums.iter_mut().enumerate().take(side * each) {
-                // SAFETY: as above, `each` vectors for each panel.
-                *sums = unsafe { V::load(to.add(v * V::LANES)) };
-            }
-            let mut worth: [Scaling<T>; SIDE] = std::array::from_fn(|_| Scaling::default());
-            let mut from = self.columns.start;
-            while from < self.columns.end {
-                let end = self.columns.end.min((from / length + 1) * length);
-                let (mut lower, mut upper) = ([&[][..]; SIDE], [&[][..]; SIDE]);
-                for i in 0..side {
-                    // Codes come near by themselves, as long runs do.
-                    codes.ask_scales(self.first + j + i + side, from, end);
-                    scaling_at(codes, panel(i), from, &mut worth[i]);
-                    let (start, end) =
-                        ((panel(i) * codes.cols + from) / WHOLE, (panel(i) * codes.cols + end) / WHOLE);
-                    lower[i] = codes.planes[0].bytes[start * A..end * A].as_flattened();
-                    if B > 0 {
-                        upper[i] = codes.planes[1].bytes[start * B..end * B].as_flattened();
-                    }
-                }
-                let mut scaling = [[zero; MOST]; 3];
-                for v in 0..side * each {
-                    let Scaling { low, scale, offset } = &worth[v / each];
-                    for (i, list) in [low, scale, offset].into_iter().enumerate() {
-                        // SAFETY: a list of a panel has `each` vectors.
-                        scaling[i][v] = unsafe { V::load(list.as_ptr().add(v % each * V::LANES)) };
-                    }
-                }
-                for (k, x) in self.x[from..end].as_chunks::<WHOLE>().0.iter().enumerate() {
-                    // SAFETY: there are as many bytes of each panel as of these columns.
-                    unsafe {
-                        let lower = lower.map(|bytes| bytes.as_ptr().wrapping_add(k * A * LANES));
-                        let upper = upper.map(|bytes| bytes.as_ptr().wrapping_add(k * B * LANES));
-                        column::<V, A, B, 0>(x, lower, upper, &scaling, &mut sums);
-                        column::<V, A, B, 1>(x, lower, upper, &scaling, &mut sums);
-                        column::<V, A, B, 2>(x, lower, upper, &scaling, &mut sums);
-                        column::<V, A, B, 3>(x, lower, upper, &scaling, &mut sums);
-                        column::<V, A, B, 4>(x, lower, upper, &scaling, &mut sums);
-                        column::<V, A, B, 5>(x, lower, upper, &scaling, &mut sums);
-                        column::<V, A, B, 6>(x, lower, upper, &scaling, &mut sums);
-                        column::<V, A, B, 7>(x, lower, upper, &scaling, &mut sums);
-                    }
-                }
-                from = end;
-            }
-            for (v, sums) in sums.iter().enumerate().take(side * each) {
-                // SAFETY: as above.
-                unsafe { sums.store(to.add(v * V::LANES)) };
-            }
+        // Of vectors of a whole panel there are registers enough for all sums and scales. With others, codes
+        // that were spread to bytes are faster, or nearly as fast.
+        if const { V::LANES == LANES } {
+            // SAFETY: the caller's.
+            unsafe { self.run_wide::<V>() }
+            self.done.set(true);
         }
     }
 }
 
-/// Panels at a time.
-const fn side<V: Vector>() -> usize {
-    if V::LANES == WIDE { SIDE } else { 1 }
+impl<T: FloatElement, const A: usize, const B: usize> OneRow<'_, T, A, B> {
+    /// # Safety
+    /// The machine must have the instructions of `V`, a vector for each panel.
+    #[inline(always)]
+    unsafe fn run_wide<V: Vector<T = T>>(&self) {
+        let codes = self.codes;
+        let length = if codes.group == 0 { codes.cols } else { codes.group };
+        // Behind the last panel that one again, for nobody.
+        let panel = |i: usize| (codes.rows.div_ceil(LANES) - 1).min(self.first + i);
+        // SAFETY: the caller's machine has the instructions.
+        let zero = unsafe { V::splat(T::constant(0.0)) };
+        let mut sums = [zero; SIDE];
+        for (i, sums) in sums.iter_mut().enumerate() {
+            // SAFETY: there are sums of `SIDE` panels.
+            *sums = unsafe { V::load(self.sums.add(i).cast()) };
+        }
+        let mut worth: [Scaling<T>; SIDE] = std::array::from_fn(|_| Scaling::default());
+        let mut from = self.columns.start;
+        while from < self.columns.end {
+            let end = self.columns.end.min((from / length + 1) * length);
+            let (mut lower, mut upper) = ([&[][..]; SIDE], [&[][..]; SIDE]);
+            let mut scaling = [[zero; SIDE]; 3];
+            for i in 0..SIDE {
+                // Codes come near by themselves, as long runs do.
+                codes.ask_scales(self.first + i + SIDE, from, end);
+                scaling_at(codes, panel(i), from, &mut worth[i]);
+                let Scaling { low, scale, offset } = &worth[i];
+                for (part, list) in [low, scale, offset].into_iter().enumerate() {
+                    // SAFETY: a list has a number for each lane.
+                    scaling[part][i] = unsafe { V::load(list.as_ptr()) };
+                }
+                let start = (panel(i) * codes.cols + from) / WHOLE;
+                let end = (panel(i) * codes.cols + end) / WHOLE;
+                lower[i] = codes.planes[0].bytes[start * A..end * A].as_flattened();
+                if B > 0 {
+                    upper[i] = codes.planes[1].bytes[start * B..end * B].as_flattened();
+                }
+            }
+            for (k, x) in self.x[from..end].as_chunks::<WHOLE>().0.iter().enumerate() {
+                // SAFETY: there are as many bytes of each panel as of these columns.
+                unsafe {
+                    let (mut low, mut high) = ([std::ptr::null(); SIDE], [std::ptr::null(); SIDE]);
+                    for i in 0..SIDE {
+                        low[i] = lower[i].as_ptr().wrapping_add(k * A * LANES);
+                        high[i] = upper[i].as_ptr().wrapping_add(k * B * LANES);
+                    }
+                    column::<V, A, B, 0>(x, low, high, &scaling, &mut sums);
+                    column::<V, A, B, 1>(x, low, high, &scaling, &mut sums);
+                    column::<V, A, B, 2>(x, low, high, &scaling, &mut sums);
+                    column::<V, A, B, 3>(x, low, high, &scaling, &mut sums);
+                    column::<V, A, B, 4>(x, low, high, &scaling, &mut sums);
+                    column::<V, A, B, 5>(x, low, high, &scaling, &mut sums);
+                    column::<V, A, B, 6>(x, low, high, &scaling, &mut sums);
+                    column::<V, A, B, 7>(x, low, high, &scaling, &mut sums);
+                }
+            }
+            from = end;
+        }
+        for (i, sums) in sums.iter().enumerate() {
+            // SAFETY: as above.
+            unsafe { sums.store(self.sums.add(i).cast()) };
+        }
+    }
 }
 
 /// Adds the `I`th of eight columns of some panels.
@@ -148,23 +142,21 @@ unsafe fn column<V: Vector, const A: usize, const B: usize, const I: usize>(
     x: &[V::T; WHOLE],
     lower: [*const u8; SIDE],
     upper: [*const u8; SIDE],
-    [low, scale, offset]: &[[V; MOST]; 3],
-    sums: &mut [V; MOST],
+    [low, scale, offset]: &[[V; SIDE]; 3],
+    sums: &mut [V; SIDE],
 ) {
-    let each = LANES / V::LANES;
     // SAFETY: the caller's.
     unsafe {
         let x = V::splat(x[I]);
-        for v in 0..side::<V>() * each {
-            let at = |column: usize| column * LANES + v % each * V::LANES;
+        for i in 0..SIDE {
             let mask = |bits: usize| ((1u32 << bits) - 1) as u8;
-            let mut code = V::small(lower[v / each].add(at(I * A / 8)), (I * A % 8) as u32, mask(A));
+            let mut code = V::small(lower[i].add(I * A / 8 * LANES), (I * A % 8) as u32, mask(A));
             if B > 0 {
-                let upper = V::small(upper[v / each].add(at(I * B / 8)), (I * B % 8) as u32, mask(B));
+                let upper = V::small(upper[i].add(I * B / 8 * LANES), (I * B % 8) as u32, mask(B));
                 code = upper.mul_add(V::splat(V::T::from(1 << (A % 8))), code);
             }
-            let w = code.add(low[v]).mul_add(scale[v], offset[v]);
-            sums[v] = x.mul_add(w, sums[v]);
+            let w = code.add(low[i]).mul_add(scale[i], offset[i]);
+            sums[i] = x.mul_add(w, sums[i]);
         }
     }
 }
