@@ -1,7 +1,8 @@
 //! Convolution over up to three axes as products of matrices: windows of the input are laid out as the
-//! columns of a matrix, a block of output positions at a time, so that the buffer stays small. Samples are
-//! shared out among threads.
+//! columns of a matrix, a block of output positions at a time, so that the buffer stays small. At stride 1
+//! they are read where they lie in a padded sample. Samples are shared out among threads.
 mod depthwise;
+mod padded;
 mod windows;
 
 #[cfg(test)]
@@ -14,6 +15,7 @@ use crate::{
     tensor::{Shape, Unfilled},
     threads::{for_chunks, try_chunks},
 };
+use padded::Plane;
 
 /// What is convolved with what. Axes that a convolution doesn't have are of size 1.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
@@ -119,8 +121,10 @@ pub(crate) fn forward<T: FloatElement>(
     if sample == 0 {
         return Ok(());
     }
-    if let Some(plane) = g.plane() {
-        return plane.forward(x, w, bias, y);
+    match g.plane() {
+        Some(plane) if plane.is_depthwise() => return plane.depthwise(x, w, bias, y),
+        Some(plane) if plane.has_products() => return plane.products(x, w, bias, y),
+        _ => {}
     }
     try_chunks(y, sample, &|start, y| {
         let x = &x[start / sample * size..][..size];
@@ -162,11 +166,16 @@ pub(crate) fn input_gradient<T: FloatElement>(g: &Geometry, dy: &[T], w: &[T], d
         return Ok(());
     }
     if let Some(plane) = g.plane().and_then(|plane| plane.turned()) {
-        let mut turned = buffer::<T>(w.len())?;
-        let turned = turned.as_mut_slice();
-        turned.copy_from_slice(w);
-        turned.chunks_exact_mut(window).for_each(<[T]>::reverse);
-        return plane.forward(dy, turned, None, dx);
+        let depthwise = plane.is_depthwise();
+        if depthwise || plane.has_products() {
+            let mut turned = plane.turned_weights(w)?;
+            let w = turned.as_mut_slice();
+            return if depthwise {
+                plane.depthwise(dy, w, None, dx)
+            } else {
+                plane.products(dy, w, None, dx)
+            };
+        }
     }
     try_chunks(dx, size, &|start, dx| {
         dx.fill(T::default());
@@ -206,7 +215,7 @@ pub(crate) fn weight_gradient<T: FloatElement>(g: &Geometry, x: &[T], dy: &[T], 
         if samples.is_empty() {
             sum.fill(T::default());
         }
-        if let Some(plane) = g.plane() {
+        if let Some(plane) = g.plane().filter(Plane::is_depthwise) {
             sum.fill(T::default());
             return plane.add_weights(
                 &x[samples.start * size..samples.end * size],

@@ -7,6 +7,7 @@ mod product;
 mod tile;
 mod vector;
 mod vector_product;
+mod windows;
 
 #[cfg(test)]
 mod tests;
@@ -14,7 +15,11 @@ mod tests;
 pub(crate) use blocks::{Blocks, add_blocks};
 pub(crate) use mat::{Mat, MatMut};
 pub(crate) use product::{MatmulElement, Misfit};
-pub(super) use {product::VectorJob, vector::Vector};
+pub(super) use {
+    product::VectorJob,
+    vector::Vector,
+    windows::{Grid, SLACK, Windows, matmul_windows},
+};
 
 use crate::isa::{Isa, isa};
 use crate::threads::{self, Scratch, with_scratch};
@@ -112,10 +117,14 @@ impl<T: MatmulElement> Product<T> {
         }
     }
 
-    fn split(self, kernel: Kernel) {
+    /// Among how many tasks it is shared out that take at least so many multiply-adds each.
+    fn parts(&self, grain: usize) -> usize {
         let work = self.m.saturating_mul(self.n).saturating_mul(self.k);
-        let grain = if kernel == Kernel::Tiles { GRAIN } else { VECTOR_GRAIN };
-        let parts = if work < 2 * grain { 1 } else { threads::num_threads().min(work / grain) };
+        if work < 2 * grain { 1 } else { threads::num_threads().min(work / grain) }
+    }
+
+    fn split(self, kernel: Kernel) {
+        let parts = self.parts(if kernel == Kernel::Tiles { GRAIN } else { VECTOR_GRAIN });
         if parts < 2 {
             // SAFETY: the product was checked, and the kernel chosen for its strides.
             return unsafe { T::compute(kernel, &self) };

@@ -3,7 +3,7 @@
 use std::{cell::Cell, mem::MaybeUninit};
 
 /// Bytes. The system gives the pages of which something is used.
-const SIZE: usize = 1260 << 10;
+const SIZE: usize = 1264 << 10;
 
 /// Memory with anything in it.
 #[repr(align(64))]

@@ -1,13 +1,12 @@
 //! Convolutions in which each channel is convolved by itself, at stride 1: there is nothing for a product of
 //! matrices to share, so the lines of a padded channel are multiplied as they lie.
-use super::{Geometry, windows::copy};
+use super::{padded::Plane, volume, windows::copy};
 use crate::{
     error::Checked,
     kernels::{
         FloatElement,
         vectorised::{MulAdd, vectorised},
     },
-    tensor::{Shape, Unfilled},
     threads::{num_threads, try_chunks},
 };
 
@@ -21,59 +20,24 @@ const SOME: usize = 4;
 /// Outputs of a task.
 const GRAIN: usize = 1 << 15;
 
-/// How a channel is read: the sizes of the output, the kernel and the channel with what is around it.
-#[derive(Clone, Copy)]
-pub(super) struct Plane {
-    channels: usize,
-    output: [usize; 3],
-    kernel: [usize; 3],
-    dilation: [usize; 3],
-    padded: [usize; 3],
-    /// Where the channel begins, and its sizes.
-    padding: [usize; 3],
-    input: [usize; 3],
-}
-
-fn volume(sizes: [usize; 3]) -> usize {
-    sizes.iter().product()
-}
-
-impl Geometry {
-    /// If this is such a convolution, how it is done; the gradient of the weights, too.
-    pub(super) fn plane(&self) -> Option<Plane> {
-        let alone = self.inputs == self.groups && self.outputs == self.groups;
-        (alone && self.stride == [1; 3] && volume(self.kernel) > 1).then(|| Plane {
-            channels: self.groups,
-            output: self.output,
-            kernel: self.kernel,
-            dilation: self.dilation,
-            padded: [0, 1, 2].map(|i| self.output[i] + self.dilation[i] * (self.kernel[i] - 1)),
-            padding: self.padding,
-            input: self.input,
-        })
-    }
-}
-
 impl Plane {
-    /// For the gradient of the input, with the output's for an input: the kernel goes from its end to its beginning.
-    pub fn turned(self) -> Option<Plane> {
-        let reach = [0, 1, 2].map(|i| self.dilation[i] * (self.kernel[i] - 1));
-        let [d, h, w] = [0, 1, 2].map(|i| reach[i].checked_sub(self.padding[i]));
-        let padded = [0, 1, 2].map(|i| self.input[i] + reach[i]);
-        Some(Plane { output: self.input, input: self.output, padding: [d?, h?, w?], padded, ..self })
-    }
-
     /// `y[n, c] = bias[c] + Σ w[c, k] · x[n, c, windows]`
-    pub fn forward<T: FloatElement>(&self, x: &[T], w: &[T], bias: Option<&[T]>, y: &mut [T]) -> Checked<()> {
+    pub fn depthwise<T: FloatElement>(
+        &self,
+        x: &[T],
+        w: &[T],
+        bias: Option<&[T]>,
+        y: &mut [T],
+    ) -> Checked<()> {
         let (size, each, window) = (volume(self.input), volume(self.output), volume(self.kernel));
         let planes = y.len() / each.max(1);
         let share = (GRAIN / each.max(1)).clamp(1, planes.div_ceil(4 * num_threads()).max(1));
         try_chunks(y, share * each, &|start, y| {
-            let mut padded = self.buffer()?;
+            let mut padded = self.room(1)?;
             let padded = padded.as_mut_slice();
             padded.fill(T::default());
             for (k, y) in y.chunks_exact_mut(each).enumerate() {
-                let (at, channel) = (start / each + k, (start / each + k) % self.channels);
+                let (at, channel) = (start / each + k, (start / each + k) % self.groups);
                 self.pad(&x[at * size..][..size], padded);
                 let start = bias.map_or(T::default(), |bias| bias[channel]);
                 correlate(self, padded, &w[channel * window..][..window], start, y);
@@ -85,45 +49,14 @@ impl Plane {
     /// Adds the gradients of the weights that come from some samples, of which `dy` has as many or more.
     pub fn add_weights<T: FloatElement>(&self, x: &[T], dy: &[T], dw: &mut [T]) -> Checked<()> {
         let (size, each, window) = (volume(self.input), volume(self.output), volume(self.kernel));
-        let mut padded = self.buffer()?;
+        let mut padded = self.room(1)?;
         let padded = padded.as_mut_slice();
         padded.fill(T::default());
         for (at, (x, dy)) in x.chunks_exact(size.max(1)).zip(dy.chunks_exact(each.max(1))).enumerate() {
             self.pad(x, padded);
-            add_weights(self, padded, dy, &mut dw[at % self.channels * window..][..window]);
+            add_weights(self, padded, dy, &mut dw[at % self.groups * window..][..window]);
         }
         Ok(())
-    }
-
-    /// Room for one channel: for more than there is, since lines are read beyond their end.
-    fn buffer<T: FloatElement>(&self) -> Checked<Unfilled<T>> {
-        Unfilled::new(Shape::new(&[volume(self.padded) + WIDE])).made()
-    }
-
-    /// A channel into the middle of the buffer, around which there are zeros.
-    fn pad<T: FloatElement>(&self, x: &[T], to: &mut [T]) {
-        let [_, height, width] = self.input;
-        // What lies behind the last window isn't read.
-        let inside = [0, 1, 2].map(|i| self.input[i].min(self.padded[i].saturating_sub(self.padding[i])));
-        for d in 0..inside[0] {
-            for h in 0..inside[1] {
-                let from = &x[(d * height + h) * width..][..inside[2]];
-                let at = self.at([d + self.padding[0], h + self.padding[1], self.padding[2]]);
-                copy(from, &mut to[at..][..inside[2]]);
-            }
-        }
-    }
-
-    /// A place in the buffer.
-    #[inline(always)]
-    fn at(&self, place: [usize; 3]) -> usize {
-        (place[0] * self.padded[1] + place[1]) * self.padded[2] + place[2]
-    }
-
-    /// How far behind its place a line of the output reads for a line of the kernel.
-    #[inline(always)]
-    fn reach(&self, d: usize, h: usize) -> usize {
-        self.at([d * self.dilation[0], h * self.dilation[1], 0])
     }
 
     #[inline(always)]

@@ -2,7 +2,11 @@
 //! suits it.
 use super::mat::{Mat, MatMut, fits};
 use super::vector::Vector;
-use std::ops::{Add, Mul};
+use super::windows::Places;
+use std::{
+    ops::{Add, Mul},
+    ptr::NonNull,
+};
 
 /// Floats that matrix products are made of.
 pub trait MatmulElement:
@@ -76,6 +80,8 @@ pub struct Product<T> {
     /// What beta multiplies: `c` itself, or other elements to begin with, which lie like those of `c` or, in
     /// the axis where they are broadcast, in one place.
     pub(super) start: View<T>,
+    /// Where the elements of B lie if they are windows of what `b` begins with.
+    pub(super) places: Option<NonNull<Places>>,
 }
 
 // SAFETY: a product reads a and b and writes c; those who run parts of one at the same time give them parts
@@ -151,6 +157,7 @@ impl<T: MatmulElement> Product<T> {
             b: View { data: b.data.as_ptr().cast_mut(), row: b.row_stride, col: b.col_stride },
             c: view,
             start: view,
+            places: None,
         })
     }
 

@@ -7,6 +7,7 @@ use super::{
     product::{MatmulElement, Product, View},
     vector::{Job, Vector},
     vector_product::load,
+    windows::PackWindows,
 };
 
 /// Most steps along k that a panel holds.
@@ -17,13 +18,15 @@ pub(super) const MC: usize = 528;
 const MANY: usize = 4;
 /// Most rows and columns (in elements) of a tile.
 const MAX_ROWS: usize = 8;
-const MAX_COLS: usize = 32;
+pub(super) const MAX_COLS: usize = 32;
 
 /// Where packed panels lie while a block is computed.
 #[repr(C, align(64))]
 pub(super) struct Panels<T> {
     a: [T; MC * KC],
     b: [T; MAX_COLS * KC],
+    /// Where the rows of windows begin.
+    rows: [usize; KC],
 }
 
 /// `C = alpha A B + beta C`. `R` and `NV` are the rows of a full tile and its vectors per row.
@@ -42,6 +45,8 @@ impl<V: Vector<T: MatmulElement>, const R: usize, const NV: usize> Job for Tiles
         let width = NV * V::LANES;
         // SAFETY: both are parts of it.
         let (packed_a, packed_b) = unsafe { ((&raw mut (*panels).a).cast(), (&raw mut (*panels).b).cast()) };
+        // SAFETY: so are these, and the caller's.
+        let (rows_of_b, places) = unsafe { ((&raw mut (*panels).rows).cast(), x.places.map(|p| p.as_ref())) };
         let pack_a = match x.a {
             View { col: 1, .. } => R.is_multiple_of(V::SQUARE) && x.n > MANY * width,
             View { row: 1, .. } => x.n > width,
@@ -54,6 +59,10 @@ impl<V: Vector<T: MatmulElement>, const R: usize, const NV: usize> Job for Tiles
         for p in (0..x.k.max(1)).step_by(steps) {
             let k = steps.min(x.k - p);
             let beta = if p == 0 { x.beta } else { V::T::ONE };
+            if let Some(places) = places {
+                // SAFETY: there is room for `KC`.
+                unsafe { places.rows(p, k, rows_of_b) };
+            }
             for i in (0..x.m).step_by(rows) {
                 let m = rows.min(x.m - i);
                 // SAFETY: here and below, all indices are below the sizes of the product, and panels are no
@@ -65,12 +74,22 @@ impl<V: Vector<T: MatmulElement>, const R: usize, const NV: usize> Job for Tiles
                 for j in (0..x.n).step_by(width) {
                     let n = width.min(x.n - j);
                     let mut b = unsafe { x.b.at(p, j) };
-                    if b.col != 1 || !n.is_multiple_of(V::LANES) || m > 4 * R {
+                    let packed = View { data: packed_b, row: n.next_multiple_of(V::LANES) as isize, col: 1 };
+                    if let Some(places) = places {
+                        let (image, rows) = (x.b.data, rows_of_b);
+                        let pack = PackWindows::<V> { image, rows, k, places, first: j, n, to: packed_b };
+                        unsafe { V::run(&pack) };
+                        b = packed;
+                    } else if b.col != 1 || !n.is_multiple_of(V::LANES) || m > 4 * R {
                         unsafe { V::run(&PackColumns::<V> { b, k, n, to: packed_b }) };
-                        b = View { data: packed_b, row: n.next_multiple_of(V::LANES) as isize, col: 1 };
+                        b = packed;
                     }
                     // What is in the panel behind this one comes near meanwhile.
-                    let ahead = if j + width < x.n && b.row != 1 { k.div_ceil(m.div_ceil(R)) } else { 0 };
+                    let ahead = if j + width < x.n && b.row != 1 && places.is_none() {
+                        k.div_ceil(m.div_ceil(R))
+                    } else {
+                        0
+                    };
                     unsafe {
                         let next = if ahead > 0 { x.b.at(p, j + width) } else { b };
                         let a = if pack_a { View { data: packed_a, row: 1, col: R as isize } } else { a };
@@ -182,7 +201,7 @@ const FEW: usize = 16;
 /// Whether a product is too small for panels to be worth it: rows of C that fit a vector, and few of them.
 #[inline(always)]
 pub(super) fn is_small<V: Vector>(x: &Product<V::T>) -> bool {
-    x.n <= V::LANES && x.m.max(x.k) <= FEW && x.c.col == 1
+    x.n <= V::LANES && x.m.max(x.k) <= FEW && x.c.col == 1 && x.places.is_none()
 }
 
 /// A product that [`is_small`], row after row.
@@ -225,7 +244,7 @@ impl<V: Vector<T: MatmulElement>> Job for Small<'_, V> {
 
 /// Whether a product has one step along k, rows that lie side by side, and such a row of B, or one number as that.
 pub(super) fn is_outer<T>(x: &Product<T>) -> bool {
-    x.k == 1 && [x.c.col, x.start.col] == [1; 2] && (0..=1).contains(&x.b.col)
+    x.k == 1 && [x.c.col, x.start.col] == [1; 2] && (0..=1).contains(&x.b.col) && x.places.is_none()
 }
 
 /// A product that [`is_outer`], row after row: it is limited by the memory it writes.

@@ -1,0 +1,220 @@
+//! Matrices whose columns are windows of an image, read where they lie: what a product needs of one is packed
+//! from the image itself.
+use super::{
+    GRAIN,
+    mat::{Mat, MatMut, fits},
+    product::{Kernel, MatmulElement, Misfit, Product, View},
+    tile::MAX_COLS,
+    vector::{Job, Vector},
+};
+use crate::threads;
+use std::ptr::NonNull;
+
+/// Elements that are read behind the last one, and dropped.
+pub(crate) const SLACK: usize = 16;
+
+/// Where a row or a column begins: its number, in digits of these sizes, takes a step for each.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Grid {
+    pub sizes: [usize; 4],
+    pub steps: [usize; 4],
+}
+
+impl Grid {
+    fn len(&self) -> Option<usize> {
+        self.sizes.iter().try_fold(1, |all: usize, &size| all.checked_mul(size))
+    }
+
+    /// Where the last one begins, if there is one.
+    fn last(&self) -> Option<usize> {
+        let mut digits = self.sizes.iter().zip(self.steps);
+        digits
+            .try_fold(0, |all: usize, (size, step)| all.checked_add(size.checked_sub(1)?.checked_mul(step)?))
+    }
+
+    fn at(&self, number: usize) -> Cursor<'_> {
+        let (mut digits, mut rest) = ([0; 4], number);
+        for (digit, size) in digits.iter_mut().zip(self.sizes).rev() {
+            (*digit, rest) = (rest % size.max(1), rest / size.max(1));
+        }
+        let at = digits.iter().zip(self.steps).map(|(digit, step)| digit * step).sum();
+        Cursor { grid: self, digits, at }
+    }
+}
+
+/// A number of a grid, behind whose last one there is the first.
+struct Cursor<'a> {
+    grid: &'a Grid,
+    digits: [usize; 4],
+    at: usize,
+}
+
+impl Cursor<'_> {
+    /// Goes past numbers that differ in the last digit alone, `most` or as many as there are, and says how many
+    /// these are and where the first one begins.
+    #[inline]
+    fn run(&mut self, most: usize) -> (usize, usize) {
+        let Grid { sizes, steps } = self.grid;
+        let (at, len) = (self.at, most.min(sizes[3] - self.digits[3]));
+        self.digits[3] += len;
+        self.at += len * steps[3];
+        for i in (0..4).rev() {
+            if self.digits[i] < sizes[i] {
+                break;
+            }
+            self.at -= self.digits[i] * steps[i];
+            self.digits[i] = 0;
+            if i > 0 {
+                self.digits[i - 1] += 1;
+                self.at += steps[i - 1];
+            }
+        }
+        (at, len)
+    }
+}
+
+/// A matrix to read: element `(i, j)` is `data[rows[i] + columns[j]]`. Behind the last one there are [`SLACK`]
+/// others.
+pub(crate) struct Windows<'a, T> {
+    pub data: &'a [T],
+    pub rows: Grid,
+    pub columns: Grid,
+}
+
+/// How the columns of a product's B lie.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct Places {
+    rows: Grid,
+    columns: Grid,
+    /// The first column's number.
+    first: usize,
+}
+
+impl Places {
+    /// Where `count` rows from the `from`th on begin.
+    ///
+    /// # Safety
+    /// There must be room for so many.
+    pub(super) unsafe fn rows(&self, from: usize, count: usize, to: *mut usize) {
+        let (mut cursor, mut done) = (self.rows.at(from), 0);
+        while done < count {
+            let (at, len) = cursor.run(count - done);
+            for i in 0..len {
+                // SAFETY: this is below the count.
+                unsafe { *to.add(done + i) = at + i * self.rows.steps[3] };
+            }
+            done += len;
+        }
+    }
+}
+
+/// `c = a b + beta c`, on this thread alone or on all.
+pub(crate) fn matmul_windows<T: MatmulElement>(
+    a: Mat<T>,
+    b: &Windows<T>,
+    beta: T,
+    c: MatMut<T>,
+    alone: bool,
+) -> Result<(), Misfit> {
+    let end = b.rows.last().zip(b.columns.last()).and_then(|(row, column)| row.checked_add(column));
+    let ok = b.rows.len() == Some(a.cols)
+        && b.columns.len() == Some(c.cols)
+        && a.rows == c.rows
+        && end.and_then(|end| end.checked_add(SLACK)).is_some_and(|end| end < b.data.len())
+        && fits(a.data.len(), a.rows, a.cols, a.row_stride, a.col_stride)
+        && fits(c.data.len(), c.rows, c.cols, c.row_stride, c.col_stride)
+        && c.is_injective();
+    if !ok {
+        return Err(Misfit);
+    }
+    let view = View { data: c.data.as_mut_ptr(), row: c.row_stride, col: c.col_stride };
+    let product = Product {
+        m: a.rows,
+        n: c.cols,
+        k: a.cols,
+        alpha: T::ONE,
+        beta,
+        a: View { data: a.data.as_ptr().cast_mut(), row: a.row_stride, col: a.col_stride },
+        b: View { data: b.data.as_ptr().cast_mut(), row: 0, col: 0 },
+        c: view,
+        start: view,
+        places: None,
+    };
+    if product.m == 0 || product.n == 0 {
+        return Ok(());
+    }
+    let parts = if alone { 1 } else { product.parts(GRAIN) };
+    // Whole tiles.
+    let step = product.n.div_ceil(parts).next_multiple_of(MAX_COLS);
+    let part = |i: usize| {
+        let (first, n) = (i * step, step.min(product.n - i * step));
+        let places = Places { rows: b.rows, columns: b.columns, first };
+        let product = &product;
+        // SAFETY: the first column is in C, tasks have different ones, and the rest was checked.
+        unsafe {
+            let target = product.target(0, first);
+            T::compute(Kernel::Tiles, &Product { n, places: Some(NonNull::from(&places)), ..target });
+        }
+    };
+    match product.n.div_ceil(step) {
+        1 => part(0),
+        parts => threads::parallel_for(parts, &part),
+    }
+    Ok(())
+}
+
+/// Neighbours in the image that become neighbours in a row of a panel.
+#[derive(Clone, Copy)]
+struct Piece {
+    from: usize,
+    to: usize,
+    len: usize,
+}
+
+/// Columns of windows, each row after the other.
+pub(super) struct PackWindows<'a, V: Vector> {
+    pub image: *const V::T,
+    /// Where rows begin, and how many.
+    pub rows: *const usize,
+    pub k: usize,
+    pub places: &'a Places,
+    /// The first column, and how many.
+    pub first: usize,
+    pub n: usize,
+    pub to: *mut V::T,
+}
+
+impl<V: Vector> Job for PackWindows<'_, V> {
+    #[inline(always)]
+    unsafe fn run(&self) {
+        let PackWindows { image, rows, k, places, first, n, to } = *self;
+        let width = n.next_multiple_of(V::LANES);
+        // What fills the last vector are the columns behind those that are asked for.
+        let (mut pieces, mut count) = ([Piece { from: 0, to: 0, len: 0 }; MAX_COLS], 0);
+        let (mut cursor, mut to_column) = (places.columns.at(places.first + first), 0);
+        let most = if places.columns.steps[3] == 1 { V::LANES } else { 1 };
+        while to_column < width && count < MAX_COLS {
+            let (from, len) = cursor.run(most.min(width - to_column));
+            pieces[count] = Piece { from, to: to_column, len };
+            (count, to_column) = (count + 1, to_column + len);
+        }
+        let pieces = &pieces[..count];
+        // SAFETY: the caller's image has all windows and some elements behind them, its panel as many rows of
+        // `width`. A piece is written as a whole vector, whose end what comes behind it replaces; but nothing
+        // comes behind the last row.
+        unsafe {
+            for p in 0..k {
+                let (image, row) = (image.add(*rows.add(p)), to.add(p * width));
+                for piece in pieces {
+                    let vector = V::load(image.add(piece.from));
+                    if p + 1 < k {
+                        vector.store(row.add(piece.to));
+                    } else {
+                        vector.store_first(row.add(piece.to), piece.len);
+                    }
+                }
+            }
+        }
+    }
+}
