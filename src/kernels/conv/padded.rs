@@ -1,4 +1,5 @@
-//! Convolutions at stride 1 read the lines of a padded sample as they lie.
+//! Convolutions read their windows in a padded sample. At a stride, its lines are split into phases: the columns
+//! that are as far from a multiple of the stride lie side by side, as windows beside each other read them.
 use super::{Geometry, LARGE, matrix, volume, windows::copy};
 use crate::{
     error::Checked,
@@ -25,6 +26,8 @@ pub(super) struct Plane {
     pub output: [usize; 3],
     pub kernel: [usize; 3],
     pub dilation: [usize; 3],
+    pub stride: [usize; 3],
+    /// Sizes of a channel with what is around it, up to whole strides along a line.
     pub padded: [usize; 3],
     /// Where the channel begins, and its sizes.
     pub padding: [usize; 3],
@@ -32,16 +35,20 @@ pub(super) struct Plane {
 }
 
 impl Geometry {
-    /// If the stride is 1 and windows are more than single elements, how it is done.
+    /// How it is done if windows are more than single elements.
     pub(super) fn plane(&self) -> Option<Plane> {
-        (self.stride == [1; 3] && volume(self.kernel) > 1).then(|| Plane {
+        let reach = |i: usize| {
+            (self.output[i].max(1) - 1) * self.stride[i] + self.dilation[i] * (self.kernel[i] - 1) + 1
+        };
+        (volume(self.kernel) > 1).then(|| Plane {
             groups: self.groups,
             channels: self.inputs / self.groups,
             results: self.outputs / self.groups,
             output: self.output,
             kernel: self.kernel,
             dilation: self.dilation,
-            padded: [0, 1, 2].map(|i| self.output[i] + self.dilation[i] * (self.kernel[i] - 1)),
+            stride: self.stride,
+            padded: [reach(0), reach(1), reach(2).next_multiple_of(self.stride[2])],
             padding: self.padding,
             input: self.input,
         })
@@ -49,9 +56,9 @@ impl Geometry {
 }
 
 impl Plane {
-    /// Whether each channel is convolved by itself.
+    /// Whether each channel is convolved by itself, at stride 1.
     pub fn is_depthwise(&self) -> bool {
-        [self.channels, self.results] == [1; 2]
+        [self.channels, self.results] == [1; 2] && self.stride == [1; 3]
     }
 
     /// Whether products with its windows are worth it: of several results, from a sample that isn't too large.
@@ -59,8 +66,12 @@ impl Plane {
         self.results > 1 && self.channels > 0 && self.channels.saturating_mul(volume(self.padded)) <= MOST
     }
 
-    /// For the gradient of the input, with the output's for an input: the kernel goes from its end to its beginning.
+    /// For the gradient of the input at stride 1, with the output's for an input: the kernel goes from its end to
+    /// its beginning.
     pub fn turned(self) -> Option<Plane> {
+        if self.stride != [1; 3] {
+            return None;
+        }
         let reach = [0, 1, 2].map(|i| self.dilation[i] * (self.kernel[i] - 1));
         let [d, h, w] = [0, 1, 2].map(|i| reach[i].checked_sub(self.padding[i]));
         let padded = [0, 1, 2].map(|i| self.input[i] + reach[i]);
@@ -120,15 +131,18 @@ impl Plane {
     /// The windows of padded channels.
     fn windows<'a, T>(&self, data: &'a [T]) -> Windows<'a, T> {
         let [_, height, width] = self.padded;
-        let steps = [volume(self.padded), height * width, width, 1];
+        let steps = [volume(self.padded), height * width, width];
         let [kd, kh, kw] = self.kernel;
         let [od, oh, ow] = self.output;
-        let [d, h, w] = self.dilation;
+        let ([d, h, w], [sd, sh, sw]) = (self.dilation, self.stride);
         let rows = Grid {
             sizes: [self.channels, kd, kh, kw],
-            steps: [steps[0], d * steps[1], h * steps[2], w * steps[3]],
+            steps: [steps[0], d * steps[1], h * steps[2], w],
+            phases: [sw, width / sw],
         };
-        Windows { data, rows, columns: Grid { sizes: [1, od, oh, ow], steps } }
+        let columns =
+            Grid { sizes: [1, od, oh, ow], steps: [0, sd * steps[1], sh * steps[2], 1], phases: [1, 0] };
+        Windows { data, rows, columns }
     }
 
     /// Room for padded channels.
@@ -142,11 +156,22 @@ impl Plane {
         let [_, height, width] = self.input;
         // What lies behind the last window isn't read.
         let inside = [0, 1, 2].map(|i| self.input[i].min(self.padded[i].saturating_sub(self.padding[i])));
+        let (phases, before) = (self.stride[2], self.padding[2]);
         for d in 0..inside[0] {
             for h in 0..inside[1] {
                 let from = &x[(d * height + h) * width..][..inside[2]];
-                let at = self.at([d + self.padding[0], h + self.padding[1], self.padding[2]]);
-                copy(from, &mut to[at..][..inside[2]]);
+                let line =
+                    &mut to[self.at([d + self.padding[0], h + self.padding[1], 0])..][..self.padded[2]];
+                if phases == 1 {
+                    copy(from, &mut line[before..][..inside[2]]);
+                    continue;
+                }
+                for (phase, line) in line.chunks_exact_mut(self.padded[2] / phases).enumerate() {
+                    // The first column of this phase that is inside, and where it goes.
+                    let first = (phase + phases - before % phases) % phases;
+                    let to = line.iter_mut().skip((before + first) / phases);
+                    to.zip(from.iter().skip(first).step_by(phases)).for_each(|(to, &from)| *to = from);
+                }
             }
         }
     }

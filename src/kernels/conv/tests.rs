@@ -71,7 +71,7 @@ fn windows_are_laid_out_and_put_back_by_their_definition() {
 }
 
 #[test]
-fn at_stride_1_channels_are_convolved_by_the_definition() {
+fn channels_are_convolved_by_the_definition() {
     let rng = &mut crate::Random::new(5);
     let mut done = 0;
     for case in 0..500 {
@@ -81,15 +81,16 @@ fn at_stride_1_channels_are_convolved_by_the_definition() {
         let (padding, dilation) =
             ([(); 3].map(|()| pick(&[0, 1, 2, 4])), [(); 3].map(|()| pick(&[1, 1, 2, 3])));
         let (n, groups) = (pick(&[1, 3]), pick(&[1, 2, 5]));
+        let stride = if case % 2 == 0 { [1; 3] } else { [(); 3].map(|()| pick(&[1, 2, 3])) };
         // Each channel by itself, and not.
         let [channels, results] = [(); 2].map(|()| if case % 3 == 0 { 1 } else { pick(&[1, 2, 3, 9]) });
         let size = |i: usize| {
-            let room = input[i] + 2 * padding[i] + case % 2;
-            room.checked_sub(dilation[i] * (kernel[i] - 1)).filter(|&size| size > 0)
+            let room = input[i] + 2 * padding[i] + case / 2 % 2;
+            let room = room.checked_sub(dilation[i] * (kernel[i] - 1)).filter(|&size| size > 0);
+            room.map(|room| (room - 1) / stride[i] + 1)
         };
         let [Some(d), Some(h), Some(w)] = [size(0), size(1), size(2)] else { continue };
         let output = [d, h, w];
-        let stride = [1; 3];
         let (inputs, outputs) = (groups * channels, groups * results);
         let g = Geometry { n, groups, inputs, outputs, input, kernel, output, stride, padding, dilation };
         let (size, positions, window) =

@@ -13,11 +13,13 @@ use std::ptr::NonNull;
 /// Elements that are read behind the last one, and dropped.
 pub(crate) const SLACK: usize = 16;
 
-/// Where a row or a column begins: its number, in digits of these sizes, takes a step for each.
+/// Where a row or a column begins: its number, in digits of these sizes, takes a step for each. What the last
+/// digit takes is in phases, so many and so far from each other: `n` is `n % count * distance + n / count`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Grid {
     pub sizes: [usize; 4],
     pub steps: [usize; 4],
+    pub phases: [usize; 2],
 }
 
 impl Grid {
@@ -25,11 +27,21 @@ impl Grid {
         self.sizes.iter().try_fold(1, |all: usize, &size| all.checked_mul(size))
     }
 
-    /// Where the last one begins, if there is one.
+    /// Where the last element is that begins anywhere, if there is one, or something behind it.
     fn last(&self) -> Option<usize> {
-        let mut digits = self.sizes.iter().zip(self.steps);
-        digits
-            .try_fold(0, |all: usize, (size, step)| all.checked_add(size.checked_sub(1)?.checked_mul(step)?))
+        let [count, distance] = self.phases;
+        let end = |size: usize, step: usize| size.checked_sub(1)?.checked_mul(step);
+        let ends = self.sizes.iter().zip(self.steps);
+        let all = ends.take(3).try_fold(0, |all: usize, (&size, step)| all.checked_add(end(size, step)?))?;
+        let last = end(self.sizes[3], self.steps[3])?.checked_div(count)?;
+        all.checked_add(last)?.checked_add((count - 1).checked_mul(distance)?)
+    }
+
+    /// Where the last digit takes a number.
+    #[inline(always)]
+    fn along(&self, digit: usize) -> usize {
+        let ([count, distance], at) = (self.phases, digit * self.steps[3]);
+        if count == 1 { at } else { at % count * distance + at / count }
     }
 
     fn at(&self, number: usize) -> Cursor<'_> {
@@ -37,7 +49,7 @@ impl Grid {
         for (digit, size) in digits.iter_mut().zip(self.sizes).rev() {
             (*digit, rest) = (rest % size.max(1), rest / size.max(1));
         }
-        let at = digits.iter().zip(self.steps).map(|(digit, step)| digit * step).sum();
+        let at = digits.iter().zip(self.steps).take(3).map(|(digit, step)| digit * step).sum();
         Cursor { grid: self, digits, at }
     }
 }
@@ -46,30 +58,33 @@ impl Grid {
 struct Cursor<'a> {
     grid: &'a Grid,
     digits: [usize; 4],
+    /// Where the digits but the last begin.
     at: usize,
 }
 
 impl Cursor<'_> {
-    /// Goes past numbers that differ in the last digit alone, `most` or as many as there are, and says how many
-    /// these are and where the first one begins.
+    /// Goes past numbers that differ in the last digit alone, `most` or as many as there are: where the other
+    /// digits begin, the first one's last digit, and how many they are.
     #[inline]
-    fn run(&mut self, most: usize) -> (usize, usize) {
-        let Grid { sizes, steps } = self.grid;
-        let (at, len) = (self.at, most.min(sizes[3] - self.digits[3]));
+    fn run(&mut self, most: usize) -> (usize, usize, usize) {
+        let Grid { sizes, steps, .. } = self.grid;
+        let (at, digit) = (self.at, self.digits[3]);
+        let len = most.min(sizes[3] - digit);
         self.digits[3] += len;
-        self.at += len * steps[3];
         for i in (0..4).rev() {
             if self.digits[i] < sizes[i] {
                 break;
             }
-            self.at -= self.digits[i] * steps[i];
+            if i < 3 {
+                self.at -= self.digits[i] * steps[i];
+            }
             self.digits[i] = 0;
             if i > 0 {
                 self.digits[i - 1] += 1;
                 self.at += steps[i - 1];
             }
         }
-        (at, len)
+        (at, digit, len)
     }
 }
 
@@ -99,10 +114,10 @@ impl Places {
     pub(super) unsafe fn rows(&self, from: usize, count: usize, to: *mut usize) {
         let (mut cursor, mut done) = (self.rows.at(from), 0);
         while done < count {
-            let (at, len) = cursor.run(count - done);
+            let (at, digit, len) = cursor.run(count - done);
             for i in 0..len {
                 // SAFETY: this is below the count.
-                unsafe { *to.add(done + i) = at + i * self.rows.steps[3] };
+                unsafe { *to.add(done + i) = at + self.rows.along(digit + i) };
             }
             done += len;
         }
@@ -193,10 +208,11 @@ impl<V: Vector> Job for PackWindows<'_, V> {
         // What fills the last vector are the columns behind those that are asked for.
         let (mut pieces, mut count) = ([Piece { from: 0, to: 0, len: 0 }; MAX_COLS], 0);
         let (mut cursor, mut to_column) = (places.columns.at(places.first + first), 0);
-        let most = if places.columns.steps[3] == 1 { V::LANES } else { 1 };
+        let grid = &places.columns;
+        let most = if (grid.steps[3], grid.phases[0]) == (1, 1) { V::LANES } else { 1 };
         while to_column < width && count < MAX_COLS {
-            let (from, len) = cursor.run(most.min(width - to_column));
-            pieces[count] = Piece { from, to: to_column, len };
+            let (at, digit, len) = cursor.run(most.min(width - to_column));
+            pieces[count] = Piece { from: at + grid.along(digit), to: to_column, len };
             (count, to_column) = (count + 1, to_column + len);
         }
         let pieces = &pieces[..count];
