@@ -72,6 +72,7 @@
 //! | `ndarray` | arrays of the crate `ndarray` to tensors and back |
 //! | `images` | pictures from folders, and tensors from pictures and back |
 //! | `plot` | pictures of curves and matrices |
+//! | `onnx` | models to ONNX files and from them |
 //! | `mpi` | training by processes of MPI, which must be installed |
 #![warn(missing_debug_implementations, missing_docs)]
 #![deny(unsafe_code)]
@@ -111,11 +112,14 @@ mod isa;
 pub(crate) mod kernels;
 pub mod metrics;
 mod numbers;
+#[cfg(feature = "onnx")]
+pub mod onnx;
 pub mod optim;
 mod options;
 #[cfg(feature = "plot")]
 pub mod plot;
 mod program;
+mod protobuf;
 mod real;
 #[expect(unsafe_code, reason = "work is lent to threads that outlive it")]
 mod threads;
