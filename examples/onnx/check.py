@@ -65,31 +65,38 @@ def save(model, folder, name, inputs, outputs):
     floats = [a for a in inputs if a.dtype.kind == "f"]
     for what, arrays in (("input", floats + [a for a in inputs if a.dtype.kind != "f"]), ("output", outputs)):
         for i, array in enumerate(arrays):
-            if array.dtype not in (np.float32, np.float64):
-                array = array.astype(np.int64)
+            array = array.astype(np.float32 if array.dtype.kind == "f" else np.int64)
             np.save(folder / f"{name}.{what}_{i}.npy", array)
 
 
-def standard(folder):
+def cases():
+    """The operators' own test cases: names, models, inputs and outputs."""
     from onnx import numpy_helper
+    from onnx.backend.test.case.node import collect_testcases
 
-    count = 0
+    for case in collect_testcases(None):
+        inputs, outputs = case.data_sets[0]
+        yield case.name, case.model, inputs, outputs
     for path in sorted((Path(onnx.__file__).parent / "backend/test/data").glob("*/*/model.onnx")):
-        path, model = path.parent, onnx.load(path)
-        data = path / "test_data_set_0"
+        tensors = {}
+        for what in ("input", "output"):
+            paths = sorted(path.parent.glob(f"test_data_set_0/{what}_*.pb"), key=lambda p: int(p.stem.split("_")[1]))
+            tensors[what] = [onnx.TensorProto.FromString(p.read_bytes()) for p in paths]
         try:
-            arrays = {}
-            for what in ("input", "output"):
-                paths = sorted(data.glob(f"{what}_*.pb"), key=lambda p: int(p.stem.split("_")[1]))
-                tensors = [onnx.TensorProto.FromString(p.read_bytes()) for p in paths]
-                arrays[what] = [numpy_helper.to_array(t) for t in tensors]
-            kinds = {a.dtype.kind for a in arrays["input"] + arrays["output"]}
-            kinds |= {"f" if a.dtype in (np.float32, np.float64) else "" for a in arrays["input"] if a.dtype.kind == "f"}
-            if kinds <= set("fib") and not any((a < 0).any() for a in arrays["input"] if a.dtype.kind == "i"):
-                save(model, Path(folder), path.name, arrays["input"], arrays["output"])
-                count += 1
+            arrays = {what: [numpy_helper.to_array(t) for t in all] for what, all in tensors.items()}
         except Exception:
-            continue  # Sequences and types of other kinds.
+            continue  # Sequences.
+        yield path.parent.name, onnx.load(path), arrays["input"], arrays["output"]
+
+
+def standard(folder):
+    count = 0
+    for name, model, inputs, outputs in cases():
+        arrays = [a for a in [*inputs, *outputs] if isinstance(a, np.ndarray) and a.dtype.kind in "fiub"]
+        # What kolmo reads: floats, and whole numbers of 0 or more.
+        if len(arrays) == len(inputs) + len(outputs) and not any((a < 0).any() for a in inputs if a.dtype.kind == "i"):
+            save(model, Path(folder), name, inputs, outputs)
+            count += 1
     print(f"{count} cases are in {folder}")
 
 

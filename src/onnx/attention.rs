@@ -1,8 +1,8 @@
 //! Attention as a node, or as the products and the softmax that it stands for.
 use super::{
     emit::{Arg, Dim, Emitter, float, int},
-    operations::Seen,
     proto::{Data, kind},
+    seen::Seen,
 };
 use crate::{
     error::Checked,

@@ -1,7 +1,7 @@
 //! A graph under construction: names, constants, and sizes of which some hang on what is left open.
 use super::{
     proto::{Attribute, Constant, Data, Graph, Node, kind},
-    weights::Weights,
+    weights::{Weights, same},
 };
 use crate::{
     error::Checked,
@@ -126,7 +126,10 @@ impl Emitter {
         let attributes = attributes.into_iter().map(|(name, a)| (name.to_string(), a)).collect();
         let inputs = inputs.iter().map(|name| name.to_string()).collect();
         let domain = String::new();
-        let node = Node { op: op.into(), domain, name, inputs, outputs: outputs.to_vec(), attributes };
+        // Those behind the last that is asked for aren't named.
+        let count = wanted.iter().rposition(|&wanted| wanted).map_or(0, |last| last + 1);
+        let own = outputs[..count].to_vec();
+        let node = Node { op: op.into(), domain, name, inputs, outputs: own, attributes };
         self.graph.nodes.push(node);
         outputs
     }
@@ -287,11 +290,4 @@ impl Emitter {
         let (one, sizes) = (self.floats(&one), self.sizes(dims)?);
         Ok(self.plain("Expand", &[&one, &sizes]))
     }
-}
-
-/// Whether both have the same elements, bit by bit.
-pub(super) fn same(a: &Tensor<f32>, b: &Tensor<f32>) -> bool {
-    let views = a.shares_data(b) && a.strides() == b.strides() && a.layout().offset == b.layout().offset;
-    let bits = |t: &Tensor<f32>| t.to_vec().into_iter().map(f32::to_bits).collect::<Vec<_>>();
-    a.shape() == b.shape() && (views || bits(a) == bits(b))
 }

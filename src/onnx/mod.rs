@@ -1,5 +1,6 @@
 //! Models to ONNX files and from them.
 mod attention;
+mod codes;
 mod emit;
 mod export;
 mod functions;
@@ -10,6 +11,7 @@ mod proto;
 mod read;
 mod recurrent;
 mod run;
+mod seen;
 mod value;
 mod weights;
 

@@ -1,7 +1,7 @@
 //! A model from an ONNX file: its constants are parameters, its nodes are run one after the other.
 use super::{
     proto::{Attribute, Constant, Data, Graph, Node, Place, Size, kind},
-    run::{Call, known, operator},
+    run::{Call, known, operator, unknown_attribute},
     value::{Value, sound},
 };
 use crate::{
@@ -305,6 +305,11 @@ fn sound_graph(graph: &Graph, is_param: impl Fn(&str) -> bool) -> Checked<()> {
     if !others.is_empty() {
         let others: Vec<String> = others.into_iter().collect();
         return Err(format!("operators that aren't known: {}", others.join(", ")));
+    }
+    for node in &graph.nodes {
+        if let Some(name) = unknown_attribute(node) {
+            return Err(format!("{} {:?} has an attribute {name:?}, which isn't known", node.op, node.name));
+        }
     }
     let mut known: HashSet<&str> = HashSet::new();
     for place in &graph.inputs {

@@ -3,6 +3,7 @@ use super::{
     emit::{Arg, Dim, Emitter, float, int, ints},
     functions::REFUSED,
     proto::{Data, kind},
+    seen::Seen,
 };
 use crate::{
     compress::windows,
@@ -18,18 +19,6 @@ use crate::{
     tape::Choice,
     tensor::{Shape, Tensor},
 };
-
-/// An operation as it was recorded, in each recording.
-pub(super) struct Seen<'a> {
-    pub ops: Vec<&'a TensorOp<f32>>,
-    pub x: Vec<Arg>,
-    pub shape: Vec<Dim>,
-    /// The result's sizes in the first recording.
-    pub sizes: &'a Shape,
-    pub choice: Option<&'a Choice<f32>>,
-    /// The indices that are inputs, in each recording, and their names.
-    pub indices: &'a [(Vec<Tensor<u32>>, String)],
-}
 
 /// What an operation says of itself in each recording.
 macro_rules! each {
@@ -168,7 +157,12 @@ fn conv(to: &mut Emitter, g: &Geometry, axes: usize, names: &[String]) -> Checke
     Ok(to.node("Conv", &names, attributes))
 }
 
-fn conv_transposed(to: &mut Emitter, g: &Geometry, axes: usize, names: &[String]) -> Checked<String> {
+pub(super) fn conv_transposed(
+    to: &mut Emitter,
+    g: &Geometry,
+    axes: usize,
+    names: &[String],
+) -> Checked<String> {
     let own = 3 - axes..3;
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let after = own.clone().map(|i| behind(g, i).max(0) as usize);
@@ -408,7 +402,15 @@ fn max_pool(to: &mut Emitter, choice: &Choice<f32>, x: &Arg, name: &str, shape: 
         ints("pads", pads),
         ints("strides", found.iter().map(|w| w.stride)),
     ];
-    let y = to.node("MaxPool", &[&name], attributes);
+    let mut y = to.node("MaxPool", &[&name], attributes);
+    // The end of an axis may have room for a window more than there are.
+    for (k, (w, &size)) in found.iter().zip(sizes).enumerate() {
+        if (size + w.padding).saturating_sub(w.kernel) / w.stride + 1 > w.count {
+            let (start, end) = (to.integers(&[0]), to.integers(&[w.count as i64]));
+            let axis = to.integers(&[k as i64 + 2]);
+            y = to.plain("Slice", &[&y, &start, &end, &axis]);
+        }
+    }
     if lead == 1 { to.reshaped(&y, &out) } else { Ok(y) }
 }
 

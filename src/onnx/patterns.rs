@@ -1,8 +1,12 @@
 //! Several recorded operations that are one node: normalisation by running statistics, and by the root of mean squares.
-use super::emit::{Arg, Emitter, Known, float, int};
+use super::{
+    emit::{Arg, Emitter, Known, float, int},
+    operations::conv_transposed,
+};
 use crate::{
     error::Checked,
-    ops::list::{Binary, Reduce, TensorOp, Unary},
+    kernels::conv::Geometry,
+    ops::list::{Binary, Conv, Norm, Reduce, Standardize, TensorOp, Unary},
     program::{Operand, Recorded},
     tape::{NodeId, Op},
     tensor::{Shape, Tensor},
@@ -14,6 +18,10 @@ pub(super) enum Pattern {
     BatchNorm { x: NodeId, minus: NodeId, variance: NodeId, affine: Option<[NodeId; 2]>, eps: f64 },
     /// The input, and perhaps weights.
     RmsNorm { x: NodeId, weight: Option<NodeId>, axis: usize, eps: f64 },
+    /// Groups or instances of the input at mean 0 and variance 1, by these weights and biases.
+    Scaled { x: NodeId, how: Standardize, parts: [NodeId; 2] },
+    /// A transposed convolution of the input with weights and biases.
+    Biased { x: NodeId, geometry: Box<Geometry>, axes: usize, parts: [NodeId; 2] },
 }
 
 /// A recording in which is looked for patterns.
@@ -91,6 +99,27 @@ impl Look<'_> {
         affine().or_else(|| plain(id, None))
     }
 
+    fn scaled(&self, id: NodeId) -> Option<Pattern> {
+        let [scaled, bias] = self.by_channel(id, Binary::Add)?;
+        let [y, weight] = self.by_channel(scaled, Binary::Mul)?;
+        let Op::Tensor(TensorOp::Standardize(op)) = &self.recorded.nodes[y.place()].op else { return None };
+        let alone = self.recorded.operands[y.place()].len() == 1 && self.shape(y).rank() > 2;
+        let known = matches!(op.how.kind, Norm::Group | Norm::Instance) && alone;
+        known.then_some(Pattern::Scaled { x: self.operand(y, 0)?, how: op.how, parts: [weight, bias] })
+    }
+
+    fn biased(&self, id: NodeId) -> Option<Pattern> {
+        let [y, bias] = self.binary(id, Binary::Add)?;
+        let Op::Tensor(TensorOp::Conv(Conv::Input { g, axes })) = &self.recorded.nodes.get(y.place())?.op
+        else {
+            return None;
+        };
+        let fits =
+            self.is_fixed(bias) && self.shape(bias)[0] == g.inputs && self.shape(bias).numel() == g.inputs;
+        let (x, weight) = (self.operand(y, 0)?, self.operand(y, 1)?);
+        fits.then(|| Pattern::Biased { x, geometry: Box::new(g.clone()), axes: *axes, parts: [weight, bias] })
+    }
+
     fn rms_norm(&self, id: NodeId) -> Option<Pattern> {
         let plain = |id: NodeId| {
             let [x, scale] = self.binary(id, Binary::Mul)?;
@@ -119,7 +148,9 @@ impl Pattern {
     /// What ends at a node.
     pub fn at(recorded: &Recorded<f32>, fixed: &[bool], i: usize, opset: u64) -> Option<Pattern> {
         let (look, id) = (Look { recorded, fixed }, NodeId::at(i));
-        look.batch_norm(id).or_else(|| if opset >= 23 { look.rms_norm(id) } else { None })
+        let found = look.batch_norm(id).or_else(|| look.biased(id));
+        let found = found.or_else(|| if opset >= 21 { look.scaled(id) } else { None });
+        found.or_else(|| if opset >= 23 { look.rms_norm(id) } else { None })
     }
 
     /// The nodes that it reads, the input first.
@@ -129,25 +160,43 @@ impl Pattern {
                 [*x, *minus, *variance].into_iter().chain(affine.iter().flatten().copied()).collect()
             }
             Pattern::RmsNorm { x, weight, .. } => [*x].into_iter().chain(*weight).collect(),
+            Pattern::Scaled { x, parts, .. } | Pattern::Biased { x, parts, .. } => {
+                [*x].into_iter().chain(*parts).collect()
+            }
         }
     }
 
     pub fn lower(&self, to: &mut Emitter, args: &[Arg]) -> Checked<String> {
         let [x, parts @ ..] = args else { return Err("a pattern without an input".into()) };
         let name = to.read(x)?;
+        let channels = x.sizes.get(1).copied().unwrap_or(1);
+        // A constant as a list.
+        let mut list = |k: usize, f: fn(f32) -> f32, without: f32| -> Checked<String> {
+            match parts.get(k).map(|part| &part.known) {
+                Some(Known::Fixed(fixed)) => {
+                    let values = fixed.values.first().ok_or("a constant without a value")?.list()?;
+                    let values = Tensor::from_fn([values.len()], |i| f(values[i]));
+                    to.weight(&values, &fixed.made_of)
+                }
+                _ => Ok(to.floats(&Tensor::full([channels], without))),
+            }
+        };
         match self {
+            Pattern::Scaled { how, .. } => {
+                let (weight, bias) = (list(0, |v| v, 1.0)?, list(1, |v| v, 0.0)?);
+                let (inputs, eps) = ([&name, &weight, &bias].map(String::as_str), float("epsilon", how.eps));
+                if how.kind == Norm::Instance {
+                    return Ok(to.node("InstanceNormalization", &inputs, [eps]));
+                }
+                let groups = how.at.groups / x.sizes.first().copied().unwrap_or(1).max(1);
+                Ok(to.node("GroupNormalization", &inputs, [int("num_groups", groups as i64), eps]))
+            }
+            Pattern::Biased { geometry, axes, .. } => {
+                let bias = list(1, |v| v, 0.0)?;
+                let weight = to.read(parts.first().ok_or("a convolution without weights")?)?;
+                conv_transposed(to, geometry, *axes, &[name, weight, bias])
+            }
             Pattern::BatchNorm { eps, .. } => {
-                let channels = x.sizes[1];
-                let mut list = |k: usize, f: fn(f32) -> f32, without: f32| -> Checked<String> {
-                    match parts.get(k).map(|part| &part.known) {
-                        Some(Known::Fixed(fixed)) => {
-                            let values = fixed.values.first().ok_or("a constant without a value")?.to_vec();
-                            let values = Tensor::from_fn([channels], |i| f(values[i % values.len().max(1)]));
-                            to.weight(&values, &fixed.made_of)
-                        }
-                        _ => Ok(to.floats(&Tensor::full([channels], without))),
-                    }
-                };
                 let (mean, variance) = (list(0, |v| 0.0 - v, 0.0)?, list(1, |v| v, 1.0)?);
                 let (weight, bias) = (list(2, |v| v, 1.0)?, list(3, |v| v, 0.0)?);
                 let inputs = [&name, &weight, &bias, &mean, &variance].map(String::as_str);

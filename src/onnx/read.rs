@@ -2,10 +2,12 @@
 use super::{
     emit::{Arg, Emitter, Fixed, Known},
     functions::REFUSED,
-    operations::{Seen, lower},
+    operations::lower,
     patterns::Pattern,
+    seen::Seen,
 };
 use crate::{
+    compress::Affine,
     error::{Checked, Error, Result},
     ops::list::TensorOp,
     program::{Operand, Recorded},
@@ -175,6 +177,11 @@ impl Recordings<'_> {
         });
         if let Some(x) = fixed.collect::<Option<Vec<&Fixed>>>().filter(|_| !self.takes_index(i)) {
             return self.folded(&x, i).map(Known::Fixed).map_err(invalid);
+        }
+        if let (Op::Custom(rule), [x]) = (&node.op, &x[..])
+            && let Some(codes) = rule.inside().and_then(|inside| inside.downcast_ref::<Affine>())
+        {
+            return to.fake_quantized(x, codes).map(Known::Value).map_err(invalid);
         }
         let ops: Vec<&TensorOp<f32>> = self
             .all

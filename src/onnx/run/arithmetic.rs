@@ -1,9 +1,9 @@
 //! Operators element by element, comparisons, reductions and products.
-use super::{Call, Run, Values, float};
+use super::call::{Call, Run, Values, float};
 use crate::{
     error::Checked,
     onnx::value::{Value, compare, sound, zip},
-    ops::list::Test,
+    ops::list::{Binary, Test},
     tape::Var,
     tensor::{Shape, Tensor},
 };
@@ -133,7 +133,15 @@ pub(super) const OPERATORS: &[(&str, Run)] = &{
             other => Ok(vec![Value::Mask(sound(1.0 - other.mask(c.tape)?)?)]),
         }),
         ("Or", |c| truths(c, |a, b| a || b, |a, b| a.maximum(b))),
-        ("PRelu", |c| float(c.tape.apply(crate::ops::list::Binary::Prelu, &[&c.float(0)?, &c.float(1)?]))),
+        ("PRelu", |c| {
+            let (x, mut slope) = (c.float(0)?, c.float(1)?);
+            // A number for each channel, as in early versions.
+            if slope.rank() == 1 && slope.dim(0) == x.dim(1) && slope.dim(0) != x.dim(-1) {
+                let sizes: Vec<isize> = [-1].into_iter().chain((2..x.rank()).map(|_| 1)).collect();
+                slope = slope.reshape(sizes);
+            }
+            float(c.tape.apply(Binary::Prelu, &[&x, &slope]))
+        }),
         ("Pow", |c| match (c.value(0)?, c.number(1)) {
             (Value::Float(x), Ok(Some(exponent))) if c.value(1)?.shape().numel() == 1 => {
                 float(x.powf(exponent))

@@ -1,5 +1,5 @@
 //! Attention.
-use super::{Call, Run, Values};
+use super::call::{Call, Run, Values};
 use crate::{
     error::Checked,
     onnx::value::{Value, sound},
@@ -29,6 +29,9 @@ fn attention<'t>(c: &Call<'_, 't>) -> Checked<Values<'t>> {
     let (apart, own) = (q.rank() == 3, c.int_or("q_num_heads", 0));
     if c.float_or("softcap", 0.0) != 0.0 || c.node.outputs.iter().skip(3).any(|name| !name.is_empty()) {
         return Err("softcap and scores as a result aren't done here".into());
+    }
+    if c.given(6).is_some() {
+        return Err("nonpad_kv_seqlen isn't done here".into());
     }
     let of_keys = c.int_or("kv_num_heads", own);
     let (q, mut k, mut v) = (heads(&q, own)?, heads(&k, of_keys)?, heads(&v, of_keys)?);

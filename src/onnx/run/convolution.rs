@@ -1,5 +1,5 @@
 //! Convolution and pooling.
-use super::{Call, Run, Values, float};
+use super::call::{Call, Run, Values, float};
 use crate::{
     error::Checked,
     ops::{ConvOptions, Pad, PoolOptions},

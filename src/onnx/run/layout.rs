@@ -1,5 +1,5 @@
 //! Operators that move elements, and those that reckon with sizes.
-use super::{Call, Run, Values, float};
+use super::call::{Call, Run, Values, float};
 use crate::{
     error::Checked,
     onnx::{
@@ -373,7 +373,7 @@ fn resize<'t>(c: &Call<'_, 't>) -> Checked<Values<'t>> {
                 "asymmetric" => o / scale,
                 "align_corners" => {
                     if out > 1 {
-                        o * (n - 1) as f64 / (out - 1) as f64
+                        o * (n - 1) as f64 / (scale * n as f64 - 1.0)
                     } else {
                         0.0
                     }

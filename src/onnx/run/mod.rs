@@ -1,35 +1,15 @@
 //! The operators of files, as operations of a tape.
 mod arithmetic;
 mod attention;
+mod call;
 mod convolution;
 mod layout;
 mod norm;
 mod recurrent;
 
-use super::{
-    proto::{Attribute, Node},
-    value::{Value, sound},
-};
-use crate::{
-    error::Checked,
-    tape::{Tape, Var},
-    tensor::Tensor,
-};
-
-/// A node with what its inputs are worth.
-pub(super) struct Call<'a, 't> {
-    pub node: &'a Node,
-    pub tape: &'t Tape<f32>,
-    pub x: Vec<Option<Value<'t>>>,
-    /// The version of the operators.
-    pub opset: u64,
-}
-
-/// The results, in the order of the node's outputs; fewer if some are never given.
-pub(super) type Values<'t> = Vec<Value<'t>>;
-
-/// What an operator does.
-pub(super) type Run = for<'a, 't> fn(&Call<'a, 't>) -> Checked<Values<'t>>;
+use super::proto::Node;
+pub(super) use call::Call;
+use call::Run;
 
 /// The operators that are known, in parts.
 const OPERATORS: [&[(&str, Run)]; 6] = [
@@ -53,116 +33,121 @@ pub(super) fn known() -> Vec<&'static str> {
     all
 }
 
-/// One result of floats.
-fn float<'t>(v: Var<'t, f32>) -> Checked<Values<'t>> {
-    Ok(vec![Value::Float(sound(v)?)])
-}
+/// The attributes of operators that are understood; of others none is.
+const ATTRIBUTES: &[(&[&str], &[&str])] = &[
+    (&["ArgMax", "ArgMin"], &["axis", "keepdims", "select_last_index"]),
+    (
+        &["Attention"],
+        &[
+            "is_causal",
+            "kv_num_heads",
+            "q_num_heads",
+            "qk_matmul_output_mode",
+            "scale",
+            "softcap",
+            "softmax_precision",
+        ],
+    ),
+    (
+        &["AveragePool", "MaxPool"],
+        &[
+            "auto_pad",
+            "ceil_mode",
+            "count_include_pad",
+            "dilations",
+            "kernel_shape",
+            "pads",
+            "storage_order",
+            "strides",
+        ],
+    ),
+    (&["BatchNormalization"], &["epsilon", "momentum", "training_mode"]),
+    (&["Cast", "CastLike"], &["round_mode", "saturate", "to"]),
+    (&["Celu", "Elu", "LeakyRelu", "Swish", "ThresholdedRelu"], &["alpha"]),
+    (&["Clip"], &["max", "min"]),
+    (&["Concat", "Flatten", "Gather", "GatherElements", "LogSoftmax", "Softmax"], &["axis"]),
+    (&["Constant"], &["value", "value_float", "value_floats", "value_int", "value_ints"]),
+    (&["ConstantOfShape"], &["value"]),
+    (&["Conv"], &["auto_pad", "dilations", "group", "kernel_shape", "pads", "strides"]),
+    (
+        &["ConvTranspose"],
+        &[
+            "auto_pad",
+            "dilations",
+            "group",
+            "kernel_shape",
+            "output_padding",
+            "output_shape",
+            "pads",
+            "strides",
+        ],
+    ),
+    (&["CumSum"], &["exclusive", "reverse"]),
+    (&["DepthToSpace"], &["blocksize", "mode"]),
+    (
+        &["DequantizeLinear", "QuantizeLinear"],
+        &["axis", "block_size", "output_dtype", "precision", "saturate"],
+    ),
+    (&["Dropout"], &["is_test", "ratio", "seed"]),
+    (&["Einsum"], &["equation"]),
+    (
+        &["GRU", "LSTM", "RNN"],
+        &["activations", "clip", "direction", "hidden_size", "input_forget", "layout", "linear_before_reset"],
+    ),
+    (&["Gelu"], &["approximate"]),
+    (&["Gemm"], &["alpha", "beta", "transA", "transB"]),
+    (&["GroupNormalization"], &["epsilon", "num_groups", "stash_type"]),
+    (&["HardSigmoid"], &["alpha", "beta"]),
+    (&["InstanceNormalization"], &["epsilon"]),
+    (&["IsInf"], &["detect_negative", "detect_positive"]),
+    (&["LRN"], &["alpha", "beta", "bias", "size"]),
+    (&["LayerNormalization", "RMSNormalization"], &["axis", "epsilon", "stash_type"]),
+    (&["LpNormalization"], &["axis", "p"]),
+    (&["Mod"], &["fmod"]),
+    (&["Pad"], &["mode", "pads", "value"]),
+    (
+        &[
+            "ReduceL1",
+            "ReduceL2",
+            "ReduceLogSum",
+            "ReduceLogSumExp",
+            "ReduceMax",
+            "ReduceMean",
+            "ReduceMin",
+            "ReduceProd",
+            "ReduceSum",
+            "ReduceSumSquare",
+        ],
+        &["axes", "keepdims", "noop_with_empty_axes"],
+    ),
+    (&["Reshape"], &["allowzero", "shape"]),
+    (
+        &["Resize", "Upsample"],
+        &[
+            "coordinate_transformation_mode",
+            "cubic_coeff_a",
+            "extrapolation_value",
+            "mode",
+            "nearest_mode",
+            "scales",
+        ],
+    ),
+    (&["Selu"], &["alpha", "gamma"]),
+    (&["Shape"], &["end", "start"]),
+    (&["Shrink"], &["bias", "lambd"]),
+    (&["Slice"], &["axes", "ends", "starts"]),
+    (&["SpaceToDepth"], &["blocksize"]),
+    (&["Split"], &["axis", "num_outputs", "split"]),
+    (&["Squeeze", "Unsqueeze"], &["axes"]),
+    (&["Transpose"], &["perm"]),
+    (&["Trilu"], &["upper"]),
+];
 
-impl<'t> Call<'_, 't> {
-    fn given(&self, i: usize) -> Option<&Value<'t>> {
-        self.x.get(i).and_then(Option::as_ref)
-    }
-
-    fn value(&self, i: usize) -> Checked<&Value<'t>> {
-        self.given(i).ok_or_else(|| format!("input {i} is missing"))
-    }
-
-    fn float(&self, i: usize) -> Checked<Var<'t, f32>> {
-        match self.value(i)? {
-            Value::Float(v) => Ok(v.clone()),
-            other => Err(format!("input {i} takes floats, not {}", other.kind())),
-        }
-    }
-
-    fn optional_float(&self, i: usize) -> Checked<Option<Var<'t, f32>>> {
-        self.given(i).map(|_| self.float(i)).transpose()
-    }
-
-    /// A list of whole numbers.
-    fn list(&self, i: usize) -> Checked<Vec<i64>> {
-        self.value(i)?.integers().map(|t| t.to_vec())
-    }
-
-    fn optional_list(&self, i: usize) -> Checked<Option<Vec<i64>>> {
-        self.given(i).map(|_| self.list(i)).transpose()
-    }
-
-    /// One number that doesn't hang on inputs of the model.
-    fn number(&self, i: usize) -> Checked<Option<f64>> {
-        match self.given(i) {
-            None => Ok(None),
-            Some(Value::Float(v)) if v.tape().is_traced() && v.node().is_some() => {
-                Err(format!("input {i} must not be computed from the model's inputs"))
-            }
-            Some(Value::Float(v)) => v.tensor().item().map(|v| Some(v.into())).map_err(|e| e.to_string()),
-            Some(other) => match other.integers()?.to_vec()[..] {
-                [v] => Ok(Some(v as f64)),
-                _ => Err(format!("input {i} takes one number")),
-            },
-        }
-    }
-
-    fn int_or(&self, name: &str, otherwise: i64) -> i64 {
-        match self.node.attribute(name) {
-            Some(Attribute::Int(v)) => *v,
-            _ => otherwise,
-        }
-    }
-
-    fn float_or(&self, name: &str, otherwise: f64) -> f64 {
-        match self.node.attribute(name) {
-            // The decimal number that was meant.
-            Some(Attribute::Float(v)) => v.to_string().parse().unwrap_or(f64::from(*v)),
-            _ => otherwise,
-        }
-    }
-
-    fn text_or<'b>(&'b self, name: &str, otherwise: &'b str) -> &'b str {
-        match self.node.attribute(name) {
-            Some(Attribute::Text(v)) => v,
-            _ => otherwise,
-        }
-    }
-
-    fn ints(&self, name: &str) -> Option<&[i64]> {
-        match self.node.attribute(name) {
-            Some(Attribute::Ints(v)) => Some(v),
-            _ => None,
-        }
-    }
-
-    /// Sizes of an attribute, one for each of so many axes.
-    fn sizes(&self, name: &str, axes: usize, otherwise: usize) -> Checked<Vec<usize>> {
-        let Some(list) = self.ints(name) else { return Ok(vec![otherwise; axes]) };
-        let sizes: Option<Vec<usize>> =
-            list.iter().map(|&v| usize::try_from(v).ok().filter(|&v| v < 1 << 31)).collect();
-        sizes
-            .filter(|sizes| sizes.len() == axes)
-            .ok_or_else(|| format!("{name} {list:?}: {axes} numbers of 0 or more are needed"))
-    }
-
-    /// An axis of a tensor of so many.
-    fn axis(&self, axis: i64, rank: usize) -> Checked<usize> {
-        crate::tensor::shape::axis_of(axis as isize, rank)
-    }
-
-    /// An attribute with only one value that is known.
-    fn only(&self, name: &str, value: i64) -> Checked<()> {
-        match self.int_or(name, value) {
-            v if v == value => Ok(()),
-            v => Err(format!("{name} is {v}: {value} is done here")),
-        }
-    }
-
-    /// Axes as an attribute in older versions, as an input in newer ones.
-    fn axes(&self, input: usize) -> Checked<Option<Vec<i64>>> {
-        match self.ints("axes") {
-            Some(axes) => Ok(Some(axes.to_vec())),
-            None => self.optional_list(input),
-        }
-    }
-
-    fn constant(&self, value: Tensor<f32>) -> Var<'t, f32> {
-        self.tape.constant(value)
-    }
+/// An attribute of a node that isn't understood.
+pub(super) fn unknown_attribute(node: &Node) -> Option<&str> {
+    let known = ATTRIBUTES
+        .iter()
+        .find(|(ops, _)| ops.contains(&node.op.as_str()))
+        .map_or(&[][..], |(_, names)| names);
+    node.attributes.iter().map(|(name, _)| name.as_str()).find(|name| !known.contains(name))
 }

@@ -1,5 +1,5 @@
 //! Normalisation, and whole numbers of steps.
-use super::{Call, Run, Values, float};
+use super::call::{Call, Run, Values, float};
 use crate::{
     error::Checked,
     onnx::value::{Value, sound},
@@ -54,7 +54,7 @@ pub(super) const OPERATORS: &[(&str, Run)] = &[
     ("LpNormalization", |c| {
         let (x, p) = (c.float(0)?, c.int_or("p", 2) as f64);
         let axis = c.axis(c.int_or("axis", -1), x.rank())? as isize;
-        float(x.normalize(p, axis, 0.0))
+        float(x.normalize(p, axis, 1e-12))
     }),
     ("QuantizeLinear", quantize),
     ("RMSNormalization", |c| {

@@ -1,5 +1,5 @@
 //! Recurrent layers. Gates stand in another order in files, so the rows of their weights are moved.
-use super::{Call, Run, Values};
+use super::call::{Call, Run, Values};
 use crate::{
     error::Checked,
     kernels::recurrent::Cell,
@@ -14,7 +14,9 @@ use crate::{
 
 pub(super) const OPERATORS: &[(&str, Run)] = &[
     ("GRU", |c| {
-        c.only("linear_before_reset", 1)?;
+        if c.int_or("linear_before_reset", 0) == 0 {
+            return Err("linear_before_reset is 0: 1 is done here".into());
+        }
         recurrent(c, Cell::Gru, &["sigmoid", "tanh"])
     }),
     ("LSTM", |c| {
