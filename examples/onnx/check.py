@@ -108,7 +108,8 @@ def run(path, folder):
         sizes = [n if isinstance(n, int) else 2 for n in i.shape]
         if len(sizes) == 4 and not isinstance(i.shape[2], int):
             sizes[2:] = [64, 64]
-        inputs[i.name] = rng.standard_normal(sizes).astype(np.float32) if "float" in i.type else rng.integers(1, 9, sizes)
+        kind = np.int32 if "int32" in i.type else np.int64
+        inputs[i.name] = rng.standard_normal(sizes).astype(np.float32) if "float" in i.type else rng.integers(1, 9, sizes, kind)
     save(model, Path(folder), Path(path).stem, list(inputs.values()), session_of.run(None, inputs))
 
 

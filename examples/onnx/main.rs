@@ -34,6 +34,9 @@ struct Options {
     /// The share of weights that become zero first
     #[arg(long, default_value_t = 0.0)]
     prune: f64,
+    /// The size that axes get which the file leaves open, but for the first, which stays open
+    #[arg(long, default_value_t = 64)]
+    size: usize,
     /// A folder of models with inputs and outputs: NAME.onnx, NAME.input_0.npy, …, NAME.output_0.npy, …
     #[arg(long, conflicts_with = "model")]
     check: Option<PathBuf>,

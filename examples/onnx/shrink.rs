@@ -12,8 +12,8 @@ use kolmo::{
 };
 use std::{fs, path::Path};
 
-/// The size of what the file leaves open, in the example that is recorded.
-const OPEN: usize = 2;
+/// The number of examples that is recorded where the file leaves it open.
+const EXAMPLES: usize = 2;
 
 pub fn shrink(path: &Path, out: &Path, options: &Options) -> Result<()> {
     let model = Model::load(path)?;
@@ -34,7 +34,10 @@ pub fn shrink(path: &Path, out: &Path, options: &Options) -> Result<()> {
         .map(|name| {
             let sizes =
                 model.input_sizes(name).ok_or_else(|| format!("input {name}: the file says no sizes"))?;
-            let sizes: Vec<usize> = sizes.into_iter().map(|size| size.unwrap_or(OPEN)).collect();
+            let size = |(axis, size): (usize, Option<usize>)| {
+                size.unwrap_or(if axis == 0 { EXAMPLES } else { options.size })
+            };
+            let sizes: Vec<usize> = sizes.into_iter().enumerate().map(size).collect();
             Ok(Tensor::from_fn(sizes, |i| ((i as f32) * 0.7).sin()))
         })
         .collect::<Result<_>>()?;

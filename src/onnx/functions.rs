@@ -7,8 +7,8 @@ use crate::{
 use std::f64::consts;
 
 /// What of an operation is refused.
-pub(super) const REFUSED: &str = "has no form in ONNX here. What goes into a file: everything that layers and inference \
-                                  are made of; not losses, gradients, solvers of equations and a program's own operations";
+pub(super) const REFUSED: &str = "has no form in an ONNX file. Layers have one, and what evaluation needs else; not losses, \
+                                  gradients, adding by index, solvers of equations and operations of a program's own";
 
 impl Emitter {
     /// An operator with a number on its right.

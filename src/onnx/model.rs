@@ -365,6 +365,21 @@ fn is_option(op: &str, input: usize) -> bool {
 /// The parameters of a graph, which are taken out of it.
 fn taken(graph: &mut Graph) -> Checked<BTreeMap<String, Param<f32>>> {
     let mut params = BTreeMap::new();
+    // Weights may be nodes without an input; single numbers are left where they are.
+    let is_weight = |node: &Node| match &node.attributes[..] {
+        [(_, Attribute::Tensor(t))] => node.op == "Constant" && t.data.shape().numel() > 1,
+        _ => false,
+    };
+    let (found, rest): (Vec<Node>, Vec<Node>) =
+        std::mem::take(&mut graph.nodes).into_iter().partition(is_weight);
+    graph.nodes = rest;
+    for node in found {
+        if let (Some(name), Some((_, Attribute::Tensor(t)))) =
+            (node.outputs.into_iter().next(), node.attributes.into_iter().next())
+        {
+            graph.constants.push(Constant { name, ..t });
+        }
+    }
     // The type that codes have is known by their zero points.
     let kinds: HashMap<String, u32> = graph.constants.iter().map(|c| (c.name.clone(), c.kind)).collect();
     for node in graph.nodes.iter_mut().filter(|node| node.op == "QuantizeLinear") {

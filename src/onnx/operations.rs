@@ -300,7 +300,8 @@ fn standardize(to: &mut Emitter, how: &Standardize, seen: &Seen<'_>, names: &[St
     let eps = float("epsilon", how.eps);
     match how.kind {
         Norm::Layer => {
-            let mut axis = rank;
+            // A weight says of how many axes the parts are.
+            let mut axis = rank.saturating_sub(seen.x.get(1).map_or(1, |weight| weight.sizes.rank()));
             while axis > 0 && arg.sizes[axis..].iter().product::<usize>() < how.at.inner {
                 axis -= 1;
             }
@@ -373,7 +374,9 @@ fn groups_by_hand(to: &mut Emitter, eps: f64, groups: usize, arg: &Arg, x: &str)
 }
 
 fn max_pool(to: &mut Emitter, choice: &Choice<f32>, x: &Arg, name: &str, shape: &Shape) -> Checked<String> {
-    let found = [2, 1].into_iter().find_map(|axes| windows(&**choice, &x.sizes, shape, axes));
+    // Before the axes of windows are channels, and perhaps samples.
+    let fits = |axes: &usize| (1..=2).contains(&shape.rank().saturating_sub(*axes));
+    let found = [2, 1].into_iter().filter(fits).find_map(|axes| windows(&**choice, &x.sizes, shape, axes));
     let found =
         found.ok_or("windows of different sizes or with gaps: MaxPool here has equal ones side by side")?;
     let lead = shape.rank() - found.len();

@@ -14,9 +14,12 @@ use kolmo::{
 };
 use std::collections::BTreeSet;
 
-/// Operations that have no form in files, on purpose: random or found from values, losses with their own operation,
-/// solvers, and functions that ONNX hasn't got.
-const REFUSED: &str = "adaptive_max_pool1d adaptive_max_pool2d";
+/// Operations that have no form in files, on purpose: those whose positions are found from values, adding and putting by
+/// index, losses that are one operation, solvers of equations, and functions that ONNX hasn't got.
+const REFUSED: &str = "adaptive_max_pool1d adaptive_max_pool2d atan2 binary_cross_entropy bincount cholesky cross_entropy cummax \
+                       cummin cumprod diag_embed digamma gaussian_nll_loss index_add inv kthvalue lgamma masked_scatter max_dim \
+                       median median_dim min_dim polygamma scale_grad_by_freq scatter scatter_add scatter_number scatter_reduce \
+                       solve solve_triangular sort svdvals topk";
 
 /// The largest difference, of 1 or of the largest element.
 fn apart(a: &Tensor, b: &Tensor) -> f32 {
@@ -233,7 +236,8 @@ fn a_model_from_a_file_is_trained_pruned_packed_and_copied() -> Result<()> {
     let packed = pack(&model, &[])?;
     assert_ne!(value(&copy)?, value(&model)?);
     unpack(&packed, &copy)?;
-    assert_eq!(value(&copy)?, value(&model)?);
+    let [a, b] = [value(&copy)?, value(&model)?].map(Tensor::from);
+    assert!(apart(&a, &b) < 1e-6, "{a:?}, not {b:?}");
     Ok(())
 }
 
