@@ -39,6 +39,7 @@
 //! | models | [`nn`], [`loss`], [`optim`], [`metrics`] |
 //! | training | [`data`], [`train`]; by several processes [`distributed`] |
 //! | small models | [`compress`]: masks, codebooks, distillation, `.kolmo` files, lengths in bits |
+//! | models of other programs, and for them | `onnx`, with the feature of that name |
 //! | what a tape did, and where | [`inspect`] |
 //!
 //! # The methods of `Var`

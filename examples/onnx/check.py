@@ -92,8 +92,9 @@ def cases():
 def standard(folder):
     count = 0
     for name, model, inputs, outputs in cases():
-        arrays = [a for a in [*inputs, *outputs] if isinstance(a, np.ndarray) and a.dtype.kind in "fiub"]
-        # What kolmo reads: floats, and whole numbers of 0 or more.
+        # What kolmo reads: floats, which it reckons with in 32 bits, and whole numbers of 0 or more.
+        known = lambda a: isinstance(a, np.ndarray) and (a.dtype.kind in "iub" or a.dtype in (np.float32, np.float64))
+        arrays = [a for a in [*inputs, *outputs] if known(a)]
         if len(arrays) == len(inputs) + len(outputs) and not any((a < 0).any() for a in inputs if a.dtype.kind == "i"):
             save(model, Path(folder), name, inputs, outputs)
             count += 1

@@ -72,6 +72,7 @@ impl<T: TapeFloat, C: CustomOp<T>> Rule<T> for Custom<C> {
         self.0.name()
     }
 
+    #[cfg(feature = "onnx")]
     fn inside(&self) -> Option<&dyn std::any::Any> {
         self.0.inside()
     }

@@ -210,6 +210,7 @@ pub(crate) trait Rule<T: TapeFloat> {
     /// Name, as in the listing and in errors.
     fn name(&self) -> &str;
     /// Of an operation that isn't in the list, what the crate knows it by if it is its own.
+    #[cfg(feature = "onnx")]
     fn inside(&self) -> Option<&dyn std::any::Any> {
         None
     }

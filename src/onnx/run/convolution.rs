@@ -123,11 +123,11 @@ fn conv_transpose<'t>(c: &Call<'_, 't>) -> Checked<Values<'t>> {
     let mut extra = c.sizes("output_padding", axes, 0)?;
     if let Some(wanted) = c.ints("output_shape") {
         let wanted = &wanted[wanted.len().saturating_sub(axes)..];
-        for i in 0..axes {
+        for (i, extra) in extra.iter().enumerate() {
             let size =
                 wanted.get(i).and_then(|&n| usize::try_from(n).ok()).ok_or("output_shape doesn't fit")?;
             let span = windows.dilation[i] * (windows.kernel[i] - 1) + 1;
-            let whole = windows.stride[i] * (x.shape()[i + 2].max(1) - 1) + extra[i] + span;
+            let whole = windows.stride[i] * (x.shape()[i + 2].max(1) - 1) + extra + span;
             let all =
                 whole.checked_sub(size).ok_or_else(|| format!("output_shape {size} is more than {whole}"))?;
             (windows.before[i], windows.after[i]) = (all / 2, all - all / 2);
@@ -135,11 +135,11 @@ fn conv_transpose<'t>(c: &Call<'_, 't>) -> Checked<Values<'t>> {
     }
     // What only one end loses is cut off afterwards.
     let mut cut = vec![0isize; axes];
-    for i in 0..axes {
+    for (i, extra) in extra.iter_mut().enumerate() {
         let (before, after) = (windows.before[i], windows.after[i]);
         if before > after {
-            extra[i] += before - after;
-            if extra[i] >= windows.stride[i].max(windows.dilation[i]) {
+            *extra += before - after;
+            if *extra >= windows.stride[i].max(windows.dilation[i]) {
                 return Err(format!("pads {before} and {after} of one axis aren't done here"));
             }
         } else {
@@ -162,7 +162,7 @@ fn pooled<'t>(c: &Call<'_, 't>, x: &Var<'t, f32>, fill: f64) -> Checked<(Var<'t,
     let mut windows = Windows::of(c, x.shape(), None)?;
     let ceil = c.int_or("ceil_mode", 0) != 0;
     let wide = (0..windows.kernel.len())
-        .any(|i| windows.before[i] > (windows.dilation[i] * (windows.kernel[i] - 1) + 1) / 2);
+        .any(|i| windows.before[i] > (windows.dilation[i] * (windows.kernel[i] - 1)).div_ceil(2));
     let mut x = x.clone();
     if wide && windows.before == windows.after {
         windows.after.push(0);
@@ -198,6 +198,9 @@ fn max_pool<'t>(c: &Call<'_, 't>) -> Checked<Values<'t>> {
 fn average_pool<'t>(c: &Call<'_, 't>) -> Checked<Values<'t>> {
     let x = c.float(0)?;
     let all = c.int_or("count_include_pad", 0) != 0;
+    if all && c.int_or("ceil_mode", 0) != 0 {
+        return Err("ceil_mode together with count_include_pad isn't done here".into());
+    }
     if c.sizes("dilations", x.rank().saturating_sub(2), 1)?.iter().any(|&d| d != 1) {
         return Err("dilations of means aren't done here".into());
     }

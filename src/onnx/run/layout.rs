@@ -299,7 +299,7 @@ fn range<'t>(c: &Call<'_, 't>) -> Checked<Values<'t>> {
     let number = |i| c.number(i)?.ok_or_else(|| format!("input {i} is missing"));
     let (start, end, step) = (number(0)?, number(1)?, number(2)?);
     let count = ((end - start) / step).ceil();
-    if !(count.abs() < 1e9) {
+    if !count.is_finite() || count.abs() >= 1e9 {
         return Err(format!("from {start} to {end} by {step}: too many"));
     }
     float(c.constant(Tensor::from_fn([count.max(0.0) as usize], |i| (start + i as f64 * step) as f32)))

@@ -108,11 +108,9 @@ fn quantize<'t>(c: &Call<'_, 't>) -> Checked<Values<'t>> {
     let scale = spread(c, &scale, &shape)?;
     let kind = c.int_or("output_dtype", 2) as u32;
     let (bits, _) = crate::onnx::proto::kind::about(kind).ok_or("codes of an unknown type")?;
-    let (low, high) = if crate::onnx::proto::kind::is_signed(kind) {
-        (-(2f64.powi(bits as i32 - 1)), 2f64.powi(bits as i32 - 1) - 1.0)
-    } else {
-        (0.0, 2f64.powi(bits as i32) - 1.0)
-    };
+    let all = (1u64 << bits.min(32)) as f64;
+    let low = if crate::onnx::proto::kind::is_signed(kind) { -all / 2.0 } else { 0.0 };
+    let high = low + all - 1.0;
     let steps = sound(x / scale)?;
     let codes = match c.given(2) {
         Some(zero) => sound(steps.round() + spread(c, &zero.floats(c.tape), &shape)?)?,
