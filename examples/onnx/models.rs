@@ -81,7 +81,7 @@ pub fn write(folder: &Path) -> Result<()> {
     let rng = &mut Random::new(1);
     layers(to, rng)?;
     sequences(to, rng)?;
-    operations(to, rng)?;
+    operations(to)?;
     networks(to, rng)?;
     println!("{} models are in {}", to.count, folder.display());
     Ok(())
@@ -163,7 +163,7 @@ fn sequences(to: &mut Folder<'_>, rng: &mut Random) -> Result<()> {
     })
 }
 
-fn operations(to: &mut Folder<'_>, rng: &mut Random) -> Result<()> {
+fn operations(to: &mut Folder<'_>) -> Result<()> {
     let (x, y) = (noise(&[2, 4, 6], 4), noise(&[2, 4, 6], 5));
     let none = ();
     to.add("activations", &none, &[&x], &[], true, &|_, x, _| {
@@ -300,7 +300,6 @@ fn operations(to: &mut Folder<'_>, rng: &mut Random) -> Result<()> {
             y.max_pool2d(&PoolOptions::new(3).ceil_mode(true)),
         ]
     })?;
-    let _ = rng;
     Ok(())
 }
 
@@ -349,15 +348,17 @@ impl Words {
     }
 }
 
+/// The network that is quantised.
+type Net = Sequential<(Linear, Relu, Linear)>;
+
 fn networks(to: &mut Folder<'_>, rng: &mut Random) -> Result<()> {
     let net = |rng: &mut Random| Sequential((Linear::new(64, 48, rng), Relu, Linear::new(48, 10, rng)));
     let x = noise(&[4, 64], 8);
-    let mut quantised =
-        |name: &str, change: &dyn Fn(&Sequential<(Linear, Relu, Linear)>) -> kolmo::Result<()>| {
-            let net = net(rng);
-            change(&net)?;
-            to.add(name, &net, &[&x], &[], true, &|_, x, _| vec![net.forward(&x[0])])
-        };
+    let mut quantised = |name: &str, change: &dyn Fn(&Net) -> kolmo::Result<()>| {
+        let net = net(rng);
+        change(&net)?;
+        to.add(name, &net, &[&x], &[], true, &|_, x, _| vec![net.forward(&x[0])])
+    };
     quantised("mlp", &|_| Ok(()))?;
     quantised("mlp_pruned", &|net| prune::global(net, Amount::Fraction(0.8), matrices).map(|_| ()))?;
     quantised("mlp_codebook", &|net| quantize::codebooks(net, 16, all_params).map(|_| ()))?;
