@@ -178,7 +178,8 @@ impl Pattern {
                     let values = Tensor::from_fn([values.len()], |i| f(values[i]));
                     to.weight(&values, &fixed.made_of)
                 }
-                _ => Ok(to.floats(&Tensor::full([channels], without))),
+                Some(Known::Value(_)) => Err("a constant that changes with the sizes of the inputs".into()),
+                None => Ok(to.floats(&Tensor::full([channels], without))),
             }
         };
         match self {

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     compress::Affine,
     error::{Checked, Error, Result},
-    ops::list::TensorOp,
+    ops::list::{ShapeOp, Take, TensorOp},
     program::{Operand, Recorded},
     tape::{Choice, NodeId, Op, with_floats},
     tensor::{Shape, Tensor},
@@ -175,7 +175,14 @@ impl Recordings<'_> {
             Known::Fixed(fixed) => Some(fixed),
             Known::Value(_) => None,
         });
-        if let Some(x) = fixed.collect::<Option<Vec<&Fixed>>>().filter(|_| !self.takes_index(i)) {
+        // Rows of a table, as many as an input has, are taken when the model runs.
+        let grows = self.all.iter().any(|one| one.nodes[i].shape != node.shape)
+            && matches!(
+                &node.op,
+                Op::Tensor(TensorOp::Take(Take::Rows { .. }) | TensorOp::Shape(ShapeOp::Slice { .. }))
+            );
+        let beforehand = !grows && !self.takes_index(i);
+        if let Some(x) = fixed.collect::<Option<Vec<&Fixed>>>().filter(|_| beforehand) {
             return self.folded(&x, i).map(Known::Fixed).map_err(invalid);
         }
         if let (Op::Custom(rule), [x]) = (&node.op, &x[..])

@@ -242,6 +242,32 @@ fn a_model_from_a_file_is_trained_pruned_packed_and_copied() -> Result<()> {
 }
 
 #[test]
+fn a_table_is_read_as_far_as_an_input_goes() -> Result<()> {
+    let (table, places) = (Param::new(noise(&[7, 4])), Param::new(noise(&[9, 4])));
+    let model = (table.clone(), places.clone());
+    let f = |tape: &'_ Tape, index: &Tensor<u32>| {
+        let at = Tensor::from_fn([index.dim(1)], |i| i as u32);
+        let rows = tape.param(&table).embedding(index, None) + tape.param(&places).embedding(&at, None);
+        (rows + tape.param(&places).narrow(0, 1, index.dim(1))).to_vec()
+    };
+    let index = Tensor::from([[3u32, 1, 6]]);
+    let bytes =
+        Export::new().dynamic_axes("n", &[(0, 1)]).to_bytes(&model, &[], &[&index], |tape, _, index| {
+            let at = Tensor::from_fn([index[0].dim(1)], |i| i as u32);
+            let rows =
+                tape.param(&table).embedding(&index[0], None) + tape.param(&places).embedding(&at, None);
+            vec![rows + tape.param(&places).narrow(0, 1, index[0].dim(1))]
+        })?;
+    let model = Model::from_bytes(&bytes)?;
+    for index in [Tensor::from([[5u32]]), Tensor::from([[0u32, 6, 2, 1, 1, 4]])] {
+        let tape = Tape::inference();
+        let y = model.forward(&tape, &[], &[index.clone()])[0].to_vec()?;
+        assert_eq!(y, f(&tape, &index)?);
+    }
+    Ok(())
+}
+
+#[test]
 fn what_is_refused_says_why() -> Result<()> {
     let x = noise(&[2, 4]);
     let none = |export: Export| {
