@@ -204,7 +204,7 @@ fn values_that_are_rounded_are_the_same_codes() -> Result<()> {
         let bytes = Export::new().to_bytes(&(), &[&x], &[], |_, x, _| vec![x[0].fake_quantize(&q)])?;
         let (model, tape) = (Model::from_bytes(&bytes)?, Tape::new());
         let x = tape.input(&x) * 3.0;
-        near(&model.forward(&tape, &[x.clone()], &[]), &[x.fake_quantize(&q)], &format!("{q:?}"));
+        near(&model.forward(&tape, std::slice::from_ref(&x), &[]), &[x.fake_quantize(&q)], &format!("{q:?}"));
     }
     Ok(())
 }
@@ -261,7 +261,7 @@ fn a_table_is_read_as_far_as_an_input_goes() -> Result<()> {
     let model = Model::from_bytes(&bytes)?;
     for index in [Tensor::from([[5u32]]), Tensor::from([[0u32, 6, 2, 1, 1, 4]])] {
         let tape = Tape::inference();
-        let y = model.forward(&tape, &[], &[index.clone()])[0].to_vec()?;
+        let y = model.forward(&tape, &[], std::slice::from_ref(&index))[0].to_vec()?;
         assert_eq!(y, f(&tape, &index)?);
     }
     Ok(())
