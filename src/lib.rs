@@ -39,6 +39,7 @@
 //! | models | [`nn`], [`loss`], [`optim`], [`metrics`] |
 //! | training | [`data`], [`train`]; by several processes [`distributed`] |
 //! | small models | [`compress`]: masks, codebooks, distillation, `.kolmo` files, lengths in bits |
+//! | models of other programs, and for them | `onnx`, with the feature of that name |
 //! | what a tape did, and where | [`inspect`] |
 //!
 //! # The methods of `Var`
@@ -72,6 +73,7 @@
 //! | `ndarray` | arrays of the crate `ndarray` to tensors and back |
 //! | `images` | pictures from folders, and tensors from pictures and back |
 //! | `plot` | pictures of curves and matrices |
+//! | `onnx` | models to ONNX files and from them |
 //! | `mpi` | training by processes of MPI, which must be installed |
 #![warn(missing_debug_implementations, missing_docs)]
 #![deny(unsafe_code)]
@@ -111,11 +113,14 @@ mod isa;
 pub(crate) mod kernels;
 pub mod metrics;
 mod numbers;
+#[cfg(feature = "onnx")]
+pub mod onnx;
 pub mod optim;
 mod options;
 #[cfg(feature = "plot")]
 pub mod plot;
 mod program;
+mod protobuf;
 mod real;
 #[expect(unsafe_code, reason = "work is lent to threads that outlive it")]
 mod threads;

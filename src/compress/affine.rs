@@ -221,6 +221,12 @@ impl Affine {
     }
 
     /// The code before it is clamped; a float, since it may be anything.
+    /// What shares a scale, and the codes.
+    #[cfg(feature = "onnx")]
+    pub(crate) fn places_and_codes(&self) -> (Along, RangeInclusive<i32>) {
+        (self.along, self.qmin..=self.qmax)
+    }
+
     fn code(&self, v: f64, scale: f64, zero: i32) -> f64 {
         (v / scale).round_ties_even() + zero as f64
     }

@@ -233,6 +233,10 @@ impl<T: Float> CustomOp<T> for FakeQuantize {
         "fake_quantize"
     }
 
+    fn inside(&self) -> Option<&dyn std::any::Any> {
+        Some(&self.0)
+    }
+
     fn forward(&self, inputs: &[&Tensor<T>]) -> Result<Tensor<T>> {
         let [x] = inputs else { return Err(Error::invalid("fake_quantize", "takes one tensor")) };
         let values = x.list().map_err(|message| Error::invalid("fake_quantize", message))?;

@@ -70,6 +70,8 @@ pub use low_rank::{LowRank, hash_weights, low_rank};
 pub use mapped::{MappedModel, save_mapped};
 pub use pack::pack;
 pub use program::Standalone;
+#[cfg(feature = "onnx")]
+pub(crate) use program::windows;
 pub use rate::rate;
 pub use recipe::{Recipe, Task};
 pub use structure::Channels;

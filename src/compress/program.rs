@@ -29,6 +29,8 @@ use print::{C, RUST, Sizes};
 use std::{collections::HashMap, fmt};
 use steps::{Buffer, Memory, Step};
 use store::Stored;
+#[cfg(feature = "onnx")]
+pub(crate) use windows::windows;
 
 /// A model as one source file without dependencies, in Rust or C, that computes what the model computes.
 ///

@@ -1,9 +1,6 @@
 //! The tape as a graph for TensorBoard.
 use super::listing::{Argument, Listing};
-use crate::{
-    error::Result,
-    train::{SummaryWriter, tensorboard::Message},
-};
+use crate::{error::Result, protobuf::Message, train::SummaryWriter};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl SummaryWriter {

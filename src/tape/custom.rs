@@ -49,6 +49,11 @@ pub trait CustomOp<T: TapeFloat>: Send + Sync {
         output: &Var<'t, T>,
         grad: &Var<'t, T>,
     ) -> Vec<Option<Var<'t, T>>>;
+    /// What the crate knows its own operations by.
+    #[doc(hidden)]
+    fn inside(&self) -> Option<&dyn std::any::Any> {
+        None
+    }
 }
 
 /// # Operations of your own
@@ -65,6 +70,11 @@ struct Custom<C>(C);
 impl<T: TapeFloat, C: CustomOp<T>> Rule<T> for Custom<C> {
     fn name(&self) -> &str {
         self.0.name()
+    }
+
+    #[cfg(feature = "onnx")]
+    fn inside(&self) -> Option<&dyn std::any::Any> {
+        self.0.inside()
     }
 
     fn forward(&self, x: &[&Tensor<T>]) -> Checked<Tensor<T>> {

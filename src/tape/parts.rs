@@ -209,6 +209,11 @@ pub(crate) enum Op<T: TapeFloat> {
 pub(crate) trait Rule<T: TapeFloat> {
     /// Name, as in the listing and in errors.
     fn name(&self) -> &str;
+    /// Of an operation that isn't in the list, what the crate knows it by if it is its own.
+    #[cfg(feature = "onnx")]
+    fn inside(&self) -> Option<&dyn std::any::Any> {
+        None
+    }
 
     /// What a reader of the tape is told of it.
     fn about(&self) -> About {

@@ -5,7 +5,7 @@ mod history;
 mod loading;
 mod restore;
 mod stopping;
-pub(crate) mod tensorboard;
+mod tensorboard;
 mod torchao;
 mod trainer;
 mod weights;

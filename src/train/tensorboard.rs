@@ -3,8 +3,6 @@
 mod events;
 mod histogram;
 
-pub(crate) use events::Message;
-
 use crate::{
     clock::{Clock, wall},
     data::png,
@@ -12,6 +10,7 @@ use crate::{
     files::Growing,
     ops::Float,
     param::{Param, named_params},
+    protobuf::Message,
     tape::Gradients,
     tensor::{Element, Tensor},
 };

@@ -2,10 +2,11 @@
 //! with it, and what it may take of memory. The fuzzer's targets (`fuzz/`) are made of them as well.
 use kolmo::{
     Random, Result, Tape, Tensor,
-    compress::{Artifact, Entry, EntryData, Recipe, unpack},
+    compress::{Artifact, Entry, EntryData, Recipe, matrices, quantize, unpack},
     data,
     inspect::SavedTape,
-    nn::{Layer, Linear, Param, Sequential, Tanh},
+    nn::{self, Layer, Linear, Param, Sequential, Tanh},
+    onnx::{Export, Model},
     optim::{AdamW, Optimizer},
     train,
 };
@@ -34,6 +35,7 @@ pub const READERS: &[Reader] = &[
     Reader { name: "npy", seeds: npy, whole: same, read: read_npy, bound: few },
     Reader { name: "npz", seeds: npz, whole: same, read: read_npz, bound: archived },
     Reader { name: "gguf", seeds: ggufs, whole: same, read: read_gguf, bound: few },
+    Reader { name: "onnx", seeds: graphs, whole: same, read: read_graph, bound: lists },
     Reader { name: "checkpoint", seeds: checkpoints, whole: same, read: read_checkpoint, bound: few },
     Reader { name: "tape", seeds: tapes, whole: same, read: read_tape, bound: lists },
     Reader { name: "idx", seeds: idx, whole: same, read: read_idx, bound: packed },
@@ -312,6 +314,23 @@ fn read_gguf(path: &Path) -> Option<Use> {
         let texts = file.metadata().keys().filter_map(|key| file.value::<Vec<&str>>(key).ok()).count();
         let _ = (size, texts, format!("{file:?} {:?} {:?}", file.metadata(), file.tensors()));
         let _ = train::load_gguf(&net(), &file, &train::LoadOptions::new().strict(false));
+    }))
+}
+
+/// A model with codes and one without.
+fn graphs() -> Vec<Vec<u8>> {
+    let (plain, coded) = (net(), net());
+    quantize::Quantizer::new(4).channels().attach(&coded, matrices).unwrap();
+    let x = Tensor::from_fn([2, 6], |i| (i as f32 * 0.37).sin());
+    let bytes =
+        |net: &Net| Export::new().to_bytes(net, &[&x], &[], |_, x, _| vec![net.forward(&x[0])]).unwrap();
+    vec![bytes(&plain), bytes(&coded)]
+}
+
+fn read_graph(path: &Path) -> Option<Use> {
+    let model = Model::load(path).ok()?;
+    Some(Box::new(move || {
+        let _ = (format!("{model:?}"), nn::named_params::<f32>(&model).len(), model.input_names());
     }))
 }
 

@@ -5,7 +5,19 @@ use std::{fs, path::Path};
 
 /// From the ground up; what stands on one line may use each other. A folder in a part can be one of its own.
 const ORDER: &[&[&str]] = &[
-    &["arithmetic", "checked", "clock", "error", "files", "ids", "isa", "numbers", "options", "threads"],
+    &[
+        "arithmetic",
+        "checked",
+        "clock",
+        "error",
+        "files",
+        "ids",
+        "isa",
+        "numbers",
+        "options",
+        "protobuf",
+        "threads",
+    ],
     &["real"],
     &["tensor"],
     &["kernels"],
@@ -21,6 +33,7 @@ const ORDER: &[&[&str]] = &[
     &["data"],
     &["distributed"],
     &["compress"],
+    &["onnx"],
     &["train"],
     &["inspect"],
     &["inspect/explore"],

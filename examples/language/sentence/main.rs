@@ -8,7 +8,7 @@ mod tests;
 
 use clap::Parser;
 use folder::Fails;
-use kolmo::{Tape, Tensor};
+use kolmo::{Tape, Tensor, data::write_npy};
 use model::Sentences;
 use std::{fs, path::PathBuf, time::Instant};
 
@@ -32,6 +32,10 @@ struct Options {
     /// Writes the vectors to a safetensors file, as `vectors` [lines, width].
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Writes the model as an ONNX file, beside which the tokens of the first line and its vector go, which
+    /// `examples/onnx/check.py` reads.
+    #[arg(long)]
+    onnx: Option<PathBuf>,
 }
 
 fn main() -> Fails<()> {
@@ -44,6 +48,11 @@ fn main() -> Fails<()> {
         return Err(format!("{}: no lines", options.lines.display()).into());
     }
     let model = folder::busy("loading", || Sentences::open(&options.model))?;
+    if let Some(path) = &options.onnx {
+        model.export(path)?;
+        write_npy(model.tokens(lines[0])?.cast::<i64>(), path.with_extension("input_0.npy"))?;
+        write_npy(model.embed(&lines[..1], 1)?, path.with_extension("output_0.npy"))?;
+    }
     let began = Instant::now();
     let vectors = model.embed(&lines, options.batch)?;
     let seconds = began.elapsed().as_secs_f64();

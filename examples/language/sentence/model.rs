@@ -4,6 +4,7 @@ use crate::folder::{Fails, bar, blank, config, tokenizer};
 use kolmo::{
     Result, Tape, Tensor, Var,
     nn::{Embedding, Layer, LayerNorm, Linear},
+    onnx::Export,
     ops::AttentionOptions,
     train::{LoadOptions, load_safetensors_with},
 };
@@ -119,22 +120,24 @@ impl Bert {
         })
     }
 
-    /// Tokens `[lines, places]`, of which those count that are true in `there` -> `[lines, places, width]`.
-    fn forward<'t>(&self, tokens: &Tensor<u32>, there: &Tensor<bool>, tape: &'t Tape) -> Result<Var<'t>> {
+    /// Tokens `[lines, places]` -> `[lines, places, width]`; `options` say which of them count.
+    fn forward<'t>(
+        &self,
+        tokens: &Tensor<u32>,
+        options: &AttentionOptions<'t, f32>,
+        tape: &'t Tape,
+    ) -> Var<'t> {
         let Embeddings { word_embeddings, position_embeddings, token_type_embeddings, norm } =
             &self.embeddings;
-        let (lines, places) = (tokens.dim(0) as isize, tokens.dim(1) as isize);
-        let at = Tensor::from_fn([places as usize], |i| i as u32);
+        let at = Tensor::from_fn([tokens.dim(1)], |i| i as u32);
         let x = word_embeddings.forward(tokens, tape)
             + position_embeddings.forward(&at, tape)
             + token_type_embeddings.forward(&Tensor::from([0u32]), tape);
-        // Lines, heads and queries see the same keys.
-        let options = AttentionOptions::new().attn_mask(there.reshape([lines, 1, 1, places])?);
         let mut x = norm.forward(&x);
         for block in &self.encoder.layer {
-            x = block.forward(&x, &options);
+            x = block.forward(&x, options);
         }
-        Ok(x)
+        x
     }
 }
 
@@ -197,6 +200,32 @@ impl Sentences {
         Ok(Sentences { bert, tokenizer, width: sizes.hidden_size })
     }
 
+    /// Writes the model as an ONNX file: from the tokens of a line, however many, to its vector.
+    pub fn export(&self, path: &Path) -> Fails<()> {
+        let vocabulary = self.bert.embeddings.word_embeddings.weight.shape()[0];
+        let tokens = Tensor::from_fn([1, 6], |i| (7 * i % vocabulary) as u32);
+        let export = Export::new().input_names(["tokens"]).output_names(["vector"]);
+        let export = export.dynamic_axes("places", &[(0, 1)]);
+        fn vector<'t>(x: Var<'t>) -> Var<'t> {
+            x.sum_dim(1, false).normalize(2.0, 1, 1e-12)
+        }
+        let all = AttentionOptions::new;
+        export.save(
+            &self.bert,
+            &[],
+            &[&tokens],
+            |tape, _, tokens| vec![vector(self.bert.forward(&tokens[0], &all(), tape))],
+            path,
+        )?;
+        Ok(())
+    }
+
+    /// The tokens of a line, as the model takes them.
+    pub fn tokens(&self, line: &str) -> Fails<Tensor<u32>> {
+        let ids = self.tokenizer.encode(line, true)?.get_ids().to_vec();
+        Ok(Tensor::new([1, ids.len()], ids)?)
+    }
+
     /// A vector of length 1 for each line, `[lines, width]`, `batch` lines at a time.
     pub fn embed(&self, lines: &[&str], batch: usize) -> Fails<Tensor> {
         let tokens = self.tokenizer.encode_batch(lines.to_vec(), true)?;
@@ -212,7 +241,10 @@ impl Sentences {
             let shape = [some.len(), places];
             let (ids, there) =
                 (Tensor::from_fn(shape, |i| at(i).unwrap_or(0)), Tensor::from_fn(shape, |i| at(i).is_some()));
-            let vectors = pooled(&self.bert.forward(&ids, &there, &tape)?, &there)?;
+            // Lines, heads and queries see the same keys.
+            let keys = there.reshape([some.len() as isize, 1, 1, places as isize])?;
+            let options = AttentionOptions::new().attn_mask(keys);
+            let vectors = pooled(&self.bert.forward(&ids, &options, &tape), &there)?;
             for (&i, vector) in some.iter().zip(vectors.to_vec()?.chunks_exact(self.width)) {
                 all[i * self.width..][..self.width].copy_from_slice(vector);
             }

@@ -181,6 +181,23 @@ fn lines_of_different_lengths_are_what_each_is_by_itself() {
 }
 
 #[test]
+fn an_onnx_file_gives_the_vectors_of_lines_of_any_length() {
+    let folder = folder("onnx", &weights());
+    let model = Sentences::open(&folder.0).unwrap();
+    let path = folder.0.join("model.onnx");
+    model.export(&path).unwrap();
+    let (again, tape) = (kolmo::onnx::Model::load(&path).unwrap(), Tape::inference());
+    for line in ["a b c", "d", "a b c d e f"] {
+        let own = model.embed(&[line], 1).unwrap().to_vec();
+        let vector = again.forward(&tape, &[], &[model.tokens(line).unwrap()])[0].to_vec().unwrap();
+        assert!(
+            own.iter().zip(&vector).all(|(a, b)| (a - b).abs() < 1e-5),
+            "{line}: {vector:?}, not {own:?}"
+        );
+    }
+}
+
+#[test]
 fn what_does_not_fit_is_told() {
     let mut weights = weights();
     weights.remove("encoder.layer.1.output.dense.bias");

@@ -3,7 +3,7 @@ use crate::tensor::{Shape, Tensor};
 
 /// Windows along an axis: the first begins `padding` places before its first element.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Windows {
+pub(crate) struct Windows {
     pub count: usize,
     pub kernel: usize,
     pub stride: usize,
@@ -15,7 +15,7 @@ const TRIALS: u64 = 3;
 
 /// The windows along the last two axes (one, if `count` says so) whose largest elements a choice gives.
 /// `None` if it chooses in another way.
-pub(super) fn windows(
+pub(crate) fn windows(
     choose: &dyn Fn(&Tensor<f32>) -> Tensor<u32>,
     from: &Shape,
     to: &Shape,

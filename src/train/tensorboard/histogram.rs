@@ -1,5 +1,5 @@
 //! Numbers counted by their size, for a picture of how they are spread.
-use super::events::Message;
+use crate::protobuf::Message;
 
 /// Where classes end: zero, and on both sides of it numbers that grow by a tenth, from 1e-12 to 1e20, as
 /// TensorFlow and PyTorch have them; what is larger is in the outermost.

@@ -4,7 +4,7 @@
 //! in each step. What can't be recorded is refused.
 //!
 //! `KOLMO_REWRITTEN_MODELS=n` sets how many models there are, `KOLMO_REWRITTEN_SEED=n` which is the first.
-mod models;
+pub mod models;
 
 use crate::Folder;
 use kolmo::{autodiff::MemoryBudget, inspect::SavedTape, nn::*, optim::*, train::*, *};

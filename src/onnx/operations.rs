@@ -1,0 +1,524 @@
+//! The operations of a tape, each as a node of a graph or a few.
+use super::{
+    emit::{Arg, Dim, Emitter, float, int, ints},
+    functions::REFUSED,
+    proto::{Data, kind},
+    seen::Seen,
+};
+use crate::{
+    compress::windows,
+    error::Checked,
+    kernels::conv::Geometry,
+    ops::{
+        NOWHERE,
+        list::{
+            Conv, Distance, Extremum, Linalg, Norm, Reduce, Scan, ShapeOp, Softmax, Solve, Standardize, Take,
+            TensorOp, Unary,
+        },
+    },
+    tape::Choice,
+    tensor::{Shape, Tensor},
+};
+
+/// What an operation says of itself in each recording.
+macro_rules! each {
+    ($seen:expr, $pattern:pat => $e:expr) => {
+        $seen
+            .ops
+            .iter()
+            .map(|op| if let $pattern = op { Ok($e) } else { Err(String::from("changes with the sizes of the inputs")) })
+            .collect::<Checked<Vec<_>>>()
+    };
+}
+
+pub(super) fn lower(to: &mut Emitter, seen: &Seen<'_>) -> Checked<String> {
+    let [op, ..] = seen.ops[..] else { return Err(REFUSED.into()) };
+    let names = seen.x.iter().map(|x| to.read(x)).collect::<Checked<Vec<String>>>();
+    match (op, &seen.x[..]) {
+        (TensorOp::Attend(op), [_, _, _]) => super::attention::attend(to, op, seen, &names?),
+        (TensorOp::Binary(op), [a, _]) => {
+            let names = names?;
+            let fits = a.sizes == *seen.sizes;
+            to.binary(*op, &names[0], &names[1], fits)
+        }
+        (TensorOp::Unary(op), [_]) => to.unary(op, &names?[0]),
+        (TensorOp::Test(op), [_, _]) => {
+            let names = names?;
+            Ok(to.test(*op, &names[0], &names[1]))
+        }
+        (TensorOp::Where(_), [mask, a, b]) => {
+            let condition = match mask.fixed().filter(|_| mask.shape.iter().all(|dim| dim.per == 0)) {
+                Some(mask) => to.constant("", kind::BOOL, Data::Bool(mask.cast())),
+                None => {
+                    let mask = to.read(mask)?;
+                    to.node("Cast", &[&mask], [int("to", kind::BOOL.into())])
+                }
+            };
+            let (a, b) = (to.read(a)?, to.read(b)?);
+            Ok(to.plain("Where", &[&condition, &a, &b]))
+        }
+        (TensorOp::Linalg(op), _) => linalg(to, *op, &seen.x, &names?),
+        (TensorOp::Conv(Conv::Forward { g, axes }), _) => conv(to, g, *axes, &names?),
+        (TensorOp::Conv(Conv::Input { g, axes }), _) => conv_transposed(to, g, *axes, &names?),
+        (TensorOp::Recurrence(op), _) => super::recurrent::recurrence(to, *op, &seen.x, &names?),
+        (TensorOp::Reduce(op), [x]) => reduce(to, op, x, &names?[0]),
+        (TensorOp::Extremum(Extremum { largest, axes, keep, .. }), [_]) => {
+            Ok(to.fold(if *largest { "ReduceMax" } else { "ReduceMin" }, &names?[0], axes, *keep))
+        }
+        (TensorOp::Scan(Scan::Sum { axis, reverse }), [_]) => {
+            let axis = to.constant("", kind::INT64, Data::Int(Tensor::scalar(*axis as i64)));
+            Ok(to.node("CumSum", &[&names?[0], &axis], [int("reverse", i64::from(*reverse))]))
+        }
+        (TensorOp::Shape(op), _) => moved(to, op, seen, &names?),
+        (TensorOp::Softmax(op), _) => softmax(to, op, &seen.x, &names?),
+        (TensorOp::Standardize(op), _) => standardize(to, &op.how, seen, &names?),
+        (TensorOp::Take(Take::Elements { .. }), [x]) => match seen.choice {
+            Some(choice) => max_pool(to, choice, x, &names?[0], seen.sizes),
+            None => elements(to, seen, x, &names?[0]),
+        },
+        (TensorOp::Take(Take::Rows { .. }), [x]) => rows(to, seen, x, &names?[0]),
+        (TensorOp::Distance(op), [a, b]) => {
+            let names = names?;
+            distance(to, *op, [a, b], [&names[0], &names[1]])
+        }
+        (TensorOp::Solve(Solve::Det), [_]) => Ok(to.plain("Det", &[&names?[0]])),
+        (TensorOp::Solve(Solve::LogAbsDet), [_]) => {
+            let y = to.plain("Det", &[&names?[0]]);
+            let y = to.plain("Abs", &[&y]);
+            Ok(to.plain("Log", &[&y]))
+        }
+        (TensorOp::Solve(Solve::SignDet), [_]) => {
+            let y = to.plain("Det", &[&names?[0]]);
+            Ok(to.plain("Sign", &[&y]))
+        }
+        _ => Err(REFUSED.into()),
+    }
+}
+
+impl Emitter {
+    /// A reduction over axes.
+    pub fn fold(&mut self, op: &str, x: &str, axes: &[usize], keep: bool) -> String {
+        if axes.is_empty() {
+            return self.plain("Identity", &[x]);
+        }
+        let axes: Vec<i64> = axes.iter().map(|&axis| axis as i64).collect();
+        let axes = self.integers(&axes);
+        self.node(op, &[x, &axes], [int("keepdims", i64::from(keep))])
+    }
+
+    pub fn permuted(&mut self, x: &str, axes: impl IntoIterator<Item = usize>) -> String {
+        self.node("Transpose", &[x], [ints("perm", axes)])
+    }
+
+    fn known(dims: &[i64]) -> Vec<Dim> {
+        dims.iter().map(|&base| Dim { base, per: 0 }).collect()
+    }
+}
+
+fn linalg(to: &mut Emitter, op: Linalg, x: &[Arg], names: &[String]) -> Checked<String> {
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    match (op, &names[..]) {
+        (Linalg::Linear, [_, _, _]) => Ok(to.node("Gemm", &names, [int("transB", 1)])),
+        (Linalg::Matmul { transpose_a, transpose_b }, [a, b]) => {
+            let rank = x.first().map_or(2, |x| x.shape.len());
+            if rank == 2 && (transpose_a || transpose_b) {
+                let turned = [int("transA", transpose_a.into()), int("transB", transpose_b.into())];
+                return Ok(to.node("Gemm", &names, turned));
+            }
+            let mut turn = |x: &str, turn: bool| match turn {
+                true => to.permuted(x, (0..rank.saturating_sub(2)).chain([rank - 1, rank - 2])),
+                false => x.to_string(),
+            };
+            let (a, b) = (turn(a, transpose_a), turn(b, transpose_b));
+            Ok(to.plain("MatMul", &[&a, &b]))
+        }
+        _ => Err(REFUSED.into()),
+    }
+}
+
+/// What an axis of a convolution reads beyond its end, or how much of its end nothing reads.
+fn behind(g: &Geometry, i: usize) -> i64 {
+    let span =
+        (g.output[i] as i64 - 1) * g.stride[i] as i64 + (g.kernel[i] as i64 - 1) * g.dilation[i] as i64 + 1;
+    span - g.input[i] as i64 - g.padding[i] as i64
+}
+
+fn conv(to: &mut Emitter, g: &Geometry, axes: usize, names: &[String]) -> Checked<String> {
+    let own = 3 - axes..3;
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let after = own.clone().map(|i| behind(g, i).max(0) as usize);
+    let attributes = [
+        ints("dilations", g.dilation[own.clone()].iter().copied()),
+        int("group", g.groups as i64),
+        ints("kernel_shape", g.kernel[own.clone()].iter().copied()),
+        ints("pads", g.padding[own.clone()].iter().copied().chain(after)),
+        ints("strides", g.stride[own.clone()].iter().copied()),
+    ];
+    Ok(to.node("Conv", &names, attributes))
+}
+
+pub(super) fn conv_transposed(
+    to: &mut Emitter,
+    g: &Geometry,
+    axes: usize,
+    names: &[String],
+) -> Checked<String> {
+    let own = 3 - axes..3;
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let after = own.clone().map(|i| behind(g, i).max(0) as usize);
+    let more = own.clone().map(|i| (-behind(g, i)).max(0) as usize);
+    let attributes = [
+        ints("dilations", g.dilation[own.clone()].iter().copied()),
+        int("group", g.groups as i64),
+        ints("kernel_shape", g.kernel[own.clone()].iter().copied()),
+        ints("output_padding", more),
+        ints("pads", g.padding[own.clone()].iter().copied().chain(after)),
+        ints("strides", g.stride[own.clone()].iter().copied()),
+    ];
+    Ok(to.node("ConvTranspose", &names, attributes))
+}
+
+fn reduce(to: &mut Emitter, op: &Reduce, x: &Arg, name: &str) -> Checked<String> {
+    match op {
+        Reduce::Sum { axes, keep } => Ok(to.fold("ReduceSum", name, axes, *keep)),
+        Reduce::Mean { axes, keep } => Ok(to.fold("ReduceMean", name, axes, *keep)),
+        Reduce::Prod { axes, keep } => Ok(to.fold("ReduceProd", name, axes, *keep)),
+        Reduce::Var { axes, keep, correction, .. } => {
+            if axes.iter().any(|&axis| x.shape.get(axis).is_none_or(|dim| dim.per != 0)) {
+                return Err("of a size that is left open: the variance is divided by it".into());
+            }
+            let n: usize = axes.iter().map(|&axis| x.sizes[axis]).product();
+            let mean = to.fold("ReduceMean", name, axes, true);
+            let apart = to.plain("Sub", &[name, &mean]);
+            let square = to.plain("Mul", &[&apart, &apart]);
+            let sum = to.fold("ReduceSum", &square, axes, *keep);
+            to.unary(&Unary::DivNumber { number: (n as f64 - correction).max(0.0) }, &sum)
+        }
+    }
+}
+
+fn moved(to: &mut Emitter, op: &ShapeOp, seen: &Seen<'_>, names: &[String]) -> Checked<String> {
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let [x, ..] = names[..] else { return Err(REFUSED.into()) };
+    let rank = seen.x.first().map_or(0, |x| x.shape.len());
+    let place = |axis: isize| if axis < 0 { (axis + rank as isize) as usize } else { axis as usize };
+    Ok(match op {
+        ShapeOp::Reshape(_) => to.reshaped(x, &seen.shape)?,
+        ShapeOp::Permute(axes) => to.permuted(x, axes.iter().map(|&axis| place(axis))),
+        ShapeOp::Expand(_) => {
+            let sizes = to.sizes(&seen.shape)?;
+            to.plain("Expand", &[x, &sizes])
+        }
+        ShapeOp::Slice { axis, .. } => {
+            let parts = each!(seen, TensorOp::Shape(ShapeOp::Slice { start, len, step, .. }) => (*start, *len, *step))?;
+            let step = parts.first().map_or(1, |part| part.2);
+            let starts: Vec<usize> = parts.iter().map(|part| part.0).collect();
+            let start = to.dim(&starts)?;
+            let end =
+                to.dim(&parts.iter().map(|(start, len, step)| start + len * step).collect::<Vec<_>>())?;
+            let (start, end) = (to.sizes(&[start])?, to.sizes(&[end])?);
+            let (axis, step) = (to.integers(&[*axis as i64]), to.integers(&[step as i64]));
+            to.plain("Slice", &[x, &start, &end, &axis, &step])
+        }
+        ShapeOp::Unslice { axis, start, step, .. } => {
+            let axis = *axis;
+            let (from, into) = (seen.x[0].shape.get(axis).copied(), seen.shape.get(axis).copied());
+            let (Some(from), Some(into)) = (from, into) else { return Err(REFUSED.into()) };
+            if *step != 1 {
+                return Err(REFUSED.into());
+            }
+            let before = *start as i64;
+            let after = Dim { base: into.base - from.base - before, per: into.per - from.per };
+            to.padded(x, rank, axis, before, after)?
+        }
+        ShapeOp::Flip(axes) => {
+            let all = |v: i64| vec![v; axes.len()];
+            let places: Vec<i64> = axes.iter().map(|&axis| place(axis) as i64).collect();
+            let (start, end) = (to.integers(&all(-1)), to.integers(&all(i64::MIN + 1)));
+            let (places, step) = (to.integers(&places), to.integers(&all(-1)));
+            to.plain("Slice", &[x, &start, &end, &places, &step])
+        }
+        ShapeOp::Detach => to.plain("Identity", &[x]),
+        ShapeOp::Cat { axis, .. } => to.node("Concat", &names, [int("axis", *axis as i64)]),
+    })
+}
+
+impl Emitter {
+    /// Zeros before and after an axis.
+    fn padded(&mut self, x: &str, rank: usize, axis: usize, before: i64, after: Dim) -> Checked<String> {
+        let mut pads = Emitter::known(&vec![0; 2 * rank]);
+        for (place, dim) in [(axis, Dim { base: before, per: 0 }), (rank + axis, after)] {
+            if let Some(pad) = pads.get_mut(place) {
+                *pad = dim;
+            }
+        }
+        let pads = self.sizes(&pads)?;
+        Ok(self.plain("Pad", &[x, &pads]))
+    }
+}
+
+fn softmax(to: &mut Emitter, op: &Softmax, x: &[Arg], names: &[String]) -> Checked<String> {
+    let (Some(arg), Some(x)) = (x.first(), names.first()) else { return Err(REFUSED.into()) };
+    let last = arg.shape.len().saturating_sub(1);
+    Ok(match op {
+        Softmax::Plain { axis } => to.node("Softmax", &[x], [int("axis", *axis as i64)]),
+        Softmax::Log { axis } => to.node("LogSoftmax", &[x], [int("axis", *axis as i64)]),
+        Softmax::LogSum { axes, keep } => to.fold("ReduceLogSumExp", x, axes, *keep),
+        Softmax::Shares { .. } => {
+            let y = to.plain("Sub", &[x, names.get(1).ok_or(REFUSED)?]);
+            to.plain("Exp", &[&y])
+        }
+        Softmax::Causal => {
+            let hidden = to.hidden(&arg.shape[last.saturating_sub(1)..], 1)?;
+            let y = to.plain("Add", &[x, &hidden]);
+            to.node("Softmax", &[&y], [int("axis", last as i64)])
+        }
+        Softmax::Masked => {
+            let y = to.node("Softmax", &[x], [int("axis", last as i64)]);
+            let most = to.fold("ReduceMax", x, &[last], true);
+            let none = to.number(f64::NEG_INFINITY);
+            let (masked, zero) = (to.plain("Equal", &[&most, &none]), to.number(0.0));
+            to.plain("Where", &[&masked, &zero, &y])
+        }
+    })
+}
+
+impl Emitter {
+    /// -∞ for pairs `[queries, keys]` that a causal query doesn't see, above this diagonal.
+    pub fn hidden(&mut self, sizes: &[Dim], diagonal: i64) -> Checked<String> {
+        let sizes = self.sizes(sizes)?;
+        let value = self.number(f64::NEG_INFINITY);
+        let all = self.plain("Expand", &[&value, &sizes]);
+        let diagonal = self.constant("", kind::INT64, Data::Int(Tensor::scalar(diagonal)));
+        Ok(self.node("Trilu", &[&all, &diagonal], [int("upper", 1)]))
+    }
+}
+
+fn standardize(to: &mut Emitter, how: &Standardize, seen: &Seen<'_>, names: &[String]) -> Checked<String> {
+    let (Some(arg), Some(x)) = (seen.x.first(), names.first()) else { return Err(REFUSED.into()) };
+    let rank = arg.sizes.rank();
+    let eps = float("epsilon", how.eps);
+    match how.kind {
+        Norm::Layer => {
+            // A weight says of how many axes the parts are.
+            let mut axis = rank.saturating_sub(seen.x.get(1).map_or(1, |weight| weight.sizes.rank()));
+            while axis > 0 && arg.sizes[axis..].iter().product::<usize>() < how.at.inner {
+                axis -= 1;
+            }
+            let own: Shape = arg.sizes[axis..].iter().copied().collect();
+            if own.numel() != how.at.inner || arg.shape[axis..].iter().any(|dim| dim.per != 0) {
+                return Err(REFUSED.into());
+            }
+            let scale = match names.get(1) {
+                Some(scale) => scale.clone(),
+                None => to.floats(&Tensor::ones(own)),
+            };
+            let inputs: Vec<&str> =
+                [x.as_str(), &scale].into_iter().chain(names.get(2).map(String::as_str)).collect();
+            Ok(to.node("LayerNormalization", &inputs, [int("axis", axis as i64), eps]))
+        }
+        Norm::Instance | Norm::Group if names.len() == 1 && rank > 2 => {
+            let channels = arg.sizes[1];
+            let groups = how.at.groups / arg.sizes[0].max(1);
+            let (one, zero) = (Tensor::ones([channels]), Tensor::zeros([channels]));
+            let (one, zero) = (to.floats(&one), to.floats(&zero));
+            if how.kind == Norm::Instance {
+                return Ok(to.node("InstanceNormalization", &[x, &one, &zero], [eps]));
+            }
+            if to.opset >= 21 {
+                let count = int("num_groups", groups as i64);
+                return Ok(to.node("GroupNormalization", &[x, &one, &zero], [count, eps]));
+            }
+            groups_by_hand(to, how.eps, groups, arg, x)
+        }
+        Norm::Group if names.len() == 1 => {
+            groups_by_hand(to, how.eps, how.at.groups / arg.sizes[0].max(1), arg, x)
+        }
+        // By the batch's own statistics: of the channels, axis 1.
+        Norm::Batch => {
+            let axes: Vec<usize> = (0..rank).filter(|&axis| axis != 1).collect();
+            let y = to.standardized(x, &axes, how.eps)?;
+            let mut column = vec![1i64; rank.saturating_sub(1)];
+            column[0] = arg.sizes[1] as i64;
+            let column = Emitter::known(&column);
+            let mut y = y;
+            for (op, name) in ["Mul", "Add"].iter().zip(&names[1..]) {
+                let part = to.reshaped(name, &column)?;
+                y = to.plain(op, &[&y, &part]);
+            }
+            Ok(y)
+        }
+        _ => Err(REFUSED.into()),
+    }
+}
+
+impl Emitter {
+    /// Mean 0 and variance 1 over axes.
+    fn standardized(&mut self, x: &str, axes: &[usize], eps: f64) -> Checked<String> {
+        let mean = self.fold("ReduceMean", x, axes, true);
+        let apart = self.plain("Sub", &[x, &mean]);
+        let square = self.plain("Mul", &[&apart, &apart]);
+        let variance = self.fold("ReduceMean", &square, axes, true);
+        let sum = self.unary(&Unary::AddNumber { number: eps }, &variance)?;
+        let deviation = self.plain("Sqrt", &[&sum]);
+        Ok(self.plain("Div", &[&apart, &deviation]))
+    }
+}
+
+fn groups_by_hand(to: &mut Emitter, eps: f64, groups: usize, arg: &Arg, x: &str) -> Checked<String> {
+    let inner = arg.sizes[1..].iter().product::<usize>() / groups.max(1);
+    let apart = [arg.shape[0], Dim { base: groups as i64, per: 0 }, Dim { base: inner as i64, per: 0 }];
+    let y = to.reshaped(x, &apart)?;
+    let y = to.standardized(&y, &[2], eps)?;
+    to.reshaped(&y, &arg.shape)
+}
+
+fn max_pool(to: &mut Emitter, choice: &Choice<f32>, x: &Arg, name: &str, shape: &Shape) -> Checked<String> {
+    // Before the axes of windows are channels, and perhaps samples.
+    let fits = |axes: &usize| (1..=2).contains(&shape.rank().saturating_sub(*axes));
+    let found = [2, 1].into_iter().filter(fits).find_map(|axes| windows(&**choice, &x.sizes, shape, axes));
+    let found =
+        found.ok_or("windows of different sizes or with gaps: MaxPool here has equal ones side by side")?;
+    let lead = shape.rank() - found.len();
+    if x.shape[lead..].iter().any(|dim| dim.per != 0) {
+        return Err("windows along an axis whose size is left open".into());
+    }
+    // One sample may be without an axis of its own.
+    let mut with: Vec<Dim> = x.shape.clone();
+    let mut out: Vec<Dim> = with[..lead].to_vec();
+    out.extend(shape[lead..].iter().map(|&n| Dim { base: n as i64, per: 0 }));
+    let mut name = name.to_string();
+    if lead == 1 {
+        with.insert(0, Dim { base: 1, per: 0 });
+        name = to.reshaped(&name, &with)?;
+    } else if lead != 2 {
+        return Err(REFUSED.into());
+    }
+    let sizes = &x.sizes[lead..];
+    let after = found
+        .iter()
+        .zip(sizes)
+        .map(|(w, &size)| ((w.count - 1) * w.stride + w.kernel).saturating_sub(size + w.padding));
+    let pads: Vec<usize> = found.iter().map(|w| w.padding).chain(after).collect();
+    let attributes = [
+        ints("kernel_shape", found.iter().map(|w| w.kernel)),
+        ints("pads", pads),
+        ints("strides", found.iter().map(|w| w.stride)),
+    ];
+    let mut y = to.node("MaxPool", &[&name], attributes);
+    // The end of an axis may have room for a window more than there are.
+    for (k, (w, &size)) in found.iter().zip(sizes).enumerate() {
+        if (size + w.padding).saturating_sub(w.kernel) / w.stride + 1 > w.count {
+            let (start, end) = (to.integers(&[0]), to.integers(&[w.count as i64]));
+            let axis = to.integers(&[k as i64 + 2]);
+            y = to.plain("Slice", &[&y, &start, &end, &axis]);
+        }
+    }
+    if lead == 1 { to.reshaped(&y, &out) } else { Ok(y) }
+}
+
+/// Whether each of some positions is somewhere.
+fn all_there(index: &[u32]) -> bool {
+    index.iter().all(|&i| i != NOWHERE)
+}
+
+/// Elements of the flattened operand, block by block.
+fn elements(to: &mut Emitter, seen: &Seen<'_>, x: &Arg, name: &str) -> Checked<String> {
+    let parts = each!(seen, TensorOp::Take(Take::Elements { positions, blocks }) => (positions, *blocks))?;
+    // Positions that are the same in every block don't hang on how many there are.
+    let own = |(positions, blocks): &(&Tensor<u32>, usize), size: usize| -> Option<Vec<u32>> {
+        let (all, blocks) = (positions.to_vec(), (*blocks).max(1));
+        let (each, from) = (all.len() / blocks, size / blocks);
+        let at = |i: usize, block: usize| {
+            let p = *all.get(block * each + i)?;
+            Some(if p == NOWHERE { p } else { p.wrapping_sub((block * from) as u32) })
+        };
+        let first: Vec<u32> = (0..each).map(|i| at(i, 0)).collect::<Option<_>>()?;
+        (1..blocks).all(|b| (0..each).all(|i| at(i, b) == first.get(i).copied())).then_some(first)
+    };
+    let sizes: Vec<usize> = (0..seen.ops.len())
+        .map(|k| {
+            let count = to.counts.get(k).copied().unwrap_or(0) as i64;
+            x.shape.iter().map(|dim| (dim.base + dim.per * count) as usize).product()
+        })
+        .collect();
+    let fixed = sizes.iter().all(|size| size == &sizes[0])
+        && parts.iter().all(|(positions, _)| positions.to_vec() == parts[0].0.to_vec());
+    let (list, blocks) = if fixed {
+        (parts[0].0.to_vec(), Dim { base: 1, per: 0 })
+    } else {
+        let all: Option<Vec<Vec<u32>>> =
+            parts.iter().zip(&sizes).map(|(part, &size)| own(part, size)).collect();
+        let all = all.filter(|all| all.iter().all(|list| list == &all[0]));
+        let list = all.ok_or("positions that change with the sizes of the inputs")?.swap_remove(0);
+        (list, to.dim(&parts.iter().map(|part| part.1).collect::<Vec<_>>())?)
+    };
+    let count = blocks.base + blocks.per * to.counts.first().copied().unwrap_or(0) as i64;
+    let each = sizes[0] as i64 / count.max(1);
+    let mut y = to.reshaped(name, &[blocks, Dim { base: each, per: 0 }])?;
+    if !all_there(&list) {
+        y = to.padded(&y, 2, 1, 0, Dim { base: 1, per: 0 })?;
+    }
+    let index: Vec<i64> = list.iter().map(|&p| if p == NOWHERE { each } else { i64::from(p) }).collect();
+    let index = to.integers(&index);
+    let y = to.node("Gather", &[&y, &index], [int("axis", 1)]);
+    to.reshaped(&y, &seen.shape)
+}
+
+/// Slices along an axis, by an index that is an input or a constant.
+fn rows(to: &mut Emitter, seen: &Seen<'_>, x: &Arg, name: &str) -> Checked<String> {
+    let parts = each!(seen, TensorOp::Take(Take::Rows { axis, index, .. }) => (*axis, index))?;
+    let axis = parts.first().map_or(0, |part| part.0);
+    let given = seen.indices.iter().find(|(all, _)| {
+        all.iter().zip(&parts).all(|(own, (_, index))| own.shares_data(index) && own.numel() == index.numel())
+    });
+    if let Some((_, index)) = given {
+        let flat = to.reshaped(index, &[seen.shape.get(axis).copied().ok_or(REFUSED)?])?;
+        return Ok(to.node("Gather", &[name, &flat], [int("axis", axis as i64)]));
+    }
+    let lists: Vec<Vec<u32>> = parts.iter().map(|(_, index)| index.to_vec()).collect();
+    let first = lists.first().ok_or(REFUSED)?;
+    let rank = x.shape.len();
+    let axis_name = to.integers(&[axis as i64]);
+    // A run of them is a slice, of any length.
+    let runs = lists.iter().all(|list| {
+        let start = list.first().copied().unwrap_or(0);
+        all_there(list) && list.iter().zip(start..).all(|(a, b)| *a == b)
+    });
+    if runs {
+        let starts: Vec<usize> = lists.iter().map(|list| list.first().map_or(0, |&i| i as usize)).collect();
+        let ends: Vec<usize> = lists.iter().zip(&starts).map(|(list, start)| start + list.len()).collect();
+        let (start, end) = (to.dim(&starts)?, to.dim(&ends)?);
+        let (start, end) = (to.sizes(&[start])?, to.sizes(&[end])?);
+        return Ok(to.plain("Slice", &[name, &start, &end, &axis_name]));
+    }
+    if lists.iter().any(|list| list != first) {
+        return Err("indices that change with the sizes of the inputs".into());
+    }
+    let size = x.shape.get(axis).copied().ok_or(REFUSED)?;
+    let mut y = name.to_string();
+    if !all_there(first) {
+        y = to.padded(&y, rank, axis, 0, Dim { base: 1, per: 0 })?;
+    }
+    let nowhere = size.known();
+    let place = |&p: &u32| if p == NOWHERE { nowhere } else { Some(i64::from(p)) };
+    let index: Option<Vec<i64>> = first.iter().map(place).collect();
+    let index = to.integers(&index.ok_or("places without a value along an axis whose size is left open")?);
+    Ok(to.node("Gather", &[&y, &index], [int("axis", axis as i64)]))
+}
+
+fn distance(to: &mut Emitter, op: Distance, [a, b]: [&Arg; 2], names: [&str; 2]) -> Checked<String> {
+    let rank = a.shape.len();
+    let apart = |dims: &[Dim], at: usize| {
+        let mut dims = dims.to_vec();
+        dims.insert(at, Dim { base: 1, per: 0 });
+        dims
+    };
+    let left = to.reshaped(names[0], &apart(&a.shape, rank - 1))?;
+    let right = to.reshaped(names[1], &apart(&b.shape, rank - 2))?;
+    let gap = to.plain("Sub", &[&left, &right]);
+    Ok(match op {
+        Distance::Manhattan => to.fold("ReduceL1", &gap, &[rank], false),
+        Distance::Euclidean => to.fold("ReduceL2", &gap, &[rank], false),
+    })
+}
