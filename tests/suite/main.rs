@@ -32,6 +32,7 @@ mod old_files;
 mod operations;
 mod optim;
 mod packed;
+mod play;
 mod program;
 mod properties;
 mod quantize;
