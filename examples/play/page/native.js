@@ -20,5 +20,5 @@ function drawFiles() {
     make("td", {}, all ? seconds(all) : ""), make("td", {}, seconds(own)));
   $("files").replaceChildren(...STAGES.map(row), total);
   const threads = `${native.threads} thread${native.threads === 1 ? "" : "s"}`;
-  $("times").textContent = `Here: computing time in this browser, on one thread with 128-bit vectors. Native: the same program, cargo run --release -p kolmo-play, on ${threads} of a machine of its own (${native.processor}, ${native.instructions}).`;
+  $("times").textContent = `Here: time that this browser computes, on one thread with 128-bit vectors. Native: the same program, cargo run --release -p kolmo-play, on another machine (${native.processor}, ${native.instructions}, ${threads}, ${native.measure}).`;
 }
