@@ -11,7 +11,7 @@ const SCRIPTS: [&str; 5] = [
     include_str!("page/main.js"),
 ];
 
-/// The whole page, with a module (deflated, in Base64) and the times of the native program (JSON).
+/// The whole page, with a module (deflated, as text) and the times of the native program (JSON).
 pub fn assemble(module: &str, native: &str) -> String {
     let mut page = String::with_capacity(PAGE.len() + module.len() + 100_000);
     for (i, part) in PAGE.split("@@").enumerate() {

@@ -6,7 +6,6 @@ import { readFileSync, writeFileSync } from "node:fs";
 const [path, out, length] = process.argv.slice(2);
 const page = readFileSync(path, "utf8");
 const part = (id) => page.split(`id="${id}">`)[1].split("</script>")[0];
-const packed = Buffer.from(part("module").trim(), "base64");
 
 let last = null;
 let samples = null;
@@ -40,4 +39,4 @@ const heard = {
 const self = { onmessage: null, postMessage: (message) => heard[message.kind](message) };
 new Function("self", "postMessage", part("worker"))(self, self.postMessage);
 const order = (message) => self.onmessage({ data: message });
-order({ kind: "open", packed });
+order({ kind: "open", code: part("module").trim() });

@@ -158,7 +158,5 @@ new ResizeObserver(schedule).observe($("loss"));
 padChanged();
 // The page is shown before the module is opened.
 requestAnimationFrame(() => setTimeout(() => {
-  const text = atob($("module").textContent.trim());
-  const packed = Uint8Array.from(text, (c) => c.charCodeAt(0));
-  worker.postMessage({ kind: "open", packed }, [packed.buffer]);
+  send("open", { code: $("module").textContent.trim() });
 }));
