@@ -121,13 +121,22 @@ fn text(bytes: &[u8]) -> String {
     text
 }
 
+/// Vectors, and no folders of this machine in what panics say.
+fn flags() -> String {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo"))).unwrap_or_default();
+    let sources = fs::read_dir(home.join("registry/src")).into_iter().flatten().flatten();
+    let remapped = sources.map(|folder| format!(" --remap-path-prefix={}=crates", folder.path().display()));
+    "-Ctarget-feature=+simd128".to_string() + &remapped.collect::<String>()
+}
+
 fn page(options: &Options, here: &Path) -> Result<()> {
     let root = here.join("../..");
     let mut cargo = Command::new("cargo");
     cargo
         .args(BUILD)
         .current_dir(&root)
-        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", "-Ctarget-feature=+simd128")
+        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", flags())
         .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s")
         .env("CARGO_PROFILE_RELEASE_LTO", "fat")
         .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1")
