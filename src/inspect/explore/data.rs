@@ -110,7 +110,7 @@ pub(super) const WORK: usize = 300_000_000;
 
 impl Data {
     /// Of what was seen of a tape. Source files are read, but for those whose names and texts are `known`.
-    pub fn of<T: Float>(title: &str, tape: &Tape<T>, seen: &Observation, known: &[(&str, &str)]) -> Data {
+    pub fn of<T: Float>(title: &str, tape: &Tape<T>, seen: &Observation, known: &[(String, String)]) -> Data {
         let mut checks = tape.differences(seen, WORK);
         let mut sources = Sources::default();
         let rows: Vec<Line> = seen
@@ -226,9 +226,9 @@ impl Sources {
         Some((i, line, column.parse().ok()?))
     }
 
-    fn read(self, known: &[(&str, &str)]) -> Vec<Source> {
+    fn read(self, known: &[(String, String)]) -> Vec<Source> {
         let read = |(file, used): (String, Vec<u32>)| {
-            let known = known.iter().find(|(name, _)| *name == file).map(|(_, text)| text.to_string());
+            let known = known.iter().find(|(name, _)| *name == file).map(|(_, text)| text.clone());
             let text = known.or_else(|| read_text(Path::new(&file)).ok()).unwrap_or_default();
             let near = |n: u32| used.iter().any(|&u| n.abs_diff(u) <= AROUND);
             let lines = (1..).zip(text.lines()).filter(|(n, _)| near(*n));

@@ -38,12 +38,13 @@ const LESSONS: [(&str, &[&str], Program); 10] = [
 
 /// All lessons, recorded anew.
 pub(super) fn all() -> Result<Vec<Lesson>> {
+    let source = [(SOURCE.0.to_string(), SOURCE.1.to_string())];
     let lesson = |&(title, text, program): &(&str, &'static [&'static str], Program)| {
         let tape = Tape::new();
         tape.set_observing(true);
         program(&tape)?;
         let seen = tape.observation();
-        Ok(Lesson { text: text.to_vec(), tape: Data::of(title, &tape, &seen, &[SOURCE]) })
+        Ok(Lesson { text: text.to_vec(), tape: Data::of(title, &tape, &seen, &source) })
     };
     LESSONS.iter().map(lesson).collect()
 }
