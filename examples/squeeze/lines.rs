@@ -14,8 +14,9 @@ pub struct Lines {
 
 /// Spaces that lines begin with, at most.
 pub const MOST_SPACES: u8 = 32;
-/// A break is worth this many bits, about, wherever it is: what costs more is left in the text.
-const WORTH: usize = 3;
+/// Breaks are left in the text unless they take less than this many bits each: where they take more, lines
+/// end for reasons of their own, of which the text's predictor makes more than can be told beside it.
+const WORTH: usize = 1;
 /// Fewer breaks aren't worth looking at.
 const FEWEST: usize = 16;
 
