@@ -15,7 +15,6 @@ use crate::{
     tensor::{Shape, Unfilled},
     threads::{for_chunks, try_chunks},
 };
-use padded::Plane;
 
 /// What is convolved with what. Axes that a convolution doesn't have are of size 1.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
@@ -217,7 +216,7 @@ pub(crate) fn weight_gradient<T: FloatElement>(g: &Geometry, x: &[T], dy: &[T], 
         if samples.is_empty() {
             sum.fill(T::default());
         }
-        if let Some(plane) = g.plane().filter(Plane::is_depthwise) {
+        if let Some(plane) = g.plane().filter(|plane| plane.is_depthwise()) {
             sum.fill(T::default());
             return plane.add_weights(
                 &x[samples.start * size..samples.end * size],

@@ -3,6 +3,7 @@
 //! above.
 mod blocks;
 mod mat;
+mod places;
 mod product;
 mod tile;
 mod vector;
@@ -14,11 +15,12 @@ mod tests;
 
 pub(crate) use blocks::{Blocks, add_blocks};
 pub(crate) use mat::{Mat, MatMut};
-pub(crate) use product::{MatmulElement, Misfit};
+pub(crate) use product::{GRAIN, MatmulElement, Misfit};
 pub(super) use {
+    places::Grid,
     product::VectorJob,
     vector::Vector,
-    windows::{Grid, SLACK, Windows, matmul_windows},
+    windows::{SLACK, Windows, matmul_windows},
 };
 
 use crate::isa::{Isa, isa};
@@ -105,22 +107,13 @@ pub(crate) fn chain_steps(k: usize) -> usize {
     tile::steps(k)
 }
 
-/// Multiply-adds worth a task of their own: about four microseconds. A fork-join costs one half, and more
-/// where the cores have no cache in common.
-pub(crate) const GRAIN: usize = 1 << 18;
-/// The same for products with a vector, which wait for memory.
+/// As `GRAIN`, for products with a vector, which wait for memory.
 const VECTOR_GRAIN: usize = 1 << 16;
 impl<T: MatmulElement> Product<T> {
     fn run(self) {
         if let Some((kernel, product)) = self.planned() {
             product.split(kernel);
         }
-    }
-
-    /// Among how many tasks it is shared out that take at least so many multiply-adds each.
-    fn parts(&self, grain: usize) -> usize {
-        let work = self.m.saturating_mul(self.n).saturating_mul(self.k);
-        if work < 2 * grain { 1 } else { threads::num_threads().min(work / grain) }
     }
 
     fn split(self, kernel: Kernel) {

@@ -35,12 +35,14 @@ pub(super) struct Plane {
 }
 
 impl Geometry {
-    /// How it is done if windows are more than single elements.
+    /// How it is done if windows are more than single elements, and a padded channel isn't out of all bounds.
     pub(super) fn plane(&self) -> Option<Plane> {
         let reach = |i: usize| {
-            (self.output[i].max(1) - 1) * self.stride[i] + self.dilation[i] * (self.kernel[i] - 1) + 1
+            let window = self.dilation[i].checked_mul(self.kernel[i].checked_sub(1)?)?;
+            self.output[i].checked_sub(1)?.checked_mul(self.stride[i])?.checked_add(window)?.checked_add(1)
         };
-        (volume(self.kernel) > 1).then(|| Plane {
+        let padded = [reach(0)?, reach(1)?, reach(2)?.checked_next_multiple_of(self.stride[2])?];
+        let plane = Plane {
             groups: self.groups,
             channels: self.inputs / self.groups,
             results: self.outputs / self.groups,
@@ -48,10 +50,11 @@ impl Geometry {
             kernel: self.kernel,
             dilation: self.dilation,
             stride: self.stride,
-            padded: [reach(0), reach(1), reach(2).next_multiple_of(self.stride[2])],
+            padded,
             padding: self.padding,
             input: self.input,
-        })
+        };
+        (volume(self.kernel) > 1 && plane.size(1).is_some()).then_some(plane)
     }
 }
 
@@ -61,9 +64,14 @@ impl Plane {
         [self.channels, self.results] == [1; 2] && self.stride == [1; 3]
     }
 
+    /// Elements of some padded channels.
+    fn size(&self, channels: usize) -> Option<usize> {
+        self.padded.iter().try_fold(channels, |all, &size| all.checked_mul(size))
+    }
+
     /// Whether products with its windows are worth it: of several results, from a sample that isn't too large.
     pub fn has_products(&self) -> bool {
-        self.results > 1 && self.channels > 0 && self.channels.saturating_mul(volume(self.padded)) <= MOST
+        self.results > 1 && self.channels > 0 && self.size(self.channels).is_some_and(|size| size <= MOST)
     }
 
     /// For the gradient of the input at stride 1, with the output's for an input: the kernel goes from its end to
@@ -74,10 +82,12 @@ impl Plane {
         }
         let reach = [0, 1, 2].map(|i| self.dilation[i] * (self.kernel[i] - 1));
         let [d, h, w] = [0, 1, 2].map(|i| reach[i].checked_sub(self.padding[i]));
-        let padded = [0, 1, 2].map(|i| self.input[i] + reach[i]);
+        let [pd, ph, pw] = [0, 1, 2].map(|i| self.input[i].checked_add(reach[i]));
         let (output, input) = (self.input, self.output);
         let (channels, results) = (self.results, self.channels);
-        Some(Plane { output, input, channels, results, padding: [d?, h?, w?], padded, ..self })
+        let (padding, padded) = ([d?, h?, w?], [pd?, ph?, pw?]);
+        let turned = Plane { output, input, channels, results, padding, padded, ..self };
+        turned.size(1).map(|_| turned)
     }
 
     /// The weights for that: from each of its channels to each result.
@@ -156,6 +166,9 @@ impl Plane {
         let [_, height, width] = self.input;
         // What lies behind the last window isn't read.
         let inside = [0, 1, 2].map(|i| self.input[i].min(self.padded[i].saturating_sub(self.padding[i])));
+        if inside.contains(&0) {
+            return;
+        }
         let (phases, before) = (self.stride[2], self.padding[2]);
         for d in 0..inside[0] {
             for h in 0..inside[1] {

@@ -1,13 +1,17 @@
 //! A product to be computed: whether its matrices fit each other, where their elements lie, and which kernel
 //! suits it.
 use super::mat::{Mat, MatMut, fits};
+use super::places::Places;
 use super::vector::Vector;
-use super::windows::Places;
+use crate::threads;
 use std::{
     ops::{Add, Mul},
     ptr::NonNull,
 };
 
+/// Multiply-adds worth a task of their own: about four microseconds. A fork-join costs one half, and more
+/// where the cores have no cache in common.
+pub(crate) const GRAIN: usize = 1 << 18;
 /// Floats that matrix products are made of.
 pub trait MatmulElement:
     Copy + PartialEq + Add<Output = Self> + Mul<Output = Self> + Send + Sync + 'static
@@ -159,6 +163,12 @@ impl<T: MatmulElement> Product<T> {
             start: view,
             places: None,
         })
+    }
+
+    /// Among how many tasks it is shared out that take at least so many multiply-adds each.
+    pub(super) fn parts(&self, grain: usize) -> usize {
+        let work = self.m.saturating_mul(self.n).saturating_mul(self.k);
+        if work < 2 * grain { 1 } else { threads::num_threads().min(work / grain) }
     }
 
     /// The same product as `Cᵀ = Bᵀ Aᵀ`.

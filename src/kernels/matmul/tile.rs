@@ -4,10 +4,10 @@
 //! bits.
 use super::{
     super::prefetch::prefetch,
+    places::{MAX_COLS, PackWindows},
     product::{MatmulElement, Product, View},
     vector::{Job, Vector},
     vector_product::load,
-    windows::PackWindows,
 };
 
 /// Most steps along k that a panel holds.
@@ -16,9 +16,8 @@ pub(super) const KC: usize = 288;
 pub(super) const MC: usize = 528;
 /// Panels of B that make it worth while to pack an A whose rows could be read in place.
 const MANY: usize = 4;
-/// Most rows and columns (in elements) of a tile.
+/// Most rows of a tile.
 const MAX_ROWS: usize = 8;
-pub(super) const MAX_COLS: usize = 32;
 
 /// Where packed panels lie while a block is computed.
 #[repr(C, align(64))]
