@@ -81,6 +81,7 @@ fn main() -> Result<()> {
         std::fs::create_dir_all(folder).ok();
     }
     Heatmap::new("Probability of the second moon", &chances.reshape([rows as isize, columns as isize])?)
+        .axes("x from -1.5 to 2.5", "y from -1 to 1.5")
         .range(0.0, 1.0)
         .points(points)
         .save(&options.out)?;

@@ -88,14 +88,18 @@ fn the_operation_that_contributing_adds_is_the_one_that_is_tested() {
 }
 
 #[test]
-fn names_in_the_table_from_pytorch_exist() {
+fn names_in_the_tables_from_others_exist() {
     let source = source();
     let words: std::collections::HashSet<&str> =
         source.split(|c: char| !(c.is_alphanumeric() || c == '_')).collect();
-    let text = fs::read_to_string(root().join("docs/from_pytorch.md")).unwrap();
+    // Which of the columns is kolmo's.
+    let tables = [("from_pytorch.md", 2), ("from_jax.md", 2), ("from_burn_and_candle.md", 3)];
+    let texts =
+        tables.map(|(file, column)| (fs::read_to_string(root().join("docs").join(file)).unwrap(), column));
+    let rows = texts.iter().flat_map(|(text, column)| text.lines().map(move |line| (line, *column)));
     let mut names = 0;
-    for row in text.lines().filter(|l| l.starts_with("| `") || l.starts_with("| ")) {
-        let Some(kolmo) = row.split('|').nth(2) else { continue };
+    for (row, column) in rows.filter(|(line, _)| line.starts_with("| ")) {
+        let Some(kolmo) = row.split('|').nth(column) else { continue };
         // Code stands between backticks: every second part.
         for code in kolmo.split('`').skip(1).step_by(2) {
             for word in code.split(|c: char| !(c.is_alphanumeric() || c == '_')) {

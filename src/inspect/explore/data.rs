@@ -47,7 +47,7 @@ struct Line {
     memory: usize,
     swept: Option<usize>,
     nanos: u64,
-    backward_nanos: u64,
+    nanos_swept: u64,
     kinks: usize,
     /// Σ v · v̄: what the result gains when the value grows by 100 %, to first order.
     effect: Option<Num>,
@@ -165,7 +165,7 @@ fn line(row: &Observed, site: Option<(usize, u32, u32)>, check: Option<Check>) -
         memory: row.memory,
         swept: row.backward_memory,
         nanos: row.nanos,
-        backward_nanos: row.backward_nanos,
+        nanos_swept: row.backward_nanos,
         kinks: row.kinks,
         effect,
         check,

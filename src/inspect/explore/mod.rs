@@ -2,7 +2,7 @@
 //! sweep and its memory. One file that needs no network; what it shows was recorded, nothing is computed from
 //! a model of the program.
 //!
-//! `data` is what the page knows, `picture` a tensor in a small space, `rules` the formulas, `lessons` ten
+//! `data` is what the page knows, `picture` a tensor in a small space, `rules` the formulas, `lessons` a dozen
 //! small tapes with a text each. The page itself is in `page/`: plain JavaScript, put together here.
 mod data;
 mod lessons;
@@ -85,7 +85,7 @@ impl<'t, T: Float> Explorer<'t, T> {
         self
     }
 
-    /// Whether the page brings the ten lessons on automatic differentiation; it does by default.
+    /// Whether the page brings the lessons on automatic differentiation; it does by default.
     pub fn lessons(mut self, on: bool) -> Self {
         self.lessons = on;
         self

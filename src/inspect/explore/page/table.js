@@ -27,6 +27,7 @@ function buildTable() {
   };
   place(groupsOf(tape, state.fold), 0, false);
   $("tape").classList.toggle("numbers-only", tape.rows.every((row) => row.scalar));
+  if (!body.length) body.push(make("tr", {}, make("td", { class: "muted", colspan: 7 }, "No row has this in its name, operation, options, shape, layer, line or badges.")));
   fill($("rows"), body);
   $("found").textContent = state.query ? `${lines.size} of ${tape.rows.length}` : "";
   refreshTable();
@@ -98,7 +99,10 @@ function rule(tape, row) {
   }
   const formula = tape.formulas[row.op];
   if (!formula || row.leaf) return "";
-  return formula.gives.slice(0, 2).filter(Boolean).map((g) => make("span", { class: "partial formula" }, g));
+  const gives = formula.gives.filter(Boolean);
+  const shown = gives.slice(0, 3).map((g) => make("span", { class: "partial formula" }, g));
+  if (gives.length > 3) shown.push(make("span", { class: "muted" }, `and ${gives.length - 3} more`));
+  return shown;
 }
 
 function refreshTable() {
