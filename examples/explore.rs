@@ -4,6 +4,9 @@
 //! cargo run --example explore                          # a small network, to explore.html
 //! cargo run --example explore -- --program scalar
 //! cargo run --example explore -- --program gpt --out gpt.html
+//! # One of ten thousand statements; a step beside the one after it.
+//! cargo run --release --example explore -- --program gpt --layers 640 --out long.html
+//! cargo run --release --example explore -- --program gpt --layers 4 --width 128 --context 64 --batch 12 --compare
 //! ```
 #[path = "char_gpt/model.rs"]
 mod model;
@@ -13,6 +16,7 @@ use kolmo::{
     Random, Result, Tape, Tensor, Var,
     inspect::Explorer,
     nn::{Layer, Linear},
+    optim::{Adam, Optimizer},
 };
 use model::{Config, Gpt};
 use serde::Serialize;
@@ -24,6 +28,18 @@ struct Options {
     program: Program,
     #[arg(long, value_name = "FILE", default_value = "explore.html")]
     out: PathBuf,
+    /// Of the transformer: blocks, size of a token's vector, tokens of a text, texts
+    #[arg(long, default_value_t = 9)]
+    layers: usize,
+    #[arg(long, default_value_t = 32)]
+    width: usize,
+    #[arg(long, default_value_t = 16)]
+    context: usize,
+    #[arg(long, default_value_t = 2)]
+    batch: usize,
+    /// Shows the step after one of Adam, too
+    #[arg(long)]
+    compare: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -41,7 +57,7 @@ fn main() -> Result<()> {
     match options.program {
         Program::Scalar => scalar(&options.out)?,
         Program::Mlp => mlp(&options.out)?,
-        Program::Gpt => gpt(&options.out)?,
+        Program::Gpt => gpt(&options)?,
     }
     println!("open {} in a browser", options.out.display());
     Ok(())
@@ -98,15 +114,27 @@ fn mlp(out: &PathBuf) -> Result<()> {
     Explorer::new(&tape).title("A training step of a small network").with_names(&net).save(out)
 }
 
-fn gpt(out: &PathBuf) -> Result<()> {
-    let config = Config { vocabulary: 40, block_size: 16, layers: 9, heads: 4, width: 32, dropout: 0.0 };
+fn gpt(options: &Options) -> Result<()> {
+    let Options { layers, width, context, batch, .. } = *options;
+    let config = Config { vocabulary: 40, block_size: context, layers, heads: 4, width, dropout: 0.0 };
     let net = Gpt::new(config, &mut Random::new(0))?;
-    let tokens = Tensor::from_fn([2, 16], |i| (i * 7 % 40) as u32);
-    let next = Tensor::from_fn([2, 16], |i| ((i + 1) * 7 % 40) as u32);
-    let tape = Tape::new();
-    tape.set_observing(true);
-    let loss = net.loss(&tape, &tokens, &next);
-    let _ = loss.backward()?;
-    println!("loss {:.6}, {} statements", loss.item()?, tape.len());
-    Explorer::new(&tape).title("A training step of a small transformer").with_names(&net).save(out)
+    let tokens = Tensor::from_fn([batch, context], |i| (i * 7 % 40) as u32);
+    let next = Tensor::from_fn([batch, context], |i| ((i + 1) * 7 % 40) as u32);
+    let step = |tape: &Tape| {
+        tape.set_observing(true);
+        let loss = net.loss(tape, &tokens, &next);
+        let grads = loss.backward()?;
+        println!("loss {:.6}, {} statements", loss.item()?, tape.len());
+        Ok(grads)
+    };
+    let (first, second) = (Tape::new(), Tape::new());
+    let grads = step(&first)?;
+    let page = Explorer::new(&first).title("A training step of a small transformer").with_names(&net);
+    if !options.compare {
+        return page.save(&options.out);
+    }
+    Adam::new(1e-3).step(&net, &grads)?;
+    let _ = step(&second)?;
+    let later = Explorer::new(&second).title("The step after it").with_names(&net);
+    page.compare(&later).save(&options.out)
 }

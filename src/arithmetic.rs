@@ -23,7 +23,7 @@ use std::fmt;
 pub struct ArithmeticVersion(u8);
 
 /// Counts up when a result's bits change.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 /// Marks multiply-adds in two roundings.
 const APART: u8 = 0x80;
 

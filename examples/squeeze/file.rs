@@ -3,32 +3,28 @@
 //! | bytes | what |
 //! | --- | --- |
 //! | 3 | `sqz` |
-//! | 1 | version and form: 0x10 the bytes as they are, 0x11 coded |
+//! | 1 | version and form: 0x10 the bytes as they are, 0x12 coded |
 //! | 4 | CRC-32 of the bytes, low byte first |
+//! | | if coded: the line ends that were taken out of the text, as in `parts.rs` |
 //! | 1 | if coded: the size of the table, `2^n` buckets of 32 bytes |
-//! | 1 to 10 | if coded: how many bytes, seven bits at a time, the low ones first |
+//! | 1 to 9 | if coded: how many bytes, seven bits at a time, the low ones first |
 //! | | the bytes, or the range coder's |
-use super::model::{BUCKETS, Model};
-use flate2::Crc;
+use super::{
+    lines::Lines,
+    parts::{Result, checksum, put_lines, put_number, take, take_lines, take_number},
+    predictor::model::{BUCKETS, Guest, Model},
+};
 use kolmo::compress::coding::{BitCoder, Decoder, Encoder};
 
-type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
-
-const MAGIC: &[u8] = b"sqz";
+pub const MAGIC: &[u8] = b"sqz";
 const STORED: u8 = 0x10;
-const CODED: u8 = 0x11;
+const CODED: u8 = 0x12;
 /// What comes before the bytes themselves if they are stored.
 pub const OVERHEAD: usize = 8;
 /// No byte takes less than `8 * log2(1 / (1 - 1 / 65536))` bits, so no coded byte holds more than these.
 const DENSEST: u64 = 46_000;
 /// Bytes that end the coder's stream at most, some of which it may leave out.
 const TAIL: u64 = 8;
-
-fn checksum(bytes: &[u8]) -> [u8; 4] {
-    let mut crc = Crc::new();
-    crc.update(bytes);
-    crc.sum().to_le_bytes()
-}
 
 /// The size of the table for `length` bytes within `memory` MiB: larger for longer texts, up to the limit.
 fn table_size(length: u64, memory: u64) -> u8 {
@@ -39,27 +35,23 @@ fn table_size(length: u64, memory: u64) -> u8 {
 
 /// Codes `bytes`; `progress` hears now and then how many are done.
 pub fn encode(bytes: &[u8], memory: u64, mut progress: impl FnMut(u64)) -> Vec<u8> {
-    let table = table_size(bytes.len() as u64, memory);
-    let mut model = Model::new(table.into());
+    let (lines, text) = Lines::take(bytes);
+    let table = table_size(text.len() as u64, memory);
+    let mut model = Model::new(table.into(), false);
     let mut coder = Encoder::new();
-    for (i, &byte) in bytes.iter().enumerate() {
+    for (i, &byte) in text.iter().enumerate() {
         if i % 1024 == 0 {
             progress(i as u64);
         }
         code_byte(&mut model, &mut coder, byte);
     }
-    let mut header = vec![CODED];
-    header.extend(checksum(bytes));
-    header.push(table);
-    let mut rest = bytes.len();
-    while rest >= 128 {
-        header.push(rest as u8 | 128);
-        rest >>= 7;
-    }
-    header.push(rest as u8);
-    let coded = coder.finish();
-    if MAGIC.len() + header.len() + coded.len() < OVERHEAD + bytes.len() {
-        [MAGIC, &header, &coded].concat()
+    let mut file = [MAGIC, &[CODED], &checksum(bytes)].concat();
+    put_lines(&mut file, &lines);
+    file.push(table);
+    put_number(&mut file, text.len() as u64);
+    file.extend(coder.finish());
+    if file.len() < OVERHEAD + bytes.len() {
+        file
     } else {
         [MAGIC, &[STORED], &checksum(bytes), bytes].concat()
     }
@@ -75,20 +67,9 @@ pub fn decode(file: &[u8], memory: u64, mut progress: impl FnMut(u64, u64)) -> R
     let bytes = match form {
         STORED => rest.to_vec(),
         CODED => {
-            let table = *take(&mut rest)?;
-            let mut length = 0u64;
-            for shift in (0..).step_by(7) {
-                let byte = u64::from(*take(&mut rest)?);
-                if shift > 56 {
-                    return Err(
-                        "the file is damaged: its length has more than nine digits of seven bits".into()
-                    );
-                }
-                length |= (byte & 127) << shift;
-                if byte < 128 {
-                    break;
-                }
-            }
+            let lines = take_lines(&mut rest)?;
+            let table = take(&mut rest)?;
+            let length = take_number(&mut rest)?;
             let most = (rest.len() as u64 + TAIL).saturating_mul(DENSEST);
             if length > most {
                 return Err(format!("the file is damaged: {} bytes can't hold {length}", rest.len()).into());
@@ -111,7 +92,8 @@ pub fn decode(file: &[u8], memory: u64, mut progress: impl FnMut(u64, u64)) -> R
                     format!("the file is damaged: a table of 2^{table} buckets for {length} bytes").into()
                 );
             }
-            decode_bytes(rest, length, table, &mut progress)?
+            let text = decode_bytes(rest, length, table, &mut progress)?;
+            lines.put(text).ok_or("the file is damaged: its line ends don't fit its text")?
         }
         _ => {
             return Err(format!(
@@ -126,19 +108,13 @@ pub fn decode(file: &[u8], memory: u64, mut progress: impl FnMut(u64, u64)) -> R
     Ok(bytes)
 }
 
-fn take<'a>(rest: &mut &'a [u8]) -> Result<&'a u8> {
-    let (first, behind) = rest.split_first().ok_or("the file is cut within its header")?;
-    *rest = behind;
-    Ok(first)
-}
-
 fn decode_bytes(
     coded: &[u8],
     length: u64,
     table: u8,
     progress: &mut impl FnMut(u64, u64),
 ) -> Result<Vec<u8>> {
-    let mut model = Model::new(table.into());
+    let mut model = Model::new(table.into(), false);
     let mut coder = Decoder::new(coded);
     let mut bytes = Vec::new();
     for i in 0..length {
@@ -158,7 +134,7 @@ fn decode_bytes(
 
 fn code_byte<C: BitCoder>(model: &mut Model, coder: &mut C, byte: u8) -> u8 {
     (0..8).rev().fold(0, |read, i| {
-        let bit = coder.code(byte >> i & 1 == 1, model.predict());
+        let bit = coder.code(byte >> i & 1 == 1, model.predict(Guest::default()));
         model.update(bit);
         read << 1 | u8::from(bit)
     })

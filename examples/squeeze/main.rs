@@ -8,16 +8,10 @@
 //! cargo run --release --example squeeze -- FILE OUT
 //! cargo run --release --example squeeze -- --decode FILE OUT
 //! ```
-mod contexts;
-mod evidence;
 mod file;
-mod history;
-mod maps;
-mod matches;
-mod mixer;
-mod model;
-mod numbers;
-mod recurrent;
+mod lines;
+mod parts;
+mod predictor;
 #[cfg(test)]
 mod tests;
 #[path = "../common/text.rs"]
@@ -25,9 +19,8 @@ mod text;
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
+use parts::Result;
 use std::{fs, path::PathBuf, time::Instant};
-
-type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
 #[derive(Parser)]
 struct Options {

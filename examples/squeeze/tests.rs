@@ -1,9 +1,12 @@
 //! Every file comes back, damage is an error, and the bytes are those of other machines.
 use super::{
     file::{OVERHEAD, decode, encode},
-    history::States,
-    mixer::Layer,
-    numbers::{LANES, Stretch, exp, squash},
+    lines::Lines,
+    predictor::{
+        history::States,
+        mixer::Layer,
+        numbers::{LANES, Stretch, exp, squash},
+    },
 };
 use flate2::Crc;
 use kolmo::{Tape, Tensor};
@@ -78,7 +81,7 @@ fn damaged_and_cut_files_are_errors() {
 #[test]
 fn a_file_takes_no_memory_on_its_word() {
     let said = |table: u8, length: &[u8]| {
-        let file = [b"sqz\x11\0\0\0\0", &[table][..], length, &[1, 2, 3]].concat();
+        let file = [b"sqz\x12\0\0\0\0\0", &[table][..], length, &[1, 2, 3]].concat();
         decode(&file, 1, |_, _| {}).unwrap_err().to_string()
     };
     assert!(said(10, &[0xff, 0xff, 0xff, 0x7f]).contains("3 bytes can't hold 268435455"));
@@ -88,12 +91,59 @@ fn a_file_takes_no_memory_on_its_word() {
     assert!(said(10, &[0xff; 12]).contains("more than nine digits"));
 }
 
+/// Words in lines of about `width` letters that begin with `spaces`.
+fn wrapped(words: u64, width: usize, spaces: usize, end: &str) -> String {
+    let (mut draw, mut text, mut column) = (Draw(words), String::new(), 0);
+    for _ in 0..words {
+        let word = &"impossibilities"[..1 + draw.below(9) as usize];
+        if column > 0 && column + 1 + word.len() > width {
+            text += end;
+            text += &" ".repeat(spaces);
+            column = spaces;
+            if draw.below(30) == 0 {
+                text += end;
+            }
+        } else if column > 0 {
+            text += " ";
+            column += 1;
+        }
+        text += word;
+        column += word.len();
+    }
+    text
+}
+
+#[test]
+fn line_ends_of_wrapped_paragraphs_cost_little_and_come_back() {
+    for (width, spaces, end) in [(40, 0, "\n"), (66, 1, "\r\n"), (72, 4, "\n")] {
+        let text = wrapped(2000, width, spaces, end);
+        let (lines, plain) = Lines::take(text.as_bytes());
+        let (told, coded) = lines.wrapped.clone().unwrap();
+        let breaks = text.matches(end).count();
+        assert!(usize::from(told) == spaces && lines.returns == (end.len() == 2));
+        assert!(plain.iter().filter(|&&b| b == b'\n').count() < breaks / 10 && !plain.contains(&b'\r'));
+        assert!(8 * coded.len() < breaks, "{} bytes for {breaks} breaks", coded.len());
+        assert!(lines.put(plain.clone()).unwrap() == text.as_bytes());
+        let cut = Lines { wrapped: Some((told, coded[..coded.len() / 4].to_vec())), ..lines };
+        assert!(cut.put(plain).is_none_or(|bytes| bytes != text.as_bytes()));
+    }
+    for seed in 0..inputs(200) {
+        let bytes = Draw(seed).bytes(3000);
+        let (lines, plain) = Lines::take(&bytes);
+        assert!(lines.put(plain).unwrap() == bytes, "seed {seed}");
+    }
+    // Where lines end at random, breaks stay where they are.
+    let mut draw = Draw(1);
+    let verse: String = (0..3000).map(|_| if draw.below(6) > 0 { "word " } else { "word\n" }).collect();
+    assert_eq!(Lines::take(verse.as_bytes()).0, Lines::default());
+}
+
 #[test]
 fn the_bytes_of_a_file_are_those_of_every_machine() {
     let text = include_bytes!("../../LICENSE-APACHE");
     let mut crc = Crc::new();
     crc.update(&encode(&text[..3000], 16, |_| {}));
-    assert_eq!((crc.amount(), crc.sum()), (985, 1_476_995_346));
+    assert_eq!((crc.amount(), crc.sum()), (986, 3_577_335_207));
 }
 
 /// The gradient of `-log p(bit)` by the tape is what a set of weights moves against.
@@ -101,7 +151,7 @@ fn the_bytes_of_a_file_are_those_of_every_machine() {
 fn a_step_of_the_mixer_is_the_gradient_of_the_tape() {
     let x: Vec<f32> = (0..LANES).map(|i| (i as f32 * 0.7) % 3.0 - 1.0).collect();
     for bit in [false, true] {
-        let mut layer = Layer::new(LANES, &[2], 0.1);
+        let mut layer = Layer::new(vec![0.1; LANES], &[2]);
         let (mut odds, mut moved) = ([0.0], [0.0]);
         layer.predict(&x, &[1], &mut odds);
         layer.update(&x, bit, 0.5);

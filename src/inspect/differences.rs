@@ -45,6 +45,9 @@ impl<T: Float> Tape<T> {
             .filter(|row| row.adjoint.is_some() && row.value.is_some())
             .partition(|row| row.row.arguments.is_empty());
         for row in leaves.into_iter().chain(others.into_iter().rev()) {
+            // Finding out how much there is to do looks at all that comes after it.
+            let Some(left) = budget.checked_sub((seed - row.row.id.min(seed)) as usize) else { break };
+            budget = left;
             let work = 2 * replay.work(row.row.id);
             if work > budget {
                 continue;
@@ -58,6 +61,9 @@ impl<T: Float> Tape<T> {
     }
 }
 
+/// What a statement costs that is run again, in elements, however small it is.
+const STATEMENT: usize = 100;
+
 struct Replay<'a, T: Float> {
     tape: &'a Tape<T>,
     watch: &'a Watch<T>,
@@ -68,7 +74,7 @@ struct Replay<'a, T: Float> {
 }
 
 impl<T: Float> Replay<'_, T> {
-    /// Elements that are computed from a statement on.
+    /// Elements that are computed from a statement on; a statement takes the time of many.
     fn work(&self, id: u32) -> usize {
         let mut touched = vec![false; self.seed as usize + 1];
         touched[id as usize] = true;
@@ -78,7 +84,7 @@ impl<T: Float> Replay<'_, T> {
             touched[row.row.id as usize] = hit;
             if hit {
                 let elements = |id| self.seen.rows.get(id as usize - 1).and_then(|r| r.value.as_ref());
-                sum += row.value.as_ref().map_or(1, Tensor::numel);
+                sum += STATEMENT + row.value.as_ref().map_or(1, Tensor::numel);
                 sum += arguments(&row.row.arguments).filter_map(elements).map(Tensor::numel).sum::<usize>();
             }
         }

@@ -33,6 +33,7 @@ mod onnx;
 mod operations;
 mod optim;
 mod packed;
+mod play;
 mod program;
 mod properties;
 mod quantize;

@@ -51,7 +51,7 @@ impl<'a> Talk<'a> {
         let mut made = Vec::new();
         while made.len() < most && !self.pending.is_empty() {
             self.tape.reset();
-            let logits = self.source.model.forward(&self.tape, &self.pending, &mut self.caches, true);
+            let logits = self.source.model.forward(&self.tape, &self.pending[..], &mut self.caches, true);
             self.pending = self.sampling.sample(logits.value()?, &mut self.rng)?;
             if made.is_empty() {
                 first = began.elapsed().as_secs_f64();

@@ -1,5 +1,6 @@
 //! A language model of Llama's kind, from a GGUF file or a folder of Hugging Face's: goes on with a text,
-//! talks, or tells how well it predicts a text; rounded to few bits, or fine-tuned beside its weights.
+//! talks, tells how well it predicts a text, or squeezes it; rounded to few bits, or fine-tuned beside its
+//! weights.
 mod chat;
 mod compress;
 #[path = "../common/folder.rs"]
@@ -7,6 +8,7 @@ mod folder;
 mod model;
 mod open;
 mod perplexity;
+mod squeeze;
 #[cfg(test)]
 mod tests;
 mod tune;
@@ -80,6 +82,8 @@ struct Options {
     windows: usize,
     #[command(flatten)]
     tuning: tune::Tuning,
+    #[command(flatten)]
+    squeezing: squeeze::Squeezing,
 }
 
 fn main() -> Fails<()> {
@@ -121,6 +125,9 @@ fn run(options: &Options) -> Fails<()> {
     if let Some(path) = &options.torchao {
         save_torchao(&hugging_face(model)?, path)?;
         written(path)?;
+    }
+    if options.squeezing.run(&source)? {
+        return Ok(());
     }
     if let Some(path) = &options.perplexity {
         let (tokens, began) = (tokens(path)?, Instant::now());

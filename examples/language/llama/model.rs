@@ -106,14 +106,42 @@ impl Llama {
         self.blk.iter().map(|_| KvCache::new()).collect()
     }
 
-    /// The logits of what follows each of these tokens, which follow those in the caches: `[tokens,
-    /// vocabulary]`; of the last one alone if `last` says so. Without caches nothing came before.
-    pub fn forward<'t>(&self, tape: &'t Tape, tokens: &[u32], caches: &mut [KvCache], last: bool) -> Var<'t> {
-        let mut x = self.token_embd.forward(&Tensor::from(tokens), tape);
+    /// The logits of what follows each of these tokens, which follow those in the caches: `[…, tokens]` ->
+    /// `[…, tokens, vocabulary]`; of the last one alone if `last` says so. Without caches nothing came before.
+    pub fn forward<'t>(
+        &self,
+        tape: &'t Tape,
+        tokens: impl Into<Tensor<u32>>,
+        caches: &mut [KvCache],
+        last: bool,
+    ) -> Var<'t> {
+        self.through(tape, &tokens.into(), caches, last, false)
+    }
+
+    /// The logits of what follows each of these tokens, to the bit as if they had come one by one, if all
+    /// matrices are packed.
+    pub fn forward_apart<'t>(
+        &self,
+        tape: &'t Tape,
+        tokens: impl Into<Tensor<u32>>,
+        caches: &mut [KvCache],
+    ) -> Var<'t> {
+        self.through(tape, &tokens.into(), caches, false, true)
+    }
+
+    fn through<'t>(
+        &self,
+        tape: &'t Tape,
+        tokens: &Tensor<u32>,
+        caches: &mut [KvCache],
+        last: bool,
+        apart: bool,
+    ) -> Var<'t> {
+        let mut x = self.token_embd.forward(tokens, tape);
         for (i, block) in self.blk.iter().enumerate() {
-            x = block.forward(&x, self.sizes, caches.get_mut(i));
+            x = block.forward(&x, self.sizes, caches.get_mut(i), apart);
         }
-        let x = if last { x.narrow(0, tokens.len() - 1, 1) } else { x };
+        let x = if last { x.narrow(-2, tokens.dim(-1).saturating_sub(1), 1) } else { x };
         let x = self.output_norm.forward(&x);
         match &self.output {
             Some(output) => output.forward(&x),
@@ -145,9 +173,12 @@ impl Llama {
 }
 
 impl Block {
-    fn forward<'t>(&self, x: &Var<'t>, sizes: Sizes, cache: Option<&mut KvCache>) -> Var<'t> {
-        let places = x.dim(0) as isize;
-        let by_head = |x: Var<'t>, heads: usize| x.reshape([places, heads as isize, -1]).transpose(0, 1);
+    fn forward<'t>(&self, x: &Var<'t>, sizes: Sizes, cache: Option<&mut KvCache>, apart: bool) -> Var<'t> {
+        let shape = x.shape().clone();
+        let sizes_of = |last: &[isize]| -> Vec<isize> {
+            shape[..shape.rank() - 1].iter().map(|&size| size as isize).chain(last.iter().copied()).collect()
+        };
+        let by_head = |x: Var<'t>, heads: usize| x.reshape(sizes_of(&[heads as isize, -1])).transpose(-3, -2);
         let start = cache.as_ref().map_or(0, |cache| cache.len());
         let turned = |x: Var<'t>| match sizes.interleaved {
             true => x.rotary_interleaved(start, sizes.rope_base),
@@ -162,7 +193,18 @@ impl Block {
             None => (k, v),
         };
         let options = AttentionOptions::new().causal_lower_right(true);
-        let seen = q.scaled_dot_product_attention(&k, &v, &options).transpose(0, 1).reshape([places, -1]);
+        let attended = if apart {
+            // Products of several queries would add in another order than those of one.
+            let one = |at: usize| {
+                let [k, v] = [&k, &v].map(|x| x.narrow(-2, 0, start + at + 1));
+                q.narrow(-2, at, 1).scaled_dot_product_attention(&k, &v, &options)
+            };
+            let all: Vec<Var<'t>> = (0..q.dim(-2)).map(one).collect();
+            x.tape().cat(&all.iter().collect::<Vec<_>>(), -2)
+        } else {
+            q.scaled_dot_product_attention(&k, &v, &options)
+        };
+        let seen = attended.transpose(-3, -2).reshape(sizes_of(&[-1]));
         let x = x + self.attn_output.forward(&seen);
         let h = self.ffn_norm.forward(&x);
         &x + self.ffn_down.forward(&(self.ffn_gate.forward(&h).silu() * self.ffn_up.forward(&h)))

@@ -30,10 +30,10 @@ const HEADS: usize = 4;
 const KV_HEADS: usize = 2;
 
 /// A folder of a test's own, gone when the test is over.
-struct Folder(PathBuf);
+pub struct Folder(pub PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Folder {
+    pub fn new(name: &str) -> Folder {
         let folder = std::env::temp_dir().join(format!("kolmo-llama-{name}-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         Folder(folder)
@@ -167,7 +167,7 @@ fn config() -> serde_json::Value {
 }
 
 /// Both forms, loaded.
-fn both(folder: &Folder) -> [Source; 2] {
+pub fn both(folder: &Folder) -> [Source; 2] {
     let (weights, file) = (weights(), folder.0.join("tiny.gguf"));
     fs::write(&file, gguf(&weights, "llama")).unwrap();
     let of_gguf = Source::open(&file).unwrap();

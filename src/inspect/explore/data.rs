@@ -47,7 +47,7 @@ struct Line {
     memory: usize,
     swept: Option<usize>,
     nanos: u64,
-    nanos_swept: u64,
+    backward_nanos: u64,
     kinks: usize,
     /// Σ v · v̄: what the result gains when the value grows by 100 %, to first order.
     effect: Option<Num>,
@@ -110,7 +110,7 @@ pub(super) const WORK: usize = 300_000_000;
 
 impl Data {
     /// Of what was seen of a tape. Source files are read, but for those whose names and texts are `known`.
-    pub fn of<T: Float>(title: &str, tape: &Tape<T>, seen: &Observation, known: &[(&str, &str)]) -> Data {
+    pub fn of<T: Float>(title: &str, tape: &Tape<T>, seen: &Observation, known: &[(String, String)]) -> Data {
         let mut checks = tape.differences(seen, WORK);
         let mut sources = Sources::default();
         let rows: Vec<Line> = seen
@@ -165,7 +165,7 @@ fn line(row: &Observed, site: Option<(usize, u32, u32)>, check: Option<Check>) -
         memory: row.memory,
         swept: row.backward_memory,
         nanos: row.nanos,
-        nanos_swept: row.backward_nanos,
+        backward_nanos: row.backward_nanos,
         kinks: row.kinks,
         effect,
         check,
@@ -226,9 +226,9 @@ impl Sources {
         Some((i, line, column.parse().ok()?))
     }
 
-    fn read(self, known: &[(&str, &str)]) -> Vec<Source> {
+    fn read(self, known: &[(String, String)]) -> Vec<Source> {
         let read = |(file, used): (String, Vec<u32>)| {
-            let known = known.iter().find(|(name, _)| *name == file).map(|(_, text)| text.to_string());
+            let known = known.iter().find(|(name, _)| *name == file).map(|(_, text)| text.clone());
             let text = known.or_else(|| read_text(Path::new(&file)).ok()).unwrap_or_default();
             let near = |n: u32| used.iter().any(|&u| n.abs_diff(u) <= AROUND);
             let lines = (1..).zip(text.lines()).filter(|(n, _)| near(*n));

@@ -42,6 +42,7 @@ const LESSONS: [Outline; 12] = [
 
 /// All lessons, recorded anew.
 pub(super) fn all() -> Result<Vec<Lesson>> {
+    let source = [(SOURCE.0.to_string(), SOURCE.1.to_string())];
     let lesson = |&(title, text, program, chapter): &Outline| {
         let tape = Tape::new();
         tape.set_observing(true);
@@ -49,7 +50,7 @@ pub(super) fn all() -> Result<Vec<Lesson>> {
         let seen = tape.observation();
         let more = format!("More on this in the course: docs/course/{chapter}.md in kolmo's repository.");
         let text = text.iter().map(|paragraph| paragraph.to_string()).chain([more]).collect();
-        Ok(Lesson { text, tape: Data::of(title, &tape, &seen, &[SOURCE]) })
+        Ok(Lesson { text, tape: Data::of(title, &tape, &seen, &source) })
     };
     LESSONS.iter().map(lesson).collect()
 }

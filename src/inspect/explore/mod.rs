@@ -2,8 +2,10 @@
 //! sweep and its memory. One file that needs no network; what it shows was recorded, nothing is computed from
 //! a model of the program.
 //!
-//! `data` is what the page knows, `picture` a tensor in a small space, `rules` the formulas, `lessons` a dozen
-//! small tapes with a text each. The page itself is in `page/`: plain JavaScript, put together here.
+//! `data` is what the page knows, `picture` a tensor in a small space, `rules` the formulas, `compare` what two
+//! steps have in common, `lessons` small tapes with a text each. The page itself is in `page/`: plain
+//! JavaScript, put together here.
+mod compare;
 mod data;
 mod lessons;
 mod picture;
@@ -16,13 +18,14 @@ use crate::{
     ops::Float,
     tape::Tape,
 };
+use compare::{Change, changes};
 use data::Data;
 use serde::Serialize;
 use std::{fmt, path::Path};
 
 const PAGE: &str = include_str!("page/page.html");
 const STYLE: &str = include_str!("page/page.css");
-const SCRIPTS: [&str; 12] = [
+const SCRIPTS: [&str; 13] = [
     include_str!("page/core.js"),
     include_str!("page/format.js"),
     include_str!("page/picture.js"),
@@ -34,6 +37,7 @@ const SCRIPTS: [&str; 12] = [
     include_str!("page/graph.js"),
     include_str!("page/side.js"),
     include_str!("page/predict.js"),
+    include_str!("page/compare.js"),
     include_str!("page/main.js"),
 ];
 
@@ -56,13 +60,17 @@ pub struct Explorer<'t, T: Float> {
     observation: Observation,
     title: String,
     lessons: bool,
+    /// Names and texts of source files.
+    sources: Vec<(String, String)>,
+    other: Option<(Data, Vec<Change>)>,
 }
 
 impl<T: Float> fmt::Debug for Explorer<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Explorer { tape, observation: _, title, lessons } = self;
+        let Explorer { tape, observation: _, title, lessons, sources: _, other } = self;
         let mut shown = f.debug_struct("Explorer");
-        shown.field("title", title).field("lessons", lessons).field("tape", tape).finish_non_exhaustive()
+        shown.field("title", title).field("lessons", lessons).field("compared", &other.is_some());
+        shown.field("tape", tape).finish_non_exhaustive()
     }
 }
 
@@ -70,7 +78,8 @@ impl<'t, T: Float> Explorer<'t, T> {
     /// Of what the tape holds now. It must have been [observed](Tape::set_observing) while it recorded.
     pub fn new(tape: &'t Tape<T>) -> Explorer<'t, T> {
         let observation = tape.observation();
-        Explorer { tape, observation, title: "A recorded tape".into(), lessons: true }
+        let title = "A recorded tape".into();
+        Explorer { tape, observation, title, lessons: true, sources: Vec::new(), other: None }
     }
 
     /// The heading of the page.
@@ -91,6 +100,40 @@ impl<'t, T: Float> Explorer<'t, T> {
         self
     }
 
+    /// The text of a source file, by the name that `file!()` has in it. Other files are read where the page is
+    /// written, if they can be; in a browser none can.
+    pub fn source(mut self, file: impl Into<String>, text: impl Into<String>) -> Self {
+        self.sources.push((file.into(), text.into()));
+        self
+    }
+
+    /// A second step beside this one, which the page can turn to. Statements that do the same at the same source
+    /// line are matched, the first with the first and so on; the page tells how far apart their values and
+    /// adjoints are, ‖a - b‖ / max(‖a‖, ‖b‖), and lists the largest changes.
+    ///
+    /// ```
+    /// use kolmo::{Tape, inspect::Explorer};
+    /// let step = |x: f64| -> kolmo::Result<Tape<f64>> {
+    ///     let tape = Tape::new();
+    ///     tape.set_observing(true);
+    ///     tape.scalar(x).square().backward()?;
+    ///     Ok(tape)
+    /// };
+    /// let (first, later) = (step(2.0)?, step(1.5)?);
+    /// let first = Explorer::new(&first).title("first");
+    /// let page = Explorer::new(&later).title("later").compare(&first).html()?;
+    /// assert!(page.contains(r#"{"id":1,"other":1,"value":0.25,"adjoint":0.25}"#));
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
+    pub fn compare<U: Float>(mut self, other: &Explorer<'_, U>) -> Self {
+        self.other = Some((other.data(), changes(&self.observation, &other.observation)));
+        self
+    }
+
+    fn data(&self) -> Data {
+        Data::of(&self.title, self.tape, &self.observation, &self.sources)
+    }
+
     /// The page.
     ///
     /// # Errors
@@ -101,14 +144,14 @@ impl<'t, T: Float> Explorer<'t, T> {
             return Err(Error::invalid("explore", message));
         }
         #[derive(Serialize)]
-        struct Whole {
+        struct Whole<'a> {
             tape: Data,
-            lessons: Vec<lessons::Lesson>,
+            changes: &'a [Change],
         }
+        let (other, changes) = self.other.as_ref().map_or((None, &[][..]), |(data, c)| (Some(data), &c[..]));
         let lessons = if self.lessons { lessons::all()? } else { Vec::new() };
-        let whole = Whole { tape: Data::of(&self.title, self.tape, &self.observation, &[]), lessons };
-        let json = serde_json::to_string(&whole).map_err(|e| Error::invalid("explore", e.to_string()))?;
-        Ok(assemble(&self.title, &json))
+        let whole = Whole { tape: self.data(), changes };
+        Ok(assemble(&self.title, [json(&whole)?, json(&other)?, json(&lessons)?]))
     }
 
     /// Writes the page to a file.
@@ -152,18 +195,25 @@ impl<T: Float> Tape<T> {
     }
 }
 
+/// Data for a script element, in which only `<` could end it or begin a comment.
+fn json<V: Serialize>(value: &V) -> Result<String> {
+    let json = serde_json::to_string(value).map_err(|e| Error::invalid("explore", e.to_string()))?;
+    Ok(json.replace('<', "\\u003c"))
+}
+
 /// The page with its parts in their places.
-fn assemble(title: &str, json: &str) -> String {
-    // Inside a script element only `<` could end it or begin a comment.
-    let json = json.replace('<', "\\u003c");
+fn assemble(title: &str, [data, other, lessons]: [String; 3]) -> String {
     let title = title.replace('&', "&amp;").replace('<', "&lt;");
-    let mut page = String::with_capacity(PAGE.len() + STYLE.len() + json.len() + 100_000);
+    let size = PAGE.len() + STYLE.len() + data.len() + other.len() + lessons.len() + 100_000;
+    let mut page = String::with_capacity(size);
     for (i, part) in PAGE.split("@@").enumerate() {
         match (i % 2, part) {
             (0, text) => page.push_str(text),
             (_, "title") => page.push_str(&title),
             (_, "style") => page.push_str(STYLE),
-            (_, "data") => page.push_str(&json),
+            (_, "data") => page.push_str(&data),
+            (_, "other") => page.push_str(&other),
+            (_, "lessons") => page.push_str(&lessons),
             _ => SCRIPTS.iter().for_each(|script| page.push_str(script)),
         }
     }
@@ -229,7 +279,7 @@ mod tests {
         let y = tape.scope("</script><script>alert(1)//<!--@@data@@", || x * x);
         let _ = y.backward()?;
         let page = Explorer::new(&tape).title("a </title> & b").lessons(false).html()?;
-        assert_eq!(page.matches("</script>").count(), 2);
+        assert_eq!(page.matches("</script>").count(), 4);
         assert!(page.contains("<title>a &lt;/title> &amp; b"));
         let data = data(&page);
         assert_eq!(data["tape"]["rows"][1]["layer"], "</script><script>alert(1)//<!--@@data@@");

@@ -84,6 +84,11 @@ impl Browser {
         self.command("/actions", &actions).map(drop)
     }
 
+    /// Goes into a frame of the page, by its number, or back to the page.
+    pub fn frame(&self, number: Option<usize>) -> Outcome<()> {
+        self.command("/frame", &json!({"id": number})).map(drop)
+    }
+
     /// What the page has written to the console since the last call.
     pub fn console(&self) -> Outcome<Vec<String>> {
         let log = self.command("/se/log", &json!({"type": "browser"}))?;

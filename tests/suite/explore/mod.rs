@@ -1,7 +1,8 @@
 //! The page of the tape explorer in a real browser: it opens without errors, shows the tape's numbers, and
 //! does what is asked of it. Without chromedriver and a browser the test is left out, except where `CI` is
 //! set.
-mod driver;
+pub(crate) mod driver;
+mod long;
 
 use crate::Folder;
 use driver::{Browser, Outcome};
@@ -67,7 +68,9 @@ fn the_page_shows_the_tape_and_does_what_is_asked() {
             return;
         }
     };
-    for check in [scalars, folding_and_search, prediction, lessons, escaping] {
+    for check in
+        [scalars, folding_and_search, prediction, lessons, escaping, long::scrolling, long::comparing]
+    {
         check(&browser).unwrap_or_else(|message| panic!("{message}"));
         let console = browser.console().unwrap_or_else(|message| panic!("{message}"));
         assert!(console.is_empty(), "{console:#?}");
@@ -187,7 +190,7 @@ fn folding_and_search(browser: &Browser) -> Outcome<()> {
     is(browser, shown, json!([1, 5]))?;
     is(browser, "document.getElementById('found').textContent", json!("2 of 8"))?;
     browser.run("change({query: 'nowhere'})")?;
-    is(browser, "document.querySelector('#rows td').textContent.startsWith('No row has')", json!(true))?;
+    is(browser, "document.querySelector('#rows .none').textContent.startsWith('No row has')", json!(true))?;
     browser.run("document.activeElement.blur(); change({query: ''})")?;
     // All panels draw themselves.
     for (key, inside) in

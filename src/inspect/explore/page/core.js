@@ -1,6 +1,15 @@
 // The data of the page, what is chosen on it, and small helpers for the document.
 "use strict";
-const whole = JSON.parse(document.getElementById("data").textContent);
+const $ = (id) => document.getElementById(id);
+
+// The page's own tape; the other step and the lessons are read when they are asked for.
+const whole = JSON.parse($("data").textContent);
+for (const name of ["other", "lessons"]) {
+  let read;
+  Object.defineProperty(whole, name, { get: () => (read ??= { it: JSON.parse($(name).textContent) }).it });
+}
+const compared = whole.changes.length > 0;
+const taught = $("lessons").textContent.length > 2;
 
 // What is shown: a tape (the page's own or a lesson's) and everything that the reader has chosen.
 const state = {
@@ -28,7 +37,7 @@ function change(values) {
   if (changed.size) for (const f of listeners) f(changed);
 }
 
-const TABS = ["statement", "graph", "source", "memory", "lessons"];
+const TABS = ["statement", "graph", "source", "memory", ...(taught ? ["lessons"] : []), ...(compared ? ["changes"] : [])];
 // First of all, so that what is drawn into a panel has its size.
 onChange((changed) => changed.has("tab") && showTab());
 
@@ -40,8 +49,6 @@ function showTab() {
     $(`panel-${name}`).hidden = !on;
   }
 }
-
-const $ = (id) => document.getElementById(id);
 
 // An element: make("td", {class: "num"}, "text", child, …). Functions are listeners, null children are left out.
 function make(tag, attributes = {}, ...children) {

@@ -15,6 +15,7 @@ function drawDetail() {
     section("Value", large(row.value)),
     section("Rule", ruleOf(tape, row)),
     section("Adjoint", secret ? make("p", { class: "muted" }, "Hidden until you have answered.") : adjointSoFar(tape, row)),
+    compared ? section("In the other step", otherOf(row)) : null,
     section("Depends on", dependsOn(tape, row)),
     section("Read by", readBy(tape, row)));
 }
@@ -30,7 +31,7 @@ function facts(tape, row) {
   if (row.site) {
     add("line", make("button", { class: "link", click: () => change({ tab: "source" }) }, `${tape.sources[row.site[0]].file}:${row.site[1]}`));
   }
-  add("time", row.nanos || row.nanos_swept ? `${time(row.nanos)} forward, ${time(row.nanos_swept)} in the sweep` : "");
+  add("time", row.nanos || row.backward_nanos ? `${time(row.nanos)} forward, ${time(row.backward_nanos)} in the sweep` : "");
   add("kept", keptText(row));
   return make("dl", { class: "facts" }, list);
 }

@@ -10,16 +10,20 @@ function groupsOf(tape, how) {
   return tape[key];
 }
 
+// The keys of the groups that each row is in, from the outermost on.
+function pathsOf(tape, how) {
+  const key = `paths-${how}`;
+  if (!tape[key]) {
+    tape[key] = new Map();
+    const walk = (items, path) => items.forEach((g) => (g.items ? walk(g.items, [...path, g.key]) : tape[key].set(g.id, path)));
+    walk(groupsOf(tape, how), []);
+  }
+  return tape[key];
+}
+
 // The groups that a row is in, as far as they are closed.
 function closedAround(row) {
-  const found = new Set();
-  const walk = (items) => items.forEach((g) => {
-    if (!g.items || !g.rows.includes(row)) return;
-    if (state.closed.has(g.key)) found.add(g.key);
-    walk(g.items);
-  });
-  walk(groupsOf(state.tape, state.fold));
-  return found;
+  return new Set((pathsOf(state.tape, state.fold).get(row.id) ?? []).filter((key) => state.closed.has(key)));
 }
 
 // A group has a title, its items (rows and groups), and the rows below it.
@@ -78,7 +82,8 @@ const signature = (row) => `${row.op}|${row.site ? row.site.join(":") : ""}|${ro
 
 // The shortest stretch that is repeated, at least twice in all, from each place on.
 function byLoop(tape, rows) {
-  const signs = rows.map(signature);
+  const known = new Map();
+  const signs = rows.map(signature).map((text) => known.get(text) ?? known.set(text, known.size).get(text));
   const out = [];
   for (let i = 0; i < rows.length; ) {
     const found = repeat(signs, i);

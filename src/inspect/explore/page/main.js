@@ -1,20 +1,20 @@
 // Opens the tape and connects buttons and keys.
 onChange((changed) => {
   if (changed.has("tape")) drawTitle();
+  if (changed.has("tape") && compared) drawStepChoice();
 });
 
 function openTape(tape, lesson = -1) {
   prepare(tape);
-  change({ tape, lesson, position: 0, row: tape.rows[0]?.id ?? null, closed: new Set(), opened: new Set(), query: "" });
-  if (tape.rows.length > 80) change({ closed: startClosed(state.fold) });
   $("search").value = "";
+  change({ tape, lesson, position: 0, row: tape.rows[0]?.id ?? null, closed: startClosed(tape, state.fold), opened: new Set(), query: "" });
 }
 
 function drawTitle() {
   const tape = state.tape;
   const last = tape.byId.get(tape.seed);
   const kept = tape.rows.reduce((s, r) => s + r.bytes, 0);
-  const spent = tape.rows.reduce((s, r) => s + r.nanos + r.nanos_swept, 0);
+  const spent = tape.rows.reduce((s, r) => s + r.nanos + r.backward_nanos, 0);
   $("title").textContent = tape.title;
   const facts = [plural(tape.rows.length, "statement"), tape.dtype, `${bytes(kept)} kept`];
   if (spent) facts.push(time(spent));
@@ -25,6 +25,7 @@ function drawTitle() {
 }
 
 function start() {
+  $("tab-lessons").hidden = !taught;
   for (const name of TABS) {
     $(`tab-${name}`).addEventListener("click", () => change({ tab: name }));
     $(`tab-${name}`).addEventListener("keydown", (e) => {
@@ -42,20 +43,27 @@ function start() {
   $("turn").addEventListener("click", () => moveTo(state.tape.seed ? state.tape.rows.length + 1 : state.tape.last));
   $("end").addEventListener("click", () => moveTo(state.tape.last));
   $("head-slider").addEventListener("input", (e) => moveTo(Number(e.target.value)));
-  $("fold").addEventListener("change", (e) => change({ fold: e.target.value, closed: startClosed(e.target.value), opened: new Set() }));
+  $("fold").addEventListener("change", (e) => change({ fold: e.target.value, closed: startClosed(state.tape, e.target.value), opened: new Set() }));
   $("search").addEventListener("input", (e) => change({ query: e.target.value }));
   $("search").addEventListener("keydown", (e) => {
-    if (e.key === "Enter") lines.values().next().value?.node.click();
+    const first = view.at.keys().next().value;
+    if (e.key === "Enter" && first !== undefined) {
+      change({ tab: "statement" });
+      choose(first);
+    }
     if (e.key === "Escape") {
       e.target.value = "";
       change({ query: "" });
       e.target.blur();
     }
   });
+  $("tape").addEventListener("scroll", () => showWindow());
+  new ResizeObserver(() => state.tape && showWindow()).observe($("tape"));
   $("predict").addEventListener("click", togglePredict);
   $("theme").addEventListener("click", toggleTheme);
   $("keys").addEventListener("click", () => $("help").showModal());
   document.addEventListener("keydown", onKey);
+  startCompare();
   if (whole.tape.rows.some((row) => row.layer)) {
     state.fold = "layer";
     $("fold").value = "layer";
@@ -67,15 +75,15 @@ function start() {
 }
 
 // A long tape opens with its groups closed.
-function startClosed(fold) {
+function startClosed(tape, fold) {
   const closed = new Set();
-  if (state.tape.rows.length <= 80) return closed;
+  if (tape.rows.length <= 80) return closed;
   const walk = (items) => items.forEach((g) => {
     if (!g.items) return;
-    if (g.rows.length < state.tape.rows.length) closed.add(g.key);
+    if (g.rows.length < tape.rows.length) closed.add(g.key);
     walk(g.items);
   });
-  walk(groupsOf(state.tape, fold));
+  walk(groupsOf(tape, fold));
   return closed;
 }
 
@@ -95,18 +103,22 @@ function toggleTheme() {
 function onKey(e) {
   const typing = e.target.matches("input:not([type=range]), select, textarea") || document.querySelector("dialog[open]");
   if (typing || e.ctrlKey || e.metaKey || e.altKey) return;
-  const rows = () => [...lines.keys()];
   const chooseNext = (by) => {
-    const i = rows().indexOf(state.row);
-    const to = rows()[Math.max(0, Math.min(rows().length - 1, i + by))];
+    const rows = [...view.at.keys()];
+    const i = rows.indexOf(state.row);
+    const to = rows[Math.max(0, Math.min(rows.length - 1, i + by))];
+    const inside = document.activeElement?.closest("#tape");
     if (to !== undefined) choose(to);
-    if (document.activeElement?.closest("#rows")) lines.get(state.row)?.node.focus();
+    if (inside) lines.get(state.row)?.node.focus();
   };
   const keys = {
     ArrowRight: () => moveTo(state.position + 1),
     ArrowLeft: () => moveTo(state.position - 1),
     ArrowDown: () => chooseNext(1),
     ArrowUp: () => chooseNext(-1),
+    PageDown: () => chooseNext(10),
+    PageUp: () => chooseNext(-10),
+    o: turnStep,
     Home: () => moveTo(0),
     End: () => moveTo(state.tape.last),
     Enter: () => e.target.matches("button") || change({ tab: "statement", row: state.row }),

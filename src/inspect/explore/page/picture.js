@@ -21,11 +21,10 @@ function pictureTitle(picture) {
 function heat(picture, wide, high) {
   const rows = picture.rows;
   const columns = picture.points.length / rows;
-  const values = picture.points.map(number);
-  const top = Math.max(...values.map((x) => (Number.isFinite(x) ? Math.abs(x) : 0))) || 1;
   const paths = new Map();
-  values.forEach((x, k) => {
-    const level = Number.isFinite(x) ? Math.round((x / top) * 8) : "nan";
+  // A letter for each cell: i is 0, a to q are eighths of the largest size.
+  [...picture.points].forEach((letter, k) => {
+    const level = letter === "!" ? "nan" : letter.charCodeAt(0) - 105;
     const [i, j] = [Math.floor(k / columns), k % columns];
     paths.set(level, `${paths.get(level) ?? ""}M${j} ${i}h1v1h-1z`);
   });

@@ -14,7 +14,7 @@ function costs(tape) {
     const key = lineKey(row);
     const c = tape.costs.get(key) ?? { rows: [], nanos: 0, bytes: 0, square: 0 };
     c.rows.push(row);
-    c.nanos += row.nanos + row.nanos_swept;
+    c.nanos += row.nanos + row.backward_nanos;
     c.bytes += row.bytes;
     // Of parameters and inputs; of a line without, of what it computes.
     if (row.adjoint && row.leaf) c.square += number(row.adjoint.norm) ** 2;
@@ -73,22 +73,34 @@ function curveOf(tape) {
   return (tape.curve = [...up, up.at(-1) + (seed.shape ? size(seed.value ?? { shape: [] }) * (tape.dtype === "f64" ? 8 : 4) : 0), ...down]);
 }
 
+// The curve as a path; where several positions fall together, the largest of them.
+function outlineOf(curve, x, y, base) {
+  const most = 800;
+  const each = Math.max(1, Math.ceil(curve.length / most));
+  let d = `M${x(0)} ${base}`;
+  for (let i = 0; i < curve.length; i += each) {
+    const stretch = curve.slice(i, i + each);
+    d += `L${x(i).toFixed(1)} ${y(Math.max(...stretch)).toFixed(1)}`;
+  }
+  return d;
+}
+
 function drawMemory() {
   const tape = state.tape;
   const curve = curveOf(tape);
-  const top = Math.max(...curve, 1);
+  const top = curve.reduce((a, b) => Math.max(a, b), 1);
   const [w, h, left, base] = [400, 220, 8, 196];
   const x = (i) => left + (i / (curve.length - 1 || 1)) * (w - 2 * left);
   const y = (b) => base - (b / top) * (base - 24);
-  let d = `M${x(0)} ${base}`;
-  curve.forEach((b, i) => (d += `L${x(i).toFixed(1)} ${y(b).toFixed(1)}`));
+  tape.outline ??= outlineOf(curve, x, y, base);
+  const d = tape.outline;
   const n = tape.rows.length;
   const p = state.position;
   const to = (e) => {
     const box = svg.getBoundingClientRect();
     moveTo(Math.round((((e.clientX - box.left) / box.width) * w - left) / (w - 2 * left) * (curve.length - 1)));
   };
-  const peak = curve.indexOf(Math.max(...curve));
+  const peak = curve.indexOf(top);
   const svg = make("svg", { class: "memory", viewBox: `0 0 ${w} ${h}`, role: "img", "aria-label": `Memory: up to ${bytes(top)}, now ${bytes(curve[p])}`, click: to },
     make("path", { class: "area", d: `${d}L${x(curve.length - 1)} ${base}Z` }), make("path", { class: "outline", d }),
     tape.seed ? make("line", { class: "turn", x1: x(n), x2: x(n), y1: 12, y2: base }) : null,
@@ -115,7 +127,7 @@ function drawLessons() {
     make("p", { class: "buttons" },
       make("button", { click: () => openLesson(-1) }, "Back to the tape of this page"),
       here + 1 < whole.lessons.length ? make("button", { class: "primary", click: () => openLesson(here + 1) }, "Next lesson") : null)) : make("p", { class: "note" }, "Each lesson has a small tape of its own, recorded when this page was written. It takes the place of the page's tape until you come back.");
-  fill($("panel-lessons"), read, whole.lessons.length ? list : make("p", {}, "This page was written without lessons."));
+  fill($("panel-lessons"), read, list);
 }
 
 function openLesson(i) {

@@ -1,37 +1,108 @@
-// The tape as rows. The table is built when the tape or the folding changes; a step only refreshes what it changes.
+// The tape as rows. What could be shown is a list; of a long one only what is near the visible part is in the document.
 let lines = new Map();
+// What the list holds: groups and rows, where each row stands, and how high each is, as far as it has been seen.
+const view = { items: [], at: new Map(), heights: [], known: new Map(), from: 0, to: 0, nodes: new Map() };
+// Lists up to this length are in the document as a whole; of longer ones so many pixels around the visible part are.
+const WHOLE = 250;
+const AROUND = 600;
+const USUAL = 40;
 
 onChange((changed) => {
-  if (["tape", "fold", "closed", "opened", "query"].some((k) => changed.has(k))) buildTable();
+  if (["tape", "fold", "closed", "opened", "query"].some((k) => changed.has(k))) buildTable(changed.has("tape"));
   else if (changed.has("position") || changed.has("predict")) refreshTable();
   if (changed.has("row") || changed.has("position") || changed.has("tape")) markRow();
 });
 
-function buildTable() {
+function buildTable(anew) {
   const tape = state.tape;
-  lines = new Map();
-  const body = [];
-  const place = (items, depth, hidden) => {
-    for (const item of items) {
+  if (anew) view.known.clear();
+  const hits = state.query.trim() ? new Set(tape.rows.filter(matchesQuery)) : null;
+  const items = [];
+  const place = (list, depth) => {
+    for (const item of list) {
       if (item.items) {
-        const open = !state.closed.has(item.key) || state.opened.has(item.key) || state.query !== "";
-        if (state.query && !item.rows.some(matchesQuery)) continue;
-        if (!hidden) body.push(groupLine(item, depth, open));
-        place(item.items, depth + 1, hidden || !open);
-      } else if (!hidden && matchesQuery(item)) {
-        const line = rowLine(tape, item, depth);
-        lines.set(item.id, line);
-        body.push(line.node);
-      }
+        if (hits && !item.rows.some((row) => hits.has(row))) continue;
+        const open = !state.closed.has(item.key) || state.opened.has(item.key) || hits !== null;
+        items.push({ group: item, depth, open });
+        if (open) place(item.items, depth + 1);
+      } else if (!hits || hits.has(item)) items.push({ row: item, depth });
     }
   };
-  place(groupsOf(tape, state.fold), 0, false);
+  place(groupsOf(tape, state.fold), 0);
+  view.items = items;
+  view.at = new Map(items.flatMap((item, i) => (item.row ? [[item.row.id, i]] : [])));
+  view.heights = items.map((item) => view.known.get(keyOf(item)) ?? USUAL);
+  view.nodes = new Map();
+  lines = new Map();
   $("tape").classList.toggle("numbers-only", tape.rows.every((row) => row.scalar));
-  if (!body.length) body.push(make("tr", {}, make("td", { class: "muted", colspan: 7 }, "No row has this in its name, operation, options, shape, layer, line or badges.")));
-  fill($("rows"), body);
-  $("found").textContent = state.query ? `${lines.size} of ${tape.rows.length}` : "";
-  refreshTable();
+  $("statements").setAttribute("aria-rowcount", items.length + 1);
+  $("found").textContent = hits ? `${hits.size} of ${tape.rows.length}` : "";
+  showWindow(true);
   markRow();
+}
+
+const keyOf = (item) => item.row?.id ?? item.group.key;
+
+const heightOf = (from, to) => {
+  let sum = 0;
+  for (let i = from; i < to; i++) sum += view.heights[i];
+  return sum;
+};
+
+// The item at a height from the top of the list.
+function itemAt(top) {
+  let i = 0;
+  for (let y = 0; i < view.items.length && y + view.heights[i] <= top; i++) y += view.heights[i];
+  return i;
+}
+
+// Puts what is near the visible part into the document. What is seen stays where it is, although heights of what is
+// above become known only now.
+function showWindow(anew = false) {
+  const box = $("tape");
+  const n = view.items.length;
+  const top = box.scrollTop;
+  const whole = n <= WHOLE;
+  const from = whole ? 0 : itemAt(top - AROUND);
+  const to = whole ? n : Math.min(n, itemAt(top + box.clientHeight + AROUND) + 1);
+  if (!anew && from === view.from && to === view.to) return;
+  const anchor = itemAt(top);
+  const before = heightOf(0, anchor);
+  const focused = $("rows").contains(document.activeElement) ? document.activeElement : null;
+  const nodes = new Map();
+  lines = new Map();
+  for (let i = from; i < to; i++) {
+    const node = view.nodes.get(i) ?? itemNode(view.items[i], i);
+    nodes.set(i, node);
+    if (node.line) lines.set(view.items[i].row.id, node.line);
+  }
+  Object.assign(view, { from, to, nodes });
+  fill($("rows"), spacer(heightOf(0, from)), n ? [...nodes.values()].map((node) => node.element) : nothingFound(), spacer(heightOf(to, n)));
+  refreshTable();
+  if (!whole) {
+    for (const [i, node] of nodes) {
+      view.heights[i] = node.element.getBoundingClientRect().height || USUAL;
+      view.known.set(keyOf(view.items[i]), view.heights[i]);
+    }
+    $("rows").firstElementChild.firstElementChild.style.height = `${heightOf(0, from)}px`;
+    const moved = heightOf(0, anchor) - before;
+    if (moved) box.scrollTop = top + moved;
+  }
+  // Who was on a row that is out of sight stays with the table.
+  if (focused?.isConnected) focused.focus({ preventScroll: true });
+  else if (focused) box.focus({ preventScroll: true });
+}
+
+const nothingFound = () => make("tr", {}, make("td", { class: "none", colspan: 7 },
+  "No row has this in its name, operation, options, shape, layer, line or badges."));
+
+const spacer = (height) => make("tr", { class: "spacer", "aria-hidden": "true" }, make("td", { style: `height:${height}px` }));
+
+function itemNode(item, i) {
+  const line = item.row ? rowLine(state.tape, item.row, item.depth) : null;
+  const element = line ? line.node : groupLine(item.group, item.depth, item.open);
+  element.setAttribute("aria-rowindex", i + 2);
+  return { element, line };
 }
 
 function groupLine(g, depth, open) {
@@ -39,7 +110,7 @@ function groupLine(g, depth, open) {
   const sum = (f) => g.rows.reduce((s, r) => s + f(r), 0);
   const norm = Math.sqrt(sum((r) => (r.name && r.adjoint ? number(r.adjoint.norm) ** 2 : 0)));
   const facts = [plural(g.rows.length, "row"), `${bytes(sum((r) => r.bytes))} kept`];
-  const spent = sum((r) => r.nanos + r.nanos_swept);
+  const spent = sum((r) => r.nanos + r.backward_nanos);
   if (spent) facts.push(time(spent));
   if (norm) facts.push(`gradient ${short(norm)}`);
   const toggle = () => {
@@ -148,15 +219,23 @@ function markRow() {
     if (on) node.setAttribute("aria-current", "true");
     else node.removeAttribute("aria-current");
   }
-  if (![...lines.keys()].includes(state.row)) lines.values().next().value?.node.setAttribute("tabindex", "0");
-  reveal(lines.get(state.row)?.node);
+  if (!lines.has(state.row)) lines.values().next().value?.node.setAttribute("tabindex", "0");
+  reveal(state.row);
 }
 
-// Scrolls the table, not the page.
-function reveal(node) {
-  if (!node) return;
+// Scrolls the table, not the page, until a row can be seen.
+function reveal(id) {
+  const i = view.at.get(id);
+  if (i === undefined) return;
   const box = $("tape");
-  const [a, b] = [node.getBoundingClientRect(), box.getBoundingClientRect()];
+  if (!lines.has(id)) {
+    box.scrollTop = heightOf(0, i) - box.clientHeight / 3;
+    showWindow();
+    if (!lines.has(id)) return;
+    markRow();
+    return;
+  }
+  const [a, b] = [lines.get(id).node.getBoundingClientRect(), box.getBoundingClientRect()];
   const head = $("head").getBoundingClientRect().height;
   if (a.top < b.top + head + 40) box.scrollTop += a.top - b.top - head - 80;
   else if (a.bottom > b.bottom - 40) box.scrollTop += a.bottom - b.bottom + 80;
@@ -166,6 +245,7 @@ function matchesQuery(row) {
   const q = state.query.trim().toLowerCase();
   if (!q) return true;
   if (/^%\d+$/.test(q)) return `%${row.id}` === q;
-  const text = [`%${row.id}`, row.op, row.name, row.layer, row.options, shapeText(row.shape), lineText(state.tape, row), ...row.badges.map((b) => b.text)];
-  return text.filter(Boolean).join(" ").toLowerCase().includes(q);
+  row.text ??= [`%${row.id}`, row.op, row.name, row.layer, row.options, shapeText(row.shape), lineText(state.tape, row), ...row.badges.map((b) => b.text)]
+    .filter(Boolean).join(" ").toLowerCase();
+  return row.text.includes(q);
 }

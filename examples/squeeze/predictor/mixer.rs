@@ -7,8 +7,9 @@ use super::numbers::{LANES, add_scaled, dot, squash};
 pub struct Layer {
     inputs: usize,
     weights: Vec<f32>,
-    /// What the weights begin with. Memory that was never asked for stays untouched until a set is chosen.
-    weight: f32,
+    /// What the weights of a set begin with. Memory that was never asked for stays untouched until a set is
+    /// chosen.
+    first: Vec<f32>,
     used: Vec<bool>,
     /// Where the sets of each selector begin.
     starts: Vec<usize>,
@@ -18,14 +19,16 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// `inputs` is rounded up to whole lanes; `sets` is the number of weight sets of each selector.
-    pub fn new(inputs: usize, sets: &[usize], weight: f32) -> Layer {
-        let inputs = inputs.next_multiple_of(LANES);
+    /// The weights that every set begins with, one for each input, are rounded up to whole lanes; `sets` is
+    /// the number of weight sets of each selector.
+    pub fn new(mut first: Vec<f32>, sets: &[usize]) -> Layer {
+        let inputs = first.len().next_multiple_of(LANES);
+        first.resize(inputs, 0.0);
         let starts = sets.iter().scan(0, |at, n| Some(std::mem::replace(at, *at + n))).collect();
         let count = sets.iter().sum();
         let (weights, used) = (vec![0.0; inputs * count], vec![false; count]);
         Layer {
-            weight,
+            first,
             used,
             inputs,
             weights,
@@ -41,7 +44,7 @@ impl Layer {
             let set = self.starts[i] + set;
             self.chosen[i] = set * self.inputs;
             if !std::mem::replace(&mut self.used[set], true) {
-                self.weights[self.chosen[i]..][..self.inputs].fill(self.weight);
+                self.weights[self.chosen[i]..][..self.inputs].copy_from_slice(&self.first);
             }
             let sum = dot(&self.weights[self.chosen[i]..][..self.inputs], x).clamp(-11.0, 11.0);
             self.outputs[i] = squash(sum);
@@ -61,7 +64,7 @@ impl Layer {
     }
 }
 
-/// Two layers. The second one's sets are averaged.
+/// Two layers. The second one, whose sets are averaged, is also given some log-odds past the first.
 pub struct Mixer {
     first: Layer,
     second: Layer,
@@ -71,16 +74,21 @@ pub struct Mixer {
 }
 
 impl Mixer {
-    pub fn new(inputs: usize, sets: &[usize], last: &[usize], weight: f32) -> Mixer {
-        let first = Layer::new(inputs, sets, weight);
-        let second = Layer::new(sets.len(), last, 1.0 / sets.len() as f32);
-        let middle = vec![0.0; sets.len().next_multiple_of(LANES)];
+    /// With the weights that the first layer's sets begin with, and `past` those of what goes past it; all
+    /// else of the second layer begins alike, so that its weights add up to 1.
+    pub fn new(weights: Vec<f32>, sets: &[usize], last: &[usize], past: &[f32]) -> Mixer {
+        let first = Layer::new(weights, sets);
+        let each = (1.0 - past.iter().sum::<f32>()) / sets.len() as f32;
+        let begin: Vec<f32> = sets.iter().map(|_| each).chain(past.iter().copied()).collect();
+        let middle = vec![0.0; begin.len().next_multiple_of(LANES)];
+        let second = Layer::new(begin, last);
         Mixer { first, second, middle, ends: vec![0.0; last.len()], seen: 0 }
     }
 
     /// Log-odds of the next bit.
-    pub fn predict(&mut self, x: &[f32], sets: &[usize], last: &[usize]) -> f32 {
+    pub fn predict(&mut self, x: &[f32], sets: &[usize], last: &[usize], past: &[f32]) -> f32 {
         self.first.predict(x, sets, &mut self.middle);
+        self.middle[sets.len()..][..past.len()].copy_from_slice(past);
         self.second.predict(&self.middle, last, &mut self.ends);
         self.ends.iter().sum::<f32>() / self.ends.len() as f32
     }

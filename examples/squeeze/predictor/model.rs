@@ -16,17 +16,43 @@ pub const BUCKETS: RangeInclusive<u32> = 10..=31;
 const MATCHES: usize = 3;
 /// Beside contexts, matches and plain counters: two small counters, a constant, two of the network.
 const MORE: usize = 5;
-const INPUTS: usize = (CONTEXTS * EACH + MATCHES * 2 + MORE + DIRECT.len() * 2).next_multiple_of(LANES);
+const OWN: usize = CONTEXTS * EACH + MATCHES * 2 + MORE + DIRECT.len() * 2;
+/// What a guest adds: its log-odds and its probability.
+const GUEST: usize = 2;
+const INPUTS: usize = (OWN + GUEST).next_multiple_of(LANES);
 /// Sets of weights by each selector of the two layers; `Model::predict` has what selects.
 const SETS: [usize; 15] = [512, 2048, 256, 256, 256, 4096, 128, 512, 2048, 2048, 2048, 2048, 4096, 1, 256];
 const LAST: [usize; 3] = [256, 2048, 256];
+/// How sure a guest can be, in steps of one half of its log-odds.
+pub const SURE: usize = 48;
+/// Sets of weights by a guest: of the first layer by how sure it is and where it is, of the last by the first.
+const GUEST_SETS: [usize; 2] = [SURE * PLACES, SURE];
+pub const PLACES: usize = 32;
 
 /// Contexts that have plain counters beside their histories: orders 2 to 5, the word, the word after another.
 const DIRECT: [usize; 6] = [1, 2, 3, 4, 8, 9];
 /// Counters of each, at most.
 const DIRECT_LOG2: u32 = 22;
 
+/// What somebody else says of the next bit, such as a language model.
+#[derive(Clone, Copy, Default)]
+pub struct Guest {
+    /// Log-odds of a one.
+    pub odds: f32,
+    /// What its word may depend on, below [`PLACES`].
+    pub place: usize,
+}
+
+impl Guest {
+    /// The step of its log-odds.
+    pub fn sure(self) -> usize {
+        ((self.odds.clamp(-11.9, 11.9) + 12.0) * 2.0) as usize
+    }
+}
+
 pub struct Model {
+    /// Whether somebody else has a say.
+    guest: bool,
     stretch: Stretch,
     text: Text,
     evidence: Evidence,
@@ -47,11 +73,21 @@ pub struct Model {
 }
 
 impl Model {
-    /// With `2^log2` buckets of histories; all else that grows with the text is small beside them.
-    pub fn new(log2: u32) -> Model {
+    /// With `2^log2` buckets of histories; all else that grows with the text is small beside them. A guest,
+    /// where there is one, is trusted at first.
+    pub fn new(log2: u32, guest: bool) -> Model {
         let contexts = 1 << log2.min(16);
         let refine = |contexts| Refine::new(contexts, 1023);
+        let mut weights = vec![if guest { 0.004 } else { 0.02 }; INPUTS];
+        let (mut sets, mut last, mut past) = (SETS.to_vec(), LAST.to_vec(), Vec::new());
+        if guest {
+            weights[OWN] = 0.9;
+            sets.push(GUEST_SETS[0]);
+            last.push(GUEST_SETS[1]);
+            past.push(0.3);
+        }
         let mut model = Model {
+            guest,
             stretch: Stretch::new(),
             text: Text::new(),
             evidence: Evidence::new(log2),
@@ -62,7 +98,7 @@ impl Model {
             hashes: [0; CONTEXTS],
             order0: vec![Counter::new(0.5, 0); 256],
             order1: vec![Counter::new(0.5, 0); contexts],
-            mixer: Mixer::new(INPUTS, &SETS, &LAST, 0.02),
+            mixer: Mixer::new(weights, &sets, &last, &past),
             refined: [refine(256), refine(contexts), refine(contexts), refine(contexts)],
             inputs: [0.0; INPUTS],
             node: 1,
@@ -83,13 +119,18 @@ impl Model {
         self.evidence.begin(self.hashes);
     }
 
+    /// The byte that followed the longest stretch that ended as the text does, if there was one.
+    pub fn foretold(&self) -> Option<u8> {
+        self.matches.iter().rev().find_map(Match::foretold)
+    }
+
     /// A small context of the last byte and the bits so far.
     fn order1(&self) -> usize {
         (self.text.byte(1) << 8 | self.node) & (self.order1.len() - 1)
     }
 
-    /// The probability of a one in 65536ths.
-    pub fn predict(&mut self) -> u32 {
+    /// The probability of a one in 65536ths. What a guest says counts only where one was announced.
+    pub fn predict(&mut self, guest: Guest) -> u32 {
         let (node, bits) = (self.node, self.bits);
         let (contexts, rest) = self.inputs.split_at_mut(CONTEXTS * EACH);
         let known = self.evidence.predict(node, bits, contexts);
@@ -116,11 +157,12 @@ impl Model {
         let kinds = self.text.kinds();
         let expected = self.matches.iter().rev().find_map(|m| Some((m.step(), m.bit(node, bits)?)));
         let (step, side) = expected.map_or((0, 0), |(step, bit)| (step, 1 + usize::from(bit)));
-        let foretold = self.matches.iter().rev().find_map(Match::foretold).map_or(0, usize::from);
+        let foretold = self.foretold().map_or(0, usize::from);
         let familiar = (kinds & 15) << 7 | known << 3 | bits;
         let pair = (mix(self.text.last & 0xffff, 0) >> 40) as usize & 2047;
         let word = (mix(self.text.word(), node as u64) >> 40) as usize & 4095;
-        let sets = [
+        let mut sets = [0; SETS.len() + 1];
+        sets[..SETS.len()].copy_from_slice(&[
             (step << 3 | bits) << 2 | side,
             node << 3 | known.saturating_sub(1),
             c1,
@@ -136,8 +178,16 @@ impl Model {
             word,
             0,
             self.recurrent.best(),
-        ];
-        let odds = self.mixer.predict(&self.inputs, &sets, &[node, familiar, c1]);
+        ]);
+        let mut last = [node, familiar, c1, 0];
+        let odds = if self.guest {
+            self.inputs[OWN] = guest.odds;
+            self.inputs[OWN + 1] = (squash(guest.odds) - 0.5) * 2.0;
+            (sets[SETS.len()], last[LAST.len()]) = (guest.sure() * PLACES + guest.place, guest.sure());
+            self.mixer.predict(&self.inputs, &sets, &last, &[guest.odds])
+        } else {
+            self.mixer.predict(&self.inputs, &sets[..SETS.len()], &last[..LAST.len()], &[])
+        };
 
         let hashed = |bytes: u64| (mix(bytes, node as u64) >> 40) as usize & (self.order1.len() - 1);
         let (two, three) = (hashed(self.text.last & 0xffff), hashed(self.text.last & 0xff_ffff | 1 << 24));
