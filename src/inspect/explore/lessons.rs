@@ -222,19 +222,3 @@ fn digits(tape: &Tape<f64>) -> Result<()> {
     let kept = (large + less) + one;
     (lost + kept).backward().map(drop)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::path::Path;
-
-    #[test]
-    fn every_lesson_names_a_chapter_and_its_own_place_in_the_course() {
-        let course = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/course"));
-        let index = crate::files::read_text(&course.join("README.md")).unwrap();
-        for (title, _, _, chapter) in LESSONS {
-            assert!(index.contains(title), "docs/course/README.md doesn't have {title}");
-            assert!(index.contains(&format!("({chapter}.md)")), "no chapter {chapter}");
-        }
-    }
-}
