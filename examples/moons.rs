@@ -80,10 +80,14 @@ fn main() -> Result<()> {
     if let Some(folder) = options.out.parent() {
         std::fs::create_dir_all(folder).ok();
     }
-    Heatmap::new("Probability of the second moon", &chances.reshape([rows as isize, columns as isize])?)
-        .range(0.0, 1.0)
-        .points(points)
-        .save(&options.out)?;
+    Heatmap::new(
+        "Probability of the second moon; dots: training points, by class",
+        &chances.reshape([rows as isize, columns as isize])?,
+    )
+    .axes("x: 160 columns from -1.5 to 2.5", "y: 100 rows from 1.5 to -1")
+    .range(0.0, 1.0)
+    .points(points)
+    .save(&options.out)?;
     println!("the boundary is in {}", options.out.display());
     Ok(())
 }

@@ -9,6 +9,8 @@ macro_rules! documents {
 documents! {
     Readme "README.md"
     FromPytorch "docs/from_pytorch.md"
+    FromJax "docs/from_jax.md"
+    FromBurnAndCandle "docs/from_burn_and_candle.md"
     LanguageModels "docs/language_models.md"
     C01 "docs/course/01-a-derivative-by-hand.md"
     C02 "docs/course/02-a-tape-of-scalars.md"
@@ -21,5 +23,6 @@ documents! {
     C09 "docs/course/09-a-layer-a-loss-an-optimiser.md"
     C10 "docs/course/10-pruning.md"
     C11 "docs/course/11-quantisation-and-distillation.md"
+    Questions "docs/course/questions.md"
     C12 "docs/course/12-the-shortest-program.md"
 }

@@ -40,7 +40,8 @@
 //! | training | [`data`], [`train`]; by several processes [`distributed`] |
 //! | small models | [`compress`]: masks, codebooks, distillation, `.kolmo` files, lengths in bits |
 //! | models of other programs, and for them | `onnx`, with the feature of that name |
-//! | what a tape did, and where | [`inspect`] |
+//! | what a tape did, and where | [`inspect`]; as a page [`Tape::explore`] |
+//! | pictures | `plot`, with the feature of that name |
 //!
 //! # The methods of `Var`
 //!
@@ -62,7 +63,7 @@
 //! [`Var::backward`], [`Var::value`] and [`Var::item`] tell what happened, with shapes and your source line.
 //!
 //! The repository has a course of twelve short chapters on how all of this works inside (`docs/course`), a
-//! page on the architecture, and a table from PyTorch.
+//! page on the architecture, and tables from PyTorch, JAX, burn and candle.
 //!
 //! # Features
 //!

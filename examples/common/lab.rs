@@ -27,7 +27,7 @@ pub struct Common {
     /// MNIST, or a set of the same form. Without it: $KOLMO_DATA, then ../shared/data
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// The same seed gives the same files, byte for byte
+    /// The same seed gives the same files, byte for byte, on every processor with fused multiply-adds
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// Measure on 5,000 training images that are held out, and leave the test images alone: for choosing

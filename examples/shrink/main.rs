@@ -40,7 +40,7 @@ pub struct Options {
     /// MNIST instead of the digits inside the crate. Without DIR: $KOLMO_DATA, then ../shared/data
     #[arg(long, value_name = "DIR", num_args = 0..=1)]
     pub data: Option<Option<PathBuf>>,
-    /// The same seed gives the same files, byte for byte
+    /// The same seed gives the same files, byte for byte, on every processor with fused multiply-adds
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// A few seconds of training, to see that everything works

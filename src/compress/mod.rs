@@ -12,6 +12,23 @@
 //! are rounded to few bits by [`WeightOnly`](quantize::WeightOnly), and fine-tuned on top of them by [`Lora`]. A [`CostReport`] tells bytes, multiply-adds and time,
 //! [`description_length`] the bits that all of that comes to. [`Standalone`] prints a model as a source that needs
 //! nothing else.
+//!
+//! ```
+//! use kolmo::{Random, nn::Linear};
+//! use kolmo::compress::{Artifact, description_length, matrices, pack, prune::{self, Amount}, quantize, unpack};
+//! let net = Linear::new(64, 10, &mut Random::new(0));
+//! let dense = description_length(&net)?;
+//! prune::global(&net, Amount::Density(0.2), matrices)?; // a mask, which stays while one trains on
+//! quantize::codebooks(&net, 8, matrices)?; // eight values for the weights that are left
+//! let file = pack(&net, &[])?.to_bytes()?;
+//! assert_eq!(8 * file.len() as u64, description_length(&net)?);
+//! assert!(8 * 8 * file.len() < dense as usize); // an eighth of the dense one
+//!
+//! let copy = Linear::new(64, 10, &mut Random::new(1));
+//! unpack(&Artifact::from_bytes(&file)?, &copy)?;
+//! assert_eq!(copy.weight.effective()?, net.weight.effective()?);
+//! # Ok::<(), kolmo::Error>(())
+//! ```
 
 mod affine;
 mod blockwise;

@@ -1,5 +1,24 @@
 //! Around a training loop: the loop itself, its history, also for TensorBoard, checkpoints, when to stop,
 //! weights to files and back.
+//!
+//! ```
+//! use kolmo::{Random, data::{DataLoader, digits}, nn::{Layer, Linear}, optim::Adam, train::{Trainer, save_safetensors}};
+//! let (x, y) = digits();
+//! let net = Linear::new(64, 10, &mut Random::new(0));
+//! let mut adam = Adam::new(1e-2);
+//! let history = Trainer::new(DataLoader::new(500, 50), 2).progress(false).fit(
+//!     &net,
+//!     &mut adam,
+//!     move |rows, _| Ok((x.rows(rows)?, y.rows(rows)?)),
+//!     |tape, (x, y)| net.forward(&tape.constant(x)).cross_entropy(y),
+//!     || Ok(Vec::<(String, f64)>::new()),
+//! )?;
+//! assert!(history.records[1].loss < history.records[0].loss);
+//! # let path = std::env::temp_dir().join(format!("kolmo-train-{}.safetensors", std::process::id()));
+//! save_safetensors(&net, &path)?;
+//! # std::fs::remove_file(path).ok();
+//! # Ok::<(), kolmo::Error>(())
+//! ```
 mod checkpoint;
 mod history;
 mod loading;

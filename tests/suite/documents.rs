@@ -1,5 +1,6 @@
 //! What the documents say about the repository: links lead somewhere, excerpts are in the source, names
 //! exist.
+use kolmo::{Tape, inspect::Explorer};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -88,14 +89,18 @@ fn the_operation_that_contributing_adds_is_the_one_that_is_tested() {
 }
 
 #[test]
-fn names_in_the_table_from_pytorch_exist() {
+fn names_in_the_tables_from_others_exist() {
     let source = source();
     let words: std::collections::HashSet<&str> =
         source.split(|c: char| !(c.is_alphanumeric() || c == '_')).collect();
-    let text = fs::read_to_string(root().join("docs/from_pytorch.md")).unwrap();
+    // Which of the columns is kolmo's.
+    let tables = [("from_pytorch.md", 2), ("from_jax.md", 2), ("from_burn_and_candle.md", 3)];
+    let texts =
+        tables.map(|(file, column)| (fs::read_to_string(root().join("docs").join(file)).unwrap(), column));
+    let rows = texts.iter().flat_map(|(text, column)| text.lines().map(move |line| (line, *column)));
     let mut names = 0;
-    for row in text.lines().filter(|l| l.starts_with("| `") || l.starts_with("| ")) {
-        let Some(kolmo) = row.split('|').nth(2) else { continue };
+    for (row, column) in rows.filter(|(line, _)| line.starts_with("| ")) {
+        let Some(kolmo) = row.split('|').nth(column) else { continue };
         // Code stands between backticks: every second part.
         for code in kolmo.split('`').skip(1).step_by(2) {
             for word in code.split(|c: char| !(c.is_alphanumeric() || c == '_')) {
@@ -110,6 +115,34 @@ fn names_in_the_table_from_pytorch_exist() {
         }
     }
     assert!(names > 100, "only {names} names were found");
+}
+
+#[test]
+fn lessons_and_chapters_name_each_other() {
+    let tape = Tape::<f64>::new();
+    tape.set_observing(true);
+    let x = tape.scalar(1.0);
+    let _ = (x * x).backward().unwrap();
+    let page = Explorer::new(&tape).html().unwrap();
+    let index = fs::read_to_string(root().join("docs/course/README.md")).unwrap();
+    let rows = index.lines().skip_while(|line| !line.starts_with("| lesson")).skip(2);
+    let titles = rows
+        .take_while(|line| line.starts_with('|'))
+        .flat_map(|row| row.split('|').nth(1).unwrap().split(';'));
+    let titles: Vec<&str> = titles.map(str::trim).collect();
+    for title in &titles {
+        assert!(page.contains(&format!("\"title\":\"{title}\"")), "the explorer has no lesson {title}");
+    }
+    let chapters = page.split("More on this in the course: ").skip(1);
+    // The lessons' own source is on the page as well.
+    let chapters: Vec<&str> = chapters
+        .map(|rest| rest.split(' ').next().unwrap())
+        .filter(|chapter| !chapter.contains('{'))
+        .collect();
+    assert_eq!(titles.len(), chapters.len(), "lessons in the course's index, and in the explorer");
+    for chapter in chapters {
+        assert!(root().join(chapter).exists(), "{chapter} is not there");
+    }
 }
 
 /// What rustdoc's search finds: names of items, and aliases. It looks neither at capitals nor at underlines.

@@ -1,4 +1,4 @@
-//! Ten short lessons, each on a small tape that is recorded when the page is written.
+//! Short lessons, each on a small tape that is recorded when the page is written.
 use super::data::Data;
 use crate::{
     autodiff::Block,
@@ -16,35 +16,41 @@ const SOURCE: (&str, &str) = (file!(), include_str!("lessons.rs"));
 #[derive(Debug, Serialize)]
 pub(super) struct Lesson {
     /// Paragraphs; `%3` leads to that row.
-    text: Vec<&'static str>,
+    text: Vec<String>,
     tape: Data,
 }
 
 type Program = fn(&Tape<f64>) -> Result<()>;
 
-/// Title, text, program.
-const LESSONS: [(&str, &[&str], Program); 10] = [
-    ("A tape is a list", LIST, list),
-    ("The sweep is one formula", SWEEP, sweep),
-    ("A shared input accumulates", SHARED, shared),
-    ("Why reverse", REVERSE, reverse),
-    ("exp keeps its output", KEEPS, keeps),
-    ("Broadcasting sums back", BROADCAST, broadcast),
-    ("One product, two products back", PRODUCT, product),
-    ("A kink has many slopes", KINK, kink),
-    ("A checkpoint runs again", CHECKPOINT, checkpoint),
-    ("Hessian times vector: a second sweep", SECOND, second),
+/// What there is of a lesson: title, text, program, and the chapter of `docs/course` that it belongs to.
+type Outline = (&'static str, &'static [&'static str], Program, &'static str);
+
+const LESSONS: [Outline; 12] = [
+    ("A tape is a list", LIST, list, "02-a-tape-of-scalars"),
+    ("The sweep is one formula", SWEEP, sweep, "03-the-reverse-sweep"),
+    ("A shared input accumulates", SHARED, shared, "questions"),
+    ("Why reverse", REVERSE, reverse, "questions"),
+    ("exp keeps its output", KEEPS, keeps, "05-rules-as-programs"),
+    ("Broadcasting sums back", BROADCAST, broadcast, "04-tensors-and-broadcasting"),
+    ("One product, two products back", PRODUCT, product, "04-tensors-and-broadcasting"),
+    ("A kink has many slopes", KINK, kink, "questions"),
+    ("A checkpoint runs again", CHECKPOINT, checkpoint, "07-memory-and-reset"),
+    ("Hessian times vector: a second sweep", SECOND, second, "06-gradients-of-gradients"),
+    ("One turn each", ORDER, order, "03-the-reverse-sweep"),
+    ("The order of a sum is in its digits", DIGITS, digits, "questions"),
 ];
 
 /// All lessons, recorded anew.
 pub(super) fn all() -> Result<Vec<Lesson>> {
     let source = [(SOURCE.0.to_string(), SOURCE.1.to_string())];
-    let lesson = |&(title, text, program): &(&str, &'static [&'static str], Program)| {
+    let lesson = |&(title, text, program, chapter): &Outline| {
         let tape = Tape::new();
         tape.set_observing(true);
         program(&tape)?;
         let seen = tape.observation();
-        Ok(Lesson { text: text.to_vec(), tape: Data::of(title, &tape, &seen, &source) })
+        let more = format!("More on this in the course: docs/course/{chapter}.md in kolmo's repository.");
+        let text = text.iter().map(|paragraph| paragraph.to_string()).chain([more]).collect();
+        Ok(Lesson { text, tape: Data::of(title, &tape, &seen, &source) })
     };
     LESSONS.iter().map(lesson).collect()
 }
@@ -155,7 +161,7 @@ fn kink(tape: &Tape<f64>) -> Result<()> {
 const CHECKPOINT: &[&str] = &[
     "The same block of three operations is used twice. First plainly: three rows, and each keeps a tensor.",
     "The second time inside a checkpoint: one row, %5, which keeps what went in and nothing else, and %4 is kept already. In the sweep the block is run again on a tape of its own, and that is swept.",
-    "The memory curve shows what it saves, the times what it costs: one more run of the block. A long network cut into √n such blocks needs √n of the memory.",
+    "The times show what it costs: one more run of the block. The memory curve shows what it saves. What it leaves out is the moment in which the block runs again: then its own tape holds what one block keeps. So a network of n steps, cut into √n blocks, needs about 2√n activations and not n: the inputs of all blocks, and one block whole.",
 ];
 
 /// The block of the lesson on checkpoints.
@@ -189,4 +195,30 @@ fn second(tape: &Tape<f64>) -> Result<()> {
     let g = tape.scope("gradient", || y.grad(&[&x]))?.remove(0);
     let v = tape.constant([1.0, 0.0, -1.0]);
     (g * v).sum().backward().map(drop)
+}
+
+const ORDER: &[&str] = &[
+    "%2 = %1 + %1, and %3 = %2 + %2: a number doubled twice, so the derivative is 4. Why does the sweep go row by row, and not straight on from each operand to its own operands?",
+    "Try it. %3 gives 1 to %2, which at once gives 1 and 1 to %1. Then %3 gives its second 1 to %2, which holds 2 now and gives 2 and 2: %1 has 6. The first part was handed on twice.",
+    "A row may hand on what it has only when all that read it have had their turn: that is a topological order, and the tape turned round is one. Handing on each part by itself would be right as well, but sixty such rows have 2⁶⁰ paths, and only 60 turns.",
+];
+
+fn order(tape: &Tape<f64>) -> Result<()> {
+    let a = tape.scalar(1.0);
+    let b = a + a;
+    let c = b + b;
+    c.backward().map(drop)
+}
+
+const DIGITS: &[&str] = &[
+    "%1 + %2 + %3 is added in two orders. In %4 the 1 meets 10¹⁶ first. A float of 64 bits has 16 digits, and the 1 is rounded away: %5 is 0. In %6 the large numbers cancel first, and %7 is 1.",
+    "The derivatives know nothing of it: each input has slope 1 in both sums, and %8 adds them. Rounding is no step of the program that could have a rule.",
+    "A float of 32 bits has 7 digits, so the same happens with everyday numbers. Two libraries that add in different orders differ in the last digits, and both are right. kolmo's order depends on shapes alone, so the same program gives the same bits on any number of threads.",
+];
+
+fn digits(tape: &Tape<f64>) -> Result<()> {
+    let (large, less, one) = (tape.scalar(1e16), tape.scalar(-1e16), tape.scalar(1.0));
+    let lost = (large + one) + less;
+    let kept = (large + less) + one;
+    (lost + kept).backward().map(drop)
 }

@@ -3,7 +3,7 @@
 //! a model of the program.
 //!
 //! `data` is what the page knows, `picture` a tensor in a small space, `rules` the formulas, `compare` what two
-//! steps have in common, `lessons` ten small tapes with a text each. The page itself is in `page/`: plain
+//! steps have in common, `lessons` small tapes with a text each. The page itself is in `page/`: plain
 //! JavaScript, put together here.
 mod compare;
 mod data;
@@ -94,7 +94,7 @@ impl<'t, T: Float> Explorer<'t, T> {
         self
     }
 
-    /// Whether the page brings the ten lessons on automatic differentiation; it does by default.
+    /// Whether the page brings the lessons on automatic differentiation; it does by default.
     pub fn lessons(mut self, on: bool) -> Self {
         self.lessons = on;
         self

@@ -137,8 +137,17 @@ fn scalars(browser: &Browser) -> Outcome<()> {
             is(browser, &format!("whole.tape.byId.get({}).{name}.first[0]", row.row.id), json!(number))?;
         }
     }
-    // The row opened: differences beside the rule.
+    // The row opened: nothing of the adjoint before the sweep, then what has come, then differences beside it.
     browser.run("choose(1, {tab: 'statement'})")?;
+    is(browser, "document.querySelector('.check')", json!(null))?;
+    browser.run("moveTo(5); choose(1)")?;
+    is(
+        browser,
+        "document.querySelector('#panel-statement .huge + .note').textContent",
+        json!("1 of 3 contributions so far."),
+    )?;
+    is(browser, "document.querySelector('.check')", json!(null))?;
+    browser.run("moveTo(state.tape.last); choose(1)")?;
     is(browser, "document.querySelector('.check td').textContent", json!("3.5"))
 }
 
@@ -180,6 +189,8 @@ fn folding_and_search(browser: &Browser) -> Outcome<()> {
     browser.press("/weight")?;
     is(browser, shown, json!([1, 5]))?;
     is(browser, "document.getElementById('found').textContent", json!("2 of 8"))?;
+    browser.run("change({query: 'nowhere'})")?;
+    is(browser, "document.querySelector('#rows .none').textContent.startsWith('No row has')", json!(true))?;
     browser.run("document.activeElement.blur(); change({query: ''})")?;
     // All panels draw themselves.
     for (key, inside) in
@@ -225,8 +236,8 @@ fn lessons(browser: &Browser) -> Outcome<()> {
     let page = Page::new("lessons");
     network(&page)?;
     page.open(browser)?;
-    is(browser, "whole.lessons.length", json!(10))?;
-    for i in 0..10 {
+    is(browser, "whole.lessons.length", json!(12))?;
+    for i in 0..12 {
         browser.run(&format!("change({{tab: 'lessons'}}); openLesson({i}); moveTo(state.tape.last)"))?;
         // Each leads to rows that are there, and its sweep comes to an end.
         is(
@@ -241,6 +252,11 @@ fn lessons(browser: &Browser) -> Outcome<()> {
     browser.run("openLesson(9); moveTo(state.tape.last)")?;
     // H · v with H = diag(6x).
     is(browser, "state.tape.byId.get(1).adjoint.first", json!([6.0, 0.0, -18.0]))?;
+    // Doubled twice, and a sum that has lost its 1 beside one that has not.
+    browser.run("openLesson(10); moveTo(state.tape.last)")?;
+    is(browser, &text(1, "adjoint .number"), json!("4"))?;
+    browser.run("openLesson(11); moveTo(state.tape.last)")?;
+    is(browser, "[5, 7].map(i => state.tape.byId.get(i).value.first[0])", json!([0.0, 1.0]))?;
     browser.run("openLesson(-1)")?;
     is(browser, "state.tape === whole.tape", json!(true))
 }

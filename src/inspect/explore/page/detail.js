@@ -14,7 +14,7 @@ function drawDetail() {
     facts(tape, row),
     section("Value", large(row.value)),
     section("Rule", ruleOf(tape, row)),
-    secret ? section("Adjoint", make("p", { class: "muted" }, "Hidden until you have answered.")) : section("Adjoint", adjointOf(tape, row)),
+    section("Adjoint", secret ? make("p", { class: "muted" }, "Hidden until you have answered.") : adjointSoFar(tape, row)),
     compared ? section("In the other step", otherOf(row)) : null,
     section("Depends on", dependsOn(tape, row)),
     section("Read by", readBy(tape, row)));
@@ -77,6 +77,16 @@ function ruleOf(tape, row) {
   const note = row.scalar && !row.kinks ? "" : formula?.note;
   if (note) out.push(make("p", { class: "note" }, note));
   return out;
+}
+
+// As the play head has it: nothing before its first part, what has come so far, and with the last part all about it.
+function adjointSoFar(tape, row) {
+  if (!tape.seed || !row.adjoint) return adjointOf(tape, row);
+  const now = adjointAt(tape, row, state.position);
+  if (!now) return make("p", { class: "muted" }, "Nothing has come here yet: the play head is before that.");
+  if (now.complete) return adjointOf(tape, row);
+  const value = now.picture ? large(now.picture) : make("p", { class: "huge" }, exact(now.sum));
+  return [value, make("p", { class: "note" }, `${now.parts} of ${now.of} contributions so far.`)];
 }
 
 function adjointOf(tape, row) {

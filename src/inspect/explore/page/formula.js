@@ -18,7 +18,7 @@ function drawStep() {
   for (const id of ["first", "back"]) $(id).disabled = position === 0;
   for (const id of ["next", "end"]) $(id).disabled = position === tape.last;
   const parts = {
-    begin: () => [make("p", {}, "Nothing has happened yet. Step forward with ", make("kbd", {}, "→"), ": each step fills in one value.")],
+    begin: () => [make("p", {}, "Nothing has happened yet. Step forward with ", make("kbd", {}, "→"), " or ", make("b", {}, "›"), " above: each step fills in one value.")],
     forward: () => forwardStep(tape, step.row),
     seed: () => seedStep(step.row),
     sweep: () => sweepStep(tape, step),

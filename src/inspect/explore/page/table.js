@@ -77,7 +77,7 @@ function showWindow(anew = false) {
     if (node.line) lines.set(view.items[i].row.id, node.line);
   }
   Object.assign(view, { from, to, nodes });
-  fill($("rows"), spacer(heightOf(0, from)), [...nodes.values()].map((node) => node.element), spacer(heightOf(to, n)));
+  fill($("rows"), spacer(heightOf(0, from)), n ? [...nodes.values()].map((node) => node.element) : nothingFound(), spacer(heightOf(to, n)));
   refreshTable();
   if (!whole) {
     for (const [i, node] of nodes) {
@@ -92,6 +92,9 @@ function showWindow(anew = false) {
   if (focused?.isConnected) focused.focus({ preventScroll: true });
   else if (focused) box.focus({ preventScroll: true });
 }
+
+const nothingFound = () => make("tr", {}, make("td", { class: "none", colspan: 7 },
+  "No row has this in its name, operation, options, shape, layer, line or badges."));
 
 const spacer = (height) => make("tr", { class: "spacer", "aria-hidden": "true" }, make("td", { style: `height:${height}px` }));
 
@@ -167,7 +170,10 @@ function rule(tape, row) {
   }
   const formula = tape.formulas[row.op];
   if (!formula || row.leaf) return "";
-  return formula.gives.slice(0, 2).filter(Boolean).map((g) => make("span", { class: "partial formula" }, g));
+  const gives = formula.gives.filter(Boolean);
+  const shown = gives.slice(0, 3).map((g) => make("span", { class: "partial formula" }, g));
+  if (gives.length > 3) shown.push(make("span", { class: "muted" }, `and ${gives.length - 3} more`));
+  return shown;
 }
 
 function refreshTable() {
