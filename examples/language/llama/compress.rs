@@ -81,9 +81,9 @@ enum Method {
     Gptq,
 }
 
-/// How often the first token of a window counts for GPTQ. Most heads look at it when they look at nothing (Xiao
-/// et al., 2024), so that an error of its value reaches nearly all tokens; but it is one row of many in a
-/// window's second moments, and what GPTQ then leaves to it costs more than all that it saves elsewhere.
+/// How often the first token of a window counts for GPTQ. Most heads look at it when they look at nothing
+/// (Xiao et al., 2024), so that an error of its value reaches nearly all tokens; but it is one row of many in
+/// a window's second moments, and what GPTQ then leaves to it costs more than all that it saves elsewhere.
 const FIRST: usize = 256;
 
 impl Compressing {
