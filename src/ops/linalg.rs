@@ -74,6 +74,19 @@ impl<T: Float> Rule<T> for Linalg {
             _ => None,
         };
         match self {
+            Linalg::Matmul { transpose_a: false, transpose_b } if w.rank() > 2 => {
+                // One matrix that meets each of a batch: its rows are those of all.
+                let mut layout = w.layout().clone();
+                while layout.shape.rank() > 2 {
+                    if layout.shape[0] != 1 && layout.strides[0] != 0 {
+                        return None;
+                    }
+                    layout = layout.select(0, 0).ok()?;
+                }
+                let rows = x.shape()[..x.rank() - 1].iter().product::<usize>();
+                let x = x.reshape([rows as isize, x.dim(-1) as isize]).ok()?;
+                Some((x, turned(&w.view(layout), !transpose_b)?))
+            }
             Linalg::Matmul { transpose_a, transpose_b } => {
                 Some((turned(x, *transpose_a)?, turned(w, !transpose_b)?))
             }

@@ -170,6 +170,18 @@ fn a_weight_on_the_right_of_a_product_is_seen_as_well() -> Result<()> {
 }
 
 #[test]
+fn rows_of_batches_are_seen_as_those_of_one() -> Result<()> {
+    let (x, net) = (inputs(60, 24, 3), layer(24, 8, 4));
+    let seen = |x: Tensor| seen_by(&net, &x, |x| net.forward(x)).second_moments(&net.weight);
+    let (rows, batches) = (seen(x.clone()).unwrap(), seen(x.reshape([10, 6, 24])?).unwrap());
+    let close =
+        rows.to_vec().iter().zip(batches.to_vec()).all(|(a, b)| (a - b).abs() < 1e-3 * a.abs().max(100.0));
+    assert!(close);
+    assert_eq!(seen(x.reshape([60, 1, 24])?), Some(rows));
+    Ok(())
+}
+
+#[test]
 fn an_input_of_several_weights_is_added_up_once() -> Result<()> {
     let (x, pair) = (inputs(64, 24, 5), [layer(24, 8, 6), layer(24, 16, 7)]);
     let calibration = seen_by(&pair, &x, |x| pair[0].forward(x).sum() + pair[1].forward(x).sum());

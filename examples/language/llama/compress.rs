@@ -81,6 +81,11 @@ enum Method {
     Gptq,
 }
 
+/// How often the first token of a window counts for GPTQ. Most heads look at it when they look at nothing
+/// (Xiao et al., 2024), so that an error of its value reaches nearly all tokens; but it is one row of many in
+/// a window's second moments, and what GPTQ then leaves to it costs more than all that it saves elsewhere.
+const FIRST: usize = 256;
+
 impl Compressing {
     /// Puts a model's matrices, adapters included, in the form that is asked for.
     pub fn apply(
@@ -115,7 +120,7 @@ impl Compressing {
 
     /// What the weights' products are given on the calibration text, and with `gradients` how much depends on
     /// what they give.
-    fn calibrated(
+    pub fn calibrated(
         &self,
         model: &Llama,
         window: usize,
@@ -135,6 +140,12 @@ impl Compressing {
         let mut tape = if gradients { Tape::new() } else { Tape::inference() };
         busy("calibrating", || {
             (0..wanted).map(|i| windows[i * windows.len() / wanted]).try_for_each(|window| {
+                if !gradients {
+                    tape.reset();
+                    let alone = Tensor::from(vec![window[0]; FIRST]).reshape([FIRST as isize, 1])?;
+                    calibration
+                        .observe(&tape, || model.forward(&tape, alone, &mut [], true).value().map(drop))?;
+                }
                 tape.reset();
                 calibration.observe(&tape, || -> Fails<()> {
                     let n = window.len() - 1;

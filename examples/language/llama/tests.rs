@@ -365,3 +365,23 @@ fn options_lead_to_what_they_say() {
     let error = done(&[&file, "--perplexity", &text, "--window", "1000"]).unwrap_err().to_string();
     assert!(error.contains("has no window of 1000"), "{error}");
 }
+
+#[test]
+fn the_first_token_of_a_window_counts_as_many_without_gradients() {
+    let folder = Folder::new("first");
+    let [source, _] = both(&folder);
+    let file = folder.0.join("tiny.gguf");
+    let arguments = ["llama", "--model", file.to_str().unwrap(), "--calibrate", "TEXT"];
+    let options = Options::parse_from(arguments);
+    let window: Vec<u32> = (10..26).collect();
+    let tokens = |_: &Path| Ok(window.clone());
+    let squares = |gradients: bool| -> f32 {
+        let seen = options.compressing.calibrated(&source.model, 16, tokens, gradients).unwrap();
+        let all = named_params::<f32>(&source.model);
+        let (_, p) = all.iter().find(|(name, _)| name.contains("attn_v")).unwrap();
+        seen.second_moments(p).unwrap().to_vec().iter().step_by(WIDTH + 1).sum()
+    };
+    // 15 rows of a norm's result, and 256 more.
+    let ratio = squares(false) / squares(true);
+    assert!(ratio > 10.0 && ratio < 30.0, "{ratio}");
+}
