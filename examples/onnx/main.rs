@@ -3,10 +3,10 @@
 //! `onnxruntime`.
 //!
 //! ```sh
-//! cargo run --release --example onnx                                   # forty models into target/onnx, and back
+//! cargo run --release -p kolmo-onnx --example onnx                     # forty models into target/onnx, and back
 //! python3 examples/onnx/check.py target/onnx                           # the same by onnxruntime
-//! cargo run --release --example onnx -- --model IN.onnx --out OUT.onnx # shrunk: weights of 8 bits
-//! cargo run --release --example onnx -- --check FOLDER                 # models of others, with inputs and outputs
+//! cargo run --release -p kolmo-onnx --example onnx -- --model IN.onnx --out OUT.onnx # shrunk: weights of 8 bits
+//! cargo run --release -p kolmo-onnx --example onnx -- --check FOLDER                 # models of others, with inputs and outputs
 //! ```
 mod check;
 mod models;
