@@ -33,6 +33,13 @@ fn there<V>(result: crate::Result<V>) -> Checked<V> {
     result.map_err(|e| e.to_string())
 }
 
+/// The first element that every `step`-th from `start` on reaches, also backwards, and how many there are up to the
+/// last one.
+fn stretch(start: usize, len: usize, step: isize) -> (usize, usize) {
+    let far = len.saturating_sub(1).saturating_mul(step.unsigned_abs());
+    (if step < 0 { start.saturating_sub(far) } else { start }, far.saturating_add(1))
+}
+
 /// The value, or why it failed.
 pub(super) fn sound<'t>(v: Var<'t, f32>) -> Checked<Var<'t, f32>> {
     match v.ok() {
@@ -55,9 +62,8 @@ impl<'t> Movable for Var<'t, f32> {
         if len == 0 {
             return sound(self.narrow(axis as isize, 0, 0));
         }
-        let far = (len - 1).saturating_mul(step.unsigned_abs());
-        let first = if step < 0 { start.saturating_sub(far) } else { start };
-        let parts = self.narrow(axis as isize, first, far.saturating_add(1));
+        let (first, size) = stretch(start, len, step);
+        let parts = self.narrow(axis as isize, first, size);
         let parts = match step.unsigned_abs() {
             1 => parts,
             step => parts.index_select(axis as isize, &Tensor::from_fn([len], |i| (i * step) as u32)),
@@ -93,9 +99,8 @@ impl<A: Element> Movable for Tensor<A> {
         if len == 0 {
             return there(self.narrow(axis as isize, 0, 0));
         }
-        let far = (len - 1).saturating_mul(step.unsigned_abs());
-        let first = if step < 0 { start.saturating_sub(far) } else { start };
-        let part = there(self.narrow(axis as isize, first, far.saturating_add(1)))?;
+        let (first, size) = stretch(start, len, step);
+        let part = there(self.narrow(axis as isize, first, size))?;
         let rows: Vec<u32> =
             (0..len).map(|i| (if step < 0 { len - 1 - i } else { i } * step.unsigned_abs()) as u32).collect();
         there(part.index_select(axis as isize, &Tensor::from(rows)))

@@ -131,7 +131,7 @@ impl Plane {
                 let beta = T::constant(if bias.is_some() { 1.0 } else { 0.0 });
                 let a = matrix(&w[group * self.results * window..], self.results, window, window);
                 let c = MatMut::dense(y, self.results, positions);
-                let alone = (each * window) < LARGE;
+                let alone = each.saturating_mul(window) < LARGE;
                 matmul_windows(a, &self.windows(padded), beta, c, alone)?;
             }
             Ok(())

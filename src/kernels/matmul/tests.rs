@@ -1,6 +1,8 @@
 //! Products of all kinds against the definition, and the same bits on any number of threads.
 use super::*;
 
+mod windows;
+
 /// A small generator of values in [-1, 1), the same on every run.
 struct Values(u64);
 
