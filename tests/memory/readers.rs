@@ -1,12 +1,15 @@
 //! All readers of files, for what damages them: files to begin with, what reads one and what is then done
 //! with it, and what it may take of memory. The fuzzer's targets (`fuzz/`) are made of them as well.
+#[cfg(feature = "formats")]
+#[path = "formats.rs"]
+mod formats;
+
 use kolmo::{
-    Random, Result, Tape, Tensor,
-    compress::{Artifact, Entry, EntryData, Recipe, matrices, quantize, unpack},
+    Random, Tape, Tensor,
+    compress::{Artifact, Entry, EntryData, Recipe, unpack},
     data,
     inspect::SavedTape,
-    nn::{self, Layer, Linear, Param, Sequential, Tanh},
-    onnx::{Export, Model},
+    nn::{Layer, Linear, Param, Sequential, Tanh},
     optim::{AdamW, Optimizer},
     train,
 };
@@ -33,9 +36,17 @@ pub const READERS: &[Reader] = &[
     Reader { name: "safetensors", seeds: weights, whole: same, read: read_weights, bound: few },
     Reader { name: "index", seeds: indices, whole: same, read: read_index, bound: few },
     Reader { name: "npy", seeds: npy, whole: same, read: read_npy, bound: few },
-    Reader { name: "npz", seeds: npz, whole: same, read: read_npz, bound: archived },
+    #[cfg(feature = "formats")]
+    Reader {
+        name: "npz",
+        seeds: formats::npz,
+        whole: same,
+        read: formats::read_npz,
+        bound: formats::archived,
+    },
     Reader { name: "gguf", seeds: ggufs, whole: same, read: read_gguf, bound: few },
-    Reader { name: "onnx", seeds: graphs, whole: same, read: read_graph, bound: lists },
+    #[cfg(feature = "formats")]
+    Reader { name: "onnx", seeds: formats::graphs, whole: same, read: formats::read_graph, bound: lists },
     Reader { name: "checkpoint", seeds: checkpoints, whole: same, read: read_checkpoint, bound: few },
     Reader { name: "tape", seeds: tapes, whole: same, read: read_tape, bound: lists },
     Reader { name: "idx", seeds: idx, whole: same, read: read_idx, bound: packed },
@@ -62,11 +73,6 @@ pub fn few(bytes: usize) -> isize {
 /// Of JSON, whose shortest value, an empty list, becomes a value of any type.
 fn lists(bytes: usize) -> isize {
     BUFFERS + 1024 * bytes as isize
-}
-
-/// Of an archive: the library that reads it may make room for 65,535 members, whatever the file's length.
-fn archived(bytes: usize) -> isize {
-    (16 << 20) + packed(bytes)
 }
 
 /// Of what is packed by deflate: as many bytes as one can stand for, and as many times as [`few`] what they
@@ -246,15 +252,6 @@ fn read_index(path: &Path) -> Option<Use> {
     Some(Box::new(move || file.tensors().iter().for_each(|t| drop(file.packed_tensor::<f64>(t.name())))))
 }
 
-/// Makes a file and takes its bytes.
-fn made(write: impl FnOnce(&Path) -> Result<()>) -> Vec<u8> {
-    let path = std::env::temp_dir().join(format!("kolmo-seed-{}", std::process::id()));
-    write(&path).unwrap();
-    let bytes = std::fs::read(&path).unwrap();
-    std::fs::remove_file(&path).unwrap();
-    bytes
-}
-
 fn npy() -> Vec<Vec<u8>> {
     all(&["first_version/array.npy", "interchange/numpy.npy"])
 }
@@ -267,23 +264,6 @@ fn read_npy(path: &Path) -> Option<Use> {
             data::NpyArray::parse(&bytes).map(|a| a.shape().clone()).ok().as_ref(),
             Some(floats.shape())
         );
-    }))
-}
-
-fn npz() -> Vec<Vec<u8>> {
-    let net = made(|path| train::save_npz(&net(), path));
-    [all(&["first_version/arrays.npz", "interchange/numpy.npz"]), vec![net]].concat()
-}
-
-fn read_npz(path: &Path) -> Option<Use> {
-    let net = net();
-    let loaded = train::load_npz(&net, path).is_ok();
-    let arrays = data::read_npz(path).ok()?;
-    Some(Box::new(move || {
-        arrays.values().for_each(|array| drop(array.to_tensor::<f64>()));
-        if loaded {
-            train(&net, &mut AdamW::new(0.1));
-        }
     }))
 }
 
@@ -314,23 +294,6 @@ fn read_gguf(path: &Path) -> Option<Use> {
         let texts = file.metadata().keys().filter_map(|key| file.value::<Vec<&str>>(key).ok()).count();
         let _ = (size, texts, format!("{file:?} {:?} {:?}", file.metadata(), file.tensors()));
         let _ = train::load_gguf(&net(), &file, &train::LoadOptions::new().strict(false));
-    }))
-}
-
-/// A model with codes and one without.
-fn graphs() -> Vec<Vec<u8>> {
-    let (plain, coded) = (net(), net());
-    quantize::Quantizer::new(4).channels().attach(&coded, matrices).unwrap();
-    let x = Tensor::from_fn([2, 6], |i| (i as f32 * 0.37).sin());
-    let bytes =
-        |net: &Net| Export::new().to_bytes(net, &[&x], &[], |_, x, _| vec![net.forward(&x[0])]).unwrap();
-    vec![bytes(&plain), bytes(&coded)]
-}
-
-fn read_graph(path: &Path) -> Option<Use> {
-    let model = Model::load(path).ok()?;
-    Some(Box::new(move || {
-        let _ = (format!("{model:?}"), nn::named_params::<f32>(&model).len(), model.input_names());
     }))
 }
 

@@ -28,6 +28,7 @@ mod metrics;
 mod names;
 mod observe;
 mod old_files;
+#[cfg(feature = "formats")]
 mod onnx;
 #[path = "../operations.rs"]
 mod operations;
