@@ -45,6 +45,7 @@ mod resume;
 mod rewritten;
 mod runs;
 mod scores;
+mod search;
 mod sequences;
 mod shown;
 mod shrunk;
