@@ -230,7 +230,7 @@ fn taken_up(slots: Option<usize>) {
             .progress(false)
             .checkpoint(folder.join("checkpoint"), 0)
             .tensorboard(folder.join("run"));
-        let trainer = slots.into_iter().fold(trainer, Trainer::slots);
+        let mut trainer = slots.into_iter().fold(trainer, Trainer::slots);
         trainer
             .fit(
                 &p,
