@@ -201,7 +201,8 @@ pub fn of_tensors<'t>(p: &Input, [alphas, means, icf]: [&Var<'t, f64>; 3]) -> Re
     // Q (x - μ) as Q x - Q μ, so that nothing is centred for each component.
     let turned = matrix.transpose(1, 2);
     let x = tape.constant(Tensor::new([1, n, d], p.x.clone())?).matmul(&turned);
-    let far = fuse!(|x, mean| (x - mean).square()).apply([&x, &means.reshape([rows, 1, size]).matmul(&turned)]);
+    let far =
+        fuse!(|x, mean| (x - mean).square()).apply([&x, &means.reshape([rows, 1, size]).matmul(&turned)]);
     let betas = (alphas + q.sum_dim(1, false)).reshape([rows, 1]) - far.sum_dim(2, false) * 0.5;
     let prior = (diagonal.square().sum() + l.square().sum()) * (0.5 * p.gamma * p.gamma) - q.sum() * p.m;
     let points = betas.logsumexp(0, false).sum();

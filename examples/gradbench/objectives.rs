@@ -1,10 +1,10 @@
 //! The objectives that are programs of numbers: those of ADBench, which its examples share, and a determinant
 //! by minors.
 use crate::{
-    Result,
-    ba,
+    Result, ba,
     gmm::{self, Prior},
-    hand, hand_model::{BONES, Bone, Model, Vertex},
+    hand,
+    hand_model::{BONES, Bone, Model, Vertex},
     lstm,
     modules::unknown,
     protocol::{Runs, read},
@@ -55,7 +55,9 @@ pub fn ba(function: &str, input: Value, runs: &mut Runs) -> Result<Value> {
         "jacobian" => {
             let mut found = Csr::default();
             runs.time(|| sparse(&ba::program()?, &p, &mut found))?;
-            Ok(json!({ "rows": ends(&found.starts), "cols": ends(&found.places), "vals": ends(&found.values) }))
+            Ok(
+                json!({ "rows": ends(&found.starts), "cols": ends(&found.places), "vals": ends(&found.values) }),
+            )
         }
         _ => unknown(function),
     }
@@ -203,19 +205,24 @@ impl HandModel {
         }
         let affine = |m: [[f64; 4]; 4]| std::array::from_fn(|i| m[i / 4][i % 4]);
         let matrices = self.base_relatives.into_iter().zip(self.inverse_base_absolutes);
-        let bones = self.parents.into_iter().zip(matrices).enumerate().map(|(i, (parent, (base, inverse)))| {
-            let parent = match usize::try_from(parent) {
-                Ok(parent) if parent < i => Some(parent),
-                Err(_) if parent == -1 => None,
-                _ => return Err(format!("bone {i} should come after its parent, {parent}").into()),
-            };
-            Ok(Bone { parent, base: affine(base), inverse: affine(inverse) })
-        });
+        let bones =
+            self.parents.into_iter().zip(matrices).enumerate().map(|(i, (parent, (base, inverse)))| {
+                let parent = match usize::try_from(parent) {
+                    Ok(parent) if parent < i => Some(parent),
+                    Err(_) if parent == -1 => None,
+                    _ => return Err(format!("bone {i} should come after its parent, {parent}").into()),
+                };
+                Ok(Bone { parent, base: affine(base), inverse: affine(inverse) })
+            });
         let vertices = self.base_positions.iter().zip(self.weights).map(|(place, weights)| {
             let follows = weights.into_iter().enumerate().filter(|(_, w)| *w != 0.0);
             Vertex(follows.map(|(bone, w)| (bone, place.map(|v| w * v))).collect())
         });
-        Ok(Model { bones: bones.collect::<Result<_>>()?, vertices: vertices.collect(), triangles: self.triangles })
+        Ok(Model {
+            bones: bones.collect::<Result<_>>()?,
+            vertices: vertices.collect(),
+            triangles: self.triangles,
+        })
     }
 }
 
@@ -231,7 +238,8 @@ pub fn ht(function: &str, input: Value, runs: &mut Runs) -> Result<Value> {
     if correspondences.iter().any(|&on| on >= most) {
         return Err("a point lies on what isn't there".into());
     }
-    let points = correspondences.into_iter().zip(points).map(|(on, place)| hand::Point { on, place }).collect();
+    let points =
+        correspondences.into_iter().zip(points).map(|(on, place)| hand::Point { on, place }).collect();
     let variables = us.into_iter().flatten().chain(theta).collect();
     let p = hand::Input { model, points, on_triangles, variables };
     match function {
@@ -306,9 +314,7 @@ pub fn det(function: &str, input: Value, runs: &mut Runs) -> Result<Value> {
     long("A", a.len(), ell * ell)?;
     let all = (1 << ell) - 1;
     match function {
-        "primal" => {
-            Ok(runs.time(|| Ok::<_, kolmo::Error>(minor(&a, ell, all, &|_, minor| minor())))?.into())
-        }
+        "primal" => Ok(runs.time(|| Ok::<_, kolmo::Error>(minor(&a, ell, all, &|_, minor| minor())))?.into()),
         "gradient" => {
             let mut tape = Tape::new();
             let gradient = runs.time(|| {
@@ -329,12 +335,7 @@ pub fn det(function: &str, input: Value, runs: &mut Runs) -> Result<Value> {
 
 /// The determinant of the last rows and those columns whose bits are set, expanded along the first of these
 /// rows. `whole` may make short what a minor leaves on a tape; it is told how many rows that has.
-fn minor<R: Number>(
-    a: &[R],
-    ell: usize,
-    columns: u32,
-    whole: &impl Fn(u32, &dyn Fn() -> R) -> R,
-) -> R {
+fn minor<R: Number>(a: &[R], ell: usize, columns: u32, whole: &impl Fn(u32, &dyn Fn() -> R) -> R) -> R {
     let rows = columns.count_ones();
     let expand = || {
         let row = &a[(ell - rows as usize) * ell..];

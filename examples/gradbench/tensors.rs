@@ -196,12 +196,12 @@ impl Block<f64> for Step {
         let (h, sixth) = (self.h, self.h / 6.0);
         let one = x.tape().constant([1.0]);
         let slope = |y: &Var<'t, f64>| x * x.tape().cat(&[&one, &y.narrow(0, 0, x.numel() - 1)], 0);
-        let after = |k: &Var<'t, f64>, h: f64| fuse!([h] |y, k| y + k * h).apply([y, k]);
+        let after = |k: &Var<'t, f64>, h: f64| fuse!([h] | y, k | y + k * h).apply([y, k]);
         let k1 = slope(y);
         let k2 = slope(&after(&k1, h / 2.0));
         let k3 = slope(&after(&k2, h / 2.0));
         let k4 = slope(&after(&k3, h));
-        let step = fuse!([sixth] |y, a, b, c, d| y + (a + 2.0 * b + 2.0 * c + d) * sixth);
+        let step = fuse!([sixth] | y, a, b, c, d | y + (a + 2.0 * b + 2.0 * c + d) * sixth);
         step.apply([y, &k1, &k2, &k3, &k4])
     }
 }

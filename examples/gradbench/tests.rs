@@ -155,7 +155,8 @@ fn bundle_adjustment_has_the_golden_values() -> Result<()> {
     let columns: Vec<usize> = row().chain(row()).chain([first_weight + count - 1]).collect();
     assert_eq!(found["cols"], json!(columns));
     // Rows of fifteen, and then of one.
-    let starts: Vec<usize> = (0..=2 * count).map(|i| 15 * i).chain((1..=count).map(|i| 30 * count + i)).collect();
+    let starts: Vec<usize> =
+        (0..=2 * count).map(|i| 15 * i).chain((1..=count).map(|i| 30 * count + i)).collect();
     assert_eq!(found["rows"], json!([&starts[..30.min(starts.len())], &starts[starts.len() - 1..]].concat()));
     Ok(())
 }
@@ -293,7 +294,8 @@ fn gradients_are_those_of_differences() -> Result<()> {
 
 #[test]
 fn values_are_those_of_the_formulas() -> Result<()> {
-    let found = output("det", "primal", &json!({ "A": [2.0, 1.0, 0.0, 1.0, 3.0, 1.0, 0.0, 1.0, 4.0], "ell": 3 }))?;
+    let found =
+        output("det", "primal", &json!({ "A": [2.0, 1.0, 0.0, 1.0, 3.0, 1.0, 0.0, 1.0, 4.0], "ell": 3 }))?;
     assert_eq!(found, json!(18.0));
     // tᵢ of -1, 0, 1: residuals -1 - (1 - 2), 0 - 1, 1 - (1 + 2).
     assert_eq!(output("llsq", "primal", &json!({ "x": [1.0, 2.0], "n": 3 }))?, json!(2.5));
@@ -311,7 +313,8 @@ fn a_step_of_k_means_leads_to_the_means() -> Result<()> {
     let centroids = points[16..].to_vec();
     let input = json!({ "points": points, "centroids": centroids });
     let far = |p: &[f64], c: &[f64]| p.iter().zip(c).map(|(p, c)| (p - c) * (p - c)).sum::<f64>();
-    let nearest = |p: &[f64]| (0..4).min_by(|&a, &b| far(p, &centroids[a]).total_cmp(&far(p, &centroids[b]))).unwrap();
+    let nearest =
+        |p: &[f64]| (0..4).min_by(|&a, &b| far(p, &centroids[a]).total_cmp(&far(p, &centroids[b]))).unwrap();
     let cost: f64 = points.iter().map(|p| far(p, &centroids[nearest(p)])).sum();
     assert_close("cost", &numbers(&output("kmeans", "cost", &input)?), &[cost], 1e-12);
     // The cost is quadratic as long as no point changes sides: Newton's step goes to each cluster's mean.

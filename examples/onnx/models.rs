@@ -68,7 +68,8 @@ impl Folder<'_> {
         let told = |e: kolmo::Error| format!("{name}: {e}");
         export.save(model, inputs, indices, f, &path).map_err(told)?;
         // Other sizes than it was recorded with.
-        let axes = |i: usize| open.iter().filter(move |(input, _)| *input == i).map(|(_, axis)| *axis as isize);
+        let axes =
+            |i: usize| open.iter().filter(move |(input, _)| *input == i).map(|(_, axis)| *axis as isize);
         let inputs = inputs.iter().enumerate().map(|(i, t)| thrice(t, axes(i)));
         let inputs: Vec<Tensor> = inputs.collect::<kolmo::Result<_>>()?;
         let indices = indices.iter().enumerate().map(|(i, t)| thrice(t, axes(inputs.len() + i)));

@@ -50,7 +50,8 @@ impl StepBlock {
         let [_, kept, size] = HEADS.map(|n| n as isize);
         let tape = x.tape();
         let y = self.norms[0].forward(x);
-        let [queries, keys, values] = [0, 1, 2].map(|i| self.attention[i].forward(&y).reshape([1, -1, 1, size]));
+        let [queries, keys, values] =
+            [0, 1, 2].map(|i| self.attention[i].forward(&y).reshape([1, -1, 1, size]));
         let [cos, sin] = angles;
         let turned = |x: &Var<'t>| {
             let (a, b) = (x.narrow(-1, 0, HEADS[2] / 2), x.narrow(-1, HEADS[2] / 2, HEADS[2] / 2));
@@ -100,7 +101,12 @@ pub fn write(to: &mut Folder<'_>, rng: &mut Random) -> Result<()> {
     let open: Vec<(usize, usize)> = (0..4).map(|i| (i, 2)).collect();
     let (token, place) = (Tensor::from([7u32]), Tensor::from([15u32]));
     let past: Vec<&Tensor> = past.iter().collect();
-    to.add_open("llama_with_cache", &step, &past, &[&token, &place], ("past", &open), &|tape, past, indices| {
-        step.forward(tape, past, indices)
-    })
+    to.add_open(
+        "llama_with_cache",
+        &step,
+        &past,
+        &[&token, &place],
+        ("past", &open),
+        &|tape, past, indices| step.forward(tape, past, indices),
+    )
 }

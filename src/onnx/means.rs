@@ -27,7 +27,9 @@ impl Look<'_> {
         }
         let (mut found, mut with_pads, mut without) = (Vec::new(), true, true);
         for (axis, counts) in (LEAD..rank).rev().zip(counts) {
-            let TensorOp::Reduce(Reduce::Sum { axes, keep: false }) = self.tensor_op(at)? else { return None };
+            let TensorOp::Reduce(Reduce::Sum { axes, keep: false }) = self.tensor_op(at)? else {
+                return None;
+            };
             let apart = self.operand(at, 0)?;
             let TensorOp::Shape(ShapeOp::Reshape(_)) = self.tensor_op(apart)? else { return None };
             let &[count, most] = self.shape(apart).get(axis..axis + 2)? else { return None };
@@ -41,8 +43,7 @@ impl Look<'_> {
             }
             let (mut first, mut last) = (Vec::new(), Vec::new());
             for window in places.chunks(most) {
-                let own: Vec<usize> =
-                    window.iter().filter(|&&p| p != NOWHERE).map(|&p| p as usize).collect();
+                let own: Vec<usize> = window.iter().filter(|&&p| p != NOWHERE).map(|&p| p as usize).collect();
                 let (start, end) = (*own.first()?, *own.last()?);
                 if !own.iter().copied().eq(start..=end) {
                     return None;
@@ -109,7 +110,9 @@ impl Look<'_> {
     /// Slices along an axis, each of which is there or nowhere.
     fn rows(&self, id: NodeId, wanted: usize) -> Option<(NodeId, &Tensor<u32>)> {
         match self.tensor_op(id)? {
-            TensorOp::Take(Take::Rows { axis, index, .. }) if *axis == wanted => Some((self.operand(id, 0)?, index)),
+            TensorOp::Take(Take::Rows { axis, index, .. }) if *axis == wanted => {
+                Some((self.operand(id, 0)?, index))
+            }
             _ => None,
         }
     }

@@ -2,19 +2,17 @@
 use super::{
     emit::{Arg, Dim, Emitter, float, int, ints},
     functions::REFUSED,
-    proto::{Data, kind},
     pooling::max_pool,
+    proto::{Data, kind},
     seen::{Seen, each},
     taken,
 };
 use crate::{
     error::Checked,
     kernels::conv::Geometry,
-    ops::{
-        list::{
-            Conv, Distance, Extremum, Linalg, Norm, Reduce, Scan, ShapeOp, Softmax, Solve, Standardize, Take,
-            TensorOp, Unary,
-        },
+    ops::list::{
+        Conv, Distance, Extremum, Linalg, Norm, Reduce, Scan, ShapeOp, Softmax, Solve, Standardize, Take,
+        TensorOp, Unary,
     },
     tensor::{Shape, Tensor},
 };

@@ -1,7 +1,7 @@
 //! The messages of an ONNX file, as far as they are needed; numbers of fields are those of `onnx.proto`. What a file
 //! says is held against the file's length before anything is done by it.
-use super::tensors::{floats_of, integers, text};
 pub(super) use super::tensors::{Constant, Data, kind};
+use super::tensors::{floats_of, integers, text};
 use crate::{
     error::Checked,
     protobuf::{Field, Fields, Message},

@@ -1,11 +1,18 @@
 //! Which settings a trial has: decided by the seed, its number, and what trials of earlier rounds have measured.
-use super::{Finished, Method, Report, Search, Settings, TRIALS, Trial, tpe};
+use super::{
+    plan::{Method, Search, Trial},
+    report::{Finished, Report},
+    space::Settings,
+    tpe,
+};
 use crate::{
     error::{Error, Result},
     tape::Random,
 };
 use serde_json::Value;
 
+/// Trials of a search that isn't a grid and doesn't say how many.
+const TRIALS: usize = 100;
 /// Random trials before there is something to learn from.
 const STARTUP: usize = 10;
 /// The most trials that count as good.
@@ -21,12 +28,12 @@ impl Search {
     }
 
     /// What was searched, as a line of JSON: files with another one are of another search.
-    pub(super) fn head(&self) -> Result<String> {
+    pub(super) fn head(&self) -> String {
         let Search { space, objectives, method, seed, round, .. } = self;
         let head = serde_json::json!({
             "search": space, "objectives": objectives, "method": method, "seed": seed, "round": round,
         });
-        Ok(head.to_string())
+        head.to_string()
     }
 
     /// How many trials there are.

@@ -1,5 +1,5 @@
 //! What a search has measured: trials, the best one, the front, and the file of JSON lines.
-use super::{Search, Settings};
+use super::space::Settings;
 use crate::{
     error::{Error, Result},
     numbers,
@@ -83,10 +83,10 @@ impl Report {
         }
     }
 
-    /// The text of a file: what was searched, then a line for each trial.
-    pub(super) fn to_lines(&self, search: &Search) -> Result<String> {
+    /// The text of a file: a line on what was searched, then one for each trial.
+    pub(super) fn to_lines(&self, head: &str) -> Result<String> {
         let wrong = |e: serde_json::Error| Error::invalid("Search", e.to_string());
-        let mut text = search.head()?;
+        let mut text = head.to_string();
         for finished in &self.trials {
             text.push('\n');
             text += &numbers::to_json(finished).map_err(wrong)?;
@@ -96,12 +96,11 @@ impl Report {
     }
 
     /// Reads it again; it must be of the same search.
-    pub(super) fn from_lines(search: &Search, name: &str, text: &str) -> Result<Report> {
-        let mut report = Report { objectives: search.objectives.clone(), trials: Vec::new() };
+    pub(super) fn from_lines(objectives: &[String], head: &str, name: &str, text: &str) -> Result<Report> {
+        let mut report = Report { objectives: objectives.to_vec(), trials: Vec::new() };
         for (i, line) in text.lines().enumerate() {
             let wrong = |message: String| Error::format(name, format!("line {}", i + 1), message);
             if i == 0 {
-                let head = search.head()?;
                 if line != head {
                     return Err(wrong(format!("it is of another search, {line}, not of {head}")));
                 }

@@ -1,5 +1,8 @@
 //! Running the trials: by threads, or by processes, round by round, with a file that holds what was measured.
-use super::{Finished, Method, Report, Search, Trial};
+use super::{
+    plan::{Method, Search, Trial},
+    report::{Finished, Report},
+};
 use crate::{
     distributed::{Alone, Communicator, agree, told_by},
     error::{Error, Result},
@@ -95,12 +98,13 @@ impl Search {
             _ => Ok(Vec::new()),
         })?;
         let name = self.file.as_ref().map_or(String::new(), |path| path.display().to_string());
-        Report::from_lines(self, &name, &String::from_utf8_lossy(&text))
+        Report::from_lines(&self.objectives, &self.head(), &name, &String::from_utf8_lossy(&text))
     }
 
     fn save(&self, report: &Report) -> Result<()> {
         let Some(path) = &self.file else { return Ok(()) };
-        files::write_atomically(path, report.to_lines(self)?.as_bytes()).map_err(|e| Error::io(path, e))
+        files::write_atomically(path, report.to_lines(&self.head())?.as_bytes())
+            .map_err(|e| Error::io(path, e))
     }
 
     /// Runs trials on all threads. Alone, each goes into the file as soon as it is done.

@@ -56,7 +56,8 @@ impl Density {
                 let kernel = (rng.uniform() * kernels.len() as f64) as usize;
                 let [mean, width] = kernels.get(kernel).copied().unwrap_or([0.5, 1.0]);
                 // A third of a kernel at least lies inside.
-                let drawn = (0..100).map(|_| rng.normal(mean, width)).find(|place| (0.0..=1.0).contains(place));
+                let drawn =
+                    (0..100).map(|_| rng.normal(mean, width)).find(|place| (0.0..=1.0).contains(place));
                 drawn.unwrap_or(mean)
             }
             Density::Choice(weights) => {

@@ -91,11 +91,13 @@ fn processes_make_the_trials_of_one() -> Result<()> {
         let path = file.path().to_path_buf();
         let reports = Local::run(3, move |world| search(method).file(&path).run_by(&world, measured))?;
         assert!(reports.iter().all(|report| *report == expected), "{method:?}");
-        let alone = search(method).file(file.path()).run(|_| -> Result<[(&str, f64); 0]> { unreachable!() })?;
+        let alone =
+            search(method).file(file.path()).run(|_| -> Result<[(&str, f64); 0]> { unreachable!() })?;
         assert_eq!(alone, expected);
     }
     let failed = Local::run(2, |world| {
-        let broken = |trial: &Trial| if trial.index == 5 { Err(Error::custom("dust")) } else { measured(trial) };
+        let broken =
+            |trial: &Trial| if trial.index == 5 { Err(Error::custom("dust")) } else { measured(trial) };
         search(Method::Random).run_by(&world, broken)
     });
     assert!(failed.unwrap_err().to_string().contains("dust"));
@@ -180,8 +182,12 @@ fn values_lie_in_their_ranges_and_a_grid_has_them_all() -> Result<()> {
     for method in METHODS {
         let found = search(method).trials(300).run(measured)?;
         for Finished { settings, .. } in &found.trials {
-            assert!((1e-5..=1.0).contains(&settings.float("lr")?) && (-2.0..=3.0).contains(&settings.float("x")?));
-            assert!((1..=9).contains(&settings.integer("depth")?) && (1..=256).contains(&settings.size("width")?));
+            assert!(
+                (1e-5..=1.0).contains(&settings.float("lr")?) && (-2.0..=3.0).contains(&settings.float("x")?)
+            );
+            assert!(
+                (1..=9).contains(&settings.integer("depth")?) && (1..=256).contains(&settings.size("width")?)
+            );
             assert!(["a", "b", "c"].contains(&settings.text("kind")?));
         }
         let kinds: BTreeSet<&str> = found.trials.iter().map(|t| t.settings.text("kind").unwrap()).collect();

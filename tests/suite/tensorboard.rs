@@ -253,7 +253,8 @@ fn taken_up(slots: Option<usize>) {
         assert_eq!((at("step/loss"), at("step/lr")), (steps.to_vec(), steps.to_vec()));
         assert_eq!((at("epoch/loss"), at("epoch/size")), (vec![steps[1]], vec![steps[1]]));
         for kind in ["weights/", "gradients/"] {
-            let spread: Vec<u64> = seen.iter().filter(|(t, _)| t.starts_with(kind)).map(|(_, s)| *s).collect();
+            let spread: Vec<u64> =
+                seen.iter().filter(|(t, _)| t.starts_with(kind)).map(|(_, s)| *s).collect();
             assert_eq!(spread, [steps[1]], "{kind}");
         }
     }
