@@ -68,8 +68,7 @@ impl Runs {
             let time = begin.elapsed();
             self.taken.push(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
             total += time.as_secs_f64();
-            // Not `<`: of what is no number, one run is enough.
-            if self.taken.len() >= self.min_runs && !(total < self.min_seconds) {
+            if self.taken.len() >= self.min_runs && total >= self.min_seconds {
                 return Ok(value);
             }
         }

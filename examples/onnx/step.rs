@@ -6,7 +6,7 @@ use super::{
 };
 use kolmo::{
     Random, Tape, Tensor, Var,
-    nn::{Embedding, Layer, Linear, RmsNorm},
+    nn::{Embedding, Layer, Linear, Param, RmsNorm},
     ops::AttentionOptions,
 };
 use serde::Serialize;
@@ -15,6 +15,8 @@ use serde::Serialize;
 #[derive(Serialize)]
 struct Step {
     table: Embedding,
+    /// Cosines and sines of rotary positions, by place.
+    angles: [Param; 2],
     blocks: Vec<StepBlock>,
     norm: RmsNorm,
 }
@@ -72,13 +74,7 @@ impl StepBlock {
 impl Step {
     /// Scores, then keys and values of each block; indices are the token and its place.
     fn forward<'t>(&self, tape: &'t Tape, past: &[Var<'t>], indices: &[Tensor<u32>]) -> Vec<Var<'t>> {
-        let half = HEADS[2] / 2;
-        let angle = |i: usize| (i / HEADS[2]) as f32 / 100f32.powf((i % half) as f32 / half as f32);
-        let of = |f: fn(f32) -> f32| {
-            let table = tape.constant(Tensor::from_fn([64, HEADS[2]], |i| f(angle(i))));
-            table.index_select(0, &indices[1])
-        };
-        let angles = [of(f32::cos), of(f32::sin)];
+        let angles = self.angles.each_ref().map(|table| tape.param(table).index_select(0, &indices[1]));
         let mut x = self.table.forward(&indices[0], tape).reshape([1, 1, -1]);
         let mut kept = Vec::new();
         for (block, past) in self.blocks.iter().zip(past.chunks(2)) {
@@ -92,8 +88,12 @@ impl Step {
 
 pub fn write(to: &mut Folder<'_>, rng: &mut Random) -> Result<()> {
     let [heads, kept, size] = HEADS;
+    let half = size / 2;
+    let angle = |i: usize| (i / size) as f32 / 100f32.powf((i % half) as f32 / half as f32);
+    let angles = [f32::cos, f32::sin].map(|f| Param::new(Tensor::from_fn([64, size], |i| f(angle(i)))));
     let step = Step {
         table: Embedding::new(19, heads * size, rng),
+        angles,
         blocks: vec![StepBlock::new(rng), StepBlock::new(rng)],
         norm: RmsNorm::new([heads * size]),
     };

@@ -99,7 +99,11 @@ fn main() -> Result<()> {
     let found = search.file(&file).run(|trial| measure(trial, &images, options.quick))?;
     println!("{:>6}{:>9}{:>8}  settings", "trial", "error, %", "bytes");
     for trial in found.front() {
-        let settings: Vec<String> = trial.settings.iter().map(|(name, v)| format!("{name} {v:.4}")).collect();
+        let shown = |v: &serde_json::Value| {
+            if v.is_f64() { format!("{:.4}", v.as_f64().unwrap_or(0.0)) } else { v.to_string() }
+        };
+        let settings: Vec<String> =
+            trial.settings.iter().map(|(name, v)| format!("{name} {}", shown(v))).collect();
         let [error, bytes] = ["error", "bytes"].map(|name| trial.measured[name]);
         println!("{:>6}{error:>9.2}{bytes:>8}  {}", trial.trial, settings.join(", "));
     }
