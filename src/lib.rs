@@ -39,6 +39,7 @@
 //! | models | [`nn`], [`loss`], [`optim`], [`metrics`] |
 //! | training | [`data`], [`train`]; by several processes [`distributed`] |
 //! | small models | [`compress`]: masks, codebooks, distillation, `.kolmo` files, lengths in bits |
+//! | the best settings | [`search`]: random, grid, Parzen estimators; on from where it was broken off |
 //! | models of other programs, and for them | `onnx`, with the feature of that name |
 //! | what a tape did, and where | [`inspect`]; as a page [`Tape::explore`] |
 //! | pictures | `plot`, with the feature of that name |
@@ -123,6 +124,7 @@ pub mod plot;
 mod program;
 mod protobuf;
 mod real;
+pub mod search;
 #[expect(unsafe_code, reason = "work is lent to threads that outlive it")]
 mod threads;
 pub mod train;

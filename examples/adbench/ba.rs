@@ -34,14 +34,23 @@ pub fn read(name: &str, text: &str) -> Result<Input> {
     let limits = 1..=10_000_000;
     let (cameras, points) = (numbers.count(limits.clone())?, numbers.count(limits.clone())?);
     let observations = numbers.count(limits)?;
-    let camera = numbers.array::<CAMERA>()?.repeat(cameras);
-    let point = numbers.array::<POINT>()?.repeat(points);
-    let weight = vec![numbers.next()?; observations];
-    let feature = numbers.array()?;
+    let (camera, point) = (numbers.array()?, numbers.array()?);
+    let (weight, feature) = (numbers.next()?, numbers.array()?);
     numbers.end()?;
+    Ok(repeated([cameras, points, observations], camera, point, weight, feature))
+}
+
+/// So many cameras, points and observations, all alike; there is one of each at least.
+pub fn repeated(
+    [cameras, points, observations]: [usize; 3],
+    camera: [f64; CAMERA],
+    point: [f64; POINT],
+    weight: f64,
+    feature: [f64; 2],
+) -> Input {
+    let variables = [camera.repeat(cameras), point.repeat(points), vec![weight; observations]].concat();
     let observation = |i| Observation { camera: i % cameras, point: i % points, feature };
-    let observations = (0..observations).map(observation).collect();
-    Ok(Input { cameras, points, observations, variables: [camera, point, weight].concat() })
+    Input { cameras, points, observations: (0..observations).map(observation).collect(), variables }
 }
 
 impl Input {
@@ -98,7 +107,7 @@ fn arguments<R: Copy>(p: &Input, variables: &[R], mut each: impl FnMut([R; 15], 
     }
 }
 
-fn weight_error<R: Number>(w: R) -> R {
+pub fn weight_error<R: Number>(w: R) -> R {
     R::constant(1.0) - w * w
 }
 

@@ -4,7 +4,7 @@
 //! triangular, exp qₖ on the diagonal.
 #![allow(dead_code)] // Not every program needs all of it.
 use super::numbers::Numbers;
-use kolmo::{Number, Result, ScalarProgram, Tape, Tensor, Var, number::Arithmetic};
+use kolmo::{Number, Result, ScalarProgram, Tape, Tensor, Var, fuse, number::Arithmetic};
 use std::{
     f64::consts::{LN_2, PI},
     iter::Sum,
@@ -198,9 +198,12 @@ pub fn of_tensors<'t>(p: &Input, [alphas, means, icf]: [&Var<'t, f64>; 3]) -> Re
     let diagonal = q.exp();
     let triangle = l.matmul(&tape.constant(place)).reshape([rows, size, size]);
     let matrix = triangle + diagonal.reshape([rows, size, 1]) * Tensor::eye(d);
-    let centred = Tensor::new([1, n, d], p.x.clone())? - means.reshape([rows, 1, size]);
-    let y = centred.matmul(&matrix.transpose(1, 2));
-    let betas = (alphas + q.sum_dim(1, false)).reshape([rows, 1]) - y.square().sum_dim(2, false) * 0.5;
+    // Q (x - μ) as Q x - Q μ, so that nothing is centred for each component.
+    let turned = matrix.transpose(1, 2);
+    let x = tape.constant(Tensor::new([1, n, d], p.x.clone())?).matmul(&turned);
+    let far =
+        fuse!(|x, mean| (x - mean).square()).apply([&x, &means.reshape([rows, 1, size]).matmul(&turned)]);
+    let betas = (alphas + q.sum_dim(1, false)).reshape([rows, 1]) - far.sum_dim(2, false) * 0.5;
     let prior = (diagonal.square().sum() + l.square().sum()) * (0.5 * p.gamma * p.gamma) - q.sum() * p.m;
     let points = betas.logsumexp(0, false).sum();
     Ok(points - alphas.logsumexp(0, false) * n as f64 - prior * p.sign() + p.constant())

@@ -1,19 +1,20 @@
 //! An LSTM with diagonal weights that predicts the next character of a text, as ADBench defines it, its two
 //! quirks included: forget and output gates see the input, the others the hidden state; and log(2 + Σ exp).
+#![allow(dead_code)] // Not every program needs all of it.
 use super::numbers::Numbers;
 use kolmo::{Number, Result, ScalarProgram, Tape, Tensor, fuse, ops::FuseInput};
 use std::iter::Sum;
 
 pub struct Input {
-    layers: usize,
-    bits: usize,
+    pub layers: usize,
+    pub bits: usize,
     /// 2·layers rows of 4·bits: weights and biases of each layer.
-    main: Vec<f64>,
+    pub main: Vec<f64>,
     /// Three rows of bits: input weight, output weight, output bias.
-    extra: Vec<f64>,
+    pub extra: Vec<f64>,
     /// 2·layers rows of bits: hidden and cell of each layer.
-    state: Vec<f64>,
-    sequence: Vec<f64>,
+    pub state: Vec<f64>,
+    pub sequence: Vec<f64>,
 }
 
 /// A file of ADBench.
@@ -87,7 +88,6 @@ pub fn scalars(tape: &mut Tape<f64>, p: &Input) -> Result<(f64, Vec<f64>)> {
 }
 
 /// The loss recorded once, of its parameters.
-#[allow(dead_code)] // Not every program needs it.
 pub fn program(p: &Input) -> Result<ScalarProgram> {
     ScalarProgram::new(p.main.len() + p.extra.len(), |x| {
         let (main, extra) = x.split_at(p.main.len());
@@ -96,7 +96,6 @@ pub fn program(p: &Input) -> Result<ScalarProgram> {
 }
 
 /// The parameters.
-#[allow(dead_code)] // Not every program needs it.
 pub fn parameters(p: &Input) -> Tensor<f64> {
     Tensor::from([&p.main[..], &p.extra].concat())
 }

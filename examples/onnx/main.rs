@@ -11,6 +11,7 @@
 mod check;
 mod models;
 mod shrink;
+mod step;
 
 use clap::Parser;
 use std::path::PathBuf;

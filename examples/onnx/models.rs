@@ -1,5 +1,5 @@
-//! Forty models: each layer, activations and operations together, some networks, and quantised ones.
-use super::Result;
+//! Models of all kinds: each layer, activations and operations together, some networks, and quantised ones.
+use super::{Result, step};
 use kolmo::{
     Random, Tape, Tensor, Var,
     compress::{
@@ -11,20 +11,26 @@ use kolmo::{
     nn::*,
     onnx::Export,
     ops::{ConvOptions, InterpolateMode, InterpolateTo, PoolOptions},
+    tensor::Element,
 };
 use serde::Serialize;
 use std::{fs, path::Path};
 
 /// Where models go, and the examples that they are given.
-struct Folder<'a> {
+pub struct Folder<'a> {
     path: &'a Path,
     count: usize,
 }
 
 /// What a model gives.
-type Function<'f> = &'f dyn for<'t> Fn(&'t Tape, &[Var<'t>], &[Tensor<u32>]) -> Vec<Var<'t>>;
+pub type Function<'f> = &'f dyn for<'t> Fn(&'t Tape, &[Var<'t>], &[Tensor<u32>]) -> Vec<Var<'t>>;
 
-fn noise(sizes: &[usize], seed: u64) -> Tensor {
+/// Three times as long along some axes.
+fn thrice<T: Element>(t: &Tensor<T>, axes: impl Iterator<Item = isize>) -> kolmo::Result<Tensor<T>> {
+    axes.into_iter().try_fold(t.clone(), |t, axis| Tensor::cat(&[&t, &t, &t], axis))
+}
+
+pub fn noise(sizes: &[usize], seed: u64) -> Tensor {
     Tensor::randn(sizes, &mut Random::new(seed))
 }
 
@@ -40,19 +46,34 @@ impl Folder<'_> {
         open: bool,
         f: Function<'_>,
     ) -> Result<()> {
+        let axes: Vec<(usize, usize)> = (0..inputs.len() + indices.len()).map(|i| (i, 0)).collect();
+        self.add_open(name, model, inputs, indices, ("batch", if open { &axes } else { &[] }), f)
+    }
+
+    /// The same with a size left open along some axes, each of an input and counted in it.
+    pub fn add_open(
+        &mut self,
+        name: &str,
+        model: &impl Serialize,
+        inputs: &[&Tensor],
+        indices: &[&Tensor<u32>],
+        (size, open): (&str, &[(usize, usize)]),
+        f: Function<'_>,
+    ) -> Result<()> {
         let mut export = Export::new();
-        if open {
-            let axes: Vec<(usize, usize)> = (0..inputs.len() + indices.len()).map(|i| (i, 0)).collect();
-            export = export.dynamic_axes("batch", &axes);
+        if !open.is_empty() {
+            export = export.dynamic_axes(size, open);
         }
         let path = self.path.join(format!("{name}.onnx"));
         let told = |e: kolmo::Error| format!("{name}: {e}");
         export.save(model, inputs, indices, f, &path).map_err(told)?;
-        // Another number of examples than it was recorded with.
-        let more = |t: &Tensor| if open { Tensor::cat(&[t, t, t], 0) } else { Ok((*t).clone()) };
-        let inputs: Vec<Tensor> = inputs.iter().map(|t| more(t)).collect::<kolmo::Result<_>>()?;
-        let more = |t: &Tensor<u32>| if open { Tensor::cat(&[t, t, t], 0) } else { Ok((*t).clone()) };
-        let indices: Vec<Tensor<u32>> = indices.iter().map(|t| more(t)).collect::<kolmo::Result<_>>()?;
+        // Other sizes than it was recorded with.
+        let axes =
+            |i: usize| open.iter().filter(move |(input, _)| *input == i).map(|(_, axis)| *axis as isize);
+        let inputs = inputs.iter().enumerate().map(|(i, t)| thrice(t, axes(i)));
+        let inputs: Vec<Tensor> = inputs.collect::<kolmo::Result<_>>()?;
+        let indices = indices.iter().enumerate().map(|(i, t)| thrice(t, axes(inputs.len() + i)));
+        let indices: Vec<Tensor<u32>> = indices.collect::<kolmo::Result<_>>()?;
         let tape = Tape::inference();
         let x: Vec<Var<'_>> = inputs.iter().map(|x| tape.constant(x)).collect();
         for (i, y) in f(&tape, &x, &indices).iter().enumerate() {
@@ -394,5 +415,6 @@ fn networks(to: &mut Folder<'_>, rng: &mut Random) -> Result<()> {
         norm: RmsNorm::new([8]),
     };
     let index = Tensor::from([[3u32, 1, 4, 1, 5], [9, 2, 6, 5, 3]]);
-    to.add("words", &words, &[], &[&index], true, &|tape, _, index| vec![words.forward(tape, &index[0])])
+    to.add("words", &words, &[], &[&index], true, &|tape, _, index| vec![words.forward(tape, &index[0])])?;
+    step::write(to, rng)
 }

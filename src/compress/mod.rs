@@ -88,7 +88,7 @@ pub use mapped::{MappedModel, save_mapped};
 pub use pack::pack;
 pub use program::Standalone;
 #[cfg(feature = "onnx")]
-pub(crate) use program::windows;
+pub(crate) use program::{Windows, fit, windows};
 pub use rate::rate;
 pub use recipe::{Recipe, Task};
 pub use structure::Channels;

@@ -30,7 +30,7 @@ use std::{collections::HashMap, fmt};
 use steps::{Buffer, Memory, Step};
 use store::Stored;
 #[cfg(feature = "onnx")]
-pub(crate) use windows::windows;
+pub(crate) use windows::{Windows, fit, windows};
 
 /// A model as one source file without dependencies, in Rust or C, that computes what the model computes.
 ///

@@ -27,7 +27,8 @@ pub(super) fn attend(to: &mut Emitter, op: &Attend, seen: &Seen<'_>, names: &[St
         }
     };
     let lower = op.lower_right && !square;
-    if lower {
+    // A single query sees all keys, however many there are.
+    if lower && queries.known() != Some(1) {
         // Query i sees keys 0 to i + s - l.
         let gap = Dim { base: keys.base - queries.base + 1, per: keys.per - queries.per };
         let gap = gap.known().ok_or("queries and keys whose numbers grow apart")?;

@@ -4,17 +4,22 @@
 //! The repository's `docs/onnx.md` has tables of what becomes what, and says what was checked.
 mod attention;
 mod codes;
+mod constants;
 mod emit;
 mod export;
 mod functions;
+mod means;
 mod model;
 mod operations;
 mod patterns;
+mod pooling;
 mod proto;
 mod read;
 mod recurrent;
 mod run;
 mod seen;
+mod taken;
+mod tensors;
 mod value;
 mod weights;
 

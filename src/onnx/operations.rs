@@ -2,34 +2,20 @@
 use super::{
     emit::{Arg, Dim, Emitter, float, int, ints},
     functions::REFUSED,
+    pooling::max_pool,
     proto::{Data, kind},
-    seen::Seen,
+    seen::{Seen, each},
+    taken,
 };
 use crate::{
-    compress::windows,
     error::Checked,
     kernels::conv::Geometry,
-    ops::{
-        NOWHERE,
-        list::{
-            Conv, Distance, Extremum, Linalg, Norm, Reduce, Scan, ShapeOp, Softmax, Solve, Standardize, Take,
-            TensorOp, Unary,
-        },
+    ops::list::{
+        Conv, Distance, Extremum, Linalg, Norm, Reduce, Scan, ShapeOp, Softmax, Solve, Standardize, Take,
+        TensorOp, Unary,
     },
-    tape::Choice,
     tensor::{Shape, Tensor},
 };
-
-/// What an operation says of itself in each recording.
-macro_rules! each {
-    ($seen:expr, $pattern:pat => $e:expr) => {
-        $seen
-            .ops
-            .iter()
-            .map(|op| if let $pattern = op { Ok($e) } else { Err(String::from("changes with the sizes of the inputs")) })
-            .collect::<Checked<Vec<_>>>()
-    };
-}
 
 pub(super) fn lower(to: &mut Emitter, seen: &Seen<'_>) -> Checked<String> {
     let [op, ..] = seen.ops[..] else { return Err(REFUSED.into()) };
@@ -74,9 +60,9 @@ pub(super) fn lower(to: &mut Emitter, seen: &Seen<'_>) -> Checked<String> {
         (TensorOp::Standardize(op), _) => standardize(to, &op.how, seen, &names?),
         (TensorOp::Take(Take::Elements { .. }), [x]) => match seen.choice {
             Some(choice) => max_pool(to, choice, x, &names?[0], seen.sizes),
-            None => elements(to, seen, x, &names?[0]),
+            None => taken::elements(to, seen, x, &names?[0]),
         },
-        (TensorOp::Take(Take::Rows { .. }), [x]) => rows(to, seen, x, &names?[0]),
+        (TensorOp::Take(Take::Rows { .. }), [x]) => taken::rows(to, seen, x, &names?[0]),
         (TensorOp::Distance(op), [a, b]) => {
             let names = names?;
             distance(to, *op, [a, b], [&names[0], &names[1]])
@@ -245,7 +231,7 @@ fn moved(to: &mut Emitter, op: &ShapeOp, seen: &Seen<'_>, names: &[String]) -> C
 
 impl Emitter {
     /// Zeros before and after an axis.
-    fn padded(&mut self, x: &str, rank: usize, axis: usize, before: i64, after: Dim) -> Checked<String> {
+    pub fn padded(&mut self, x: &str, rank: usize, axis: usize, before: i64, after: Dim) -> Checked<String> {
         let mut pads = Emitter::known(&vec![0; 2 * rank]);
         for (place, dim) in [(axis, Dim { base: before, per: 0 }), (rank + axis, after)] {
             if let Some(pad) = pads.get_mut(place) {
@@ -371,140 +357,6 @@ fn groups_by_hand(to: &mut Emitter, eps: f64, groups: usize, arg: &Arg, x: &str)
     let y = to.reshaped(x, &apart)?;
     let y = to.standardized(&y, &[2], eps)?;
     to.reshaped(&y, &arg.shape)
-}
-
-fn max_pool(to: &mut Emitter, choice: &Choice<f32>, x: &Arg, name: &str, shape: &Shape) -> Checked<String> {
-    // Before the axes of windows are channels, and perhaps samples.
-    let fits = |axes: &usize| (1..=2).contains(&shape.rank().saturating_sub(*axes));
-    let found = [2, 1].into_iter().filter(fits).find_map(|axes| windows(&**choice, &x.sizes, shape, axes));
-    let found =
-        found.ok_or("windows of different sizes or with gaps: MaxPool here has equal ones side by side")?;
-    let lead = shape.rank() - found.len();
-    if x.shape[lead..].iter().any(|dim| dim.per != 0) {
-        return Err("windows along an axis whose size is left open".into());
-    }
-    // One sample may be without an axis of its own.
-    let mut with: Vec<Dim> = x.shape.clone();
-    let mut out: Vec<Dim> = with[..lead].to_vec();
-    out.extend(shape[lead..].iter().map(|&n| Dim { base: n as i64, per: 0 }));
-    let mut name = name.to_string();
-    if lead == 1 {
-        with.insert(0, Dim { base: 1, per: 0 });
-        name = to.reshaped(&name, &with)?;
-    } else if lead != 2 {
-        return Err(REFUSED.into());
-    }
-    let sizes = &x.sizes[lead..];
-    let after = found
-        .iter()
-        .zip(sizes)
-        .map(|(w, &size)| ((w.count - 1) * w.stride + w.kernel).saturating_sub(size + w.padding));
-    let pads: Vec<usize> = found.iter().map(|w| w.padding).chain(after).collect();
-    let attributes = [
-        ints("kernel_shape", found.iter().map(|w| w.kernel)),
-        ints("pads", pads),
-        ints("strides", found.iter().map(|w| w.stride)),
-    ];
-    let mut y = to.node("MaxPool", &[&name], attributes);
-    // The end of an axis may have room for a window more than there are.
-    for (k, (w, &size)) in found.iter().zip(sizes).enumerate() {
-        if (size + w.padding).saturating_sub(w.kernel) / w.stride + 1 > w.count {
-            let (start, end) = (to.integers(&[0]), to.integers(&[w.count as i64]));
-            let axis = to.integers(&[k as i64 + 2]);
-            y = to.plain("Slice", &[&y, &start, &end, &axis]);
-        }
-    }
-    if lead == 1 { to.reshaped(&y, &out) } else { Ok(y) }
-}
-
-/// Whether each of some positions is somewhere.
-fn all_there(index: &[u32]) -> bool {
-    index.iter().all(|&i| i != NOWHERE)
-}
-
-/// Elements of the flattened operand, block by block.
-fn elements(to: &mut Emitter, seen: &Seen<'_>, x: &Arg, name: &str) -> Checked<String> {
-    let parts = each!(seen, TensorOp::Take(Take::Elements { positions, blocks }) => (positions, *blocks))?;
-    // Positions that are the same in every block don't hang on how many there are.
-    let own = |(positions, blocks): &(&Tensor<u32>, usize), size: usize| -> Option<Vec<u32>> {
-        let (all, blocks) = (positions.to_vec(), (*blocks).max(1));
-        let (each, from) = (all.len() / blocks, size / blocks);
-        let at = |i: usize, block: usize| {
-            let p = *all.get(block * each + i)?;
-            Some(if p == NOWHERE { p } else { p.wrapping_sub((block * from) as u32) })
-        };
-        let first: Vec<u32> = (0..each).map(|i| at(i, 0)).collect::<Option<_>>()?;
-        (1..blocks).all(|b| (0..each).all(|i| at(i, b) == first.get(i).copied())).then_some(first)
-    };
-    let sizes: Vec<usize> = (0..seen.ops.len())
-        .map(|k| {
-            let count = to.counts.get(k).copied().unwrap_or(0) as i64;
-            x.shape.iter().map(|dim| (dim.base + dim.per * count) as usize).product()
-        })
-        .collect();
-    let fixed = sizes.iter().all(|size| size == &sizes[0])
-        && parts.iter().all(|(positions, _)| positions.to_vec() == parts[0].0.to_vec());
-    let (list, blocks) = if fixed {
-        (parts[0].0.to_vec(), Dim { base: 1, per: 0 })
-    } else {
-        let all: Option<Vec<Vec<u32>>> =
-            parts.iter().zip(&sizes).map(|(part, &size)| own(part, size)).collect();
-        let all = all.filter(|all| all.iter().all(|list| list == &all[0]));
-        let list = all.ok_or("positions that change with the sizes of the inputs")?.swap_remove(0);
-        (list, to.dim(&parts.iter().map(|part| part.1).collect::<Vec<_>>())?)
-    };
-    let count = blocks.base + blocks.per * to.counts.first().copied().unwrap_or(0) as i64;
-    let each = sizes[0] as i64 / count.max(1);
-    let mut y = to.reshaped(name, &[blocks, Dim { base: each, per: 0 }])?;
-    if !all_there(&list) {
-        y = to.padded(&y, 2, 1, 0, Dim { base: 1, per: 0 })?;
-    }
-    let index: Vec<i64> = list.iter().map(|&p| if p == NOWHERE { each } else { i64::from(p) }).collect();
-    let index = to.integers(&index);
-    let y = to.node("Gather", &[&y, &index], [int("axis", 1)]);
-    to.reshaped(&y, &seen.shape)
-}
-
-/// Slices along an axis, by an index that is an input or a constant.
-fn rows(to: &mut Emitter, seen: &Seen<'_>, x: &Arg, name: &str) -> Checked<String> {
-    let parts = each!(seen, TensorOp::Take(Take::Rows { axis, index, .. }) => (*axis, index))?;
-    let axis = parts.first().map_or(0, |part| part.0);
-    let given = seen.indices.iter().find(|(all, _)| {
-        all.iter().zip(&parts).all(|(own, (_, index))| own.shares_data(index) && own.numel() == index.numel())
-    });
-    if let Some((_, index)) = given {
-        let flat = to.reshaped(index, &[seen.shape.get(axis).copied().ok_or(REFUSED)?])?;
-        return Ok(to.node("Gather", &[name, &flat], [int("axis", axis as i64)]));
-    }
-    let lists: Vec<Vec<u32>> = parts.iter().map(|(_, index)| index.to_vec()).collect();
-    let first = lists.first().ok_or(REFUSED)?;
-    let rank = x.shape.len();
-    let axis_name = to.integers(&[axis as i64]);
-    // A run of them is a slice, of any length.
-    let runs = lists.iter().all(|list| {
-        let start = list.first().copied().unwrap_or(0);
-        all_there(list) && list.iter().zip(start..).all(|(a, b)| *a == b)
-    });
-    if runs {
-        let starts: Vec<usize> = lists.iter().map(|list| list.first().map_or(0, |&i| i as usize)).collect();
-        let ends: Vec<usize> = lists.iter().zip(&starts).map(|(list, start)| start + list.len()).collect();
-        let (start, end) = (to.dim(&starts)?, to.dim(&ends)?);
-        let (start, end) = (to.sizes(&[start])?, to.sizes(&[end])?);
-        return Ok(to.plain("Slice", &[name, &start, &end, &axis_name]));
-    }
-    if lists.iter().any(|list| list != first) {
-        return Err("indices that change with the sizes of the inputs".into());
-    }
-    let size = x.shape.get(axis).copied().ok_or(REFUSED)?;
-    let mut y = name.to_string();
-    if !all_there(first) {
-        y = to.padded(&y, rank, axis, 0, Dim { base: 1, per: 0 })?;
-    }
-    let nowhere = size.known();
-    let place = |&p: &u32| if p == NOWHERE { nowhere } else { Some(i64::from(p)) };
-    let index: Option<Vec<i64>> = first.iter().map(place).collect();
-    let index = to.integers(&index.ok_or("places without a value along an axis whose size is left open")?);
-    Ok(to.node("Gather", &[&y, &index], [int("axis", axis as i64)]))
 }
 
 fn distance(to: &mut Emitter, op: Distance, [a, b]: [&Arg; 2], names: [&str; 2]) -> Checked<String> {

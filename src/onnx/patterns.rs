@@ -1,9 +1,12 @@
-//! Several recorded operations that are one node: normalisation by running statistics, and by the root of mean squares.
+//! Several recorded operations that are one node: normalisation by running statistics, and by the root of mean squares;
+//! with `means` also means of windows and resized pictures.
 use super::{
     emit::{Arg, Emitter, Known, float, int},
     operations::conv_transposed,
+    pooling::{Mode, pool, resized},
 };
 use crate::{
+    compress::Windows,
     error::Checked,
     kernels::conv::Geometry,
     ops::list::{Binary, Conv, Norm, Reduce, Standardize, TensorOp, Unary},
@@ -22,10 +25,14 @@ pub(super) enum Pattern {
     Scaled { x: NodeId, how: Standardize, parts: [NodeId; 2] },
     /// A transposed convolution of the input with weights and biases.
     Biased { x: NodeId, geometry: Box<Geometry>, axes: usize, parts: [NodeId; 2] },
+    /// Means of windows along all axes but the first two, and whether places of the padding count.
+    Means { x: NodeId, windows: Vec<Windows>, with_pads: bool },
+    /// The same axes resized.
+    Resized { x: NodeId, out: Vec<usize>, mode: Mode },
 }
 
 /// A recording in which is looked for patterns.
-struct Look<'a> {
+pub(super) struct Look<'a> {
     recorded: &'a Recorded<f32>,
     fixed: &'a [bool],
 }
@@ -38,12 +45,19 @@ impl Look<'_> {
         }
     }
 
-    fn operand(&self, id: NodeId, k: usize) -> Option<NodeId> {
+    pub fn tensor_op(&self, id: NodeId) -> Option<&TensorOp<f32>> {
+        match &self.recorded.nodes.get(id.place())?.op {
+            Op::Tensor(op) => Some(op),
+            _ => None,
+        }
+    }
+
+    pub fn operand(&self, id: NodeId, k: usize) -> Option<NodeId> {
         self.recorded.operands.get(id.place())?.get(k).and_then(Operand::node)
     }
 
     /// The operands of an operation of two.
-    fn binary(&self, id: NodeId, wanted: Binary) -> Option<[NodeId; 2]> {
+    pub fn binary(&self, id: NodeId, wanted: Binary) -> Option<[NodeId; 2]> {
         match &self.recorded.nodes.get(id.place())?.op {
             Op::Tensor(TensorOp::Binary(op)) if *op == wanted => {
                 Some([self.operand(id, 0)?, self.operand(id, 1)?])
@@ -52,7 +66,15 @@ impl Look<'_> {
         }
     }
 
-    fn shape(&self, id: NodeId) -> &Shape {
+    /// The value on the left of an operation of two, and the plain constant on its right.
+    pub fn by_constant(&self, id: NodeId, wanted: Binary) -> Option<(NodeId, &Tensor<f32>)> {
+        match (self.tensor_op(id)?, self.recorded.operands.get(id.place())?.get(1)?) {
+            (TensorOp::Binary(op), Operand::Constant(c)) if *op == wanted => Some((self.operand(id, 0)?, c)),
+            _ => None,
+        }
+    }
+
+    pub fn shape(&self, id: NodeId) -> &Shape {
         &self.recorded.nodes[id.place()].shape
     }
 
@@ -148,7 +170,8 @@ impl Pattern {
     /// What ends at a node.
     pub fn at(recorded: &Recorded<f32>, fixed: &[bool], i: usize, opset: u64) -> Option<Pattern> {
         let (look, id) = (Look { recorded, fixed }, NodeId::at(i));
-        let found = look.batch_norm(id).or_else(|| look.biased(id));
+        let found = look.batch_norm(id).or_else(|| look.biased(id)).or_else(|| look.means(id));
+        let found = found.or_else(|| look.resized(id));
         let found = found.or_else(|| if opset >= 21 { look.scaled(id) } else { None });
         found.or_else(|| if opset >= 23 { look.rms_norm(id) } else { None })
     }
@@ -160,6 +183,7 @@ impl Pattern {
                 [*x, *minus, *variance].into_iter().chain(affine.iter().flatten().copied()).collect()
             }
             Pattern::RmsNorm { x, weight, .. } => [*x].into_iter().chain(*weight).collect(),
+            Pattern::Means { x, .. } | Pattern::Resized { x, .. } => vec![*x],
             Pattern::Scaled { x, parts, .. } | Pattern::Biased { x, parts, .. } => {
                 [*x].into_iter().chain(*parts).collect()
             }
@@ -183,6 +207,10 @@ impl Pattern {
             }
         };
         match self {
+            Pattern::Means { windows, with_pads, .. } => {
+                pool(to, "AveragePool", &name, &x.shape, windows, Some(*with_pads))
+            }
+            Pattern::Resized { out, mode, .. } => resized(to, x, out, *mode),
             Pattern::Scaled { how, .. } => {
                 let (weight, bias) = (list(0, |v| v, 1.0)?, list(1, |v| v, 0.0)?);
                 let (inputs, eps) = ([&name, &weight, &bias].map(String::as_str), float("epsilon", how.eps));

@@ -17,3 +17,15 @@ pub(super) struct Seen<'a> {
     /// The indices that are inputs, in each recording, and their names.
     pub indices: &'a [(Vec<Tensor<u32>>, String)],
 }
+
+/// What an operation says of itself in each recording.
+macro_rules! each {
+    ($seen:expr, $pattern:pat => $e:expr) => {
+        $seen
+            .ops
+            .iter()
+            .map(|op| if let $pattern = op { Ok($e) } else { Err(String::from("changes with the sizes of the inputs")) })
+            .collect::<Checked<Vec<_>>>()
+    };
+}
+pub(super) use each;

@@ -2,6 +2,7 @@
 //! them.
 mod axis;
 mod canvas;
+mod frontier;
 mod heatmap;
 mod history;
 mod labels;

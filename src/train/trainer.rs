@@ -225,7 +225,7 @@ impl<'a, T: Float> Trainer<'a, T> {
                 if let Some(schedule) = self.schedule {
                     optimizer.set_lr(schedule.lr(at.step)?);
                 }
-                let both = (model, &mut *optimizer);
+                let both = (model, &mut *optimizer, &mut board);
                 let info = match team {
                     None => self.step_alone(both, &mut tape, &mut at, &mut batches, &mut loss)?,
                     Some(team) => {

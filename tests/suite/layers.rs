@@ -32,6 +32,7 @@ const ORDER: &[&[&str]] = &[
     &["metrics"],
     &["data"],
     &["distributed"],
+    &["search"],
     &["compress"],
     &["onnx"],
     &["train"],

@@ -46,6 +46,7 @@ mod resume;
 mod rewritten;
 mod runs;
 mod scores;
+mod search;
 mod sequences;
 mod shown;
 mod shrunk;

@@ -218,13 +218,20 @@ fn parameters_gradients_and_graphs_have_the_names_of_the_fields() {
 
 #[test]
 fn a_run_that_is_taken_up_goes_on_where_its_checkpoint_is() {
+    taken_up(None);
+    taken_up(Some(2));
+}
+
+fn taken_up(slots: Option<usize>) {
     let folder = Folder::new("tensorboard-run");
     let run = |epochs| {
         let p = Param::new(Tensor::from([1.0f32, 2.0]));
-        Trainer::new(DataLoader::new(4, 2), epochs)
+        let trainer = Trainer::new(DataLoader::new(4, 2), epochs)
             .progress(false)
             .checkpoint(folder.join("checkpoint"), 0)
-            .tensorboard(folder.join("run"))
+            .tensorboard(folder.join("run"));
+        let mut trainer = slots.into_iter().fold(trainer, Trainer::slots);
+        trainer
             .fit(
                 &p,
                 &mut Sgd::new(0.25),
@@ -245,7 +252,11 @@ fn a_run_that_is_taken_up_goes_on_where_its_checkpoint_is() {
         let at = |tag: &str| seen.iter().filter(|(t, _)| t == tag).map(|(_, s)| *s).collect::<Vec<_>>();
         assert_eq!((at("step/loss"), at("step/lr")), (steps.to_vec(), steps.to_vec()));
         assert_eq!((at("epoch/loss"), at("epoch/size")), (vec![steps[1]], vec![steps[1]]));
-        assert_eq!(seen.iter().filter(|(tag, _)| tag.starts_with("weights/")).count(), 1);
+        for kind in ["weights/", "gradients/"] {
+            let spread: Vec<u64> =
+                seen.iter().filter(|(t, _)| t.starts_with(kind)).map(|(_, s)| *s).collect();
+            assert_eq!(spread, [steps[1]], "{kind}");
+        }
     }
     let begun = |path: &Path| events(path).iter().find_map(|e| Some((e.int(2), e.inner(7)?.int(1))));
     assert_eq!((begun(&paths[0]), begun(&paths[1])), (Some((1, 1)), Some((3, 1))));

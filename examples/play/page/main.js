@@ -74,7 +74,7 @@ const heard = {
     const [first, last] = [run.files[0], run.files.at(-1)];
     say(`Done: ${grouped(last.bytes)} bytes instead of ${grouped(4 * first.parameters)}, ${percent(last.accuracy)} right.`);
     $("save").disabled = false;
-    $("file-note").textContent = `${grouped(last.bytes)} bytes; kolmo's Artifact::load reads it, and so does docs/read_kolmo.py.`;
+    $("file-note").textContent = `${grouped(last.bytes)} bytes; kolmo's Artifact::load reads it, and so does docs/python.`;
     document.documentElement.dataset.done = "true";
     drawButtons();
     if (!empty()) askReading(pixels());

@@ -44,7 +44,7 @@ pub(crate) fn windows(
 }
 
 /// Windows with these first and last elements.
-fn fit(first: &[usize], last: &[usize], size: usize) -> Option<Windows> {
+pub(crate) fn fit(first: &[usize], last: &[usize], size: usize) -> Option<Windows> {
     let kernel = first.iter().zip(last).map(|(a, b)| (b + 1).saturating_sub(*a)).max()?;
     let all = (1..=size).flat_map(|stride| (0..=kernel).map(move |padding| (stride, padding)));
     // The kernel may stand out on both ends of a short axis.

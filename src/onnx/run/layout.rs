@@ -53,7 +53,6 @@ pub(super) const OPERATORS: &[(&str, Run)] = &[
     ("Pad", pad),
     ("Range", range),
     ("Reshape", reshape),
-    ("Resize", resize),
     ("Shape", |c| {
         let shape = c.value(0)?.shape();
         let rank = shape.rank() as i64;
@@ -121,7 +120,6 @@ pub(super) const OPERATORS: &[(&str, Run)] = &[
         let sizes: Vec<isize> = (0..rank).map(size).collect();
         Ok(vec![moved!(x, x => x.reshape_as(&sizes)?)])
     }),
-    ("Upsample", resize),
 ];
 
 fn sizes4(x: &crate::Var<'_, f32>) -> Checked<[isize; 4]> {
@@ -132,7 +130,7 @@ fn sizes4(x: &crate::Var<'_, f32>) -> Checked<[isize; 4]> {
 }
 
 /// Sizes of 0 or more, of no more elements than there can be.
-fn sizes_of(list: &[i64]) -> Checked<Shape> {
+pub(super) fn sizes_of(list: &[i64]) -> Checked<Shape> {
     let sizes = list.iter().map(|&n| usize::try_from(n).ok()).collect::<Option<Shape>>();
     let shape = sizes.ok_or_else(|| format!("sizes {list:?} must be 0 or more"))?;
     crate::tensor::shape::addressable(&shape)?;
@@ -322,93 +320,6 @@ fn reshape<'t>(c: &Call<'_, 't>) -> Checked<Values<'t>> {
     };
     let sizes = list.iter().enumerate().map(size).collect::<Checked<Vec<isize>>>()?;
     Ok(vec![moved!(x, x => x.reshape_as(&sizes)?)])
-}
-
-fn resize<'t>(c: &Call<'_, 't>) -> Checked<Values<'t>> {
-    let x = c.float(0)?;
-    let (rank, given) = (x.rank(), if c.opset >= 11 { 2 } else { 1 });
-    let scales = match c.given(given) {
-        Some(Value::Float(v)) => v.tensor().list()?,
-        _ => match c.node.attribute("scales") {
-            Some(Attribute::Floats(v)) => v.clone(),
-            _ => Vec::new(),
-        },
-    };
-    let sizes: Vec<usize> = if let Some(sizes) = c.optional_list(3)?.filter(|sizes| !sizes.is_empty()) {
-        sizes_of(&sizes)?.to_vec()
-    } else {
-        let scaled = |(&n, &s): (&usize, &f32)| (n as f64 * f64::from(s)).floor() as i64;
-        sizes_of(&x.shape().iter().zip(&scales).map(scaled).collect::<Vec<_>>())?.to_vec()
-    };
-    if sizes.len() != rank || rank < 3 || sizes[..2] != x.shape()[..2] || x.numel() == 0 {
-        return Err(format!(
-            "sizes {sizes:?} don't fit {}: axes behind the first two are resized",
-            x.shape()
-        ));
-    }
-    let corners =
-        c.text_or("coordinate_transformation_mode", if c.opset >= 11 { "half_pixel" } else { "asymmetric" });
-    let round = c.text_or("nearest_mode", if c.opset >= 11 { "round_prefer_floor" } else { "floor" });
-    let (nearest, mut y) = (c.text_or("mode", "nearest") == "nearest", x.clone());
-    if !nearest && c.text_or("mode", "nearest") != "linear" {
-        return Err(format!("mode {}: nearest and linear are done here", c.text_or("mode", "")));
-    }
-    for (axis, &out) in sizes.iter().enumerate().skip(2) {
-        let n = x.shape()[axis];
-        let scale = match scales.get(axis) {
-            Some(&s) if c.given(3).is_none() => f64::from(s),
-            _ => out as f64 / n as f64,
-        };
-        let at = |o: usize| {
-            let o = o as f64;
-            Ok(match corners {
-                "half_pixel" => (o + 0.5) / scale - 0.5,
-                "pytorch_half_pixel" => {
-                    if out > 1 {
-                        (o + 0.5) / scale - 0.5
-                    } else {
-                        0.0
-                    }
-                }
-                "asymmetric" => o / scale,
-                "align_corners" => {
-                    if out > 1 {
-                        o * (n - 1) as f64 / (scale * n as f64 - 1.0)
-                    } else {
-                        0.0
-                    }
-                }
-                other => return Err(format!("coordinate_transformation_mode {other} isn't known")),
-            })
-        };
-        let places = (0..out).map(at).collect::<Checked<Vec<f64>>>()?;
-        let inside = |v: f64| v.clamp(0.0, (n - 1) as f64) as u32;
-        if nearest {
-            let whole = |v: &f64| {
-                Ok(inside(match round {
-                    "round_prefer_floor" => (v - 0.5).ceil(),
-                    "round_prefer_ceil" => (v + 0.5).floor(),
-                    "floor" => v.floor(),
-                    "ceil" => v.ceil(),
-                    other => return Err(format!("nearest_mode {other} isn't known")),
-                }))
-            };
-            let index = places.iter().map(whole).collect::<Checked<Vec<u32>>>()?;
-            y = y.picked(axis, &Tensor::from(index))?;
-        } else {
-            let low = |v: &f64| inside(v.clamp(0.0, (n - 1) as f64).floor());
-            let index: Vec<u32> = places.iter().map(low).collect();
-            let next: Vec<u32> = index.iter().map(|&i| (i + 1).min(n as u32 - 1)).collect();
-            let mut column = vec![1; rank - axis];
-            column[0] = out;
-            let share = |i: usize| (places[i].clamp(0.0, (n - 1) as f64) - f64::from(index[i])) as f32;
-            let share = c.constant(Tensor::from_fn(column, share));
-            let (a, b) =
-                (y.picked(axis, &Tensor::from(index.clone()))?, y.picked(axis, &Tensor::from(next))?);
-            y = sound(&a + (b - &a) * share)?;
-        }
-    }
-    float(y)
 }
 
 fn slice<'t>(c: &Call<'_, 't>) -> Checked<Values<'t>> {

@@ -1,5 +1,5 @@
 //! A step of a run without slots.
-use super::{Trainer, hooks::StepInfo, position::Position};
+use super::{Trainer, board::Board, hooks::StepInfo, position::Position};
 use crate::{
     data::Batches,
     error::Result,
@@ -18,7 +18,7 @@ impl<T: Float> Trainer<'_, T> {
     /// A step as it is without slots; none if the loader has no more batches.
     pub(super) fn step_alone<M: Serialize + ?Sized, O: Optimizer<T>, B>(
         &mut self,
-        (model, optimizer): (&M, &mut O),
+        (model, optimizer, board): (&M, &mut O, &mut Board),
         tape: &mut Tape<T>,
         at: &mut Position,
         batches: &mut Batches<B>,
@@ -48,6 +48,9 @@ impl<T: Float> Trainer<'_, T> {
         let info = StepInfo { step: at.step + 1, epoch: at.epoch + 1, lr: optimizer.lr(), loss: mean };
         if let Some(on_gradients) = &mut self.hooks.on_gradients {
             on_gradients(&info, &mut grads)?;
+        }
+        if at.batch >= self.loader.len() {
+            board.gradients(model, &info, &grads);
         }
         if let Some(most) = self.clip_norm {
             grads.clip_norm(most, 2.0)?;

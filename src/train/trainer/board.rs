@@ -2,6 +2,8 @@
 use super::{hooks::StepInfo, position::Position};
 use crate::{
     error::Result,
+    ops::Float,
+    tape::Gradients,
     train::{History, SummaryWriter},
 };
 use serde::Serialize;
@@ -25,6 +27,18 @@ impl Board {
         if let (Some(writer), Ok(())) = (&mut self.writer, &self.failed) {
             let loss = writer.add_scalar("step/loss", info.loss, info.step);
             self.failed = loss.and_then(|()| writer.add_scalar("step/lr", info.lr, info.step));
+        }
+    }
+
+    /// How gradients are spread before they are clipped.
+    pub fn gradients<T: Float>(
+        &mut self,
+        model: &(impl Serialize + ?Sized),
+        info: &StepInfo,
+        grads: &Gradients<T>,
+    ) {
+        if let (Some(writer), Ok(())) = (&mut self.writer, &self.failed) {
+            self.failed = writer.add_gradients(model, grads, info.step);
         }
     }
 

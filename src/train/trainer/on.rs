@@ -75,9 +75,9 @@ impl<'a, T: Float> Trainer<'a, T> {
     }
 
     /// A folder for TensorBoard (`tensorboard --logdir`), of this run alone: `step/loss` and `step/lr` of each
-    /// step, `epoch/loss`, `epoch/<metric>` and how the weights are spread, `weights/<name>`, after each
-    /// epoch. A run that is taken up goes on in a file of its own; one that begins anew hides what was
-    /// there. For more see [`SummaryWriter`](crate::train::SummaryWriter), to which
+    /// step; after each epoch `epoch/loss`, `epoch/<metric>`, how the weights are spread, `weights/<name>`, and
+    /// the gradients of its last step before they are clipped, `gradients/<name>`. A run that is taken up goes
+    /// on in a file of its own; one that begins anew hides what was there. For more see [`SummaryWriter`](crate::train::SummaryWriter), to which
     /// [`on_gradients`](Trainer::on_gradients) can write.
     ///
     /// A file that can't be written ends the run, after the epoch in which that is noticed.

@@ -1,5 +1,5 @@
 //! A run that slots make up, shared by several processes: what is done otherwise than by one alone.
-use super::{Trainer, hooks::Control, hooks::StepInfo, position::Position};
+use super::{Trainer, board::Board, hooks::Control, hooks::StepInfo, position::Position};
 use crate::{
     data::{Batches, share},
     distributed::{Alone, Communicator, Layout, SlotSum, Sums, agree, alike, random_of, told_by},
@@ -106,7 +106,7 @@ impl<'a, T: Float> Trainer<'a, T> {
     pub(super) fn step_together<M, O, B>(
         &mut self,
         team: Team,
-        (model, optimizer): (&M, &mut O),
+        (model, optimizer, board): (&M, &mut O, &mut Board),
         tape: &mut Tape<T>,
         at: &mut Position,
         batches: &mut Batches<B>,
@@ -157,8 +157,17 @@ impl<'a, T: Float> Trainer<'a, T> {
         }
         at.batch += together;
         let info = StepInfo { step: at.step + 1, epoch: at.epoch + 1, lr: optimizer.lr(), loss: mean };
-        if let Some(on_gradients) = &mut self.hooks.on_gradients {
-            sums.change(tape, |grads| on_gradients(&info, grads))?;
+        let shown = self.tensorboard.is_some() && at.batch >= self.loader.len();
+        if shown || self.hooks.on_gradients.is_some() {
+            sums.change(tape, |grads| {
+                if let Some(on_gradients) = &mut self.hooks.on_gradients {
+                    on_gradients(&info, grads)?;
+                }
+                if shown {
+                    board.gradients(model, &info, grads);
+                }
+                Ok(())
+            })?;
         }
         if let Some(most) = self.clip_norm {
             sums.clip_norm(most)?;
@@ -187,6 +196,7 @@ impl<'a, T: Float> Trainer<'a, T> {
             ("the seed".into(), self.seed.to_string()),
             ("accumulate_grad_batches".into(), self.accumulate.to_string()),
             ("clip_norm".into(), format!("{:?}", self.clip_norm)),
+            ("whether there is a TensorBoard".into(), self.tensorboard.is_some().to_string()),
             ("the optimiser".into(), std::any::type_name::<O>().into()),
             ("the learning rate".into(), optimizer.lr().to_string()),
             ("early stopping".into(), format!("{:?}", self.stopping)),

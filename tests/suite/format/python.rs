@@ -1,6 +1,21 @@
-//! The reader in Python, which was written after docs/format.md, finds in files what Rust put there.
-use kolmo::compress::{Artifact, Entry, EntryData, Shift};
-use std::{collections::BTreeMap, process::Command};
+//! The reader in Python, which was written after docs/format.md, finds in files what Rust put there, and reads
+//! and refuses what Rust does.
+use super::{Random, newer, small};
+use kolmo::{
+    Tape, Tensor,
+    compress::{Artifact, Entry, EntryData, MappedModel, Shift, matrices, quantize::WeightOnly, save_mapped},
+    nn::Linear,
+};
+use std::{collections::BTreeMap, path::Path, process::Command};
+
+/// The folder from which Python imports the reader.
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/python");
+
+fn python() -> Command {
+    let mut command = Command::new(std::env::var("PYTHON").unwrap_or_else(|_| "python3".into()));
+    command.env("PYTHONPATH", FOLDER).env("PYTHONDONTWRITEBYTECODE", "1");
+    command
+}
 
 /// Numbers without order that are the same in every run.
 fn number(i: usize) -> f32 {
@@ -95,9 +110,7 @@ fn python_reads(artifact: &Artifact) {
     let folder = crate::Folder::new("python");
     let path = folder.join("model.kolmo");
     artifact.save(&path).unwrap();
-    let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
-    let reader = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/read_kolmo.py");
-    let output = Command::new(python).arg(reader).arg(&path).output().unwrap();
+    let output = python().args(["-m", "kolmo_reader"]).arg(&path).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     for entry in &artifact.entries {
@@ -121,20 +134,14 @@ fn python_reads(artifact: &Artifact) {
 #[ignore = "needs python3 with numpy, or another of that kind named by $PYTHON"]
 fn python_believes_no_claims() {
     let folder = crate::Folder::new("python-claims");
-    let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
-    let reader = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/read_kolmo.py");
     let read = |name: &str, bytes: &[u8]| {
         let path = folder.join(name);
         std::fs::write(&path, bytes).unwrap();
         // With a gigabyte of memory at most, should it believe one.
         let limited = "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30)); \
-                       sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')";
-        let output = Command::new(&python)
-            .env("OPENBLAS_NUM_THREADS", "1")
-            .args(["-c", limited, reader])
-            .arg(&path)
-            .output()
-            .unwrap();
+                       runpy.run_module('kolmo_reader', run_name='__main__')";
+        let output =
+            python().env("OPENBLAS_NUM_THREADS", "1").args(["-c", limited]).arg(&path).output().unwrap();
         (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     let number = |mut n: u64| {
@@ -176,4 +183,107 @@ fn python_believes_no_claims() {
         let (success, errors) = read("cut", &whole[..length]);
         assert!(!success && errors.contains("cut short"), "{length}: {errors}");
     }
+}
+
+/// What Rust makes of a file: the checksum of all its tensors, or none.
+fn read_by_rust(path: &Path) -> Option<u32> {
+    let bytes = std::fs::read(path).unwrap();
+    let values: Vec<f32> = if bytes.starts_with(b"klmo\x02") {
+        let net = two_layers(9);
+        MappedModel::open(path).and_then(|file| file.load(&net)).ok()?;
+        let all = [&net.0.weight, net.0.bias.as_ref()?, &net.1.weight, net.1.bias.as_ref()?];
+        let values = all.map(|p| (Tape::inference().param(p) * 1.0).value().map(Tensor::to_vec));
+        values.into_iter().collect::<kolmo::Result<Vec<_>>>().ok()?.concat()
+    } else {
+        Artifact::from_bytes(&bytes).ok()?.entries.iter().flat_map(Entry::to_dense).collect()
+    };
+    Some(crc32(&values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>()))
+}
+
+fn two_layers(seed: u64) -> (Linear, Linear) {
+    let rng = &mut kolmo::Random::new(seed);
+    (Linear::new(20, 10, rng), Linear::new(10, 3, rng))
+}
+
+/// Files of a name and bytes, read by both.
+fn alike(files: &[(String, Vec<u8>)]) -> usize {
+    let folder = crate::Folder::new("python-alike");
+    let paths: Vec<_> = files.iter().enumerate().map(|(i, _)| folder.join(i.to_string())).collect();
+    files.iter().zip(&paths).for_each(|((_, bytes), path)| std::fs::write(path, bytes).unwrap());
+    let output = python().args(["-m", "kolmo_reader", "--check"]).args(&paths).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut lines = text.lines();
+    let mut read = 0;
+    for ((name, _), path) in files.iter().zip(&paths) {
+        let line =
+            lines.next().unwrap_or_else(|| panic!("{name}: {}", String::from_utf8_lossy(&output.stderr)));
+        match read_by_rust(path) {
+            Some(checksum) => assert_eq!(line, format!("read {checksum:08x}"), "{name}"),
+            None => assert!(line.starts_with("refused"), "{name}: {line}"),
+        }
+        read += usize::from(line.starts_with("read"));
+    }
+    read
+}
+
+#[test]
+#[ignore = "needs python3 with numpy, or another of that kind named by $PYTHON"]
+fn python_reads_and_refuses_what_rust_does() {
+    let folder = crate::Folder::new("python-mapped");
+    let mut mapped = Vec::new();
+    for (bits, group) in [(0, 0), (3, 0), (4, 8), (5, 16), (8, 32)] {
+        let net = two_layers(1);
+        if bits > 0 {
+            let form = WeightOnly::new(bits);
+            let form = if group > 0 { form.groups(group) } else { form };
+            form.apply(&net, matrices).unwrap();
+        }
+        let path = folder.join("mapped.kolmo");
+        save_mapped(&net, &[("made", "für einen Test")], &path).unwrap();
+        mapped.push(std::fs::read(&path).unwrap());
+    }
+    let whole = |bytes: &[u8]| (String::from("whole"), bytes.to_vec());
+    let coded = [small(), newer()].map(|artifact| artifact.to_bytes().unwrap());
+    let mut pieces = artifact();
+    pieces.entries.push(entry("large", &[64, 65], EntryData::Dense((0..64 * 65).map(number).collect())));
+    let pieces = pieces.in_pieces().unwrap().to_bytes().unwrap();
+    let files: Vec<_> = mapped.iter().chain(&coded).chain([&pieces]).map(|bytes| whole(bytes)).collect();
+    assert_eq!(alike(&files), files.len());
+
+    // A bit of each byte, and the file cut behind it. What fills up a mapped file may be anything.
+    for (name, bytes, step) in
+        [("mapped", &mapped[2], 1), ("coded", &coded[0], 1), ("newer", &coded[1], 3), ("pieces", &pieces, 37)]
+    {
+        let mut files = Vec::new();
+        for at in (0..bytes.len()).step_by(step) {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1 << (at % 8);
+            files.push((format!("{name}, byte {at}"), damaged));
+            files.push((format!("{name}, cut behind {at}"), bytes[..at].to_vec()));
+        }
+        let read = alike(&files);
+        assert!(read == 0 || name == "mapped" && read < files.len() / 4, "{name}: {read}");
+    }
+
+    // Behind a checksum that fits.
+    let mut random = Random(3);
+    let mut files = Vec::new();
+    for round in 0..600 {
+        let bytes = &coded[round % 2];
+        let mut body = bytes[..bytes.len() - 4].to_vec();
+        for _ in 0..1 + random.below(3) {
+            let at = 5 + random.below(body.len() as u64 - 5) as usize;
+            match random.below(4) {
+                0 => body[at] = random.next() as u8,
+                1 => body.truncate(at.max(9)),
+                2 => body.insert(at, random.next() as u8),
+                _ => body[at] ^= 1 << random.below(8),
+            }
+        }
+        let checksum = crc32(&body).to_le_bytes();
+        body.extend(checksum);
+        files.push((format!("round {round}"), body));
+    }
+    let read = alike(&files);
+    assert!(read > 0 && read < 300, "{read}");
 }
