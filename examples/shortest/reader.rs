@@ -146,3 +146,25 @@ impl Reader {
         Ok(net)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_says_what_a_network_does_and_its_file_keeps_it() -> Result<()> {
+        let net = Reader::new("5x4 p r d3 1x6 r p d3 m", &mut Random::new(0))?;
+        let images = Tensor::from_fn([3, 784], |i| (i % 7) as f32 / 7.0);
+        let scores = net.scores(&images)?;
+        assert_eq!((scores.shape().to_vec(), net.count()?[0]), (vec![3, 10], 104 + 36 + 30 + 54 + 70));
+        let path = std::env::temp_dir().join(format!("kolmo-reader-{}.kolmo", std::process::id()));
+        net.save(&path)?;
+        let same = Reader::load(&path)?.scores(&images)?;
+        std::fs::remove_file(&path)?;
+        assert_eq!(same.to_vec(), scores.to_vec());
+        let refused = |plan: &str| Reader::new(plan, &mut Random::new(0)).err().map(|e| e.to_string());
+        assert_eq!(refused("5x4 q"), Some("\"q\" is none of 5x8, d3, r, p and m".into()));
+        assert_eq!(refused("5x4 p p p p p"), Some("\"5x4 p p p p p\" leaves nothing of an image".into()));
+        Ok(())
+    }
+}

@@ -242,3 +242,21 @@ fn loaded(file: &[u8]) -> Vec<u8> {
     }
     short
 }
+
+#[cfg(test)]
+mod tests {
+    use super::loaded;
+
+    #[test]
+    fn what_no_segment_loads_is_cut_off() {
+        // A header, one segment of 16 bytes behind it, and 30 bytes of names and headers of sections.
+        let mut file = vec![0u8; 64 + 56 + 16 + 30];
+        (file[32], file[54], file[56], file[58], file[60]) = (64, 56, 1, 64, 7);
+        (file[64], file[72], file[96]) = (1, 120, 16);
+        file[135] = 9;
+        let short = loaded(&file);
+        assert_eq!((short.len(), short[135]), (136, 9));
+        assert!(short[40..48].iter().chain(&short[58..64]).all(|byte| *byte == 0));
+        assert_eq!(loaded(&file[..20]).len(), 20);
+    }
+}

@@ -150,8 +150,8 @@ impl Standalone {
         C.source(&self.sizes, &self.stored, &self.steps, self.compact)
     }
 
-    /// The constants as they are in the source, coded: eight bits to a byte. Where a tensor's numbers are whole
-    /// steps of one size, that size stands as a number in the source, not in here.
+    /// The constants: what is coded in the source, eight bits to a byte, and behind it, four bytes each, the
+    /// step sizes that stand there as numbers.
     pub fn data(&self) -> &[u8] {
         &self.stored.data
     }

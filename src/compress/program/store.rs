@@ -24,7 +24,7 @@ pub(super) enum Call {
 pub(super) struct Stored {
     /// Letters of six bits each, from # to b, which a compressor takes for what they are.
     pub letters: Vec<u8>,
-    /// The same, eight bits to a byte.
+    /// The same, eight bits to a byte, and behind it what stands in the source as a number.
     pub data: Vec<u8>,
     /// How many contexts the decoder needs.
     pub contexts: usize,
@@ -303,7 +303,12 @@ impl Stored {
         }
         let contexts = writer.contexts;
         let digits = writer.finish();
-        Stored { data: bytes(&digits), letters: digits.iter().map(|d| 35 + d).collect(), contexts, calls }
+        let mut data = bytes(&digits);
+        data.extend(calls.iter().flat_map(|(_, call)| match call {
+            Call::Steps { step, .. } => step.to_le_bytes().to_vec(),
+            _ => Vec::new(),
+        }));
+        Stored { data, letters: digits.iter().map(|d| 35 + d).collect(), contexts, calls }
     }
 
     /// Read back by the decoder that is printed.

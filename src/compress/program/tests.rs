@@ -138,15 +138,16 @@ fn each_form_of_a_constant_is_chosen_where_it_is_short_and_comes_back() {
     let dense = Tensor::<f32>::randn([40, 50], rng);
     let values = dense.to_vec();
     let row = |i: usize| 0.01 + (i / 50) as f32 * 0.001;
-    let forms: [(&str, Tensor<f32>, usize); 5] = [
+    let forms: [(&str, Tensor<f32>, usize); 6] = [
         ("Numbers", dense.clone(), 2 * 4000),
         ("Unpruned", Tensor::from_fn([40, 50], |i| if i % 10 == 3 { values[i] } else { 0.0 }), 1100),
         (
             "LookedUp",
-            Tensor::from_fn([40, 50], |i| [0.0, 0.5, -1.5][(values[i].abs() * 1.4) as usize % 3]),
+            Tensor::from_fn([40, 50], |i| [0.0, 0.5371, -1.7193][(values[i].abs() * 1.4) as usize % 3]),
             450,
         ),
         ("Stepped", Tensor::from_fn([40, 50], |i| (values[i] * 4.0).round().clamp(-7.0, 7.0) * row(i)), 1250),
+        ("Steps", Tensor::from_fn([40, 50], |i| (values[i] * 4.0).round().clamp(-7.0, 7.0) * 0.125), 1080),
         ("Unpruned", Tensor::zeros([3, 2]), 8),
     ];
     for (name, tensor, most) in forms {
