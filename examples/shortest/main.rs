@@ -44,6 +44,9 @@ struct Options {
     /// the largest of 2 × 2, m the mean of a channel
     #[arg(long, default_value = "5x8 p r d3 1x20 r p d3 1x32 r m")]
     plan: String,
+    /// A file of an earlier run's first training, which isn't done again
+    #[arg(long, value_name = "FILE")]
+    dense: Option<PathBuf>,
     /// Bits of a weight
     #[arg(long, default_value_t = 4)]
     bits: u32,
@@ -110,10 +113,16 @@ fn main() -> Result<()> {
     };
 
     let mut rng = Random::new(common.seed);
-    let mut net = Reader::new(&options.plan, &mut rng)?;
     let augment = Augment::new().translate(1.5).degrees(8.0).scale(0.08);
     let fit = Fit { epochs: common.epochs(options.epochs), batch: 128, lr: options.lr, augment };
-    fit.run(&net, &images.train, &mut rng, |_, b| Ok(net.forward(&b.x).cross_entropy(&b.labels)))?;
+    let mut net = match &options.dense {
+        Some(file) => Reader::load(file)?,
+        None => {
+            let net = Reader::new(&options.plan, &mut rng)?;
+            fit.run(&net, &images.train, &mut rng, |_, b| Ok(net.forward(&b.x).cross_entropy(&b.labels)))?;
+            net
+        }
+    };
     let guide = measure(&net, "dense")?;
 
     // What the dense network answers to images moved in some ways is worked out once.

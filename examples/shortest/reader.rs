@@ -3,7 +3,7 @@ use crate::Result;
 use kolmo::{
     Random, Tape, Tensor, Var,
     compress::{Artifact, pack, unpack},
-    nn::{Conv2d, Layer, Linear, Param, named_params},
+    nn::{Conv2d, Layer, Linear, Param},
     ops::{ConvOptions, PoolOptions},
 };
 use serde::Serialize;
@@ -110,10 +110,16 @@ impl Reader {
         Ok(Tensor::new([images.dim(0), CLASSES], rows)?)
     }
 
+    /// Weights and biases, in order; whatever they are made of isn't listed.
+    fn params(&self) -> impl Iterator<Item = &Param> {
+        let convs = self.convs.iter().flat_map(|conv| [Some(&conv.weight), conv.bias.as_ref()]);
+        convs.chain([Some(&self.last.weight), self.last.bias.as_ref()]).flatten()
+    }
+
     /// How many weights there are, and how many of them aren't 0.
     pub fn count(&self) -> Result<[usize; 2]> {
         let mut counts = [0; 2];
-        for (_, p) in named_params::<f32>(self) {
+        for p in self.params() {
             let values = p.effective()?.to_vec();
             counts[0] += values.len();
             counts[1] += values.iter().filter(|&&v| v != 0.0).count();
@@ -124,9 +130,8 @@ impl Reader {
     /// The same network, whose whole numbers can change again.
     pub fn freed(&self) -> Result<Reader> {
         let net = Reader::new(&self.plan, &mut Random::new(0))?;
-        for ((_, from), (_, to)) in named_params(self).into_iter().zip(named_params::<f32>(&net)) {
-            let from: Param = from;
-            to.set(from.value());
+        for (from, to) in self.params().zip(net.params()) {
+            to.set(from.effective()?);
             if let Some(steps) = from.steps() {
                 to.set_steps(steps.bits, steps.group, steps.sizes.value())?;
             }
