@@ -88,7 +88,7 @@ fn main() -> Result<()> {
     let common = &options.common;
     let images = common.images()?;
     if let Some(file) = &options.program {
-        let folder = common.folder("shortest")?.join("program");
+        let folder = std::path::absolute(common.folder("shortest")?.join("program"))?;
         let sizes = Sizes { folder, test: &images.test, wasm_compiler: options.wasm_compiler.as_deref() };
         print!("{}", sizes.table(&Reader::load(file)?)?);
         return Ok(());

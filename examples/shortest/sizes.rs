@@ -143,7 +143,7 @@ impl Sizes<'_> {
 
     /// A line for each way of counting.
     pub fn table(&self, net: &Reader) -> Result<String> {
-        fs::create_dir_all(&self.folder)?;
+        fs::create_dir_all(self.folder.join("module"))?;
         let write = |name: &str, text: &str| write_file(text, self.folder.join(name));
         let program = Standalone::new(&self.test.images.narrow(0, 0, 1)?, |x| net.forward(x))?.compact(true);
         let (rust, c) = (program.rust(), program.c());
@@ -161,7 +161,7 @@ impl Sizes<'_> {
         let own = net.scores(&self.test.images)?.argmax(1, false)?.to_vec();
         let own: Vec<u32> = own.iter().map(|&i| i as u32).collect();
 
-        let executable = || {
+        let executable = || -> Row {
             let args = [&RUSTC[..], &LINK, &["-omodel", "module/x86_64.rs"]].concat();
             self.run(rustc(), &args, &[])?;
             let path = self.folder.join("model");
@@ -170,18 +170,18 @@ impl Sizes<'_> {
             let answers = self.run(&path, &[], &pixels)?;
             Ok(format!("{}; {}", self.size("model")?, self.compared(&answers, &own)))
         };
-        let module = || {
+        let module = || -> Row {
             let build =
                 ["build", "--release", "--target=wasm32-unknown-unknown", "--target-dir=module/target"];
             let more = ["--manifest-path=module/Cargo.toml", "-Zbuild-std=core"];
             let more = if self.wasm_compiler.is_some() { &more[..] } else { &more[..1] };
-            self.run(Path::new(env!("CARGO")), &[&build, more].concat(), &[])?;
+            self.run(Path::new(env!("CARGO")), &[&build[..], more].concat(), &[])?;
             let path = "module/target/wasm32-unknown-unknown/release/digits.wasm";
             let size = pixels.len() / self.test.len();
             let answers = self.run("node", &["run.mjs", path, "images", &size.to_string()], &[])?;
             Ok(format!("{}; {}", self.size(path)?, self.compared(&answers, &own)))
         };
-        let cortex = || {
+        let cortex = || -> Row {
             let compiler = "arm-none-eabi-gcc";
             self.run(compiler, &[&GCC[..], &["-ocortex.elf", "-lgcc"]].concat(), &[])?;
             let sizes = self.run("arm-none-eabi-size", &["cortex.elf"], &[])?;
@@ -237,8 +237,10 @@ fn loaded(file: &[u8]) -> Vec<u8> {
     let parts = (0..count).map(|i| first + i * each).filter(|&at| number(at, 4) == 1);
     let end = parts.map(|at| number(at + 8, 8) + number(at + 32, 8)).max().unwrap_or(file.len());
     let mut short = file[..end.min(file.len())].to_vec();
-    for at in (40..48).chain(58..64).filter(|&at| at < short.len()) {
-        short[at] = 0;
+    for (at, byte) in short.iter_mut().enumerate() {
+        if (40..48).contains(&at) || (58..64).contains(&at) {
+            *byte = 0;
+        }
     }
     short
 }

@@ -4,6 +4,13 @@ static float weights[WEIGHTS + 1], scratch[SCRATCH + 1], x[INPUT], y[OUTPUT];
 static uint8_t bytes[INPUT];
 extern uint32_t stack_end[], stack_top[];
 
+/* What the compiler makes of large zeros. */
+void *memset(void *to, int byte, unsigned n) {
+    volatile uint8_t *at = to;
+    while (n--) *at++ = (uint8_t)byte;
+    return to;
+}
+
 static uint32_t host(uint32_t call, const void *with) {
     register uint32_t r0 __asm__("r0") = call;
     register const void *r1 __asm__("r1") = with;
