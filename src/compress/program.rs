@@ -5,8 +5,10 @@
 //! operations come down ([operations](operations)), and the constants as one string of coded bytes
 //! ([store](store)) beside the decoder that reads them.
 mod arrange;
+mod compact;
 mod decoder;
 mod functions;
+mod layers;
 mod lower;
 mod operations;
 mod print;
@@ -23,8 +25,8 @@ use crate::{
     tensor::{Layout, Tensor},
 };
 use arrange::arrange;
+use layers::lower;
 use lower::{Known, Lowering, Value};
-use operations::lower;
 use print::{C, RUST, Sizes};
 use std::{collections::HashMap, fmt};
 use steps::{Buffer, Memory, Step};
@@ -67,6 +69,7 @@ pub struct Standalone {
     stored: Stored,
     sizes: Sizes,
     weights: Vec<f32>,
+    compact: bool,
 }
 
 impl fmt::Debug for Standalone {
@@ -127,21 +130,28 @@ impl Standalone {
         let sizes =
             Sizes { input: example.numel(), output: shape.numel(), weights, scratch: arranged.scratch };
         let weights = stored.decoded(weights);
-        Ok(Standalone { steps: arranged.steps, stored, sizes, weights })
+        Ok(Standalone { steps: arranged.steps, stored, sizes, weights, compact: false })
+    }
+
+    /// Prints sources without comments, indentation and names that say something: as short as they get.
+    /// The compiler warns of such names; `-A warnings` tells it not to.
+    pub fn compact(self, compact: bool) -> Standalone {
+        Standalone { compact, ..self }
     }
 
     /// The source in Rust: a crate with `decode` and `run`, which has no dependencies, not even `std`.
     pub fn rust(&self) -> String {
-        RUST.source(&self.sizes, &self.stored, &self.steps)
+        RUST.source(&self.sizes, &self.stored, &self.steps, self.compact)
     }
 
     /// The source in C99: `decode` and `run`, which need no library, only `stdint.h`. Products must
     /// stay products and sums, so that it gives the same bits: compilers do that with `-std=c99`.
     pub fn c(&self) -> String {
-        C.source(&self.sizes, &self.stored, &self.steps)
+        C.source(&self.sizes, &self.stored, &self.steps, self.compact)
     }
 
-    /// The constants as they are in the source, coded.
+    /// The constants: what is coded in the source, eight bits to a byte, and behind it, four bytes each, the
+    /// step sizes that stand there as numbers.
     pub fn data(&self) -> &[u8] {
         &self.stored.data
     }

@@ -71,6 +71,14 @@ impl Attend {
         self.keep.as_ref().map(pairs).transpose()
     }
 
+    /// Which of `s` keys each of `l` queries sees, if not all; broadcasts to `[…, l, s]`.
+    pub fn sees(&self, l: usize, s: usize) -> Option<Tensor<bool>> {
+        let more = if self.lower_right { s as isize - l as isize } else { 0 };
+        let causal = (self.causal || self.lower_right)
+            .then(|| Tensor::from_fn([l, s], |i| (i % s) as isize <= (i / s) as isize + more));
+        self.keep.clone().or(causal)
+    }
+
     /// The options of the same attention as a program of other operations.
     fn options<'t, T: Float>(&self) -> AttentionOptions<'t, T> {
         let options = AttentionOptions::new().scale(self.scale);

@@ -1,44 +1,34 @@
 //! What decodes the constants of a program of its own, as it is printed; here what was coded is read
 //! back by it.
 
-/// How many contexts bits are counted in: of the four bytes of numbers, and of codes.
+/// How many contexts bits are counted in: those of codes, then those of the four bytes of numbers. As many are
+/// printed as are used.
 pub(super) const CONTEXTS: usize = 5120;
 
-/// An adaptive binary range decoder: for each context how many zeros and ones there were.
+/// An adaptive binary range decoder: for each context by how much a one is likelier than a zero, and how many
+/// bits there were.
 pub(super) struct Decoder<'a> {
     letters: &'a [u8],
-    /// The next bit.
     at: usize,
     code: u32,
     range: u32,
-    seen: [[u16; 2]; CONTEXTS],
+    seen: [[i32; 2]; CONTEXTS],
 }
 
 pub(super) fn decoder(letters: &[u8]) -> Decoder<'_> {
-    let mut d = Decoder { letters, at: 0, code: 0, range: !0, seen: [[0; 2]; CONTEXTS] };
-    for _ in 0..4 {
-        shift(&mut d);
-    }
-    d
-}
-
-/// Six bits: letters are those from # to b, and zeros follow them.
-fn letter(d: &Decoder<'_>, i: usize) -> u32 {
-    if i < d.letters.len() { d.letters[i] as u32 - 35 } else { 0 }
-}
-
-fn shift(d: &mut Decoder<'_>) {
-    let i = d.at / 6;
-    let twelve = letter(d, i) << 6 | letter(d, i + 1);
-    d.code = d.code << 8 | (twelve >> (4 - d.at % 6) & 255);
-    d.at += 8;
+    Decoder { letters, at: 0, code: 0, range: 1, seen: [[0; 2]; CONTEXTS] }
 }
 
 fn bit(d: &mut Decoder<'_>, context: usize) -> usize {
-    let [a, b] = d.seen[context];
-    let (zeros, ones) = (a as u32, b as u32);
-    let p = ((2 * ones + 1) << 16) / (2 * (zeros + ones) + 2);
-    let bound = ((d.range as u64 * p as u64) >> 16) as u32;
+    // Six bits: letters are those from # to b, and zeros follow them.
+    while d.range < 1 << 25 {
+        let six = if d.at < d.letters.len() { d.letters[d.at] as u32 - 35 } else { 0 };
+        d.code = d.code << 6 | six;
+        d.range <<= 6;
+        d.at += 1;
+    }
+    let [p, n] = &mut d.seen[context];
+    let bound = (d.range >> 16) * ((*p + 2097152) / 64) as u32;
     let one = d.code < bound;
     if one {
         d.range = bound;
@@ -46,14 +36,8 @@ fn bit(d: &mut Decoder<'_>, context: usize) -> usize {
         d.code -= bound;
         d.range -= bound;
     }
-    while d.range < 1 << 24 {
-        shift(d);
-        d.range <<= 8;
-    }
-    d.seen[context][one as usize] += 1;
-    if zeros + ones == 1023 {
-        d.seen[context] = [a / 2, b / 2];
-    }
+    *n += (*n < 254) as i32;
+    *p += (if one { 2097088 } else { -2097088 } - *p) / (*n + 1);
     one as usize
 }
 
@@ -68,7 +52,7 @@ fn symbol(d: &mut Decoder<'_>, bits: usize, first: usize) -> usize {
 fn number(d: &mut Decoder<'_>) -> f32 {
     let mut bits = 0;
     for k in 0..4 {
-        bits = bits << 8 | symbol(d, 8, k << 8) as u32;
+        bits = bits << 8 | symbol(d, 8, 4096 + (k << 8)) as u32;
     }
     f32::from_bits(bits)
 }
@@ -80,14 +64,18 @@ pub(super) fn numbers(d: &mut Decoder<'_>, to: &mut [f32]) {
     }
 }
 
+/// Whole steps of one size.
+pub(super) fn steps(d: &mut Decoder<'_>, to: &mut [f32], bits: usize, zero: f32, step: f32) {
+    for v in to {
+        *v = (symbol(d, bits, 0) as f32 - zero) * step;
+    }
+}
+
 /// Codes, each in the context of the one so far before it, if that isn't 0.
 pub(super) fn codes(d: &mut Decoder<'_>, to: &mut [f32], bits: usize, back: usize) {
-    for count in &mut d.seen[1024..] {
-        *count = [0; 2];
-    }
     for i in 0..to.len() {
         let before = if back > 0 && i >= back { to[i - back] as usize } else { 0 };
-        to[i] = symbol(d, bits, 1024 + (before << bits)) as f32;
+        to[i] = symbol(d, bits, before << bits) as f32;
     }
 }
 

@@ -1,4 +1,4 @@
-//! The operations that a program of its own can do, each as steps.
+//! Operations that a program of its own can do, each as steps.
 use super::{
     lower::{Known, Lowering, Value},
     steps::{At, Buffer, Expr, Guard},
@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     error::Checked,
-    ops::list::{Binary, Conv, Extremum, Linalg, Reduce, ShapeOp, Softmax, Take, TensorOp, Unary},
+    ops::list::{Binary, Conv, Linalg, ShapeOp, TensorOp, Unary},
     tape::Choice,
     tensor::{Layout, Shape},
 };
@@ -14,53 +14,10 @@ use crate::{
 /// What of an operation is refused.
 pub(super) const REFUSED: &str = "can't be done by a program of its own. What can: linear layers, products of \
                                   matrices, convolutions, max pooling, means of windows side by side, \
-                                  activations, sums, means, extremes, softmax, arithmetic, and moving elements";
+                                  activations, sums, means, extremes, softmax, normalisation, attention, \
+                                  arithmetic, and moving elements";
 
-/// The steps of an operation. `alone` says which operands nothing else uses.
-pub(super) fn lower(
-    to: &mut Lowering,
-    op: &TensorOp<f32>,
-    x: &[Known],
-    alone: &[bool],
-    (shape, choice): (&Shape, Option<&Choice<f32>>),
-) -> Checked<Known> {
-    match (op, x) {
-        (TensorOp::Linalg(op), [a, b, rest @ ..]) => product(to, op, [a, b], rest.first(), shape),
-        (TensorOp::Conv(Conv::Forward { .. }), [x, w, rest @ ..]) => {
-            conv(to, op, [x, w], rest.first(), shape)
-        }
-        (TensorOp::Unary(op), [x]) => unary(to, op, x, alone == [true], shape),
-        (TensorOp::Binary(op), [a, b]) => binary(to, *op, [a, b], alone, shape),
-        (TensorOp::Shape(op), _) => moved(to, op, x, shape),
-        (TensorOp::Reduce(Reduce::Sum { axes, .. }), [x]) => {
-            Ok(Known::Value(over(to, x, (axes, shape), false, |e| e, Expr::Folded)?))
-        }
-        (TensorOp::Reduce(Reduce::Mean { axes, .. }), [x]) => {
-            let n: usize = axes.iter().map(|&axis| x.shape()[axis]).product();
-            let mean = Expr::Folded.binary('/', n as f32);
-            Ok(Known::Value(over(to, x, (axes, shape), false, |e| e, mean)?))
-        }
-        (TensorOp::Extremum(Extremum { largest, axes, .. }), [x]) => {
-            let sign = |e: Expr| if *largest { e } else { e.binary('*', -1.0) };
-            Ok(Known::Value(over(to, x, (axes, shape), true, sign, sign(Expr::Folded))?))
-        }
-        (TensorOp::Softmax(Softmax::Plain { axis }), [x]) => softmax(to, x, *axis, false),
-        (TensorOp::Softmax(Softmax::Log { axis }), [x]) => softmax(to, x, *axis, true),
-        (TensorOp::Take(Take::Elements { .. }), [x]) => pooled(to, x, choice, shape),
-        (TensorOp::Take(Take::Rows { axis, index, .. }), [x]) => {
-            let index = index.to_vec();
-            let start = index.first().copied().unwrap_or(0);
-            if !index.iter().zip(start..).all(|(a, b)| *a == b) || *axis >= x.shape().rank() {
-                return Err(REFUSED.into());
-            }
-            let slice = ShapeOp::Slice { axis: *axis, start: start as usize, len: index.len(), step: 1 };
-            moved(to, &slice, std::slice::from_ref(x), shape)
-        }
-        _ => Err(REFUSED.into()),
-    }
-}
-
-fn product(
+pub(super) fn product(
     to: &mut Lowering,
     op: &Linalg,
     ab: [&Known; 2],
@@ -86,7 +43,7 @@ fn product(
     Ok(Known::Value(y))
 }
 
-fn conv(
+pub(super) fn conv(
     to: &mut Lowering,
     op: &TensorOp<f32>,
     xw: [&Known; 2],
@@ -194,7 +151,7 @@ fn function(op: &Unary, x: Expr) -> Option<Expr> {
     })
 }
 
-fn unary(to: &mut Lowering, op: &Unary, x: &Known, alone: bool, shape: &Shape) -> Checked<Known> {
+pub(super) fn unary(to: &mut Lowering, op: &Unary, x: &Known, alone: bool, shape: &Shape) -> Checked<Known> {
     let affine = match *op {
         Unary::AddNumber { number } => Some(('+', number)),
         Unary::MulNumber { number } => Some(('*', number)),
@@ -212,7 +169,13 @@ fn unary(to: &mut Lowering, op: &Unary, x: &Known, alone: bool, shape: &Shape) -
     Ok(to.pointwise(shape, e))
 }
 
-fn binary(to: &mut Lowering, op: Binary, ab: [&Known; 2], alone: &[bool], shape: &Shape) -> Checked<Known> {
+pub(super) fn binary(
+    to: &mut Lowering,
+    op: Binary,
+    ab: [&Known; 2],
+    alone: &[bool],
+    shape: &Shape,
+) -> Checked<Known> {
     let symbol = match op {
         Binary::Add => '+',
         Binary::Sub => '-',
@@ -247,7 +210,7 @@ fn binary(to: &mut Lowering, op: Binary, ab: [&Known; 2], alone: &[bool], shape:
 }
 
 /// What only says anew where elements lie; a step where they must be moved for that.
-fn moved(to: &mut Lowering, op: &ShapeOp, x: &[Known], shape: &Shape) -> Checked<Known> {
+pub(super) fn moved(to: &mut Lowering, op: &ShapeOp, x: &[Known], shape: &Shape) -> Checked<Known> {
     if let ShapeOp::Cat { axis, .. } = op {
         let all = Layout::contiguous(shape.clone());
         let buffer = to.room(shape.numel());
@@ -286,7 +249,7 @@ fn moved(to: &mut Lowering, op: &ShapeOp, x: &[Known], shape: &Shape) -> Checked
 }
 
 /// Terms of some axes put together.
-fn over(
+pub(super) fn over(
     to: &mut Lowering,
     x: &Known,
     (axes, shape): (&[usize], &Shape),
@@ -304,7 +267,7 @@ fn over(
     Ok(to.emit(shape, &sizes, Some(fold), value))
 }
 
-fn softmax(to: &mut Lowering, x: &Known, axis: usize, log: bool) -> Checked<Known> {
+pub(super) fn softmax(to: &mut Lowering, x: &Known, axis: usize, log: bool) -> Checked<Known> {
     let x = Known::Value(to.plain(x)?);
     let shape = x.shape().clone();
     let mut one = shape.clone();
@@ -320,7 +283,12 @@ fn softmax(to: &mut Lowering, x: &Known, axis: usize, log: bool) -> Checked<Know
     Ok(to.pointwise(&shape, y))
 }
 
-fn pooled(to: &mut Lowering, x: &Known, choice: Option<&Choice<f32>>, shape: &Shape) -> Checked<Known> {
+pub(super) fn pooled(
+    to: &mut Lowering,
+    x: &Known,
+    choice: Option<&Choice<f32>>,
+    shape: &Shape,
+) -> Checked<Known> {
     let choice = choice.ok_or(REFUSED)?;
     let x = to.plain(x)?;
     let found = [2, 1].into_iter().find_map(|axes| windows(&**choice, &x.layout.shape, shape, axes));

@@ -1,5 +1,6 @@
 //! Steps and coded constants as a source: one way of printing, in the words of two languages.
 use super::{
+    compact::compacted,
     steps::{At, Buffer, Expr, Guard, Step},
     store::{Call, Stored},
 };
@@ -50,6 +51,7 @@ pub(super) const RUST: Language = Language {
         let w = format!("d, &mut w[{}..{}]", at.start, at.end);
         match call {
             Call::Numbers => format!("numbers({w});"),
+            Call::Steps { bits, zero, step } => format!("steps({w}, {bits}, {zero:?}, {step:?});"),
             Call::Codes { bits, back } => format!("codes({w}, {bits}, {back});"),
             Call::LookedUp { k } => format!("looked_up({w}, {k});"),
             Call::Stepped { group, zero } => format!("stepped({w}, {group}, {zero:?});"),
@@ -88,14 +90,14 @@ pub(super) const C: Language = Language {
         format!("static const uint8_t data[] = \"{escaped}\";\n\n")
     },
     decode: [
-        "void decode(float *w) {\n    Decoder d = { 0, 0, 0xffffffffu, { { 0, 0 } } };\n    int k;\n    \
-         for (k = 0; k < 4; k++) shift(&d);\n",
+        "void decode(float *w) {\n    Decoder d = { 0, 0, 1, { { 0, 0 } } };\n",
         "void decode(float *w) {\n    (void)w;\n",
     ],
     call: |at, call| {
         let w = format!("&d, w + {}, {}", at.start, at.len());
         match call {
             Call::Numbers => format!("numbers({w});"),
+            Call::Steps { bits, zero, step } => format!("steps({w}, {bits}, {zero:?}f, {step:?}f);"),
             Call::Codes { bits, back } => format!("codes({w}, {bits}, {back});"),
             Call::LookedUp { k } => format!("looked_up({w}, {k});"),
             Call::Stepped { group, zero } => format!("stepped({w}, {group}, {zero:?}f);"),
@@ -185,8 +187,8 @@ fn parts(language: &Language, text: &str) -> String {
 }
 
 impl Language {
-    /// The whole source.
-    pub fn source(&self, sizes: &Sizes, stored: &Stored, steps: &[Step]) -> String {
+    /// The whole source; compact, without what only a reader needs.
+    pub fn source(&self, sizes: &Sizes, stored: &Stored, steps: &[Step], compact: bool) -> String {
         let mut text = self.decode[stored.calls.is_empty() as usize].to_string();
         for (at, call) in &stored.calls {
             text += &format!("    {}\n", (self.call)(at, call));
@@ -196,12 +198,16 @@ impl Language {
             self.step(&mut text, step);
         }
         text += "}\n";
-        let data = if stored.calls.is_empty() {
-            String::new()
-        } else {
-            (self.data)(&String::from_utf8_lossy(&stored.letters))
-        };
-        (self.top)(sizes) + &data + &parts(self, &text) + &text
+        let contexts = format!(" = {};", stored.contexts);
+        let parts = parts(self, &text).replace(" = 5120;", &contexts);
+        let parts = parts.replace(" = 5120 }", &format!(" = {} }}", stored.contexts));
+        let mut all = [(self.top)(sizes), parts + &text];
+        if compact {
+            all = all.map(|text| compacted(&text));
+        }
+        let letters = String::from_utf8_lossy(&stored.letters);
+        let data = if stored.calls.is_empty() { String::new() } else { (self.data)(&letters) };
+        all.join(&data)
     }
 
     fn number(&self, value: f32, inside: bool) -> String {

@@ -1,23 +1,18 @@
 //! The constants of a program of its own as one string of bytes, each tensor in the shortest of a few
 //! forms. What is a code is seen by the numbers, wherever they come from: few different ones, or whole
 //! steps.
-use super::decoder::{CONTEXTS, codes, decoder, looked_up, numbers, stepped, unpruned};
-use crate::{
-    compress::{
-        coding::{BitCoder, Encoder},
-        models::code_bits,
-    },
-    tensor::Tensor,
-};
+use super::decoder::{CONTEXTS, codes, decoder, looked_up, numbers, stepped, steps as whole_steps, unpruned};
+use crate::{compress::models::code_bits, tensor::Tensor};
 use std::ops::Range;
 
-/// Contexts of the bits of numbers; those of codes follow.
-const OF_NUMBERS: usize = 1024;
+/// The first context of the bits of numbers, behind those of codes.
+const OF_NUMBERS: usize = 4096;
 
 /// A call of the decoder on a range of the weights.
 #[derive(Clone, Debug)]
 pub(super) enum Call {
     Numbers,
+    Steps { bits: usize, zero: f32, step: f32 },
     Codes { bits: usize, back: usize },
     LookedUp { k: usize },
     Stepped { group: usize, zero: f32 },
@@ -27,34 +22,60 @@ pub(super) enum Call {
 /// What is stored.
 #[derive(Default)]
 pub(super) struct Stored {
-    pub data: Vec<u8>,
-    /// The same as letters of six bits each, which a compressor takes for what they are.
+    /// Letters of six bits each, from # to b, which a compressor takes for what they are.
     pub letters: Vec<u8>,
+    /// The same, eight bits to a byte, and behind it what stands in the source as a number.
+    pub data: Vec<u8>,
+    /// How many contexts the decoder needs.
+    pub contexts: usize,
     pub calls: Vec<(Range<usize>, Call)>,
 }
 
-/// Counts of zeros and ones as in the printed decoder, and the same probabilities.
+/// The encoder to the printed decoder: what is written so far is a number of six-bit digits.
 struct Writer {
-    coder: Encoder,
-    seen: Vec<[u16; 2]>,
+    digits: Vec<u8>,
+    range: u32,
+    seen: Vec<[i32; 2]>,
+    contexts: usize,
 }
 
 impl Writer {
     fn new() -> Writer {
-        Writer { coder: Encoder::new(), seen: vec![[0; 2]; CONTEXTS] }
+        // As many digits as the decoder reads before its first bit.
+        Writer { digits: vec![0; 5], range: 1 << 30, seen: vec![[0; 2]; CONTEXTS], contexts: 0 }
+    }
+
+    fn add(&mut self, number: u32) {
+        let mut carry = number;
+        for digit in self.digits.iter_mut().rev() {
+            carry += u32::from(*digit);
+            *digit = (carry % 64) as u8;
+            carry /= 64;
+        }
+    }
+
+    fn bit(&mut self, one: bool, context: usize) {
+        while self.range < 1 << 25 {
+            self.range <<= 6;
+            self.digits.push(0);
+        }
+        let Some([p, n]) = self.seen.get_mut(context) else { return };
+        self.contexts = self.contexts.max(context + 1);
+        let bound = (self.range >> 16) * ((*p + 2_097_152) / 64) as u32;
+        *n += (*n < 254) as i32;
+        *p += (if one { 2_097_088 } else { -2_097_088 } - *p) / (*n + 1);
+        if one {
+            self.range = bound;
+        } else {
+            self.range -= bound;
+            self.add(bound);
+        }
     }
 
     fn symbol(&mut self, symbol: usize, bits: usize, first: usize) {
         let mut node = 1;
         for bit in (0..bits).rev().map(|k| symbol >> k & 1) {
-            if let Some(seen) = self.seen.get_mut(first + node) {
-                let [zeros, ones] = seen.map(u32::from);
-                self.coder.code(bit == 1, ((2 * ones + 1) << 16) / (2 * (zeros + ones) + 2));
-                seen[bit] += 1;
-                if zeros + ones == 1023 {
-                    *seen = [(zeros / 2) as u16, (ones / 2) as u16];
-                }
-            }
+            self.bit(bit == 1, first + node);
             node = node * 2 + bit;
         }
     }
@@ -62,21 +83,37 @@ impl Writer {
     fn numbers(&mut self, values: &[f32]) {
         for value in values {
             let bytes = value.to_bits().to_be_bytes();
-            bytes.iter().enumerate().for_each(|(k, &byte)| self.symbol(byte as usize, 8, k << 8));
+            bytes.iter().enumerate().for_each(|(k, &byte)| {
+                self.symbol(byte as usize, 8, OF_NUMBERS + (k << 8));
+            });
         }
     }
 
     fn codes(&mut self, codes: &[usize], bits: usize, back: usize) {
-        self.seen[OF_NUMBERS..].fill([0; 2]);
         for (i, &code) in codes.iter().enumerate() {
             let before = if back > 0 && i >= back { codes[i - back] } else { 0 };
-            self.symbol(code, bits, OF_NUMBERS + (before << bits));
+            self.symbol(code, bits, before << bits);
         }
+    }
+
+    /// The number in the last range that ends with the most zeros, without these.
+    fn finish(mut self) -> Vec<u8> {
+        let low = self.digits.iter().rev().take(5).rev().fold(0, |low, d| low << 6 | u64::from(*d));
+        let most = (0..6).rev().find_map(|zeros| {
+            let above = low.next_multiple_of(1 << (6 * zeros)) - low;
+            (above < u64::from(self.range)).then_some(above as u32)
+        });
+        self.add(most.unwrap_or(0));
+        while self.digits.last() == Some(&0) {
+            self.digits.pop();
+        }
+        self.digits
     }
 }
 
 /// The form of a tensor: its codes, if it has some, with their number of bits; and what makes numbers
 /// of them.
+#[derive(Clone)]
 struct Form {
     codes: Option<(Vec<usize>, usize)>,
     then: Call,
@@ -84,6 +121,11 @@ struct Form {
 }
 
 impl Form {
+    /// Numbers that stand in the source itself, four bytes each.
+    fn beside(&self) -> usize {
+        4 * usize::from(matches!(self.then, Call::Steps { .. }))
+    }
+
     fn write(&self, writer: &mut Writer, back: usize) {
         if let Some((codes, bits)) = &self.codes {
             writer.codes(codes, *bits, back);
@@ -134,36 +176,60 @@ fn step_of(values: &[f32]) -> Option<f32> {
     (1..=127).flat_map(near).find(|&step| step > 0.0 && fits(step))
 }
 
-/// Whole numbers of a step size for each group.
-fn steps(values: &[f32], group: usize) -> Option<Form> {
-    let steps = values.chunks(group).map(step_of).collect::<Option<Vec<f32>>>()?;
-    let all = values.chunks(group).zip(&steps);
-    let whole: Vec<i32> = all
-        .flat_map(|(part, &step)| {
-            part.iter().map(move |v| if step > 0.0 { (v / step).round() as i32 } else { 0 })
-        })
-        .collect();
-    let (least, most) = (whole.iter().copied().min()?, whole.iter().copied().max()?);
-    // Codes begin at 0, which is the code of 0 where there is nothing below.
-    let (least, most) = (least.min(0), most.max(0));
-    let bits = code_bits((most - least) as usize + 1) as usize;
-    let codes = whole.iter().map(|&k| (k - least) as usize).collect();
-    Some(Form {
-        codes: Some((codes, bits)),
-        then: Call::Stepped { group, zero: -least as f32 },
-        numbers: steps,
-    })
+/// Whole numbers of a step size for each group, and the sizes.
+fn whole(values: &[f32], group: usize) -> Option<(Vec<i32>, Vec<f32>)> {
+    let steps = values.chunks(group.max(1)).map(step_of).collect::<Option<Vec<f32>>>()?;
+    let all = values.chunks(group.max(1)).zip(&steps);
+    let whole = all.flat_map(|(part, &step)| {
+        part.iter().map(move |v| if step > 0.0 { (v / step).round() as i32 } else { 0 })
+    });
+    Some((whole.collect(), steps))
 }
 
-fn forms(tensor: &Tensor<f32>) -> Vec<Form> {
-    // -0 is stored as 0.
-    let values: Vec<f32> = tensor.to_vec().iter().map(|v| v + 0.0).collect();
+/// Codes of whole numbers from the least on, which may be above all of them, and how many bits they have.
+fn codes_from(whole: &[i32], [least, most]: [i32; 2]) -> (Vec<usize>, usize) {
+    let bits = code_bits((most - least) as usize + 1) as usize;
+    (whole.iter().map(|&k| (k - least) as usize).collect(), bits)
+}
+
+/// The least and the largest; 0 is between them.
+fn ends(whole: &[i32]) -> [i32; 2] {
+    whole.iter().fold([0; 2], |[least, most], &k| [least.min(k), most.max(k)])
+}
+
+/// Whole numbers as codes between these ends.
+fn in_steps(whole: &[i32], steps: Vec<f32>, group: usize, ends: [i32; 2]) -> Form {
+    let (codes, zero) = (codes_from(whole, ends), -ends[0] as f32);
+    match steps[..] {
+        [step] if group == 0 => {
+            let then = Call::Steps { bits: codes.1, zero, step };
+            Form { codes: Some(codes), then, numbers: Vec::new() }
+        }
+        _ => Form { codes: Some(codes), then: Call::Stepped { group: group.max(1), zero }, numbers: steps },
+    }
+}
+
+/// The numbers of a tensor; -0 is stored as 0.
+fn values_of(tensor: &Tensor<f32>) -> Vec<f32> {
+    tensor.to_vec().iter().map(|v| v + 0.0).collect()
+}
+
+/// All forms of a tensor; those in steps of one size have codes between the same ends as other tensors.
+fn forms(tensor: &Tensor<f32>, together: [i32; 2]) -> Vec<Form> {
+    let values = values_of(tensor);
     let row = values.len() / tensor.dim(0).max(1);
+    let mut all = Vec::new();
+    if values.len() > 1
+        && let Some((numbers, steps)) = whole(&values, values.len())
+    {
+        let [a, b] = [ends(&numbers), together];
+        all.push(in_steps(&numbers, steps.clone(), 0, [a[0].min(b[0]), a[1].max(b[1])]));
+        all.push(in_steps(&numbers, steps, values.len(), a));
+    }
     let kept: Vec<usize> = values.iter().map(|v| (v.to_bits() != 0) as usize).collect();
-    let pruned = kept.contains(&0);
     let left = values.iter().copied().filter(|v| *v != 0.0).collect();
-    let mut all = vec![Form { codes: None, then: Call::Numbers, numbers: values.clone() }];
-    if pruned {
+    all.push(Form { codes: None, then: Call::Numbers, numbers: values.clone() });
+    if kept.contains(&0) {
         all.push(Form { codes: Some((kept, 1)), then: Call::Unpruned, numbers: left });
     }
     all.extend(table(&values));
@@ -172,65 +238,77 @@ fn forms(tensor: &Tensor<f32>) -> Vec<Form> {
         let groups = [row, 256, 128, 64, 32, 16]
             .into_iter()
             .filter(|group| *group <= row && row.is_multiple_of(*group));
-        all.extend(groups.into_iter().find_map(|group| steps(&values, group)));
+        let found = groups.into_iter().find_map(|group| Some((whole(&values, group)?, group)));
+        all.extend(found.map(|((numbers, steps), group)| {
+            let ends = ends(&numbers);
+            in_steps(&numbers, steps, group, ends)
+        }));
     }
     all
 }
 
 /// Whether a tensor's numbers are codes, which factors would destroy.
 pub(super) fn is_coded(tensor: &Tensor<f32>) -> bool {
-    let all = forms(tensor);
-    all.iter().any(|form| matches!(form.then, Call::Stepped { .. }))
+    let all = forms(tensor, [0; 2]);
+    all.iter().any(|form| matches!(form.then, Call::Steps { .. } | Call::Stepped { .. }))
         || all
             .iter()
             .any(|form| form.numbers.len() * 2 < tensor.numel() && matches!(form.then, Call::LookedUp { .. }))
 }
 
-/// Six bits a letter, from # to b.
-fn letters(data: &[u8]) -> Vec<u8> {
-    let bit = |k: usize| data.get(k / 8).map_or(0, |byte| byte >> (7 - k % 8) & 1);
-    let letter = |i: usize| 35 + (6 * i..6 * i + 6).fold(0, |six, k| six << 1 | bit(k));
-    (0..(8 * data.len()).div_ceil(6)).map(letter).collect()
+/// Eight bits to a byte of digits of six.
+fn bytes(digits: &[u8]) -> Vec<u8> {
+    let bit = |k: usize| digits.get(k / 6).map_or(0, |digit| digit >> (5 - k % 6) & 1);
+    let byte = |i: usize| (8 * i..8 * i + 8).fold(0, |byte, k| byte << 1 | bit(k));
+    (0..(6 * digits.len()).div_ceil(8)).map(byte).collect()
 }
 
 impl Stored {
     /// All tensors, one after the other.
     pub fn new<'a>(tensors: impl IntoIterator<Item = &'a Tensor<f32>>) -> Stored {
+        let tensors: Vec<&Tensor<f32>> = tensors.into_iter().collect();
+        let together = tensors.iter().filter_map(|tensor| {
+            let values = values_of(tensor);
+            Some(ends(&whole(&values, values.len())?.0))
+        });
+        let together = together.fold([0; 2], |a: [i32; 2], b| [a[0].min(b[0]), a[1].max(b[1])]);
         let mut writer = Writer::new();
         let (mut calls, mut start) = (Vec::new(), 0);
         for tensor in tensors {
             let all = start..start + tensor.numel();
             let columns = tensor.numel() / tensor.dim(0).max(1);
             let mut best: Option<(usize, Form, usize)> = None;
-            for form in forms(tensor) {
+            for form in forms(tensor, together) {
                 let bits = form.codes.as_ref().map_or(0, |(_, bits)| *bits);
+                let plain = bits == 0 || 2 * bits > 12 || matches!(form.then, Call::Steps { .. });
                 // A context for each earlier code, where there is room for them.
-                let backs: &[usize] = if bits == 0 || 2 * bits > 12 { &[0] } else { &[0, 1, columns] };
+                let backs: &[usize] = if plain { &[0] } else { &[0, 1, columns] };
                 for &back in backs {
                     let mut alone = Writer::new();
                     form.write(&mut alone, back);
-                    let bytes = alone.coder.finish().len();
+                    let bytes = bytes(&alone.finish()).len() + form.beside();
                     if best.as_ref().is_none_or(|(least, ..)| bytes < *least) {
-                        let form = Form {
-                            codes: form.codes.clone(),
-                            then: form.then.clone(),
-                            numbers: form.numbers.clone(),
-                        };
-                        best = Some((bytes, form, back));
+                        best = Some((bytes, form.clone(), back));
                     }
                 }
             }
             if let Some((_, form, back)) = best {
                 form.write(&mut writer, back);
-                if let Some((_, bits)) = form.codes {
+                if let (Some((_, bits)), false) = (form.codes, matches!(form.then, Call::Steps { .. })) {
                     calls.push((all.clone(), Call::Codes { bits, back }));
                 }
                 calls.push((all.clone(), form.then));
             }
             start = all.end;
         }
-        let data = writer.coder.finish();
-        Stored { letters: letters(&data), data, calls }
+        let contexts = writer.contexts;
+        let digits = writer.finish();
+        let mut data = bytes(&digits);
+        data.extend(calls.iter().flat_map(|(_, call)| match call {
+            Call::Steps { step, .. } => step.to_le_bytes().to_vec(),
+            _ => Vec::new(),
+        }));
+        Stored { data, letters: digits.iter().map(|d| 35 + d).collect(), contexts, calls }
     }
 
     /// Read back by the decoder that is printed.
@@ -241,6 +319,7 @@ impl Stored {
             let Some(to) = weights.get_mut(range.clone()) else { continue };
             match *call {
                 Call::Numbers => numbers(&mut d, to),
+                Call::Steps { bits, zero, step } => whole_steps(&mut d, to, bits, zero, step),
                 Call::Codes { bits, back } => codes(&mut d, to, bits, back),
                 Call::LookedUp { k } => looked_up(&mut d, to, k),
                 Call::Stepped { group, zero } => stepped(&mut d, to, group, zero),

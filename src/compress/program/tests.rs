@@ -8,7 +8,7 @@ use crate::{
     Random, Tape, Tensor, Var,
     compress::{all_params, quantize},
     nn::{BatchNorm2d, Conv2d, Layer},
-    ops::{ConvOptions, PoolOptions},
+    ops::{AttentionOptions, ConvOptions, PoolOptions},
     real::Arithmetic,
 };
 
@@ -103,6 +103,12 @@ fn every_operation_gives_what_the_tape_gives() {
         "activations" x.silu() + x.elu(0.7) + x.leaky_relu(0.1) + x.gelu_tanh();
         "more activations" x.softplus(1.0, 20.0) + x.mish() + x.clamp(-0.5, 0.25) + x.abs().sqrt();
         "gates" x.hardswish() + x.hardsigmoid() + x.relu6() + x.softsign();
+        "layer norm" x.layer_norm(&[7, 6], Some(&x.tape().constant(&flat).narrow(0, 0, 1).narrow(1, 0, 42).reshape([7, 6])), None, 1e-5);
+        "group norm" x.group_norm(2, None, None, 1e-3).relu();
+        "instance norm" (x * 2.0).instance_norm(None, Some(&x.tape().constant(&b4)), Some(&x.tape().constant(&b4)), 1e-5);
+        "attention" x.scaled_dot_product_attention(&x.relu(), &(x + 1.0), &AttentionOptions::new());
+        "attention to what came before"
+            x.narrow(2, 2, 5).scaled_dot_product_attention(x, x, &AttentionOptions::new().causal_lower_right(true));
         "by itself" x.reshape([28, 6]);
     };
     let far: Vec<_> = all.iter().filter(|(_, far)| *far > 1e-5).collect();
@@ -132,15 +138,16 @@ fn each_form_of_a_constant_is_chosen_where_it_is_short_and_comes_back() {
     let dense = Tensor::<f32>::randn([40, 50], rng);
     let values = dense.to_vec();
     let row = |i: usize| 0.01 + (i / 50) as f32 * 0.001;
-    let forms: [(&str, Tensor<f32>, usize); 5] = [
+    let forms: [(&str, Tensor<f32>, usize); 6] = [
         ("Numbers", dense.clone(), 2 * 4000),
         ("Unpruned", Tensor::from_fn([40, 50], |i| if i % 10 == 3 { values[i] } else { 0.0 }), 1100),
         (
             "LookedUp",
-            Tensor::from_fn([40, 50], |i| [0.0, 0.5, -1.5][(values[i].abs() * 1.4) as usize % 3]),
+            Tensor::from_fn([40, 50], |i| [0.0, 0.5371, -1.7193][(values[i].abs() * 1.4) as usize % 3]),
             450,
         ),
         ("Stepped", Tensor::from_fn([40, 50], |i| (values[i] * 4.0).round().clamp(-7.0, 7.0) * row(i)), 1250),
+        ("Steps", Tensor::from_fn([40, 50], |i| (values[i] * 4.0).round().clamp(-7.0, 7.0) * 0.125), 1080),
         ("Unpruned", Tensor::zeros([3, 2]), 8),
     ];
     for (name, tensor, most) in forms {
