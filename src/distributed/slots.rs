@@ -2,7 +2,7 @@
 //! ready while the last of them is still swept is sent then.
 use super::{
     communicator::{Bytes, Communicator, others},
-    layout::{Layout, put},
+    layout::{Layout, Values, put},
     tree::Tree,
 };
 use crate::{
@@ -28,7 +28,7 @@ pub(crate) struct SlotSum<'a, T: Float> {
     /// One for each slot; of one without examples 0.
     pub(super) losses: Vec<f64>,
     /// What no optimiser changes, as it was before the step: each slot finds it so.
-    before: Vec<Option<Tensor<T>>>,
+    before: Values<T>,
     pub(super) buckets: Vec<Range<usize>>,
     /// How many of the buckets are on their way.
     sent: usize,
@@ -57,17 +57,12 @@ impl<'a, T: Float> SlotSum<'a, T> {
     /// Adds a slot: its loss, and the gradients of its share of the loss of all. The sums are ready with the
     /// last one.
     pub fn push(&mut self, slot: usize, loss: f64, share: &Var<'_, T>, last: bool) -> Result<()> {
-        let moved = self.moved();
         if !last || self.buckets.is_empty() {
             let grads = share.backward()?;
-            for place in 0..self.trees.len() {
-                let (p, kept) = (&self.layout.places[place], moved.get(place).cloned().flatten());
-                let value = if p.trained { grads.param(&p.param).map(Tensor::contiguous) } else { kept };
-                self.join(slot, place, value);
-            }
-            self.losses.push(loss);
+            self.push_gradients(slot, loss, self.layout.gradients(&grads));
             return Ok(());
         }
+        let moved = self.moved();
         // A bucket is ready when the sweep has passed the first use of each of its parameters.
         let (uses, mut floor) = (share.tape().first_uses(), usize::MAX);
         let ready = self.buckets.iter().map(|bucket| {
@@ -94,8 +89,16 @@ impl<'a, T: Float> SlotSum<'a, T> {
         Ok(())
     }
 
+    /// Adds a slot: its loss, and the gradients of its share of the loss of all.
+    pub(super) fn push_gradients(&mut self, slot: usize, loss: f64, gradients: Values<T>) {
+        for (place, (gradient, moved)) in gradients.into_iter().zip(self.moved()).enumerate() {
+            self.join(slot, place, gradient.or(moved));
+        }
+        self.losses.push(loss);
+    }
+
     /// What a slot has moved, which is then as it was.
-    fn moved(&self) -> Vec<Option<Tensor<T>>> {
+    pub(super) fn moved(&self) -> Values<T> {
         let moved = self.layout.places.iter().zip(&self.before).map(|(place, before)| {
             let before = before.as_ref()?;
             let now = Some(place.param.value()).filter(|now| !now.shares_data(before))?;
@@ -103,6 +106,13 @@ impl<'a, T: Float> SlotSum<'a, T> {
             Some(now).filter(|now| now.shape() == before.shape())
         });
         moved.collect()
+    }
+
+    /// Puts back what a slot has moved.
+    pub(super) fn move_again(&self, moved: Values<T>) {
+        for (place, moved) in self.layout.places.iter().zip(moved) {
+            moved.into_iter().for_each(|moved| place.param.set(moved));
+        }
     }
 
     fn join(&mut self, slot: usize, place: usize, value: Option<Tensor<T>>) {
@@ -115,7 +125,7 @@ impl<'a, T: Float> SlotSum<'a, T> {
     fn bucket(
         &mut self,
         slot: usize,
-        moved: &[Option<Tensor<T>>],
+        moved: &Values<T>,
         grad: impl Fn(crate::param::ParamId) -> Option<Tensor<T>>,
     ) -> Result<()> {
         let bucket = self.buckets.get(self.sent).cloned().unwrap_or_default();

@@ -3,7 +3,7 @@
 use super::{
     agree::agree,
     communicator::{Communicator, others},
-    layout::{BLOCK, Layout, put, take, used_up},
+    layout::{BLOCK, Layout, Values, put, take, used_up},
     slots::{SlotSum, add},
     tree::{Tree, subtrees},
 };
@@ -16,9 +16,6 @@ use crate::{
 };
 use serde::Serialize;
 use std::ops::Range;
-
-/// By the places of a layout.
-type Values<T> = Vec<Option<Tensor<T>>>;
 
 /// The sums over all slots of a step, as far as they belong to this process.
 pub(crate) struct Sums<'a, T: Float> {

@@ -303,6 +303,20 @@ impl Groups {
         all.made()
     }
 
+    /// How many numbers a group has.
+    pub fn each_has(self) -> f64 {
+        (self.outer * self.inner) as f64
+    }
+
+    /// Mean and squared distances from it of some groups.
+    fn spread_of<T: FloatElement>(self, x: &[T], first: usize, found: &mut [[f64; 2]]) {
+        if self.in_columns() {
+            column_moments(&x[first..], self.groups, self.outer, found);
+        } else {
+            found.iter_mut().enumerate().for_each(|(k, found)| *found = self.moments(x, first + k));
+        }
+    }
+
     /// Runs `f(start of a row, row of the output)` for rows that have one number of each group.
     fn over_rows<T: FloatElement>(self, out: &mut [T], f: impl Fn(usize, &mut [T]) + Sync) {
         let rows = (GRAIN / self.groups.max(1)).max(1);
@@ -331,23 +345,55 @@ fn stats<T: FloatElement>(all: &[T], group: usize) -> Stats<T> {
 
 /// Mean, 1 / √(variance + eps) and variance (divided by n) of each group of `x`, which is in row-major order.
 pub(crate) fn statistics<T: FloatElement>(x: &[T], at: Groups, eps: f64) -> Checked<Tensor<T>> {
-    let n = (at.outer * at.inner) as f64;
+    let n = at.each_has();
     at.each(|first, out: &mut [Stats<T>]| {
         let mut found = [[0.0; 2]; STRIP];
         let found = &mut found[..out.len()];
-        if at.in_columns() {
-            column_moments(&x[first..], at.groups, at.outer, found);
-        } else {
-            found.iter_mut().enumerate().for_each(|(k, found)| *found = at.moments(x, first + k));
-        }
-        for (out, &mut [mean, squares]) in out.iter_mut().zip(found) {
-            let variance = squares / n;
-            // Not max, which would lose NaN.
-            let variance = if variance < 0.0 { 0.0 } else { variance };
-            let scale = 1.0 / (variance + eps).sqrt();
-            *out = [mean, scale, variance, 0.0].map(T::constant);
-        }
+        at.spread_of(x, first, found);
+        out.iter_mut().zip(found).for_each(|(out, &mut found)| *out = statistic(found, n, eps));
     })
+}
+
+fn statistic<T: FloatElement>([mean, squares]: [f64; 2], n: f64, eps: f64) -> Stats<T> {
+    let variance = squares / n;
+    // Not max, which would lose NaN.
+    let variance = if variance < 0.0 { 0.0 } else { variance };
+    let scale = 1.0 / (variance + eps).sqrt();
+    [mean, scale, variance, 0.0].map(T::constant)
+}
+
+/// How many numbers a group of `x` has, and of each group the mean and the sum of the squared distances from
+/// it.
+pub(crate) fn spread<T: FloatElement>(x: &[T], at: Groups) -> Checked<Vec<f64>> {
+    let all = at.each(|first, out: &mut [Stats<f64>]| {
+        let mut found = [[0.0; 2]; STRIP];
+        let found = &mut found[..out.len()];
+        at.spread_of(x, first, found);
+        out.iter_mut().zip(found).for_each(|(out, found)| *out = [found[0], found[1], 0.0, 0.0]);
+    })?;
+    let each = all.as_slice().unwrap_or_default().as_chunks::<4>().0.iter().flat_map(|s| [s[0], s[1]]);
+    Ok([at.each_has()].into_iter().chain(each).collect())
+}
+
+/// Two of these as of all their numbers, by the formula of Chan, Golub and LeVeque (1983).
+pub(crate) fn join_spreads(mut a: Vec<f64>, b: Vec<f64>) -> Vec<f64> {
+    if let (Some((n, a)), Some((&more, b))) = (a.split_first_mut(), b.split_first()) {
+        let all = *n + more;
+        for ([mean, squares], [own, apart]) in a.as_chunks_mut().0.iter_mut().zip(b.as_chunks().0) {
+            let distance = own - *mean;
+            *mean += distance * (more / all);
+            *squares += apart + distance * distance * (*n * more / all);
+        }
+        *n = all;
+    }
+    a
+}
+
+/// What [`statistics`] gives, of what [`spread`] does.
+pub(crate) fn spread_statistics<T: FloatElement>(spread: &[f64], eps: f64) -> Tensor<T> {
+    let (&n, each) = spread.split_first().unwrap_or((&0.0, &[]));
+    let all: Vec<Stats<T>> = each.as_chunks().0.iter().map(|&found| statistic(found, n, eps)).collect();
+    Tensor::from_fn([all.len(), 4], |i| all[i / 4][i % 4])
 }
 
 /// Mean and variance of each group, from its statistics.
@@ -385,23 +431,24 @@ impl<'a, T: Copy> Affine<'a, T> {
             other => other,
         }
     }
+
+    fn by_place(self) -> Option<&'a [T]> {
+        if let Affine::ByPlace(w, _) = self { Some(w) } else { None }
+    }
 }
 
-/// The gradients, from those of the result.
-pub(crate) fn backward<T: FloatElement>(
+/// Of each group mean and 1 / deviation, and the sums of the gradients of the result and of their products
+/// with the standardised numbers: for weights by group without the weight, so that they are its and the
+/// bias's gradients.
+pub(crate) fn slope_statistics<T: FloatElement>(
     x: &[T],
     g: &[T],
-    shape: &Shape,
     at: Groups,
     statistics: &Tensor<T>,
     affine: Affine<T>,
-) -> Checked<Slopes<T>> {
-    let n = (at.outer * at.inner) as f64;
-    let by_place = if let Affine::ByPlace(w, _) = affine { Some(w) } else { None };
-    // For weights by group the sums are first those without the weight: they are its and the bias's
-    // gradients.
-    let known = statistics.as_slice().unwrap_or_default();
-    let all = at.each(|first, out: &mut [Stats<T>]| {
+) -> Checked<Tensor<T>> {
+    let (by_place, known) = (affine.by_place(), statistics.as_slice().unwrap_or_default());
+    at.each(|first, out: &mut [Stats<T>]| {
         for (k, out) in out.iter_mut().enumerate() {
             *out = stats(known, first + k);
         }
@@ -416,8 +463,22 @@ pub(crate) fn backward<T: FloatElement>(
             }
             *out = [mean, scale, T::constant(total[0]), T::constant(total[1])];
         }
-    })?;
-    let all = all.as_slice().unwrap_or_default();
+    })
+}
+
+/// The gradients, from those of the result: by the sums of these numbers, and by those over all that the
+/// statistics are of, `n` for each group.
+pub(crate) fn backward<T: FloatElement>(
+    x: &[T],
+    g: &[T],
+    shape: &Shape,
+    at: Groups,
+    own: &Tensor<T>,
+    (all, n): (&Tensor<T>, f64),
+    affine: Affine<T>,
+) -> Checked<Slopes<T>> {
+    let by_place = affine.by_place();
+    let [own, all] = [own, all].map(|t| t.as_slice().unwrap_or_default());
     let slopes = Tensor::build(shape.clone(), |out| {
         if at.in_columns() {
             let weight = if let Affine::ByGroup(w, _) = affine { Some(w) } else { None };
@@ -435,7 +496,7 @@ pub(crate) fn backward<T: FloatElement>(
     let (weight, bias) = match affine {
         Affine::None => (None, None),
         Affine::ByGroup(..) => {
-            let pick = |k: usize| Tensor::from_fn([at.groups], |group| stats(all, group)[k]);
+            let pick = |k: usize| Tensor::from_fn([at.groups], |group| stats(own, group)[k]);
             (Some(pick(3)), Some(pick(2)))
         }
         Affine::ByPlace(..) => {

@@ -5,7 +5,11 @@ use super::{
     random::Random,
     statements::Statements,
 };
-use std::{cell::Cell, fmt, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+    rc::Rc,
+};
 
 /// Puts a setting back to what it was.
 pub(crate) struct Restore<'a, V: Copy> {
@@ -35,6 +39,7 @@ impl<T: TapeNumber> Tape<T> {
                 witnessed: Cell::new(false),
                 again: Cell::new(false),
                 random: Cell::new(Random::new(0)),
+                peers: RefCell::default(),
             },
             stash: Rc::default(),
             epoch: Cell::new(Epoch::fresh()),

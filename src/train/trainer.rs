@@ -7,6 +7,7 @@ mod board;
 mod hooks;
 mod on;
 mod position;
+mod slots;
 mod together;
 
 use super::{
@@ -16,8 +17,8 @@ use super::{
     save_safetensors,
 };
 use crate::{
-    data::DataLoader,
-    distributed::{Communicator, Layout, whole_state},
+    data::{Batches, DataLoader},
+    distributed::{Communicator, Layout},
     error::{Error, Result},
     files,
     ops::Float,
@@ -31,6 +32,7 @@ pub use hooks::{Control, StepInfo};
 use position::Position;
 use serde::Serialize;
 use std::{fmt, path::PathBuf};
+use together::Team;
 
 /// Trains a model for some epochs.
 ///
@@ -70,6 +72,8 @@ pub struct Trainer<'a, T: Float = f32> {
     progress: bool,
     hooks: Hooks<'a, T>,
     slots: Option<usize>,
+    /// Whether batch normalisation is by all slots of a step.
+    in_step: bool,
     world: Option<&'a dyn Communicator>,
 }
 
@@ -113,6 +117,7 @@ impl<'a, T: Float> Trainer<'a, T> {
             progress: true,
             hooks: Hooks::default(),
             slots: None,
+            in_step: false,
             world: None,
         }
     }
@@ -187,7 +192,37 @@ impl<'a, T: Float> Trainer<'a, T> {
         optimizer: &mut O,
         make: impl FnMut(&[usize], &mut Random) -> Result<B> + Clone + Send + 'static,
         mut loss: impl for<'t> FnMut(&'t Tape<T>, &B) -> Var<'t, T>,
+        metrics: impl FnMut() -> Result<Vec<(S, f64)>>,
+    ) -> Result<History>
+    where
+        M: Serialize + ?Sized,
+        O: Optimizer<T>,
+        B: Send + 'static,
+        S: Into<String>,
+    {
+        self.in_step = false;
+        self.run(model, optimizer, make, metrics, |trainer, both, tape, at, batches| match trainer.team() {
+            None => trainer.step_alone(both, tape, at, batches, &mut loss),
+            Some(team) => trainer.step_together(team, both, tape, at, |slots, tape, sum| {
+                slots.one_by_one(tape, sum, batches, &mut loss)
+            }),
+        })
+    }
+
+    /// Trains the model by steps of some kind; one without anything to do ends the epoch.
+    fn run<M, O, B, S>(
+        &mut self,
+        model: &M,
+        optimizer: &mut O,
+        make: impl FnMut(&[usize], &mut Random) -> Result<B> + Clone + Send + 'static,
         mut metrics: impl FnMut() -> Result<Vec<(S, f64)>>,
+        mut step: impl FnMut(
+            &mut Self,
+            (&M, &mut O),
+            &mut Tape<T>,
+            &mut Position,
+            &mut Batches<B>,
+        ) -> Result<Option<StepInfo>>,
     ) -> Result<History>
     where
         M: Serialize + ?Sized,
@@ -226,13 +261,7 @@ impl<'a, T: Float> Trainer<'a, T> {
                     optimizer.set_lr(schedule.lr(at.step)?);
                 }
                 let both = (model, &mut *optimizer);
-                let info = match team {
-                    None => self.step_alone(both, &mut tape, &mut at, &mut batches, &mut loss)?,
-                    Some(team) => {
-                        Some(self.step_together(team, both, &mut tape, &mut at, &mut batches, &mut loss)?)
-                    }
-                };
-                let Some(info) = info else { break };
+                let Some(info) = step(self, both, &mut tape, &mut at, &mut batches)? else { break };
                 at.step += 1;
                 bar.step(&at);
                 board.step(&info);
@@ -318,6 +347,10 @@ impl<'a, T: Float> Trainer<'a, T> {
                 );
                 return Err(Error::invalid("Trainer", message));
             }
+            if at.in_step != self.in_step {
+                let by = if at.in_step { "fit_synchronized" } else { "fit" };
+                return Err(Error::invalid("Trainer", format!("{} was made by {by}", path.display())));
+            }
             if at.loader != self.loader {
                 let message =
                     format!("{} was made with {:?}, not {:?}", path.display(), at.loader, self.loader);
@@ -349,6 +382,7 @@ impl<'a, T: Float> Trainer<'a, T> {
             kept: None,
             stopped: false,
             slots: self.team().map(|team| team.slots),
+            in_step: self.in_step,
             history: History::default(),
         };
         Ok((at, None))
@@ -391,11 +425,12 @@ impl<'a, T: Float> Trainer<'a, T> {
         at: &Position,
     ) -> Result<()> {
         let Some((path, _)) = &self.checkpoint else { return Ok(()) };
-        let state = match self.team() {
-            None => Some(optimizer.state(model)),
-            Some(team) => whole_state(team.world, &Layout::of(model, team.world), optimizer.state(model))?,
-        };
-        let save = |state| at.save(Saved::of(model, state), path).map(|()| Vec::new());
-        self.leader(|| state.map_or(Ok(Vec::new()), save)).map(drop)
+        let run = Saved::of(model, optimizer.state(model));
+        match self.team().filter(|team| team.world.size() > 1) {
+            None => run.write::<Position, Position>(path, at),
+            Some(Team { world, .. }) => {
+                run.write_together::<T, Position, Position>(world, &Layout::of(model, world), path, at)
+            }
+        }
     }
 }
