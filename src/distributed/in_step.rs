@@ -63,8 +63,12 @@ struct Other<T: Float> {
 
 /// What the slots of a process have come to: the subtrees of their numbers, or their ends.
 struct Round {
-    joined: Option<(Tree<Option<Vec<f64>>>, Join)>,
+    /// How many numbers a slot has, too.
+    joined: Option<(Tree<Option<Vec<f64>>>, (Join, usize))>,
 }
+
+/// What a message of a round begins with: how numbers are joined, and how many a slot has.
+const HEAD: usize = 9;
 
 impl SlotsInStep<'_> {
     /// Computes the own slots, of these batches if there are all: `f` gives a slot's loss and the gradients of its share of
@@ -122,19 +126,19 @@ impl SlotsInStep<'_> {
             };
             let told = round.as_ref().map(Round::bytes).map_err(Clone::clone);
             let told = agree(sum.world, told)?;
-            let (mut joins, mut ends) = (None, None);
-            for (rank, (bytes, share)) in told.iter().zip(self.shares).enumerate() {
-                if share.clone().any(|slot| self.runs(slot)) {
-                    *(if bytes.is_empty() { &mut ends } else { &mut joins }) = Some(rank);
-                }
+            let heads = told.iter().zip(self.shares).enumerate().filter_map(|(rank, (bytes, share))| {
+                share.clone().any(|slot| self.runs(slot)).then(|| (rank, bytes.get(..HEAD)))
+            });
+            let heads: Vec<(usize, Option<&[u8]>)> = heads.collect();
+            let first = heads.first().and_then(|(_, head)| *head);
+            if let Some((rank, _)) = heads.iter().find(|(_, head)| *head != first) {
+                return Err(Error::rank(*rank, UNEQUAL));
             }
-            match (joins, ends) {
-                (None, _) => break,
-                (Some(_), Some(rank)) => return Err(Error::rank(rank, UNEQUAL)),
-                (Some(_), None) => {}
+            if first.is_none() {
+                break;
             }
-            if let Some((_, join)) = round?.joined {
-                answer = Arc::new(self.join_all(&told, join)?);
+            if let Some((_, (join, each))) = round?.joined {
+                answer = Arc::new(self.join_all(&told, join, each)?);
             }
         }
         self.push_empty(sum, usize::MAX);
@@ -170,8 +174,9 @@ impl SlotsInStep<'_> {
                 None => return Err(Error::custom(format!("slot {} has panicked", other.slot))),
             }
         }
-        let Some(&(.., join)) = joins.first() else { return Ok(Round { joined: None }) };
-        if ended > 0 {
+        let Some((_, own, join)) = joins.first() else { return Ok(Round { joined: None }) };
+        let (join, each) = (*join, own.len());
+        if ended > 0 || joins.iter().any(|(_, own, other)| *other != join || own.len() != each) {
             return Err(Error::custom(UNEQUAL));
         }
         let (mut tree, mut joins) = (Tree::new(), joins.into_iter().peekable());
@@ -179,7 +184,7 @@ impl SlotsInStep<'_> {
             let own = joins.next_if(|(of, ..)| *of == slot).map(|(_, own, _)| own);
             tree.push(slot, 0, own, |a, b| either(a, b, join));
         }
-        Ok(Round { joined: Some((tree, join)) })
+        Ok(Round { joined: Some((tree, (join, each))) })
     }
 
     /// Adds the slots before one that have no examples.
@@ -191,19 +196,15 @@ impl SlotsInStep<'_> {
     }
 
     /// The numbers of all slots, along the tree over them.
-    fn join_all(&self, told: &[Vec<u8>], join: Join) -> Result<Vec<f64>> {
+    fn join_all(&self, told: &[Vec<u8>], join: Join, each: usize) -> Result<Vec<f64>> {
         let mut tree = Tree::new();
         for (rank, (bytes, share)) in told.iter().zip(self.shares).enumerate() {
-            let mut bytes = bytes.as_slice();
+            let mut bytes = bytes.get(HEAD..).unwrap_or_default();
             for (start, level) in subtrees(share.clone()) {
                 // Of a process whose slots are all empty nothing comes.
-                let mut length = [0.0f64];
-                if !bytes.is_empty() {
-                    take(&mut bytes, rank, &mut length)?;
-                }
-                let mut numbers = vec![0.0; (length[0] as usize).min(bytes.len())];
-                take(&mut bytes, rank, &mut numbers)?;
-                let numbers = Some(numbers).filter(|numbers| !numbers.is_empty());
+                let there = bytes.split_off_first().is_some_and(|there| *there == 1);
+                let mut numbers = there.then(|| vec![0.0; each]);
+                numbers.iter_mut().try_for_each(|numbers| take(&mut bytes, rank, numbers))?;
                 tree.push(start, level, numbers, |a, b| either(a, b, join));
             }
             used_up(bytes, rank)?;
@@ -216,13 +217,14 @@ const UNEQUAL: &str =
     "the slots of a step don't all normalise as often: a loss must not depend on its batch's numbers there";
 
 impl Round {
-    /// Of each subtree how many numbers it has, and these; nothing of slots that have ended.
+    /// After the head, of each subtree whether it has numbers, and these; nothing of slots that have ended.
     fn bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        for numbers in self.joined.iter().flat_map(|(tree, _)| tree.nodes()) {
-            let numbers = numbers.as_deref().unwrap_or_default();
-            put(&mut bytes, &[numbers.len() as f64]);
-            put(&mut bytes, numbers);
+        let Some((tree, (join, each))) = &self.joined else { return Vec::new() };
+        let mut bytes = vec![u8::from(*join == Join::Spreads)];
+        bytes.extend((*each as u64).to_le_bytes());
+        for numbers in tree.nodes() {
+            bytes.push(u8::from(numbers.is_some()));
+            put(&mut bytes, numbers.as_deref().unwrap_or_default());
         }
         bytes
     }
@@ -230,7 +232,7 @@ impl Round {
 
 fn either(a: Option<Vec<f64>>, b: Option<Vec<f64>>, join: Join) -> Option<Vec<f64>> {
     match (a, b) {
-        (Some(a), Some(b)) => Some(join(a, b)),
+        (Some(a), Some(b)) => Some(join.of(a, b)),
         (a, b) => a.or(b),
     }
 }

@@ -28,7 +28,7 @@ pub(crate) enum Affine<'a, T> {
 
 /// Of a group: mean, 1 / deviation and variance; or mean, 1 / deviation, and of the gradients, the sum and
 /// the sum of products with the standardised numbers.
-type Stats<T> = [T; 4];
+pub(super) type Stats<T> = [T; 4];
 
 /// Gradients of the operands: numbers, weights, biases.
 pub(crate) struct Slopes<T: FloatElement> {
@@ -178,7 +178,7 @@ vectorised! {
 }
 
 /// Groups whose numbers lie in columns that are worked on side by side.
-const STRIP: usize = 32;
+pub(super) const STRIP: usize = 32;
 
 vectorised! {
     /// Of columns, as many as `found` has: the mean and the sum of the squared distances from it, number by
@@ -290,7 +290,10 @@ impl Groups {
     }
 
     /// A few numbers for each group, all groups side by side: `f` fills in those of a few, from the first on.
-    fn each<T: FloatElement>(self, f: impl Fn(usize, &mut [Stats<T>]) + Sync) -> Checked<Tensor<T>> {
+    pub(super) fn each<T: FloatElement>(
+        self,
+        f: impl Fn(usize, &mut [Stats<T>]) + Sync,
+    ) -> Checked<Tensor<T>> {
         let width = size_of::<Stats<T>>() / size_of::<T>();
         let each = (self.outer * self.inner).max(1);
         let all = Tensor::build(Shape::new(&[self.groups, width]), |out| {
@@ -309,7 +312,7 @@ impl Groups {
     }
 
     /// Mean and squared distances from it of some groups.
-    fn spread_of<T: FloatElement>(self, x: &[T], first: usize, found: &mut [[f64; 2]]) {
+    pub(super) fn spread_of<T: FloatElement>(self, x: &[T], first: usize, found: &mut [[f64; 2]]) {
         if self.in_columns() {
             column_moments(&x[first..], self.groups, self.outer, found);
         } else {
@@ -354,46 +357,12 @@ pub(crate) fn statistics<T: FloatElement>(x: &[T], at: Groups, eps: f64) -> Chec
     })
 }
 
-fn statistic<T: FloatElement>([mean, squares]: [f64; 2], n: f64, eps: f64) -> Stats<T> {
+pub(super) fn statistic<T: FloatElement>([mean, squares]: [f64; 2], n: f64, eps: f64) -> Stats<T> {
     let variance = squares / n;
     // Not max, which would lose NaN.
     let variance = if variance < 0.0 { 0.0 } else { variance };
     let scale = 1.0 / (variance + eps).sqrt();
     [mean, scale, variance, 0.0].map(T::constant)
-}
-
-/// How many numbers a group of `x` has, and of each group the mean and the sum of the squared distances from
-/// it.
-pub(crate) fn spread<T: FloatElement>(x: &[T], at: Groups) -> Checked<Vec<f64>> {
-    let all = at.each(|first, out: &mut [Stats<f64>]| {
-        let mut found = [[0.0; 2]; STRIP];
-        let found = &mut found[..out.len()];
-        at.spread_of(x, first, found);
-        out.iter_mut().zip(found).for_each(|(out, found)| *out = [found[0], found[1], 0.0, 0.0]);
-    })?;
-    let each = all.as_slice().unwrap_or_default().as_chunks::<4>().0.iter().flat_map(|s| [s[0], s[1]]);
-    Ok([at.each_has()].into_iter().chain(each).collect())
-}
-
-/// Two of these as of all their numbers, by the formula of Chan, Golub and LeVeque (1983).
-pub(crate) fn join_spreads(mut a: Vec<f64>, b: Vec<f64>) -> Vec<f64> {
-    if let (Some((n, a)), Some((&more, b))) = (a.split_first_mut(), b.split_first()) {
-        let all = *n + more;
-        for ([mean, squares], [own, apart]) in a.as_chunks_mut().0.iter_mut().zip(b.as_chunks().0) {
-            let distance = own - *mean;
-            *mean += distance * (more / all);
-            *squares += apart + distance * distance * (*n * more / all);
-        }
-        *n = all;
-    }
-    a
-}
-
-/// What [`statistics`] gives, of what [`spread`] does.
-pub(crate) fn spread_statistics<T: FloatElement>(spread: &[f64], eps: f64) -> Tensor<T> {
-    let (&n, each) = spread.split_first().unwrap_or((&0.0, &[]));
-    let all: Vec<Stats<T>> = each.as_chunks().0.iter().map(|&found| statistic(found, n, eps)).collect();
-    Tensor::from_fn([all.len(), 4], |i| all[i / 4][i % 4])
 }
 
 /// Mean and variance of each group, from its statistics.

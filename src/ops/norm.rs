@@ -7,8 +7,11 @@ use super::{
 };
 use crate::{
     error::Checked,
-    kernels::standardize::{Groups, join_spreads, moments, spread, spread_statistics, statistics},
-    tape::{Peers, Var},
+    kernels::{
+        spread::{spread, spread_statistics},
+        standardize::{Groups, moments, statistics},
+    },
+    tape::{Join, Peers, Var},
     tensor::{Shape, Tensor},
 };
 
@@ -172,7 +175,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// The operation by the statistics of a batch of which this is a part.
     fn standardize_by_all(&self, at: Groups, eps: f64, peers: &dyn Peers) -> Checked<Standardized<T>> {
         let x = self.tensor().contiguous().made()?;
-        let all = peers.join(spread(x.as_slice().unwrap_or_default(), at)?, join_spreads)?;
+        let all = peers.join(spread(x.as_slice().unwrap_or_default(), at)?, Join::Spreads)?;
         let n = all.first().copied().unwrap_or_default();
         if n < 2.0 || all.len() != 1 + 2 * at.groups {
             return Err(format!("{n} values of each of {} channels have no variance", at.groups));

@@ -8,7 +8,7 @@ use crate::{
     error::{Checked, Error},
     kernels::standardize::{Affine, Slopes, backward, forward, slope_statistics, statistics},
     real::About,
-    tape::{Peers, Rule, Step, Var},
+    tape::{Join, Peers, Rule, Step, Var},
     tensor::{Shape, Tensor},
 };
 use std::borrow::Cow;
@@ -83,11 +83,7 @@ impl<T: Float> Standardized<T> {
 fn sums_of_all<T: Float>(own: &Tensor<T>, peers: &dyn Peers) -> Checked<Tensor<T>> {
     let known = own.as_slice().unwrap_or_default();
     let sums = known.as_chunks::<4>().0.iter().flat_map(|&[.., a, b]| [a.to_f64(), b.to_f64()]);
-    let add = |mut a: Vec<f64>, b: Vec<f64>| {
-        a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
-        a
-    };
-    let all = peers.join(sums.collect(), add)?;
+    let all = peers.join(sums.collect(), Join::Sums)?;
     let of = |i: usize| match i % 4 {
         0 | 1 => known[i],
         k => all.get(i / 4 * 2 + k - 2).map_or(T::default(), |&sum| T::from_f64(sum)),

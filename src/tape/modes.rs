@@ -2,6 +2,7 @@
 use super::{
     ids::Epoch,
     parts::{Settings, Tape, TapeNumber, TensorPart as _},
+    peers::Peers,
     random::Random,
     statements::Statements,
 };
@@ -156,6 +157,17 @@ impl<T: TapeNumber> Tape<T> {
 
     pub(crate) fn epoch(&self) -> Epoch {
         self.epoch.get()
+    }
+}
+
+impl<T: TapeNumber> Tape<T> {
+    pub(crate) fn set_peers(&self, peers: Rc<dyn Peers>) {
+        self.settings.peers.replace(Some(peers));
+    }
+
+    /// None of a tape that has the whole batch, or what is taken for one.
+    pub(crate) fn peers(&self) -> Option<Rc<dyn Peers>> {
+        self.settings.peers.borrow().clone()
     }
 }
 

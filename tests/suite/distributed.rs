@@ -271,6 +271,7 @@ fn what_differs_is_refused_by_all() {
 /// elsewhere; and the file of rank 0.
 fn saved(folder: &Path, elsewhere: &'static [usize]) -> (Vec<u64>, Vec<u8>) {
     let there = folder.to_path_buf();
+    let _ = fs::remove_file(folder.join("run"));
     let sent = Local::run(3, move |world| {
         let net = Linear::new(256, 512, &mut Random::new(1));
         let folder = if elsewhere.contains(&world.rank()) { Path::new("/nowhere") } else { &there };
@@ -384,7 +385,7 @@ fn compressed(world: &dyn Communicator) -> Result<(Vec<f32>, Vec<u8>, Vec<u8>)> 
     let calibration = Calibration::new(&net, matrices)?;
     let tape = Tape::inference();
     let (x, _) = data::digits();
-    calibration.observe(&tape, || net.forward(&tape.constant(x)));
+    let _ = calibration.observe(&tape, || net.forward(&tape.constant(x)));
     Gptq::new(4).groups(16).apply_together(world, &net, &calibration)?;
     let artifact = pack(&net, &[("made by", "several")])?;
     let bytes = artifact.to_bytes_together(world)?;

@@ -96,7 +96,7 @@ fn shared(tape: &Tape<f64>) -> Result<()> {
 const ZERO: &[&str] = &[
     "Two losses of one number: %3 = (x − 3)² and %5 = (x − 1)², with derivatives −6 and −2 at x = 0. Which does x̄ become?",
     "In PyTorch a gradient is kept inside the parameter. A sweep from one loss leaves −6 there; a sweep from the other, in the next step, finds it and adds: −8. Within a sweep that is right, as uses add up. Between steps it is wrong, and zero_grad has to come in between.",
-    "Here the adjoints belong to a sweep, and the gradients are what it returns. This page shows the second one, from %5, on a tape that was swept from %3 before: step to the end, and x̄ is −2. The rows of the first loss have no adjoint, for that sweep's are gone with it.",
+    "Here the adjoints belong to a sweep, and the gradients are what it returns. This page shows the second one, from %5, on a tape that was swept from %3 before: step to the end, and x̄ is −2. The rows of the first loss have adjoint 0: of the sweep from %3 nothing is left.",
     "So there is nothing to clear and nothing to forget. Who wants the sum says so: add the losses, or the gradients.",
 ];
 
