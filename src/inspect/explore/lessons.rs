@@ -177,7 +177,7 @@ fn kink(tape: &Tape<f64>) -> Result<()> {
 const CHECKPOINT: &[&str] = &[
     "The same block of three operations is used twice. First plainly: three rows, and each keeps a tensor.",
     "The second time inside a checkpoint: one row, %5, which keeps what went in and nothing else, and %4 is kept already. In the sweep the block is run again on a tape of its own, and that is swept.",
-    "The times show what it costs: one more run of the block. The memory curve shows what it saves: it rises for the first three rows and not for %5. The spike right behind the seed is the moment in which the block runs again, and its own tape holds what one block keeps. So a network of n steps, cut into √n blocks, needs about 2√n activations and not n: the inputs of all blocks, and one block whole.",
+    "The times show what it costs: one more run of the block. The memory curve shows what it saves: it rises for the first three rows and not for %5. The spike in the sweep is the moment in which the block runs again, and its own tape holds what one block keeps. So a network of n steps, cut into √n blocks, needs about 2√n activations and not n: the inputs of all blocks, and one block whole.",
 ];
 
 /// The block of the lesson on checkpoints.
