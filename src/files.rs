@@ -62,27 +62,90 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if old.as_ref().is_some_and(|old| !old.is_file() && !old.is_dir()) {
         return OpenOptions::new().write(true).open(path)?.write_all(bytes);
     }
-    let target = &followed(path)?;
+    let mut new = NewFile::beside(path)?;
+    new.file.write_all(bytes)?;
+    new.finish()
+}
+
+/// A file that is being written beside the one that it will take the place of; gone if that doesn't come to
+/// its end.
+#[derive(Debug)]
+pub(crate) struct NewFile {
+    target: PathBuf,
+    temporary: PathBuf,
+    file: File,
+    finished: bool,
+}
+
+/// The folder of a file that a path leads to, and the file.
+fn place(path: &Path) -> io::Result<(PathBuf, PathBuf)> {
+    let target = followed(path)?;
     let folder = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    clear(folder);
-    let (temporary, mut file) = temporary(folder)?;
-    let mut write = || {
-        file.write_all(bytes)?;
-        if let Some(old) = old.as_ref().filter(|old| old.is_file()) {
-            // Not every file system has them.
-            let _ = file.set_permissions(old.permissions());
-        }
-        file.sync_all()?;
-        fs::rename(&temporary, target)
-    };
-    write().inspect_err(|_| {
-        let _ = fs::remove_file(&temporary);
-    })?;
-    // The new name is on the disk once its folder is; not every system can open one.
-    if let Ok(folder) = File::open(folder) {
-        let _ = folder.sync_all();
+    Ok((folder.to_path_buf(), target))
+}
+
+impl NewFile {
+    pub fn beside(path: &Path) -> io::Result<NewFile> {
+        let (folder, target) = place(path)?;
+        clear(&folder);
+        let (temporary, file) = temporary(&folder)?;
+        Ok(NewFile { target, temporary, file, finished: false })
     }
-    Ok(())
+
+    /// Its name while it is written.
+    pub fn name(&self) -> String {
+        self.temporary.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
+    pub fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+
+    /// Writes bytes to a place of it.
+    pub fn write_at(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        write_at(&mut self.file, at, bytes)
+    }
+
+    /// What was written so far.
+    pub fn map(&self) -> Result<Map> {
+        Map::open(&self.temporary)
+    }
+
+    /// Puts it where it belongs.
+    pub fn finish(mut self) -> io::Result<()> {
+        if let Some(old) = fs::metadata(&self.target).ok().filter(fs::Metadata::is_file) {
+            // Not every file system has them.
+            let _ = self.file.set_permissions(old.permissions());
+        }
+        self.file.sync_all()?;
+        fs::rename(&self.temporary, &self.target)?;
+        self.finished = true;
+        // The new name is on the disk once its folder is; not every system can open one.
+        if let Some(Ok(folder)) = self.target.parent().map(File::open) {
+            let _ = folder.sync_all();
+        }
+        Ok(())
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if !self.finished {
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+fn write_at(file: &mut File, at: u64, bytes: &[u8]) -> io::Result<()> {
+    file.seek(SeekFrom::Start(at))?;
+    file.write_all(bytes)
+}
+
+/// Writes bytes to places of a file of this name beside a path, which another process has begun.
+pub(crate) fn write_beside(path: &Path, name: &str, parts: &[(u64, Vec<u8>)]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).open(place(path)?.0.join(name))?;
+    parts.iter().try_for_each(|(at, bytes)| write_at(&mut file, *at, bytes))?;
+    file.sync_all()
 }
 
 /// The same after `read` has read the bytes: what can be read is never replaced by what can't.

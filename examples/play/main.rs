@@ -23,7 +23,7 @@ use std::{
 
 #[derive(Parser)]
 struct Options {
-    /// The same seed gives the same files, byte for byte
+    /// The same seed gives the same files, byte for byte, on every processor with fused multiply-adds
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// A tenth of the epochs, to see that everything works

@@ -26,7 +26,7 @@ impl<T: Float> Tape<T> {
     }
 
     /// Without the buffers of these tensors.
-    fn kept_beside(&self, others: &[&Tensor<T>]) -> usize {
+    pub(super) fn kept_beside(&self, others: &[&Tensor<T>]) -> usize {
         let place = Tensor::buffer_id;
         let mut seen: BTreeSet<usize> = others.iter().map(|t| place(t)).collect();
         self.each_param(|t| {

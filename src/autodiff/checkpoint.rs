@@ -174,6 +174,8 @@ impl<B> Checkpoint<B> {
         let known = inner.param_leaves();
         let y = self.block.forward(&fresh);
         inner.check_params(known)?;
+        let outside: Vec<&Tensor<T>> = inputs.iter().map(Var::tensor).collect();
+        step.note_again(|| inner.kept_beside(&outside));
         let all: Vec<&Var<'_, T>> = fresh.iter().chain(&leaves).collect();
         let seed = inner.constant(step.grad().tensor());
         let grads = inner.vjp(&[&y], &[&seed], &all, false, None)?;

@@ -21,6 +21,7 @@ pub(super) use cut::LARGE;
 pub use sizes::{Part, PartSize, Sizes};
 
 use crate::{
+    distributed::{Alone, Communicator},
     error::{Error, Result},
     files::{self, write_atomically},
 };
@@ -33,7 +34,29 @@ impl Artifact {
     /// [`Error::Invalid`] if lengths don't fit shapes, a name occurs twice, a code has no centroid, or a
     /// value is too large for half precision.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        write::encode(self).map(|(bytes, _)| bytes)
+        write::encode(self, &Alone).map(|(bytes, _)| bytes)
+    }
+
+    /// The same bytes by several processes that each have the artifact: a process codes some of the entries, or
+    /// of the pieces of large ones, and all have the file.
+    ///
+    /// ```
+    /// use kolmo::{Random, compress::{matrices, pack, quantize}, distributed::Local, nn::Linear};
+    /// let artifact = || {
+    ///     let rng = &mut Random::new(0);
+    ///     let net = (Linear::new(64, 32, rng), Linear::new(32, 10, rng));
+    ///     quantize::codebooks(&net, 16, matrices)?;
+    ///     pack(&net, &[])
+    /// };
+    /// let files = Local::run(2, move |world| artifact()?.to_bytes_together(&world))?;
+    /// assert!(files.iter().all(|file| *file == artifact().unwrap().to_bytes().unwrap()));
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`to_bytes`](Artifact::to_bytes) on any process, on all; artifacts that differ.
+    pub fn to_bytes_together(&self, world: &dyn Communicator) -> Result<Vec<u8>> {
+        write::encode(self, world).map(|(bytes, _)| bytes)
     }
 
     /// Reads an artifact. Values stored in 16 bits come back rounded.
@@ -93,7 +116,7 @@ impl Artifact {
     /// # Errors
     /// As [`to_bytes`](Artifact::to_bytes).
     pub fn sizes(&self) -> Result<Sizes> {
-        write::encode(self).map(|(_, sizes)| sizes)
+        write::encode(self, &Alone).map(|(_, sizes)| sizes)
     }
 }
 

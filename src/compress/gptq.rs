@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     checked::Check,
+    distributed::{Alone, Communicator, alike, divide},
     error::{Checked, Error, Result},
 };
 use serde::Serialize;
@@ -73,22 +74,69 @@ impl Gptq {
     /// As [`WeightOnly::apply`]'s; inputs that are all 0 or not finite; a damping too small for a matrix of
     /// moments that can't be inverted. Nothing has changed then.
     pub fn apply<M: Serialize + ?Sized>(self, model: &M, calibration: &Calibration) -> Result<()> {
+        self.apply_together(&Alone, model, calibration)
+    }
+
+    /// The same by several processes, each of which has the model and has seen the same data: a process settles
+    /// some of the weights, and tells the others their codes. So the model is the same on all, to the bit, and
+    /// that which one process alone makes of it.
+    ///
+    /// ```
+    /// use kolmo::{Random, Tape, Tensor, compress::{Calibration, matrices, quantize::Gptq}, nn::{Layer, Linear}};
+    /// use kolmo::distributed::Local;
+    /// let made = Local::run(2, |world| {
+    ///     let rng = &mut Random::new(0);
+    ///     let net = (Linear::new(64, 32, rng), Linear::new(32, 16, rng));
+    ///     let calibration = Calibration::new(&net, matrices)?;
+    ///     let tape = Tape::inference();
+    ///     let x = tape.constant(Tensor::<f32>::from_fn([200, 64], |i| (i as f32).sin()));
+    ///     calibration.observe(&tape, || net.1.forward(&net.0.forward(&x)));
+    ///     Gptq::new(4).apply_together(&world, &net, &calibration)?;
+    ///     Ok((net.0.weight.value().to_vec(), net.1.weight.value().to_vec()))
+    /// })?;
+    /// assert_eq!(made[0], made[1]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`apply`](Gptq::apply) on any process, on all; options or weights of other names or shapes.
+    pub fn apply_together<M: Serialize + ?Sized>(
+        self,
+        world: &dyn Communicator,
+        model: &M,
+        calibration: &Calibration,
+    ) -> Result<()> {
         let fail = |why: String| Error::invalid("Gptq", why);
         self.grid.check().and_then(|()| self.grid.group(1)).map_err(fail)?;
         if !(self.damping >= 0.0 && self.damping.is_finite()) {
             return Err(fail(format!("damping {}: takes 0 or more", self.damping)));
         }
         let (targets, seen) = targets("Gptq", model, calibration)?;
-        let mut jobs = Vec::new();
         let mut last = None;
-        for target in &targets {
-            let coded =
-                Feedback::of((target.id, target.cols), &seen, (self.damping, self.act_order), &mut last)
-                    .and_then(|feedback| self.coded(target, target.turned(&seen), feedback));
-            let stored = coded.and_then(|coded| target.store(&coded));
-            jobs.push(stored.map_err(|why| target.named("Gptq", why))?);
-        }
-        jobs.iter().for_each(|job| job.put());
+        let mut coded = |target: &Target| {
+            Feedback::of((target.id, target.cols), &seen, (self.damping, self.act_order), &mut last)
+                .and_then(|feedback| self.coded(target, target.turned(&seen), feedback))
+                .map_err(|why| target.named("Gptq", why))
+        };
+        let store =
+            |target: &Target, coded: &Coded| target.store(coded).map_err(|why| target.named("Gptq", why));
+        let jobs: Result<Vec<_>> = if world.size() == 1 {
+            targets.iter().map(|target| store(target, &coded(target)?)).collect()
+        } else {
+            let shape = |target: &Target| format!("[{}, {}]", target.rows, target.cols);
+            let mut facts = vec![("the quantiser".into(), format!("{self:?}"))];
+            facts.extend(targets.iter().map(|target| (target.name.clone(), shape(target))));
+            alike(world, facts)?;
+            // A row costs as many steps as it has columns, each as many as there are before it.
+            let costs: Vec<usize> = targets.iter().map(|t| t.rows * t.cols * t.cols).collect();
+            let made = divide(world, &costs, |own| {
+                own.iter().map(|&i| Ok(coded(&targets[i])?.to_bytes())).collect()
+            })?;
+            let unfit = |target: &Target| target.named("Gptq", "its codes came in pieces");
+            let taken = targets.iter().zip(made);
+            taken.map(|(t, made)| store(t, &Coded::of_bytes(&made).ok_or_else(|| unfit(t))?)).collect()
+        };
+        jobs?.iter().for_each(|job| job.put());
         Ok(())
     }
 

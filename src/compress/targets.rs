@@ -7,6 +7,7 @@ use super::{
     pack::packed_entry,
 };
 use crate::{
+    distributed::{put_bytes, take_bytes},
     error::{Checked, Error, Result},
     ids::ParamId,
     kernels::packed::{Packed, Parts, Values},
@@ -35,6 +36,31 @@ pub(super) struct Coded {
     pub group: usize,
     pub scales: Vec<f32>,
     pub zeros: Option<Vec<u8>>,
+}
+
+impl Coded {
+    /// As one process tells it to others.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let Coded { bits, low, codes, group, scales, zeros } = self;
+        let mut bytes = Vec::new();
+        put_bytes(&mut bytes, &bits.to_le_bytes());
+        put_bytes(&mut bytes, &low.to_le_bytes());
+        put_bytes(&mut bytes, &(*group as u64).to_le_bytes());
+        put_bytes(&mut bytes, codes);
+        put_bytes(&mut bytes, &scales.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>());
+        zeros.iter().for_each(|zeros| put_bytes(&mut bytes, zeros));
+        bytes
+    }
+
+    pub fn of_bytes(mut bytes: &[u8]) -> Option<Coded> {
+        let mut next = || take_bytes(&mut bytes);
+        let bits = u32::from_le_bytes(next()?.try_into().ok()?);
+        let low = i32::from_le_bytes(next()?.try_into().ok()?);
+        let group = usize::try_from(u64::from_le_bytes(next()?.try_into().ok()?)).ok()?;
+        let codes = next()?.to_vec();
+        let scales = next()?.as_chunks().0.iter().map(|v| f32::from_le_bytes(*v)).collect();
+        Some(Coded { bits, low, codes, group, scales, zeros: next().map(<[u8]>::to_vec) })
+    }
 }
 
 /// What a weight is to be held as.

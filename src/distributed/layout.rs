@@ -5,7 +5,8 @@ use crate::{
     error::{Error, Result},
     ops::Float,
     param::{Param, visit_params},
-    tensor::Shape,
+    tape::Gradients,
+    tensor::{Shape, Tensor},
 };
 use serde::Serialize;
 use std::ops::Range;
@@ -15,6 +16,9 @@ use std::ops::Range;
 pub(super) const BLOCK: usize = 1024;
 /// Bytes of parameters that are sent together, about.
 const BUCKET: usize = 4 << 20;
+
+/// By the places of a layout.
+pub(super) type Values<T> = Vec<Option<Tensor<T>>>;
 
 /// The parameters of a model, in the order in which gradients become ready, about: the last come first.
 pub(crate) struct Layout<T: Float> {
@@ -42,6 +46,20 @@ impl<T: Float> Layout<T> {
         Layout { places, rank: world.rank(), size: world.size() }
     }
 
+    /// Gradients of what is trained.
+    pub(super) fn gradients(&self, grads: &Gradients<T>) -> Values<T> {
+        let of = |place: &Place<T>| {
+            let grad = grads.param(&place.param).filter(|_| place.trained)?;
+            Some(grad.contiguous())
+        };
+        self.places.iter().map(of).collect()
+    }
+
+    /// Whether this is rank 0.
+    pub fn leads(&self) -> bool {
+        self.rank == 0
+    }
+
     pub fn len(&self) -> usize {
         self.places.len()
     }
@@ -53,6 +71,12 @@ impl<T: Float> Layout<T> {
         let (blocks, turn) = (n.div_ceil(BLOCK), (rank + place) % self.size.max(1));
         let at = |turn| (share(blocks, turn, self.size) * BLOCK).min(n);
         at(turn)..at(turn + 1)
+    }
+
+    /// The shape of a parameter and the range of it that is this process's.
+    pub fn part(&self, name: &str) -> Option<(&Shape, Range<usize>)> {
+        let place = self.places.iter().position(|place| place.name == name)?;
+        Some((&self.places.get(place)?.shape, self.own(place)))
     }
 
     pub fn own(&self, place: usize) -> Range<usize> {

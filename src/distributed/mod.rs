@@ -13,25 +13,27 @@
 //! [`Trainer::communicator`]: crate::train::Trainer::communicator
 mod agree;
 mod communicator;
+mod divide;
+mod in_step;
 mod layout;
 mod local;
 #[cfg(feature = "mpi")]
 mod mpi;
 mod parts;
 mod slots;
-mod state;
 mod step;
 mod tree;
 mod world;
 
 pub(crate) use agree::{agree, alike, told_by};
 pub use communicator::{Alone, Bytes, Communicator, Traffic};
+pub(crate) use divide::{divide, put_bytes, take_bytes};
+pub(crate) use in_step::SlotsInStep;
 pub(crate) use layout::Layout;
 pub use local::Local;
 #[cfg(feature = "mpi")]
 pub use mpi::Mpi;
 pub use parts::sum_parts;
 pub(crate) use slots::{SlotSum, random_of};
-pub(crate) use state::whole_state;
 pub(crate) use step::Sums;
 pub use world::world;

@@ -2,7 +2,7 @@
 //! ready while the last of them is still swept is sent then.
 use super::{
     communicator::{Bytes, Communicator, others},
-    layout::{Layout, put},
+    layout::{Layout, Values, put},
     tree::Tree,
 };
 use crate::{
@@ -24,11 +24,11 @@ pub(crate) struct SlotSum<'a, T: Float> {
     pub(super) world: &'a dyn Communicator,
     pub(super) layout: &'a Layout<T>,
     /// By the places of the layout.
-    pub(super) trees: Vec<Tree<Option<Tensor<T>>>>,
+    pub(super) trees: Vec<Tree<Sum<T>>>,
     /// One for each slot; of one without examples 0.
     pub(super) losses: Vec<f64>,
     /// What no optimiser changes, as it was before the step: each slot finds it so.
-    before: Vec<Option<Tensor<T>>>,
+    before: Values<T>,
     pub(super) buckets: Vec<Range<usize>>,
     /// How many of the buckets are on their way.
     sent: usize,
@@ -51,23 +51,18 @@ impl<'a, T: Float> SlotSum<'a, T> {
     /// Adds a slot that has no examples.
     pub fn push_none(&mut self, slot: usize) {
         self.losses.push(0.0);
-        self.trees.iter_mut().for_each(|tree| tree.push(slot, 0, None, add));
+        self.trees.iter_mut().for_each(|tree| tree.push(slot, 0, Sum::None, Sum::add));
     }
 
     /// Adds a slot: its loss, and the gradients of its share of the loss of all. The sums are ready with the
     /// last one.
     pub fn push(&mut self, slot: usize, loss: f64, share: &Var<'_, T>, last: bool) -> Result<()> {
-        let moved = self.moved();
         if !last || self.buckets.is_empty() {
             let grads = share.backward()?;
-            for place in 0..self.trees.len() {
-                let (p, kept) = (&self.layout.places[place], moved.get(place).cloned().flatten());
-                let value = if p.trained { grads.param(&p.param).map(Tensor::contiguous) } else { kept };
-                self.join(slot, place, value);
-            }
-            self.losses.push(loss);
+            self.push_gradients(slot, loss, self.layout.gradients(&grads));
             return Ok(());
         }
+        let moved = self.moved();
         // A bucket is ready when the sweep has passed the first use of each of its parameters.
         let (uses, mut floor) = (share.tape().first_uses(), usize::MAX);
         let ready = self.buckets.iter().map(|bucket| {
@@ -94,8 +89,16 @@ impl<'a, T: Float> SlotSum<'a, T> {
         Ok(())
     }
 
+    /// Adds a slot: its loss, and the gradients of its share of the loss of all.
+    pub(super) fn push_gradients(&mut self, slot: usize, loss: f64, gradients: Values<T>) {
+        for (place, (gradient, moved)) in gradients.into_iter().zip(self.moved()).enumerate() {
+            self.join(slot, place, gradient.or(moved));
+        }
+        self.losses.push(loss);
+    }
+
     /// What a slot has moved, which is then as it was.
-    fn moved(&self) -> Vec<Option<Tensor<T>>> {
+    pub(super) fn moved(&self) -> Values<T> {
         let moved = self.layout.places.iter().zip(&self.before).map(|(place, before)| {
             let before = before.as_ref()?;
             let now = Some(place.param.value()).filter(|now| !now.shares_data(before))?;
@@ -105,9 +108,16 @@ impl<'a, T: Float> SlotSum<'a, T> {
         moved.collect()
     }
 
+    /// Puts back what a slot has moved.
+    pub(super) fn move_again(&self, moved: Values<T>) {
+        for (place, moved) in self.layout.places.iter().zip(moved) {
+            moved.into_iter().for_each(|moved| place.param.set(moved));
+        }
+    }
+
     fn join(&mut self, slot: usize, place: usize, value: Option<Tensor<T>>) {
         if let Some(tree) = self.trees.get_mut(place) {
-            tree.push(slot, 0, value, add);
+            tree.push(slot, 0, value.map_or(Sum::None, Sum::One), Sum::add);
         }
     }
 
@@ -115,7 +125,7 @@ impl<'a, T: Float> SlotSum<'a, T> {
     fn bucket(
         &mut self,
         slot: usize,
-        moved: &[Option<Tensor<T>>],
+        moved: &Values<T>,
         grad: impl Fn(crate::param::ParamId) -> Option<Tensor<T>>,
     ) -> Result<()> {
         let bucket = self.buckets.get(self.sent).cloned().unwrap_or_default();
@@ -141,11 +151,15 @@ impl<'a, T: Float> SlotSum<'a, T> {
         let bucket = self.buckets.get(self.sent).cloned().unwrap_or_default();
         self.sent += 1;
         let ranks = others(self.layout.rank, self.layout.size);
+        for tree in self.trees.get_mut(bucket.clone()).unwrap_or_default() {
+            tree.each(Sum::settle);
+        }
         let message = |to: usize| {
             let mut bytes = Vec::new();
             for place in bucket.clone().filter(|_| well) {
-                bytes.extend(self.trees[place].nodes().map(|sum| u8::from(sum.is_some())));
-                for sum in self.trees[place].nodes().flatten() {
+                let sums = || self.trees[place].nodes().map(Sum::settled);
+                bytes.extend(sums().map(|sum| u8::from(sum.is_some())));
+                for sum in sums().flatten() {
                     let part = sum.as_slice().and_then(|sum| sum.get(self.layout.range(place, to)));
                     put(&mut bytes, part.unwrap_or_default());
                 }
@@ -156,9 +170,44 @@ impl<'a, T: Float> SlotSum<'a, T> {
     }
 }
 
-pub(super) fn add<T: Float>(a: Option<Tensor<T>>, b: Option<Tensor<T>>) -> Option<Tensor<T>> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(accumulate::add(a, &b)),
-        (a, b) => a.or(b),
+/// Elements up to which two tensors wait for two others, to be added in one pass.
+const SMALL: usize = 1 << 20;
+
+/// The sum of a subtree, perhaps one of two tensors that have not been added yet.
+pub(super) enum Sum<T: Float> {
+    None,
+    One(Tensor<T>),
+    Two(Tensor<T>, Tensor<T>),
+}
+
+impl<T: Float> Sum<T> {
+    pub fn add(self, other: Sum<T>) -> Sum<T> {
+        match (self, other) {
+            (sum, Sum::None) | (Sum::None, sum) => sum,
+            (Sum::One(a), Sum::One(b)) if a.numel() <= SMALL => Sum::Two(a, b),
+            (Sum::Two(a, b), Sum::Two(c, d)) => Sum::One(accumulate::add_four(a, [b, c, d])),
+            (a, b) => match (a.tensor(), b.tensor()) {
+                (Some(a), Some(b)) => Sum::One(accumulate::add(a, &b)),
+                (a, b) => a.or(b).map_or(Sum::None, Sum::One),
+            },
+        }
+    }
+
+    pub fn tensor(self) -> Option<Tensor<T>> {
+        match self {
+            Sum::None => None,
+            Sum::One(sum) => Some(sum),
+            Sum::Two(a, b) => Some(accumulate::add(a, &b)),
+        }
+    }
+
+    /// Adds what has not been added yet.
+    fn settle(&mut self) {
+        *self = std::mem::replace(self, Sum::None).tensor().map_or(Sum::None, Sum::One);
+    }
+
+    /// The sum, after [`settle`](Sum::settle).
+    pub fn settled(&self) -> Option<&Tensor<T>> {
+        if let Sum::One(sum) = self { Some(sum) } else { None }
     }
 }

@@ -3,8 +3,8 @@
 use super::{
     agree::agree,
     communicator::{Communicator, others},
-    layout::{BLOCK, Layout, put, take, used_up},
-    slots::{SlotSum, add},
+    layout::{BLOCK, Layout, Values, put, take, used_up},
+    slots::{SlotSum, Sum},
     tree::{Tree, subtrees},
 };
 use crate::{
@@ -16,9 +16,6 @@ use crate::{
 };
 use serde::Serialize;
 use std::ops::Range;
-
-/// By the places of a layout.
-type Values<T> = Vec<Option<Tensor<T>>>;
 
 /// The sums over all slots of a step, as far as they belong to this process.
 pub(crate) struct Sums<'a, T: Float> {
@@ -36,7 +33,7 @@ impl<'a, T: Float> Sums<'a, T> {
         let (world, layout) = (own.world, own.layout);
         if world.size() == 1 {
             made?;
-            let pieces = own.trees.into_iter().map(|tree| tree.total(add).flatten()).collect();
+            let pieces = own.trees.into_iter().map(|tree| tree.total(Sum::add)?.tensor()).collect();
             return Ok(Sums { world, layout, losses: own.losses, pieces });
         }
         own.send_rest(made.is_ok())?;
@@ -82,7 +79,7 @@ impl<'a, T: Float> Sums<'a, T> {
             if from == self.layout.rank {
                 for (&(start, level), sum) in nodes.iter().zip(own.trees[place].nodes()) {
                     let part =
-                        sum.as_ref().and_then(|sum| Some(sum.as_slice()?.get(range.clone())?.to_vec()));
+                        sum.settled().and_then(|sum| Some(sum.as_slice()?.get(range.clone())?.to_vec()));
                     tree.push(start, level, part, join);
                 }
                 continue;

@@ -24,6 +24,11 @@ impl<V> Tree<V> {
         self.nodes.push((start, level, value));
     }
 
+    /// Changes what stands for each subtree.
+    pub fn each(&mut self, mut f: impl FnMut(&mut V)) {
+        self.nodes.iter_mut().for_each(|(.., value)| f(value));
+    }
+
     /// The subtrees, in their order.
     pub fn nodes(&self) -> impl Iterator<Item = &V> {
         self.nodes.iter().map(|(.., value)| value)

@@ -13,8 +13,9 @@ enum Held {
 impl Map {
     pub(crate) fn open(path: &Path) -> Result<Map> {
         let file = File::open(path).map_err(|e| Error::io(path, e))?;
-        // SAFETY: nothing in this process writes files in place: they are replaced as a whole. That nobody
-        // else does as long as one is mapped is asked of the user where a map is made.
+        // SAFETY: nothing in this process writes into files that may be mapped: they are replaced as a whole,
+        // and new ones written before they are mapped. That nobody else does as long as one is mapped is asked
+        // of the user where a map is made.
         let map = unsafe { memmap2::Mmap::map(&file) };
         let held = map.map(Held::Mapped).or_else(|_| std::fs::read(path).map(Held::Read));
         held.map(Map).map_err(|e| Error::io(path, e))

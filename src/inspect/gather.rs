@@ -161,6 +161,7 @@ impl Observed {
             bytes: 0,
             memory: 0,
             backward_memory: None,
+            again: 0,
             nanos: 0,
             backward_nanos: 0,
             kinks: 0,
@@ -184,7 +185,7 @@ impl Observed {
             .map(|(operand, value)| Constant { operand: *operand as usize, value: value.cast() })
             .collect();
         self.adjoint = seen.adjoint.as_ref().map(Tensor::cast);
-        (self.nanos, self.backward_nanos) = (seen.nanos, seen.backward_nanos);
+        (self.nanos, self.backward_nanos, self.again) = (seen.nanos, seen.backward_nanos, seen.again);
         self.kept = seen
             .kept
             .iter()

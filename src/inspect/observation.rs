@@ -48,6 +48,9 @@ pub struct Observed {
     /// sweep.
     #[serde(alias = "memory_swept")]
     pub backward_memory: Option<usize>,
+    /// Bytes that its rule holds beside these while it runs a block again, as that of a checkpoint does.
+    #[serde(default)]
+    pub again: usize,
     /// Time to compute the value, in nanoseconds; 0 for scalars, whose time is that of the program around
     /// them.
     pub nanos: u64,

@@ -15,6 +15,20 @@ impl NumberExpr<2> for Plus {
     }
 }
 
+/// `(a + b) + (c + d)` for tensors of one shape: a third fewer bytes are moved than by three sums.
+pub(crate) fn add_four<T: FloatElement>(mut a: Tensor<T>, [b, c, d]: [Tensor<T>; 3]) -> Tensor<T> {
+    if let (Some(target), [Some(b), Some(c), Some(d)]) =
+        (a.try_mut_slice(), [&b, &c, &d].map(Tensor::as_slice))
+    {
+        for_chunks(target, GRAIN, |start, target| {
+            let rest = b[start..].iter().zip(&c[start..]).zip(&d[start..]);
+            target.iter_mut().zip(rest).for_each(|(t, ((&b, &c), &d))| *t = (*t + b) + (c + d));
+        });
+        return a;
+    }
+    add(add(a, &b), &add(c, &d))
+}
+
 /// `a + b` for tensors of one shape.
 pub(crate) fn add<T: FloatElement>(mut a: Tensor<T>, b: &Tensor<T>) -> Tensor<T> {
     if let (Some(target), Some(source)) = (a.try_mut_slice(), b.as_slice()) {

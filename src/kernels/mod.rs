@@ -17,6 +17,7 @@ pub(crate) mod recurrent;
 pub(crate) mod reduce;
 pub(crate) mod rows;
 pub(crate) mod softmax;
+pub(crate) mod spread;
 pub(crate) mod standardize;
 pub(crate) mod update;
 mod vectorised;

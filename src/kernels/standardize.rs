@@ -28,7 +28,7 @@ pub(crate) enum Affine<'a, T> {
 
 /// Of a group: mean, 1 / deviation and variance; or mean, 1 / deviation, and of the gradients, the sum and
 /// the sum of products with the standardised numbers.
-type Stats<T> = [T; 4];
+pub(super) type Stats<T> = [T; 4];
 
 /// Gradients of the operands: numbers, weights, biases.
 pub(crate) struct Slopes<T: FloatElement> {
@@ -178,7 +178,7 @@ vectorised! {
 }
 
 /// Groups whose numbers lie in columns that are worked on side by side.
-const STRIP: usize = 32;
+pub(super) const STRIP: usize = 32;
 
 vectorised! {
     /// Of columns, as many as `found` has: the mean and the sum of the squared distances from it, number by
@@ -290,7 +290,10 @@ impl Groups {
     }
 
     /// A few numbers for each group, all groups side by side: `f` fills in those of a few, from the first on.
-    fn each<T: FloatElement>(self, f: impl Fn(usize, &mut [Stats<T>]) + Sync) -> Checked<Tensor<T>> {
+    pub(super) fn each<T: FloatElement>(
+        self,
+        f: impl Fn(usize, &mut [Stats<T>]) + Sync,
+    ) -> Checked<Tensor<T>> {
         let width = size_of::<Stats<T>>() / size_of::<T>();
         let each = (self.outer * self.inner).max(1);
         let all = Tensor::build(Shape::new(&[self.groups, width]), |out| {
@@ -301,6 +304,20 @@ impl Groups {
             });
         });
         all.made()
+    }
+
+    /// How many numbers a group has.
+    pub fn each_has(self) -> f64 {
+        (self.outer * self.inner) as f64
+    }
+
+    /// Mean and squared distances from it of some groups.
+    pub(super) fn spread_of<T: FloatElement>(self, x: &[T], first: usize, found: &mut [[f64; 2]]) {
+        if self.in_columns() {
+            column_moments(&x[first..], self.groups, self.outer, found);
+        } else {
+            found.iter_mut().enumerate().for_each(|(k, found)| *found = self.moments(x, first + k));
+        }
     }
 
     /// Runs `f(start of a row, row of the output)` for rows that have one number of each group.
@@ -331,23 +348,21 @@ fn stats<T: FloatElement>(all: &[T], group: usize) -> Stats<T> {
 
 /// Mean, 1 / √(variance + eps) and variance (divided by n) of each group of `x`, which is in row-major order.
 pub(crate) fn statistics<T: FloatElement>(x: &[T], at: Groups, eps: f64) -> Checked<Tensor<T>> {
-    let n = (at.outer * at.inner) as f64;
+    let n = at.each_has();
     at.each(|first, out: &mut [Stats<T>]| {
         let mut found = [[0.0; 2]; STRIP];
         let found = &mut found[..out.len()];
-        if at.in_columns() {
-            column_moments(&x[first..], at.groups, at.outer, found);
-        } else {
-            found.iter_mut().enumerate().for_each(|(k, found)| *found = at.moments(x, first + k));
-        }
-        for (out, &mut [mean, squares]) in out.iter_mut().zip(found) {
-            let variance = squares / n;
-            // Not max, which would lose NaN.
-            let variance = if variance < 0.0 { 0.0 } else { variance };
-            let scale = 1.0 / (variance + eps).sqrt();
-            *out = [mean, scale, variance, 0.0].map(T::constant);
-        }
+        at.spread_of(x, first, found);
+        out.iter_mut().zip(found).for_each(|(out, &mut found)| *out = statistic(found, n, eps));
     })
+}
+
+pub(super) fn statistic<T: FloatElement>([mean, squares]: [f64; 2], n: f64, eps: f64) -> Stats<T> {
+    let variance = squares / n;
+    // Not max, which would lose NaN.
+    let variance = if variance < 0.0 { 0.0 } else { variance };
+    let scale = 1.0 / (variance + eps).sqrt();
+    [mean, scale, variance, 0.0].map(T::constant)
 }
 
 /// Mean and variance of each group, from its statistics.
@@ -385,23 +400,24 @@ impl<'a, T: Copy> Affine<'a, T> {
             other => other,
         }
     }
+
+    fn by_place(self) -> Option<&'a [T]> {
+        if let Affine::ByPlace(w, _) = self { Some(w) } else { None }
+    }
 }
 
-/// The gradients, from those of the result.
-pub(crate) fn backward<T: FloatElement>(
+/// Of each group mean and 1 / deviation, and the sums of the gradients of the result and of their products
+/// with the standardised numbers: for weights by group without the weight, so that they are its and the
+/// bias's gradients.
+pub(crate) fn slope_statistics<T: FloatElement>(
     x: &[T],
     g: &[T],
-    shape: &Shape,
     at: Groups,
     statistics: &Tensor<T>,
     affine: Affine<T>,
-) -> Checked<Slopes<T>> {
-    let n = (at.outer * at.inner) as f64;
-    let by_place = if let Affine::ByPlace(w, _) = affine { Some(w) } else { None };
-    // For weights by group the sums are first those without the weight: they are its and the bias's
-    // gradients.
-    let known = statistics.as_slice().unwrap_or_default();
-    let all = at.each(|first, out: &mut [Stats<T>]| {
+) -> Checked<Tensor<T>> {
+    let (by_place, known) = (affine.by_place(), statistics.as_slice().unwrap_or_default());
+    at.each(|first, out: &mut [Stats<T>]| {
         for (k, out) in out.iter_mut().enumerate() {
             *out = stats(known, first + k);
         }
@@ -416,8 +432,22 @@ pub(crate) fn backward<T: FloatElement>(
             }
             *out = [mean, scale, T::constant(total[0]), T::constant(total[1])];
         }
-    })?;
-    let all = all.as_slice().unwrap_or_default();
+    })
+}
+
+/// The gradients, from those of the result: by the sums of these numbers, and by those over all that the
+/// statistics are of, `n` for each group.
+pub(crate) fn backward<T: FloatElement>(
+    x: &[T],
+    g: &[T],
+    shape: &Shape,
+    at: Groups,
+    own: &Tensor<T>,
+    (all, n): (&Tensor<T>, f64),
+    affine: Affine<T>,
+) -> Checked<Slopes<T>> {
+    let by_place = affine.by_place();
+    let [own, all] = [own, all].map(|t| t.as_slice().unwrap_or_default());
     let slopes = Tensor::build(shape.clone(), |out| {
         if at.in_columns() {
             let weight = if let Affine::ByGroup(w, _) = affine { Some(w) } else { None };
@@ -435,7 +465,7 @@ pub(crate) fn backward<T: FloatElement>(
     let (weight, bias) = match affine {
         Affine::None => (None, None),
         Affine::ByGroup(..) => {
-            let pick = |k: usize| Tensor::from_fn([at.groups], |group| stats(all, group)[k]);
+            let pick = |k: usize| Tensor::from_fn([at.groups], |group| stats(own, group)[k]);
             (Some(pick(3)), Some(pick(2)))
         }
         Affine::ByPlace(..) => {

@@ -133,7 +133,7 @@ fn track<T: Float>(
     [running_mean, running_var, batches]: [&Param<T>; 3],
     momentum: Option<f64>,
     (mean, variance): (Tensor<T>, Tensor<T>),
-    each: usize,
+    each: f64,
 ) {
     let tape = x.tape();
     if tape.is_recomputing() {
@@ -141,7 +141,7 @@ fn track<T: Float>(
     }
     tape.no_grad(|| {
         // Divided by n - 1.
-        let variance = tape.constant(variance) * (each as f64 / (each as f64 - 1.0));
+        let variance = tape.constant(variance) * (each / (each - 1.0));
         let count = batches.value().item().map_or(0.0, |v| v.to_f64()) + 1.0;
         batches.set(Tensor::scalar(T::from_f64(count)));
         let share = momentum.unwrap_or(1.0 / count);
@@ -167,10 +167,9 @@ impl<T: Float> Layer<T> for BatchNorm<T> {
         let part = |p: &Option<Param<T>>| p.as_ref().map(|p| tape.param(p));
         let (weight, bias) = (part(&self.weight), part(&self.bias));
         if tape.is_training() {
-            let (y, moments) = x.batch_norm_by_batch(weight.as_ref(), bias.as_ref(), self.eps);
+            let (y, moments, each) = x.batch_norm_by_batch(weight.as_ref(), bias.as_ref(), self.eps);
             if y.failed_id().is_none() && x.numel() > 0 {
                 let running = [&self.running_mean, &self.running_var, &self.num_batches_tracked];
-                let each = x.numel() / x.dim(1).max(1);
                 tape.not_replayable("batch_norm moves running statistics in training");
                 track(x, running, self.momentum, moments, each);
             }
@@ -319,7 +318,7 @@ impl<T: Float> Layer<T> for InstanceNorm<T> {
             if y.failed_id().is_none() && x.numel() > 0 {
                 let each = x.numel() / (x.dim(0) * x.dim(1)).max(1);
                 tape.not_replayable("instance_norm moves running statistics in training");
-                track(x, [mean, variance, batches], self.momentum, x.instance_moments(), each);
+                track(x, [mean, variance, batches], self.momentum, x.instance_moments(), each as f64);
             }
             return y;
         }

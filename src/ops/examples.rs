@@ -256,7 +256,7 @@ impl<T: Float> Standardized<T> {
         }
         let at = Groups { outer, groups: groups.saturating_mul(n), inner };
         let how = Standardize { at, ..self.how };
-        run(&Standardized { how, known: None } as &dyn Rule<T>, &operands)
+        run(&Standardized { how, known: None, of_all: None } as &dyn Rule<T>, &operands)
     }
 }
 

@@ -360,6 +360,8 @@ pub(crate) struct Standardized<T: TapeFloat> {
     pub how: Standardize,
     /// The statistics of x, unless they are to be computed whenever x is given.
     pub known: Option<Tensor<T>>,
+    /// How many numbers they are of for each group, if x is a part of them, and other tapes have the others.
+    pub of_all: Option<f64>,
 }
 
 /// Reading by index, and adding by index.

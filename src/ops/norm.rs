@@ -7,8 +7,11 @@ use super::{
 };
 use crate::{
     error::Checked,
-    kernels::standardize::{Groups, moments, statistics},
-    tape::Var,
+    kernels::{
+        spread::{spread, spread_statistics},
+        standardize::{Groups, moments, statistics},
+    },
+    tape::{Join, Peers, Var},
     tensor::{Shape, Tensor},
 };
 
@@ -26,7 +29,7 @@ impl<'t, T: Float> Var<'t, T> {
     /// again; in a [`Program`](crate::Program), which runs it on other values, it doesn't.
     fn standardize(&self, kind: Norm, at: Groups, eps: f64, by_place: bool) -> Standardized<T> {
         let known = if self.tape().is_traced() { None } else { self.statistics(at, eps).ok() };
-        Standardized { how: Standardize { kind, at, eps, by_place }, known }
+        Standardized { how: Standardize { kind, at, eps, by_place }, known, of_all: None }
     }
 
     fn statistics(&self, at: Groups, eps: f64) -> Checked<Tensor<T>> {
@@ -107,7 +110,7 @@ impl<'t, T: Float> Var<'t, T> {
             Some(self.tape().constant(Tensor::from_fn([at.groups], |i| values[i % values.len()])))
         };
         let how = Standardize { kind, at, eps: 0.0, by_place: false };
-        let op = Standardized { how, known: Some(known) };
+        let op = Standardized { how, known: Some(known), of_all: None };
         Some(self.tape().apply(op, &[self, &each(weight)?, &each(bias)?]))
     }
 
@@ -169,20 +172,33 @@ impl<'t, T: Float> Var<'t, T> {
         }
     }
 
-    /// Batch normalisation by the batch's own mean and variance, and these (the variance divided by n), which
-    /// are empty where something failed.
+    /// The operation by the statistics of a batch of which this is a part.
+    fn standardize_by_all(&self, at: Groups, eps: f64, peers: &dyn Peers) -> Checked<Standardized<T>> {
+        let x = self.tensor().contiguous().made()?;
+        let all = peers.join(spread(x.as_slice().unwrap_or_default(), at)?, Join::Spreads)?;
+        let n = all.first().copied().unwrap_or_default();
+        if n < 2.0 || all.len() != 1 + 2 * at.groups {
+            return Err(format!("{n} values of each of {} channels have no variance", at.groups));
+        }
+        let how = Standardize { kind: Norm::Batch, at, eps, by_place: false };
+        Ok(Standardized { how, known: Some(spread_statistics(&all, eps)), of_all: Some(n) })
+    }
+
+    /// Batch normalisation by the batch's own mean and variance, and these (the variance divided by n) with n;
+    /// they are empty where something failed.
     #[track_caller]
     pub(crate) fn batch_norm_by_batch(
         &self,
         weight: Option<&Var<'t, T>>,
         bias: Option<&Var<'t, T>>,
         eps: f64,
-    ) -> (Var<'t, T>, (Tensor<T>, Tensor<T>)) {
+    ) -> (Var<'t, T>, (Tensor<T>, Tensor<T>), f64) {
         let none = || (Tensor::zeros([0]), Tensor::zeros([0]));
+        let peers = self.tape().peers();
         let failed = match self.has_channels(2) {
             _ if self.failed_id().is_some() => Some(self.clone()),
             Err(message) => Some(self.tape().fail_op("batch_norm", message, &[self])),
-            Ok(_) if self.numel() / self.shape()[1].max(1) == 1 || eps <= 0.0 => {
+            Ok(_) if self.numel() / self.shape()[1].max(1) == 1 && peers.is_none() || eps <= 0.0 => {
                 let message = format!(
                     "takes more than one value for each channel, and eps above 0, not {} and {eps}",
                     self.shape()
@@ -192,16 +208,26 @@ impl<'t, T: Float> Var<'t, T> {
             Ok(_) => self.unfit("batch_norm", &self.shape()[1..2], (weight, bias)),
         };
         if let Some(failed) = failed {
-            return (failed, none());
+            return (failed, none(), 0.0);
         }
         if self.numel() == 0 {
-            return (self.clone(), none());
+            return (self.clone(), none(), 0.0);
         }
-        let op = self.standardize(Norm::Batch, channels_of(self.shape()), eps, false);
-        let found = op.known.clone();
-        match found.map_or_else(|| self.statistics(channels_of(self.shape()), eps), Ok) {
-            Ok(found) => (self.standardized(op, (weight, bias)), moments(&found)),
-            Err(message) => (self.tape().fail_op("batch_norm", message, &[self]), none()),
+        let at = channels_of(self.shape());
+        let op = match peers {
+            Some(peers) => self.standardize_by_all(at, eps, &*peers),
+            None => Ok(self.standardize(Norm::Batch, at, eps, false)),
+        };
+        let found = op.and_then(|op| {
+            let found = op.known.clone().map_or_else(|| self.statistics(at, eps), Ok)?;
+            Ok((op, found))
+        });
+        match found {
+            Ok((op, found)) => {
+                let n = op.of_all.unwrap_or(at.each_has());
+                (self.standardized(op, (weight, bias)), moments(&found), n)
+            }
+            Err(message) => (self.tape().fail_op("batch_norm", message, &[self]), none(), 0.0),
         }
     }
 

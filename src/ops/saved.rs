@@ -36,7 +36,7 @@ macro_rules! saved {
             pub fn op<T: Float>(&self) -> TensorOp<T> {
                 match self {
                     SavedOp::Where => TensorOp::Where(Where),
-                    SavedOp::Standardize(how) => TensorOp::Standardize(Standardized { how: *how, known: None }),
+                    SavedOp::Standardize(how) => TensorOp::Standardize(Standardized { how: *how, known: None, of_all: None }),
                     $(SavedOp::$variant(op) => TensorOp::$variant(op.clone()),)*
                 }
             }

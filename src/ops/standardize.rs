@@ -6,9 +6,9 @@ use super::{
 };
 use crate::{
     error::{Checked, Error},
-    kernels::standardize::{Affine, Slopes, backward, forward, statistics},
+    kernels::standardize::{Affine, Slopes, backward, forward, slope_statistics, statistics},
     real::About,
-    tape::{Rule, Step, Var},
+    tape::{Join, Peers, Rule, Step, Var},
     tensor::{Shape, Tensor},
 };
 use std::borrow::Cow;
@@ -19,12 +19,24 @@ impl<T: Float> Standardized<T> {
     }
 
     /// The gradients of a constant input and weight.
-    fn slopes(&self, x: &Tensor<T>, g: &Tensor<T>, weight: Option<&Tensor<T>>) -> Checked<Slopes<T>> {
+    fn slopes(
+        &self,
+        x: &Tensor<T>,
+        g: &Tensor<T>,
+        weight: Option<&Tensor<T>>,
+        peers: Option<&dyn Peers>,
+    ) -> Checked<Slopes<T>> {
         let whole = |t: &Tensor<T>| t.contiguous().made();
         let (source, g, weight) = (whole(x)?, whole(g)?, weight.map(whole).transpose()?);
         let affine = self.affine(weight.as_ref().and_then(|w| w.as_slice()), None);
         let [source, g] = [&source, &g].map(|t| t.as_slice().unwrap_or_default());
-        backward(source, g, x.shape(), self.how.at, &self.statistics(source)?, affine)
+        let own = slope_statistics(source, g, self.how.at, &self.statistics(source)?, affine)?;
+        let (all, n) = match (self.of_all, peers) {
+            (None, _) => (own.clone(), self.how.at.each_has()),
+            (Some(n), Some(peers)) => (sums_of_all(&own, peers)?, n),
+            (Some(_), None) => return Err("the other parts of the batch are gone".into()),
+        };
+        backward(source, g, x.shape(), self.how.at, &own, (&all, n), affine)
     }
 
     fn affine<'a>(&self, weight: Option<&'a [T]>, bias: Option<&'a [T]>) -> Affine<'a, T> {
@@ -65,6 +77,18 @@ impl<T: Float> Standardized<T> {
             }
         }
     }
+}
+
+/// Statistics whose sums, the last two of each group, are those over all parts of a batch.
+fn sums_of_all<T: Float>(own: &Tensor<T>, peers: &dyn Peers) -> Checked<Tensor<T>> {
+    let known = own.as_slice().unwrap_or_default();
+    let sums = known.as_chunks::<4>().0.iter().flat_map(|&[.., a, b]| [a.to_f64(), b.to_f64()]);
+    let all = peers.join(sums.collect(), Join::Sums)?;
+    let of = |i: usize| match i % 4 {
+        0 | 1 => known[i],
+        k => all.get(i / 4 * 2 + k - 2).map_or(T::default(), |&sum| T::from_f64(sum)),
+    };
+    Ok(Tensor::from_fn(own.shape(), of))
 }
 
 impl<T: Float> Rule<T> for Standardized<T> {
@@ -127,13 +151,18 @@ impl<T: Float> Rule<T> for Standardized<T> {
     }
 
     fn backward<'t>(&self, step: &mut Step<'_, 't, T>) {
+        let tape = step.tape();
+        if step.graph() && self.of_all.is_some() {
+            let why = "statistics of several tapes can't be differentiated twice";
+            return step.fail(Error::op(Rule::<T>::name(self), why, None));
+        }
         if step.graph() {
             return self.recorded(step);
         }
-        let tape = step.tape();
         let (x, g) = (step.input(0), step.take_grad());
         let weight = (step.inputs() > 1).then(|| step.input(1));
-        let all = match self.slopes(x.tensor(), g.tensor(), weight.as_ref().map(|w| w.tensor())) {
+        let (weight, peers) = (weight.as_ref().map(|w| w.tensor()), tape.peers());
+        let all = match self.slopes(x.tensor(), g.tensor(), weight, peers.as_deref()) {
             Ok(all) => all,
             Err(why) => return step.fail(Error::op(Rule::<T>::name(self), why, None)),
         };

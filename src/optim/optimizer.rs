@@ -40,6 +40,17 @@ pub trait Optimizer<T: Float = f32> {
         let _ = (model, shard);
         Err(Error::invalid("Optimizer", "this one has no step_shard, so it can't be divided among processes"))
     }
+    /// Its options but the learning rate, in words: processes that train together tell them to each other,
+    /// and go on only if they are the same. One that says nothing isn't compared.
+    ///
+    /// ```
+    /// use kolmo::optim::{Adam, Optimizer};
+    /// let adam: Adam = Adam::new(0.1).betas(0.8, 0.99);
+    /// assert!(adam.options().contains("betas: (0.8, 0.99)"));
+    /// ```
+    fn options(&self) -> String {
+        String::new()
+    }
     /// The learning rate.
     fn lr(&self) -> f64;
     /// Sets the learning rate, as schedules do.

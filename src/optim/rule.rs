@@ -19,7 +19,7 @@ use serde::Serialize;
 use std::{collections::BTreeMap, fmt, ops::Range};
 
 /// How an optimiser changes a parameter.
-pub(super) trait Rule: Copy {
+pub(super) trait Rule: Copy + fmt::Debug {
     /// The optimiser's name, for errors.
     const NAME: &'static str;
     /// Whether the options make sense.
@@ -248,6 +248,12 @@ impl<T: Float, R: Rule> Base<T, R> {
         error.map_or(Ok(found), Err)
     }
 
+    /// All that a step depends on beside what changes from step to step.
+    pub fn options(&self) -> String {
+        let Base { rule, weight_decay, maximize, groups, .. } = self;
+        format!("{rule:?}, weight_decay: {weight_decay}, maximize: {maximize}, groups: {groups:?}")
+    }
+
     #[doc(alias = "state_dict")]
     pub fn state<M: Serialize + ?Sized>(&self, model: &M) -> OptimState<T> {
         let known = |(name, p): (String, Param<T>)| Some((name, self.slots.get(&p.id())?.clone()));
@@ -361,6 +367,9 @@ macro_rules! optimizer {
                 shard: &$crate::optim::Shard<T>,
             ) -> $crate::error::Result<()> {
                 self.0.step_shard(model, shard)
+            }
+            fn options(&self) -> String {
+                self.0.options()
             }
             fn lr(&self) -> f64 {
                 self.0.lr

@@ -34,7 +34,8 @@ impl History {
 
     fn plot_at(&self, path: &Path) -> Result<()> {
         let names = self.metrics();
-        let loss = Plot { title: "Training".into(), ..self.curves(&["loss"]) };
+        let loss = self.curves(&["loss"]).axes("epoch", "mean loss of the training examples");
+        let loss = Plot { title: "Training".into(), ..loss };
         let metrics = self.curves(&names).axes("epoch", "metrics");
         let height = if names.is_empty() { 500 } else { 900 };
         let of = |plot: &Plot| plot.ranges().map_err(|message| wrong(path, message));

@@ -2,10 +2,15 @@
 use super::{
     ids::Epoch,
     parts::{Settings, Tape, TapeNumber, TensorPart as _},
+    peers::Peers,
     random::Random,
     statements::Statements,
 };
-use std::{cell::Cell, fmt, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+    rc::Rc,
+};
 
 /// Puts a setting back to what it was.
 pub(crate) struct Restore<'a, V: Copy> {
@@ -35,6 +40,7 @@ impl<T: TapeNumber> Tape<T> {
                 witnessed: Cell::new(false),
                 again: Cell::new(false),
                 random: Cell::new(Random::new(0)),
+                peers: RefCell::default(),
             },
             stash: Rc::default(),
             epoch: Cell::new(Epoch::fresh()),
@@ -151,6 +157,17 @@ impl<T: TapeNumber> Tape<T> {
 
     pub(crate) fn epoch(&self) -> Epoch {
         self.epoch.get()
+    }
+}
+
+impl<T: TapeNumber> Tape<T> {
+    pub(crate) fn set_peers(&self, peers: Rc<dyn Peers>) {
+        self.settings.peers.replace(Some(peers));
+    }
+
+    /// None of a tape that has the whole batch, or what is taken for one.
+    pub(crate) fn peers(&self) -> Option<Rc<dyn Peers>> {
+        self.settings.peers.borrow().clone()
     }
 }
 

@@ -115,6 +115,15 @@ impl<T: TapeFloat> Tape<T> {
         }
     }
 
+    /// A node's rule holds so many bytes while it runs a block again.
+    #[cold]
+    pub(super) fn note_again(&self, node: NodeId, bytes: usize) {
+        if let Some(watch) = &mut *self.tensors.watch.borrow_mut() {
+            watch.complete(node.place() + 1);
+            watch.seen[node.place()].again = bytes;
+        }
+    }
+
     /// Something is added to an adjoint.
     #[cold]
     pub(super) fn note_flow(&self, from: StatementId, to: Place, element: Option<usize>, value: Tensor<T>) {

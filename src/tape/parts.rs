@@ -3,6 +3,7 @@ use super::{
     ids::{Epoch, NodeId, StatementId},
     leaf::Params,
     mixed::Mixed,
+    peers::Peers,
     random::Random,
     statements::{Local, Statements},
     sweep_state::{Parts, Sweep},
@@ -142,6 +143,8 @@ pub(crate) struct Settings {
     /// Whether what is run was run before: then layers do nothing beside their results.
     pub again: Cell<bool>,
     pub random: Cell<Random>,
+    /// Tapes with other parts of the batch.
+    pub peers: RefCell<Option<Rc<dyn Peers>>>,
 }
 
 /// The tensors' part of a tape.

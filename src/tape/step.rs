@@ -43,6 +43,13 @@ impl<'t, T: TapeFloat> Step<'_, 't, T> {
         node(a).is_some_and(|n| node(b) == Some(n))
     }
 
+    /// Says that the rule holds so many bytes for a while.
+    pub(crate) fn note_again(&self, bytes: impl FnOnce() -> usize) {
+        if self.sweep.observed {
+            self.tape.note_again(self.index, bytes());
+        }
+    }
+
     /// Whether the rule's own operations are recorded, to be differentiated again.
     pub(crate) fn graph(&self) -> bool {
         self.sweep.graph

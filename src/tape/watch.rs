@@ -38,6 +38,8 @@ pub(crate) struct Seen<T: Element> {
     pub adjoint: Option<Tensor<T>>,
     pub nanos: u64,
     pub backward_nanos: u64,
+    /// Bytes that its rule held while it ran a block again.
+    pub again: usize,
 }
 
 impl<T: Element> Default for Watch<T> {
@@ -63,6 +65,7 @@ impl<T: Element> Default for Seen<T> {
             adjoint: None,
             nanos: 0,
             backward_nanos: 0,
+            again: 0,
         }
     }
 }

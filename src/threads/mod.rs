@@ -18,7 +18,7 @@ pub(crate) use pool::parallel_for;
 pub(crate) use scratch::{Scratch, with_scratch};
 #[cfg(feature = "mpi")]
 pub(crate) use start::pause;
-pub(crate) use start::{JoinHandle, start};
+pub(crate) use start::{JoinHandle, scope, start, start_in};
 
 #[cfg(test)]
 mod tests;

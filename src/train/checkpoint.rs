@@ -1,12 +1,14 @@
 //! A run in a file: the model with its masks and codebooks, what the optimiser remembers, and whatever else
 //! says where the run is. A safetensors file, so that other programs can look at the weights in it.
 use super::{
+    joint::Shares,
     loading::{Fields, refuse},
     restore::{Beside, Held, apply, collect, plan},
     weights::{Entry, write},
 };
 use crate::{
     data::opened,
+    distributed::{Communicator, Layout, agree},
     error::{Error, Result},
     files, numbers,
     ops::Float,
@@ -14,12 +16,16 @@ use crate::{
 };
 use safetensors::{SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+};
 
 /// The key of what isn't tensors, as JSON.
 const KEY: &str = "kolmo.run";
 /// Version 1 knew neither step sizes nor what is frozen.
 const VERSION: u32 = 2;
+const WHAT: &str = "save_checkpoint";
 
 /// What isn't tensors.
 #[derive(Serialize, Deserialize)]
@@ -96,15 +102,32 @@ impl Saved {
 
     /// Writes the file, where what was written can be read as `Back`.
     pub(super) fn write<R: Serialize, Back: DeserializeOwned>(self, path: &Path, run: &R) -> Result<()> {
+        let (entries, head) = self.entries(run)?;
+        write(path, WHAT, entries, Some(head), |bytes| read::<Back>(path, bytes).map(|_| ()))
+    }
+
+    /// The same by several processes, each of which has its part of what the optimiser remembers.
+    pub(super) fn write_together<T: Float, R: Serialize, Back: DeserializeOwned>(
+        self,
+        world: &dyn Communicator,
+        layout: &Layout<T>,
+        path: &Path,
+        run: &R,
+    ) -> Result<()> {
+        let made = self.entries(run).and_then(|(entries, head)| Shares::of(layout, entries, head));
+        agree(world, made.as_ref().map(|_| Vec::new()).map_err(Clone::clone))?;
+        made?.write(world, path, |bytes| read::<Back>(path, bytes).map(|_| ()))
+    }
+
+    /// All tensors, and what isn't.
+    fn entries<R: Serialize>(self, run: &R) -> Result<(Vec<Entry>, HashMap<String, String>)> {
         let (mut entries, mut beside) = (Vec::new(), Beside::default());
         collect(self.fields.singles, &mut entries, &mut beside);
         collect(self.fields.doubles, &mut entries, &mut beside);
         entries.extend(self.entries);
         let head = Head { version: VERSION, lr: self.lr, slots: self.slots, beside, run };
-        let head = numbers::to_json(&head).map_err(|e| Error::invalid("save_checkpoint", e.to_string()))?;
-        write(path, "save_checkpoint", entries, Some([(KEY.to_string(), head)].into()), |bytes| {
-            read::<Back>(path, bytes).map(|_| ())
-        })
+        let head = numbers::to_json(&head).map_err(|e| Error::invalid(WHAT, e.to_string()))?;
+        Ok((entries, [(KEY.to_string(), head)].into()))
     }
 }
 

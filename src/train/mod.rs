@@ -21,6 +21,7 @@
 //! ```
 mod checkpoint;
 mod history;
+mod joint;
 mod loading;
 mod restore;
 mod stopping;

@@ -4,22 +4,18 @@
 mod alone;
 mod bar;
 mod board;
+mod files;
 mod hooks;
 mod on;
 mod position;
+mod slots;
 mod together;
 
-use super::{
-    EarlyStopping, History, Record,
-    checkpoint::{self, Planned, Saved},
-    loading::Fields,
-    save_safetensors,
-};
+use super::{EarlyStopping, History, Record, save_safetensors};
 use crate::{
-    data::DataLoader,
-    distributed::{Communicator, Layout, whole_state},
+    data::{Batches, DataLoader},
+    distributed::Communicator,
     error::{Error, Result},
-    files,
     ops::Float,
     optim::{Optimizer, Schedule},
     tape::{Random, Tape, Var},
@@ -70,6 +66,8 @@ pub struct Trainer<'a, T: Float = f32> {
     progress: bool,
     hooks: Hooks<'a, T>,
     slots: Option<usize>,
+    /// Whether batch normalisation is by all slots of a step.
+    in_step: bool,
     world: Option<&'a dyn Communicator>,
 }
 
@@ -113,6 +111,7 @@ impl<'a, T: Float> Trainer<'a, T> {
             progress: true,
             hooks: Hooks::default(),
             slots: None,
+            in_step: false,
             world: None,
         }
     }
@@ -187,7 +186,37 @@ impl<'a, T: Float> Trainer<'a, T> {
         optimizer: &mut O,
         make: impl FnMut(&[usize], &mut Random) -> Result<B> + Clone + Send + 'static,
         mut loss: impl for<'t> FnMut(&'t Tape<T>, &B) -> Var<'t, T>,
+        metrics: impl FnMut() -> Result<Vec<(S, f64)>>,
+    ) -> Result<History>
+    where
+        M: Serialize + ?Sized,
+        O: Optimizer<T>,
+        B: Send + 'static,
+        S: Into<String>,
+    {
+        self.in_step = false;
+        self.run(model, optimizer, make, metrics, |trainer, all, tape, at, batches| match trainer.team() {
+            None => trainer.step_alone(all, tape, at, batches, &mut loss),
+            Some(team) => trainer.step_together(team, all, tape, at, |slots, tape, sum| {
+                slots.one_by_one(tape, sum, batches, &mut loss)
+            }),
+        })
+    }
+
+    /// Trains the model by steps of some kind; one without anything to do ends the epoch.
+    fn run<M, O, B, S>(
+        &mut self,
+        model: &M,
+        optimizer: &mut O,
+        make: impl FnMut(&[usize], &mut Random) -> Result<B> + Clone + Send + 'static,
         mut metrics: impl FnMut() -> Result<Vec<(S, f64)>>,
+        mut step: impl FnMut(
+            &mut Self,
+            (&M, &mut O, &mut Board),
+            &mut Tape<T>,
+            &mut Position,
+            &mut Batches<B>,
+        ) -> Result<Option<StepInfo>>,
     ) -> Result<History>
     where
         M: Serialize + ?Sized,
@@ -225,14 +254,8 @@ impl<'a, T: Float> Trainer<'a, T> {
                 if let Some(schedule) = self.schedule {
                     optimizer.set_lr(schedule.lr(at.step)?);
                 }
-                let both = (model, &mut *optimizer, &mut board);
-                let info = match team {
-                    None => self.step_alone(both, &mut tape, &mut at, &mut batches, &mut loss)?,
-                    Some(team) => {
-                        Some(self.step_together(team, both, &mut tape, &mut at, &mut batches, &mut loss)?)
-                    }
-                };
-                let Some(info) = info else { break };
+                let all = (model, &mut *optimizer, &mut board);
+                let Some(info) = step(self, all, &mut tape, &mut at, &mut batches)? else { break };
                 at.step += 1;
                 bar.step(&at);
                 board.step(&info);
@@ -276,84 +299,6 @@ impl<'a, T: Float> Trainer<'a, T> {
         }
     }
 
-    fn begin<M: Serialize + ?Sized, O: Optimizer<T>>(
-        &self,
-        model: &M,
-        optimizer: &mut O,
-    ) -> Result<Position> {
-        if let Some(team) = self.team() {
-            self.compare(team, model, optimizer)?;
-        }
-        let begun = self.begin_with(&|| Fields::of(model)).and_then(|(at, planned)| {
-            if let (Some(planned), Some((path, _))) = (planned, &self.checkpoint) {
-                planned.apply(path, model, optimizer)?;
-            }
-            Ok(at)
-        });
-        self.agreed(begun.as_ref().map(drop).map_err(Clone::clone), |()| Vec::new())?;
-        begun
-    }
-
-    /// Where the run begins, and what its checkpoint, if there is one, will make of the model.
-    fn begin_with(&self, fields: &dyn Fn() -> Fields) -> Result<(Position, Option<Planned>)> {
-        // A file that can't be seen is no reason to begin anew, and to write over it.
-        let there = |path: &PathBuf| path.try_exists().map_err(|e| Error::io(path, e));
-        // Rank 0 reads for all: the bytes, and one more.
-        let read = |path: &PathBuf| {
-            let mut bytes = if there(path)? { files::read(path)? } else { return Ok(Vec::new()) };
-            bytes.push(1);
-            Ok(bytes)
-        };
-        if let Some((path, _)) = &self.checkpoint
-            && let Some((_, bytes)) = self.leader(|| read(path))?.split_last()
-        {
-            let (mut at, planned): (Position, _) = checkpoint::open(path, bytes, fields())?;
-            if at.slots != self.team().map(|team| team.slots) {
-                let told = |slots: Option<usize>| slots.map_or("none".to_string(), |n| n.to_string());
-                let message = format!(
-                    "{} was made with slots: {}, not {}",
-                    path.display(),
-                    told(at.slots),
-                    told(self.team().map(|team| team.slots))
-                );
-                return Err(Error::invalid("Trainer", message));
-            }
-            if at.loader != self.loader {
-                let message =
-                    format!("{} was made with {:?}, not {:?}", path.display(), at.loader, self.loader);
-                return Err(Error::invalid("Trainer", message));
-            }
-            // What stops the run is what it is given now, with all that happened before.
-            (at.stopping, at.stopped) = (self.stopping.clone(), false);
-            if let Some(stopping) = &mut at.stopping {
-                for record in &at.history.records {
-                    let value = stopping.watched(&record.metrics, record.loss, record.epoch)?;
-                    at.stopped = stopping.update(value);
-                }
-            }
-            if let Some(best) = &self.best
-                && !there(best)?
-            {
-                at.kept = None;
-            }
-            return Ok((at, Some(planned)));
-        }
-        let at = Position {
-            loader: self.loader.clone(),
-            epoch: 0,
-            batch: 0,
-            step: 0,
-            losses: (0.0, 0),
-            random: Random::new(self.seed),
-            stopping: self.stopping.clone(),
-            kept: None,
-            stopped: false,
-            slots: self.team().map(|team| team.slots),
-            history: History::default(),
-        };
-        Ok((at, None))
-    }
-
     /// What the metrics of an epoch say: whether to stop, and whether the weights are the best.
     fn judge<M: Serialize + ?Sized>(
         &self,
@@ -382,20 +327,5 @@ impl<'a, T: Float> Trainer<'a, T> {
         let loss = sum / count as f64;
         at.history.records.push(Record { epoch: at.epoch, step: at.step, lr, loss, metrics });
         self.history.as_ref().filter(|_| self.leads()).map_or(Ok(()), |path| at.history.save(path))
-    }
-
-    fn save<M: Serialize + ?Sized, O: Optimizer<T>>(
-        &self,
-        model: &M,
-        optimizer: &O,
-        at: &Position,
-    ) -> Result<()> {
-        let Some((path, _)) = &self.checkpoint else { return Ok(()) };
-        let state = match self.team() {
-            None => Some(optimizer.state(model)),
-            Some(team) => whole_state(team.world, &Layout::of(model, team.world), optimizer.state(model))?,
-        };
-        let save = |state| at.save(Saved::of(model, state), path).map(|()| Vec::new());
-        self.leader(|| state.map_or(Ok(Vec::new()), save)).map(drop)
     }
 }

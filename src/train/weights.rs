@@ -11,9 +11,12 @@ use crate::{
     ops::Float,
     tensor::{Shape, Tensor},
 };
-use safetensors::{Dtype, tensor::TensorView};
+use safetensors::{
+    Dtype,
+    tensor::{Metadata, TensorInfo, TensorView},
+};
 use serde::Serialize;
-use std::{collections::HashMap, path::Path};
+use std::{collections::HashMap, fmt, ops::Range, path::Path};
 
 /// Writes the parameters of the model, as the model uses them (masked, from their codebooks), in full
 /// precision. The file is whole or not there.
@@ -55,7 +58,7 @@ pub(super) struct Entry {
     pub name: String,
     dtype: Dtype,
     shape: Shape,
-    data: Vec<u8>,
+    pub data: Vec<u8>,
 }
 
 impl Entry {
@@ -67,6 +70,29 @@ impl Entry {
             _ => (Dtype::F64, value.to_vec().iter().flat_map(|v| v.to_f64().to_le_bytes()).collect()),
         };
         Entry { name, dtype, shape: value.shape().clone(), data }
+    }
+
+    /// Keeps of a tensor of this shape the bytes of a range of its elements, unless it is that already. Gives
+    /// where they begin.
+    pub(super) fn cut(&mut self, whole: &Shape, range: Range<usize>) -> usize {
+        let size = self.dtype.bitsize() / 8;
+        let bytes = range.start * size..range.end * size;
+        if self.data.len() != bytes.len() {
+            self.data = self.data.get(bytes.clone()).unwrap_or_default().to_vec();
+        }
+        self.shape = whole.clone();
+        bytes.start
+    }
+
+    /// How many bytes all of it has.
+    pub(super) fn len(&self) -> usize {
+        self.shape.numel() * self.dtype.bitsize() / 8
+    }
+
+    /// FNV-1a of what is in a header of it.
+    pub(super) fn hash(&self, start: u64) -> u64 {
+        let text = format!("{} {} {};", self.name, self.dtype, self.shape);
+        text.bytes().fold(start, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
     }
 
     /// Numbers of a type as they are.
@@ -98,6 +124,35 @@ impl Entry {
         let data = value.to_vec().iter().flat_map(|v| v.to_le_bytes()).collect();
         Entry { name, dtype: Dtype::U32, shape: value.shape().clone(), data }
     }
+}
+
+/// What a file of such tensors begins with, as [`safetensors::serialize`] makes it, and where the tensors are
+/// behind that.
+pub(super) fn header(
+    what: &'static str,
+    entries: &[Entry],
+    metadata: Option<HashMap<String, String>>,
+) -> Result<(Vec<u8>, Vec<usize>)> {
+    let mut order: Vec<usize> = (0..entries.len()).collect();
+    order.sort_by(|&a, &b| {
+        let (a, b) = (&entries[a], &entries[b]);
+        b.dtype.cmp(&a.dtype).then(a.name.cmp(&b.name))
+    });
+    let (mut starts, mut tensors, mut end) = (vec![0; entries.len()], Vec::new(), 0);
+    for i in order {
+        let Entry { name, dtype, shape, .. } = &entries[i];
+        starts[i] = end;
+        end += entries[i].len();
+        let info = TensorInfo { dtype: *dtype, shape: shape.to_vec(), data_offsets: (starts[i], end) };
+        tensors.push((name.clone(), info));
+    }
+    let wrong = |e: &dyn fmt::Display| Error::invalid(what, e.to_string());
+    let all = Metadata::new(metadata, tensors).map_err(|e| wrong(&e))?;
+    let mut json = serde_json::to_vec(&all).map_err(|e| wrong(&e))?;
+    json.resize(json.len().next_multiple_of(8), b' ');
+    let mut bytes = (json.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(json);
+    Ok((bytes, starts))
 }
 
 /// Writes a file that `read` can read, whole or not at all.

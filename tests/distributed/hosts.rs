@@ -1,13 +1,14 @@
 //! Processes on hosts of their own: network namespaces, which speak TCP over slow cables.
 use crate::{
-    END, Folder, job,
+    END, Folder, job, proxy,
     runs::{Extra, run},
     succeeds, text,
 };
 use kolmo::distributed::Alone;
 use std::{
     env, fs,
-    process::{Command, Stdio},
+    io::Read,
+    process::{Child, Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -16,12 +17,15 @@ use std::{
 struct Hosts {
     folder: Folder,
     names: String,
+    /// Those of the hosts, if connections go through some.
+    proxies: Vec<Child>,
 }
 
 impl Hosts {
     /// None where this can't be made, which takes a superuser and Linux.
     fn new() -> Option<Hosts> {
-        let hosts = Hosts { folder: Folder::new("hosts"), names: format!("k{}", std::process::id()) };
+        let names = format!("k{}", std::process::id());
+        let hosts = Hosts { folder: Folder::new("hosts"), names, proxies: Vec::new() };
         let agent = hosts.folder.0.join("agent");
         // Stands for ssh: what it is given runs on the host whose address comes first.
         let text = "#!/bin/sh\nhost=NAMES-${1##*.}; shift\n\
@@ -37,6 +41,34 @@ impl Hosts {
         made.then_some(hosts)
     }
 
+    /// The same where connections of MPI go through a proxy on each host, and take so many milliseconds more.
+    fn proxied(delay: u32) -> Option<Hosts> {
+        let mut hosts = Hosts::new()?;
+        let start = "#!/bin/sh\nhost=$(uname -n)\nexport OMPI_MCA_btl_tcp_port_min_v4=2000${host##*-}\n\
+                     export OMPI_MCA_btl_tcp_port_range_v4=1\nexec \"$@\"\n";
+        fs::write(hosts.folder.0.join("start"), start).unwrap();
+        let addresses =
+            format!("for i in 1 2 3; do on=\"ip netns exec NAMES-$i\"; {}; done", proxy::ADDRESSES);
+        if !hosts.shell(&format!("set -e; chmod +x {}/start; {addresses}", hosts.folder.name())) {
+            return None;
+        }
+        for host in proxy::HOSTS {
+            let mut command = Command::new("ip");
+            command
+                .args(["netns", "exec", &format!("{}-{host}", hosts.names)])
+                .arg(env::current_exe().unwrap());
+            command.args(["proxy", &host.to_string()]).env("KOLMO_TEST_DELAY", delay.to_string());
+            let mut proxy = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+            // It says so when it listens.
+            assert!(
+                proxy.stdout.as_mut().unwrap().read(&mut [0; 8]).unwrap() > 0,
+                "the proxy of host {host}"
+            );
+            hosts.proxies.push(proxy);
+        }
+        Some(hosts)
+    }
+
     fn shell(&self, script: &str) -> bool {
         let agent = self.folder.0.join("agent");
         let script = script.replace("NAMES", &self.names).replace("AGENT", agent.to_str().unwrap());
@@ -48,12 +80,16 @@ impl Hosts {
     fn job(&self, arguments: &[&str]) -> Command {
         let (program, agent) = (env::current_exe().unwrap(), self.folder.0.join("agent"));
         let mut command = Command::new(&agent);
+        let (through, start) = match self.proxies.is_empty() {
+            true => ("10.77.0.0/24", String::new()),
+            false => ("mpi0", format!("{}/start", self.folder.name())),
+        };
         command.arg("10.77.0.1").arg(format!(
             "exec mpirun --allow-run-as-root --mca plm rsh --mca plm_rsh_agent {} --mca btl tcp,self \
-             --mca oob_tcp_if_include 10.77.0.0/24 --mca btl_tcp_if_include 10.77.0.0/24 \
+             --mca oob_tcp_if_include 10.77.0.0/24 --mca btl_tcp_if_include {through} \
              --mca oob_tcp_keepalive_time 2 --mca oob_tcp_keepalive_intvl 1 --mca oob_tcp_keepalive_probes 2 \
              -x KOLMO_NUM_THREADS -x KOLMO_TEST_DEADLINE \
-             --host 10.77.0.1,10.77.0.2,10.77.0.3 -n 3 {} child {}",
+             --host 10.77.0.1,10.77.0.2,10.77.0.3 -n 3 {start} {} child {}",
             agent.display(),
             program.display(),
             arguments.join(" ")
@@ -65,6 +101,10 @@ impl Hosts {
 
 impl Drop for Hosts {
     fn drop(&mut self) {
+        for proxy in &mut self.proxies {
+            let _ = proxy.kill();
+            let _ = proxy.wait();
+        }
         self.shell(
             "for i in 1 2 3; do ip netns pids NAMES-$i | xargs -r kill -9; ip link del NAMESv$i
              ip netns del NAMES-$i; done; ip link del NAMES",
@@ -76,11 +116,23 @@ pub fn test() {
     let Some(hosts) = Hosts::new() else {
         return println!("no network namespaces can be made here: not tested");
     };
+    ends(hosts, |hosts| assert!(hosts.shell("ip link set NAMESv2 down")));
+}
+
+pub fn late_and_cut() {
+    let Some(hosts) = Hosts::proxied(2) else {
+        return println!("no network namespaces with a proxy can be made here: not tested");
+    };
+    ends(hosts, |hosts| hosts.proxies[1].kill().unwrap());
+}
+
+/// A job on the hosts has the bits of one process. In the midst of another one something happens that ends it, and
+/// one process goes on from what it has written.
+fn ends(mut hosts: Hosts, happens: impl Fn(&mut Hosts)) {
     let expected = format!("wide {:016x}\n", run("wide", &Alone, &Extra::default()).unwrap());
     let began = Instant::now();
     assert_eq!(succeeds(hosts.job(&["wide"])), expected);
     let whole = began.elapsed();
-    // In the midst of another one the second host's cable is pulled out.
     let folder = Folder::new("cut");
     let mut run =
         hosts.job(&["wide", folder.name()]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -88,7 +140,7 @@ pub fn test() {
         assert!(run.try_wait().unwrap().is_none() && began.elapsed() < 10 * whole, "no checkpoint");
         sleep(Duration::from_millis(10));
     }
-    assert!(hosts.shell("ip link set NAMESv2 down"));
+    happens(&mut hosts);
     let began = Instant::now();
     while run.try_wait().unwrap().is_none() {
         assert!(began.elapsed() < END, "the job has not ended");
@@ -96,7 +148,7 @@ pub fn test() {
     }
     let found = run.wait_with_output().unwrap();
     assert!(!found.status.success(), "{}", text(&found.stderr));
-    // What was written is whole, and one process goes on from it.
+    // What was written is whole.
     drop(hosts);
     assert_eq!(succeeds(job(1, 1, &["wide", folder.name()])), expected);
 }

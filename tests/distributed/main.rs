@@ -2,6 +2,7 @@
 //! With words as arguments, the tests whose names have one of them; `KOLMO_KILLS=n` sets how often a
 //! process is killed.
 mod hosts;
+mod proxy;
 mod runs;
 
 use kolmo::{
@@ -27,6 +28,10 @@ fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let told = match arguments.first().map(String::as_str) {
         Some("child") => child(&arguments[1..]),
+        Some("proxy") => {
+            proxy::run(arguments[1].parse().unwrap());
+            Ok(())
+        }
         _ => {
             tests(&arguments);
             Ok(())
@@ -169,6 +174,7 @@ const TESTS: &[Test] = &[
     ("what_differs_is_refused_by_all", refused),
     ("who_is_silent_ends_the_job", deadline),
     ("hosts_of_their_own_train_the_same_bits_and_a_cut_cable_ends_the_job", hosts::test),
+    ("connections_that_are_late_change_nothing_and_cut_ones_end_the_job", hosts::late_and_cut),
     ("many_kills_at_random_moments_change_nothing", kills),
 ];
 

@@ -61,7 +61,7 @@ impl Extra {
 }
 
 /// The names of the small runs. There is also `wide`, whose parameters are sent in two parts.
-pub const ALL: [&str; 4] = ["mlp", "cnn", "gpt", "odd"];
+pub const ALL: [&str; 5] = ["mlp", "cnn", "gpt", "odd", "sync"];
 
 /// Trains, and gives a hash of all parameters.
 pub fn run(name: &str, world: &dyn Communicator, extra: &Extra) -> Result<u64> {
@@ -70,6 +70,7 @@ pub fn run(name: &str, world: &dyn Communicator, extra: &Extra) -> Result<u64> {
         "cnn" => cnn(world, extra),
         "gpt" => gpt(world, extra),
         "odd" => odd(world, extra),
+        "sync" => sync(world, extra),
         "wide" => wide(world, extra),
         other => Err(Error::custom(format!("no run is called {other}: {ALL:?}, wide"))),
     }
@@ -135,6 +136,31 @@ fn odd(world: &dyn Communicator, extra: &Extra) -> Result<u64> {
     let trainer = extra.trainer(DataLoader::new(47, 12).drop_last(true), 4, world).slots(3);
     let trainer = trainer.on_gradients(|_, grads| grads.clip_value(0.05)).clip_norm(0.8);
     fit(&net, &mut Adam::new(1e-2).amsgrad(true), trainer, |tape, x| net.forward(&tape.constant(x)))
+}
+
+/// Batch normalisation by all slots of a step, of which some are empty in the last one of an epoch.
+fn sync(world: &dyn Communicator, extra: &Extra) -> Result<u64> {
+    let rng = &mut Random::new(8);
+    let net = Sequential((
+        Conv2d::new(1, 5, 3, rng).padding(1),
+        BatchNorm2d::new(5),
+        Relu,
+        MaxPool2d::new(4),
+        Flatten,
+        Dropout::new(0.2),
+        Linear::new(20, 12, rng),
+        BatchNorm1d::new(12),
+        Linear::new(12, 10, rng),
+    ));
+    let (x, y) = data::digits();
+    extra.trainer(DataLoader::new(46, 20), 3, world).clip_norm(0.5).fit_synchronized(
+        &net,
+        &mut Adam::new(1e-2),
+        move |index, _| Ok((x.rows(index)?.reshape([-1, 1, 8, 8])?, y.rows(index)?)),
+        |tape, (x, y)| net.forward(&tape.constant(x)).cross_entropy(y),
+        || Ok(vec![("none", 0.0)]),
+    )?;
+    Ok(hash(&net))
 }
 
 /// More parameters than are sent at once, and some that have no gradient in any slot.

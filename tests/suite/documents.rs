@@ -118,6 +118,26 @@ fn names_in_the_tables_from_others_exist() {
 }
 
 #[test]
+fn exercises_have_hidden_answers_that_check_themselves() {
+    let mut count = 0;
+    for (path, text) in documents() {
+        let exercises = text.matches("## Exercise").count() + text.matches("**Exercise.**").count();
+        let answers: Vec<&str> = text.split("<details>").skip(1).collect();
+        assert_eq!(exercises, answers.len(), "{}", path.display());
+        for answer in &answers {
+            let hidden = answer.split("</details>").next().unwrap();
+            // Programs run with the tests of documents.
+            let program = hidden.split("```rust\n").nth(1).and_then(|rest| rest.split("```").next());
+            assert!(program.is_some_and(|program| program.contains("assert")), "{}", path.display());
+        }
+        count += answers.len();
+        let chapter = path.file_name().unwrap().to_string_lossy().starts_with(|c: char| c.is_ascii_digit());
+        assert!(!chapter || !answers.is_empty(), "{} has no exercise", path.display());
+    }
+    assert!(count > 15, "only {count} exercises were found");
+}
+
+#[test]
 fn lessons_and_chapters_name_each_other() {
     let tape = Tape::<f64>::new();
     tape.set_observing(true);

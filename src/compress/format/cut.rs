@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     compress::models::Grid,
+    distributed::{Communicator, divide},
     error::Result,
     kernels::packed::{Codes, HalfFloat, Packed},
     real::half::round_to_f16,
@@ -254,6 +255,14 @@ impl<'a> Cut<'a> {
         let _ = self.done.get(i).map(|place| place.set(coded));
     }
 
+    /// A piece that was coded, for other processes.
+    fn told(&self, i: usize) -> Vec<u8> {
+        let Some((piece, lengths)) = self.done.get(i).and_then(OnceLock::get) else { return Vec::new() };
+        let mut bytes: Vec<u8> = lengths.iter().flat_map(|&n| (n as u64).to_le_bytes()).collect();
+        bytes.extend(piece);
+        bytes
+    }
+
     /// The kind, the numbers of the table, what all pieces need, and the pieces.
     pub(super) fn encoded(self) -> (Encoded, Pieces) {
         let each = self.kind().rows();
@@ -305,13 +314,41 @@ fn used(codes: &Codes<f32>, rows: usize, columns: usize) -> [bool; 256] {
     used.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// All pieces of all tensors.
+fn pieces<'a, 'b>(cuts: &[&'a Cut<'b>]) -> Vec<(&'a Cut<'b>, usize)> {
+    cuts.iter().flat_map(|&cut| (0..cut.done.len()).map(move |i| (cut, i))).collect()
+}
+
 /// Codes all pieces of all tensors.
 pub(super) fn encode(cuts: &[&Cut]) {
-    let all: Vec<(&Cut, usize)> =
-        cuts.iter().flat_map(|&cut| (0..cut.done.len()).map(move |i| (cut, i))).collect();
-    parallel_for(all.len(), &|i| {
-        if let Some((cut, i)) = all.get(i) {
+    encode_some(&pieces(cuts));
+}
+
+fn encode_some(some: &[(&Cut, usize)]) {
+    parallel_for(some.len(), &|i| {
+        if let Some((cut, i)) = some.get(i) {
             cut.encode(*i);
         }
     });
+}
+
+/// The same by several processes, each of which codes some.
+pub(super) fn encode_together(world: &dyn Communicator, cuts: &[&Cut]) -> Result<()> {
+    let all = pieces(cuts);
+    let costs: Vec<usize> = all.iter().map(|(cut, _)| cut.columns * cut.kind().rows()).collect();
+    let made = divide(world, &costs, |own| {
+        let own: Vec<_> = own.iter().filter_map(|&i| all.get(i).copied()).collect();
+        encode_some(&own);
+        Ok(own.iter().map(|(cut, i)| cut.told(*i)).collect())
+    })?;
+    for ((cut, i), mut bytes) in all.iter().zip(made.iter().map(Vec::as_slice)) {
+        let mut lengths = Lengths::default();
+        for length in &mut lengths {
+            let number = bytes.split_off(..8).and_then(|number| number.try_into().ok());
+            *length = number.map_or(0, u64::from_le_bytes) as usize;
+        }
+        // Those of the own ones are there.
+        let _ = cut.done.get(*i).map(|place| place.set((bytes.to_vec(), lengths)));
+    }
+    Ok(())
 }

@@ -15,13 +15,14 @@ use crate::{
         coding::Encoder,
         models::{Grid, TextModel, code_bits, code_codes, code_mask},
     },
-    error::Result,
+    distributed::{Communicator, alike, divide, put_bytes, take_bytes},
+    error::{Error, Result},
     param::Groups,
     real::half::f32_to_bf16_bits,
 };
 
 /// The bytes of a file, and where they go.
-pub(super) fn encode(artifact: &Artifact) -> Result<(Vec<u8>, Sizes)> {
+pub(super) fn encode(artifact: &Artifact, world: &dyn Communicator) -> Result<(Vec<u8>, Sizes)> {
     let mut meta = Vec::new();
     put_number(&mut meta, artifact.meta.len() as u64);
     for text in artifact.meta.iter().flat_map(|(key, value)| [key, value]) {
@@ -32,7 +33,7 @@ pub(super) fn encode(artifact: &Artifact) -> Result<(Vec<u8>, Sizes)> {
     let in_pieces = has_pieces(artifact);
     let cut = |entry| if in_pieces { Cut::of(entry) } else { Ok(None) };
     let mut cuts = artifact.entries.iter().map(cut).collect::<Result<Vec<_>>>()?;
-    cut::encode(&cuts.iter().flatten().collect::<Vec<_>>());
+    let mut known = encoded_together(world, artifact, &cuts)?;
     let mut pieces = Vec::new();
 
     let mut table = Vec::new();
@@ -41,7 +42,7 @@ pub(super) fn encode(artifact: &Artifact) -> Result<(Vec<u8>, Sizes)> {
     let mut sections = Vec::new();
     let mut parts = Vec::new();
     let mut previous: &[u8] = &[];
-    for (entry, cut) in artifact.entries.iter().zip(&mut cuts) {
+    for (i, (entry, cut)) in artifact.entries.iter().zip(&mut cuts).enumerate() {
         if !names.insert(entry.name.as_str()) {
             return Err(unwritable(entry, "name", "one not used before", "it a second time"));
         }
@@ -60,11 +61,15 @@ pub(super) fn encode(artifact: &Artifact) -> Result<(Vec<u8>, Sizes)> {
         }
         let mut line = |part, bytes| parts.push(PartSize { entry: Some(entry.name.clone()), part, bytes });
         let own = match cut.take() {
-            None => encode_entry(entry, &mut table)?,
+            None => {
+                let known = known.get_mut(i).and_then(Option::take);
+                let (kind, numbers, sections) = known.map_or_else(|| encode_entry(entry), Ok)?;
+                put_numbers(&mut table, kind, &numbers);
+                sections
+            }
             Some(cut) => {
                 let ((kind, numbers, sections), cut) = cut.encoded();
-                put_number(&mut table, kind);
-                numbers.iter().for_each(|&number| put_number(&mut table, number as u64));
+                put_numbers(&mut table, kind, &numbers);
                 cut.lengths().for_each(|(part, bytes)| line(part, bytes));
                 pieces.extend(cut.pieces);
                 sections
@@ -124,18 +129,67 @@ fn encode_header(meta: &[u8], table: &[u8], entries: usize, section_bytes: usize
     (true, [meta, table].concat(), meta.len())
 }
 
-/// The sections of an entry; what a reader must know of them goes into the table.
-fn encode_entry(entry: &Entry, table: &mut Vec<u8>) -> Result<Vec<(Part, Vec<u8>)>> {
+fn put_numbers(table: &mut Vec<u8>, kind: u64, numbers: &[usize]) {
+    put_number(table, kind);
+    numbers.iter().for_each(|&number| put_number(table, number as u64));
+}
+
+/// Codes the pieces of those that are cut. Where there are other processes, each codes some of these and of
+/// the other entries, which are given.
+fn encoded_together(
+    world: &dyn Communicator,
+    artifact: &Artifact,
+    cuts: &[Option<Cut>],
+) -> Result<Vec<Option<Encoded>>> {
+    let some: Vec<&Cut> = cuts.iter().flatten().collect();
+    if world.size() == 1 {
+        cut::encode(&some);
+        return Ok(Vec::new());
+    }
+    let names = artifact.entries.iter().map(|entry| (entry.name.clone(), format!("{:?}", entry.shape)));
+    alike(world, names.collect())?;
+    cut::encode_together(world, &some)?;
+    let whole: Vec<usize> = (0..cuts.len()).filter(|&i| cuts[i].is_none()).collect();
+    let costs: Vec<usize> = whole
+        .iter()
+        .map(|&i| artifact.entries[i].shape.iter().fold(1, |n: usize, &s| n.saturating_mul(s)))
+        .collect();
+    let made = divide(world, &costs, |own| {
+        own.iter().map(|&i| encode_entry(&artifact.entries[whole[i]]).and_then(|made| told(&made))).collect()
+    })?;
+    let mut all: Vec<Option<Encoded>> = cuts.iter().map(|_| None).collect();
+    for (i, made) in whole.into_iter().zip(made) {
+        all[i] = taken(&made);
+    }
+    Ok(all)
+}
+
+/// An encoded entry as one process tells it to others.
+fn told((kind, numbers, sections): &Encoded) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let parts: Vec<Part> = sections.iter().map(|(part, _)| *part).collect();
+    let head = serde_json::to_vec(&(kind, numbers, parts));
+    put_bytes(&mut bytes, &head.map_err(|e| Error::invalid("Artifact", e.to_string()))?);
+    sections.iter().for_each(|(_, section)| put_bytes(&mut bytes, section));
+    Ok(bytes)
+}
+
+fn taken(mut bytes: &[u8]) -> Option<Encoded> {
+    let (kind, numbers, parts): (u64, Vec<usize>, Vec<Part>) =
+        serde_json::from_slice(take_bytes(&mut bytes)?).ok()?;
+    let sections = parts.into_iter().map(|part| Some((part, take_bytes(&mut bytes)?.to_vec())));
+    Some((kind, numbers, sections.collect::<Option<_>>()?))
+}
+
+/// An entry that isn't cut.
+fn encode_entry(entry: &Entry) -> Result<Encoded> {
     if entry.shape.len() > MAX_RANK {
         return Err(unwritable(entry, "shape", &format!("at most {MAX_RANK} axes"), entry.shape.len()));
     }
     let elements = (entry.shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size)))
         .filter(|&elements| elements <= MAX_ELEMENTS && entry.shape.iter().all(|&size| size <= MAX_ELEMENTS))
         .ok_or_else(|| unwritable(entry, "shape", "at most 2^31 elements", format!("{:?}", entry.shape)))?;
-    let (kind, numbers, sections) = encode_data(entry, elements, &entry.data)?;
-    put_number(table, kind);
-    numbers.iter().for_each(|&number| put_number(table, number as u64));
-    Ok(sections)
+    encode_data(entry, elements, &entry.data)
 }
 
 fn encode_data(entry: &Entry, elements: usize, data: &EntryData) -> Result<Encoded> {

@@ -46,6 +46,8 @@ struct Line {
     bytes: usize,
     memory: usize,
     swept: Option<usize>,
+    /// What is held for a while in its turn of the sweep.
+    again: usize,
     nanos: u64,
     backward_nanos: u64,
     kinks: usize,
@@ -164,6 +166,7 @@ fn line(row: &Observed, site: Option<(usize, u32, u32)>, check: Option<Check>) -
         bytes: row.bytes,
         memory: row.memory,
         swept: row.backward_memory,
+        again: row.again,
         nanos: row.nanos,
         backward_nanos: row.backward_nanos,
         kinks: row.kinks,

@@ -25,10 +25,11 @@ type Program = fn(&Tape<f64>) -> Result<()>;
 /// What there is of a lesson: title, text, program, and the chapter of `docs/course` that it belongs to.
 type Outline = (&'static str, &'static [&'static str], Program, &'static str);
 
-const LESSONS: [Outline; 12] = [
+const LESSONS: [Outline; 13] = [
     ("A tape is a list", LIST, list, "02-a-tape-of-scalars"),
     ("The sweep is one formula", SWEEP, sweep, "03-the-reverse-sweep"),
     ("A shared input accumulates", SHARED, shared, "questions"),
+    ("Each sweep begins at zero", ZERO, zero, "questions"),
     ("Why reverse", REVERSE, reverse, "questions"),
     ("exp keeps its output", KEEPS, keeps, "05-rules-as-programs"),
     ("Broadcasting sums back", BROADCAST, broadcast, "04-tensors-and-broadcasting"),
@@ -90,6 +91,21 @@ fn shared(tape: &Tape<f64>) -> Result<()> {
     let x = tape.scalar(3.0);
     let y = x * x + x;
     y.backward().map(drop)
+}
+
+const ZERO: &[&str] = &[
+    "Two losses of one number: %3 = (x − 3)² and %5 = (x − 1)², with derivatives −6 and −2 at x = 0. Which does x̄ become?",
+    "In PyTorch a gradient is kept inside the parameter. A sweep from one loss leaves −6 there; a sweep from the other, in the next step, finds it and adds: −8. Within a sweep that is right, as uses add up. Between steps it is wrong, and zero_grad has to come in between.",
+    "Here the adjoints belong to a sweep, and the gradients are what it returns. This page shows the second one, from %5, on a tape that was swept from %3 before: step to the end, and x̄ is −2. The rows of the first loss have adjoint 0: of the sweep from %3 nothing is left.",
+    "So there is nothing to clear and nothing to forget. Who wants the sum says so: add the losses, or the gradients.",
+];
+
+fn zero(tape: &Tape<f64>) -> Result<()> {
+    let x = tape.scalar(0.0);
+    let first = (x - 3.0).square();
+    let second = (x - 1.0).square();
+    let _ = first.backward()?;
+    second.backward().map(drop)
 }
 
 const REVERSE: &[&str] = &[
@@ -161,7 +177,7 @@ fn kink(tape: &Tape<f64>) -> Result<()> {
 const CHECKPOINT: &[&str] = &[
     "The same block of three operations is used twice. First plainly: three rows, and each keeps a tensor.",
     "The second time inside a checkpoint: one row, %5, which keeps what went in and nothing else, and %4 is kept already. In the sweep the block is run again on a tape of its own, and that is swept.",
-    "The times show what it costs: one more run of the block. The memory curve shows what it saves. What it leaves out is the moment in which the block runs again: then its own tape holds what one block keeps. So a network of n steps, cut into √n blocks, needs about 2√n activations and not n: the inputs of all blocks, and one block whole.",
+    "The times show what it costs: one more run of the block. The memory curve shows what it saves: it rises for the first three rows and not for %5. The spike in the sweep is the moment in which the block runs again, and its own tape holds what one block keeps. So a network of n steps, cut into √n blocks, needs about 2√n activations and not n: the inputs of all blocks, and one block whole.",
 ];
 
 /// The block of the lesson on checkpoints.

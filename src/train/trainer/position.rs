@@ -1,12 +1,10 @@
 //! Where a run of the trainer is, as its checkpoint keeps it.
 use crate::{
     data::DataLoader,
-    error::Result,
     tape::Random,
-    train::{EarlyStopping, History, checkpoint::Saved},
+    train::{EarlyStopping, History},
 };
 use serde::{Deserialize, Serialize};
-use std::path::Path;
 
 /// Where a run is: all that isn't the model's or the optimiser's.
 #[derive(Serialize, Deserialize)]
@@ -26,11 +24,8 @@ pub(super) struct Position {
     /// Of a batch, if it is cut into some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slots: Option<usize>,
+    /// Whether batch normalisation is by all of these.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_step: bool,
     pub history: History,
-}
-
-impl Position {
-    pub fn save(&self, run: Saved, path: &Path) -> Result<()> {
-        run.write::<Position, Position>(path, self)
-    }
 }

@@ -1,14 +1,15 @@
 //! A run that slots make up, shared by several processes: what is done otherwise than by one alone.
-use super::{Trainer, board::Board, hooks::Control, hooks::StepInfo, position::Position};
+use super::{Trainer, board::Board, hooks::Control, hooks::StepInfo, position::Position, slots::Slots};
 use crate::{
-    data::{Batches, share},
-    distributed::{Alone, Communicator, Layout, SlotSum, Sums, agree, alike, random_of, told_by},
+    data::share,
+    distributed::{Alone, Communicator, Layout, SlotSum, Sums, agree, alike, told_by},
     error::{Error, Result},
     isa::instruction_set,
     ops::Float,
     optim::Optimizer,
     param::{Param, visit_params},
-    tape::{Tape, Var},
+    tape::{Random, Tape, Var},
+    train::History,
 };
 use serde::Serialize;
 use std::ops::Range;
@@ -82,6 +83,57 @@ impl<'a, T: Float> Trainer<'a, T> {
         Trainer { world: Some(world), ..self }
     }
 
+    /// [`fit`](Trainer::fit) with batch normalisation by the mean and variance of all slots of a step,
+    /// wherever they are computed: a step's gradients are, but for rounding, those without slots. Each of a
+    /// process's slots has a tape and a thread, and they go from one normalisation to the next together, one
+    /// computing at a time, so all their activations are held at once. `loss` has to be the same function for
+    /// each slot, as often normalised, and to be called from other threads.
+    ///
+    /// ```
+    /// use kolmo::{Random, data::{self, DataLoader}, optim::Sgd, train::Trainer};
+    /// use kolmo::nn::{BatchNorm1d, Layer, Linear, Sequential};
+    /// let (x, y) = data::digits();
+    /// let rng = &mut Random::new(0);
+    /// let net = Sequential((Linear::new(64, 20, rng), BatchNorm1d::new(20), Linear::new(20, 10, rng)));
+    /// let history = Trainer::new(DataLoader::new(600, 64), 2).progress(false).slots(8).fit_synchronized(
+    ///     &net,
+    ///     &mut Sgd::new(0.1),
+    ///     move |rows, _rng| Ok((x.rows(rows)?, y.rows(rows)?)),
+    ///     |tape, (x, y)| net.forward(&tape.constant(x)).cross_entropy(y),
+    ///     || Ok(Vec::<(String, f64)>::new()),
+    /// )?;
+    /// assert!(history.records[1].loss < history.records[0].loss);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`fit`](Trainer::fit); slots that don't normalise as often as others; a program that is to be
+    /// differentiated twice.
+    #[doc(alias("SyncBatchNorm", "sync_batchnorm"))]
+    pub fn fit_synchronized<M, O, B, S>(
+        &mut self,
+        model: &M,
+        optimizer: &mut O,
+        make: impl FnMut(&[usize], &mut Random) -> Result<B> + Clone + Send + 'static,
+        loss: impl for<'t> Fn(&'t Tape<T>, &B) -> Var<'t, T> + Sync,
+        metrics: impl FnMut() -> Result<Vec<(S, f64)>>,
+    ) -> Result<History>
+    where
+        M: Serialize + ?Sized,
+        O: Optimizer<T>,
+        B: Send + 'static,
+        S: Into<String>,
+    {
+        if self.team().is_none() {
+            return self.fit(model, optimizer, make, loss, metrics);
+        }
+        self.in_step = true;
+        self.run(model, optimizer, make, metrics, |trainer, all, tape, at, batches| {
+            let Some(team) = trainer.team() else { return Ok(None) };
+            trainer.step_together(team, all, tape, at, |slots, _, sum| slots.in_step(sum, batches, &loss))
+        })
+    }
+
     pub(super) fn team(&self) -> Option<Team<'a>> {
         let slots = self.slots.or(self.world.map(|_| SLOTS))?;
         Some(Team { world: self.world.unwrap_or(&Alone), slots })
@@ -102,16 +154,15 @@ impl<'a, T: Float> Trainer<'a, T> {
         })
     }
 
-    /// A step by all processes.
-    pub(super) fn step_together<M, O, B>(
+    /// A step by all processes, the own slots by `make`.
+    pub(super) fn step_together<M, O>(
         &mut self,
         team: Team,
         (model, optimizer, board): (&M, &mut O, &mut Board),
         tape: &mut Tape<T>,
         at: &mut Position,
-        batches: &mut Batches<B>,
-        mut loss: impl for<'t> FnMut(&'t Tape<T>, &B) -> Var<'t, T>,
-    ) -> Result<StepInfo>
+        make: impl FnOnce(&Slots, &mut Tape<T>, &mut SlotSum<'_, T>) -> Result<()>,
+    ) -> Result<Option<StepInfo>>
     where
         M: Serialize + ?Sized,
         O: Optimizer<T>,
@@ -121,39 +172,16 @@ impl<'a, T: Float> Trainer<'a, T> {
         let shares = team.shares(together * team.slots);
         let sizes: Vec<usize> =
             (0..together * team.slots).map(|slot| self.loader.slot(first + slot, team.slots).len()).collect();
-        let examples = sizes.iter().sum::<usize>();
-        let part = |slot: usize| sizes[slot] as f64 / examples as f64;
+        let own = shares.get(team.world.rank()).cloned().unwrap_or_default();
+        let (random, step) = (at.random, at.step);
+        let slots = Slots { examples: sizes.iter().sum(), sizes: &sizes, shares: &shares, own, random, step };
         let mut sum = SlotSum::new(team.world, &layout);
-        let own = shares[team.world.rank()].clone();
-        let last = own.clone().next_back();
-        let mut make = || {
-            for slot in own.clone() {
-                if sizes[slot] == 0 {
-                    sum.push_none(slot);
-                    continue;
-                }
-                let batch = batches.next().unwrap_or_else(|| {
-                    Err(Error::invalid(
-                        "Trainer",
-                        format!("the loader has ended before slot {slot} of a step"),
-                    ))
-                })?;
-                tape.set_random(random_of(at.random, at.step, slot));
-                let loss = loss(tape, &batch);
-                let value = loss.item()?.to_f64();
-                // One slot is its own mean, to the bit.
-                let share = if sizes[slot] == examples { loss } else { loss * part(slot) };
-                sum.push(slot, value, &share, Some(slot) == last)?;
-                tape.reset();
-            }
-            Ok(())
-        };
-        let made = make();
+        let made = make(&slots, tape, &mut sum);
         let mut sums = Sums::of(&shares, sum, made)?;
         let mut mean = 0.0;
         for (slot, (loss, &own)) in sums.losses.iter().zip(&sizes).enumerate().filter(|(_, (_, n))| **n > 0) {
             at.losses = (at.losses.0 + own as f64 * loss, at.losses.1 + own as u64);
-            mean += loss * part(slot);
+            mean += loss * slots.part(slot);
         }
         at.batch += together;
         let info = StepInfo { step: at.step + 1, epoch: at.epoch + 1, lr: optimizer.lr(), loss: mean };
@@ -173,7 +201,7 @@ impl<'a, T: Float> Trainer<'a, T> {
             sums.clip_norm(most)?;
         }
         sums.step(model, optimizer, sizes.iter().filter(|&&n| n > 0).count())?;
-        Ok(info)
+        Ok(Some(info))
     }
 
     /// That all processes are about to do the same.
@@ -191,6 +219,7 @@ impl<'a, T: Float> Trainer<'a, T> {
             ("kolmo's version".into(), env!("CARGO_PKG_VERSION").into()),
             ("arithmetic".into(), format!("{fused} fused multiply-adds")),
             ("the number of slots".into(), team.slots.to_string()),
+            ("batch normalisation by all slots".into(), self.in_step.to_string()),
             ("the loader".into(), format!("{:?}", self.loader)),
             ("the number of epochs".into(), self.epochs.to_string()),
             ("the seed".into(), self.seed.to_string()),
@@ -198,7 +227,9 @@ impl<'a, T: Float> Trainer<'a, T> {
             ("clip_norm".into(), format!("{:?}", self.clip_norm)),
             ("whether there is a TensorBoard".into(), self.tensorboard.is_some().to_string()),
             ("the optimiser".into(), std::any::type_name::<O>().into()),
+            ("the optimiser's options".into(), optimizer.options()),
             ("the learning rate".into(), optimizer.lr().to_string()),
+            ("the schedule".into(), self.some_rates()?),
             ("early stopping".into(), format!("{:?}", self.stopping)),
             ("what is done in the midst".into(), format!("{:?}", self.hooks)),
             ("a checkpoint's steps".into(), format!("{:?}", self.checkpoint.as_ref().map(|c| c.1))),
@@ -216,6 +247,14 @@ impl<'a, T: Float> Trainer<'a, T> {
             facts.push((format!("the hash of {path}"), format!("{hash:016x}")));
         });
         alike(team.world, facts)
+    }
+
+    /// The schedule's learning rates at some steps of the run.
+    fn some_rates(&self) -> Result<String> {
+        let Some(schedule) = self.schedule else { return Ok("none".into()) };
+        let last = (self.loader.len().div_ceil(self.accumulate) as u64 * self.epochs).saturating_sub(1);
+        let rates: Result<Vec<f64>> = (0..=8).map(|i| schedule.lr(last / 8 * i + last % 8 * i / 8)).collect();
+        rates.map(|rates| format!("{rates:?}"))
     }
 
     /// What all processes have made, if none of them failed: rank 0's holds.

@@ -95,6 +95,11 @@ impl Browser {
         self.command("/actions", &actions).map(drop)
     }
 
+    /// What one of Chromium's own tools says.
+    pub fn devtools(&self, tool: &str, parameters: &Value) -> Outcome<Value> {
+        self.command("/goog/cdp/execute", &json!({"cmd": tool, "params": parameters}))
+    }
+
     /// Goes into a frame of the page, by its number, or back to the page.
     pub fn frame(&self, number: Option<usize>) -> Outcome<()> {
         self.command("/frame", &json!({"id": number})).map(drop)

@@ -3,6 +3,7 @@
 //! set.
 pub(crate) mod driver;
 mod long;
+mod reading;
 
 use crate::Folder;
 use driver::{Browser, Outcome};
@@ -61,9 +62,17 @@ fn text(row: u32, cell: &str) -> String {
 #[test]
 fn the_page_shows_the_tape_and_does_what_is_asked() {
     let Some(browser) = Browser::for_test() else { return };
-    for check in
-        [scalars, folding_and_search, prediction, lessons, escaping, long::scrolling, long::comparing]
-    {
+    for check in [
+        scalars,
+        folding_and_search,
+        prediction,
+        lessons,
+        escaping,
+        long::scrolling,
+        long::comparing,
+        reading::names_and_roles,
+        reading::keyboard,
+    ] {
         check(&browser).unwrap_or_else(|message| panic!("{message}"));
         let console = browser.console().unwrap_or_else(|message| panic!("{message}"));
         assert!(console.is_empty(), "{console:#?}");
@@ -229,8 +238,8 @@ fn lessons(browser: &Browser) -> Outcome<()> {
     let page = Page::new("lessons");
     network(&page)?;
     page.open(browser)?;
-    is(browser, "whole.lessons.length", json!(12))?;
-    for i in 0..12 {
+    is(browser, "whole.lessons.length", json!(13))?;
+    for i in 0..13 {
         browser.run(&format!("change({{tab: 'lessons'}}); openLesson({i}); moveTo(state.tape.last)"))?;
         // Each leads to rows that are there, and its sweep comes to an end.
         is(
@@ -242,13 +251,24 @@ fn lessons(browser: &Browser) -> Outcome<()> {
     }
     browser.run("openLesson(2); moveTo(state.tape.last)")?;
     is(browser, &text(1, "adjoint .number"), json!("7"))?;
-    browser.run("openLesson(9); moveTo(state.tape.last)")?;
+    browser.run("openLesson(10); moveTo(state.tape.last)")?;
     // H · v with H = diag(6x).
     is(browser, "state.tape.byId.get(1).adjoint.first", json!([6.0, 0.0, -18.0]))?;
+    // The second sweep knows nothing of the first.
+    browser.run("openLesson(3); moveTo(state.tape.last)")?;
+    is(
+        browser,
+        "[1, 3, 5].map(i => state.tape.byId.get(i).adjoint?.first[0] ?? null)",
+        json!([-2.0, 0.0, 1.0]),
+    )?;
+    // A block that runs again holds what it had kept: as much as the three rows above it.
+    browser.run("openLesson(9); moveTo(0); change({tab: 'memory'})")?;
+    is(browser, "state.tape.byId.get(5).again", json!(2 * 200 * 8))?;
+    is(browser, "Math.max(...state.tape.peaks) > Math.max(...curveOf(state.tape))", json!(true))?;
     // Doubled twice, and a sum that has lost its 1 beside one that has not.
-    browser.run("openLesson(10); moveTo(state.tape.last)")?;
-    is(browser, &text(1, "adjoint .number"), json!("4"))?;
     browser.run("openLesson(11); moveTo(state.tape.last)")?;
+    is(browser, &text(1, "adjoint .number"), json!("4"))?;
+    browser.run("openLesson(12); moveTo(state.tape.last)")?;
     is(browser, "[5, 7].map(i => state.tape.byId.get(i).value.first[0])", json!([0.0, 1.0]))?;
     browser.run("openLesson(-1)")?;
     is(browser, "state.tape === whole.tape", json!(true))

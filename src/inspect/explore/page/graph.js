@@ -92,7 +92,7 @@ function drawGraph() {
     const pick = () => choose(item.rows[0].id);
     const g = make("g", {
       class: `node${item.leaf ? " leaf" : ""}`, tabindex: "0", role: "button", "data-node": item.index,
-      "aria-label": `%${item.rows[0].id} ${item.title} ${name}`, click: pick, keydown: (e) => e.key === "Enter" && pick(),
+      "aria-label": `%${item.rows[0].id} ${item.title} ${name}`, click: pick, keydown: (e) => ["Enter", " "].includes(e.key) && (e.preventDefault(), pick()),
     }, make("rect", { x: x - BOX_X / 2, y: y - BOX_Y / 2, width: BOX_X, height: BOX_Y, rx: item.leaf ? 16 : 4 }),
     make("text", { x, y: name ? y - 2 : y + 4 }, clip(item.rows.length > 1 ? item.title : `%${item.row.id} ${item.title}`, 13)),
     name ? make("text", { x, y: y + 10, class: "sub" }, clip(name, 16)) : null);

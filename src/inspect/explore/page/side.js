@@ -73,14 +73,22 @@ function curveOf(tape) {
   return (tape.curve = [...up, up.at(-1) + (seed.shape ? size(seed.value ?? { shape: [] }) * (tape.dtype === "f64" ? 8 : 4) : 0), ...down]);
 }
 
+// The most in use on the way to each position: more than before and after where a block runs again.
+function peaksOf(tape) {
+  const curve = curveOf(tape);
+  const first = curve.length - tape.sweep.length;
+  return curve.map((bytes, i) => Math.max(bytes, i < first ? 0 : curve[i - 1] + tape.sweep[i - first].again));
+}
+
 // The curve as a path; where several positions fall together, the largest of them.
-function outlineOf(curve, x, y, base) {
+function outlineOf(curve, peaks, x, y, base) {
   const most = 800;
   const each = Math.max(1, Math.ceil(curve.length / most));
   let d = `M${x(0)} ${base}`;
   for (let i = 0; i < curve.length; i += each) {
-    const stretch = curve.slice(i, i + each);
-    d += `L${x(i).toFixed(1)} ${y(Math.max(...stretch)).toFixed(1)}`;
+    const [most, peak] = [curve, peaks].map((of) => Math.max(...of.slice(i, i + each)));
+    if (peak > most) d += `L${x(i - 0.5).toFixed(1)} ${y(peak).toFixed(1)}`;
+    d += `L${x(i).toFixed(1)} ${y(most).toFixed(1)}`;
   }
   return d;
 }
@@ -88,11 +96,12 @@ function outlineOf(curve, x, y, base) {
 function drawMemory() {
   const tape = state.tape;
   const curve = curveOf(tape);
-  const top = curve.reduce((a, b) => Math.max(a, b), 1);
+  const peaks = (tape.peaks ??= peaksOf(tape));
+  const top = peaks.reduce((a, b) => Math.max(a, b), 1);
   const [w, h, left, base] = [400, 220, 8, 196];
   const x = (i) => left + (i / (curve.length - 1 || 1)) * (w - 2 * left);
   const y = (b) => base - (b / top) * (base - 24);
-  tape.outline ??= outlineOf(curve, x, y, base);
+  tape.outline ??= outlineOf(curve, peaks, x, y, base);
   const d = tape.outline;
   const n = tape.rows.length;
   const p = state.position;
@@ -100,7 +109,7 @@ function drawMemory() {
     const box = svg.getBoundingClientRect();
     moveTo(Math.round((((e.clientX - box.left) / box.width) * w - left) / (w - 2 * left) * (curve.length - 1)));
   };
-  const peak = curve.indexOf(top);
+  const peak = peaks.indexOf(top);
   const svg = make("svg", { class: "memory", viewBox: `0 0 ${w} ${h}`, role: "img", "aria-label": `Memory: up to ${bytes(top)}, now ${bytes(curve[p])}`, click: to },
     make("path", { class: "area", d: `${d}L${x(curve.length - 1)} ${base}Z` }), make("path", { class: "outline", d }),
     tape.seed ? make("line", { class: "turn", x1: x(n), x2: x(n), y1: 12, y2: base }) : null,
@@ -110,7 +119,7 @@ function drawMemory() {
   const largest = tape.rows.filter((r) => r.bytes && !r.scalar).sort((a, b) => b.bytes - a.bytes).slice(0, 8);
   const total = tape.rows.reduce((s, r) => s + r.bytes, 0) || 1;
   fill($("panel-memory"),
-    make("p", { class: "note" }, "Bytes kept for the sweep, and adjoints; without parameters, as they would be if nothing were observed. What is left at the end are gradients. Click to move the play head."),
+    make("p", { class: "note" }, "Bytes kept for the sweep, and adjoints; without parameters, as they would be if nothing were observed. What is left at the end are gradients. A spike is a block that runs again, with what its own tape holds. Click to move the play head."),
     svg, make("p", {}, "Now ", make("b", {}, bytes(curve[p])), "."),
     largest.length ? section("Largest kept", make("table", { class: "list" }, make("tbody", {}, largest.map((r) => make("tr", {},
       make("td", {}, refer(r.id)), make("td", {}, r.op), make("td", {}, keptText(r)), make("td", { class: "num" }, `${Math.round((100 * r.bytes) / total)} %`)))))) : null);
