@@ -74,7 +74,9 @@ struct Csr {
 /// The Jacobian of all errors with respect to all cameras, points and weights, in the memory of another one.
 fn sparse(program: &ScalarProgram, p: &ba::Input, found: &mut Csr) -> Result<(), kolmo::Error> {
     let Csr { starts, places, values } = found;
-    (starts.clear(), places.clear(), values.clear());
+    starts.clear();
+    places.clear();
+    values.clear();
     values.extend_from_slice(ba::replayed(program, p)?.1.as_slice().unwrap_or_default());
     let (_, _, weights) = p.parts(&p.variables);
     values.extend(weights.iter().map(|&w| ba::weight_error(Dual::<f64, 1>::variable(w, 0)).eps[0]));

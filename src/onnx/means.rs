@@ -48,7 +48,8 @@ impl Look<'_> {
                 if !own.iter().copied().eq(start..=end) {
                     return None;
                 }
-                (first.push(start), last.push(end));
+                first.push(start);
+                last.push(end);
             }
             let windows = fit(&first, &last, *self.shape(inner).get(axis)?)?;
             with_pads &= counts.iter().all(|&n| n == windows.kernel as f32);

@@ -48,7 +48,7 @@ fn means_of_windows_and_resized_pictures_are_one_node() -> Result<()> {
         let tape = Tape::inference();
         for x in [&x, &many] {
             let x = tape.constant(x);
-            near(&model.forward(&tape, &[x.clone()], &[]), &[f(&x)], name);
+            near(&model.forward(&tape, std::slice::from_ref(&x), &[]), &[f(&x)], name);
         }
     }
     Ok(())
