@@ -1,8 +1,8 @@
 //! What decodes the constants of a program of its own, as it is printed; here what was coded is read
 //! back by it.
 
-/// How many contexts bits are counted in: those of codes, then those of the four bytes of numbers. As many are
-/// printed as are used.
+/// How many contexts bits are counted in: those of codes, then those of the four bytes of numbers. As many
+/// are printed as are used.
 pub(super) const CONTEXTS: usize = 5120;
 
 /// An adaptive binary range decoder: for each context by how much a one is likelier than a zero, and how many
