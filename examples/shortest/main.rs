@@ -42,7 +42,7 @@ pub type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 struct Options {
     /// Layers: 5x8 is a convolution of 5 × 5 to 8 channels, d3 one of 3 × 3 of each channel by itself, r ReLU, p
     /// the largest of 2 × 2, m the mean of a channel
-    #[arg(long, default_value = "5x8 p r d3 1x20 r p d3 1x32 r m")]
+    #[arg(long, default_value = "5x10 p r 3x16 p r 3x20 r")]
     plan: String,
     /// A file of an earlier run's first training, which isn't done again
     #[arg(long, value_name = "FILE")]
@@ -51,11 +51,11 @@ struct Options {
     #[arg(long, default_value_t = 4)]
     bits: u32,
     /// Epochs of the first training, without a file in mind
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 10)]
     epochs: usize,
     /// How much a bit of the file weighs in the loss, and for how many epochs, stage by stage
     #[arg(long, num_args = 1.., value_parser = stage, value_name = "WEIGHT:EPOCHS",
-          default_values = ["4:20", "12:20", "30:20", "80:15", "200:15"])]
+          default_values = ["6:26", "25:20", "80:15", "200:15"])]
     stages: Vec<(f64, usize)>,
     #[arg(long, default_value_t = 3e-3)]
     lr: f64,

@@ -159,7 +159,6 @@ impl Sizes<'_> {
         let pixels: Vec<u8> = self.test.images.to_vec().iter().map(|v| (v * 255.0).round() as u8).collect();
         write_file(&pixels, self.folder.join("images"))?;
         let own = net.scores(&self.test.images)?.argmax(1, false)?.to_vec();
-        let own: Vec<u32> = own.iter().map(|&i| i as u32).collect();
 
         let executable = || -> Row {
             let args = [&RUSTC[..], &LINK, &["-omodel", "module/x86_64.rs"]].concat();

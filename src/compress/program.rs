@@ -56,6 +56,8 @@ pub(crate) use windows::{Windows, fit, windows};
 /// for (a, b) in program.run(&x.to_vec())?.iter().zip(y) {
 ///     assert!((a - b).abs() < 1e-5);
 /// }
+/// let readable = program.rust().len();
+/// assert!(program.compact(true).rust().len() < readable);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 ///

@@ -1,7 +1,7 @@
 //! A source as short as it gets: no comments, no space but between words, and names of one letter.
 
-/// Names of the decoder, but for that of its data, and of functions, in the order in which letters are given away, from A to Z and then
-/// with two letters.
+/// Names of the decoder, but for that of its data, and of functions, in the order in which letters are
+/// given away, from A to Z and then with a digit.
 const NAMES: &[&str] = &[
     "Decoder",
     "decoder",

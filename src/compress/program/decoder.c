@@ -39,13 +39,25 @@ static void numbers(Decoder *d, float *to, uint32_t n) {
     for (i = 0; i < n; i++) to[i] = number(d);
 }
 
-static void steps(Decoder *d, float *to, uint32_t n, uint32_t bits, float zero, float step) {
+static void forget(Decoder *d) {
     uint32_t i;
-    for (i = 0; i < n; i++) to[i] = ((float)symbol(d, bits, 0) - zero) * step;
+    for (i = 0; i < CONTEXTS; i++) d->seen[i][0] = d->seen[i][1] = 0;
+}
+
+static uint32_t isnt0(float *to, uint32_t i, uint32_t k) { return i >= k && to[i - k] != 0.0f; }
+
+static void steps(Decoder *d, float *to, uint32_t n, uint32_t bits, float zero, float step, uint32_t row) {
+    uint32_t i;
+    forget(d);
+    for (i = 0; i < n; i++) {
+        uint32_t first = (isnt0(to, i, 1) * 2 + isnt0(to, i, row)) << bits;
+        to[i] = ((float)symbol(d, bits, first) - zero) * step;
+    }
 }
 
 static void codes(Decoder *d, float *to, uint32_t n, uint32_t bits, uint32_t back) {
     uint32_t i;
+    forget(d);
     for (i = 0; i < n; i++) {
         uint32_t before = back && i >= back ? (uint32_t)to[i - back] : 0;
         to[i] = (float)symbol(d, bits, before << bits);

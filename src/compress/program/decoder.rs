@@ -1,8 +1,8 @@
 //! What decodes the constants of a program of its own, as it is printed; here what was coded is read
 //! back by it.
 
-/// How many contexts bits are counted in: those of codes, then those of the four bytes of numbers. As many are
-/// printed as are used.
+/// How many contexts bits are counted in: those of codes, then those of the four bytes of numbers. As many
+/// are printed as are used.
 pub(super) const CONTEXTS: usize = 5120;
 
 /// An adaptive binary range decoder: for each context by how much a one is likelier than a zero, and how many
@@ -64,15 +64,19 @@ pub(super) fn numbers(d: &mut Decoder<'_>, to: &mut [f32]) {
     }
 }
 
-/// Whole steps of one size.
-pub(super) fn steps(d: &mut Decoder<'_>, to: &mut [f32], bits: usize, zero: f32, step: f32) {
-    for v in to {
-        *v = (symbol(d, bits, 0) as f32 - zero) * step;
+/// Whole steps of one size, each in the context of whether the one before it and the one above it are 0.
+pub(super) fn steps(d: &mut Decoder<'_>, to: &mut [f32], bits: usize, zero: f32, step: f32, row: usize) {
+    d.seen = [[0; 2]; CONTEXTS];
+    for i in 0..to.len() {
+        let before = |k: usize| (i >= k && to[i - k] != 0.0) as usize;
+        let first = (before(1) * 2 + before(row)) << bits;
+        to[i] = (symbol(d, bits, first) as f32 - zero) * step;
     }
 }
 
 /// Codes, each in the context of the one so far before it, if that isn't 0.
 pub(super) fn codes(d: &mut Decoder<'_>, to: &mut [f32], bits: usize, back: usize) {
+    d.seen = [[0; 2]; CONTEXTS];
     for i in 0..to.len() {
         let before = if back > 0 && i >= back { to[i - back] as usize } else { 0 };
         to[i] = symbol(d, bits, before << bits) as f32;

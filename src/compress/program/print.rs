@@ -51,7 +51,9 @@ pub(super) const RUST: Language = Language {
         let w = format!("d, &mut w[{}..{}]", at.start, at.end);
         match call {
             Call::Numbers => format!("numbers({w});"),
-            Call::Steps { bits, zero, step } => format!("steps({w}, {bits}, {zero:?}, {step:?});"),
+            Call::Steps { bits, zero, step, row } => {
+                format!("steps({w}, {bits}, {zero:?}, {step:?}, {row});")
+            }
             Call::Codes { bits, back } => format!("codes({w}, {bits}, {back});"),
             Call::LookedUp { k } => format!("looked_up({w}, {k});"),
             Call::Stepped { group, zero } => format!("stepped({w}, {group}, {zero:?});"),
@@ -97,7 +99,9 @@ pub(super) const C: Language = Language {
         let w = format!("&d, w + {}, {}", at.start, at.len());
         match call {
             Call::Numbers => format!("numbers({w});"),
-            Call::Steps { bits, zero, step } => format!("steps({w}, {bits}, {zero:?}f, {step:?}f);"),
+            Call::Steps { bits, zero, step, row } => {
+                format!("steps({w}, {bits}, {zero:?}f, {step:?}f, {row});")
+            }
             Call::Codes { bits, back } => format!("codes({w}, {bits}, {back});"),
             Call::LookedUp { k } => format!("looked_up({w}, {k});"),
             Call::Stepped { group, zero } => format!("stepped({w}, {group}, {zero:?}f);"),

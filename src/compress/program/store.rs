@@ -12,7 +12,7 @@ const OF_NUMBERS: usize = 4096;
 #[derive(Clone, Debug)]
 pub(super) enum Call {
     Numbers,
-    Steps { bits: usize, zero: f32, step: f32 },
+    Steps { bits: usize, zero: f32, step: f32, row: usize },
     Codes { bits: usize, back: usize },
     LookedUp { k: usize },
     Stepped { group: usize, zero: f32 },
@@ -89,7 +89,16 @@ impl Writer {
         }
     }
 
+    fn steps(&mut self, codes: &[usize], bits: usize, zero: usize, row: usize) {
+        self.seen.fill([0; 2]);
+        for (i, &code) in codes.iter().enumerate() {
+            let before = |k: usize| usize::from(i >= k && codes[i - k] != zero);
+            self.symbol(code, bits, (before(1) * 2 + before(row)) << bits);
+        }
+    }
+
     fn codes(&mut self, codes: &[usize], bits: usize, back: usize) {
+        self.seen.fill([0; 2]);
         for (i, &code) in codes.iter().enumerate() {
             let before = if back > 0 && i >= back { codes[i - back] } else { 0 };
             self.symbol(code, bits, before << bits);
@@ -127,8 +136,12 @@ impl Form {
     }
 
     fn write(&self, writer: &mut Writer, back: usize) {
-        if let Some((codes, bits)) = &self.codes {
-            writer.codes(codes, *bits, back);
+        match (&self.codes, &self.then) {
+            (Some((codes, bits)), Call::Steps { zero, row, .. }) => {
+                writer.steps(codes, *bits, *zero as usize, *row)
+            }
+            (Some((codes, bits)), _) => writer.codes(codes, *bits, back),
+            (None, _) => {}
         }
         writer.numbers(&self.numbers);
     }
@@ -186,27 +199,12 @@ fn whole(values: &[f32], group: usize) -> Option<(Vec<i32>, Vec<f32>)> {
     Some((whole.collect(), steps))
 }
 
-/// Codes of whole numbers from the least on, which may be above all of them, and how many bits they have.
-fn codes_from(whole: &[i32], [least, most]: [i32; 2]) -> (Vec<usize>, usize) {
+/// Whole numbers as codes from the least on, and the code of 0.
+fn codes_of(whole: &[i32]) -> ((Vec<usize>, usize), f32) {
+    // 0 is a code, whether it is there or not.
+    let (least, most) = whole.iter().fold((0, 0), |(least, most), &k| (least.min(k), most.max(k)));
     let bits = code_bits((most - least) as usize + 1) as usize;
-    (whole.iter().map(|&k| (k - least) as usize).collect(), bits)
-}
-
-/// The least and the largest; 0 is between them.
-fn ends(whole: &[i32]) -> [i32; 2] {
-    whole.iter().fold([0; 2], |[least, most], &k| [least.min(k), most.max(k)])
-}
-
-/// Whole numbers as codes between these ends.
-fn in_steps(whole: &[i32], steps: Vec<f32>, group: usize, ends: [i32; 2]) -> Form {
-    let (codes, zero) = (codes_from(whole, ends), -ends[0] as f32);
-    match steps[..] {
-        [step] if group == 0 => {
-            let then = Call::Steps { bits: codes.1, zero, step };
-            Form { codes: Some(codes), then, numbers: Vec::new() }
-        }
-        _ => Form { codes: Some(codes), then: Call::Stepped { group: group.max(1), zero }, numbers: steps },
-    }
+    ((whole.iter().map(|&k| (k - least) as usize).collect(), bits), -least as f32)
 }
 
 /// The numbers of a tensor; -0 is stored as 0.
@@ -214,17 +212,19 @@ fn values_of(tensor: &Tensor<f32>) -> Vec<f32> {
     tensor.to_vec().iter().map(|v| v + 0.0).collect()
 }
 
-/// All forms of a tensor; those in steps of one size have codes between the same ends as other tensors.
-fn forms(tensor: &Tensor<f32>, together: [i32; 2]) -> Vec<Form> {
+fn forms(tensor: &Tensor<f32>) -> Vec<Form> {
     let values = values_of(tensor);
     let row = values.len() / tensor.dim(0).max(1);
     let mut all = Vec::new();
     if values.len() > 1
         && let Some((numbers, steps)) = whole(&values, values.len())
+        && let [step] = steps[..]
     {
-        let [a, b] = [ends(&numbers), together];
-        all.push(in_steps(&numbers, steps.clone(), 0, [a[0].min(b[0]), a[1].max(b[1])]));
-        all.push(in_steps(&numbers, steps, values.len(), a));
+        let (codes, zero) = codes_of(&numbers);
+        // A vector has nothing above.
+        let row = if row > 1 { row } else { values.len() };
+        let then = Call::Steps { bits: codes.1, zero, step, row };
+        all.push(Form { codes: Some(codes), then, numbers: Vec::new() });
     }
     let kept: Vec<usize> = values.iter().map(|v| (v.to_bits() != 0) as usize).collect();
     let left = values.iter().copied().filter(|v| *v != 0.0).collect();
@@ -240,8 +240,8 @@ fn forms(tensor: &Tensor<f32>, together: [i32; 2]) -> Vec<Form> {
             .filter(|group| *group <= row && row.is_multiple_of(*group));
         let found = groups.into_iter().find_map(|group| Some((whole(&values, group)?, group)));
         all.extend(found.map(|((numbers, steps), group)| {
-            let ends = ends(&numbers);
-            in_steps(&numbers, steps, group, ends)
+            let (codes, zero) = codes_of(&numbers);
+            Form { codes: Some(codes), then: Call::Stepped { group, zero }, numbers: steps }
         }));
     }
     all
@@ -249,7 +249,7 @@ fn forms(tensor: &Tensor<f32>, together: [i32; 2]) -> Vec<Form> {
 
 /// Whether a tensor's numbers are codes, which factors would destroy.
 pub(super) fn is_coded(tensor: &Tensor<f32>) -> bool {
-    let all = forms(tensor, [0; 2]);
+    let all = forms(tensor);
     all.iter().any(|form| matches!(form.then, Call::Steps { .. } | Call::Stepped { .. }))
         || all
             .iter()
@@ -266,19 +266,13 @@ fn bytes(digits: &[u8]) -> Vec<u8> {
 impl Stored {
     /// All tensors, one after the other.
     pub fn new<'a>(tensors: impl IntoIterator<Item = &'a Tensor<f32>>) -> Stored {
-        let tensors: Vec<&Tensor<f32>> = tensors.into_iter().collect();
-        let together = tensors.iter().filter_map(|tensor| {
-            let values = values_of(tensor);
-            Some(ends(&whole(&values, values.len())?.0))
-        });
-        let together = together.fold([0; 2], |a: [i32; 2], b| [a[0].min(b[0]), a[1].max(b[1])]);
         let mut writer = Writer::new();
         let (mut calls, mut start) = (Vec::new(), 0);
         for tensor in tensors {
             let all = start..start + tensor.numel();
             let columns = tensor.numel() / tensor.dim(0).max(1);
             let mut best: Option<(usize, Form, usize)> = None;
-            for form in forms(tensor, together) {
+            for form in forms(tensor) {
                 let bits = form.codes.as_ref().map_or(0, |(_, bits)| *bits);
                 let plain = bits == 0 || 2 * bits > 12 || matches!(form.then, Call::Steps { .. });
                 // A context for each earlier code, where there is room for them.
@@ -319,7 +313,7 @@ impl Stored {
             let Some(to) = weights.get_mut(range.clone()) else { continue };
             match *call {
                 Call::Numbers => numbers(&mut d, to),
-                Call::Steps { bits, zero, step } => whole_steps(&mut d, to, bits, zero, step),
+                Call::Steps { bits, zero, step, row } => whole_steps(&mut d, to, bits, zero, step, row),
                 Call::Codes { bits, back } => codes(&mut d, to, bits, back),
                 Call::LookedUp { k } => looked_up(&mut d, to, k),
                 Call::Stepped { group, zero } => stepped(&mut d, to, group, zero),
