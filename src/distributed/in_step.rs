@@ -61,10 +61,13 @@ struct Other<T: Float> {
     moved: Values<T>,
 }
 
+/// Of slots without examples nothing.
+type Subtrees = Tree<Option<Vec<f64>>>;
+
 /// What the slots of a process have come to: the subtrees of their numbers, or their ends.
 struct Round {
     /// How many numbers a slot has, too.
-    joined: Option<(Tree<Option<Vec<f64>>>, (Join, usize))>,
+    joined: Option<(Subtrees, (Join, usize))>,
 }
 
 /// What a message of a round begins with: how numbers are joined, and how many a slot has.
@@ -126,13 +129,11 @@ impl SlotsInStep<'_> {
             };
             let told = round.as_ref().map(Round::bytes).map_err(Clone::clone);
             let told = agree(sum.world, told)?;
-            let heads = told.iter().zip(self.shares).enumerate().filter_map(|(rank, (bytes, share))| {
-                share.clone().any(|slot| self.runs(slot)).then(|| (rank, bytes.get(..HEAD)))
-            });
-            let heads: Vec<(usize, Option<&[u8]>)> = heads.collect();
-            let first = heads.first().and_then(|(_, head)| *head);
-            if let Some((rank, _)) = heads.iter().find(|(_, head)| *head != first) {
-                return Err(Error::rank(*rank, UNEQUAL));
+            let all = told.iter().map(|bytes| bytes.get(..HEAD)).zip(self.shares).enumerate();
+            let mut heads = all.filter(|(_, (_, share))| Range::clone(share).any(|slot| self.runs(slot)));
+            let first = heads.next().and_then(|(_, (head, _))| head);
+            if let Some((rank, _)) = heads.find(|(_, (head, _))| *head != first) {
+                return Err(Error::rank(rank, UNEQUAL));
             }
             if first.is_none() {
                 break;

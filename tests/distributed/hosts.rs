@@ -137,7 +137,10 @@ fn ends(mut hosts: Hosts, happens: impl Fn(&mut Hosts)) {
     let mut run =
         hosts.job(&["wide", folder.name()]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     while !folder.0.join("run.checkpoint").exists() {
-        assert!(run.try_wait().unwrap().is_none() && began.elapsed() < 10 * whole, "no checkpoint");
+        if run.try_wait().unwrap().is_some() || began.elapsed() > 10 * whole {
+            let _ = run.kill();
+            panic!("no checkpoint: {}", text(&run.wait_with_output().unwrap().stderr));
+        }
         sleep(Duration::from_millis(10));
     }
     happens(&mut hosts);

@@ -15,6 +15,7 @@ use kolmo::{
 use runs::{ALL, End, Extra, run};
 use std::{
     env, fs,
+    io::Write,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     thread::sleep,
@@ -38,7 +39,8 @@ fn main() {
         }
     };
     if let Err(e) = told {
-        eprintln!("{e}");
+        // In one piece, as several processes write there.
+        let _ = std::io::stderr().write_all(format!("{e}\n").as_bytes());
         std::process::exit(1);
     }
 }

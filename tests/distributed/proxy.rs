@@ -15,9 +15,13 @@ use std::{
 
 pub const HOSTS: [u16; 3] = [1, 2, 3];
 
-/// Shell commands that make the addresses of host `$i`, for `ip netns exec`.
-pub const ADDRESSES: &str = "$on ip link add mpi0 type veth peer name mpi1; $on ip addr add 10.78.0.$i/24 dev mpi0
-     $on ip link set mpi0 up; $on ip link set mpi1 up; for j in 1 2 3; do if [ $j != $i ]; then $on ip addr add 10.78.0.$j/32 dev lo
+/// Shell commands that make the addresses of host `$i`, for `ip netns exec`; a port is free at once when a
+/// connection has ended.
+pub const ADDRESSES: &str =
+    "$on ip link add mpi0 type veth peer name mpi1; $on ip addr add 10.78.0.$i/24 dev mpi0
+     $on ip link set mpi0 up; $on ip link set mpi1 up
+     $on sh -c \"echo 0 >/proc/sys/net/ipv4/tcp_max_tw_buckets\"
+     for j in 1 2 3; do if [ $j != $i ]; then $on ip addr add 10.78.0.$j/32 dev lo
      $on ip route add local 10.79.0.$j dev lo src 10.78.0.$j; fi; done";
 
 /// Runs the proxy of a host until it is killed.

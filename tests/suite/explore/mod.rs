@@ -261,9 +261,9 @@ fn lessons(browser: &Browser) -> Outcome<()> {
         "[1, 3, 5].map(i => state.tape.byId.get(i).adjoint?.first[0] ?? null)",
         json!([-2.0, 0.0, 1.0]),
     )?;
-    // A block that runs again holds what it had kept: as much as the three rows above it.
+    // A block that runs again holds what the three rows above it keep, but for its operand; of buffers all.
     browser.run("openLesson(9); moveTo(0); change({tab: 'memory'})")?;
-    is(browser, "state.tape.byId.get(5).again", json!(2 * 200 * 8))?;
+    is(browser, "[3200, 3840].map(n => state.tape.byId.get(5).again >= n)", json!([true, false]))?;
     is(browser, "Math.max(...state.tape.peaks) > Math.max(...curveOf(state.tape))", json!(true))?;
     // Doubled twice, and a sum that has lost its 1 beside one that has not.
     browser.run("openLesson(11); moveTo(state.tape.last)")?;

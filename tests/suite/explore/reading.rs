@@ -99,8 +99,6 @@ pub fn keyboard(browser: &Browser) -> Outcome<()> {
         "predict",
         "theme",
         "keys",
-        "first",
-        "back",
         "next",
         "turn",
         "end",
@@ -120,11 +118,7 @@ pub fn keyboard(browser: &Browser) -> Outcome<()> {
     is(browser, "[document.activeElement.id, state.tab]", json!(["tab-graph", "graph"]))?;
     browser.run("document.querySelectorAll('#panel-graph .node')[4].focus()")?;
     browser.press(" ")?;
-    is(
-        browser,
-        "state.row === Number(document.activeElement?.dataset?.node) + 1 || state.row > 1",
-        json!(true),
-    )?;
+    is(browser, "state.row", json!(5))?;
     // The help takes the focus, and gives it back.
     browser.run("$('keys').focus()")?;
     browser.press(ENTER)?;

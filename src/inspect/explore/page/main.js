@@ -103,6 +103,8 @@ function toggleTheme() {
 function onKey(e) {
   const typing = e.target.matches("input:not([type=range]), select, textarea") || document.querySelector("dialog[open]");
   if (typing || e.ctrlKey || e.metaKey || e.altKey) return;
+  // A button does what it is for.
+  if (e.key === "Enter" && e.target.matches("button, .node")) return;
   const chooseNext = (by) => {
     const rows = [...view.at.keys()];
     const i = rows.indexOf(state.row);
@@ -121,7 +123,7 @@ function onKey(e) {
     o: turnStep,
     Home: () => moveTo(0),
     End: () => moveTo(state.tape.last),
-    Enter: () => e.target.matches("button") || change({ tab: "statement", row: state.row }),
+    Enter: () => change({ tab: "statement", row: state.row }),
     s: () => moveTo(state.tape.seed ? state.tape.rows.length + 1 : state.tape.last),
     "/": () => $("search").focus(),
     p: togglePredict,

@@ -133,7 +133,8 @@ function rowLine(tape, row, depth) {
     adjoint: make("td", { class: "adjoint" }),
   };
   const pick = () => change({ row: row.id, tab: "statement" });
-  const node = make("tr", { class: "row", id: `row-${row.id}`, tabindex: "-1", click: pick, dblclick: () => moveTo(positionOf(tape, row)) },
+  const spoken = `Row ${row.id}, ${row.op}${row.name ? ` ${row.name}` : ""}`;
+  const node = make("tr", { class: "row", id: `row-${row.id}`, "aria-label": spoken, tabindex: "-1", click: pick, dblclick: () => moveTo(positionOf(tape, row)) },
     make("th", { scope: "row", class: "id" }, `%${row.id}`),
     make("td", { class: "op", style: `--depth:${depth}` }, operation(row)),
     make("td", { class: "shape" }, row.scalar ? "" : shapeText(row.shape)),
