@@ -117,9 +117,10 @@ fn silent(world: Mpi) -> Result<()> {
     world.barrier()
 }
 
-/// `mpirun` with so many processes of so many threads.
+/// `mpirun` with so many processes of so many threads, which itself sometimes doesn't end when they have.
 fn job(size: usize, threads: usize, arguments: &[&str]) -> Command {
-    let mut command = Command::new("mpirun");
+    let mut command = Command::new("timeout");
+    command.args(["--kill-after=5", "300", "mpirun"]);
     command.args(["--oversubscribe", "--allow-run-as-root", "-n", &size.to_string()]);
     command.arg(env::current_exe().unwrap()).arg("child").args(arguments);
     command.env("KOLMO_NUM_THREADS", threads.to_string()).stdin(Stdio::null());
