@@ -28,7 +28,7 @@ pub enum End {
     Error,
     Panic,
     /// The process is no more: only where each has one.
-    #[cfg_attr(not(feature = "mpi"), allow(dead_code))]
+    #[allow(dead_code, reason = "only what `mpirun` starts is killed")]
     Kill,
 }
 
