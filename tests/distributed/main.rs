@@ -219,7 +219,8 @@ fn killed() {
         let expected = match end.rsplit(',').next() {
             Some("kill") => "signal 9",
             Some("panic") => "rank 2: has left",
-            _ => "rank 1: no more paper",
+            // Told by rank 1; whether others are still there to tell it of rank 1 is up to `mpirun`.
+            _ => "no more paper",
         };
         assert!(told.contains(expected), "{told}");
     }
