@@ -121,6 +121,11 @@ impl Error {
         Error::Rank { rank, message: message.into() }
     }
 
+    /// The error of a process as the others are told of it; it may be of another one.
+    pub(crate) fn of_rank(self, rank: usize) -> Error {
+        if matches!(self, Error::Rank { .. }) { self } else { Error::rank(rank, self.to_string()) }
+    }
+
     pub(crate) fn op(
         op: &str,
         message: impl Into<String>,

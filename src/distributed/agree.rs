@@ -17,7 +17,7 @@ pub(crate) fn agree(world: &dyn Communicator, made: Result<Vec<u8>>) -> Result<V
     told.push(if own.is_none() { WELL } else { FAILED });
     let all = world.all_gather(told);
     if let Some(own) = own {
-        return Err(own);
+        return Err(own.of_rank(world.rank()));
     }
     let mut ranks = all?.into_iter().enumerate();
     ranks.try_fold(Vec::new(), |mut made, (rank, bytes)| {
@@ -47,7 +47,7 @@ pub(crate) fn told_by(
     told.push(if own.is_none() { WELL } else { FAILED });
     let told = world.broadcast(rank, told);
     if let Some(own) = own {
-        return Err(own);
+        return Err(own.of_rank(world.rank()));
     }
     let mut told = Bytes::unwrap_or_clone(told?);
     match told.pop() {

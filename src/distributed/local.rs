@@ -105,13 +105,11 @@ impl Local {
         }
         let mut made: Vec<(usize, Result<R>)> = receiver.into_iter().collect();
         made.sort_by_key(|(rank, _)| *rank);
-        for (rank, made) in &made {
-            if let Err(e) = made
-                && !matches!(e, Error::Rank { .. })
-            {
-                failed.get_or_insert(Error::rank(*rank, e.to_string()));
-            }
-        }
+        // Its own error rather than what others say of it.
+        let errors = made.iter().filter_map(|(rank, made)| Some((rank, made.as_ref().err()?)));
+        let mut own = errors.map(|(rank, e)| (rank, e.clone().of_rank(*rank)));
+        let own = own.find(|(own, e)| matches!(e, Error::Rank { rank, .. } if rank == *own));
+        failed = failed.or(own.map(|(_, e)| e));
         failed.map_or_else(|| made.into_iter().map(|(_, made)| made).collect(), Err)
     }
 }

@@ -219,8 +219,7 @@ fn killed() {
         let expected = match end.rsplit(',').next() {
             Some("kill") => "signal 9",
             Some("panic") => "rank 2: has left",
-            // Told by rank 1; whether others are still there to tell it of rank 1 is up to `mpirun`.
-            _ => "no more paper",
+            _ => "rank 1: no more paper",
         };
         assert!(told.contains(expected), "{told}");
     }
