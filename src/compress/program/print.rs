@@ -1,6 +1,7 @@
 //! Steps and coded constants as a source: one way of printing, in the words of two languages.
 use super::{
     compact::compacted,
+    decoder::CONTEXTS,
     steps::{At, Buffer, Expr, Guard, Step},
     store::{Call, Stored},
 };
@@ -202,9 +203,8 @@ impl Language {
             self.step(&mut text, step);
         }
         text += "}\n";
-        let contexts = format!(" = {};", stored.contexts);
-        let parts = parts(self, &text).replace(" = 5120;", &contexts);
-        let parts = parts.replace(" = 5120 }", &format!(" = {} }}", stored.contexts));
+        let contexts = |n: usize| format!(" = {n}");
+        let parts = parts(self, &text).replace(&contexts(CONTEXTS), &contexts(stored.contexts));
         let mut all = [(self.top)(sizes), parts + &text];
         if compact {
             all = all.map(|text| compacted(&text));
