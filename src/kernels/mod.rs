@@ -1,5 +1,6 @@
 //! Loops over slices and strides: vector code, and most of the `unsafe` there is.
 pub(crate) mod accumulate;
+pub(crate) mod angles;
 pub(crate) mod batched;
 pub(crate) mod bytes;
 pub(crate) mod compact;
@@ -9,6 +10,7 @@ pub(crate) mod halves;
 pub(crate) mod map;
 pub(crate) mod matmul;
 pub(crate) mod multiples;
+pub(crate) mod normal;
 pub mod packed;
 pub(crate) mod pairs;
 pub(crate) mod pool;

@@ -6,6 +6,19 @@ use super::{
 };
 
 vectorised! {
+    /// Scores that aren't kept become -∞. Whether one is kept.
+    pub(crate) fn hide(keep: &[bool], scores: &mut [T]) -> bool {
+        let (keep, hidden) = (&keep[..scores.len()], T::constant(f64::NEG_INFINITY));
+        let mut any = false;
+        for i in 0..scores.len() {
+            any |= keep[i];
+            scores[i] = T::select(keep[i], scores[i], hidden);
+        }
+        any
+    }
+}
+
+vectorised! {
     /// Each line of `n` elements turned into its softmax or, with `log`, the logarithm of that.
     pub(crate) fn softmax_lines fused fma (x: &[T], n: usize, log: bool, out: &mut [T]) {
         for (x, out) in x.chunks_exact(n).zip(out.chunks_exact_mut(n)) {

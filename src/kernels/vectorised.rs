@@ -14,6 +14,9 @@ pub(crate) trait MulAdd: Copy {
     fn exp<T: FloatElement>(self, x: T) -> T;
     fn tanh<T: FloatElement>(self, x: T) -> T;
     fn sigmoid<T: FloatElement>(self, x: T) -> T;
+    /// Of arguments below [`NEAR`](crate::real::math64::NEAR) in size.
+    fn near_sin<T: FloatElement>(self, x: T) -> T;
+    fn near_cos<T: FloatElement>(self, x: T) -> T;
 }
 
 /// In one rounding.
@@ -37,6 +40,14 @@ impl MulAdd for OneStep {
     fn sigmoid<T: FloatElement>(self, x: T) -> T {
         Lane::<T, true>::new(x).sigmoid().value
     }
+    #[inline(always)]
+    fn near_sin<T: FloatElement>(self, x: T) -> T {
+        T::near_sin::<true>(x)
+    }
+    #[inline(always)]
+    fn near_cos<T: FloatElement>(self, x: T) -> T {
+        T::near_cos::<true>(x)
+    }
 }
 
 /// In one if the arithmetic is to be exact, else in two, where one would be a slow call of a library.
@@ -51,18 +62,13 @@ impl AsAsked {
     }
 
     #[inline(always)]
-    fn function<T: FloatElement>(
-        self,
-        fused: fn(OneStep, T) -> T,
-        apart: impl Fn(Lane<T, false>) -> Lane<T, false>,
-        x: T,
-    ) -> T {
+    fn function<T: FloatElement>(self, fused: fn(OneStep, T) -> T, apart: impl Fn(T) -> T, x: T) -> T {
         if FUSED {
             fused(OneStep, x)
         } else if self.exact {
             called(fused, x)
         } else {
-            apart(Lane::new(x)).value
+            apart(x)
         }
     }
 }
@@ -97,15 +103,23 @@ impl MulAdd for AsAsked {
     }
     #[inline(always)]
     fn exp<T: FloatElement>(self, x: T) -> T {
-        self.function(OneStep::exp, |x| x.exp(), x)
+        self.function(OneStep::exp, |x| Lane::<T, false>::new(x).exp().value, x)
     }
     #[inline(always)]
     fn tanh<T: FloatElement>(self, x: T) -> T {
-        self.function(OneStep::tanh, |x| x.tanh(), x)
+        self.function(OneStep::tanh, |x| Lane::<T, false>::new(x).tanh().value, x)
     }
     #[inline(always)]
     fn sigmoid<T: FloatElement>(self, x: T) -> T {
-        self.function(OneStep::sigmoid, |x| x.sigmoid(), x)
+        self.function(OneStep::sigmoid, |x| Lane::<T, false>::new(x).sigmoid().value, x)
+    }
+    #[inline(always)]
+    fn near_sin<T: FloatElement>(self, x: T) -> T {
+        self.function(OneStep::near_sin, T::near_sin::<false>, x)
+    }
+    #[inline(always)]
+    fn near_cos<T: FloatElement>(self, x: T) -> T {
+        self.function(OneStep::near_cos, T::near_cos::<false>, x)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Starting values of parameters, by PyTorch's names and formulas.
 use crate::{
     error::{Error, Result},
-    ops::Float,
+    ops::{Float, random::normals},
     tape::Random,
     tensor::{
         Shape, Tensor,
@@ -106,7 +106,7 @@ pub fn uniform<T: Float>(shape: impl Into<Shape>, low: f64, high: f64, rng: &mut
 /// Normal with this mean and standard deviation.
 #[doc(alias("randn", "normal_"))]
 pub fn normal<T: Float>(shape: impl Into<Shape>, mean: f64, std: f64, rng: &mut Random) -> Tensor<T> {
-    Tensor::from_fn(shape, |_| T::from_f64(rng.normal(mean, std)))
+    normals(shape.into(), mean, std, rng)
 }
 
 /// Glorot's uniform values: bound `gain · √(6 / (fan_in + fan_out))`.
@@ -265,6 +265,16 @@ pub fn dirac<T: Float>(shape: impl Into<Shape>, groups: usize) -> Result<Tensor<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn normal_numbers_are_drawn_one_after_the_other() {
+        let (mut rng, mut same) = (Random::new(3), Random::new(3));
+        rng.uniform();
+        same.uniform();
+        let drawn: Tensor<f64> = normal([301, 100], 0.5, 2.0, &mut rng);
+        assert_eq!(drawn.to_vec(), (0..30_100).map(|_| same.normal(0.5, 2.0)).collect::<Vec<_>>());
+        assert_eq!(rng, same);
+    }
 
     #[test]
     fn truncated_draws_stay_inside() {

@@ -15,6 +15,7 @@ use crate::{
         map::NumberExpr,
         matmul::{Mat, MatMut, matmul},
         reduce::{Sum, row},
+        softmax::hide,
     },
     real::{About, Arithmetic},
     tape::{Rule, Step, Var},
@@ -116,9 +117,13 @@ impl View<'_> {
         let Some(pairs) = self.pairs else { return !scores.is_empty() };
         let [down, along] = [2, 1].map(|back| pairs.strides()[pairs.rank() - back] as usize);
         let first = start(pairs, self.head) + query * down;
+        let keep = pairs.buffer().get(first..).unwrap_or_default();
+        if along == 1 && keep.len() >= scores.len() {
+            return hide(keep, scores);
+        }
         let mut any = false;
         for (j, score) in scores.iter_mut().enumerate() {
-            let keep = pairs.buffer().get(first + j * along).is_some_and(|keep| *keep);
+            let keep = keep.get(j * along).is_some_and(|keep| *keep);
             any |= keep;
             *score = if keep { *score } else { T::constant(f64::NEG_INFINITY) };
         }

@@ -82,7 +82,7 @@ mod fused;
 pub(crate) mod list;
 mod named;
 mod operand;
-mod random;
+pub(crate) mod random;
 pub(crate) mod recurrent;
 pub(crate) mod saved;
 mod standardize;

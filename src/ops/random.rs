@@ -8,8 +8,25 @@ use crate::{
         random::{Weights, no_integer},
     },
     tensor::{Element, Index, Shape, Tensor, room::listed, shape::addressable},
+    threads::for_chunks,
 };
 use std::ops::Range;
+
+/// Normal numbers with this mean and standard deviation, as [`Random::normal`] draws them one by one.
+pub(crate) fn normals<T: Float>(shape: Shape, mean: f64, std: f64, rng: &mut Random) -> Tensor<T> {
+    const BLOCK: usize = 64;
+    let stream = rng.reserve(shape.numel());
+    Tensor::build(shape, |out| {
+        for_chunks(out, 256 * BLOCK, |start, out| {
+            let mut drawn = [0.0; BLOCK];
+            for (k, out) in out.chunks_mut(BLOCK).enumerate() {
+                let drawn = &mut drawn[..out.len()];
+                stream.normals_at((start + k * BLOCK) as u64, drawn);
+                out.iter_mut().zip(drawn).for_each(|(out, v)| *out = T::from_f64(mean + std * *v));
+            }
+        });
+    })
+}
 
 /// # Random numbers
 impl<T: Float> Tensor<T> {
@@ -39,7 +56,7 @@ impl<T: Float> Tensor<T> {
     /// Numbers from the standard normal distribution.
     #[doc(alias("normal", "torch.randn"))]
     pub fn randn(shape: impl Into<Shape>, rng: &mut Random) -> Tensor<T> {
-        Tensor::from_fn(shape, |_| T::from_f64(rng.normal(0.0, 1.0)))
+        normals(shape.into(), 0.0, 1.0, rng)
     }
 
     /// 1 with probability `p`, else 0.

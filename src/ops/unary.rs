@@ -5,7 +5,10 @@ use super::{
 };
 use crate::{
     error::Checked,
-    kernels::map::{NumberExpr, map, over_forms},
+    kernels::{
+        angles::{near_cosines, near_sines},
+        map::{NumberExpr, map, over_forms},
+    },
     real::About,
     real::{
         Arithmetic,
@@ -53,7 +56,7 @@ impl<const KIND: u8> NumberExpr<3> for PowerSlope<KIND> {
 
 /// Compiles all forms of an expression for each element type.
 macro_rules! forms {
-    ($e:ty, $n:literal) => {
+    ($e:ty, $n:literal $(, $before:ident)?) => {
         impl Forms<$n> for $e {
             #[inline(never)]
             fn over_f32(&self, x: [&[f32]; $n], out: &mut [f32]) {
@@ -61,6 +64,9 @@ macro_rules! forms {
             }
             #[inline(never)]
             fn over_f64(&self, x: [&[f64]; $n], out: &mut [f64]) {
+                $(if self.$before(x, out) {
+                    return;
+                })?
                 self.forms(x, out);
             }
         }
@@ -253,8 +259,36 @@ elementary!(unary);
 #[derive(Clone, Copy)]
 pub(crate) struct Slope(pub Unary);
 
-forms!(Unary, 1);
-forms!(Slope, 3);
+forms!(Unary, 1, angles);
+forms!(Slope, 3, angles);
+
+impl Unary {
+    /// Sines and cosines where no angle is huge. Whether it was one.
+    fn angles(&self, [x]: [&[f64]; 1], out: &mut [f64]) -> bool {
+        match self {
+            Unary::Sin {} => near_sines(x, out),
+            Unary::Cos {} => near_cosines(x, out),
+            _ => false,
+        }
+    }
+}
+
+impl Slope {
+    /// Their derivatives.
+    fn angles(&self, [x, _, g]: [&[f64]; 3], out: &mut [f64]) -> bool {
+        match self.0 {
+            Unary::Sin {} if near_cosines(x, out) => {
+                out.iter_mut().zip(g).for_each(|(out, g)| *out *= g);
+                true
+            }
+            Unary::Cos {} if near_sines(x, out) => {
+                out.iter_mut().zip(g).for_each(|(out, g)| *out = -(g * *out));
+                true
+            }
+            _ => false,
+        }
+    }
+}
 
 impl Unary {
     /// Options that have no meaning.

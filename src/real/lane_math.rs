@@ -15,6 +15,13 @@ macro_rules! lane_math {
         pub trait LaneMath: Arithmetic<Mask = bool> {
             #[doc(hidden)]
             fn over<E: Forms<N>, const N: usize>(e: &E, x: [&[Self]; N], out: &mut [Self]);
+            /// Of arguments below [`math64::NEAR`] in size.
+            #[doc(hidden)]
+            #[inline(always)]
+            fn near_sin<const FMA: bool>(x: Self) -> Self { <Self as LaneMath>::sin::<FMA>(x) }
+            #[doc(hidden)]
+            #[inline(always)]
+            fn near_cos<const FMA: bool>(x: Self) -> Self { <Self as LaneMath>::cos::<FMA>(x) }
             $($(#[doc(hidden)] fn $both<const FMA: bool>(x: Self) -> Self;)*)*
             $(#[doc(hidden)] fn $name<const FMA: bool>(x: Self) -> Self;)*
             $(#[doc(hidden)] fn $pair<const FMA: bool>(a: Self, b: Self) -> Self;)*
@@ -31,6 +38,10 @@ macro_rules! lane_math {
             fn over<E: Forms<N>, const N: usize>(e: &E, x: [&[f64]; N], out: &mut [f64]) {
                 e.over_f64(x, out);
             }
+            #[inline(always)]
+            fn near_sin<const FMA: bool>(x: f64) -> f64 { math64::near_sin::<FMA>(x) }
+            #[inline(always)]
+            fn near_cos<const FMA: bool>(x: f64) -> f64 { math64::near_cos::<FMA>(x) }
             $($(#[inline(always)] fn $both<const FMA: bool>(x: f64) -> f64 { $module::$both::<FMA>(x) })*)*
             $(#[inline(always)] fn $name<const FMA: bool>(x: f64) -> f64 { Arithmetic::$name(x) })*
             $(#[inline(always)] fn $pair<const FMA: bool>(a: f64, b: f64) -> f64 { Arithmetic::$pair(a, b) })*

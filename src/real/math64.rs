@@ -4,7 +4,7 @@
 //! `FMA` says that the loop is compiled where fused multiply-add is an instruction. Errors are, in both
 //! variants, at most 1 ulp for `exp`, `log` and `log1p`, 1.6 for `expm1` and 1.8 for `sigmoid` and `tanh`.
 use super::steps64::{SHIFT, at_least, at_most, fma, poly};
-pub use super::trig64::{cos, sin, sin_cos};
+pub use super::trig64::{NEAR, cos, near_cos, near_sin, sin, sin_cos};
 use std::f64::consts::LOG2_E;
 
 /// ln 2 with trailing zero bits, so that its product with an exponent is exact, and the rest.

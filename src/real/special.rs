@@ -19,12 +19,12 @@ pub(crate) fn erfinv(x: f64) -> f64 {
     normal_quantile(x) * FRAC_1_SQRT_2
 }
 
-/// The number that a standard normal one lies below with probability `(1 + x) / 2`: infinite at ±1, NaN beyond.
-///
-/// By the rational functions of M. J. Wichura, Algorithm AS 241, PPND16, Applied Statistics 37 (1988): of `x²`
-/// in the middle, of the root of the tail's logarithm outside.
-#[inline(never)]
-pub(crate) fn normal_quantile(x: f64) -> f64 {
+/// Half of the largest x whose quantile is [`middle_quantile`].
+const MIDDLE_END: f64 = 0.425;
+
+/// [`normal_quantile`] of x up to 0.85 in size, and of others some number: without a branch.
+#[inline(always)]
+pub(crate) fn middle_quantile(x: f64) -> f64 {
     const MIDDLE: [[f64; 8]; 2] = [
         [
             2509.0809287301227,
@@ -47,6 +47,28 @@ pub(crate) fn normal_quantile(x: f64) -> f64 {
             1.0,
         ],
     ];
+    let half = 0.5 * x;
+    half * quotient(MIDDLE, 0.180_625 - half * half)
+}
+
+/// Whether [`middle_quantile`] is right for it.
+#[inline(always)]
+pub(crate) fn is_middle(x: f64) -> bool {
+    (0.5 * x).abs() <= MIDDLE_END
+}
+
+#[inline(always)]
+fn quotient([p, q]: [[f64; 8]; 2], r: f64) -> f64 {
+    let at = |p: [f64; 8]| p.iter().fold(0.0, |sum, c| sum * r + c);
+    at(p) / at(q)
+}
+
+/// The number that a standard normal one lies below with probability `(1 + x) / 2`: infinite at ±1, NaN beyond.
+///
+/// By the rational functions of M. J. Wichura, Algorithm AS 241, PPND16, Applied Statistics 37 (1988): of `x²`
+/// in the middle, of the root of the tail's logarithm outside.
+#[inline(never)]
+pub(crate) fn normal_quantile(x: f64) -> f64 {
     const TAIL: [[f64; 8]; 2] = [
         [
             0.0007745450142783414,
@@ -91,16 +113,11 @@ pub(crate) fn normal_quantile(x: f64) -> f64 {
             1.0,
         ],
     ];
-    let quotient = |[p, q]: [[f64; 8]; 2], r: f64| {
-        let at = |p: [f64; 8]| p.into_iter().fold(0.0, |sum, c| sum * r + c);
-        at(p) / at(q)
-    };
-    let half = 0.5 * x;
-    if half.abs() <= 0.425 {
-        return half * quotient(MIDDLE, 0.180_625 - half * half);
+    if is_middle(x) {
+        return middle_quantile(x);
     }
     // Which is exact.
-    let tail = 0.5 - half.abs();
+    let tail = 0.5 - (0.5 * x).abs();
     if tail == 0.0 {
         return f64::INFINITY.copysign(x);
     }

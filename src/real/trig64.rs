@@ -17,8 +17,11 @@ const PI_2_D: f64 = 8.478_427_660_368_9e-32;
 
 /// The largest arguments that are reduced here: n has to be exact, and with it the products above.
 const fn limit(fma: bool) -> f64 {
-    if fma { 1e9 } else { 1e6 }
+    if fma { 1e9 } else { NEAR }
 }
+
+/// What is below it in size is always reduced here.
+pub const NEAR: f64 = 1e6;
 
 /// `a` as `n · π/2 + r`, for 0 ≤ a < limit: r in two floats, and the low bits of n.
 #[inline(always)]
@@ -85,7 +88,13 @@ pub fn sin<const FMA: bool>(x: f64) -> f64 {
     if a >= limit(FMA) || a.is_nan() {
         return libm::sin(x);
     }
-    let (r, low, n) = reduce::<FMA>(a);
+    near_sin::<FMA>(x)
+}
+
+/// The same for what is below [`NEAR`] in size: without a branch.
+#[inline(always)]
+pub fn near_sin<const FMA: bool>(x: f64) -> f64 {
+    let (r, low, n) = reduce::<FMA>(x.abs());
     let y = if n & 1 == 0 { sin_part::<FMA>(r, low) } else { cos_part::<FMA>(r, low) };
     f64::from_bits(y.to_bits() ^ ((n & 2) << 62) ^ (x.to_bits() & (1 << 63)))
 }
@@ -97,7 +106,13 @@ pub fn cos<const FMA: bool>(x: f64) -> f64 {
     if a >= limit(FMA) || a.is_nan() {
         return libm::cos(x);
     }
-    let (r, low, n) = reduce::<FMA>(a);
+    near_cos::<FMA>(x)
+}
+
+/// The same for what is below [`NEAR`] in size.
+#[inline(always)]
+pub fn near_cos<const FMA: bool>(x: f64) -> f64 {
+    let (r, low, n) = reduce::<FMA>(x.abs());
     let y = if n & 1 == 0 { cos_part::<FMA>(r, low) } else { sin_part::<FMA>(r, low) };
     f64::from_bits(y.to_bits() ^ ((n.wrapping_add(1) & 2) << 62))
 }

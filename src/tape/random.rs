@@ -2,6 +2,7 @@
 //! threads.
 use crate::{
     error::{Checked, Error, Result},
+    kernels::normal::normal_quantiles,
     real::special::normal_quantile,
     tensor::room::{listed, room},
 };
@@ -182,9 +183,22 @@ impl Random {
     // Inlined: as a function, a number's conversion waits for the register of the number before.
     #[inline]
     pub fn normal_at(&self, i: u64) -> f64 {
-        // One of the 2⁵³ numbers in the middle of equal parts of (-1, 1), each of which a float holds.
+        normal_quantile(self.between_at(i))
+    }
+
+    /// One of the 2⁵³ numbers in the middle of equal parts of (-1, 1), each of which a float holds.
+    #[inline(always)]
+    fn between_at(&self, i: u64) -> f64 {
         let odd = (self.bits_at(i) >> 10 | 1) as i64 - (1 << 53);
-        normal_quantile(odd as f64 * (1.0 / (1u64 << 53) as f64))
+        odd as f64 * (1.0 / (1u64 << 53) as f64)
+    }
+
+    /// The numbers of [`normal_at`](Random::normal_at) for positions from `first` on.
+    pub(crate) fn normals_at(&self, first: u64, out: &mut [f64]) {
+        for (i, out) in (first..).zip(out.iter_mut()) {
+            *out = self.between_at(i);
+        }
+        normal_quantiles(out);
     }
 }
 
