@@ -3,7 +3,7 @@
 use crate::Result;
 use kolmo::{
     Random, Tape, Tensor, Var,
-    compress::{Artifact, Channels, pack, unpack},
+    compress::{Artifact, Channels, pack, quantize, unpack},
     nn::{Conv2d, Layer, Linear, Param},
     ops::PoolOptions,
 };
@@ -216,6 +216,8 @@ impl Net {
         let shape = Shape::parse(text).ok_or_else(|| format!("{}: sizes {text:?}", path.display()))?;
         let net = Net::new(shape, &mut Random::new(0));
         unpack(&artifact, &net)?;
+        // Packed weights are codes alone: steps and codebooks are there again to be trained on.
+        quantize::thaw(&net);
         Ok(net)
     }
 }
