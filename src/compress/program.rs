@@ -107,8 +107,8 @@ impl Standalone {
 
     /// The program of a function of indices, such as a language model's tokens, of as many as the example
     /// has. Tables are looked up with the indices themselves, in their order
-    /// ([`Var::embedding`](crate::Var::embedding)). The program takes them as numbers (`f32`); of what is no row
-    /// of a table it takes the nearest.
+    /// ([`Var::embedding`](crate::Var::embedding)). The program takes them as numbers (`f32`); of what is no
+    /// row of a table it takes the nearest.
     ///
     /// ```
     /// use kolmo::{Random, Tensor, compress::Standalone, nn::{Embedding, Layer, Linear}};

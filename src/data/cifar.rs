@@ -15,8 +15,9 @@ const CLASSES: u8 = 10;
 /// Most bytes that are read of a file, fifty times those of one of the distribution.
 const LIMIT: u64 = 1 << 30;
 
-/// Images and classes in a binary file of CIFAR-10, of which the distribution has six: images `[n, 3072]`, each
-/// 32 rows of red, of green and of blue, and labels `[n]`. Before each image stands a byte with its class.
+/// Images and classes in a binary file of CIFAR-10, of which the distribution has six: images `[n, 3072]`,
+/// each 32 rows of red, of green and of blue, and labels `[n]`. Before each image stands a byte with its
+/// class.
 ///
 /// # Errors
 /// The file can't be read; it is no whole number of images; a class isn't below 10.
@@ -46,8 +47,8 @@ fn read_at(path: &Path) -> Result<(Tensor<u8>, Tensor<u32>)> {
 }
 
 /// Images and labels of CIFAR-10 from a folder with the six binary files of its distribution, or from
-/// `cifar-10-batches-bin` in it: training images `[50000, 3072]` from 0 to 1, training labels, test images, test
-/// labels. Of an image, 32 rows of red come first, then those of green and of blue: `[n, 3, 32, 32]`.
+/// `cifar-10-batches-bin` in it: training images `[50000, 3072]` from 0 to 1, training labels, test images,
+/// test labels. Of an image, 32 rows of red come first, then those of green and of blue: `[n, 3, 32, 32]`.
 ///
 /// # Errors
 /// As those of [`read_cifar10`].

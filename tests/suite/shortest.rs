@@ -1,5 +1,5 @@
-//! The page with the shortest program, `docs/play/shortest.html`: it is what its parts make, and reads what is
-//! drawn. Without a browser, what needs it is left out, except where `CI` is set.
+//! The page with the shortest program, `docs/play/shortest.html`: it is what its parts make, and reads what
+//! is drawn. Without a browser, what needs it is left out, except where `CI` is set.
 #[path = "../../examples/shortest/assemble.rs"]
 mod assemble;
 
@@ -60,7 +60,8 @@ fn drawn(browser: &Browser) -> Outcome<()> {
     // All bytes are shown, and how many they are.
     let length = browser.run(
         "const bytes = document.getElementById('bytes').textContent.split(' ').length;
-         return document.getElementById('about').textContent.includes(bytes.toLocaleString('en') + ' bytes') && bytes",
+         const about = document.getElementById('about').textContent;
+         return about.includes(bytes.toLocaleString('en') + ' bytes') && bytes",
     )?;
     if !(2_000..8_000).contains(&length.as_u64().unwrap_or(0)) {
         return Err(format!("bytes of the module: {length}"));
