@@ -1,4 +1,4 @@
-//! Images to learn from, for several examples: the digits inside the crate, or MNIST from a folder.
+//! Images to learn from, for several examples: the digits inside the crate, or MNIST or CIFAR-10 from a folder.
 #![allow(dead_code)] // Not every example needs all of it.
 use crate::Result;
 use kolmo::{
@@ -19,7 +19,7 @@ pub struct Images {
 
 /// Square images with their classes.
 pub struct Set {
-    /// `[n, side·side]`, from 0 to 1.
+    /// `[n, colours·side·side]`, from 0 to 1, one colour after the other: one, or three.
     pub images: Tensor,
     /// `[n]`, classes below 10.
     pub labels: Tensor<u32>,
@@ -68,6 +68,18 @@ impl Images {
         Ok(Images { name: folder.display().to_string(), train, test })
     }
 
+    /// CIFAR-10, if its files are in the folder, else as [`mnist`](Images::mnist).
+    pub fn any(folder: Option<&Path>) -> Result<Images> {
+        let colour = |folder: &&Path| {
+            ["", "cifar-10-batches-bin"]
+                .iter()
+                .any(|inner| folder.join(inner).join("test_batch.bin").is_file())
+        };
+        let Some(folder) = folder.filter(colour) else { return Images::mnist(folder) };
+        let [train, test] = data::cifar10(folder)?.map(|(images, labels)| Set { images, labels });
+        Ok(Images { name: folder.display().to_string(), train, test })
+    }
+
     /// So many of the training images take the place of the test images.
     pub fn hold_out(self, n: usize) -> Result<Images> {
         let (train, held_out) = data::train_test_split(
@@ -89,10 +101,17 @@ impl Set {
         Ok(Set { images: self.images.rows(rows)?, labels: self.labels.rows(rows)? })
     }
 
+    /// Colours and side of an image.
+    pub fn form(&self) -> (usize, usize) {
+        let pixels = self.images.dim(1);
+        let side = pixels.isqrt();
+        if side * side == pixels { (1, side) } else { (3, (pixels / 3).isqrt()) }
+    }
+
     /// The images as nobody has seen them.
     pub fn varied(&self, augment: &Augment, rng: &mut Random) -> Result<Tensor> {
-        let (pixels, side) = (self.images.dim(1) as isize, self.images.dim(1).isqrt() as isize);
-        let square = self.images.reshape([-1, 1, side, side])?;
+        let (pixels, (colours, side)) = (self.images.dim(1) as isize, self.form());
+        let square = self.images.reshape([-1, colours as isize, side as isize, side as isize])?;
         Ok(augment.apply(&square, rng)?.reshape([-1, pixels])?)
     }
 }

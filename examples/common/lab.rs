@@ -44,8 +44,20 @@ pub struct Common {
 
 impl Common {
     pub fn images(&self) -> Result<Images> {
-        let images = Images::mnist(self.data.as_deref())?;
-        if self.held_out { images.hold_out(5_000) } else { Ok(images) }
+        self.measured_on(Images::mnist(self.data.as_deref())?)
+    }
+
+    /// The same, or CIFAR-10.
+    pub fn any_images(&self) -> Result<Images> {
+        self.measured_on(Images::any(self.data.as_deref())?)
+    }
+
+    fn measured_on(&self, images: Images) -> Result<Images> {
+        if !self.held_out {
+            return Ok(images);
+        }
+        let most = images.train.len() / 2;
+        images.hold_out(most.min(5_000))
     }
 
     /// Makes the folder for results.

@@ -3,7 +3,7 @@
 use crate::Result;
 use kolmo::{
     Random, Tape, Tensor, Var,
-    compress::{Artifact, Channels, pack, unpack},
+    compress::{Artifact, Channels, pack, quantize, unpack},
     nn::{Conv2d, Layer, Linear, Param},
     ops::PoolOptions,
 };
@@ -216,6 +216,8 @@ impl Net {
         let shape = Shape::parse(text).ok_or_else(|| format!("{}: sizes {text:?}", path.display()))?;
         let net = Net::new(shape, &mut Random::new(0));
         unpack(&artifact, &net)?;
+        // Packed weights are codes alone: steps and codebooks are there again to be trained on.
+        quantize::thaw(&net);
         Ok(net)
     }
 }
@@ -227,4 +229,28 @@ fn give(from: &Param, to: &Param, value: Tensor) -> Result<()> {
         to.set_steps(steps.bits, 0, steps.sizes.value())?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kolmo::compress::{all_params, quantize::Quantizer};
+
+    #[test]
+    fn whole_numbers_of_a_file_can_be_trained_again() -> Result<()> {
+        let net = Net::new(Shape::mlp(&[64, 12, 10]), &mut Random::new(0));
+        Quantizer::new(4).attach(&net, all_params)?;
+        quantize::convert(&net)?;
+        let path = std::env::temp_dir().join(format!("kolmo-net-{}.kolmo", std::process::id()));
+        net.save(&path)?;
+        let loaded = Net::load(&path)?;
+        std::fs::remove_file(&path)?;
+        let images = Tensor::from_fn([3, 64], |i| (i % 7) as f32);
+        assert_eq!(loaded.scores(&images)?.to_vec(), net.scores(&images)?.to_vec());
+        let free = loaded.trimmed()?;
+        for (weight, _) in free.params() {
+            assert!(weight.is_trainable() && weight.steps().is_some() && weight.codebook().is_none());
+        }
+        Ok(())
+    }
 }

@@ -3,12 +3,14 @@
 //! hundred bytes. Each is loaded again before it is measured.
 //!
 //! ```sh
-//! cargo run --release --example shortest -- --data DIR                     # MNIST, or a set of the same form
+//! cargo run --release --example shortest -- --data DIR                     # MNIST, a set of its form, or CIFAR-10
 //! cargo run --release --example shortest -- --data DIR --program FILE      # a file of these, counted in each way
+//! cargo run --release --example shortest -- --data DIR --program FILE --page   # docs/play/shortest.html
 //! ```
 //!
-//! The second prints the network as a program of its own. It uses `xz`, Node.js, and of Debian's packages
+//! The second prints the network as a program of its own, the third a page with that program. They use `xz`, Node.js, and of Debian's packages
 //! `gcc-arm-none-eabi` and `qemu-system-arm`; what is missing is said.
+mod assemble;
 #[path = "../common/images.rs"]
 mod images;
 #[path = "../common/lab.rs"]
@@ -31,9 +33,13 @@ use kolmo::{
     data::Augment,
 };
 use lab::{Common, Fit};
-use reader::Reader;
+use reader::{Reader, plan_for};
 use sizes::Sizes;
-use std::{f64::consts::LN_2, path::PathBuf, time::Instant};
+use std::{
+    f64::consts::LN_2,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 use views::Views;
 
 pub type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
@@ -68,6 +74,9 @@ struct Options {
     /// A compiler that makes modules of WebAssembly of its library's sources, where the usual one has no library
     #[arg(long, value_name = "RUSTC")]
     wasm_compiler: Option<PathBuf>,
+    /// Writes the page of docs/play/shortest.html, with that file's network in it
+    #[arg(long, requires = "program")]
+    page: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -84,17 +93,27 @@ fn stage(text: &str) -> Result<(f64, usize), String> {
 const SETTLED: usize = 3;
 
 fn main() -> Result<()> {
-    let options = Options::parse();
+    run(&Options::parse())
+}
+
+fn run(options: &Options) -> Result<()> {
     let common = &options.common;
-    let images = common.images()?;
+    let images = common.any_images()?;
+    let plan = plan_for(&options.plan, images.train.form());
     if let Some(file) = &options.program {
         let folder = std::path::absolute(common.folder("shortest")?.join("program"))?;
         let sizes = Sizes { folder, test: &images.test, wasm_compiler: options.wasm_compiler.as_deref() };
-        print!("{}", sizes.table(&Reader::load(file)?)?);
+        let net = Reader::load(file)?;
+        if options.page {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/play/shortest.html");
+            kolmo::data::write_file(sizes.page(&net)?, path)?;
+        } else {
+            print!("{}", sizes.table(&net)?);
+        }
         return Ok(());
     }
     let start = Instant::now();
-    println!("{}; seed {}; {}", images.name, common.seed, options.plan);
+    println!("{}; seed {}; {}", images.name, common.seed, plan);
     println!(
         "{:<12}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}",
         "stage", "weights", "not 0", "file", "data", "%", "seconds"
@@ -118,7 +137,7 @@ fn main() -> Result<()> {
     let mut net = match &options.dense {
         Some(file) => Reader::load(file)?,
         None => {
-            let net = Reader::new(&options.plan, &mut rng)?;
+            let net = Reader::new(&plan, &mut rng)?;
             fit.run(&net, &images.train, &mut rng, |_, b| Ok(net.forward(&b.x).cross_entropy(&b.labels)))?;
             net
         }
@@ -152,4 +171,34 @@ fn main() -> Result<()> {
 fn errors(net: &Reader, set: &Set) -> Result<usize> {
     let found = net.scores(&set.images)?.argmax(1, false)?.to_vec();
     Ok(found.iter().zip(set.labels.to_vec()).filter(|(found, label)| **found != *label).count())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kolmo::Tensor;
+    use std::fs;
+
+    #[test]
+    fn the_same_command_learns_images_in_colour() -> Result<()> {
+        let folder = std::env::temp_dir().join(format!("kolmo-colour-{}", std::process::id()));
+        let out = folder.join("out");
+        fs::create_dir_all(&out)?;
+        let image =
+            |i: u8| [vec![i % 10], (0..3072u32).map(|k| (k as u8).wrapping_mul(i)).collect()].concat();
+        let file: Vec<u8> = (0..8).flat_map(image).collect();
+        for name in
+            ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"]
+        {
+            fs::write(folder.join(name).with_extension("bin"), &file)?;
+        }
+        let [data, out] = [&folder, &out].map(|path| path.display().to_string());
+        let words = ["shortest", "--quick", "--data", &data, "--out", &out, "--plan", "5x2 p r 3x4 p r"];
+        run(&Options::try_parse_from([&words[..], &["--epochs", "1", "--stages", "5:1"]].concat())?)?;
+        let net = Reader::load(&Path::new(&out).join("5.kolmo"))?;
+        assert_eq!(net.count()?[0], 152 + 76 + 1450);
+        assert_eq!(net.scores(&Tensor::ones([2, 3072]))?.shape().to_vec(), [2, 10]);
+        fs::remove_dir_all(folder)?;
+        Ok(())
+    }
 }

@@ -2,7 +2,7 @@
 use crate::Result;
 use kolmo::{
     Random, Tape, Tensor, Var,
-    compress::{Artifact, pack, unpack},
+    compress::{Artifact, pack, quantize, unpack},
     nn::{Conv2d, Layer, Linear, Param},
     ops::{ConvOptions, PoolOptions},
 };
@@ -21,6 +21,8 @@ pub struct Reader {
 /// What a word of the plan stands for.
 #[derive(Clone, Copy)]
 enum Part {
+    /// `3@32`, in front: images of so many colours and this side.
+    Images(usize, usize),
     /// `5x8`: a convolution, its kernel and channels.
     Conv(usize, usize),
     /// `d3`: each channel convolved by itself.
@@ -33,18 +35,26 @@ enum Part {
     Mean,
 }
 
-/// Sides of the images.
-const SIDE: usize = 28;
+/// Colours and side of the images that a plan is for which doesn't say so.
+const IMAGES: (usize, usize) = (1, 28);
 const CLASSES: usize = 10;
+
+/// A plan for images of so many colours and this side, if that isn't in it.
+pub fn plan_for(plan: &str, (colours, side): (usize, usize)) -> String {
+    if (colours, side) == IMAGES { plan.to_string() } else { format!("{colours}@{side} {plan}") }
+}
 
 fn parts(plan: &str) -> Result<Vec<Part>> {
     let part = |word: &str| match word {
         "r" => Some(Part::Relu),
         "p" => Some(Part::Pool),
         "m" => Some(Part::Mean),
-        _ => match (word.strip_prefix('d'), word.split_once('x')) {
-            (Some(kernel), _) => Some(Part::Each(kernel.parse().ok()?)),
-            (_, Some((kernel, channels))) => Some(Part::Conv(kernel.parse().ok()?, channels.parse().ok()?)),
+        _ => match (word.strip_prefix('d'), word.split_once('x'), word.split_once('@')) {
+            (Some(kernel), ..) => Some(Part::Each(kernel.parse().ok()?)),
+            (_, Some((kernel, channels)), _) => {
+                Some(Part::Conv(kernel.parse().ok()?, channels.parse().ok()?))
+            }
+            (.., Some((colours, side))) => Some(Part::Images(colours.parse().ok()?, side.parse().ok()?)),
             _ => None,
         },
     };
@@ -52,12 +62,24 @@ fn parts(plan: &str) -> Result<Vec<Part>> {
     plan.split(' ').map(read).collect()
 }
 
+/// Colours and side of a plan's images.
+fn images(parts: &[Part]) -> (usize, usize) {
+    match parts.first() {
+        Some(Part::Images(colours, side)) => (*colours, *side),
+        _ => IMAGES,
+    }
+}
+
 impl Reader {
     /// Of a plan such as `5x8 p r d3 1x16 r m`.
     pub fn new(plan: &str, rng: &mut Random) -> Result<Reader> {
-        let (mut channels, mut side, mut convs) = (1, SIDE, Vec::new());
-        for part in parts(plan)? {
+        let parts = parts(plan)?;
+        let ((mut channels, mut side), mut convs) = (images(&parts), Vec::new());
+        for (i, part) in parts.into_iter().enumerate() {
             match part {
+                Part::Images(..) if i > 0 => {
+                    return Err(format!("{plan:?} says what images are like behind its first word").into());
+                }
                 Part::Conv(kernel, to) => {
                     convs.push(Conv2d::new(channels, to, kernel, rng));
                     (channels, side) = (to, (side + 1).saturating_sub(kernel));
@@ -70,7 +92,7 @@ impl Reader {
                     convs.push(conv);
                     side = (side + 1).saturating_sub(kernel);
                 }
-                Part::Relu => {}
+                Part::Relu | Part::Images(..) => {}
                 Part::Pool => side /= 2,
                 Part::Mean => side = 1,
             }
@@ -82,12 +104,15 @@ impl Reader {
         Ok(Reader { convs, last, plan: plan.to_string() })
     }
 
-    /// `[n, 784] -> [n, 10]`
+    /// `[n, colours · side²] -> [n, 10]`
     pub fn forward<'t>(&self, x: &Var<'t>) -> Var<'t> {
-        let mut x = x.reshape([-1, 1, SIDE as isize, SIDE as isize]);
+        let parts = parts(&self.plan).unwrap_or_default();
+        let (colours, side) = images(&parts);
+        let mut x = x.reshape([-1, colours as isize, side as isize, side as isize]);
         let mut convs = self.convs.iter();
-        for part in parts(&self.plan).unwrap_or_default() {
+        for part in parts {
             x = match (part, convs.as_slice().first()) {
+                (Part::Images(..), _) => x,
                 (Part::Conv(..) | Part::Each(_), Some(conv)) => {
                     convs.next();
                     conv.forward(&x)
@@ -129,6 +154,8 @@ impl Reader {
 
     /// The same network, whose whole numbers can change again.
     pub fn freed(&self) -> Result<Reader> {
+        // What comes from a file is packed, and holds no steps for training.
+        quantize::thaw(self);
         let net = Reader::new(&self.plan, &mut Random::new(0))?;
         for (from, to) in self.params().zip(net.params()) {
             to.set(from.effective()?);
@@ -155,6 +182,10 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kolmo::{
+        compress::{all_params, quantize::Quantizer, rate},
+        optim::{Adam, Optimizer},
+    };
 
     #[test]
     fn a_plan_says_what_a_network_does_and_its_file_keeps_it() -> Result<()> {
@@ -167,9 +198,41 @@ mod tests {
         let same = Reader::load(&path)?.scores(&images)?;
         std::fs::remove_file(&path)?;
         assert_eq!(same.to_vec(), scores.to_vec());
+        // Images in colour.
+        let net = Reader::new(&plan_for("5x4 p r 3x6 m", (3, 32)), &mut Random::new(0))?;
+        assert_eq!(net.scores(&Tensor::ones([2, 3072]))?.shape().to_vec(), [2, 10]);
+        assert_eq!(net.count()?[0], 304 + 222 + 70);
+        net.save(&path)?;
+        assert_eq!(Reader::load(&path)?.count()?, net.count()?);
+        std::fs::remove_file(&path)?;
+        assert_eq!(plan_for("p", (1, 28)), "p");
         let refused = |plan: &str| Reader::new(plan, &mut Random::new(0)).err().map(|e| e.to_string());
         assert_eq!(refused("5x4 q"), Some("\"q\" is none of 5x8, d3, r, p and m".into()));
+        let late = "\"5x4 3@32\" says what images are like behind its first word";
+        assert_eq!(refused("5x4 3@32"), Some(late.into()));
         assert_eq!(refused("5x4 p p p p p"), Some("\"5x4 p p p p p\" leaves nothing of an image".into()));
+        Ok(())
+    }
+
+    #[test]
+    fn whole_numbers_that_were_freed_are_learnt_again() -> Result<()> {
+        let net = Reader::new("5x4 p r 3x6 r p", &mut Random::new(0))?;
+        Quantizer::new(4).attach(&net, all_params)?;
+        quantize::convert(&net)?;
+        let path = std::env::temp_dir().join(format!("kolmo-freed-{}.kolmo", std::process::id()));
+        net.save(&path)?;
+        let net = Reader::load(&path)?.freed()?;
+        std::fs::remove_file(&path)?;
+        let before = net.count()?[1];
+        let mut adam: Adam = Adam::new(1e-2);
+        for _ in 0..40 {
+            let tape = Tape::new();
+            let bits = rate(&net, &tape);
+            let scores = net.forward(&tape.constant(Tensor::from_fn([8, 784], |i| (i % 11) as f32 / 11.0)));
+            adam.step(&net, &(bits + scores.square().mean()).backward()?)?;
+        }
+        let after = net.count()?[1];
+        assert!(after < before / 2, "{after} of {before}");
         Ok(())
     }
 }

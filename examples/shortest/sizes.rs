@@ -1,8 +1,9 @@
 //! One network as a program of its own, counted in each way: what a compressor makes of its sources with their
 //! constants in them, an executable and a module of WebAssembly without libraries, and the flash, memory and
 //! instructions that a Cortex-M4 takes. What was built is run on the test images.
-use crate::{Result, images::Set, reader::Reader};
+use crate::{Result, assemble, images::Set, reader::Reader};
 use kolmo::{compress::Standalone, data::write_file};
+use serde::Serialize;
 use std::{
     env, fs,
     io::Write,
@@ -69,6 +70,8 @@ edition = "2021"
 [lib]
 path = "wasm.rs"
 crate-type = ["cdylib"]
+[features]
+bits = []
 [profile.release]
 opt-level = "z"
 lto = "fat"
@@ -77,6 +80,9 @@ panic = "abort"
 strip = true
 [workspace]
 "#;
+
+/// The module, in the folder.
+const MODULE: &str = "module/target/wasm32-unknown-unknown/release/digits.wasm";
 
 /// Where the programs are made, and what they are held to.
 pub struct Sizes<'a> {
@@ -131,6 +137,28 @@ impl Sizes<'_> {
         Ok(format!("{best} under xz, {} plain", self.size(name)?))
     }
 
+    /// How many checksums of scores are there, and whether they are those of other programs.
+    fn same_bits(&self, all: [(&str, Run); 3]) -> Row {
+        let mut lines: Vec<(&str, Vec<u8>)> = Vec::new();
+        let mut text = String::new();
+        for (name, run) in all {
+            match run {
+                Ok(answers) => {
+                    let digits = String::from_utf8_lossy(&answers).into_owned();
+                    let digits = digits.lines().filter(|line| line.len() == 1).collect::<String>();
+                    lines.push((name, digits.into_bytes()));
+                }
+                Err(missing) => text += &format!("{name} skipped: {missing}; "),
+            }
+        }
+        let [(_, first), others @ ..] = &lines[..] else { return Err("nothing ran".into()) };
+        for (name, own) in others {
+            let differ = own.iter().zip(first).filter(|(a, b)| a != b).count();
+            text += &format!("of {} images {differ} have other scores on {name}; ", own.len());
+        }
+        Ok(format!("{text}beside {} on {}", first.len(), lines[0].0))
+    }
+
     /// How many of the answers are wrong, and how many aren't the network's.
     fn compared(&self, answers: &[u8], own: &[u32]) -> String {
         let text = String::from_utf8_lossy(answers);
@@ -141,11 +169,39 @@ impl Sizes<'_> {
         format!("of {} images {wrong} wrong, {other} not as the network says", answers.len())
     }
 
-    /// A line for each way of counting.
-    pub fn table(&self, net: &Reader) -> Result<String> {
+    /// An executable for x86-64 Linux: its classes, or checksums of its scores.
+    fn executable(&self, bits: bool, pixels: &[u8]) -> Run {
+        let more = if bits { &["--cfg=feature=\"bits\""][..] } else { &[] };
+        self.run(rustc(), &[&RUSTC[..], &LINK, more, &["-omodel", "module/x86_64.rs"]].concat(), &[])?;
+        let path = self.folder.join("model");
+        let whole = fs::read(&path).map_err(|e| e.to_string())?;
+        fs::write(&path, loaded(&whole)).map_err(|e| e.to_string())?;
+        self.run(&path, &[], pixels)
+    }
+
+    /// A module of WebAssembly, which Node.js runs: the same.
+    fn module(&self, bits: bool) -> Run {
+        let build = ["build", "--release", "--target=wasm32-unknown-unknown", "--target-dir=module/target"];
+        let core = if self.wasm_compiler.is_some() { &["-Zbuild-std=core"][..] } else { &[] };
+        let more = if bits { &["--features=bits"][..] } else { &[] };
+        let manifest = ["--manifest-path=module/Cargo.toml"];
+        self.run(Path::new(env!("CARGO")), &[&build[..], &manifest, core, more].concat(), &[])?;
+        let size = (self.test.images.dim(1)).to_string();
+        self.run("node", &["run.mjs", MODULE, "images", &size], &[])
+    }
+
+    /// A program for a Cortex-M4, which an emulator runs: the same of some images, then two figures.
+    fn cortex(&self, bits: bool, pixels: &[u8]) -> Run {
+        let more = if bits { &["-DBITS"][..] } else { &[] };
+        self.run("arm-none-eabi-gcc", &[&GCC[..], more, &["-ocortex.elf", "-lgcc"]].concat(), &[])?;
+        let some = &pixels[..pixels.len().min(self.test.images.dim(1) * EMULATED)];
+        self.run("qemu-system-arm", &[&QEMU[..], &["cortex.elf"]].concat(), some)
+    }
+
+    /// Writes sources, images, and what programs are built of.
+    fn write(&self, program: &Standalone) -> Result<Vec<u8>> {
         fs::create_dir_all(self.folder.join("module"))?;
         let write = |name: &str, text: &str| write_file(text, self.folder.join(name));
-        let program = Standalone::new(&self.test.images.narrow(0, 0, 1)?, |x| net.forward(x))?.compact(true);
         let (rust, c) = (program.rust(), program.c());
         write("model.c", &c)?;
         write("model.rs", &rust)?;
@@ -158,38 +214,29 @@ impl Sizes<'_> {
         write("run.mjs", include_str!("targets/run.mjs"))?;
         let pixels: Vec<u8> = self.test.images.to_vec().iter().map(|v| (v * 255.0).round() as u8).collect();
         write_file(&pixels, self.folder.join("images"))?;
-        let own = net.scores(&self.test.images)?.argmax(1, false)?.to_vec();
+        Ok(pixels)
+    }
 
+    /// A line for each way of counting.
+    pub fn table(&self, net: &Reader) -> Result<String> {
+        let program = Standalone::new(&self.test.images.narrow(0, 0, 1)?, |x| net.forward(x))?.compact(true);
+        let pixels = self.write(&program)?;
+        let own = net.scores(&self.test.images)?.argmax(1, false)?.to_vec();
         let executable = || -> Row {
-            let args = [&RUSTC[..], &LINK, &["-omodel", "module/x86_64.rs"]].concat();
-            self.run(rustc(), &args, &[])?;
-            let path = self.folder.join("model");
-            let whole = fs::read(&path).map_err(|e| e.to_string())?;
-            fs::write(&path, loaded(&whole)).map_err(|e| e.to_string())?;
-            let answers = self.run(&path, &[], &pixels)?;
+            let answers = self.executable(false, &pixels)?;
             Ok(format!("{}; {}", self.size("model")?, self.compared(&answers, &own)))
         };
         let module = || -> Row {
-            let build =
-                ["build", "--release", "--target=wasm32-unknown-unknown", "--target-dir=module/target"];
-            let more = ["--manifest-path=module/Cargo.toml", "-Zbuild-std=core"];
-            let more = if self.wasm_compiler.is_some() { &more[..] } else { &more[..1] };
-            self.run(Path::new(env!("CARGO")), &[&build[..], more].concat(), &[])?;
-            let path = "module/target/wasm32-unknown-unknown/release/digits.wasm";
-            let size = pixels.len() / self.test.len();
-            let answers = self.run("node", &["run.mjs", path, "images", &size.to_string()], &[])?;
-            Ok(format!("{}; {}", self.size(path)?, self.compared(&answers, &own)))
+            let answers = self.module(false)?;
+            Ok(format!("{}; {}", self.size(MODULE)?, self.compared(&answers, &own)))
         };
         let cortex = || -> Row {
-            let compiler = "arm-none-eabi-gcc";
-            self.run(compiler, &[&GCC[..], &["-ocortex.elf", "-lgcc"]].concat(), &[])?;
+            let answers = self.cortex(false, &pixels)?;
             let sizes = self.run("arm-none-eabi-size", &["cortex.elf"], &[])?;
             let sizes = String::from_utf8_lossy(&sizes);
             let sizes = sizes.lines().nth(1).into_iter().flat_map(|line| line.split_whitespace());
             let sizes: Vec<usize> = sizes.map_while(|word| word.parse().ok()).collect();
             let [flash, data, bss, ..] = sizes[..] else { return Err("arm-none-eabi-size: no sizes".into()) };
-            let some = &pixels[..pixels.len().min(pixels.len() / self.test.len() * EMULATED)];
-            let answers = self.run("qemu-system-arm", &[&QEMU[..], &["cortex.elf"]].concat(), some)?;
             let text = String::from_utf8_lossy(&answers);
             let last = text.lines().last().unwrap_or_default().split_whitespace();
             let last: Vec<usize> = last.map_while(|word| word.parse().ok()).collect();
@@ -204,19 +251,53 @@ impl Sizes<'_> {
                 self.compared(answers.as_bytes(), &own)
             ))
         };
-        let rows: [(&str, Row); 6] = [
+        let rows: [(&str, Row); 7] = [
             ("data", Ok(format!("{}", program.data().len()))),
             ("Rust source with its data", self.xz("model.rs")),
             ("C source with its data", self.xz("model.c")),
             ("executable, x86-64 Linux", executable()),
             ("module of WebAssembly", module()),
             ("Cortex-M4", cortex()),
+            ("bits of scores", {
+                let (x86, cortex) = (self.executable(true, &pixels), self.cortex(true, &pixels));
+                self.same_bits([("x86-64", x86), ("WebAssembly", self.module(true)), ("Cortex-M4", cortex)])
+            }),
         ];
         let line = |(name, row): (&str, Row)| match row {
             Ok(text) => format!("{name:<28}{text}\n"),
             Err(missing) => format!("{name:<28}skipped: {missing}\n"),
         };
         Ok(rows.into_iter().map(line).collect())
+    }
+}
+
+/// What a page tells of a network that it holds.
+#[derive(Serialize)]
+struct Facts {
+    data: usize,
+    weights: usize,
+    images: usize,
+    wrong: usize,
+}
+
+impl Sizes<'_> {
+    /// The page that holds the module of a network.
+    pub fn page(&self, net: &Reader) -> Result<String> {
+        let program = Standalone::new(&self.test.images.narrow(0, 0, 1)?, |x| net.forward(x))?.compact(true);
+        self.write(&program)?;
+        let answers = self.module(false)?;
+        let labels = self.test.labels.to_vec();
+        let text = String::from_utf8_lossy(&answers);
+        let right =
+            text.lines().zip(&labels).filter(|(line, label)| line.trim() == label.to_string()).count();
+        let facts = Facts {
+            data: program.data().len(),
+            weights: net.count()?[0],
+            images: labels.len(),
+            wrong: labels.len() - right,
+        };
+        let module = fs::read(self.folder.join(MODULE))?;
+        Ok(assemble::assemble(&assemble::base64(&module), &serde_json::to_string(&facts)?))
     }
 }
 

@@ -20,16 +20,17 @@ mod windows;
 
 use crate::{
     error::{Error, Result},
+    ops::list::{Take, TensorOp},
     program::{Operand, Program, Recorded},
     tape::{Choice, NodeId, Op, Tape, Var},
-    tensor::{Layout, Tensor},
+    tensor::{Layout, Shape, Tensor},
 };
 use arrange::arrange;
-use layers::lower;
+use layers::{embedded, lower};
 use lower::{Known, Lowering, Value};
 use print::{C, RUST, Sizes};
 use std::{collections::HashMap, fmt};
-use steps::{Buffer, Memory, Step};
+use steps::{At, Buffer, Expr, How, Memory, Step};
 use store::Stored;
 #[cfg(feature = "onnx")]
 pub(crate) use windows::{Windows, fit, windows};
@@ -70,9 +71,13 @@ pub struct Standalone {
     steps: Vec<Step>,
     stored: Stored,
     sizes: Sizes,
+    shape: Shape,
     weights: Vec<f32>,
     compact: bool,
 }
+
+/// What programs are made of.
+type Function<'f> = &'f dyn for<'t> Fn(&'t Tape<f32>, &[Var<'t, f32>], &[Tensor<u32>]) -> Var<'t, f32>;
 
 impl fmt::Debug for Standalone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -97,24 +102,53 @@ impl Standalone {
         example: &Tensor<f32>,
         forward: impl for<'t> Fn(&Var<'t, f32>) -> Var<'t, f32>,
     ) -> Result<Standalone> {
-        Standalone::of(example, &forward)
+        Standalone::of(&[example], &[], example.numel(), &|_, x, _| forward(&x[0]))
+    }
+
+    /// The program of a function of indices, such as a language model's tokens, of as many as the example
+    /// has. Tables are looked up with the indices themselves, in their order
+    /// ([`Var::embedding`](crate::Var::embedding)). The program takes them as numbers (`f32`); of what is no
+    /// row of a table it takes the nearest.
+    ///
+    /// ```
+    /// use kolmo::{Random, Tensor, compress::Standalone, nn::{Embedding, Layer, Linear}};
+    /// let rng = &mut Random::new(0);
+    /// let (words, scores) = (Embedding::new(50, 8, rng), Linear::new(8, 50, rng));
+    /// let program = Standalone::of_indices(&Tensor::from([3u32, 14, 15]), |tape, x| {
+    ///     scores.forward(&words.forward(x, tape))
+    /// })?;
+    /// // Which word is likeliest after each of the three.
+    /// assert_eq!(program.argmax().run(&[3.0, 14.0, 15.0])?.len(), 3);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As those of [`new`](Standalone::new).
+    pub fn of_indices(
+        example: &Tensor<u32>,
+        forward: impl for<'t> Fn(&'t Tape<f32>, &Tensor<u32>) -> Var<'t, f32>,
+    ) -> Result<Standalone> {
+        Standalone::of(&[], &[example], example.numel(), &|tape, _, x| forward(tape, &x[0]))
     }
 
     fn of(
-        example: &Tensor<f32>,
-        forward: &dyn for<'t> Fn(&Var<'t, f32>) -> Var<'t, f32>,
+        inputs: &[&Tensor<f32>],
+        indices: &[&Tensor<u32>],
+        input: usize,
+        forward: Function<'_>,
     ) -> Result<Standalone> {
         // That it does the same on other inputs.
-        Program::new(&[example], &[], |tape, x, _| {
+        Program::new(inputs, indices, |tape, x, indices| {
             tape.set_training(false);
-            vec![forward(&x[0])]
+            vec![forward(tape, x, indices)]
         })?;
-        let recorded = Recorded::of(&[example], &[], &|tape: &Tape<f32>, x, _| {
+        let own: Vec<Tensor<u32>> = indices.iter().map(|&index| index.clone()).collect();
+        let recorded = Recorded::of(inputs, &own, &|tape: &Tape<f32>, x, indices| {
             tape.set_training(false);
-            vec![forward(&x[0])]
+            vec![forward(tape, x, indices)]
         })?;
         let mut to = Lowering::default();
-        let result = read(&recorded, &mut to)?;
+        let result = read(&recorded, &own, &mut to)?;
         let invalid = |message| Error::invalid("Standalone", message);
         let result = to.plain(&Known::Value(result)).map_err(invalid)?;
         let shape = result.layout.shape.clone();
@@ -129,16 +163,44 @@ impl Standalone {
         let arranged = arrange(to.steps, &to.constants, &to.sizes, buffer);
         let stored = Stored::new(&arranged.constants);
         let weights = arranged.constants.iter().map(Tensor::numel).sum();
-        let sizes =
-            Sizes { input: example.numel(), output: shape.numel(), weights, scratch: arranged.scratch };
+        let sizes = Sizes { input, output: shape.numel(), weights, scratch: arranged.scratch };
         let weights = stored.decoded(weights);
-        Ok(Standalone { steps: arranged.steps, stored, sizes, weights, compact: false })
+        Ok(Standalone { steps: arranged.steps, stored, sizes, shape, weights, compact: false })
     }
 
     /// Prints sources without comments, indentation and names that say something: as short as they get.
     /// The compiler warns of such names; `-A warnings` tells it not to.
     pub fn compact(self, compact: bool) -> Standalone {
         Standalone { compact, ..self }
+    }
+
+    /// In place of the result the places of the largest of its numbers along the last axis, of the first if
+    /// there are several: of a classifier's scores the class. They are whole numbers, as `f32`.
+    pub fn argmax(mut self) -> Standalone {
+        let (rank, results) = (self.shape.rank(), self.sizes.output);
+        let n = self.shape.last().copied().unwrap_or(1).max(1);
+        let start = self.sizes.scratch as isize;
+        let aside = |at: &mut At| {
+            if at.buffer == Buffer::Output {
+                (at.buffer, at.start) = (Buffer::Scratch, at.start + start);
+            }
+        };
+        for step in &mut self.steps {
+            aside(&mut step.to);
+            step.reads(aside);
+        }
+        let by = |outer, inner| [outer, inner].into();
+        let term = Expr::Read(At { buffer: Buffer::Scratch, start, by: by(n as isize, 1) });
+        let to = At { buffer: Buffer::Output, start: 0, by: by(1, 0) };
+        let fold = Lowering::fold(How::Place, vec![n], term);
+        let (fold, value) = if n > 1 { (Some(fold), Expr::Folded) } else { (None, 0.0.into()) };
+        let mut step = Step { to, sizes: vec![results / n], fold, value };
+        step.simplify();
+        self.steps.push(step);
+        self.sizes.scratch += results;
+        self.sizes.output = results / n;
+        self.shape = self.shape.iter().take(rank.saturating_sub(1)).copied().collect();
+        self
     }
 
     /// The source in Rust: a crate with `decode` and `run`, which has no dependencies, not even `std`.
@@ -176,7 +238,7 @@ impl Standalone {
 }
 
 /// All operations that the result needs, as steps.
-fn read(recorded: &Recorded<f32>, to: &mut Lowering) -> Result<Value> {
+fn read(recorded: &Recorded<f32>, indices: &[Tensor<u32>], to: &mut Lowering) -> Result<Value> {
     let choices: HashMap<NodeId, &Choice<f32>> =
         recorded.choices.iter().map(|(id, choice)| (*id, choice)).collect();
     let params: HashMap<NodeId, Tensor<f32>> =
@@ -208,6 +270,11 @@ fn read(recorded: &Recorded<f32>, to: &mut Lowering) -> Result<Value> {
             }
             (Op::Param(_), _) => {
                 params.get(&id).cloned().map(Known::Constant).ok_or_else(|| "is not there".into())
+            }
+            (Op::Tensor(TensorOp::Take(op @ Take::Rows { axis: 0, .. })), Some(_))
+                if indices.iter().any(|index| op.index_is(index)) =>
+            {
+                x.first().ok_or_else(|| operations::REFUSED.into()).and_then(|x| embedded(to, x, &node.shape))
             }
             (op, Some(x)) => op.rule().forward(&x).map(Known::Constant),
             (Op::Tensor(op), None) => lower(to, op, &x, &alone, (&node.shape, choices.get(&id).copied())),

@@ -1,7 +1,8 @@
-//! Data for training: the digits inside the crate, IDX, CSV and NumPy's files, pictures from folders, text,
-//! splits and folds, scaling, shuffled batches that are made ahead, augmentation; and weights in GGUF and
-//! safetensors files.
+//! Data for training: the digits inside the crate, IDX, CIFAR-10's, CSV and NumPy's files, pictures from
+//! folders, text, splits and folds, scaling, shuffled batches that are made ahead, augmentation; and weights
+//! in GGUF and safetensors files.
 mod augment;
+mod cifar;
 mod digits;
 #[cfg(feature = "images")]
 mod folder;
@@ -21,6 +22,7 @@ mod table;
 mod text;
 
 pub use augment::{Augment, mixup};
+pub use cifar::{cifar10, read_cifar10};
 pub use digits::digits;
 #[cfg(feature = "images")]
 pub use folder::{ImageFolder, ImageOptions};

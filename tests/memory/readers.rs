@@ -50,6 +50,7 @@ pub const READERS: &[Reader] = &[
     Reader { name: "checkpoint", seeds: checkpoints, whole: same, read: read_checkpoint, bound: few },
     Reader { name: "tape", seeds: tapes, whole: same, read: read_tape, bound: lists },
     Reader { name: "idx", seeds: idx, whole: same, read: read_idx, bound: packed },
+    Reader { name: "cifar10", seeds: cifar10, whole: same, read: read_cifar10, bound: few },
     Reader { name: "table", seeds: tables, whole: same, read: read_table, bound: few },
     Reader { name: "recipe", seeds: recipes, whole: same, read: read_recipe, bound: lists },
     #[cfg(feature = "images")]
@@ -328,6 +329,15 @@ fn idx() -> Vec<Vec<u8>> {
 fn read_idx(path: &Path) -> Option<Use> {
     let bytes = data::read_idx(path).ok()?;
     Some(Box::new(move || drop(bytes.cast::<f32>().to_vec())))
+}
+
+fn cifar10() -> Vec<Vec<u8>> {
+    vec![[[3; 3073], [9; 3073]].concat()]
+}
+
+fn read_cifar10(path: &Path) -> Option<Use> {
+    let (images, labels) = data::read_cifar10(path).ok()?;
+    Some(Box::new(move || drop((images.cast::<f32>().to_vec(), labels.to_vec()))))
 }
 
 fn tables() -> Vec<Vec<u8>> {

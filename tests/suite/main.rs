@@ -48,6 +48,7 @@ mod runs;
 mod scores;
 mod search;
 mod sequences;
+mod shortest;
 mod shown;
 mod shrunk;
 mod sparsify;

@@ -10,7 +10,7 @@ use kolmo::{
     },
     data,
     nn::*,
-    ops::{ConvOptions, PoolOptions},
+    ops::{AttentionOptions, ConvOptions, PoolOptions},
     optim::{Adam, Optimizer},
 };
 use serde::Serialize;
@@ -105,13 +105,19 @@ fn check<M: Serialize>(name: &str, net: &M, inputs: &[Tensor], f: impl for<'t> F
         let best = |y: &[f32]| (0..y.len()).max_by(|&a, &b| y[a].total_cmp(&y[b]));
         assert_eq!(best(own), best(&y), "{name}");
     }
-    let bits: Vec<Vec<u32>> = own.iter().map(|y| y.iter().map(|v| v.to_bits()).collect()).collect();
+    sources(name, program, &values);
+}
+
+/// Both sources, and the compact ones, give the bits of the run without a compiler.
+fn sources(name: &str, program: Standalone, values: &[Vec<f32>]) {
+    let bits = |x: &Vec<f32>| program.run(x).unwrap().iter().map(|v| v.to_bits()).collect();
+    let bits: Vec<Vec<u32>> = values.iter().map(bits).collect();
     let long = [program.rust(), program.c()].map(|text| text.len());
     let folder = Folder::new(&format!("standalone-{name}"));
-    compile(name, &program, &folder, "-Dwarnings", &values, &bits);
+    compile(name, &program, &folder, "-Dwarnings", values, &bits);
     let program = program.compact(true);
     assert!(program.rust().len() < long[0] && program.c().len() < long[1]);
-    compile(&format!("{name}, compact"), &program, &folder, "-Awarnings", &values, &bits);
+    compile(&format!("{name}, compact"), &program, &folder, "-Awarnings", values, &bits);
 }
 
 fn compile(
@@ -184,6 +190,49 @@ fn a_convolutional_network_is_compiled_and_answers_as_it_does() {
     });
 }
 
+/// A small language model: a block with attention, whose table of words also gives the scores.
+#[derive(Serialize)]
+struct Words {
+    words: Embedding,
+    places: Param,
+    norm: LayerNorm,
+    inner: Linear,
+}
+
+#[test]
+fn a_language_model_is_compiled_and_says_which_word_it_takes_for_the_next() {
+    let rng = &mut Random::new(7);
+    let net = Words {
+        words: Embedding::new(17, 8, rng),
+        places: Param::new(Tensor::randn([6, 8], rng)),
+        norm: LayerNorm::new([8]),
+        inner: Linear::new(8, 8, rng),
+    };
+    quantize::share_values(&net.words.weight, 16).unwrap();
+    let causal = AttentionOptions::new().is_causal(true);
+    let program = |example: &Tensor<u32>| {
+        let made = Standalone::of_indices(example, |tape, index| {
+            let x = net.words.forward(index, tape) + tape.param(&net.places);
+            let q = net.norm.forward(&x);
+            let x = x + net.inner.forward(&q.scaled_dot_product_attention(&q, &q, &causal)).gelu();
+            x.linear(&tape.param(&net.words.weight), None)
+        });
+        made.unwrap()
+    };
+    let rng = &mut Random::new(18);
+    let mut text = || -> Vec<u32> { (0..6).map(|_| rng.randint(0..17).unwrap() as u32).collect() };
+    let example = Tensor::new([1, 6], text()).unwrap();
+    let mut values: Vec<Vec<f32>> =
+        (0..20).map(|_| text().into_iter().map(|word| word as f32).collect()).collect();
+    // What no row of the table is, and nothing that reading it outside would be.
+    values.push(vec![-1.0, 17.0, 1e9, f32::INFINITY, f32::NAN, 3.7]);
+    sources("words", program(&example), &values);
+    let program = program(&example).argmax();
+    let answer = program.run(&values[0]).unwrap();
+    assert!(answer.len() == 6 && answer.iter().all(|word| (0.0..17.0).contains(word)), "{answer:?}");
+    sources("next", program, &values);
+}
+
 /// A network of whole numbers of four bits, which has learnt the digits, and the images that it hasn't seen.
 fn reader() -> (impl Layer + Serialize, Vec<Tensor>) {
     let (images, labels) = data::digits();
@@ -225,6 +274,35 @@ fn a_reader_of_digits_answers_as_a_program_to_all_test_images_as_it_does() {
     check("digits", &net, &test, |net, x| net.forward(x));
 }
 
+/// The classes of images, or of their scores' bits a checksum, as programs of `examples/shortest` print them.
+fn digits(program: &Standalone, bytes: &[Vec<u8>], bits: bool) -> Vec<String> {
+    let answer = |x: &Vec<u8>| {
+        let x: Vec<f32> = x.iter().map(|v| *v as f32 / 255.0).collect();
+        let y = program.run(&x).unwrap();
+        let sum = y.iter().fold(0u32, |sum, y| (sum ^ y.to_bits()).wrapping_mul(16777619));
+        let best = (0..y.len()).rev().max_by(|&a, &b| y[a].total_cmp(&y[b])).unwrap();
+        if bits { (sum % 10).to_string() } else { best.to_string() }
+    };
+    bytes.iter().map(answer).collect()
+}
+
+/// Pixels from 0 to 16 as bytes from 0 to 255, or nearly.
+fn bytes_of(images: &[Tensor]) -> Vec<Vec<u8>> {
+    images.iter().map(|x| x.to_vec().iter().map(|v| (v * 255.0).round() as u8).collect()).collect()
+}
+
+/// The lines that a command writes, to standard output or, as an emulator does, as errors.
+fn told(command: &mut Command, input: &[Vec<u8>]) -> Vec<String> {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let (mut stdin, input) = (child.stdin.take().unwrap(), input.concat());
+    let writer = std::thread::spawn(move || stdin.write_all(&input));
+    let output = child.wait_with_output().unwrap();
+    drop(writer.join());
+    let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    text.lines().map(String::from).collect()
+}
+
 #[test]
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 fn an_executable_without_libraries_gives_the_classes_that_the_model_gives() {
@@ -245,21 +323,43 @@ fn an_executable_without_libraries_gives_the_classes_that_the_model_gives() {
         "-omain",
         "main.rs",
     ];
-    if compiled(&rustc(), &folder, &args).is_none() {
+    let bytes = bytes_of(&test);
+    for bits in [false, true] {
+        let more = if bits { &["--cfg=feature=\"bits\""][..] } else { &[] };
+        if compiled(&rustc(), &folder, &[&args[..], more].concat()).is_none() {
+            return;
+        }
+        let answers = told(&mut Command::new(folder.join("main")), &bytes);
+        assert_eq!(answers, digits(&program, &bytes, bits));
+    }
+}
+
+#[test]
+fn a_cortex_m4_gives_the_same_bits() {
+    let (net, test) = reader();
+    let program = Standalone::new(&test[0], |x| net.forward(x)).unwrap();
+    let folder = Folder::new("standalone-cortex");
+    let main = include_str!("../../examples/shortest/targets/cortex.c");
+    fs::write(folder.join("cortex.c"), program.c() + "\n" + main).unwrap();
+    fs::write(folder.join("cortex.ld"), include_str!("../../examples/shortest/targets/cortex.ld")).unwrap();
+    let args = "-std=c99 -Os -DBITS -mcpu=cortex-m4 -mthumb -mfloat-abi=hard -mfpu=fpv4-sp-d16 -ffreestanding \
+                -nostdlib -Tcortex.ld cortex.c -ocortex.elf -lgcc";
+    let args: Vec<&str> = args.split_whitespace().collect();
+    if compiled(Path::new("arm-none-eabi-gcc"), &folder, &args).is_none() {
         return;
     }
-    // Pixels from 0 to 16 are bytes from 0 to 255, or nearly.
-    let bytes: Vec<Vec<u8>> =
-        test.iter().map(|x| x.to_vec().iter().map(|v| (v * 255.0).round() as u8).collect()).collect();
-    let mut child =
-        Command::new(folder.join("main")).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(&bytes.concat()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let best = |x: &Vec<u8>| {
-        let x: Vec<f32> = x.iter().map(|v| *v as f32 / 255.0).collect();
-        let y = program.run(&x).unwrap();
-        (0..y.len()).rev().max_by(|&a, &b| y[a].total_cmp(&y[b])).unwrap().to_string()
-    };
-    let own: Vec<String> = bytes.iter().map(best).collect();
-    assert_eq!(String::from_utf8(output.stdout).unwrap().lines().collect::<Vec<_>>(), own);
+    let mut emulator = Command::new("qemu-system-arm");
+    if emulator.arg("--version").output().is_err() {
+        println!("skipped: there is no qemu-system-arm");
+        return;
+    }
+    let args = "-machine mps2-an386 -display none -serial none -monitor none -semihosting-config \
+                enable=on,target=native -icount shift=0 -kernel";
+    let mut emulator = Command::new("qemu-system-arm");
+    emulator.args(args.split_whitespace()).arg(folder.join("cortex.elf"));
+    let bytes = bytes_of(&test);
+    let mut answers = told(&mut emulator, &bytes);
+    // The last line has figures.
+    answers.pop();
+    assert_eq!(answers, digits(&program, &bytes, true));
 }

@@ -45,6 +45,15 @@ static __attribute__((noinline)) void answer(void) {
         run(weights, scratch, x, y);
         ticks = 0xffffff - clock[2];
         for (best = 0, i = 1; i < OUTPUT; i++) if (y[i] > y[best]) best = i;
+#ifdef BITS
+        /* A digit of a checksum of the scores' bits, to compare machines by. */
+        for (best = 0, i = 0; i < OUTPUT; i++) {
+            union { float f; uint32_t u; } v;
+            v.f = y[i];
+            best = (best ^ v.u) * 16777619u;
+        }
+        best %= 10;
+#endif
         print(best, '\n');
     }
     for (stack = stack_end; *stack == 0x5a5a5a5a; stack++) {}

@@ -44,6 +44,11 @@ pub unsafe extern "C" fn answer() -> usize {
             best = i;
         }
     }
+    // A digit of a checksum of the scores' bits, to compare machines by.
+    #[cfg(feature = "bits")]
+    {
+        best = m.y.iter().fold(0, |sum: u32, y| (sum ^ y.to_bits()).wrapping_mul(16777619)) as usize % 10;
+    }
     best
 }
 

@@ -57,6 +57,11 @@ unsafe extern "C" fn answer() -> ! {
                 best = i;
             }
         }
+        // A digit of a checksum of the scores' bits, to compare machines by.
+        #[cfg(feature = "bits")]
+        {
+            best = m.y.iter().fold(0, |sum: u32, y| (sum ^ y.to_bits()).wrapping_mul(16777619)) as usize % 10;
+        }
         let mut line = [b'0' + best as u8, b'\n'];
         system(1, line.as_mut_ptr(), 2);
     }

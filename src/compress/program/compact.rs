@@ -44,6 +44,11 @@ const NAMES: &[&str] = &[
     "erf_of",
     "bits_of",
     "float_of",
+    "forget",
+    "isnt0",
+    "row",
+    "row_of",
+    "rows",
 ];
 
 fn is_word(c: char) -> bool {
@@ -104,4 +109,32 @@ pub(super) fn compacted(text: &str) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::short;
+
+    /// What is defined in a text: words behind others that say so, and in front of a type.
+    fn defined(text: &str, before: &[&str]) -> Vec<String> {
+        let code = text.lines().filter(|line| !line.trim().starts_with("//")).collect::<Vec<_>>().join(" ");
+        let words: Vec<&str> =
+            code.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|w| !w.is_empty()).collect();
+        let pairs = words.windows(2).filter(|pair| before.contains(&pair[0]));
+        pairs.map(|pair| pair[1].to_string()).collect()
+    }
+
+    #[test]
+    fn whatever_is_printed_has_a_short_name() {
+        let rust = [include_str!("decoder.rs"), include_str!("functions.rs")].concat();
+        let c = [include_str!("decoder.c"), include_str!("functions.c")].concat();
+        let names = defined(&rust, &["fn", "let"]);
+        let names = [names, defined(&c, &["void", "float", "uint32_t", "int32_t"])].concat();
+        assert!(names.len() > 50);
+        // Two words of C for one type, and that of the data.
+        let long = names
+            .iter()
+            .filter(|n| !["const", "mut", "data", "u"].contains(&n.as_str()) && short(n).len() > 2);
+        assert_eq!(long.collect::<Vec<_>>(), Vec::<&String>::new());
+    }
 }

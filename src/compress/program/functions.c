@@ -8,6 +8,8 @@ static float float_of(uint32_t u) { union { float f; uint32_t u; } v; v.u = u; r
 
 static float abs_of(float x) { return float_of(bits_of(x) & 0x7fffffffu); }
 
+static int32_t row_of(float x, int32_t rows) { return (int32_t)min_of(max_of(x, 0.0f), (float)rows - 1.0f); }
+
 /* The exponential between -87 and 88, else that of the nearer end: within 2e-7 of it, relatively. */
 static float exp_of(float x) {
     int32_t n;

@@ -21,6 +21,11 @@ pub(super) fn abs_of(x: f32) -> f32 {
     f32::from_bits(x.to_bits() & 0x7fff_ffff)
 }
 
+/// The row of a table that a number stands for: one of those that are there.
+pub(super) fn row_of(x: f32, rows: usize) -> usize {
+    min_of(max_of(x, 0.0), rows as f32 - 1.0) as usize
+}
+
 /// The exponential between -87 and 88, else that of the nearer end: within 2e-7 of it, relatively.
 pub(super) fn exp_of(x: f32) -> f32 {
     let x = min_of(max_of(x, -87.0), 88.0);

@@ -2,7 +2,7 @@
 use super::{
     lower::{Known, Lowering},
     operations::{REFUSED, binary, conv, moved, over, pooled, product, softmax, unary},
-    steps::Expr,
+    steps::{At, Buffer, Expr, How},
 };
 use crate::{
     error::Checked,
@@ -28,16 +28,16 @@ pub(super) fn lower(
         (TensorOp::Binary(op), [a, b]) => binary(to, *op, [a, b], alone, shape),
         (TensorOp::Shape(op), _) => moved(to, op, x, shape),
         (TensorOp::Reduce(Reduce::Sum { axes, .. }), [x]) => {
-            Ok(Known::Value(over(to, x, (axes, shape), false, |e| e, Expr::Folded)?))
+            Ok(Known::Value(over(to, x, (axes, shape), How::Sum, |e| e, Expr::Folded)?))
         }
         (TensorOp::Reduce(Reduce::Mean { axes, .. }), [x]) => {
             let n: usize = axes.iter().map(|&axis| x.shape()[axis]).product();
             let mean = Expr::Folded.binary('/', n as f32);
-            Ok(Known::Value(over(to, x, (axes, shape), false, |e| e, mean)?))
+            Ok(Known::Value(over(to, x, (axes, shape), How::Sum, |e| e, mean)?))
         }
         (TensorOp::Extremum(Extremum { largest, axes, .. }), [x]) => {
             let sign = |e: Expr| if *largest { e } else { e.binary('*', -1.0) };
-            Ok(Known::Value(over(to, x, (axes, shape), true, sign, sign(Expr::Folded))?))
+            Ok(Known::Value(over(to, x, (axes, shape), How::Largest, sign, sign(Expr::Folded))?))
         }
         (TensorOp::Softmax(Softmax::Plain { axis }), [x]) => softmax(to, x, *axis, false),
         (TensorOp::Softmax(Softmax::Log { axis }), [x]) => softmax(to, x, *axis, true),
@@ -57,6 +57,20 @@ pub(super) fn lower(
     }
 }
 
+/// Rows of a table, which the numbers of the input stand for: `[n, d]`.
+pub(super) fn embedded(to: &mut Lowering, table: &Known, shape: &Shape) -> Checked<Known> {
+    let (Known::Constant(_), &[rows, length], &[n, _]) = (table, &table.shape()[..], &shape[..]) else {
+        return Err(REFUSED.into());
+    };
+    if rows == 0 || n == 0 {
+        return Err("a table without rows".into());
+    }
+    let table = to.plain(table)?;
+    let at = At { buffer: table.buffer, start: table.layout.offset as isize, by: vec![0, 1] };
+    let number = At { buffer: Buffer::Input, start: 0, by: vec![1, 0] };
+    Ok(to.pointwise(shape, Expr::Row { at, number, rows, length: length as isize }))
+}
+
 /// `(x - mean) / √(variance + eps) · weight + bias` of each group.
 fn standardized(
     to: &mut Lowering,
@@ -73,12 +87,12 @@ fn standardized(
         moved(to, &ShapeOp::Reshape(shape.clone()), std::slice::from_ref(x), shape)
     };
     let x = reshaped(to, x, &parts)?;
-    let mean = Known::Value(over(to, &x, (&axes, &one), false, |e| e, Expr::Folded.binary('/', n))?);
+    let mean = Known::Value(over(to, &x, (&axes, &one), How::Sum, |e| e, Expr::Folded.binary('/', n))?);
     let apart = to.read(&x, &parts)?.binary('-', to.read(&mean, &parts)?);
     let apart = to.pointwise(&parts, apart);
     let square = |e: Expr| e.clone().binary('*', e);
     let deviation = Expr::call("sqrt_of", [Expr::Folded.binary('/', n).binary('+', how.eps as f32)]);
-    let deviation = Known::Value(over(to, &apart, (&axes, &one), false, square, deviation)?);
+    let deviation = Known::Value(over(to, &apart, (&axes, &one), How::Sum, square, deviation)?);
     let mut y = to.read(&apart, &parts)?.binary('/', to.read(&deviation, &parts)?);
     let own = if how.by_place { [1, 1, at.inner] } else { [1, at.groups, 1] };
     for (op, by) in ['*', '+'].into_iter().zip(affine) {

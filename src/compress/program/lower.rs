@@ -1,7 +1,7 @@
 //! From recorded operations to steps. What doesn't depend on the input is computed beforehand; views cost
 //! nothing; factors and addends of channels wait for the product that they belong to.
 use super::{
-    steps::{At, Buffer, Expr, Fold, Guard, Step},
+    steps::{At, Buffer, Expr, Fold, Guard, How, Step},
     store::is_coded,
 };
 use crate::{
@@ -144,10 +144,10 @@ impl Lowering {
         At { buffer: v.buffer, start: v.layout.offset as isize, by: by.collect() }
     }
 
-    /// A loop inside for each of these sizes: the sum of terms, or the largest.
-    pub fn fold(largest: bool, sizes: Vec<usize>, term: Expr) -> Fold {
-        let first = Expr::Number(if largest { f32::MIN } else { 0.0 });
-        Fold { sizes, guards: Vec::new(), largest, first, term }
+    /// A loop inside for each of these sizes, and what is done with its terms.
+    pub fn fold(how: How, sizes: Vec<usize>, term: Expr) -> Fold {
+        let first = Expr::Number(if how == How::Largest { f32::MIN } else { 0.0 });
+        Fold { sizes, guards: Vec::new(), how, first, term }
     }
 
     /// A product of each of the outer loops' turns, with a bias along an axis of the result.
@@ -160,7 +160,7 @@ impl Lowering {
         (bias, axis): (Option<&Known>, usize),
     ) -> Checked<Value> {
         let weight = w.buffer;
-        let mut fold = Self::fold(false, inside, Expr::Read(x).binary('*', Expr::Read(w)));
+        let mut fold = Self::fold(How::Sum, inside, Expr::Read(x).binary('*', Expr::Read(w)));
         fold.guards = guards;
         // A bias that is itself computed stays as it is.
         let known = match bias {

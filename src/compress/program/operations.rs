@@ -1,7 +1,7 @@
 //! Operations that a program of its own can do, each as steps.
 use super::{
     lower::{Known, Lowering, Value},
-    steps::{At, Buffer, Expr, Guard},
+    steps::{At, Buffer, Expr, Guard, How},
     windows::{Windows, windows},
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 pub(super) const REFUSED: &str = "can't be done by a program of its own. What can: linear layers, products of \
                                   matrices, convolutions, max pooling, means of windows side by side, \
                                   activations, sums, means, extremes, softmax, normalisation, attention, \
-                                  arithmetic, and moving elements";
+                                  embeddings, arithmetic, and moving elements";
 
 pub(super) fn product(
     to: &mut Lowering,
@@ -253,7 +253,7 @@ pub(super) fn over(
     to: &mut Lowering,
     x: &Known,
     (axes, shape): (&[usize], &Shape),
-    largest: bool,
+    how: How,
     term: impl Fn(Expr) -> Expr,
     value: Expr,
 ) -> Checked<Value> {
@@ -263,7 +263,7 @@ pub(super) fn over(
     let order: Vec<Option<usize>> = kept.iter().chain(axes).map(|&axis| Some(axis)).collect();
     let sizes: Vec<usize> = kept.iter().map(|&axis| from[axis]).collect();
     let inside = axes.iter().map(|&axis| from[axis]).collect();
-    let fold = Lowering::fold(largest, inside, term(Expr::Read(Lowering::along(&x, &order))));
+    let fold = Lowering::fold(how, inside, term(Expr::Read(Lowering::along(&x, &order))));
     Ok(to.emit(shape, &sizes, Some(fold), value))
 }
 
@@ -272,13 +272,13 @@ pub(super) fn softmax(to: &mut Lowering, x: &Known, axis: usize, log: bool) -> C
     let shape = x.shape().clone();
     let mut one = shape.clone();
     one.set(axis, 1);
-    let most = Known::Value(over(to, &x, (&[axis], &one), true, |e| e, Expr::Folded)?);
+    let most = Known::Value(over(to, &x, (&[axis], &one), How::Largest, |e| e, Expr::Folded)?);
     let below = to.read(&x, &shape)?.binary('-', to.read(&most, &shape)?);
     let shares =
         to.pointwise(&shape, if log { below.clone() } else { Expr::call("exp_of", [below.clone()]) });
     let term = |e| if log { Expr::call("exp_of", [e]) } else { e };
     let total = if log { Expr::call("log_of", [Expr::Folded]) } else { Expr::Folded };
-    let total = Known::Value(over(to, &shares, (&[axis], &one), false, term, total)?);
+    let total = Known::Value(over(to, &shares, (&[axis], &one), How::Sum, term, total)?);
     let y = to.read(&shares, &shape)?.binary(if log { '-' } else { '/' }, to.read(&total, &shape)?);
     Ok(to.pointwise(&shape, y))
 }
@@ -310,7 +310,7 @@ pub(super) fn pooled(
             guards.push(Guard { at: At { buffer: Buffer::Input, start: -(w.padding as isize), by }, size });
         }
     }
-    let mut fold = Lowering::fold(true, found.iter().map(|w| w.kernel).collect(), Expr::Read(at));
+    let mut fold = Lowering::fold(How::Largest, found.iter().map(|w| w.kernel).collect(), Expr::Read(at));
     fold.guards = guards;
     Ok(Known::Value(to.emit(shape, shape, Some(fold), Expr::Folded)))
 }

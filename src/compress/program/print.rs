@@ -2,7 +2,7 @@
 use super::{
     compact::compacted,
     decoder::CONTEXTS,
-    steps::{At, Buffer, Expr, Guard, Step},
+    steps::{At, Buffer, Expr, Guard, How, Step},
     store::{Call, Stored},
 };
 use std::{collections::BTreeSet, ops::Range};
@@ -19,8 +19,12 @@ pub(super) struct Language {
     call: fn(&Range<usize>, &Call) -> String,
     run: fn(&Sizes) -> String,
     turn: fn(&str, usize) -> String,
-    only: fn(&str) -> (String, &'static str),
-    first: fn(&str) -> String,
+    /// What stands before statements that are done on a condition, and behind them a brace.
+    only: fn(&str) -> String,
+    /// A new variable.
+    variable: fn(&str, &str) -> String,
+    /// The turn of a loop as a number.
+    turned: fn(&str) -> String,
 }
 
 /// How many numbers there are.
@@ -70,8 +74,9 @@ pub(super) const RUST: Language = Language {
         )
     },
     turn: |i, n| format!("for {i} in 0..{n} {{"),
-    only: |condition| (format!("if {condition} {{ "), " }"),
-    first: |value| format!("let mut a = {value};"),
+    only: |condition| format!("if {condition} {{ "),
+    variable: |name, value| format!("let mut {name} = {value};"),
+    turned: |i| format!("{i} as f32"),
 };
 
 pub(super) const C: Language = Language {
@@ -111,8 +116,9 @@ pub(super) const C: Language = Language {
     },
     run: |_| "void run(const float *w, float *s, const float *x, float *y) {\n    (void)w, (void)s;\n".into(),
     turn: |i, n| format!("for (int32_t {i} = 0; {i} < {n}; {i}++) {{"),
-    only: |condition| (format!("if ({condition}) "), ""),
-    first: |value| format!("float a = {value};"),
+    only: |condition| format!("if ({condition}) {{ "),
+    variable: |name, value| format!("float {name} = {value};"),
+    turned: |i| format!("(float){i}"),
 };
 
 /// The names of loops.
@@ -135,7 +141,7 @@ fn place(at: &At) -> [String; 2] {
     [if more.is_empty() { "0".into() } else { more.join(" + ") }, less.join(" - ")]
 }
 
-fn read(at: &At) -> String {
+fn read(at: &At, row: &str) -> String {
     let name = match at.buffer {
         Buffer::Input => 'x',
         Buffer::Output => 'y',
@@ -143,7 +149,7 @@ fn read(at: &At) -> String {
         Buffer::Scratch | Buffer::Result(_) => 's',
     };
     let [more, less] = place(at);
-    if less.is_empty() { format!("{name}[{more}]") } else { format!("{name}[{more} - {less}]") }
+    if less.is_empty() { format!("{name}[{row}{more}]") } else { format!("{name}[{row}{more} - {less}]") }
 }
 
 /// The conditions for a term to take part.
@@ -226,7 +232,10 @@ impl Language {
         match e {
             Expr::Folded => "a".into(),
             Expr::Number(value) => self.number(*value, inside),
-            Expr::Read(at) => read(at),
+            Expr::Read(at) => read(at, ""),
+            Expr::Row { at, number, rows, length } => {
+                read(at, &format!("{length} * row_of({}, {rows}) + ", read(number, "")))
+            }
             Expr::Call(name, x) => {
                 format!("{name}({})", x.iter().map(|x| self.expr(x, false)).collect::<Vec<_>>().join(", "))
             }
@@ -254,22 +263,32 @@ impl Language {
                 line(text, depth, "{");
                 depth += 1;
             }
-            line(text, depth, &(self.first)(&self.expr(&fold.first, false)));
+            line(text, depth, &(self.variable)("a", &self.expr(&fold.first, false)));
+            if fold.how == How::Place {
+                line(text, depth, &(self.variable)("b", &self.number(f32::MIN, false)));
+            }
             for (i, &n) in fold.sizes.iter().enumerate() {
                 line(text, depth, &(self.turn)(&turn(step.sizes.len() + i), n));
                 depth += 1;
             }
             let term = self.expr(&fold.term, false);
-            let add = if fold.largest { format!("a = max_of(a, {term});") } else { format!("a += {term};") };
+            let add = match fold.how {
+                How::Sum => format!("a += {term};"),
+                How::Largest => format!("a = max_of(a, {term});"),
+                How::Place => {
+                    let place = (self.turned)(&turn(step.sizes.len() + fold.sizes.len().saturating_sub(1)));
+                    format!("{}b = {term}; a = {place}; }}", (self.only)(&format!("{term} > b")))
+                }
+            };
             let inside: Vec<String> = fold.guards.iter().flat_map(inside).collect();
-            let (open, close) = (self.only)(&inside.join(" && "));
-            line(text, depth, &if inside.is_empty() { add } else { format!("{open}{add}{close}") });
+            let only = (self.only)(&inside.join(" && "));
+            line(text, depth, &if inside.is_empty() { add } else { format!("{only}{add} }}") });
             for _ in &fold.sizes {
                 depth -= 1;
                 line(text, depth, "}");
             }
         }
-        line(text, depth, &format!("{} = {};", read(&step.to), self.expr(&step.value, false)));
+        line(text, depth, &format!("{} = {};", read(&step.to, ""), self.expr(&step.value, false)));
         while depth > 1 {
             depth -= 1;
             line(text, depth, "}");

@@ -1,7 +1,9 @@
 //! The steps of a program of its own: loops over buffers. Each step writes one value for every turn of
-//! its loops, and may sum, or take the largest of, terms in loops inside of them. Neither shapes nor
-//! operations are left.
-use super::functions::{abs_of, erf_of, exp_of, log_of, max_of, min_of, sigmoid_of, sqrt_of, tanh_of};
+//! its loops, and may sum terms in loops inside of them, take the largest or find its place. Neither shapes
+//! nor operations are left.
+use super::functions::{
+    abs_of, erf_of, exp_of, log_of, max_of, min_of, row_of, sigmoid_of, sqrt_of, tanh_of,
+};
 
 /// Where numbers lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,6 +33,14 @@ pub(super) enum Expr {
     Folded,
     Number(f32),
     Read(At),
+    /// What lies in a row of a table, behind its start: the row that a number somewhere stands for, of so many
+    /// of a length.
+    Row {
+        at: At,
+        number: At,
+        rows: usize,
+        length: isize,
+    },
     Binary(char, Box<Expr>, Box<Expr>),
     Call(&'static str, Vec<Expr>),
 }
@@ -42,13 +52,21 @@ pub(super) struct Guard {
     pub size: usize,
 }
 
+/// What is done with terms.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum How {
+    Sum,
+    Largest,
+    /// The turn of the loop, of which there is one, that gave the first of the largest.
+    Place,
+}
+
 /// Loops inside, and what is done with their terms.
 #[derive(Clone, Debug)]
 pub(super) struct Fold {
     pub sizes: Vec<usize>,
     pub guards: Vec<Guard>,
-    /// The largest, not the sum.
-    pub largest: bool,
+    pub how: How,
     pub first: Expr,
     pub term: Expr,
 }
@@ -83,7 +101,7 @@ impl Expr {
                 b.each(f);
             }
             Expr::Call(_, x) => x.iter_mut().for_each(|x| x.each(f)),
-            Expr::Folded | Expr::Number(_) | Expr::Read(_) => {}
+            Expr::Folded | Expr::Number(_) | Expr::Read(_) | Expr::Row { .. } => {}
         }
         f(self);
     }
@@ -92,7 +110,11 @@ impl Expr {
         match self {
             Expr::Folded => folded,
             Expr::Number(value) => *value,
-            Expr::Read(at) => memory.read(at, turns),
+            Expr::Read(at) => memory.read(at.buffer, at.place(turns)),
+            Expr::Row { at, number, rows, length } => {
+                let number = memory.read(number.buffer, number.place(turns));
+                memory.read(at.buffer, at.place(turns) + row_of(number, *rows) as isize * length)
+            }
             Expr::Binary(op, a, b) => {
                 let (a, b) = (a.eval(memory, turns, folded), b.eval(memory, turns, folded));
                 match op {
@@ -136,14 +158,14 @@ pub(super) struct Memory<'a> {
 }
 
 impl Memory<'_> {
-    fn read(&self, at: &At, turns: &[usize]) -> f32 {
-        let buffer = match at.buffer {
+    fn read(&self, buffer: Buffer, place: isize) -> f32 {
+        let buffer = match buffer {
             Buffer::Input => self.input,
             Buffer::Weights => self.weights,
             Buffer::Output => &self.output,
             _ => &self.scratch,
         };
-        buffer.get(at.place(turns) as usize).copied().unwrap_or(f32::NAN)
+        buffer.get(place as usize).copied().unwrap_or(f32::NAN)
     }
 }
 
@@ -165,10 +187,19 @@ impl Step {
             let mut sum = 0.0;
             if let Some(fold) = &self.fold {
                 sum = fold.first.eval(memory, at, 0.0);
+                let mut most = f32::MIN;
                 turns(&fold.sizes, at, |at| {
                     if fold.guards.iter().all(|g| (0..g.size as isize).contains(&g.at.place(at))) {
                         let term = fold.term.eval(memory, at, 0.0);
-                        sum = if fold.largest { max_of(sum, term) } else { sum + term };
+                        sum = match fold.how {
+                            How::Sum => sum + term,
+                            How::Largest => max_of(sum, term),
+                            How::Place if term > most => {
+                                most = term;
+                                at.last().map_or(0.0, |&turn| turn as f32)
+                            }
+                            How::Place => sum,
+                        };
                     }
                 });
             }
@@ -193,10 +224,13 @@ impl Step {
 
     /// Gives all places that it reads.
     pub fn reads(&mut self, mut f: impl FnMut(&mut At)) {
-        self.each(&mut |e| {
-            if let Expr::Read(at) = e {
+        self.each(&mut |e| match e {
+            Expr::Read(at) => f(at),
+            Expr::Row { at, number, .. } => {
                 f(at);
+                f(number);
             }
+            _ => {}
         });
     }
 

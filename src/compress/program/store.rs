@@ -129,6 +129,71 @@ struct Form {
     numbers: Vec<f32>,
 }
 
+/// Parts of the decoder: a source has those that its forms need. Of each, about what `xz` makes of it in a
+/// compact source.
+const PARTS: [(usize, usize); 7] =
+    [(NUMBER, 48), (NUMBERS, 20), (CODES, 36), (LOOKED_UP, 48), (STEPPED, 52), (UNPRUNED, 28), (STEPS, 72)];
+const NUMBER: usize = 1;
+const NUMBERS: usize = 2;
+const CODES: usize = 4;
+const LOOKED_UP: usize = 8;
+const STEPPED: usize = 16;
+const UNPRUNED: usize = 32;
+const STEPS: usize = 64;
+
+/// What these parts take.
+fn bytes_of(parts: usize) -> usize {
+    PARTS.iter().filter(|(part, _)| parts & part != 0).map(|(_, bytes)| bytes).sum()
+}
+
+impl Call {
+    /// The parts of the decoder that the form needs which ends in this call.
+    fn parts(&self) -> usize {
+        match self {
+            Call::Numbers => NUMBER | NUMBERS,
+            Call::Steps { .. } => STEPS,
+            Call::Codes { .. } => CODES,
+            Call::LookedUp { .. } => NUMBER | NUMBERS | CODES | LOOKED_UP,
+            Call::Stepped { .. } => NUMBER | CODES | STEPPED,
+            Call::Unpruned => NUMBER | CODES | UNPRUNED,
+        }
+    }
+}
+
+/// A form of a tensor, how far back its codes look, and how many bytes it takes by itself.
+struct Written {
+    form: Form,
+    back: usize,
+    bytes: usize,
+}
+
+/// The forms of a tensor, each as short as it gets.
+fn written(tensor: &Tensor<f32>) -> Vec<Written> {
+    let columns = tensor.numel() / tensor.dim(0).max(1);
+    let shortest = |form: Form| {
+        let bits = form.codes.as_ref().map_or(0, |(_, bits)| *bits);
+        let plain = bits == 0 || 2 * bits > 12 || matches!(form.then, Call::Steps { .. });
+        // A context for each earlier code, where there is room for them.
+        let backs: &[usize] = if plain { &[0] } else { &[0, 1, columns] };
+        let length = |back: usize| {
+            let mut alone = Writer::new();
+            form.write(&mut alone, back);
+            bytes(&alone.finish()).len() + form.beside()
+        };
+        let (bytes, back) = backs.iter().map(|&back| (length(back), back)).min()?;
+        Some(Written { form, back, bytes })
+    };
+    forms(tensor).into_iter().filter_map(shortest).collect()
+}
+
+/// The shortest form of each tensor for which a decoder has these parts, and all their bytes.
+fn shortest(all: &[Vec<Written>], parts: usize) -> Option<(usize, Vec<&Written>)> {
+    let fits = |w: &&Written| w.form.then.parts() & !parts == 0;
+    let least = all.iter().map(|forms| forms.iter().filter(fits).min_by_key(|w| w.bytes));
+    let chosen = least.collect::<Option<Vec<_>>>()?;
+    Some((chosen.iter().map(|w| w.bytes).sum::<usize>() + bytes_of(parts), chosen))
+}
+
 impl Form {
     /// Numbers that stand in the source itself, four bytes each.
     fn beside(&self) -> usize {
@@ -264,35 +329,21 @@ fn bytes(digits: &[u8]) -> Vec<u8> {
 }
 
 impl Stored {
-    /// All tensors, one after the other.
+    /// All tensors, one after the other, in forms that are shortest together with what decodes them.
     pub fn new<'a>(tensors: impl IntoIterator<Item = &'a Tensor<f32>>) -> Stored {
+        let tensors: Vec<&Tensor<f32>> = tensors.into_iter().collect();
+        let all: Vec<Vec<Written>> = tensors.iter().map(|tensor| written(tensor)).collect();
+        let sets = (0..1 << PARTS.len()).filter_map(|parts| shortest(&all, parts));
+        let chosen = sets.min_by_key(|(bytes, _)| *bytes).map_or_else(Vec::new, |(_, chosen)| chosen);
         let mut writer = Writer::new();
         let (mut calls, mut start) = (Vec::new(), 0);
-        for tensor in tensors {
+        for (tensor, Written { form, back, .. }) in tensors.into_iter().zip(chosen) {
             let all = start..start + tensor.numel();
-            let columns = tensor.numel() / tensor.dim(0).max(1);
-            let mut best: Option<(usize, Form, usize)> = None;
-            for form in forms(tensor) {
-                let bits = form.codes.as_ref().map_or(0, |(_, bits)| *bits);
-                let plain = bits == 0 || 2 * bits > 12 || matches!(form.then, Call::Steps { .. });
-                // A context for each earlier code, where there is room for them.
-                let backs: &[usize] = if plain { &[0] } else { &[0, 1, columns] };
-                for &back in backs {
-                    let mut alone = Writer::new();
-                    form.write(&mut alone, back);
-                    let bytes = bytes(&alone.finish()).len() + form.beside();
-                    if best.as_ref().is_none_or(|(least, ..)| bytes < *least) {
-                        best = Some((bytes, form.clone(), back));
-                    }
-                }
+            form.write(&mut writer, *back);
+            if let (Some((_, bits)), false) = (&form.codes, matches!(form.then, Call::Steps { .. })) {
+                calls.push((all.clone(), Call::Codes { bits: *bits, back: *back }));
             }
-            if let Some((_, form, back)) = best {
-                form.write(&mut writer, back);
-                if let (Some((_, bits)), false) = (form.codes, matches!(form.then, Call::Steps { .. })) {
-                    calls.push((all.clone(), Call::Codes { bits, back }));
-                }
-                calls.push((all.clone(), form.then));
-            }
+            calls.push((all.clone(), form.then.clone()));
             start = all.end;
         }
         let contexts = writer.contexts;

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     Random, Tape, Tensor, Var,
     compress::{all_params, quantize},
-    nn::{BatchNorm2d, Conv2d, Layer},
+    nn::{BatchNorm2d, Conv2d, Embedding, Layer, LayerNorm, Linear},
     ops::{AttentionOptions, ConvOptions, PoolOptions},
     real::Arithmetic,
 };
@@ -130,8 +130,95 @@ fn what_is_refused_is_named_with_its_line() {
     assert!(error.contains("can't"), "{error}");
     let error = refused(&|x| x.tape().constant([1.0, 2.0]));
     assert!(error.contains("doesn't depend"), "{error}");
+    // The first of two queries comes before the only key.
+    let q = example(&[1, 1, 2, 4]);
+    let behind = AttentionOptions::new().causal_lower_right(true);
+    let refused = Standalone::new(&q, |q| {
+        let k = q.narrow(2, 1, 1);
+        q.scaled_dot_product_attention(&k, &k, &behind)
+    });
+    let error = refused.unwrap_err().to_string();
+    assert!(error.contains("a query that sees no key can't be done"), "{error}");
+    // A table that is worked out from the input, and indices that are changed before they are used.
+    let table = Tensor::<f32>::ones([6, 2]);
+    let refused = Standalone::of_indices(&Tensor::from([1u32, 2, 5]), |tape, index| {
+        tape.constant(&table).embedding(&index.narrow(0, 1, 2).unwrap(), None)
+    });
+    assert!(refused.is_err());
     let error = Standalone::new(&x, |x| x.relu()).unwrap().run(&[1.0]).unwrap_err().to_string();
     assert_eq!(error, "Standalone::run: takes 4 numbers, not 1");
+}
+
+#[test]
+fn indices_are_looked_up_and_the_largest_is_found() {
+    let rng = &mut Random::new(8);
+    let (words, places) = (Embedding::new(11, 6, rng), Tensor::<f32>::randn([4, 6], rng));
+    let (norm, scores) = (LayerNorm::new([6]), Linear::new(6, 11, rng));
+    quantize::codebooks(&words, 8, all_params).unwrap();
+    let index = Tensor::from([[3u32, 0, 7, 10]]);
+    let causal = AttentionOptions::new().is_causal(true);
+    // One block of a language model, whose table also gives the scores.
+    macro_rules! model {
+        ($tape:ident, $index:ident) => {{
+            let x = words.forward($index, $tape) + $tape.constant(&places);
+            let q = norm.forward(&x);
+            let x = x + q.scaled_dot_product_attention(&q, &q, &causal);
+            x.linear(&$tape.param(&words.weight), None) + scores.forward(&x)
+        }};
+    }
+    let program = Standalone::of_indices(&index, |tape, index| model!(tape, index)).unwrap();
+    let own = Tensor::from([[10u32, 10, 1, 5]]);
+    let input = [10.0, 10.0, 1.0, 5.0];
+    let (tape, index) = (&Tape::inference(), &own);
+    let y = model!(tape, index);
+    let (y, given) = (y.value().unwrap().clone(), program.run(&input).unwrap());
+    let far = y.to_vec().iter().zip(&given).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(given.len() == 44 && far < 1e-4, "{far}");
+    // What is beyond the table is its last row, what is below or no number the first.
+    let beyond = program.run(&[99.0, 1e9, 1.0, 5.0]).unwrap();
+    assert_eq!(beyond, given);
+    assert_eq!(
+        program.run(&[f32::NAN, -3.0, 1.0, 5.0]).unwrap(),
+        program.run(&[0.0, 0.0, 1.0, 5.0]).unwrap()
+    );
+
+    let classes: Vec<f32> = y.argmax(-1, false).unwrap().to_vec().iter().map(|&k| k as f32).collect();
+    assert_eq!(program.argmax().run(&input).unwrap(), classes);
+    // The first of equals; of what is no number nothing is found.
+    let x = example(&[2, 3]);
+    let plain = Standalone::new(&x, |x| x * 1.0).unwrap().argmax();
+    assert_eq!(plain.run(&[1.0, 2.0, 2.0, -5.0, -7.0, -5.0]).unwrap(), [1.0, 0.0]);
+    assert_eq!(plain.run(&[f32::NAN, 2.0, f32::NAN, f32::NAN, f32::NAN, f32::NAN]).unwrap(), [1.0, 0.0]);
+    let one = Standalone::new(&example(&[3, 1]), |x| x.relu()).unwrap().argmax();
+    assert_eq!(one.run(&[1.0, 2.0, 3.0]).unwrap(), [0.0; 3]);
+}
+
+#[test]
+fn a_form_that_no_other_tensor_has_must_save_what_its_decoder_takes() {
+    let rng = &mut Random::new(2);
+    let noise = Tensor::<f32>::randn([30, 30], rng).to_vec();
+    let steps = Tensor::from_fn([30, 30], |i| (noise[i] * 2.0).round().clamp(-7.0, 7.0) * 0.1371);
+    // Four values that are no whole steps, and four that are, but of seven bits.
+    let of = |n: usize, four: [f32; 4]| Tensor::from_fn([n], |i| four[(noise[i].abs() * 9.0) as usize % 4]);
+    let far = |n: usize| of(n, [-1.7193, 0.0, 0.5371, 2.377]);
+    let wide = of(60, [-31.5, 0.0, 0.5, 32.0]);
+    let names = |tensors: &[&Tensor<f32>]| -> Vec<String> {
+        let stored = Stored::new(tensors.iter().copied());
+        let all = tensors.iter().flat_map(|t| t.to_vec()).map(|v| v + 0.0).collect::<Vec<f32>>();
+        assert_eq!(stored.decoded(all.len()), all);
+        let calls = stored.calls.iter().map(|(_, call)| format!("{call:?}"));
+        calls.map(|text| text.split([' ', '{']).next().unwrap_or_default().to_string()).collect()
+    };
+    let few = far(20);
+    assert_eq!(names(&[&few]), ["Numbers"]);
+    assert_eq!(names(&[&steps, &wide]), ["Steps", "Steps"]);
+    assert_eq!(names(&[&steps, &Tensor::new([900], noise.clone()).unwrap()]), ["Steps", "Numbers"]);
+    // What is there for one serves the others.
+    assert_eq!(
+        names(&[&far(900), &few, &wide]),
+        ["Codes", "LookedUp", "Codes", "LookedUp", "Codes", "LookedUp"]
+    );
+    assert_eq!(names(&[]).len(), 0);
 }
 
 #[test]
@@ -150,7 +237,7 @@ fn each_form_of_a_constant_is_chosen_where_it_is_short_and_comes_back() {
         ),
         ("Stepped", Tensor::from_fn([40, 50], |i| (values[i] * 4.0).round().clamp(-7.0, 7.0) * row(i)), 1250),
         ("Steps", Tensor::from_fn([40, 50], |i| (values[i] * 4.0).round().clamp(-7.0, 7.0) * 0.125), 1080),
-        ("Unpruned", Tensor::zeros([3, 2]), 8),
+        ("Numbers", Tensor::zeros([3, 2]), 9),
     ];
     for (name, tensor, most) in forms {
         let stored = Stored::new([&tensor]);
