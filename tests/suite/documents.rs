@@ -67,7 +67,7 @@ fn line_of(text: &str, name: &str) -> Option<usize> {
     let row = |line: &str| line.trim_start().starts_with(&format!("{name} "));
     let tests: [&dyn Fn(&str) -> bool; 3] =
         [&defines, &|line| line.starts_with("impl") && is_word(line, &format!(" for {name}")), &row];
-    let found = tests.iter().find_map(|test| text.lines().position(|line| test(line)));
+    let found = tests.iter().find_map(|test| text.lines().position(test));
     found.map(|line| line + 1)
 }
 
