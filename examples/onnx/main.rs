@@ -10,6 +10,7 @@
 //! ```
 mod check;
 mod models;
+mod networks;
 mod shrink;
 mod step;
 
@@ -38,6 +39,9 @@ struct Options {
     /// The size that axes get which the file leaves open, but for the first, which stays open
     #[arg(long, default_value_t = 64)]
     size: usize,
+    /// The version of the operators that files are written for
+    #[arg(long, default_value_t = 24)]
+    opset: u64,
     /// A folder of models with inputs and outputs: NAME.onnx, NAME.input_0.npy, …, NAME.output_0.npy, …
     #[arg(long, conflicts_with = "model")]
     check: Option<PathBuf>,
@@ -55,7 +59,7 @@ fn main() -> Result<()> {
         Some(folder) => folder.clone(),
         None => {
             let folder = options.out.clone().unwrap_or_else(|| "target/onnx".into());
-            models::write(&folder)?;
+            models::write(&folder, options.opset)?;
             folder
         }
     };

@@ -1,12 +1,7 @@
-//! Models of all kinds: each layer, activations and operations together, some networks, and quantised ones.
-use super::{Result, step};
+//! Models of all kinds: each layer, activations and operations together.
+use super::{Result, networks};
 use kolmo::{
     Random, Tape, Tensor, Var,
-    compress::{
-        all_params, matrices,
-        prune::{self, Amount},
-        quantize::{self, Quantizer, convert},
-    },
     data::write_npy,
     nn::*,
     onnx::Export,
@@ -19,8 +14,12 @@ use std::{fs, path::Path};
 /// Where models go, and the examples that they are given.
 pub struct Folder<'a> {
     path: &'a Path,
+    opset: u64,
     count: usize,
 }
+
+/// A size that is left open, and the axes that have it, each of an input and counted in it.
+pub type Open<'a> = (&'a str, Vec<(usize, usize)>);
 
 /// What a model gives.
 pub type Function<'f> = &'f dyn for<'t> Fn(&'t Tape, &[Var<'t>], &[Tensor<u32>]) -> Vec<Var<'t>>;
@@ -37,7 +36,7 @@ pub fn noise(sizes: &[usize], seed: u64) -> Tensor {
 impl Folder<'_> {
     /// Writes a model, of any number of examples (the first axis of each input) if it takes them, with inputs and
     /// outputs.
-    fn add(
+    pub fn add(
         &mut self,
         name: &str,
         model: &impl Serialize,
@@ -46,30 +45,33 @@ impl Folder<'_> {
         open: bool,
         f: Function<'_>,
     ) -> Result<()> {
-        let axes: Vec<(usize, usize)> = (0..inputs.len() + indices.len()).map(|i| (i, 0)).collect();
-        self.add_open(name, model, inputs, indices, ("batch", if open { &axes } else { &[] }), f)
+        let axes = (0..inputs.len() + indices.len()).map(|i| (i, 0)).collect();
+        let open = if open { vec![("batch", axes)] } else { vec![] };
+        self.add_open(name, model, inputs, indices, &open, f)
     }
 
-    /// The same with a size left open along some axes, each of an input and counted in it.
+    /// The same with some sizes left open.
     pub fn add_open(
         &mut self,
         name: &str,
         model: &impl Serialize,
         inputs: &[&Tensor],
         indices: &[&Tensor<u32>],
-        (size, open): (&str, &[(usize, usize)]),
+        open: &[Open<'_>],
         f: Function<'_>,
     ) -> Result<()> {
-        let mut export = Export::new();
-        if !open.is_empty() {
-            export = export.dynamic_axes(size, open);
+        let mut export = Export::new().opset_version(self.opset);
+        for (size, axes) in open {
+            export = export.dynamic_axes(*size, axes);
         }
         let path = self.path.join(format!("{name}.onnx"));
         let told = |e: kolmo::Error| format!("{name}: {e}");
         export.save(model, inputs, indices, f, &path).map_err(told)?;
         // Other sizes than it was recorded with.
-        let axes =
-            |i: usize| open.iter().filter(move |(input, _)| *input == i).map(|(_, axis)| *axis as isize);
+        let axes = |i: usize| {
+            let all = open.iter().flat_map(|(_, axes)| axes);
+            all.filter(move |(input, _)| *input == i).map(|(_, axis)| *axis as isize)
+        };
         let inputs = inputs.iter().enumerate().map(|(i, t)| thrice(t, axes(i)));
         let inputs: Vec<Tensor> = inputs.collect::<kolmo::Result<_>>()?;
         let indices = indices.iter().enumerate().map(|(i, t)| thrice(t, axes(inputs.len() + i)));
@@ -96,20 +98,20 @@ impl Folder<'_> {
     }
 }
 
-pub fn write(folder: &Path) -> Result<()> {
+pub fn write(folder: &Path, opset: u64) -> Result<()> {
     fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
-    let to = &mut Folder { path: folder, count: 0 };
+    let to = &mut Folder { path: folder, opset, count: 0 };
     let rng = &mut Random::new(1);
     layers(to, rng)?;
     sequences(to, rng)?;
     operations(to)?;
-    networks(to, rng)?;
+    networks::write(to, rng)?;
     println!("{} models are in {}", to.count, folder.display());
     Ok(())
 }
 
 /// Running statistics as if they came from training.
-fn trained(norm: BatchNorm, rng: &mut Random) -> BatchNorm {
+pub fn trained(norm: BatchNorm, rng: &mut Random) -> BatchNorm {
     let n = norm.running_mean.shape()[0];
     norm.running_mean.set(Tensor::randn([n], rng));
     norm.running_var.set(Tensor::rand([n], rng));
@@ -322,99 +324,4 @@ fn operations(to: &mut Folder<'_>) -> Result<()> {
         ]
     })?;
     Ok(())
-}
-
-/// Convolutions with normalisation and a residual, as in image networks.
-#[derive(Serialize)]
-struct Residual {
-    stem: Conv2d,
-    norms: [BatchNorm; 2],
-    conv: Conv2d,
-    head: Linear,
-}
-
-impl Residual {
-    fn new(rng: &mut Random) -> Residual {
-        let norms = [trained(BatchNorm2d::new(8), rng), trained(BatchNorm2d::new(8), rng)];
-        Residual {
-            stem: Conv2d::new(3, 8, 3, rng).padding(1).bias(false),
-            norms,
-            conv: Conv2d::new(8, 8, 3, rng).padding(1),
-            head: Linear::new(8 * 16, 10, rng),
-        }
-    }
-
-    fn forward<'t>(&self, x: &Var<'t>) -> Var<'t> {
-        let x = self.norms[0].forward(&self.stem.forward(x)).relu().max_pool2d(&PoolOptions::new(2));
-        let y = (self.norms[1].forward(&self.conv.forward(&x)) + &x).relu();
-        self.head.forward(&y.flatten(1, -1))
-    }
-}
-
-/// A small language model: positions, causal attention, tied weights.
-#[derive(Serialize)]
-struct Words {
-    table: Embedding,
-    places: Param,
-    blocks: TransformerEncoder,
-    norm: RmsNorm,
-}
-
-impl Words {
-    fn forward<'t>(&self, tape: &'t Tape, index: &Tensor<u32>) -> Var<'t> {
-        let x = self.table.forward(index, tape);
-        let x = x + tape.param(&self.places).narrow(0, 0, index.dim(1));
-        let x = self.norm.forward(&self.blocks.forward(&x, &AttentionMasks::new().is_causal(true)));
-        x.linear(&tape.param(&self.table.weight), None)
-    }
-}
-
-/// The network that is quantised.
-type Net = Sequential<(Linear, Relu, Linear)>;
-
-fn networks(to: &mut Folder<'_>, rng: &mut Random) -> Result<()> {
-    let net = |rng: &mut Random| Sequential((Linear::new(64, 48, rng), Relu, Linear::new(48, 10, rng)));
-    let x = noise(&[4, 64], 8);
-    let mut quantised = |name: &str, change: &dyn Fn(&Net) -> kolmo::Result<()>| {
-        let net = net(rng);
-        change(&net)?;
-        to.add(name, &net, &[&x], &[], true, &|_, x, _| vec![net.forward(&x[0])])
-    };
-    quantised("mlp", &|_| Ok(()))?;
-    quantised("mlp_pruned", &|net| prune::global(net, Amount::Fraction(0.8), matrices).map(|_| ()))?;
-    quantised("mlp_codebook", &|net| quantize::codebooks(net, 16, all_params).map(|_| ()))?;
-    quantised("mlp_8_bits", &|net| Quantizer::new(8).attach(net, matrices))?;
-    quantised("mlp_4_bits_by_row", &|net| {
-        Quantizer::new(4).channels().attach(net, matrices)?;
-        convert(net)
-    })?;
-    quantised("mlp_4_bits_by_group", &|net| Quantizer::new(4).groups(16).attach(net, matrices))?;
-    quantised("mlp_pruned_2_bits", &|net| {
-        prune::global(net, Amount::Fraction(0.5), matrices)?;
-        Quantizer::new(2).groups(16).attach(net, matrices)
-    })?;
-    quantised("mlp_frozen", &|net| {
-        Quantizer::new(4).groups(16).attach(net, matrices)?;
-        named_params::<f32>(net).iter().try_for_each(|(_, p)| p.freeze())
-    })?;
-    let images = noise(&[2, 3, 8, 8], 9);
-    let residual = Residual::new(rng);
-    to.add("residual", &residual, &[&images], &[], true, &|_, x, _| vec![residual.forward(&x[0])])?;
-    Quantizer::new(8).channels().attach(&residual, matrices)?;
-    to.add("residual_8_bits", &residual, &[&images], &[], true, &|_, x, _| vec![residual.forward(&x[0])])?;
-    let words = Words {
-        table: Embedding::new(17, 8, rng),
-        places: Param::new(noise(&[12, 8], 10)),
-        blocks: TransformerEncoder::with_options(
-            8,
-            2,
-            2,
-            TransformerOptions::new().dim_feedforward(16).norm_first(true),
-            rng,
-        )?,
-        norm: RmsNorm::new([8]),
-    };
-    let index = Tensor::from([[3u32, 1, 4, 1, 5], [9, 2, 6, 5, 3]]);
-    to.add("words", &words, &[], &[&index], true, &|tape, _, index| vec![words.forward(tape, &index[0])])?;
-    step::write(to, rng)
 }

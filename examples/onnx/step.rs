@@ -1,5 +1,5 @@
-//! A small language model with its cache: keys and values of the tokens before go in and come out, one token
-//! longer, and how many there are is left open.
+//! A small language model with its cache: keys and values of the tokens before go in and come out, longer by the new
+//! tokens. How many texts, new tokens and tokens before there are is left open.
 use super::{
     Result,
     models::{Folder, noise},
@@ -11,7 +11,7 @@ use kolmo::{
 };
 use serde::Serialize;
 
-/// A step of a small Llama: one token more, whose keys and values go behind those of the tokens before it.
+/// A step of a small Llama: some tokens more, whose keys and values go behind those of the tokens before them.
 #[derive(Serialize)]
 struct Step {
     table: Embedding,
@@ -47,13 +47,13 @@ impl StepBlock {
         }
     }
 
-    /// `[1, 1, width]`, and keys and values of the tokens before, `[1, heads, tokens, size]`.
+    /// `[texts, tokens, width]`, and keys and values of the tokens before, `[texts, heads, before, size]`.
     fn forward<'t>(&self, x: &Var<'t>, past: [&Var<'t>; 2], angles: &[Var<'t>; 2]) -> [Var<'t>; 3] {
-        let [_, kept, size] = HEADS.map(|n| n as isize);
+        let [texts, tokens, size] = [x.dim(0), x.dim(1), HEADS[2]].map(|n| n as isize);
         let tape = x.tape();
         let y = self.norms[0].forward(x);
-        let [queries, keys, values] =
-            [0, 1, 2].map(|i| self.attention[i].forward(&y).reshape([1, -1, 1, size]));
+        let [queries, keys, values] = [0, 1, 2]
+            .map(|i| self.attention[i].forward(&y).reshape([texts, tokens, -1, size]).transpose(1, 2));
         let [cos, sin] = angles;
         let turned = |x: &Var<'t>| {
             let (a, b) = (x.narrow(-1, 0, HEADS[2] / 2), x.narrow(-1, HEADS[2] / 2, HEADS[2] / 2));
@@ -61,10 +61,10 @@ impl StepBlock {
         };
         let keys = tape.cat(&[past[0], &turned(&keys)], 2);
         let values = tape.cat(&[past[1], &values], 2);
-        // The queries that share a head of keys stand in its rows: all see all tokens so far.
-        let queries = turned(&queries).reshape([1, kept, -1, size]);
-        let seen = queries.scaled_dot_product_attention(&keys, &values, &AttentionOptions::new());
-        let x = x + self.attention[3].forward(&seen.reshape([1, 1, -1]));
+        // A new token sees those before it, and itself.
+        let options = AttentionOptions::new().causal_lower_right(true);
+        let seen = turned(&queries).scaled_dot_product_attention(&keys, &values, &options);
+        let x = x + self.attention[3].forward(&seen.transpose(1, 2).reshape([texts, tokens, -1]));
         let y = self.norms[1].forward(&x);
         let [gate, up, down] = &self.feed_forward;
         [&x + down.forward(&(gate.forward(&y).silu() * up.forward(&y))), keys, values]
@@ -72,10 +72,10 @@ impl StepBlock {
 }
 
 impl Step {
-    /// Scores, then keys and values of each block; indices are the token and its place.
+    /// Scores, then keys and values of each block; indices are the tokens and their places.
     fn forward<'t>(&self, tape: &'t Tape, past: &[Var<'t>], indices: &[Tensor<u32>]) -> Vec<Var<'t>> {
         let angles = self.angles.each_ref().map(|table| tape.param(table).index_select(0, &indices[1]));
-        let mut x = self.table.forward(&indices[0], tape).reshape([1, 1, -1]);
+        let mut x = self.table.forward(&indices[0], tape);
         let mut kept = Vec::new();
         for (block, past) in self.blocks.iter().zip(past.chunks(2)) {
             let [y, keys, values] = block.forward(&x, [&past[0], &past[1]], &angles);
@@ -97,16 +97,13 @@ pub fn write(to: &mut Folder<'_>, rng: &mut Random) -> Result<()> {
         blocks: vec![StepBlock::new(rng), StepBlock::new(rng)],
         norm: RmsNorm::new([heads * size]),
     };
-    let past: Vec<Tensor> = (0..4).map(|i| noise(&[1, kept, 5, size], 20 + i)).collect();
-    let open: Vec<(usize, usize)> = (0..4).map(|i| (i, 2)).collect();
-    let (token, place) = (Tensor::from([7u32]), Tensor::from([15u32]));
+    let past: Vec<Tensor> = (0..4).map(|i| noise(&[2, kept, 5, size], 20 + i)).collect();
+    let along = |axis: usize| -> Vec<(usize, usize)> { (0..4).map(|i| (i, axis)).collect() };
+    let (tokens, places) = (Tensor::from([[7u32, 0, 18], [3, 3, 1]]), Tensor::from([5u32, 6, 7]));
     let past: Vec<&Tensor> = past.iter().collect();
-    to.add_open(
-        "llama_with_cache",
-        &step,
-        &past,
-        &[&token, &place],
-        ("past", &open),
-        &|tape, past, indices| step.forward(tape, past, indices),
-    )
+    let open =
+        [("batch", [along(0), vec![(4, 0)]].concat()), ("tokens", vec![(4, 1), (5, 0)]), ("past", along(2))];
+    to.add_open("llama_with_cache", &step, &past, &[&tokens, &places], &open, &|tape, past, indices| {
+        step.forward(tape, past, indices)
+    })
 }

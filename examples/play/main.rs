@@ -15,7 +15,6 @@ use kolmo_play::{Event, Result, Run};
 use serde_json::json;
 use std::{
     fs,
-    io::Write,
     path::{Path, PathBuf},
     process::Command,
     time::Instant,
@@ -150,9 +149,10 @@ fn page(options: &Options, here: &Path) -> Result<()> {
     }
     let target = std::env::var("CARGO_TARGET_DIR").map_or_else(|_| root.join("target"), |dir| root.join(dir));
     let module = fs::read(target.join(TARGET).join("release/kolmo_play.wasm"))?;
-    let mut deflate = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
-    deflate.write_all(&module)?;
-    let packed = text(&deflate.finish()?);
+    // A twentieth less than zlib makes of it.
+    let (options, mut deflated) = (zopfli::Options::default(), Vec::new());
+    zopfli::compress(options, zopfli::Format::Deflate, &module[..], &mut deflated)?;
+    let packed = text(&deflated);
     let page = assemble::assemble(&packed, &fs::read_to_string(here.join("native.json"))?);
     let path = root.join("docs/play/index.html");
     fs::create_dir_all(path.parent().unwrap_or(&root))?;

@@ -2,10 +2,11 @@
 use super::{
     Origin,
     listing::{Argument, Row},
+    numbers::Numbers,
     observation::{Observation, Observed},
     table::{count, short},
 };
-use crate::{ops::Float, tape::Tape, tensor::Tensor};
+use crate::{ops::Float, tape::Tape};
 use serde::Serialize;
 use std::fmt;
 
@@ -142,7 +143,7 @@ fn operands(seen: &Observed) -> Vec<String> {
 }
 
 /// How two tensors differ, if they do. NaN equals NaN, but 0 is not -0 without a tolerance.
-fn unequal(a: &Tensor<f64>, b: &Tensor<f64>, tolerance: f64, row: &Row) -> Option<String> {
+fn unequal(a: &Numbers, b: &Numbers, tolerance: f64, row: &Row) -> Option<String> {
     if a.shape() != b.shape() {
         return Some(format!("shape {} in the first run, {} in the second", a.shape(), b.shape()));
     }
@@ -151,7 +152,7 @@ fn unequal(a: &Tensor<f64>, b: &Tensor<f64>, tolerance: f64, row: &Row) -> Optio
         !(equal || tolerance > 0.0 && (x - y).abs() <= tolerance * x.abs().max(y.abs()))
     };
     let (x, y) = (a.to_vec(), b.to_vec());
-    let all: Vec<usize> = (0..x.len()).filter(|&i| differs(x[i], y[i])).collect();
+    let all: Vec<usize> = (0..x.len().min(y.len())).filter(|&i| differs(x[i], y[i])).collect();
     let &first = all.first()?;
     let index = a.shape().index_of(first).unwrap_or_default();
     let most = all.iter().map(|&i| (x[i] - y[i]).abs()).fold(0.0, f64::max);

@@ -1,5 +1,5 @@
 //! A recorded tape run again with one value changed: what central differences say of the adjoints.
-use super::{listing::Argument, observation::Observation};
+use super::{listing::Argument, numbers::Numbers, observation::Observation};
 use crate::{
     ops::Float,
     real::named,
@@ -84,8 +84,8 @@ impl<T: Float> Replay<'_, T> {
             touched[row.row.id as usize] = hit;
             if hit {
                 let elements = |id| self.seen.rows.get(id as usize - 1).and_then(|r| r.value.as_ref());
-                sum += STATEMENT + row.value.as_ref().map_or(1, Tensor::numel);
-                sum += arguments(&row.row.arguments).filter_map(elements).map(Tensor::numel).sum::<usize>();
+                sum += STATEMENT + row.value.as_ref().map_or(1, Numbers::numel);
+                sum += arguments(&row.row.arguments).filter_map(elements).map(Numbers::numel).sum::<usize>();
             }
         }
         sum

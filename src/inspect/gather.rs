@@ -2,6 +2,7 @@
 use super::{
     in_use,
     listing::{Argument, Row},
+    numbers::Numbers,
     observation::{Constant, Flow, Kept, Observation, Observed},
 };
 use crate::{
@@ -54,7 +55,7 @@ impl<T: Float> Tape<T> {
             }
             if seen.row.shape.is_none() {
                 let adjoint = watch.scalars.get(seen.row.id as usize);
-                seen.adjoint = adjoint.map(|a| Tensor::scalar(a.to_f64()));
+                seen.adjoint = adjoint.map(|a| Numbers::number(a.to_f64()));
             }
             rows.push(seen);
         }
@@ -67,11 +68,11 @@ impl<T: Float> Tape<T> {
         let arguments = seen.row.arguments.iter().filter(|a| matches!(a, Argument::Partial(..))).count();
         seen.bytes = 1 + arguments.max(1) * (4 + size_of::<T>());
         let Some(note) = self.statements.note(StatementId(seen.row.id)) else { return };
-        seen.value = Some(Tensor::scalar(note.value));
+        seen.value = Some(Numbers::number(note.value));
         seen.constants = note
             .constants
             .iter()
-            .map(|&(operand, v)| Constant { operand: operand as usize, value: Tensor::scalar(v) })
+            .map(|&(operand, v)| Constant { operand: operand as usize, value: Numbers::number(v) })
             .collect();
         let mut constants = note.constants.iter();
         let operands: Option<Vec<f64>> = seen
@@ -178,13 +179,13 @@ impl Observed {
 
     /// A statement on tensors.
     fn fill<T: Float>(&mut self, seen: &Seen<T>, known: &mut in_use::Known) {
-        self.value = seen.value.as_ref().map(Tensor::cast);
+        self.value = seen.value.as_ref().map(Numbers::of);
         self.constants = seen
             .constants
             .iter()
-            .map(|(operand, value)| Constant { operand: *operand as usize, value: value.cast() })
+            .map(|(operand, value)| Constant { operand: *operand as usize, value: Numbers::of(value) })
             .collect();
-        self.adjoint = seen.adjoint.as_ref().map(Tensor::cast);
+        self.adjoint = seen.adjoint.as_ref().map(Numbers::of);
         (self.nanos, self.backward_nanos, self.again) = (seen.nanos, seen.backward_nanos, seen.again);
         self.kept = seen
             .kept
@@ -205,7 +206,7 @@ fn flows<T: Float>(watch: &Watch<T>, nodes: &[Node<T>]) -> Vec<Flow> {
         from: statement(from),
         to: statement(to),
         element: *element,
-        value: value.cast(),
+        value: Numbers::of(value),
     };
     watch.flows.iter().map(flow).collect()
 }

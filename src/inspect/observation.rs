@@ -1,13 +1,12 @@
 //! What really happened on a tape: every value, adjoint, contribution, byte and nanosecond, kept on request.
-use super::listing::Row;
-use crate::tensor::Tensor;
+use super::{listing::Row, numbers::Numbers};
 use serde::{Deserialize, Serialize};
 
 /// Everything that a tape recorded while it was [observed](crate::Tape::set_observing), and the last reverse
 /// sweep over it.
 ///
-/// It doesn't borrow the tape and goes through serde: numbers that are not finite are the strings `"NaN"`,
-/// `"inf"` and `"-inf"` in it. Elements of `f32` are held as `f64`, which is exact.
+/// It doesn't borrow the tape, but shares its tensors, and goes through serde: numbers that are not finite are the
+/// strings `"NaN"`, `"inf"` and `"-inf"` in it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[must_use = "a report is made to be read"]
 #[non_exhaustive]
@@ -32,11 +31,11 @@ pub struct Observed {
     /// The [scope](crate::Tape::scope) in which it was recorded, or the layer that its parameters belong to.
     pub layer: Option<String>,
     /// The value, of rank 0 for scalars; `None` if it was recorded before the tape was observed.
-    pub value: Option<Tensor<f64>>,
+    pub value: Option<Numbers>,
     /// The operands that are not on the tape.
     pub constants: Vec<Constant>,
     /// The derivative of the seed with respect to the value; `None` if the sweep didn't come here.
-    pub adjoint: Option<Tensor<f64>>,
+    pub adjoint: Option<Numbers>,
     /// The tensors that the rule reads in the sweep.
     pub kept: Vec<Kept>,
     /// Bytes that this statement adds to what is kept for the sweep; of a scalar statement, its arguments
@@ -74,7 +73,7 @@ pub struct Constant {
     /// Its position among the arguments.
     pub operand: usize,
     /// Its value.
-    pub value: Tensor<f64>,
+    pub value: Numbers,
 }
 
 /// A tensor that is kept for the sweep.
@@ -100,5 +99,5 @@ pub struct Flow {
     /// The element of the adjoint, in row-major order, if it went to one only.
     pub element: Option<usize>,
     /// What was added.
-    pub value: Tensor<f64>,
+    pub value: Numbers,
 }

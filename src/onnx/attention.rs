@@ -1,6 +1,7 @@
 //! Attention as a node, or as the products and the softmax that it stands for.
 use super::{
-    emit::{Arg, Dim, Emitter, float, int},
+    dim::Dim,
+    emit::{Arg, Emitter, float, int},
     proto::{Data, kind},
     seen::Seen,
 };
@@ -20,7 +21,7 @@ pub(super) fn attend(to: &mut Emitter, op: &Attend, seen: &Seen<'_>, names: &[St
     let mut mask = match &op.keep {
         None => None,
         Some(keep) => {
-            if seen.ops.len() > 1 && [queries, keys].iter().any(|dim| dim.per != 0) {
+            if seen.ops.len() > 1 && [queries, keys].iter().any(|dim| dim.is_open()) {
                 return Err("a mask of pairs along an axis whose size is left open".into());
             }
             Some(to.constant("", kind::BOOL, Data::Bool(keep.contiguous())))
@@ -30,8 +31,7 @@ pub(super) fn attend(to: &mut Emitter, op: &Attend, seen: &Seen<'_>, names: &[St
     // A single query sees all keys, however many there are.
     if lower && queries.known() != Some(1) {
         // Query i sees keys 0 to i + s - l.
-        let gap = Dim { base: keys.base - queries.base + 1, per: keys.per - queries.per };
-        let gap = gap.known().ok_or("queries and keys whose numbers grow apart")?;
+        let gap = keys.minus(queries).minus(Dim::number(-1));
         mask = Some(to.hidden(&[queries, keys], gap)?);
     }
     let causal = (op.causal || op.lower_right) && !lower;
@@ -44,7 +44,7 @@ pub(super) fn attend(to: &mut Emitter, op: &Attend, seen: &Seen<'_>, names: &[St
     let scores = to.plain("MatMul", &[&names[0], &turned]);
     let mut scores = to.unary(&Unary::MulNumber { number: op.scale }, &scores)?;
     if causal {
-        let hidden = to.hidden(&[queries, keys], 1)?;
+        let hidden = to.hidden(&[queries, keys], Dim::ONE)?;
         scores = to.plain("Add", &[&scores, &hidden]);
     }
     let mut masked = None;
@@ -77,12 +77,11 @@ fn node(
     let rank = x[0].shape.len();
     // With one leading axis it becomes the heads, of several all but the first.
     let lead = |dims: &[Dim]| -> Checked<Vec<Dim>> {
-        let one = Dim { base: 1, per: 0 };
         let (lead, last) = dims.split_at(rank - 2);
         let [first, heads @ ..] = lead else { return Err("takes an axis of heads".into()) };
-        let heads = heads.iter().try_fold(one, |all, dim| match (all.known(), dim.known()) {
-            (Some(all), Some(dim)) => Ok(Dim { base: all * dim, per: 0 }),
-            (Some(1), None) => Ok(*dim),
+        let heads = heads.iter().try_fold(Dim::ONE, |all, dim| match (all.known(), dim.known()) {
+            (Some(all), _) => Ok(dim.times(all)),
+            (None, Some(dim)) => Ok(all.times(dim)),
             _ => Err(String::from("several axes of heads whose sizes are left open")),
         })?;
         Ok([&[*first, heads], last].concat())

@@ -1,5 +1,6 @@
 //! A graph under construction: names, constants, and sizes of which some hang on what is left open.
 use super::{
+    dim::Dim,
     proto::{Attribute, Constant, Data, Graph, Node, kind},
     weights::{Weights, same},
 };
@@ -11,19 +12,6 @@ use std::collections::{HashMap, HashSet};
 
 /// Constants of so few elements are written once, whoever uses them.
 const SMALL: usize = 64;
-
-/// A size: so many, and so many more for each of what is left open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Dim {
-    pub base: i64,
-    pub per: i64,
-}
-
-impl Dim {
-    pub fn known(self) -> Option<i64> {
-        (self.per == 0).then_some(self.base)
-    }
-}
 
 /// What is worked out before the model runs: its value in each recording, and the parameters that it is made of.
 #[derive(Clone, Debug)]
@@ -61,14 +49,15 @@ impl Arg {
 pub(super) struct Emitter {
     pub graph: Graph,
     pub opset: u64,
-    /// What was left open in each recording.
-    pub counts: Vec<usize>,
-    /// The input and the axis that what is left open is read from.
-    pub open: Option<(String, i64)>,
+    /// The sizes that were left open, in each recording.
+    pub counts: Vec<Vec<usize>>,
+    /// The inputs and the axes that they are read from.
+    pub open: Vec<(String, i64)>,
     pub weights: Weights,
     taken: HashSet<String>,
     small: HashMap<(u32, Vec<usize>, Vec<u64>), String>,
     computed: HashMap<Vec<Dim>, String>,
+    read_sizes: HashMap<usize, String>,
 }
 
 pub(super) fn int(name: &'static str, v: i64) -> (&'static str, Attribute) {
@@ -88,16 +77,17 @@ pub(super) fn word(name: &'static str, v: &str) -> (&'static str, Attribute) {
 }
 
 impl Emitter {
-    pub fn new(opset: u64, counts: Vec<usize>, weights: Weights) -> Emitter {
+    pub fn new(opset: u64, counts: Vec<Vec<usize>>, weights: Weights) -> Emitter {
         Emitter {
             graph: Graph::default(),
             opset,
             counts,
-            open: None,
+            open: Vec::new(),
             weights,
             taken: HashSet::new(),
             small: HashMap::new(),
             computed: HashMap::new(),
+            read_sizes: HashMap::new(),
         }
     }
 
@@ -184,21 +174,7 @@ impl Emitter {
 
     /// The size that an axis has in each recording.
     pub fn dim(&self, sizes: &[usize]) -> Checked<Dim> {
-        let [a, rest @ ..] = sizes else { return Err("nothing was recorded".into()) };
-        let (a, first) = (*a as i64, self.counts.first().copied().unwrap_or(0) as i64);
-        let per = match (rest.first(), self.counts.get(1)) {
-            (Some(&b), Some(&count)) => (b as i64 - a) / (count as i64 - first).max(1),
-            _ => 0,
-        };
-        let dim = Dim { base: a - per * first, per };
-        let holds = |(size, count): (&usize, &usize)| dim.base + per * *count as i64 == *size as i64;
-        if sizes.iter().zip(&self.counts).all(holds) {
-            return Ok(dim);
-        }
-        Err(format!(
-            "a size is {sizes:?} where {:?} are given: it must stay or grow in proportion",
-            self.counts
-        ))
+        Dim::of(sizes, &self.counts)
     }
 
     pub fn dims<'a>(&self, shapes: impl IntoIterator<Item = &'a Shape>) -> Checked<Vec<Dim>> {
@@ -229,27 +205,48 @@ impl Emitter {
 
     /// One size as a tensor of one element.
     fn computed_size(&mut self, dim: Dim) -> Checked<String> {
-        if dim.per == 0 {
-            return Ok(self.integers(&[dim.base]));
+        if let Some(known) = dim.known() {
+            return Ok(self.integers(&[known]));
         }
         if let Some(name) = self.computed.get(&[dim][..]) {
             return Ok(name.clone());
         }
-        let (input, axis) = self.open.clone().ok_or("a size changes, and nothing is left open")?;
-        let mut y = self.node("Shape", &[&input], [int("start", axis), int("end", axis + 1)]);
-        for (op, number, without) in [("Mul", dim.per, 1), ("Add", dim.base, 0)] {
-            if number != without {
-                let number = self.integers(&[number]);
-                y = self.plain(op, &[&y, &number]);
+        let mut sum: Option<String> = None;
+        for (times, open) in dim.terms() {
+            let mut product = None;
+            for k in open {
+                let one = self.open_size(k)?;
+                product = Some(product.map_or(one.clone(), |y: String| self.plain("Mul", &[&y, &one])));
             }
+            let term = match product {
+                Some(product) if times == 1 => product,
+                Some(product) => {
+                    let times = self.integers(&[times]);
+                    self.plain("Mul", &[&product, &times])
+                }
+                None => self.integers(&[times]),
+            };
+            sum = Some(sum.map_or(term.clone(), |y| self.plain("Add", &[&y, &term])));
         }
+        let y = sum.ok_or("a size without a value")?;
         self.computed.insert(vec![dim], y.clone());
+        Ok(y)
+    }
+
+    /// A size that is left open, as a tensor of one element.
+    fn open_size(&mut self, k: usize) -> Checked<String> {
+        if let Some(name) = self.read_sizes.get(&k) {
+            return Ok(name.clone());
+        }
+        let (input, axis) = self.open.get(k).cloned().ok_or("a size changes, and nothing is left open")?;
+        let y = self.node("Shape", &[&input], [int("start", axis), int("end", axis + 1)]);
+        self.read_sizes.insert(k, y.clone());
         Ok(y)
     }
 
     /// A value reshaped.
     pub fn reshaped(&mut self, x: &str, dims: &[Dim]) -> Checked<String> {
-        let open = dims.iter().filter(|dim| dim.per != 0).count();
+        let open = dims.iter().filter(|dim| dim.is_open()).count();
         let empty = dims.iter().any(|dim| dim.known() == Some(0));
         let shape = if open == 1 && !empty {
             let sizes: Vec<i64> = dims.iter().map(|dim| dim.known().unwrap_or(-1)).collect();
@@ -270,7 +267,7 @@ impl Emitter {
 
     fn fixed(&mut self, fixed: &Fixed, dims: &[Dim]) -> Checked<String> {
         let first = fixed.values.first().ok_or("a constant without a value")?;
-        if dims.iter().all(|dim| dim.per == 0) {
+        if dims.iter().all(|dim| !dim.is_open()) {
             if fixed.values.iter().any(|other| !same(first, other)) {
                 return Err("a constant changes with the sizes of the inputs".into());
             }
@@ -278,7 +275,7 @@ impl Emitter {
         }
         // What is the same all along an axis is written once.
         let mut one = first.clone();
-        for (axis, _) in dims.iter().enumerate().filter(|(_, dim)| dim.per != 0) {
+        for (axis, _) in dims.iter().enumerate().filter(|(_, dim)| dim.is_open()) {
             one = one.narrow(axis as isize, 0, 1.min(one.dim(axis as isize))).map_err(|e| e.to_string())?;
         }
         for value in &fixed.values {

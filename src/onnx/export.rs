@@ -1,6 +1,7 @@
 //! A computation as an ONNX file: it is recorded, with several sizes of what is left open, and each operation becomes a
 //! node.
 use super::{
+    dim::{Dim, MOST as MOST_OPEN, recordings},
     emit::{Arg, Emitter, Known},
     proto::{Graph, Node, Place, Size, kind},
     read::Recordings,
@@ -14,10 +15,7 @@ use crate::{
     tensor::{Element, Shape, Tensor},
 };
 use serde::Serialize;
-use std::{
-    collections::{BTreeMap, HashSet},
-    path::Path,
-};
+use std::{collections::HashSet, path::Path};
 
 /// The versions of the operators that files are written for.
 const OPSETS: std::ops::RangeInclusive<u64> = 18..=24;
@@ -55,7 +53,8 @@ pub struct Export {
     opset_version: u64,
     input_names: Vec<String>,
     output_names: Vec<String>,
-    open: Option<(String, Vec<(usize, usize)>)>,
+    /// Sizes that are left open: names, and axes of inputs.
+    open: Vec<(String, Vec<(usize, usize)>)>,
 }
 
 impl Default for Export {
@@ -67,7 +66,12 @@ impl Default for Export {
 impl Export {
     /// Inputs of fixed sizes, and operators of version 24.
     pub fn new() -> Export {
-        Export { opset_version: *OPSETS.end(), input_names: Vec::new(), output_names: Vec::new(), open: None }
+        Export {
+            opset_version: *OPSETS.end(),
+            input_names: Vec::new(),
+            output_names: Vec::new(),
+            open: Vec::new(),
+        }
     }
 
     /// The version of the operators, 18 to 24. Before 23 attention and `RmsNorm` are several nodes, before 20 `Gelu`,
@@ -89,8 +93,28 @@ impl Export {
     /// Leaves a size open, which gets this name: that of these axes, each a number of an input (indices come after the
     /// inputs) and of an axis. The function is recorded with three sizes in its place, and what grows in proportion
     /// is worked out when the model runs. It is an error if other operations are recorded then, or other constants.
-    pub fn dynamic_axes(self, name: impl Into<String>, axes: &[(usize, usize)]) -> Export {
-        Export { open: Some((name.into(), axes.to_vec())), ..self }
+    ///
+    /// Another call leaves another size open, up to three; then each is recorded with two sizes for each of the
+    /// others', and sizes may grow with products of them.
+    ///
+    /// ```
+    /// use kolmo::{Random, Tape, Tensor, nn::{Layer, Linear}, onnx::{Export, Model}};
+    /// let layer = Linear::new(4, 3, &mut Random::new(0));
+    /// let bytes = Export::new()
+    ///     .dynamic_axes("batch", &[(0, 0)])
+    ///     .dynamic_axes("length", &[(0, 1)])
+    ///     .to_bytes(&layer, &[&Tensor::zeros([2, 5, 4])], &[], |_, x, _| {
+    ///         vec![layer.forward(&x[0].reshape([-1, 4])).reshape([x[0].dim(0) as isize, -1, 3])]
+    ///     })?;
+    /// let model = Model::from_bytes(&bytes)?;
+    /// let tape = Tape::inference();
+    /// let y = model.forward(&tape, &[tape.constant(Tensor::ones([7, 11, 4]))], &[]);
+    /// assert_eq!(y[0].shape(), &[7, 11, 3]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
+    pub fn dynamic_axes(mut self, name: impl Into<String>, axes: &[(usize, usize)]) -> Export {
+        self.open.push((name.into(), axes.to_vec()));
+        self
     }
 
     /// The bytes of the file of a function of inputs and indices, as [`Program::new`] takes it. Names of parameters
@@ -146,13 +170,13 @@ impl Export {
         })?;
         let counts = self.counts(inputs, indices).map_err(invalid)?;
         let (mut all, mut given) = (Vec::new(), vec![Vec::new(); indices.len()]);
-        for &count in &counts {
+        for sizes in &counts {
             let x: Vec<Tensor<f32>> =
-                inputs.iter().enumerate().map(|(i, x)| self.sized(x, i, count)).collect::<Result<_>>()?;
+                inputs.iter().enumerate().map(|(i, x)| self.sized(x, i, sizes)).collect::<Result<_>>()?;
             let own: Vec<Tensor<u32>> = indices
                 .iter()
                 .enumerate()
-                .map(|(i, x)| self.sized(x, inputs.len() + i, count))
+                .map(|(i, x)| self.sized(x, inputs.len() + i, sizes))
                 .collect::<Result<_>>()?;
             all.push(Recorded::of(&x.iter().collect::<Vec<_>>(), &own, &|tape, x, indices| {
                 evaluated(tape);
@@ -166,16 +190,18 @@ impl Export {
         let outputs = all.first().map_or(0, |one| one.results.len());
         let wanted = self.names(&self.output_names, "output", outputs).map_err(invalid)?;
         let wanted: Vec<String> = wanted.iter().map(|name| to.name(name)).collect();
-        if let Some((_, axes)) = &self.open
-            && let Some((input, axis)) = axes.first()
-        {
-            to.open = names.get(*input).map(|name| (name.clone(), *axis as i64));
-        }
+        let first = |(_, axes): &(String, Vec<(usize, usize)>)| {
+            axes.first().and_then(|(input, axis)| Some((names.get(*input)?.clone(), *axis as i64)))
+        };
+        to.open = self.open.iter().filter_map(first).collect();
         let shapes = inputs.iter().map(|x| x.shape()).chain(indices.iter().map(|x| x.shape()));
         for (i, (shape, name)) in shapes.zip(&names).enumerate() {
             let kind = if i < inputs.len() { kind::FLOAT } else { kind::INT64 };
-            let size =
-                |(axis, n): (usize, &usize)| self.open_at(i, axis).map_or(Size::Known(*n), Size::Named);
+            let size = |(axis, n): (usize, &usize)| match self.open_at(i, axis).and_then(|k| self.open.get(k))
+            {
+                Some((name, _)) => Size::Named(name.clone()),
+                None => Size::Known(*n),
+            };
             let sizes = Some(shape.iter().enumerate().map(size).collect());
             to.graph.inputs.push(Place { name: name.clone(), kind, sizes });
         }
@@ -219,14 +245,12 @@ impl Export {
             };
             to.graph.nodes.push(node);
         }
-        let open = self.open.as_ref().map(|(name, _)| name.clone()).unwrap_or_default();
-        let size = |(i, dim): (usize, &super::emit::Dim)| match (dim.per, dim.base) {
-            (0, _) => Size::Known(arg.sizes[i]),
-            (1, 0) => Size::Named(open.clone()),
-            (per, 0) => Size::Named(format!("{per}*{open}")),
-            (per, base) => Size::Named(format!("{per}*{open}{base:+}")),
+        let names: Vec<&str> = self.open.iter().map(|(name, _)| name.as_str()).collect();
+        let size = |(dim, n): (&Dim, &usize)| match dim.is_open() {
+            true => Size::Named(dim.text(&names)),
+            false => Size::Known(*n),
         };
-        let sizes = Some(arg.shape.iter().enumerate().map(size).collect());
+        let sizes = Some(arg.shape.iter().zip(arg.sizes.iter()).map(size).collect());
         to.graph.outputs.push(Place { name: name.into(), kind: kind::FLOAT, sizes });
         Ok(())
     }
@@ -243,39 +267,54 @@ impl Export {
         Ok(given.to_vec())
     }
 
-    /// The name of a size that is left open.
-    fn open_at(&self, input: usize, axis: usize) -> Option<String> {
-        self.open.as_ref().filter(|(_, axes)| axes.contains(&(input, axis))).map(|(name, _)| name.clone())
+    /// Which size is left open along an axis.
+    fn open_at(&self, input: usize, axis: usize) -> Option<usize> {
+        self.open.iter().position(|(_, axes)| axes.contains(&(input, axis)))
     }
 
     /// The sizes that what is left open has in the recordings.
-    fn counts(&self, inputs: &[&Tensor<f32>], indices: &[&Tensor<u32>]) -> Result<Vec<usize>, String> {
-        let Some((name, axes)) = &self.open else { return Ok(vec![0]) };
+    fn counts(&self, inputs: &[&Tensor<f32>], indices: &[&Tensor<u32>]) -> Result<Vec<Vec<usize>>, String> {
         let shapes: Vec<&Shape> =
             inputs.iter().map(|x| x.shape()).chain(indices.iter().map(|x| x.shape())).collect();
-        let mut sizes = BTreeMap::new();
-        for &(input, axis) in axes {
-            let size = shapes
-                .get(input)
-                .and_then(|shape| shape.get(axis))
-                .ok_or_else(|| format!("dynamic_axes {name:?}: there is no axis {axis} of input {input}"))?;
-            sizes.entry(*size).or_insert((input, axis));
+        if self.open.len() > MOST_OPEN {
+            return Err(format!(
+                "dynamic_axes: {} sizes, {MOST_OPEN} at most are left open",
+                self.open.len()
+            ));
         }
-        if name.is_empty() || sizes.len() != 1 {
-            return Err(format!("dynamic_axes {name:?} {axes:?}: a name and axes of one size are needed"));
+        let (mut first, mut names, mut taken) = (Vec::new(), HashSet::new(), HashSet::new());
+        for (name, axes) in &self.open {
+            let mut sizes = HashSet::new();
+            for &(input, axis) in axes {
+                let size = shapes.get(input).and_then(|shape| shape.get(axis)).ok_or_else(|| {
+                    format!("dynamic_axes {name:?}: there is no axis {axis} of input {input}")
+                })?;
+                sizes.insert(*size);
+                if !taken.insert((input, axis)) {
+                    return Err(format!(
+                        "dynamic_axes {name:?}: axis {axis} of input {input} is named twice"
+                    ));
+                }
+            }
+            if name.is_empty() || !names.insert(name) || sizes.len() != 1 {
+                return Err(format!(
+                    "dynamic_axes {name:?} {axes:?}: a name of its own and axes of one size are needed"
+                ));
+            }
+            first.extend(sizes);
         }
-        // At sizes of 0 and 1 operations can do otherwise.
-        let first = sizes.keys().next().copied().unwrap_or(0).max(2);
-        Ok((first..first + 3).collect())
+        Ok(recordings(&first))
     }
 
     /// An example with another size of what is left open: its elements again and again.
-    fn sized<A: Element>(&self, x: &Tensor<A>, input: usize, count: usize) -> Result<Tensor<A>> {
+    fn sized<A: Element>(&self, x: &Tensor<A>, input: usize, sizes: &[usize]) -> Result<Tensor<A>> {
         let mut shape = x.shape().clone();
         let mut changed = false;
-        for axis in (0..shape.rank()).filter(|&axis| self.open_at(input, axis).is_some()) {
-            shape.set(axis, count);
-            changed = true;
+        for axis in 0..shape.rank() {
+            if let Some(size) = self.open_at(input, axis).and_then(|k| sizes.get(k)) {
+                shape.set(axis, *size);
+                changed = true;
+            }
         }
         let data = x.to_vec();
         if !changed {

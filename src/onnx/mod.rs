@@ -5,6 +5,7 @@
 mod attention;
 mod codes;
 mod constants;
+mod dim;
 mod emit;
 mod export;
 mod functions;

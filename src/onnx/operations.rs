@@ -1,6 +1,7 @@
 //! The operations of a tape, each as a node of a graph or a few.
 use super::{
-    emit::{Arg, Dim, Emitter, float, int, ints},
+    dim::Dim,
+    emit::{Arg, Emitter, float, int, ints},
     functions::REFUSED,
     pooling::max_pool,
     proto::{Data, kind},
@@ -33,7 +34,7 @@ pub(super) fn lower(to: &mut Emitter, seen: &Seen<'_>) -> Checked<String> {
             Ok(to.test(*op, &names[0], &names[1]))
         }
         (TensorOp::Where(_), [mask, a, b]) => {
-            let condition = match mask.fixed().filter(|_| mask.shape.iter().all(|dim| dim.per == 0)) {
+            let condition = match mask.fixed().filter(|_| mask.shape.iter().all(|dim| !dim.is_open())) {
                 Some(mask) => to.constant("", kind::BOOL, Data::Bool(mask.cast())),
                 None => {
                     let mask = to.read(mask)?;
@@ -97,7 +98,7 @@ impl Emitter {
     }
 
     fn known(dims: &[i64]) -> Vec<Dim> {
-        dims.iter().map(|&base| Dim { base, per: 0 }).collect()
+        dims.iter().map(|&base| Dim::number(base)).collect()
     }
 }
 
@@ -170,7 +171,7 @@ fn reduce(to: &mut Emitter, op: &Reduce, x: &Arg, name: &str) -> Checked<String>
         Reduce::Mean { axes, keep } => Ok(to.fold("ReduceMean", name, axes, *keep)),
         Reduce::Prod { axes, keep } => Ok(to.fold("ReduceProd", name, axes, *keep)),
         Reduce::Var { axes, keep, correction, .. } => {
-            if axes.iter().any(|&axis| x.shape.get(axis).is_none_or(|dim| dim.per != 0)) {
+            if axes.iter().any(|&axis| x.shape.get(axis).is_none_or(|dim| dim.is_open())) {
                 return Err("of a size that is left open: the variance is divided by it".into());
             }
             let n: usize = axes.iter().map(|&axis| x.sizes[axis]).product();
@@ -214,7 +215,7 @@ fn moved(to: &mut Emitter, op: &ShapeOp, seen: &Seen<'_>, names: &[String]) -> C
                 return Err(REFUSED.into());
             }
             let before = *start as i64;
-            let after = Dim { base: into.base - from.base - before, per: into.per - from.per };
+            let after = into.minus(from).minus(Dim::number(before));
             to.padded(x, rank, axis, before, after)?
         }
         ShapeOp::Flip(axes) => {
@@ -233,7 +234,7 @@ impl Emitter {
     /// Zeros before and after an axis.
     pub fn padded(&mut self, x: &str, rank: usize, axis: usize, before: i64, after: Dim) -> Checked<String> {
         let mut pads = Emitter::known(&vec![0; 2 * rank]);
-        for (place, dim) in [(axis, Dim { base: before, per: 0 }), (rank + axis, after)] {
+        for (place, dim) in [(axis, Dim::number(before)), (rank + axis, after)] {
             if let Some(pad) = pads.get_mut(place) {
                 *pad = dim;
             }
@@ -255,7 +256,7 @@ fn softmax(to: &mut Emitter, op: &Softmax, x: &[Arg], names: &[String]) -> Check
             to.plain("Exp", &[&y])
         }
         Softmax::Causal => {
-            let hidden = to.hidden(&arg.shape[last.saturating_sub(1)..], 1)?;
+            let hidden = to.hidden(&arg.shape[last.saturating_sub(1)..], Dim::ONE)?;
             let y = to.plain("Add", &[x, &hidden]);
             to.node("Softmax", &[&y], [int("axis", last as i64)])
         }
@@ -271,11 +272,17 @@ fn softmax(to: &mut Emitter, op: &Softmax, x: &[Arg], names: &[String]) -> Check
 
 impl Emitter {
     /// -∞ for pairs `[queries, keys]` that a causal query doesn't see, above this diagonal.
-    pub fn hidden(&mut self, sizes: &[Dim], diagonal: i64) -> Checked<String> {
+    pub fn hidden(&mut self, sizes: &[Dim], diagonal: Dim) -> Checked<String> {
         let sizes = self.sizes(sizes)?;
         let value = self.number(f64::NEG_INFINITY);
         let all = self.plain("Expand", &[&value, &sizes]);
-        let diagonal = self.constant("", kind::INT64, Data::Int(Tensor::scalar(diagonal)));
+        let diagonal = match diagonal.known() {
+            Some(known) => self.constant("", kind::INT64, Data::Int(Tensor::scalar(known))),
+            None => {
+                let one = self.sizes(&[diagonal])?;
+                self.plain("Squeeze", &[&one])
+            }
+        };
         Ok(self.node("Trilu", &[&all, &diagonal], [int("upper", 1)]))
     }
 }
@@ -292,7 +299,7 @@ fn standardize(to: &mut Emitter, how: &Standardize, seen: &Seen<'_>, names: &[St
                 axis -= 1;
             }
             let own: Shape = arg.sizes[axis..].iter().copied().collect();
-            if own.numel() != how.at.inner || arg.shape[axis..].iter().any(|dim| dim.per != 0) {
+            if own.numel() != how.at.inner || arg.shape[axis..].iter().any(|dim| dim.is_open()) {
                 return Err(REFUSED.into());
             }
             let scale = match names.get(1) {
@@ -353,7 +360,7 @@ impl Emitter {
 
 fn groups_by_hand(to: &mut Emitter, eps: f64, groups: usize, arg: &Arg, x: &str) -> Checked<String> {
     let inner = arg.sizes[1..].iter().product::<usize>() / groups.max(1);
-    let apart = [arg.shape[0], Dim { base: groups as i64, per: 0 }, Dim { base: inner as i64, per: 0 }];
+    let apart = [arg.shape[0], Dim::number(groups as i64), Dim::number(inner as i64)];
     let y = to.reshaped(x, &apart)?;
     let y = to.standardized(&y, &[2], eps)?;
     to.reshaped(&y, &arg.shape)
@@ -363,7 +370,7 @@ fn distance(to: &mut Emitter, op: Distance, [a, b]: [&Arg; 2], names: [&str; 2])
     let rank = a.shape.len();
     let apart = |dims: &[Dim], at: usize| {
         let mut dims = dims.to_vec();
-        dims.insert(at, Dim { base: 1, per: 0 });
+        dims.insert(at, Dim::ONE);
         dims
     };
     let left = to.reshaped(names[0], &apart(&a.shape, rank - 1))?;

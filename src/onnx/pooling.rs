@@ -1,6 +1,7 @@
 //! Windows and resized pictures as nodes.
 use super::{
-    emit::{Arg, Dim, Emitter, int, ints, word},
+    dim::Dim,
+    emit::{Arg, Emitter, int, ints, word},
     functions::REFUSED,
 };
 use crate::{
@@ -29,10 +30,10 @@ pub(super) fn max_pool(
     // One sample may be without an axis of its own.
     let mut with: Vec<Dim> = x.shape.clone();
     let mut out: Vec<Dim> = with[..lead].to_vec();
-    out.extend(shape[lead..].iter().map(|&n| Dim { base: n as i64, per: 0 }));
+    out.extend(shape[lead..].iter().map(|&n| Dim::number(n as i64)));
     let mut name = name.to_string();
     if lead == 1 {
-        with.insert(0, Dim { base: 1, per: 0 });
+        with.insert(0, Dim::ONE);
         name = to.reshaped(&name, &with)?;
     } else if lead != LEAD {
         return Err(REFUSED.into());
@@ -78,11 +79,10 @@ pub(super) fn pool(
 /// A picture resized, the sizes of whose last axes are known.
 pub(super) fn resized(to: &mut Emitter, x: &Arg, out: &[usize], mode: Mode) -> Checked<String> {
     let (lead, last) = x.shape.split_at(LEAD);
-    if last.iter().any(|dim| dim.per != 0) {
+    if last.iter().any(|dim| dim.is_open()) {
         return Err("a picture resized along an axis whose size is left open".into());
     }
-    let dims: Vec<Dim> =
-        lead.iter().copied().chain(out.iter().map(|&n| Dim { base: n as i64, per: 0 })).collect();
+    let dims: Vec<Dim> = lead.iter().copied().chain(out.iter().map(|&n| Dim::number(n as i64))).collect();
     let (name, sizes) = (to.read(x)?, to.sizes(&dims)?);
     let (mode, places) = match mode {
         Mode::Nearest => ("nearest", "asymmetric"),

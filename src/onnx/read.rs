@@ -236,9 +236,9 @@ impl Recordings<'_> {
         let mut all = Vec::new();
         for (k, op) in ops.iter().enumerate() {
             let TensorOp::Fused(op) = op else { continue };
-            let count = to.counts.get(k).copied().unwrap_or(0) as i64;
+            let given = to.counts.get(k).map_or(&[][..], Vec::as_slice);
             let size = |arg: &Arg| -> Tensor<f32> {
-                Tensor::zeros(arg.shape.iter().map(|d| (d.base + d.per * count) as usize).collect::<Shape>())
+                Tensor::zeros(arg.shape.iter().map(|d| d.at(given) as usize).collect::<Shape>())
             };
             let examples: Vec<Tensor<f32>> = x.iter().map(size).collect();
             let examples: Vec<&Tensor<f32>> = examples.iter().collect();

@@ -1,6 +1,7 @@
 //! Recurrent layers as nodes. Gates stand in another order in ONNX, so the rows of their weights are moved.
 use super::{
-    emit::{Arg, Dim, Emitter, Known, int, word},
+    dim::Dim,
+    emit::{Arg, Emitter, Known, int, word},
     proto::Attribute,
 };
 use crate::{error::Checked, kernels::recurrent::Cell, ops::list::Recurrence, tensor::Tensor};
@@ -20,7 +21,7 @@ impl Emitter {
         let order = order(cell);
         let size = x.sizes[0] / order.len().max(1);
         let mut with = x.shape.clone();
-        with.insert(0, Dim { base: 1, per: 0 });
+        with.insert(0, Dim::ONE);
         if let Known::Fixed(fixed) = &x.known {
             let index: Vec<usize> = order.iter().flat_map(|&gate| gate * size..(gate + 1) * size).collect();
             let value = fixed.values.first().ok_or("a constant without a value")?;
@@ -53,7 +54,7 @@ pub(super) fn recurrence(to: &mut Emitter, op: Recurrence, x: &[Arg], names: &[S
     let [_, state, w_hh, rest @ ..] = x else { return Err("takes three operands at least".into()) };
     let (rows, hidden) = (w_hh.sizes[0], w_hh.sizes[1]);
     let fixed = |value: Tensor<f32>| Arg {
-        shape: value.shape().iter().map(|&n| Dim { base: n as i64, per: 0 }).collect(),
+        shape: value.shape().iter().map(|&n| Dim::number(n as i64)).collect(),
         sizes: value.shape().clone(),
         known: Known::Fixed(super::emit::Fixed { values: vec![value], made_of: Vec::new() }),
     };

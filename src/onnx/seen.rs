@@ -1,5 +1,5 @@
 //! An operation as the recordings have it.
-use super::emit::{Arg, Dim};
+use super::{dim::Dim, emit::Arg};
 use crate::{
     ops::list::TensorOp,
     tape::Choice,

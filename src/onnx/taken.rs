@@ -1,6 +1,7 @@
 //! Elements and slices of an operand, read by positions that are constants or inputs.
 use super::{
-    emit::{Arg, Dim, Emitter, int},
+    dim::Dim,
+    emit::{Arg, Emitter, int},
     functions::REFUSED,
     seen::{Seen, each},
 };
@@ -34,14 +35,14 @@ pub(super) fn elements(to: &mut Emitter, seen: &Seen<'_>, x: &Arg, name: &str) -
     };
     let sizes: Vec<usize> = (0..seen.ops.len())
         .map(|k| {
-            let count = to.counts.get(k).copied().unwrap_or(0) as i64;
-            x.shape.iter().map(|dim| (dim.base + dim.per * count) as usize).product()
+            let given = to.counts.get(k).map_or(&[][..], Vec::as_slice);
+            x.shape.iter().map(|dim| dim.at(given) as usize).product()
         })
         .collect();
     let fixed = sizes.iter().all(|size| size == &sizes[0])
         && parts.iter().all(|(positions, _)| positions.to_vec() == parts[0].0.to_vec());
     let (list, blocks) = if fixed {
-        (parts[0].0.to_vec(), Dim { base: 1, per: 0 })
+        (parts[0].0.to_vec(), Dim::ONE)
     } else {
         let all: Option<Vec<Vec<u32>>> =
             parts.iter().zip(&sizes).map(|(part, &size)| own(part, size)).collect();
@@ -49,11 +50,11 @@ pub(super) fn elements(to: &mut Emitter, seen: &Seen<'_>, x: &Arg, name: &str) -
         let list = all.ok_or("positions that change with the sizes of the inputs")?.swap_remove(0);
         (list, to.dim(&parts.iter().map(|part| part.1).collect::<Vec<_>>())?)
     };
-    let count = blocks.base + blocks.per * to.counts.first().copied().unwrap_or(0) as i64;
+    let count = blocks.at(to.counts.first().map_or(&[][..], Vec::as_slice));
     let each = sizes[0] as i64 / count.max(1);
-    let mut y = to.reshaped(name, &[blocks, Dim { base: each, per: 0 }])?;
+    let mut y = to.reshaped(name, &[blocks, Dim::number(each)])?;
     if !all_there(&list) {
-        y = to.padded(&y, 2, 1, 0, Dim { base: 1, per: 0 })?;
+        y = to.padded(&y, 2, 1, 0, Dim::ONE)?;
     }
     let index: Vec<i64> = list.iter().map(|&p| if p == NOWHERE { each } else { i64::from(p) }).collect();
     let index = to.integers(&index);
@@ -94,7 +95,7 @@ pub(super) fn rows(to: &mut Emitter, seen: &Seen<'_>, x: &Arg, name: &str) -> Ch
     let size = x.shape.get(axis).copied().ok_or(REFUSED)?;
     let mut y = name.to_string();
     if !all_there(first) {
-        y = to.padded(&y, rank, axis, 0, Dim { base: 1, per: 0 })?;
+        y = to.padded(&y, rank, axis, 0, Dim::ONE)?;
     }
     let nowhere = size.known();
     let place = |&p: &u32| if p == NOWHERE { nowhere } else { Some(i64::from(p)) };

@@ -53,6 +53,73 @@ fn every_link_leads_to_a_file() {
     assert!(links > 100, "only {links} links were found");
 }
 
+/// The line of a file on which something is defined, counted from 1; a lesson of the explorer by its title.
+fn line_of(text: &str, name: &str) -> Option<usize> {
+    let lesson = text.lines().find_map(|line| line.trim().strip_prefix(&format!("(\"{name}\", ")));
+    let last = name.rsplit("::").next().unwrap_or(name).trim_end_matches('!');
+    let name = lesson.and_then(|rest| rest.split(',').next()).unwrap_or(last);
+    let is_word = |line: &str, what: &str| {
+        let next = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+        line.match_indices(what).any(|(at, _)| next(&line[at + what.len()..]))
+    };
+    let kinds = ["fn", "struct", "enum", "trait", "macro_rules!", "const"];
+    let defines = |line: &str| kinds.iter().any(|kind| is_word(line, &format!("{kind} {name}")));
+    let row = |line: &str| line.trim_start().starts_with(&format!("{name} "));
+    let tests: [&dyn Fn(&str) -> bool; 3] =
+        [&defines, &|line| line.starts_with("impl") && is_word(line, &format!(" for {name}")), &row];
+    let found = tests.iter().find_map(|test| text.lines().position(test));
+    found.map(|line| line + 1)
+}
+
+/// Links to lines, `[name](file#L12)`: the document, the name, the file, and the line.
+fn links_to_lines() -> Vec<(PathBuf, String, PathBuf, usize)> {
+    let mut links = Vec::new();
+    for (path, text) in documents() {
+        let ends: Vec<(usize, &str)> = text.match_indices("](").collect();
+        for (at, _) in ends {
+            let target = text[at + 2..].split(')').next().unwrap_or_default();
+            let Some((file, line)) = target.split_once("#L") else { continue };
+            let name = text[..at].rsplit('[').next().unwrap_or_default().trim_matches('`');
+            let line = line.parse().unwrap_or(0);
+            links.push((path.clone(), name.replace('\n', " "), path.parent().unwrap().join(file), line));
+        }
+    }
+    links
+}
+
+/// What a link to a line names is seen where the link leads. Lines move with each change above them, so it need not be
+/// the very line; the test below sets all of them right.
+#[test]
+fn links_to_lines_lead_to_what_they_name() {
+    let links = links_to_lines();
+    for (path, name, file, line) in &links {
+        let is = line_of(&fs::read_to_string(file).unwrap(), name);
+        let told = format!("{}: {name} is at line {is:?} of {}, not {line}", path.display(), file.display());
+        assert!(
+            is.is_some_and(|is| (*line..line + 20).contains(&is) || (is..is + 8).contains(line)),
+            "{told}"
+        );
+    }
+    assert!(links.len() > 50, "only {} links were found", links.len());
+}
+
+/// `cargo test --test suite documents -- --ignored`
+#[test]
+#[ignore = "writes into the documents"]
+fn lines_of_links_are_written_anew() {
+    for (path, name, file, line) in links_to_lines() {
+        let Some(is) = line_of(&fs::read_to_string(&file).unwrap(), &name) else { continue };
+        let text = fs::read_to_string(&path).unwrap();
+        let target = |line: usize| {
+            let file = file.strip_prefix(path.parent().unwrap()).unwrap();
+            format!("[{name}]({}#L{line})", file.display())
+        };
+        let code = |link: String| link.replacen('[', "[`", 1).replacen(']', "`]", 1);
+        let text = text.replace(&target(line), &target(is)).replace(&code(target(line)), &code(target(is)));
+        fs::write(&path, text).unwrap();
+    }
+}
+
 #[test]
 fn excerpts_are_in_the_source() {
     let squeeze =
@@ -162,6 +229,17 @@ fn lessons_and_chapters_name_each_other() {
     assert_eq!(titles.len(), chapters.len(), "lessons in the course's index, and in the explorer");
     for chapter in chapters {
         assert!(root().join(chapter).exists(), "{chapter} is not there");
+    }
+    // Back: the chapter that a lesson names leads to it.
+    let lessons = fs::read_to_string(root().join("src/inspect/explore/lessons.rs")).unwrap();
+    for title in titles {
+        let row = lessons.lines().find(|line| line.trim().starts_with(&format!("(\"{title}\", "))).unwrap();
+        let chapter = format!("docs/course/{}.md", row.rsplit('"').nth(1).unwrap());
+        let text = fs::read_to_string(root().join(&chapter)).unwrap();
+        assert!(
+            text.contains(&format!("[{title}](../../src/")),
+            "{chapter} has no link to the lesson {title}"
+        );
     }
 }
 

@@ -1,7 +1,7 @@
 //! What an observed tape tells: the numbers are the tape's own.
 use kolmo::{
     Random, Result, Scalar, Tape, Tensor, fuse,
-    inspect::{Argument, Observation, Observed},
+    inspect::{Argument, Numbers, Observation, Observed},
     nn::{Layer, Linear, Relu, Sequential},
 };
 
@@ -103,6 +103,26 @@ fn observing_changes_no_number() -> Result<()> {
     // A statement without parameters belongs where its operand does.
     assert_eq!(row(&seen, "relu").layer.as_deref(), Some("0"));
     assert_eq!(seen.rows.last().unwrap().layer.as_deref(), Some("2"));
+    Ok(())
+}
+
+#[test]
+fn values_are_held_as_they_were_computed_and_without_copies() -> Result<()> {
+    let tape = Tape::<f32>::new();
+    tape.set_observing(true);
+    let x = tape.input([0.1, 0.7]);
+    let y = x.exp();
+    let _ = y.sum().backward()?;
+    let seen = tape.observation();
+    let Some(Numbers::F32(value)) = &row(&seen, "exp").value else { panic!("{:?}", seen.rows[1].value) };
+    assert_eq!(value.as_slice().map(<[f32]>::as_ptr), y.value()?.as_slice().map(<[f32]>::as_ptr));
+    // Read, and through a file, they are the same numbers of 64 bits.
+    let exact: Vec<f64> = y.to_vec()?.into_iter().map(f64::from).collect();
+    let back: Observation = serde_json::from_str(&serde_json::to_string(&seen).unwrap()).unwrap();
+    for seen in [&seen, &back] {
+        assert_eq!(row(seen, "exp").value.as_ref().unwrap().to_vec(), exact);
+        assert_eq!(row(seen, "sum").value.as_ref().unwrap().item()?, exact.iter().sum::<f64>() as f32 as f64);
+    }
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! Models go into ONNX files and come back: they give what they gave, whatever the number of examples, and are trained
 //! and shrunk as before. What can't go is refused by name.
 mod nodes;
+mod open;
 
 use crate::{
     Folder,

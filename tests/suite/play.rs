@@ -134,6 +134,12 @@ fn the_page_learns_prunes_packs_and_reads_what_is_drawn() {
 fn whole_run(browser: &Browser) -> Outcome<()> {
     browser.open(&format!("file://{}#quick", root().join("docs/play/index.html").display()))?;
     wait(browser, "document.documentElement.dataset.ready")?;
+    wait(browser, "document.querySelector('.sample').textContent !== '?'")?;
+    // Other colours leave what images were taken for.
+    let kept = browser.run("repaint(); return document.querySelector('.sample').textContent !== '?'")?;
+    if kept != Value::Bool(true) {
+        return Err("answers went with the colours".into());
+    }
     // Something is read while the network learns.
     browser.run("document.querySelectorAll('.sample')[3].click()")?;
     wait(browser, "/It is read as \\d, with \\d+ %/.test(document.getElementById('reading').textContent)")?;

@@ -6,6 +6,7 @@ mod compress;
 #[path = "../common/folder.rs"]
 mod folder;
 mod model;
+mod onnx;
 mod open;
 mod perplexity;
 mod squeeze;
@@ -84,6 +85,8 @@ struct Options {
     tuning: tune::Tuning,
     #[command(flatten)]
     squeezing: squeeze::Squeezing,
+    #[command(flatten)]
+    exporting: onnx::Exporting,
 }
 
 fn main() -> Fails<()> {
@@ -143,6 +146,9 @@ fn run(options: &Options) -> Fails<()> {
         return form.talk(&mut talk, system, options.tokens, input, &mut std::io::stdout());
     }
     let prompt = source.tokenizer.encode(options.prompt.as_str(), true)?;
+    if options.exporting.run(model, prompt.get_ids())? {
+        return Ok(());
+    }
     if let Some(path) = &options.logits {
         let tape = Tape::inference();
         let logits = model.forward(&tape, prompt.get_ids(), &mut model.caches(), false);

@@ -4,7 +4,7 @@ use crate::folder::{Fails, blank};
 use kolmo::{
     Result, Tape, Tensor, Var,
     compress::{Calibration, quantize::ColumnScales},
-    nn::{Embedding, KvCache, Layer, Linear, RmsNorm},
+    nn::{Embedding, KvCache, Layer, Linear, Param, RmsNorm},
     ops::AttentionOptions,
 };
 use serde::Serialize;
@@ -141,13 +141,73 @@ impl Llama {
         for (i, block) in self.blk.iter().enumerate() {
             x = block.forward(&x, self.sizes, caches.get_mut(i), apart);
         }
-        let x = if last { x.narrow(-2, tokens.dim(-1).saturating_sub(1), 1) } else { x };
-        let x = self.output_norm.forward(&x);
+        self.logits(&if last { x.narrow(-2, tokens.dim(-1).saturating_sub(1), 1) } else { x })
+    }
+
+    fn logits<'t>(&self, x: &Var<'t>) -> Var<'t> {
+        let x = self.output_norm.forward(x);
         match &self.output {
             Some(output) => output.forward(&x),
-            None => x.linear(&tape.param(&self.token_embd.weight), None),
+            None => x.linear(&x.tape().param(&self.token_embd.weight), None),
         }
     }
+
+    /// The same with all that comes from outside given, so that it can be recorded: keys and values of the places
+    /// before, `[texts, heads, before, width]` for each block, tokens `[texts, tokens]` and their places `[tokens]`,
+    /// and the [angles](Llama::angles) of all places. Gives the logits, then keys and values of all places so far.
+    pub fn step<'t>(
+        &self,
+        tape: &'t Tape,
+        past: &[Var<'t>],
+        [tokens, places]: [&Tensor<u32>; 2],
+        angles: &[Param; 2],
+    ) -> Vec<Var<'t>> {
+        let [cos, sin] = angles.each_ref().map(|table| tape.param(table).index_select(0, places));
+        let mut x = self.token_embd.forward(tokens, tape);
+        let mut kept = Vec::new();
+        for (block, past) in self.blk.iter().zip(past.chunks(2)) {
+            let [q, k, v] = block.queries_keys_values(&x, self.sizes);
+            let [q, k] = [q, k].map(|x| turned(&x, [&cos, &sin], self.sizes.interleaved));
+            let [k, v] = [(k, 0), (v, 1)].map(|(x, i)| match past.get(i) {
+                Some(past) => tape.cat(&[past, &x], -2),
+                None => x,
+            });
+            let options = AttentionOptions::new().causal_lower_right(true);
+            x = block.rest(&x, &q.scaled_dot_product_attention(&k, &v, &options));
+            kept.extend([k, v]);
+        }
+        [vec![self.logits(&x)], kept].concat()
+    }
+
+    /// Cosines and sines by which queries and keys are turned at so many places, `[places, width / 2]`: parameters, so
+    /// that reading them is recorded.
+    pub fn angles(&self, places: usize) -> [Param; 2] {
+        let Sizes { head_width, rope_base, .. } = self.sizes;
+        let half = head_width / 2;
+        let angle =
+            |i: usize| (i / half) as f64 / rope_base.powf((2 * (i % half)) as f64 / head_width as f64);
+        [f64::cos, f64::sin].map(|f| Param::new(Tensor::from_fn([places, half], |i| f(angle(i)) as f32)))
+    }
+
+    /// The shape of the keys, or values, of so many places.
+    pub fn kept_shape(&self, texts: usize, places: usize) -> [usize; 4] {
+        [texts, self.sizes.kv_heads, places, self.sizes.head_width]
+    }
+
+    pub fn blocks(&self) -> usize {
+        self.blk.len()
+    }
+}
+
+/// `[…, places, width]` turned by the angles of its places: neighbours together, or halves.
+fn turned<'t>(x: &Var<'t>, [cos, sin]: [&Var<'t>; 2], interleaved: bool) -> Var<'t> {
+    let (x, each, cos, sin) = match interleaved {
+        true => (x.reshape(with(x, &[-1, 2])), 1, cos.unsqueeze(-1), sin.unsqueeze(-1)),
+        false => (x.clone(), x.dim(-1) / 2, cos.clone(), sin.clone()),
+    };
+    let [a, b] = [0, each].map(|start| x.narrow(-1, start, each));
+    let y = x.tape().cat(&[&(&a * &cos - &b * &sin), &(&b * &cos + &a * &sin)], -1);
+    if interleaved { y.flatten(-2, -1) } else { y }
 }
 
 impl Llama {
@@ -174,20 +234,13 @@ impl Llama {
 
 impl Block {
     fn forward<'t>(&self, x: &Var<'t>, sizes: Sizes, cache: Option<&mut KvCache>, apart: bool) -> Var<'t> {
-        let shape = x.shape().clone();
-        let sizes_of = |last: &[isize]| -> Vec<isize> {
-            shape[..shape.rank() - 1].iter().map(|&size| size as isize).chain(last.iter().copied()).collect()
-        };
-        let by_head = |x: Var<'t>, heads: usize| x.reshape(sizes_of(&[heads as isize, -1])).transpose(-3, -2);
         let start = cache.as_ref().map_or(0, |cache| cache.len());
         let turned = |x: Var<'t>| match sizes.interleaved {
             true => x.rotary_interleaved(start, sizes.rope_base),
             false => x.rotary(start, sizes.rope_base),
         };
-        let h = self.attn_norm.forward(x);
-        let q = turned(by_head(self.attn_q.forward(&h), sizes.heads));
-        let k = turned(by_head(self.attn_k.forward(&h), sizes.kv_heads));
-        let v = by_head(self.attn_v.forward(&h), sizes.kv_heads);
+        let [q, k, v] = self.queries_keys_values(x, sizes);
+        let [q, k] = [q, k].map(turned);
         let (k, v) = match cache {
             Some(cache) => cache.append(&k, &v),
             None => (k, v),
@@ -204,9 +257,30 @@ impl Block {
         } else {
             q.scaled_dot_product_attention(&k, &v, &options)
         };
-        let seen = attended.transpose(-3, -2).reshape(sizes_of(&[-1]));
-        let x = x + self.attn_output.forward(&seen);
+        self.rest(x, &attended)
+    }
+
+    /// By head: `[…, places, width] -> […, heads, places, head_width]`.
+    fn queries_keys_values<'t>(&self, x: &Var<'t>, sizes: Sizes) -> [Var<'t>; 3] {
+        let h = self.attn_norm.forward(x);
+        let by_head = |x: Var<'t>, heads: usize| x.reshape(with(&x, &[heads as isize, -1])).transpose(-3, -2);
+        [
+            by_head(self.attn_q.forward(&h), sizes.heads),
+            by_head(self.attn_k.forward(&h), sizes.kv_heads),
+            by_head(self.attn_v.forward(&h), sizes.kv_heads),
+        ]
+    }
+
+    /// What comes behind attention.
+    fn rest<'t>(&self, x: &Var<'t>, attended: &Var<'t>) -> Var<'t> {
+        let x = x + self.attn_output.forward(&attended.transpose(-3, -2).reshape(with(x, &[-1])));
         let h = self.ffn_norm.forward(&x);
         &x + self.ffn_down.forward(&(self.ffn_gate.forward(&h).silu() * self.ffn_up.forward(&h)))
     }
+}
+
+/// The sizes of a value with others for the last one.
+fn with(x: &Var<'_>, last: &[isize]) -> Vec<isize> {
+    let lead = x.shape().iter().take(x.rank().saturating_sub(1)).map(|&size| size as isize);
+    lead.chain(last.iter().copied()).collect()
 }

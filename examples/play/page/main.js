@@ -127,6 +127,14 @@ function drawSamples() {
   }));
 }
 
+// What is painted has the colours of the moment.
+function repaint() {
+  padChanged();
+  if (!run.samples) return;
+  drawSamples();
+  drawAnswers();
+}
+
 function drawAnswers() {
   [...$("samples").children].forEach((button, i) => {
     const answer = run.answers[i];
@@ -150,7 +158,7 @@ $("save").addEventListener("click", () => {
   make("a", { href: url, download: "digits.kolmo" }).click();
   URL.revokeObjectURL(url);
 });
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => run.samples && drawSamples());
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
 
 connectPad();
 drawAll();

@@ -6,9 +6,10 @@ use super::{
 };
 use crate::{
     files::read_text,
-    inspect::{Argument, CentralDifference, Kept, Observation, Observed},
+    inspect::{Argument, CentralDifference, Flow, Kept, Numbers, Observation, Observed},
     ops::Float,
     tape::Tape,
+    tensor::Tensor,
 };
 use serde::Serialize;
 use std::{
@@ -176,38 +177,39 @@ fn line(row: &Observed, site: Option<(usize, u32, u32)>, check: Option<Check>) -
 }
 
 fn contributions(seen: &Observation) -> Vec<Contribution> {
-    let mut left: HashMap<u32, usize> = HashMap::new();
-    seen.flows.iter().for_each(|flow| *left.entry(flow.to).or_default() += 1);
-    let all = left.clone();
-    let mut sums: HashMap<u32, Vec<f64>> = HashMap::new();
+    let mut all: HashMap<u32, usize> = HashMap::new();
+    seen.flows.iter().for_each(|flow| *all.entry(flow.to).or_default() += 1);
+    let mut given: HashMap<u32, usize> = HashMap::new();
+    let mut sums: HashMap<u32, Tensor<f64>> = HashMap::new();
     let mut out = Vec::with_capacity(seen.flows.len());
     for flow in &seen.flows {
-        let part = flow.value.to_vec();
-        let last = left.get_mut(&flow.to).is_some_and(|n| {
-            *n -= 1;
-            *n == 0
-        });
-        let shape = seen.rows.get((flow.to as usize).wrapping_sub(1)).and_then(|r| r.adjoint.as_ref());
-        let size = shape.map_or(part.len(), |a| a.numel());
-        let first = !sums.contains_key(&flow.to);
-        let sum = sums.entry(flow.to).or_insert_with(|| vec![0.0; size]);
-        match flow.element {
-            Some(i) => sum.get_mut(i).into_iter().zip(part).for_each(|(s, p)| *s += p),
-            None => sum.iter_mut().zip(part).for_each(|(s, p)| *s += p),
+        let n = all.get(&flow.to).copied().unwrap_or(1);
+        let turn = given.entry(flow.to).and_modify(|turn| *turn += 1).or_insert(1);
+        let adjoint = seen.rows.get((flow.to as usize).wrapping_sub(1)).and_then(|r| r.adjoint.as_ref());
+        let Flow { from, to, element, .. } = *flow;
+        let value = (n > 1 || element.is_some() || adjoint.is_none()).then(|| Picture::of(&flow.value));
+        // The first sum is the contribution, and the last one the adjoint.
+        let mut sum = None;
+        if let (true, Some(adjoint)) = (*turn < n, adjoint) {
+            let so_far = sums.entry(to).or_insert_with(|| Tensor::zeros(adjoint.shape()));
+            add(so_far, flow);
+            sum = (*turn > 1 || element.is_some()).then(|| Picture::of(&Numbers::F64(so_far.clone())));
+        } else {
+            sums.remove(&to);
         }
-        let whole = (!first || flow.element.is_some()) && !last;
-        let so_far =
-            shape.filter(|_| whole).and_then(|a| crate::Tensor::new(a.shape().clone(), sum.clone()).ok());
-        out.push(Contribution {
-            from: flow.from,
-            to: flow.to,
-            element: flow.element,
-            value: (all.get(&flow.to) != Some(&1) || flow.element.is_some() || shape.is_none())
-                .then(|| Picture::of(&flow.value)),
-            sum: so_far.map(|t| Picture::of(&t)),
-        });
+        out.push(Contribution { from, to, element, value, sum });
     }
     out
+}
+
+/// Adds a contribution to an adjoint so far.
+fn add(so_far: &mut Tensor<f64>, flow: &Flow) {
+    let (part, sum) = (flow.value.to_vec(), so_far.as_mut_slice());
+    let into = match flow.element {
+        Some(i) => sum.get_mut(i..).unwrap_or_default(),
+        None => sum,
+    };
+    into.iter_mut().zip(part).for_each(|(s, p)| *s += p);
 }
 
 /// The files that statements come from, and the lines in them.

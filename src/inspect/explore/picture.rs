@@ -1,5 +1,5 @@
 //! A tensor as a page shows it: its range, a few elements as they are, and a picture small enough for a row.
-use crate::tensor::Tensor;
+use crate::inspect::Numbers;
 use serde::{Serialize, Serializer};
 
 /// The most points of a line, and the most rows and columns of a heat map.
@@ -48,21 +48,22 @@ pub(super) enum Points {
 }
 
 impl Picture {
-    pub fn of(t: &Tensor<f64>) -> Picture {
+    pub fn of(t: &Numbers) -> Picture {
         let v = t.to_vec();
-        let finite: Vec<f64> = v.iter().copied().filter(|v| v.is_finite()).collect();
-        let fold = |from: f64, f: fn(f64, f64) -> f64| match finite.is_empty() {
-            true => f64::NAN,
-            false => finite.iter().copied().fold(from, f),
+        let finite = || v.iter().copied().filter(|v| v.is_finite());
+        let count = finite().count();
+        let fold = |from: f64, f: fn(f64, f64) -> f64| match count {
+            0 => f64::NAN,
+            _ => finite().fold(from, f),
         };
         let (points, rows) = points(t.shape(), &v);
         Picture {
             shape: t.shape().to_vec(),
             min: Num(fold(f64::INFINITY, f64::min)),
             max: Num(fold(f64::NEG_INFINITY, f64::max)),
-            mean: rounded::<7>(fold(0.0, |a, b| a + b) / finite.len() as f64),
-            norm: rounded::<7>(finite.iter().map(|v| v * v).sum::<f64>().sqrt()),
-            strange: v.len() - finite.len(),
+            mean: rounded::<7>(fold(0.0, |a, b| a + b) / count as f64),
+            norm: rounded::<7>(finite().map(|v| v * v).sum::<f64>().sqrt()),
+            strange: v.len() - count,
             zeros: v.iter().filter(|v| **v == 0.0).count(),
             first: v.iter().take(SAMPLE).copied().map(Num).collect(),
             points,
@@ -120,11 +121,12 @@ fn mean<'a>(part: impl IntoIterator<Item = &'a f64>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Tensor;
 
     #[test]
     fn large_tensors_become_small_pictures_with_exact_ends() {
         let t = Tensor::from_fn([1000, 300], |i| i as f64);
-        let p = Picture::of(&t);
+        let p = Picture::of(&Numbers::F64(t));
         assert_eq!((p.min, p.max, p.rows), (Num(0.0), Num(299_999.0), Some(8)));
         let Points::Grid(letters) = &p.points else { panic!("{:?}", p.points) };
         // The first cell's mean, of 125 rows, is 0.53 of an eighth of the last one's.
@@ -143,7 +145,7 @@ mod tests {
 
     #[test]
     fn what_is_not_finite_is_counted_apart() {
-        let p = Picture::of(&Tensor::from([1.0, f64::NAN, f64::INFINITY, 3.0]));
+        let p = Picture::of(&Numbers::F64(Tensor::from([1.0, f64::NAN, f64::INFINITY, 3.0])));
         assert_eq!((p.min, p.max, p.mean, p.strange), (Num(1.0), Num(3.0), Num(2.0), 2));
         let json = serde_json::to_string(&p).unwrap();
         assert!(json.contains(r#""first":[1.0,"NaN","inf",3.0]"#), "{json}");

@@ -1,6 +1,6 @@
 //! How a saved tape comes from an observed one.
 use super::{
-    super::{listing::Argument, observation::Observed},
+    super::{listing::Argument, numbers::Numbers, observation::Observed},
     run::{is_known, options},
     tape::{Operand, SavedTape, Statement, What},
 };
@@ -200,7 +200,7 @@ fn operands(seen: &Observed) -> impl Iterator<Item = u32> {
 }
 
 fn leaf(seen: &Observed, name: String) -> Result<What> {
-    Ok(What::Leaf { name, value: value(seen)?.clone() })
+    Ok(What::Leaf { name, value: value(seen)?.cast() })
 }
 
 fn scalar(seen: &Observed, places: &HashMap<u32, usize>) -> Result<What> {
@@ -221,10 +221,10 @@ fn scalar(seen: &Observed, places: &HashMap<u32, usize>) -> Result<What> {
 
 fn constant(seen: &Observed, i: usize) -> Result<Operand> {
     let constant = seen.constants.iter().find(|c| c.operand == i);
-    Ok(Operand::Constant(constant.ok_or_else(|| unknown(seen))?.value.clone()))
+    Ok(Operand::Constant(constant.ok_or_else(|| unknown(seen))?.value.cast()))
 }
 
-fn value(seen: &Observed) -> Result<&Tensor<f64>> {
+fn value(seen: &Observed) -> Result<&Numbers> {
     seen.value.as_ref().ok_or_else(|| unknown(seen))
 }
 

@@ -72,10 +72,6 @@ fn a_cache_of_any_length_goes_in_and_out() -> Result<()> {
             let keys = tape.cat(&[&x[0], &x[1]], 2);
             vec![x[2].scaled_dot_product_attention(&keys, &keys, &causal), keys]
         });
-        if queries > 1 {
-            assert!(bytes.unwrap_err().to_string().contains("grow apart"));
-            continue;
-        }
         let model = Model::from_bytes(&bytes?)?;
         for n in [1, 3, 8] {
             let tape = Tape::inference();

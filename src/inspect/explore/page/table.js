@@ -153,7 +153,7 @@ function operation(row) {
   ]);
   return [
     make("span", { class: "name" }, row.op),
-    name ? make("span", { class: "param" }, ...name.split(/(?<=\.)/).flatMap((part) => [part, make("wbr")])) : null,
+    name ? make("span", { class: "param" }, make("wbr"), ...name.split(/(?<=\.)/).flatMap((part) => [part, make("wbr")])) : null,
     inputs.length ? make("span", { class: "args" }, "(", ...inputs.flat(), ")") : null,
     row.options ? [" ", make("span", { class: "options" }, row.options)] : null,
     ...row.badges.filter((b) => b.kind !== "constant").map((b) => [" ", make("span", { class: `badge ${b.kind}`, title: b.why }, b.text)]),
