@@ -209,7 +209,7 @@ fn steps(target: &Target, weight: Option<&Weight>, feedback: &Feedback, turned: 
     let divided = |row: usize| weight.and_then(|weight| weight.divided.get(row)).copied().unwrap_or(1.0);
     let slope = |row: usize| slopes.get(row).map(|slope| slope / (divided(row) * divided(row)));
     let all = (0..slopes.len()).filter_map(slope).sum::<f64>();
-    let count = weight.map_or(1, |weight| weight.count.max(1)) as f64;
+    let count = weight.map_or(1, |weight| weight.sloped.max(1)) as f64;
     let lookups = weight.is_some_and(|weight| weight.lookups.is_some());
     // Of rows that are looked up, the costs have the derivatives of all rows in them.
     let each = match (lookups, all > 0.0) {

@@ -66,8 +66,10 @@ pub(super) struct Weight {
     /// The number of its input's moments, and of how many rows it had them.
     pub input: Option<usize>,
     pub count: usize,
-    /// For each output the sum of squares of the loss's derivatives; of none without gradients.
+    /// For each output the sum of squares of the loss's derivatives, of none without gradients; and of how many
+    /// rows.
     pub slopes: Vec<f64>,
+    pub sloped: usize,
     /// What its outputs were divided by since then, by [`ColumnScales`](super::fold::ColumnScales).
     pub divided: Vec<f64>,
     /// Whether rows were looked up, and second moments of the derivatives by them.
@@ -198,6 +200,7 @@ impl State {
         let (grad, outputs) = (grad.contiguous().made()?, grad.dim(-1).max(1));
         weight.slopes.resize(outputs, 0.0);
         weight.divided.resize(outputs, 1.0);
+        weight.sloped += grad.numel() / outputs;
         for row in grad.as_slice().unwrap_or_default().chunks_exact(outputs) {
             let squares = row.iter().map(|v| v.to_f64() * v.to_f64());
             weight.slopes.iter_mut().zip(squares).for_each(|(sum, square)| *sum += square);
@@ -297,6 +300,7 @@ impl Calibration {
                     input: None,
                     count: 0,
                     slopes: Vec::new(),
+                    sloped: 0,
                     divided: Vec::new(),
                     looked_up: false,
                     lookups: None,

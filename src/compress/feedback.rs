@@ -115,7 +115,7 @@ impl Feedback {
             let mut moments = Vec::new();
             let lookups = weight.and_then(|weight| weight.lookups.as_ref());
             if let (Some(weight), Some(input)) = (weight, number.and_then(|i| seen.moments.get(i))) {
-                let slopes = weight.slopes.iter().sum::<f64>() / weight.count.max(1) as f64;
+                let slopes = weight.slopes.iter().sum::<f64>() / weight.sloped.max(1) as f64;
                 moments.push((if lookups.is_some() { OUTPUTS * slopes } else { 1.0 }, input));
             }
             moments.extend(lookups.map(|lookups| (1.0, lookups)));

@@ -69,7 +69,7 @@ mod unpack;
 mod variational;
 mod weight_only;
 
-pub use crate::kernels::packed::{Codes, HalfFloat, Packed};
+pub use crate::kernels::packed::{Activations, Codes, HalfFloat, Packed};
 pub use crate::nn::filter::{all_params, matrices};
 pub use crate::real::half::{f16_bits_to_f32, f32_to_f16_bits, round_to_f16};
 pub use affine::{Affine, Along};

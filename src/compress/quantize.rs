@@ -8,7 +8,7 @@ pub use super::{
     fold::ColumnScales,
     gptq::Gptq,
     half::mixed_precision,
-    weight_only::{WeightOnly, freeze, store_half, thaw},
+    weight_only::{WeightOnly, freeze, set_activations, store_half, thaw},
 };
 use super::{
     filter::{each_field, picks_some},

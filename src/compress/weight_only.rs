@@ -3,7 +3,7 @@ use super::filter::{each_field, picks_some};
 use crate::{
     checked::{Check, checked},
     error::{Checked, Error, Result},
-    kernels::packed::{HalfFloat, Packed, Parts, Values},
+    kernels::packed::{Activations, HalfFloat, Packed, Parts, Values},
     ops::Float,
     param::{Groups, Param, shown},
     real::half::round_to_f16,
@@ -208,6 +208,13 @@ impl Storing for HalfFloat {
     }
 }
 
+impl Storing for Activations {
+    fn form<T: Float>(&self, weight: &Tensor<T>) -> Checked<Tensor<T>> {
+        let packed = weight.packed_whole().ok_or("the weight isn't packed: takes integers with scales")?;
+        Ok(packed.with_activations(*self)?.into())
+    }
+}
+
 /// Stores the weights that `filter` picks, all or none.
 fn store<M: Serialize + ?Sized>(
     what: &'static str,
@@ -252,6 +259,39 @@ pub fn store_half<M: Serialize + ?Sized>(
     filter: impl Fn(&str, &Shape) -> bool,
 ) -> Result<()> {
     store("store_half", model, filter, &kind)
+}
+
+/// Has products with the weights that `filter` picks take their inputs as they are, or rounded to bytes, which is
+/// faster for one row or few: as torchao's `Int8DynamicActivationIntxWeightConfig`. Convolutions take them as they
+/// are. The weights, which are to be held as integers
+/// already, stay as they are, with groups that are a multiple of 32 or a row. Files don't hold it, so a model
+/// that was loaded is to be told again.
+///
+/// The results have the same bits on every machine and any number of threads, and a row's don't depend on the
+/// rows beside it. Gradients pass as through inputs that weren't rounded.
+///
+/// ```
+/// use kolmo::{Random, Tape, Tensor, compress::{Activations, matrices, quantize::{self, WeightOnly}}};
+/// use kolmo::nn::{Layer, Linear};
+/// let net = Linear::new(64, 32, &mut Random::new(0));
+/// WeightOnly::new(4).groups(32).apply(&net, matrices)?;
+/// let tape = Tape::inference();
+/// let x = tape.constant(Tensor::from_fn([1, 64], |i| (i as f32).sin()));
+/// let before = net.forward(&x).to_vec()?;
+/// quantize::set_activations(&net, Activations::Int8, matrices)?;
+/// assert!(net.forward(&x).to_vec()?.iter().zip(before).all(|(a, b)| (a - b).abs() < 0.01));
+/// # Ok::<(), kolmo::Error>(())
+/// ```
+///
+/// # Errors
+/// A filter that picks no parameter; a weight that is held in another form, or in groups of another length.
+/// Nothing has changed then.
+pub fn set_activations<M: Serialize + ?Sized>(
+    model: &M,
+    activations: Activations,
+    filter: impl Fn(&str, &Shape) -> bool,
+) -> Result<()> {
+    store("set_activations", model, filter, &activations)
 }
 
 /// Makes what training left of a model's weights all that is held of them: see [`Param::freeze`].

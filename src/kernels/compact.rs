@@ -156,7 +156,7 @@ pub(crate) fn to_bytes(x: &[f32], codes: &mut [i8]) -> f32 {
 }
 
 #[inline(always)]
-fn bytes(x: &[f32], codes: &mut [i8]) -> f32 {
+pub(super) fn bytes(x: &[f32], codes: &mut [i8]) -> f32 {
     // Magnitudes in the order of their bits, NaN last.
     let most = f32::from_bits(x.iter().map(|v| v.to_bits() & 0x7fff_ffff).max().unwrap_or(0));
     let scale = if most == 0.0 { 1.0 } else { most / 127.0 };

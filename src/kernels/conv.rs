@@ -2,6 +2,7 @@
 //! columns of a matrix, a block of output positions at a time, so that the buffer stays small. At stride 1
 //! they are read where they lie in a padded sample. Samples are shared out among threads.
 mod depthwise;
+pub(crate) mod packed;
 mod padded;
 mod windows;
 

@@ -38,6 +38,8 @@ pub trait FloatElement:
     fn mul_add(self, b: Self, c: Self) -> Self;
     /// The value of a small integer.
     fn from_small(v: u8) -> Self;
+    /// The value of an integer, rounded to this type.
+    fn from_int(v: i32) -> Self;
     /// The value of a float of 32 bits, rounded to this type.
     fn from_f32(v: f32) -> Self;
 }
@@ -53,6 +55,10 @@ macro_rules! float_elements {
             fn from_small(v: u8) -> $t {
                 // Signed integers become floats in one instruction.
                 i32::from(v) as $t
+            }
+            #[inline(always)]
+            fn from_int(v: i32) -> $t {
+                v as $t
             }
             #[inline(always)]
             fn from_f32(v: f32) -> $t {

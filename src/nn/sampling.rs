@@ -62,15 +62,17 @@ impl Sampling {
     }
 
     fn one<T: Float>(&self, row: usize, logits: &[T], rng: &mut Random) -> Checked<u32> {
-        let mut all: Vec<(u32, f64)> = (0..).zip(logits).map(|(i, v)| (i, v.to_f64())).collect();
-        if let Some((i, bad)) = all.iter().find(|(_, v)| v.is_nan() || *v == f64::INFINITY) {
+        let each = || logits.iter().enumerate().map(|(i, v)| (i as u32, v.to_f64()));
+        if let Some((i, bad)) = each().find(|(_, v)| v.is_nan() || *v == f64::INFINITY) {
             return Err(format!("logit {i} of row {row} is {bad}"));
         }
-        if self.temperature == 0.0 {
-            // Of equal ones the first.
-            all = all.into_iter().rev().max_by(|a, b| a.1.total_cmp(&b.1)).into_iter().collect();
-        } else {
-            // Of equal ones the first stays first.
+        let greedy = self.temperature == 0.0;
+        // Of equal ones the first stays first.
+        let mut all: Vec<(u32, f64)> = match greedy {
+            true => each().rev().max_by(|a, b| a.1.total_cmp(&b.1)).into_iter().collect(),
+            false => each().collect(),
+        };
+        if !greedy {
             all.sort_by(|a, b| b.1.total_cmp(&a.1));
             all.truncate(self.top_k.unwrap_or(usize::MAX));
         }

@@ -83,17 +83,32 @@ impl<T: Float> Rule<T> for Conv {
                 b.shape()
             ));
         }
-        let (a, b, bias) =
-            (a.contiguous().made()?, b.contiguous().made()?, x.get(2).map(|bias| bias.contiguous()));
-        let (a, b) = (a.as_slice().unwrap_or_default(), b.as_slice().unwrap_or_default());
-        match self {
-            Conv::Forward { .. } => {
-                let bias = bias.as_ref().map(|bias| bias.as_slice().unwrap_or_default());
-                Tensor::try_build(output, |y| conv::forward(g, a, b, bias, y))
+        let dense = |t: &Tensor<T>| t.in_memory()?.contiguous().made();
+        let (a, bias) = (dense(a)?, x.get(2).map(|bias| dense(bias)).transpose()?);
+        let a = a.as_slice().unwrap_or_default();
+        let bias = bias.as_ref().map(|bias| bias.as_slice().unwrap_or_default());
+        if let Some(w) = b.packed_whole() {
+            match self {
+                Conv::Forward { .. } => {
+                    return Tensor::try_build(output, |y| conv::packed::forward(g, a, &w, bias, y));
+                }
+                Conv::Input { .. } => {
+                    return Tensor::try_build(input, |dx| conv::packed::input_gradient(g, a, &w, dx));
+                }
+                Conv::Weight { .. } => {}
             }
+        }
+        let b = dense(b)?;
+        let b = b.as_slice().unwrap_or_default();
+        match self {
+            Conv::Forward { .. } => Tensor::try_build(output, |y| conv::forward(g, a, b, bias, y)),
             Conv::Input { .. } => Tensor::try_build(input, |dx| conv::input_gradient(g, a, b, dx)),
             Conv::Weight { .. } => Tensor::try_build(weight, |dw| conv::weight_gradient(g, a, b, dw)),
         }
+    }
+
+    fn takes_packed(&self) -> bool {
+        true
     }
 
     fn keeps(&self, wanted: u32) -> u32 {

@@ -4,6 +4,7 @@ mod bounded;
 #[path = "../suite/catalogue.rs"]
 mod catalogue;
 mod counting;
+mod decoding;
 mod pressure;
 mod readers;
 mod sizes;
@@ -25,6 +26,8 @@ macro_rules! tests {
 const TESTS: &[(&str, fn())] = tests![
     allocations::a_training_step_allocates_nothing_once_warm,
     allocations::stored_weights_are_never_all_floats,
+    decoding::stored_convolutions_are_never_all_floats,
+    decoding::decoding_holds_the_packed_weights_the_cache_and_little_more,
     allocations::adapters_of_stored_weights_make_no_gradient_of_their_size,
     allocations::what_a_model_was_loaded_with_goes_back,
     bounded::a_thousand_damaged_files_take_little_memory,

@@ -1,6 +1,7 @@
 //! A model in fewer bits.
 use crate::{
     folder::{Fails, busy},
+    goal::Goal,
     model::Llama,
 };
 use clap::{Args, ValueEnum};
@@ -13,42 +14,8 @@ use kolmo::{
 };
 use std::{
     path::{Path, PathBuf},
-    str::FromStr,
     time::Instant,
 };
-
-/// How small a model is to be.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Goal {
-    /// Bits of each weight of a matrix.
-    Bits(u32),
-    /// Bytes of the file.
-    Bytes(u64),
-}
-
-impl FromStr for Goal {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Goal, String> {
-        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-        let number = digits.parse::<u64>().ok();
-        let unit = match &text[digits.len()..] {
-            "" => Some(1),
-            "kB" => Some(1_000),
-            "MB" => Some(1_000_000),
-            "GB" => Some(1_000_000_000),
-            _ => None,
-        };
-        match (number, unit) {
-            (Some(bits @ 1..=8), Some(1)) => Ok(Goal::Bits(bits as u32)),
-            (Some(number), Some(unit)) if number > 0 => number
-                .checked_mul(unit)
-                .map(Goal::Bytes)
-                .ok_or(format!("{text} are more bytes than there can be")),
-            _ => Err("takes 1 to 8 (bits), or bytes: 60MB".into()),
-        }
-    }
-}
 
 /// What makes the model smaller.
 #[derive(Args)]
@@ -71,6 +38,11 @@ pub struct Compressing {
     /// Windows of `--window` tokens of that text, taken evenly from all of it.
     #[arg(long, default_value_t = 16)]
     calibration_windows: usize,
+    /// How often the first token of a window counts. Most heads look at it when they look at nothing (Xiao et
+    /// al., 2024), so that an error of its value reaches nearly all tokens; but it is one row of many in a
+    /// window's second moments, and what is then left to it costs more than all that is saved elsewhere.
+    #[arg(long, default_value_t = 256)]
+    first_tokens: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -80,11 +52,6 @@ enum Method {
     /// Each error made up for by the weights that follow.
     Gptq,
 }
-
-/// How often the first token of a window counts for GPTQ. Most heads look at it when they look at nothing
-/// (Xiao et al., 2024), so that an error of its value reaches nearly all tokens; but it is one row of many in
-/// a window's second moments, and what GPTQ then leaves to it costs more than all that it saves elsewhere.
-const FIRST: usize = 256;
 
 impl Compressing {
     /// Puts a model's matrices, adapters included, in the form that is asked for.
@@ -138,13 +105,15 @@ impl Compressing {
         }
         let calibration = Calibration::new(model, matrices)?;
         let mut tape = if gradients { Tape::new() } else { Tape::inference() };
+        let mut inference = Tape::inference();
         busy("calibrating", || {
             (0..wanted).map(|i| windows[i * windows.len() / wanted]).try_for_each(|window| {
-                if !gradients {
-                    tape.reset();
-                    let alone = Tensor::from(vec![window[0]; FIRST]).reshape([FIRST as isize, 1])?;
-                    calibration
-                        .observe(&tape, || model.forward(&tape, alone, &mut [], true).value().map(drop))?;
+                if self.first_tokens > 0 {
+                    inference.reset();
+                    let alone = Tensor::from(vec![window[0]; self.first_tokens]).reshape([-1, 1])?;
+                    calibration.observe(&inference, || {
+                        model.forward(&inference, alone, &mut [], true).value().map(drop)
+                    })?;
                 }
                 tape.reset();
                 calibration.observe(&tape, || -> Fails<()> {

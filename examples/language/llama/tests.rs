@@ -2,8 +2,8 @@
 use super::{
     Options,
     chat::{ChatMl, Talk},
-    compress::Goal,
     folder::Fails,
+    goal::Goal,
     open::{Source, hugging_face_name},
     perplexity::perplexity,
     run, stored, tune,
@@ -341,6 +341,7 @@ fn options_lead_to_what_they_say() {
     done(&[&file, "--compress", "4", "--group", "8", "--out", &out, "--perplexity", &text, "--window", "9"])
         .unwrap();
     done(&[&file, "--weights", &out, "--logits", &logits]).unwrap();
+    done(&[&file, "--compress", "4", "--activations", "int8", "--tokens", "5"]).unwrap();
     assert!(fs::metadata(&logits).unwrap().len() > 1000);
     let (hugging_face, torchao) = (folder.0.to_str().unwrap(), path("torchao"));
     done(&[hugging_face, "--bits", "4", "--group", "8", "--torchao", &torchao, "--tokens", "1"]).unwrap();
@@ -367,21 +368,23 @@ fn options_lead_to_what_they_say() {
 }
 
 #[test]
-fn the_first_token_of_a_window_counts_as_many_without_gradients() {
+fn the_first_token_of_a_window_counts_as_many() {
     let folder = Folder::new("first");
     let [source, _] = both(&folder);
     let file = folder.0.join("tiny.gguf");
-    let arguments = ["llama", "--model", file.to_str().unwrap(), "--calibrate", "TEXT"];
-    let options = Options::parse_from(arguments);
     let window: Vec<u32> = (10..26).collect();
     let tokens = |_: &Path| Ok(window.clone());
-    let squares = |gradients: bool| -> f32 {
+    let squares = |gradients: bool, first: &str| -> f32 {
+        let arguments = ["llama", "--model", file.to_str().unwrap(), "--calibrate", "TEXT", "--first-tokens"];
+        let options = Options::parse_from(arguments.iter().chain(&[first]));
         let seen = options.compressing.calibrated(&source.model, 16, tokens, gradients).unwrap();
         let all = named_params::<f32>(&source.model);
         let (_, p) = all.iter().find(|(name, _)| name.contains("attn_v")).unwrap();
         seen.second_moments(p).unwrap().to_vec().iter().step_by(WIDTH + 1).sum()
     };
-    // 15 rows of a norm's result, and 256 more.
-    let ratio = squares(false) / squares(true);
-    assert!(ratio > 10.0 && ratio < 30.0, "{ratio}");
+    for gradients in [false, true] {
+        // 15 rows of a norm's result, and 256 more.
+        let ratio = squares(gradients, "256") / squares(gradients, "0");
+        assert!(ratio > 10.0 && ratio < 30.0, "{ratio}");
+    }
 }

@@ -1,7 +1,10 @@
 //! Likeness of lines by a BERT that others trained to tell it (MiniLM): the pairs of a text that say most
-//! nearly the same, or the lines that are nearest to a query.
+//! nearly the same, or the lines that are nearest to a query; also of a model in fewer bits.
+mod compress;
 #[path = "../common/folder.rs"]
 mod folder;
+#[path = "../common/goal.rs"]
+mod goal;
 mod model;
 #[cfg(test)]
 mod tests;
@@ -29,6 +32,8 @@ struct Options {
     /// Lines that go through the model at once.
     #[arg(long, default_value_t = 32)]
     batch: usize,
+    #[command(flatten)]
+    compressing: compress::Compressing,
     /// Writes the vectors to a safetensors file, as `vectors` [lines, width].
     #[arg(long)]
     out: Option<PathBuf>,
@@ -39,15 +44,18 @@ struct Options {
 }
 
 fn main() -> Fails<()> {
-    let options = Options::parse();
+    run(&Options::parse())
+}
+
+fn run(options: &Options) -> Fails<()> {
     let text = fs::read_to_string(&options.lines).map_err(|e| format!("{}: {e}", options.lines.display()))?;
-    let mut lines: Vec<&str> = Vec::new();
-    let mut seen = std::collections::BTreeSet::new();
-    lines.extend(text.lines().map(str::trim).filter(|line| !line.is_empty() && seen.insert(*line)));
+    let lines = compress::lines(&text);
     if lines.is_empty() {
         return Err(format!("{}: no lines", options.lines.display()).into());
     }
     let model = folder::busy("loading", || Sentences::open(&options.model))?;
+    let before = if options.compressing.changes() { Some(model.embed(&lines, options.batch)?) } else { None };
+    options.compressing.apply(&model, options.batch)?;
     if let Some(path) = &options.onnx {
         model.export(path)?;
         write_npy(model.tokens(lines[0])?.cast::<i64>(), path.with_extension("input_0.npy"))?;
@@ -57,6 +65,10 @@ fn main() -> Fails<()> {
     let vectors = model.embed(&lines, options.batch)?;
     let seconds = began.elapsed().as_secs_f64();
     eprintln!("{} lines in {seconds:.2} s, {:.0} a second", lines.len(), lines.len() as f64 / seconds);
+    if let Some(before) = before {
+        let (mean, least) = compress::likeness(&before, &vectors)?;
+        println!("likeness to the vectors before: {mean:.5} in the mean, {least:.5} at least");
+    }
     if let Some(path) = &options.out {
         let all = std::collections::BTreeMap::from([("vectors", kolmo::nn::Param::new(vectors.clone()))]);
         kolmo::train::save_safetensors(&all, path)?;

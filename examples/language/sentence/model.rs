@@ -226,16 +226,42 @@ impl Sentences {
         Ok(Tensor::new([1, ids.len()], ids)?)
     }
 
+    /// All that has weights, for walks over their names.
+    pub fn weights(&self) -> &impl Serialize {
+        &self.bert
+    }
+
     /// A vector of length 1 for each line, `[lines, width]`, `batch` lines at a time.
     pub fn embed(&self, lines: &[&str], batch: usize) -> Fails<Tensor> {
+        let mut all = vec![0.0; lines.len() * self.width];
+        let (mut tape, bar) = (Tape::inference(), bar(lines.len(), "lines"));
+        self.each_batch(lines, batch, &mut tape, |_, some, run| {
+            for (&i, vector) in some.iter().zip(run()?.to_vec()?.chunks_exact(self.width)) {
+                all[i * self.width..][..self.width].copy_from_slice(vector);
+            }
+            bar.inc(some.len() as u64);
+            Ok(())
+        })?;
+        bar.finish_and_clear();
+        Ok(Tensor::new([lines.len(), self.width], all)?)
+    }
+
+    /// Calls with the places of some lines and what makes their vectors, which have length 1, on the tape,
+    /// for `batch` lines after the others.
+    pub fn each_batch(
+        &self,
+        lines: &[&str],
+        batch: usize,
+        tape: &mut Tape,
+        mut each: impl for<'t> FnMut(&'t Tape, &[usize], &dyn Fn() -> Result<Var<'t>>) -> Fails<()>,
+    ) -> Fails<()> {
         let tokens = self.tokenizer.encode_batch(lines.to_vec(), true)?;
         // Lines of about one length together: little is filled up.
         let mut order: Vec<usize> = (0..lines.len()).collect();
         order.sort_by_key(|&i| tokens[i].len());
-        let mut all = vec![0.0; lines.len() * self.width];
-        let (mut tape, bar) = (Tape::inference(), bar(lines.len(), "lines"));
         for some in order.chunks(batch.max(1)) {
             tape.reset();
+            let tape = &*tape;
             let places = some.iter().map(|&i| tokens[i].len()).max().unwrap_or(0);
             let at = |i: usize| tokens[some[i / places]].get_ids().get(i % places).copied();
             let shape = [some.len(), places];
@@ -243,15 +269,13 @@ impl Sentences {
                 (Tensor::from_fn(shape, |i| at(i).unwrap_or(0)), Tensor::from_fn(shape, |i| at(i).is_some()));
             // Lines, heads and queries see the same keys.
             let keys = there.reshape([some.len() as isize, 1, 1, places as isize])?;
-            let options = AttentionOptions::new().attn_mask(keys);
-            let vectors = pooled(&self.bert.forward(&ids, &options, &tape), &there)?;
-            for (&i, vector) in some.iter().zip(vectors.to_vec()?.chunks_exact(self.width)) {
-                all[i * self.width..][..self.width].copy_from_slice(vector);
-            }
-            bar.inc(some.len() as u64);
+            let run = || {
+                let options = AttentionOptions::new().attn_mask(keys.clone());
+                pooled(&self.bert.forward(&ids, &options, tape), &there)
+            };
+            each(tape, some, &run)?;
         }
-        bar.finish_and_clear();
-        Ok(Tensor::new([lines.len(), self.width], all)?)
+        Ok(())
     }
 }
 

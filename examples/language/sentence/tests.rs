@@ -1,5 +1,6 @@
 //! A tiny BERT of random weights in a folder that the test writes, against plain sums.
-use super::{model::Sentences, nearest};
+use super::{Options, compress::likeness, model::Sentences, nearest, run};
+use clap::Parser;
 use kolmo::{
     Random, Tape, Tensor,
     nn::{Param, init},
@@ -195,6 +196,32 @@ fn an_onnx_file_gives_the_vectors_of_lines_of_any_length() {
             "{line}: {vector:?}, not {own:?}"
         );
     }
+}
+
+#[test]
+fn a_model_in_fewer_bits_comes_back_from_its_file() {
+    let folder = folder("compressed", &weights());
+    let path = |name: &str| folder.0.join(name).to_str().unwrap().to_string();
+    let (text, packed, out) = (path("text"), path("packed"), path("out"));
+    let lines = ["a b c d e f a b", "c", "b", "a b c", "f e d c b a", "d e a d", "e e f", "b a d c"];
+    fs::write(&text, lines.join("\n")).unwrap();
+    let given = ["sentence", "--model", folder.0.to_str().unwrap(), "--lines", &text];
+    let done = |more: &[&str]| run(&Options::parse_from(given.iter().chain(more)));
+    let vectors = || kolmo::data::Safetensors::open(&out).unwrap().tensor::<f32>("vectors").unwrap();
+    let mut all = Vec::new();
+    for how in [&[][..], &["--compress", "8"], &["--compress", "3kB", "--calibrate", &text]] {
+        done(&[how, &["--pack", &packed, "--out", &out]].concat()).unwrap();
+        let before = vectors();
+        assert!(how.len() < 4 || fs::metadata(&packed).unwrap().len() <= 3000);
+        done(&["--weights", &packed, "--out", &out]).unwrap();
+        assert_eq!(vectors(), before, "{how:?}");
+        all.push(before);
+    }
+    let alike: Vec<f64> = all.iter().map(|vectors| likeness(&all[0], vectors).unwrap().0).collect();
+    assert!(alike[0] > 0.999_999 && alike[1] > 0.999 && alike[1] < 1.0 - 1e-7, "{alike:?}");
+    assert!(alike[2] > 0.9 && alike[2] < 1.0 - 1e-7, "{alike:?}");
+    let error = done(&["--compress", "3kB"]).unwrap_err().to_string();
+    assert!(error.contains("--calibrate TEXT is needed"), "{error}");
 }
 
 #[test]

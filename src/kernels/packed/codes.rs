@@ -5,6 +5,7 @@ use super::{
         FloatElement,
         vectorised::{MulAdd, vectorised},
     },
+    dots::BLOCK,
     list::List,
     panels::{LANES, ask, panels},
     planes::{CHUNK, Chunk, Plane, join},
@@ -211,6 +212,19 @@ impl<T: FloatElement> Codes<T> {
                 numbers(self, &scaling, bytes, &mut out[(part.start - from) * stride..], stride);
             }
         }
+    }
+
+    /// Why products with these codes don't take bytes, if so: sums of whole numbers are to be whole as floats, and
+    /// scales those of whole blocks.
+    pub(super) fn takes_bytes(&self) -> Checked<()> {
+        if !matches!(self.values, Values::From(low) if low.abs() <= 256) {
+            return Err("codes that stand for values of a table, not for whole numbers of steps".into());
+        }
+        let group = self.group;
+        if group > 0 && group < self.cols && !group.is_multiple_of(BLOCK) {
+            return Err(format!("groups of {group} codes: takes multiples of {BLOCK}, or a row"));
+        }
+        Ok(())
     }
 
     /// Whether codes are worth themselves, but for what is added.

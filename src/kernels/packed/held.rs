@@ -35,6 +35,13 @@ impl<T: FloatElement> Tensor<T> {
         self.source()?.form().downcast().ok()
     }
 
+    /// What it is as a whole, with the axes that it was packed with.
+    pub(crate) fn packed_whole(&self) -> Option<Arc<Packed<T>>> {
+        let layout = self.layout();
+        let whole = |packed: &Arc<Packed<T>>| *packed.shape() == layout.shape;
+        self.held().filter(|packed| whole(packed) && layout.offset == 0 && layout.is_contiguous())
+    }
+
     /// The packed matrix that it is, and whether it is transposed.
     pub(crate) fn packed_matrix(&self) -> Option<(Arc<Packed<T>>, bool)> {
         let packed = self.held()?;

@@ -15,6 +15,7 @@ use crate::{
 };
 use std::{
     fmt,
+    ops::Range,
     sync::{Arc, OnceLock},
 };
 
@@ -24,9 +25,29 @@ pub struct Packed<T> {
     shape: Shape,
     rows: usize,
     cols: usize,
-    pub(super) numbers: Numbers<T>,
-    /// What is to be seen before the numbers are used, of a mapped file, and whether it was.
-    pub(super) seal: Option<(Box<Seal>, OnceLock<Checked<()>>)>,
+    pub(super) numbers: Arc<Numbers<T>>,
+    /// Of a mapped file.
+    seal: Option<Arc<Sealed>>,
+    activations: Activations,
+}
+
+/// How products with packed weights take their inputs. The weights' own form and what files hold don't depend on
+/// it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Activations {
+    /// As they are: the result is that of the floats that the codes stand for.
+    #[default]
+    Float,
+    /// Rounded to bytes from -127 to 127, with a step for each 32 neighbours of a row, the largest of them being
+    /// 127 of these: products are those of integers. Derivatives are as if nothing had been rounded.
+    Int8,
+}
+
+/// What is to be seen before the numbers are used, and whether it was.
+struct Sealed {
+    look: Box<Seal>,
+    seen: OnceLock<Checked<()>>,
 }
 
 /// Looks whether what is mapped is what was written.
@@ -84,7 +105,8 @@ impl<T: FloatElement> Packed<T> {
     /// Numbers of a tensor of this shape, which fit it.
     pub(super) fn of_numbers(shape: &Shape, numbers: Numbers<T>) -> Checked<Packed<T>> {
         let (rows, cols) = matrix(shape)?;
-        Ok(Packed { shape: shape.clone(), rows, cols, numbers, seal: None })
+        let (shape, numbers) = (shape.clone(), Arc::new(numbers));
+        Ok(Packed { shape, rows, cols, numbers, seal: None, activations: Activations::Float })
     }
 
     /// What a file has of a tensor of this shape; `seal` is asked once, before the numbers are first used.
@@ -104,8 +126,8 @@ impl<T: FloatElement> Packed<T> {
             Form::Bf16 => halves(Numbers::Bf16)?,
             Form::Codes(coded) => Numbers::Codes(coded.of_pieces((rows, cols), pieces)?),
         };
-        let seal: Box<Seal> = Box::new(seal);
-        Ok(Packed { shape: shape.clone(), rows, cols, numbers, seal: Some((seal, OnceLock::new())) })
+        let seal = Sealed { look: Box::new(seal), seen: OnceLock::new() };
+        Ok(Packed { seal: Some(Arc::new(seal)), ..Packed::of_numbers(shape, numbers)? })
     }
 
     /// The same of pieces that lie somewhere in memory, which are copied.
@@ -128,7 +150,7 @@ impl<T: FloatElement> Packed<T> {
 
     /// What it is, and its bytes piece by piece, for a file.
     pub(crate) fn pieces(&self) -> (Form, Vec<&[u8]>) {
-        match &self.numbers {
+        match &*self.numbers {
             Numbers::F16(all) => (Form::F16, vec![all.bytes()]),
             Numbers::Bf16(all) => (Form::Bf16, vec![all.bytes()]),
             Numbers::Codes(codes) => {
@@ -140,7 +162,24 @@ impl<T: FloatElement> Packed<T> {
 
     /// Whether the numbers are what was written: asked before they are used.
     pub(crate) fn sound(&self) -> Checked<()> {
-        self.seal.as_ref().map_or(Ok(()), |(seal, seen)| seen.get_or_init(seal).clone())
+        self.seal.as_deref().map_or(Ok(()), |seal| seal.seen.get_or_init(&seal.look).clone())
+    }
+
+    /// How products take their inputs.
+    pub fn activations(&self) -> Activations {
+        self.activations
+    }
+
+    /// The same numbers, with products that take their inputs so.
+    pub(crate) fn with_activations(&self, activations: Activations) -> Checked<Packed<T>> {
+        match (activations, self.codes()) {
+            (Activations::Float, _) => {}
+            (_, Some(codes)) => codes.takes_bytes()?,
+            (_, None) => return Err("floats of 16 bits: takes integers with scales".into()),
+        }
+        let Packed { shape, rows, cols, numbers, seal, .. } = self;
+        let (shape, numbers, seal) = (shape.clone(), numbers.clone(), seal.clone());
+        Ok(Packed { shape, rows: *rows, cols: *cols, numbers, seal, activations })
     }
 
     /// The sizes of the axes.
@@ -158,7 +197,7 @@ impl<T: FloatElement> Packed<T> {
 
     /// Bytes that are held.
     pub fn bytes(&self) -> usize {
-        match &self.numbers {
+        match &*self.numbers {
             Numbers::F16(all) | Numbers::Bf16(all) => size_of_val(&all[..]),
             Numbers::Codes(codes) => codes.bytes(),
         }
@@ -166,7 +205,7 @@ impl<T: FloatElement> Packed<T> {
 
     /// The codes, unless they are floats of 16 bits.
     pub fn codes(&self) -> Option<&Codes<T>> {
-        match &self.numbers {
+        match &*self.numbers {
             Numbers::Codes(codes) => Some(codes),
             _ => None,
         }
@@ -174,7 +213,7 @@ impl<T: FloatElement> Packed<T> {
 
     /// Which floats of 16 bits they are, unless they are codes.
     pub fn half_float(&self) -> Option<HalfFloat> {
-        match &self.numbers {
+        match &*self.numbers {
             Numbers::F16(_) => Some(HalfFloat::F16),
             Numbers::Bf16(_) => Some(HalfFloat::Bf16),
             Numbers::Codes(_) => None,
@@ -185,7 +224,7 @@ impl<T: FloatElement> Packed<T> {
     /// 8.
     pub(super) fn unpack(&self, panel: usize, from: usize, to: usize, out: &mut [T], stride: usize) {
         let place = panel * self.cols;
-        match &self.numbers {
+        match &*self.numbers {
             Numbers::F16(all) => f16(&all[place + from..place + to], out, stride),
             Numbers::Bf16(all) => bf16(&all[place + from..place + to], out, stride),
             Numbers::Codes(codes) => codes.unpack(panel, from, to, out, stride),
@@ -196,7 +235,7 @@ impl<T: FloatElement> Packed<T> {
     /// nothing.
     pub(super) fn ask(&self, panel: usize, from: usize, to: usize) {
         let place = panel * self.cols;
-        match &self.numbers {
+        match &*self.numbers {
             Numbers::F16(all) | Numbers::Bf16(all) => ask(all, place + from, place + to),
             Numbers::Codes(codes) => codes.ask(panel, from, to),
         }
@@ -204,12 +243,25 @@ impl<T: FloatElement> Packed<T> {
 
     /// One row, in order.
     pub(crate) fn row(&self, row: usize, out: &mut [T]) {
-        let mut some = [T::constant(0.0); 64 * LANES];
-        for from in (0..self.cols).step_by(64) {
-            let to = self.cols.min(from + 64);
-            self.unpack(row / LANES, from, to, &mut some, LANES);
-            for (out, lanes) in out[from..to].iter_mut().zip(some.as_chunks::<LANES>().0) {
-                *out = lanes[row % LANES];
+        self.block(row..row + 1, 0..self.cols, out);
+    }
+
+    /// Some columns of some rows, row after row.
+    pub(crate) fn block(&self, rows: Range<usize>, cols: Range<usize>, out: &mut [T]) {
+        let (width, mut some) = (cols.len().max(1), [T::constant(0.0); 64 * LANES]);
+        for panel in rows.start / LANES..rows.end.div_ceil(LANES) {
+            let (first, last) = (rows.start.max(panel * LANES), rows.end.min((panel + 1) * LANES));
+            // Codes of eight columns begin with a byte.
+            for from in (cols.start / 8 * 8..cols.end).step_by(64) {
+                let to = cols.end.min(from + 64);
+                self.unpack(panel, from, to, &mut some, LANES);
+                let begin = cols.start.max(from);
+                let columns = &some.as_chunks::<LANES>().0[begin - from..to - from];
+                let out = out[(first - rows.start) * width..(last - rows.start) * width].chunks_mut(width);
+                for (lane, row) in (first % LANES..).zip(out) {
+                    let row = &mut row[begin - cols.start..to - cols.start];
+                    row.iter_mut().zip(columns).for_each(|(out, lanes)| *out = lanes[lane]);
+                }
             }
         }
     }
@@ -218,17 +270,8 @@ impl<T: FloatElement> Packed<T> {
     pub(super) fn write_all(&self, out: &mut [T]) {
         let panel = LANES * self.cols;
         for_chunks(out, panel * (1usize << 16).div_ceil(panel), |start, out| {
-            let mut some = [T::constant(0.0); 64 * LANES];
-            for (i, out) in out.chunks_mut(panel).enumerate() {
-                for from in (0..self.cols).step_by(64) {
-                    let to = self.cols.min(from + 64);
-                    self.unpack(start / panel + i, from, to, &mut some, LANES);
-                    for (lane, row) in out.chunks_exact_mut(self.cols).enumerate() {
-                        let lanes = some.as_chunks::<LANES>().0.iter();
-                        row[from..to].iter_mut().zip(lanes).for_each(|(out, lanes)| *out = lanes[lane]);
-                    }
-                }
-            }
+            let first = start / self.cols;
+            self.block(first..first + out.len() / self.cols, 0..self.cols, out);
         });
     }
 }
@@ -262,7 +305,7 @@ impl<T: FloatElement> PartialEq for Packed<T> {
 
 impl<T> fmt::Debug for Packed<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let form = match &self.numbers {
+        let form = match &*self.numbers {
             Numbers::F16(_) => "f16".to_string(),
             Numbers::Bf16(_) => "bf16".to_string(),
             Numbers::Codes(codes) => format!("{codes:?}"),

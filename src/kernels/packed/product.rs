@@ -7,72 +7,15 @@ use super::{
         matmul::{Mat, MatMut, chain_steps, matmul_alone},
     },
     few::{FEW, Room, SIDE, few},
-    matrix::Packed,
+    matrix::{Activations, Packed},
     panels::LANES,
+    rounded,
+    tasks::{Columns, each, shared},
 };
-use crate::{
-    error::Checked,
-    tensor::Unfilled,
-    threads::{num_threads, parallel_for},
-};
-use std::{
-    ops::Range,
-    sync::{Mutex, PoisonError},
-};
+use crate::{error::Checked, tensor::Unfilled};
 
 /// Rows of the matrix that become floats at a time beside many rows, or for the way back.
 const WIDE: usize = 128;
-/// Multiply-adds worth a task of their own.
-const GRAIN: usize = 1 << 16;
-
-/// Where tasks write columns of their own of a matrix `[rows, width]`.
-struct Columns<T> {
-    data: *mut T,
-    rows: usize,
-    width: usize,
-}
-
-// SAFETY: `write` is only called for columns that no other task writes.
-unsafe impl<T: Send> Sync for Columns<T> {}
-
-impl<T: Copy> Columns<T> {
-    fn new(out: &mut [T], width: usize) -> Columns<T> {
-        Columns { data: out.as_mut_ptr(), rows: out.len() / width.max(1), width }
-    }
-
-    /// # Safety
-    /// Nobody else writes these columns.
-    unsafe fn write(&self, row: usize, column: usize, values: &[T]) {
-        assert!(row < self.rows && column + values.len() <= self.width);
-        // SAFETY: they lie in the matrix, whose borrow lasts as long as the tasks.
-        unsafe {
-            let to = self.data.add(row * self.width + column);
-            std::ptr::copy_nonoverlapping(values.as_ptr(), to, values.len());
-        }
-    }
-}
-
-/// Runs tasks, as many as are worth it, each for some of `count` places.
-fn shared(count: usize, work: usize, f: impl Fn(Range<usize>) -> Checked<()> + Sync) -> Checked<()> {
-    let failed = Mutex::new(None);
-    let tasks = count.min(4 * num_threads()).min(work / GRAIN).max(1);
-    let some = |task: usize| {
-        if let Err(why) = f(task * count / tasks..(task + 1) * count / tasks) {
-            failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
-        }
-    };
-    if tasks == 1 {
-        some(0)
-    } else {
-        parallel_for(tasks, &some)
-    }
-    failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
-}
-
-/// The same, place by place.
-fn each(count: usize, work: usize, f: impl Fn(usize) -> Checked<()> + Sync) -> Checked<()> {
-    shared(count, work, |mut places| places.try_for_each(&f))
-}
 
 /// `out = x wᵀ + bias` for rows of `x`, one after the other.
 pub(crate) fn products<T: FloatElement>(
@@ -86,6 +29,9 @@ pub(crate) fn products<T: FloatElement>(
     let n = out.len() / outputs.max(1);
     if x.len() != n * inputs || out.len() != n * outputs || bias.is_some_and(|bias| bias.len() != outputs) {
         return Err("the packed matrix doesn't fit its operands".into());
+    }
+    if let (Activations::Int8, Some(codes)) = (w.activations(), w.codes()) {
+        return rounded::products(x, codes, bias, out);
     }
     let work = n.saturating_mul(outputs).saturating_mul(inputs);
     let columns = Columns::new(out, outputs);

@@ -14,7 +14,7 @@ impl<T: FloatElement> Packed<T> {
         let cols = self.cols();
         for (i, out) in out.chunks_mut(LANES * cols).enumerate() {
             let panel = from / LANES + i;
-            match &self.numbers {
+            match &*self.numbers {
                 Numbers::F16(all) | Numbers::Bf16(all) => {
                     let all = all.get(panel * cols..(panel + 1) * cols).unwrap_or_default();
                     spread(all, cols, 0, out, |&bits| bits.into());

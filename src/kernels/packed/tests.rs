@@ -36,7 +36,7 @@ fn forms<T: FloatElement>(rows: usize, cols: usize) -> Vec<(Packed<T>, Vec<T>)> 
         all.push((packed, values.map(float).collect()));
     }
     for bits in 1..=8 {
-        for (group, kind) in [(0, 0), (32, 1), (7, 2), (24, 2), (16, 3), (32, 4)] {
+        for (group, kind) in [(0, 0), (32, 1), (7, 2), (24, 2), (64, 2), (16, 3), (32, 4)] {
             let groups = if group == 0 { 0 } else { cols.div_ceil(group) };
             let place = |row: usize, col: usize| col.checked_div(group).map_or(0, |at| row * groups + at);
             let codes = |i: usize| code(bits, i);
@@ -145,6 +145,85 @@ fn every_form<T: FloatElement>() {
 fn every_form_is_its_floats_and_multiplies_as_they_do() {
     every_form::<f32>();
     every_form::<f64>();
+}
+
+/// Step by step what products of rounded inputs are: in this order, and without fused steps.
+fn by_integers<T: FloatElement>(x: &[T], w: &Packed<T>, bias: Option<&[T]>) -> Vec<T> {
+    let (codes, rows, cols) = (w.codes().unwrap(), w.rows(), w.cols());
+    let (list, scales, zeros, offsets) =
+        (codes.to_vec(), codes.scales(), codes.zero_points(), codes.offsets());
+    let place = |row: usize, col: usize| match codes.group() {
+        0 => 0,
+        group => row * cols.div_ceil(group) + col / group,
+    };
+    let int = |v: i64| T::constant(v as f64);
+    let mut out = Vec::new();
+    for x in x.chunks(cols) {
+        for row in 0..rows {
+            let mut y = bias.map_or(T::constant(0.0), |bias| bias[row]);
+            for (block, x) in x.chunks(32).enumerate() {
+                let x: Vec<f32> = x.iter().map(|v| v.to_f64() as f32).collect();
+                let most = x.iter().fold(0f32, |most, v| most.max(v.abs()));
+                let step = if most == 0.0 { 1.0 } else { most / 127.0 };
+                let bytes: Vec<i64> = x.iter().map(|v| (v / step).round_ties_even() as i64).collect();
+                let at = place(row, block * 32);
+                let low = codes.value(0).to_f64() as i64 - zeros.as_ref().map_or(0, |zeros| zeros[at].into());
+                let codes = list[row * cols + block * 32..].iter().zip(&bytes);
+                let whole = int(codes.map(|(&code, byte)| (i64::from(code) + low) * byte).sum());
+                let of = |list: &Option<Vec<T>>, default| list.as_ref().map_or(default, |list| list[at]);
+                let offset = of(&offsets, T::constant(0.0)) * int(bytes.iter().sum());
+                y = y + T::from_f32(step) * (whole * of(&scales, T::constant(1.0)) + offset);
+            }
+            out.push(y);
+        }
+    }
+    out
+}
+
+fn rounded_inputs<T: FloatElement>() {
+    for (rows, cols) in [(5, 3), (40, 100), (70, 601), (34, 648)] {
+        let (mut taken, n) = (0, 11);
+        let mut x: Vec<T> = (0..n * cols).map(|i| T::from_f32(noise(i + 3))).collect();
+        // A block without anything, and one with a number that rules all others.
+        x[..cols.min(32)].fill(T::constant(0.0));
+        x[cols * 2] = T::constant(1e9);
+        let bias: Vec<T> = (0..rows).map(|i| T::from_f32(noise(i + 9))).collect();
+        for (packed, _) in forms::<T>(rows, cols) {
+            let Ok(packed) = packed.with_activations(Activations::Int8) else { continue };
+            taken += 1;
+            for bias in [None, Some(&bias[..])] {
+                let mut y = vec![T::default(); n * rows];
+                products(&x, &packed, bias, &mut y).unwrap();
+                assert_eq!(bits(&y), bits(&by_integers(&x, &packed, bias)), "{packed:?}");
+                for some in [1, 3, 4, 6] {
+                    let mut part = vec![T::default(); some * rows];
+                    products(&x[cols..][..some * cols], &packed, bias, &mut part).unwrap();
+                    assert_eq!(bits(&part), bits(&y[rows..][..some * rows]), "{packed:?}, {some} rows");
+                }
+            }
+        }
+        // Of seven forms of each number of bits those without a table, in groups that are rows or of 32 and 64.
+        assert_eq!(taken, 8 * if cols <= 7 { 6 } else { 4 }, "{rows} {cols}");
+    }
+}
+
+#[test]
+fn products_of_rounded_inputs_are_those_of_integers_on_every_machine() {
+    rounded_inputs::<f32>();
+    rounded_inputs::<f64>();
+}
+
+#[test]
+fn an_input_that_is_no_number_gives_none() {
+    let (packed, _) = forms::<f32>(5, 100).pop().unwrap();
+    let packed = packed.with_activations(Activations::Int8).unwrap();
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let mut x = vec![0.5; 200];
+        x[70] = bad;
+        let mut y = [0.0; 10];
+        products(&x, &packed, None, &mut y).unwrap();
+        assert!(y[..5].iter().all(|v| v.is_nan()) && y[5..].iter().all(|v| v.is_finite()), "{bad}: {y:?}");
+    }
 }
 
 #[test]

@@ -1,0 +1,174 @@
+//! Products whose inputs are rounded to bytes. Integers meet integers, 32 columns at a time, which is exact; what
+//! comes of it is scaled and added in floats, in one order and without fused steps. So the bits are the same on
+//! every machine, and a row's don't hang on how many rows are computed with it.
+use super::{
+    super::{
+        FloatElement,
+        compact::bytes,
+        vectorised::{for_machine, vectorised},
+    },
+    codes::{Codes, Scaling, scaling_at},
+    dots::{BLOCK, Row, SOME, WORDS, dots},
+    panels::LANES,
+    planes::Plane,
+    tasks::{Columns, shared},
+};
+use crate::{error::Checked, tensor::Unfilled, threads::for_chunks};
+use std::ops::Range;
+
+/// Rows that meet the same codes while these are in registers.
+const ROWS: usize = 4;
+/// Elements worth a task.
+const GRAIN: usize = 1 << 15;
+/// How many multiply-adds with bytes take as long as one with floats.
+const FASTER: usize = 4;
+/// Rows of an input in bytes.
+struct Rounded {
+    /// For each row as [`Row`] has it.
+    words: Unfilled<i32>,
+    blocks: usize,
+}
+
+impl Rounded {
+    fn new<T: FloatElement>(x: &[T], codes: &Codes<T>) -> Checked<Rounded> {
+        let (cols, planes) = (codes.cols.max(1), &codes.planes);
+        let blocks = cols.div_ceil(BLOCK);
+        let width = blocks * (2 + planes.len() * WORDS);
+        let mut words = Unfilled::new([x.len() / cols, width].into()).made()?;
+        for_chunks(words.as_mut_slice(), width * GRAIN.div_ceil(cols), |start, words| {
+            let rows = x[start / width * cols..].chunks_exact(cols);
+            for (words, x) in words.chunks_exact_mut(width).zip(rows) {
+                let mut block = [0.0; BLOCK];
+                for (at, x) in x.chunks(BLOCK).enumerate() {
+                    block.fill(0.0);
+                    block.iter_mut().zip(x).for_each(|(to, v)| *to = v.to_f64() as f32);
+                    round(&block, planes, at, blocks, words);
+                }
+            }
+        });
+        Ok(Rounded { words, blocks })
+    }
+
+    fn row(words: &[i32], blocks: usize) -> Row<'_> {
+        let (steps, rest) = words.split_at(blocks.min(words.len()));
+        let (sums, bytes) = rest.split_at(blocks.min(rest.len()));
+        Row { steps, sums, bytes: bytes.as_chunks().0 }
+    }
+}
+
+/// A block's step, sum and bytes, to the places of a row.
+fn round(x: &[f32; BLOCK], planes: &[Plane], at: usize, blocks: usize, words: &mut [i32]) {
+    for_machine!(rounded(x: &[f32; BLOCK], planes: &[Plane], at: usize, blocks: usize, words: &mut [i32]))
+}
+
+#[inline(always)]
+fn rounded(x: &[f32; BLOCK], planes: &[Plane], at: usize, blocks: usize, words: &mut [i32]) {
+    let mut codes = [0i8; BLOCK];
+    words[at] = bytes(x, &mut codes).to_bits() as i32;
+    words[blocks + at] = codes.iter().map(|&code| i32::from(code)).sum();
+    let all = words[2 * blocks..].as_chunks_mut::<WORDS>().0;
+    for (plane, words) in planes.iter().zip(all.chunks_mut(blocks)) {
+        match plane.bits {
+            8 => in_order::<8>(&codes, &mut words[at]),
+            4 => in_order::<4>(&codes, &mut words[at]),
+            2 => in_order::<2>(&codes, &mut words[at]),
+            _ => in_order::<1>(&codes, &mut words[at]),
+        }
+    }
+}
+
+/// Bytes in the order of codes in a plane of so many bits.
+#[inline(always)]
+fn in_order<const BITS: usize>(codes: &[i8; BLOCK], words: &mut [i32; WORDS]) {
+    let each = 8 / BITS;
+    for (i, word) in words.iter_mut().enumerate() {
+        let first = i / each * 4 * each + i % each;
+        *word = i32::from_le_bytes([0, 1, 2, 3].map(|byte| codes[first + byte * each] as u8));
+    }
+}
+
+/// `out = x wᵀ + bias` for rows of `x`, which are rounded.
+pub(super) fn products<T: FloatElement>(
+    x: &[T],
+    codes: &Codes<T>,
+    bias: Option<&[T]>,
+    out: &mut [T],
+) -> Checked<()> {
+    let (n, outputs) = (x.len() / codes.cols.max(1), codes.rows);
+    let mut x = Rounded::new(x, codes)?;
+    let (blocks, width) = (x.blocks, x.blocks * (2 + codes.planes.len() * WORDS));
+    let words = &*x.words.as_mut_slice();
+    let row = |at: usize| Rounded::row(words.get(at * width..(at + 1) * width).unwrap_or_default(), blocks);
+    let columns = Columns::new(out, outputs);
+    let work = n.saturating_mul(outputs).saturating_mul(codes.cols) / FASTER;
+    shared(outputs.div_ceil(LANES), work, |panels| {
+        let (mut room, mut room_of_one) = ([[[0; LANES]; ROWS]; SOME], [[[0; LANES]]; SOME]);
+        for panel in panels {
+            let size = LANES.min(outputs - panel * LANES);
+            let mut start = [T::constant(0.0); LANES];
+            if let Some(bias) = bias {
+                start[..size].copy_from_slice(&bias[panel * LANES..][..size]);
+            }
+            let write = |at: usize, sums: &[T; LANES]| {
+                // SAFETY: each panel has columns of its own.
+                unsafe { columns.write(at, panel * LANES, &sums[..size]) };
+            };
+            codes.ask_scales(panel + 1, 0, codes.cols);
+            let mut at = 0;
+            while at + ROWS <= n {
+                let mut sums = [start; ROWS];
+                some(codes, panel, &std::array::from_fn(|i| row(at + i)), &mut room, &mut sums);
+                sums.iter().enumerate().for_each(|(i, sums)| write(at + i, sums));
+                at += ROWS;
+            }
+            for at in at..n {
+                let mut sums = [start];
+                some(codes, panel, &[row(at)], &mut room_of_one, &mut sums);
+                write(at, &sums[0]);
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Some rows with a panel of 16 outputs.
+fn some<T: FloatElement, const R: usize>(
+    codes: &Codes<T>,
+    panel: usize,
+    x: &[Row; R],
+    room: &mut [[[i32; LANES]; R]; SOME],
+    sums: &mut [[T; LANES]; R],
+) {
+    let blocks = codes.cols.div_ceil(BLOCK);
+    for first in (0..blocks).step_by(SOME) {
+        let some = first..blocks.min(first + SOME);
+        dots(&codes.planes, codes.cols, panel, some.clone(), x, room);
+        add(codes, panel, some, x, room, sums);
+    }
+}
+
+vectorised! {
+    /// Adds blocks of integers for what they are worth.
+    fn add [const R: usize] (
+        codes: &Codes<T>, panel: usize, blocks: Range<usize>, x: &[Row<'_>; R], dots: &[[[i32; LANES]; R]; SOME],
+        sums: &mut [[T; LANES]; R]
+    ) {
+        let (mut worth, mut own) = (Scaling::default(), *sums);
+        let each = if codes.group == 0 { codes.cols } else { codes.group };
+        for (dots, block) in dots.iter().zip(blocks.clone()) {
+            if block == blocks.start || (block * BLOCK).is_multiple_of(each) {
+                scaling_at(codes, panel, block * BLOCK, &mut worth);
+            }
+            for r in 0..R {
+                let step = T::from_f32(f32::from_bits(x[r].steps[block] as u32));
+                let sum = T::from_int(x[r].sums[block]);
+                for k in 0..LANES {
+                    // Whole numbers, and exact.
+                    let whole = T::from_int(dots[r][k]) + worth.low[k] * sum;
+                    own[r][k] = own[r][k] + step * (whole * worth.scale[k] + worth.offset[k] * sum);
+                }
+            }
+        }
+        *sums = own;
+    }
+}
