@@ -361,7 +361,7 @@ fn options_lead_to_what_they_say() {
         output(&["--weights", &packed]).unwrap();
         fs::metadata(&packed).unwrap().len()
     };
-    let (small, large) = (size("2500"), size("6kB"));
+    let (small, large) = (size("3kB"), size("6kB"));
     assert!(small < large && large < 9000, "{small} {large}");
     let error = done(&[&file, "--perplexity", &text, "--window", "1000"]).unwrap_err().to_string();
     assert!(error.contains("has no window of 1000"), "{error}");
