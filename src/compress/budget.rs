@@ -121,6 +121,7 @@ impl Budget {
         let mut guess = first + 2.05 - bits;
         let (mut enough, mut most) = (f64::INFINITY, f64::NEG_INFINITY);
         let (mut aim, mut round, mut measured) = (self.bytes as f64, 0, 0);
+        let mut smallest = None;
         loop {
             let step = Arithmetic::exp2(guess);
             let (mut bytes, mut stored) = (0.0, IdMap::default());
@@ -142,6 +143,7 @@ impl Budget {
                     return Ok(spent);
                 }
                 measured += 1;
+                smallest = Some(smallest.map_or(spent.file, |least: usize| least.min(spent.file)));
                 // What the estimate tells too much or too little, and more to be sure each time.
                 let sure = 1.0 - LEFT / 6.0 * f64::from(1u32 << measured);
                 aim = bytes * self.bytes as f64 / spent.file.max(1) as f64 * sure;
@@ -152,7 +154,11 @@ impl Budget {
                 }
             }
             if round >= 2 * ROUNDS || measured >= 2 * MEASURED {
-                return Err(fail(format!("{} bytes: {bytes:.0} are the fewest that were found", self.bytes)));
+                let found = match smallest {
+                    Some(file) => format!("the smallest file that was found has {file}"),
+                    None => format!("about {bytes:.0} are the fewest that were found"),
+                };
+                return Err(fail(format!("{} bytes: {found}", self.bytes)));
             }
             if fits {
                 enough = enough.min(guess)

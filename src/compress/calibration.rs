@@ -91,6 +91,7 @@ pub(super) struct Moments {
     /// `XᵀX`, of which the lower triangle is right.
     pub products: Vec<f32>,
     pub magnitudes: Vec<f64>,
+    pub largest: Vec<f64>,
     /// What the inputs were divided by since they first were what they are: damping is for what they were.
     pub divided: Vec<f64>,
     pub count: usize,
@@ -102,7 +103,8 @@ const COLUMNS: usize = 256;
 impl Moments {
     fn new(n: usize) -> Checked<Moments> {
         let products = filled(n.checked_mul(n).ok_or("too many inputs")?, 0.0)?;
-        Ok(Moments { n, products, magnitudes: vec![0.0; n], divided: vec![1.0; n], count: 0 })
+        let zeros = || vec![0.0; n];
+        Ok(Moments { n, products, magnitudes: zeros(), largest: zeros(), divided: vec![1.0; n], count: 0 })
     }
 
     /// The mean square of an input; 1 of none.
@@ -118,7 +120,9 @@ impl Moments {
         for (row, i) in self.products.chunks_exact_mut(n).zip(by) {
             row.iter_mut().zip(by).for_each(|(v, j)| *v = (f64::from(*v) / (i * j)) as f32);
         }
-        self.magnitudes.iter_mut().zip(by).for_each(|(sum, by)| *sum /= by);
+        for seen in [&mut self.magnitudes, &mut self.largest] {
+            seen.iter_mut().zip(by).for_each(|(seen, by)| *seen /= by);
+        }
         self.divided.iter_mut().zip(by).for_each(|(all, by)| *all *= by);
     }
 
@@ -136,6 +140,7 @@ impl Moments {
         }
         for row in data.chunks_exact(n.max(1)) {
             self.magnitudes.iter_mut().zip(row).for_each(|(sum, v)| *sum += f64::from(v.abs()));
+            self.largest.iter_mut().zip(row).for_each(|(most, v)| *most = most.max(f64::from(v.abs())));
         }
         self.count += rows;
         Ok(())

@@ -35,16 +35,32 @@ pub(super) struct Feedback {
 const OUTPUTS: f64 = 0.3;
 
 /// Columns whose share of those before them is one matrix product.
-const BLOCK: usize = 128;
+pub(super) const BLOCK: usize = 128;
 
 /// Some rows of a weight, fewer than [`LANES`] at its end, and their codes row after row.
 pub(super) struct Rows {
     first: usize,
     pub codes: Vec<u8>,
+    /// What the codes are worth, if that is asked for.
+    pub values: Vec<f32>,
 }
 
 /// How columns are settled.
 pub(super) trait Settle: Sync {
+    /// How many columns are chosen among together, which divides [`BLOCK`].
+    fn width(&self) -> usize {
+        1
+    }
+
+    /// What `settle` finds in the place of the codes of some columns, by what these are to be as long as none of
+    /// them is settled; `[columns, LANES]` both.
+    fn choose(&self, _costs: &[f32], _targets: &[f32], _codes: &mut [u8]) {}
+
+    /// Whether what codes are worth is kept.
+    fn keeps(&self) -> bool {
+        false
+    }
+
     /// What a column is to be: for each target a code, and what it is worth in the target's place.
     fn settle(&self, first_row: usize, column: usize, targets: &mut [f32], codes: &mut [u8]);
 }
@@ -140,7 +156,7 @@ impl Feedback {
         let rows = weight.len() / n;
         let mut all = listed(
             rows.div_ceil(LANES),
-            (0..rows).step_by(LANES).map(|first| Rows { first, codes: Vec::new() }),
+            (0..rows).step_by(LANES).map(|first| Rows { first, codes: Vec::new(), values: Vec::new() }),
         )?;
         try_chunks(&mut all, 1, &|_, all| {
             all.iter_mut().try_for_each(|some| {
@@ -155,8 +171,10 @@ impl Feedback {
         let n = self.n;
         let count = weight.len() / n.max(1);
         rows.codes = filled(weight.len(), 0)?;
+        rows.values = filled(if how.keeps() { weight.len() } else { 0 }, 0.0)?;
         let (mut errors, mut targets) = (filled(n * LANES, 0.0f32)?, filled(BLOCK * LANES, 0.0f32)?);
-        let mut codes = [0u8; LANES];
+        let (mut codes, width) = ([0u8; BLOCK * LANES], how.width());
+        let mut probes = filled(if width > 1 { BLOCK * LANES } else { 0 }, 0.0f32)?;
         for from in (0..n).step_by(BLOCK) {
             let to = n.min(from + BLOCK);
             for (column, targets) in self.order[from..to].iter().zip(targets.chunks_exact_mut(LANES)) {
@@ -171,17 +189,41 @@ impl Feedback {
                     Mat { data: &errors, rows: from, cols: LANES, row_stride: LANES as isize, col_stride: 1 };
                 matmul_alone(1.0, a, b, 1.0, MatMut::dense(&mut targets, to - from, LANES))?;
             }
-            for (i, &column) in self.order[from..to].iter().enumerate() {
-                let targets = &mut targets[i * LANES..(i + 1) * LANES];
+            // What the columns of this block give a later one.
+            let feed = |targets: &mut [f32], errors: &[f32], i: usize| {
                 if feeds {
                     let before = &errors[from * LANES..(from + i) * LANES];
                     add_multiples(targets, before, &self.factors[from * n + from + i..], n);
                 }
+            };
+            for (i, &column) in self.order[from..to].iter().enumerate() {
+                if width > 1 && i % width == 0 {
+                    let end = (i + width).min(to - from);
+                    probes.copy_from_slice(&targets);
+                    for k in i..end {
+                        let probe = &mut probes[k * LANES..(k + 1) * LANES];
+                        feed(probe, &errors, k);
+                        let own = weight.chunks_exact(n).map(|row| row[self.order[from + k]]);
+                        let errors = errors[(from + k) * LANES..].iter_mut();
+                        errors.zip(own).zip(probe).for_each(|((error, own), probe)| *error = own - *probe);
+                    }
+                    let costs: [f32; BLOCK] = std::array::from_fn(|k| {
+                        self.order.get(from + i + k).map_or(0.0, |&column| self.costs[column])
+                    });
+                    let some = i * LANES..end * LANES;
+                    how.choose(&costs[..end - i], &probes[some.clone()], &mut codes[some]);
+                }
+                let targets = &mut targets[i * LANES..(i + 1) * LANES];
+                let codes = &mut codes[i * LANES..(i + 1) * LANES];
+                feed(targets, &errors, i);
                 how.settle(rows.first, column, &mut targets[..count], &mut codes[..count]);
                 let errors = &mut errors[(from + i) * LANES..][..count];
                 for (r, error) in errors.iter_mut().enumerate() {
                     *error = weight[r * n + column] - targets[r];
                     rows.codes[r * n + column] = codes[r];
+                    if let Some(value) = rows.values.get_mut(r * n + column) {
+                        *value = targets[r];
+                    }
                 }
             }
         }

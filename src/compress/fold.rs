@@ -41,6 +41,7 @@ pub struct ColumnScales {
 enum By {
     Errors(f64),
     Magnitudes(f64),
+    Largest(f64),
 }
 
 impl ColumnScales {
@@ -54,6 +55,25 @@ impl ColumnScales {
     /// 0 to 1.
     pub fn awq(power: f64) -> ColumnScales {
         ColumnScales { by: By::Magnitudes(power), heads: None }
+    }
+
+    /// By `max|x|ᵃ / max|w|¹⁻ᵃ` of each column, as SmoothQuant (Xiao et al., 2023), which takes a half: what makes inputs
+    /// hard to round to integers goes over into the weights.
+    ///
+    /// ```
+    /// use kolmo::{Tape, Tensor, compress::{Calibration, matrices, quantize::ColumnScales}, nn::Param};
+    /// let (norm, w) = (Param::<f32>::new([1.0, 1.0]), Param::<f32>::new([[1.0, 1.0]]));
+    /// let calibration = Calibration::new(&w, matrices)?;
+    /// let tape = Tape::inference();
+    /// let x = tape.constant(Tensor::<f32>::from([[16.0, 1.0]]));
+    /// calibration.observe(&tape, || x.linear(&tape.param(&w), None));
+    /// ColumnScales::smooth(0.5).fold(&[&norm], &[&w], &calibration)?;
+    /// assert_eq!(w.value().to_vec(), [2.0, 0.5]); // by the root of 16, and the mean of both kept
+    /// assert_eq!(norm.value().to_vec(), [0.5, 2.0]);
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
+    pub fn smooth(alpha: f64) -> ColumnScales {
+        ColumnScales { by: By::Largest(alpha), heads: None }
     }
 
     /// Of inputs that are heads of this width, of which several neighbours come from the same rows (values in
@@ -156,6 +176,22 @@ impl ColumnScales {
                 let mean = moments.magnitudes.iter().sum::<f64>() / n as f64;
                 let floor = |v: f64| v.max(1e-4 * mean).max(f64::MIN_POSITIVE);
                 moments.magnitudes.iter().map(|&v| power * Arithmetic::log2(floor(v))).collect()
+            }
+            By::Largest(alpha) => {
+                let mut weights = vec![0.0; n];
+                for p in consumers {
+                    let used = p.effective().map_err(|why| why.to_string())?.to_vec();
+                    used.iter().enumerate().for_each(|(i, w)| {
+                        let most: &mut f64 = &mut weights[i % n];
+                        *most = most.max(w.to_f64().abs());
+                    });
+                }
+                let log = |of: &[f64]| -> Vec<f64> {
+                    let floor = (1e-5 * of.iter().copied().fold(0.0, f64::max)).max(f64::MIN_POSITIVE);
+                    of.iter().map(|v| Arithmetic::log2(v.max(floor))).collect()
+                };
+                let both = log(&moments.largest).into_iter().zip(log(&weights));
+                both.map(|(x, w)| alpha * x - (1.0 - alpha) * w).collect()
             }
         };
         let mean = logs.iter().sum::<f64>() / n as f64;

@@ -63,6 +63,7 @@ pub mod quantize;
 mod rate;
 pub mod recipe;
 pub mod scores;
+mod sparse_gpt;
 mod structure;
 mod targets;
 mod unpack;

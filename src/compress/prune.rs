@@ -1,5 +1,6 @@
 //! Pruning: which weights go, by magnitude, over a whole model or layer by layer. It sets masks on
 //! parameters; what is pruned stays zero in training. Making files of it is left to `pack`.
+pub use super::sparse_gpt::SparseGpt;
 use super::{
     filter::{each_field, picks_some},
     scores::Scores,
@@ -123,12 +124,7 @@ pub fn by_scores<M: Serialize + ?Sized>(
 ) -> Result<Weights> {
     let mut found = find(model, |name, shape| filter(name, shape) && scores.has(name))?;
     for f in &mut found {
-        let own = scores.get(&f.name).unwrap_or_default();
-        if own.len() != f.magnitude.len() {
-            let message = format!("{} scores for {} of shape {}", own.len(), shown(&f.name), f.shape);
-            return Err(Error::invalid("prune", message));
-        }
-        f.magnitude = own;
+        f.magnitude = scores.of("prune", &f.name, &f.shape)?;
     }
     prune(&mut found.iter_mut().collect::<Vec<_>>(), amount)?;
     finish(&found)

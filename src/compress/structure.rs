@@ -2,6 +2,7 @@
 //! tensors, so that the model becomes smaller, not masked.
 mod cut;
 mod follow;
+mod shrink;
 
 use crate::{
     error::{Error, Result},
@@ -9,11 +10,10 @@ use crate::{
     ops::{Float, list::TensorOp},
     param::{Param, inventory, visit_fields},
     program::{Operand, Recorded},
-    real::Arithmetic,
     tape::{Node, Op, Tape, Var},
-    tensor::{Element, Shape, Tensor},
+    tensor::{Shape, Tensor},
 };
-use cut::{Cut, select};
+use cut::select;
 use follow::{Labels, Union, follow};
 use serde::Serialize;
 use std::{
@@ -45,6 +45,7 @@ use std::{
 /// assert_eq!(net.0.2.weight.shape()[..], [3, 3]);
 /// # Ok::<(), kolmo::Error>(())
 /// ```
+#[derive(Clone)]
 #[doc(alias = "torch.fx")]
 pub struct Channels {
     /// For each axis of a parameter that may become shorter, the channel of each index.
@@ -65,6 +66,7 @@ impl fmt::Debug for Channels {
     }
 }
 
+#[derive(Clone)]
 struct Axis {
     param: String,
     axis: usize,
@@ -161,14 +163,14 @@ impl Channels {
         let with = |gone: &HashSet<u32>, change: Change<T>| -> Result<Tensor<T>> {
             let mut lent: Vec<Lent<T>> = Vec::new();
             for (name, p) in params {
-                let mut value = p.value();
-                for axis in self.axes.iter().filter(|axis| axis.param == *name) {
-                    if axis.channels.iter().any(|channel| gone.contains(channel)) {
-                        value = change(&value, axis.axis, &axis.kept(gone))?;
-                    }
-                }
-                if value.shape() != p.value().shape() || value != p.value() {
-                    lent.push(Lent::new(p, value));
+                let concerned = |axis: &&Axis| {
+                    axis.param == *name && axis.channels.iter().any(|channel| gone.contains(channel))
+                };
+                let mut axes = self.axes.iter().filter(concerned).peekable();
+                if axes.peek().is_some() {
+                    let cut =
+                        axes.try_fold(p.value(), |value, axis| change(&value, axis.axis, &axis.kept(gone)))?;
+                    lent.push(Lent::new(p, cut));
                 }
             }
             run()
@@ -256,78 +258,29 @@ impl Channels {
         self.families.len()
     }
 
-    /// Cuts this share of the channels of each family out of the model, at least one left: those with the
-    /// smallest sum of squares over all their slices, each axis's squares in units of their mean. Gives
-    /// the number of channels that went.
+    /// Only the families that have channels in a parameter which `filter` picks by its name.
     ///
-    /// Parameters become smaller tensors; masks, codes of codebooks and step sizes go along. Moments of an
-    /// optimiser don't fit any more.
-    ///
-    /// # Errors
-    /// A share outside of 0 to 1; a model that isn't the one that was recorded; a parameter with operations
-    /// of a user's own ([`Param::parametrize`]), or with step sizes for groups that would lose a part.
-    /// The model is as it was then.
-    pub fn shrink<M: Serialize + ?Sized>(&self, model: &M, share: f64) -> Result<usize> {
-        if !(0.0..=1.0).contains(&share) {
-            return Err(Error::invalid("shrink", format!("share {share} is not between 0 and 1")));
-        }
-        // As many of a family's n channels are cut out.
-        let count = |n: usize| (share * n as f64).round_ties_even() as usize;
-        if self.dtype == f32::NAME {
-            self.shrink_of::<f32, M>(model, &count)
-        } else {
-            self.shrink_of::<f64, M>(model, &count)
-        }
+    /// ```
+    /// use kolmo::{Random, Tape, Tensor, compress::Channels, nn::{Layer, Linear, Relu, Sequential}};
+    /// let rng = &mut Random::new(0);
+    /// let net = Sequential((Linear::new(4, 6, rng), Relu, Linear::new(6, 8, rng), Relu, Linear::new(8, 3, rng)));
+    /// let channels = Channels::trace(&net, &Tensor::ones([1, 4]), |x| net.forward(x))?;
+    /// assert_eq!(channels.families(), 2);
+    /// channels.pick(|name| name == "0.weight").shrink(&net, 0.5)?;
+    /// assert_eq!((net.0.0.weight.shape()[0], net.0.2.weight.shape()[0]), (3, 8));
+    /// # Ok::<(), kolmo::Error>(())
+    /// ```
+    #[must_use]
+    pub fn pick(mut self, filter: impl Fn(&str) -> bool) -> Channels {
+        let picked: HashSet<u32> = self
+            .axes
+            .iter()
+            .filter(|axis| filter(&axis.param))
+            .flat_map(|axis| axis.channels.iter().copied())
+            .collect();
+        self.families.retain(|family| family.iter().all(|channel| picked.contains(channel)));
+        self
     }
-
-    fn shrink_of<T: Float, M: Serialize + ?Sized>(
-        &self,
-        model: &M,
-        count: &impl Fn(usize) -> usize,
-    ) -> Result<usize> {
-        let mut params: HashMap<String, Param<T>> = HashMap::new();
-        visit_fields(model, |path, p: &Param<T>| {
-            params.insert(path.to_string(), p.clone());
-        });
-        let mut worth: HashMap<u32, f64> = HashMap::new();
-        for axis in &self.axes {
-            let p = params.get(&axis.param).ok_or_else(|| wrong(&axis.param))?;
-            let value = p.effective()?;
-            if value.shape().get(axis.axis) != Some(&axis.channels.len()) {
-                return Err(wrong(&axis.param));
-            }
-            let inner: usize = value.shape()[axis.axis + 1..].iter().product();
-            let squares: Vec<f64> = value.to_vec().iter().map(|v| Arithmetic::square(v.to_f64())).collect();
-            let mean = squares.iter().sum::<f64>() / axis.channels.len() as f64;
-            for (i, square) in squares.iter().enumerate() {
-                let channel = axis.channels[i / inner.max(1) % axis.channels.len()];
-                *worth.entry(channel).or_default() += square / mean.max(f64::MIN_POSITIVE);
-            }
-        }
-        let mut gone: HashSet<u32> = HashSet::new();
-        for family in &self.families {
-            let mut order = family.clone();
-            let worth = |i: &u32| worth.get(i).copied().unwrap_or(0.0);
-            order.sort_by(|a, b| worth(a).total_cmp(&worth(b)).then(a.cmp(b)));
-            gone.extend(order.iter().copied().take(count(family.len()).min(family.len() - 1)));
-        }
-        // All are cut before one is changed.
-        let mut cut: BTreeMap<&str, Cut<T>> = BTreeMap::new();
-        for axis in &self.axes {
-            let keep = axis.kept(&gone);
-            if keep.len() < axis.channels.len() {
-                let p = params.get(&axis.param).ok_or_else(|| wrong(&axis.param))?;
-                let one = cut.remove(axis.param.as_str()).map_or_else(|| Cut::of(&axis.param, p), Ok)?;
-                cut.insert(&axis.param, one.along(axis.axis, &keep)?);
-            }
-        }
-        cut.into_iter().try_for_each(|(name, cut)| cut.set(params.get(name).ok_or_else(|| wrong(name))?))?;
-        Ok(gone.len())
-    }
-}
-
-fn wrong(name: &str) -> Error {
-    Error::invalid("shrink", format!("{name} is not what it was when the model was recorded"))
 }
 
 /// Zeros at all but these indices of an axis.

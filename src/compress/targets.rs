@@ -12,7 +12,7 @@ use crate::{
     ids::ParamId,
     kernels::packed::{Packed, Parts, Values},
     ops::Float,
-    param::{Groups, Param, shown},
+    param::{Groups, Param, ParamState, shown},
     tensor::{Tensor, room::filled},
 };
 use serde::Serialize;
@@ -87,6 +87,8 @@ trait Held {
     fn read(&self) -> Result<Vec<f32>>;
     /// The matrix of `f32` that it is held as, if it is codes and nothing else.
     fn held(&self) -> Option<Arc<Packed<f32>>>;
+    /// What holds floats, some of them pruned.
+    fn sparse(&self, values: &[f32], keep: Vec<bool>) -> Result<Box<dyn FnOnce() -> Result<()>>>;
     /// What holds the codes.
     fn store(&self, coded: &Coded) -> Checked<Box<dyn Job>>;
 }
@@ -101,6 +103,13 @@ impl<T: Float> Held for Param<T> {
         let all: &dyn Any = &self.value();
         let value = all.downcast_ref::<Tensor<f32>>()?;
         Some(value.packed_matrix()?.0)
+    }
+
+    fn sparse(&self, values: &[f32], keep: Vec<bool>) -> Result<Box<dyn FnOnce() -> Result<()>>> {
+        let mut state = ParamState::dense(Tensor::from_fn(self.shape(), |i| T::from_f32(values[i])));
+        state.mask = Some(Tensor::new(self.shape(), keep)?);
+        let p = self.clone();
+        Ok(Box::new(move || p.replace_state(state)))
     }
 
     fn store(&self, coded: &Coded) -> Checked<Box<dyn Job>> {
@@ -182,6 +191,17 @@ impl Target {
     pub fn codes(&self, rows: &[Rows], turned: bool) -> Checked<Vec<u8>> {
         let all: Vec<u8> = rows.iter().flat_map(|some| some.codes.iter().copied()).collect();
         if turned { transposed(&all, self.rows) } else { Ok(all) }
+    }
+
+    /// The floats that settled rows are worth, where their codes aren't 0, and zeros; a job that puts them, and how many
+    /// are left.
+    pub fn sparse(&self, rows: &[Rows], turned: bool) -> Result<(Box<dyn FnOnce() -> Result<()>>, usize)> {
+        let fail = |why: String| self.named("SparseGpt", why);
+        let keep: Vec<bool> = self.codes(rows, turned).map_err(fail)?.iter().map(|&code| code > 0).collect();
+        let values: Vec<f32> = rows.iter().flat_map(|some| some.values.iter().copied()).collect();
+        let values = if turned { transposed(&values, self.rows).map_err(fail)? } else { values };
+        let kept = keep.iter().filter(|&&keep| keep).count();
+        Ok((self.param.sparse(&values, keep)?, kept))
     }
 
     pub fn store(&self, coded: &Coded) -> Checked<Box<dyn Job>> {

@@ -19,7 +19,7 @@ pub fn inputs(rows: usize, n: usize, seed: u64) -> Tensor {
     (own.matmul(&tape.constant(mix)) + own * 3.0).value().unwrap().clone()
 }
 
-fn layer(inputs: usize, outputs: usize, seed: u64) -> Linear {
+pub fn layer(inputs: usize, outputs: usize, seed: u64) -> Linear {
     Linear::new(inputs, outputs, &mut Random::new(seed)).bias(false)
 }
 
@@ -38,7 +38,7 @@ pub fn seen_by<M: Serialize>(
 }
 
 /// The sum of squares of what two weights make of inputs otherwise.
-fn gap(x: &Tensor, a: &Tensor, b: &Tensor) -> f32 {
+pub fn gap(x: &Tensor, a: &Tensor, b: &Tensor) -> f32 {
     let tape = Tape::inference();
     let gap = tape.constant(a) - tape.constant(b);
     tape.constant(x).linear(&gap, None).square().sum().item().unwrap()
@@ -72,12 +72,13 @@ fn upper(h: &[f64], n: usize) -> Vec<f64> {
     u
 }
 
-/// The weight `[out, in]` as the paper has it rounded, column after column in this order.
-fn by_definition(
+/// The weight `[out, in]` as the paper has it rounded, column after column in this order: `round` is given a row's
+/// number, the column's, the row as it is then, and U.
+pub fn by_definition(
     w: &Tensor,
     x: &Tensor,
     order: &[usize],
-    round: impl Fn(usize, usize, f64) -> f64,
+    mut round: impl FnMut(usize, usize, &[f64], &[f64]) -> f64,
 ) -> Vec<f64> {
     let (n, x) = (w.dim(1), x.cast::<f64>());
     let tape = Tape::<f64>::inference();
@@ -89,7 +90,7 @@ fn by_definition(
     let mut w: Vec<f64> = w.to_vec().iter().map(|v| f64::from(*v)).collect();
     for (row, w) in w.chunks_exact_mut(n).enumerate() {
         for k in 0..n {
-            let rounded = round(row, order[k], w[order[k]]);
+            let rounded = round(row, order[k], w, &u);
             let error = (w[order[k]] - rounded) / u[k * n + k];
             w[order[k]] = rounded;
             (k + 1..n).for_each(|j| w[order[j]] -= error * u[k * n + j]);
@@ -117,7 +118,8 @@ fn columns_are_rounded_as_the_paper_has_it() -> Result<()> {
         let (scales, zeros) = (codes.scales().unwrap(), codes.zero_points());
         let each = n.div_ceil(group.min(n));
         let most = if symmetric { (1 << (bits - 1)) - 1 } else { (1 << bits) - 1 };
-        let round = |row: usize, column: usize, v: f64| {
+        let round = |row: usize, column: usize, w: &[f64], _: &[f64]| {
+            let v = w[column];
             let at = row * each + column / group.min(n);
             let (scale, zero) =
                 (f64::from(scales[at]), zeros.as_ref().map_or(0.0, |zeros| f64::from(zeros[at])));

@@ -53,6 +53,7 @@ mod sequences;
 mod shortest;
 mod shown;
 mod shrunk;
+mod sparse_gpt;
 mod sparsify;
 mod special;
 mod standalone;

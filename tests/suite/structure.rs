@@ -1,12 +1,15 @@
 //! Channels cut out of a model: what goes belongs together, and what is left computes what it did.
 use kolmo::{
     Random, Result, Tape, Tensor, Var,
-    compress::{Channels, prune},
+    compress::{
+        Channels, prune,
+        scores::{ScoreCriterion, Scores},
+    },
     nn::{
         AttentionMasks, BatchNorm2d, Conv2d, Flatten, GroupNorm, Layer, LayerNorm, Linear, MaxPool2d,
         MultiheadAttention, Param, Relu, Sequential, init,
     },
-    ops::ConvOptions,
+    ops::{AttentionOptions, ConvOptions},
 };
 use serde::Serialize;
 
@@ -273,5 +276,77 @@ fn what_the_options_of_a_layer_count_stays() -> Result<()> {
     let channels =
         Channels::trace(&attention, &x, |x| attention.forward(x, x, x, &AttentionMasks::default()))?;
     assert_eq!(channels.families(), 0);
+    Ok(())
+}
+
+/// Attention in which two heads of queries share one of keys, and gated units behind it.
+#[derive(Serialize)]
+struct Grouped {
+    q: Linear,
+    k: Linear,
+    v: Linear,
+    out: Linear,
+    gate: Linear,
+    up: Linear,
+    down: Linear,
+}
+
+impl Grouped {
+    fn forward<'t>(&self, x: &Var<'t>) -> Var<'t> {
+        let [q, k, v] = [&self.q, &self.k, &self.v]
+            .map(|layer| layer.forward(x).reshape([1, x.dim(1) as isize, -1, 4]).transpose(1, 2));
+        let y =
+            q.rotary(0, 1e4).scaled_dot_product_attention(&k.rotary(0, 1e4), &v, &AttentionOptions::new());
+        let x = x + self.out.forward(&y.transpose(1, 2).flatten(2, -1));
+        &x + self.down.forward(&(self.gate.forward(&x).silu() * self.up.forward(&x)))
+    }
+}
+
+#[test]
+fn heads_that_share_keys_go_together_and_by_scores() -> Result<()> {
+    let rng = &mut Random::new(0);
+    let mut linear = |inputs, outputs| Linear::new(inputs, outputs, rng);
+    let net = Grouped {
+        q: linear(8, 24),
+        k: linear(8, 12),
+        v: linear(8, 12),
+        out: linear(24, 8),
+        gate: linear(8, 10),
+        up: linear(8, 10),
+        down: linear(10, 8),
+    };
+    // The second head of keys and the odd units give nothing, however large the weights before them are.
+    let nothing = |p: &Param, gone: &dyn Fn(usize) -> bool| {
+        p.update(|w| {
+            let columns = w.dim(1);
+            let each = w.as_mut_slice().iter_mut().enumerate();
+            each.filter(|(i, _)| gone(i % columns)).for_each(|(_, v)| *v = 0.0);
+        });
+    };
+    nothing(&net.out.weight, &|column| (8..16).contains(&column));
+    nothing(&net.down.weight, &|column| column % 2 == 1);
+    for p in [&net.k.weight, &net.up.weight] {
+        p.update(|w| w.as_mut_slice().iter_mut().for_each(|v| *v *= 0.1));
+        p.update(|w| w.as_mut_slice()[8..64].iter_mut().for_each(|v| *v *= 100.0));
+    }
+    let x = normal(&[1, 5, 8], 1);
+    let run = |net: &Grouped| net.forward(&Tape::inference().constant(&x)).to_vec();
+    let before = run(&net)?;
+    let channels = Channels::trace(&net, &x, |x| net.forward(x))?;
+    assert_eq!(channels.families(), 2);
+    let mut scores = Scores::new(ScoreCriterion::Taylor);
+    scores.add(&net, &net.forward(&Tape::new().constant(&x)).square().sum().backward()?)?;
+    assert_eq!(
+        channels.clone().pick(|name| name.starts_with("k.")).shrink_by_scores(&net, 0.34, &scores)?,
+        1
+    );
+    assert_eq!([&net.q, &net.k, &net.v].map(|layer| layer.weight.shape()[0]), [16, 8, 8]);
+    assert_eq!(net.out.weight.shape()[1], 16);
+    close(&run(&net)?, &before);
+    assert_eq!(channels.pick(|name| name.starts_with("up.")).shrink_by_scores(&net, 0.5, &scores)?, 5);
+    assert_eq!((net.gate.weight.shape()[0], net.down.weight.shape()[1]), (5, 5));
+    close(&run(&net)?, &before);
+    let message = Channels::trace(&net, &x, |x| net.forward(x))?.shrink_by_scores(&net, 0.5, &scores);
+    assert!(message.unwrap_err().to_string().contains("192 scores for"), "shapes are others");
     Ok(())
 }

@@ -85,6 +85,22 @@ impl Compressing {
         Ok(())
     }
 
+    /// The tokens of the calibration text.
+    pub fn text(&self, tokens: impl Fn(&Path) -> Fails<Vec<u32>>) -> Fails<Vec<u32>> {
+        tokens(self.calibrate.as_ref().ok_or("--calibrate TEXT is needed")?)
+    }
+
+    /// As many windows of it as are asked for, taken evenly from all of it.
+    pub fn windows<'a>(&self, tokens: &'a [u32], window: usize) -> Fails<Vec<&'a [u32]>> {
+        let all: Vec<&[u32]> = tokens.chunks_exact(window.max(2)).collect();
+        let wanted = self.calibration_windows.min(all.len());
+        if wanted == 0 {
+            let count = tokens.len();
+            return Err(format!("{count} tokens to calibrate on: takes --window {window} at least").into());
+        }
+        Ok((0..wanted).map(|i| all[i * all.len() / wanted]).collect())
+    }
+
     /// What the weights' products are given on the calibration text, and with `gradients` how much depends on
     /// what they give.
     pub fn calibrated(
@@ -94,20 +110,13 @@ impl Compressing {
         tokens: impl Fn(&Path) -> Fails<Vec<u32>>,
         gradients: bool,
     ) -> Fails<Calibration> {
-        let path = self.calibrate.as_ref().ok_or("--calibrate TEXT is needed")?;
-        let tokens = tokens(path)?;
-        let windows: Vec<&[u32]> = tokens.chunks_exact(window).collect();
-        let wanted = self.calibration_windows.min(windows.len());
-        if wanted == 0 {
-            return Err(
-                format!("{}: {} tokens, --window {window} at least", path.display(), tokens.len()).into()
-            );
-        }
+        let tokens = self.text(tokens)?;
+        let windows = self.windows(&tokens, window)?;
         let calibration = Calibration::new(model, matrices)?;
         let mut tape = if gradients { Tape::new() } else { Tape::inference() };
         let mut inference = Tape::inference();
         busy("calibrating", || {
-            (0..wanted).map(|i| windows[i * windows.len() / wanted]).try_for_each(|window| {
+            windows.iter().try_for_each(|window| {
                 if self.first_tokens > 0 {
                     inference.reset();
                     let alone = Tensor::from(vec![window[0]; self.first_tokens]).reshape([-1, 1])?;

@@ -2,6 +2,8 @@
 //! talks, tells how well it predicts a text, or squeezes it; rounded to few bits, or fine-tuned beside its
 //! weights.
 mod chat;
+#[path = "../common/prune.rs"]
+mod common;
 mod compress;
 #[path = "../common/folder.rs"]
 mod folder;
@@ -11,6 +13,7 @@ mod model;
 mod onnx;
 mod open;
 mod perplexity;
+mod prune;
 mod squeeze;
 #[cfg(test)]
 mod tests;
@@ -45,6 +48,8 @@ struct Options {
     /// The weights, as `--out` or `--pack` wrote them, instead of those in the file.
     #[arg(long)]
     weights: Option<PathBuf>,
+    #[command(flatten)]
+    pruning: common::Pruning,
     #[command(flatten)]
     compressing: compress::Compressing,
     /// How products take what they multiply with weights that are integers.
@@ -109,17 +114,20 @@ fn main() -> Fails<()> {
 }
 
 fn run(options: &Options) -> Fails<()> {
-    let source = busy("opening", || Source::open(&options.model))?;
-    let (model, began) = (&source.model, Instant::now());
-    match &options.weights {
-        Some(path) => stored(model, path)?,
-        None => busy("loading", || source.load())?,
-    }
+    let (mut source, began) = opened(options)?;
     eprintln!("loaded in {:.3} s", began.elapsed().as_secs_f64());
     let tokens = |path: &Path| -> Fails<Vec<u32>> {
         let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
         Ok(busy("tokens", || source.tokenizer.encode(text, true))?.get_ids().to_vec())
     };
+    if options.pruning.changes() {
+        let (how, window, text) = (&options.pruning, options.window, options.compressing.text(tokens)?);
+        prune::prune(&mut source.model, how, &options.compressing.windows(&text, window)?)?;
+        if how.distill > 0 {
+            prune::distill(&source.model, &opened(options)?.0.model, how, &text, window)?;
+        }
+    }
+    let model = &source.model;
     match (&options.tuning.tune, &options.tuning.adapters) {
         (Some(path), _) => {
             tune::tune(model, &tokens(path)?, options.window, options.seed, &options.tuning)?;
@@ -184,6 +192,17 @@ fn run(options: &Options) -> Fails<()> {
     Ok(())
 }
 
+/// The model with the weights that are asked for, and when their loading began.
+fn opened(options: &Options) -> Fails<(Source, Instant)> {
+    let mut source = busy("opening", || Source::open(&options.model))?;
+    let began = Instant::now();
+    match &options.weights {
+        Some(path) => stored(&mut source.model, path)?,
+        None => busy("loading", || source.load())?,
+    }
+    Ok((source, began))
+}
+
 /// The parameters under Hugging Face's names.
 fn hugging_face(model: &Llama) -> Fails<BTreeMap<String, Param>> {
     if model.is_interleaved() {
@@ -194,12 +213,20 @@ fn hugging_face(model: &Llama) -> Fails<BTreeMap<String, Param>> {
 }
 
 /// Puts the weights of a file of ours into the model: mapped, or coded.
-fn stored(model: &Llama, path: &Path) -> Fails<()> {
+fn stored(model: &mut Llama, path: &Path) -> Fails<()> {
     let mut start = [0; 5];
     std::io::Read::read_exact(&mut std::fs::File::open(path)?, &mut start)?;
     match start {
-        [b'k', b'l', b'm', b'o', 2] => MappedModel::open(path)?.load(model)?,
-        _ => busy("unpacking", || unpack(&Artifact::load(path)?, model))?,
+        [b'k', b'l', b'm', b'o', 2] => {
+            let file = MappedModel::open(path)?;
+            model.fit(&file.tensors().map(|(name, shape)| (name.to_string(), shape)).collect())?;
+            file.load(model)?;
+        }
+        _ => busy("unpacking", || -> Fails<()> {
+            let file = Artifact::load(path)?;
+            model.fit(&file.entries.iter().map(|e| (e.name.clone(), e.shape.clone().into())).collect())?;
+            Ok(unpack(&file, model)?)
+        })?,
     }
     Ok(())
 }

@@ -1,13 +1,18 @@
 //! A model of Llama's kind: what it is made of, under the names that GGUF files have, and one step through
 //! it.
-use crate::folder::{Fails, blank};
+use crate::{
+    common::{count, fit},
+    folder::{Fails, blank},
+};
 use kolmo::{
     Result, Tape, Tensor, Var,
     compress::{Calibration, quantize::ColumnScales},
     nn::{Embedding, KvCache, Layer, Linear, Param, RmsNorm},
     ops::AttentionOptions,
+    tensor::Shape,
 };
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 #[derive(Serialize)]
 pub struct Llama {
@@ -144,6 +149,46 @@ impl Llama {
         self.logits(&if last { x.narrow(-2, tokens.dim(-1).saturating_sub(1), 1) } else { x })
     }
 
+    /// Vectors of tokens.
+    pub fn embedded<'t>(&self, tape: &'t Tape, tokens: impl Into<Tensor<u32>>) -> Var<'t> {
+        self.token_embd.forward(&tokens.into(), tape)
+    }
+
+    /// What all blocks make of such vectors, and each of what came before it.
+    pub fn blocks<'t>(&self, x: &Var<'t>, mut each: impl FnMut(&Var<'t>, &Var<'t>)) -> Var<'t> {
+        self.blk.iter().fold(x.clone(), |x, block| {
+            let next = block.forward(&x, self.sizes, None, false);
+            each(&x, &next);
+            next
+        })
+    }
+
+    /// Takes a block out.
+    pub fn remove(&mut self, block: usize) {
+        self.blk.remove(block);
+    }
+
+    /// Makes the model ready for the weights of a file, whose model may have been pruned.
+    pub fn fit(&mut self, file: &BTreeMap<String, Shape>) -> Fails<()> {
+        self.blk.truncate(count(file, "blk.").max(1));
+        fit(self, file, |name| match name.rsplit('.').nth(1)? {
+            "attn_q" | "attn_k" | "attn_v" | "ffn_gate" | "ffn_up" => Some(0),
+            "attn_output" | "ffn_down" => Some(1),
+            _ => None,
+        })?;
+        for (i, block) in self.blk.iter().enumerate() {
+            let size = |layer: &Linear, axis: usize| layer.weight.shape()[axis];
+            let [q, k, v] = [&block.attn_q, &block.attn_k, &block.attn_v].map(|layer| size(layer, 0));
+            let [gate, up] = [&block.ffn_gate, &block.ffn_up].map(|layer| size(layer, 0));
+            let fit = k > 0 && k == v && q % k == 0 && k % self.sizes.head_width == 0 && gate == up;
+            if !fit || size(&block.attn_output, 1) != q || size(&block.ffn_down, 1) != gate {
+                let why = format!("queries of {q}, keys of {k}, values of {v}, gates of {gate}, {up} units");
+                return Err(format!("sizes in block {i} of the file don't fit each other: {why}").into());
+            }
+        }
+        Ok(())
+    }
+
     fn logits<'t>(&self, x: &Var<'t>) -> Var<'t> {
         let x = self.output_norm.forward(x);
         match &self.output {
@@ -189,12 +234,14 @@ impl Llama {
         [f64::cos, f64::sin].map(|f| Param::new(Tensor::from_fn([places, half], |i| f(angle(i)) as f32)))
     }
 
-    /// The shape of the keys, or values, of so many places.
-    pub fn kept_shape(&self, texts: usize, places: usize) -> [usize; 4] {
-        [texts, self.sizes.kv_heads, places, self.sizes.head_width]
+    /// The shapes of keys and values of so many places, of each block.
+    pub fn kept_shapes(&self, texts: usize, places: usize) -> Vec<[usize; 4]> {
+        let width = self.sizes.head_width;
+        let of = |layer: &Linear| [texts, layer.weight.shape()[0] / width, places, width];
+        self.blk.iter().flat_map(|block| [of(&block.attn_k), of(&block.attn_v)]).collect()
     }
 
-    pub fn blocks(&self) -> usize {
+    pub fn depth(&self) -> usize {
         self.blk.len()
     }
 }
@@ -263,12 +310,11 @@ impl Block {
     /// By head: `[…, places, width] -> […, heads, places, head_width]`.
     fn queries_keys_values<'t>(&self, x: &Var<'t>, sizes: Sizes) -> [Var<'t>; 3] {
         let h = self.attn_norm.forward(x);
-        let by_head = |x: Var<'t>, heads: usize| x.reshape(with(&x, &[heads as isize, -1])).transpose(-3, -2);
-        [
-            by_head(self.attn_q.forward(&h), sizes.heads),
-            by_head(self.attn_k.forward(&h), sizes.kv_heads),
-            by_head(self.attn_v.forward(&h), sizes.kv_heads),
-        ]
+        [&self.attn_q, &self.attn_k, &self.attn_v].map(|layer| {
+            let x = layer.forward(&h);
+            // However many heads are left.
+            x.reshape(with(&x, &[-1, sizes.head_width as isize])).transpose(-3, -2)
+        })
     }
 
     /// What comes behind attention.

@@ -35,7 +35,7 @@ impl Exporting {
                 results.iter().map(|y| y.value().cloned()).collect::<kolmo::Result<_>>()?;
             Ok::<_, kolmo::Error>((results, tokens, places))
         };
-        let none = vec![Tensor::zeros(model.kept_shape(1, 0)); 2 * model.blocks()];
+        let none: Vec<Tensor> = model.kept_shapes(1, 0).into_iter().map(Tensor::zeros).collect();
         let past = step(&none, before, 0)?.0.split_off(1);
         let (results, tokens, places) = step(&past, after, before.len())?;
         let beside = |what: &str, i: usize| path.with_extension(format!("{what}_{i}.npy"));
@@ -55,14 +55,14 @@ impl Exporting {
 /// Keys and values of each block, tokens and their places go in; logits, keys and values come out.
 pub fn export(model: &Llama, angles: &[Param; 2], path: &Path) -> Fails<()> {
     let parts = |what: &str| -> Vec<String> {
-        (0..model.blocks()).flat_map(|i| ["key", "value"].map(|part| format!("{what}.{i}.{part}"))).collect()
+        (0..model.depth()).flat_map(|i| ["key", "value"].map(|part| format!("{what}.{i}.{part}"))).collect()
     };
     let (past, kept) = (parts("past_key_values"), parts("present"));
     // Sizes that differ: what grows with which is told apart.
     let (texts, tokens, before) = (2, 3, 4);
     let axes = |axis: usize| -> Vec<(usize, usize)> { (0..past.len()).map(|i| (i, axis)).collect() };
     let (ids, places) = (past.len(), past.len() + 1);
-    let example = Tensor::zeros(model.kept_shape(texts, before));
+    let examples: Vec<Tensor> = model.kept_shapes(texts, before).into_iter().map(Tensor::zeros).collect();
     let words = Tensor::zeros([texts, tokens]);
     let at = Tensor::from_fn([tokens], |i| i as u32);
     Export::new()
@@ -73,7 +73,7 @@ pub fn export(model: &Llama, angles: &[Param; 2], path: &Path) -> Fails<()> {
         .dynamic_axes("past_sequence_length", &axes(2))
         .save(
             model,
-            &vec![&example; past.len()],
+            &examples.iter().collect::<Vec<_>>(),
             &[&words, &at],
             |tape, past, indices| model.step(tape, past, [&indices[0], &indices[1]], angles),
             path,
@@ -98,8 +98,8 @@ mod tests {
             let tape = Tape::inference();
             let text = Tensor::from([[40u32, 9, 77, 5, 30, 2, 11], [3, 60, 60, 8, 90, 21, 4]]);
             let whole = model.forward(&tape, text.clone(), &mut model.caches(), false);
-            let none = tape.constant(Tensor::zeros(model.kept_shape(2, 0)));
-            let mut kept = vec![none; 2 * model.blocks()];
+            let none = model.kept_shapes(2, 0).into_iter().map(|shape| tape.constant(Tensor::zeros(shape)));
+            let mut kept: Vec<_> = none.collect();
             for (from, count) in [(0, 3), (3, 4)] {
                 let tokens = text.narrow(1, from, count).unwrap().contiguous();
                 let places = Tensor::from_fn([count], |i| (from + i) as u32);

@@ -1,5 +1,6 @@
 //! The model in fewer bits, and how near its vectors stay to what they were.
 use crate::{
+    common::Pruning,
     folder::{Fails, busy},
     goal::Goal,
     model::Sentences,
@@ -29,7 +30,9 @@ pub struct Compressing {
     compress: Option<Goal>,
     #[arg(long, default_value_t = 32)]
     group: usize,
-    /// A text that steps are chosen on, for bytes.
+    #[command(flatten)]
+    pruning: Pruning,
+    /// A text that steps are chosen on, for bytes, and what is cut out.
     #[arg(long, value_name = "TEXT")]
     calibrate: Option<PathBuf>,
     /// Lines of that text, taken evenly from all of it.
@@ -55,15 +58,26 @@ pub fn lines(text: &str) -> Vec<&str> {
 impl Compressing {
     /// Whether the model isn't what its folder has.
     pub fn changes(&self) -> bool {
-        self.compress.is_some() || self.weights.is_some()
+        self.compress.is_some() || self.weights.is_some() || self.pruning.changes()
     }
 
     /// Puts a model's matrices in the form that is asked for.
-    pub fn apply(&self, model: &Sentences, batch: usize) -> Fails<()> {
+    pub fn apply(&self, model: &mut Sentences, batch: usize) -> Fails<()> {
         let began = Instant::now();
         if let Some(path) = &self.weights {
-            busy("unpacking", || unpack(&Artifact::load(path)?, model.weights()))?;
+            busy("unpacking", || -> Fails<()> {
+                let file = Artifact::load(path)?;
+                model
+                    .bert
+                    .fit(&file.entries.iter().map(|e| (e.name.clone(), e.shape.clone().into())).collect())?;
+                Ok(unpack(&file, model.weights())?)
+            })?;
         }
+        if self.pruning.changes() {
+            let text = self.text()?;
+            model.prune(&self.pruning, &self.lines(&text)?, batch)?;
+        }
+        let model = &*model;
         match self.compress {
             None => {}
             Some(Goal::Bits(bits)) => busy("rounding", || {
@@ -86,17 +100,27 @@ impl Compressing {
         Ok(())
     }
 
+    /// The calibration text.
+    fn text(&self) -> Fails<String> {
+        let path: &Path = self.calibrate.as_ref().ok_or("--calibrate TEXT is needed")?;
+        Ok(fs::read_to_string(path).map_err(|why| format!("{}: {why}", path.display()))?)
+    }
+
+    /// As many lines of it as are asked for, taken evenly from all of it.
+    fn lines<'a>(&self, text: &'a str) -> Fails<Vec<&'a str>> {
+        let all = lines(text);
+        let wanted = self.calibration_lines.min(all.len());
+        if wanted == 0 {
+            return Err("the calibration text has no lines".into());
+        }
+        Ok((0..wanted).map(|i| all[i * all.len() / wanted]).collect())
+    }
+
     /// What the weights' products are given on the calibration text, and how the lines' vectors depend on what
     /// they give: the squares of derivatives along random directions are in the mean those along all.
     fn calibrated(&self, model: &Sentences, batch: usize) -> Fails<Calibration> {
-        let path: &Path = self.calibrate.as_ref().ok_or("--calibrate TEXT is needed")?;
-        let text = fs::read_to_string(path).map_err(|why| format!("{}: {why}", path.display()))?;
-        let all = lines(&text);
-        let wanted = self.calibration_lines.min(all.len());
-        if wanted == 0 {
-            return Err(format!("{}: no lines", path.display()).into());
-        }
-        let some: Vec<&str> = (0..wanted).map(|i| all[i * all.len() / wanted]).collect();
+        let text = self.text()?;
+        let some = self.lines(&text)?;
         let calibration = Calibration::new(model.weights(), |name, shape| {
             // Of a table of one row for all tokens there is nothing to save.
             matrices(name, shape) && !name.contains("token_type")

@@ -1,11 +1,14 @@
 //! Likeness of lines by a BERT that others trained to tell it (MiniLM): the pairs of a text that say most
 //! nearly the same, or the lines that are nearest to a query; also of a model in fewer bits.
+#[path = "../common/prune.rs"]
+mod common;
 mod compress;
 #[path = "../common/folder.rs"]
 mod folder;
 #[path = "../common/goal.rs"]
 mod goal;
 mod model;
+mod prune;
 #[cfg(test)]
 mod tests;
 
@@ -53,9 +56,9 @@ fn run(options: &Options) -> Fails<()> {
     if lines.is_empty() {
         return Err(format!("{}: no lines", options.lines.display()).into());
     }
-    let model = folder::busy("loading", || Sentences::open(&options.model))?;
+    let mut model = folder::busy("loading", || Sentences::open(&options.model))?;
     let before = if options.compressing.changes() { Some(model.embed(&lines, options.batch)?) } else { None };
-    options.compressing.apply(&model, options.batch)?;
+    options.compressing.apply(&mut model, options.batch)?;
     if let Some(path) = &options.onnx {
         model.export(path)?;
         write_npy(model.tokens(lines[0])?.cast::<i64>(), path.with_extension("input_0.npy"))?;

@@ -34,13 +34,13 @@ struct Limits {
 }
 
 #[derive(Serialize)]
-struct Bert {
+pub struct Bert {
     embeddings: Embeddings,
-    encoder: Encoder,
+    pub encoder: Encoder,
 }
 
 #[derive(Serialize)]
-struct Embeddings {
+pub struct Embeddings {
     word_embeddings: Embedding,
     position_embeddings: Embedding,
     token_type_embeddings: Embedding,
@@ -49,42 +49,42 @@ struct Embeddings {
 }
 
 #[derive(Serialize)]
-struct Encoder {
-    layer: Vec<Block>,
+pub struct Encoder {
+    pub layer: Vec<Block>,
 }
 
 #[derive(Serialize)]
-struct Block {
-    attention: Attention,
-    intermediate: Dense,
-    output: Output,
+pub struct Block {
+    pub attention: Attention,
+    pub intermediate: Dense,
+    pub output: Output,
     #[serde(skip)]
-    heads: isize,
+    pub head_width: isize,
 }
 
 #[derive(Serialize)]
-struct Attention {
+pub struct Attention {
     #[serde(rename = "self")]
-    parts: Parts,
-    output: Output,
+    pub parts: Parts,
+    pub output: Output,
 }
 
 #[derive(Serialize)]
-struct Parts {
-    query: Linear,
-    key: Linear,
-    value: Linear,
+pub struct Parts {
+    pub query: Linear,
+    pub key: Linear,
+    pub value: Linear,
 }
 
 #[derive(Serialize)]
-struct Dense {
-    dense: Linear,
+pub struct Dense {
+    pub dense: Linear,
 }
 
 /// What is added to the input, and the norm of the sum.
 #[derive(Serialize)]
-struct Output {
-    dense: Linear,
+pub struct Output {
+    pub dense: Linear,
     #[serde(rename = "LayerNorm")]
     norm: LayerNorm,
 }
@@ -106,7 +106,7 @@ impl Bert {
                 attention: Attention { parts, output: Output { dense: linear(width, width)?, norm: norm() } },
                 intermediate: Dense { dense: linear(width, wide)? },
                 output: Output { dense: linear(wide, width)?, norm: norm() },
-                heads: sizes.num_attention_heads as isize,
+                head_width: (width / sizes.num_attention_heads.max(1)) as isize,
             })
         };
         Ok(Bert {
@@ -127,24 +127,39 @@ impl Bert {
         options: &AttentionOptions<'t, f32>,
         tape: &'t Tape,
     ) -> Var<'t> {
+        self.blocks(&self.embedded(tokens, tape), options, |_, _| {})
+    }
+
+    pub fn embedded<'t>(&self, tokens: &Tensor<u32>, tape: &'t Tape) -> Var<'t> {
         let Embeddings { word_embeddings, position_embeddings, token_type_embeddings, norm } =
             &self.embeddings;
         let at = Tensor::from_fn([tokens.dim(1)], |i| i as u32);
         let x = word_embeddings.forward(tokens, tape)
             + position_embeddings.forward(&at, tape)
             + token_type_embeddings.forward(&Tensor::from([0u32]), tape);
-        let mut x = norm.forward(&x);
-        for block in &self.encoder.layer {
-            x = block.forward(&x, options);
-        }
-        x
+        norm.forward(&x)
+    }
+
+    /// What all blocks make of that, and each of what came before it.
+    pub fn blocks<'t>(
+        &self,
+        x: &Var<'t>,
+        options: &AttentionOptions<'t, f32>,
+        mut each: impl FnMut(&Var<'t>, &Var<'t>),
+    ) -> Var<'t> {
+        self.encoder.layer.iter().fold(x.clone(), |x, block| {
+            let next = block.forward(&x, options);
+            each(&x, &next);
+            next
+        })
     }
 }
 
 impl Block {
     fn forward<'t>(&self, x: &Var<'t>, options: &AttentionOptions<'t, f32>) -> Var<'t> {
         let (lines, places) = (x.dim(0) as isize, x.dim(1) as isize);
-        let by_head = |x: Var<'t>| x.reshape([lines, places, self.heads, -1]).transpose(1, 2);
+        // However many heads are left.
+        let by_head = |x: Var<'t>| x.reshape([lines, places, -1, self.head_width]).transpose(1, 2);
         let Attention { parts, output } = &self.attention;
         let [q, k, v] = [&parts.query, &parts.key, &parts.value].map(|part| by_head(part.forward(x)));
         let seen = q.scaled_dot_product_attention(&k, &v, options);
@@ -161,8 +176,8 @@ impl Output {
 
 /// A model with what makes tokens of lines.
 pub struct Sentences {
-    bert: Bert,
-    tokenizer: Tokenizer,
+    pub bert: Bert,
+    pub tokenizer: Tokenizer,
     width: usize,
 }
 
@@ -262,20 +277,39 @@ impl Sentences {
         for some in order.chunks(batch.max(1)) {
             tape.reset();
             let tape = &*tape;
-            let places = some.iter().map(|&i| tokens[i].len()).max().unwrap_or(0);
-            let at = |i: usize| tokens[some[i / places]].get_ids().get(i % places).copied();
-            let shape = [some.len(), places];
-            let (ids, there) =
-                (Tensor::from_fn(shape, |i| at(i).unwrap_or(0)), Tensor::from_fn(shape, |i| at(i).is_some()));
-            // Lines, heads and queries see the same keys.
-            let keys = there.reshape([some.len() as isize, 1, 1, places as isize])?;
-            let run = || {
-                let options = AttentionOptions::new().attn_mask(keys.clone());
-                pooled(&self.bert.forward(&ids, &options, tape), &there)
-            };
-            each(tape, some, &run)?;
+            let filled = Filled::new(&some.iter().map(|&i| tokens[i].get_ids()).collect::<Vec<_>>());
+            each(tape, some, &|| self.vectors(&filled, tape))?;
         }
         Ok(())
+    }
+
+    /// The vectors of lines, `[lines, width]`, of length 1.
+    pub fn vectors<'t>(&self, lines: &Filled, tape: &'t Tape) -> Result<Var<'t>> {
+        // Lines, heads and queries see the same keys.
+        let options = AttentionOptions::new().attn_mask(lines.keys()?);
+        pooled(&self.bert.forward(&lines.ids, &options, tape), &lines.there)
+    }
+}
+
+/// Lines of tokens filled up to the longest one's length.
+pub struct Filled {
+    pub ids: Tensor<u32>,
+    pub there: Tensor<bool>,
+}
+
+impl Filled {
+    pub fn new(lines: &[&[u32]]) -> Filled {
+        let places = lines.iter().map(|line| line.len()).max().unwrap_or(0);
+        let at = |i: usize| lines[i / places].get(i % places).copied();
+        let shape = [lines.len(), places];
+        Filled {
+            ids: Tensor::from_fn(shape, |i| at(i).unwrap_or(0)),
+            there: Tensor::from_fn(shape, |i| at(i).is_some()),
+        }
+    }
+
+    pub fn keys(&self) -> Result<Tensor<bool>> {
+        self.there.unsqueeze(1)?.unsqueeze(1)
     }
 }
 

@@ -225,6 +225,32 @@ fn a_model_in_fewer_bits_comes_back_from_its_file() {
 }
 
 #[test]
+fn a_pruned_model_learns_from_the_whole_and_comes_back_from_its_file() {
+    let folder = folder("pruned", &weights());
+    let path = |name: &str| folder.0.join(name).to_str().unwrap().to_string();
+    let (text, packed, out) = (path("text"), path("packed"), path("out"));
+    let lines = ["a b c d e f a b", "c", "b", "a b c", "f e d c b a", "d e a d", "e e f", "b a d c"];
+    fs::write(&text, lines.join("\n")).unwrap();
+    let given = ["sentence", "--model", folder.0.to_str().unwrap(), "--lines", &text, "--out", &out];
+    let done = |more: &[&str]| run(&Options::parse_from(given.iter().chain(more)));
+    let vectors = || kolmo::data::Safetensors::open(&out).unwrap().tensor::<f32>("vectors").unwrap();
+    done(&[]).unwrap();
+    let whole = vectors();
+    let how = ["--prune-units", "0.5", "--prune-heads", "0.5", "--prune-blocks", "1", "--calibrate", &text];
+    let mut alike = Vec::new();
+    for steps in ["0", "60"] {
+        done(&[&how[..], &["--distill", steps, "--distill-lr", "0.01", "--pack", &packed]].concat()).unwrap();
+        let before = vectors();
+        done(&["--weights", &packed]).unwrap();
+        assert_eq!(vectors(), before);
+        alike.push(likeness(&whole, &before).unwrap().0);
+    }
+    assert!(alike[1] > alike[0] + 0.5 * (1.0 - alike[0]), "{alike:?}");
+    let error = done(&["--prune-blocks", "2", "--calibrate", &text]).unwrap_err().to_string();
+    assert!(error.contains("there are 2, and one is to be left"), "{error}");
+}
+
+#[test]
 fn what_does_not_fit_is_told() {
     let mut weights = weights();
     weights.remove("encoder.layer.1.output.dense.bias");

@@ -5,7 +5,7 @@ use crate::{
     param::{Param, inventory, shown, visit_params},
     real::Arithmetic,
     tape::{Gradients, Random, Tape, Var},
-    tensor::Tensor,
+    tensor::{Shape, Tensor},
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -160,5 +160,15 @@ impl Scores {
             ScoreCriterion::Snip => sums.iter().map(|v| v.abs()).collect(),
             _ => sums.clone(),
         })
+    }
+
+    /// The scores of a parameter of a shape.
+    pub(in crate::compress) fn of(&self, what: &'static str, name: &str, shape: &Shape) -> Result<Vec<f64>> {
+        let own = self.get(name).unwrap_or_default();
+        if own.len() != shape.numel() {
+            let message = format!("{} scores for {} of shape {shape}", own.len(), shown(name));
+            return Err(Error::invalid(what, message));
+        }
+        Ok(own)
     }
 }

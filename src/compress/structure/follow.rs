@@ -6,6 +6,7 @@ use crate::{
     },
     tensor::Shape,
 };
+use std::collections::BTreeSet;
 
 /// What an index of an axis belongs to: a channel, or nothing that could go.
 pub(super) type Labels = Vec<Option<u32>>;
@@ -134,10 +135,14 @@ pub(super) fn follow<T: Float>(
         TensorOp::Take(Take::Rows { axis, index, .. }) => {
             let mut labels = x[0].clone();
             let along = labels.get_mut(*axis)?;
-            if along.iter().any(Option::is_some) {
+            let index: Vec<usize> = index.to_vec().iter().map(|&i| i as usize).collect();
+            // Rows repeated or in another order, as heads of keys for several of queries: a table of which some
+            // rows are looked up has no channels.
+            let taken: BTreeSet<usize> = index.iter().copied().collect();
+            if along.iter().any(Option::is_some) && (0..along.len()).any(|i| !taken.contains(&i)) {
                 return None;
             }
-            *along = vec![None; index.numel()];
+            *along = index.iter().map(|&i| along.get(i).copied().flatten()).collect();
             Some(labels)
         }
         TensorOp::Reduce(

@@ -1,0 +1,129 @@
+//! Parts cut out of a model, and what is left trained towards what the whole model answers.
+use crate::folder::{Fails, bar};
+use clap::Args;
+use kolmo::{
+    Random, Result, Tape, Tensor, Var,
+    compress::{Channels, scores::Scores},
+    nn::named_params,
+    optim::{AdamW, Optimizer},
+    tensor::Shape,
+};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+#[derive(Args, Clone)]
+pub struct Pruning {
+    /// Cuts this share of the hidden units of each block out, those that the calibration text's loss hangs on
+    /// least.
+    #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
+    prune_units: f64,
+    /// The same of heads; those that share keys go together.
+    #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
+    prune_heads: f64,
+    /// Cuts so many blocks out, those that change what goes through them least.
+    #[arg(long, default_value_t = 0, value_name = "COUNT")]
+    pub prune_blocks: usize,
+    /// Then trains so many steps on the calibration text towards what the whole model answers.
+    #[arg(long, default_value_t = 0, value_name = "STEPS")]
+    pub distill: usize,
+    #[arg(long, default_value_t = 1e-4)]
+    distill_lr: f64,
+    /// Windows, or lines, in a step.
+    #[arg(long, default_value_t = 4)]
+    pub distill_batch: usize,
+}
+
+impl Pruning {
+    /// Whether anything is to be done.
+    pub fn changes(&self) -> bool {
+        self.prune_blocks > 0 || self.prunes_channels() || self.distill > 0
+    }
+
+    /// Whether units or heads are to go.
+    pub fn prunes_channels(&self) -> bool {
+        self.prune_units != 0.0 || self.prune_heads != 0.0
+    }
+
+    /// The blocks that go, the last one first, of those that change what goes through them by so much.
+    pub fn blocks(&self, influence: &[f64]) -> Fails<Vec<usize>> {
+        if self.prune_blocks >= influence.len() {
+            let (asked, all) = (self.prune_blocks, influence.len());
+            return Err(format!("--prune-blocks {asked}: there are {all}, and one is to be left").into());
+        }
+        let mut order: Vec<usize> = (0..influence.len()).collect();
+        order.sort_by(|&a, &b| influence[a].total_cmp(&influence[b]));
+        let mut gone = order[..self.prune_blocks].to_vec();
+        gone.sort_by(|a, b| b.cmp(a));
+        Ok(gone)
+    }
+
+    /// Cuts units and heads out, which have channels in parameters whose names contain these.
+    pub fn cut<M: Serialize + ?Sized>(
+        &self,
+        model: &M,
+        channels: &Channels,
+        scores: &Scores,
+        [units, heads]: [&str; 2],
+    ) -> Result<()> {
+        for (share, part) in [(self.prune_units, units), (self.prune_heads, heads)] {
+            channels.clone().pick(|name| name.contains(part)).shrink_by_scores(model, share, scores)?;
+        }
+        Ok(())
+    }
+
+    /// Trains a model by a loss for each step.
+    pub fn train<M: Serialize + ?Sized>(
+        &self,
+        model: &M,
+        mut loss: impl for<'t> FnMut(&'t Tape, &mut Random) -> Fails<Var<'t>>,
+    ) -> Fails<()> {
+        let rng = &mut Random::new(0);
+        let (mut adam, mut tape) = (AdamW::new(self.distill_lr).weight_decay(0.0), Tape::new());
+        let (bar, mut mean) = (bar(self.distill, "steps"), 0.0);
+        let told = (self.distill / 10).max(1);
+        for step in 1..=self.distill {
+            // Large steps last would leave the noise of the last texts in the weights.
+            adam.set_lr(self.distill_lr * (1.0 - (step - 1) as f64 / self.distill as f64));
+            let loss = loss(&tape, rng)?;
+            mean += f64::from(loss.item()?) / told as f64;
+            adam.step(model, &loss.backward()?)?;
+            drop(loss);
+            tape.reset();
+            bar.inc(1);
+            if step % told == 0 {
+                bar.suspend(|| eprintln!("step {step}: loss {mean:.4}"));
+                mean = 0.0;
+            }
+        }
+        bar.finish_and_clear();
+        Ok(())
+    }
+}
+
+/// All weights as floats that are trained, whatever they were held as.
+pub fn thaw<M: Serialize + ?Sized>(model: &M) {
+    named_params::<f32>(model).iter().for_each(|(_, p)| p.set_trainable(true));
+}
+
+/// Makes parameters ready for a file's, of which some have been cut along the axis that `axis` tells by their
+/// names.
+pub fn fit<M: Serialize + ?Sized>(
+    model: &M,
+    file: &BTreeMap<String, Shape>,
+    axis: impl Fn(&str) -> Option<usize>,
+) -> Result<()> {
+    for (name, p) in named_params::<f32>(model) {
+        let (own, Some(found), Some(axis)) = (p.shape(), file.get(&name), axis(&name)) else { continue };
+        let same = |a: usize| a == axis || own.get(a) == found.get(a);
+        if own != *found && own.rank() == found.rank() && (0..own.rank()).all(same) {
+            p.set(Tensor::zeros(vec![1; own.rank()]).expand(&found[..])?);
+        }
+    }
+    Ok(())
+}
+
+/// How many blocks a file has, whose parameters' names begin with a prefix and a number.
+pub fn count(file: &BTreeMap<String, Shape>, prefix: &str) -> usize {
+    let number = |name: &String| name.strip_prefix(prefix)?.split('.').next()?.parse::<usize>().ok();
+    file.keys().filter_map(number).max().map_or(0, |last| last + 1)
+}
