@@ -70,6 +70,9 @@ pub(super) trait Job {
     fn entry(&self, name: String, large: bool) -> Result<Entry>;
 }
 
+/// What puts floats into a parameter.
+type Put = Box<dyn FnOnce() -> Result<()>>;
+
 struct Ready<T: Float>(Param<T>, Arc<Packed<T>>);
 
 impl<T: Float> Job for Ready<T> {
@@ -88,7 +91,7 @@ trait Held {
     /// The matrix of `f32` that it is held as, if it is codes and nothing else.
     fn held(&self) -> Option<Arc<Packed<f32>>>;
     /// What holds floats, some of them pruned.
-    fn sparse(&self, values: &[f32], keep: Vec<bool>) -> Result<Box<dyn FnOnce() -> Result<()>>>;
+    fn sparse(&self, values: &[f32], keep: Vec<bool>) -> Result<Put>;
     /// What holds the codes.
     fn store(&self, coded: &Coded) -> Checked<Box<dyn Job>>;
 }
@@ -105,7 +108,7 @@ impl<T: Float> Held for Param<T> {
         Some(value.packed_matrix()?.0)
     }
 
-    fn sparse(&self, values: &[f32], keep: Vec<bool>) -> Result<Box<dyn FnOnce() -> Result<()>>> {
+    fn sparse(&self, values: &[f32], keep: Vec<bool>) -> Result<Put> {
         let mut state = ParamState::dense(Tensor::from_fn(self.shape(), |i| T::from_f32(values[i])));
         state.mask = Some(Tensor::new(self.shape(), keep)?);
         let p = self.clone();
@@ -195,7 +198,7 @@ impl Target {
 
     /// The floats that settled rows are worth, where their codes aren't 0, and zeros; a job that puts them, and how many
     /// are left.
-    pub fn sparse(&self, rows: &[Rows], turned: bool) -> Result<(Box<dyn FnOnce() -> Result<()>>, usize)> {
+    pub fn sparse(&self, rows: &[Rows], turned: bool) -> Result<(Put, usize)> {
         let fail = |why: String| self.named("SparseGpt", why);
         let keep: Vec<bool> = self.codes(rows, turned).map_err(fail)?.iter().map(|&code| code > 0).collect();
         let values: Vec<f32> = rows.iter().flat_map(|some| some.values.iter().copied()).collect();

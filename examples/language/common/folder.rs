@@ -6,7 +6,8 @@ use serde::de::DeserializeOwned;
 use std::{error::Error, path::Path};
 use tokenizers::Tokenizer;
 
-pub type Fails<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+pub type Failure = Box<dyn Error + Send + Sync>;
+pub type Fails<T> = std::result::Result<T, Failure>;
 
 /// The sizes of a model. Errors have the file's name.
 pub fn config<C: DeserializeOwned>(folder: &Path) -> Fails<C> {

@@ -1,5 +1,5 @@
 //! How small a model is to be.
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 /// What a command line says of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -8,6 +8,15 @@ pub enum Goal {
     Bits(u32),
     /// Bytes of the file.
     Bytes(u64),
+}
+
+impl fmt::Display for Goal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Goal::Bits(bits) => write!(f, "{bits} bits"),
+            Goal::Bytes(bytes) => write!(f, "{:.1} MB", *bytes as f64 / 1e6),
+        }
+    }
 }
 
 impl FromStr for Goal {

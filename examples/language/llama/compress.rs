@@ -62,26 +62,35 @@ impl Compressing {
         tokens: impl Fn(&Path) -> Fails<Vec<u32>>,
     ) -> Fails<()> {
         let began = Instant::now();
-        match (self.compress, self.method) {
-            (None, _) => return Ok(()),
-            (Some(Goal::Bits(bits)), Method::Rtn) => {
-                busy("rounding", || WeightOnly::new(bits).groups(self.group).apply(model, matrices))?
-            }
-            (Some(Goal::Bits(bits)), Method::Gptq) => {
-                let seen = self.calibrated(model, window, tokens, false)?;
-                busy("rounding", || Gptq::new(bits).groups(self.group).apply(model, &seen))?;
-            }
-            (Some(Goal::Bytes(bytes)), _) => {
-                let seen = self.calibrated(model, window, tokens, true)?;
+        let Some(goal) = self.compress else { return Ok(()) };
+        let seen = match (goal, self.method) {
+            (Goal::Bits(_), Method::Rtn) => None,
+            _ => Some(self.calibrated(model, window, tokens, matches!(goal, Goal::Bytes(_)))?),
+        };
+        self.put(model, goal, seen.as_ref())?;
+        eprintln!("compressed in {:.2} s", began.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    /// Puts a model's matrices in a form; without a calibration they are rounded to the nearest.
+    pub fn put(&self, model: &Llama, goal: Goal, seen: Option<&Calibration>) -> Fails<()> {
+        match (goal, seen) {
+            (Goal::Bytes(bytes), Some(seen)) => {
                 let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
                 if self.fold {
-                    busy("scaling columns", || model.fold(ColumnScales::errors(0.1), &seen))?;
+                    busy("scaling columns", || model.fold(ColumnScales::errors(0.1), seen))?;
                 }
-                let spent = busy("choosing steps", || Budget::bytes(bytes).apply(model, &seen))?;
+                let spent = busy("choosing steps", || Budget::bytes(bytes).apply(model, seen))?;
                 eprintln!("{} bytes", spent.file);
             }
+            (Goal::Bytes(_), None) => return Err("bytes take a calibration".into()),
+            (Goal::Bits(bits), Some(seen)) if self.method == Method::Gptq => {
+                busy("rounding", || Gptq::new(bits).groups(self.group).apply(model, seen))?
+            }
+            (Goal::Bits(bits), _) => {
+                busy("rounding", || WeightOnly::new(bits).groups(self.group).apply(model, matrices))?
+            }
         }
-        eprintln!("compressed in {:.2} s", began.elapsed().as_secs_f64());
         Ok(())
     }
 

@@ -5,6 +5,8 @@ mod chat;
 #[path = "../common/prune.rs"]
 mod common;
 mod compress;
+#[path = "../common/curve.rs"]
+mod curve;
 #[path = "../common/folder.rs"]
 mod folder;
 #[path = "../common/goal.rs"]
@@ -21,7 +23,7 @@ mod tune;
 
 use chat::{ChatMl, Talk};
 use clap::{Parser, ValueEnum};
-use folder::{Fails, busy};
+use folder::{Fails, Failure, busy};
 use kolmo::{
     Tape,
     compress::{
@@ -52,6 +54,11 @@ struct Options {
     pruning: common::Pruning,
     #[command(flatten)]
     compressing: compress::Compressing,
+    #[command(flatten)]
+    curve: curve::Curve,
+    /// Other files of the same model, GGUF's or `--pack`'s, measured as they are beside `--sizes`.
+    #[arg(long, value_delimiter = ',')]
+    beside: Vec<PathBuf>,
     /// How products take what they multiply with weights that are integers.
     #[arg(long, value_enum, default_value_t = Inputs::Float)]
     activations: Inputs,
@@ -127,6 +134,9 @@ fn run(options: &Options) -> Fails<()> {
             prune::distill(&source.model, &opened(options)?.0.model, how, &text, window)?;
         }
     }
+    if !options.curve.sizes.is_empty() || !options.beside.is_empty() {
+        return sizes(options, &source, tokens);
+    }
     let model = &source.model;
     match (&options.tuning.tune, &options.tuning.adapters) {
         (Some(path), _) => {
@@ -201,6 +211,41 @@ fn opened(options: &Options) -> Fails<(Source, Instant)> {
         None => busy("loading", || source.load())?,
     }
     Ok((source, began))
+}
+
+/// The perplexity of a text by the model in several sizes, and by other files of it.
+fn sizes(options: &Options, source: &Source, tokens: impl Fn(&Path) -> Fails<Vec<u32>>) -> Fails<()> {
+    if options.weights.is_some() || options.pruning.changes() || options.tuning.adapters.is_some() {
+        return Err("--sizes and --beside take the model's own weights: --compress takes others".into());
+    }
+    let text = tokens(options.perplexity.as_ref().ok_or("--sizes and --beside take --perplexity TEXT")?)?;
+    let measured =
+        |model: &Llama| Ok::<_, Failure>(perplexity(model, &text, options.window, options.windows)?.0);
+    let mut beside = Vec::new();
+    for path in &options.beside {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let other = match path.extension().is_some_and(|end| end == "gguf") {
+            true => {
+                let other = Source::open(path)?;
+                other.load()?;
+                other
+            }
+            false => {
+                let mut other = Source::open(&options.model)?;
+                stored(&mut other.model, path)?;
+                other
+            }
+        };
+        beside.push((name, std::fs::metadata(path)?.len(), measured(&other.model)?));
+    }
+    let how = &options.compressing;
+    let by_bytes = options.curve.sizes.iter().any(|goal| matches!(goal, goal::Goal::Bytes(_)));
+    let seen = by_bytes.then(|| how.calibrated(&source.model, options.window, &tokens, true)).transpose()?;
+    options.curve.run(["A language model in few bytes", "perplexity"], &beside, |goal| {
+        source.load()?;
+        how.put(&source.model, goal, seen.as_ref())?;
+        Ok((pack(&source.model, &[])?.to_bytes()?.len(), measured(&source.model)?))
+    })
 }
 
 /// The parameters under Hugging Face's names.

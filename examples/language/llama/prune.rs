@@ -89,3 +89,62 @@ pub fn distill(model: &Llama, whole: &Llama, how: &Pruning, tokens: &[u32], wind
         Ok(soft_target_loss(&found, &tape.constant(wanted), &targets, 1.0, 1.0))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        Options, run,
+        tests::{Folder, HEADS, KV_HEADS, TEXT, WIDE, WIDTH, both, near},
+    };
+    use clap::Parser;
+    use kolmo::{compress::Artifact, data::Safetensors};
+    use std::{collections::BTreeMap, fs};
+
+    #[test]
+    fn a_pruned_model_learns_from_the_whole_and_comes_back_from_both_kinds_of_files() {
+        let folder = Folder::new("prune");
+        drop(both(&folder));
+        let path = |name: &str| folder.0.join(name).to_str().unwrap().to_string();
+        let (text, [mapped, packed], outs) =
+            (path("text"), ["mapped", "packed"].map(path), ["a", "b", "c"].map(path));
+        fs::write(&text, TEXT.repeat(5)).unwrap();
+        for model in [path("tiny.gguf"), path("")] {
+            let done = |options: &[&str]| {
+                run(&Options::parse_from(["llama", "--model", &model].iter().chain(options)))
+            };
+            let how =
+                ["--prune-units", "0.5", "--prune-heads", "0.5", "--prune-blocks", "1", "--calibrate", &text];
+            let files = ["--window", "9", "--out", &mapped, "--pack", &packed, "--logits"];
+            let more = |steps| [&how[..], &["--distill", steps, "--distill-lr", "0.01"], &files[..]].concat();
+            done(&[&more("0")[..], &[&outs[0]]].concat()).unwrap();
+            done(&[&more("20")[..], &[&outs[1]]].concat()).unwrap();
+            let shapes: BTreeMap<String, Vec<usize>> = Artifact::load(&packed)
+                .unwrap()
+                .entries
+                .into_iter()
+                .map(|entry| (entry.name, entry.shape))
+                .collect();
+            assert!(!shapes.keys().any(|name| name.starts_with("blk.1.")));
+            let width = WIDTH / HEADS;
+            assert_eq!(shapes["blk.0.attn_q.weight"], [WIDTH / 2, WIDTH]);
+            assert_eq!(shapes["blk.0.attn_v.weight"], [width * KV_HEADS / 2, WIDTH]);
+            assert_eq!(shapes["blk.0.ffn_down.weight"], [WIDTH, WIDE / 2]);
+            let made = |out: &str| Safetensors::open(out).unwrap().tensor::<f32>("logits").unwrap().to_vec();
+            for weights in [&mapped, &packed] {
+                done(&["--weights", weights, "--logits", &outs[2]]).unwrap();
+                assert!(near(&made(&outs[1]), &made(&outs[2]), 1e-6));
+            }
+            // What it learns is what the whole model says.
+            done(&["--logits", &outs[2]]).unwrap();
+            let whole = made(&outs[2]);
+            let far = |out: &str| made(out).iter().zip(&whole).map(|(a, b)| (a - b).powi(2)).sum::<f32>();
+            assert!(far(&outs[1]) < 0.9 * far(&outs[0]), "{} {}", far(&outs[1]), far(&outs[0]));
+            let error = done(&["--prune-blocks", "2", "--calibrate", &text, "--window", "9"])
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains("there are 2, and one is to be left"), "{error}");
+            let error = done(&["--prune-units", "0.5"]).unwrap_err().to_string();
+            assert!(error.contains("--calibrate TEXT is needed"), "{error}");
+        }
+    }
+}

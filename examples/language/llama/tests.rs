@@ -24,10 +24,10 @@ use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 
 const TEMPLATE: &str = "{% if first %}{{ '<|im_start|>system\nYou are small<|im_end|>\n' }}{% endif %}\
     {{ '<|im_start|>' + message['role'] }}";
-const WIDTH: usize = 16;
-const WIDE: usize = 24;
-const HEADS: usize = 4;
-const KV_HEADS: usize = 2;
+pub const WIDTH: usize = 16;
+pub const WIDE: usize = 24;
+pub const HEADS: usize = 4;
+pub const KV_HEADS: usize = 2;
 
 /// A folder of a test's own, gone when the test is over.
 pub struct Folder(pub PathBuf);
@@ -177,7 +177,7 @@ pub fn both(folder: &Folder) -> [Source; 2] {
     all
 }
 
-const TEXT: &str = "the other the weather, <|im_end|> rather the";
+pub const TEXT: &str = "the other the weather, <|im_end|> rather the";
 
 fn logits(source: &Source) -> Vec<f32> {
     let tokens = source.tokenizer.encode(TEXT, true).unwrap();
@@ -185,7 +185,7 @@ fn logits(source: &Source) -> Vec<f32> {
     source.model.forward(&tape, tokens.get_ids(), &mut source.model.caches(), false).to_vec().unwrap()
 }
 
-fn near(a: &[f32], b: &[f32], by: f32) -> bool {
+pub fn near(a: &[f32], b: &[f32], by: f32) -> bool {
     let most = a.iter().fold(0f32, |most, v| most.max(v.abs()));
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() <= by * most)
 }
@@ -363,56 +363,14 @@ fn options_lead_to_what_they_say() {
     };
     let (small, large) = (size("3kB"), size("6kB"));
     assert!(small < large && large < 9000, "{small} {large}");
+    let picture = path("picture.svg");
+    let sizes = ["--sizes", "8,4,3kB", "--beside", &file, "--picture", &picture, "--perplexity", &text];
+    done(&[&[&file[..]], &sizes[..], &calibrated[..]].concat()).unwrap();
+    assert!(fs::read_to_string(&picture).unwrap().contains("MB of the file"));
+    let error = done(&[&file, "--sizes", "8"]).unwrap_err().to_string();
+    assert!(error.contains("take --perplexity TEXT"), "{error}");
     let error = done(&[&file, "--perplexity", &text, "--window", "1000"]).unwrap_err().to_string();
     assert!(error.contains("has no window of 1000"), "{error}");
-}
-
-#[test]
-fn a_pruned_model_learns_from_the_whole_and_comes_back_from_both_kinds_of_files() {
-    let folder = Folder::new("prune");
-    drop(both(&folder));
-    let path = |name: &str| folder.0.join(name).to_str().unwrap().to_string();
-    let (text, [mapped, packed], outs) =
-        (path("text"), ["mapped", "packed"].map(path), ["a", "b", "c"].map(path));
-    fs::write(&text, TEXT.repeat(5)).unwrap();
-    for model in [path("tiny.gguf"), path("")] {
-        let done =
-            |options: &[&str]| run(&Options::parse_from(["llama", "--model", &model].iter().chain(options)));
-        let how =
-            ["--prune-units", "0.5", "--prune-heads", "0.5", "--prune-blocks", "1", "--calibrate", &text];
-        let files = ["--window", "9", "--out", &mapped, "--pack", &packed, "--logits"];
-        let more = |steps| [&how[..], &["--distill", steps, "--distill-lr", "0.01"], &files[..]].concat();
-        done(&[&more("0")[..], &[&outs[0]]].concat()).unwrap();
-        done(&[&more("20")[..], &[&outs[1]]].concat()).unwrap();
-        let shapes: BTreeMap<String, Vec<usize>> = kolmo::compress::Artifact::load(&packed)
-            .unwrap()
-            .entries
-            .into_iter()
-            .map(|entry| (entry.name, entry.shape))
-            .collect();
-        assert!(!shapes.keys().any(|name| name.starts_with("blk.1.")));
-        let width = WIDTH / HEADS;
-        assert_eq!(shapes["blk.0.attn_q.weight"], [WIDTH / 2, WIDTH]);
-        assert_eq!(shapes["blk.0.attn_v.weight"], [width * KV_HEADS / 2, WIDTH]);
-        assert_eq!(shapes["blk.0.ffn_down.weight"], [WIDTH, WIDE / 2]);
-        let made = |out: &str| {
-            kolmo::data::Safetensors::open(out).unwrap().tensor::<f32>("logits").unwrap().to_vec()
-        };
-        for weights in [&mapped, &packed] {
-            done(&["--weights", weights, "--logits", &outs[2]]).unwrap();
-            assert!(near(&made(&outs[1]), &made(&outs[2]), 1e-6));
-        }
-        // What it learns is what the whole model says.
-        done(&["--logits", &outs[2]]).unwrap();
-        let whole = made(&outs[2]);
-        let far = |out: &str| made(out).iter().zip(&whole).map(|(a, b)| (a - b).powi(2)).sum::<f32>();
-        assert!(far(&outs[1]) < 0.9 * far(&outs[0]), "{} {}", far(&outs[1]), far(&outs[0]));
-        let error =
-            done(&["--prune-blocks", "2", "--calibrate", &text, "--window", "9"]).unwrap_err().to_string();
-        assert!(error.contains("there are 2, and one is to be left"), "{error}");
-        let error = done(&["--prune-units", "0.5"]).unwrap_err().to_string();
-        assert!(error.contains("--calibrate TEXT is needed"), "{error}");
-    }
 }
 
 #[test]

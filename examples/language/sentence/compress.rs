@@ -78,17 +78,8 @@ impl Compressing {
             model.prune(&self.pruning, &self.lines(&text)?, batch)?;
         }
         let model = &*model;
-        match self.compress {
-            None => {}
-            Some(Goal::Bits(bits)) => busy("rounding", || {
-                WeightOnly::new(bits).groups(self.group).apply(model.weights(), matrices)
-            })?,
-            Some(Goal::Bytes(bytes)) => {
-                let seen = self.calibrated(model, batch)?;
-                let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-                let spent = busy("choosing steps", || Budget::bytes(bytes).apply(model.weights(), &seen))?;
-                eprintln!("{} bytes", spent.file);
-            }
+        if let Some(goal) = self.compress {
+            self.put(model, goal, batch)?;
         }
         if self.changes() {
             eprintln!("compressed in {:.2} s", began.elapsed().as_secs_f64());
@@ -96,6 +87,22 @@ impl Compressing {
         if let Some(path) = &self.pack {
             busy("packing", || pack(model.weights(), &[])?.save(path))?;
             println!("{}: {} bytes", path.display(), fs::metadata(path)?.len());
+        }
+        Ok(())
+    }
+
+    /// Puts a model's matrices in a form.
+    pub fn put(&self, model: &Sentences, goal: Goal, batch: usize) -> Fails<()> {
+        match goal {
+            Goal::Bits(bits) => busy("rounding", || {
+                WeightOnly::new(bits).groups(self.group).apply(model.weights(), matrices)
+            })?,
+            Goal::Bytes(bytes) => {
+                let seen = self.calibrated(model, batch)?;
+                let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+                let spent = busy("choosing steps", || Budget::bytes(bytes).apply(model.weights(), &seen))?;
+                eprintln!("{} bytes", spent.file);
+            }
         }
         Ok(())
     }

@@ -3,6 +3,8 @@
 #[path = "../common/prune.rs"]
 mod common;
 mod compress;
+#[path = "../common/curve.rs"]
+mod curve;
 #[path = "../common/folder.rs"]
 mod folder;
 #[path = "../common/goal.rs"]
@@ -14,7 +16,7 @@ mod tests;
 
 use clap::Parser;
 use folder::Fails;
-use kolmo::{Tape, Tensor, data::write_npy};
+use kolmo::{Tape, Tensor, compress::pack, data::write_npy, nn::named_params};
 use model::Sentences;
 use std::{fs, path::PathBuf, time::Instant};
 
@@ -37,6 +39,8 @@ struct Options {
     batch: usize,
     #[command(flatten)]
     compressing: compress::Compressing,
+    #[command(flatten)]
+    curve: curve::Curve,
     /// Writes the vectors to a safetensors file, as `vectors` [lines, width].
     #[arg(long)]
     out: Option<PathBuf>,
@@ -57,6 +61,9 @@ fn run(options: &Options) -> Fails<()> {
         return Err(format!("{}: no lines", options.lines.display()).into());
     }
     let mut model = folder::busy("loading", || Sentences::open(&options.model))?;
+    if !options.curve.sizes.is_empty() {
+        return sizes(options, &mut model, &lines);
+    }
     let before = if options.compressing.changes() { Some(model.embed(&lines, options.batch)?) } else { None };
     options.compressing.apply(&mut model, options.batch)?;
     if let Some(path) = &options.onnx {
@@ -90,6 +97,23 @@ fn run(options: &Options) -> Fails<()> {
         }
     }
     Ok(())
+}
+
+/// How near the lines' vectors stay to what they were, by the model in several sizes.
+fn sizes(options: &Options, model: &mut Sentences, lines: &[&str]) -> Fails<()> {
+    let (batch, how) = (options.batch, &options.compressing);
+    let whole = model.embed(lines, batch)?;
+    how.apply(model, batch)?;
+    let weights: Vec<_> =
+        named_params::<f32>(model.weights()).into_iter().map(|(_, p)| (p.state(), p)).collect();
+    options.curve.run(["A model of sentences in few bytes", "1 - mean cosine"], &[], |goal| {
+        for (state, p) in &weights {
+            p.set_state(state.clone())?;
+        }
+        how.put(model, goal, batch)?;
+        let bytes = pack(model.weights(), &[])?.to_bytes()?.len();
+        Ok((bytes, 1.0 - compress::likeness(&whole, &model.embed(lines, batch)?)?.0))
+    })
 }
 
 /// The largest products of vectors `a` `[n, width]` and `b` `[m, width]` among pairs that are asked for: what

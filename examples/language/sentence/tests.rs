@@ -220,6 +220,9 @@ fn a_model_in_fewer_bits_comes_back_from_its_file() {
     let alike: Vec<f64> = all.iter().map(|vectors| likeness(&all[0], vectors).unwrap().0).collect();
     assert!(alike[0] > 0.999_999 && alike[1] > 0.999 && alike[1] < 1.0 - 1e-7, "{alike:?}");
     assert!(alike[2] > 0.9 && alike[2] < 1.0 - 1e-7, "{alike:?}");
+    let picture = path("picture.svg");
+    done(&["--sizes", "8,3kB", "--calibrate", &text, "--picture", &picture]).unwrap();
+    assert!(fs::read_to_string(&picture).unwrap().contains("1 - mean cosine"));
     let error = done(&["--compress", "3kB"]).unwrap_err().to_string();
     assert!(error.contains("--calibrate TEXT is needed"), "{error}");
 }
