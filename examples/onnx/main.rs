@@ -1,9 +1,9 @@
-//! Models to ONNX files and from them. Without options it writes some forty models into a folder, each with inputs and
+//! Models to ONNX files and from them. Without options it writes some fifty models into a folder, each with inputs and
 //! what it gives for them, reads them again and compares; `check.py` beside it does the same with `onnx.checker` and
 //! `onnxruntime`.
 //!
 //! ```sh
-//! cargo run --release -p kolmo-onnx --example onnx                     # forty models into target/onnx, and back
+//! cargo run --release -p kolmo-onnx --example onnx                     # fifty models into target/onnx, and back
 //! python3 examples/onnx/check.py target/onnx                           # the same by onnxruntime
 //! cargo run --release -p kolmo-onnx --example onnx -- --model IN.onnx --out OUT.onnx # shrunk: weights of 8 bits
 //! cargo run --release -p kolmo-onnx --example onnx -- --check FOLDER                 # models of others, with inputs and outputs

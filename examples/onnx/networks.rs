@@ -7,14 +7,16 @@ use super::{
 use kolmo::{
     Random, Tape, Tensor, Var,
     compress::{
-        all_params, matrices,
+        Affine, Along, all_params, matrices,
         prune::{self, Amount},
-        quantize::{self, Quantizer, convert},
+        quantize::{self, Quantizer, WeightOnly, convert},
     },
+    data::{Gguf, GgufTensor},
     nn::*,
     ops::PoolOptions,
 };
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// Convolutions with normalisation and a residual, as in image networks.
 #[derive(Serialize)]
@@ -64,6 +66,36 @@ impl Words {
 /// The network that is quantised.
 type Net = Sequential<(Linear, Relu, Linear)>;
 
+/// A network whose inputs, weights, values and results are all codes.
+fn codes(to: &mut Folder<'_>, rng: &mut Random) -> Result<()> {
+    let net: Net = Sequential((Linear::new(64, 48, rng), Relu, Linear::new(48, 10, rng)));
+    Quantizer::new(8).channels().attach(&net, matrices)?;
+    let x = noise(&[4, 64], 11);
+    for (name, bits) in [("mlp_codes_of_8_bits", 8), ("mlp_codes_of_4_bits", 4)] {
+        let most = (1 << (bits - 1)) - 1;
+        let [given, hidden] = [Affine::from_range(-3.0, 3.5, bits)?, Affine::from_range(0.0, 2.0, bits)?];
+        let scales: [f64; 10] = std::array::from_fn(|i| (1.0 + 0.1 * i as f64) / f64::from(most));
+        let results = Affine::new(scales, [0; 10], Along::Axis(1), -most..=most)?;
+        to.add(name, &net, &[&x], &[], true, &|_, x, _| {
+            let y = net.0.0.forward(&x[0].fake_quantize(&given)).relu().fake_quantize(&hidden);
+            vec![net.0.2.forward(&y).fake_quantize(&results)]
+        })?;
+    }
+    Ok(())
+}
+
+/// Matrices as a GGUF file holds them, one of each type.
+fn types(to: &mut Folder<'_>) -> Result<()> {
+    let file = Gguf::open(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data/gguf/types.gguf"))?;
+    let held = |t: &GgufTensor| Ok((t.name().to_string(), Param::new(file.packed_tensor::<f32>(t.name())?)));
+    let all: BTreeMap<String, Param> = file.tensors().iter().map(held).collect::<kolmo::Result<_>>()?;
+    let widest = all.values().map(|p| p.shape()[1]).max().unwrap_or(0);
+    to.add("types_of_gguf", &all, &[&noise(&[2, widest], 12)], &[], true, &|tape, x, _| {
+        let cut = |p: &Param| x[0].narrow(1, 0, p.shape()[1]).linear(&tape.param(p), None);
+        all.values().map(cut).collect()
+    })
+}
+
 pub fn write(to: &mut Folder<'_>, rng: &mut Random) -> Result<()> {
     let net = |rng: &mut Random| Sequential((Linear::new(64, 48, rng), Relu, Linear::new(48, 10, rng)));
     let x = noise(&[4, 64], 8);
@@ -89,6 +121,10 @@ pub fn write(to: &mut Folder<'_>, rng: &mut Random) -> Result<()> {
         Quantizer::new(4).groups(16).attach(net, matrices)?;
         named_params::<f32>(net).iter().try_for_each(|(_, p)| p.freeze())
     })?;
+    quantised("mlp_8_bits_zero_points", &|net| WeightOnly::new(8).apply(net, matrices))?;
+    quantised("mlp_4_bits_zero_points", &|net| WeightOnly::new(4).groups(16).apply(net, matrices))?;
+    codes(to, rng)?;
+    types(to)?;
     let images = noise(&[2, 3, 8, 8], 9);
     let residual = Residual::new(rng);
     to.add("residual", &residual, &[&images], &[], true, &|_, x, _| vec![residual.forward(&x[0])])?;

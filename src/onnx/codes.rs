@@ -12,33 +12,58 @@ use crate::{
     tensor::{Shape, Tensor},
 };
 
-/// Whole numbers that stand for weights.
+/// Whole numbers that stand for weights: each less its group's zero point, times a scale, plus an offset.
 struct Codes {
-    bits: u32,
     codes: Vec<i64>,
     group: usize,
     scales: Vec<f32>,
     zeros: Option<Vec<i64>>,
+    offsets: Option<Vec<f32>>,
+}
+
+impl Codes {
+    /// The type of the fewest bits that has all of them, if one of a byte or less does.
+    fn kind(&self, opset: u64) -> Option<u32> {
+        let all = || self.codes.iter().chain(self.zeros.iter().flatten());
+        let (low, high) = (all().min().copied().unwrap_or(0), all().max().copied().unwrap_or(0));
+        let kinds =
+            [(kind::INT4, -8, 7), (kind::UINT4, 0, 15), (kind::INT8, -128, 127), (kind::UINT8, 0, 255)];
+        let kinds = kinds.iter().skip(if opset >= 21 { 0 } else { 2 });
+        kinds.copied().find(|&(_, from, to)| from <= low && high <= to).map(|(kind, ..)| kind)
+    }
+}
+
+/// Zero points that are worth these offsets, if all of them are whole numbers of steps of a code's range.
+fn whole(offsets: &[f32], scales: &[f32], most: i64) -> Option<Vec<i64>> {
+    let zero = |(&offset, &scale): (&f32, &f32)| {
+        let zero = if offset == 0.0 { 0.0 } else { (-offset / scale).round() };
+        ((0.0..=most as f32).contains(&zero) && -zero * scale == offset).then_some(zero as i64)
+    };
+    offsets.iter().zip(scales).map(zero).collect()
 }
 
 /// What a packed tensor is made of, if its codes are whole numbers of steps.
 fn steps_of(packed: &Packed<f32>) -> Option<Codes> {
-    let codes = packed.codes().filter(|codes| codes.offsets().is_none())?;
+    let codes = packed.codes()?;
     let (list, pruned) = (codes.to_vec(), codes.pruned());
-    let zeros = codes.zero_points();
     let worth = |code: u8| if Some(code) == pruned { 0.0 } else { codes.value(code) };
     let values: Vec<f32> = (0..=u8::MAX).take(1 << codes.bits()).map(worth).collect();
     let used = list.iter().all(|&code| {
         let v = values.get(usize::from(code)).copied().unwrap_or(f32::NAN);
         v.fract() == 0.0 && (-128.0..256.0).contains(&v)
     });
-    used.then(|| Codes {
-        bits: codes.bits(),
-        codes: list.iter().map(|&code| values[usize::from(code)] as i64).collect(),
-        group: codes.group(),
-        scales: codes.scales().unwrap_or_else(|| vec![1.0]),
-        zeros: zeros.map(|zeros| zeros.into_iter().map(i64::from).collect()),
-    })
+    if !used {
+        return None;
+    }
+    let (scales, mut offsets) = (codes.scales().unwrap_or_else(|| vec![1.0]), codes.offsets());
+    let mut zeros = codes.zero_points().map(|zeros| zeros.into_iter().map(i64::from).collect());
+    if zeros.is_none()
+        && let Some(points) = offsets.as_ref().and_then(|all| whole(all, &scales, (1 << codes.bits()) - 1))
+    {
+        (zeros, offsets) = (Some(points), None);
+    }
+    let codes_of = list.iter().map(|&code| values[usize::from(code)] as i64).collect();
+    Some(Codes { codes: codes_of, group: codes.group(), scales, zeros, offsets })
 }
 
 impl Emitter {
@@ -64,6 +89,15 @@ impl Emitter {
             let sizes = self.integers(&sizes);
             return Ok(self.plain("Reshape", &[&name, &sizes]));
         }
+        let turned = |used: &Tensor<f32>| {
+            let own = |v: &Tensor<f32>| v.transpose(0, 1).is_ok_and(|own| same(&own, used));
+            value.rank() == 2 && value.in_memory().is_ok_and(|v| own(&v))
+        };
+        let turned = |i: &usize| self.weights.all.get(*i).is_some_and(|weight| turned(&weight.used));
+        if let Some(place) = made_of.iter().copied().find(turned) {
+            let name = self.parameter(place)?;
+            return Ok(self.permuted(&name, [1, 0]));
+        }
         let Some(first) = made_of.first().and_then(|&i| self.weights.all.get(i)) else {
             return Ok(self.floats(value));
         };
@@ -87,14 +121,14 @@ impl Emitter {
         let state = p.state();
         let value = if let Some(packed) = state.value.held() {
             match steps_of(&packed) {
-                Some(codes) => self.dequantized(&name, used.shape(), codes)?,
+                Some(codes) => self.dequantized(&name, &used, codes)?,
                 None => self.constant(&name, kind::FLOAT, Data::Float(used)),
             }
         } else if let Some((numbers, scales)) = p.numbers().map_err(failed)? {
             let steps = p.steps().ok_or("step sizes that went away")?;
             let codes = numbers.to_vec().into_iter().map(i64::from).collect();
-            let codes = Codes { bits: steps.bits, codes, group: steps.group, scales, zeros: None };
-            self.dequantized(&name, used.shape(), codes)?
+            let codes = Codes { codes, group: steps.group, scales, zeros: None, offsets: None };
+            self.dequantized(&name, &used, codes)?
         } else if let Some((codes, values)) = p.codebook().filter(|_| !p.has_custom()) {
             let mut values = values.effective().map_err(failed)?.to_vec();
             let (codes, mask) = (codes.to_vec(), state.mask.map(|mask| mask.to_vec()));
@@ -180,27 +214,18 @@ impl Emitter {
         Ok(self.node("Gather", &[&values, &index], [int("axis", 0)]))
     }
 
-    /// Whole numbers times step sizes.
-    fn dequantized(&mut self, name: &str, shape: &Shape, of: Codes) -> Checked<String> {
-        let Codes { bits, codes, group, scales, zeros } = of;
-        let groups = Groups::new(shape, group);
+    /// Whole numbers times step sizes, where a type has them and all blocks are of one size; else their values.
+    fn dequantized(&mut self, name: &str, used: &Tensor<f32>, of: Codes) -> Checked<String> {
+        let shape = used.shape();
+        let groups = Groups::new(shape, of.group);
         let (rows, cols) = (groups.rows(), groups.cols());
-        let each = if group == 0 { 1 } else { cols.div_ceil(group) };
-        let own = match (zeros.is_some() || codes.iter().any(|&c| c > 127), bits <= 4 && self.opset >= 21) {
-            (true, true) => kind::UINT4,
-            (true, false) => kind::UINT8,
-            (false, true) => kind::INT4,
-            (false, false) => kind::INT8,
+        let each = if of.group == 0 { 1 } else { cols.div_ceil(of.group) };
+        let ragged = each > 1 && !cols.is_multiple_of(of.group);
+        let Some(own) = of.kind(self.opset).filter(|_| !ragged) else {
+            return Ok(self.constant(name, kind::FLOAT, Data::Float(used.clone())));
         };
-        if group > 0 && each > 1 && !cols.is_multiple_of(group) {
-            // Blocks of a file are all of one size.
-            let zero = |g: usize| zeros.as_ref().and_then(|z| z.get(g)).copied().unwrap_or(0);
-            let value = |i: usize| {
-                (codes[i] - zero(groups.of(i))) as f32 * scales[groups.of(i).min(scales.len() - 1)]
-            };
-            return Ok(self.constant(name, kind::FLOAT, Data::Float(Tensor::from_fn(shape, value))));
-        }
-        let blocks = each > 1 && self.opset >= 21;
+        let Codes { codes, group, scales, zeros, offsets } = of;
+        let blocks = each > 1 && self.opset >= 21 && offsets.is_none();
         // As the sizes of the scales, and the sizes that the codes have for them.
         let (sizes, laid): (Shape, Shape) = match (group, each) {
             (0, _) => (Shape::new(&[]), shape.clone()),
@@ -227,7 +252,15 @@ impl Emitter {
         if sizes.rank() == 2 {
             attributes.push(int("block_size", group as i64));
         }
-        let y = self.node("DequantizeLinear", &inputs, attributes);
+        let mut y = self.node("DequantizeLinear", &inputs, attributes);
+        if let Some(offsets) = offsets {
+            // Of each row of codes, along its other axes.
+            let ones = laid.rank() - sizes.rank();
+            let sizes: Shape = sizes.iter().copied().chain(std::iter::repeat_n(1, ones)).collect();
+            let offsets = Data::Float(Tensor::new(sizes, offsets).map_err(failed)?);
+            let offsets = self.constant(&format!("{name}.offset"), kind::FLOAT, offsets);
+            y = self.plain("Add", &[&y, &offsets]);
+        }
         if laid == *shape {
             return Ok(y);
         }

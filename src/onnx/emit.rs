@@ -265,6 +265,28 @@ impl Emitter {
         }
     }
 
+    /// The matrix that a constant of more axes repeats along all but its last two, if it does.
+    pub fn repeated(&mut self, arg: &Arg) -> Checked<Option<String>> {
+        let Known::Fixed(Fixed { values, made_of }) = &arg.known else { return Ok(None) };
+        let failed = |e: crate::Error| e.to_string();
+        let (Some(first), lead) = (values.first(), arg.shape.len().saturating_sub(2)) else {
+            return Ok(None);
+        };
+        if lead == 0 || first.numel() == 0 {
+            return Ok(None);
+        }
+        let mut one = first.clone();
+        for _ in 0..lead {
+            one = one.select(0, 0).map_err(failed)?;
+        }
+        for value in values {
+            if !one.expand(value.shape().clone()).is_ok_and(|whole| same(&whole, value)) {
+                return Ok(None);
+            }
+        }
+        self.weight(&one, made_of).map(Some)
+    }
+
     fn fixed(&mut self, fixed: &Fixed, dims: &[Dim]) -> Checked<String> {
         let first = fixed.values.first().ok_or("a constant without a value")?;
         if dims.iter().all(|dim| !dim.is_open()) {

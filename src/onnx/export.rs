@@ -29,7 +29,8 @@ type Function<'f> = &'f dyn for<'t> Fn(&'t Tape<f32>, &[Var<'t, f32>], &[Tensor<
 ///
 /// A function is recorded once on example inputs, in evaluation, as [`Program`] records it, and its operations become
 /// nodes. Parameters keep the names that they have in the model, and quantised ones their codes: whole numbers of steps
-/// are a `DequantizeLinear`, of 4 bits where that is enough, and codebooks a `Gather`.
+/// are a `DequantizeLinear`, of 4 bits where that is enough, with an `Add` where offsets belong to them, and codebooks a
+/// `Gather`.
 ///
 /// ```
 /// use kolmo::{Random, Tensor, nn::{Layer, Linear, Relu, Sequential}, onnx::{Export, Model}};

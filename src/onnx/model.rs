@@ -23,9 +23,10 @@ use std::{
 /// A model from an ONNX file. Its weights are parameters under the names that they have there, so it is trained, pruned,
 /// quantised, packed and written as any other model, also as an ONNX file again.
 ///
-/// Whole numbers behind a `DequantizeLinear` become a parameter with [step sizes](Param::set_steps), codes behind a
-/// `Gather` one with a [codebook](Param::set_codebook); running statistics are frozen. Numbers that options are, such
-/// as the bounds of a `Clip`, stay constants.
+/// Whole numbers behind a `DequantizeLinear` become a parameter with [step sizes](Param::set_steps), with zero points
+/// one that is [held as codes](crate::compress::Packed), codes behind a `Gather` one with a
+/// [codebook](Param::set_codebook); running statistics are frozen. Numbers that options are, such as the bounds of a
+/// `Clip`, stay constants.
 ///
 /// ```
 /// use kolmo::{Random, Tape, Tensor, nn::{Layer, Linear, Relu, Sequential}, onnx::{Export, Model}};

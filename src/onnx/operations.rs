@@ -20,6 +20,9 @@ use crate::{
 
 pub(super) fn lower(to: &mut Emitter, seen: &Seen<'_>) -> Checked<String> {
     let [op, ..] = seen.ops[..] else { return Err(REFUSED.into()) };
+    if let TensorOp::Linalg(op) = op {
+        return linalg(to, *op, &seen.x);
+    }
     let names = seen.x.iter().map(|x| to.read(x)).collect::<Checked<Vec<String>>>();
     match (op, &seen.x[..]) {
         (TensorOp::Attend(op), [_, _, _]) => super::attention::attend(to, op, seen, &names?),
@@ -44,7 +47,6 @@ pub(super) fn lower(to: &mut Emitter, seen: &Seen<'_>) -> Checked<String> {
             let (a, b) = (to.read(a)?, to.read(b)?);
             Ok(to.plain("Where", &[&condition, &a, &b]))
         }
-        (TensorOp::Linalg(op), _) => linalg(to, *op, &seen.x, &names?),
         (TensorOp::Conv(Conv::Forward { g, axes }), _) => conv(to, g, *axes, &names?),
         (TensorOp::Conv(Conv::Input { g, axes }), _) => conv_transposed(to, g, *axes, &names?),
         (TensorOp::Recurrence(op), _) => super::recurrent::recurrence(to, *op, &seen.x, &names?),
@@ -102,21 +104,34 @@ impl Emitter {
     }
 }
 
-fn linalg(to: &mut Emitter, op: Linalg, x: &[Arg], names: &[String]) -> Checked<String> {
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    match (op, &names[..]) {
-        (Linalg::Linear, [_, _, _]) => Ok(to.node("Gemm", &names, [int("transB", 1)])),
+fn linalg(to: &mut Emitter, op: Linalg, x: &[Arg]) -> Checked<String> {
+    match (op, x) {
+        (Linalg::Linear, [_, _, _]) => {
+            let names = x.iter().map(|x| to.read(x)).collect::<Checked<Vec<String>>>()?;
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            Ok(to.node("Gemm", &names, [int("transB", 1)]))
+        }
         (Linalg::Matmul { transpose_a, transpose_b }, [a, b]) => {
-            let rank = x.first().map_or(2, |x| x.shape.len());
+            let rank = a.shape.len();
             if rank == 2 && (transpose_a || transpose_b) {
                 let turned = [int("transA", transpose_a.into()), int("transB", transpose_b.into())];
-                return Ok(to.node("Gemm", &names, turned));
+                let names = [to.read(a)?, to.read(b)?];
+                return Ok(to.node("Gemm", &[&names[0], &names[1]], turned));
             }
-            let mut turn = |x: &str, turn: bool| match turn {
-                true => to.permuted(x, (0..rank.saturating_sub(2)).chain([rank - 1, rank - 2])),
-                false => x.to_string(),
+            // One that is the same for all is repeated by the product, if the other is there for each.
+            let (one_a, one_b) = (to.repeated(a)?, to.repeated(b)?);
+            let one_a = one_a.filter(|_| one_b.is_none());
+            let mut operand = |x: &Arg, one: Option<String>, turn: bool| {
+                let (name, rank) = match one {
+                    Some(name) => (name, 2),
+                    None => (to.read(x)?, rank),
+                };
+                Ok::<String, String>(match turn {
+                    true => to.permuted(&name, (0..rank.saturating_sub(2)).chain([rank - 1, rank - 2])),
+                    false => name,
+                })
             };
-            let (a, b) = (turn(a, transpose_a), turn(b, transpose_b));
+            let (a, b) = (operand(a, one_a, transpose_a)?, operand(b, one_b, transpose_b)?);
             Ok(to.plain("MatMul", &[&a, &b]))
         }
         _ => Err(REFUSED.into()),

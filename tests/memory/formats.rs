@@ -1,5 +1,5 @@
 //! Readers of archives of arrays and of graphs of ONNX, which are tested on demand.
-use super::{Net, Use, all, net, packed, train};
+use super::{Net, Use, all, net, packed, stored_at, train};
 use kolmo::{
     Result, Tensor,
     compress::{matrices, quantize},
@@ -42,14 +42,21 @@ pub fn read_npz(path: &Path) -> Option<Use> {
     }))
 }
 
-/// A model with codes and one without.
+/// A model with codes, one without, one whose codes have zero points, and one whose codes have offsets.
 pub fn graphs() -> Vec<Vec<u8>> {
-    let (plain, coded) = (net(), net());
+    let (plain, coded, held) = (net(), net(), net());
     quantize::Quantizer::new(4).channels().attach(&coded, matrices).unwrap();
+    quantize::WeightOnly::new(4).apply(&held, matrices).unwrap();
     let x = Tensor::from_fn([2, 6], |i| (i as f32 * 0.37).sin());
     let bytes =
         |net: &Net| Export::new().to_bytes(net, &[&x], &[], |_, x, _| vec![net.forward(&x[0])]).unwrap();
-    vec![bytes(&plain), bytes(&coded)]
+    let file = data::Gguf::open(stored_at("gguf/types.gguf")).unwrap();
+    let offsets = nn::Param::new(file.packed_tensor::<f32>("q4_1.weight").unwrap());
+    let x = Tensor::ones([1, offsets.shape()[1]]);
+    let offsets = Export::new()
+        .to_bytes(&offsets, &[&x], &[], |tape, x, _| vec![x[0].linear(&tape.param(&offsets), None)])
+        .unwrap();
+    [plain, coded, held].iter().map(bytes).chain([offsets]).collect()
 }
 
 pub fn read_graph(path: &Path) -> Option<Use> {

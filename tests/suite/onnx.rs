@@ -1,5 +1,6 @@
 //! Models go into ONNX files and come back: they give what they gave, whatever the number of examples, and are trained
 //! and shrunk as before. What can't go is refused by name.
+mod held;
 mod nodes;
 mod open;
 

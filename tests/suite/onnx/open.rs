@@ -1,6 +1,7 @@
 //! Files in which several sizes are left open: batch, length, and places before.
 use super::{near, noise};
 use kolmo::{
+    compress::{matrices, quantize::Quantizer},
     nn::*,
     onnx::{Export, Model},
     ops::AttentionOptions,
@@ -78,4 +79,38 @@ fn sizes_that_can_not_be_left_open_are_told() {
     // A square isn't in proportion.
     let error = told(rows(), |x| x.narrow(1, 0, 1).matmul(&x.narrow(1, 0, 1).transpose(0, 1)).flatten(0, 1));
     assert!(error.contains("must stay or grow in proportion"), "{error}");
+}
+
+/// A product with a sequence repeats its weights for each text of the batch: the file doesn't.
+#[test]
+fn weights_that_meet_sequences_are_written_once_and_keep_names_and_codes() -> Result<()> {
+    let index = Tensor::from([[3u32, 1, 39], [0, 4, 7]]);
+    for (coded, most) in [(false, 40 * 16 * 4 + 1000), (true, 40 * 16 / 2 + 40 * 4 + 1000)] {
+        let table = Embedding::new(40, 16, &mut Random::new(1));
+        if coded {
+            Quantizer::new(4).channels().attach(&table, matrices)?;
+        }
+        let run = |tape: &'_ Tape, index: &Tensor<u32>| -> Result<Tensor> {
+            let y = table.forward(index, tape).linear(&tape.param(&table.weight), None);
+            Ok(y.value()?.clone())
+        };
+        for open in [false, true] {
+            let export = Export::new();
+            let export = if open { export.dynamic_axes("batch", &[(0, 0)]) } else { export };
+            let bytes = export.to_bytes(&table, &[], &[&index], |tape, _, index| {
+                vec![table.forward(&index[0], tape).linear(&tape.param(&table.weight), None)]
+            })?;
+            assert!(bytes.len() <= most, "codes {coded}, open {open}: {} bytes", bytes.len());
+            let file = Model::from_bytes(&bytes)?;
+            let mut params = named_params::<f32>(&file);
+            params.retain(|(name, _)| name != "weight.steps");
+            assert_eq!(params.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["weight"]);
+            assert_eq!(params[0].1.steps().is_some(), coded);
+            let tape = Tape::inference();
+            let index = if open { Tensor::cat(&[&index, &index, &index], 0)? } else { index.clone() };
+            let own = tape.constant(run(&tape, &index)?);
+            near(&file.forward(&tape, &[], &[index]), &[own], &format!("codes {coded}, open {open}"));
+        }
+    }
+    Ok(())
 }
