@@ -217,7 +217,7 @@ fn squeeze(source: &Source, bytes: &[u8], window: usize, piece: usize) -> Fails<
     let count = known.iter().flatten().map(Vec::len).sum();
     let (helped, plain): (Vec<usize>, Vec<usize>) = (0..pieces.len()).partition(|&i| known[i].is_some());
     for i in plain {
-        coded[i].1 = file::encode(pieces[i], MEMORY, |_| {});
+        coded[i].1 = file::encode(pieces[i], &[], MEMORY, |_| {});
     }
     // Rows of products with packed matrices don't depend on how many there are.
     let matrices = named_params::<f32>(&source.model).into_iter().filter(|(_, p)| p.shape().rank() > 1);
@@ -256,7 +256,7 @@ const MEMORY: u64 = 1024;
 /// What [`squeeze`] was given, and how many tokens it was.
 fn expand(source: &Source, file: &[u8]) -> Fails<(Vec<u8>, usize)> {
     let Some([FORM, rest @ ..]) = file.strip_prefix(file::MAGIC) else {
-        return Ok((file::decode(file, MEMORY, |_, _| {})?, 0));
+        return Ok((file::decode(file, &[], MEMORY, |_, _| {})?, 0));
     };
     let mut rest = rest;
     ArithmeticVersion::check(take(&mut rest)?)?;
@@ -289,7 +289,7 @@ fn expand(source: &Source, file: &[u8]) -> Fails<(Vec<u8>, usize)> {
             );
         }
         match kind {
-            0 => texts[i] = file::decode(coded, MEMORY, |_, _| {})?,
+            0 => texts[i] = file::decode(coded, &[], MEMORY, |_, _| {})?,
             _ => helped.push((i, coded, length as usize)),
         }
     }
