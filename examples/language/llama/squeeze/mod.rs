@@ -5,7 +5,7 @@
 //! | bytes | what |
 //! | --- | --- |
 //! | 3 | `sqz` |
-//! | 1 | version and form: 0x20 |
+//! | 1 | version and form: 0x21 |
 //! | 1 | the arithmetic that the model ran on |
 //! | 16 | the model's hash |
 //! | 4 | CRC-32 of the bytes, low byte first |
@@ -88,7 +88,7 @@ impl Squeezing {
     }
 }
 
-const FORM: u8 = 0x20;
+const FORM: u8 = 0x21;
 /// Pieces that go through the model at a time.
 const TOGETHER: usize = 8;
 /// No byte takes fewer bits than this many make one of.
