@@ -7,6 +7,7 @@
 //! cargo run --release --example squeeze                       # the crate's source, its beginning, there and back
 //! cargo run --release --example squeeze -- FILE OUT
 //! cargo run --release --example squeeze -- --decode FILE OUT
+//! cargo run --release --example squeeze -- --prime KNOWN FILE OUT    # as what follows a text that the decoder has too
 //! ```
 mod file;
 mod lines;
@@ -37,6 +38,10 @@ struct Options {
     #[arg(long, value_name = "MIB", default_value_t = 1024)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=65_536))]
     memory: u64,
+    /// A text that stands before the file, so to speak: what it teaches is known when the file begins. Decoding
+    /// takes the same
+    #[arg(long, value_name = "FILE", requires = "file")]
+    prime: Option<PathBuf>,
     /// No bar and no words
     #[arg(long)]
     quiet: bool,
@@ -47,40 +52,41 @@ fn main() -> Result<()> {
     let (Some(path), Some(out)) = (&options.file, &options.out) else {
         let bytes = text::source()?.into_bytes();
         let bytes = &bytes[..bytes.len().min(100_000)];
-        let file = squeeze(bytes, &options)?;
-        if file::decode(&file, options.memory, |_, _| {})? != bytes {
+        let file = squeeze(bytes, &[], &options);
+        if file::decode(&file, &[], options.memory, |_, _| {})? != bytes {
             return Err("the text did not come back".into());
         }
         println!("and back, to the byte");
         return Ok(());
     };
-    let bytes = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let read = |path: &PathBuf| fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
+    let (bytes, prime) = (read(path)?, options.prime.as_ref().map(read).transpose()?.unwrap_or_default());
     let result = if options.decode {
         let bar = bar(&options, bytes.len() as u64);
-        let result = file::decode(&bytes, options.memory, |done, all| {
+        let result = file::decode(&bytes, &prime, options.memory, |done, all| {
             bar.set_length(all);
             bar.set_position(done);
         });
         bar.finish_and_clear();
         result.map_err(|error| format!("{}: {error}", path.display()))?
     } else {
-        squeeze(&bytes, &options)?
+        squeeze(&bytes, &prime, &options)
     };
     Ok(kolmo::data::write_file(result, out)?)
 }
 
 /// Squeezes bytes and says what came out.
-fn squeeze(bytes: &[u8], options: &Options) -> Result<Vec<u8>> {
+fn squeeze(bytes: &[u8], prime: &[u8], options: &Options) -> Vec<u8> {
     let begun = Instant::now();
-    let bar = bar(options, bytes.len() as u64);
-    let file = file::encode(bytes, options.memory, |done| bar.set_position(done));
+    let bar = bar(options, (prime.len() + bytes.len()) as u64);
+    let file = file::encode(bytes, prime, options.memory, |done| bar.set_position(done));
     bar.finish_and_clear();
     if !options.quiet {
         let (from, to, seconds) = (bytes.len(), file.len(), begun.elapsed().as_secs_f64());
         let bits = 8.0 * to as f64 / from.max(1) as f64;
         println!("{from} bytes in {to}, {bits:.4} bits a byte, {seconds:.1} s");
     }
-    Ok(file)
+    file
 }
 
 fn bar(options: &Options, length: u64) -> ProgressBar {

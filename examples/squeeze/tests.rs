@@ -51,9 +51,9 @@ fn any_bytes_come_back_and_are_never_much_longer() {
     for seed in 0..inputs(25) {
         let bytes =
             if seed == 0 { Vec::new() } else { Draw(seed).bytes(if seed % 64 == 1 { 2000 } else { 60 }) };
-        let file = encode(&bytes, 1 << (seed % 3), |_| {});
+        let file = encode(&bytes, &[], 1 << (seed % 3), |_| {});
         assert!(file.len() <= bytes.len() + OVERHEAD, "seed {seed}: {} bytes in {}", bytes.len(), file.len());
-        assert!(decode(&file, 4, |_, _| {}).unwrap() == bytes, "seed {seed}");
+        assert!(decode(&file, &[], 4, |_, _| {}).unwrap() == bytes, "seed {seed}");
     }
 }
 
@@ -61,7 +61,7 @@ fn any_bytes_come_back_and_are_never_much_longer() {
 fn damaged_and_cut_files_are_errors() {
     let bytes = b"It was the best of times, it was the worst of times, it was the age of wisdom, it was ..."
         .repeat(2);
-    let file = encode(&bytes, 16, |_| {});
+    let file = encode(&bytes, &[], 16, |_| {});
     assert!(file.len() < bytes.len());
     for seed in 0..inputs(15) {
         let (mut draw, mut damaged) = (Draw(seed), file.clone());
@@ -72,17 +72,29 @@ fn damaged_and_cut_files_are_errors() {
             _ => damaged[draw.below(file.len() as u64) as usize] ^= 1 << draw.below(8),
         }
         if damaged != file {
-            let result = decode(&damaged, 16, |_, _| {});
+            let result = decode(&damaged, &[], 16, |_, _| {});
             assert!(result.is_err() || result.unwrap() == bytes, "seed {seed}");
         }
     }
 }
 
 #[test]
+fn what_follows_a_known_text_takes_less_and_needs_that_text() {
+    let text = include_bytes!("../../LICENSE-APACHE");
+    let (known, rest) = text[..4000].split_at(3000);
+    let (alone, after) = (encode(rest, &[], 4, |_| {}), encode(rest, known, 4, |_| {}));
+    assert!(5 * after.len() < 4 * alone.len(), "{} bytes, {} alone", after.len(), alone.len());
+    assert!(decode(&after, known, 4, |_, _| {}).unwrap() == rest);
+    assert!(decode(&alone, known, 4, |_, _| {}).unwrap() == rest);
+    let why = |prime: &[u8]| decode(&after, prime, 4, |_, _| {}).unwrap_err().to_string();
+    assert!(why(&[]).contains("--prime takes: none is given") && why(rest).contains("this one has"));
+}
+
+#[test]
 fn a_file_takes_no_memory_on_its_word() {
     let said = |table: u8, length: &[u8]| {
         let file = [b"sqz\x12\0\0\0\0\0", &[table][..], length, &[1, 2, 3]].concat();
-        decode(&file, 1, |_, _| {}).unwrap_err().to_string()
+        decode(&file, &[], 1, |_, _| {}).unwrap_err().to_string()
     };
     assert!(said(10, &[0xff, 0xff, 0xff, 0x7f]).contains("3 bytes can't hold 268435455"));
     assert!(said(31, &[5]).contains("takes 65536 MiB for its table"));
@@ -142,7 +154,7 @@ fn line_ends_of_wrapped_paragraphs_cost_little_and_come_back() {
 fn the_bytes_of_a_file_are_those_of_every_machine() {
     let text = include_bytes!("../../LICENSE-APACHE");
     let mut crc = Crc::new();
-    crc.update(&encode(&text[..3000], 16, |_| {}));
+    crc.update(&encode(&text[..3000], &[], 16, |_| {}));
     assert_eq!((crc.amount(), crc.sum()), (986, 3_577_335_207));
 }
 

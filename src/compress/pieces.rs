@@ -9,7 +9,7 @@ mod stream;
 mod tests;
 mod tracker;
 
-pub(super) use codes::{Low, Scheme, code_codes};
+pub(super) use codes::{Scheme, Way, code_codes};
 pub(super) use mask::code_mask;
 pub(super) use numbers::{read_numbers, write_numbers};
 pub(super) use stream::{Reader, Unsound, Writer};

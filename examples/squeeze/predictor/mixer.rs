@@ -70,19 +70,34 @@ pub struct Mixer {
     second: Layer,
     middle: Vec<f32>,
     ends: Vec<f32>,
+    rates: [Rate; 2],
     seen: u32,
+}
+
+/// How far a layer's weights go: quick to start, calm later.
+#[derive(Clone, Copy)]
+pub struct Rate {
+    pub calm: f32,
+    /// What is added at the beginning, of which half is left after 4,000 bits.
+    pub first: f32,
+}
+
+impl Rate {
+    fn after(self, bits: f32) -> f32 {
+        self.calm + self.first / (1.0 + bits / 4000.0)
+    }
 }
 
 impl Mixer {
     /// With the weights that the first layer's sets begin with, and `past` those of what goes past it; all
     /// else of the second layer begins alike, so that its weights add up to 1.
-    pub fn new(weights: Vec<f32>, sets: &[usize], last: &[usize], past: &[f32]) -> Mixer {
+    pub fn new(weights: Vec<f32>, sets: &[usize], last: &[usize], past: &[f32], rates: [Rate; 2]) -> Mixer {
         let first = Layer::new(weights, sets);
         let each = (1.0 - past.iter().sum::<f32>()) / sets.len() as f32;
         let begin: Vec<f32> = sets.iter().map(|_| each).chain(past.iter().copied()).collect();
         let middle = vec![0.0; begin.len().next_multiple_of(LANES)];
         let second = Layer::new(begin, last);
-        Mixer { first, second, middle, ends: vec![0.0; last.len()], seen: 0 }
+        Mixer { first, second, middle, ends: vec![0.0; last.len()], rates, seen: 0 }
     }
 
     /// Log-odds of the next bit.
@@ -94,10 +109,9 @@ impl Mixer {
     }
 
     pub fn update(&mut self, x: &[f32], bit: bool) {
-        // Quick to start, calm later.
-        let t = self.seen as f32;
+        let [first, second] = self.rates.map(|rate| rate.after(self.seen as f32));
         self.seen = (self.seen + 1).min(1 << 24);
-        self.first.update(x, bit, 0.0015 + 0.012 / (1.0 + t / 4000.0));
-        self.second.update(&self.middle, bit, 0.002 + 0.01 / (1.0 + t / 4000.0));
+        self.first.update(x, bit, first);
+        self.second.update(&self.middle, bit, second);
     }
 }

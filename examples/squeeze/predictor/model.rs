@@ -4,7 +4,7 @@ use super::{
     evidence::{EACH, Evidence},
     maps::{Counter, Refine},
     matches::Match,
-    mixer::Mixer,
+    mixer::{Mixer, Rate},
     numbers::{LANES, Stretch, squash},
     recurrent::Recurrent,
 };
@@ -28,6 +28,13 @@ pub const SURE: usize = 48;
 /// Sets of weights by a guest: of the first layer by how sure it is and where it is, of the last by the first.
 const GUEST_SETS: [usize; 2] = [SURE * PLACES, SURE];
 pub const PLACES: usize = 32;
+
+/// How far the two layers' weights go. Beside a guest, who is right as a rule, there is less to be found out.
+const RATES: [Rate; 2] = [Rate { calm: 0.0015, first: 0.012 }, Rate { calm: 0.002, first: 0.01 }];
+const GUEST_RATES: [Rate; 2] = [Rate { calm: 0.0004, first: 0.002 }, Rate { calm: 0.0015, first: 0.003 }];
+/// What the mixer's own word weighs, and each that is refined.
+const SHARES: (f32, [f32; 4]) = (0.4, [0.1, 0.2, 0.15, 0.15]);
+const GUEST_SHARES: (f32, [f32; 4]) = (0.76, [0.04, 0.08, 0.06, 0.06]);
 
 /// Contexts that have plain counters beside their histories: orders 2 to 5, the word, the word after another.
 const DIRECT: [usize; 6] = [1, 2, 3, 4, 8, 9];
@@ -98,7 +105,7 @@ impl Model {
             hashes: [0; CONTEXTS],
             order0: vec![Counter::new(0.5, 0); 256],
             order1: vec![Counter::new(0.5, 0); contexts],
-            mixer: Mixer::new(weights, &sets, &last, &past),
+            mixer: Mixer::new(weights, &sets, &last, &past, if guest { GUEST_RATES } else { RATES }),
             refined: [refine(256), refine(contexts), refine(contexts), refine(contexts)],
             inputs: [0.0; INPUTS],
             node: 1,
@@ -192,8 +199,8 @@ impl Model {
         let hashed = |bytes: u64| (mix(bytes, node as u64) >> 40) as usize & (self.order1.len() - 1);
         let (two, three) = (hashed(self.text.last & 0xffff), hashed(self.text.last & 0xff_ffff | 1 << 24));
         let places = [node, self.order1(), two, three];
-        let shares = [0.1, 0.2, 0.15, 0.15];
-        let mut p = squash(odds) * 0.4;
+        let (share, shares) = if self.guest { GUEST_SHARES } else { SHARES };
+        let mut p = squash(odds) * share;
         for ((refine, place), share) in self.refined.iter_mut().zip(places).zip(shares) {
             p += refine.refine(odds, place) * share;
         }

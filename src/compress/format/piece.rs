@@ -4,7 +4,7 @@ use super::{
     parts::put_number,
 };
 use crate::compress::pieces::{
-    Low, Reader, Scheme, Unsound, Writer, code_codes, code_mask, read_numbers, write_numbers,
+    Reader, Scheme, Unsound, Way, Writer, code_codes, code_mask, read_numbers, write_numbers,
 };
 
 /// Places of a piece, about; it has 16 rows at least.
@@ -149,10 +149,10 @@ impl Kind<'_> {
                     part(1, masks(&mut mask));
                 }
                 if let Some(scheme) = self.scheme(scales, shifts, masked.then_some(&mask)) {
-                    let low = scheme.low(codes);
+                    let way = scheme.way(codes);
                     let mut writer = Writer::default();
-                    code_codes(&mut writer, &scheme, low, codes);
-                    let mut bytes = vec![low as u8];
+                    code_codes(&mut writer, &scheme, way, codes);
+                    let mut bytes = vec![way.number()];
                     bytes.extend(writer.finish());
                     part(2, bytes);
                 }
@@ -221,9 +221,9 @@ impl Kind<'_> {
         let Rows { codes, mask, scales, shifts, .. } = rows;
         let masked = (!mask.is_empty()).then_some(&mask[..]);
         let scheme = self.scheme(scales, shifts, masked).ok_or(Unsound)?;
-        let (&low, stream) = part.split_first().ok_or(Unsound)?;
+        let (&way, stream) = part.split_first().ok_or(Unsound)?;
         let mut reader = Reader::new(stream);
-        code_codes(&mut reader, &scheme, Low::of(low).ok_or(Unsound)?, codes);
+        code_codes(&mut reader, &scheme, Way::of(way).ok_or(Unsound)?, codes);
         reader.end()?;
         let kept = |i: usize| mask.is_empty() || mask.get(i) == Some(&1);
         let bad = codes.iter().enumerate().any(|(i, &code)| usize::from(code) >= scheme.count && kept(i));

@@ -39,23 +39,42 @@ pub(crate) enum Low {
     All,
 }
 
-impl Low {
+/// How codes are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Way {
+    pub low: Low,
+    /// Whether what counts of the two tables is learnt: so it is in all that is written, in older files both
+    /// count alike.
+    pub weighed: bool,
+}
+
+impl Way {
     /// Of its number in a file.
-    pub(crate) fn of(number: u8) -> Option<Low> {
-        [Low::None, Low::Ends, Low::All].get(usize::from(number)).copied()
+    pub(crate) fn of(number: u8) -> Option<Way> {
+        let low = [Low::None, Low::Ends, Low::All][usize::from(number % 3)];
+        (number < 6).then_some(Way { low, weighed: number > 2 })
+    }
+
+    pub(crate) fn number(self) -> u8 {
+        self.low as u8 + 3 * u8::from(self.weighed)
     }
 }
 
 impl Scheme<'_> {
+    /// How codes are told best.
+    pub(crate) fn way(&self, codes: &mut [u8]) -> Way {
+        Way { low: self.low(codes), weighed: true }
+    }
+
     /// Whose low bits are worth predicting. All of them take time, so that they have to save more.
-    pub(crate) fn low(&self, codes: &mut [u8]) -> Low {
+    fn low(&self, codes: &mut [u8]) -> Low {
         if low_bits(self.count) == 0 {
             return Low::None;
         }
         let sample = codes.len().min((SAMPLE / self.columns.max(1)).max(1) * self.columns);
         let [none, ends, all] = [Low::None, Low::Ends, Low::All].map(|low| {
             let mut writer = Writer::default();
-            code_codes(&mut writer, self, low, &mut codes[..sample]);
+            code_codes(&mut writer, self, Way { low, weighed: true }, &mut codes[..sample]);
             writer.finish().len()
         });
         let (least, low) = if ends < none { (ends, Low::Ends) } else { (none, Low::None) };
@@ -71,7 +90,15 @@ fn log(x: u32) -> i32 {
 }
 
 /// Rows of codes, in place; where the mask has none they are left as they are.
-pub(crate) fn code_codes<C: Coder>(coder: &mut C, scheme: &Scheme, predicted: Low, codes: &mut [u8]) {
+pub(crate) fn code_codes<C: Coder>(coder: &mut C, scheme: &Scheme, way: Way, codes: &mut [u8]) {
+    if way.weighed {
+        code::<true, C>(coder, scheme, way.low, codes);
+    } else {
+        code::<false, C>(coder, scheme, way.low, codes);
+    }
+}
+
+fn code<const LEARNT: bool, C: Coder>(coder: &mut C, scheme: &Scheme, predicted: Low, codes: &mut [u8]) {
     let Scheme { columns, count, group, shifted, .. } = *scheme;
     let low = low_bits(count);
     let (last, base) = (count.saturating_sub(1) as u8, 64 * (low as i32 + 1));
@@ -113,7 +140,7 @@ pub(crate) fn code_codes<C: Coder>(coder: &mut C, scheme: &Scheme, predicted: Lo
                         (24 * size + state, (spread >> 2).clamp(0, 47) as usize)
                     };
                     let code = &mut lines[i];
-                    let high = coder.symbol::<false, _, _>((&mut one, &mut other), contexts, *code >> low);
+                    let high = coder.symbol::<LEARNT, _, _>((&mut one, &mut other), contexts, *code >> low);
                     let mut value = high << low;
                     if low > 0 {
                         let given = *code & ((1 << low) - 1);
@@ -124,7 +151,7 @@ pub(crate) fn code_codes<C: Coder>(coder: &mut C, scheme: &Scheme, predicted: Lo
                         };
                         let high = usize::from(high);
                         value |= match predict {
-                            true => coder.symbol::<false, _, _>(
+                            true => coder.symbol::<LEARNT, _, _>(
                                 (&mut upper, &mut ends),
                                 (high, 4 * high + seen[row]),
                                 given,

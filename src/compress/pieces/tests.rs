@@ -1,4 +1,6 @@
-use super::*;
+use super::{codes::Low, *};
+
+const ALL: Way = Way { low: Low::All, weighed: true };
 
 fn noise(i: usize) -> u64 {
     (i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 17
@@ -22,15 +24,15 @@ fn scheme(rows: usize, columns: usize, count: usize, group: usize, shifted: bool
     Scheme { columns, count, group, scales, zeros, shifted, mask: None }
 }
 
-fn written(scheme: &Scheme, low: Low, codes: &[u8]) -> Vec<u8> {
+fn written(scheme: &Scheme, way: Way, codes: &[u8]) -> Vec<u8> {
     let mut writer = Writer::default();
-    code_codes(&mut writer, scheme, low, &mut codes.to_vec());
+    code_codes(&mut writer, scheme, way, &mut codes.to_vec());
     writer.finish()
 }
 
-fn read(scheme: &Scheme, low: Low, bytes: &[u8], len: usize) -> (Vec<u8>, Result<(), Unsound>) {
+fn read(scheme: &Scheme, way: Way, bytes: &[u8], len: usize) -> (Vec<u8>, Result<(), Unsound>) {
     let (mut codes, mut reader) = (vec![0; len], Reader::new(bytes));
-    code_codes(&mut reader, scheme, low, &mut codes);
+    code_codes(&mut reader, scheme, way, &mut codes);
     (codes, reader.end())
 }
 
@@ -44,14 +46,14 @@ fn codes_of_every_kind_come_back() {
                 let mask: Vec<u8> = (0..codes.len()).map(|i| u8::from(!noise(i).is_multiple_of(3))).collect();
                 for masked in [false, true] {
                     scheme.mask = masked.then_some(&mask);
-                    for low in [Low::None, Low::Ends, Low::All] {
-                        let bytes = written(&scheme, low, &codes);
-                        let (found, end) = read(&scheme, low, &bytes, codes.len());
+                    for way in (0..6).filter_map(Way::of) {
+                        let bytes = written(&scheme, way, &codes);
+                        let (found, end) = read(&scheme, way, &bytes, codes.len());
                         let kept = |i: usize| !masked || mask[i] == 1;
                         let expected = codes.iter().enumerate().map(|(i, &c)| if kept(i) { c } else { 0 });
                         assert!(
                             end.is_ok() && expected.eq(found),
-                            "{rows}x{columns} {count} {group} {low:?}"
+                            "{rows}x{columns} {count} {group} {way:?}"
                         );
                     }
                 }
@@ -99,16 +101,16 @@ fn numbers_and_masks_come_back() {
 fn no_other_bytes_are_taken_for_what_was_written() {
     let (rows, columns, count) = (16, 40, 50);
     let (codes, scheme) = (codes(rows, columns, count), scheme(rows, columns, count, 8, true));
-    let bytes = written(&scheme, Low::All, &codes);
+    let bytes = written(&scheme, ALL, &codes);
     let sound = |bytes: &[u8]| {
-        let (found, end) = read(&scheme, Low::All, bytes, codes.len());
+        let (found, end) = read(&scheme, ALL, bytes, codes.len());
         end.is_ok() && found != codes
     };
     for end in 0..bytes.len() {
-        assert!(read(&scheme, Low::All, &bytes[..end], codes.len()).1.is_err(), "cut at {end}");
+        assert!(read(&scheme, ALL, &bytes[..end], codes.len()).1.is_err(), "cut at {end}");
     }
     for more in 1..9 {
-        assert!(read(&scheme, Low::All, &[&bytes[..], &vec![0; more]].concat(), codes.len()).1.is_err());
+        assert!(read(&scheme, ALL, &[&bytes[..], &vec![0; more]].concat(), codes.len()).1.is_err());
     }
     // A state has 31 bits that say where it began: a change isn't seen once in so many times.
     for i in 0..8 * bytes.len() {
@@ -118,17 +120,27 @@ fn no_other_bytes_are_taken_for_what_was_written() {
     }
     for i in 0..200 {
         let any: Vec<u8> = (0..4 * i).map(|k| noise(k + 1000 * i) as u8).collect();
-        let _ = (
-            read(&scheme, Low::All, &any, codes.len()),
-            read_numbers(&any, 32, 8, None, None, &mut [0; 100]),
-        );
+        let _ = (read(&scheme, ALL, &any, codes.len()), read_numbers(&any, 32, 8, None, None, &mut [0; 100]));
         code_mask(&mut Reader::new(&any), 7, &mut [0; 100]);
     }
 }
 
 #[test]
+fn ways_have_numbers_and_what_counts_is_worth_learning() {
+    for number in 0..=u8::MAX {
+        assert_eq!(Way::of(number).map(Way::number), (number < 6).then_some(number));
+    }
+    // Neighbours of a row are alike, which one of the two contexts knows nothing of.
+    let (rows, columns) = (64, 256);
+    let codes: Vec<u8> = (0..rows * columns).map(|i| (8 + noise(i) % (1 + i as u64 % 8)) as u8).collect();
+    let scheme = scheme(rows, columns, 16, 32, false);
+    let [alike, weighed] = [0, 3].map(|number| written(&scheme, Way::of(number).unwrap(), &codes).len());
+    assert!(weighed < alike, "{weighed} bytes, {alike} where both count alike");
+}
+
+#[test]
 fn what_is_the_same_everywhere_takes_next_to_nothing() {
     let scheme = scheme(64, 256, 16, 0, false);
-    assert!(written(&scheme, Low::None, &vec![8; 64 * 256]).len() < 150);
+    assert!(written(&scheme, Way { low: Low::None, weighed: false }, &vec![8; 64 * 256]).len() < 150);
     assert!(write_numbers(32, 256, None, None, &mut vec![0x3f80_0000; 64 * 256]).len() < 300);
 }

@@ -48,6 +48,9 @@ impl Writer {
     fn add(&mut self, number: u32) {
         let mut carry = number;
         for digit in self.digits.iter_mut().rev() {
+            if carry == 0 {
+                break;
+            }
             carry += u32::from(*digit);
             *digit = (carry % 64) as u8;
             carry /= 64;

@@ -58,6 +58,12 @@ impl<'a> Guide<'a> {
         Ok(logits.chunks(logits.len() / new).map(<[f32]>::to_vec).collect())
     }
 
+    /// So many of the first text's last tokens, or what is seen of them.
+    pub fn recent(&self, count: usize) -> &[u32] {
+        let seen = self.seen.first().map_or(&[][..], Vec::as_slice);
+        &seen[seen.len().saturating_sub(count)..]
+    }
+
     /// What each text goes on with, in turn; those that go on with nothing are left from then on.
     pub fn push(&mut self, tokens: &[Option<u32>]) -> Fails<()> {
         let stay: Vec<u32> = (0..).zip(tokens).filter_map(|(i, token)| token.map(|_| i)).collect();

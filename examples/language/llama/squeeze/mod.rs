@@ -5,7 +5,7 @@
 //! | bytes | what |
 //! | --- | --- |
 //! | 3 | `sqz` |
-//! | 1 | version and form: 0x20 |
+//! | 1 | version and form: 0x21, or 0x22 if adapters learn from what was coded |
 //! | 1 | the arithmetic that the model ran on |
 //! | 16 | the model's hash |
 //! | 4 | CRC-32 of the bytes, low byte first |
@@ -17,6 +17,7 @@
 mod file;
 mod guide;
 mod hash;
+mod learner;
 #[path = "../../../squeeze/lines.rs"]
 mod lines;
 #[path = "../../../squeeze/parts.rs"]
@@ -39,6 +40,7 @@ use kolmo::{
     compress::coding::{ArithmeticVersion, BitCoder, Decoder, Encoder},
     nn::named_params,
 };
+use learner::{EVERY, Learner};
 use lines::Lines;
 use parts::{checksum, put_lines, put_number, take, take_bytes, take_lines, take_number};
 use std::{fs, path::PathBuf, time::Instant};
@@ -62,6 +64,10 @@ pub struct Squeezing {
     /// Bytes of a piece, in thousands: more pieces are quicker, fewer are smaller.
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
     piece: u32,
+    /// Adapters beside the model's weights learn from the text as it is told: smaller, and slower, as pieces
+    /// come one after the other.
+    #[arg(long, requires = "squeeze")]
+    learn: bool,
 }
 
 impl Squeezing {
@@ -75,7 +81,10 @@ impl Squeezing {
         let began = Instant::now();
         let (result, tokens) = match self.expand {
             Some(_) => expand(source, &bytes).map_err(|why| told(&why))?,
-            None => squeeze(source, &bytes, self.context as usize, 1000 * self.piece as usize)?,
+            None => {
+                let (window, piece) = (self.context as usize, 1000 * self.piece as usize);
+                squeeze(source, &bytes, window, piece, self.learn)?
+            }
         };
         let (seconds, speed) = (began.elapsed().as_secs_f64(), tokens as f64 / began.elapsed().as_secs_f64());
         let (long, short) = (bytes.len().max(result.len()), bytes.len().min(result.len()));
@@ -88,7 +97,9 @@ impl Squeezing {
     }
 }
 
-const FORM: u8 = 0x20;
+const FORM: u8 = 0x21;
+/// The same with a [`Learner`].
+const LEARNING: u8 = 0x22;
 /// Pieces that go through the model at a time.
 const TOGETHER: usize = 8;
 /// No byte takes fewer bits than this many make one of.
@@ -134,28 +145,40 @@ fn code_known(
     vocabulary: &Vocabulary,
     window: usize,
     lane: &mut Lane<Encoder>,
+    mut learner: Option<&mut Learner>,
 ) -> Fails<()> {
     let mut guide = Guide::new(&source.model, 1, first(source), window);
     let mut likely = Likely::new(vocabulary);
     let tokens: Vec<u32> = lane.given.iter().map(|&place| vocabulary.token(place).0).collect();
     let bar = bar(tokens.len(), "tokens");
     while lane.tokens < tokens.len() {
-        for logits in guide.logits_of(&tokens[lane.tokens..])? {
+        let end = match learner {
+            Some(_) => tokens.len().min((lane.tokens / EVERY + 1) * EVERY),
+            None => tokens.len(),
+        };
+        for logits in guide.logits_of(&tokens[lane.tokens..end])? {
             likely.set(&logits)?;
             lane.token(&likely)?;
             bar.inc(1);
+        }
+        if let Some(learner) = &mut learner
+            && lane.tokens == end
+            && end < tokens.len()
+        {
+            learner.learn(&source.model, guide.recent(EVERY + 1))?;
         }
     }
     bar.finish_and_clear();
     Ok(())
 }
 
-/// Codes texts side by side.
+/// Codes texts side by side, or one with a learner.
 fn code<C: BitCoder>(
     source: &Source,
     vocabulary: &Vocabulary,
     window: usize,
     lanes: &mut [Lane<C>],
+    mut learner: Option<&mut Learner>,
 ) -> Fails<()> {
     let mut lanes: Vec<&mut Lane<C>> = lanes.iter_mut().filter(|lane| lane.length > 0).collect();
     let mut guide = Guide::new(&source.model, lanes.len(), first(source), window);
@@ -173,6 +196,11 @@ fn code<C: BitCoder>(
         guide.push(&tokens)?;
         let mut tokens = tokens.iter();
         lanes.retain(|_| tokens.next().is_some_and(Option::is_some));
+        if let (Some(learner), [lane]) = (&mut learner, &lanes[..])
+            && lane.tokens.is_multiple_of(EVERY)
+        {
+            learner.learn(&source.model, guide.recent(EVERY + 1))?;
+        }
     }
     bar.finish_and_clear();
     Ok(())
@@ -206,9 +234,17 @@ fn cut(mut text: &[u8], most: usize) -> Vec<&[u8]> {
     pieces
 }
 
-/// A file of these bytes, and how many tokens they are.
-fn squeeze(source: &Source, bytes: &[u8], window: usize, piece: usize) -> Fails<(Vec<u8>, usize)> {
+/// A file of these bytes, and how many tokens they are; one learns from them if that is wanted.
+fn squeeze(
+    source: &Source,
+    bytes: &[u8],
+    window: usize,
+    piece: usize,
+    learn: bool,
+) -> Fails<(Vec<u8>, usize)> {
     let vocabulary = Vocabulary::of(&source.tokenizer)?;
+    let hash = model_hash(source, &vocabulary)?;
+    let mut learner = if learn { Some(Learner::beside(&source.model)?) } else { None };
     let (lines, text) = Lines::take(bytes);
     let pieces = cut(&text, piece);
     let mut coded: Vec<(bool, Vec<u8>)> = vec![(false, Vec::new()); pieces.len()];
@@ -217,26 +253,30 @@ fn squeeze(source: &Source, bytes: &[u8], window: usize, piece: usize) -> Fails<
     let count = known.iter().flatten().map(Vec::len).sum();
     let (helped, plain): (Vec<usize>, Vec<usize>) = (0..pieces.len()).partition(|&i| known[i].is_some());
     for i in plain {
-        coded[i].1 = file::encode(pieces[i], MEMORY, |_| {});
+        coded[i].1 = file::encode(pieces[i], &[], MEMORY, |_| {});
     }
     // Rows of products with packed matrices don't depend on how many there are.
     let matrices = named_params::<f32>(&source.model).into_iter().filter(|(_, p)| p.shape().rank() > 1);
     let packed = matrices.map(|(_, p)| p.value()).all(|value| value.packed().is_some());
-    for some in helped.chunks(TOGETHER) {
+    let together = if learner.is_some() { 1 } else { TOGETHER };
+    for some in helped.chunks(together) {
         let lane =
             |&i: &usize| Lane::new(Encoder::new(), known[i].clone().unwrap_or_default(), pieces[i].len());
         let mut lanes: Vec<Lane<Encoder>> = some.iter().map(lane).collect();
         if packed {
-            lanes.iter_mut().try_for_each(|lane| code_known(source, &vocabulary, window, lane))?;
+            for lane in &mut lanes {
+                code_known(source, &vocabulary, window, lane, learner.as_mut())?;
+            }
         } else {
-            code(source, &vocabulary, window, &mut lanes)?;
+            code(source, &vocabulary, window, &mut lanes, learner.as_mut())?;
         }
         for (&i, lane) in some.iter().zip(lanes) {
             coded[i] = (true, lane.stream.coder.finish());
         }
     }
-    let mut file = [file::MAGIC, &[FORM, ArithmeticVersion::here().byte()]].concat();
-    file.extend(model_hash(source, &vocabulary)?);
+    let form = if learner.is_some() { LEARNING } else { FORM };
+    let mut file = [file::MAGIC, &[form, ArithmeticVersion::here().byte()]].concat();
+    file.extend(hash);
     file.extend(checksum(bytes));
     put_lines(&mut file, &lines);
     put_number(&mut file, window as u64);
@@ -255,8 +295,8 @@ const MEMORY: u64 = 1024;
 
 /// What [`squeeze`] was given, and how many tokens it was.
 fn expand(source: &Source, file: &[u8]) -> Fails<(Vec<u8>, usize)> {
-    let Some([FORM, rest @ ..]) = file.strip_prefix(file::MAGIC) else {
-        return Ok((file::decode(file, MEMORY, |_, _| {})?, 0));
+    let Some([form @ (FORM | LEARNING), rest @ ..]) = file.strip_prefix(file::MAGIC) else {
+        return Ok((file::decode(file, &[], MEMORY, |_, _| {})?, 0));
     };
     let mut rest = rest;
     ArithmeticVersion::check(take(&mut rest)?)?;
@@ -289,17 +329,18 @@ fn expand(source: &Source, file: &[u8]) -> Fails<(Vec<u8>, usize)> {
             );
         }
         match kind {
-            0 => texts[i] = file::decode(coded, MEMORY, |_, _| {})?,
+            0 => texts[i] = file::decode(coded, &[], MEMORY, |_, _| {})?,
             _ => helped.push((i, coded, length as usize)),
         }
     }
     let mut count = 0;
-    for some in helped.chunks(TOGETHER) {
+    let mut learner = if *form == LEARNING { Some(Learner::beside(&source.model)?) } else { None };
+    for some in helped.chunks(if learner.is_some() { 1 } else { TOGETHER }) {
         let mut lanes: Vec<Lane<Decoder>> = some
             .iter()
             .map(|&(_, coded, length)| Lane::new(Decoder::new(coded), Vec::new(), length))
             .collect();
-        code(source, &vocabulary, window as usize, &mut lanes)?;
+        code(source, &vocabulary, window as usize, &mut lanes, learner.as_mut())?;
         for (&(i, ..), lane) in some.iter().zip(lanes) {
             if lane.stream.coder.unread() > 0 {
                 return Err("the file is damaged: a piece has bytes behind its last".into());

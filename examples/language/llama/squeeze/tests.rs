@@ -2,7 +2,7 @@
 //! not the same model, or damaged, is told.
 use super::{
     super::tests::{Folder, both},
-    cut, expand, squeeze,
+    EVERY, cut, expand, squeeze,
     vocabulary::{Vocabulary, ln},
 };
 use kolmo::compress::{matrices, quantize::WeightOnly};
@@ -24,7 +24,7 @@ fn texts_and_other_bytes_come_back_with_the_models_help() {
             (b"<|im_start|> stands for no text", false),
             (&odd, true),
         ] {
-            let (file, tokens) = squeeze(&source, bytes, 16, 100).unwrap();
+            let (file, tokens) = squeeze(&source, bytes, 16, 100, false).unwrap();
             assert_eq!(tokens > 0, helped, "{:?}", str::from_utf8(bytes));
             let (back, expanded) = expand(&source, &file).unwrap();
             assert!(back == bytes && tokens == expanded);
@@ -39,9 +39,30 @@ fn tokens_at_once_and_one_by_one_give_a_packed_model_the_same_bytes() {
         WeightOnly::new(4).groups(8).apply(&source.model, matrices).unwrap();
         let text = TEXT.repeat(20);
         // All windows slide, and pieces end at different tokens.
-        let (file, _) = squeeze(&source, text.as_bytes(), 70, 333).unwrap();
+        let (file, _) = squeeze(&source, text.as_bytes(), 70, 333, false).unwrap();
         let (back, tokens) = expand(&source, &file).unwrap();
         assert!(back == text.as_bytes() && tokens > 400);
+    }
+}
+
+#[test]
+fn what_learns_from_a_text_is_learnt_by_the_decoder_too() {
+    let folder = Folder::new("squeeze-learns");
+    for packed in [false, true] {
+        // A model whose adapters have learnt is another one.
+        let [plain, learns, decodes] = [(), (), ()].map(|()| {
+            let [source, _] = both(&folder);
+            if packed {
+                WeightOnly::new(8).groups(8).apply(&source.model, matrices).unwrap();
+            }
+            source
+        });
+        // A step within the first piece, which the second one knows of.
+        let text = TEXT.repeat(14);
+        let (without, _) = squeeze(&plain, text.as_bytes(), 600, 700, false).unwrap();
+        let (file, tokens) = squeeze(&learns, text.as_bytes(), 600, 700, true).unwrap();
+        assert!(tokens > EVERY && file[4..] != without[4..]);
+        assert!(expand(&decodes, &file).unwrap().0 == text.as_bytes());
     }
 }
 
@@ -64,7 +85,7 @@ fn texts_are_cut_between_lines_words_and_letters() {
 fn another_model_and_damage_are_told() {
     let folder = Folder::new("squeeze-damage");
     let sources = both(&folder);
-    let (file, _) = squeeze(&sources[0], TEXT.as_bytes(), 16, 1000).unwrap();
+    let (file, _) = squeeze(&sources[0], TEXT.as_bytes(), 16, 1000, false).unwrap();
     let why = expand(&sources[1], &file).unwrap_err().to_string();
     let hex = |word: &str| {
         word.trim_end_matches(',').len() == 32
