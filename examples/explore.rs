@@ -10,6 +10,8 @@
 //! cargo run --release --example explore -- --program llama --layers 30 --width 576 --context 64 --out llama.html
 //! cargo run --release --example explore -- --program gpt --layers 4 --width 128 --context 64 --batch 12 --compare
 //! ```
+#[path = "language/common/fit.rs"]
+mod fit;
 #[path = "language/llama/model.rs"]
 #[allow(dead_code, reason = "what a model with weights from a file needs")]
 mod llama;

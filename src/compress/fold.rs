@@ -31,7 +31,7 @@ use crate::{
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[must_use = "it does nothing until it is folded into parameters"]
-#[doc(alias("AWQ", "SmoothQuant", "smooth"))]
+#[doc(alias("AWQ", "SmoothQuant", "SmoothQuantModifier"))]
 pub struct ColumnScales {
     by: By,
     heads: Option<usize>,

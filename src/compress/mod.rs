@@ -49,6 +49,7 @@ mod forms;
 mod gates;
 mod gptq;
 mod half;
+mod kept;
 mod ledger;
 mod length;
 mod lora;

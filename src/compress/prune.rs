@@ -1,10 +1,10 @@
 //! Pruning: which weights go, by magnitude, over a whole model or layer by layer. It sets masks on
 //! parameters; what is pruned stays zero in training. Making files of it is left to `pack`.
-pub use super::sparse_gpt::SparseGpt;
 use super::{
     filter::{each_field, picks_some},
     scores::Scores,
 };
+pub use super::{kept::Weights, sparse_gpt::SparseGpt};
 use crate::{
     error::{Error, Result},
     ops::Float,
@@ -50,23 +50,6 @@ impl Amount {
             }
             Amount::Density(density) => Ok(kept.saturating_sub(share(density, total)?)),
         }
-    }
-}
-
-/// How many weights there are, and how many of them are kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Weights {
-    /// Weights that no mask prunes.
-    pub kept: usize,
-    /// All weights.
-    pub total: usize,
-}
-
-impl Weights {
-    /// The share that is kept; 1 if there are no weights.
-    pub fn density(&self) -> f64 {
-        if self.total == 0 { 1.0 } else { self.kept as f64 / self.total as f64 }
     }
 }
 

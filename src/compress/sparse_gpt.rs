@@ -3,7 +3,7 @@
 use super::{
     calibration::Calibration,
     feedback::{BLOCK, Feedback, LANES, Settle},
-    prune::Weights,
+    kept::Weights,
     targets::targets,
 };
 use crate::error::{Error, Result};

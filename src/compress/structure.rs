@@ -46,7 +46,7 @@ use std::{
 /// # Ok::<(), kolmo::Error>(())
 /// ```
 #[derive(Clone)]
-#[doc(alias = "torch.fx")]
+#[doc(alias("torch.fx", "torch_pruning", "DepGraph"))]
 pub struct Channels {
     /// For each axis of a parameter that may become shorter, the channel of each index.
     axes: Vec<Axis>,

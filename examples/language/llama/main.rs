@@ -2,11 +2,11 @@
 //! talks, tells how well it predicts a text, or squeezes it; rounded to few bits, or fine-tuned beside its
 //! weights.
 mod chat;
-#[path = "../common/prune.rs"]
-mod common;
 mod compress;
 #[path = "../common/curve.rs"]
 mod curve;
+#[path = "../common/fit.rs"]
+mod fit;
 #[path = "../common/folder.rs"]
 mod folder;
 #[path = "../common/goal.rs"]
@@ -16,6 +16,8 @@ mod onnx;
 mod open;
 mod perplexity;
 mod prune;
+#[path = "../common/prune.rs"]
+mod pruning;
 mod squeeze;
 #[cfg(test)]
 mod tests;
@@ -51,7 +53,7 @@ struct Options {
     #[arg(long)]
     weights: Option<PathBuf>,
     #[command(flatten)]
-    pruning: common::Pruning,
+    pruning: pruning::Pruning,
     #[command(flatten)]
     compressing: compress::Compressing,
     #[command(flatten)]

@@ -1,7 +1,7 @@
 //! A model of Llama's kind: what it is made of, under the names that GGUF files have, and one step through
 //! it.
 use crate::{
-    common::{count, fit},
+    fit::{count, fit},
     folder::{Fails, blank},
 };
 use kolmo::{

@@ -1,8 +1,8 @@
 //! Heads, hidden units and blocks cut out of a model, which then learns from the whole one.
 use crate::{
-    common::{Pruning, thaw},
     folder::{Fails, busy},
     model::Llama,
+    pruning::{Pruning, thaw},
 };
 use kolmo::{
     Random, Tape, Tensor,

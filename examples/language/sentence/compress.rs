@@ -1,9 +1,9 @@
 //! The model in fewer bits, and how near its vectors stay to what they were.
 use crate::{
-    common::Pruning,
     folder::{Fails, busy},
     goal::Goal,
     model::Sentences,
+    pruning::Pruning,
 };
 use clap::Args;
 use kolmo::{

@@ -1,16 +1,18 @@
 //! Likeness of lines by a BERT that others trained to tell it (MiniLM): the pairs of a text that say most
 //! nearly the same, or the lines that are nearest to a query; also of a model in fewer bits.
-#[path = "../common/prune.rs"]
-mod common;
 mod compress;
 #[path = "../common/curve.rs"]
 mod curve;
+#[path = "../common/fit.rs"]
+mod fit;
 #[path = "../common/folder.rs"]
 mod folder;
 #[path = "../common/goal.rs"]
 mod goal;
 mod model;
 mod prune;
+#[path = "../common/prune.rs"]
+mod pruning;
 #[cfg(test)]
 mod tests;
 

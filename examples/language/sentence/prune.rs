@@ -1,8 +1,9 @@
 //! Heads, hidden units and blocks cut out of a model, which then learns from the whole one.
 use crate::{
-    common::{Pruning, count, fit, thaw},
+    fit::{count, fit},
     folder::{Fails, busy},
     model::{Bert, Filled, Sentences},
+    pruning::{Pruning, thaw},
 };
 use kolmo::{
     Tape, Tensor,
