@@ -28,7 +28,7 @@ impl Channels {
     }
 
     /// The same by scores: the channels go whose weights' scores have the smallest sums over all their slices, such
-    /// as what the loss would change without them ([`ScoreCriterion::Taylor`](super::scores::ScoreCriterion::Taylor)).
+    /// as what the loss would change without them ([`ScoreCriterion::Taylor`](crate::compress::scores::ScoreCriterion::Taylor)).
     ///
     /// ```
     /// use kolmo::{Random, Tape, Tensor, compress::{Channels, scores::{ScoreCriterion, Scores}}, nn::{Layer, Linear, Relu, Sequential}};
