@@ -199,7 +199,8 @@ impl Feedback {
             for (i, &column) in self.order[from..to].iter().enumerate() {
                 if width > 1 && i % width == 0 {
                     let end = (i + width).min(to - from);
-                    probes.copy_from_slice(&targets);
+                    let some = i * LANES..end * LANES;
+                    probes[some.clone()].copy_from_slice(&targets[some.clone()]);
                     for k in i..end {
                         let probe = &mut probes[k * LANES..(k + 1) * LANES];
                         feed(probe, &errors, k);
@@ -207,10 +208,9 @@ impl Feedback {
                         let errors = errors[(from + k) * LANES..].iter_mut();
                         errors.zip(own).zip(probe).for_each(|((error, own), probe)| *error = own - *probe);
                     }
-                    let costs: [f32; BLOCK] = std::array::from_fn(|k| {
-                        self.order.get(from + i + k).map_or(0.0, |&column| self.costs[column])
-                    });
-                    let some = i * LANES..end * LANES;
+                    let mut costs = [0.0; BLOCK];
+                    let columns = self.order[from + i..from + end].iter();
+                    costs.iter_mut().zip(columns).for_each(|(cost, &column)| *cost = self.costs[column]);
                     how.choose(&costs[..end - i], &probes[some.clone()], &mut codes[some]);
                 }
                 let targets = &mut targets[i * LANES..(i + 1) * LANES];
