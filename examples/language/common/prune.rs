@@ -1,11 +1,10 @@
 //! Parts cut out of a model, and what is left trained towards what the whole model answers.
-use crate::folder::{Fails, bar};
+use crate::{folder::Fails, train::train};
 use clap::Args;
 use kolmo::{
     Random, Result, Tape, Var,
     compress::{Channels, scores::Scores},
     nn::named_params,
-    optim::{AdamW, Optimizer},
 };
 use serde::Serialize;
 
@@ -76,25 +75,8 @@ impl Pruning {
         mut loss: impl for<'t> FnMut(&'t Tape, &mut Random) -> Fails<Var<'t>>,
     ) -> Fails<()> {
         let rng = &mut Random::new(0);
-        let (mut adam, mut tape) = (AdamW::new(self.distill_lr).weight_decay(0.0), Tape::new());
-        let (bar, mut mean) = (bar(self.distill, "steps"), 0.0);
-        let told = (self.distill / 10).max(1);
-        for step in 1..=self.distill {
-            // Large steps last would leave the noise of the last texts in the weights.
-            adam.set_lr(self.distill_lr * (1.0 - (step - 1) as f64 / self.distill as f64));
-            let loss = loss(&tape, rng)?;
-            mean += f64::from(loss.item()?) / told as f64;
-            adam.step(model, &loss.backward()?)?;
-            drop(loss);
-            tape.reset();
-            bar.inc(1);
-            if step % told == 0 {
-                bar.suspend(|| eprintln!("step {step}: loss {mean:.4}"));
-                mean = 0.0;
-            }
-        }
-        bar.finish_and_clear();
-        Ok(())
+        // Large steps last would leave the noise of the last texts in the weights.
+        train(model, self.distill, |done| self.distill_lr * (1.0 - done), |tape| loss(tape, rng))
     }
 }
 

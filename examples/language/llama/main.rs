@@ -21,6 +21,8 @@ mod pruning;
 mod squeeze;
 #[cfg(test)]
 mod tests;
+#[path = "../common/train.rs"]
+mod train;
 mod tune;
 
 use chat::{ChatMl, Talk};

@@ -1,17 +1,17 @@
 //! Fine-tuning by adapters of low rank beside the model's weights, which stay as they are held; and the
 //! adapters in a folder of their own, in peft's form.
 use crate::{
-    folder::{Fails, bar},
+    folder::Fails,
     model::Llama,
     open::{ggml_name, hugging_face_name},
     perplexity::perplexity,
+    train::train,
 };
 use clap::Args;
 use kolmo::{
-    Random, Tape, Tensor,
+    Random, Tensor,
     compress::{Adapters, Lora},
     nn::{Param, named_params},
-    optim::{AdamW, Optimizer},
     train::{load_safetensors, save_safetensors},
 };
 use serde::{Deserialize, Serialize};
@@ -87,8 +87,8 @@ fn named(adapters: &Adapters, model: &Llama) -> BTreeMap<String, Param> {
 /// Trains adapters as the options say; the perplexity of what is held out, before and after.
 pub fn tune(model: &Llama, tokens: &[u32], window: usize, seed: u64, options: &Tuning) -> Fails<(f64, f64)> {
     let rng = &mut Random::new(seed);
-    let (train, held_out) = tokens.split_at(tokens.len() - tokens.len() / 10);
-    if train.len() <= window || held_out.len() < window {
+    let (texts, held_out) = tokens.split_at(tokens.len() - tokens.len() / 10);
+    if texts.len() <= window || held_out.len() < window {
         let count = tokens.len();
         return Err(format!("{count} tokens: tuning takes a text of ten windows of {window}, or more").into());
     }
@@ -98,30 +98,21 @@ pub fn tune(model: &Llama, tokens: &[u32], window: usize, seed: u64, options: &T
     let adapters = attach(model, lora, &options.targets, rng)?;
     let weights: usize = named_params::<f32>(&adapters).iter().map(|(_, p)| p.shape().numel()).sum();
     println!("adapters of {weights} weights");
-    let (mut adam, mut tape) = (AdamW::new(options.lr).weight_decay(0.0), Tape::new());
-    let (bar, mut mean) = (bar(options.steps, "steps"), 0.0);
-    let told = (options.steps / 10).max(1);
-    for step in 1..=options.steps {
-        let mut losses = Vec::new();
-        for _ in 0..options.batch.max(1) {
-            let start = rng.randint(0..train.len() - window)?;
-            let text = &train[start..=start + window];
-            let logits = model.forward(&tape, &text[..window], &mut [], false);
-            losses.push(logits.cross_entropy(&Tensor::from(&text[1..])));
-        }
-        let loss =
-            losses.iter().skip(1).fold(losses[0].clone(), |sum, loss| sum + loss) / losses.len() as f64;
-        mean += f64::from(loss.item()?) / told as f64;
-        adam.step(&adapters, &loss.backward()?)?;
-        drop((losses, loss));
-        tape.reset();
-        bar.inc(1);
-        if step % told == 0 {
-            bar.suspend(|| println!("step {step}: loss {mean:.4}"));
-            mean = 0.0;
-        }
-    }
-    bar.finish_and_clear();
+    train(
+        &adapters,
+        options.steps,
+        |_| options.lr,
+        |tape| {
+            let mut losses = Vec::new();
+            for _ in 0..options.batch.max(1) {
+                let start = rng.randint(0..texts.len() - window)?;
+                let text = &texts[start..=start + window];
+                let logits = model.forward(tape, &text[..window], &mut [], false);
+                losses.push(logits.cross_entropy(&Tensor::from(&text[1..])));
+            }
+            Ok(losses.iter().skip(1).fold(losses[0].clone(), |sum, loss| sum + loss) / losses.len() as f64)
+        },
+    )?;
     let after = perplexity(model, held_out, window, usize::MAX)?.0;
     println!("held out: perplexity {after:.4}");
     if let Some(folder) = &options.adapters {

@@ -15,6 +15,8 @@ mod prune;
 mod pruning;
 #[cfg(test)]
 mod tests;
+#[path = "../common/train.rs"]
+mod train;
 
 use clap::Parser;
 use folder::Fails;
