@@ -149,7 +149,9 @@ impl Kind<'_> {
                     part(1, masks(&mut mask));
                 }
                 if let Some(scheme) = self.scheme(scales, shifts, masked.then_some(&mask)) {
-                    let way = scheme.way(codes);
+                    // Scales of 16 bits have the weights of others' files, which are packed to be kept; for those
+                    // that a model is run on a fourth more time in reading is too much.
+                    let way = scheme.way(width == Some(16), codes);
                     let mut writer = Writer::default();
                     code_codes(&mut writer, &scheme, way, codes);
                     let mut bytes = vec![way.number()];

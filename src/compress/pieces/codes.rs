@@ -43,8 +43,8 @@ pub(crate) enum Low {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Way {
     pub low: Low,
-    /// Whether what counts of the two tables is learnt: so it is in all that is written, in older files both
-    /// count alike.
+    /// Whether what counts of the two tables is learnt, which takes time; else both count alike, as in all older
+    /// files.
     pub weighed: bool,
 }
 
@@ -61,20 +61,20 @@ impl Way {
 }
 
 impl Scheme<'_> {
-    /// How codes are told best.
-    pub(crate) fn way(&self, codes: &mut [u8]) -> Way {
-        Way { low: self.low(codes), weighed: true }
+    /// How codes are told best, with what is learnt or without.
+    pub(crate) fn way(&self, weighed: bool, codes: &mut [u8]) -> Way {
+        Way { low: self.low(weighed, codes), weighed }
     }
 
     /// Whose low bits are worth predicting. All of them take time, so that they have to save more.
-    fn low(&self, codes: &mut [u8]) -> Low {
+    fn low(&self, weighed: bool, codes: &mut [u8]) -> Low {
         if low_bits(self.count) == 0 {
             return Low::None;
         }
         let sample = codes.len().min((SAMPLE / self.columns.max(1)).max(1) * self.columns);
         let [none, ends, all] = [Low::None, Low::Ends, Low::All].map(|low| {
             let mut writer = Writer::default();
-            code_codes(&mut writer, self, Way { low, weighed: true }, &mut codes[..sample]);
+            code_codes(&mut writer, self, Way { low, weighed }, &mut codes[..sample]);
             writer.finish().len()
         });
         let (least, low) = if ends < none { (ends, Low::Ends) } else { (none, Low::None) };
