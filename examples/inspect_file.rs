@@ -146,26 +146,11 @@ fn mapped(path: &Path) -> Result<Found> {
 
 fn gguf(path: &Path) -> Result<Found> {
     let file = Gguf::open(path)?;
-    // Bits a number of ggml's blocks, scales included.
-    let bits = |dtype: &str| match dtype {
-        "F64" => 64.0,
-        "F32" => 32.0,
-        "F16" | "BF16" => 16.0,
-        "Q4_0" | "Q4_K" => 4.5,
-        "Q4_1" => 5.0,
-        "Q5_0" | "Q5_K" => 5.5,
-        "Q5_1" => 6.0,
-        "Q8_0" => 8.5,
-        "Q2_K" => 2.625,
-        "Q3_K" => 3.4375,
-        "Q6_K" => 6.5625,
-        _ => 0.0,
-    };
     let lines = file.tensors().iter().map(|tensor| Line {
         name: tensor.name().into(),
         shape: tensor.shape().to_vec(),
         kind: tensor.dtype().into(),
-        bytes: (tensor.shape().numel() as f64 * bits(tensor.dtype()) / 8.0) as usize,
+        bytes: tensor.byte_len().unwrap_or(0),
         spread: spread_of(file.tensor(tensor.name())),
     });
     let meta = file.metadata().iter().map(|(key, value)| (key.clone(), format!("{value:?}"))).collect();

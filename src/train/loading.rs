@@ -149,8 +149,8 @@ pub(super) fn load<S: Stored>(
         if report.loaded.is_empty() {
             let message = format!(
                 "nothing in the file has a name of the model; missing from the file: {}; not in the model: {}",
-                report.missing.join(", "),
-                report.unexpected.join(", ")
+                listed(&report.missing),
+                listed(&report.unexpected)
             );
             return Err(Error::invalid(what, message));
         }
@@ -187,6 +187,15 @@ fn plan<T: Float, S: Stored>(
     }
 }
 
+/// Most names that an error lists.
+const LISTED: usize = 12;
+
+fn listed(names: &[String]) -> String {
+    let more = names.len().saturating_sub(LISTED);
+    let first = names[..names.len() - more].join(", ");
+    if more == 0 { first } else { format!("{first}, and {more} more") }
+}
+
 /// An error if a file's names and those of a model aren't the same, or tensors are unfit.
 pub(super) fn refuse(
     what: &'static str,
@@ -196,7 +205,7 @@ pub(super) fn refuse(
 ) -> Result<()> {
     let lists = [("missing from the file", missing), ("not in the model", left), ("unfit", unfit)];
     let told = lists.iter().filter(|(_, names)| !names.is_empty());
-    let told: Vec<String> = told.map(|(what, names)| format!("{what}: {}", names.join(", "))).collect();
+    let told: Vec<String> = told.map(|(what, names)| format!("{what}: {}", listed(names))).collect();
     if told.is_empty() { Ok(()) } else { Err(Error::invalid(what, told.join("; "))) }
 }
 

@@ -131,7 +131,7 @@ fn gguf_files_have_the_values_of_llama_cpp_to_the_bit() -> Result<()> {
     let (found, expected) = (zeros(), zeros());
     let upper = |name: &str| name.to_uppercase().replace("WEIGHT", "weight");
     let options = || LoadOptions::new().rename(upper);
-    assert_eq!(load_gguf(&found, &file, &options())?.loaded.len(), 13);
+    assert_eq!(load_gguf(&found, &file, &options())?.loaded.len(), 16);
     load_safetensors_with(&expected, folder.join("types.safetensors"), &options())?;
     for (name, p) in &found {
         let (found, expected) = (p.value().to_vec(), expected[name].value().to_vec());

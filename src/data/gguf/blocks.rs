@@ -29,16 +29,25 @@ pub(super) enum Held {
     Codes(Coded),
 }
 
-/// Codes of a few bits: each is worth `(code + low) · scale + offset`.
+/// Codes of a few bits: each is worth `worth(code) · scale + offset`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Coded {
     pub bits: u32,
-    pub low: i32,
+    pub worth: Worth,
     /// Values that share a scale and an offset.
     pub group: usize,
     pub offsets: bool,
     pub take: fn(&[u8], Lists),
 }
+
+/// What a code is worth before it is scaled.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Worth {
+    /// The code plus this.
+    From(i32),
+    Table(&'static [i8; 16]),
+}
+use Worth::{From, Table};
 
 /// Codes, and the scales and offsets of their groups; no offsets where there are none.
 pub(super) struct Lists<'a> {
@@ -77,7 +86,11 @@ impl Coded {
             let offsets = &mut offsets[..if self.offsets { groups } else { 0 }];
             (self.take)(bytes, Lists { codes, scales: &mut scales[..groups], offsets });
             for (i, (v, code)) in values.iter_mut().zip(codes).enumerate() {
-                let scaled = scales[i / self.group] * (f32::from(*code) + self.low as f32);
+                let worth = match self.worth {
+                    From(low) => f32::from(*code) + low as f32,
+                    Table(values) => f32::from(values[usize::from(*code & 15)]),
+                };
+                let scaled = scales[i / self.group] * worth;
                 *v = offsets.get(i / self.group).map_or(scaled, |offset| scaled + offset);
             }
         }
@@ -87,7 +100,7 @@ impl Coded {
 macro_rules! kinds {
     (floats: $($number:literal $name:ident in $size:literal by $held:expr;)*
      codes: $($code:literal $coded:ident $values:literal in $bytes:literal:
-       $bits:literal from $low:literal by $group:literal $offsets:literal $one:ident;)*
+       $bits:literal by $group:literal $offsets:literal $one:ident, $worth:expr;)*
      unread: $($other:literal $its_name:ident)*) => {
         const KINDS: &[Kind] = &[
             $(Kind {
@@ -103,7 +116,7 @@ macro_rules! kinds {
                     bytes: $bytes,
                     held: Held::Codes(Coded {
                         bits: $bits,
-                        low: $low,
+                        worth: $worth,
                         group: $group,
                         offsets: $offsets,
                         take: |bytes, lists| each::<$bytes>(bytes, lists, $values, $values / $group, $one),
@@ -114,24 +127,32 @@ macro_rules! kinds {
         ];
     };
 }
+/// The values of `IQ4_NL`, `kvalues_iq4nl` in ggml.
+const UNEVEN: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+/// Twice the numbers of 4 bits of the Open Compute Project's microscaling formats, E2M1.
+const E2M1: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
+
 kinds! {
     floats:
     0 F32 in 4 by Held::F32;
     1 F16 in 2 by Held::F16;
     30 BF16 in 2 by Held::Bf16;
     codes:
-    2 Q4_0 32 in 18: 4 from -8 by 32 false q4_0;
-    3 Q4_1 32 in 20: 4 from 0 by 32 true q4_1;
-    6 Q5_0 32 in 22: 5 from -16 by 32 false q5_0;
-    7 Q5_1 32 in 24: 5 from 0 by 32 true q5_1;
-    8 Q8_0 32 in 34: 8 from -128 by 32 false q8_0;
-    10 Q2_K 256 in 84: 2 from 0 by 16 true q2_k;
-    11 Q3_K 256 in 110: 3 from -4 by 16 false q3_k;
-    12 Q4_K 256 in 144: 4 from 0 by 32 true q4_k;
-    13 Q5_K 256 in 176: 5 from 0 by 32 true q5_k;
-    14 Q6_K 256 in 210: 6 from -32 by 16 false q6_k;
-    unread: 9 Q8_1 15 Q8_K 16 IQ2_XXS 17 IQ2_XS 18 IQ3_XXS 19 IQ1_S 20 IQ4_NL 21 IQ3_S 22 IQ2_S 23 IQ4_XS
-        24 I8 25 I16 26 I32 27 I64 28 F64 29 IQ1_M 34 TQ1_0 35 TQ2_0 39 MXFP4 40 NVFP4 41 Q1_0
+    2 Q4_0 32 in 18: 4 by 32 false q4_0, From(-8);
+    3 Q4_1 32 in 20: 4 by 32 true q4_1, From(0);
+    6 Q5_0 32 in 22: 5 by 32 false q5_0, From(-16);
+    7 Q5_1 32 in 24: 5 by 32 true q5_1, From(0);
+    8 Q8_0 32 in 34: 8 by 32 false q8_0, From(-128);
+    10 Q2_K 256 in 84: 2 by 16 true q2_k, From(0);
+    11 Q3_K 256 in 110: 3 by 16 false q3_k, From(-4);
+    12 Q4_K 256 in 144: 4 by 32 true q4_k, From(0);
+    13 Q5_K 256 in 176: 5 by 32 true q5_k, From(0);
+    14 Q6_K 256 in 210: 6 by 16 false q6_k, From(-32);
+    20 IQ4_NL 32 in 18: 4 by 32 false iq4_nl, Table(&UNEVEN);
+    23 IQ4_XS 256 in 136: 4 by 32 false iq4_xs, Table(&UNEVEN);
+    39 MXFP4 32 in 17: 4 by 32 false mxfp4, Table(&E2M1);
+    unread: 9 Q8_1 15 Q8_K 16 IQ2_XXS 17 IQ2_XS 18 IQ3_XXS 19 IQ1_S 21 IQ3_S 22 IQ2_S 24 I8 25 I16 26 I32 27 I64
+        28 F64 29 IQ1_M 34 TQ1_0 35 TQ2_0 40 NVFP4 41 Q1_0
 }
 
 impl Kind {
@@ -275,4 +296,26 @@ fn q6_k(b: &[u8; 210], to: Lists) {
     let d = half(b, 208);
     fill(to.scales, |j| d * f32::from(b[192 + j] as i8));
     fill(to.codes, |i| nibble(b, 64, i) | pair(&b[128..], i) << 4);
+}
+
+/// A scale; codes of a table.
+fn iq4_nl(b: &[u8; 18], to: Lists) {
+    q4_0(b, to);
+}
+
+/// A scale of the scales, of 32 values each from -32: their upper 2 bits, their lower 4; codes of a table.
+fn iq4_xs(b: &[u8; 136], to: Lists) {
+    let (d, upper) = (half(b, 0), u16::from_le_bytes([b[2], b[3]]));
+    fill(to.scales, |j| {
+        let (lower, upper) = (b[4 + j / 2] >> (4 * (j % 2)) & 15, (upper >> (2 * j) & 3) as u8);
+        d * (f32::from(lower | upper << 4) - 32.0)
+    });
+    fill(to.codes, |i| nibble(&b[8..], 16, i));
+}
+
+/// A power of two, by its exponent plus 127, which is halved as the table has twice the values; codes of a table.
+fn mxfp4(b: &[u8; 17], to: Lists) {
+    let exponent = u32::from(b[0]);
+    to.scales[0] = f32::from_bits(if exponent < 2 { 0x0020_0000 << exponent } else { (exponent - 1) << 23 });
+    fill(to.codes, |i| nibble(&b[1..], 16, i));
 }

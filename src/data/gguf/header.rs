@@ -56,6 +56,12 @@ impl GgufTensor {
         self.kind.map_or("unknown", |kind| kind.name)
     }
 
+    /// How many bytes its elements take in the file, scales included, where the type is read.
+    pub fn byte_len(&self) -> Option<usize> {
+        let block = self.block().ok()?;
+        Some(self.shape.numel() / block.values * block.bytes)
+    }
+
     /// How its elements lie, or that they aren't read.
     pub(super) fn block(&self) -> Result<&'static Block, String> {
         let block = self.kind.ok().and_then(|kind| kind.block.as_ref());

@@ -15,7 +15,7 @@ use crate::{
     ops::Float,
     tensor::{Tensor, room::filled},
 };
-use blocks::{Block, Held, Lists};
+use blocks::{Block, Held, Lists, Worth};
 use header::{Header, Source, header};
 use std::{
     collections::BTreeMap,
@@ -30,7 +30,7 @@ const PIECE: usize = 1 << 13;
 
 /// A GGUF file, as llama.cpp keeps language models: its metadata, its tensors, and a tensor's values when
 /// they are asked for, as numbers of 32 or 64 bits. Types `F32`, `F16`, `BF16`, `Q4_0`, `Q4_1`, `Q5_0`,
-/// `Q5_1`, `Q8_0` and `Q2_K` to `Q6_K` are read; a file may have others beside them. [Its
+/// `Q5_1`, `Q8_0`, `Q2_K` to `Q6_K`, `IQ4_NL`, `IQ4_XS` and `MXFP4` are read; a file may have others beside them. [Its
 /// description](https://github.com/ggml-org/ggml/blob/master/docs/gguf.md) says what there is in it.
 ///
 /// [`load_gguf`](crate::train::load_gguf) puts the tensors into a model.
@@ -196,7 +196,13 @@ impl Gguf {
         let parts = Parts {
             bits: coded.bits,
             codes: &|i| codes[i],
-            values: Values::From(coded.low),
+            values: match coded.worth {
+                Worth::From(low) => Values::From(low),
+                Worth::Table(table) => {
+                    let at = |code: usize| T::from_f64(table.get(code).copied().unwrap_or_default().into());
+                    Values::Table(Box::new(std::array::from_fn(at)))
+                }
+            },
             pruned: None,
             group: coded.group,
             scales: Some(&scales),
@@ -285,7 +291,7 @@ mod tests {
         for version in [3, 2] {
             bytes[4] = version;
             let file = Gguf::parse(bytes.clone()).unwrap();
-            assert_eq!((file.metadata().len(), file.tensors().len()), (16, 13));
+            assert_eq!((file.metadata().len(), file.tensors().len()), (16, 16));
             assert_eq!(file.value::<u64>("of.u64").unwrap(), u64::MAX);
             assert_eq!(file.value::<i64>("of.i64").unwrap(), i64::MIN);
             assert_eq!((file.value::<u8>("of.u8").unwrap(), file.value::<i8>("of.i8").unwrap()), (200, -100));
@@ -315,22 +321,23 @@ mod tests {
         let fourth = &file.tensors()[3];
         assert_eq!((fourth.dtype(), &fourth.shape()[..]), ("Q4_0", &[2, 32][..]));
         assert_eq!(file.tensors()[0].shape(), &[3, 2, 5]);
+        assert_eq!((fourth.byte_len(), file.tensors()[0].byte_len()), (Some(36), Some(120)));
         for tensor in file.tensors() {
             let (a, b) = (file.tensor::<f32>(tensor.name()), file.tensor::<f64>(tensor.name()));
             assert_eq!(a.unwrap().cast::<f64>(), b.unwrap(), "{tensor:?}");
         }
         let error = file.tensor::<f32>("q4").unwrap_err().to_string();
-        assert!(error.contains(".gguf: at \"q4\": the file has 13 tensors"), "{error}");
+        assert!(error.contains(".gguf: at \"q4\": the file has 16 tensors"), "{error}");
     }
 
     #[test]
     fn types_that_are_not_read_are_named_beside_those_that_are() {
-        let list = [tensor("a", &[256], 20, 0), tensor("b", &[7], 77, 32), tensor("c", &[16], 0, 64)];
+        let list = [tensor("a", &[256], 16, 0), tensor("b", &[7], 77, 32), tensor("c", &[16], 0, 64)];
         let file = Gguf::parse(file(&[], &list)).unwrap();
-        assert_eq!([0, 1].map(|i| file.tensors()[i].dtype()), ["IQ4_NL", "unknown"]);
-        for (name, part) in [("a", "type IQ4_NL; F32, F16, BF16, Q4_0,"), ("b", "type number 77; F32")] {
+        assert_eq!([0, 1].map(|i| file.tensors()[i].dtype()), ["IQ2_XXS", "unknown"]);
+        for (name, part) in [("a", "type IQ2_XXS; F32, F16, BF16, Q4_0,"), ("b", "type number 77; F32")] {
             let error = file.tensor::<f32>(name).unwrap_err().to_string();
-            assert!(error.contains(part) && error.contains("Q6_K are read"), "{error}");
+            assert!(error.contains(part) && error.contains("MXFP4 are read"), "{error}");
         }
         assert_eq!(file.tensor::<f32>("c").unwrap(), Tensor::zeros([16]));
     }
@@ -380,7 +387,7 @@ mod tests {
         for cut in 0..good.len() {
             // The last tensor's bytes end with the file, but for what fills it up.
             if let Ok(file) = Gguf::parse(&good[..cut]) {
-                assert!(cut > good.len() - 64 && file.tensor::<f32>("q6_k.weight").is_ok(), "{cut}");
+                assert!(cut > good.len() - 64 && file.tensor::<f32>("mxfp4.weight").is_ok(), "{cut}");
             }
         }
         for at in 0..starts {

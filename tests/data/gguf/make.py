@@ -48,6 +48,14 @@ for kind, scales in [(Type.Q2_K, [80, 82]), (Type.Q3_K, [108]), (Type.Q4_K, [0, 
     for at in scales:
         data[:, at : at + 2] = rng.standard_normal((2, 1)).astype("<f2").view(np.uint8)
     add(kind, data, quants.dequantize(data, kind))
+for kind in [Type.IQ4_NL, Type.IQ4_XS]:
+    data = rng.integers(0, 256, (2, gguf.GGML_QUANT_SIZES[kind][1]), dtype=np.uint8)
+    data[:, :2] = rng.standard_normal((2, 1)).astype("<f2").view(np.uint8)
+    add(kind, data, quants.dequantize(data, kind))
+# Exponents near that of one, and the least.
+data = rng.integers(0, 256, (2, 17), dtype=np.uint8)
+data[:, 0] = [124, 1]
+add(Type.MXFP4, data, quants.dequantize(data, Type.MXFP4))
 
 writer.write_header_to_file()
 writer.write_kv_data_to_file()
