@@ -17,6 +17,8 @@ mod scales;
 mod tasks;
 #[cfg(test)]
 mod tests;
+#[cfg(target_arch = "x86_64")]
+mod vnni;
 
 pub use codes::Codes;
 pub(crate) use codes::{Parts, Values};

@@ -50,11 +50,9 @@ impl<'t, T: Float> Var<'t, T> {
             return self.tape().fail_op(name, message, &[self]);
         }
         let half = d / 2;
+        let slower: Vec<f64> = (0..half).map(|i| Arithmetic::pow(base, (2 * i) as f64 / d as f64)).collect();
         let table = |f: fn(f64) -> f64| {
-            let value = |k: usize| {
-                f((start as f64 + (k / half) as f64)
-                    / Arithmetic::pow(base, (2 * (k % half)) as f64 / d as f64))
-            };
+            let value = |k: usize| f((start as f64 + (k / half) as f64) / slower[k % half]);
             self.tape().constant(Tensor::from_fn([length, half], |k| T::from_f64(value(k))))
         };
         let (cos, sin) = (table(<f64 as Arithmetic>::cos), table(<f64 as Arithmetic>::sin));

@@ -9,7 +9,7 @@ use super::{
     list::List,
     panels::{LANES, ask, panels},
     planes::{CHUNK, Chunk, Plane, join},
-    scales::{Scales, read},
+    scales::{Groups, Scales},
 };
 use crate::error::Checked;
 use std::{fmt, ops::Range};
@@ -183,21 +183,7 @@ impl<T: FloatElement> Codes<T> {
             let panel = panel * self.cols.div_ceil(each);
             ask(&plane.bytes, panel + from / each, panel + to.div_ceil(each));
         }
-        self.ask_scales(panel, from, to);
-    }
-
-    /// The same for scales and offsets alone.
-    pub(super) fn ask_scales(&self, panel: usize, from: usize, to: usize) {
-        if self.group > 0 {
-            let panel = panel * self.cols.div_ceil(self.group);
-            for scales in [&self.scales, &self.offsets].into_iter().flatten() {
-                let (from, to) = (panel + from / self.group, panel + to.div_ceil(self.group));
-                match scales {
-                    Scales::Full(all) => ask(all, from, to),
-                    Scales::F16(all) => ask(all, from, to),
-                }
-            }
-        }
+        self.worth().ask(panel, from, to);
     }
 
     /// As [`Packed::unpack`](super::Packed::unpack).
@@ -255,11 +241,12 @@ impl<T: FloatElement> Codes<T> {
 
     /// What the codes of a column of a panel are worth.
     pub(super) fn scaling(&self, panel: usize, column: usize, to: &mut Scaling<T>) {
-        scales_at(self, panel, column, to);
+        scales_at(&self.worth(), panel, column, to);
     }
 }
 
 /// What a panel's codes are worth: `(code + low) · scale + offset`.
+#[derive(Clone, Copy)]
 pub(super) struct Scaling<T> {
     pub low: [T; LANES],
     pub scale: [T; LANES],
@@ -274,37 +261,73 @@ impl<T: FloatElement> Default for Scaling<T> {
 }
 
 vectorised! {
-    /// The scales and offsets of a column of a panel.
-    fn scales_at(codes: &Codes<T>, panel: usize, column: usize, to: &mut Scaling<T>) {
-        scaling_at(codes, panel, column, to);
+    fn scales_at(worth: &Worth<'_, T>, panel: usize, column: usize, to: &mut Scaling<T>) {
+        worth.read(worth.place(panel, column), to);
     }
 }
 
-/// What the codes of a column of a panel are worth.
-#[inline(always)]
-pub(super) fn scaling_at<T: FloatElement>(
-    codes: &Codes<T>,
-    panel: usize,
-    column: usize,
-    to: &mut Scaling<T>,
-) {
-    let place = match codes.group {
-        0 => 0,
-        group => panel * codes.cols.div_ceil(group) + column / group,
-    };
-    if let Values::From(first) = codes.values {
-        to.low = [T::constant(f64::from(first)); LANES];
-    }
-    if let Some(zeros) = &codes.zeros {
-        for k in 0..LANES {
-            to.low[k] = to.low[k] - T::from_small(zeros[place][k]);
+/// What codes are worth, where the lists of it lie: to find these anew takes as long as a group.
+#[derive(Clone, Copy)]
+pub(super) struct Worth<'a, T> {
+    /// Columns that share a place, and places of a panel; 0 where all share one.
+    columns: usize,
+    places: usize,
+    pub first: Option<i32>,
+    pub zeros: Option<&'a [[u8; LANES]]>,
+    pub scales: Option<Groups<'a, T>>,
+    pub offsets: Option<Groups<'a, T>>,
+}
+
+impl<T: FloatElement> Codes<T> {
+    pub(super) fn worth(&self) -> Worth<'_, T> {
+        Worth {
+            columns: self.group,
+            places: if self.group == 0 { 0 } else { self.cols.div_ceil(self.group) },
+            first: if let Values::From(first) = self.values { Some(first) } else { None },
+            zeros: self.zeros.as_deref(),
+            scales: self.scales.as_ref().map(Scales::groups),
+            offsets: self.offsets.as_ref().map(Scales::groups),
         }
     }
-    if let Some(scales) = &codes.scales {
-        read(scales, place, &mut to.scale);
+}
+
+impl<T: FloatElement> Worth<'_, T> {
+    /// The place of a panel's column.
+    #[inline(always)]
+    pub(super) fn place(&self, panel: usize, column: usize) -> usize {
+        panel * self.places + column.checked_div(self.columns).unwrap_or(0)
     }
-    if let Some(offsets) = &codes.offsets {
-        read(offsets, place, &mut to.offset);
+
+    #[inline(always)]
+    pub(super) fn read(&self, place: usize, to: &mut Scaling<T>) {
+        if let Some(first) = self.first {
+            to.low = [T::constant(f64::from(first)); LANES];
+        }
+        if let Some(zeros) = self.zeros {
+            for k in 0..LANES {
+                to.low[k] = to.low[k] - T::from_small(zeros[place][k]);
+            }
+        }
+        if let Some(scales) = self.scales {
+            scales.read(place, &mut to.scale);
+        }
+        if let Some(offsets) = self.offsets {
+            offsets.read(place, &mut to.offset);
+        }
+    }
+
+    /// Asks for the scales and offsets of the columns `from..to` of a panel, if there is one.
+    #[inline(always)]
+    pub(super) fn ask(&self, panel: usize, from: usize, to: usize) {
+        if to > from && self.columns > 0 {
+            let places = self.place(panel, from)..self.place(panel, to - 1) + 1;
+            for scales in [self.scales, self.offsets].into_iter().flatten() {
+                match scales {
+                    Groups::Full(all) => ask(all, places.start, places.end),
+                    Groups::F16(all) => ask(all, places.start, places.end),
+                }
+            }
+        }
     }
 }
 

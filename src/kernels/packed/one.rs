@@ -4,7 +4,7 @@ use super::{
         FloatElement,
         matmul::{Vector, VectorJob},
     },
-    codes::{Codes, Scaling, scaling_at},
+    codes::{Codes, Scaling},
     few::{SIDE, Sums},
     panels::LANES,
 };
@@ -84,6 +84,7 @@ impl<T: FloatElement, const A: usize, const B: usize> OneRow<'_, T, A, B> {
             // SAFETY: there are sums of `SIDE` panels.
             *sums = unsafe { V::load(self.sums.add(i).cast()) };
         }
+        let of = codes.worth();
         let mut worth: [Scaling<T>; SIDE] = std::array::from_fn(|_| Scaling::default());
         let mut from = self.columns.start;
         while from < self.columns.end {
@@ -92,8 +93,8 @@ impl<T: FloatElement, const A: usize, const B: usize> OneRow<'_, T, A, B> {
             let mut scaling = [[zero; SIDE]; 3];
             for i in 0..SIDE {
                 // Codes come near by themselves, as long runs do.
-                codes.ask_scales(self.first + i + SIDE, from, end);
-                scaling_at(codes, panel(i), from, &mut worth[i]);
+                of.ask(self.first + i + SIDE, from, end);
+                of.read(of.place(panel(i), from), &mut worth[i]);
                 let Scaling { low, scale, offset } = &worth[i];
                 for (part, list) in [low, scale, offset].into_iter().enumerate() {
                     // SAFETY: a list has a number for each lane.

@@ -1,20 +1,17 @@
 //! Products whose inputs are rounded to bytes. Integers meet integers, 32 columns at a time, which is exact; what
 //! comes of it is scaled and added in floats, in one order and without fused steps. So the bits are the same on
 //! every machine, and a row's don't hang on how many rows are computed with it.
+#[cfg(target_arch = "x86_64")]
+use super::vnni;
 use super::{
-    super::{
-        FloatElement,
-        compact::bytes,
-        vectorised::{for_machine, vectorised},
-    },
-    codes::{Codes, Scaling, scaling_at},
-    dots::{BLOCK, Row, SOME, WORDS, dots},
+    super::{FloatElement, compact::bytes, vectorised::for_machine},
+    codes::{Codes, Scaling, Worth},
+    dots::{BLOCK, Row, Sums, WORDS, dots},
     panels::LANES,
     planes::Plane,
     tasks::{Columns, shared},
 };
 use crate::{error::Checked, tensor::Unfilled, threads::for_chunks};
-use std::ops::Range;
 
 /// Rows that meet the same codes while these are in registers.
 const ROWS: usize = 4;
@@ -81,9 +78,15 @@ fn rounded(x: &[f32; BLOCK], planes: &[Plane], at: usize, blocks: usize, words: 
 #[inline(always)]
 fn in_order<const BITS: usize>(codes: &[i8; BLOCK], words: &mut [i32; WORDS]) {
     let each = 8 / BITS;
+    // Those that come first in their bytes, and so on.
+    let mut parts = [[0; BLOCK]; 8];
+    for (i, part) in parts[..each].iter_mut().enumerate() {
+        for k in 0..BLOCK / each {
+            part[k] = codes[k * each + i] as u8;
+        }
+    }
     for (i, word) in words.iter_mut().enumerate() {
-        let first = i / each * 4 * each + i % each;
-        *word = i32::from_le_bytes([0, 1, 2, 3].map(|byte| codes[first + byte * each] as u8));
+        *word = i32::from_le_bytes(parts[i % each].as_chunks().0[i / each]);
     }
 }
 
@@ -101,8 +104,8 @@ pub(super) fn products<T: FloatElement>(
     let row = |at: usize| Rounded::row(words.get(at * width..(at + 1) * width).unwrap_or_default(), blocks);
     let columns = Columns::new(out, outputs);
     let work = n.saturating_mul(outputs).saturating_mul(codes.cols) / FASTER;
+    let view = View::new(codes);
     shared(outputs.div_ceil(LANES), work, |panels| {
-        let (mut room, mut room_of_one) = ([[[0; LANES]; ROWS]; SOME], [[[0; LANES]]; SOME]);
         for panel in panels {
             let size = LANES.min(outputs - panel * LANES);
             let mut start = [T::constant(0.0); LANES];
@@ -113,62 +116,96 @@ pub(super) fn products<T: FloatElement>(
                 // SAFETY: each panel has columns of its own.
                 unsafe { columns.write(at, panel * LANES, &sums[..size]) };
             };
-            codes.ask_scales(panel + 1, 0, codes.cols);
+            view.worth.ask(panel + 1, 0, codes.cols);
             let mut at = 0;
             while at + ROWS <= n {
-                let mut sums = [start; ROWS];
-                some(codes, panel, &std::array::from_fn(|i| row(at + i)), &mut room, &mut sums);
+                let sums = some(&view, panel, std::array::from_fn::<_, ROWS, _>(|i| row(at + i)), start);
                 sums.iter().enumerate().for_each(|(i, sums)| write(at + i, sums));
                 at += ROWS;
             }
             for at in at..n {
-                let mut sums = [start];
-                some(codes, panel, &[row(at)], &mut room_of_one, &mut sums);
-                write(at, &sums[0]);
+                write(at, &some(&view, panel, [row(at)], start)[0]);
             }
         }
         Ok(())
     })
 }
 
-/// Some rows with a panel of 16 outputs.
+/// Some rows with a panel of 16 outputs, whose sums begin with `start`.
 fn some<T: FloatElement, const R: usize>(
-    codes: &Codes<T>,
+    codes: &View<T>,
     panel: usize,
-    x: &[Row; R],
-    room: &mut [[[i32; LANES]; R]; SOME],
-    sums: &mut [[T; LANES]; R],
-) {
-    let blocks = codes.cols.div_ceil(BLOCK);
-    for first in (0..blocks).step_by(SOME) {
-        let some = first..blocks.min(first + SOME);
-        dots(&codes.planes, codes.cols, panel, some.clone(), x, room);
-        add(codes, panel, some, x, room, sums);
+    x: [Row; R],
+    start: [T; LANES],
+) -> [[T; LANES]; R] {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(codes) = &codes.floats {
+        let sums = vnni::sums(codes, panel, &x, &start.map(|v| v.to_f64() as f32));
+        return sums.map(|row| row.map(T::from_f32));
+    }
+    let View { codes, worth: of, .. } = codes;
+    let mut sums = Weighed {
+        of,
+        blocks: if codes.group == 0 { codes.cols } else { codes.group }.div_ceil(BLOCK),
+        place: of.place(panel, 0),
+        next: 0,
+        worth: Scaling::default(),
+        x,
+        sums: [start; R],
+    };
+    dots(&codes.planes, codes.cols, panel, &x, &mut sums);
+    sums.sums
+}
+
+/// Codes, and where the lists of them lie.
+struct View<'a, T> {
+    codes: &'a Codes<T>,
+    worth: Worth<'a, T>,
+    #[cfg(target_arch = "x86_64")]
+    floats: Option<vnni::Floats<'a>>,
+}
+
+impl<T: FloatElement> View<'_, T> {
+    fn new(codes: &Codes<T>) -> View<'_, T> {
+        View {
+            codes,
+            worth: codes.worth(),
+            #[cfg(target_arch = "x86_64")]
+            floats: (codes as &dyn std::any::Any).downcast_ref().and_then(vnni::Floats::new),
+        }
     }
 }
 
-vectorised! {
-    /// Adds blocks of integers for what they are worth.
-    fn add [const R: usize] (
-        codes: &Codes<T>, panel: usize, blocks: Range<usize>, x: &[Row<'_>; R], dots: &[[[i32; LANES]; R]; SOME],
-        sums: &mut [[T; LANES]; R]
-    ) {
-        let (mut worth, mut own) = (Scaling::default(), *sums);
-        let each = if codes.group == 0 { codes.cols } else { codes.group };
-        for (dots, block) in dots.iter().zip(blocks.clone()) {
-            if block == blocks.start || (block * BLOCK).is_multiple_of(each) {
-                scaling_at(codes, panel, block * BLOCK, &mut worth);
-            }
-            for r in 0..R {
-                let step = T::from_f32(f32::from_bits(x[r].steps[block] as u32));
-                let sum = T::from_int(x[r].sums[block]);
-                for k in 0..LANES {
-                    // Whole numbers, and exact.
-                    let whole = T::from_int(dots[r][k]) + worth.low[k] * sum;
-                    own[r][k] = own[r][k] + step * (whole * worth.scale[k] + worth.offset[k] * sum);
-                }
+/// Sums of what blocks of integers are worth.
+#[derive(Clone, Copy)]
+struct Weighed<'a, T, const R: usize> {
+    of: &'a Worth<'a, T>,
+    /// Blocks that share a place, which comes next, and with which block.
+    blocks: usize,
+    place: usize,
+    next: usize,
+    /// That of the block of the moment.
+    worth: Scaling<T>,
+    x: [Row<'a>; R],
+    sums: [[T; LANES]; R],
+}
+
+impl<T: FloatElement, const R: usize> Sums<R> for Weighed<'_, T, R> {
+    #[inline(always)]
+    fn add(&mut self, block: usize, dots: &[[i32; LANES]; R]) {
+        if block == self.next {
+            self.of.read(self.place, &mut self.worth);
+            (self.place, self.next) = (self.place + 1, block + self.blocks);
+        }
+        for r in 0..R {
+            let step = T::from_f32(f32::from_bits(self.x[r].steps[block] as u32));
+            let sum = T::from_int(self.x[r].sums[block]);
+            for k in 0..LANES {
+                // Whole numbers, and exact.
+                let whole = T::from_int(dots[r][k]) + self.worth.low[k] * sum;
+                let worth = whole * self.worth.scale[k] + self.worth.offset[k] * sum;
+                self.sums[r][k] = self.sums[r][k] + step * worth;
             }
         }
-        *sums = own;
     }
 }

@@ -70,15 +70,32 @@ impl<T: FloatElement> Scales<T> {
     }
 }
 
-/// Those at a place.
-#[inline(always)]
-pub(super) fn read<T: FloatElement>(scales: &Scales<T>, place: usize, to: &mut [T; LANES]) {
-    match scales {
-        Scales::Full(all) => *to = all[place],
-        Scales::F16(all) => {
-            let bits = &all[place];
-            for k in 0..LANES {
-                to[k] = T::from_f32(f16_bits_to_f32(bits[k]));
+/// Those of all groups, where they lie.
+#[derive(Clone, Copy)]
+pub(super) enum Groups<'a, T> {
+    F16(&'a [[u16; LANES]]),
+    Full(&'a [[T; LANES]]),
+}
+
+impl<T: FloatElement> Scales<T> {
+    pub(super) fn groups(&self) -> Groups<'_, T> {
+        match self {
+            Scales::Full(all) => Groups::Full(all),
+            Scales::F16(all) => Groups::F16(all),
+        }
+    }
+}
+
+impl<T: FloatElement> Groups<'_, T> {
+    #[inline(always)]
+    pub(super) fn read(self, place: usize, to: &mut [T; LANES]) {
+        match self {
+            Groups::Full(all) => *to = all[place],
+            Groups::F16(all) => {
+                let bits = &all[place];
+                for k in 0..LANES {
+                    to[k] = T::from_f32(f16_bits_to_f32(bits[k]));
+                }
             }
         }
     }
