@@ -149,9 +149,9 @@ impl Kind<'_> {
                     part(1, masks(&mut mask));
                 }
                 if let Some(scheme) = self.scheme(scales, shifts, masked.then_some(&mask)) {
-                    // Scales of 16 bits have the weights of others' files, which are packed to be kept; for those
-                    // that a model is run on a fourth more time in reading is too much.
-                    let way = scheme.way(width == Some(16), codes);
+                    // Groups with zero points are what models are rounded to that are to be run, and a fourth more
+                    // time in reading is too much for 0.2 %. Other large files are packed to be kept.
+                    let way = scheme.way(width == Some(16) && shift != Some(Shifts::ZeroPoints), codes);
                     let mut writer = Writer::default();
                     code_codes(&mut writer, &scheme, way, codes);
                     let mut bytes = vec![way.number()];
