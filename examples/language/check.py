@@ -4,6 +4,8 @@
     python check.py folder MODEL.gguf FOLDER       a GGUF file of Llama's kind as a folder of Hugging Face's, in two shards
     python check.py logits FOLDER PROMPT OUT       `llama --logits OUT --prompt PROMPT` against transformers
     python check.py vectors FOLDER LINES OUT       `sentence --lines LINES --out OUT` against transformers
+    python check.py quantized FOLDER FILE.gguf OUT the folder of a BERT with the weights that a GGUF file of it gives back
+    python check.py likeness A B                   the cosines of the vectors that `sentence --out` wrote to both
     python check.py torchao FOLDER FILE TEXT [WINDOWS]     the perplexity of a file of `llama --torchao FILE --perplexity TEXT`
     python check.py adapters FOLDER ADAPTERS PROMPT OUT    the first with adapters that `llama --tune` wrote, read by peft
 """
@@ -109,6 +111,39 @@ def vectors(path, lines, out):
         x = model(ids, attention_mask=mask).last_hidden_state
     mean = (x * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
     told("vectors", load_file(out)["vectors"], torch.nn.functional.normalize(mean, dim=1))
+
+
+def quantized(path, file, out):
+    import shutil
+
+    import gguf
+    import numpy as np
+    from safetensors.numpy import load_file, save_file
+
+    names = {
+        "token_embd": "embeddings.word_embeddings", "position_embd": "embeddings.position_embeddings",
+        "token_types": "embeddings.token_type_embeddings", "token_embd_norm": "embeddings.LayerNorm",
+        "blk": "encoder.layer", "attn_q": "attention.self.query", "attn_k": "attention.self.key",
+        "attn_v": "attention.self.value", "attn_output": "attention.output.dense",
+        "attn_output_norm": "attention.output.LayerNorm", "ffn_up": "intermediate.dense", "ffn_down": "output.dense",
+        "layer_output_norm": "output.LayerNorm",
+    }
+    shutil.copytree(path, out, dirs_exist_ok=True)
+    tensors = load_file(Path(path, "model.safetensors"))
+    for tensor in gguf.GGUFReader(file).tensors:
+        name = ".".join(names.get(part, part) for part in tensor.name.split("."))
+        values = gguf.quants.dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
+        tensors[name] = np.ascontiguousarray(values.reshape(tensors[name].shape))
+    save_file(tensors, Path(out, "model.safetensors"), metadata={"format": "pt"})
+
+
+def likeness(a, b):
+    import numpy as np
+    from safetensors.numpy import load_file
+
+    a, b = (load_file(path)["vectors"].astype(np.float64) for path in (a, b))
+    cosines = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+    print(f"mean {cosines.mean():.5f}, least {cosines.min():.5f}")
 
 
 def adapters(path, folder, prompt, out):

@@ -37,13 +37,16 @@ impl Curve {
         }
         let Some(path) = &self.picture else { return Ok(()) };
         let mut plot = Plot::new(title).axes("MB of the file", what).log_y(true);
-        let sets =
-            [("steps for a number of bytes", &budgets[..]), ("rounded", &rounded), ("other files", beside)];
-        for (name, points) in sets {
-            let places = || points.iter().map(|(_, bytes, worth)| (*bytes as f64 / 1e6, *worth));
+        let places = |points: &[Point]| -> Vec<(f64, f64)> {
+            points.iter().map(|(_, bytes, worth)| (*bytes as f64 / 1e6, *worth)).collect()
+        };
+        for (name, points) in [("steps for a number of bytes", &budgets), ("rounded", &rounded)] {
             if !points.is_empty() {
-                plot = plot.line(name, places()).points(name, places());
+                plot = plot.line(name, places(points)).points(name, places(points));
             }
+        }
+        if !beside.is_empty() {
+            plot = plot.points("other files", places(beside));
         }
         plot.save(path)?;
         println!("{}", path.display());

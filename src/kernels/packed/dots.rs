@@ -8,7 +8,7 @@ pub(super) const WORDS: usize = BLOCK / 4;
 /// Most planes of a code: 7 bits are 4, 2 and 1.
 const PLANES: usize = 3;
 /// How far ahead codes are asked for, in bytes: what is read by itself ends with each page of memory.
-pub(super) const AHEAD: usize = 4096;
+pub(super) const AHEAD: usize = 8192;
 
 /// A row in bytes.
 #[derive(Clone, Copy)]
