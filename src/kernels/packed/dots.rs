@@ -122,15 +122,20 @@ impl Add for Plain {
         sums: &mut [[i32; LANES]; R],
     ) {
         let (each, mask) = (8 / BITS, ((1u32 << BITS) - 1) as u8);
-        for (at, codes) in codes.iter().enumerate() {
-            for i in 0..each {
-                for (x, sums) in x.iter().zip(&mut *sums) {
+        for (x, sums) in x.iter().zip(sums) {
+            let mut own = [0i32; LANES];
+            for (at, codes) in codes.iter().enumerate() {
+                for i in 0..each {
                     let byte = x[at / 4 * each + i].to_le_bytes()[at % 4] as i8;
-                    for (sum, code) in sums.iter_mut().zip(codes) {
-                        let code = i32::from(code >> (i * BITS) & mask);
-                        *sum += (code * i32::from(byte)) << shift;
+                    for k in 0..LANES {
+                        // Of eight bits with seven and a sign: it fits.
+                        let product = i16::from(codes[k] >> (i * BITS) & mask) * i16::from(byte);
+                        own[k] += i32::from(product);
                     }
                 }
+            }
+            for k in 0..LANES {
+                sums[k] += own[k] << shift;
             }
         }
     }
