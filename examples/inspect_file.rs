@@ -9,7 +9,11 @@ use kolmo::{
     data::{Gguf, Safetensors},
     nn::Param,
 };
-use std::{collections::BTreeMap, io::Read, path::Path};
+use std::{
+    collections::BTreeMap,
+    io::{ErrorKind, Read, Write},
+    path::Path,
+};
 
 /// Classes of a picture of values.
 const CLASSES: usize = 24;
@@ -25,7 +29,15 @@ struct Line {
 fn main() -> Result<()> {
     let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/first_version/model.kolmo");
     let path = std::env::args_os().nth(1).unwrap_or_else(|| default.into());
-    let path = Path::new(&path);
+    match std::io::stdout().write_all(told(Path::new(&path))?.as_bytes()) {
+        // Who reads no further has seen enough.
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(Error::custom(e)),
+        _ => Ok(()),
+    }
+}
+
+/// All about a file.
+fn told(path: &Path) -> Result<String> {
     let mut start = [0; 8];
     if path.is_file() {
         let read = std::fs::File::open(path).and_then(|mut file| file.read(&mut start));
@@ -37,31 +49,33 @@ fn main() -> Result<()> {
         [b'G', b'G', b'U', b'F', ..] => gguf(path)?,
         _ => safetensors(path)?,
     };
-    println!("{}: {what}\n", path.display());
+    let mut all = String::new();
+    let mut say = |text: String| all.extend([&text, "\n"]);
+    say(format!("{}: {what}\n", path.display()));
     let card = ModelCard::of(&meta);
     if !card.is_empty() {
-        println!("== model card\n\n{card}");
+        say(format!("== model card\n\n{card}"));
     }
     for (key, text) in meta.iter().filter(|(key, _)| !key.starts_with("card.")) {
         let short: String = text.chars().take(80).collect();
-        println!("{key}: {short}{}", if short.len() < text.len() { " …" } else { "" });
+        say(format!("{key}: {short}{}", if short.len() < text.len() { " …" } else { "" }));
     }
-    println!("\n== tensors\n");
+    say("\n== tensors\n".into());
     let width = |of: fn(&Line) -> usize| lines.iter().map(of).max().unwrap_or(0);
     let (name, kind) = (width(|line| line.name.len()), width(|line| line.kind.len()));
     let shape = width(|line| format!("{:?}", line.shape).len());
     for line in &lines {
         let numbers = line.shape.iter().product::<usize>();
-        println!(
+        say(format!(
             "{:<name$}  {:<shape$}  {:<kind$}  {:>5.2} bits  {}",
             line.name,
             format!("{:?}", line.shape),
             line.kind,
             8.0 * line.bytes as f64 / numbers.max(1) as f64,
             line.spread
-        );
+        ));
     }
-    println!("\n== bytes by layer\n");
+    say("\n== bytes by layer\n".into());
     let mut layers: Vec<(&str, usize, usize)> = Vec::new();
     for line in &lines {
         let layer = line.name.rsplit_once('.').map_or("", |(layer, _)| layer);
@@ -75,8 +89,8 @@ fn main() -> Result<()> {
     layers.push(("all of them", sum(|l| l.1), sum(|l| l.2)));
     layers
         .iter()
-        .for_each(|(name, bytes, numbers)| println!("{bytes:>12} bytes  {numbers:>12} numbers  {name}"));
-    Ok(())
+        .for_each(|(name, bytes, numbers)| say(format!("{bytes:>12} bytes  {numbers:>12} numbers  {name}")));
+    Ok(all)
 }
 
 type Found = (String, BTreeMap<String, String>, Vec<Line>);

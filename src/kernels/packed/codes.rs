@@ -304,8 +304,8 @@ impl<T: FloatElement> Worth<'_, T> {
             to.low = [T::constant(f64::from(first)); LANES];
         }
         if let Some(zeros) = self.zeros {
-            for k in 0..LANES {
-                to.low[k] = to.low[k] - T::from_small(zeros[place][k]);
+            for (low, &zero) in to.low.iter_mut().zip(&zeros[place]) {
+                *low = *low - T::from_small(zero);
             }
         }
         if let Some(scales) = self.scales {

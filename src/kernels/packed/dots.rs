@@ -127,16 +127,13 @@ impl Add for Plain {
             for (at, codes) in codes.iter().enumerate() {
                 for i in 0..each {
                     let byte = x[at / 4 * each + i].to_le_bytes()[at % 4] as i8;
-                    for k in 0..LANES {
+                    for (own, code) in own.iter_mut().zip(codes) {
                         // Of eight bits with seven and a sign: it fits.
-                        let product = i16::from(codes[k] >> (i * BITS) & mask) * i16::from(byte);
-                        own[k] += i32::from(product);
+                        *own += i32::from(i16::from(code >> (i * BITS) & mask) * i16::from(byte));
                     }
                 }
             }
-            for k in 0..LANES {
-                sums[k] += own[k] << shift;
-            }
+            sums.iter_mut().zip(own).for_each(|(sum, own)| *sum += own << shift);
         }
     }
 }

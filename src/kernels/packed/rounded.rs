@@ -197,12 +197,12 @@ impl<T: FloatElement, const R: usize> Sums<R> for Weighed<'_, T, R> {
             self.of.read(self.place, &mut self.worth);
             (self.place, self.next) = (self.place + 1, block + self.blocks);
         }
-        for r in 0..R {
+        for (r, dots) in dots.iter().enumerate() {
             let step = T::from_f32(f32::from_bits(self.x[r].steps[block] as u32));
             let sum = T::from_int(self.x[r].sums[block]);
-            for k in 0..LANES {
+            for (k, &dot) in dots.iter().enumerate() {
                 // Whole numbers, and exact.
-                let whole = T::from_int(dots[r][k]) + self.worth.low[k] * sum;
+                let whole = T::from_int(dot) + self.worth.low[k] * sum;
                 let worth = whole * self.worth.scale[k] + self.worth.offset[k] * sum;
                 self.sums[r][k] = self.sums[r][k] + step * worth;
             }
