@@ -148,7 +148,7 @@ kinds! {
     12 Q4_K 256 in 144: 4 by 32 true q4_k, From(0);
     13 Q5_K 256 in 176: 5 by 32 true q5_k, From(0);
     14 Q6_K 256 in 210: 6 by 16 false q6_k, From(-32);
-    20 IQ4_NL 32 in 18: 4 by 32 false iq4_nl, Table(&UNEVEN);
+    20 IQ4_NL 32 in 18: 4 by 32 false q4_0, Table(&UNEVEN);
     23 IQ4_XS 256 in 136: 4 by 32 false iq4_xs, Table(&UNEVEN);
     39 MXFP4 32 in 17: 4 by 32 false mxfp4, Table(&E2M1);
     unread: 9 Q8_1 15 Q8_K 16 IQ2_XXS 17 IQ2_XS 18 IQ3_XXS 19 IQ1_S 21 IQ3_S 22 IQ2_S 24 I8 25 I16 26 I32 27 I64
@@ -213,7 +213,7 @@ fn fifth(bits: &[u8], i: usize) -> u8 {
     (bits[i / 8] >> (i % 8) & 1) << 4
 }
 
-/// A scale; codes from -8.
+/// A scale; codes from -8, or of a table.
 fn q4_0(b: &[u8; 18], to: Lists) {
     to.scales[0] = half(b, 0);
     fill(to.codes, |i| nibble(&b[2..], 16, i));
@@ -296,11 +296,6 @@ fn q6_k(b: &[u8; 210], to: Lists) {
     let d = half(b, 208);
     fill(to.scales, |j| d * f32::from(b[192 + j] as i8));
     fill(to.codes, |i| nibble(b, 64, i) | pair(&b[128..], i) << 4);
-}
-
-/// A scale; codes of a table.
-fn iq4_nl(b: &[u8; 18], to: Lists) {
-    q4_0(b, to);
 }
 
 /// A scale of the scales, of 32 values each from -32: their upper 2 bits, their lower 4; codes of a table.
